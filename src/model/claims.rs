@@ -1,0 +1,1 @@
+//! Lossless account claims.

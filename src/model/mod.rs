@@ -1,0 +1,14 @@
+//! The pure vocabulary: subjects, keys, topology, virtual streams, mappings, claims.
+//!
+//! Nothing here does I/O, reads a clock or knows a server. A value of a type of this module is proof
+//! that its checks were made (parse, don't validate).
+
+pub mod claims;
+pub mod finding;
+pub mod mapping;
+pub mod names;
+pub mod nkey;
+pub mod subject;
+pub mod topology;
+pub mod units;
+pub mod virtual_stream;

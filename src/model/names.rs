@@ -1,0 +1,80 @@
+//! Names that have rules of their own: streams, regions, clusters, accounts.
+
+use serde::Serialize;
+use std::fmt;
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} name `{name}`: {reason}")]
+pub struct NameError {
+    /// What kind of name it should have been (`region`, `stream`, …).
+    pub kind: &'static str,
+    /// The name as given.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// `Ok` when `name` can be one subject token: not empty, printable, no `.`, `*`, `>` or white space.
+fn one_token(kind: &'static str, name: &str) -> Result<(), NameError> {
+    let refuse = |reason: &str| Err(NameError { kind, name: name.to_owned(), reason: reason.to_owned() });
+    if name.is_empty() {
+        return refuse("is empty");
+    }
+    match name.chars().find(|c| matches!(c, '.' | '*' | '>' | '/' | '\\') || c.is_whitespace() || c.is_control()) {
+        Some(c) => refuse(&format!("contains {c:?}; it has to be one subject token")),
+        None => Ok(()),
+    }
+}
+
+macro_rules! token_name {
+    ($(#[$doc:meta])* $type:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $type(String);
+
+        impl $type {
+            /// Parses the name.
+            ///
+            /// # Errors
+            /// [`NameError`] when it is not one subject token.
+            pub fn parse(name: &str) -> Result<Self, NameError> {
+                one_token($kind, name)?;
+                Ok(Self(name.to_owned()))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+token_name!(
+    /// Name of a region; it becomes a token of subjects and stream names.
+    RegionName,
+    "region"
+);
+token_name!(
+    /// Name of a cluster, which is the name of its gateway (nats-server `gateway.name`).
+    ClusterName,
+    "cluster"
+);
+token_name!(
+    /// Name of a JetStream stream, virtual or real (ADR-6: no `.`, `*`, `>`, path separators, white space).
+    StreamName,
+    "stream"
+);
+token_name!(
+    /// Name of a durable consumer (ADR-6).
+    ConsumerName,
+    "consumer"
+);

@@ -1,0 +1,146 @@
+//! Public nkeys: base32 with a prefix byte for the kind of key and a CRC16.
+
+use data_encoding::BASE32_NOPAD;
+use serde::Serialize;
+use std::fmt;
+
+/// What a key is for; the first letter of its public form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// `O…`
+    Operator,
+    /// `A…`
+    Account,
+    /// `U…`
+    User,
+}
+
+impl KeyKind {
+    /// The prefix byte (nats-io/nkeys `strkey.go`).
+    pub fn prefix(self) -> u8 {
+        match self {
+            Self::Operator => 14 << 3,
+            Self::Account => 0,
+            Self::User => 20 << 3,
+        }
+    }
+
+    /// The kind that a prefix byte stands for, if it is one we handle.
+    pub fn from_prefix(byte: u8) -> Option<Self> {
+        [Self::Operator, Self::Account, Self::User].into_iter().find(|kind| kind.prefix() == byte)
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "operator",
+            Self::Account => "account",
+            Self::User => "user",
+        })
+    }
+}
+
+/// Why something is not a key. Never holds the text that was refused: it may be a seed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not base32, wrong length or wrong checksum.
+    #[error("is damaged or not an nkey: {0}")]
+    Damaged(&'static str),
+    /// An nkey of another kind.
+    #[error("is not a key of kind {expected}")]
+    WrongKind {
+        /// The kind that was needed.
+        expected: KeyKind,
+    },
+    /// A seed where a public key belongs.
+    #[error("is a seed, where a public key belongs; keep seeds in files")]
+    Seed,
+}
+
+/// A public nkey with a valid checksum.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey {
+    kind: KeyKind,
+    bytes: [u8; 32],
+}
+
+impl PublicKey {
+    /// From the raw ed25519 public key.
+    pub fn from_bytes(kind: KeyKind, bytes: [u8; 32]) -> Self {
+        Self { kind, bytes }
+    }
+
+    /// Parses the text form (`A…`, 56 characters).
+    ///
+    /// # Errors
+    /// [`KeyError`]; the refused text is never part of it.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        if text.starts_with('S') && text.len() == 58 {
+            return Err(KeyError::Seed);
+        }
+        let raw = BASE32_NOPAD.decode(text.as_bytes()).map_err(|_| KeyError::Damaged("not base32"))?;
+        if raw.len() != 35 {
+            return Err(KeyError::Damaged("wrong length"));
+        }
+        if crc16(&raw[..33]) != u16::from_le_bytes([raw[33], raw[34]]) {
+            return Err(KeyError::Damaged("wrong checksum"));
+        }
+        let kind = KeyKind::from_prefix(raw[0]).ok_or(KeyError::Damaged("unknown prefix"))?;
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(&raw[1..33]);
+        Ok(Self { kind, bytes })
+    }
+
+    /// Parses a key of one kind.
+    ///
+    /// # Errors
+    /// [`KeyError`], [`KeyError::WrongKind`] among them.
+    pub fn parse_kind(text: &str, expected: KeyKind) -> Result<Self, KeyError> {
+        let key = Self::parse(text)?;
+        if key.kind == expected { Ok(key) } else { Err(KeyError::WrongKind { expected }) }
+    }
+
+    /// What the key is for.
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// The raw ed25519 public key.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut raw = Vec::with_capacity(35);
+        raw.push(self.kind.prefix());
+        raw.extend_from_slice(&self.bytes);
+        raw.extend_from_slice(&crc16(&raw).to_le_bytes());
+        f.write_str(&BASE32_NOPAD.encode(&raw))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for PublicKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// CRC-16/XMODEM, as nkeys use it.
+pub(crate) fn crc16(data: &[u8]) -> u16 {
+    data.iter().fold(0u16, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 },
+        )
+    })
+}

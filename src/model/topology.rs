@@ -1,0 +1,43 @@
+//! Where the deployment is: regions, their clusters and how to reach their servers.
+
+use super::names::{ClusterName, RegionName};
+use std::path::PathBuf;
+
+/// The regions of a super-cluster, at least one, each on a cluster of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// The regions in the order of the definition.
+    pub regions: Vec<Region>,
+    /// The cluster that stretches over the regions; needed by `ordered` and `immediate`.
+    pub stretch: Option<ClusterName>,
+}
+
+/// One region: a cluster with storage of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// Name of the region; a token of the captured subjects.
+    pub name: RegionName,
+    /// The cluster (gateway name) that it is served by.
+    pub cluster: ClusterName,
+    /// URLs of its servers (`nats://host:port`), at least one.
+    pub servers: Vec<String>,
+    /// Placement tags for the region's streams.
+    pub tags: Vec<String>,
+    /// Other clusters whose clients use this region.
+    pub serves: Vec<ClusterName>,
+    /// TLS towards this region's servers, when it differs from the definition's.
+    pub tls: Option<Tls>,
+}
+
+/// TLS settings of a connection; paths are absolute or relative to the working directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// Certificate authorities (PEM), besides the system's.
+    pub ca: Option<PathBuf>,
+    /// Client certificate (PEM), for mutual TLS.
+    pub cert: Option<PathBuf>,
+    /// Key of the client certificate (PEM).
+    pub key: Option<PathBuf>,
+    /// TLS handshake before the server's INFO (nats-server `tls { handshake_first }`).
+    pub first: bool,
+}

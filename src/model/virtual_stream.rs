@@ -1,0 +1,156 @@
+//! Virtual streams and the accounts that they live in, as defined.
+
+use super::names::{ConsumerName, RegionName, StreamName};
+use super::nkey::PublicKey;
+use super::subject::SubjectFilter;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// How to get into an account; what it names is resolved when it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// A `.creds` file.
+    Credentials(PathBuf),
+    /// A seed (identity or signing key) of the account; mints a short-lived, least-privilege user.
+    Key(PathBuf),
+    /// A context of the `nats` CLI, by name.
+    Context(String),
+}
+
+/// How the streams are spread over accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// Read streams in one account per region, under the virtual name.
+    Regional,
+    /// All streams in the application's account.
+    Shared,
+}
+
+/// What the virtual stream is to its applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A plain stream.
+    Stream,
+    /// A KV bucket.
+    Kv,
+    /// An object store.
+    ObjectStore,
+}
+
+/// What readers in different regions may rely on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    /// Write and read streams per region; order differs between regions.
+    Eventual,
+    /// An ordering stream in the stretch cluster; same sequence everywhere.
+    Ordered,
+    /// One stream in the stretch cluster, mirrors in the regions.
+    Immediate,
+    /// One stream in its home region, mirrors elsewhere.
+    Mirrored {
+        /// The region that holds the stream.
+        home: RegionName,
+    },
+}
+
+/// Requests that are mapped to the local read stream only on demand, because regions diverge by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MapRequest {
+    /// `STREAM.PURGE`.
+    Purge,
+    /// `STREAM.MSG.DELETE`.
+    MsgDelete,
+    /// `STREAM.SNAPSHOT`.
+    Snapshot,
+}
+
+/// The templates of the real streams' names; `{stream}` and `{region}` are filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameTemplates {
+    /// Write stream, `{stream}-write-{region}` by default.
+    pub write: String,
+    /// Read stream, `{stream}-read-{region}` by default.
+    pub read: String,
+}
+
+impl Default for NameTemplates {
+    fn default() -> Self {
+        Self { write: "{stream}-write-{region}".to_owned(), read: "{stream}-read-{region}".to_owned() }
+    }
+}
+
+/// A durable consumer of the definition, provisioned on the read stream of each region (or some).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerDefinition {
+    /// Durable name.
+    pub name: ConsumerName,
+    /// Where it is provisioned; all regions when empty.
+    pub regions: Vec<RegionName>,
+    /// Consumer fields by their API names, values as the API takes them (durations in nanoseconds).
+    pub config: Map<String, Value>,
+}
+
+/// One stream name that applications use in every region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualStream {
+    /// The virtual name.
+    pub name: StreamName,
+    /// The virtual subjects; they do not overlap each other or those of other virtual streams.
+    pub subjects: Vec<SubjectFilter>,
+    /// Stream, KV bucket or object store.
+    pub kind: Kind,
+    /// What readers may rely on.
+    pub consistency: Consistency,
+    /// How many tokens stand before the region: 1 makes `foo.>` into `foo.west.>`.
+    pub region_token: usize,
+    /// Fields of the write streams by API name, API values; defaults are filled in by `desired`.
+    pub write: Map<String, Value>,
+    /// Fields of the read streams by API name, API values; defaults are filled in by `desired`.
+    pub read: Map<String, Value>,
+    /// Names of the real streams.
+    pub names: NameTemplates,
+    /// Durables that every region gets.
+    pub consumers: Vec<ConsumerDefinition>,
+    /// Extra requests mapped to the local read stream.
+    pub map_requests: Vec<MapRequest>,
+    /// A bucket's settings (`kv`, `object_store`) by their NATS names.
+    pub bucket: Map<String, Value>,
+}
+
+impl VirtualStream {
+    /// Name of the write stream in `region`.
+    pub fn write_name(&self, region: &RegionName) -> String {
+        fill(&self.names.write, &self.name, region)
+    }
+
+    /// Name of the read stream in `region`.
+    pub fn read_name(&self, region: &RegionName) -> String {
+        fill(&self.names.read, &self.name, region)
+    }
+}
+
+fn fill(template: &str, stream: &StreamName, region: &RegionName) -> String {
+    template.replace("{stream}", stream.as_str()).replace("{region}", region.as_str())
+}
+
+/// An application's account with its virtual streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The definition's name for it.
+    pub name: String,
+    /// Public key (`A…`).
+    pub id: PublicKey,
+    /// How the streams are provisioned in it.
+    pub access: Access,
+    /// The key that issues activation tokens and users; found in the keys folder when absent.
+    pub signing_key: Option<PublicKey>,
+    /// Where the read streams live.
+    pub layout: Layout,
+    /// In definition order.
+    pub virtual_streams: Vec<VirtualStream>,
+}

@@ -1,0 +1,123 @@
+//! What the servers say: the data, and the trait by which they are asked.
+
+use serde_json::Value;
+use std::time::Duration;
+
+/// A reply to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// `Nats-…` and other headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Nobody listens on the subject.
+    #[error("no responders on {0}")]
+    NoResponders(String),
+    /// Nobody answered within the time.
+    #[error("no answer on {0} in time")]
+    Timeout(String),
+    /// The user may not publish there (the server said so).
+    #[error("the user may not publish on {0}")]
+    Permission(String),
+    /// The connection is gone or failed.
+    #[error("connection: {0}")]
+    Connection(String),
+}
+
+/// Requests over one connection, to the system account or to an application's account.
+///
+/// Everything that talks to servers is written against this, so that a test can stand in for 200 servers.
+pub trait Requests: Send + Sync {
+    /// One request, one reply.
+    fn request(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Reply, RequestError>> + Send;
+
+    /// One request, replies until `enough` says so or `timeout` has passed; then what came.
+    /// "No responders" is an error, no reply in time is an empty list.
+    fn request_many(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+        enough: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> impl Future<Output = Result<Vec<Reply>, RequestError>> + Send;
+}
+
+/// A server of the deployment, from `$SYS.REQ.SERVER.PING.STATSZ` and `.VARZ`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Server id (`N…`).
+    pub id: String,
+    /// Server name.
+    pub name: String,
+    /// Cluster, that is gateway, name.
+    pub cluster: String,
+    /// `2.15.1`
+    pub version: String,
+    /// Keys whose signatures it accepts on account tokens: operators' signing keys, and their identities
+    /// unless strict signing key usage is on.
+    pub trusted_keys: Vec<String>,
+    /// The system account's public key.
+    pub system_account: String,
+    /// Bytes.
+    pub max_payload: u64,
+    /// JetStream domain, if any.
+    pub domain: Option<String>,
+    /// The raw `VARZ`.
+    pub varz: Value,
+}
+
+/// All servers that answered, and how many should have.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Deployment {
+    /// Sorted by cluster and name.
+    pub servers: Vec<Server>,
+    /// The largest `active_servers` that any of them reported.
+    pub expected: usize,
+}
+
+/// What one server knows of an account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountOnServer {
+    /// Server name.
+    pub server: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// What `CLAIMS.LOOKUP` gave.
+    pub stored: Stored,
+    /// What `ACCOUNTZ` gave.
+    pub live: Live,
+}
+
+/// The resolver's copy on one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// The token.
+    Token(String),
+    /// The server answered that it has none.
+    Nothing,
+    /// No answer in time.
+    NoAnswer,
+}
+
+/// The account as it is in force on one server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Live {
+    /// Loaded; the whole `account_detail` of `ACCOUNTZ`.
+    Loaded(Value),
+    /// Not loaded: it loads on first use.
+    NotLoaded,
+    /// No answer in time.
+    NoAnswer,
+    /// An answer that is an error of another kind.
+    Failed(String),
+}
