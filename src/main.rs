@@ -1,2 +1,7 @@
-//! cli
-fn main() {}
+//! The `vstream-jwt` command.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    vstream_jwt::cli::main()
+}

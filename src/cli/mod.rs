@@ -1,1 +1,58 @@
-//! cli
+//! The command line: a verb's arguments and views, one file each. The only part that prints or exits.
+
+mod failure;
+mod shell;
+
+pub use failure::{Exit, Failure};
+pub use shell::{Format, Shell};
+
+use clap::{Parser, Subcommand};
+use shell::GlobalArgs;
+use std::process::ExitCode;
+
+/// Virtual streams for multi-region NATS in operator mode: mappings in signed account JWTs, the streams behind
+/// them, and proof on every server.
+#[derive(Debug, Parser)]
+#[command(name = "vstream-jwt", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done or in sync · 1 failed · 2 usage or definition invalid · 3 changes pending \
+                        or drift · 4 not every server confirmed")]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {}
+
+impl Verb {
+    async fn run(self, _shell: &Shell) -> Result<Exit, Failure> {
+        match self {}
+    }
+}
+
+/// Parses the command line, runs the verb, prints what it has to say and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return shell::usage(&error),
+    };
+    let shell = Shell::new(cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return shell.failed(&Failure::failed("no-runtime", format!("cannot start the I/O runtime: {error}")));
+        }
+    };
+    match runtime.block_on(cli.verb.run(&shell)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => shell.failed(&failure),
+    }
+}
+
+/// The whole command, for completions, manual pages and tests of the help texts.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

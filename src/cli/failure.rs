@@ -1,0 +1,122 @@
+//! How a verb ends: exit codes, and errors that say the next step.
+
+use crate::model::finding::Finding;
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// The exit codes; part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done, or in sync.
+    Done,
+    /// 1: failed; nothing or not all done.
+    Failed,
+    /// 2: usage or definition invalid; nothing done.
+    Usage,
+    /// 3: changes pending, or drift.
+    Pending,
+    /// 4: pushed, but not every server confirmed.
+    Unconfirmed,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Pending => 3,
+            Self::Unconfirmed => 4,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a verb did not do its job: what is wrong and where, and the next step.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// The exit code.
+    #[serde(serialize_with = "exit_code")]
+    pub exit: Exit,
+    /// Stable kebab-case name.
+    pub code: &'static str,
+    /// What is wrong, the place included; one line.
+    pub message: String,
+    /// The same for a person with the source shown, several lines; printed instead of `message`.
+    #[serde(skip)]
+    pub excerpt: Option<String>,
+    /// The next step, an imperative sentence; empty where there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
+    /// The findings that stopped the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// More for scripts, by name (`problems` of a definition, what was done before the failure, …).
+    #[serde(flatten, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn exit_code<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(exit.code())
+}
+
+impl Failure {
+    /// Exit 1.
+    pub fn failed(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, code, message)
+    }
+
+    /// Exit 2.
+    pub fn usage(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, code, message)
+    }
+
+    /// Any exit.
+    pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code,
+            message: message.into(),
+            excerpt: None,
+            next: String::new(),
+            findings: Vec::new(),
+            details: serde_json::Map::new(),
+        }
+    }
+
+    /// With the next step.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = next.into();
+        self
+    }
+
+    /// With a text that shows the source.
+    #[must_use]
+    pub fn excerpt(mut self, excerpt: impl Into<String>) -> Self {
+        self.excerpt = Some(excerpt.into());
+        self
+    }
+
+    /// With the findings that stopped the run.
+    #[must_use]
+    pub fn findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings = findings;
+        self
+    }
+
+    /// With something more for scripts.
+    #[must_use]
+    pub fn detail(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.details.insert(name.to_owned(), value);
+        self
+    }
+}

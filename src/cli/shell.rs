@@ -1,0 +1,271 @@
+//! Where a verb's words go: the result to standard output, everything else to standard error.
+
+use super::{Exit, Failure};
+use crate::model::finding::{Finding, Severity};
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Flags that every verb takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Common options")]
+pub(super) struct GlobalArgs {
+    /// The definition: a file, or a folder whose *.yaml are merged
+    #[arg(long, global = true, value_name = "PATH", default_value = "vstream.yaml")]
+    definition: PathBuf,
+
+    /// The keys folder [default: `keys` beside the definition]
+    #[arg(long, global = true, value_name = "DIR")]
+    keys: Option<PathBuf>,
+
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+
+    /// The most that the whole verb may take (30s, 2m, …)
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout)]
+    timeout: Duration,
+
+    /// Say more on standard error; repeat for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Human,
+    /// Exactly one JSON document on standard output.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// A `clap` value parser for durations (`30s`, `2m`, `1500ms`).
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| "expected a duration such as 30s, 2m or 1500ms".to_owned())?;
+    let millis = match &text[digits.len()..] {
+        "ms" => Some(number),
+        "s" | "" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => return Err("expected a duration such as 30s, 2m or 1500ms".to_owned()),
+    };
+    match millis {
+        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+        _ => Err("has to be more than nothing, and less than forever".to_owned()),
+    }
+}
+
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+
+/// A severity's label, coloured.
+pub(super) fn label(severity: Severity) -> String {
+    let (style, text) = match severity {
+        Severity::Error => (RED, "error"),
+        Severity::Warning => (YELLOW, "warning"),
+        Severity::Info => (DIM, "note"),
+    };
+    format!("{style}{text}{style:#}")
+}
+
+/// The common flags, and the way to print.
+#[derive(Debug)]
+pub struct Shell {
+    /// The definition, as given.
+    pub definition: PathBuf,
+    keys: Option<PathBuf>,
+    /// How results are printed.
+    pub format: Format,
+    /// The most that the whole verb may take.
+    pub timeout: Duration,
+    /// How often `-v` was given.
+    pub verbosity: u8,
+}
+
+impl Shell {
+    pub(super) fn new(args: GlobalArgs) -> Self {
+        match args.color {
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        Self {
+            definition: args.definition,
+            keys: args.keys,
+            format: args.format,
+            timeout: args.timeout,
+            verbosity: args.verbose,
+        }
+    }
+
+    /// The keys folder: as given, else `keys` in `base`, the folder of the definition.
+    pub fn keys_folder(&self, base: &Path) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| base.join("keys"))
+    }
+
+    /// Prints the result, the one document on standard output: `human` or `json`.
+    pub fn result(&self, human: &str, json: &impl Serialize) {
+        let mut out = anstream::stdout().lock();
+        // A reader that closed the pipe has seen what it wanted.
+        let _ = match self.format {
+            Format::Human => out.write_all(human.as_bytes()).and_then(|()| match human.ends_with('\n') {
+                true => Ok(()),
+                false => out.write_all(b"\n"),
+            }),
+            Format::Json => {
+                let text = serde_json::to_string_pretty(json)
+                    .unwrap_or_else(|error| format!(r#"{{"error":{{"code":"json","message":"{error}"}}}}"#));
+                writeln!(out, "{text}")
+            }
+        };
+        let _ = out.flush();
+    }
+
+    /// A line on standard error.
+    pub fn say(&self, line: &str) {
+        let _ = writeln!(anstream::stderr(), "{line}");
+    }
+
+    /// A line on standard error when `-v` was given at least `level` times.
+    pub fn detail(&self, level: u8, line: impl FnOnce() -> String) {
+        if self.verbosity >= level {
+            self.say(&format!("{DIM}{}{DIM:#}", line()));
+        }
+    }
+
+    /// Findings on standard error, the worst first; infos only with `-v`.
+    pub fn findings(&self, findings: &[Finding]) {
+        let mut shown: Vec<&Finding> =
+            findings.iter().filter(|f| f.severity > Severity::Info || self.verbosity > 0).collect();
+        shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        for finding in shown {
+            self.say(&finding_text(finding));
+        }
+    }
+
+    /// A progress display on standard error: a bar on a terminal, quiet lines elsewhere.
+    pub fn progress(&self) -> Progress {
+        let bar = (self.format == Format::Human && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Progress { bar, last: std::sync::Mutex::new(String::new()) }
+    }
+
+    /// Asks for a yes on a terminal. Without one the answer is `otherwise`.
+    pub fn confirm(&self, question: &str, otherwise: bool) -> bool {
+        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+            return otherwise;
+        }
+        let _ = write!(anstream::stderr(), "{BOLD}{question}{BOLD:#} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+
+    /// Prints a failure: to standard error for a person, as the one JSON document to standard output for a script.
+    pub(super) fn failed(&self, failure: &Failure) -> ExitCode {
+        match self.format {
+            Format::Json => self.result("", &serde_json::json!({ "error": failure })),
+            Format::Human => {
+                self.findings(&failure.findings);
+                match &failure.excerpt {
+                    Some(excerpt) => self.say(excerpt.trim_end()),
+                    None => self.say(&format!("{}: {}", label(Severity::Error), failure.message)),
+                }
+                if !failure.next.is_empty() {
+                    self.say(&format!("  {BOLD}next:{BOLD:#} {}", failure.next));
+                }
+            }
+        }
+        failure.exit.into()
+    }
+}
+
+/// A finding as people read it.
+pub(super) fn finding_text(finding: &Finding) -> String {
+    let mut text = format!("{}: {}: {}", label(finding.severity), finding.place, finding.message);
+    text.push_str(&format!(" {DIM}[{}]{DIM:#}", finding.code));
+    if !finding.next.is_empty() {
+        text.push_str(&format!("\n  {BOLD}next:{BOLD:#} {}", finding.next));
+    }
+    text
+}
+
+/// Progress of a running verb on standard error.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    last: std::sync::Mutex<String>,
+}
+
+impl Progress {
+    /// `done` of `total` steps of what `step` names; a total of 0 is a step without a count.
+    pub fn update(&self, step: &str, done: usize, total: usize) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_style(style(total > 0));
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+                bar.set_message(step.to_owned());
+            }
+            None => {
+                let Ok(mut last) = self.last.lock() else { return };
+                if *last != step {
+                    step.clone_into(&mut last);
+                    let _ = writeln!(anstream::stderr(), "{GREEN}·{GREEN:#} {step}");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(counted: bool) -> ProgressStyle {
+    let template =
+        if counted { "{spinner} {msg} [{bar:30}] {pos}/{len} {elapsed}" } else { "{spinner} {msg} {elapsed}" };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Prints what `clap` has to say; with `--format json` on the command line, as a document.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    let args: Vec<_> = std::env::args().collect();
+    let json =
+        args.iter().any(|a| a == "--format=json") || args.windows(2).any(|a| a[0] == "--format" && a[1] == "json");
+    if json && error.use_stderr() {
+        let failure = Failure::usage("usage", error.render().to_string().trim().to_owned());
+        let document = serde_json::json!({ "error": failure });
+        let _ = writeln!(std::io::stdout(), "{document:#}");
+        return Exit::Usage.into();
+    }
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
