@@ -29,7 +29,7 @@ pub struct Region {
     pub tls: Option<Tls>,
 }
 
-/// TLS settings of a connection; paths are absolute or relative to the working directory.
+/// TLS settings of a connection; relative paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
     /// Certificate authorities (PEM), besides the system's.

@@ -5,6 +5,7 @@ use super::nkey::PublicKey;
 use super::subject::SubjectFilter;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How to get into an account; what it names is resolved when it is used.
@@ -138,6 +139,30 @@ fn fill(template: &str, stream: &StreamName, region: &RegionName) -> String {
     template.replace("{stream}", stream.as_str()).replace("{region}", region.as_str())
 }
 
+/// The regional accounts of an application's account (layout `regional`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegionalAccounts {
+    /// Made by the tool; a name template with `{account}` and `{region}`.
+    Named(String),
+    /// Existing ones, one per region.
+    Existing(BTreeMap<RegionName, ExistingAccount>),
+}
+
+impl Default for RegionalAccounts {
+    fn default() -> Self {
+        Self::Named("{account}-{region}".to_owned())
+    }
+}
+
+/// An existing account that serves as a regional account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingAccount {
+    /// Public key (`A…`).
+    pub id: PublicKey,
+    /// A `.creds` file of one of its users.
+    pub credentials: PathBuf,
+}
+
 /// An application's account with its virtual streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -151,6 +176,18 @@ pub struct Account {
     pub signing_key: Option<PublicKey>,
     /// Where the read streams live.
     pub layout: Layout,
+    /// Layout `regional`: the account's JetStream is virtual streams only.
+    pub exclusive: bool,
+    /// Literal prefixes below which every subject is virtual (`app` stands for `app.>`).
+    pub subject_roots: Vec<SubjectFilter>,
+    /// Layout `regional`: the accounts of the read streams.
+    pub regional_accounts: RegionalAccounts,
+    /// Whether the account's `default_permissions` keep applications off the write streams.
+    pub restrict_users: bool,
+    /// Prefixes of the applications' reply subjects.
+    pub inbox_prefixes: Vec<SubjectFilter>,
+    /// Layout `regional`: limits of the regional accounts, by their names in an account token (`nats.limits`).
+    pub regional_limits: Map<String, Value>,
     /// In definition order.
     pub virtual_streams: Vec<VirtualStream>,
 }
