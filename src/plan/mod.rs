@@ -1,1 +1,53 @@
-//! plan
+//! Desired and observed, compared: ordered changes, what is left alone, and what stops a run.
+//!
+//! A plan is data. It is made without I/O and holds no secret.
+
+use serde::Serialize;
+
+/// What a change does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Makes what is not there.
+    Create,
+    /// Changes what is there, in place.
+    Update,
+    /// Takes away what is there.
+    Delete,
+}
+
+/// Something seen and left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What it is, in NATS terms (`stream bar-read-west`, `mapping bar.>`).
+    pub place: String,
+    /// Why it is left alone.
+    pub message: String,
+    /// How to change that on purpose; empty where there is nothing to do.
+    pub next: String,
+}
+
+/// What a run may do beyond adding and changing what is ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Take over mappings and streams that have our names but are not ours.
+    pub adopt: bool,
+    /// Virtual streams of which everything that this definition doesn't have is taken away.
+    pub prune: Vec<String>,
+    /// With `prune`: the streams too, with their data.
+    pub delete_streams: bool,
+    /// Codes of findings that do not stop this run (`region-missing`).
+    pub allow: Vec<String>,
+}
+
+impl Options {
+    /// Whether what is ours, of `virtual_stream`, and not desired is taken away.
+    pub fn prunes(&self, virtual_stream: &str) -> bool {
+        self.prune.iter().any(|name| name == virtual_stream)
+    }
+
+    /// Whether findings of this code do not stop the run.
+    pub fn allows(&self, code: &str) -> bool {
+        self.allow.iter().any(|allowed| allowed == code)
+    }
+}
