@@ -24,6 +24,15 @@ pub struct Mapping {
     pub destinations: Vec<Destination>,
 }
 
+/// A mapping as found in a token; not validated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RawMapping {
+    /// Source as the token has it.
+    pub source: String,
+    /// Destinations, in the order of the token.
+    pub destinations: Vec<Destination>,
+}
+
 /// The mappings that a definition asks for, each source once, none overlapping another.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]

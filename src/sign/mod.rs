@@ -1,10 +1,20 @@
 //! Signing: seeds in wiped memory, and [`issue`], the only maker of a signed token.
 
+pub mod file;
+pub mod keyring;
+pub mod memory;
 mod seed;
+pub mod source;
+pub mod user;
 
 pub use seed::{Seed, SeedError};
 
-use crate::model::nkey::PublicKey;
+use crate::model::claims::HEADER;
+use crate::model::nkey::{KeyKind, PublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use serde_json::Value;
+use sha2::Digest as _;
 
 /// Something that can sign as one key.
 pub trait Signer {
@@ -30,6 +40,27 @@ pub enum SignError {
     /// The claims are not an object.
     #[error("the claims are not a JSON object")]
     NotAnObject,
+    /// Claims of a type that is not issued here.
+    #[error("claims of type `{0}` are not issued here")]
+    UnknownType(String),
+    /// The signer is of a kind that may not sign such a token; servers would refuse it.
+    #[error("{signer} is the key of an {}; tokens of type `{claim_type}` are signed by the key of an {expected}", signer.kind())]
+    WrongSigner {
+        /// The signer.
+        signer: PublicKey,
+        /// `nats.type`
+        claim_type: String,
+        /// The kind that may.
+        expected: KeyKind,
+    },
+    /// `sub` is not a key of the kind that the type of claims is about.
+    #[error("claims of type `{claim_type}` are about the key of an {expected}; `sub` is not one")]
+    WrongSubject {
+        /// `nats.type`
+        claim_type: String,
+        /// The kind that it should be.
+        expected: KeyKind,
+    },
 }
 
 /// An encoded JWT whose signature was verified after it was made; only [`issue`] makes one.
@@ -46,25 +77,55 @@ impl SignedToken {
 /// Signs claims: sets `iss` to the signer, `iat` (seconds) and a fresh `jti`, leaves everything else as it is,
 /// encodes (`alg` `ed25519-nkey`) and verifies the result with an implementation other than the signer's.
 ///
+/// `jti` is an id of this one token, not of its content. That `iat` is above the one of any stored token is for the
+/// caller: [`next_iat`].
+///
 /// # Errors
-/// [`SignError`]
-pub fn issue(claims: &serde_json::Value, signer: &dyn Signer, iat: u64) -> Result<SignedToken, SignError> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-    use sha2::Digest as _;
-
+/// [`SignError`]; [`SignError::WrongSigner`] when servers would refuse a token of this type by this key.
+pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToken, SignError> {
     let mut claims = claims.as_object().ok_or(SignError::NotAnObject)?.clone();
     let key = signer.public_key();
+    check_kinds(&claims, &key)?;
     claims.insert("iss".to_owned(), key.to_string().into());
     claims.insert("iat".to_owned(), iat.into());
     claims.insert("jti".to_owned(), "".into());
     let unnamed = serde_json::to_vec(&claims).expect("a JSON object can be written");
     claims.insert("jti".to_owned(), data_encoding::BASE32_NOPAD.encode(&sha2::Sha512_256::digest(&unnamed)).into());
     let body = serde_json::to_vec(&claims).expect("a JSON object can be written");
-    let message = format!("{}.{}", B64.encode(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#), B64.encode(body));
+    let message = format!("{}.{}", B64.encode(HEADER), B64.encode(body));
     let signature = signer.sign(message.as_bytes())?;
     ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key.bytes())
         .verify(message.as_bytes(), &signature)
         .map_err(|_| SignError::BadSignature(key))?;
     Ok(SignedToken(format!("{message}.{}", B64.encode(signature))))
 }
+
+/// The time of issue for a token that replaces `stored` ones: now, but later than each of them, because servers that
+/// exchange tokens keep the one with the greater `iat` (nats-server `dirstore.go`). All in seconds since 1970.
+pub fn next_iat(now: u64, stored: impl IntoIterator<Item = u64>) -> u64 {
+    stored.into_iter().fold(now, |iat, stored| iat.max(stored.saturating_add(1)))
+}
+
+/// Who signs what about whom (nats-io/jwt v2, `ExpectedPrefixes` and `Encode` of the claims).
+fn check_kinds(claims: &serde_json::Map<String, Value>, signer: &PublicKey) -> Result<(), SignError> {
+    let claim_type = claims.get("nats").and_then(|nats| nats["type"].as_str()).unwrap_or_default().to_owned();
+    let (signed_by, about) = match claim_type.as_str() {
+        "operator" => (KeyKind::Operator, KeyKind::Operator),
+        "account" => (KeyKind::Operator, KeyKind::Account),
+        "user" => (KeyKind::Account, KeyKind::User),
+        "activation" => (KeyKind::Account, KeyKind::Account),
+        _ => return Err(SignError::UnknownType(claim_type)),
+    };
+    if signer.kind() != signed_by {
+        return Err(SignError::WrongSigner { signer: signer.clone(), claim_type, expected: signed_by });
+    }
+    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+    // An activation for everybody is about `public` (nats-io/jwt v2 `activation_claims.go`).
+    if (claim_type == "activation" && subject == "public") || PublicKey::parse_kind(subject, about).is_ok() {
+        return Ok(());
+    }
+    Err(SignError::WrongSubject { claim_type, expected: about })
+}
+
+#[cfg(test)]
+mod tests;

@@ -28,9 +28,11 @@ pub enum SeedError {
 }
 
 /// A seed, and so the power to sign as its key.
+///
+/// The key is on the heap, so that moving a `Seed` leaves no copy behind; `SigningKey` wipes itself on drop.
 pub struct Seed {
     kind: KeyKind,
-    key: SigningKey,
+    key: Box<SigningKey>,
 }
 
 impl Seed {
@@ -41,15 +43,20 @@ impl Seed {
     pub fn generate(kind: KeyKind) -> Result<Self, SeedError> {
         let mut raw = Zeroizing::new([0u8; 32]);
         getrandom::fill(raw.as_mut()).map_err(|_| SeedError::NoRandom)?;
-        Ok(Self { kind, key: SigningKey::from_bytes(&raw) })
+        Ok(Self { kind, key: Box::new(SigningKey::from_bytes(&raw)) })
     }
 
-    /// Parses the text form (`SO…`, 58 characters).
+    /// Parses the text form (`SO…`, 58 characters), white space around it and the lines that nsc puts around seeds
+    /// (`-----BEGIN USER NKEY SEED-----`) allowed.
     ///
     /// # Errors
     /// [`SeedError`]
     pub fn parse(text: &str) -> Result<Self, SeedError> {
+        let text = bare(text);
         let mut raw = Zeroizing::new([0u8; 36]);
+        if text.len() == 56 && text.starts_with(['O', 'A', 'U']) {
+            return Err(SeedError::Damaged("a public key, where its seed is needed"));
+        }
         if text.len() != 58 {
             return Err(SeedError::Damaged("wrong length"));
         }
@@ -65,7 +72,15 @@ impl Seed {
         let kind = KeyKind::from_prefix((raw[0] & 7) << 5 | (raw[1] & 0xf8) >> 3).ok_or(SeedError::UnknownKind)?;
         let mut seed = Zeroizing::new([0u8; 32]);
         seed.copy_from_slice(&raw[2..34]);
-        Ok(Self { kind, key: SigningKey::from_bytes(&seed) })
+        Ok(Self { kind, key: Box::new(SigningKey::from_bytes(&seed)) })
+    }
+
+    /// [`parse`](Self::parse) for what a file holds.
+    ///
+    /// # Errors
+    /// [`SeedError`]
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Self, SeedError> {
+        Self::parse(std::str::from_utf8(bytes).map_err(|_| SeedError::Damaged("not text"))?)
     }
 
     /// The text form, in memory that is wiped on drop.
@@ -77,7 +92,9 @@ impl Seed {
         raw[2..34].copy_from_slice(self.key.as_bytes());
         let crc = crc16(&raw[..34]).to_le_bytes();
         raw[34..].copy_from_slice(&crc);
-        Zeroizing::new(data_encoding::BASE32_NOPAD.encode(raw.as_ref()))
+        let mut text = Zeroizing::new(String::with_capacity(58));
+        data_encoding::BASE32_NOPAD.encode_append(raw.as_ref(), &mut text);
+        text
     }
 
     /// What the key is for.
@@ -101,3 +118,16 @@ impl std::fmt::Debug for Seed {
         write!(f, "Seed({})", self.public_key())
     }
 }
+
+/// The seed in a decorated file (`nsc`, `.creds`), or the text without white space around it.
+fn bare(text: &str) -> &str {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let marks = |line: &str| line.starts_with("-----BEGIN ") && (line.contains("SEED") || line.contains("PRIVATE KEY"));
+    match lines.by_ref().find(|line| marks(line)).and_then(|_| lines.next()) {
+        Some(seed) => seed,
+        None => text.trim(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! Lossless account claims.

@@ -1,0 +1,131 @@
+//! JSON read so that nothing is lost: a duplicate key is an error, numbers and order stay as they are.
+
+use super::ClaimsError;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+
+/// The key by which serde_json passes numbers around; an object that has it would be read as a number.
+const NUMBER_KEY: &str = "$serde_json::private::Number";
+
+/// Parses `bytes`, refusing duplicate keys at any depth.
+pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, ClaimsError> {
+    let broken = |error: serde_json::Error| ClaimsError::Json { part, reason: describe(&error) };
+    let text = std::str::from_utf8(bytes).map_err(|_| ClaimsError::Json { part, reason: "not UTF-8".to_owned() })?;
+    let duplicate = RefCell::new(None);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let checked = UniqueKeys { path: None, duplicate: &duplicate }.deserialize(&mut deserializer);
+    if let Some(path) = duplicate.into_inner() {
+        return Err(ClaimsError::DuplicateKey { part, path });
+    }
+    checked.map_err(broken)?;
+    if strings(text).any(|s| serde_json::from_str::<String>(s).is_ok_and(|s| s == NUMBER_KEY)) {
+        return Err(ClaimsError::Json { part, reason: format!("the name {NUMBER_KEY} cannot be kept as it is") });
+    }
+    serde_json::from_str(text).map_err(broken)
+}
+
+/// What is wrong and where, without the text itself.
+fn describe(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early",
+        _ => "it is not valid JSON",
+    };
+    format!("{what}, at line {} column {}", error.line(), error.column())
+}
+
+/// The string literals of valid JSON, quotes included.
+fn strings(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.find('"')?;
+        let mut escaped = false;
+        let end = rest[start + 1..].find(|c| {
+            let closes = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            closes
+        })?;
+        let literal = &rest[start..start + end + 2];
+        rest = &rest[start + end + 2..];
+        Some(literal)
+    })
+}
+
+/// Where in the document; a list from the inside out.
+struct Path<'a> {
+    key: &'a str,
+    parent: Option<&'a Path<'a>>,
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            write!(f, "{parent}.")?;
+        }
+        f.write_str(self.key)
+    }
+}
+
+struct UniqueKeys<'a> {
+    path: Option<&'a Path<'a>>,
+    duplicate: &'a RefCell<Option<String>>,
+}
+
+impl<'de> DeserializeSeed<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(UniqueKeys { path: self.path, duplicate: self.duplicate })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = fields.next_key::<String>()? {
+            let path = Path { key: &key, parent: self.path };
+            if key == NUMBER_KEY {
+                fields.next_value::<IgnoredAny>()?;
+            } else if seen.contains(&key) {
+                self.duplicate.replace(Some(path.to_string()));
+                return Err(A::Error::custom("duplicate key"));
+            } else {
+                fields.next_value_seed(UniqueKeys { path: Some(&path), duplicate: self.duplicate })?;
+                seen.insert(key);
+            }
+        }
+        Ok(())
+    }
+}

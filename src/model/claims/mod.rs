@@ -1,0 +1,26 @@
+//! Account claims that are edited in place: what this code doesn't know stays as it was.
+//!
+//! The document is the JSON of the token itself (`serde_json` with `preserve_order` and `arbitrary_precision`);
+//! the typed views are read from it and never written back.
+
+mod account;
+mod error;
+mod json;
+mod operator;
+mod token;
+mod views;
+
+pub use account::AccountClaims;
+pub use error::ClaimsError;
+pub use operator::OperatorClaims;
+pub use token::{MAX_TOKEN_SIZE, Token};
+pub use views::{
+    AccountLimits, Export, Import, JetStreamLimits, JetStreamTier, Permission, Permissions, Revocation, Scope,
+    SigningKey,
+};
+
+/// The header of every token that is made here (nats-io/jwt v2 `header.go`).
+pub(crate) const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! A NATS JWT as text: three parts, header, strict JSON, signature.
+
+use super::ClaimsError;
+use crate::model::nkey::{KeyKind, PublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+/// Servers and resolvers refuse larger tokens (nats-io/jwt v2 `decoder.go`, `MaxTokenSize`).
+pub const MAX_TOKEN_SIZE: usize = 1024 * 1024;
+
+/// A token of any type whose signature was verified against its `iss`. That `iss` was *entitled* to sign is
+/// for the reader to judge.
+#[derive(Clone, PartialEq)]
+pub struct Token {
+    claims: Value,
+    issuer: PublicKey,
+    subject: PublicKey,
+}
+
+impl Token {
+    /// Decodes and verifies a version 2 token (header `ed25519-nkey`).
+    ///
+    /// # Errors
+    /// [`ClaimsError`]; it names the part or field that is at fault and never repeats the token.
+    pub fn decode(token: &str) -> Result<Self, ClaimsError> {
+        if token.len() > MAX_TOKEN_SIZE {
+            return Err(ClaimsError::TooLarge { size: token.len() });
+        }
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header, body, signature] = parts[..] else {
+            return Err(ClaimsError::Parts { found: parts.len() });
+        };
+        check_header(&decode_part("header", header)?)?;
+        let claims = super::json::parse_strict("claims", &decode_part("claims", body)?)?;
+        let fields = claims.as_object().ok_or(ClaimsError::Json { part: "claims", reason: "not an object".into() })?;
+        refuse_look_alikes(fields)?;
+        let issuer = key(fields, "iss")?;
+        let subject = key(fields, "sub")?;
+        ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, issuer.bytes())
+            .verify(&token.as_bytes()[..header.len() + 1 + body.len()], &decode_part("signature", signature)?)
+            .map_err(|_| ClaimsError::Signature { issuer: issuer.clone() })?;
+        Ok(Self { claims, issuer, subject })
+    }
+
+    /// All claims, as they were in the token.
+    pub fn claims(&self) -> &Value {
+        &self.claims
+    }
+
+    /// All claims, by value.
+    pub fn into_claims(self) -> Value {
+        self.claims
+    }
+
+    /// The key that signed it (`iss`).
+    pub fn issuer(&self) -> &PublicKey {
+        &self.issuer
+    }
+
+    /// The key that it is about (`sub`).
+    pub fn subject(&self) -> &PublicKey {
+        &self.subject
+    }
+
+    /// What it is about (`nats.type`: `operator`, `account`, `user`, `activation`, …); empty when it doesn't say.
+    pub fn claim_type(&self) -> &str {
+        self.claims["nats"]["type"].as_str().unwrap_or_default()
+    }
+
+    /// Refuses tokens of another type and versions of the claims that this code doesn't know.
+    pub(super) fn expect(&self, claim_type: &'static str, subject: KeyKind) -> Result<(), ClaimsError> {
+        if self.claim_type() != claim_type {
+            return Err(ClaimsError::WrongType { expected: claim_type, found: self.claim_type().to_owned() });
+        }
+        match self.claims["nats"].get("version").map(|v| (v.as_u64(), v)) {
+            Some((Some(2), _)) => {}
+            None | Some((Some(1), _)) => return Err(ClaimsError::Version1),
+            Some((_, other)) => return Err(ClaimsError::UnknownVersion { found: other.to_string() }),
+        }
+        if self.subject.kind() == subject {
+            return Ok(());
+        }
+        Err(ClaimsError::Field { path: "sub".into(), reason: format!("is not the public key of an {subject}") })
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Token({} {} by {})", self.claim_type(), self.subject, self.issuer)
+    }
+}
+
+/// Length in bytes of the token that [`crate::sign::issue`] makes of claims whose `iss`, `iat` and `jti` are set.
+pub(super) fn encoded_size(claims: &Map<String, Value>) -> usize {
+    let body = serde_json::to_vec(claims).map_or(0, |body| body.len());
+    let part = |bytes: usize| (bytes * 4).div_ceil(3);
+    part(crate::model::claims::HEADER.len()) + 1 + part(body) + 1 + part(64)
+}
+
+fn decode_part(part: &'static str, text: &str) -> Result<Vec<u8>, ClaimsError> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| ClaimsError::Encoding { part })
+}
+
+fn check_header(header: &[u8]) -> Result<(), ClaimsError> {
+    let header = super::json::parse_strict("header", header)?;
+    let field = |name: &str| header[name].as_str().unwrap_or_default().to_ascii_lowercase();
+    if field("typ") != "jwt" {
+        return Err(ClaimsError::Header { reason: "`typ` is not JWT" });
+    }
+    match field("alg").as_str() {
+        "ed25519-nkey" => Ok(()),
+        "ed25519" => Err(ClaimsError::Version1),
+        _ => Err(ClaimsError::Header { reason: "`alg` is not ed25519-nkey" }),
+    }
+}
+
+fn key(claims: &Map<String, Value>, field: &'static str) -> Result<PublicKey, ClaimsError> {
+    let text = claims.get(field).and_then(Value::as_str);
+    let text = text.ok_or_else(|| ClaimsError::Field { path: field.into(), reason: "is missing".into() })?;
+    PublicKey::parse(text).map_err(|error| ClaimsError::Field { path: field.into(), reason: error.to_string() })
+}
+
+/// Go reads field names without regard to case: `Mappings` would be `mappings` to a server and unknown to us.
+fn refuse_look_alikes(claims: &Map<String, Value>) -> Result<(), ClaimsError> {
+    const TOP: [&str; 9] = ["iss", "sub", "iat", "exp", "nbf", "jti", "name", "aud", "nats"];
+    const NATS: [&str; 9] = [
+        "type",
+        "version",
+        "mappings",
+        "limits",
+        "signing_keys",
+        "exports",
+        "imports",
+        "revocations",
+        "default_permissions",
+    ];
+    let check = |fields: &Map<String, Value>, prefix: &str, known: &[&str]| {
+        let odd = fields.keys().find(|k| known.iter().any(|name| k != name && k.eq_ignore_ascii_case(name)));
+        odd.map_or(Ok(()), |odd| {
+            let reason = "differs from a field's name only in case, which servers read as that field".into();
+            Err(ClaimsError::Field { path: format!("{prefix}{odd}"), reason })
+        })
+    };
+    check(claims, "", &TOP)?;
+    claims.get("nats").and_then(Value::as_object).map_or(Ok(()), |nats| check(nats, "nats.", &NATS))
+}

@@ -1,0 +1,150 @@
+//! Reading and writing seed files: wiped buffers, nobody else's permissions.
+
+use super::{Seed, SeedError};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A seed file is 59 bytes; what is larger than this is something else.
+const LARGEST: usize = 64 * 1024;
+
+/// Why a key file was refused; never holds any of its content.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It isn't there.
+    #[error("key file {path}: there is no such file")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It can't be read.
+    #[error("key file {path} cannot be read: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// A folder, a socket, …
+    #[error("key file {path} is not a file")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Others may read or write it.
+    #[error("key file {path} is open to others (mode {mode:04o}); it has to be 0600: chmod 600 {path}")]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// More than 64 KiB.
+    #[error("key file {path} is too large to be a seed")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a seed, or not of the right kind.
+    #[error("key file {path} {cause}")]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: SeedError,
+    },
+    /// It is there already.
+    #[error("key file {path} exists already and is not overwritten")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It can't be written.
+    #[error("key file {path} cannot be written: {cause}")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+}
+
+/// Reads the seed of a file that nobody else may read (mode 0600 or stricter, judged on the open file).
+///
+/// # Errors
+/// [`KeyFileError`]
+pub fn read_seed_file(path: &Path) -> Result<Seed, KeyFileError> {
+    let (seed, mode) = read_any_seed_file(path)?;
+    match mode {
+        Some(mode) if mode & 0o077 != 0 => Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode }),
+        _ => Ok(seed),
+    }
+}
+
+/// The same whatever the permissions, which are returned (Unix only).
+pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), KeyFileError> {
+    let unreadable = |cause: std::io::Error| match cause.kind() {
+        std::io::ErrorKind::NotFound => KeyFileError::Missing { path: path.to_owned() },
+        _ => KeyFileError::Unreadable { path: path.to_owned(), cause },
+    };
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err(KeyFileError::NotAFile { path: path.to_owned() });
+    }
+    let mut file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let text =
+        read_secret(&mut file).map_err(unreadable)?.ok_or_else(|| KeyFileError::TooLarge { path: path.to_owned() })?;
+    let seed = Seed::parse_bytes(&text).map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause })?;
+    Ok((seed, mode(&metadata)))
+}
+
+/// Everything that `source` gives, in memory that is wiped and never reallocated; `None` if that is too much.
+pub(crate) fn read_secret(source: &mut impl Read) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut buffer = Zeroizing::new(vec![0u8; LARGEST + 1]);
+    let mut length = 0;
+    loop {
+        match source.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length > LARGEST {
+            return Ok(None);
+        }
+    }
+    buffer.truncate(length);
+    Ok(Some(buffer))
+}
+
+/// Writes a seed to a new file, 0600, complete or not at all, and on disk when this returns.
+///
+/// # Errors
+/// [`KeyFileError::Exists`], [`KeyFileError::Unwritable`]
+pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
+    use std::io::Write as _;
+    let unwritable = |cause: std::io::Error| match cause.kind() {
+        std::io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
+        _ => KeyFileError::Unwritable { path: path.to_owned(), cause },
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // tempfile creates with 0600, and persist_noclobber refuses to replace.
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(unwritable)?;
+    file.write_all(seed.reveal().as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(unwritable)?;
+    file.as_file().sync_all().map_err(unwritable)?;
+    file.persist_noclobber(path).map_err(|error| unwritable(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)
+}
+
+#[cfg(unix)]
+fn mode(metadata: &std::fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(metadata.permissions().mode() & 0o7777)
+}
+
+#[cfg(not(unix))]
+fn mode(_: &std::fs::Metadata) -> Option<u32> {
+    None
+}

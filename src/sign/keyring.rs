@@ -1,0 +1,135 @@
+//! The keys folder: seeds in `*.nk` files, found by their public key whatever the file is called.
+
+use super::file::{KeyFileError, read_any_seed_file, read_seed_file, write_seed_file};
+use super::{Seed, Signer as _};
+use crate::model::nkey::{KeyKind, PublicKey};
+use std::path::{Path, PathBuf};
+
+/// A `*.nk` file of the keys folder.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its public key, where it could be read.
+    pub key: Option<PublicKey>,
+    /// What is wrong with it; a file that is used is refused for that.
+    pub problem: Option<KeyFileError>,
+}
+
+/// Why the keys folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The folder can't be listed.
+    #[error("keys folder {folder} cannot be read: {cause}")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The name can't be that of a file.
+    #[error("`{name}` cannot be the name of a key file")]
+    Name {
+        /// The name as given.
+        name: String,
+    },
+    /// A file that is used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+}
+
+/// A keys folder as it was when it was opened. Holds no seed.
+#[derive(Debug)]
+pub struct Keyring {
+    folder: PathBuf,
+    files: Vec<KeyFile>,
+}
+
+impl Keyring {
+    /// Looks at all `*.nk` files of the folder, not of folders in it. A folder that isn't there has none.
+    ///
+    /// # Errors
+    /// [`KeyringError::Folder`]; a file that is damaged or open to others is no error until it is used.
+    pub fn open(folder: &Path) -> Result<Self, KeyringError> {
+        let failed = |cause| KeyringError::Folder { folder: folder.to_owned(), cause };
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { folder: folder.to_owned(), files: Vec::new() });
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
+        let mut paths: Vec<_> = paths.into_iter().filter(|path| path.extension().is_some_and(|e| e == "nk")).collect();
+        paths.sort();
+        Ok(Self { folder: folder.to_owned(), files: paths.into_iter().map(look_at).collect() })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All files, by name.
+    pub fn files(&self) -> &[KeyFile] {
+        &self.files
+    }
+
+    /// The public keys of one kind, in the order of the files' names.
+    pub fn keys(&self, kind: KeyKind) -> impl Iterator<Item = &PublicKey> {
+        self.files.iter().filter_map(|file| file.key.as_ref()).filter(move |key| key.kind() == kind)
+    }
+
+    /// The seed of a public key, `None` if no file has it.
+    ///
+    /// # Errors
+    /// [`KeyringError::File`] when the only files that have it may be read by others.
+    pub fn find(&self, key: &PublicKey) -> Result<Option<Seed>, KeyringError> {
+        let mut files = self.files.iter().filter(|file| file.key.as_ref() == Some(key));
+        let Some(first) = files.next() else { return Ok(None) };
+        let best = std::iter::once(first).chain(files).find(|file| file.problem.is_none()).unwrap_or(first);
+        let seed = read_seed_file(&best.path)?;
+        // The file may have been replaced since the folder was read.
+        Ok((seed.public_key() == *key).then_some(seed))
+    }
+
+    /// Writes a new seed as `<name>.nk`, 0600, and makes the folder (0700) if needed; never overwrites.
+    ///
+    /// # Errors
+    /// [`KeyringError`]
+    pub fn write(&mut self, name: &str, seed: &Seed) -> Result<PathBuf, KeyringError> {
+        let usable = !name.is_empty()
+            && !name.starts_with('.')
+            && !name.chars().any(|c| c == '/' || c == '\\' || c == ':' || c.is_control());
+        if !usable {
+            return Err(KeyringError::Name { name: name.to_owned() });
+        }
+        create_folder(&self.folder).map_err(|cause| KeyringError::Folder { folder: self.folder.clone(), cause })?;
+        let path = self.folder.join(format!("{name}.nk"));
+        write_seed_file(&path, seed)?;
+        self.files.push(look_at(path.clone()));
+        Ok(path)
+    }
+}
+
+fn look_at(path: PathBuf) -> KeyFile {
+    match read_any_seed_file(&path) {
+        Err(problem) => KeyFile { path, key: None, problem: Some(problem) },
+        Ok((seed, mode)) => {
+            let open = mode.filter(|mode| mode & 0o077 != 0);
+            let problem = open.map(|mode| KeyFileError::OpenToOthers { path: path.clone(), mode });
+            KeyFile { path, key: Some(seed.public_key()), problem }
+        }
+    }
+}
+
+fn create_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+#[cfg(test)]
+mod tests;
