@@ -1,1 +1,15 @@
-//! nats
+//! Connections to NATS servers. The only place that knows `async-nats`.
+//!
+//! [`connect`] takes any server that answers out of a list, and gives a [`Connection`], over which everything
+//! else asks through [`crate::observed::Requests`].
+
+mod connect;
+mod connection;
+mod context;
+mod error;
+mod login;
+
+pub use connect::{ConnectOptions, Target, connect};
+pub use connection::Connection;
+pub use error::ConnectError;
+pub use login::Access;

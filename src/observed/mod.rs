@@ -1,5 +1,8 @@
 //! What the servers say: the data, and the trait by which they are asked.
 
+mod lookup;
+pub mod system;
+
 use serde_json::Value;
 use std::time::Duration;
 
@@ -85,6 +88,38 @@ pub struct Deployment {
     pub expected: usize,
 }
 
+impl Deployment {
+    /// How many servers should have answered and did not. A server that was stopped counts for up to 150 s
+    /// (nats-server 2.15 `events.go`, measured).
+    pub fn missing(&self) -> usize {
+        self.expected.saturating_sub(self.servers.len())
+    }
+
+    /// Names of JetStream servers that the meta leader knows and that did not answer; servers without JetStream
+    /// are not among them.
+    pub fn missing_names(&self) -> Vec<String> {
+        let peers =
+            self.servers.iter().filter_map(|server| server.varz.pointer("/jetstream/meta/replicas")?.as_array());
+        let mut names: Vec<String> = peers
+            .flatten()
+            .filter_map(|peer| peer["name"].as_str())
+            .filter(|name| !self.servers.iter().any(|server| server.name == *name))
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The servers' clusters, sorted, each once.
+    pub fn clusters(&self) -> Vec<&str> {
+        let mut clusters: Vec<&str> = self.servers.iter().map(|server| server.cluster.as_str()).collect();
+        clusters.sort_unstable();
+        clusters.dedup();
+        clusters
+    }
+}
+
 /// What one server knows of an account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountOnServer {
@@ -105,6 +140,9 @@ pub enum Stored {
     Token(String),
     /// The server answered that it has none.
     Nothing,
+    /// Servers hold different tokens, and the answers to `CLAIMS.LOOKUP` do not say which server sent them: this
+    /// server's is one of these. `None`: it has none.
+    Unclear(Vec<Option<String>>),
     /// No answer in time.
     NoAnswer,
 }
@@ -114,7 +152,7 @@ pub enum Stored {
 pub enum Live {
     /// Loaded; the whole `account_detail` of `ACCOUNTZ`.
     Loaded(Value),
-    /// Not loaded: it loads on first use.
+    /// Not loaded, or only known by name: it loads on first use.
     NotLoaded,
     /// No answer in time.
     NoAnswer,

@@ -1,1 +1,137 @@
-//! push
+//! Handing signed account tokens to the servers' resolver, and judging each server's answer.
+//!
+//! An answer is not proof: a server stores a token before it checks who signed it (`full` resolver, measured
+//! 2.15.1). What is in force is read afterwards ([`crate::observed::system::accounts`]) and judged by
+//! [`crate::verify::account`].
+
+use crate::model::nkey::PublicKey;
+use crate::observed::{Deployment, Reply, RequestError, Requests, system};
+use crate::sign::SignedToken;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Tokens that are under way at a time; a token may be 1 MiB.
+const AT_A_TIME: usize = 64;
+
+/// What one server answered to one account's token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PushOutcome {
+    /// The account.
+    pub account: PublicKey,
+    /// Server name.
+    pub server: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// A server's answer to `$SYS.REQ.CLAIMS.UPDATE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Answer {
+    /// `200 jwt updated`: the resolver has it.
+    Stored,
+    /// `200`, but not stored (`jwt update cache skipped`: a `cache` resolver that has not loaded the account).
+    Skipped {
+        /// The server's words.
+        text: String,
+    },
+    /// An error.
+    Refused {
+        /// Its code.
+        code: u64,
+        /// The server's words.
+        text: String,
+    },
+    /// No answer in time.
+    NoAnswer,
+}
+
+/// Why a push failed as a whole. Some servers may have stored the token nevertheless, unless nobody listens.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// No server's resolver takes tokens over NATS.
+    #[error(
+        "no server takes account tokens over NATS: their resolver is `url` or `memory`, or this is not the system account"
+    )]
+    NoResolver,
+    /// The connection or its permissions.
+    #[error("pushing account {account}: {cause}")]
+    Request {
+        /// The account.
+        account: PublicKey,
+        /// What happened.
+        cause: RequestError,
+    },
+}
+
+/// Pushes all tokens at once and waits until every server of the deployment answered for each, or the timeout.
+///
+/// One outcome per token and server, in the order of `tokens` and of the deployment.
+///
+/// # Errors
+/// [`PushError`]
+pub async fn push(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    tokens: &[(PublicKey, SignedToken)],
+    timeout: Duration,
+) -> Result<Vec<PushOutcome>, PushError> {
+    use futures::StreamExt as _;
+    let deadline = tokio::time::Instant::now() + timeout;
+    let outcomes: Vec<Result<Vec<PushOutcome>, PushError>> = futures::stream::iter(tokens)
+        .map(|(account, token)| push_one(requests, deployment, account, token, deadline))
+        .buffered(AT_A_TIME)
+        .collect()
+        .await;
+    let outcomes: Result<Vec<_>, _> = outcomes.into_iter().collect();
+    Ok(outcomes?.into_iter().flatten().collect())
+}
+
+async fn push_one(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    account: &PublicKey,
+    token: &SignedToken,
+    deadline: tokio::time::Instant,
+) -> Result<Vec<PushOutcome>, PushError> {
+    let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+    let everyone = deployment.servers.len();
+    let body = token.as_str().as_bytes().to_vec();
+    let replies =
+        system::until_quiet(requests, "$SYS.REQ.CLAIMS.UPDATE", body, left, |replies| replies.len() >= everyone)
+            .await
+            .map_err(|cause| match cause {
+                RequestError::NoResponders(_) => PushError::NoResolver,
+                cause => PushError::Request { account: account.clone(), cause },
+            })?;
+    let mut answers: HashMap<String, Answer> = replies.iter().filter_map(answer).collect();
+    let outcome = |server: &crate::observed::Server| PushOutcome {
+        account: account.clone(),
+        server: server.name.clone(),
+        cluster: server.cluster.clone(),
+        answer: answers.remove(&server.id).unwrap_or(Answer::NoAnswer),
+    };
+    Ok(deployment.servers.iter().map(outcome).collect())
+}
+
+/// Server id and answer (`ServerAPIClaimUpdateResponse`, nats-server 2.15 `server/accounts.go`).
+fn answer(reply: &Reply) -> Option<(String, Answer)> {
+    let document: Value = serde_json::from_slice(&reply.payload).ok()?;
+    let id = document.pointer("/server/id")?.as_str()?.to_owned();
+    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let answer = match document.get("error").filter(|error| !error.is_null()) {
+        Some(error) => {
+            Answer::Refused { code: error["code"].as_u64().unwrap_or(500), text: text("/error/description") }
+        }
+        None if text("/data/message").contains("skipped") => Answer::Skipped { text: text("/data/message") },
+        None => Answer::Stored,
+    };
+    Some((id, answer))
+}
+
+#[cfg(test)]
+mod tests;

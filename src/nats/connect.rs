@@ -1,0 +1,249 @@
+//! Finding a server that takes us.
+
+use super::connection::{Connection, Denied};
+use super::login::Login;
+use super::{Access, ConnectError};
+use crate::model::nkey::PublicKey;
+use crate::model::topology::Tls;
+use crate::sign::Signer as _;
+use async_nats::{ConnectErrorKind, Event, ServerError};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// After this long without an answer the next server is tried as well.
+const STAGGER: Duration = Duration::from_millis(150);
+
+/// A server that may be connected to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// `nats://host:port` or `tls://host:port`.
+    pub url: &'a str,
+    /// TLS towards it.
+    pub tls: Option<&'a Tls>,
+}
+
+/// What [`connect`] needs to know.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions<'a> {
+    /// Any of these will do; tried in this order.
+    pub servers: Vec<Target<'a>>,
+    /// Who connects.
+    pub access: &'a Access,
+    /// The account that it has to be, when known: other credentials are refused before connecting.
+    pub account: Option<&'a PublicKey>,
+    /// Name of the connection, seen in `CONNZ`.
+    pub name: &'a str,
+    /// For everything together.
+    pub timeout: Duration,
+}
+
+impl<'a> ConnectOptions<'a> {
+    /// Options for servers that share their TLS settings.
+    pub fn new(servers: &'a [String], tls: Option<&'a Tls>, access: &'a Access, timeout: Duration) -> Self {
+        Self {
+            servers: servers.iter().map(|url| Target { url, tls }).collect(),
+            access,
+            account: None,
+            name: "vstream-jwt",
+            timeout,
+        }
+    }
+
+    /// The account that the credentials have to belong to.
+    #[must_use]
+    pub fn account(mut self, account: &'a PublicKey) -> Self {
+        self.account = Some(account);
+        self
+    }
+}
+
+/// Connects to the first server that answers. A server that does not answer at once does not hold up the others.
+///
+/// What can be known beforehand is checked beforehand: files, seeds, expiry, the account.
+///
+/// # Errors
+/// [`ConnectError`]; a refusal by a server outweighs others that cannot be reached.
+pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let login = Login::load(options.access, options.account, now)?;
+    for target in &options.servers {
+        check_tls_files(target.tls.or(login.tls.as_ref()))?;
+    }
+
+    let mut deadline = Instant::now() + options.timeout;
+    let mut waiting = options.servers.iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut failures: Vec<Failure> = Vec::new();
+    loop {
+        if let Some(target) = waiting.next() {
+            attempts.push(attempt(*target, &login, &options));
+        } else if attempts.is_empty() {
+            break;
+        }
+        let pause = if waiting.len() > 0 { (Instant::now() + STAGGER).min(deadline) } else { deadline };
+        match tokio::time::timeout_at(pause, attempts.next()).await {
+            Ok(Some(Ok(connection))) => {
+                connection.widen(options.servers.iter().map(|target| target.url)).await;
+                return Ok(connection);
+            }
+            Ok(Some(Err(failure))) => {
+                if failure.kind == FailureKind::Refused {
+                    deadline = deadline.min(Instant::now() + Duration::from_secs(1));
+                }
+                failures.push(failure);
+            }
+            Ok(None) => {}
+            Err(_) if Instant::now() >= deadline => break,
+            Err(_) => {}
+        }
+    }
+    drop(attempts);
+    Err(judge(&options, &login, failures))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailureKind {
+    Refused,
+    Tls,
+    Unreachable,
+}
+
+#[derive(Debug)]
+struct Failure {
+    url: String,
+    kind: FailureKind,
+    reason: String,
+}
+
+fn judge(options: &ConnectOptions<'_>, login: &Login, failures: Vec<Failure>) -> ConnectError {
+    let first = |kind| failures.iter().find(|failure| failure.kind == kind);
+    if let Some(Failure { url, reason, .. }) = first(FailureKind::Refused) {
+        let (user, account) = (login.user.clone(), login.account.clone());
+        return ConnectError::Refused { url: url.clone(), user, account, reason: reason.clone() };
+    }
+    if let Some(Failure { url, reason, .. }) = first(FailureKind::Tls) {
+        return ConnectError::Tls { url: url.clone(), reason: reason.clone() };
+    }
+    let why = |url: &str| {
+        let failure = failures.iter().find(|failure| failure.url == url);
+        failure.map_or_else(|| format!("no answer within {:?}", options.timeout), |failure| failure.reason.clone())
+    };
+    let tried = options.servers.iter().map(|target| (without_secrets(target.url), why(target.url))).collect();
+    ConnectError::Unreachable { tried }
+}
+
+async fn attempt(target: Target<'_>, login: &Login, options: &ConnectOptions<'_>) -> Result<Connection, Failure> {
+    let (seed, denied) = (login.seed.clone(), Denied::new());
+    let report = denied.clone();
+    let mut connect = async_nats::ConnectOptions::with_jwt(login.jwt.clone(), move |nonce| {
+        let signature = seed.sign(&nonce).map(|signature| signature.to_vec()).map_err(async_nats::AuthError::new);
+        async move { signature }
+    })
+    .name(options.name)
+    .connection_timeout(options.timeout)
+    .reconnect_delay_callback(|attempt| {
+        Duration::from_millis(100).saturating_mul(attempt as u32).min(Duration::from_secs(2))
+    })
+    .event_callback(move |event| {
+        if let Event::ServerError(ServerError::Other(text)) = event {
+            report.server_said(&text);
+        }
+        async {}
+    });
+    if let Some(prefix) = &login.inbox_prefix {
+        connect = connect.custom_inbox_prefix(prefix);
+    }
+    if let Some(Tls { ca, cert, key, first }) = target.tls.or(login.tls.as_ref()) {
+        if let Some(ca) = ca {
+            connect = connect.add_root_certificates(ca.clone()).require_tls(true);
+        }
+        if let (Some(cert), Some(key)) = (cert, key) {
+            connect = connect.add_client_certificate(cert.clone(), key.clone()).require_tls(true);
+        }
+        if *first {
+            connect = connect.require_tls(true).tls_first();
+        }
+    }
+    let failed = |(kind, reason)| Failure { url: target.url.to_owned(), kind, reason };
+    let client = connect.connect(target.url).await.map_err(|error| failed(classify(&error)))?;
+    Connection::new(client, login, denied, without_secrets(target.url))
+        .await
+        .map_err(|reason| failed((FailureKind::Unreachable, reason)))
+}
+
+fn classify(error: &async_nats::ConnectError) -> (FailureKind, String) {
+    let cause = innermost(error);
+    match error.kind() {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            (FailureKind::Refused, "authorization violation".to_owned())
+        }
+        ConnectErrorKind::Tls => (FailureKind::Tls, cause),
+        ConnectErrorKind::TimedOut => (FailureKind::Unreachable, "no answer in time".to_owned()),
+        _ if is_tls(error) => (FailureKind::Tls, cause),
+        _ if cause.starts_with("nats: ") => (FailureKind::Refused, cause["nats: ".len()..].to_owned()),
+        _ => (FailureKind::Unreachable, cause),
+    }
+}
+
+/// The last cause of the chain, which says most.
+fn innermost(error: &async_nats::ConnectError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn is_tls(error: &async_nats::ConnectError) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<async_nats::rustls::Error>()
+            || inside.is_some_and(|inner| inner.is::<async_nats::rustls::Error>())
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn check_tls_files(tls: Option<&Tls>) -> Result<(), ConnectError> {
+    let Some(Tls { ca, cert, key, first: _ }) = tls else { return Ok(()) };
+    let check = |what, path: &Option<PathBuf>, mark: &str| match path {
+        Some(path) => check_pem(what, path, mark),
+        None => Ok(()),
+    };
+    check("TLS ca", ca, "CERTIFICATE-----")?;
+    check("TLS cert", cert, "CERTIFICATE-----")?;
+    check("TLS key", key, "PRIVATE KEY-----")?;
+    match (cert, key) {
+        (Some(path), None) | (None, Some(path)) => Err(ConnectError::File {
+            what: if key.is_none() { "TLS cert" } else { "TLS key" },
+            path: path.clone(),
+            reason: "a client certificate needs both `cert` and `key`".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_pem(what: &'static str, path: &Path, mark: &str) -> Result<(), ConnectError> {
+    let failed = |reason: String| Err(ConnectError::File { what, path: path.to_owned(), reason });
+    match std::fs::read(path).map(zeroize::Zeroizing::new) {
+        Ok(text) if text.windows(mark.len()).any(|part| part == mark.as_bytes()) => Ok(()),
+        Ok(_) => failed(format!("is not PEM with a `-----BEGIN {mark}` in it")),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+/// A URL without user and password, for messages.
+pub(super) fn without_secrets(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        _ => url.to_owned(),
+    }
+}

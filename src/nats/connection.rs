@@ -1,0 +1,245 @@
+//! A connection: many requests in flight over one inbox subscription.
+
+use super::login::Login;
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::observed::{Reply, RequestError, Requests};
+use async_nats::{Client, Message, StatusCode};
+use futures::StreamExt as _;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
+
+/// An open connection as one user of one account. Reconnects by itself; closes on drop.
+pub struct Connection {
+    client: Client,
+    inbox: String,
+    next: AtomicU64,
+    waiting: Waiting,
+    denied: Denied,
+    reader: tokio::task::JoinHandle<()>,
+    url: String,
+    account: PublicKey,
+    warnings: Vec<Finding>,
+}
+
+/// Who waits for replies, by the last token of the reply subject.
+type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>>;
+
+/// Permission violations, which a server reports beside the requests that they belong to.
+#[derive(Clone)]
+pub(super) struct Denied {
+    publish: broadcast::Sender<Violation>,
+    /// The first subject that the user may not subscribe to; the only subscription is that of the replies.
+    inbox: Arc<OnceLock<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Violation {
+    Publish(String),
+    Subscription(String),
+}
+
+impl Denied {
+    pub(super) fn new() -> Self {
+        Self { publish: broadcast::channel(1024).0, inbox: Arc::default() }
+    }
+
+    /// `Permissions Violation for Publish to "subject"` (nats-server `server/client.go`).
+    pub(super) fn server_said(&self, text: &str) {
+        let Some(violation) = parse_violation(text) else { return };
+        if let Violation::Subscription(subject) = &violation {
+            // Keeps the first.
+            let _ = self.inbox.set(subject.clone());
+        }
+        // Nobody listens when no request is in flight.
+        let _ = self.publish.send(violation);
+    }
+}
+
+fn parse_violation(text: &str) -> Option<Violation> {
+    let rest = text.strip_prefix("Permissions Violation for ")?;
+    let subject = || rest.split('"').nth(1).map(str::to_owned);
+    if rest.starts_with("Publish") {
+        Some(Violation::Publish(subject()?))
+    } else if rest.starts_with("Subscription") {
+        Some(Violation::Subscription(subject()?))
+    } else {
+        None
+    }
+}
+
+impl Connection {
+    pub(super) async fn new(client: Client, login: &Login, denied: Denied, url: String) -> Result<Self, String> {
+        let inbox = client.new_inbox();
+        let mut replies = client.subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
+        let waiting = Waiting::default();
+        let route = waiting.clone();
+        let reader = tokio::spawn(async move {
+            while let Some(message) = replies.next().await {
+                let id = message.subject.rsplit('.').next().and_then(|token| token.parse::<u64>().ok());
+                let waiting = route.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(sender) = id.and_then(|id| waiting.get(&id)) {
+                    // The receiver may just have gone: a late reply.
+                    let _ = sender.send(message);
+                }
+            }
+        });
+        let (account, warnings) = (login.account.clone(), login.warnings.clone());
+        Ok(Self { client, inbox, next: AtomicU64::new(0), waiting, denied, reader, url, account, warnings })
+    }
+
+    /// Lets a reconnect go to any of the servers.
+    pub(super) async fn widen(&self, urls: impl Iterator<Item = &str>) {
+        let servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
+        // Fails only for lists of mixed schemes; then reconnects stay with what this server announces.
+        let _ = self.client.set_server_pool(servers.as_slice()).await;
+    }
+
+    /// The account that the connection is in.
+    pub fn account(&self) -> &PublicKey {
+        &self.account
+    }
+
+    /// URL of the server that was connected to.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Name of the server that it is connected to.
+    pub fn server_name(&self) -> String {
+        self.client.server_info().server_name
+    }
+
+    /// Largest message in bytes that the server takes.
+    pub fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// What is worth saying about the credentials.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    fn expect_replies(&self) -> Ticket<'_> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, replies) = mpsc::unbounded_channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        Ticket { connection: self, id, replies }
+    }
+
+    /// One request; replies until `enough` or the time is over.
+    async fn collect(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+        mut enough: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        let deadline = Instant::now() + timeout;
+        let mut violations = self.denied.publish.subscribe();
+        let mut ticket = self.expect_replies();
+        let publish =
+            self.client.publish_with_reply(subject.to_owned(), format!("{}.{}", self.inbox, ticket.id), payload.into());
+        match tokio::time::timeout_at(deadline, publish).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(RequestError::Connection(format!("{}: {error}", self.url))),
+            Err(_) => return Err(self.silence(subject)),
+        }
+        let mut replies = Vec::new();
+        loop {
+            tokio::select! {
+                message = ticket.replies.recv() => {
+                    let Some(message) = message else {
+                        return Err(RequestError::Connection(format!("{} closed the connection", self.url)));
+                    };
+                    if message.status == Some(StatusCode::NO_RESPONDERS) && message.payload.is_empty() {
+                        return Err(RequestError::NoResponders(subject.to_owned()));
+                    }
+                    replies.push(into_reply(message));
+                    if enough(&replies) {
+                        return Ok(replies);
+                    }
+                }
+                violation = violations.recv() => match violation {
+                    Ok(Violation::Publish(denied)) if denied == subject => {
+                        return Err(RequestError::Permission(subject.to_owned()));
+                    }
+                    Ok(Violation::Subscription(_)) => return Err(self.silence(subject)),
+                    // Closed cannot happen: `self` holds a sender.
+                    _ => {}
+                },
+                () = tokio::time::sleep_until(deadline) => return Ok(replies),
+            }
+        }
+    }
+
+    /// What no answer at all means.
+    fn silence(&self, subject: &str) -> RequestError {
+        if let Some(inbox) = self.denied.inbox.get() {
+            return RequestError::Connection(format!("the user may not subscribe to {inbox}, so no reply arrives"));
+        }
+        match self.client.connection_state() {
+            async_nats::connection::State::Connected => RequestError::Timeout(subject.to_owned()),
+            _ => RequestError::Connection(format!("lost {} and could not reconnect in time", self.url)),
+        }
+    }
+}
+
+impl Requests for Connection {
+    async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
+        let mut replies = self.collect(subject, payload, timeout, |_| true).await?;
+        replies.pop().ok_or_else(|| self.silence(subject))
+    }
+
+    async fn request_many(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+        enough: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        let replies = self.collect(subject, payload, timeout, enough).await?;
+        match self.silence(subject) {
+            RequestError::Timeout(_) => Ok(replies),
+            lost if replies.is_empty() => Err(lost),
+            _ => Ok(replies),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({} as account {})", self.url, self.account)
+    }
+}
+
+/// A place in the table of those who wait, given up on drop.
+struct Ticket<'a> {
+    connection: &'a Connection,
+    id: u64,
+    replies: mpsc::UnboundedReceiver<Message>,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.connection.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+fn into_reply(message: Message) -> Reply {
+    let headers = message.headers.map(|headers| {
+        let pairs = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    });
+    Reply { headers: headers.unwrap_or_default(), payload: message.payload.to_vec() }
+}

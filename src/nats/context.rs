@@ -1,0 +1,105 @@
+//! Contexts of the `nats` CLI (jsm.go `natscontext/context.go`): `nats/context/<name>.json` in the user's
+//! configuration folder.
+
+use super::ConnectError;
+use crate::model::topology::Tls;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// What a context says that a connection in operator mode needs.
+pub(super) struct Context {
+    path: PathBuf,
+    pub creds: Option<PathBuf>,
+    /// Token and seed, given in the context itself.
+    pub user: Option<(String, Zeroizing<String>)>,
+    pub inbox_prefix: Option<String>,
+    pub tls: Option<Tls>,
+    /// Fields by which the context logs in, and that operator mode cannot use.
+    unusable: Vec<&'static str>,
+}
+
+impl Context {
+    /// Finds the context by its name: in `$XDG_CONFIG_HOME`, else `~/.config`.
+    pub(super) fn find(name: &str) -> Result<Self, ConnectError> {
+        let base = std::env::var_os("XDG_CONFIG_HOME")
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| home().map(|home| home.join(".config")))
+            .unwrap_or_default();
+        Self::in_folder(&base.join("nats").join("context"), name)
+    }
+
+    fn in_folder(folder: &Path, name: &str) -> Result<Self, ConnectError> {
+        let path = folder.join(format!("{name}.json"));
+        if name.is_empty() || name.contains(['/', '\\']) || !path.is_file() {
+            let nearest = nearest_name(folder, name);
+            return Err(ConnectError::ContextNotFound { name: name.to_owned(), folder: folder.to_owned(), nearest });
+        }
+        let text = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| ConnectError::File {
+            what: "context",
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|error| ConnectError::Credentials {
+            place: format!("context {}", path.display()),
+            reason: format!("is not JSON: line {}, column {}", error.line(), error.column()),
+        })?;
+        Ok(Self::from_fields(path, &fields))
+    }
+
+    fn from_fields(path: PathBuf, fields: &Map<String, Value>) -> Self {
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let file = |key: &str| text(key).map(expand_home);
+        let tls = Tls {
+            ca: file("ca"),
+            cert: file("cert"),
+            key: file("key"),
+            first: fields.get("tls_first").and_then(Value::as_bool).unwrap_or(false),
+        };
+        let unusable = ["nsc", "nkey", "token", "user", "password", "socks_proxy"];
+        Self {
+            creds: file("creds"),
+            user: text("user_jwt").zip(text("user_seed")).map(|(jwt, seed)| (jwt.to_owned(), seed.to_owned().into())),
+            inbox_prefix: text("inbox_prefix").map(str::to_owned),
+            tls: (tls != Tls::default()).then_some(tls),
+            unusable: unusable.into_iter().filter(|key| text(key).is_some()).collect(),
+            path,
+        }
+    }
+
+    /// For messages.
+    pub(super) fn place(&self) -> String {
+        format!("context {}", self.path.display())
+    }
+
+    /// The error for a context that has neither credentials nor a user token with its seed.
+    pub(super) fn unusable(&self) -> ConnectError {
+        let reason = match self.unusable.as_slice() {
+            [] => "has no `creds`".to_owned(),
+            keys => format!("logs in by `{}`; servers in operator mode need `creds`", keys.join("`, `")),
+        };
+        ConnectError::Credentials { place: self.place(), reason }
+    }
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+fn expand_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+fn nearest_name(folder: &Path, name: &str) -> Option<String> {
+    std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".json").map(str::to_owned))
+        .map(|known| (similar::TextDiff::from_chars(known.as_str(), name).ratio(), known))
+        .filter(|(ratio, _)| *ratio > 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}

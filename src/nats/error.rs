@@ -1,0 +1,119 @@
+//! Why there is no connection.
+
+use crate::model::nkey::PublicKey;
+use std::path::PathBuf;
+
+/// Why there is no connection. Holds no secret: neither a seed nor the text of a credentials file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A credentials, context or TLS file that cannot be read.
+    #[error("{what} {}: {reason}", path.display())]
+    File {
+        /// `credentials`, `context`, `TLS ca`, …
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Credentials that are damaged, or not such as operator mode takes.
+    #[error("{place}: {reason}")]
+    Credentials {
+        /// The file or context.
+        place: String,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// No context of the `nats` CLI has that name.
+    #[error("there is no context `{name}` in {}{}", folder.display(), nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    ContextNotFound {
+        /// The name.
+        name: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// The most similar name there.
+        nearest: Option<String>,
+    },
+    /// The user's token has expired.
+    #[error("{place}: the user token of `{user}` expired {ago} ago ({at} UTC)")]
+    Expired {
+        /// The file or context.
+        place: String,
+        /// Name in the token.
+        user: String,
+        /// How long ago, for a person.
+        ago: String,
+        /// When.
+        at: String,
+    },
+    /// The credentials belong to another account than the one they are for.
+    #[error("{place}: these are credentials of account {found}, not of {expected}")]
+    WrongAccount {
+        /// The file or context.
+        place: String,
+        /// The account that issued the user.
+        found: PublicKey,
+        /// The account that is meant.
+        expected: PublicKey,
+    },
+    /// A server refused the user.
+    #[error("{url} refused user `{user}` of account {account}: {reason}")]
+    Refused {
+        /// The server's URL.
+        url: String,
+        /// Name in the token.
+        user: String,
+        /// The user's account.
+        account: PublicKey,
+        /// What the server said.
+        reason: String,
+    },
+    /// TLS failed.
+    #[error("TLS to {url}: {reason}")]
+    Tls {
+        /// The server's URL.
+        url: String,
+        /// What failed.
+        reason: String,
+    },
+    /// No server could be reached.
+    #[error("no server answers: {}", tried.iter().map(|(url, why)| format!("{url} ({why})")).collect::<Vec<_>>().join(", "))]
+    Unreachable {
+        /// Each URL and why not.
+        tried: Vec<(String, String)>,
+    },
+}
+
+impl ConnectError {
+    /// Stable kebab-case name of the kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file-unreadable",
+            Self::Credentials { .. } => "credentials-invalid",
+            Self::ContextNotFound { .. } => "context-not-found",
+            Self::Expired { .. } => "credentials-expired",
+            Self::WrongAccount { .. } => "credentials-of-another-account",
+            Self::Refused { .. } => "authorization-violation",
+            Self::Tls { .. } => "tls",
+            Self::Unreachable { .. } => "unreachable",
+        }
+    }
+
+    /// What to do about it, an imperative sentence.
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "Check the path; paths of a definition are relative to the definition's folder.",
+            Self::Credentials { .. } => "Make new credentials: `nsc generate creds --account ACCOUNT --name USER`.",
+            Self::ContextNotFound { .. } => "List contexts with `nats context ls`, or name a credentials file instead.",
+            Self::Expired { .. } => "Issue the user anew, or name the account's `key:` instead of credentials.",
+            Self::WrongAccount { .. } => "Name credentials of that account.",
+            Self::Refused { .. } => {
+                "Check that the account is on the servers, that its token has not expired, and that the user is not revoked."
+            }
+            Self::Tls { .. } => {
+                "Check `tls:` of the definition (ca, cert, key; `first: true` for servers with handshake_first)."
+            }
+            Self::Unreachable { .. } => "Check the `servers:` of the regions, and that a server runs there.",
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Who connects: a user's token and seed, read from a credentials file, a context, or made in memory.
+
+use super::ConnectError;
+use super::context::Context;
+use crate::model::finding::Finding;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::topology::Tls;
+use crate::sign::{Seed, Signer};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// How to get into an account.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// A `.creds` file: a user's token and seed.
+    Credentials(PathBuf),
+    /// A context of the `nats` CLI, by name.
+    Context(String),
+    /// A user made in memory ([`crate::sign`]).
+    User {
+        /// The user's token.
+        jwt: String,
+        /// The user's seed.
+        seed: Arc<Seed>,
+    },
+}
+
+/// A user that can log in.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub jwt: String,
+    pub seed: Arc<Seed>,
+    pub account: PublicKey,
+    pub user: String,
+    pub inbox_prefix: Option<String>,
+    /// TLS of the context, for servers that the definition gives none.
+    pub tls: Option<Tls>,
+    pub warnings: Vec<Finding>,
+}
+
+impl Login {
+    /// Reads the access and checks all that can be known before connecting. `now` in seconds since 1970.
+    pub(super) fn load(access: &Access, expected: Option<&PublicKey>, now: u64) -> Result<Self, ConnectError> {
+        let login = match access {
+            Access::Credentials(path) => Self::from_file(path, now)?,
+            Access::User { jwt, seed } => Self::new("the minted user", jwt, seed.clone(), now)?,
+            Access::Context(name) => {
+                let context = Context::find(name)?;
+                let place = context.place();
+                let mut login = match (&context.creds, &context.user) {
+                    (Some(path), _) => Self::from_file(path, now)?,
+                    (None, Some((jwt, seed))) => Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)?,
+                    (None, None) => return Err(context.unusable()),
+                };
+                login.inbox_prefix = context.inbox_prefix;
+                login.tls = context.tls;
+                login
+            }
+        };
+        match expected {
+            Some(expected) if *expected != login.account => Err(ConnectError::WrongAccount {
+                place: place_of(access),
+                found: login.account,
+                expected: expected.clone(),
+            }),
+            _ => Ok(login),
+        }
+    }
+
+    fn from_file(path: &Path, now: u64) -> Result<Self, ConnectError> {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| ConnectError::File {
+            what: "credentials",
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let place = format!("credentials {}", path.display());
+        let (jwt, seed) = parse_creds(&text).ok_or_else(|| ConnectError::Credentials {
+            place: place.clone(),
+            reason: "is not a .creds file: it needs a user token and a user seed, each between lines of dashes".into(),
+        })?;
+        let mut login = Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)?;
+        login.warnings.extend(readable_by_others(path));
+        Ok(login)
+    }
+
+    fn new(place: &str, jwt: &str, seed: Arc<Seed>, now: u64) -> Result<Self, ConnectError> {
+        let broken = |reason: &str| ConnectError::Credentials { place: place.to_owned(), reason: reason.to_owned() };
+        let claims = user_claims(jwt).ok_or_else(|| broken("the user token is damaged"))?;
+        let text = |pointer: &str| claims.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+        if text("/nats/type") != Some("user") {
+            return Err(broken("the token is not a user's"));
+        }
+        let account = text("/nats/issuer_account")
+            .or(text("/iss"))
+            .and_then(|key| PublicKey::parse_kind(key, KeyKind::Account).ok())
+            .ok_or_else(|| broken("the user token names no account as its issuer"))?;
+        if text("/sub") != Some(seed.public_key().to_string().as_str()) {
+            return Err(broken("the seed is not that of the user in the token"));
+        }
+        let user = text("/name").or(text("/sub")).unwrap_or_default().to_owned();
+        if let Some(at) = claims["exp"].as_u64().filter(|at| *at != 0 && *at <= now) {
+            return Err(ConnectError::Expired {
+                place: place.to_owned(),
+                user,
+                ago: rough_duration(now - at),
+                at: jiff::Timestamp::from_second(at as i64)
+                    .map(|at| at.strftime("%F %T").to_string())
+                    .unwrap_or_default(),
+            });
+        }
+        Ok(Self { jwt: jwt.to_owned(), seed, account, user, inbox_prefix: None, tls: None, warnings: Vec::new() })
+    }
+}
+
+/// For messages: where the access comes from.
+fn place_of(access: &Access) -> String {
+    match access {
+        Access::Credentials(path) => format!("credentials {}", path.display()),
+        Access::Context(name) => format!("context `{name}`"),
+        Access::User { .. } => "the minted user".to_owned(),
+    }
+}
+
+fn parse_seed(text: &str, place: &str) -> Result<Seed, ConnectError> {
+    let broken = |reason: String| ConnectError::Credentials { place: place.to_owned(), reason };
+    let seed = Seed::parse(text.trim()).map_err(|error| broken(format!("the seed {error}")))?;
+    if seed.kind() != KeyKind::User {
+        return Err(broken(format!("the seed is that of a key of kind {}, not of a user", seed.kind())));
+    }
+    Ok(seed)
+}
+
+/// The claims of a user token, if its signature verifies.
+fn user_claims(jwt: &str) -> Option<Value> {
+    let (message, signature) = jwt.rsplit_once('.')?;
+    let (_, body) = message.split_once('.')?;
+    let claims: Value = serde_json::from_slice(&B64.decode(body).ok()?).ok()?;
+    let issuer = PublicKey::parse(claims["iss"].as_str()?).ok()?;
+    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, issuer.bytes())
+        .verify(message.as_bytes(), &B64.decode(signature).ok()?)
+        .ok()?;
+    Some(claims)
+}
+
+/// Token and seed: the first two things between lines of dashes (nats-io/jwt v2 `creds_utils.go`).
+fn parse_creds(text: &str) -> Option<(&str, &str)> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let mut found =
+        lines.windows(3).filter(|w| w[0].starts_with("---") && !w[1].starts_with('-') && w[2].starts_with("---"));
+    Some((found.next()?[1], found.next()?[1]))
+}
+
+#[cfg(unix)]
+fn readable_by_others(path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then(|| {
+        Finding::warning(
+            "credentials-readable",
+            format!("credentials {}", path.display()),
+            format!("others on this machine can read the user's seed (mode {mode:04o})"),
+            format!("Run `chmod 600 {}`.", path.display()),
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn readable_by_others(_: &Path) -> Option<Finding> {
+    None
+}
+
+fn rough_duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+#[path = "login_tests.rs"]
+mod tests;

@@ -1,0 +1,124 @@
+//! Which server holds which token.
+//!
+//! A reply to `$SYS.REQ.ACCOUNT.<id>.CLAIMS.LOOKUP` is the raw token or empty, and does not name the server that
+//! sent it (nats-server 2.15 `server/accounts.go`, measured 2.10.26 and 2.15.1). `ACCOUNTZ` names the server and the
+//! token in force there, `CLAIMS.LIST` the server and the accounts it holds. Together they tell nearly always.
+
+use super::{AccountOnServer, Deployment, Live, Stored};
+use base64::Engine as _;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// All that servers said of one account.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// Replies to `CLAIMS.LOOKUP`; `None` is "I have none".
+    pub stored: Vec<Option<String>>,
+    /// Replies to `ACCOUNTZ`, by server id.
+    pub live: Vec<(String, Live)>,
+}
+
+impl Answers {
+    /// Some servers hold a token and some do not.
+    pub(super) fn some_have_none(&self) -> bool {
+        self.stored.iter().any(Option::is_none) && self.stored.iter().any(Option::is_some)
+    }
+}
+
+/// One entry per server of the deployment, in its order. `holds` tells by server id whether the server's resolver
+/// holds a token, as far as it is known.
+pub(super) fn attribute(
+    deployment: &Deployment,
+    answers: Answers,
+    holds: impl Fn(&str) -> Option<bool>,
+) -> Vec<AccountOnServer> {
+    let mut live: HashMap<String, Live> = answers.live.into_iter().collect();
+    let mut found: Vec<(Option<Stored>, Live)> =
+        deployment.servers.iter().map(|server| (None, live.remove(&server.id).unwrap_or(Live::NoAnswer))).collect();
+    let mut pool = answers.stored;
+
+    // Servers that are down answer neither.
+    if pool.len() < found.len() {
+        for (stored, live) in &mut found {
+            if *live == Live::NoAnswer {
+                *stored = Some(Stored::NoAnswer);
+            }
+        }
+    }
+    if pool.contains(&None) && pool.iter().any(Option::is_some) {
+        for (server, (stored, _)) in deployment.servers.iter().zip(&mut found) {
+            let nothing = stored.is_none() && holds(&server.id) == Some(false);
+            if let Some(at) = pool.iter().position(Option::is_none).filter(|_| nothing) {
+                pool.swap_remove(at);
+                *stored = Some(Stored::Nothing);
+            }
+        }
+    }
+    if distinct(&pool).len() > 1 && pool.iter().flatten().all(|token| trusted_everywhere(deployment, token)) {
+        take_what_is_live(&mut pool, &mut found);
+    }
+    let candidates = distinct(&pool);
+    let open = found.iter().filter(|(stored, _)| stored.is_none()).count();
+    deployment
+        .servers
+        .iter()
+        .zip(found)
+        .map(|(server, (stored, live))| {
+            let stored = stored.unwrap_or_else(|| match candidates.as_slice() {
+                [] => Stored::NoAnswer,
+                [only] if pool.len() >= open => match only {
+                    Some(token) => Stored::Token(token.clone()),
+                    None => Stored::Nothing,
+                },
+                several => Stored::Unclear(several.to_vec()),
+            });
+            AccountOnServer { server: server.name.clone(), cluster: server.cluster.clone(), stored, live }
+        })
+        .collect()
+}
+
+/// A server that loaded the account stores what is in force there, when all stored tokens are such as it would
+/// have taken: `full` applies at once what it stores. Only when there are enough copies to go round.
+fn take_what_is_live(pool: &mut Vec<Option<String>>, found: &mut [(Option<Stored>, Live)]) {
+    let mut by_token: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, (stored, live)) in found.iter().enumerate() {
+        if let (None, Live::Loaded(detail)) = (stored, live)
+            && let Some(token) = detail["jwt"].as_str()
+        {
+            by_token.entry(token.to_owned()).or_default().push(index);
+        }
+    }
+    for (token, servers) in by_token {
+        let copies = pool.iter().filter(|answer| answer.as_deref() == Some(&token)).count();
+        if copies < servers.len() {
+            continue;
+        }
+        for index in servers {
+            if let Some(at) = pool.iter().position(|answer| answer.as_deref() == Some(&token)) {
+                pool.swap_remove(at);
+            }
+            found[index].0 = Some(Stored::Token(token.clone()));
+        }
+    }
+}
+
+fn distinct(pool: &[Option<String>]) -> Vec<Option<String>> {
+    let mut distinct = pool.to_vec();
+    distinct.sort();
+    distinct.dedup();
+    distinct
+}
+
+fn trusted_everywhere(deployment: &Deployment, token: &str) -> bool {
+    let claims =
+        token.split('.').nth(1).and_then(|body| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body).ok());
+    let claims: Option<Value> = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
+    let issuer = claims.as_ref().and_then(|claims| claims["iss"].as_str());
+    issuer.is_some_and(|issuer| {
+        deployment.servers.iter().all(|server| server.trusted_keys.iter().any(|key| key == issuer))
+    })
+}
+
+#[cfg(test)]
+#[path = "lookup_tests.rs"]
+mod tests;

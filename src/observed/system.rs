@@ -1,0 +1,268 @@
+//! Reading the deployment and its accounts through the system account.
+//!
+//! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
+
+use super::lookup::{self, Answers};
+use super::{AccountOnServer, Deployment, Live, Reply, RequestError, Requests, Server};
+use crate::model::nkey::PublicKey;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// When servers have answered and no other does for this long, those that are missing are taken for dead: servers
+/// that were stopped are counted as active for up to 150 s, and must not cost a whole timeout each time.
+const QUIET: Duration = Duration::from_millis(750);
+
+/// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
+const ACCOUNTS_AT_A_TIME: usize = 32;
+
+/// Asks every server who it is (`$SYS.REQ.SERVER.PING.STATSZ` and `.VARZ`, at once).
+///
+/// Returns as soon as as many servers answered both as the servers themselves count (`active_servers`).
+///
+/// # Errors
+/// [`RequestError`]; `Permission` or `NoResponders` when the connection is not to the system account.
+pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<Deployment, RequestError> {
+    let (seen, complete) = (Mutex::new(Pings::default()), Notify::new());
+    let ask = async |kind: Ping| {
+        let mut known = 0;
+        let heard = |replies: &[Reply]| {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            for reply in &replies[known..] {
+                seen.take(kind, reply);
+            }
+            known = replies.len();
+            if seen.complete(Ping::Statsz) && seen.complete(Ping::Varz) {
+                complete.notify_one();
+            }
+            seen.complete(kind)
+        };
+        until_quiet(requests, kind.subject(), Vec::new(), timeout, heard).await
+    };
+    tokio::select! {
+        // STATSZ brings the count that VARZ waits for, and may come last.
+        () = complete.notified() => {}
+        both = futures::future::try_join(ask(Ping::Statsz), ask(Ping::Varz)) => { both?; }
+    }
+    let pings = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if pings.varz.is_empty() {
+        return Err(RequestError::Timeout(Ping::Varz.subject().to_owned()));
+    }
+    Ok(pings.into_deployment())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ping {
+    Statsz,
+    Varz,
+}
+
+impl Ping {
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Statsz => "$SYS.REQ.SERVER.PING.STATSZ",
+            Self::Varz => "$SYS.REQ.SERVER.PING.VARZ",
+        }
+    }
+}
+
+#[derive(Default)]
+struct Pings {
+    statsz: HashSet<String>,
+    varz: BTreeMap<String, Value>,
+    expected: usize,
+}
+
+impl Pings {
+    fn take(&mut self, kind: Ping, reply: &Reply) {
+        let Ok(mut document) = serde_json::from_slice::<Value>(&reply.payload) else { return };
+        let Some(id) = document.pointer("/server/id").and_then(Value::as_str).map(str::to_owned) else { return };
+        if kind == Ping::Statsz {
+            let active = document.pointer("/statsz/active_servers").and_then(Value::as_u64).unwrap_or(0);
+            self.expected = self.expected.max(usize::try_from(active).unwrap_or(usize::MAX));
+            self.statsz.insert(id);
+        } else {
+            self.varz.insert(id, document["data"].take());
+        }
+    }
+
+    fn complete(&self, kind: Ping) -> bool {
+        let answered = if kind == Ping::Statsz { self.statsz.len() } else { self.varz.len() };
+        self.expected > 0 && answered >= self.expected
+    }
+
+    fn into_deployment(self) -> Deployment {
+        let answered = self.statsz.iter().chain(self.varz.keys()).collect::<HashSet<_>>().len();
+        let expected = self.expected.max(answered);
+        let mut servers: Vec<Server> = self.varz.into_iter().filter_map(|(id, varz)| server(id, varz)).collect();
+        servers.sort_by(|a, b| (&a.cluster, &a.name).cmp(&(&b.cluster, &b.name)));
+        Deployment { servers, expected }
+    }
+}
+
+fn server(id: String, varz: Value) -> Option<Server> {
+    let text = |pointer: &str| varz.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    Some(Server {
+        name: text("/server_name").or_else(|| text("/server_id"))?,
+        // Without gateways the cluster's own name counts.
+        cluster: text("/gateway/name").or_else(|| text("/cluster/name")).unwrap_or_default(),
+        version: text("/version").unwrap_or_default(),
+        trusted_keys: trusted_keys(&varz),
+        system_account: text("/system_account").unwrap_or_default(),
+        max_payload: varz["max_payload"].as_u64().unwrap_or(0),
+        domain: text("/jetstream/config/domain").filter(|domain| !domain.is_empty()),
+        id,
+        varz,
+    })
+}
+
+/// The keys that may sign account tokens: with strict signing key usage not the operator's identity.
+fn trusted_keys(varz: &Value) -> Vec<String> {
+    let operators = varz["trusted_operators_claim"].as_array().into_iter().flatten();
+    let keys = operators.flat_map(|operator| {
+        let strict = operator.pointer("/nats/strict_signing_key_usage").and_then(Value::as_bool).unwrap_or(false);
+        let signing = operator.pointer("/nats/signing_keys").and_then(Value::as_array).into_iter().flatten();
+        let identity = (!strict).then_some(&operator["sub"]);
+        identity.into_iter().chain(signing).filter_map(|key| key.as_str().map(str::to_owned))
+    });
+    keys.collect()
+}
+
+/// Reads accounts on every server, all at once: what the resolver stores and what is in force.
+///
+/// One entry per account in the order of `ids`, each with one [`AccountOnServer`] per server of the deployment.
+/// Stored tokens come without the name of the server that holds them; they are attributed where that is certain
+/// ([`super::Stored::Unclear`] where it is not).
+///
+/// # Errors
+/// [`RequestError`] when a request as a whole failed. Servers without a resolver that answers look-ups (`url`,
+/// `memory`) are [`super::Stored::NoAnswer`].
+pub async fn accounts(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    ids: &[PublicKey],
+    timeout: Duration,
+) -> Result<Vec<Vec<AccountOnServer>>, RequestError> {
+    let deadline = Instant::now() + timeout;
+    let mut answers: Vec<(usize, Answers)> = futures::stream::iter(ids.iter().enumerate())
+        .map(|(index, id)| async move { Ok((index, ask_account(requests, deployment, id, deadline).await?)) })
+        .buffer_unordered(ACCOUNTS_AT_A_TIME)
+        .collect::<Vec<Result<_, RequestError>>>()
+        .await
+        .into_iter()
+        .collect::<Result<_, _>>()?;
+    answers.sort_by_key(|(index, _)| *index);
+    let holders = if answers.iter().any(|(_, answers)| answers.some_have_none()) {
+        holders(requests, deployment, deadline).await?
+    } else {
+        HashMap::new()
+    };
+    Ok(answers
+        .into_iter()
+        .map(|(index, answers)| {
+            let id = ids[index].to_string();
+            lookup::attribute(deployment, answers, |server| Some(holders.get(server)?.contains(&id)))
+        })
+        .collect())
+}
+
+async fn ask_account(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    id: &PublicKey,
+    deadline: Instant,
+) -> Result<Answers, RequestError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let count = deployment.servers.len();
+    let stored = async {
+        let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
+        match until_quiet(requests, &subject, Vec::new(), left, |replies| replies.len() >= count).await {
+            Err(RequestError::NoResponders(_)) => Ok(Vec::new()),
+            other => other,
+        }
+    };
+    let live = async {
+        let body = json!({ "account": id.to_string() }).to_string().into_bytes();
+        until_quiet(requests, "$SYS.REQ.SERVER.PING.ACCOUNTZ", body, left, |replies| replies.len() >= count).await
+    };
+    let (stored, live) = futures::future::try_join(stored, live).await?;
+    let tokens =
+        stored.into_iter().map(|reply| String::from_utf8(reply.payload).ok().filter(|token| !token.is_empty()));
+    Ok(Answers { stored: tokens.collect(), live: live.iter().filter_map(live_of).collect() })
+}
+
+/// Server id and what it has in force, from a reply to `ACCOUNTZ`.
+fn live_of(reply: &Reply) -> Option<(String, Live)> {
+    let mut document: Value = serde_json::from_slice(&reply.payload).ok()?;
+    let id = document.pointer("/server/id")?.as_str()?.to_owned();
+    let live = match document.pointer_mut("/data/account_detail").map(Value::take) {
+        // Without a token it is a placeholder, made when another server told of interest in the account.
+        Some(detail) if detail["jwt"].as_str().is_some_and(|jwt| !jwt.is_empty()) => Live::Loaded(detail),
+        Some(_) => Live::NotLoaded,
+        None => match document.pointer("/error/description").and_then(Value::as_str) {
+            Some(text) if text.ends_with("does not exist") => Live::NotLoaded,
+            Some(text) => Live::Failed(text.to_owned()),
+            None => Live::Failed("an answer without account_detail".to_owned()),
+        },
+    };
+    Some((id, live))
+}
+
+/// Which accounts each server's resolver holds, by server id (`$SYS.REQ.CLAIMS.LIST`, which names the server).
+async fn holders(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    deadline: Instant,
+) -> Result<HashMap<String, HashSet<String>>, RequestError> {
+    let count = deployment.servers.len();
+    let left = deadline.saturating_duration_since(Instant::now());
+    let replies =
+        match until_quiet(requests, "$SYS.REQ.CLAIMS.LIST", Vec::new(), left, |replies| replies.len() >= count).await {
+            // A user with few permissions may lack this one; then less is known for certain.
+            Err(RequestError::NoResponders(_) | RequestError::Permission(_)) => Vec::new(),
+            other => other?,
+        };
+    let lists = replies.iter().filter_map(|reply| {
+        let document: Value = serde_json::from_slice(&reply.payload).ok()?;
+        let id = document.pointer("/server/id")?.as_str()?.to_owned();
+        Some((id, document["data"].as_array()?.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()))
+    });
+    Ok(lists.collect())
+}
+
+/// Replies until `enough`, the timeout, or [`QUIET`] after the last reply.
+pub(crate) async fn until_quiet(
+    requests: &impl Requests,
+    subject: &str,
+    payload: Vec<u8>,
+    timeout: Duration,
+    mut enough: impl FnMut(&[Reply]) -> bool + Send,
+) -> Result<Vec<Reply>, RequestError> {
+    let (so_far, heard) = (Mutex::new(Vec::<Reply>::new()), Notify::new());
+    let asking = requests.request_many(subject, payload, timeout, |replies| {
+        let done = enough(replies);
+        let mut so_far = so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = so_far.len();
+        so_far.extend_from_slice(&replies[known..]);
+        heard.notify_one();
+        done
+    });
+    let quiet = async {
+        heard.notified().await;
+        while tokio::time::timeout(QUIET, heard.notified()).await.is_ok() {}
+    };
+    tokio::select! {
+        biased;
+        replies = asking => return replies,
+        () = quiet => {}
+    }
+    Ok(so_far.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+#[path = "system_tests.rs"]
+mod tests;
