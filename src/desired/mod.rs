@@ -3,11 +3,11 @@
 use crate::model::mapping::MappingSet;
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::virtual_stream::Account;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What a real stream is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Captures what is published in its region.

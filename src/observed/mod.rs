@@ -1,5 +1,6 @@
 //! What the servers say: the data, and the trait by which they are asked.
 
+pub mod jetstream;
 mod lookup;
 pub mod system;
 

@@ -2,10 +2,18 @@
 //!
 //! A plan is data. It is made without I/O and holds no secret.
 
-use serde::Serialize;
+pub mod capacity;
+mod change;
+mod conflicts;
+pub mod consumers;
+pub mod streams;
+
+pub use change::FieldChange;
+
+use serde::{Deserialize, Serialize};
 
 /// What a change does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Makes what is not there.

@@ -1,0 +1,200 @@
+//! One request of the JetStream API and what came of it, as raw JSON.
+
+use crate::observed::{RequestError, Requests};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+use std::time::Duration;
+
+/// Error codes of the JetStream API (nats-server 2.15 `server/errors.json`).
+pub mod code {
+    /// Results of a list are incomplete.
+    pub const CLUSTER_INCOMPLETE: u64 = 10004;
+    /// No suitable peers for placement.
+    pub const NO_PEERS: u64 = 10005;
+    /// JetStream system temporarily unavailable: no meta leader.
+    pub const NOT_AVAILABLE: u64 = 10008;
+    /// The server that was asked is not the leader.
+    pub const NOT_LEADER: u64 = 10009;
+    /// Consumer not found.
+    pub const CONSUMER_NOT_FOUND: u64 = 10014;
+    /// Insufficient resources.
+    pub const INSUFFICIENT_RESOURCES: u64 = 10023;
+    /// Account not found on the server that was asked.
+    pub const NO_ACCOUNT: u64 = 10035;
+    /// No message found.
+    pub const NO_MESSAGE: u64 = 10037;
+    /// JetStream not enabled for account.
+    pub const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
+    /// A stream of that name exists with another config.
+    pub const STREAM_NAME_IN_USE: u64 = 10058;
+    /// Stream not found.
+    pub const STREAM_NOT_FOUND: u64 = 10059;
+    /// Peer remap failed.
+    pub const PEER_REMAP: u64 = 10075;
+    /// JetStream not enabled on the server that was asked.
+    pub const NOT_ENABLED: u64 = 10076;
+    /// Stream is offline.
+    pub const STREAM_OFFLINE: u64 = 10118;
+    /// A stream is being moved.
+    pub const MOVE_IN_PROGRESS: u64 = 10124;
+    /// Consumer exists with another config.
+    pub const CONSUMER_EXISTS: u64 = 10148;
+    /// A change of the cluster's members is under way.
+    pub const MEMBER_CHANGE_INFLIGHT: u64 = 10202;
+}
+
+/// The `error` of a JetStream API reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    /// HTTP-like status.
+    #[serde(default)]
+    pub code: u64,
+    /// The error's own number; 0 when the server gave none.
+    #[serde(default)]
+    pub err_code: u64,
+    /// The server's words.
+    #[serde(default)]
+    pub description: String,
+}
+
+impl ApiError {
+    /// The error in a reply, if there is one.
+    pub fn of(reply: &Value) -> Option<Self> {
+        reply.get("error").filter(|e| !e.is_null()).map(Self::from_value)
+    }
+
+    pub(super) fn from_value(error: &Value) -> Self {
+        Self {
+            code: error["code"].as_u64().unwrap_or(0),
+            err_code: error["err_code"].as_u64().unwrap_or(0),
+            description: error["description"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Whether the same request may succeed a moment later, with nobody doing anything.
+    ///
+    /// JetStream's 503s are of that kind: no meta leader, account not loaded yet on the server that was asked, and
+    /// "not enabled for account" (10039) in the seconds after the account's first push (measured, 2.10.26 – 2.15.1).
+    /// "No suitable peers" (10005) is not: whoever knows that the cluster is large enough may retry it.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.err_code,
+            code::CLUSTER_INCOMPLETE
+                | code::NOT_AVAILABLE
+                | code::NOT_LEADER
+                | code::INSUFFICIENT_RESOURCES
+                | code::NO_ACCOUNT
+                | code::NOT_ENABLED_FOR_ACCOUNT
+                | code::PEER_REMAP
+                | code::NOT_ENABLED
+                | code::MOVE_IN_PROGRESS
+                | code::MEMBER_CHANGE_INFLIGHT
+        ) || (self.code == 503 && self.err_code == 0)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.err_code {
+            0 => write!(f, "{} ({})", self.description, self.code),
+            number => write!(f, "{} ({number})", self.description),
+        }
+    }
+}
+
+/// Why a call of the JetStream API gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// No reply.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The server answered with an error.
+    #[error("{subject}: {error}")]
+    Api {
+        /// Where it was asked.
+        subject: String,
+        /// What it answered.
+        error: ApiError,
+    },
+    /// The reply is not what the API answers.
+    #[error("the reply on {subject} is not a JetStream API reply: {reason}")]
+    Malformed {
+        /// Where it was asked.
+        subject: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl CallError {
+    /// Whether the same request may succeed a moment later. After a time-out the request may have been carried out
+    /// all the same: look before you retry.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Request(RequestError::NoResponders(_) | RequestError::Timeout(_)) => true,
+            Self::Request(RequestError::Permission(_) | RequestError::Connection(_)) | Self::Malformed { .. } => false,
+            Self::Api { error, .. } => error.is_transient(),
+        }
+    }
+
+    /// The API's error number, if the API answered.
+    pub fn err_code(&self) -> Option<u64> {
+        match self {
+            Self::Api { error, .. } => Some(error.err_code),
+            _ => None,
+        }
+    }
+}
+
+/// The JetStream API of one account, under its prefix.
+#[derive(Debug)]
+pub struct Api<'a, R> {
+    requests: &'a R,
+    prefix: &'a str,
+}
+
+impl<R> Clone for Api<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Api<'_, R> {}
+
+/// The prefix without a JetStream domain.
+pub const DEFAULT_PREFIX: &str = "$JS.API";
+
+impl<'a, R: Requests> Api<'a, R> {
+    /// The API of the account that `requests` is connected to, under `$JS.API`.
+    pub fn new(requests: &'a R) -> Self {
+        Self { requests, prefix: DEFAULT_PREFIX }
+    }
+
+    /// The API under another prefix, as with a domain (`$JS.<domain>.API`).
+    pub fn with_prefix(requests: &'a R, prefix: &'a str) -> Self {
+        Self { requests, prefix }
+    }
+
+    /// Asks `<prefix>.<operation>`; an empty payload when `body` is null.
+    ///
+    /// # Errors
+    /// [`CallError`]; a reply that carries an `error` is [`CallError::Api`].
+    pub async fn call(&self, operation: &str, body: &Value, timeout: Duration) -> Result<Value, CallError> {
+        let subject = format!("{}.{operation}", self.prefix);
+        let payload = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let reply = self.requests.request(&subject, payload, timeout).await?;
+        // The client library reports "no responders" itself; a 503 without a payload is the same thing.
+        if reply.payload.is_empty() {
+            return Err(RequestError::NoResponders(subject).into());
+        }
+        let value: Value = match serde_json::from_slice(&reply.payload) {
+            Ok(value) => value,
+            Err(error) => return Err(CallError::Malformed { subject, reason: error.to_string() }),
+        };
+        match ApiError::of(&value) {
+            Some(error) => Err(CallError::Api { subject, error }),
+            None => Ok(value),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Streams and consumers as the servers describe them.
+
+use super::api::ApiError;
+use crate::desired::{Role, metadata};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// JetStream of one account: limits, streams, and the consumers that were asked for.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ObservedJetStream {
+    /// The reply of `$JS.API.INFO`; with an `error` when JetStream is not enabled for the account.
+    pub info: Value,
+    /// All streams of the account, by name.
+    pub streams: Vec<ObservedStream>,
+    /// Streams that exist but could not be described.
+    pub unknown_streams: Vec<Unknown>,
+    /// The consumers of interest.
+    pub consumers: Vec<ObservedConsumer>,
+    /// Consumers of interest that could not be asked; their absence from `consumers` means nothing.
+    pub unknown_consumers: Vec<Unknown>,
+    /// For sources that lag: what waits for them at the origin.
+    pub waiting: Vec<Waiting>,
+}
+
+impl ObservedJetStream {
+    /// Whether the account has JetStream.
+    pub fn enabled(&self) -> bool {
+        ApiError::of(&self.info).is_none()
+    }
+
+    /// A stream by its real name.
+    pub fn stream(&self, name: &str) -> Option<&ObservedStream> {
+        let place = self.streams.binary_search_by(|s| s.name.as_str().cmp(name)).ok()?;
+        Some(&self.streams[place])
+    }
+
+    /// A consumer by stream and name.
+    pub fn consumer(&self, stream: &str, name: &str) -> Option<&ObservedConsumer> {
+        self.consumers.iter().find(|c| c.stream == stream && c.name == name)
+    }
+
+    /// Why a stream could not be described, if it exists but could not.
+    pub fn unknown_stream(&self, name: &str) -> Option<&Unknown> {
+        self.unknown_streams.iter().find(|u| u.name == name)
+    }
+}
+
+/// Something that exists, or may, and did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// Stream, or `stream > consumer`.
+    pub name: String,
+    /// What stood in the way.
+    pub reason: String,
+}
+
+/// Whom a stream belongs to, from its metadata.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Owner {
+    /// Virtual stream.
+    pub virtual_stream: String,
+    /// Region, as it was called when the stream was made.
+    pub region: String,
+    /// Write or read.
+    pub role: Role,
+}
+
+impl Owner {
+    /// From a config's `metadata`; all three keys have to be there.
+    pub fn of(config: &Map<String, Value>) -> Option<Self> {
+        let metadata = config.get("metadata")?;
+        let text = |key: &str| metadata.get(key).and_then(Value::as_str);
+        let role = match text(metadata::ROLE)? {
+            "write" => Role::Write,
+            "read" => Role::Read,
+            _ => return None,
+        };
+        Some(Self {
+            virtual_stream: text(metadata::NAME)?.to_owned(),
+            region: text(metadata::REGION)?.to_owned(),
+            role,
+        })
+    }
+}
+
+/// A stream as `STREAM.LIST` and `STREAM.INFO` describe it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ObservedStream {
+    /// Name.
+    pub name: String,
+    /// The whole config, nothing dropped.
+    pub config: Map<String, Value>,
+    /// Whom it belongs to, when it is one of ours.
+    pub owner: Option<Owner>,
+    /// What it holds. Meaningless when [`offline`](Self::offline).
+    pub state: StreamState,
+    /// Where it lives.
+    pub cluster: Placement,
+    /// Its sources.
+    pub sources: Vec<SourceState>,
+    /// When the reply was made (RFC 3339), by the clock of its server; empty when unknown.
+    pub ts: String,
+    /// All its servers were offline: config as assigned, nothing else is known.
+    pub offline: bool,
+}
+
+impl ObservedStream {
+    /// From a stream info; `None` when it has no config.
+    pub fn from_info(mut info: Value) -> Option<Self> {
+        let config = match info.get_mut("config").map(Value::take) {
+            Some(Value::Object(config)) => config,
+            _ => return None,
+        };
+        Some(Self {
+            name: config.get("name")?.as_str()?.to_owned(),
+            owner: Owner::of(&config),
+            config,
+            state: StreamState::from_value(&info["state"]),
+            cluster: Placement::from_value(&info["cluster"]),
+            sources: list(&info["sources"]).map(SourceState::from_value).collect(),
+            ts: info["ts"].as_str().unwrap_or_default().to_owned(),
+            offline: false,
+        })
+    }
+
+    /// The subjects that it captures; none for a stream that only sources or mirrors.
+    pub fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.config.get("subjects").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct StreamState {
+    /// Messages stored.
+    pub messages: u64,
+    /// Bytes stored, of one replica.
+    pub bytes: u64,
+    /// First sequence; one above the last when empty.
+    pub first_seq: u64,
+    /// Time of the first message (RFC 3339).
+    pub first_ts: String,
+    /// Last sequence ever stored.
+    pub last_seq: u64,
+    /// Time of the last message (RFC 3339).
+    pub last_ts: String,
+    /// Consumers, those of applications included.
+    pub consumers: u64,
+}
+
+impl StreamState {
+    fn from_value(value: &Value) -> Self {
+        Self {
+            messages: number(value, "messages"),
+            bytes: number(value, "bytes"),
+            first_seq: number(value, "first_seq"),
+            first_ts: text(value, "first_ts"),
+            last_seq: number(value, "last_seq"),
+            last_ts: text(value, "last_ts"),
+            consumers: number(value, "consumer_count"),
+        }
+    }
+}
+
+/// On which servers a stream or consumer lives.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Placement {
+    /// Cluster.
+    pub cluster: String,
+    /// Leader's server name; `None` when there is none.
+    pub leader: Option<String>,
+    /// The others.
+    pub replicas: Vec<Replica>,
+}
+
+impl Placement {
+    fn from_value(value: &Value) -> Self {
+        Self {
+            cluster: text(value, "name"),
+            leader: value["leader"].as_str().filter(|leader| !leader.is_empty()).map(str::to_owned),
+            replicas: list(&value["replicas"])
+                .map(|r| Replica {
+                    server: text(r, "name"),
+                    current: r["current"].as_bool().unwrap_or(false),
+                    offline: r["offline"].as_bool().unwrap_or(false),
+                    lag: number(r, "lag"),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A follower.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Replica {
+    /// Server name.
+    pub server: String,
+    /// Has what the leader has.
+    pub current: bool,
+    /// Not reachable, as the leader sees it.
+    pub offline: bool,
+    /// Raft entries behind the leader.
+    pub lag: u64,
+}
+
+/// How a source is doing, as the leader of the stream that has it sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SourceState {
+    /// The origin stream.
+    pub name: String,
+    /// Messages at the origin that have not arrived, as of the last contact.
+    pub lag: u64,
+    /// Last sequence of the origin that arrived; only newer servers say (2.15.1 does, 2.10.26 does not), and nobody
+    /// does before the first message.
+    pub seq: Option<u64>,
+    /// Nanoseconds since the last contact (heartbeats come every second); `None` when there was none yet.
+    pub active: Option<u64>,
+    /// Why it does not work.
+    pub error: Option<ApiError>,
+}
+
+impl SourceState {
+    fn from_value(value: &Value) -> Self {
+        Self {
+            name: text(value, "name"),
+            lag: number(value, "lag"),
+            seq: value["seq"].as_u64(),
+            active: value["active"].as_u64(),
+            error: ApiError::of(value),
+        }
+    }
+}
+
+/// The next message at an origin that a source has not got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The stream that has the source.
+    pub stream: String,
+    /// The origin.
+    pub origin: String,
+    /// Sequence of the message at the origin.
+    pub sequence: u64,
+    /// When the origin stored it (RFC 3339).
+    pub time: String,
+}
+
+/// A consumer as the servers describe it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ObservedConsumer {
+    /// Its stream.
+    pub stream: String,
+    /// Name.
+    pub name: String,
+    /// The whole config.
+    pub config: Map<String, Value>,
+    /// Where it lives.
+    pub cluster: Placement,
+    /// Messages not delivered yet.
+    pub pending: u64,
+    /// Messages delivered and not acknowledged.
+    pub ack_pending: u64,
+}
+
+impl ObservedConsumer {
+    /// From a consumer info; `None` when it has no config or names.
+    pub fn from_info(mut info: Value) -> Option<Self> {
+        let config = match info.get_mut("config").map(Value::take) {
+            Some(Value::Object(config)) => config,
+            _ => return None,
+        };
+        Some(Self {
+            stream: info["stream_name"].as_str()?.to_owned(),
+            name: info["name"].as_str()?.to_owned(),
+            config,
+            cluster: Placement::from_value(&info["cluster"]),
+            pending: number(&info, "num_pending"),
+            ack_pending: number(&info, "num_ack_pending"),
+        })
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value[key].as_u64().unwrap_or(0)
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}

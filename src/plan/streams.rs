@@ -1,0 +1,462 @@
+//! The streams of one account: what is made, changed and taken away, and what is refused.
+
+use super::change::{Edited, FieldChange, filled, same, stream_default};
+use super::conflicts;
+use super::{Action, Options, Report};
+use crate::desired::{DesiredAccount, DesiredStream, Role};
+use crate::model::finding::Finding;
+use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashSet};
+
+/// What happens to one stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamChange {
+    /// Create, update or delete.
+    pub action: Action,
+    /// Real name.
+    pub name: String,
+    /// Virtual stream.
+    pub virtual_stream: String,
+    /// Region.
+    pub region: String,
+    /// Write or read.
+    pub role: Role,
+    /// The observed config, for an update or a deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Map<String, Value>>,
+    /// The config to send: for an update the observed one with the desired fields edited in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Map<String, Value>>,
+    /// What an update changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+    /// Messages that a deletion deletes, as they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+}
+
+/// What to do about the streams of one account.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StreamPlan {
+    /// In the order in which they are to be made: write streams before read streams, deletions last and backwards.
+    pub changes: Vec<StreamChange>,
+    /// Seen and left alone.
+    pub reports: Vec<Report>,
+    /// What stops the run, and what is worth knowing. An error that `--allow` admits has become a warning.
+    pub findings: Vec<Finding>,
+}
+
+/// Codes of the findings that `--allow` may admit: the server would do what they are about.
+pub const ALLOWABLE: [&str; 5] =
+    ["moves-stream", "imports-again", "removes-source", "deletes-messages", "captures-virtual-subjects"];
+
+/// Compares the streams.
+pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, options: &Options) -> StreamPlan {
+    let mut plan = StreamPlan::default();
+    for stream in &desired.streams {
+        let place = format!("account {}, stream {}", desired.account.name, stream.name);
+        let mut out = Out { plan: &mut plan, options, place };
+        match (observed.stream(&stream.name), observed.unknown_stream(&stream.name)) {
+            (Some(found), _) if found.offline => out.unknown("all its servers are offline"),
+            (Some(found), _) => out.existing(stream, found),
+            (None, Some(unknown)) => out.unknown(&unknown.reason),
+            (None, None) => out.plan.changes.push(StreamChange {
+                action: Action::Create,
+                name: stream.name.clone(),
+                virtual_stream: stream.virtual_stream.clone(),
+                region: stream.region.to_string(),
+                role: stream.role,
+                before: None,
+                after: Some(stream.config.clone()),
+                fields: Vec::new(),
+                messages: None,
+            }),
+        }
+    }
+    let wanted: HashSet<&str> = desired.streams.iter().map(|s| s.name.as_str()).collect();
+    let left: Vec<&ObservedStream> = observed.streams.iter().filter(|s| !wanted.contains(s.name.as_str())).collect();
+    let deleted = leftovers(&left, options, &mut plan);
+    let staying: Vec<&ObservedStream> = left.into_iter().filter(|s| !deleted.contains(s.name.as_str())).collect();
+    plan.findings.extend(conflicts::check(desired, &staying, options));
+    plan.changes.sort_by_key(|change| match (change.action, change.role) {
+        (Action::Create | Action::Update, role) => (0, role == Role::Read),
+        (Action::Delete, role) => (1, role == Role::Write),
+    });
+    plan
+}
+
+/// Takes away all streams that are ours, or those of the named virtual streams: read streams first.
+pub fn removal(observed: &ObservedJetStream, names: Option<&[String]>) -> Vec<StreamChange> {
+    let mut changes: Vec<StreamChange> = observed
+        .streams
+        .iter()
+        .filter_map(|stream| stream.owner.as_ref().map(|owner| (stream, owner)))
+        .filter(|(_, owner)| names.is_none_or(|names| names.contains(&owner.virtual_stream)))
+        .map(|(stream, owner)| deletion(stream, owner))
+        .collect();
+    changes.sort_by_key(|change| change.role == Role::Write);
+    changes
+}
+
+fn deletion(stream: &ObservedStream, owner: &Owner) -> StreamChange {
+    StreamChange {
+        action: Action::Delete,
+        name: stream.name.clone(),
+        virtual_stream: owner.virtual_stream.clone(),
+        region: owner.region.clone(),
+        role: owner.role,
+        before: Some(stream.config.clone()),
+        after: None,
+        fields: Vec::new(),
+        messages: Some(stream.state.messages),
+    }
+}
+
+/// Ours, and not in this definition: reported, or pruned. Gives the names of those that go.
+fn leftovers<'o>(left: &[&'o ObservedStream], options: &Options, plan: &mut StreamPlan) -> HashSet<&'o str> {
+    let mut deleted = HashSet::new();
+    let mut kept: BTreeMap<&str, (Vec<&str>, u64)> = BTreeMap::new();
+    for stream in left {
+        let Some(owner) = &stream.owner else { continue };
+        if options.prunes(&owner.virtual_stream) && options.delete_streams {
+            plan.changes.push(deletion(stream, owner));
+            deleted.insert(stream.name.as_str());
+        } else {
+            let (names, messages) = kept.entry(&owner.virtual_stream).or_default();
+            names.push(&stream.name);
+            *messages += stream.state.messages;
+        }
+    }
+    for (virtual_stream, (names, messages)) in kept {
+        plan.reports.push(Report {
+            place: format!("virtual stream {virtual_stream}"),
+            message: format!(
+                "{} ({messages} messages) made for it, not in this definition; left alone",
+                match names.as_slice() {
+                    [one] => format!("stream {one} was"),
+                    many => format!("streams {} were", many.join(", ")),
+                }
+            ),
+            next: format!("to delete with the data: --prune {virtual_stream} --delete-streams"),
+        });
+    }
+    deleted
+}
+
+struct Out<'p> {
+    plan: &'p mut StreamPlan,
+    options: &'p Options,
+    place: String,
+}
+
+impl Out<'_> {
+    fn refuse(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        self.plan.findings.push(Finding::error(code, &self.place, message, next));
+    }
+
+    /// An error unless `--allow` admits it.
+    fn consent(&mut self, code: &'static str, message: impl Into<String>, on_purpose: &str) {
+        let finding = if self.options.allows(code) {
+            Finding::warning(code, &self.place, message, "")
+        } else {
+            Finding::error(code, &self.place, message, format!("{on_purpose}, or go on with --allow {code}"))
+        };
+        self.plan.findings.push(finding);
+    }
+
+    fn unknown(&mut self, reason: &str) {
+        self.refuse(
+            "stream-unknown",
+            format!("the stream exists, but {reason}: what it is like cannot be compared"),
+            "bring its servers back (`nats server report jetstream`), then run again",
+        );
+    }
+
+    fn existing(&mut self, desired: &DesiredStream, found: &ObservedStream) {
+        match &found.owner {
+            Some(owner) if owner.virtual_stream == desired.virtual_stream && owner.role == desired.role => {}
+            Some(owner) => {
+                return self.refuse(
+                    "belongs-to-another",
+                    format!(
+                        "a stream of this name is the {} stream of virtual stream {} in region {}; it is left alone",
+                        role(owner.role),
+                        owner.virtual_stream,
+                        owner.region
+                    ),
+                    "change `names` of this virtual stream, or remove the other one first",
+                );
+            }
+            None if self.options.adopt => {}
+            None => {
+                return self.refuse(
+                    "not-ours",
+                    format!(
+                        "a stream of this name exists ({} messages) and was not made by vstream-jwt; it is left alone",
+                        found.state.messages
+                    ),
+                    "change `names` of the virtual stream, or take the stream over with --adopt",
+                );
+            }
+        }
+        let edited = self.compare(desired, found);
+        if !edited.fields.is_empty() {
+            self.plan.changes.push(StreamChange {
+                action: Action::Update,
+                name: desired.name.clone(),
+                virtual_stream: desired.virtual_stream.clone(),
+                region: desired.region.to_string(),
+                role: desired.role,
+                before: Some(found.config.clone()),
+                after: Some(edited.config),
+                fields: edited.fields,
+                messages: None,
+            });
+        }
+    }
+
+    fn compare(&mut self, desired: &DesiredStream, found: &ObservedStream) -> Edited {
+        let mut edited = Edited::of(&found.config);
+        for difference in differences(&desired.config, &found.config) {
+            match difference {
+                Difference::Field { key, before, after } => {
+                    if self.judge(&key, before.as_ref(), after.as_ref(), found) {
+                        let after = wire(&key, after);
+                        edited.set(key.clone(), &key, before, after);
+                    }
+                }
+                Difference::Placement { before, after } => {
+                    let scales = !same(desired.config.get("num_replicas"), found.config.get("num_replicas"));
+                    self.moves(before.as_ref(), scales, found);
+                    edited.set("placement", "placement", before, after);
+                }
+                Difference::Sources(sources) => self.sources(sources, found, &mut edited),
+            }
+        }
+        edited.metadata(desired.config.get("metadata"));
+        edited
+    }
+
+    /// Whether a changed field may be sent; says so where it may not, or should not.
+    fn judge(&mut self, key: &str, before: Option<&Value>, after: Option<&Value>, found: &ObservedStream) -> bool {
+        let show = |value: Option<&Value>| value.map_or("unset".to_owned(), |v| v.to_string());
+        let on_purpose = format!(
+            "to have it so: make a new virtual stream under another name, move readers and writers, then delete this \
+             one; or set `{key}` in the definition to {}",
+            show(before)
+        );
+        let never = match key {
+            "storage" | "name" | "mirror" | "first_seq" | "allow_msg_counter" | "persist_mode" => true,
+            "sealed" | "deny_delete" | "deny_purge" | "allow_msg_ttl" | "allow_msg_schedules" => {
+                before == Some(&Value::Bool(true))
+            }
+            "retention" => [before, after].iter().any(|v| v.and_then(|v| v.as_str()) == Some("workqueue")),
+            _ => false,
+        };
+        if never {
+            self.refuse(
+                "immutable-field",
+                format!(
+                    "`{key}` is {} and should be {}; servers refuse that change on an existing stream",
+                    show(before),
+                    show(after)
+                ),
+                on_purpose,
+            );
+            return false;
+        }
+        if shrinks(key, before, after) && found.state.messages > 0 {
+            self.consent(
+                "deletes-messages",
+                format!(
+                    "`{key}` goes from {} to {}: messages beyond it (of {} stored) are deleted at once, for good",
+                    show(before),
+                    show(after),
+                    found.state.messages
+                ),
+                "keep the larger limit in the definition",
+            );
+        }
+        true
+    }
+
+    fn moves(&mut self, before: Option<&Value>, scales: bool, found: &ObservedStream) {
+        let from = before.map_or("none".to_owned(), Value::to_string);
+        if scales {
+            self.refuse(
+                "moves-and-scales",
+                "placement and replicas both change; servers refuse to move and scale a stream in one update",
+                "change one of them in the definition, apply, then the other",
+            );
+        }
+        self.consent(
+            "moves-stream",
+            format!(
+                "its placement (now {from}) changes: that moves the stream with its {} messages ({} bytes) to other \
+                 servers, even within one cluster",
+                found.state.messages, found.state.bytes
+            ),
+            "keep the region's `cluster` and `tags`",
+        );
+    }
+
+    fn sources(&mut self, sources: SourceChanges, found: &ObservedStream, edited: &mut Edited) {
+        for change in &sources.fields {
+            let name = change.path.trim_start_matches("sources.");
+            match (&change.before, &change.after) {
+                (None, Some(_)) if found.state.messages > 0 => self.plan.findings.push(Finding::info(
+                    "adds-source",
+                    &self.place,
+                    format!(
+                        "starts to source {name}: everything that {name} still holds is imported, after what is \
+                         here, except what came from it before"
+                    ),
+                )),
+                (Some(_), None) => self.consent(
+                    "removes-source",
+                    format!("stops sourcing {name}: what came from there stays, nothing more arrives"),
+                    "keep its region in the definition",
+                ),
+                (Some(_), Some(_)) => self.consent(
+                    "imports-again",
+                    format!(
+                        "the source {name} differs in what makes its identity (external, filter, transforms, \
+                         consumer): the server would treat it as a new one, and may import again, a second time, all \
+                         that {name} still holds"
+                    ),
+                    "make a new virtual stream under another name",
+                ),
+                _ => {}
+            }
+        }
+        edited.fields.extend(sources.fields);
+        edited.config.insert("sources".to_owned(), Value::Array(sources.after));
+    }
+}
+
+/// How a desired config differs from an observed one, `metadata` aside.
+pub(crate) enum Difference {
+    /// A plain field.
+    Field { key: String, before: Option<Value>, after: Option<Value> },
+    /// The placement: what is, and what is to be sent (`preferred` and unknown keys kept).
+    Placement { before: Option<Value>, after: Value },
+    /// Sources by identity.
+    Sources(SourceChanges),
+}
+
+/// What differs in the sources, and the list to send.
+pub(crate) struct SourceChanges {
+    pub(crate) fields: Vec<FieldChange>,
+    pub(crate) after: Vec<Value>,
+}
+
+/// Compares with defaults filled in; fields of the server's that the definition doesn't know stay out of it.
+pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, Value>) -> Vec<Difference> {
+    let mut keys: Vec<&str> = desired.keys().map(String::as_str).collect();
+    keys.extend(observed.keys().map(String::as_str).filter(|key| !desired.contains_key(*key)));
+    let mut differences = Vec::new();
+    for key in keys {
+        let (wanted, is) = (desired.get(key), observed.get(key));
+        match key {
+            "metadata" => {}
+            "placement" => differences.extend(placement(wanted, is)),
+            "sources" => differences.extend(sources(wanted, is)),
+            _ if wanted.is_none() && stream_default(key).is_none() => {}
+            _ => {
+                let before = filled(key, is, stream_default);
+                let after = filled(key, wanted, stream_default);
+                if !same(before.as_ref(), after.as_ref()) {
+                    differences.push(Difference::Field { key: key.to_owned(), before, after });
+                }
+            }
+        }
+    }
+    differences
+}
+
+fn placement(desired: Option<&Value>, observed: Option<&Value>) -> Option<Difference> {
+    let desired = desired.filter(|d| d.is_object())?;
+    let tags = |value: &Value| {
+        let mut tags: Vec<String> =
+            value["tags"].as_array().into_iter().flatten().filter_map(|t| t.as_str().map(str::to_lowercase)).collect();
+        tags.sort();
+        tags
+    };
+    let now = observed.cloned().unwrap_or(Value::Null);
+    if same(desired.get("cluster"), now.get("cluster")) && tags(desired) == tags(&now) {
+        return None;
+    }
+    let mut after = now.as_object().cloned().unwrap_or_default();
+    for key in ["cluster", "tags"] {
+        match desired.get(key) {
+            Some(value) => after.insert(key.to_owned(), value.clone()),
+            None => after.shift_remove(key),
+        };
+    }
+    Some(Difference::Placement { before: observed.cloned(), after: Value::Object(after) })
+}
+
+/// What makes a source the same one to the server (nats-server 2.15 `server/stream.go`, `composeIName`).
+fn same_source(a: &Value, b: &Value) -> bool {
+    ["name", "external", "filter_subject", "subject_transforms", "consumer"]
+        .iter()
+        .all(|key| same(a.get(key), b.get(key)))
+}
+
+fn sources(desired: Option<&Value>, observed: Option<&Value>) -> Option<Difference> {
+    let items = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (wanted, mut is) = (items(desired), items(observed));
+    let name = |source: &Value| source["name"].as_str().unwrap_or_default().to_owned();
+    let mut fields = Vec::new();
+    let mut added = Vec::new();
+    let mut rest = is.clone();
+    let mut missing = Vec::new();
+    for source in &wanted {
+        match rest.iter().position(|other| same_source(source, other)) {
+            Some(place) => drop(rest.remove(place)),
+            None => missing.push(source),
+        }
+    }
+    for source in missing {
+        let path = format!("sources.{}", name(source));
+        let before = rest.iter().position(|other| other["name"] == source["name"]).map(|place| rest.remove(place));
+        if let Some(before) = &before {
+            is.retain(|other| other != before);
+        }
+        added.push(source.clone());
+        fields.push(FieldChange { path, before, after: Some(source.clone()) });
+    }
+    for extra in rest {
+        is.retain(|other| *other != extra);
+        fields.push(FieldChange { path: format!("sources.{}", name(&extra)), before: Some(extra), after: None });
+    }
+    is.extend(added);
+    (!fields.is_empty()).then_some(Difference::Sources(SourceChanges { fields, after: is }))
+}
+
+/// Whether the new limit is tighter in a way that deletes messages.
+fn shrinks(key: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
+    if !matches!(key, "max_age" | "max_bytes" | "max_msgs" | "max_msgs_per_subject") {
+        return false;
+    }
+    let limit = |value: Option<&Value>| value.and_then(Value::as_i64).filter(|n| *n > 0);
+    match (limit(before), limit(after)) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(before), Some(after)) => after < before,
+    }
+}
+
+/// How "nothing" is sent: servers take an absent field for its zero.
+fn wire(key: &str, value: Option<Value>) -> Value {
+    value.or_else(|| stream_default(key)).unwrap_or(Value::Null)
+}
+
+pub(crate) fn role(role: Role) -> &'static str {
+    match role {
+        Role::Write => "write",
+        Role::Read => "read",
+    }
+}
