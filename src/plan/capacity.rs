@@ -148,7 +148,7 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
             ));
         }
     };
-    // A limit of 0 or less on counts means none (nats-server 2.15 server/jetstream_cluster.go, jsClusteredStreamRequest).
+    // A limit of 0 or less means none (nats-server 2.15 server/jetstream_cluster.go, jsClusteredStreamRequest).
     let most = limit("max_streams");
     room("streams", "stream-limit", most, now("streams"), need.streams, most <= 0);
     for (what, key, reserved, used, more) in [
