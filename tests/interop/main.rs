@@ -1,0 +1,9 @@
+//! Tokens of others: read, edited and signed anew without loss, and judged by independent implementations.
+//!
+//! The fixtures were minted by Go's jwt library and by nsc (`tests/fixtures/tokens/README.md`). With
+//! `VSTREAM_INTEROP_OUT=FOLDER` the edited tokens are written there for `tests/peers/verify.sh`.
+
+mod fixtures;
+mod lossless;
+mod others;
+mod users;
