@@ -460,3 +460,10 @@ pub(crate) fn role(role: Role) -> &'static str {
         Role::Read => "read",
     }
 }
+
+/// Whether a stream is as desired, metadata included.
+pub(crate) fn config_matches(desired: &Map<String, Value>, observed: &Map<String, Value>) -> bool {
+    let mut edited = Edited::of(observed);
+    edited.metadata(desired.get("metadata"));
+    differences(desired, observed).is_empty() && edited.fields.is_empty()
+}
