@@ -145,7 +145,7 @@ async fn attempt(target: Target<'_>, login: &Login, options: &ConnectOptions<'_>
     .name(options.name)
     .connection_timeout(options.timeout)
     .reconnect_delay_callback(|attempt| {
-        Duration::from_millis(100).saturating_mul(attempt as u32).min(Duration::from_secs(2))
+        Duration::from_millis(100).saturating_mul(attempt.saturating_sub(1) as u32).min(Duration::from_secs(2))
     })
     .event_callback(move |event| {
         if let Event::ServerError(ServerError::Other(text)) = event {

@@ -2,12 +2,11 @@
 
 use super::ConnectError;
 use super::context::Context;
+use crate::model::claims::Token;
 use crate::model::finding::Finding;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Tls;
 use crate::sign::{Seed, Signer};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,9 +88,10 @@ impl Login {
 
     fn new(place: &str, jwt: &str, seed: Arc<Seed>, now: u64) -> Result<Self, ConnectError> {
         let broken = |reason: &str| ConnectError::Credentials { place: place.to_owned(), reason: reason.to_owned() };
-        let claims = user_claims(jwt).ok_or_else(|| broken("the user token is damaged"))?;
+        let token = Token::decode(jwt).map_err(|error| broken(&error.to_string()))?;
+        let claims = token.claims();
         let text = |pointer: &str| claims.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-        if text("/nats/type") != Some("user") {
+        if token.claim_type() != "user" {
             return Err(broken("the token is not a user's"));
         }
         let account = text("/nats/issuer_account")
@@ -132,18 +132,6 @@ fn parse_seed(text: &str, place: &str) -> Result<Seed, ConnectError> {
         return Err(broken(format!("the seed is that of a key of kind {}, not of a user", seed.kind())));
     }
     Ok(seed)
-}
-
-/// The claims of a user token, if its signature verifies.
-fn user_claims(jwt: &str) -> Option<Value> {
-    let (message, signature) = jwt.rsplit_once('.')?;
-    let (_, body) = message.split_once('.')?;
-    let claims: Value = serde_json::from_slice(&B64.decode(body).ok()?).ok()?;
-    let issuer = PublicKey::parse(claims["iss"].as_str()?).ok()?;
-    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, issuer.bytes())
-        .verify(message.as_bytes(), &B64.decode(signature).ok()?)
-        .ok()?;
-    Some(claims)
 }
 
 /// Token and seed: the first two things between lines of dashes (nats-io/jwt v2 `creds_utils.go`).

@@ -5,8 +5,7 @@
 //! token in force there, `CLAIMS.LIST` the server and the accounts it holds. Together they tell nearly always.
 
 use super::{AccountOnServer, Deployment, Live, Stored};
-use base64::Engine as _;
-use serde_json::Value;
+use crate::model::claims::Token;
 use std::collections::HashMap;
 
 /// All that servers said of one account.
@@ -110,12 +109,9 @@ fn distinct(pool: &[Option<String>]) -> Vec<Option<String>> {
 }
 
 fn trusted_everywhere(deployment: &Deployment, token: &str) -> bool {
-    let claims =
-        token.split('.').nth(1).and_then(|body| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body).ok());
-    let claims: Option<Value> = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
-    let issuer = claims.as_ref().and_then(|claims| claims["iss"].as_str());
-    issuer.is_some_and(|issuer| {
-        deployment.servers.iter().all(|server| server.trusted_keys.iter().any(|key| key == issuer))
+    Token::decode(token).is_ok_and(|token| {
+        let issuer = token.issuer().to_string();
+        deployment.servers.iter().all(|server| server.trusted_keys.contains(&issuer))
     })
 }
 

@@ -4,6 +4,7 @@
 
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, Deployment, Live, Reply, RequestError, Requests, Server};
+use crate::model::claims::OperatorClaims;
 use crate::model::nkey::PublicKey;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -120,16 +121,10 @@ fn server(id: String, varz: Value) -> Option<Server> {
     })
 }
 
-/// The keys that may sign account tokens: with strict signing key usage not the operator's identity.
 fn trusted_keys(varz: &Value) -> Vec<String> {
     let operators = varz["trusted_operators_claim"].as_array().into_iter().flatten();
-    let keys = operators.flat_map(|operator| {
-        let strict = operator.pointer("/nats/strict_signing_key_usage").and_then(Value::as_bool).unwrap_or(false);
-        let signing = operator.pointer("/nats/signing_keys").and_then(Value::as_array).into_iter().flatten();
-        let identity = (!strict).then_some(&operator["sub"]);
-        identity.into_iter().chain(signing).filter_map(|key| key.as_str().map(str::to_owned))
-    });
-    keys.collect()
+    let operators = operators.filter_map(|claims| OperatorClaims::from_claims(claims).ok());
+    operators.flat_map(|operator| operator.trusted_keys()).map(|key| key.to_string()).collect()
 }
 
 /// Reads accounts on every server, all at once: what the resolver stores and what is in force.

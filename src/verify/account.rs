@@ -1,0 +1,253 @@
+//! One account on one server: is the token that should be in force stored, applied and live?
+//!
+//! Live mappings are compared too, not the token alone: servers before the fix of nats-server#8468 drop a mapping
+//! they do not like and report success.
+
+use crate::model::claims::{AccountClaims, Token};
+use crate::model::mapping::RawMapping;
+use crate::observed::{AccountOnServer, Live, Server, Stored};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The token that every server should have, decoded once.
+#[derive(Debug)]
+pub struct Expected {
+    token: String,
+    issued_at: u64,
+    issuer: String,
+    mappings: BTreeMap<String, BTreeSet<LiveDestination>>,
+}
+
+impl Expected {
+    /// `token` is the text that `claims` were decoded from.
+    pub fn new(token: &str, claims: &AccountClaims) -> Self {
+        Self {
+            token: token.trim().to_owned(),
+            issued_at: claims.issued_at(),
+            issuer: claims.issuer().to_string(),
+            mappings: claims.mappings().iter().map(|m| (m.source.clone(), applied(m))).collect(),
+        }
+    }
+}
+
+/// What is the case on one server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum Verdict {
+    /// Stored, in force, and the live mappings are those of the token.
+    Confirmed,
+    /// Stored and signed by a key that the server trusts; the account is not loaded there and will load on first use.
+    StoredNotLoaded,
+    /// As `Confirmed`, but imports of the account do not work (`ACCOUNTZ` `complete: false`): the exporting account
+    /// or its export is missing, or an activation token is not valid.
+    ImportsIncomplete {
+        /// Local subjects of the imports that the server calls invalid; empty when it names none.
+        imports: Vec<String>,
+    },
+    /// In force, but live mappings are not those of the token.
+    MappingsDiffer {
+        /// Sources that the token has and the server doesn't.
+        missing: Vec<String>,
+        /// Sources that the server has and the token doesn't.
+        unexpected: Vec<String>,
+        /// Sources with other destinations, weights or clusters.
+        changed: Vec<String>,
+    },
+    /// Stored, but another token is still in force.
+    NotInForce {
+        /// `iat` of the one in force, in seconds since 1970.
+        live_issued_at: u64,
+    },
+    /// Stored, but the server does not trust the key that signed it: it is not applied, and at the latest after a
+    /// restart the account cannot be loaded.
+    Untrusted {
+        /// The key that signed it.
+        issuer: String,
+    },
+    /// The account has expired.
+    Expired,
+    /// Another token is stored.
+    OtherToken {
+        /// Whether it was issued after the expected one.
+        newer: bool,
+        /// Its `iat`, in seconds since 1970.
+        issued_at: u64,
+        /// The key that signed it.
+        issuer: String,
+    },
+    /// The server's resolver has no token of the account.
+    NothingStored,
+    /// Servers hold different tokens, and which of them this one holds cannot be told.
+    StoredUnclear,
+    /// The server did not answer.
+    NoAnswer,
+    /// The server answered with an error.
+    Failed {
+        /// The server's words.
+        text: String,
+    },
+}
+
+impl Verdict {
+    /// The token took effect, or will as soon as the account is used there.
+    pub fn is_confirmed(&self) -> bool {
+        matches!(self, Self::Confirmed | Self::StoredNotLoaded | Self::ImportsIncomplete { .. })
+    }
+
+    /// Nothing is known to be wrong, but not everything could be asked.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::NoAnswer | Self::StoredUnclear)
+    }
+}
+
+/// Judges what `server` has of an account.
+pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> Verdict {
+    let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
+    match stored {
+        Stored::Token(token) if token.trim() != expected.token => return other(token, expected),
+        Stored::Nothing => return Verdict::NothingStored,
+        Stored::Unclear(_) => return Verdict::StoredUnclear,
+        Stored::Token(_) | Stored::NoAnswer => {}
+    }
+    let trusted = server.trusted_keys.contains(&expected.issuer);
+    match live {
+        Live::Loaded(detail) if is_live(detail, &expected.token) => judge_live(detail, expected),
+        Live::Loaded(_) if !trusted => Verdict::Untrusted { issuer: expected.issuer.clone() },
+        Live::Loaded(detail) => match detail["jwt"].as_str() {
+            Some(token) if *stored == Stored::NoAnswer => other(token, expected),
+            token => Verdict::NotInForce { live_issued_at: token.map_or(0, issued_at) },
+        },
+        Live::NotLoaded if *stored == Stored::NoAnswer => Verdict::NoAnswer,
+        Live::NotLoaded if trusted => Verdict::StoredNotLoaded,
+        Live::NotLoaded => Verdict::Untrusted { issuer: expected.issuer.clone() },
+        Live::NoAnswer => Verdict::NoAnswer,
+        Live::Failed(text) => Verdict::Failed { text: text.clone() },
+    }
+}
+
+fn is_live(detail: &Value, token: &str) -> bool {
+    detail["jwt"].as_str().is_some_and(|live| live.trim() == token)
+}
+
+fn judge_live(detail: &Value, expected: &Expected) -> Verdict {
+    if detail["expired"].as_bool() == Some(true) {
+        return Verdict::Expired;
+    }
+    let live = live_mappings(detail);
+    let named = |source: &String| source.clone();
+    let missing: Vec<_> = expected.mappings.keys().filter(|source| !live.contains_key(*source)).map(named).collect();
+    let unexpected: Vec<_> = live
+        .iter()
+        .filter(|(source, to)| !expected.mappings.contains_key(*source) && !is_of_a_domain(source, to))
+        .map(|(source, _)| source.clone())
+        .collect();
+    let changed: Vec<_> = expected
+        .mappings
+        .iter()
+        .filter(|(source, to)| live.get(*source).is_some_and(|live| live != *to))
+        .map(|(source, _)| source.clone())
+        .collect();
+    if !(missing.is_empty() && unexpected.is_empty() && changed.is_empty()) {
+        return Verdict::MappingsDiffer { missing, unexpected, changed };
+    }
+    let imports = detail["imports"].as_array().into_iter().flatten();
+    let invalid: Vec<String> = imports
+        .filter(|import| import["invalid"].as_bool() == Some(true))
+        .map(|import| import["local_subject"].as_str().or(import["subject"].as_str()).unwrap_or_default().to_owned())
+        .collect();
+    if detail["complete"].as_bool() == Some(false) || !invalid.is_empty() {
+        return Verdict::ImportsIncomplete { imports: invalid };
+    }
+    Verdict::Confirmed
+}
+
+fn other(token: &str, expected: &Expected) -> Verdict {
+    let issuer = Token::decode(token).map(|token| token.issuer().to_string()).unwrap_or_default();
+    let issued_at = issued_at(token);
+    Verdict::OtherToken { newer: issued_at > expected.issued_at, issued_at, issuer }
+}
+
+fn issued_at(token: &str) -> u64 {
+    Token::decode(token).ok().and_then(|token| token.claims()["iat"].as_u64()).unwrap_or(0)
+}
+
+/// A destination with its own share, not the cumulative one that servers keep.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct LiveDestination {
+    cluster: String,
+    subject: String,
+    weight: u64,
+}
+
+/// What a server makes of a mapping: per cluster, what the weights leave over goes to the source itself, unless the
+/// source is a destination by its own name (nats-server 2.10 – 2.15 `accounts.go`, `AddWeightedMappings`).
+fn applied(mapping: &RawMapping) -> BTreeSet<LiveDestination> {
+    let mut shares: BTreeMap<String, u64> = BTreeMap::from([(String::new(), 0)]);
+    let mut applied: BTreeSet<LiveDestination> = BTreeSet::new();
+    for destination in &mapping.destinations {
+        let cluster = destination.cluster.clone().unwrap_or_default();
+        let weight = u64::from(destination.weight);
+        *shares.entry(cluster.clone()).or_default() += weight;
+        applied.insert(LiveDestination { cluster, subject: destination.subject.clone(), weight });
+    }
+    if !mapping.destinations.iter().any(|destination| destination.subject == mapping.source) {
+        let itself = identity(&mapping.source);
+        applied.extend(shares.into_iter().filter(|(_, share)| *share < 100).map(|(cluster, share)| LiveDestination {
+            cluster,
+            subject: itself.clone(),
+            weight: 100 - share,
+        }));
+    }
+    applied
+}
+
+/// `bar.*` as a destination: `bar.$1`.
+fn identity(source: &str) -> String {
+    let mut wildcards = 0;
+    let tokens = source.split('.').map(|token| {
+        if token == "*" {
+            wildcards += 1;
+            format!("${wildcards}")
+        } else {
+            token.to_owned()
+        }
+    });
+    tokens.collect::<Vec<_>>().join(".")
+}
+
+/// `ACCOUNTZ` lists destinations per cluster with the sum of the weights up to each.
+fn live_mappings(detail: &Value) -> BTreeMap<String, BTreeSet<LiveDestination>> {
+    let mappings = detail["mappings"].as_object().into_iter().flatten();
+    mappings
+        .map(|(source, destinations)| {
+            let mut by_cluster: BTreeMap<&str, Vec<(u64, &str)>> = BTreeMap::new();
+            for to in destinations.as_array().into_iter().flatten() {
+                let cluster = to["cluster"].as_str().unwrap_or_default();
+                let entry = (to["weight"].as_u64().unwrap_or(0), to["subject"].as_str().unwrap_or_default());
+                by_cluster.entry(cluster).or_default().push(entry);
+            }
+            let mut shares = BTreeSet::new();
+            for (cluster, mut entries) in by_cluster {
+                entries.sort_by_key(|(sum, _)| *sum);
+                let mut before = 0;
+                for (sum, subject) in entries {
+                    let weight = sum - before;
+                    before = sum;
+                    shares.insert(LiveDestination { cluster: cluster.to_owned(), subject: subject.to_owned(), weight });
+                }
+            }
+            (source.clone(), shares)
+        })
+        .collect()
+}
+
+/// `$JS.<domain>.API.…`, which servers with a JetStream domain add (`jetstream_api.go`, `generateJSMappingTable`).
+fn is_of_a_domain(source: &str, to: &BTreeSet<LiveDestination>) -> bool {
+    let mut tokens = source.split('.');
+    let domain_api = tokens.next() == Some("$JS") && tokens.nth(1) == Some("API");
+    domain_api && to.iter().all(|to| ["$JS.API.", "$KV.", "$OBJ."].iter().any(|prefix| to.subject.starts_with(prefix)))
+}
+
+#[cfg(test)]
+mod tests;
