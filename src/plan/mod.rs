@@ -10,6 +10,8 @@ pub mod streams;
 
 pub use change::FieldChange;
 
+pub mod preflight;
+
 use serde::{Deserialize, Serialize};
 
 /// What a change does.
