@@ -1,10 +1,22 @@
 //! What the definition asks for: mappings, streams and consumers, ready to be compared with what is.
 
-use crate::model::mapping::MappingSet;
+pub mod api;
+mod mappings;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use crate::definition::Definition;
+use crate::model::mapping::{MappingSet, Overlap};
 use crate::model::names::{ClusterName, RegionName};
-use crate::model::virtual_stream::Account;
+use crate::model::subject::SubjectError;
+use crate::model::subject_trie::SubjectTrie;
+use crate::model::topology::Topology;
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 /// What a real stream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,6 +26,16 @@ pub enum Role {
     Write,
     /// Sources all write streams.
     Read,
+}
+
+impl Role {
+    /// As the stream's metadata says it: `write` or `read`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
 }
 
 /// The metadata keys that mark a stream as ours (`vstream.name`, `vstream.region`, `vstream.role`).
@@ -69,4 +91,210 @@ pub struct DesiredAccount<'a> {
     pub streams: Vec<DesiredStream>,
     /// Consumers of the definition.
     pub consumers: Vec<DesiredConsumer>,
+}
+
+/// Why there is no desired state. A definition that was parsed gives none of these, unless it asks for
+/// something that is not built yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DesiredError {
+    /// A layout, kind or consistency level that this version cannot do.
+    #[error(
+        "{place}: {what} is not built yet; this version does `layout: shared`, `kind: stream` and `consistency: eventual`"
+    )]
+    NotBuilt {
+        /// Account or virtual stream.
+        place: String,
+        /// The key with its value.
+        what: String,
+    },
+    /// A name that does not make a subject.
+    #[error("virtual stream {stream}: {error}")]
+    Subject {
+        /// The virtual stream.
+        stream: String,
+        /// What is wrong.
+        error: SubjectError,
+    },
+    /// The region cannot stand where the definition wants it.
+    #[error(
+        "virtual stream {stream}, subject `{subject}`: region_token {region_token} is out of reach; at most {reach} tokens can stand before the region"
+    )]
+    OutOfReach {
+        /// The virtual stream.
+        stream: String,
+        /// Its subject.
+        subject: String,
+        /// As defined.
+        region_token: usize,
+        /// The greatest that would do.
+        reach: usize,
+    },
+    /// Two mapping sources have subjects in common.
+    #[error("account {account}: {overlap}")]
+    Overlap {
+        /// The account of the definition.
+        account: String,
+        /// The two sources.
+        overlap: Overlap,
+    },
+    /// Two write streams would store the same subjects.
+    #[error("account {account}: streams {first} and {second} would both store subjects of `{subject}`")]
+    WriteSubjects {
+        /// The account of the definition.
+        account: String,
+        /// One write stream.
+        first: String,
+        /// The other.
+        second: String,
+        /// The subject of the second.
+        subject: String,
+    },
+    /// Two streams of one account, real or virtual, with one name.
+    #[error("account {account}: two streams would be called `{name}`: {first} and {second}")]
+    SameName {
+        /// The account of the definition.
+        account: String,
+        /// The name.
+        name: String,
+        /// What has the name first.
+        first: String,
+        /// What has it too.
+        second: String,
+    },
+}
+
+/// What the definition does not say, but the deployment does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// The JetStream domains of the servers; their API prefixes are mapped as well.
+    pub domains: Vec<String>,
+}
+
+/// Everything that the definition's accounts have to have, in servers without a JetStream domain.
+///
+/// # Errors
+/// [`DesiredError`]
+pub fn desired(definition: &Definition) -> Result<Vec<DesiredAccount<'_>>, DesiredError> {
+    desired_with(definition, &Options::default())
+}
+
+/// Everything that the definition's accounts have to have.
+///
+/// # Errors
+/// [`DesiredError`]
+pub fn desired_with<'a>(
+    definition: &'a Definition,
+    options: &Options,
+) -> Result<Vec<DesiredAccount<'a>>, DesiredError> {
+    definition.accounts.iter().map(|a| account(&definition.topology, a, options)).collect()
+}
+
+/// Everything that one account has to have.
+///
+/// # Errors
+/// [`DesiredError`]
+pub fn account<'a>(
+    topology: &Topology,
+    account: &'a Account,
+    options: &Options,
+) -> Result<DesiredAccount<'a>, DesiredError> {
+    check_built(account)?;
+    let regions = &topology.regions;
+    let count = account.virtual_streams.len();
+    let mut mappings = Vec::with_capacity(count * 10);
+    let mut streams = Vec::with_capacity(2 * count * regions.len());
+    let mut consumers = Vec::new();
+    for root in &account.subject_roots {
+        mappings.push(mappings::of_root(topology, root)?);
+    }
+    for stream in &account.virtual_streams {
+        mappings.extend(mappings::of_stream(topology, account, stream, &options.domains)?);
+        for region in regions {
+            streams.push(streams::write_stream(account, stream, region)?);
+        }
+        consumers.extend(streams::consumers(stream, topology));
+    }
+    for stream in &account.virtual_streams {
+        for region in regions {
+            streams.push(streams::read_stream(account, stream, region, topology)?);
+        }
+    }
+    check_names(account, &streams)?;
+    let mappings = MappingSet::new(mappings)
+        .map_err(|overlap| DesiredError::Overlap { account: account.name.clone(), overlap })?;
+    check_write_subjects(account, &streams)?;
+    Ok(DesiredAccount { account, mappings, streams, consumers })
+}
+
+fn check_built(account: &Account) -> Result<(), DesiredError> {
+    let not_built = |place: String, what: String| Err(DesiredError::NotBuilt { place, what });
+    if account.layout != Layout::Shared {
+        return not_built(format!("account {}", account.name), "layout: regional".to_owned());
+    }
+    for stream in &account.virtual_streams {
+        let place = || format!("account {}, virtual stream {}", account.name, stream.name);
+        match stream.kind {
+            Kind::Stream => {}
+            Kind::Kv => return not_built(place(), "kind: kv".to_owned()),
+            Kind::ObjectStore => return not_built(place(), "kind: object_store".to_owned()),
+        }
+        match &stream.consistency {
+            Consistency::Eventual => {}
+            Consistency::Ordered => return not_built(place(), "consistency: ordered".to_owned()),
+            Consistency::Immediate => return not_built(place(), "consistency: immediate".to_owned()),
+            Consistency::Mirrored { .. } => return not_built(place(), "consistency: mirrored".to_owned()),
+        }
+    }
+    Ok(())
+}
+
+/// A real stream called like a virtual one would answer for it; two of one name would be one.
+fn check_names(account: &Account, streams: &[DesiredStream]) -> Result<(), DesiredError> {
+    let describe = |stream: &DesiredStream| {
+        format!("the {} stream of {} in {}", stream.role.as_str(), stream.virtual_stream, stream.region)
+    };
+    let same = |name: &str, first: String, second: String| {
+        Err(DesiredError::SameName { account: account.name.clone(), name: name.to_owned(), first, second })
+    };
+    let mut names = HashSet::with_capacity(account.virtual_streams.len());
+    for stream in &account.virtual_streams {
+        if !names.insert(stream.name.as_str()) {
+            return same(stream.name.as_str(), "a virtual stream".to_owned(), "another virtual stream".to_owned());
+        }
+    }
+    let mut real: HashMap<&str, &DesiredStream> = HashMap::with_capacity(streams.len());
+    for stream in streams {
+        if names.contains(stream.name.as_str()) {
+            return same(&stream.name, "a virtual stream".to_owned(), describe(stream));
+        }
+        if let Some(first) = real.insert(&stream.name, stream) {
+            return same(&stream.name, describe(first), describe(stream));
+        }
+    }
+    Ok(())
+}
+
+/// Servers refuse streams with common subjects (error 10065); distinct virtual subjects can still lead there.
+fn check_write_subjects(account: &Account, streams: &[DesiredStream]) -> Result<(), DesiredError> {
+    let mut trie = SubjectTrie::default();
+    for stream in streams.iter().filter(|stream| stream.role == Role::Write) {
+        let subjects = stream.config.get("subjects").and_then(Value::as_array).into_iter().flatten();
+        for subject in subjects.filter_map(Value::as_str) {
+            let mut first: Option<&DesiredStream> = None;
+            trie.overlapping(subject, &mut |other: &&DesiredStream| {
+                first = Some(other);
+                ControlFlow::Break(())
+            });
+            if let Some(first) = first {
+                return Err(DesiredError::WriteSubjects {
+                    account: account.name.clone(),
+                    first: first.name.clone(),
+                    second: stream.name.clone(),
+                    subject: subject.to_owned(),
+                });
+            }
+            trie.insert(subject, stream);
+        }
+    }
+    Ok(())
 }

@@ -9,6 +9,8 @@ pub mod mapping;
 pub mod names;
 pub mod nkey;
 pub mod subject;
+pub mod subject_trie;
 pub mod topology;
+pub mod transform;
 pub mod units;
 pub mod virtual_stream;

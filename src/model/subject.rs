@@ -13,6 +13,9 @@ pub struct SubjectError {
     pub reason: String,
 }
 
+/// Far more than anyone has; keeps a hostile token from costing more than its reading.
+const MAX_TOKENS: usize = 256;
+
 /// A valid subject that may contain the wildcards `*` (one token) and a final `>` (one token or more).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -22,7 +25,8 @@ impl SubjectFilter {
     /// Parses a subject or subject filter.
     ///
     /// # Errors
-    /// [`SubjectError`] for an empty subject or token, white space, control characters, or a `>` before the end.
+    /// [`SubjectError`] for an empty subject or token, white space, control characters, a `>` before the
+    /// end, or a wildcard that is only part of a token (servers take that for text, but not everywhere alike).
     pub fn parse(subject: &str) -> Result<Self, SubjectError> {
         let refuse = |reason: &str| Err(SubjectError { subject: subject.to_owned(), reason: reason.to_owned() });
         if subject.is_empty() {
@@ -37,6 +41,12 @@ impl SubjectFilter {
         }
         if tokens[..tokens.len() - 1].contains(&">") {
             return refuse("`>` may only be the last token");
+        }
+        if tokens.len() > MAX_TOKENS {
+            return refuse("has more than 256 tokens");
+        }
+        if tokens.iter().any(|t| t.len() > 1 && t.contains(['*', '>'])) {
+            return refuse("`*` and `>` only stand for whole tokens");
         }
         Ok(Self(subject.to_owned()))
     }
@@ -87,5 +97,81 @@ impl SubjectFilter {
 impl fmt::Display for SubjectFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Filters of up to four tokens over a tiny alphabet, so that they often meet.
+    pub(crate) fn filters() -> impl Strategy<Value = String> {
+        (prop::collection::vec(prop::sample::select(vec!["a", "b", "*"]), 0..4), any::<bool>()).prop_map(
+            |(mut tokens, open)| {
+                if open || tokens.is_empty() {
+                    tokens.push(">");
+                }
+                tokens.join(".")
+            },
+        )
+    }
+
+    /// All literal subjects of up to six tokens over that alphabet and one more letter.
+    fn subjects() -> Vec<Vec<&'static str>> {
+        let mut all: Vec<Vec<&str>> = vec![vec![]];
+        let mut from = 0;
+        for _ in 0..6 {
+            let end = all.len();
+            for index in from..end {
+                for token in ["a", "b", "c"] {
+                    let mut longer = all[index].clone();
+                    longer.push(token);
+                    all.push(longer);
+                }
+            }
+            from = end;
+        }
+        all.remove(0);
+        all
+    }
+
+    fn matches(filter: &str, subject: &[&str]) -> bool {
+        let tokens: Vec<&str> = filter.split('.').collect();
+        let fits = |tokens: &[&str], subject: &[&str]| tokens.iter().zip(subject).all(|(t, s)| *t == "*" || t == s);
+        match tokens.split_last() {
+            Some((&">", head)) => subject.len() > head.len() && fits(head, subject),
+            _ => subject.len() == tokens.len() && fits(&tokens, subject),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn overlap_and_cover_mean_common_and_all_subjects(a in filters(), b in filters()) {
+            let (x, y) = (SubjectFilter::parse(&a).unwrap(), SubjectFilter::parse(&b).unwrap());
+            let subjects = subjects();
+            let common = subjects.iter().any(|s| matches(&a, s) && matches(&b, s));
+            prop_assert_eq!(x.overlaps(&y), common);
+            prop_assert_eq!(y.overlaps(&x), common);
+            let all = subjects.iter().filter(|s| matches(&b, s)).all(|s| matches(&a, s));
+            prop_assert_eq!(x.covers(&y), all);
+        }
+    }
+
+    #[test]
+    fn refuses_with_the_reason() {
+        for (subject, reason) in [
+            ("", "is empty"),
+            ("a..b", "empty token"),
+            (".a", "empty token"),
+            ("a b", "white space"),
+            ("a.>.b", "last token"),
+            ("a.b*", "whole tokens"),
+        ] {
+            let error = SubjectFilter::parse(subject).unwrap_err();
+            assert!(error.reason.contains(reason), "{subject}: {error}");
+        }
+        assert!(SubjectFilter::parse("$KV.*.>").is_ok());
     }
 }

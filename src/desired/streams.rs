@@ -1,0 +1,152 @@
+//! The configs of write streams, read streams and consumers, as the JetStream API takes them.
+
+use super::mappings::{wildcards_as_functions, write_subject};
+use super::{DesiredConsumer, DesiredError, DesiredStream, Role, metadata};
+use crate::model::topology::{Region, Topology};
+use crate::model::virtual_stream::{Account, VirtualStream};
+use serde_json::{Map, Value, json};
+
+const SECOND: u64 = 1_000_000_000;
+/// How long an outage the write streams cover unless the definition says otherwise: 24 hours, in nanoseconds.
+const MAX_AGE: u64 = 24 * 3600 * SECOND;
+/// The server's own default window, in nanoseconds (nats-server 2.15 `StreamDefaultDuplicatesWindow`).
+const DUPLICATE_WINDOW: u64 = 120 * SECOND;
+
+/// Captures what is published in `region`.
+pub(super) fn write_stream(
+    account: &Account,
+    stream: &VirtualStream,
+    region: &Region,
+) -> Result<DesiredStream, DesiredError> {
+    let subjects = stream
+        .subjects
+        .iter()
+        .map(|s| write_subject(account, stream, s, &region.name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let max_age = stream.write.get("max_age").and_then(Value::as_u64).unwrap_or(MAX_AGE);
+    // A window longer than the age is refused by servers; age 0 is unlimited.
+    let window = if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) };
+    let mut config = Map::with_capacity(10);
+    config.insert("name".to_owned(), stream.write_name(&region.name).into());
+    config.insert("subjects".to_owned(), subjects.into());
+    config.insert("max_age".to_owned(), MAX_AGE.into());
+    config.insert("duplicate_window".to_owned(), window.into());
+    Ok(finish(config, stream, region, Role::Write, &stream.write))
+}
+
+/// Sources all write streams, its own region's among them, in the order of the definition everywhere.
+pub(super) fn read_stream(
+    account: &Account,
+    stream: &VirtualStream,
+    region: &Region,
+    topology: &Topology,
+) -> Result<DesiredStream, DesiredError> {
+    let mut sources = Vec::with_capacity(topology.regions.len());
+    for origin in &topology.regions {
+        sources.push(source(account, stream, origin)?);
+    }
+    let mut config = Map::with_capacity(10);
+    config.insert("name".to_owned(), stream.read_name(&region.name).into());
+    config.insert("sources".to_owned(), sources.into());
+    // With a window, the same message id published in two regions is dropped differently in each region;
+    // 0 stays 0 on a stream with sources (measured).
+    config.insert("duplicate_window".to_owned(), 0.into());
+    // A message that cannot be stored blocks its source for ever.
+    config.insert("max_msg_size".to_owned(), (-1).into());
+    Ok(finish(config, stream, region, Role::Read, &stream.read))
+}
+
+/// One source: the transforms that take the region out of the subject again.
+///
+/// Per-source transforms, never a filter with a stream-level transform, which imports everything again after a
+/// restart (measured, 2.12.8 – 2.15.1). `opt_start_seq`: without it a source that is first seen late begins at
+/// the read stream's last time.
+fn source(account: &Account, stream: &VirtualStream, origin: &Region) -> Result<Value, DesiredError> {
+    let mut transforms = Vec::with_capacity(stream.subjects.len());
+    for subject in &stream.subjects {
+        transforms.push(json!({
+            "src": write_subject(account, stream, subject, &origin.name)?,
+            "dest": wildcards_as_functions(subject),
+        }));
+    }
+    Ok(json!({
+        "name": stream.write_name(&origin.name),
+        "opt_start_seq": 1,
+        "subject_transforms": transforms,
+    }))
+}
+
+/// What both roles have, with the definition's own fields over the defaults.
+fn finish(
+    mut config: Map<String, Value>,
+    stream: &VirtualStream,
+    region: &Region,
+    role: Role,
+    fields: &Map<String, Value>,
+) -> DesiredStream {
+    config.insert("retention".to_owned(), "limits".into());
+    config.insert("storage".to_owned(), "file".into());
+    config.insert("num_replicas".to_owned(), 3.into());
+    config.insert("allow_direct".to_owned(), true.into());
+    let mut placement = json!({ "cluster": region.cluster.as_str() });
+    if !region.tags.is_empty() {
+        placement["tags"] = region.tags.clone().into();
+    }
+    config.insert("placement".to_owned(), placement);
+    config.insert(
+        "metadata".to_owned(),
+        json!({
+            metadata::NAME: stream.name.as_str(),
+            metadata::REGION: region.name.as_str(),
+            metadata::ROLE: role.as_str(),
+        }),
+    );
+    for (field, value) in fields {
+        match (config.get_mut(field), value) {
+            // What marks and places the stream stays; the rest is added.
+            (Some(Value::Object(ours)), Value::Object(theirs)) => {
+                for (key, value) in theirs {
+                    ours.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            _ => {
+                config.insert(field.clone(), value.clone());
+            }
+        }
+    }
+    DesiredStream {
+        virtual_stream: stream.name.to_string(),
+        region: region.name.clone(),
+        cluster: region.cluster.clone(),
+        role,
+        name: match role {
+            Role::Write => stream.write_name(&region.name),
+            Role::Read => stream.read_name(&region.name),
+        },
+        config,
+    }
+}
+
+/// The definition's durables on the read streams of the regions that they are for.
+pub(super) fn consumers(stream: &VirtualStream, topology: &Topology) -> Vec<DesiredConsumer> {
+    let mut consumers = Vec::new();
+    for consumer in &stream.consumers {
+        let wanted = |region: &&Region| consumer.regions.is_empty() || consumer.regions.contains(&region.name);
+        for region in topology.regions.iter().filter(wanted) {
+            let mut config = Map::new();
+            config.insert("name".to_owned(), consumer.name.as_str().into());
+            config.insert("durable_name".to_owned(), consumer.name.as_str().into());
+            // What every client asks for; the API's own default would be no acks at all.
+            config.insert("ack_policy".to_owned(), "explicit".into());
+            config.extend(consumer.config.clone());
+            consumers.push(DesiredConsumer {
+                virtual_stream: stream.name.to_string(),
+                region: region.name.clone(),
+                stream: stream.read_name(&region.name),
+                name: consumer.name.to_string(),
+                config,
+            });
+        }
+    }
+    consumers
+}

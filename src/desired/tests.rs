@@ -1,0 +1,289 @@
+use super::*;
+use crate::model::names::{ConsumerName, StreamName};
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::subject::SubjectFilter;
+use crate::model::topology::Region;
+use crate::model::transform::Transform;
+use crate::model::virtual_stream::{
+    Access, ConsumerDefinition, MapRequest, NameTemplates, RegionalAccounts, VirtualStream,
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn region(name: &str) -> Region {
+    Region {
+        name: RegionName::parse(name).unwrap(),
+        cluster: ClusterName::parse(&format!("c-{name}")).unwrap(),
+        servers: vec!["nats://127.0.0.1:4222".to_owned()],
+        tags: Vec::new(),
+        serves: Vec::new(),
+        tls: None,
+    }
+}
+
+fn topology() -> Topology {
+    Topology { regions: ["west", "east"].map(region).to_vec(), stretch: None }
+}
+
+fn stream(name: &str, subjects: &[&str], region_token: usize) -> VirtualStream {
+    VirtualStream {
+        name: StreamName::parse(name).unwrap(),
+        subjects: subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect(),
+        kind: Kind::Stream,
+        consistency: Consistency::Eventual,
+        region_token,
+        write: Map::new(),
+        read: Map::new(),
+        names: NameTemplates::default(),
+        consumers: Vec::new(),
+        map_requests: Vec::new(),
+        bucket: Map::new(),
+    }
+}
+
+fn app(virtual_streams: Vec<VirtualStream>) -> Account {
+    Account {
+        name: "APP".to_owned(),
+        id: PublicKey::from_bytes(KeyKind::Account, [7; 32]),
+        access: Access::Context("app".to_owned()),
+        signing_key: None,
+        layout: Layout::Shared,
+        exclusive: true,
+        subject_roots: Vec::new(),
+        regional_accounts: RegionalAccounts::default(),
+        restrict_users: false,
+        inbox_prefixes: Vec::new(),
+        regional_limits: Map::new(),
+        virtual_streams,
+    }
+}
+
+fn lines(mappings: &MappingSet) -> Vec<String> {
+    mappings
+        .iter()
+        .map(|mapping| {
+            assert!(mapping.destinations.iter().all(|d| d.weight == 100));
+            let to = mapping.destinations.iter().map(|d| format!("{}={}", d.cluster.as_deref().unwrap(), d.subject));
+            format!("{} → {}", mapping.source, to.collect::<Vec<_>>().join(" "))
+        })
+        .collect()
+}
+
+#[test]
+fn the_mapping_set_of_foo() {
+    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    insta::assert_snapshot!(lines(&desired.mappings).join("\n"), @"
+    foo.> → c-west=foo.west.> c-east=foo.east.>
+    $JS.API.STREAM.INFO.foo → c-west=$JS.API.STREAM.INFO.foo-read-west c-east=$JS.API.STREAM.INFO.foo-read-east
+    $JS.API.STREAM.MSG.GET.foo → c-west=$JS.API.STREAM.MSG.GET.foo-read-west c-east=$JS.API.STREAM.MSG.GET.foo-read-east
+    $JS.API.DIRECT.GET.foo → c-west=$JS.API.DIRECT.GET.foo-read-west c-east=$JS.API.DIRECT.GET.foo-read-east
+    $JS.API.DIRECT.GET.foo.> → c-west=$JS.API.DIRECT.GET.foo-read-west.> c-east=$JS.API.DIRECT.GET.foo-read-east.>
+    $JS.API.CONSUMER.*.foo → c-west=$JS.API.CONSUMER.{{wildcard(1)}}.foo-read-west c-east=$JS.API.CONSUMER.{{wildcard(1)}}.foo-read-east
+    $JS.API.CONSUMER.*.foo.> → c-west=$JS.API.CONSUMER.{{wildcard(1)}}.foo-read-west.> c-east=$JS.API.CONSUMER.{{wildcard(1)}}.foo-read-east.>
+    $JS.API.CONSUMER.MSG.NEXT.foo.* → c-west=$JS.API.CONSUMER.MSG.NEXT.foo-read-west.{{wildcard(1)}} c-east=$JS.API.CONSUMER.MSG.NEXT.foo-read-east.{{wildcard(1)}}
+    $JS.API.STREAM.CREATE.foo → c-west=$JS.API.STREAM.CREATE.foo-read-west c-east=$JS.API.STREAM.CREATE.foo-read-east
+    $JS.API.STREAM.UPDATE.foo → c-west=$JS.API.STREAM.UPDATE.foo-read-west c-east=$JS.API.STREAM.UPDATE.foo-read-east
+    ");
+}
+
+#[test]
+fn requests_on_demand_and_domains_add_entries() {
+    let mut foo = stream("foo", &["foo.*.bar"], 2);
+    foo.map_requests = vec![MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
+    let account = app(vec![foo]);
+    let options = Options { domains: vec!["hub".to_owned()] };
+    let desired = super::account(&topology(), &account, &options).unwrap();
+    let lines = lines(&desired.mappings);
+    assert_eq!(lines.len(), 1 + 2 * 12);
+    assert_eq!(lines[0], "foo.*.bar → c-west=foo.{{wildcard(1)}}.west.bar c-east=foo.{{wildcard(1)}}.east.bar");
+    for line in [
+        "$JS.API.STREAM.PURGE.foo → c-west=$JS.API.STREAM.PURGE.foo-read-west c-east=$JS.API.STREAM.PURGE.foo-read-east",
+        "$JS.hub.API.STREAM.MSG.DELETE.foo → c-west=$JS.API.STREAM.MSG.DELETE.foo-read-west c-east=$JS.API.STREAM.MSG.DELETE.foo-read-east",
+        "$JS.hub.API.STREAM.SNAPSHOT.foo → c-west=$JS.API.STREAM.SNAPSHOT.foo-read-west c-east=$JS.API.STREAM.SNAPSHOT.foo-read-east",
+    ] {
+        assert!(lines.contains(&line.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn below_a_root_one_entry_captures_all() {
+    let mut account = app(vec![stream("foo", &["app.foo.>"], 1), stream("bar", &["app.bar", "application"], 1)]);
+    account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
+    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    let lines = lines(&desired.mappings);
+    assert_eq!(lines[0], "app.> → c-west=app.west.> c-east=app.east.>");
+    assert_eq!(lines.iter().filter(|line| !line.starts_with("$JS.")).count(), 2, "app.> and application");
+    assert_eq!(desired.streams[0].config["subjects"], json!(["app.west.foo.>"]));
+    assert_eq!(desired.streams[2].config["subjects"], json!(["app.west.bar", "application.west"]));
+}
+
+#[test]
+fn the_streams_of_foo() {
+    let account = app(vec![stream("foo", &["foo.*.bar", "x"], 1)]);
+    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    let names: Vec<_> = desired.streams.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["foo-write-west", "foo-write-east", "foo-read-west", "foo-read-east"]);
+    let [write, _, read, read_east] = &desired.streams[..] else { panic!() };
+    assert_eq!(
+        Value::Object(write.config.clone()),
+        json!({
+            "name": "foo-write-west",
+            "subjects": ["foo.west.*.bar", "x.west"],
+            "max_age": 86_400_000_000_000_u64,
+            "duplicate_window": 120_000_000_000_u64,
+            "retention": "limits",
+            "storage": "file",
+            "num_replicas": 3,
+            "allow_direct": true,
+            "placement": { "cluster": "c-west" },
+            "metadata": { "vstream.name": "foo", "vstream.region": "west", "vstream.role": "write" },
+        })
+    );
+    let source = |region: &str| {
+        json!({
+            "name": format!("foo-write-{region}"),
+            "opt_start_seq": 1,
+            "subject_transforms": [
+                { "src": format!("foo.{region}.*.bar"), "dest": "foo.{{wildcard(1)}}.bar" },
+                { "src": format!("x.{region}"), "dest": "x" },
+            ],
+        })
+    };
+    assert_eq!(
+        Value::Object(read.config.clone()),
+        json!({
+            "name": "foo-read-west",
+            "sources": [source("west"), source("east")],
+            "duplicate_window": 0,
+            "max_msg_size": -1,
+            "retention": "limits",
+            "storage": "file",
+            "num_replicas": 3,
+            "allow_direct": true,
+            "placement": { "cluster": "c-west" },
+            "metadata": { "vstream.name": "foo", "vstream.region": "west", "vstream.role": "read" },
+        })
+    );
+    assert_eq!(read.config["sources"], read_east.config["sources"]);
+}
+
+#[test]
+fn own_fields_go_over_the_defaults() {
+    let mut foo = stream("foo", &["foo.>"], 1);
+    foo.write =
+        json!({ "max_age": 60_000_000_000_u64, "num_replicas": 1, "max_bytes": 1024 }).as_object().unwrap().clone();
+    foo.read = json!({ "allow_direct": false, "metadata": { "team": "a", "vstream.name": "bar" } })
+        .as_object()
+        .unwrap()
+        .clone();
+    let mut topology = topology();
+    topology.regions[0].tags = vec!["ssd".to_owned()];
+    let account = app(vec![foo]);
+    let desired = super::account(&topology, &account, &Options::default()).unwrap();
+    let (write, read) = (&desired.streams[0].config, &desired.streams[2].config);
+    assert_eq!(write["max_age"], json!(60_000_000_000_u64));
+    assert_eq!(write["duplicate_window"], json!(60_000_000_000_u64), "no longer than the age");
+    assert_eq!((&write["num_replicas"], &write["max_bytes"]), (&json!(1), &json!(1024)));
+    assert_eq!(write["placement"], json!({ "cluster": "c-west", "tags": ["ssd"] }));
+    assert_eq!(read["allow_direct"], json!(false));
+    let metadata = json!({ "vstream.name": "foo", "vstream.region": "west", "vstream.role": "read", "team": "a" });
+    assert_eq!(read["metadata"], metadata);
+}
+
+#[test]
+fn consumers_go_where_they_are_wanted() {
+    let mut foo = stream("foo", &["foo.>"], 1);
+    let consumer = |name: &str, regions: &[&str], config: Value| ConsumerDefinition {
+        name: ConsumerName::parse(name).unwrap(),
+        regions: regions.iter().map(|r| RegionName::parse(r).unwrap()).collect(),
+        config: config.as_object().unwrap().clone(),
+    };
+    foo.consumers = vec![
+        consumer("worker", &[], json!({ "max_ack_pending": 5 })),
+        consumer("audit", &["east"], json!({ "ack_policy": "none" })),
+    ];
+    let account = app(vec![foo]);
+    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    let made: Vec<_> = desired.consumers.iter().map(|c| (c.stream.as_str(), Value::Object(c.config.clone()))).collect();
+    let worker = json!({ "name": "worker", "durable_name": "worker", "ack_policy": "explicit", "max_ack_pending": 5 });
+    let audit = json!({ "name": "audit", "durable_name": "audit", "ack_policy": "none" });
+    assert_eq!(made, [("foo-read-west", worker.clone()), ("foo-read-east", worker), ("foo-read-east", audit)]);
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    let refused = |streams: Vec<VirtualStream>| {
+        super::account(&topology(), &app(streams), &Options::default()).unwrap_err().to_string()
+    };
+    let error = refused(vec![stream("foo", &["foo.>"], 2)]);
+    assert!(error.contains("region_token 2 is out of reach; at most 1"), "{error}");
+    let error = refused(vec![stream("a", &["x.>"], 1), stream("b", &["x.*"], 1)]);
+    assert!(error.contains("`x.>` and `x.*` overlap"), "{error}");
+    let error = refused(vec![stream("a", &["*.>"], 1)]);
+    assert!(error.contains("`*.>` and `$JS.API.STREAM.INFO.a` overlap"), "{error}");
+    let error = refused(vec![stream("foo", &["a"], 0), stream("foo-read-west", &["b"], 0)]);
+    assert!(error.contains("two streams would be called `foo-read-west`"), "{error}");
+    let mut kv = stream("foo", &["a"], 0);
+    kv.kind = Kind::Kv;
+    assert!(refused(vec![kv]).contains("account APP, virtual stream foo: kind: kv is not built yet"));
+    let mut regional = app(Vec::new());
+    regional.layout = Layout::Regional;
+    let error = super::account(&topology(), &regional, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("layout: regional is not built yet"), "{error}");
+}
+
+#[test]
+fn distinct_virtual_subjects_with_common_write_subjects_are_refused() {
+    // `x.west` with the region after both tokens and `west.x` with the region first meet in `west`.
+    let account =
+        app(vec![stream("a", &["x.west"], 0), stream("b", &["west.*.west"], 0), stream("c", &["x.*.west"], 1)]);
+    assert!(super::account(&topology(), &account, &Options::default()).is_ok());
+    let account = app(vec![stream("a", &["west.west.x"], 1), stream("b", &["west.x"], 1)]);
+    assert!(super::account(&topology(), &account, &Options::default()).is_ok());
+    let account = app(vec![stream("a", &["x.west"], 0), stream("b", &["west.x"], 2)]);
+    let error = super::account(&topology(), &account, &Options::default()).unwrap_err();
+    assert!(matches!(error, DesiredError::WriteSubjects { .. }), "{error}");
+}
+
+/// A filter with wildcards and a subject that it matches.
+fn filter_and_subject() -> impl Strategy<Value = (String, String)> {
+    let token = prop_oneof![
+        3 => "[a-z]{1,4}".prop_map(|t| (t.clone(), t)),
+        1 => "[a-z]{1,4}".prop_map(|t| ("*".to_owned(), t)),
+    ];
+    (prop::collection::vec(token, 1..5), prop::option::of("[a-z]{1,3}(\\.[a-z]{1,3}){0,2}")).prop_map(
+        |(tokens, open)| {
+            let (mut filter, mut subject): (Vec<_>, Vec<_>) = tokens.into_iter().unzip();
+            if let Some(rest) = open {
+                filter.push(">".to_owned());
+                subject.push(rest);
+            }
+            // A wildcard in front would take the API's subjects too.
+            (format!("t.{}", filter.join(".")), format!("t.{}", subject.join(".")))
+        },
+    )
+}
+
+proptest! {
+    /// What a client publishes comes back under the same subject in every region.
+    #[test]
+    fn mapping_and_sourcing_give_the_subject_back((filter, subject) in filter_and_subject(), token in 0_usize..5) {
+        let foo = stream("foo", &[&filter], token);
+        let account = app(vec![foo]);
+        let Ok(desired) = super::account(&topology(), &account, &Options::default()) else {
+            prop_assert!(token > filter.split('.').filter(|t| *t != ">").count());
+            return Ok(());
+        };
+        let capture = desired.mappings.iter().next().unwrap();
+        for (index, destination) in capture.destinations.iter().enumerate() {
+            let mapped = Transform::parse_mapping(&filter, &destination.subject).unwrap().apply(&subject).unwrap();
+            let write = &desired.streams[index].config["subjects"][0];
+            let write = SubjectFilter::parse(write.as_str().unwrap()).unwrap();
+            prop_assert!(write.covers(&SubjectFilter::parse(&mapped).unwrap()));
+            let source = &desired.streams[2].config["sources"][index]["subject_transforms"][0];
+            let back = Transform::parse(source["src"].as_str().unwrap(), source["dest"].as_str().unwrap()).unwrap();
+            prop_assert_eq!(back.apply(&mapped).unwrap(), subject.clone());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Subject transforms: what the destination of a mapping or of a stream source makes of a subject.
+//!
+//! Rules and results are those of nats-server 2.15 (`server/subject_transform.go`; for mappings also
+//! `ValidateMapping` in `server/sublist.go`).
+
+mod function;
+#[cfg(test)]
+mod tests;
+
+use function::Function;
+
+/// Why a server refuses a transform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransformError {
+    /// Source or destination is not a subject.
+    #[error("`{0}` is not a valid subject")]
+    BadSubject(String),
+    /// A `*` in the destination.
+    #[error("the destination `{0}` has a `*`; a destination names wildcards as {{{{wildcard(1)}}}}")]
+    Wildcard(String),
+    /// Only one of the two ends with `>`.
+    #[error("source `{source_subject}` and destination `{destination}` have to end with `>` both or not at all")]
+    OpenEnd {
+        /// The source.
+        source_subject: String,
+        /// The destination.
+        destination: String,
+    },
+    /// `{{…}}` that no server knows, or that mappings may not use.
+    #[error("`{0}` is not a function that servers know here")]
+    UnknownFunction(String),
+    /// A function with too few arguments.
+    #[error("`{0}` has too few arguments")]
+    NotEnoughArguments(String),
+    /// A function with too many arguments.
+    #[error("`{0}` has too many arguments")]
+    TooManyArguments(String),
+    /// An argument that is not a number, or a split by a space.
+    #[error("`{0}` has an argument that is not valid")]
+    BadArgument(String),
+    /// A reference to a wildcard that the source does not have.
+    #[error("`{token}` refers to a wildcard that the source does not have (it has {wildcards})")]
+    IndexOutOfRange {
+        /// The token of the destination.
+        token: String,
+        /// How many `*` the source has.
+        wildcards: usize,
+    },
+}
+
+/// A source and a destination that fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transform<'a> {
+    source: Vec<&'a str>,
+    parts: Vec<Part<'a>>,
+    /// Where in the source the wildcards are.
+    wildcards: Vec<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part<'a> {
+    Text(&'a str),
+    Call(Function),
+}
+
+impl<'a> Transform<'a> {
+    /// The transform of a stream or of a stream source.
+    ///
+    /// # Errors
+    /// [`TransformError`], where nats-server 2.15 `NewSubjectTransform` refuses.
+    pub fn parse(source: &'a str, destination: &'a str) -> Result<Self, TransformError> {
+        let (source_tokens, source_open) = tokens(source)?;
+        let (destination_tokens, destination_open) = tokens(destination)?;
+        if destination_tokens.contains(&"*") {
+            return Err(TransformError::Wildcard(destination.to_owned()));
+        }
+        if source_open != destination_open {
+            return Err(TransformError::OpenEnd {
+                source_subject: source.to_owned(),
+                destination: destination.to_owned(),
+            });
+        }
+        let wildcards: Vec<usize> =
+            source_tokens.iter().enumerate().filter(|(_, token)| **token == "*").map(|(index, _)| index).collect();
+        let literal = wildcards.is_empty() && !source_open;
+        let mut parts = Vec::with_capacity(destination_tokens.len());
+        for token in destination_tokens {
+            parts.push(match Function::parse(token)? {
+                None => Part::Text(token),
+                Some(function) => Part::Call(function.checked(token, wildcards.len(), literal)?),
+            });
+        }
+        Ok(Self { source: source_tokens, parts, wildcards })
+    }
+
+    /// The transform of an account's mapping: [`parse`](Self::parse), and `{{left}}` and `{{right}}` are unknown.
+    ///
+    /// # Errors
+    /// [`TransformError`], where nats-server 2.15 `AddWeightedMappings` refuses.
+    pub fn parse_mapping(source: &'a str, destination: &'a str) -> Result<Self, TransformError> {
+        if has_space_in_token(source) {
+            return Err(TransformError::BadSubject(source.to_owned()));
+        }
+        for token in destination.split('.') {
+            if function::is_call(token) {
+                if !function::known_to_mappings(token) {
+                    return Err(TransformError::UnknownFunction(token.to_owned()));
+                }
+            } else if has_space_in_token(token) {
+                return Err(TransformError::BadSubject(destination.to_owned()));
+            }
+        }
+        Self::parse(source, destination)
+    }
+
+    /// What a subject becomes; `None` when the source does not match it.
+    ///
+    /// `{{random(n)}}` gives 0 here, as one of the values that a server may take.
+    pub fn apply(&self, subject: &str) -> Option<String> {
+        let tokens: Vec<&str> = subject.split('.').collect();
+        if !self.matches(&tokens) {
+            return None;
+        }
+        let mut result = Vec::with_capacity(self.parts.len() + tokens.len());
+        for part in &self.parts {
+            match part {
+                Part::Text(">") => {
+                    result.extend(tokens[self.source.len() - 1..].iter().map(|token| (*token).to_owned()));
+                }
+                Part::Text(text) => result.push((*text).to_owned()),
+                Part::Call(function) => result.push(function.apply(&tokens, &self.wildcards)),
+            }
+        }
+        Some(result.join("."))
+    }
+
+    /// Whether a subject always becomes the same.
+    pub fn is_deterministic(&self) -> bool {
+        self.parts.iter().all(|part| !matches!(part, Part::Call(Function::Random(_))))
+    }
+
+    /// The destination with every function in its one canonical spelling: equal texts, equal destinations.
+    pub fn canonical(&self) -> String {
+        self.join(|function| function.to_string())
+    }
+
+    /// A filter that matches everything that the transform can give.
+    pub fn result_filter(&self) -> String {
+        // A function that splits gives a number of tokens that only the message decides.
+        let splits = |part: &Part| matches!(part, Part::Call(function) if function.splits());
+        match self.parts.iter().position(splits) {
+            None => self.join(|_| "*".to_owned()),
+            Some(index) => {
+                let head = Self { parts: self.parts[..index].to_vec(), ..self.clone() };
+                if index == 0 { ">".to_owned() } else { format!("{}.>", head.join(|_| "*".to_owned())) }
+            }
+        }
+    }
+
+    /// Whether a function refers to wildcard 0 or below, which servers take for the first token of the subject.
+    pub fn has_index_below_one(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Call(function) if function.has_index_below_one()))
+    }
+
+    fn matches(&self, subject: &[&str]) -> bool {
+        let fits = |source: &[&str]| source.iter().zip(subject).all(|(token, given)| *token == "*" || token == given);
+        match self.source.split_last() {
+            Some((&">", head)) => subject.len() > head.len() && fits(head),
+            _ => subject.len() == self.source.len() && fits(&self.source),
+        }
+    }
+
+    fn join(&self, call: impl Fn(&Function) -> String) -> String {
+        let mut text = String::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            if index > 0 {
+                text.push('.');
+            }
+            match part {
+                Part::Text(part) => text.push_str(part),
+                Part::Call(function) => text.push_str(&call(function)),
+            }
+        }
+        text
+    }
+}
+
+/// The tokens of a subject as servers cut them, and whether it ends with `>`.
+fn tokens(subject: &str) -> Result<(Vec<&str>, bool), TransformError> {
+    let tokens: Vec<&str> = subject.split('.').collect();
+    let bad = tokens.iter().any(|token| token.is_empty()) || tokens[..tokens.len() - 1].contains(&">");
+    if bad {
+        return Err(TransformError::BadSubject(subject.to_owned()));
+    }
+    let open = tokens.last() == Some(&">");
+    Ok((tokens, open))
+}
+
+fn has_space_in_token(text: &str) -> bool {
+    text.contains(['\t', '\n', '\u{c}', '\r', ' '])
+}
