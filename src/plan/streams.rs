@@ -182,7 +182,7 @@ impl Out<'_> {
                     "belongs-to-another",
                     format!(
                         "a stream of this name is the {} stream of virtual stream {} in region {}; it is left alone",
-                        role(owner.role),
+                        owner.role.as_str(),
                         owner.virtual_stream,
                         owner.region
                     ),
@@ -452,13 +452,6 @@ fn shrinks(key: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
 /// How "nothing" is sent: servers take an absent field for its zero.
 fn wire(key: &str, value: Option<Value>) -> Value {
     value.or_else(|| stream_default(key)).unwrap_or(Value::Null)
-}
-
-pub(crate) fn role(role: Role) -> &'static str {
-    match role {
-        Role::Write => "write",
-        Role::Read => "read",
-    }
 }
 
 /// Whether a stream is as desired, metadata included.

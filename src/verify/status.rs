@@ -1,0 +1,122 @@
+//! How the streams are doing, for a person: per virtual stream and region what is stored, who leads, who is behind.
+
+use super::gaps::got;
+use crate::desired::{DesiredAccount, Role};
+use crate::observed::jetstream::{ObservedJetStream, Placement};
+use serde::Serialize;
+
+/// One real stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StreamStatus {
+    /// Virtual stream.
+    pub virtual_stream: String,
+    /// Region.
+    pub region: String,
+    /// Write or read.
+    pub role: Role,
+    /// Real name.
+    pub stream: String,
+    /// Whether it could be asked.
+    pub seen: Seen,
+    /// Messages stored.
+    pub messages: u64,
+    /// Bytes stored, of one replica.
+    pub bytes: u64,
+    /// First sequence.
+    pub first_seq: u64,
+    /// Last sequence.
+    pub last_seq: u64,
+    /// When the last message was stored (RFC 3339); empty when there was none.
+    pub last_activity: String,
+    /// Where it lives: leader, replicas, who is behind.
+    pub cluster: Placement,
+    /// Its sources, in the order of the definition's regions.
+    pub sources: Vec<SourceStatus>,
+    /// Messages of all sources that have not arrived, as far as known.
+    pub lag: u64,
+    /// Consumers on it, those of applications included.
+    pub consumers: u64,
+}
+
+/// Whether a stream could be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// Yes.
+    Here,
+    /// It does not exist.
+    Missing,
+    /// It exists, and did not answer.
+    Unknown,
+}
+
+/// One source of a read stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceStatus {
+    /// The origin, a write stream.
+    pub origin: String,
+    /// The origin's region.
+    pub region: String,
+    /// Messages at the origin that have not arrived; `None` when that cannot be known.
+    pub lag: Option<u64>,
+    /// Nanoseconds since the last contact; `None` when there was none.
+    pub active: Option<u64>,
+    /// Why it does not work.
+    pub error: Option<String>,
+    /// Origin's last sequence that arrived, when known.
+    pub got: Option<u64>,
+}
+
+/// One entry for each stream of the definition, in its order.
+pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<StreamStatus> {
+    let entries = desired.streams.iter().map(|stream| {
+        let found = observed.stream(&stream.name).filter(|s| !s.offline);
+        let exists = observed.stream(&stream.name).is_some() || observed.unknown_stream(&stream.name).is_some();
+        let mut sources: Vec<(usize, SourceStatus)> = Vec::new();
+        for source in found.iter().flat_map(|f| &f.sources) {
+            let origin = observed.stream(&source.name).filter(|o| !o.offline);
+            let got = origin.and_then(|origin| got(source, origin));
+            let lag = match (got, origin) {
+                (Some(got), Some(origin)) => Some(origin.state.last_seq.saturating_sub(got)),
+                // What it last heard may be long ago.
+                _ => source.active.is_some_and(|ns| ns < super::streams::SILENCE).then_some(source.lag),
+            };
+            let place = desired.streams.iter().position(|s| s.name == source.name);
+            sources.push((
+                place.unwrap_or(usize::MAX),
+                SourceStatus {
+                    origin: source.name.clone(),
+                    region: place.map(|p| desired.streams[p].region.to_string()).unwrap_or_default(),
+                    lag,
+                    active: source.active,
+                    error: source.error.as_ref().map(ToString::to_string),
+                    got,
+                },
+            ));
+        }
+        sources.sort_by_key(|(place, _)| *place);
+        let sources: Vec<SourceStatus> = sources.into_iter().map(|(_, source)| source).collect();
+        let state = found.map(|f| f.state.clone()).unwrap_or_default();
+        StreamStatus {
+            virtual_stream: stream.virtual_stream.clone(),
+            region: stream.region.to_string(),
+            role: stream.role,
+            stream: stream.name.clone(),
+            seen: match found {
+                Some(_) => Seen::Here,
+                None if exists => Seen::Unknown,
+                None => Seen::Missing,
+            },
+            messages: state.messages,
+            bytes: state.bytes,
+            first_seq: state.first_seq,
+            last_seq: state.last_seq,
+            last_activity: if state.last_seq == 0 { String::new() } else { state.last_ts },
+            cluster: found.map(|f| f.cluster.clone()).unwrap_or_default(),
+            lag: sources.iter().filter_map(|s| s.lag).sum(),
+            sources,
+            consumers: state.consumers,
+        }
+    });
+    entries.collect()
+}

@@ -1,0 +1,312 @@
+//! Streams and consumers as they are, against the definition.
+//!
+//! What cannot be seen is told apart from what is wrong: a region that is down takes its streams' state with it.
+
+use super::gaps;
+use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
+use crate::model::finding::{Finding, Severity};
+use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SourceState};
+use crate::plan::consumers::consumer_differences;
+use crate::plan::streams::{Difference, differences};
+use serde::Serialize;
+use serde_json::Value;
+
+/// How a thing compares with the definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As defined.
+    Ok,
+    /// Nothing wrong was seen, but it could not be asked.
+    CantTell,
+    /// Not as defined, or not working.
+    Wrong,
+}
+
+/// One thing to say about a stream or consumer; an `Ok` problem is a warning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it means for the verdict.
+    pub verdict: Verdict,
+    /// Where, what, what to do.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// One stream or consumer of the definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// Virtual stream.
+    pub virtual_stream: String,
+    /// Region.
+    pub region: String,
+    /// Write or read stream; the consumer's stream is a read stream.
+    pub role: Role,
+    /// Real name of the stream.
+    pub stream: String,
+    /// The consumer, when it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// The worst of the problems.
+    pub verdict: Verdict,
+    /// What is wrong, unknown or worth a warning.
+    pub problems: Vec<Problem>,
+}
+
+/// Checks every stream and consumer of the definition, in its order.
+pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<Checked> {
+    let account = &desired.account.name;
+    if let Some(error) = ApiError::of(&observed.info) {
+        let mut out = Out::new(format!("account {account}"));
+        out.wrong(
+            "jetstream-not-enabled",
+            format!("the account has no JetStream ({error})"),
+            "set JetStream limits in the account's claims, push, then run apply",
+        );
+        let problems = out.problems;
+        return desired.streams.iter().map(|s| checked(s, None, problems.clone())).collect();
+    }
+    let streams = desired.streams.iter().map(|stream| {
+        let mut out = Out::new(format!("account {account}, stream {}", stream.name));
+        out.stream(stream, observed);
+        checked(stream, None, out.problems)
+    });
+    let consumers = desired.consumers.iter().filter_map(|consumer| {
+        let stream = desired.streams.iter().find(|s| s.name == consumer.stream)?;
+        let mut out = Out::new(format!("account {account}, stream {}, consumer {}", consumer.stream, consumer.name));
+        out.consumer(consumer, observed);
+        Some(checked(stream, Some(consumer.name.clone()), out.problems))
+    });
+    streams.chain(consumers).collect()
+}
+
+fn checked(stream: &DesiredStream, consumer: Option<String>, problems: Vec<Problem>) -> Checked {
+    Checked {
+        virtual_stream: stream.virtual_stream.clone(),
+        region: stream.region.to_string(),
+        role: stream.role,
+        stream: stream.name.clone(),
+        consumer,
+        verdict: problems.iter().map(|p| p.verdict).max().unwrap_or(Verdict::Ok),
+        problems,
+    }
+}
+
+pub(super) struct Out {
+    place: String,
+    problems: Vec<Problem>,
+}
+
+/// Sources are heard from every second; after this many nanoseconds of silence something is in the way.
+pub(super) const SILENCE: u64 = 10_000_000_000;
+
+impl Out {
+    fn new(place: String) -> Self {
+        Self { place, problems: Vec::new() }
+    }
+
+    fn say(&mut self, verdict: Verdict, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        let finding = match verdict {
+            Verdict::Wrong => Finding::error(code, &self.place, message, next),
+            _ => Finding::warning(code, &self.place, message, next),
+        };
+        self.problems.push(Problem { verdict, finding });
+    }
+
+    pub(super) fn wrong(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        self.say(Verdict::Wrong, code, message, next);
+    }
+
+    pub(super) fn cant_tell(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        self.say(Verdict::CantTell, code, message, next);
+    }
+
+    pub(super) fn warn(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        self.say(Verdict::Ok, code, message, next);
+    }
+
+    fn stream(&mut self, stream: &DesiredStream, observed: &ObservedJetStream) {
+        const LOOK: &str = "see which servers are down: nats server report jetstream";
+        if let Some(unknown) = observed.unknown_stream(&stream.name) {
+            return self.cant_tell("stream-unknown", format!("exists, but {}", unknown.reason), LOOK);
+        }
+        let Some(found) = observed.stream(&stream.name) else {
+            return self.wrong("stream-missing", "does not exist", "run apply");
+        };
+        self.config(stream, found);
+        if found.offline {
+            return self.cant_tell("stream-offline", "all its servers are offline", LOOK);
+        }
+        if found.cluster.cluster != stream.cluster.as_str() && !found.cluster.cluster.is_empty() {
+            self.wrong(
+                "in-other-cluster",
+                format!("lives in cluster {}, should be in {}", found.cluster.cluster, stream.cluster),
+                "wait if it is being moved; else move it back by its placement",
+            );
+        }
+        self.placement(&found.cluster, "takes no messages");
+        for source in &found.sources {
+            self.source(source, found, observed);
+        }
+        gaps::check(self, found, observed);
+    }
+
+    fn config(&mut self, stream: &DesiredStream, found: &ObservedStream) {
+        match &found.owner {
+            Some(owner)
+                if owner.virtual_stream == stream.virtual_stream
+                    && owner.role == stream.role
+                    && owner.region == stream.region.as_str() => {}
+            Some(owner) => self.wrong(
+                "belongs-to-another",
+                format!("is marked as a stream of virtual stream {}, region {}", owner.virtual_stream, owner.region),
+                "run plan, it says what is in the way",
+            ),
+            None => self.wrong(
+                "not-ours",
+                "exists, but without our metadata",
+                "run apply --adopt to take it over, or change `names` of the virtual stream",
+            ),
+        }
+        let mut fields = Vec::new();
+        for difference in differences(&stream.config, &found.config) {
+            match difference {
+                Difference::Field { key, before, after } => fields.push(differs(&key, before.as_ref(), after.as_ref())),
+                Difference::Placement { before, after } => {
+                    fields.push(differs("placement", before.as_ref(), Some(&after)));
+                }
+                Difference::Sources(sources) => {
+                    for change in sources.fields {
+                        let name = change.path.trim_start_matches("sources.").to_owned();
+                        match (change.before, change.after) {
+                            (None, _) => self.wrong(
+                                "source-missing",
+                                format!("does not source {name}: what is published there does not arrive"),
+                                "run apply",
+                            ),
+                            (Some(_), None) => self.wrong(
+                                "source-extra",
+                                format!("sources {name}, which the definition doesn't have"),
+                                "run plan, it says what taking it away would do",
+                            ),
+                            (Some(before), Some(after)) => self.wrong(
+                                "source-changed",
+                                format!("sources {name} as {before}, should be {after}"),
+                                "run plan, it says what changing it back would do",
+                            ),
+                        }
+                    }
+                }
+            }
+        }
+        if !fields.is_empty() {
+            self.wrong("config-differs", fields.join("; "), "run apply");
+        }
+    }
+
+    fn placement(&mut self, cluster: &Placement, without_leader: &str) {
+        // Servers that are not clustered have no leader to name.
+        if cluster.leader.is_none() && !cluster.cluster.is_empty() {
+            self.wrong(
+                "no-leader",
+                format!("has no leader: {without_leader} until most of its servers are back"),
+                "see which servers are down: nats server report jetstream",
+            );
+        }
+        for replica in &cluster.replicas {
+            if replica.offline {
+                self.warn("replica-offline", format!("its replica on {} is offline", replica.server), "");
+            } else if !replica.current && replica.lag > 1000 {
+                self.warn(
+                    "replica-behind",
+                    format!("its replica on {} is {} entries behind", replica.server, replica.lag),
+                    "",
+                );
+            }
+        }
+    }
+
+    fn source(&mut self, source: &SourceState, found: &ObservedStream, observed: &ObservedJetStream) {
+        let origin = &source.name;
+        if source.active.is_some_and(|ns| ns < SILENCE) && source.error.is_none() {
+            return;
+        }
+        let silence = match source.active {
+            Some(ns) => format!("has not heard from its source {origin} for {}", seconds(ns)),
+            None => format!("has not heard from its source {origin} yet"),
+        };
+        let why = source.error.as_ref().map(|e| format!(" ({e})")).unwrap_or_default();
+        let at_origin = observed.stream(origin).filter(|o| !o.offline && o.cluster.leader.is_some());
+        if found.cluster.leader.is_none() || at_origin.is_none() {
+            return self.cant_tell(
+                "source-silent",
+                format!("{silence}{why}, and {origin} does not answer either"),
+                "bring that region back; what waits there arrives then, unless max_age is over",
+            );
+        }
+        self.wrong(
+            "source-stalled",
+            format!("{silence}{why}; {} messages were waiting there then", source.lag),
+            "servers try again after 30 s, later every 2 min; if it lasts: nats stream cluster step-down of this stream",
+        );
+    }
+
+    fn consumer(&mut self, consumer: &DesiredConsumer, observed: &ObservedJetStream) {
+        let asked = format!("{} > {}", consumer.stream, consumer.name);
+        if let Some(unknown) = observed.unknown_consumers.iter().find(|u| u.name == asked) {
+            return self.cant_tell("consumer-unknown", format!("could not be asked: {}", unknown.reason), "");
+        }
+        let Some(found) = observed.consumer(&consumer.stream, &consumer.name) else {
+            if observed.unknown_stream(&consumer.stream).is_some() {
+                return self.cant_tell("consumer-unknown", "its stream does not answer", "");
+            }
+            return self.wrong("consumer-missing", "does not exist", "run apply");
+        };
+        let fields: Vec<String> = consumer_differences(&consumer.config, &found.config)
+            .into_iter()
+            .map(|(key, before, after)| differs(key, before.as_ref(), after.as_ref()))
+            .collect();
+        if !fields.is_empty() {
+            self.wrong("config-differs", fields.join("; "), "run apply");
+        }
+        self.placement(&found.cluster, "delivers nothing");
+    }
+}
+
+fn differs(key: &str, is: Option<&Value>, should: Option<&Value>) -> String {
+    let show = |value: Option<&Value>| value.map_or("unset".to_owned(), Value::to_string);
+    format!("`{key}` is {}, should be {}", show(is), show(should))
+}
+
+pub(super) fn seconds(ns: u64) -> String {
+    match ns / 1_000_000_000 {
+        s if s < 120 => format!("{s} s"),
+        s if s < 7200 => format!("{} min", s / 60),
+        s => format!("{} h", s / 3600),
+    }
+}
+
+/// How many of each verdict, and of warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// As defined.
+    pub ok: usize,
+    /// Could not be asked.
+    pub cant_tell: usize,
+    /// Not as defined.
+    pub wrong: usize,
+    /// Warnings, of whatever verdict's items.
+    pub warnings: usize,
+}
+
+/// Counts the verdicts.
+pub fn counts(checked: &[Checked]) -> Counts {
+    let of = |verdict| checked.iter().filter(|c| c.verdict == verdict).count();
+    let warning = |p: &&Problem| p.verdict == Verdict::Ok && p.finding.severity == Severity::Warning;
+    Counts {
+        ok: of(Verdict::Ok),
+        cant_tell: of(Verdict::CantTell),
+        wrong: of(Verdict::Wrong),
+        warnings: checked.iter().flat_map(|c| &c.problems).filter(warning).count(),
+    }
+}
