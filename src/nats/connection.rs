@@ -243,3 +243,18 @@ fn into_reply(message: Message) -> Reply {
     });
     Reply { headers: headers.unwrap_or_default(), payload: message.payload.to_vec() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Violation, parse_violation};
+
+    #[test]
+    fn permission_violations_are_understood() {
+        let publish = Violation::Publish("$SYS.REQ.CLAIMS.UPDATE".to_owned());
+        let subscription = Violation::Subscription("_INBOX.>".to_owned());
+        let parse = |text| parse_violation(text);
+        assert_eq!(parse(r#"Permissions Violation for Publish to "$SYS.REQ.CLAIMS.UPDATE""#), Some(publish));
+        assert_eq!(parse(r#"Permissions Violation for Subscription to "_INBOX.>""#), Some(subscription));
+        assert_eq!(parse("Maximum Payload Violation"), None);
+    }
+}

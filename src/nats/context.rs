@@ -103,3 +103,38 @@ fn nearest_name(folder: &Path, name: &str) -> Option<String> {
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn folder(contexts: &[(&str, Value)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, fields) in contexts {
+            std::fs::write(dir.path().join(format!("{name}.json")), fields.to_string()).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_context_is_found_by_name() {
+        let fields = json!({ "url": "nats://h:4222", "creds": "/k/sys.creds", "ca": "/k/ca.pem", "tls_first": true, "inbox_prefix": "_I.x", "token": "" });
+        let dir = folder(&[("sc-sys", fields)]);
+        let context = Context::in_folder(dir.path(), "sc-sys").unwrap();
+        assert_eq!(context.creds, Some(PathBuf::from("/k/sys.creds")));
+        assert_eq!(context.inbox_prefix.as_deref(), Some("_I.x"));
+        assert_eq!(context.tls, Some(Tls { ca: Some("/k/ca.pem".into()), first: true, ..Tls::default() }));
+        let error = Context::in_folder(dir.path(), "sc-sis").err().unwrap().to_string();
+        assert!(error.contains("there is no context `sc-sis`") && error.contains("did you mean `sc-sys`?"), "{error}");
+        assert!(Context::in_folder(dir.path(), "../sc-sys").is_err());
+    }
+
+    #[test]
+    fn logins_that_operator_mode_cannot_use_are_named() {
+        let dir = folder(&[("pw", json!({ "user": "u", "password": "hunter2" })), ("bad", json!([]))]);
+        let error = Context::in_folder(dir.path(), "pw").unwrap().unusable().to_string();
+        assert!(error.contains("logs in by `user`, `password`") && !error.contains("hunter2"), "{error}");
+        assert!(Context::in_folder(dir.path(), "bad").is_err());
+    }
+}

@@ -171,5 +171,4 @@ fn rough_duration(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-#[path = "login_tests.rs"]
 mod tests;

@@ -116,5 +116,4 @@ fn trusted_everywhere(deployment: &Deployment, token: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "lookup_tests.rs"]
 mod tests;

@@ -1,5 +1,7 @@
 //! What the servers say: the data, and the trait by which they are asked.
 
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod jetstream;
 mod lookup;
 pub mod system;

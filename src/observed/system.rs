@@ -259,5 +259,4 @@ pub(crate) async fn until_quiet(
 }
 
 #[cfg(test)]
-#[path = "system_tests.rs"]
 mod tests;

@@ -1,1 +1,173 @@
+use super::*;
+use crate::model::names::{ClusterName, RegionName};
+use crate::model::nkey::KeyKind;
+use crate::model::topology::Region;
+use crate::sign::{Seed, Signer as _, issue};
+use serde_json::{Value, json};
 
+fn key(kind: KeyKind) -> PublicKey {
+    Seed::generate(kind).unwrap().public_key()
+}
+
+fn region(cluster: &str) -> Region {
+    Region {
+        name: RegionName::parse(cluster).unwrap(),
+        cluster: ClusterName::parse(cluster).unwrap(),
+        servers: vec!["nats://127.0.0.1:4222".to_owned()],
+        tags: Vec::new(),
+        serves: Vec::new(),
+        tls: None,
+    }
+}
+
+fn topology(clusters: &[&str]) -> Topology {
+    Topology { regions: clusters.iter().map(|cluster| region(cluster)).collect(), stretch: None }
+}
+
+struct World {
+    operator: Seed,
+    system: PublicKey,
+    deployment: Deployment,
+}
+
+fn world(clusters: &[&str]) -> World {
+    let operator = Seed::generate(KeyKind::Operator).unwrap();
+    let system = key(KeyKind::Account);
+    let server = |cluster: &&str| Server {
+        id: format!("N{cluster}"),
+        name: format!("{cluster}-0"),
+        cluster: (*cluster).to_owned(),
+        version: "2.15.1".to_owned(),
+        trusted_keys: vec![operator.public_key().to_string()],
+        system_account: system.to_string(),
+        max_payload: 1_048_576,
+        domain: None,
+        varz: json!({ "trusted_operators_claim": [{ "sub": operator.public_key(), "name": "OP", "nats": {} }] }),
+    };
+    let servers: Vec<Server> = clusters.iter().map(server).collect();
+    World { deployment: Deployment { expected: servers.len(), servers }, operator, system }
+}
+
+fn codes(findings: &[Finding]) -> Vec<&'static str> {
+    findings.iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn a_deployment_as_defined_raises_nothing() {
+    let world = world(&["west", "east"]);
+    assert_eq!(deployment(&topology(&["west", "east"]), &world.deployment, &world.system), []);
+    assert_eq!(signer(&world.deployment, &world.operator.public_key()), None);
+    assert_eq!(size("APP", 1_048_576, &world.deployment), None);
+}
+
+#[test]
+fn clusters_and_regions_have_to_match() {
+    let world = world(&["west", "east"]);
+    let findings = deployment(&topology(&["west", "eats"]), &world.deployment, &world.system);
+    assert_eq!(codes(&findings), ["region-missing", "cluster-uncovered"]);
+    assert_eq!(findings[0].next, "Did you mean `cluster: east`?");
+    let findings = deployment(&topology(&["west", "east", "central"]), &world.deployment, &world.system);
+    assert_eq!(codes(&findings), ["region-missing"]);
+    assert!(findings[0].next.contains("--allow region-missing"));
+}
+
+#[test]
+fn other_credentials_old_servers_and_dead_ones_are_named() {
+    let mut world = world(&["west", "east"]);
+    world.deployment.servers[0].version = "2.9.25".to_owned();
+    world.deployment.servers[1].domain = Some("hub".to_owned());
+    world.deployment.servers[1].varz["jetstream"]["meta"]["replicas"] =
+        json!([{ "name": "west-0" }, { "name": "east-1" }]);
+    world.deployment.expected = 3;
+    let findings = deployment(&topology(&["west", "east"]), &world.deployment, &key(KeyKind::Account));
+    assert_eq!(codes(&findings), ["system-account", "server-too-old", "servers-missing", "jetstream-domain"]);
+    assert_eq!(findings[1].place, "server west-0");
+    assert!(findings[2].message.contains("1 of 3 servers do not answer (among east-1)"), "{}", findings[2].message);
+}
+
+#[test]
+fn the_signer_has_to_be_trusted_everywhere() {
+    let mut world = world(&["west", "east"]);
+    let stranger = signer(&world.deployment, &key(KeyKind::Operator)).unwrap();
+    assert_eq!((stranger.code, stranger.place.as_str()), ("signer-untrusted", "servers west-0, east-0"));
+    assert!(stranger.next.contains(&world.operator.public_key().to_string()));
+
+    let signing = key(KeyKind::Operator);
+    let strict = json!([{ "sub": world.operator.public_key(), "name": "OP",
+        "nats": { "signing_keys": [signing], "strict_signing_key_usage": true } }]);
+    world.deployment.servers[1].varz = json!({ "trusted_operators_claim": strict });
+    world.deployment.servers[1].trusted_keys = vec![signing.to_string()];
+    let identity = signer(&world.deployment, &world.operator.public_key()).unwrap();
+    assert_eq!(identity.place, "server east-0");
+    assert!(identity.message.contains("strict signing key usage"), "{}", identity.message);
+    assert!(identity.next.contains(&signing.to_string()));
+}
+
+#[test]
+fn tokens_have_to_fit_every_server() {
+    let mut world = world(&["west", "east"]);
+    world.deployment.servers[1].max_payload = 65_536;
+    let finding = size("APP", 70_000, &world.deployment).unwrap();
+    assert_eq!(finding.message, "its token would have 70000 bytes; max_payload of server east-0 is 65536 bytes");
+    assert!(size("APP", 2_000_000, &world.deployment).unwrap().message.contains("over 1048576 bytes"));
+}
+
+struct Tokens<'a> {
+    world: &'a World,
+    claims: Value,
+}
+
+impl Tokens<'_> {
+    fn by(&self, signer: &Seed, iat: u64) -> String {
+        issue(&self.claims, signer, iat).unwrap().as_str().to_owned()
+    }
+
+    fn base(&self, stored: [Stored; 2], now: u64) -> (Option<Base>, Vec<Finding>) {
+        let on_servers: Vec<AccountOnServer> = self
+            .world
+            .deployment
+            .servers
+            .iter()
+            .zip(stored)
+            .map(|(server, stored)| AccountOnServer {
+                server: server.name.clone(),
+                cluster: server.cluster.clone(),
+                stored,
+                live: Live::NotLoaded,
+            })
+            .collect();
+        base("APP", &self.world.deployment, &on_servers, now)
+    }
+}
+
+#[test]
+fn the_newest_trusted_token_is_the_base() {
+    let world = world(&["west", "east"]);
+    let claims = json!({ "sub": key(KeyKind::Account), "name": "APP", "exp": 9000,
+        "nats": { "type": "account", "version": 2, "limits": {} } });
+    let tokens = Tokens { world: &world, claims };
+    let [old, new] = [1000, 2000].map(|iat| tokens.by(&world.operator, iat));
+    let foreign = tokens.by(&Seed::generate(KeyKind::Operator).unwrap(), 3000);
+    let stored = |token: &String| Stored::Token(token.clone());
+
+    let (base, findings) = tokens.base([stored(&new), stored(&new)], 2000);
+    assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), vec![]));
+
+    let (base, findings) = tokens.base([stored(&old), stored(&new)], 2000);
+    assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), vec!["stored-differently"]));
+    assert!(findings[0].message.ends_with("west-0 (another token)"), "{}", findings[0].message);
+
+    let (base, findings) = tokens.base([stored(&foreign), stored(&new)], 2000);
+    let base = base.unwrap();
+    assert_eq!((base.token, base.newest_iat), (new.clone(), 3000));
+    assert_eq!(codes(&findings), ["token-untrusted", "stored-differently", "issued-in-future"]);
+
+    let (_, findings) = tokens.base([stored(&new), stored(&new)], 9000);
+    assert_eq!(codes(&findings), ["account-expired"]);
+
+    let (base, findings) = tokens.base([Stored::Nothing, Stored::Nothing], 2000);
+    assert_eq!((base, codes(&findings)), (None, vec!["account-unknown"]));
+
+    let (base, findings) = tokens.base([Stored::NoAnswer, Stored::NoAnswer], 2000);
+    assert_eq!((base, codes(&findings)), (None, vec!["account-unreadable"]));
+}

@@ -1,1 +1,144 @@
+use super::*;
+use crate::model::nkey::KeyKind;
+use crate::sign::{Seed, Signer as _, issue};
+use serde_json::json;
 
+struct Case {
+    token: String,
+    expected: Expected,
+    server: Server,
+    claims: Value,
+}
+
+fn case(mappings: Value) -> Case {
+    let operator = Seed::generate(KeyKind::Operator).unwrap();
+    let id = Seed::generate(KeyKind::Account).unwrap().public_key();
+    let claims = json!({
+        "sub": id, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {}, "mappings": mappings }
+    });
+    let token = issue(&claims, &operator, 1000).unwrap().as_str().to_owned();
+    let expected = Expected::new(&token, &AccountClaims::decode(&token).unwrap());
+    let server = Server {
+        id: "N".to_owned(),
+        name: "west-0".to_owned(),
+        cluster: "west".to_owned(),
+        version: "2.15.1".to_owned(),
+        trusted_keys: vec![operator.public_key().to_string()],
+        system_account: String::new(),
+        max_payload: 1_048_576,
+        domain: None,
+        varz: Value::Null,
+    };
+    Case { token, expected, server, claims }
+}
+
+impl Case {
+    fn judge(&self, stored: Stored, live: Live) -> Verdict {
+        let on_server = AccountOnServer { server: "west-0".to_owned(), cluster: "west".to_owned(), stored, live };
+        judge(&self.server, &on_server, &self.expected)
+    }
+
+    fn stored(&self) -> Stored {
+        Stored::Token(self.token.clone())
+    }
+
+    fn live(&self, mappings: Value) -> Live {
+        Live::Loaded(json!({ "jwt": self.token, "mappings": mappings, "complete": true, "expired": false }))
+    }
+}
+
+/// As nats-server 2.15.1 and 2.10.26 showed it for these claims.
+#[test]
+fn live_mappings_of_real_servers_are_recognised() {
+    let case = case(json!({
+        "foo.>": [{ "subject": "foo.c0.>", "cluster": "c0" }, { "subject": "foo.c1.>", "cluster": "c1", "weight": 50 }],
+        "bar.*": [{ "subject": "baz.{{wildcard(1)}}", "weight": 30 }, { "subject": "qux.$1", "weight": 20 }],
+    }));
+    let live = json!({
+        "bar.*": [
+            { "subject": "qux.$1", "weight": 20 },
+            { "subject": "baz.{{wildcard(1)}}", "weight": 50 },
+            { "subject": "bar.$1", "weight": 100 }
+        ],
+        "foo.>": [
+            { "subject": "foo.>", "weight": 100 },
+            { "subject": "foo.c0.>", "weight": 100, "cluster": "c0" },
+            { "subject": "foo.c1.>", "weight": 50, "cluster": "c1" },
+            { "subject": "foo.>", "weight": 100, "cluster": "c1" }
+        ],
+        "$JS.hub.API.STREAM.>": [{ "subject": "$JS.API.STREAM.>", "weight": 100 }],
+        "$JS.hub.API.$KV.>": [{ "subject": "$KV.>", "weight": 100 }],
+    });
+    assert_eq!(case.judge(case.stored(), case.live(live.clone())), Verdict::Confirmed);
+    assert_eq!(case.judge(Stored::NoAnswer, case.live(live)), Verdict::Confirmed, "a resolver without look-ups");
+}
+
+#[test]
+fn a_source_that_is_its_own_destination_gets_no_share_of_the_rest() {
+    let case = case(json!({ "foo": [{ "subject": "foo", "weight": 20 }, { "subject": "bar", "weight": 30 }] }));
+    let live = json!({ "foo": [{ "subject": "foo", "weight": 20 }, { "subject": "bar", "weight": 50 }] });
+    assert_eq!(case.judge(case.stored(), case.live(live)), Verdict::Confirmed);
+}
+
+#[test]
+fn differing_mappings_are_named() {
+    let case = case(json!({ "foo.>": [{ "subject": "foo.w.>", "cluster": "w" }], "bar.>": [{ "subject": "b.>" }] }));
+    let live = json!({
+        "foo.>": [{ "subject": "foo.>", "weight": 100 }, { "subject": "foo.w.>", "weight": 100, "cluster": "e" }],
+        "old.>": [{ "subject": "new.>", "weight": 100 }]
+    });
+    let names = |name: &str| vec![name.to_owned()];
+    let differ =
+        Verdict::MappingsDiffer { missing: names("bar.>"), unexpected: names("old.>"), changed: names("foo.>") };
+    assert_eq!(case.judge(case.stored(), case.live(live)), differ);
+}
+
+#[test]
+fn stored_and_not_loaded_counts_only_with_trust() {
+    let mut case = case(json!({}));
+    assert_eq!(case.judge(case.stored(), Live::NotLoaded), Verdict::StoredNotLoaded);
+    case.server.trusted_keys.clear();
+    let untrusted = Verdict::Untrusted { issuer: case.expected.issuer.clone() };
+    assert_eq!(case.judge(case.stored(), Live::NotLoaded), untrusted);
+    assert_eq!(case.judge(case.stored(), Live::Loaded(json!({ "jwt": "older" }))), untrusted);
+}
+
+#[test]
+fn another_token_is_older_or_newer() {
+    let case = case(json!({}));
+    let other = Seed::generate(KeyKind::Operator).unwrap();
+    for (iat, newer) in [(999, false), (1001, true)] {
+        let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
+        let wanted = Verdict::OtherToken { newer, issued_at: iat, issuer: other.public_key().to_string() };
+        assert_eq!(case.judge(Stored::Token(token.clone()), case.live(json!({}))), wanted);
+        assert_eq!(case.judge(Stored::NoAnswer, Live::Loaded(json!({ "jwt": token }))), wanted);
+        let behind = Verdict::NotInForce { live_issued_at: iat };
+        assert_eq!(case.judge(case.stored(), Live::Loaded(json!({ "jwt": token }))), behind);
+    }
+}
+
+#[test]
+fn what_is_not_known_is_not_called_wrong() {
+    let case = case(json!({}));
+    let unknown = [
+        case.judge(Stored::NoAnswer, Live::NoAnswer),
+        case.judge(case.stored(), Live::NoAnswer),
+        case.judge(Stored::NoAnswer, Live::NotLoaded),
+        case.judge(Stored::Unclear(vec![None, Some(case.token.clone())]), Live::NotLoaded),
+    ];
+    for verdict in unknown {
+        assert!(verdict.is_unknown() && !verdict.is_confirmed(), "{verdict:?}");
+    }
+    assert_eq!(case.judge(Stored::Nothing, case.live(json!({}))), Verdict::NothingStored);
+}
+
+#[test]
+fn broken_imports_are_named() {
+    let case = case(json!({}));
+    let live = Live::Loaded(json!({ "jwt": case.token, "complete": false, "imports": [
+        { "subject": "a.>", "local_subject": "b.>", "invalid": true }, { "subject": "c", "invalid": false }
+    ] }));
+    let verdict = case.judge(case.stored(), live);
+    assert_eq!(verdict, Verdict::ImportsIncomplete { imports: vec!["b.>".to_owned()] });
+    assert!(verdict.is_confirmed());
+}

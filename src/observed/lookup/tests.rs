@@ -1,0 +1,70 @@
+use super::*;
+use crate::observed::fake::{Fake, account, claims};
+use crate::observed::system;
+use serde_json::json;
+use std::time::Duration;
+
+struct Case {
+    fake: Fake,
+    deployment: Deployment,
+    old: String,
+    new: String,
+    foreign: String,
+}
+
+/// Three servers of one cluster, and tokens of one account.
+async fn case() -> Case {
+    let fake = Fake::new(&["west"], 3);
+    let deployment = system::deployment(&fake, Duration::from_secs(1)).await.unwrap();
+    let claims = claims(&account(), json!({}));
+    let old = fake.sign(&claims, 1000).as_str().to_owned();
+    let new = fake.sign(&claims, 2000).as_str().to_owned();
+    let foreign = Fake::new(&["east"], 1).sign(&claims, 3000).as_str().to_owned();
+    Case { fake, deployment, old, new, foreign }
+}
+
+fn live(token: &str) -> Live {
+    Live::Loaded(json!({ "jwt": token }))
+}
+
+fn stored(deployment: &Deployment, stored: &[Option<&str>], live: [Live; 3]) -> Vec<Stored> {
+    let ids = deployment.servers.iter().map(|server| server.id.clone());
+    let answers = Answers {
+        stored: stored.iter().map(|token| token.map(str::to_owned)).collect(),
+        live: ids.zip(live).collect(),
+    };
+    attribute(deployment, answers, |_| None).into_iter().map(|on| on.stored).collect()
+}
+
+#[tokio::test]
+async fn different_tokens_are_told_apart_by_what_is_in_force() {
+    let Case { deployment, old, new, .. } = case().await;
+    let found = stored(&deployment, &[Some(&new), Some(&old), Some(&new)], [live(&new), live(&old), Live::NotLoaded]);
+    assert_eq!(found, [Stored::Token(new.clone()), Stored::Token(old), Stored::Token(new)]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_apart_is_unclear() {
+    let Case { deployment, old, new, foreign, .. } = case().await;
+    let both = |a: &str, b: &str| {
+        let mut both = vec![Some(a.to_owned()), Some(b.to_owned())];
+        both.sort();
+        Stored::Unclear(both)
+    };
+    let found =
+        stored(&deployment, &[Some(&new), Some(&old), Some(&new)], [Live::NotLoaded, Live::NotLoaded, Live::NotLoaded]);
+    assert_eq!(found, vec![both(&old, &new); 3]);
+    // Stored without effect somewhere: what is in force says nothing about what is stored.
+    let found = stored(&deployment, &[Some(&foreign), Some(&old), Some(&old)], [live(&old), live(&old), live(&old)]);
+    assert_eq!(found, vec![both(&foreign, &old); 3]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_takes_no_ones_answer() {
+    let Case { fake, deployment, new, .. } = case().await;
+    assert_eq!(fake.servers.lock().unwrap().len(), 3);
+    let found = stored(&deployment, &[Some(&new), Some(&new)], [live(&new), Live::NoAnswer, Live::NotLoaded]);
+    assert_eq!(found, [Stored::Token(new.clone()), Stored::NoAnswer, Stored::Token(new.clone())]);
+    let found = stored(&deployment, &[Some(&new)], [live(&new), Live::NotLoaded, Live::NotLoaded]);
+    assert_eq!(found[1], Stored::Unclear(vec![Some(new)]), "one of two did not answer");
+}

@@ -1,0 +1,92 @@
+use super::*;
+use crate::observed::Stored;
+use crate::observed::fake::{Fake, account, claims};
+
+const TIME: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_servers_are_found_without_waiting() {
+    let fake = Fake::new(&["west", "central", "east", "north"], 50);
+    let start = Instant::now();
+    let found = deployment(&fake, TIME).await.unwrap();
+    assert_eq!((found.servers.len(), found.expected, found.missing()), (200, 200, 0));
+    assert_eq!(found.clusters(), ["central", "east", "north", "west"]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_server_costs_the_quiet_time_only() {
+    let fake = Fake::new(&["west", "east"], 3);
+    fake.edit("east-1", |server| server.down = true);
+    let start = Instant::now();
+    let found = deployment(&fake, TIME).await.unwrap();
+    assert_eq!((found.servers.len(), found.expected, found.missing()), (5, 6, 1));
+    assert!(start.elapsed() <= QUIET + Duration::from_millis(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_are_read_on_every_server() {
+    let fake = Fake::new(&["west", "east"], 3);
+    let (stored, absent) = (account(), account());
+    let token = fake.sign(&claims(&stored, json!({})), 1000);
+    for server in fake.servers.lock().unwrap().iter_mut() {
+        server.stored.insert(stored.to_string(), token.as_str().to_owned());
+    }
+    fake.edit("west-0", |server| _ = server.live.insert(stored.to_string(), token.as_str().to_owned()));
+    let found = deployment(&fake, TIME).await.unwrap();
+    let accounts = accounts(&fake, &found, &[stored, absent], TIME).await.unwrap();
+    assert!(accounts[0].iter().all(|on| on.stored == Stored::Token(token.as_str().to_owned())));
+    let live: Vec<bool> = accounts[0].iter().map(|on| matches!(on.live, Live::Loaded(_))).collect();
+    assert_eq!(live, [false, false, false, true, false, false], "sorted by cluster");
+    assert!(accounts[1].iter().all(|on| on.stored == Stored::Nothing && on.live == Live::NotLoaded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_the_account_is_named() {
+    let fake = Fake::new(&["west", "east"], 2);
+    let id = account();
+    let token = fake.sign(&claims(&id, json!({})), 1000);
+    for name in ["west-0", "east-0", "east-1"] {
+        fake.edit(name, |server| _ = server.stored.insert(id.to_string(), token.as_str().to_owned()));
+    }
+    let found = deployment(&fake, TIME).await.unwrap();
+    let accounts = accounts(&fake, &found, &[id], TIME).await.unwrap();
+    for on in &accounts[0] {
+        assert_eq!(on.stored == Stored::Nothing, on.server == "west-1", "{}", on.server);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_resolver_that_answers_nothing_is_known_to_be_stored() {
+    let fake = Fake::new(&["west"], 1);
+    fake.edit("west-0", |server| server.no_resolver = true);
+    let found = deployment(&fake, TIME).await.unwrap();
+    let accounts = accounts(&fake, &found, &[account()], TIME).await.unwrap();
+    assert_eq!(accounts[0][0].stored, Stored::NoAnswer);
+}
+
+#[test]
+fn a_placeholder_is_not_a_loaded_account() {
+    let reply = |detail: Value| Reply {
+        headers: Vec::new(),
+        payload: json!({ "server": { "id": "N" }, "data": { "account_detail": detail } }).to_string().into_bytes(),
+    };
+    let placeholder = live_of(&reply(json!({ "expired": true, "complete": false })));
+    assert_eq!(placeholder, Some(("N".to_owned(), Live::NotLoaded)));
+    assert!(matches!(live_of(&reply(json!({ "jwt": "ey" }))), Some((_, Live::Loaded(_)))));
+}
+
+#[test]
+fn strict_operators_are_not_trusted_by_identity() {
+    use crate::model::nkey::KeyKind;
+    use crate::sign::{Seed, Signer as _};
+    let key = || Seed::generate(KeyKind::Operator).unwrap().public_key().to_string();
+    let (identity, signing) = (key(), key());
+    let varz = |strict: bool| {
+        json!({ "trusted_operators_claim": [
+            { "sub": identity, "nats": { "signing_keys": [signing], "strict_signing_key_usage": strict } }
+        ] })
+    };
+    assert_eq!(trusted_keys(&varz(false)), [identity.clone(), signing.clone()]);
+    assert_eq!(trusted_keys(&varz(true)), vec![signing]);
+}

@@ -1,0 +1,108 @@
+//! Waiting until every server has in force what was pushed, and saying what each has.
+
+use crate::model::claims::{AccountClaims, ClaimsError};
+use crate::model::nkey::PublicKey;
+use crate::observed::{Deployment, RequestError, Requests, system};
+use crate::sign::SignedToken;
+use crate::verify::account::{Expected, Verdict, judge};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What one server has of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Confirmation {
+    /// The account.
+    pub account: PublicKey,
+    /// Server name.
+    pub server: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// What is the case there.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfirmError {
+    /// The servers could not be asked.
+    #[error("reading the accounts back: {0}")]
+    Request(#[from] RequestError),
+    /// A token that cannot be read.
+    #[error("the token of account {account}: {cause}")]
+    Claims {
+        /// The account.
+        account: PublicKey,
+        /// Why.
+        cause: ClaimsError,
+    },
+}
+
+/// Asks again and again until every server confirms every token, until waiting cannot help any more, or until the
+/// timeout; then says how it is on each server, in the order of `tokens` and of the deployment.
+///
+/// # Errors
+/// [`ConfirmError`]
+pub async fn confirm(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    tokens: &[(PublicKey, SignedToken)],
+    timeout: Duration,
+) -> Result<Vec<Confirmation>, ConfirmError> {
+    let deadline = Instant::now() + timeout;
+    let expected = tokens
+        .iter()
+        .map(|(account, token)| match AccountClaims::decode(token.as_str()) {
+            Ok(claims) => Ok(Expected::new(token.as_str(), &claims)),
+            Err(cause) => Err(ConfirmError::Claims { account: account.clone(), cause }),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut found: Vec<Vec<Confirmation>> = vec![Vec::new(); tokens.len()];
+    let mut open: Vec<usize> = (0..tokens.len()).collect();
+    let mut pause = Duration::from_millis(20);
+    while !open.is_empty() {
+        let ids: Vec<PublicKey> = open.iter().map(|index| tokens[*index].0.clone()).collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        match system::accounts(requests, deployment, &ids, left).await {
+            Ok(accounts) => {
+                for (index, on_servers) in open.iter().zip(accounts) {
+                    let judged = deployment.servers.iter().zip(on_servers).map(|(server, on_server)| Confirmation {
+                        account: tokens[*index].0.clone(),
+                        verdict: judge(server, &on_server, &expected[*index]),
+                        server: on_server.server,
+                        cluster: on_server.cluster,
+                    });
+                    found[*index] = judged.collect();
+                }
+            }
+            Err(error) if Instant::now() + pause >= deadline => return Err(error.into()),
+            // A server that goes away takes the connection with it, which then finds another.
+            Err(_) => {}
+        }
+        open.retain(|index| found[*index].is_empty() || found[*index].iter().any(|one| may_still_change(&one.verdict)));
+        if open.is_empty() || Instant::now() + pause >= deadline {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(500));
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn may_still_change(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Confirmed | Verdict::StoredNotLoaded | Verdict::ImportsIncomplete { .. } => false,
+        Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { newer: true, .. } => false,
+        Verdict::MappingsDiffer { .. }
+        | Verdict::NotInForce { .. }
+        | Verdict::OtherToken { newer: false, .. }
+        | Verdict::NothingStored
+        | Verdict::StoredUnclear
+        | Verdict::NoAnswer
+        | Verdict::Failed { .. } => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;
