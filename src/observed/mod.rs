@@ -4,6 +4,7 @@
 pub(crate) mod fake;
 pub mod jetstream;
 mod lookup;
+pub mod survey;
 pub mod system;
 
 use serde_json::Value;

@@ -2,14 +2,17 @@
 //!
 //! A plan is data. It is made without I/O and holds no secret.
 
+mod account;
 pub mod capacity;
 mod change;
 mod conflicts;
 pub mod consumers;
 pub mod streams;
 
+pub use account::{AccountPlan, Plan, Push, Reason, destroy, plan};
 pub use change::FieldChange;
 
+pub mod mappings;
 pub mod preflight;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,25 @@
+//! All that a run has to know of a deployment: every server, each account on it, its streams.
+
+use super::jetstream::ObservedJetStream;
+use super::{AccountOnServer, Deployment};
+use crate::model::nkey::PublicKey;
+
+/// A deployment as it was read.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The servers.
+    pub deployment: Deployment,
+    /// The account that the system connection is in.
+    pub system_account: PublicKey,
+    /// The definition's accounts, in its order.
+    pub accounts: Vec<ObservedAccount>,
+}
+
+/// One account as it was read.
+#[derive(Debug, Clone)]
+pub struct ObservedAccount {
+    /// Per server, in the order of [`Deployment::servers`].
+    pub servers: Vec<AccountOnServer>,
+    /// Its streams and consumers.
+    pub jetstream: ObservedJetStream,
+}

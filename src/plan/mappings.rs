@@ -1,0 +1,170 @@
+//! Mappings: which of the account's are ours, and what changes.
+//!
+//! Mappings carry no mark in the JWT. One is ours when it equals the desired one, or when all its destinations
+//! belong to streams with our metadata. The same source with other destinations is foreign.
+
+use super::{Action, Options, Report};
+use crate::model::finding::Finding;
+use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
+use crate::observed::jetstream::ObservedStream;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// One mapping entry added, changed or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MappingChange {
+    /// What is done.
+    pub action: Action,
+    /// The source subject.
+    pub source: String,
+    /// Its destinations before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Vec<Destination>>,
+    /// Its destinations afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Vec<Destination>>,
+}
+
+/// What happens to an account's mappings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MappingPlan {
+    /// In the order of the desired set, removals last.
+    pub changes: Vec<MappingChange>,
+    /// Ours, but not of this definition.
+    pub reports: Vec<Report>,
+    /// What stops the run.
+    pub findings: Vec<Finding>,
+    /// Sources of the account's entries that are ours or become so.
+    pub ours: HashSet<String>,
+}
+
+/// Compares the desired mappings with the account's.
+pub fn mappings(
+    account: &str,
+    desired: &MappingSet,
+    observed: &[RawMapping],
+    streams: &[ObservedStream],
+    options: &Options,
+) -> MappingPlan {
+    let mut plan = MappingPlan::default();
+    let owned = OwnedStreams::of(streams);
+    let current: HashMap<&str, &RawMapping> = observed.iter().map(|entry| (entry.source.as_str(), entry)).collect();
+
+    for mapping in desired.iter() {
+        let source = mapping.source.as_str();
+        plan.ours.insert(source.to_owned());
+        let change = |action, before| MappingChange {
+            action,
+            source: source.to_owned(),
+            before,
+            after: Some(mapping.destinations.clone()),
+        };
+        match current.get(source) {
+            None => plan.changes.push(change(Action::Create, None)),
+            Some(entry) if mapping.same_as(entry) => {}
+            Some(entry) if options.adopt || owned.owner(&entry.destinations).is_some() => {
+                plan.changes.push(change(Action::Update, Some(entry.destinations.clone())));
+            }
+            Some(entry) => plan.findings.push(foreign(account, entry)),
+        }
+    }
+
+    let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let leftovers = observed.iter().filter(|entry| !plan.ours.contains(&entry.source)).collect::<Vec<_>>();
+    for entry in leftovers {
+        let Some(owner) = owned.owner(&entry.destinations) else { continue };
+        plan.ours.insert(entry.source.clone());
+        if options.prunes(owner) {
+            plan.changes.push(removal(entry));
+        } else {
+            left.entry(owner).or_default().push(&entry.source);
+        }
+    }
+    plan.reports.extend(left.into_iter().map(|(owner, sources)| Report {
+        place: match sources.as_slice() {
+            [source] => format!("account {account}, mapping {source}"),
+            [first, ..] => format!("account {account}, {} mappings ({first}, …)", sources.len()),
+            [] => format!("account {account}"),
+        },
+        message: format!("of virtual stream {owner}, and not in this definition"),
+        next: format!("to take them away: --prune {owner}"),
+    }));
+    plan
+}
+
+/// Takes away every mapping of the named virtual streams: the desired ones, and others that lead to their streams.
+pub fn mapping_removal(
+    desired: &MappingSet,
+    observed: &[RawMapping],
+    streams: &[ObservedStream],
+    names: &[String],
+) -> Vec<MappingChange> {
+    let owned = OwnedStreams::of(streams);
+    let wanted: HashMap<&str, &Mapping> = desired.iter().map(|mapping| (mapping.source.as_str(), mapping)).collect();
+    let ours = |entry: &&RawMapping| {
+        let desired = wanted.get(entry.source.as_str()).is_some_and(|mapping| mapping.same_as(entry));
+        desired || owned.owner(&entry.destinations).is_some_and(|owner| names.iter().any(|name| name == owner))
+    };
+    observed.iter().filter(ours).map(removal).collect()
+}
+
+fn removal(entry: &RawMapping) -> MappingChange {
+    MappingChange {
+        action: Action::Delete,
+        source: entry.source.clone(),
+        before: Some(entry.destinations.clone()),
+        after: None,
+    }
+}
+
+fn foreign(account: &str, entry: &RawMapping) -> Finding {
+    let destinations: Vec<&str> = entry.destinations.iter().map(|destination| destination.subject.as_str()).collect();
+    Finding::error(
+        "foreign-mapping",
+        format!("account {account}, mapping {}", entry.source),
+        format!("the account maps it already, to {}, and not for this definition", destinations.join(", ")),
+        "remove that mapping, give the virtual stream another subject, or take it over with --adopt",
+    )
+}
+
+/// The streams with our metadata, as far as mappings lead to them.
+struct OwnedStreams<'a> {
+    by_name: HashMap<&'a str, &'a str>,
+    by_subject: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> OwnedStreams<'a> {
+    fn of(streams: &'a [ObservedStream]) -> Self {
+        let owned =
+            || streams.iter().filter_map(|stream| Some((stream, stream.owner.as_ref()?.virtual_stream.as_str())));
+        Self {
+            by_name: owned().map(|(stream, owner)| (stream.name.as_str(), owner)).collect(),
+            by_subject: owned()
+                .flat_map(|(stream, owner)| stream.subjects().map(move |subject| (subject, owner)))
+                .collect(),
+        }
+    }
+
+    /// The virtual stream that all destinations belong to, if there is one.
+    fn owner(&self, destinations: &[Destination]) -> Option<&'a str> {
+        let mut owners = destinations.iter().map(|destination| self.owner_of(&destination.subject));
+        let first = owners.next()??;
+        owners.all(|owner| owner == Some(first)).then_some(first)
+    }
+
+    fn owner_of(&self, destination: &str) -> Option<&'a str> {
+        if destination.starts_with("$JS.") {
+            return destination.split('.').find_map(|token| self.by_name.get(token)).copied();
+        }
+        self.by_subject.get(captured(destination).as_str()).copied()
+    }
+}
+
+/// The subject filter that a destination's messages match: its functions as `*`.
+fn captured(destination: &str) -> String {
+    let function = |token: &str| token.starts_with("{{") || token.starts_with('$');
+    destination.split('.').map(|token| if function(token) { "*" } else { token }).collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests;

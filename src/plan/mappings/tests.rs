@@ -1,0 +1,102 @@
+use super::*;
+use crate::model::subject::SubjectFilter;
+use crate::observed::jetstream::ObservedStream;
+use serde_json::json;
+
+fn to(subject: &str, cluster: &str) -> Destination {
+    Destination { subject: subject.to_owned(), weight: 100, cluster: Some(cluster.to_owned()) }
+}
+
+fn entry(source: &str, destinations: &[(&str, &str)]) -> RawMapping {
+    let destinations = destinations.iter().map(|(subject, cluster)| to(subject, cluster)).collect();
+    RawMapping { source: source.to_owned(), destinations }
+}
+
+fn desired(entries: &[(&str, &[(&str, &str)])]) -> MappingSet {
+    let mapping = |(source, to): &(&str, &[(&str, &str)])| Mapping {
+        source: SubjectFilter::parse(source).unwrap(),
+        destinations: entry(source, to).destinations,
+    };
+    MappingSet::new(entries.iter().map(mapping).collect()).unwrap()
+}
+
+fn stream(name: &str, subjects: &[&str], virtual_stream: &str, role: &str) -> ObservedStream {
+    let metadata = json!({"vstream.name": virtual_stream, "vstream.region": "west", "vstream.role": role});
+    let config = json!({"name": name, "subjects": subjects, "metadata": metadata});
+    ObservedStream::from_info(json!({"config": config, "state": {}, "cluster": {}})).unwrap()
+}
+
+fn ours() -> Vec<ObservedStream> {
+    vec![stream("foo-write-west", &["foo.west.>"], "foo", "write"), stream("foo-read-west", &[], "foo", "read")]
+}
+
+const FOO: &[(&str, &[(&str, &str)])] = &[
+    ("foo.>", &[("foo.west.>", "west"), ("foo.east.>", "east")]),
+    ("$JS.API.STREAM.INFO.foo", &[("$JS.API.STREAM.INFO.foo-read-west", "west")]),
+];
+
+#[test]
+fn creates_what_is_missing_and_keeps_what_is_equal() {
+    let observed =
+        [entry("foo.>", &[("foo.east.>", "east"), ("foo.west.>", "west")]), entry("bar", &[("baz", "west")])];
+    let plan = mappings("APP", &desired(FOO), &observed, &ours(), &Options::default());
+    let changes: Vec<_> = plan.changes.iter().map(|change| (change.action, change.source.as_str())).collect();
+    assert_eq!(changes, [(Action::Create, "$JS.API.STREAM.INFO.foo")]);
+    assert_eq!((plan.findings, plan.reports), (vec![], vec![]));
+    assert!(!plan.ours.contains("bar"));
+}
+
+#[test]
+fn updates_an_entry_that_leads_to_our_streams() {
+    let observed = [entry("foo.>", &[("foo.west.>", "west")])];
+    let plan = mappings("APP", &desired(&FOO[..1]), &observed, &ours(), &Options::default());
+    assert_eq!(plan.changes.len(), 1);
+    assert_eq!(plan.changes[0].action, Action::Update);
+    assert_eq!(plan.changes[0].before.as_deref(), Some(&[to("foo.west.>", "west")][..]));
+}
+
+#[test]
+fn refuses_the_same_source_with_foreign_destinations_unless_adopted() {
+    let observed = [entry("foo.>", &[("elsewhere.>", "west")])];
+    let plan = mappings("APP", &desired(&FOO[..1]), &observed, &ours(), &Options::default());
+    assert!(plan.changes.is_empty());
+    assert_eq!(plan.findings[0].code, "foreign-mapping");
+    let adopt = Options { adopt: true, ..Options::default() };
+    let plan = mappings("APP", &desired(&FOO[..1]), &observed, &ours(), &adopt);
+    assert_eq!(plan.changes[0].action, Action::Update);
+    assert!(plan.findings.is_empty());
+}
+
+#[test]
+fn reports_our_leftovers_and_prunes_them_by_name() {
+    let observed =
+        [entry("old.>", &[("foo.west.>", "west")]), entry("bar.>", &[("foo.west.>", "west"), ("x.>", "east")])];
+    let plan = mappings("APP", &desired(&[]), &observed, &ours(), &Options::default());
+    assert!(plan.changes.is_empty());
+    assert_eq!(plan.reports.len(), 1);
+    assert!(plan.reports[0].place.contains("old.>"), "{:?}", plan.reports);
+    let prune = Options { prune: vec!["foo".to_owned()], ..Options::default() };
+    let plan = mappings("APP", &desired(&[]), &observed, &ours(), &prune);
+    assert_eq!(plan.changes.len(), 1);
+    assert_eq!((plan.changes[0].action, plan.changes[0].source.as_str()), (Action::Delete, "old.>"));
+}
+
+#[test]
+fn removal_takes_desired_entries_and_those_that_lead_to_the_named_streams() {
+    let observed = [
+        entry("foo.>", FOO[0].1),
+        entry("old.>", &[("foo.west.>", "west")]),
+        entry("bar.>", &[("bar.west.>", "west")]),
+    ];
+    let changes = mapping_removal(&desired(FOO), &observed, &ours(), &["foo".to_owned()]);
+    let sources: Vec<_> = changes.iter().map(|change| change.source.as_str()).collect();
+    assert_eq!(sources, ["foo.>", "old.>"]);
+    // Without the streams the desired entries are still known.
+    let changes = mapping_removal(&desired(FOO), &observed, &[], &["foo".to_owned()]);
+    assert_eq!(changes.len(), 1);
+}
+
+#[test]
+fn functions_of_destinations_count_as_wildcards_of_the_captured_subject() {
+    assert_eq!(captured("a.{{wildcard(1)}}.west.$2.>"), "a.*.west.*.>");
+}
