@@ -1,5 +1,6 @@
 //! The command line: a verb's arguments and views, one file each. The only part that prints or exits.
 
+mod dev;
 mod failure;
 mod shell;
 
@@ -25,11 +26,15 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Dev(dev::Args),
+}
 
 impl Verb {
-    async fn run(self, _shell: &Shell) -> Result<Exit, Failure> {
-        match self {}
+    async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        match self {
+            Self::Dev(args) => args.run(shell).await,
+        }
     }
 }
 

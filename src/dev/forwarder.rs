@@ -1,0 +1,162 @@
+//! Forwarders before the gateway and route ports: the links between regions go through them, so that they can be
+//! cut while the servers run on.
+//!
+//! A forwarder knows which server it stands before. Who calls, it reads from the CONNECT line that gateways and routes
+//! send first: `gateway` is the calling cluster, `name` the calling server's id (nats-server 2.15.1, `server/gateway.go`
+//! `sendGatewayConnect`, `server/route.go` `sendRouteConnect`).
+
+use super::layout::{Layout, STRETCH};
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+const BUFFER: usize = 64 * 1024;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The links between regions.
+pub(super) struct Links {
+    layout: Layout,
+    cut: watch::Sender<BTreeSet<String>>,
+    /// Region by server id; ids are new after each start of a server.
+    regions: Mutex<HashMap<String, String>>,
+}
+
+impl Links {
+    /// Binds every forwarder and starts forwarding.
+    pub(super) async fn start(layout: &Layout) -> io::Result<Arc<Self>> {
+        let links = Arc::new(Self {
+            layout: layout.clone(),
+            cut: watch::Sender::new(BTreeSet::new()),
+            regions: Mutex::default(),
+        });
+        for server in &layout.servers {
+            let mut ports = vec![(server.gateway_forwarder, server.gateway_port)];
+            if server.cluster == STRETCH {
+                ports.push((server.route_forwarder, server.route_port));
+            }
+            for (port, target) in ports {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+                tokio::spawn(Arc::clone(&links).accept(listener, server.region.clone(), target));
+            }
+        }
+        Ok(links)
+    }
+
+    /// The regions that are cut off.
+    pub(super) fn cut_off(&self) -> BTreeSet<String> {
+        self.cut.borrow().clone()
+    }
+
+    /// Drops all links of a region to others and refuses new ones.
+    pub(super) fn cut(&self, region: &str) {
+        self.cut.send_if_modified(|cut| cut.insert(region.to_owned()));
+    }
+
+    /// Lets the region have links again, except to regions that are still cut off.
+    pub(super) fn heal(&self, region: &str) {
+        self.cut.send_if_modified(|cut| cut.remove(region));
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener, region: String, target: u16) {
+        loop {
+            match listener.accept().await {
+                Ok((caller, _)) => {
+                    let (links, region) = (Arc::clone(&self), region.clone());
+                    tokio::spawn(async move {
+                        // Either side hanging up ends the link; the servers see that and connect anew.
+                        let _ = links.forward(caller, &region, target).await;
+                    });
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    async fn forward(&self, mut caller: TcpStream, to: &str, target: u16) -> io::Result<()> {
+        let mut target = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await?;
+        caller.set_nodelay(true)?;
+        target.set_nodelay(true)?;
+        let (from_caller, mut to_caller) = caller.split();
+        let (from_target, mut to_target) = target.split();
+        let mut from_caller = BufReader::with_capacity(BUFFER, from_caller);
+        let mut from_target = BufReader::with_capacity(BUFFER, from_target);
+
+        let back = tokio::io::copy_buf(&mut from_target, &mut to_caller);
+        let forth = async {
+            let connect = tokio::time::timeout(PATIENCE, first_line(&mut from_caller)).await??;
+            let from = tokio::time::timeout(PATIENCE, self.caller(&connect)).await??;
+            let mut cut = self.cut.subscribe();
+            let severed = cut.wait_for(|cut| from != to && (cut.contains(&from) || cut.contains(to)));
+            let copied = async {
+                to_target.write_all(&connect).await?;
+                tokio::io::copy_buf(&mut from_caller, &mut to_target).await
+            };
+            tokio::select! {
+                biased;
+                _ = severed => Ok(0),
+                copied = copied => copied,
+            }
+        };
+        tokio::select! {
+            done = back => done.map(drop),
+            done = forth => done.map(drop),
+        }
+    }
+
+    /// The region of who sent this CONNECT line.
+    async fn caller(&self, connect: &[u8]) -> io::Result<String> {
+        #[derive(Deserialize)]
+        struct Connect {
+            #[serde(default)]
+            gateway: String,
+            #[serde(default)]
+            name: String,
+        }
+        let json = connect.strip_prefix(b"CONNECT ").ok_or(io::ErrorKind::InvalidData)?;
+        let Connect { gateway, name } = serde_json::from_slice(json)?;
+        if self.layout.regions.contains(&gateway) {
+            return Ok(gateway);
+        }
+        loop {
+            let known = self.regions.lock().ok().and_then(|regions| regions.get(&name).cloned());
+            if let Some(region) = known {
+                return Ok(region);
+            }
+            self.ask_ids().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks the servers of the stretch cluster for their ids: the first line to a client, INFO, has it.
+    async fn ask_ids(&self) {
+        #[derive(Deserialize)]
+        struct Info {
+            server_id: String,
+        }
+        for server in self.layout.in_cluster(STRETCH) {
+            let asked = async {
+                let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.client_port)).await?;
+                let line = first_line(&mut BufReader::new(&mut stream)).await?;
+                let json = line.strip_prefix(b"INFO ").ok_or(io::ErrorKind::InvalidData)?;
+                Ok::<_, io::Error>(serde_json::from_slice::<Info>(json)?.server_id)
+            };
+            if let Ok(Ok(id)) = tokio::time::timeout(Duration::from_millis(500), asked).await
+                && let Ok(mut regions) = self.regions.lock()
+            {
+                regions.insert(id, server.region.clone());
+            }
+        }
+    }
+}
+
+async fn first_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    reader.take(BUFFER as u64).read_until(b'\n', &mut line).await?;
+    if line.ends_with(b"\n") { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

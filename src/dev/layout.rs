@@ -1,0 +1,166 @@
+//! What a super-cluster is made of: regions, servers, ports and folders. Kept in `super-cluster.json`.
+
+use super::{DevError, Options, files, ports};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Name of the cluster that stretches over the regions.
+pub const STRETCH: &str = "stretch";
+
+/// One server of the super-cluster. Everything listens on 127.0.0.1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// `server_name`, such as `west-1` or `stretch-west`.
+    pub name: String,
+    /// The region whose fate it shares; it is a server tag (`region:west`) too.
+    pub region: String,
+    /// The cluster, which is the gateway name: the region's, or [`STRETCH`].
+    pub cluster: String,
+    /// Port for clients.
+    pub client_port: u16,
+    /// Port for monitoring over HTTP.
+    pub monitor_port: u16,
+    /// Port for routes.
+    pub(super) route_port: u16,
+    /// Port for gateways.
+    pub(super) gateway_port: u16,
+    /// Port of the forwarder before the gateway port.
+    pub(super) gateway_forwarder: u16,
+    /// Port of the forwarder before the route port; only servers of the stretch cluster are reached through it.
+    pub(super) route_forwarder: u16,
+}
+
+const PORTS_PER_SERVER: u16 = 6;
+
+/// The whole super-cluster as it was laid out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Layout {
+    pub(super) regions: Vec<String>,
+    pub(super) servers_per_region: u16,
+    pub(super) stretch: bool,
+    pub(super) tls: bool,
+    pub(super) strict_signing_keys: bool,
+    pub(super) servers: Vec<Server>,
+    pub(super) control_port: u16,
+    pub(super) control_token: String,
+    pub(super) binary: PathBuf,
+    pub(super) server_version: String,
+    pub(super) operator_id: String,
+    pub(super) system_account_id: String,
+    pub(super) account_id: String,
+    pub(super) account_signing_key: String,
+}
+
+impl Layout {
+    pub(super) fn ports_needed(options: &Options) -> u16 {
+        let servers = options.regions.len() * (options.servers + usize::from(options.stretch));
+        u16::try_from(servers).unwrap_or(u16::MAX).saturating_mul(PORTS_PER_SERVER).saturating_add(1)
+    }
+
+    pub(super) fn ports(&self) -> (u16, u16) {
+        (self.control_port, self.servers.len() as u16 * PORTS_PER_SERVER + 1)
+    }
+
+    /// The servers, given the first of [`Self::ports_needed`] ports; that one is left for the control port.
+    pub(super) fn servers(options: &Options, first_port: u16) -> Vec<Server> {
+        let regional = options.regions.iter().flat_map(|region| {
+            (1..=options.servers).map(move |n| (format!("{region}-{n}"), region.clone(), region.clone()))
+        });
+        let stretch = options.regions.iter().filter(|_| options.stretch);
+        let stretch = stretch.map(|region| (format!("{STRETCH}-{region}"), region.clone(), STRETCH.to_owned()));
+        let ports = (first_port + 1..).step_by(usize::from(PORTS_PER_SERVER));
+        let named = regional.chain(stretch).zip(ports);
+        named
+            .map(|((name, region, cluster), port)| Server {
+                name,
+                region,
+                cluster,
+                client_port: port,
+                monitor_port: port + 1,
+                route_port: port + 2,
+                gateway_port: port + 3,
+                gateway_forwarder: port + 4,
+                route_forwarder: port + 5,
+            })
+            .collect()
+    }
+
+    pub(super) fn read(folder: &Path) -> Result<Option<Self>, DevError> {
+        let path = Self::path(folder);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = files::read(&path)?;
+        serde_json::from_str(&text).map(Some).map_err(|error| DevError::file("understand", &path, error))
+    }
+
+    /// Written last when a super-cluster is made, so that a folder with a layout is complete. Private: it holds the
+    /// token of the control port.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), DevError> {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| DevError::file("write", folder, e))?;
+        files::write_private(&Self::path(folder), text)
+    }
+
+    pub(super) fn path(folder: &Path) -> PathBuf {
+        folder.join("super-cluster.json")
+    }
+
+    /// Which of the options ask for something else than what is there.
+    pub(super) fn difference(&self, options: &Options) -> Option<String> {
+        let mut different = Vec::new();
+        let mut compare = |name: &str, there: String, asked: String| {
+            if there != asked {
+                different.push(format!("{name} {there}, asked for {asked}"));
+            }
+        };
+        compare("regions", self.regions.join(","), options.regions.join(","));
+        compare("servers per region", self.servers_per_region.to_string(), options.servers.to_string());
+        compare("stretch", self.stretch.to_string(), options.stretch.to_string());
+        compare("tls", self.tls.to_string(), options.tls.to_string());
+        compare("strict signing keys", self.strict_signing_keys.to_string(), options.strict_signing_keys.to_string());
+        (!different.is_empty()).then(|| different.join("; "))
+    }
+
+    /// The clusters: the regions, and the stretch cluster if there is one.
+    pub(super) fn clusters(&self) -> Vec<&str> {
+        let stretch = self.stretch.then_some(STRETCH);
+        self.regions.iter().map(String::as_str).chain(stretch).collect()
+    }
+
+    pub(super) fn in_cluster<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a Server> {
+        self.servers.iter().filter(move |server| server.cluster == cluster)
+    }
+
+    pub(super) fn url(&self, server: &Server) -> String {
+        format!("{}://127.0.0.1:{}", if self.tls { "tls" } else { "nats" }, server.client_port)
+    }
+}
+
+/// Checks what the options ask for.
+pub(super) fn check(options: &Options) -> Result<(), DevError> {
+    let refuse = |text: String| Err(DevError::Options(text));
+    if options.regions.is_empty() || options.servers == 0 {
+        return refuse("a super-cluster needs at least one region with one server".to_owned());
+    }
+    for (n, region) in options.regions.iter().enumerate() {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if region.is_empty() || !region.chars().all(plain) {
+            return refuse(format!("region name `{region}`: use letters, digits, `-` and `_`"));
+        }
+        if options.regions[..n].contains(region) {
+            return refuse(format!("region `{region}` is named twice"));
+        }
+        if region == STRETCH && options.stretch {
+            return refuse(format!("a region cannot be called `{STRETCH}` beside the stretch cluster"));
+        }
+    }
+    if let Some(server) = Layout::servers(options, 0).iter().find(|server| options.regions.contains(&server.name)) {
+        return refuse(format!("`{}` would be the name of a region and of a server", server.name));
+    }
+    let needed = Layout::ports_needed(options);
+    if needed > ports::BLOCK_SIZE {
+        let most = (ports::BLOCK_SIZE - 1) / PORTS_PER_SERVER;
+        return refuse(format!("more than {most} servers; use fewer regions or fewer servers per region"));
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Loopback ports that parallel super-clusters do not take from each other.
+//!
+//! Ports come in blocks below the range that systems hand out for outgoing connections (Linux 32768, macOS 49152),
+//! so that a killed server finds its port free when it is started again. A block belongs to whoever holds the lock on
+//! its file; the supervisor keeps it as long as it lives.
+
+use super::{DevError, files};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+
+const FIRST: u16 = 11_000;
+const BLOCKS: u16 = 80;
+
+/// The ports of one block; also the most that a super-cluster can use.
+pub(super) const BLOCK_SIZE: u16 = 256;
+
+/// A block of ports, and the lock on it.
+pub(super) struct Block {
+    pub(super) first: u16,
+    pub(super) lock: File,
+}
+
+/// Takes a block of which the first `count` ports are free now.
+pub(super) fn reserve(count: u16) -> Result<Block, DevError> {
+    if count > BLOCK_SIZE {
+        return Err(DevError::Ports(format!("{count} ports are needed, {BLOCK_SIZE} is the most; use fewer servers")));
+    }
+    let start = getrandom::u32().unwrap_or_default() as u16;
+    for step in 0..BLOCKS {
+        let first = FIRST + (start % BLOCKS + step) % BLOCKS * BLOCK_SIZE;
+        if let Some(lock) = lock(first)?
+            && taken(first, count).is_none()
+        {
+            return Ok(Block { first, lock });
+        }
+    }
+    Err(DevError::Ports("every block of ports is in use by other super-clusters".to_owned()))
+}
+
+/// Takes the block at `first` again, for a super-cluster whose ports were chosen earlier.
+pub(super) fn reserve_again(first: u16, count: u16) -> Result<Block, DevError> {
+    let lock = lock(first)?.ok_or_else(|| {
+        DevError::Ports(format!("another super-cluster uses the ports from {first}; stop it, or use another folder"))
+    })?;
+    match taken(first, count) {
+        None => Ok(Block { first, lock }),
+        Some(port) => Err(DevError::Ports(format!("127.0.0.1:{port} is taken by another process"))),
+    }
+}
+
+fn taken(first: u16, count: u16) -> Option<u16> {
+    (first..first + count).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err())
+}
+
+fn lock(first: u16) -> Result<Option<File>, DevError> {
+    let folder = super::binary::cache_folder().join("ports");
+    files::create_folder(&folder)?;
+    let path: PathBuf = folder.join(first.to_string());
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(|error| DevError::file("open", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(DevError::file("lock", &path, error)),
+    }
+}

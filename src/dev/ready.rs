@@ -1,0 +1,118 @@
+//! Whether the servers have found each other, asked over their loopback monitoring ports.
+
+use super::control::{ServerState, State};
+use super::layout::{Layout, Server};
+use futures::future::join_all;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// What one server says of itself.
+struct View<'a> {
+    server: &'a Server,
+    meta: Value,
+    gateways: BTreeSet<String>,
+    routes: BTreeSet<String>,
+}
+
+/// What is still missing until the running servers work together; nothing when they do.
+///
+/// Servers of regions that are cut off are a group of their own. A JetStream meta leader is expected where more than
+/// half of all servers are together, and then it must see each of them as current.
+pub(super) async fn missing(layout: &Layout, state: &State) -> Option<String> {
+    let mut running = Vec::new();
+    for (server, (_, server_state)) in layout.servers.iter().zip(&state.servers) {
+        match server_state {
+            ServerState::Running { .. } => running.push(server),
+            ServerState::Down => {}
+            ServerState::Ended { why } => return Some(format!("server {} ended ({why})", server.name)),
+        }
+    }
+    let views = join_all(running.iter().map(|server| view(server))).await;
+    let mut seen = Vec::new();
+    for (server, view) in running.iter().zip(views) {
+        match view {
+            Ok(view) => seen.push(view),
+            Err(error) => return Some(format!("server {} does not answer ({error})", server.name)),
+        }
+    }
+    let group = |server: &Server| state.cut.contains(&server.region).then(|| server.region.clone());
+    let groups: BTreeSet<Option<String>> = running.iter().map(|server| group(server)).collect();
+    groups.into_iter().find_map(|one| {
+        let members: Vec<&View> = seen.iter().filter(|view| group(view.server) == one).collect();
+        links_missing(&members).or_else(|| meta_missing(layout.servers.len(), &members))
+    })
+}
+
+fn links_missing(members: &[&View]) -> Option<String> {
+    for view in members {
+        for other in members.iter().map(|other| other.server) {
+            let Server { name, cluster, .. } = view.server;
+            if other.cluster != *cluster && !view.gateways.contains(&other.cluster) {
+                return Some(format!("server {name} has no gateway to cluster {}", other.cluster));
+            }
+            if other.cluster == *cluster && other.name != *name && !view.routes.contains(&other.name) {
+                return Some(format!("server {name} has no route to {}", other.name));
+            }
+        }
+    }
+    None
+}
+
+fn meta_missing(servers: usize, members: &[&View]) -> Option<String> {
+    if members.len() * 2 <= servers {
+        return None;
+    }
+    for view in members {
+        if view.meta["cluster_size"].as_u64() != Some(servers as u64) {
+            return Some(format!("server {} does not know all JetStream servers", view.server.name));
+        }
+        if view.meta["leader"].as_str().unwrap_or_default().is_empty() {
+            return Some(format!("server {} sees no JetStream meta leader", view.server.name));
+        }
+    }
+    let leader = members.iter().find(|view| view.meta["leader"] == view.server.name.as_str());
+    let Some(leader) = leader else { return Some("no server leads the JetStream meta group".to_owned()) };
+    let empty = Vec::new();
+    let replicas = leader.meta["replicas"].as_array().unwrap_or(&empty);
+    let current: BTreeSet<&str> =
+        replicas.iter().filter(|replica| replica["current"] == true).filter_map(|r| r["name"].as_str()).collect();
+    let behind = members.iter().map(|view| view.server.name.as_str());
+    let behind = behind.filter(|name| *name != leader.server.name).find(|name| !current.contains(name));
+    behind.map(|name| format!("the JetStream meta leader does not see {name} as current"))
+}
+
+async fn view(server: &Server) -> io::Result<View<'_>> {
+    let asked = async {
+        let (jetstream, gateways, routes) =
+            tokio::try_join!(get(server, "/jsz"), get(server, "/gatewayz"), get(server, "/routez"))?;
+        let names = |value: &Value| value.as_str().map(str::to_owned);
+        let outbound = gateways["outbound_gateways"].as_object();
+        Ok(View {
+            server,
+            meta: jetstream["meta_cluster"].clone(),
+            gateways: outbound.map(|gateways| gateways.keys().cloned().collect()).unwrap_or_default(),
+            routes: routes["routes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|r| names(&r["remote_name"]))
+                .collect(),
+        })
+    };
+    tokio::time::timeout(Duration::from_secs(2), asked).await?
+}
+
+/// HTTP/1.0, because its answers are never chunked.
+async fn get(server: &Server, path: &str) -> io::Result<Value> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.monitor_port)).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    Ok(serde_json::from_slice(&answer[body..])?)
+}

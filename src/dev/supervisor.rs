@@ -1,0 +1,266 @@
+//! The process that owns the servers and the forwarders of one super-cluster.
+
+use super::control::{Envelope, MOST, Request, ServerState, State};
+use super::forwarder::Links;
+use super::layout::{Layout, Server};
+use super::{DevError, config, files};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, Notify};
+
+/// How long servers may take to end after SIGTERM before they are killed.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// When the supervisor ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Only when it is told to.
+    Never,
+    /// When its standard input is closed; the servers are killed with it.
+    WithStdin {
+        /// Also delete the whole folder then.
+        delete: bool,
+    },
+}
+
+struct Supervisor {
+    layout: Layout,
+    folder: PathBuf,
+    links: Arc<Links>,
+    servers: Mutex<Vec<Option<Child>>>,
+    stop: Notify,
+}
+
+/// Runs the servers of the super-cluster in `folder` until told to stop. This is the whole life of a process of its
+/// own, which [`SuperCluster::up`](super::SuperCluster::up) starts.
+///
+/// # Errors
+/// [`DevError`] when the folder is not understood or the super-cluster's ports are taken.
+pub async fn supervise(folder: &Path, ending: Ending) -> Result<(), DevError> {
+    // A session of its own: an interrupt at the terminal is not for the servers.
+    let _ = rustix::process::setsid();
+    let layout = Layout::read(folder)?.ok_or_else(|| DevError::NoCluster(folder.to_owned()))?;
+    let taken = |error: std::io::Error| DevError::Ports(error.to_string());
+    let control = TcpListener::bind((Ipv4Addr::LOCALHOST, layout.control_port)).await.map_err(taken)?;
+    let links = Links::start(&layout).await.map_err(taken)?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| DevError::Supervisor(format!("cannot run: {error}")))?;
+    let supervisor = Arc::new(Supervisor {
+        servers: Mutex::new(layout.servers.iter().map(|_| None).collect()),
+        layout,
+        folder: folder.to_owned(),
+        links,
+        stop: Notify::new(),
+    });
+    let all: Vec<String> = supervisor.layout.servers.iter().map(|server| server.name.clone()).collect();
+    supervisor.start(&all).await.map_err(DevError::Supervisor)?;
+
+    let graceful = tokio::select! {
+        () = Arc::clone(&supervisor).listen(control) => true,
+        () = supervisor.stop.notified() => true,
+        _ = terminate.recv() => true,
+        () = stdin_closed(), if ending != Ending::Never => false,
+    };
+    supervisor.end(graceful).await;
+    if ending == (Ending::WithStdin { delete: true }) {
+        std::fs::remove_dir_all(folder).map_err(|error| DevError::file("delete", folder, error))?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of standard input, on a thread that nothing waits for.
+async fn stdin_closed() {
+    let (sender, closed) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = sender.send(());
+    });
+    let _ = closed.await;
+}
+
+impl Supervisor {
+    async fn listen(self: Arc<Self>, control: TcpListener) {
+        loop {
+            match control.accept().await {
+                Ok((stream, _)) => {
+                    let supervisor = Arc::clone(&self);
+                    // A caller that hung up needs no answer.
+                    tokio::spawn(async move { drop(supervisor.serve(stream).await) });
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut line = Vec::new();
+        BufReader::new(&mut stream).take(MOST).read_until(b'\n', &mut line).await?;
+        let stopping = matches!(serde_json::from_slice(&line), Ok(Envelope { request: Request::Stop, .. }));
+        let answer = match serde_json::from_slice(&line) {
+            Ok(Envelope { token, request }) if token == self.layout.control_token => self.answer(request).await,
+            Ok(_) => Err("wrong token".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let mut text = serde_json::to_vec(&answer)?;
+        text.push(b'\n');
+        stream.write_all(&text).await?;
+        stream.shutdown().await?;
+        if stopping && answer.is_ok() {
+            self.stop.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, request: Request) -> Result<State, String> {
+        match request {
+            Request::Status => {}
+            Request::Kill(names) => self.kill(&names).await?,
+            Request::Start(names) => self.start(&names).await?,
+            Request::Cut(region) => self.links.cut(&region),
+            Request::Heal(region) => self.links.heal(&region),
+            Request::Stop => self.terminate().await,
+        }
+        Ok(self.state().await)
+    }
+
+    async fn state(&self) -> State {
+        let mut servers = Vec::new();
+        for (server, child) in self.layout.servers.iter().zip(self.servers.lock().await.iter_mut()) {
+            let state = match child.as_mut().map(|child| (child.id(), child.try_wait())) {
+                None => ServerState::Down,
+                Some((_, Ok(Some(status)))) => {
+                    ServerState::Ended { why: format!("{status}{}", self.last_words(server)) }
+                }
+                Some((Some(pid), _)) => ServerState::Running { pid },
+                Some((None, _)) => ServerState::Down,
+            };
+            servers.push((server.name.clone(), state));
+        }
+        State { supervisor: std::process::id(), servers, cut: self.links.cut_off().into_iter().collect() }
+    }
+
+    fn last_words(&self, server: &Server) -> String {
+        let folder = config::server_folder(&self.folder, server);
+        let last = ["console.log", "server.log"].iter().find_map(|name| {
+            let text = std::fs::read_to_string(folder.join(name)).ok()?;
+            text.lines().last().map(|line| format!(": {line}"))
+        });
+        last.unwrap_or_default()
+    }
+
+    async fn start(&self, names: &[String]) -> Result<(), String> {
+        let mut children = self.servers.lock().await;
+        for (server, child) in self.layout.servers.iter().zip(children.iter_mut()) {
+            if !names.contains(&server.name) {
+                continue;
+            }
+            if child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
+                continue;
+            }
+            *child = Some(self.spawn(server).map_err(|error| format!("cannot start {}: {error}", server.name))?);
+        }
+        self.note_pids(&children);
+        Ok(())
+    }
+
+    fn spawn(&self, server: &Server) -> std::io::Result<Child> {
+        let console = std::fs::File::create(config::server_folder(&self.folder, server).join("console.log"))?;
+        Command::new(&self.layout.binary)
+            .arg("--config")
+            .arg(config::server_config_path(&self.folder, server))
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            .kill_on_drop(true)
+            .spawn()
+    }
+
+    /// SIGKILL, and waits until they are gone.
+    async fn kill(&self, names: &[String]) -> Result<(), String> {
+        let mut children = self.servers.lock().await;
+        let mut dying = Vec::new();
+        for (server, child) in self.layout.servers.iter().zip(children.iter_mut()) {
+            if names.contains(&server.name)
+                && let Some(mut child) = child.take()
+            {
+                // An error means that it is gone already.
+                let _ = child.start_kill();
+                dying.push(child);
+            }
+        }
+        for mut child in dying {
+            let _ = child.wait().await;
+        }
+        self.note_pids(&children);
+        Ok(())
+    }
+
+    /// SIGTERM to all, SIGKILL to those that take too long.
+    async fn terminate(&self) {
+        let mut children = self.servers.lock().await;
+        for child in children.iter().flatten() {
+            let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+            if let Some(pid) = pid {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+        let deadline = tokio::time::Instant::now() + GRACE;
+        for child in children.iter_mut() {
+            if let Some(mut child) = child.take()
+                && tokio::time::timeout_at(deadline, child.wait()).await.is_err()
+            {
+                let _ = child.kill().await;
+            }
+        }
+        self.note_pids(&children);
+    }
+
+    async fn end(&self, graceful: bool) {
+        if graceful {
+            return self.terminate().await;
+        }
+        let all: Vec<String> = self.layout.servers.iter().map(|server| server.name.clone()).collect();
+        let _ = self.kill(&all).await;
+    }
+
+    /// So that servers whose supervisor was killed can be found.
+    fn note_pids(&self, children: &[Option<Child>]) {
+        let pids: Vec<u32> = children.iter().flatten().filter_map(Child::id).collect();
+        if let Ok(text) = serde_json::to_vec(&pids) {
+            let _ = files::write_private(&pids_path(&self.folder), text);
+        }
+    }
+}
+
+pub(super) fn pids_path(folder: &Path) -> PathBuf {
+    folder.join("pids.json")
+}
+
+/// Kills servers that an earlier supervisor of this folder left behind, if it was killed itself. Only processes whose
+/// command line names a configuration of this folder.
+pub(super) fn kill_orphans(folder: &Path) {
+    let pids: Vec<u32> =
+        std::fs::read(pids_path(folder)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let needle = folder.join("servers").display().to_string();
+    for pid in pids {
+        let ours = command_line(pid).is_some_and(|line| line.contains(&needle));
+        if let (true, Some(pid)) = (ours, rustix::process::Pid::from_raw(pid.cast_signed())) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+fn command_line(pid: u32) -> Option<String> {
+    let own = std::fs::read(format!("/proc/{pid}/cmdline")).ok();
+    own.map(|line| String::from_utf8_lossy(&line).into_owned()).or_else(|| {
+        let output = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
+        output.ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    })
+}
