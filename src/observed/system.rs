@@ -14,6 +14,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// What a user of the system account must be allowed to publish for everything in this module.
+pub const SUBJECTS: [&str; 5] = [
+    "$SYS.REQ.SERVER.PING.STATSZ",
+    "$SYS.REQ.SERVER.PING.VARZ",
+    "$SYS.REQ.SERVER.PING.ACCOUNTZ",
+    "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
+    "$SYS.REQ.CLAIMS.LIST",
+];
+
 /// When servers have answered and no other does for this long, those that are missing are taken for dead: servers
 /// that were stopped are counted as active for up to 150 s, and must not cost a whole timeout each time.
 const QUIET: Duration = Duration::from_millis(750);

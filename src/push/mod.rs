@@ -12,6 +12,10 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// What a user of the system account must be allowed to publish for a push. Servers with a `full` or `cache` resolver
+/// listen; those with `url` or `memory` don't.
+pub const SUBJECT: &str = "$SYS.REQ.CLAIMS.UPDATE";
+
 /// Tokens that are under way at a time; a token may be 1 MiB.
 const AT_A_TIME: usize = 64;
 
@@ -102,7 +106,7 @@ async fn push_one(
     let everyone = deployment.servers.len();
     let body = token.as_str().as_bytes().to_vec();
     let replies =
-        system::until_quiet(requests, "$SYS.REQ.CLAIMS.UPDATE", body, left, |replies| replies.len() >= everyone)
+        system::until_quiet(requests, SUBJECT, body, left, |replies| replies.len() >= everyone)
             .await
             .map_err(|cause| match cause {
                 RequestError::NoResponders(_) => PushError::NoResolver,
