@@ -105,13 +105,12 @@ async fn push_one(
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());
     let everyone = deployment.servers.len();
     let body = token.as_str().as_bytes().to_vec();
-    let replies =
-        system::until_quiet(requests, SUBJECT, body, left, |replies| replies.len() >= everyone)
-            .await
-            .map_err(|cause| match cause {
-                RequestError::NoResponders(_) => PushError::NoResolver,
-                cause => PushError::Request { account: account.clone(), cause },
-            })?;
+    let replies = system::until_quiet(requests, SUBJECT, body, left, |replies| replies.len() >= everyone)
+        .await
+        .map_err(|cause| match cause {
+            RequestError::NoResponders(_) => PushError::NoResolver,
+            cause => PushError::Request { account: account.clone(), cause },
+        })?;
     let mut answers: HashMap<String, Answer> = replies.iter().filter_map(answer).collect();
     let outcome = |server: &crate::observed::Server| PushOutcome {
         account: account.clone(),
