@@ -141,6 +141,12 @@ fn scaled(number: &str, scale: i128) -> Option<i128> {
     (product % power == 0).then_some(product / power)
 }
 
+/// A time (seconds since 1970) as `2026-11-23T04:05:06Z`.
+pub fn format_time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| format!("second {seconds} since 1970"), |time| time.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

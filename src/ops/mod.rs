@@ -1,3 +1,87 @@
-//! ops
+//! A verb's work, one file each: the stages put together. Asks through [`Connector`], tells through [`Tell`], never
+//! prints.
 
+pub mod apply;
 pub mod confirm;
+pub mod destroy;
+pub mod plan;
+pub mod session;
+pub mod verify;
+
+use crate::model::claims::AccountClaims;
+use crate::model::nkey::PublicKey;
+use crate::model::virtual_stream::Account;
+use crate::observed::Requests;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Makes the connections that a verb needs.
+pub trait Connector: Sync {
+    /// A connection.
+    type Link: Requests;
+
+    /// To the system account, on any server of any region; and the account that the user is of.
+    fn system(&self, timeout: Duration) -> impl Future<Output = Result<(Self::Link, PublicKey), LinkError>> + Send;
+
+    /// To an application's account, on any server of any region. `claims` are the account's stored ones and `strict`
+    /// is the operator's strict signing key usage: they decide how a user of the account can be issued.
+    fn account(
+        &self,
+        account: &Account,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct LinkError {
+    /// Stable name (`unreachable`, `expired-credentials`).
+    pub code: &'static str,
+    /// What is wrong, and where.
+    pub message: String,
+    /// The next step.
+    pub next: String,
+}
+
+/// What a running verb says on its way.
+pub trait Tell: Sync {
+    /// `done` of `total` of what `step` names; a total of 0 is a step without a count.
+    fn step(&self, step: &str, done: usize, total: usize);
+}
+
+/// Says nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Tell for Silent {
+    fn step(&self, _step: &str, _done: usize, _total: usize) {}
+}
+
+/// The end of the time that a verb has.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// So much time from now.
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// What is left, nothing when it is over.
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// What is left, at most `most`.
+    pub fn at_most(self, most: Duration) -> Duration {
+        self.left().min(most)
+    }
+
+    /// Whether it is over.
+    pub fn is_over(self) -> bool {
+        self.left().is_zero()
+    }
+}

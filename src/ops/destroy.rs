@@ -1,0 +1,49 @@
+//! `destroy`: takes away what a definition made. Mappings first; streams only when told to.
+
+use super::plan::Planned;
+use super::session::{ReadError, Session, now};
+use super::{Connector, Deadline, Tell};
+use crate::definition::Definition;
+use crate::desired::desired;
+use crate::plan;
+
+/// The part of a definition that is to go: all of it, or the named virtual streams.
+///
+/// # Errors
+/// A name that the definition doesn't have.
+pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definition, &'n str> {
+    let mut part = definition.clone();
+    if names.is_empty() {
+        return Ok(part);
+    }
+    let defined =
+        |name: &String| part.accounts.iter().any(|a| a.virtual_streams.iter().any(|s| s.name.as_str() == name));
+    if let Some(unknown) = names.iter().find(|name| !defined(name)) {
+        return Err(unknown);
+    }
+    for account in &mut part.accounts {
+        account.virtual_streams.retain(|stream| names.iter().any(|name| name == stream.name.as_str()));
+    }
+    part.accounts.retain(|account| !account.virtual_streams.is_empty());
+    Ok(part)
+}
+
+/// Connects, reads the deployment and plans to take away everything that `definition` has. Changes nothing; the plan
+/// is carried out by [`super::apply::apply`].
+///
+/// # Errors
+/// [`ReadError`]
+pub async fn plan_destroy<'d, C: Connector>(
+    definition: &'d Definition,
+    connector: &C,
+    delete_streams: bool,
+    deadline: Deadline,
+    tell: &dyn Tell,
+) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
+    let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
+    tell.step("reading the streams", 0, 0);
+    let desired = desired(definition)?;
+    let observed = session.observe(&desired, tokens, false).await?;
+    let plan = plan::destroy(&desired, &observed, delete_streams, now());
+    Ok((session, Planned { desired: Vec::new(), observed, plan }))
+}

@@ -1,0 +1,48 @@
+//! `plan`: the deployment as it is, against the definition.
+
+use super::session::{ReadError, Session, now};
+use super::{Connector, Deadline, Tell};
+use crate::definition::Definition;
+use crate::desired::{DesiredAccount, desired};
+use crate::observed::survey::Observed;
+use crate::plan::{Options, Plan};
+use crate::{observed::Requests, plan};
+
+/// A plan, and what it was made from.
+#[derive(Debug)]
+pub struct Planned<'d> {
+    /// What the definition asks for.
+    pub desired: Vec<DesiredAccount<'d>>,
+    /// The deployment as it was read.
+    pub observed: Observed,
+    /// The difference.
+    pub plan: Plan,
+}
+
+/// Connects, reads the deployment and compares it with the definition. Changes nothing.
+///
+/// # Errors
+/// [`ReadError`]
+pub async fn plan<'d, C: Connector>(
+    definition: &'d Definition,
+    connector: &C,
+    options: &Options,
+    deadline: Deadline,
+    tell: &dyn Tell,
+) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
+    let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
+    tell.step("reading the streams", 0, 0);
+    let desired = desired(definition)?;
+    let observed = session.observe(&desired, tokens, false).await?;
+    let plan = compare(&session, &desired, &observed, options);
+    Ok((session, Planned { desired, observed, plan }))
+}
+
+fn compare<L: Requests>(
+    session: &Session<'_, L>,
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+    options: &Options,
+) -> Plan {
+    plan::plan(&session.definition.topology, desired, observed, options, now())
+}

@@ -1,0 +1,159 @@
+//! Connections to a deployment, and reading it.
+
+use super::{Connector, Deadline, LinkError, Tell};
+use crate::definition::Definition;
+use crate::desired::{DesiredAccount, DesiredError};
+use crate::model::claims::OperatorClaims;
+use crate::model::finding::{Finding, Severity};
+use crate::model::nkey::PublicKey;
+use crate::observed::jetstream::{Api, CallError, ReadOptions, read};
+use crate::observed::survey::{Observed, ObservedAccount};
+use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, system};
+use crate::plan::preflight;
+use futures::future::try_join_all;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Why a deployment could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No connection.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The servers do not answer as the system account of a deployment does.
+    #[error("{} {}", .0.place, .0.message)]
+    Refused(Box<Finding>),
+    /// The system account's requests failed.
+    #[error("asking the servers: {0}")]
+    System(RequestError),
+    /// The account's JetStream does not answer.
+    #[error("account {account}, JetStream: {cause}")]
+    JetStream {
+        /// The definition's name for the account.
+        account: String,
+        /// What happened.
+        cause: CallError,
+    },
+    /// The definition cannot be made real.
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
+}
+
+/// Open connections, and the deployment as it was when they were opened.
+#[derive(Debug)]
+pub struct Session<'d, L> {
+    /// The definition.
+    pub definition: &'d Definition,
+    /// To the system account.
+    pub system: L,
+    /// The account that it is in.
+    pub system_account: PublicKey,
+    /// To the definition's accounts, in its order.
+    pub accounts: Vec<L>,
+    /// The servers.
+    pub deployment: Deployment,
+    /// The end of the verb's time.
+    pub deadline: Deadline,
+}
+
+/// How long one question may take, within the verb's time.
+pub(super) const ASK: Duration = Duration::from_secs(5);
+/// How long "JetStream not enabled" of a just pushed account is not believed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl<'d, L: Requests> Session<'d, L> {
+    /// Connects, reads the servers and the accounts' tokens.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn open<C: Connector<Link = L>>(
+        definition: &'d Definition,
+        connector: &C,
+        deadline: Deadline,
+        tell: &dyn Tell,
+    ) -> Result<(Self, Vec<Vec<AccountOnServer>>), ReadError> {
+        tell.step("asking the servers", 0, 0);
+        let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
+        let deployment = match system::deployment(&system, deadline.at_most(ASK)).await {
+            Ok(deployment) => deployment,
+            Err(error) => {
+                let finding = preflight::system_account_silent(&system_account, &error);
+                return Err(ReadError::Refused(Box::new(finding)));
+            }
+        };
+        let accounts = Vec::new();
+        let mut session = Self { definition, system, system_account, accounts, deployment, deadline };
+        let tokens = session.tokens().await?;
+        let strict = session.is_strict();
+        let now = now();
+        session.accounts = try_join_all(definition.accounts.iter().zip(&tokens).map(|(account, servers)| {
+            let (base, findings) = preflight::base(&account.name, &session.deployment, servers, now);
+            async move {
+                match base {
+                    Some(base) => Ok(connector.account(account, &base.claims, strict, deadline.at_most(ASK)).await?),
+                    None => Err(no_token(&account.name, findings)),
+                }
+            }
+        }))
+        .await?;
+        Ok((session, tokens))
+    }
+
+    /// What every server stores and uses of the accounts now.
+    ///
+    /// # Errors
+    /// [`ReadError::System`]
+    pub async fn tokens(&self) -> Result<Vec<Vec<AccountOnServer>>, ReadError> {
+        let ids: Vec<PublicKey> = self.definition.accounts.iter().map(|account| account.id.clone()).collect();
+        system::accounts(&self.system, &self.deployment, &ids, self.deadline.at_most(ASK))
+            .await
+            .map_err(ReadError::System)
+    }
+
+    /// Reads the accounts' streams; with `tokens` that is all that was observed. `waiting` looks at the messages that
+    /// lagging sources wait for, too.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn observe(
+        &self,
+        desired: &[DesiredAccount<'_>],
+        tokens: Vec<Vec<AccountOnServer>>,
+        waiting: bool,
+    ) -> Result<Observed, ReadError> {
+        let read = desired.iter().zip(&self.accounts).zip(tokens).map(|((desired, link), servers)| async move {
+            let options = ReadOptions {
+                consumers: &desired.consumers,
+                expected_streams: desired.streams.len(),
+                waiting,
+                timeout: self.deadline.at_most(ASK),
+                patience: self.deadline.at_most(PATIENCE),
+            };
+            match read(Api::new(link), options).await {
+                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream }),
+                Err(cause) => Err(ReadError::JetStream { account: desired.account.name.clone(), cause }),
+            }
+        });
+        let accounts = try_join_all(read).await?;
+        Ok(Observed { deployment: self.deployment.clone(), system_account: self.system_account.clone(), accounts })
+    }
+
+    /// Whether the operator has strict signing key usage.
+    fn is_strict(&self) -> bool {
+        let operators = self.deployment.servers.iter().flat_map(|s| s.varz["trusted_operators_claim"].as_array());
+        operators.flatten().any(|claims| OperatorClaims::from_claims(claims).is_ok_and(|operator| operator.strict))
+    }
+}
+
+/// The finding that says why an account has no token to start from.
+fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
+    let worst = findings.into_iter().max_by_key(|finding| finding.severity).unwrap_or_else(|| {
+        Finding::error("account-unknown", format!("account {account}"), "no server has a token of it", String::new())
+    });
+    debug_assert!(worst.severity == Severity::Error);
+    ReadError::Refused(Box::new(worst))
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,170 @@
+//! `verify`: every server, stream and source against the definition. Changes nothing.
+
+use super::confirm::Confirmation;
+use super::session::{ReadError, Session, now};
+use super::{Connector, Deadline, Tell};
+use crate::definition::Definition;
+use crate::desired::{DesiredAccount, desired};
+use crate::model::finding::{Finding, Severity};
+use crate::model::nkey::PublicKey;
+use crate::model::units::format_time;
+use crate::observed::Deployment;
+use crate::observed::survey::{Observed, ObservedAccount};
+use crate::plan::mappings::{MappingChange, mappings};
+use crate::plan::preflight::{self, Base};
+use crate::plan::{Action, Options};
+use crate::verify::account::{Expected, judge};
+use crate::verify::status::{StreamStatus, status};
+use crate::verify::streams::{Checked, Verdict, streams};
+use serde::Serialize;
+
+/// What was found, account by account.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verified {
+    /// The worst of all.
+    pub verdict: Verdict,
+    /// Servers that answered.
+    pub servers: usize,
+    /// Servers that should have.
+    pub expected_servers: usize,
+    /// Of the deployment as a whole.
+    pub findings: Vec<Finding>,
+    /// In the definition's order.
+    pub accounts: Vec<VerifiedAccount>,
+}
+
+/// What was found of one account.
+#[derive(Debug, Clone, Serialize)]
+pub struct VerifiedAccount {
+    /// The definition's name for it.
+    pub account: String,
+    /// Its public key.
+    pub id: PublicKey,
+    /// What each server has of its newest token.
+    pub servers: Vec<Confirmation>,
+    /// Mappings that its newest token lacks, or has otherwise.
+    pub mappings: Vec<MappingChange>,
+    /// What is odd about its token.
+    pub findings: Vec<Finding>,
+    /// Streams and consumers.
+    pub streams: Vec<Checked>,
+    /// Figures of the streams, for a person.
+    pub status: Vec<StreamStatus>,
+}
+
+/// Reads everything and judges it.
+///
+/// # Errors
+/// [`ReadError`]
+pub async fn verify<C: Connector>(
+    definition: &Definition,
+    connector: &C,
+    deadline: Deadline,
+    tell: &dyn Tell,
+) -> Result<(Verified, Deployment), ReadError> {
+    let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
+    tell.step("reading the streams", 0, 0);
+    let desired = desired(definition)?;
+    let observed = session.observe(&desired, tokens, true).await?;
+    Ok((judge_all(definition, &desired, &observed, now()), observed.deployment))
+}
+
+/// Judges what was observed. `now` in seconds since 1970.
+pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observed: &Observed, now: u64) -> Verified {
+    let findings = preflight::deployment(&definition.topology, &observed.deployment, &observed.system_account);
+    let accounts: Vec<VerifiedAccount> = (desired.iter().zip(&observed.accounts))
+        .map(|(desired, found)| account(desired, found, &observed.deployment, now))
+        .collect();
+    let worst = accounts.iter().map(VerifiedAccount::verdict).chain(findings.iter().map(of_deployment)).max();
+    Verified {
+        verdict: worst.unwrap_or(Verdict::Ok),
+        servers: observed.deployment.servers.len(),
+        expected_servers: observed.deployment.expected,
+        findings,
+        accounts,
+    }
+}
+
+/// Servers and regions that do not answer leave things unknown; other errors are wrong.
+fn of_deployment(finding: &Finding) -> Verdict {
+    match (finding.code, finding.severity) {
+        ("servers-missing" | "region-missing", _) => Verdict::CantTell,
+        (_, Severity::Error) => Verdict::Wrong,
+        (_, Severity::Warning | Severity::Info) => Verdict::Ok,
+    }
+}
+
+impl VerifiedAccount {
+    /// The worst of the account.
+    pub fn verdict(&self) -> Verdict {
+        let servers = self.servers.iter().map(|server| match &server.verdict {
+            verdict if verdict.is_confirmed() => Verdict::Ok,
+            verdict if verdict.is_unknown() => Verdict::CantTell,
+            _ => Verdict::Wrong,
+        });
+        let findings = self.findings.iter().map(of_deployment);
+        let streams = self.streams.iter().map(|checked| checked.verdict);
+        let mappings = if self.mappings.is_empty() { Verdict::Ok } else { Verdict::Wrong };
+        servers.chain(findings).chain(streams).chain([mappings]).max().unwrap_or(Verdict::Ok)
+    }
+}
+
+fn account(
+    desired: &DesiredAccount<'_>,
+    found: &ObservedAccount,
+    deployment: &Deployment,
+    now: u64,
+) -> VerifiedAccount {
+    let name = &desired.account.name;
+    let (base, mut findings) = preflight::base(name, deployment, &found.servers, now);
+    let mut changes = Vec::new();
+    let mut servers = Vec::new();
+    if let Some(base) = &base {
+        let stored = base.claims.mappings();
+        let adopt = Options { adopt: true, ..Options::default() };
+        changes = mappings(name, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
+        findings.extend(gone(desired, found, &changes, base));
+        let expected = Expected::new(&base.token, &base.claims);
+        let judged = deployment.servers.iter().zip(&found.servers).map(|(server, on_server)| Confirmation {
+            account: desired.account.id.clone(),
+            server: on_server.server.clone(),
+            cluster: on_server.cluster.clone(),
+            verdict: judge(server, on_server, &expected),
+        });
+        servers = judged.collect();
+    }
+    VerifiedAccount {
+        account: name.clone(),
+        id: desired.account.id.clone(),
+        servers,
+        mappings: changes,
+        findings,
+        streams: streams(desired, &found.jetstream),
+        status: status(desired, &found.jetstream),
+    }
+}
+
+/// The mappings are gone while their streams are there: another tool pushed an older copy of the token.
+fn gone(
+    desired: &DesiredAccount<'_>,
+    found: &ObservedAccount,
+    changes: &[MappingChange],
+    base: &Base,
+) -> Option<Finding> {
+    let missing = changes.iter().filter(|change| change.action == Action::Create).count();
+    let ours = found.jetstream.streams.iter().any(|stream| stream.owner.is_some());
+    if missing == 0 || missing < desired.mappings.len() || !ours {
+        return None;
+    }
+    Some(Finding::error(
+        "mappings-gone",
+        format!("account {}", desired.account.name),
+        format!(
+            "the streams are there and the newest token, issued {} by {}, has none of their mappings: another tool \
+             pushed its own copy of the account; what applications publish now goes nowhere",
+            format_time(base.claims.issued_at()),
+            base.claims.issuer()
+        ),
+        "run apply; then bring that tool's copy up to date (nsc pull), or its next push does it again",
+    ))
+}
