@@ -2,9 +2,10 @@
 
 pub mod api;
 mod mappings;
+pub mod permissions;
 mod streams;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::definition::Definition;
 use crate::model::mapping::{MappingSet, Overlap};

@@ -21,11 +21,11 @@ fn region(name: &str) -> Region {
     }
 }
 
-fn topology() -> Topology {
+pub(crate) fn topology() -> Topology {
     Topology { regions: ["west", "east"].map(region).to_vec(), stretch: None }
 }
 
-fn stream(name: &str, subjects: &[&str], region_token: usize) -> VirtualStream {
+pub(crate) fn stream(name: &str, subjects: &[&str], region_token: usize) -> VirtualStream {
     VirtualStream {
         name: StreamName::parse(name).unwrap(),
         subjects: subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect(),
@@ -41,7 +41,7 @@ fn stream(name: &str, subjects: &[&str], region_token: usize) -> VirtualStream {
     }
 }
 
-fn app(virtual_streams: Vec<VirtualStream>) -> Account {
+pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
     Account {
         name: "APP".to_owned(),
         id: PublicKey::from_bytes(KeyKind::Account, [7; 32]),

@@ -32,6 +32,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// A `nats-server` binary: the named one, else the one on PATH, else a pinned one fetched once and cached.
+/// A `version` (`2.15.1`) means that very version.
+///
+/// # Errors
+/// [`DevError::Binary`] when there is none, or it is older than 2.10 or not of that version.
+pub fn nats_server(named: Option<&Path>, version: Option<&str>) -> Result<PathBuf, DevError> {
+    binary::find(named, version).map(|binary| binary.path)
+}
+
 /// The folder that is used when none is named.
 pub const DEFAULT_FOLDER: &str = ".vstream-dev";
 

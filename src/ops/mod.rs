@@ -85,3 +85,4 @@ impl Deadline {
         self.left().is_zero()
     }
 }
+pub mod render;

@@ -19,28 +19,23 @@ pub(super) enum Function {
     Random(i32),
 }
 
-/// Names in the order in which servers try them, with what is allowed in capitals.
-const NAMES: [(&str, bool); 10] = [
-    ("wildcard", true),
-    ("partition", true),
-    ("splitFromLeft", true),
-    ("splitFromRight", true),
-    ("sliceFromLeft", true),
-    ("sliceFromRight", true),
-    ("right", false),
-    ("left", false),
-    ("split", true),
-    ("random", true),
+/// Names in the order in which servers try them; where a capital stands, and at the start, either case will do.
+const NAMES: [&str; 10] = [
+    "wildcard",
+    "partition",
+    "splitFromLeft",
+    "splitFromRight",
+    "sliceFromLeft",
+    "sliceFromRight",
+    "right",
+    "left",
+    "split",
+    "random",
 ];
 
 /// Whether servers look for a function in this token.
 pub(super) fn is_call(token: &str) -> bool {
     token.len() > 4 && token.starts_with("{{") && token.ends_with("}}")
-}
-
-/// Whether the token calls something that an account's mapping may use.
-pub(super) fn known_to_mappings(token: &str) -> bool {
-    NAMES.iter().any(|(name, in_mappings)| *in_mappings && arguments(name, token).is_some())
 }
 
 impl Function {
@@ -56,7 +51,7 @@ impl Function {
             return Ok(None);
         }
         let Some((name, arguments)) =
-            NAMES.iter().find_map(|(name, _)| arguments(name, token).map(|arguments| (*name, arguments)))
+            NAMES.iter().find_map(|name| arguments(name, token).map(|arguments| (*name, arguments)))
         else {
             return Err(TransformError::UnknownFunction(token.to_owned()));
         };

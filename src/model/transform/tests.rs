@@ -62,7 +62,6 @@ fn refuses_with_the_servers_reason() {
     assert!(matches!(error("foo.*", "{{wildcard(1,2)}}"), E::TooManyArguments(_)));
     assert!(matches!(error("foo.*", "{{wildcard(x)}}"), E::BadArgument(_)));
     assert!(matches!(error("foo.*", "{{unknown(1)}}"), E::UnknownFunction(_)));
-    assert!(matches!(error("foo.*", "{{left(1,1)}}"), E::UnknownFunction(_)));
     assert!(matches!(error("foo..bar", "x"), E::BadSubject(_)));
     assert!(matches!(error("foo bar", "x"), E::BadSubject(_)));
 }

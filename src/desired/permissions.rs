@@ -1,0 +1,108 @@
+//! What an application's user has to be allowed to publish, and had better be denied.
+//!
+//! Servers map a subject before they check permissions (nats-server 2.15, measured), so these are the subjects of
+//! the regions' real streams, not the virtual ones.
+
+use super::api::{self, RULES, SUBJECTS, Treatment};
+use super::mappings::write_subject;
+use super::{DesiredError, check_built};
+use crate::model::topology::Topology;
+use crate::model::virtual_stream::{Account, VirtualStream};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// A subject with the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// The subject, wildcards included.
+    pub subject: String,
+    /// Why it is there.
+    pub why: String,
+}
+
+/// The publish permissions of an application's user.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Publish {
+    /// All that is needed; a user with such a list may publish nothing else.
+    pub allow: Vec<Line>,
+    /// What would harm the real streams; for users without an `allow` list.
+    pub deny: Vec<Line>,
+}
+
+/// The publish permissions for all virtual streams of the account, in every region: a user may connect to any.
+///
+/// # Errors
+/// [`DesiredError`] as for [`account`](super::account).
+pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, DesiredError> {
+    check_built(account)?;
+    let mut publish = Publish::default();
+    if account.virtual_streams.is_empty() {
+        return Ok(publish);
+    }
+    for stream in &account.virtual_streams {
+        for region in &topology.regions {
+            for subject in &stream.subjects {
+                publish.allow.push(Line {
+                    subject: write_subject(account, stream, subject, &region.name)?,
+                    why: format!("what is published on {subject} in {}", region.name),
+                });
+            }
+            let read = stream.read_name(&region.name);
+            allow_requests(stream, &read, &mut publish.allow);
+            deny_requests(&read, &stream.write_name(&region.name), &mut publish.deny);
+        }
+    }
+    let line = |subject: &str, why: &str| Line { subject: subject.to_owned(), why: why.to_owned() };
+    publish.allow.push(line("$JS.FC.>", "flow control of push consumers"));
+    publish.allow.push(line("$JS.API.INFO", "account information, which some clients ask for first"));
+    Ok(publish)
+}
+
+fn allow_requests(stream: &VirtualStream, read: &str, allow: &mut Vec<Line>) {
+    for rule in RULES {
+        let why = match rule.treatment {
+            Treatment::Mapped => format!("requests about {}", stream.name),
+            Treatment::OnRequest(request) if stream.map_requests.contains(&request) => {
+                format!("requests about {} that the definition maps (map_requests)", stream.name)
+            }
+            // Fails either way, with a permissions violation instead of error 10056.
+            Treatment::Guarded | Treatment::OnRequest(_) | Treatment::Never => continue,
+        };
+        allow.push(Line { subject: api::fill("$JS.API.", &as_filter(rule.destination), read), why });
+    }
+    allow.push(Line { subject: format!("$JS.ACK.{read}.>"), why: format!("acks of messages of {}", stream.name) });
+}
+
+fn deny_requests(read: &str, write: &str, deny: &mut Vec<Line>) {
+    // `STREAM.PEER.REMOVE` and `STREAM.PEER.EVACUATE` in one line, as in `STREAM.PEER.*`.
+    let mut patterns = BTreeSet::new();
+    for api in SUBJECTS.iter().filter(|api| api.pattern.starts_with("STREAM.")) {
+        match api.treatment {
+            Treatment::Mapped => {}
+            Treatment::Guarded | Treatment::OnRequest(_) | Treatment::Never => {
+                let tokens: Vec<&str> = api.pattern.split('.').collect();
+                patterns.insert(match tokens[..] {
+                    [_, "PEER", ..] => "STREAM.PEER.*.{stream}",
+                    _ => api.pattern,
+                });
+            }
+        }
+    }
+    for pattern in patterns {
+        deny.push(Line {
+            subject: api::fill("$JS.API.", pattern, read),
+            why: format!("would change or empty the real stream {read}"),
+        });
+    }
+    for pattern in ["STREAM.*.{stream}", "STREAM.*.*.{stream}"] {
+        deny.push(Line {
+            subject: api::fill("$JS.API.", pattern, write),
+            why: format!("applications have nothing to ask of the real stream {write}"),
+        });
+    }
+}
+
+/// `CONSUMER.{{wildcard(1)}}.{stream}` → `CONSUMER.*.{stream}`
+fn as_filter(destination: &str) -> String {
+    destination.split('.').map(|token| if token.starts_with("{{") { "*" } else { token }).collect::<Vec<_>>().join(".")
+}

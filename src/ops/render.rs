@@ -1,0 +1,149 @@
+//! What a definition comes to, as text: nothing is read from or written to a deployment.
+
+#[cfg(test)]
+mod tests;
+
+use crate::definition::Definition;
+use crate::desired::permissions::{Line, Publish, permissions};
+use crate::desired::{DesiredAccount, DesiredError, DesiredStream, desired};
+use crate::model::mapping::{Destination, Mapping, MappingSet};
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+
+/// What to render.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Mappings: for servers in config mode, a `mappings` block per account.
+    Mappings,
+    /// Stream configs, as `nats stream add --config` takes them.
+    Streams,
+    /// What goes into the accounts' claims.
+    Claims,
+    /// The publish permissions of an application's user.
+    Permissions,
+}
+
+/// One piece of the result: an account's, or a stream's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// File name without its ending, `APP.mappings`.
+    pub name: String,
+    /// The ending that goes with [`text`](Self::text), `conf` or `json`.
+    pub ending: &'static str,
+    /// For a person, and for the tool that it is meant for.
+    pub text: String,
+    /// For a script.
+    pub json: Value,
+}
+
+/// Renders all accounts of the definition.
+///
+/// # Errors
+/// [`DesiredError`]
+pub fn render(what: What, definition: &Definition) -> Result<Vec<Document>, DesiredError> {
+    let accounts = desired(definition)?;
+    let mut documents = Vec::new();
+    for account in &accounts {
+        match what {
+            What::Mappings => documents.push(mappings(account)),
+            What::Claims => documents.push(claims(account)),
+            What::Streams => documents.extend(account.streams.iter().map(|stream| self::stream(account, stream))),
+            What::Permissions => {
+                documents.push(permission_block(account, &permissions(&definition.topology, account.account)?));
+            }
+        }
+    }
+    Ok(documents)
+}
+
+fn mappings(account: &DesiredAccount<'_>) -> Document {
+    Document {
+        name: file_name(account, "mappings"),
+        ending: "conf",
+        text: format!("{}{}", heading(account, "mappings"), mapping_block(&account.mappings)),
+        json: json!({
+            "account": account.account.name,
+            "id": account.account.id,
+            "mappings": account.mappings,
+        }),
+    }
+}
+
+/// The `mappings` block of an account in a server's configuration.
+fn mapping_block(mappings: &MappingSet) -> String {
+    let mut text = String::from("mappings {\n");
+    for Mapping { source, destinations } in mappings {
+        let _ = writeln!(text, "  {}: [", key(source.as_str()));
+        for Destination { subject, weight, cluster } in destinations {
+            let _ = write!(text, "    {{ destination: {}, weight: {weight}", quoted(subject));
+            if let Some(cluster) = cluster {
+                let _ = write!(text, ", cluster: {}", quoted(cluster));
+            }
+            text.push_str(" }\n");
+        }
+        text.push_str("  ]\n");
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn claims(account: &DesiredAccount<'_>) -> Document {
+    let mappings: Map<String, Value> = account
+        .mappings
+        .iter()
+        .map(|Mapping { source, destinations }| (source.to_string(), json!(destinations)))
+        .collect();
+    let json = json!({ "sub": account.account.id, "name": account.account.name, "nats": { "mappings": mappings } });
+    Document { name: file_name(account, "claims"), ending: "json", text: format!("{json:#}\n"), json }
+}
+
+fn stream(account: &DesiredAccount<'_>, stream: &DesiredStream) -> Document {
+    let json = Value::Object(stream.config.clone());
+    Document { name: file_name(account, &stream.name), ending: "json", text: format!("{json:#}\n"), json }
+}
+
+fn permission_block(account: &DesiredAccount<'_>, publish: &Publish) -> Document {
+    let Publish { allow, deny } = publish;
+    let mut text = heading(account, "publish permissions of an application's user");
+    text.push_str("permissions {\n  publish {\n");
+    for (name, lines) in [("allow", allow), ("deny", deny)] {
+        let width = lines.iter().map(|line| quoted(&line.subject).len()).max().unwrap_or(0);
+        let _ = writeln!(text, "    {name}: [");
+        for Line { subject, why } in lines {
+            let _ = writeln!(text, "      {:width$}  # {why}", quoted(subject));
+        }
+        text.push_str("    ]\n");
+    }
+    text.push_str("  }\n}\n");
+    Document {
+        name: file_name(account, "permissions"),
+        ending: "conf",
+        text,
+        json: json!({
+            "account": account.account.name,
+            "id": account.account.id,
+            "publish": publish,
+        }),
+    }
+}
+
+fn heading(account: &DesiredAccount<'_>, what: &str) -> String {
+    let name: String = account.account.name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("# account {name} ({}): {what}\n", account.account.id)
+}
+
+/// `APP.mappings`; what file systems do not take in names becomes `_`.
+fn file_name(account: &DesiredAccount<'_>, what: &str) -> String {
+    let fit = |c: char| if c == '/' || c == '\\' || c.is_control() { '_' } else { c };
+    format!("{}.{what}", account.account.name.chars().map(fit).collect::<String>())
+}
+
+/// A key of the server's configuration; there are no escapes in it (nats-server `conf/lex.go`).
+fn key(text: &str) -> String {
+    if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
+}
+
+/// A string of the server's configuration; its escapes are JSON's.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
