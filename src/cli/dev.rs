@@ -58,13 +58,13 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Up {
-    /// Names of the regions, which are the names of their clusters
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "west,central,east")]
-    regions: Vec<String>,
+    /// Names of the regions, which are the names of their clusters [default: west,central,east]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    regions: Option<Vec<String>>,
 
-    /// Servers per region
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    servers: usize,
+    /// Servers per region [default: 3]
+    #[arg(long, value_name = "N")]
+    servers: Option<usize>,
 
     /// Also a cluster `stretch` with one server in each region
     #[arg(long)]
@@ -141,22 +141,23 @@ impl Args {
 impl Up {
     async fn run(self, shell: &Shell, folder: PathBuf) -> Result<Exit, Failure> {
         let Self { regions, servers, stretch, tls, strict_signing_keys, nats_server, server_version } = self;
-        let lifetime = Lifetime::UntilDown;
+        // What isn't named is as the folder's super-cluster was made.
+        let made = SuperCluster::open(&folder).map(|cluster| cluster.made_with()).unwrap_or_default();
         let options = Options {
             folder,
-            regions,
-            servers,
-            stretch,
-            tls,
-            strict_signing_keys,
+            regions: regions.unwrap_or(made.regions),
+            servers: servers.unwrap_or(made.servers),
+            stretch: stretch || made.stretch,
+            tls: tls || made.tls,
+            strict_signing_keys: strict_signing_keys || made.strict_signing_keys,
             nats_server,
             server_version,
             executable: None,
-            lifetime,
+            lifetime: Lifetime::UntilDown,
         };
         let started = std::time::Instant::now();
         let progress = shell.progress();
-        progress.update("starting the servers", 0, 0);
+        progress.update("starting the servers (the first time, nats-server may have to be fetched)", 0, 0);
         let cluster = SuperCluster::up(options).await?;
         progress.update("waiting until they have found each other", 0, 0);
         cluster.wait_ready(shell.timeout).await?;
@@ -203,10 +204,16 @@ async fn show(shell: &Shell, cluster: &SuperCluster) -> Result<Exit, Failure> {
 }
 
 fn table(status: &Status) -> String {
-    let Status { folder, supervisor, server_version, servers, cut } = status;
+    let Status { folder, supervisor, left_behind, server_version, servers, cut } = status;
     let running = servers.iter().filter(|server| matches!(server.state, ServerState::Running { .. })).count();
     let mut text = format!("nats-server {server_version}, {running} of {} servers up", servers.len());
-    if supervisor.is_none() {
+    if !left_behind.is_empty() {
+        let _ = write!(
+            text,
+            "; {} run on without their supervisor, which was killed: `dev down` ends them, `dev up` starts them anew",
+            left_behind.len()
+        );
+    } else if supervisor.is_none() {
         let _ = write!(text, "; the super-cluster in {} is stopped", folder.display());
     }
     text.push('\n');

@@ -50,7 +50,16 @@ fn on_path() -> Option<PathBuf> {
 /// Runs `nats-server --version`, which prints `nats-server: v2.15.1`.
 fn ask(path: PathBuf) -> Result<Binary, DevError> {
     let failed = |cause: String| DevError::Binary(format!("{} --version: {cause}", path.display()));
-    let output = Command::new(&path).arg("--version").output().map_err(|error| failed(error.to_string()))?;
+    let run = || Command::new(&path).arg("--version").output();
+    // While this process starts another one elsewhere, a file that was just written can be busy for a moment.
+    let output = run().or_else(|error| match error.kind() {
+        std::io::ErrorKind::ExecutableFileBusy => {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            run()
+        }
+        _ => Err(error),
+    });
+    let output = output.map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     match text.trim().strip_prefix("nats-server: v") {
         Some(version) if output.status.success() => Ok(Binary { version: version.to_owned(), path }),

@@ -115,6 +115,9 @@ pub struct Status {
     pub folder: PathBuf,
     /// Process id of the supervisor; `None` when the super-cluster is down.
     pub supervisor: Option<u32>,
+    /// Process ids of servers that run on without their supervisor, because that was killed; [`SuperCluster::down`] and
+    /// [`SuperCluster::up`] end them.
+    pub left_behind: Vec<u32>,
     /// Version of the servers.
     pub server_version: String,
     /// The servers, in the order of the regions.
@@ -195,6 +198,20 @@ impl SuperCluster {
         }
     }
 
+    /// The options that it was made with; those of no lasting effect (binary, lifetime) as in [`Options::default`].
+    pub fn made_with(&self) -> Options {
+        let Layout { regions, servers_per_region, stretch, tls, strict_signing_keys, .. } = &self.layout;
+        Options {
+            folder: self.folder.clone(),
+            regions: regions.clone(),
+            servers: usize::from(*servers_per_region),
+            stretch: *stretch,
+            tls: *tls,
+            strict_signing_keys: *strict_signing_keys,
+            ..Options::default()
+        }
+    }
+
     /// Waits until all running servers have found each other: routes, gateways, and a JetStream meta leader that sees
     /// them as current (where more than half of the servers are together). Servers of regions that are cut off are
     /// only expected to find those of their own region.
@@ -257,6 +274,7 @@ impl SuperCluster {
         Status {
             folder: self.folder.clone(),
             supervisor: state.as_ref().map(|state| state.supervisor),
+            left_behind: if state.is_some() { Vec::new() } else { supervisor::left_behind(&self.folder) },
             server_version: self.layout.server_version.clone(),
             servers: servers.collect(),
             cut: state.as_ref().map(|state| state.cut.clone()).unwrap_or_default(),
@@ -269,7 +287,7 @@ impl SuperCluster {
     /// [`DevError::Supervisor`] when it does not end.
     pub async fn down(mut self) -> Result<(), DevError> {
         if control::ask(&self.layout, Request::Status).await.is_err() {
-            supervisor::kill_orphans(&self.folder);
+            supervisor::kill_left_behind(&self.folder);
             return Ok(());
         }
         control::ask(&self.layout, Request::Stop).await?;

@@ -23,7 +23,7 @@ pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports
     let binary = binary::find(options.nats_server.as_deref(), version)?;
     let (mut layout, block) = match there {
         Some(layout) => {
-            supervisor::kill_orphans(folder);
+            supervisor::kill_left_behind(folder);
             let (first, count) = layout.ports();
             let block = ports::reserve_again(first, count)?;
             (layout, block)

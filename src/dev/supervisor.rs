@@ -243,17 +243,26 @@ pub(super) fn pids_path(folder: &Path) -> PathBuf {
     folder.join("pids.json")
 }
 
-/// Kills servers that an earlier supervisor of this folder left behind, if it was killed itself. Only processes whose
-/// command line names a configuration of this folder.
-pub(super) fn kill_orphans(folder: &Path) {
+/// Servers that an earlier supervisor of this folder left behind when it was killed itself: processes that it noted and
+/// whose command line names a configuration of this folder.
+pub(super) fn left_behind(folder: &Path) -> Vec<u32> {
     let pids: Vec<u32> =
         std::fs::read(pids_path(folder)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     let needle = folder.join("servers").display().to_string();
-    for pid in pids {
-        let ours = command_line(pid).is_some_and(|line| line.contains(&needle));
-        if let (true, Some(pid)) = (ours, rustix::process::Pid::from_raw(pid.cast_signed())) {
+    pids.into_iter().filter(|pid| command_line(*pid).is_some_and(|line| line.contains(&needle))).collect()
+}
+
+/// Kills what was left behind, and waits until it is gone.
+pub(super) fn kill_left_behind(folder: &Path) {
+    for _ in 0..100 {
+        let left = left_behind(folder);
+        if left.is_empty() {
+            return;
+        }
+        for pid in left.into_iter().filter_map(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

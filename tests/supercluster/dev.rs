@@ -1,7 +1,9 @@
 //! The local super-cluster itself.
 
-use crate::support::{client, cluster, eventually, options, up, vstream_json};
+use crate::support::{VSTREAM, client, cluster, eventually, options, up, vstream_json};
 use futures::StreamExt as _;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vstream_jwt::dev::{STRETCH, ServerState, SuperCluster};
@@ -25,6 +27,17 @@ async fn until_reaches(cluster: &SuperCluster, from: &str, to: &str) {
     eventually(&format!("{from} reaches {to}"), || async { reaches(cluster, from, to).await.then_some(()) }).await;
 }
 
+async fn create_stream(cluster: &SuperCluster, region: &str, replicas: u8) -> serde_json::Value {
+    let name = format!("made-in-{region}");
+    let config = serde_json::json!({
+        "name": name, "subjects": [format!("made.{region}.>")], "num_replicas": replicas, "storage": "file",
+        "placement": { "cluster": region },
+    });
+    let subject = format!("$JS.API.STREAM.CREATE.{name}");
+    let answer = client(cluster, region).await.request(subject, config.to_string().into()).await.unwrap();
+    serde_json::from_slice(&answer.payload).unwrap()
+}
+
 /// What a server's monitoring port says.
 async fn monitor(port: u16, path: &str) -> serde_json::Value {
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -46,6 +59,11 @@ async fn three_by_three_lives_through_kill_cut_and_healing() {
     let folder = cluster.folder().display().to_string();
     let (code, status) = vstream_json(&cluster, &["dev", "status", "--folder", &folder]);
     assert_eq!((code, status["servers"].as_array().unwrap().len()), (0, 9));
+    assert_eq!(status["servers"][0]["state"], "running");
+    for region in cluster.regions() {
+        let created = create_stream(&cluster, region, 3).await;
+        assert_eq!(created["config"]["num_replicas"], 3, "right after the start, in {region}: {created}");
+    }
 
     cluster.kill("west").await.unwrap();
     cluster.kill("east-1").await.unwrap();
@@ -102,4 +120,107 @@ async fn stretch_cluster_shares_the_fate_of_its_regions_and_tls_is_mutual() {
     cluster.wait_ready(Duration::from_secs(60)).await.unwrap();
     cluster.kill("west").await.unwrap();
     assert_eq!(running(&cluster).await, 4);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_scoped_cluster() {
+    let small = vstream_jwt::dev::Options { regions: vec!["west".into(), "east".into()], servers: 1, ..options() };
+    let cluster = up(small).await;
+    let (folder, servers) = (cluster.folder().to_owned(), cluster.servers().to_vec());
+    drop(cluster);
+    assert!(!folder.exists());
+    for server in servers {
+        tokio::net::TcpStream::connect(("127.0.0.1", server.client_port)).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn an_older_version_runs_the_same() {
+    let older = vstream_jwt::dev::Options {
+        regions: vec!["west".into(), "east".into()],
+        servers: 1,
+        server_version: Some("2.10.26".into()),
+        ..options()
+    };
+    let cluster = up(older).await;
+    assert_eq!(cluster.server_version(), "2.10.26");
+    assert_eq!(client(&cluster, "west").await.server_info().version, "2.10.26");
+    until_reaches(&cluster, "west", "east").await;
+}
+
+/// `dev` on the command line in a folder of its own; all is stopped and deleted at the end, also of a failed test.
+struct CommandLine(PathBuf);
+
+impl CommandLine {
+    fn dev(&self, args: &[&str]) -> (i32, String) {
+        let mut command = Command::new(VSTREAM);
+        let output = command.arg("dev").args(args).arg("--folder").arg(&self.0).env("NO_COLOR", "1").output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    }
+
+    fn expect(&self, code: i32, args: &[&str], said: &str) {
+        let (got, text) = self.dev(args);
+        assert!(got == code && text.contains(said), "{args:?} ended {got}, not {code}, or lacks `{said}`:\n{text}");
+    }
+}
+
+impl Drop for CommandLine {
+    fn drop(&mut self) {
+        self.dev(&["down", "--delete"]);
+    }
+}
+
+#[tokio::test]
+async fn the_command_keeps_a_cluster_over_stops_and_crashes() {
+    let parent = tempfile::tempdir().unwrap();
+    let line = CommandLine(parent.path().join("local"));
+    line.expect(2, &["status"], "holds no super-cluster");
+    line.expect(0, &["up", "--regions", "west,east", "--servers", "1", "--strict-signing-keys"], "2 of 2 servers up");
+    line.expect(0, &["up"], "2 of 2 servers up");
+    line.expect(2, &["up", "--servers", "3"], "servers per region 1, asked for 3");
+    line.expect(2, &["kill", "north"], "no region or server `north`; there are west, east, west-1, east-1");
+
+    let cluster = SuperCluster::open(&line.0).unwrap();
+    let created = create_stream(&cluster, "west", 1).await;
+    assert_eq!(created["config"]["num_replicas"], 1, "{created}");
+
+    line.expect(0, &["kill", "east-1"], "1 of 2 servers up");
+    line.expect(0, &["down"], "stopped");
+    line.expect(0, &["status"], "0 of 2 servers up");
+    line.expect(1, &["start", "east"], "is not running");
+    line.expect(0, &["up"], "2 of 2 servers up");
+
+    let status = cluster.status().await;
+    kill_process(status.supervisor.unwrap());
+    eventually("the supervisor is gone", || async { cluster.status().await.supervisor.is_none().then_some(()) }).await;
+    line.expect(0, &["status"], "2 run on without their supervisor");
+    line.expect(0, &["up"], "2 of 2 servers up");
+    let streams = eventually("the stream is still there", || async {
+        let names = client(&cluster, "east").await.request("$JS.API.STREAM.NAMES", "".into()).await.ok()?;
+        let names: serde_json::Value = serde_json::from_slice(&names.payload).unwrap();
+        (names["total"] == 1).then_some(names["streams"][0].clone())
+    });
+    assert_eq!(streams.await, "made-in-west");
+
+    line.expect(0, &["down", "--delete"], "deleted");
+    assert!(!line.0.exists());
+}
+
+fn kill_process(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_with_keys_of_somebody_else_is_left_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let key = parent.path().join("keys").join("op.nk");
+    std::fs::create_dir(key.parent().unwrap()).unwrap();
+    std::fs::write(&key, "mine").unwrap();
+    let output = Command::new(VSTREAM).args(["dev", "up", "--folder"]).arg(parent.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("already has `keys`"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), "mine");
+    assert!(!parent.path().join("servers").exists());
 }

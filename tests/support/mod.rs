@@ -108,7 +108,9 @@ async fn connect(cluster: &SuperCluster, urls: Vec<String>, credentials: PathBuf
             .add_root_certificates(tls.join("ca.pem"))
             .add_client_certificate(tls.join("client.pem"), tls.join("client-key.pem"));
     }
-    options.retry_on_initial_connect().connect(urls).await.unwrap()
+    let client = options.retry_on_initial_connect().connect(urls).await.unwrap();
+    tokio::time::timeout(PATIENCE, client.flush()).await.expect("no connection").unwrap();
+    client
 }
 
 /// Repeats `attempt` until it gives something.
