@@ -2,6 +2,7 @@
 
 mod dev;
 mod failure;
+mod keys;
 mod shell;
 
 pub use failure::{Exit, Failure};
@@ -28,12 +29,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Dev(dev::Args),
+    Keys(keys::Args),
 }
 
 impl Verb {
     async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         match self {
             Self::Dev(args) => args.run(shell).await,
+            Self::Keys(args) => args.run(shell).await,
         }
     }
 }

@@ -26,6 +26,15 @@ impl KeyKind {
         }
     }
 
+    /// With its article, for sentences.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Operator => "an operator",
+            Self::Account => "an account",
+            Self::User => "a user",
+        }
+    }
+
     /// The kind that a prefix byte stands for, if it is one we handle.
     pub fn from_prefix(byte: u8) -> Option<Self> {
         [Self::Operator, Self::Account, Self::User].into_iter().find(|kind| kind.prefix() == byte)

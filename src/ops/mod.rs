@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod confirm;
 pub mod destroy;
+pub mod keys;
 pub mod plan;
 pub mod session;
 pub mod verify;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A seed file is 59 bytes; what is larger than this is something else.
-const LARGEST: usize = 64 * 1024;
+pub(crate) const LARGEST: usize = 64 * 1024;
 
 /// Why a key file was refused; never holds any of its content.
 #[derive(Debug, thiserror::Error)]
@@ -94,15 +94,16 @@ pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), Key
     }
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
-    let text =
-        read_secret(&mut file).map_err(unreadable)?.ok_or_else(|| KeyFileError::TooLarge { path: path.to_owned() })?;
+    let text = read_secret(&mut file, LARGEST)
+        .map_err(unreadable)?
+        .ok_or_else(|| KeyFileError::TooLarge { path: path.to_owned() })?;
     let seed = Seed::parse_bytes(&text).map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause })?;
     Ok((seed, mode(&metadata)))
 }
 
 /// Everything that `source` gives, in memory that is wiped and never reallocated; `None` if that is too much.
-pub(crate) fn read_secret(source: &mut impl Read) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut buffer = Zeroizing::new(vec![0u8; LARGEST + 1]);
+pub(crate) fn read_secret(source: &mut impl Read, largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut buffer = Zeroizing::new(vec![0u8; largest + 1]);
     let mut length = 0;
     loop {
         match source.read(&mut buffer[length..]) {
@@ -111,7 +112,7 @@ pub(crate) fn read_secret(source: &mut impl Read) -> std::io::Result<Option<Zero
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        if length > LARGEST {
+        if length > largest {
             return Ok(None);
         }
     }
@@ -136,6 +137,11 @@ pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
     file.as_file().sync_all().map_err(unwritable)?;
     file.persist_noclobber(path).map_err(|error| unwritable(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)
+}
+
+/// The permission bits of a file or folder; `None` if there is none, or no such thing as permissions.
+pub(crate) fn file_mode(path: &Path) -> Option<u32> {
+    mode(&std::fs::metadata(path).ok()?)
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ mod seed;
 pub mod source;
 pub mod user;
 
-pub use seed::{Seed, SeedError};
+pub use seed::{Seed, SeedError, looks_like_a_seed};
 
 use crate::model::claims::HEADER;
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -44,7 +44,7 @@ pub enum SignError {
     #[error("claims of type `{0}` are not issued here")]
     UnknownType(String),
     /// The signer is of a kind that may not sign such a token; servers would refuse it.
-    #[error("{signer} is the key of an {}; tokens of type `{claim_type}` are signed by the key of an {expected}", signer.kind())]
+    #[error("{signer} is the key of {}; tokens of type `{claim_type}` are signed by the key of {}", signer.kind().with_article(), expected.with_article())]
     WrongSigner {
         /// The signer.
         signer: PublicKey,
@@ -54,7 +54,7 @@ pub enum SignError {
         expected: KeyKind,
     },
     /// `sub` is not a key of the kind that the type of claims is about.
-    #[error("claims of type `{claim_type}` are about the key of an {expected}; `sub` is not one")]
+    #[error("claims of type `{claim_type}` are about the key of {}; `sub` is not one", expected.with_article())]
     WrongSubject {
         /// `nats.type`
         claim_type: String,

@@ -15,7 +15,7 @@ pub enum SeedError {
     #[error("is a seed of a kind that is not used here")]
     UnknownKind,
     /// A seed, but not of the kind that is needed.
-    #[error("is the seed of a key of kind {found}, where one of kind {expected} is needed")]
+    #[error("is the seed of {}, where that of {} is needed", found.with_article(), expected.with_article())]
     WrongKind {
         /// The kind that was needed.
         expected: KeyKind,
@@ -117,6 +117,12 @@ impl std::fmt::Debug for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Seed({})", self.public_key())
     }
+}
+
+/// Whether an argument is, or was meant to be, a seed: then it must not be repeated in any message.
+pub fn looks_like_a_seed(text: &str) -> bool {
+    let text = text.trim();
+    text.len() >= 50 && text.starts_with('S') && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
 /// The seed in a decorated file (`nsc`, `.creds`), or the text without white space around it.

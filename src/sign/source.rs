@@ -1,7 +1,7 @@
 //! Where the operator's key comes from. It is never searched for.
 
-use super::file::{KeyFileError, read_secret, read_seed_file};
-use super::{Seed, SeedError};
+use super::file::{KeyFileError, LARGEST, read_secret, read_seed_file};
+use super::{Seed, SeedError, looks_like_a_seed};
 use crate::model::nkey::KeyKind;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -53,6 +53,9 @@ pub enum SourceError {
         /// What is wrong with it.
         cause: SeedError,
     },
+    /// A seed where a file is named: it is in the shell's history now, and is not repeated here.
+    #[error("the operator's key is named by a file or `-`; a seed was given instead, where others can see it")]
+    SeedAsPath,
     /// Both variables are set.
     #[error("VSTREAM_OPERATOR_FILE and VSTREAM_OPERATOR_SEED are both set; unset one, or name the key by --operator")]
     Ambiguous,
@@ -75,6 +78,9 @@ pub fn operator_seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed
 }
 
 fn from_file(path: &Path, keys: &Path) -> Result<Seed, SourceError> {
+    if path.to_str().is_some_and(looks_like_a_seed) {
+        return Err(SourceError::SeedAsPath);
+    }
     let in_folder = keys.join(path);
     let (path, seed) = match read_seed_file(path) {
         Err(KeyFileError::Missing { .. }) => match read_seed_file(&in_folder) {
@@ -89,7 +95,7 @@ fn from_file(path: &Path, keys: &Path) -> Result<Seed, SourceError> {
 }
 
 fn from_stdin() -> Result<Seed, SourceError> {
-    let text = read_stdin().map_err(SourceError::Stdin)?;
+    let text = read_stdin(LARGEST).map_err(SourceError::Stdin)?;
     let seed = match &text {
         Some(text) if text.trim_ascii().is_empty() => Err(SeedError::Damaged("empty")),
         Some(text) => Seed::parse_bytes(text),
@@ -100,14 +106,14 @@ fn from_stdin() -> Result<Seed, SourceError> {
 
 /// Past `std::io::Stdin`, whose buffer is never wiped.
 #[cfg(unix)]
-fn read_stdin() -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     use std::os::fd::AsFd as _;
-    read_secret(&mut std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?))
+    read_secret(&mut std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?), largest)
 }
 
 #[cfg(not(unix))]
-fn read_stdin() -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
-    read_secret(&mut std::io::stdin().lock())
+pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    read_secret(&mut std::io::stdin().lock(), largest)
 }
 
 fn of_operator(seed: Result<Seed, SeedError>) -> Result<Seed, SeedError> {
@@ -117,3 +123,6 @@ fn of_operator(seed: Result<Seed, SeedError>) -> Result<Seed, SeedError> {
         found => Err(SeedError::WrongKind { expected: KeyKind::Operator, found }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,10 +147,11 @@ impl AccountClaims {
             *mappings = Value::Object(Map::new());
         }
         let Some(mappings) = mappings.as_object_mut() else { return false };
-        if mappings.get(source).is_some_and(|to| raw_mapping(source, to).destinations == mapping.destinations) {
+        let to: Value = mapping.destinations.iter().map(destination_json).collect();
+        if mappings.get(source).is_some_and(|found| raw_mapping(source, found) == raw_mapping(source, &to)) {
             return false;
         }
-        mappings.insert(source.to_owned(), mapping.destinations.iter().map(destination_json).collect());
+        mappings.insert(source.to_owned(), to);
         true
     }
 
@@ -198,7 +199,8 @@ fn destination_json(to: &Destination) -> Value {
     let Destination { subject, weight, cluster } = to;
     let mut fields = Map::new();
     fields.insert("subject".to_owned(), subject.as_str().into());
-    if *weight != 100 {
+    // As with `omitempty` in Go: 100 is what a weight that is left out means.
+    if !matches!(weight, 0 | 100) {
         fields.insert("weight".to_owned(), (*weight).into());
     }
     if let Some(cluster) = cluster {

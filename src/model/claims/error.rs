@@ -69,7 +69,7 @@ pub enum ClaimsError {
         found: String,
     },
     /// Signed by a key of a kind that may not sign it.
-    #[error("the token is issued by {issuer}, the key of an {}; that may not issue it", issuer.kind())]
+    #[error("the token is issued by {issuer}, the key of {}; that may not issue it", issuer.kind().with_article())]
     WrongIssuer {
         /// `iss`
         issuer: PublicKey,

@@ -81,7 +81,10 @@ impl Token {
         if self.subject.kind() == subject {
             return Ok(());
         }
-        Err(ClaimsError::Field { path: "sub".into(), reason: format!("is not the public key of an {subject}") })
+        Err(ClaimsError::Field {
+            path: "sub".into(),
+            reason: format!("is not the public key of {}", subject.with_article()),
+        })
     }
 }
 

@@ -1,0 +1,119 @@
+//! Keys and tokens: make, list, check, and look inside. Never returns a seed.
+
+mod check;
+mod inspect;
+
+pub use check::{Check, check};
+pub use inspect::{Inspection, Item, TokenView, inspect};
+
+use crate::model::claims::ClaimsError;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::sign::file::KeyFileError;
+use crate::sign::keyring::{Keyring, KeyringError};
+use crate::sign::{Seed, SeedError, Signer as _, looks_like_a_seed};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Why a verb about keys failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The keys folder, or a file in it.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// No random numbers.
+    #[error("no key was made: {0}")]
+    Generate(SeedError),
+    /// What was to be inspected can't be read.
+    #[error("{place} cannot be read: {cause}")]
+    Unreadable {
+        /// The file, or standard input.
+        place: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// Too large to be a token or a key.
+    #[error("{0} is too large to be a token, credentials or a key")]
+    TooLarge(String),
+    /// Neither a token nor a key is in it.
+    #[error("{place} holds no token and no nkey: {reason}")]
+    Nothing {
+        /// The file, or standard input.
+        place: String,
+        /// What was tried last.
+        reason: String,
+    },
+    /// A token that is refused.
+    #[error("{place}: {cause}")]
+    Token {
+        /// The file, or standard input.
+        place: String,
+        /// What is wrong with it.
+        cause: ClaimsError,
+    },
+    /// A seed as an argument: it is in the shell's history now.
+    #[error("a seed was given as an argument, where others on this machine and the shell's history see it")]
+    SeedAsArgument,
+}
+
+/// A key that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Generated {
+    /// Its public key.
+    pub public_key: PublicKey,
+    /// What it is for.
+    pub kind: KeyKind,
+    /// Where its seed is.
+    pub file: PathBuf,
+}
+
+/// Makes a key and writes its seed as `<name>.nk` (by default its public key) to the keys folder.
+///
+/// # Errors
+/// [`KeysError::Keyring`]; a file that exists is never overwritten.
+pub fn generate(keys: &Path, kind: KeyKind, name: Option<&str>) -> Result<Generated, KeysError> {
+    if name.is_some_and(looks_like_a_seed) {
+        return Err(KeysError::SeedAsArgument);
+    }
+    let seed = Seed::generate(kind).map_err(KeysError::Generate)?;
+    let public_key = seed.public_key();
+    let name = name.map_or_else(|| public_key.to_string(), |name| name.strip_suffix(".nk").unwrap_or(name).to_owned());
+    let file = Keyring::open(keys)?.write(&name, &seed)?;
+    Ok(Generated { public_key, kind, file })
+}
+
+/// A `*.nk` file of the keys folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The file.
+    pub file: PathBuf,
+    /// Its public key, where it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<PublicKey>,
+    /// What the key is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<KeyKind>,
+    /// Why it would be refused if it were used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// All `*.nk` files of the keys folder.
+///
+/// # Errors
+/// [`KeysError::Keyring`] when the folder can't be read.
+pub fn list(keys: &Path) -> Result<Vec<Listed>, KeysError> {
+    let keyring = Keyring::open(keys)?;
+    let listed = keyring.files().iter().map(|file| Listed {
+        file: file.path.clone(),
+        public_key: file.key.clone(),
+        kind: file.key.as_ref().map(PublicKey::kind),
+        problem: file.problem.as_ref().map(ToString::to_string),
+    });
+    Ok(listed.collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+use super::*;
+use crate::sign::Signer as _;
+use crate::sign::file::write_seed_file;
+
+fn named(flag: &Path) -> OperatorInputs {
+    OperatorInputs { flag: Some(flag.to_owned()), ..OperatorInputs::default() }
+}
+
+#[test]
+fn the_key_comes_from_where_it_is_named_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    let seed = Seed::generate(KeyKind::Operator).unwrap();
+    write_seed_file(&keys.join("op.nk"), &seed).unwrap();
+    let read = |inputs: &OperatorInputs| operator_seed(inputs, &keys).unwrap().map(|seed| seed.public_key());
+
+    assert_eq!(read(&OperatorInputs::default()), None);
+    assert_eq!(read(&named(Path::new("op.nk"))), Some(seed.public_key()));
+    assert_eq!(read(&named(&keys.join("op.nk"))), Some(seed.public_key()));
+    let by_file = OperatorInputs { env_file: Some("op.nk".into()), ..OperatorInputs::default() };
+    assert_eq!(read(&by_file), Some(seed.public_key()));
+    let other = Seed::generate(KeyKind::Operator).unwrap();
+    let by_seed = OperatorInputs { env_seed: Some(other.reveal()), ..OperatorInputs::default() };
+    assert_eq!(read(&by_seed), Some(other.public_key()));
+    let all = OperatorInputs { flag: Some("op.nk".into()), env_file: Some("x".into()), env_seed: Some(other.reveal()) };
+    assert_eq!(read(&all), Some(seed.public_key()), "the flag wins");
+    let both = OperatorInputs { flag: None, ..all };
+    assert!(matches!(operator_seed(&both, &keys), Err(SourceError::Ambiguous)));
+    assert!(!format!("{both:?}").contains(other.reveal().as_str()));
+}
+
+#[test]
+fn every_refusal_says_what_is_wrong_and_shows_no_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path();
+    let account = Seed::generate(KeyKind::Account).unwrap();
+    write_seed_file(&keys.join("account.nk"), &account).unwrap();
+    std::fs::write(keys.join("damaged.nk"), "SOAAAAAAAA").unwrap();
+    std::fs::write(keys.join("empty.nk"), "").unwrap();
+    std::fs::create_dir(keys.join("folder")).unwrap();
+    let seed = Seed::generate(KeyKind::Operator).unwrap().reveal();
+    let refused = |inputs: &OperatorInputs| {
+        let message = operator_seed(inputs, keys).unwrap_err().to_string();
+        assert!(!message.contains(&seed[..20]) && !message.contains("SOAAAA"), "{message}");
+        message
+    };
+    for (file, reason) in [
+        ("account.nk", "is the seed of an account, where that of an operator is needed"),
+        ("damaged.nk", "damaged"),
+        ("empty.nk", "damaged"),
+        ("folder", "is not a file"),
+        ("none.nk", "there is no file none.nk, and none of that name in the keys folder"),
+        (&seed, "a seed was given instead"),
+    ] {
+        let message = refused(&named(Path::new(file)));
+        assert!(message.contains(reason), "{message}");
+    }
+    let inputs = OperatorInputs { env_seed: Some(account.reveal()), ..OperatorInputs::default() };
+    assert!(refused(&inputs).contains("in VSTREAM_OPERATOR_SEED is the seed of an account"));
+    let inputs = OperatorInputs { env_seed: Some(zeroize::Zeroizing::new(seed[1..].to_owned())), ..inputs };
+    assert!(refused(&inputs).contains("damaged"));
+}
