@@ -1,9 +1,11 @@
 //! The command line: a verb's arguments and views, one file each. The only part that prints or exits.
 
+mod definition;
 mod dev;
 mod failure;
 mod keys;
 mod shell;
+mod validate;
 
 pub use failure::{Exit, Failure};
 pub use shell::{Format, Shell};
@@ -30,6 +32,7 @@ struct Cli {
 enum Verb {
     Dev(dev::Args),
     Keys(keys::Args),
+    Validate(validate::Args),
 }
 
 impl Verb {
@@ -37,6 +40,7 @@ impl Verb {
         match self {
             Self::Dev(args) => args.run(shell).await,
             Self::Keys(args) => args.run(shell).await,
+            Self::Validate(args) => args.run(shell).await,
         }
     }
 }

@@ -1,7 +1,31 @@
 //! File text → model: what a definition may say, and everything that is wrong with one.
+//!
+//! [`parse`] goes `yaml` (text → tree) → `merge` (files → one tree) → `read` (tree → the keys of `raw`) → `check`
+//! (keys → model, with the tables of `fields`) → [`unbuilt`].
+
+mod check;
+mod fields;
+mod merge;
+mod nearest;
+mod problem;
+mod raw;
+mod read;
+mod reference;
+mod schema;
+mod secret;
+mod unbuilt;
+mod yaml;
+
+pub use problem::{Position, Problems, Report};
+pub use reference::reference;
+pub use schema::json_schema;
+pub use unbuilt::{Unbuilt, unbuilt};
 
 use crate::model::topology::{Tls, Topology};
 use crate::model::virtual_stream::{Access, Account};
+use problem::{Place, Problem};
+use read::Read as _;
+use std::path::Path;
 
 /// How the servers keep account tokens (nats-server `resolver`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,3 +63,57 @@ pub struct SourceFile {
     /// Its text.
     pub text: String,
 }
+
+/// Parses a definition that is spread over `files`; paths in it are relative to `base`.
+///
+/// # Errors
+/// All problems that can be told apart: where the YAML itself is broken, that; where keys or types are wrong, these;
+/// else whatever is wrong with the values, and what is not built yet.
+pub fn parse(files: &[SourceFile], base: &Path) -> Result<Definition, Problems> {
+    let mut problems = Vec::new();
+    match read_all(files, base, &mut problems) {
+        Some(definition) if problems.is_empty() => Ok(definition),
+        _ => Err(Problems::new(files, problems)),
+    }
+}
+
+fn read_all(files: &[SourceFile], base: &Path, problems: &mut Vec<Problem>) -> Option<Definition> {
+    let mut trees = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        match yaml::read(&file.text, index) {
+            Ok(tree) => trees.push(tree),
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    if !problems.is_empty() {
+        return None;
+    }
+    let Some(tree) = merge::merge(trees, problems) else {
+        let start = Place { line: 1, column: 1, ..Place::default() };
+        problems
+            .push(Problem::new("empty", start, "the definition is empty").help("`vstream-jwt init` writes an example"));
+        return None;
+    };
+    let document = raw::Document::read(tree.clone(), problems)?;
+    let shape = std::mem::take(problems);
+    let clean = shape.is_empty();
+    let definition = check::definition(document, base, problems);
+    // What a misspelt key was meant to be is not missing, too.
+    problems.retain(|problem| {
+        let meant = |other: &Problem| other.code == "unknown-key" && problem.message.contains(other.meant());
+        problem.code != "missing-key" || !shape.iter().any(meant)
+    });
+    problems.extend(shape);
+    let definition = definition?;
+    // A misspelt key reads as a default here, about which there is nothing to say.
+    if clean {
+        for Unbuilt { path, what, instead } in unbuilt(&definition) {
+            let message = format!("{what} is not built yet");
+            problems.push(Problem::new("not-built", tree.find(&path), message).help(instead));
+        }
+    }
+    Some(definition)
+}
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,15 @@ impl SubjectFilter {
         self.0.split('.')
     }
 
+    /// With one more token, which has to be one (a region's name is), before the token `at`; a final `>` stays last.
+    #[must_use]
+    pub fn with_token(&self, at: usize, token: &str) -> Self {
+        let mut tokens: Vec<&str> = self.tokens().collect();
+        let last = tokens.len() - usize::from(tokens.ends_with(&[">"]));
+        tokens.insert(at.min(last), token);
+        Self(tokens.join("."))
+    }
+
     /// Whether it has no wildcard.
     pub fn is_literal(&self) -> bool {
         self.tokens().all(|t| t != "*" && t != ">")

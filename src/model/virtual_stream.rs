@@ -133,6 +133,12 @@ impl VirtualStream {
     pub fn read_name(&self, region: &RegionName) -> String {
         fill(&self.names.read, &self.name, region)
     }
+
+    /// What `subject` becomes when it is published in `region`: the region stands before the token `region_token`
+    /// (`foo.>` → `foo.west.>` for 1).
+    pub fn captured(&self, subject: &SubjectFilter, region: &RegionName) -> SubjectFilter {
+        subject.with_token(self.region_token, region.as_str())
+    }
 }
 
 fn fill(template: &str, stream: &StreamName, region: &RegionName) -> String {

@@ -5,7 +5,9 @@ pub mod apply;
 pub mod confirm;
 pub mod destroy;
 pub mod keys;
+pub mod load;
 pub mod plan;
+pub mod render;
 pub mod session;
 pub mod verify;
 
@@ -86,4 +88,3 @@ impl Deadline {
         self.left().is_zero()
     }
 }
-pub mod render;

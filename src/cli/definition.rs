@@ -1,0 +1,50 @@
+//! The definition that `--definition` names, for all verbs that need one.
+
+use super::{Exit, Failure, Shell};
+use crate::ops::load::{LoadError, Loaded, load};
+
+impl Shell {
+    /// Reads the definition.
+    ///
+    /// # Errors
+    /// Exit 2 with all problems of the definition, each with its place, cause and next step.
+    #[expect(clippy::result_large_err, reason = "once per run")]
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        load(&self.definition).map_err(|error| failure(&error))
+    }
+}
+
+fn failure(error: &LoadError) -> Failure {
+    let failure = |code| Failure::new(Exit::Usage, code, error.to_string());
+    match error {
+        LoadError::NotFound(_) => failure("no-definition")
+            .next("name one with `--definition PATH`, or write an example with `vstream-jwt init`"),
+        LoadError::Io { .. } => failure("unreadable").next("check that the path is right and that you may read it"),
+        LoadError::NoFiles(_) => failure("no-definition")
+            .next("put the definition into files that end in .yaml, or name the file with `--definition PATH`"),
+        LoadError::TooLarge(_) => failure("too-large")
+            .next("check that `--definition` names the definition and nothing else; split it into several definitions if it is really that large"),
+        LoadError::Encoding { .. } => failure("encoding").next("save the file as UTF-8"),
+        LoadError::Invalid(problems) => {
+            let reports = problems.reports();
+            let message = match &reports[..] {
+                [only] => format!("{}: {}", only.position, only.message),
+                [first, ..] => {
+                    format!("the definition has {} problems; first {}: {}", reports.len(), first.position, first.message)
+                }
+                [] => "the definition is not valid".to_owned(),
+            };
+            let mut excerpt = problems.render(true);
+            if reports.len() > 1 {
+                excerpt += &format!("\n\n{} problems in the definition; nothing was done", reports.len());
+            }
+            let next = match &reports[..] {
+                [only] => only.help.clone(),
+                _ => String::new(),
+            };
+            let mut failure = Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt).next(next);
+            failure = failure.detail("problems", reports);
+            failure
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `validate`: checks the definition offline.
+
+use super::{Exit, Failure, Shell};
+use crate::model::units::format_duration;
+use crate::model::virtual_stream::Account;
+use crate::ops::load::Loaded;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Check the definition offline
+///
+/// Reads the definition, asks no server, and says what it amounts to. Everything that is wrong with it is reported at
+/// once, with file, line and column.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+impl Args {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// Exit 2 when the definition is not valid.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let loaded = shell.load()?;
+        shell.result(&human(&loaded), &document(&loaded));
+        Ok(Exit::Done)
+    }
+}
+
+fn human(loaded: &Loaded) -> String {
+    let definition = &loaded.definition;
+    let files = match &loaded.files[..] {
+        [file] => file.display().to_string(),
+        files => format!("{} files", files.len()),
+    };
+    let regions: Vec<&str> = definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
+    let mut text = format!("{files}: valid\n{}: {}", count(regions.len(), "region"), regions.join(", "));
+    for account in &definition.accounts {
+        let streams = account.virtual_streams.len();
+        let _ = write!(
+            text,
+            "\naccount {}: {}, in each region {} and {}",
+            account.name,
+            count(streams, "virtual stream"),
+            count(streams * 2, "real stream"),
+            count(account.virtual_streams.iter().map(|stream| stream.consumers.len()).sum(), "consumer"),
+        );
+        if let Some(age) = shortest_max_age(account) {
+            let _ = write!(text, "; an outage of up to {} loses nothing", format_duration(age));
+        }
+    }
+    text
+}
+
+/// How long a region may be away: the shortest `max_age` of the write streams; 24h where none is given.
+fn shortest_max_age(account: &Account) -> Option<i64> {
+    const DEFAULT: i64 = 24 * 3_600 * 1_000_000_000;
+    let age = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or(DEFAULT);
+    account.virtual_streams.iter().map(|stream| age(stream.write.get("max_age"))).filter(|age| *age > 0).min()
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn document(loaded: &Loaded) -> Value {
+    let definition = &loaded.definition;
+    let regions: Vec<Value> = definition
+        .topology
+        .regions
+        .iter()
+        .map(|region| json!({ "name": region.name, "cluster": region.cluster, "servers": region.servers }))
+        .collect();
+    let accounts: Vec<Value> = definition.accounts.iter().map(account).collect();
+    json!({ "valid": true, "files": loaded.files, "regions": regions, "accounts": accounts })
+}
+
+fn account(account: &Account) -> Value {
+    let streams: Vec<Value> = account
+        .virtual_streams
+        .iter()
+        .map(|stream| {
+            let consumers: Vec<_> = stream.consumers.iter().map(|consumer| &consumer.name).collect();
+            json!({
+                "name": stream.name,
+                "kind": stream.kind,
+                "consistency": stream.consistency,
+                "subjects": stream.subjects,
+                "consumers": consumers,
+            })
+        })
+        .collect();
+    json!({ "name": account.name, "id": account.id, "layout": account.layout, "virtual_streams": streams })
+}

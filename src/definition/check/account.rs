@@ -1,0 +1,185 @@
+//! Accounts: keys, access, settings.
+
+use super::Checker;
+use super::names::real_names;
+use super::overlap::overlaps;
+use crate::definition::fields;
+use crate::definition::nearest::suggestion;
+use crate::definition::problem::Problem;
+use crate::definition::raw;
+use crate::definition::read::{At, Named};
+use crate::model::names::{RegionName, StreamName};
+use crate::model::nkey::KeyKind;
+use crate::model::subject::SubjectFilter;
+use crate::model::topology::Topology;
+use crate::model::virtual_stream::{Account, ExistingAccount, Layout, RegionalAccounts};
+use std::collections::{BTreeMap, HashMap};
+
+const ACCOUNT_KEY: &str = "write the account's public key, A and 55 more characters: `nsc describe account` shows it";
+
+impl Checker<'_> {
+    pub(super) fn accounts(
+        &mut self,
+        accounts: At<Named<raw::Account>>,
+        topology: Option<&Topology>,
+    ) -> Option<Vec<Account>> {
+        let At { place, value: Named(accounts) } = accounts;
+        if accounts.is_empty() {
+            self.report("missing-key", place, "there are no accounts", "add an account with its `id`");
+            return None;
+        }
+        let mut ids = HashMap::new();
+        let mut checked = Vec::with_capacity(accounts.len());
+        for (name, account) in accounts {
+            if let Some(id) = &account.id
+                && let Some(first) = ids.insert(id.value.clone(), id.place)
+            {
+                self.problems.push(
+                    Problem::new("account-twice", id.place, "two accounts have the same `id`")
+                        .also(first, "first given here")
+                        .help("put their virtual streams under one name"),
+                );
+            }
+            checked.push(self.account(name, account, topology));
+        }
+        checked.into_iter().collect()
+    }
+
+    fn account(&mut self, name: At<String>, account: raw::Account, topology: Option<&Topology>) -> Option<Account> {
+        let raw::Account {
+            place,
+            id,
+            credentials,
+            key,
+            context,
+            signing_key,
+            layout,
+            exclusive,
+            subject_roots,
+            regional_accounts,
+            restrict_users,
+            inbox_prefixes,
+            regional_limits,
+            virtual_streams,
+        } = account;
+        // Files are named after accounts.
+        if let Err(error) = StreamName::parse(&name.value) {
+            let message = format!("account name `{}`: {}", name.value, error.reason);
+            self.report("bad-name", name.place, message, "give it a name without dots and slashes");
+        }
+        let id = match id {
+            Some(id) => self.public_key(&id, KeyKind::Account, ACCOUNT_KEY),
+            None => self.missing(place, "id", &format!("add `id:` to account `{}`: its public key (A…)", name.value)),
+        };
+        let access = self.access(&format!("account `{}`", name.value), place, credentials, key, context);
+        let signing_key = signing_key
+            .map(|key| self.public_key(&key, KeyKind::Account, "write a public signing key of the account (A…)"));
+        let layout = match layout.map(|layout| layout.value) {
+            Some(raw::Layout::Shared) => Layout::Shared,
+            None | Some(raw::Layout::Regional) => Layout::Regional,
+        };
+        let roots = self.prefixes(subject_roots);
+        let inbox_prefixes = match inbox_prefixes {
+            Some(prefixes) => self.prefixes(Some(prefixes)),
+            None => Some(SubjectFilter::parse("_INBOX").into_iter().collect()),
+        };
+        let regional_accounts = match regional_accounts {
+            Some(At { value, .. }) => self.regional_accounts(value, topology),
+            None => Some(RegionalAccounts::default()),
+        };
+        let regional_limits =
+            regional_limits.map_or_else(Default::default, |limits| fields::config(&limits.value, false, self.problems));
+        let rooted = roots.as_ref().is_some_and(|roots| !roots.is_empty());
+        let streams = virtual_streams.map_or_else(Vec::new, |streams| streams.value.0);
+        let streams: Vec<_> =
+            streams.into_iter().map(|(name, stream)| self.virtual_stream(name, stream, topology, rooted)).collect();
+        let whole = streams.iter().all(Option::is_some);
+        let streams: Vec<_> = streams.into_iter().flatten().collect();
+        if let Some(topology) = topology {
+            overlaps(&streams, topology, self.problems);
+            real_names(&streams, topology, self.problems);
+        }
+        Some(Account {
+            name: name.value,
+            id: id?,
+            access: access?,
+            signing_key: match signing_key {
+                Some(key) => Some(key?),
+                None => None,
+            },
+            layout,
+            exclusive: exclusive.is_none_or(|exclusive| exclusive.value),
+            subject_roots: roots?,
+            regional_accounts: regional_accounts?,
+            restrict_users: restrict_users.is_some_and(|restrict| restrict.value),
+            inbox_prefixes: inbox_prefixes?,
+            regional_limits,
+            virtual_streams: whole.then(|| streams.into_iter().map(|placed| placed.stream).collect())?,
+        })
+    }
+
+    /// Literal prefixes of subjects; `app.>` means the same as `app`.
+    fn prefixes(&mut self, prefixes: Option<At<Vec<At<String>>>>) -> Option<Vec<SubjectFilter>> {
+        let prefixes = prefixes.map_or_else(Vec::new, |prefixes| prefixes.value);
+        let mut prefix = |prefix: At<String>| {
+            let literal = prefix.value.strip_suffix(".>").unwrap_or(&prefix.value).to_owned();
+            let filter = self.subject(&At { place: prefix.place, value: literal })?;
+            if !filter.is_literal() {
+                let message = format!("prefix `{filter}` has a wildcard");
+                self.report("bad-subject", prefix.place, message, "write literal tokens only, like `app`");
+                return None;
+            }
+            Some(filter)
+        };
+        let checked: Vec<_> = prefixes.into_iter().map(&mut prefix).collect();
+        checked.into_iter().collect()
+    }
+
+    fn regional_accounts(
+        &mut self,
+        accounts: raw::RegionalAccounts,
+        topology: Option<&Topology>,
+    ) -> Option<RegionalAccounts> {
+        match accounts {
+            raw::RegionalAccounts::Template(template) => {
+                self.template(&template, &["{account}", "{region}"])?;
+                Some(RegionalAccounts::Named(template.value))
+            }
+            raw::RegionalAccounts::Existing(Named(accounts)) => {
+                let mut existing = BTreeMap::new();
+                for (name, raw::RegionalAccount { place: _, id, credentials }) in accounts {
+                    let region = self.region_name(&name, topology);
+                    let id = self.public_key(&id, KeyKind::Account, ACCOUNT_KEY);
+                    let credentials = self.path(credentials);
+                    existing.insert(region?, ExistingAccount { id: id?, credentials: credentials? });
+                }
+                Some(RegionalAccounts::Existing(existing))
+            }
+        }
+    }
+
+    /// A region of the topology.
+    pub(super) fn region_name(&mut self, name: &At<String>, topology: Option<&Topology>) -> Option<RegionName> {
+        let regions = &topology?.regions;
+        let found = regions.iter().find(|region| region.name.as_str() == name.value);
+        if found.is_none() {
+            let help = suggestion(&name.value, regions.iter().map(|region| region.name.as_str()));
+            self.report("unknown-region", name.place, format!("there is no region `{}`", name.value), help);
+        }
+        found.map(|region| region.name.clone())
+    }
+
+    /// Checks that a name template has all its parts, and no others.
+    pub(super) fn template(&mut self, template: &At<String>, parts: &[&str]) -> Option<()> {
+        let text = &template.value;
+        let rest = parts.iter().fold(text.clone(), |rest, part| rest.replace(part, ""));
+        let message = match parts.iter().find(|part| !text.contains(**part)) {
+            Some(part) => format!("name template `{text}` lacks `{part}`: names would not be unique"),
+            None if rest.contains(['{', '}']) => format!("name template `{text}` has a part that is not known"),
+            None => return Some(()),
+        };
+        let help = format!("write something like `{}`", parts.join("-"));
+        self.report("bad-template", template.place, message, help);
+        None
+    }
+}

@@ -1,0 +1,45 @@
+//! Names of the real streams: valid, and each once.
+
+use super::virtual_stream::Placed;
+use crate::definition::problem::{Place, Problem};
+use crate::model::names::StreamName;
+use crate::model::topology::Topology;
+use std::collections::HashMap;
+
+/// Checks the names that the real streams of one account will have.
+pub(super) fn real_names(streams: &[Placed], topology: &Topology, problems: &mut Vec<Problem>) {
+    let virtual_names: HashMap<&str, Place> =
+        streams.iter().map(|placed| (placed.stream.name.as_str(), placed.place)).collect();
+    let mut real: HashMap<String, (&str, Place)> = HashMap::new();
+    for Placed { stream, place, .. } in streams {
+        for region in &topology.regions {
+            for (role, name) in [("write", stream.write_name(&region.name)), ("read", stream.read_name(&region.name))] {
+                let of = format!("the {role} stream of `{}` in region `{}`", stream.name, region.name);
+                if let Err(error) = StreamName::parse(&name) {
+                    let message = format!("the name of {of}, `{name}`, {}", error.reason);
+                    let help = "shorten the names, or change `names`";
+                    problems.push(Problem::new("bad-name", *place, message).help(help));
+                    continue;
+                }
+                if let Some(other) = virtual_names.get(name.as_str()) {
+                    let message = format!("the virtual stream `{name}` is called like a real one: {of}");
+                    problems.push(
+                        Problem::new("name-collision", *other, message)
+                            .also(*place, "the virtual stream that has it")
+                            .help("rename one of the two, or change `names`"),
+                    );
+                }
+                if let Some((other, first)) = real.get(&name) {
+                    let message = format!("two real streams would be called `{name}`: {of}, and one of `{other}`");
+                    problems.push(
+                        Problem::new("name-collision", *place, message)
+                            .also(*first, "the other virtual stream")
+                            .help("rename one of the two, or change `names`"),
+                    );
+                } else {
+                    real.insert(name, (stream.name.as_str(), *place));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Regions, clusters, servers, TLS.
+
+use super::Checker;
+use crate::definition::problem::{Place, Problem};
+use crate::definition::raw;
+use crate::definition::read::{At, Named};
+use crate::model::names::{ClusterName, RegionName};
+use crate::model::topology::{Region, Tls, Topology};
+use std::collections::HashMap;
+
+/// What may be used once.
+#[derive(Default)]
+struct Seen {
+    clusters: HashMap<String, Place>,
+    servers: HashMap<String, Place>,
+}
+
+impl Checker<'_> {
+    pub(super) fn topology(
+        &mut self,
+        regions: At<Named<raw::Region>>,
+        stretch: Option<raw::Stretch>,
+    ) -> Option<Topology> {
+        let At { place, value: Named(regions) } = regions;
+        if regions.is_empty() {
+            self.report("missing-key", place, "there are no regions", "add a region with its `servers`");
+            return None;
+        }
+        let mut seen = Seen::default();
+        let regions: Vec<_> = regions.into_iter().map(|(name, region)| self.region(name, region, &mut seen)).collect();
+        let stretch = stretch.map(|stretch| self.cluster(&stretch.cluster, &mut seen));
+        Some(Topology {
+            regions: regions.into_iter().collect::<Option<_>>()?,
+            stretch: match stretch {
+                Some(stretch) => Some(stretch?),
+                None => None,
+            },
+        })
+    }
+
+    fn region(&mut self, name: At<String>, region: raw::Region, seen: &mut Seen) -> Option<Region> {
+        let raw::Region { place: _, cluster, servers, tags, serves, tls } = region;
+        let region = match RegionName::parse(&name.value) {
+            Ok(region) => Some(region),
+            Err(error) => {
+                let help = "give it a name like `west`; it becomes a token of subjects and part of stream names";
+                self.report("bad-name", name.place, error.to_string(), help);
+                None
+            }
+        };
+        // A bad region name is said once, not again as that of its cluster.
+        let cluster = match cluster {
+            None if region.is_none() => None,
+            None => self.cluster(&name, seen),
+            Some(cluster) => self.cluster(&cluster, seen),
+        };
+        if servers.value.is_empty() {
+            let message = format!("region `{}` has no servers", name.value);
+            self.report("no-servers", servers.place, message, "add at least one URL: [nats://host:4222]");
+        }
+        let servers: Vec<_> = servers.value.into_iter().map(|url| self.server(url, seen)).collect();
+        let tags: Vec<_> = tags.unwrap_or_default().into_iter().map(|tag| self.tag(tag)).collect();
+        let serves: Vec<_> = serves.iter().flat_map(|serves| &serves.value).map(|c| self.cluster(c, seen)).collect();
+        let tls = tls.map(|tls| self.tls(tls));
+        Some(Region {
+            name: region?,
+            cluster: cluster?,
+            servers: servers.into_iter().collect::<Option<_>>()?,
+            tags: tags.into_iter().collect::<Option<_>>()?,
+            serves: serves.into_iter().collect::<Option<_>>()?,
+            tls,
+        })
+    }
+
+    fn cluster(&mut self, cluster: &At<String>, seen: &mut Seen) -> Option<ClusterName> {
+        if let Some(first) = seen.clusters.get(&cluster.value) {
+            self.problems.push(
+                Problem::new("cluster-twice", cluster.place, format!("cluster `{}` is used twice", cluster.value))
+                    .also(*first, "first used here")
+                    .help("give each region a cluster of its own: `cluster:` is the gateway name, by default the region's name"),
+            );
+        }
+        seen.clusters.entry(cluster.value.clone()).or_insert(cluster.place);
+        match ClusterName::parse(&cluster.value) {
+            Ok(cluster) => Some(cluster),
+            Err(error) => {
+                let help = "write the name as in the servers' `gateway { name }`";
+                self.report("bad-name", cluster.place, error.to_string(), help);
+                None
+            }
+        }
+    }
+
+    fn server(&mut self, url: At<String>, seen: &mut Seen) -> Option<String> {
+        let normal = match server_url(&url.value) {
+            Ok(normal) => normal,
+            Err(reason) => {
+                let help = "write it like nats://host:4222 or tls://host:4222";
+                self.report("bad-url", url.place, format!("server URL `{}`: {reason}", url.value), help);
+                return None;
+            }
+        };
+        if let Some(first) = seen.servers.get(&normal) {
+            self.problems.push(
+                Problem::new("server-twice", url.place, format!("server `{normal}` is listed twice"))
+                    .also(*first, "first listed here")
+                    .help("remove one of them: a server belongs to one region"),
+            );
+        }
+        seen.servers.entry(normal.clone()).or_insert(url.place);
+        Some(normal)
+    }
+
+    fn tag(&mut self, tag: At<String>) -> Option<String> {
+        if tag.value.trim().is_empty() || tag.value.chars().any(char::is_control) {
+            let help = "write it as in the servers' `server_tags`";
+            self.report("wrong-value", tag.place, "the placement tag is empty or has control characters", help);
+            return None;
+        }
+        Some(tag.value)
+    }
+
+    pub(super) fn tls(&mut self, tls: raw::Tls) -> Tls {
+        let raw::Tls { place, ca, cert, key, first } = tls;
+        if cert.is_some() != key.is_some() {
+            let (given, missing) = if cert.is_some() { ("cert", "key") } else { ("key", "cert") };
+            let message = format!("`tls` has a `{given}` but no `{missing}`");
+            self.report("missing-key", place, message, format!("add `{missing}: FILE`, or remove `{given}`"));
+        }
+        let mut path = |file: Option<At<String>>| file.and_then(|file| self.path(file));
+        Tls { ca: path(ca), cert: path(cert), key: path(key), first: first.is_some_and(|first| first.value) }
+    }
+}
+
+/// The URL with scheme and port, or what is wrong with it.
+fn server_url(url: &str) -> Result<String, String> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme @ ("nats" | "tls"), rest)) => (scheme, rest),
+        Some((scheme @ ("ws" | "wss"), _)) => {
+            return Err(format!("`{scheme}` (WebSocket) is not supported; use the servers' client port"));
+        }
+        Some((scheme, _)) => return Err(format!("scheme `{scheme}` is not one of `nats` and `tls`")),
+        None => ("nats", url),
+    };
+    if rest.contains('@') {
+        return Err("it holds a user or a token; these belong into a credentials file".to_owned());
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if let Some(c) = rest.chars().find(|c| c.is_whitespace() || c.is_control() || "/?#,".contains(*c)) {
+        return Err(format!("it contains {c:?}"));
+    }
+    let (host, port) = match rest.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or("there is no `]` after the IPv6 address")?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| "it has no valid IPv6 address")?;
+            let port = match port.strip_prefix(':') {
+                Some(port) => Some(port),
+                None if port.is_empty() => None,
+                None => return Err("after `]` comes something other than a port".to_owned()),
+            };
+            (format!("[{host}]"), port)
+        }
+        None => match rest.split_once(':') {
+            Some((host, port)) => (host.to_owned(), Some(port)),
+            None => (rest.to_owned(), None),
+        },
+    };
+    if host.is_empty() {
+        return Err("it has no host".to_owned());
+    }
+    let port = match port {
+        Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(format!("`{port}` is not a port"))?,
+        None => 4222,
+    };
+    Ok(format!("{scheme}://{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::server_url;
+
+    #[test]
+    fn server_urls() {
+        for (url, normal) in [
+            ("nats://127.0.0.1:14222", "nats://127.0.0.1:14222"),
+            ("tls://a.example/", "tls://a.example:4222"),
+            ("a.example:7", "nats://a.example:7"),
+            ("nats://[::1]:4222", "nats://[::1]:4222"),
+        ] {
+            assert_eq!(server_url(url), Ok(normal.to_owned()), "{url}");
+        }
+        for url in [
+            "",
+            "nats://",
+            "nats://:4222",
+            "nats://a:0",
+            "nats://a:99999",
+            "nats://a:b",
+            "http://a:1",
+            "ws://a:1",
+            "nats://me:pass@a:1",
+            "nats://a:1/x",
+            "nats://a b:1",
+            "nats://[::1",
+            "nats://[x]:1",
+            "nats://[::1]x",
+            "nats://a,b",
+        ] {
+            assert!(server_url(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One virtual stream: its settings, and whether they go together.
+
+use super::Checker;
+use crate::definition::fields::{self, ConsumerTable, Fields};
+use crate::definition::problem::{Place, Problem};
+use crate::definition::raw;
+use crate::definition::read::{At, Named};
+use crate::model::names::{API_TOKENS, ConsumerName, StreamName};
+use crate::model::subject::SubjectFilter;
+use crate::model::topology::Topology;
+use crate::model::virtual_stream::{Consistency, ConsumerDefinition, Kind, MapRequest, NameTemplates, VirtualStream};
+use serde_json::{Map, Value};
+
+/// A virtual stream with the places that later checks point at.
+pub(super) struct Placed {
+    pub stream: VirtualStream,
+    /// Its name.
+    pub place: Place,
+    /// Its subjects.
+    pub subjects: Vec<Place>,
+}
+
+impl Checker<'_> {
+    pub(super) fn virtual_stream(
+        &mut self,
+        name: At<String>,
+        stream: raw::VirtualStream,
+        topology: Option<&Topology>,
+        rooted: bool,
+    ) -> Option<Placed> {
+        let raw::VirtualStream {
+            place,
+            subjects,
+            kind,
+            consistency,
+            home,
+            region_token,
+            write,
+            read,
+            names,
+            consumers,
+            map_requests,
+            bucket,
+        } = stream;
+        let stream_name = self.stream_name(&name);
+        let kind = match kind.map(|kind| kind.value) {
+            None | Some(raw::Kind::Stream) => Kind::Stream,
+            Some(raw::Kind::Kv) => Kind::Kv,
+            Some(raw::Kind::ObjectStore) => Kind::ObjectStore,
+        };
+        if let Some(token) = region_token.as_ref().filter(|_| rooted) {
+            let help = "remove `region_token`: the region stands after the root";
+            self.report("conflict", token.place, "`region_token` is not given under `subject_roots`", help);
+        }
+        let token = region_token.map_or(1, |token| token.value);
+        let subjects = self.subjects(&name, place, kind, subjects, token);
+        let consistency = self.consistency(consistency, home, topology);
+        let read_place = read.as_ref().map_or(place, |read| read.place);
+        let write = match write {
+            Some(At { place, value }) => {
+                let config = fields::config(&value, false, self.problems);
+                self.write_fields(&config, place);
+                config
+            }
+            None => Map::new(),
+        };
+        let read = read.map_or_else(Map::new, |read| fields::config(&read.value, false, self.problems));
+        let map_requests = self.map_requests(map_requests.unwrap_or_default(), &read, read_place);
+        let names = self.names(names);
+        let filters = subjects.as_ref().map_or(&[][..], |(filters, _)| filters);
+        let consumers: Vec<_> = consumers
+            .map_or_else(Named::default, |consumers| consumers.value)
+            .0
+            .into_iter()
+            .map(|(name, fields)| self.consumer(name, &fields, filters, topology))
+            .collect();
+        if let Some(bucket) = bucket.as_ref().filter(|_| kind == Kind::Stream) {
+            let help = "set `kind: kv` or `kind: object_store`, or use `write` and `read`";
+            self.report("conflict", bucket.place, "`bucket` is for the kinds `kv` and `object_store`", help);
+        }
+        let bucket = bucket.map_or_else(Map::new, |bucket| fields::config(&bucket.value, false, self.problems));
+        let (subjects, places) = subjects?;
+        Some(Placed {
+            place: name.place,
+            subjects: places,
+            stream: VirtualStream {
+                name: stream_name?,
+                subjects,
+                kind,
+                consistency: consistency?,
+                region_token: token,
+                write,
+                read,
+                names: names?,
+                consumers: consumers.into_iter().collect::<Option<_>>()?,
+                map_requests,
+                bucket,
+            },
+        })
+    }
+
+    fn stream_name(&mut self, name: &At<String>) -> Option<StreamName> {
+        if API_TOKENS.contains(&name.value.as_str()) {
+            let message =
+                format!("a virtual stream cannot be called `{}`: it is a token of JetStream's API", name.value);
+            let help = "choose another name; with this one, requests about other streams would be rewritten";
+            self.report("reserved-name", name.place, message, help);
+            return None;
+        }
+        match StreamName::parse(&name.value) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let help = "choose a name without dots, wildcards and spaces";
+                self.report("bad-name", name.place, error.to_string(), help);
+                None
+            }
+        }
+    }
+
+    fn subjects(
+        &mut self,
+        name: &At<String>,
+        place: Place,
+        kind: Kind,
+        subjects: Option<At<Vec<At<String>>>>,
+        region_token: usize,
+    ) -> Option<(Vec<SubjectFilter>, Vec<Place>)> {
+        let prefix = match kind {
+            Kind::Stream => {
+                let example = format!("write `subjects: [{}.>]`", name.value);
+                let Some(subjects) = subjects else { return self.missing(place, "subjects", &example) };
+                if subjects.value.is_empty() {
+                    self.report("bad-subject", subjects.place, "there are no subjects", example);
+                    return None;
+                }
+                let filters: Vec<_> =
+                    subjects.value.iter().map(|subject| self.captured_subject(subject, region_token)).collect();
+                let places = subjects.value.iter().map(|subject| subject.place).collect();
+                return Some((filters.into_iter().collect::<Option<_>>()?, places));
+            }
+            Kind::Kv => "$KV",
+            Kind::ObjectStore => "$O",
+        };
+        if let Some(subjects) = subjects {
+            let help = "remove `subjects`";
+            self.report("conflict", subjects.place, "the subjects of a bucket follow from its kind", help);
+        }
+        let filter = SubjectFilter::parse(&format!("{prefix}.{}.>", name.value)).ok()?;
+        Some((vec![filter], vec![name.place]))
+    }
+
+    fn consistency(
+        &mut self,
+        consistency: Option<At<raw::Consistency>>,
+        home: Option<At<String>>,
+        topology: Option<&Topology>,
+    ) -> Option<Consistency> {
+        let level = consistency.as_ref().map_or(raw::Consistency::Eventual, |level| level.value);
+        if let Some(home) = home.as_ref().filter(|_| level != raw::Consistency::Mirrored) {
+            let help = "add `consistency: mirrored`, or remove `home`";
+            self.report("conflict", home.place, "`home` goes with `consistency: mirrored`", help);
+        }
+        let Some(At { place, .. }) = consistency else { return Some(Consistency::Eventual) };
+        let stretched = match level {
+            raw::Consistency::Eventual => return Some(Consistency::Eventual),
+            raw::Consistency::Mirrored => {
+                let Some(home) = home else {
+                    let help = "add `home: REGION`";
+                    self.report("missing-key", place, "a mirrored stream needs a home region", help);
+                    return None;
+                };
+                return self.region_name(&home, topology).map(|home| Consistency::Mirrored { home });
+            }
+            raw::Consistency::Ordered => Consistency::Ordered,
+            raw::Consistency::Immediate => Consistency::Immediate,
+        };
+        if topology.is_some_and(|topology| topology.stretch.is_none()) {
+            let help = "add `stretch: { cluster: NAME }`, a cluster whose servers are spread over the regions";
+            self.report("missing-key", place, "this consistency needs a stretch cluster", help);
+        }
+        Some(stretched)
+    }
+
+    /// What a server refuses of values that are each valid (nats-server 2.15 `server/stream.go`, `checkStreamCfg`).
+    fn write_fields(&mut self, write: &Map<String, Value>, place: Place) {
+        let number = |name: &str| write.get(name).and_then(Value::as_i64);
+        if let (Some(age), Some(window)) = (number("max_age"), number("duplicate_window"))
+            && age > 0
+            && window > age
+        {
+            let help = "write a `duplicate_window` of at most `max_age`";
+            self.report("conflict", place, "`duplicate_window` is longer than `max_age`", help);
+        }
+    }
+
+    fn map_requests(
+        &mut self,
+        requests: Vec<At<raw::MapRequest>>,
+        read: &Map<String, Value>,
+        read_place: Place,
+    ) -> Vec<MapRequest> {
+        let mut mapped = Vec::new();
+        for request in requests {
+            let (name, denied) = match request.value {
+                raw::MapRequest::Purge => (MapRequest::Purge, "deny_purge"),
+                raw::MapRequest::MsgDelete => (MapRequest::MsgDelete, "deny_delete"),
+                raw::MapRequest::Snapshot => (MapRequest::Snapshot, ""),
+            };
+            if read.get(denied) == Some(&Value::Bool(true)) {
+                let message = format!("the read stream's `{denied}` refuses this request");
+                self.problems.push(
+                    Problem::new("conflict", request.place, message)
+                        .also(read_place, format!("`{denied}` is set here"))
+                        .help("remove one of them"),
+                );
+            }
+            if mapped.contains(&name) {
+                self.report("duplicate-value", request.place, "the request is listed twice", "remove one of them");
+                continue;
+            }
+            mapped.push(name);
+        }
+        mapped
+    }
+
+    fn names(&mut self, names: Option<raw::Names>) -> Option<NameTemplates> {
+        let mut templates = NameTemplates::default();
+        let Some(raw::Names { place, write, read }) = names else { return Some(templates) };
+        for (given, template) in [(write, &mut templates.write), (read, &mut templates.read)] {
+            if let Some(given) = given {
+                self.template(&given, &["{stream}", "{region}"])?;
+                *template = given.value;
+            }
+        }
+        if templates.write == templates.read {
+            let help = "make the two templates differ";
+            self.report("conflict", place, "write and read streams would have the same names", help);
+            return None;
+        }
+        Some(templates)
+    }
+
+    fn consumer(
+        &mut self,
+        name: At<String>,
+        fields: &At<Fields<ConsumerTable>>,
+        subjects: &[SubjectFilter],
+        topology: Option<&Topology>,
+    ) -> Option<ConsumerDefinition> {
+        let consumer = match ConsumerName::parse(&name.value) {
+            Ok(consumer) => Some(consumer),
+            Err(error) => {
+                let help = "choose a name without dots, wildcards and spaces";
+                self.report("bad-name", name.place, error.to_string(), help);
+                None
+            }
+        };
+        let mut regions = Vec::new();
+        if let Some(listed) = fields::regions(&fields.value, self.problems) {
+            if listed.value.is_empty() {
+                let help = "name a region, or remove `regions` for all";
+                self.report("wrong-value", listed.place, "the consumer is in no region", help);
+            }
+            for region in &listed.value {
+                let Some(found) = self.region_name(region, topology) else { continue };
+                if regions.contains(&found) {
+                    let message = format!("region `{found}` is listed twice");
+                    self.report("duplicate-value", region.place, message, "remove one of them");
+                } else {
+                    regions.push(found);
+                }
+            }
+        }
+        let one_region = regions.len() == 1 || topology.is_some_and(|topology| topology.regions.len() == 1);
+        let config = fields::config(&fields.value, one_region, self.problems);
+        self.consumer_filters(fields, &config, subjects);
+        Some(ConsumerDefinition { name: consumer?, regions, config })
+    }
+
+    /// A filter outside the stream's subjects would never get a message.
+    fn consumer_filters(
+        &mut self,
+        fields: &At<Fields<ConsumerTable>>,
+        config: &Map<String, Value>,
+        subjects: &[SubjectFilter],
+    ) {
+        let place = |name: &str| {
+            let entry = fields.value.entries.0.iter().find(|(key, _)| key.value == name);
+            entry.map_or(fields.place, |(_, node)| node.place)
+        };
+        let one = config.get("filter_subject").and_then(Value::as_str);
+        let many = config.get("filter_subjects").and_then(Value::as_array);
+        if one.is_some() && many.is_some() {
+            let message = "a consumer has `filter_subject` or `filter_subjects`, not both";
+            self.report("conflict", place("filter_subjects"), message, "keep one of them");
+        }
+        let many = many.into_iter().flatten().filter_map(Value::as_str).map(|filter| ("filter_subjects", filter));
+        for (key, text) in one.map(|filter| ("filter_subject", filter)).into_iter().chain(many) {
+            let at = At { place: place(key), value: text.to_owned() };
+            let Some(filter) = self.subject(&at) else { continue };
+            if !subjects.is_empty() && !subjects.iter().any(|subject| subject.overlaps(&filter)) {
+                let all: Vec<String> = subjects.iter().map(|subject| format!("`{subject}`")).collect();
+                let message = format!("filter `{filter}` meets none of the stream's subjects: no message would match");
+                let help = format!("the virtual stream has {}; filters use the virtual subjects", all.join(", "));
+                self.report("bad-filter", at.place, message, help);
+            }
+        }
+    }
+}

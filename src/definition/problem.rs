@@ -1,0 +1,235 @@
+//! What is wrong with a definition: where, why, and what would be right.
+
+use super::SourceFile;
+use super::secret::masked;
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+
+/// Where something stands in the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct Place {
+    /// Index into the files.
+    pub file: usize,
+    /// From 1; 0 when unknown.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+    /// Byte offset.
+    pub start: usize,
+    /// Byte offset of the first byte after it.
+    pub end: usize,
+}
+
+/// One problem, not yet bound to the files' names.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub code: &'static str,
+    pub place: Place,
+    pub message: String,
+    pub help: String,
+    pub also: Option<(Place, String)>,
+}
+
+impl Problem {
+    pub(super) fn new(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self { code, place, message: message.into(), help: String::new(), also: None }
+    }
+
+    /// The valid word, in back ticks, that an unknown one was probably meant to be.
+    pub(super) fn meant(&self) -> &str {
+        self.help.strip_prefix("did you mean ").map_or("\0", |rest| rest.trim_end_matches('?'))
+    }
+
+    /// With the next step.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    /// With a second place.
+    pub(super) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.also = Some((place, label.into()));
+        self
+    }
+}
+
+/// A place as the user knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// The file.
+    pub file: String,
+    /// From 1.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One problem of a definition, for scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Stable kebab-case name (`unknown-key`).
+    pub code: &'static str,
+    /// Where it is.
+    #[serde(flatten)]
+    pub position: Position,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right; empty where nothing can be said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub help: String,
+    /// The other place, of two that don't go together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also: Option<Position>,
+}
+
+/// Everything that is wrong with a definition, in the order of the files. `Display` shows the source.
+#[derive(Clone)]
+pub struct Problems {
+    files: Arc<[SourceFile]>,
+    list: Vec<Problem>,
+}
+
+/// More than these are counted only: nobody reads on.
+const SHOWN: usize = 25;
+/// Longer lines are not shown.
+const LONGEST_LINE: usize = 400;
+
+impl Problems {
+    pub(super) fn new(files: &[SourceFile], mut list: Vec<Problem>) -> Self {
+        for problem in &mut list {
+            locate(&mut problem.place, files);
+            if let Some((place, _)) = &mut problem.also {
+                locate(place, files);
+            }
+            problem.message = printable(&problem.message);
+            problem.help = printable(&problem.help);
+        }
+        list.sort_by_key(|problem| (problem.place.file, problem.place.line, problem.place.column));
+        list.dedup_by(|a, b| a.place == b.place && a.message == b.message);
+        Self { files: files.into(), list }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Never true of an error.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All of them, for scripts.
+    pub fn reports(&self) -> Vec<Report> {
+        let report = |problem: &Problem| Report {
+            code: problem.code,
+            position: self.position(problem.place),
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+            also: problem.also.as_ref().map(|(place, _)| self.position(*place)),
+        };
+        self.list.iter().map(report).collect()
+    }
+
+    /// For a person: each problem with its source, cause and next step. `styled` adds ANSI colours.
+    pub fn render(&self, styled: bool) -> String {
+        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+        let mut text: Vec<String> =
+            self.list.iter().take(SHOWN).map(|problem| self.render_one(problem, &renderer)).collect();
+        if self.list.len() > SHOWN {
+            text.push(format!("… and {} more problems", self.list.len() - SHOWN));
+        }
+        text.join("\n\n")
+    }
+
+    fn position(&self, place: Place) -> Position {
+        let file = self.files.get(place.file).map_or(String::new(), |file| file.name.clone());
+        Position { file, line: place.line.max(1), column: place.column.max(1) }
+    }
+
+    fn render_one(&self, problem: &Problem, renderer: &Renderer) -> String {
+        let title = Level::ERROR.primary_title(problem.message.as_str()).id(problem.code);
+        let mut group = annotate_snippets::Group::with_title(title);
+        let also = problem.also.as_ref().map(|(place, label)| (*place, label.as_str(), AnnotationKind::Context));
+        for (place, label, kind) in std::iter::once((problem.place, "", AnnotationKind::Primary)).chain(also) {
+            let Some(file) = self.files.get(place.file) else { continue };
+            let (source, start) = line_around(&file.text, place.start);
+            if source.len() > LONGEST_LINE {
+                let origin = annotate_snippets::Origin::path(file.name.as_str());
+                group =
+                    group.element(origin.line(place.line.max(1) as usize).char_column(place.column.max(1) as usize));
+                continue;
+            }
+            let from = place.start.saturating_sub(start).min(source.len());
+            let to = place.end.saturating_sub(start).clamp(from, source.len());
+            let annotation = kind.span(from..to).label((!label.is_empty()).then_some(label));
+            group = group.element(
+                Snippet::source(masked(source).into_owned())
+                    .line_start(place.line.max(1) as usize)
+                    .path(file.name.as_str())
+                    .annotation(annotation),
+            );
+        }
+        if !problem.help.is_empty() {
+            group = group.element(Level::HELP.message(problem.help.as_str()));
+        }
+        renderer.render(&[group])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Serialize for Problems {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.reports().serialize(serializer)
+    }
+}
+
+/// Gives a place that has only line and column its byte offset.
+fn locate(place: &mut Place, files: &[SourceFile]) {
+    let Some(file) = files.get(place.file) else { return };
+    if place.start != 0 || place.line == 0 {
+        return;
+    }
+    let Some(line) = usize::try_from(place.line - 1).ok().and_then(|n| file.text.split_inclusive('\n').nth(n)) else {
+        return;
+    };
+    let before = line.as_ptr() as usize - file.text.as_ptr() as usize;
+    let column = usize::try_from(place.column.saturating_sub(1)).unwrap_or(0);
+    let start = before + line.char_indices().nth(column).map_or(line.trim_end().len(), |(at, _)| at);
+    place.end = place.end.max(start);
+    place.start = start;
+}
+
+/// The line that holds the byte `at`, and where it starts.
+fn line_around(text: &str, at: usize) -> (&str, usize) {
+    let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    (&text[start..end], start)
+}
+
+/// No control characters (a terminal would obey them), no seeds.
+fn printable(text: &str) -> String {
+    masked(text).chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}

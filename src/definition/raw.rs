@@ -1,0 +1,242 @@
+//! The keys of the YAML, as written. To add one: add it here, then carry it over in `check`; JSON Schema and
+//! reference follow from the doc comments.
+
+use super::fields::{BucketTable, ConsumerTable, Fields, LimitTable, ReadTable, WriteTable};
+use super::problem::Problem;
+use super::read::{At, Named, Read, keys, words, wrong_type};
+use super::yaml::{Node, Value};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use std::borrow::Cow;
+
+keys! {
+    /// Virtual streams, and the deployment that they are for.
+    struct Document {
+        /// Version of this format. Default: `1`, the only one.
+        version: Option<At<usize>>,
+        /// How the servers keep account tokens. Default: `{ type: nats }`.
+        resolver: Option<Resolver>,
+        /// Access to the system account. Required.
+        system: Option<SystemAccess>,
+        /// TLS towards all servers, unless a region has its own.
+        tls: Option<Tls>,
+        /// The regions, by name. A name is one subject token: it becomes part of subjects and stream names. Required.
+        regions: Option<At<Named<Region>>>,
+        /// A cluster whose servers are spread over the regions; `ordered` and `immediate` need it.
+        stretch: Option<Stretch>,
+        /// The accounts with virtual streams, by name. Required.
+        accounts: Option<At<Named<Account>>>,
+    }
+
+    /// How the servers keep account tokens.
+    struct Resolver {
+        /// `nats`: the NATS resolver, full or cache. Not built yet: `url`, `memory`, `directory`.
+        r#type: At<ResolverType>,
+    }
+
+    /// Access to the system account: one of the three.
+    struct SystemAccess {
+        /// A `.creds` file.
+        credentials: Option<At<String>>,
+        /// A file with a seed of the account (identity or signing key); mints a short-lived, least-privilege user.
+        key: Option<At<String>>,
+        /// A context of the `nats` CLI, by name.
+        context: Option<At<String>>,
+    }
+
+    /// TLS settings.
+    struct Tls {
+        /// File with the certificate authorities (PEM), besides the system's.
+        ca: Option<At<String>>,
+        /// File with the client certificate (PEM), for mutual TLS. Goes with `key`.
+        cert: Option<At<String>>,
+        /// File with the key of the client certificate (PEM). Goes with `cert`.
+        key: Option<At<String>>,
+        /// TLS handshake before the server's INFO (server option `handshake_first`). Default: `false`.
+        first: Option<At<bool>>,
+    }
+
+    /// One region: a cluster with storage of its own.
+    struct Region {
+        /// The cluster (gateway name) that serves it. Default: the region's name.
+        cluster: Option<At<String>>,
+        /// URLs of its servers, `nats://host:port` or `tls://host:port`. At least one.
+        servers: At<Vec<At<String>>>,
+        /// Placement tags for the region's streams. Default: none.
+        tags: Option<Vec<At<String>>>,
+        /// Other clusters whose clients use this region. Not built yet: servers reject one destination twice.
+        serves: Option<At<Vec<At<String>>>>,
+        /// TLS towards this region's servers, instead of the definition's.
+        tls: Option<Tls>,
+    }
+
+    /// The stretch cluster.
+    struct Stretch {
+        /// Its (gateway) name.
+        cluster: At<String>,
+    }
+
+    /// An account of applications.
+    struct Account {
+        /// Public key of the account (`A…`). Required.
+        id: Option<At<String>>,
+        /// Access to the account: a `.creds` file. One of `credentials`, `key` and `context` is required.
+        credentials: Option<At<String>>,
+        /// Access to the account: a file with a seed of it (identity or signing key).
+        key: Option<At<String>>,
+        /// Access to the account: a context of the `nats` CLI, by name.
+        context: Option<At<String>>,
+        /// Public key that issues activation tokens and users. Default: one found in the keys folder.
+        signing_key: Option<At<String>>,
+        /// How streams are spread over accounts. Default: `regional`, which is not built yet: write `shared`.
+        layout: Option<At<Layout>>,
+        /// Layout `regional`: the account's JetStream is virtual streams only. Default: `true`. Not built yet.
+        exclusive: Option<At<bool>>,
+        /// Prefixes below which every subject is virtual: `app` stands for `app.>`. Default: none. Not built yet.
+        subject_roots: Option<At<Vec<At<String>>>>,
+        /// Layout `regional`: name template with `{account}` and `{region}`, or existing accounts by region.
+        /// Default: `{account}-{region}`. Not built yet.
+        regional_accounts: Option<At<RegionalAccounts>>,
+        /// Whether `default_permissions` keep applications off the write streams. Default: `false`.
+        /// `true` is not built yet.
+        restrict_users: Option<At<bool>>,
+        /// Prefixes of the applications' reply subjects, for `restrict_users`. Default: `[_INBOX]`. Not built yet.
+        inbox_prefixes: Option<At<Vec<At<String>>>>,
+        /// Layout `regional`: limits of the regional accounts, by their names in an account token. Default: the
+        /// account's own JetStream limits and tiers. Not built yet.
+        regional_limits: Option<At<Fields<LimitTable>>>,
+        /// The virtual streams, by name.
+        virtual_streams: Option<At<Named<VirtualStream>>>,
+    }
+
+    /// An existing account that serves as a regional account.
+    struct RegionalAccount {
+        /// Public key of the account (`A…`).
+        id: At<String>,
+        /// A `.creds` file of it.
+        credentials: At<String>,
+    }
+
+    /// One stream name that applications use in every region.
+    struct VirtualStream {
+        /// The subjects that applications publish to. Required for kind `stream`; the other kinds have their own.
+        subjects: Option<At<Vec<At<String>>>>,
+        /// What it is to applications. Default: `stream`. Not built yet: `kv`, `object_store`.
+        kind: Option<At<Kind>>,
+        /// What readers in different regions may rely on. Default: `eventual`. Not built yet: the others.
+        consistency: Option<At<Consistency>>,
+        /// The home region of a `mirrored` stream.
+        home: Option<At<String>>,
+        /// How many tokens of the subject stand before the region: `1` makes `foo.>` into `foo.west.>`. Default: `1`.
+        region_token: Option<At<usize>>,
+        /// Fields of the write streams, by their API names.
+        write: Option<At<Fields<WriteTable>>>,
+        /// Fields of the read streams, by their API names.
+        read: Option<At<Fields<ReadTable>>>,
+        /// Names of the real streams.
+        names: Option<Names>,
+        /// Durable consumers that are provisioned in every region, by name.
+        consumers: Option<At<Named<At<Fields<ConsumerTable>>>>>,
+        /// Extra requests that are mapped to the local read stream; regions diverge by `purge` and `msg_delete`.
+        /// Default: none.
+        map_requests: Option<Vec<At<MapRequest>>>,
+        /// Settings of a bucket, for the kinds `kv` and `object_store`, by their NATS names.
+        bucket: Option<At<Fields<BucketTable>>>,
+    }
+
+    /// Templates of the real streams' names. Both parts, `{stream}` and `{region}`, are required.
+    struct Names {
+        /// Default: `{stream}-write-{region}`.
+        write: Option<At<String>>,
+        /// Default: `{stream}-read-{region}`.
+        read: Option<At<String>>,
+    }
+}
+
+words! {
+    /// How the servers keep account tokens.
+    enum ResolverType {
+        /// The NATS resolver, full or cache.
+        Nats = "nats",
+        /// An HTTP account server.
+        Url = "url",
+        /// In the servers' configuration.
+        Memory = "memory",
+        /// A directory.
+        Directory = "directory",
+    }
+
+    /// How streams are spread over accounts.
+    enum Layout {
+        /// Read streams in one account per region, under the virtual name.
+        Regional = "regional",
+        /// All streams in the application's account.
+        Shared = "shared",
+    }
+
+    /// What a virtual stream is to applications.
+    enum Kind {
+        /// A plain stream.
+        Stream = "stream",
+        /// A KV bucket.
+        Kv = "kv",
+        /// An object store.
+        ObjectStore = "object_store",
+    }
+
+    /// What readers in different regions may rely on.
+    enum Consistency {
+        /// Write and read streams per region; the order differs between regions.
+        Eventual = "eventual",
+        /// The same order in every region.
+        Ordered = "ordered",
+        /// One stream in the stretch cluster, mirrors in the regions.
+        Immediate = "immediate",
+        /// One stream in its home region, mirrors elsewhere.
+        Mirrored = "mirrored",
+    }
+
+    /// A request that is mapped to the local read stream on demand.
+    enum MapRequest {
+        /// `$JS.API.STREAM.PURGE`
+        Purge = "purge",
+        /// `$JS.API.STREAM.MSG.DELETE`
+        MsgDelete = "msg_delete",
+        /// `$JS.API.STREAM.SNAPSHOT`
+        Snapshot = "snapshot",
+    }
+}
+
+/// A name template, or the accounts themselves.
+#[derive(Debug)]
+pub(super) enum RegionalAccounts {
+    Template(At<String>),
+    Existing(Named<RegionalAccount>),
+}
+
+impl Read for RegionalAccounts {
+    const WHAT: &'static str = "a text (name template) or a mapping from regions to accounts";
+
+    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        match node.value {
+            Value::Text(_) => At::read(node, problems).map(Self::Template),
+            Value::Map(_) => Named::read(node, problems).map(Self::Existing),
+            _ => {
+                wrong_type(&node, Self::WHAT, problems);
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for RegionalAccounts {
+    fn schema_name() -> Cow<'static, str> {
+        "RegionalAccounts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "anyOf": [
+            { "type": "string" },
+            { "type": "object", "additionalProperties": generator.subschema_for::<RegionalAccount>() },
+        ] })
+    }
+}

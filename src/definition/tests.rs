@@ -1,0 +1,377 @@
+use super::*;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::virtual_stream::Layout;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn key() -> String {
+    PublicKey::from_bytes(KeyKind::Account, [7; 32]).to_string()
+}
+
+/// A definition with one virtual stream, whose settings are `stream` (lines of YAML).
+fn with_stream(stream: &str) -> String {
+    let indented: String = stream.lines().map(|line| format!("        {line}\n")).collect();
+    format!(
+        "version: 1
+system: {{ credentials: keys/sys.creds }}
+regions:
+  west: {{ servers: [nats://127.0.0.1:14222] }}
+  east: {{ servers: [nats://127.0.0.1:24222] }}
+accounts:
+  APP:
+    id: {}
+    credentials: keys/app.creds
+    layout: shared
+    virtual_streams:
+      foo:
+{indented}",
+        key()
+    )
+}
+
+fn source(text: &str) -> SourceFile {
+    SourceFile { name: "vstream.yaml".to_owned(), text: text.to_owned() }
+}
+
+fn parsed(text: &str) -> Result<Definition, Problems> {
+    parse(&[source(text)], Path::new("base"))
+}
+
+/// Asserts that there is exactly one problem: its code, that its message has the words, and its place.
+#[track_caller]
+fn refuses(text: &str, code: &str, words: &str, at: &str) -> Report {
+    let problems = parsed(text).expect_err("accepted");
+    let reports = problems.reports();
+    assert_eq!(reports.len(), 1, "{problems}");
+    let report = reports.into_iter().next().unwrap();
+    assert_eq!(report.code, code, "{problems}");
+    assert!(report.message.contains(words) || report.help.contains(words), "{problems}");
+    let (line, column) = (report.position.line as usize, report.position.column as usize);
+    let rest: String = text.lines().nth(line - 1).unwrap_or_default().chars().skip(column - 1).collect();
+    assert!(rest.starts_with(at), "points at {rest:?}\n{problems}");
+    report
+}
+
+#[track_caller]
+fn refuses_stream(stream: &str, code: &str, words: &str, at: &str) {
+    refuses(&with_stream(stream), code, words, at);
+}
+
+#[test]
+fn the_values_arrive_in_the_model_as_the_api_takes_them() {
+    let text = with_stream(
+        "subjects: [foo.>, bar]
+region_token: 1
+write: { max_age: 1d12h, max_bytes: 10GB, duplicate_window: 90s, extra: { future: [1, 2.5] } }
+read: { allow_direct: true, duplicate_window: 0, max_msg_size: -1 }
+consumers:
+  worker: { ack_policy: explicit, backoff: [1s, 2m], filter_subject: foo.a }
+  west_only: { regions: [west], deliver_subject: push.foo }
+map_requests: [purge]",
+    );
+    let definition = parsed(&text).unwrap();
+    let account = &definition.accounts[0];
+    let stream = &account.virtual_streams[0];
+    assert_eq!(account.layout, Layout::Shared);
+    assert_eq!(definition.system, Access::Credentials("base/keys/sys.creds".into()));
+    assert_eq!(
+        serde_json::Value::from(stream.write.clone()),
+        json!({ "max_age": 129_600_000_000_000u64, "max_bytes": 10_000_000_000u64,
+                "duplicate_window": 90_000_000_000u64, "future": [1, 2.5] })
+    );
+    assert_eq!(
+        serde_json::Value::from(stream.consumers[0].config.clone())["backoff"],
+        json!([1_000_000_000, 120_000_000_000u64])
+    );
+    assert_eq!(stream.consumers[1].regions.len(), 1);
+    let west = &definition.topology.regions[0].name;
+    let captured: Vec<String> = stream.subjects.iter().map(|s| stream.captured(s, west).to_string()).collect();
+    assert_eq!(captured, ["foo.west.>", "bar.west"]);
+}
+
+#[test]
+fn keys_and_types() {
+    refuses_stream("subjects: [foo.>]\nregoin_token: 1", "unknown-key", "did you mean `region_token`?", "regoin_token");
+    refuses_stream("subject: [foo.>]", "unknown-key", "did you mean `subjects`?", "subject");
+    refuses_stream("subjects: [foo.>]\nsubjects: [a]", "duplicate-key", "given twice", "subjects: [a]");
+    refuses_stream("subjects: foo.>", "wrong-type", "expected a list, found the text", "foo.>");
+    refuses_stream("subjects: [7]", "wrong-type", "put it in quotes", "7");
+    refuses_stream("subjects: [foo.>]\nregion_token: '1'", "wrong-type", "without quotes", "'1'");
+    refuses_stream("subjects: [foo.>]\nregion_token: -1", "wrong-type", "0 or more", "-1");
+    refuses_stream("subjects: [foo.>]\nread: { allow_direct: yes }", "wrong-type", "only `true` and `false`", "yes");
+    refuses_stream("subjects: [foo.>]\nmap_requests: [purg]", "unknown-value", "did you mean `purge`?", "purg");
+    refuses_stream("subjects: [foo.>", "yaml", "not valid YAML", "[foo.>");
+    refuses_stream("write: {}", "missing-key", "`subjects` is missing", "foo:");
+    refuses("regions: {west: {}}", "missing-key", "`servers` is missing", "west");
+    refuses("", "empty", "init", "");
+    refuses("- a", "wrong-type", "expected a mapping", "- a");
+    refuses(&format!("{}7: a\n", with_stream("subjects: [a]")), "wrong-type", "a key has to be a text", "7");
+}
+
+#[test]
+fn subjects() {
+    for (subject, code, words) in [
+        ("''", "bad-subject", "is empty"),
+        ("foo.>.bar", "bad-subject", "only be the last token"),
+        ("foo..bar", "bad-subject", "empty token"),
+        ("'foo bar'", "bad-subject", "white space"),
+        ("'foo.$1'", "bad-subject", "function"),
+        ("$JS.API.>", "reserved-subject", "JetStream"),
+        ("$SYS.>", "reserved-subject", "servers"),
+        ("_INBOX.>", "reserved-subject", "replies"),
+        ("'>'", "reserved-subject", "token of its own"),
+        ("'*.x'", "reserved-subject", "token of its own"),
+    ] {
+        refuses_stream(&format!("subjects: [{subject}]"), code, words, subject);
+    }
+    refuses_stream("subjects: []", "bad-subject", "no subjects", "[]");
+    refuses_stream("subjects: [foo.>]\nregion_token: 2", "region-token", "from 0 to 1", "foo.>");
+    refuses_stream("subjects: [foo.*, foo.a]", "overlapping-subjects", "narrower", "foo.a");
+    assert!(parsed(&with_stream("subjects: [foo.*.x]\nregion_token: 3")).is_ok());
+    assert!(parsed(&with_stream("subjects: [orders]\nregion_token: 0")).is_ok());
+}
+
+#[test]
+fn virtual_streams_among_each_other() {
+    let two = |a: &str, b: &str| format!("{}      {a}\n      {b}\n", with_stream("subjects: [foo.>]"));
+    refuses(
+        &two("a: { subjects: [a.>] }", "b: { subjects: [a.b] }"),
+        "overlapping-subjects",
+        "`a.b` of virtual stream `b` and `a.>` of virtual stream `a`",
+        "a.b",
+    );
+    // Only what is captured collides: x.west.y → x.west.y.west, x.y.west → x.west.y.west.
+    refuses(
+        &two("a: { subjects: [x.west.y], region_token: 3 }", "b: { subjects: [x.y.west] }"),
+        "overlapping-subjects",
+        "published in region `west`",
+        "x.y.west",
+    );
+    refuses(
+        &two("a: { subjects: [a] }", "a-read-west: { subjects: [b] }"),
+        "name-collision",
+        "like a real one",
+        "a-read-west",
+    );
+    refuses(
+        &two("a: { subjects: [a] }", "NEXT: { subjects: [b] }"),
+        "reserved-name",
+        "token of JetStream's API",
+        "NEXT",
+    );
+    refuses(&two("a: { subjects: [a] }", "'a.b': { subjects: [b] }"), "bad-name", "one subject token", "'a.b'");
+    let long = format!("{}: {{ subjects: [b] }}", "n".repeat(250));
+    let problems = parsed(&two("a: { subjects: [a] }", &long)).unwrap_err();
+    assert!(problems.to_string().contains("255"), "{problems}");
+}
+
+#[test]
+fn names_consistency_and_kind() {
+    refuses_stream("subjects: [a]\nnames: { write: 'w-{region}' }", "bad-template", "lacks `{stream}`", "'w-");
+    refuses_stream(
+        "subjects: [a]\nnames: { write: '{stream}-{region}-{x}' }",
+        "bad-template",
+        "not known",
+        "'{stream}",
+    );
+    refuses_stream(
+        "subjects: [a]\nnames: { write: '{stream}-{region}', read: '{stream}-{region}' }",
+        "conflict",
+        "the same names",
+        "names",
+    );
+    refuses_stream("subjects: [a]\nconsistency: mirrored", "missing-key", "home", "mirrored");
+    refuses_stream(
+        "subjects: [a]\nconsistency: mirrored\nhome: wset",
+        "unknown-region",
+        "did you mean `west`?",
+        "wset",
+    );
+    refuses_stream("subjects: [a]\nhome: west", "conflict", "mirrored", "west");
+    refuses_stream("subjects: [a]\nbucket: { history: 5 }", "conflict", "kv", "bucket");
+    let problems = parsed(&with_stream("kind: kv\nsubjects: [a]")).unwrap_err();
+    assert!(problems.to_string().contains("follow from its kind"), "{problems}");
+}
+
+#[test]
+fn what_is_not_built_is_named() {
+    refuses_stream("kind: kv", "not-built", "kind `kv` is not built yet", "kv");
+    refuses_stream("kind: object_store", "not-built", "kind `object_store`", "object_store");
+    refuses_stream(
+        "subjects: [a]\nconsistency: mirrored\nhome: west",
+        "not-built",
+        "consistency `mirrored`",
+        "mirrored",
+    );
+    let text = with_stream("subjects: [foo.>]");
+    refuses(&text.replace("    layout: shared\n", ""), "not-built", "write `layout: shared`", "APP");
+    refuses(&text.replace("layout: shared", "layout: regional"), "not-built", "layout `regional`", "regional");
+    refuses(&format!("{text}resolver: {{ type: url }}\n"), "not-built", "resolver type `url`", "url");
+    refuses(&text.replace("24222]", "24222], serves: [edge]"), "not-built", "`serves`", "[edge]");
+    let setting = |line: &str| text.replace("    layout: shared\n", &format!("    layout: shared\n    {line}\n"));
+    refuses(&setting("exclusive: false"), "not-built", "`exclusive`", "false");
+    refuses(&setting("subject_roots: [app]"), "not-built", "`subject_roots`", "[app]");
+    refuses(&setting("restrict_users: true"), "not-built", "`restrict_users`", "true");
+    refuses(&setting("regional_accounts: '{account}.{region}'"), "not-built", "`regional_accounts`", "'{account}");
+    refuses(&setting("regional_limits: { conn: 1 }"), "not-built", "`regional_limits`", "regional_limits");
+    refuses(&setting("regional_accounts: '{region}'"), "bad-template", "lacks `{account}`", "'{region}'");
+    let stretched = format!("{text}stretch: {{ cluster: stretch }}\n");
+    refuses(
+        &stretched.replace("subjects: [foo.>]", "subjects: [foo.>]\n        consistency: ordered"),
+        "not-built",
+        "`ordered`",
+        "ordered",
+    );
+}
+
+#[test]
+fn regions() {
+    let text = with_stream("subjects: [foo.>]");
+    let east = "east: { servers: [nats://127.0.0.1:24222] }";
+    let with = |region: &str| text.replace(east, region);
+    refuses(&with("east: { servers: [] }"), "no-servers", "`east` has no servers", "[]");
+    refuses(&with("east: { cluster: west, servers: [nats://a:1] }"), "cluster-twice", "used twice", "west");
+    refuses(&with("east: { servers: [http://a:1] }"), "bad-url", "scheme `http`", "http://a:1");
+    refuses(&with("east: { servers: [nats://127.0.0.1:14222] }"), "server-twice", "listed twice", "nats://");
+    refuses(&with("e.st: { servers: [nats://a:1] }"), "bad-name", "one subject token", "e.st");
+    refuses(&with("$1: { servers: [nats://a:1] }"), "bad-name", "function", "$1");
+    refuses(&with("east: { servers: [nats://a:1], tls: { cert: c.pem } }"), "missing-key", "no `key`", "tls");
+    refuses(&with("west: { servers: [nats://a:1] }"), "duplicate-key", "`west` is given twice", "west");
+    refuses(&format!("{text}stretch: {{ cluster: east }}\n"), "cluster-twice", "`east`", "east");
+}
+
+#[test]
+fn accounts() {
+    let text = with_stream("subjects: [foo.>]");
+    let key = key();
+    refuses(&text.replace(&key, &key[..40]), "bad-key", "A and 55 more", "AADQ");
+    refuses(&text.replace(&key, "SOMETHING"), "bad-key", "A and 55 more", "SOMETHING");
+    refuses(&text.replace("    credentials: keys/app.creds\n", ""), "missing-key", "no way into account `APP`", "APP");
+    refuses(
+        &text.replace("    credentials: keys/app.creds\n", "    credentials: a\n    context: b\n"),
+        "conflict",
+        "keep one",
+        "b",
+    );
+    refuses(&text.replace(&format!("    id: {key}\n"), ""), "missing-key", "public key", "APP");
+    refuses(&text.replace("system: { credentials: keys/sys.creds }", ""), "missing-key", "`system`", "version");
+}
+
+#[test]
+fn seeds_never_come_back_out() {
+    let seed = crate::sign::Seed::generate(KeyKind::Account).unwrap().reveal().to_string();
+    let text = with_stream("subjects: [foo.>]");
+    for text in [
+        text.replace(&key(), &seed),
+        text.replace("keys/app.creds", &seed),
+        text.replace("credentials: keys/app.creds", &format!("key: {seed}")),
+        text.replace("layout: shared", &format!("layout: {}", &seed[..30])),
+        format!("{text}{seed}: 1\n"),
+    ] {
+        let problems = parsed(&text).unwrap_err();
+        let all = format!("{problems}{problems:?}{}", serde_json::to_string(&problems).unwrap());
+        assert!(!all.contains(&seed[..20]), "{all}");
+    }
+}
+
+#[test]
+fn fields() {
+    let write = |field: &str| format!("subjects: [a]\nwrite: {{ {field} }}");
+    let read = |field: &str| format!("subjects: [a]\nread: {{ {field} }}");
+    let consumer = |field: &str| format!("subjects: [a]\nconsumers: {{ c: {{ {field} }} }}");
+    refuses_stream(&write("max_aeg: 1h"), "unknown-field", "did you mean `max_age`? A field of a newer", "max_aeg");
+    refuses_stream(&write("max_age: 24"), "wrong-value", "write `24s`", "24");
+    refuses_stream(&write("max_age: 24 hours"), "wrong-value", "write it like `24h`", "24 hours");
+    refuses_stream(&write("max_bytes: lots"), "wrong-value", "`512MiB`", "lots");
+    refuses_stream(&write("num_replicas: 9"), "wrong-value", "1 to 5", "9");
+    refuses_stream(&write("storage: disk"), "unknown-value", "`file`, `memory`", "disk");
+    refuses_stream(&write("retention: workqueue"), "refused-field", "Work-queue", "workqueue");
+    refuses_stream(&write("metadata: { vstream.name: x }"), "refused-field", "vstream.", "vstream.name");
+    refuses_stream(&write("extra: { max_age: 1h }"), "known-field", "move it out", "max_age");
+    refuses_stream(&write("extra: { sources: [] }"), "refused-field", "the tool sets it", "sources");
+    refuses_stream(&write("max_age: 1m, duplicate_window: 2m"), "conflict", "longer than `max_age`", "write");
+    refuses_stream(&read("discard: new"), "refused-field", "blocks its sources", "new");
+    refuses_stream(&read("duplicate_window: 2m"), "refused-field", "dropped differently", "2m");
+    refuses_stream(&read("max_msg_size: 1MB"), "refused-field", "blocks its source forever", "1MB");
+    refuses_stream(
+        "subjects: [a]\nread: { deny_purge: true }\nmap_requests: [purge]",
+        "conflict",
+        "deny_purge",
+        "purge",
+    );
+    refuses_stream(&consumer("durable_name: x"), "refused-field", "named by its key", "durable_name");
+    refuses_stream(&consumer("ack_polcy: none"), "unknown-field", "did you mean `ack_policy`?", "ack_polcy");
+    refuses_stream(&consumer("deliver_subject: d"), "refused-field", "one region", "deliver_subject");
+    refuses_stream(&consumer("filter_subject: b"), "bad-filter", "meets none", "b");
+    refuses_stream(&consumer("regions: [wset]"), "unknown-region", "did you mean `west`?", "wset");
+    refuses_stream(&consumer("pause_until: tomorrow"), "wrong-value", "RFC 3339", "tomorrow");
+    for field in ["name", "subjects", "sources", "mirror", "sealed", "republish", "subject_transform", "placement"] {
+        refuses_stream(&write(&format!("{field}: x")), "refused-field", "cannot be set", field);
+        refuses_stream(&read(&format!("{field}: x")), "refused-field", "cannot be set", field);
+    }
+    assert!(parsed(&with_stream(&write("retention: limits, discard: new, extra: { new_field: true }"))).is_ok());
+}
+
+#[test]
+fn several_files_are_one_definition() {
+    let whole = with_stream("subjects: [foo.>]");
+    let more = |stream: &str| SourceFile {
+        name: "more.yaml".to_owned(),
+        text: format!("accounts:\n  APP:\n    layout: shared\n    virtual_streams:\n      {stream}\n"),
+    };
+    let parse_with = |stream| parse(&[source(&whole), more(stream)], Path::new(""));
+    let definition = parse_with("bar: { subjects: [bar.>] }").unwrap();
+    let names: Vec<&str> = definition.accounts[0].virtual_streams.iter().map(|stream| stream.name.as_str()).collect();
+    assert_eq!(names, ["foo", "bar"]);
+
+    let report = |result: Result<Definition, Problems>| result.unwrap_err().reports().remove(0);
+    let twice = report(parse_with("foo: { subjects: [bar.>] }"));
+    assert_eq!((twice.code, twice.position.file.as_str()), ("duplicate-key", "more.yaml"));
+    assert_eq!(twice.also.unwrap().file, "vstream.yaml");
+
+    let mut other = more("bar: { subjects: [bar.>] }");
+    other.text = other.text.replace("shared", "regional");
+    let conflict = report(parse(&[source(&whole), other], Path::new("")));
+    assert_eq!((conflict.code, conflict.position.line), ("conflict", 3));
+
+    let topology = SourceFile { name: "more.yaml".to_owned(), text: "regions: {}".to_owned() };
+    let regions = report(parse(&[source(&whole), topology], Path::new("")));
+    assert_eq!((regions.code, regions.position.file.as_str()), ("duplicate-key", "more.yaml"));
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let text = with_stream("subjects: [foo..a, $JS.x]\nwrite: { max_age: 7, sealed: true }\nconsumers: { 'a b': {} }");
+    let codes: Vec<&str> = parsed(&text).unwrap_err().reports().iter().map(|report| report.code).collect();
+    assert_eq!(codes, ["bad-subject", "reserved-subject", "wrong-value", "refused-field", "bad-name"]);
+}
+
+#[test]
+fn a_problem_shows_the_source() {
+    let problems = parsed(&with_stream("subjects: [foo.>]\nregoin_token: 1")).unwrap_err();
+    insta::assert_snapshot!(problems.to_string(), @"
+    error[unknown-key]: unknown key `regoin_token`
+      --> vstream.yaml:14:9
+       |
+    14 |         regoin_token: 1
+       |         ^^^^^^^^^^^^
+       |
+       = help: did you mean `region_token`?
+    ");
+}
+
+proptest! {
+    #[test]
+    fn parsing_never_panics_on_arbitrary_text(text in any::<String>()) {
+        prop_assert!(parsed(&text).is_ok() || !parsed(&text).unwrap_err().to_string().is_empty());
+    }
+
+    #[test]
+    fn parsing_never_panics_on_damaged_definitions(at in 0usize..600, cut in 0usize..40, put in "[\\PC\n]{0,8}") {
+        let text = with_stream("subjects: [foo.>]\nwrite: { max_age: 24h }\nconsumers: { w: { backoff: [1s] } }");
+        let boundary = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+        let (from, to) = (boundary(at), boundary(at + cut));
+        let damaged = format!("{}{put}{}", &text[..from], &text[to..]);
+        prop_assert!(parsed(&damaged).is_ok() || !parsed(&damaged).unwrap_err().to_string().is_empty());
+    }
+}

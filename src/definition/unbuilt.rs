@@ -1,0 +1,93 @@
+//! What a definition may say but this version does not do yet. Whoever builds one of these deletes its line.
+
+use super::{Definition, Resolver};
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, RegionalAccounts, VirtualStream};
+
+/// Something that is defined and not built yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbuilt {
+    /// The keys that lead to it.
+    pub path: Vec<String>,
+    /// What it is, key and value.
+    pub what: String,
+    /// What to write instead.
+    pub instead: String,
+}
+
+/// Everything in `definition` that is not built yet.
+pub fn unbuilt(definition: &Definition) -> Vec<Unbuilt> {
+    let mut list = List(Vec::new());
+    let resolver = match definition.resolver {
+        Resolver::Nats => None,
+        Resolver::Url => Some("url"),
+        Resolver::Memory => Some("memory"),
+        Resolver::Directory => Some("directory"),
+    };
+    if let Some(name) = resolver {
+        list.add(&["resolver", "type"], format!("resolver type `{name}`"), "write `type: nats`");
+    }
+    for region in &definition.topology.regions {
+        if !region.serves.is_empty() {
+            let path = ["regions", region.name.as_str(), "serves"];
+            list.add(&path, "`serves` of a region", "remove `serves`, and give each cluster a region of its own");
+        }
+    }
+    for account in &definition.accounts {
+        of_account(account, &mut list);
+    }
+    list.0
+}
+
+fn of_account(account: &Account, list: &mut List) {
+    let path = |key| ["accounts", account.name.as_str(), key];
+    if account.layout == Layout::Regional {
+        list.add(&path("layout"), "layout `regional`, the default,", "write `layout: shared`");
+    }
+    let defaults = RegionalAccounts::default();
+    let remove = |key: &str| format!("remove `{key}`");
+    for (key, used) in [
+        ("exclusive", !account.exclusive),
+        ("subject_roots", !account.subject_roots.is_empty()),
+        ("regional_accounts", account.regional_accounts != defaults),
+        ("restrict_users", account.restrict_users),
+        ("inbox_prefixes", account.inbox_prefixes.iter().map(|p| p.as_str()).ne(["_INBOX"])),
+        ("regional_limits", !account.regional_limits.is_empty()),
+    ] {
+        if used {
+            list.add(&path(key), format!("`{key}` of an account"), &remove(key));
+        }
+    }
+    for stream in &account.virtual_streams {
+        of_virtual_stream(account, stream, list);
+    }
+}
+
+fn of_virtual_stream(account: &Account, stream: &VirtualStream, list: &mut List) {
+    let path = |key| ["accounts", account.name.as_str(), "virtual_streams", stream.name.as_str(), key];
+    let kind = match stream.kind {
+        Kind::Stream => None,
+        Kind::Kv => Some("kv"),
+        Kind::ObjectStore => Some("object_store"),
+    };
+    if let Some(kind) = kind {
+        list.add(&path("kind"), format!("kind `{kind}`"), "remove the virtual stream, or make it of kind `stream`");
+    }
+    let consistency = match stream.consistency {
+        Consistency::Eventual => None,
+        Consistency::Ordered => Some("ordered"),
+        Consistency::Immediate => Some("immediate"),
+        Consistency::Mirrored { .. } => Some("mirrored"),
+    };
+    if let Some(level) = consistency {
+        list.add(&path("consistency"), format!("consistency `{level}`"), "write `consistency: eventual`");
+    }
+}
+
+struct List(Vec<Unbuilt>);
+
+impl List {
+    fn add(&mut self, path: &[&str], what: impl Into<String>, instead: &str) {
+        let path = path.iter().map(|&key| key.to_owned()).collect();
+        self.0.push(Unbuilt { path, what: what.into(), instead: instead.to_owned() });
+    }
+}

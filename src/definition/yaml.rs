@@ -1,0 +1,230 @@
+//! YAML text → a tree in which every key and value knows where it stands. The only place that knows the YAML crate.
+//!
+//! A tree, and not the types at once, so that all problems of a file are reported and not the first alone.
+
+use super::problem::{Place, Problem};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::{Location, Spanned};
+use std::fmt;
+
+/// A value with its place.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub place: Place,
+    pub value: Value,
+}
+
+/// What YAML 1.2 makes of it; strings are never guessed to be something else, nor the other way round.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In the order of the file; a key may occur twice.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Value {
+    /// What a person calls it.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Null => "nothing".to_owned(),
+            Self::Bool(value) => format!("the boolean `{value}`"),
+            Self::Int(value) => format!("the number `{value}`"),
+            Self::Float(value) => format!("the number `{value}`"),
+            Self::Text(value) => format!("the text `{value}`"),
+            Self::List(_) => "a list".to_owned(),
+            Self::Map(_) => "a mapping".to_owned(),
+        }
+    }
+}
+
+impl Node {
+    /// Equal but for the places.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a.total_cmp(b).is_eq(),
+            (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
+            (Value::Map(a), Value::Map(b)) => {
+                a.len() == b.len() && a.iter().all(|(k, v)| b.iter().any(|(l, w)| k.same(l) && v.same(w)))
+            }
+            _ => false,
+        }
+    }
+
+    /// The text, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Where the keys of `path` lead, as far as they exist: the value, or the nearest key above it.
+    pub(super) fn find(&self, path: &[String]) -> Place {
+        let (mut node, mut place) = (self, self.place);
+        for name in path {
+            let Value::Map(entries) = &node.value else { break };
+            let Some((key, value)) = entries.iter().find(|(key, _)| key.text() == Some(name)) else { break };
+            place = if matches!(value.value, Value::Map(_)) { key.place } else { value.place };
+            node = value;
+        }
+        place
+    }
+}
+
+/// Reads one document. `file` is the index that places refer to.
+pub(super) fn read(text: &str, file: usize) -> Result<Node, Box<Problem>> {
+    let budget = serde_saphyr::budget! {
+        max_events: 20_000_000,
+        max_nodes: 10_000_000,
+        max_depth: 32,
+        max_documents: 1,
+    };
+    let options = serde_saphyr::options! {
+        budget: budget,
+        emit_comments: false,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::Merge,
+        strict_booleans: true,
+        no_schema: true,
+        reject_unsupported_tags: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::Reject,
+        with_snippet: false,
+    };
+    match serde_saphyr::from_str_with_options::<Tree>(text, options) {
+        Ok(tree) => Ok(tree.into_node(file)),
+        Err(error) => {
+            let place = error.location().map_or(Place { file, ..Place::default() }, |at| place(at, file));
+            let message = error.to_string();
+            let message = message.lines().next().unwrap_or_default();
+            // The place is shown apart.
+            let message = message.split(" at line ").next().unwrap_or(message);
+            Err(Box::new(Problem::new("yaml", place, format!("not valid YAML: {message}"))))
+        }
+    }
+}
+
+fn place(at: Location, file: usize) -> Place {
+    let span = at.span();
+    let start = span.byte_offset().unwrap_or(0);
+    let length = span.byte_len().unwrap_or(0);
+    Place { file, line: at.line(), column: at.column(), start: start as usize, end: (start + length) as usize }
+}
+
+/// The tree as `serde` builds it.
+struct Tree(Spanned<Raw>);
+
+enum Raw {
+    Leaf(Value),
+    List(Vec<Tree>),
+    Map(Vec<(Tree, Tree)>),
+}
+
+impl Tree {
+    fn into_node(self, file: usize) -> Node {
+        let value = match self.0.value {
+            Raw::Leaf(value) => value,
+            Raw::List(items) => Value::List(items.into_iter().map(|item| item.into_node(file)).collect()),
+            Raw::Map(entries) => {
+                Value::Map(entries.into_iter().map(|(k, v)| (k.into_node(file), v.into_node(file))).collect())
+            }
+        };
+        Node { place: place(self.0.referenced, file), value }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Spanned::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        Raw::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Int(value.into())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Int(value.into())))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Int(value)))
+    }
+
+    fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<Raw, E> {
+        i128::try_from(value).map(|value| Raw::Leaf(Value::Int(value))).map_err(|_| E::custom("number too large"))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Float(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Text(value.to_owned())))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Raw, E> {
+        Ok(Raw::Leaf(Value::Text(value)))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Raw, E> {
+        Err(E::custom("binary data has no use here"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry::<Tree, Tree>()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading a definition: a file, or the `*.yaml` of a folder.
+
+use crate::definition::{Definition, Problems, SourceFile, parse};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// The most that the files of a definition may have together, in bytes.
+pub const MAX_SIZE: u64 = 8_000_000;
+
+/// A definition with where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The definition; its paths include [`Loaded::base`].
+    pub definition: Definition,
+    /// The folder that the definition is in, empty for the working directory. The keys folder is `keys` in it.
+    pub base: PathBuf,
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+}
+
+/// Why there is no definition.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Nothing is there.
+    #[error("there is no definition at {0}")]
+    NotFound(PathBuf),
+    /// A file or folder that cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder without definitions.
+    #[error("there is no *.yaml in the folder {0}")]
+    NoFiles(PathBuf),
+    /// More than [`MAX_SIZE`].
+    #[error("the definition is too large: more than 8 MB up to and with {0}")]
+    TooLarge(PathBuf),
+    /// Not UTF-8.
+    #[error("{path}:{line}:{column}: not valid UTF-8", path = path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Line of the first bad byte, from 1.
+        line: u64,
+        /// Its column, from 1, in characters.
+        column: u64,
+    },
+    /// Read, but not valid.
+    #[error("{0}")]
+    Invalid(Problems),
+}
+
+/// Reads and parses the definition at `path`.
+///
+/// # Errors
+/// [`LoadError`]
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => LoadError::NotFound(path.to_owned()),
+        _ => LoadError::Io { path: path.to_owned(), source },
+    };
+    let (base, files) = if std::fs::metadata(path).map_err(failed)?.is_dir() {
+        (path.to_owned(), yaml_files(path)?)
+    } else {
+        (path.parent().unwrap_or(Path::new("")).to_owned(), vec![path.to_owned()])
+    };
+    let mut left = MAX_SIZE;
+    let mut sources = Vec::with_capacity(files.len());
+    for file in &files {
+        let text = read(file, left)?;
+        left = left.saturating_sub(text.len() as u64);
+        sources.push(SourceFile { name: file.display().to_string(), text });
+    }
+    let definition = parse(&sources, &base).map_err(LoadError::Invalid)?;
+    Ok(Loaded { definition, base, files })
+}
+
+/// The `*.yaml` of a folder, sorted by name; hidden files and what editors leave behind (`.#x.yaml`) are not meant.
+fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let failed = |source| LoadError::Io { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if path.extension().is_some_and(|extension| extension == "yaml") && !hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(LoadError::NoFiles(folder.to_owned())) } else { Ok(files) }
+}
+
+fn read(path: &Path, left: u64) -> Result<String, LoadError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(left + 1).read_to_end(&mut bytes))
+        .map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+    if bytes.len() as u64 > left {
+        return Err(LoadError::TooLarge(path.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        LoadError::Encoding {
+            path: path.to_owned(),
+            line: before.matches('\n').count() as u64 + 1,
+            column: line.chars().count() as u64 + 1,
+        }
+    })
+}
