@@ -5,11 +5,13 @@
 
 mod connect;
 mod connection;
+mod connector;
 mod context;
 mod error;
 mod login;
 
 pub use connect::{ConnectOptions, Target, connect};
 pub use connection::Connection;
+pub use connector::{DefinitionConnector, Purpose};
 pub use error::ConnectError;
 pub use login::Access;

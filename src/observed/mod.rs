@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod jetstream;
+pub mod link;
 mod lookup;
 pub mod survey;
 pub mod system;

@@ -1,4 +1,5 @@
-//! A verb's work, one file each: the stages put together. Asks through [`Connector`], tells through [`Tell`], never
+//! A verb's work, one file each: the stages put together. Asks through
+//! [`Connector`], tells through [`Tell`], never
 //! prints.
 
 pub mod apply;
@@ -11,43 +12,10 @@ pub mod render;
 pub mod session;
 pub mod verify;
 
-use crate::model::claims::AccountClaims;
-use crate::model::nkey::PublicKey;
-use crate::model::virtual_stream::Account;
-use crate::observed::Requests;
+pub use crate::observed::link::{Connector, LinkError};
+
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Makes the connections that a verb needs.
-pub trait Connector: Sync {
-    /// A connection.
-    type Link: Requests;
-
-    /// To the system account, on any server of any region; and the account that the user is of.
-    fn system(&self, timeout: Duration) -> impl Future<Output = Result<(Self::Link, PublicKey), LinkError>> + Send;
-
-    /// To an application's account, on any server of any region. `claims` are the account's stored ones and `strict`
-    /// is the operator's strict signing key usage: they decide how a user of the account can be issued.
-    fn account(
-        &self,
-        account: &Account,
-        claims: &AccountClaims,
-        strict: bool,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
-}
-
-/// Why there is no connection.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct LinkError {
-    /// Stable name (`unreachable`, `expired-credentials`).
-    pub code: &'static str,
-    /// What is wrong, and where.
-    pub message: String,
-    /// The next step.
-    pub next: String,
-}
 
 /// What a running verb says on its way.
 pub trait Tell: Sync {

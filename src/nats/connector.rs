@@ -1,0 +1,187 @@
+//! The connections of a definition: which servers, which user, and what a user that is made here may do.
+
+use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
+use crate::definition::Definition;
+use crate::model::claims::{AccountClaims, Permission, Permissions};
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::virtual_stream::{self, Account};
+use crate::observed::link::{Connector, LinkError};
+use crate::observed::system;
+use crate::push;
+use crate::sign::file::read_seed_file;
+use crate::sign::user::{UserPermissions, mint_user, user_issuer};
+use crate::sign::{Seed, Signer as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a user that is made here may connect, in seconds.
+const USER_LIFE: u64 = 300;
+
+/// What the users made from a `key:` may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Read: `plan`, `verify`, `status`.
+    Read,
+    /// Read and change: `apply`, `destroy`.
+    Change,
+}
+
+impl Purpose {
+    /// What a user of the system account has to be allowed to publish.
+    pub fn system_subjects(self) -> Vec<&'static str> {
+        let mut subjects = system::SUBJECTS.to_vec();
+        if self == Self::Change {
+            subjects.push(push::SUBJECT);
+        }
+        subjects
+    }
+
+    /// What a user of an application's account has to be allowed to publish.
+    pub fn account_subjects(self) -> Vec<&'static str> {
+        let mut subjects = vec![
+            "$JS.API.INFO",
+            "$JS.API.STREAM.LIST",
+            "$JS.API.STREAM.INFO.*",
+            "$JS.API.STREAM.MSG.GET.*",
+            "$JS.API.CONSUMER.INFO.*.*",
+        ];
+        if self == Self::Change {
+            subjects.extend([
+                "$JS.API.STREAM.CREATE.*",
+                "$JS.API.STREAM.UPDATE.*",
+                "$JS.API.STREAM.DELETE.*",
+                "$JS.API.CONSUMER.CREATE.>",
+            ]);
+        }
+        subjects
+    }
+}
+
+/// Connects as a definition says.
+#[derive(Debug)]
+pub struct DefinitionConnector<'d> {
+    definition: &'d Definition,
+    purpose: Purpose,
+}
+
+impl<'d> DefinitionConnector<'d> {
+    /// For the accounts and servers of `definition`.
+    pub fn new(definition: &'d Definition, purpose: Purpose) -> Self {
+        Self { definition, purpose }
+    }
+
+    async fn connect(
+        &self,
+        access: &Access,
+        account: Option<&PublicKey>,
+        timeout: Duration,
+    ) -> Result<Connection, LinkError> {
+        let Definition { tls, topology, .. } = self.definition;
+        let targets = topology.regions.iter().flat_map(|region| {
+            let tls = region.tls.as_ref().or(tls.as_ref());
+            region.servers.iter().map(move |url| Target { url, tls })
+        });
+        let options = ConnectOptions { servers: targets.collect(), access, account, name: "vstream-jwt", timeout };
+        connect(options).await.map_err(LinkError::from)
+    }
+}
+
+impl Connector for DefinitionConnector<'_> {
+    type Link = Connection;
+
+    async fn system(&self, timeout: Duration) -> Result<(Connection, PublicKey), LinkError> {
+        let access = match &self.definition.system {
+            virtual_stream::Access::Credentials(path) => Access::Credentials(path.clone()),
+            virtual_stream::Access::Context(name) => Access::Context(name.clone()),
+            virtual_stream::Access::Key(path) => {
+                let seed = account_seed("system", path)?;
+                let wanted = permissions(&self.purpose.system_subjects());
+                mint("system", &seed, None, &UserPermissions::Own(wanted))?
+            }
+        };
+        let link = self.connect(&access, None, timeout).await?;
+        let account = link.account().clone();
+        Ok((link, account))
+    }
+
+    async fn account(
+        &self,
+        account: &Account,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> Result<Connection, LinkError> {
+        let place = format!("account {}", account.name);
+        let access = match &account.access {
+            virtual_stream::Access::Credentials(path) => Access::Credentials(path.clone()),
+            virtual_stream::Access::Context(name) => Access::Context(name.clone()),
+            virtual_stream::Access::Key(path) => {
+                let seed = account_seed(&place, path)?;
+                let wanted = permissions(&self.purpose.account_subjects());
+                let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
+                    code: "key-of-another-account",
+                    message: format!("{place}, key {}: {error}", path.display()),
+                    next: "Name a signing key of the account under `key:`.".to_owned(),
+                })?;
+                if !issuer.missing.is_empty() {
+                    return Err(LinkError {
+                        code: "scope-too-narrow",
+                        message: format!(
+                            "{place}, key {}: the scope of this signing key does not allow: {}",
+                            path.display(),
+                            issuer.missing.join(", ")
+                        ),
+                        next: "Widen the scope, or name a signing key without one under `key:`.".to_owned(),
+                    });
+                }
+                mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?
+            }
+        };
+        self.connect(&access, Some(&account.id), timeout)
+            .await
+            .map_err(|error| LinkError { message: format!("{place}: {}", error.message), ..error })
+    }
+}
+
+fn permissions(publish: &[&str]) -> Permissions {
+    let allow = |subjects: &[&str]| Permission {
+        allow: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
+        deny: Vec::new(),
+    };
+    Permissions { publish: allow(publish), subscribe: allow(&["_INBOX.>"]) }
+}
+
+fn account_seed(place: &str, path: &Path) -> Result<Seed, LinkError> {
+    let failed = |message: String| LinkError {
+        code: "key-unusable",
+        message: format!("{place}, key: {message}"),
+        next: "Name the file of a seed of the account (SA…), which nobody else may read.".to_owned(),
+    };
+    let seed = read_seed_file(path).map_err(|error| failed(error.to_string()))?;
+    if seed.kind() == KeyKind::Account {
+        return Ok(seed);
+    }
+    Err(failed(format!("{} is the seed of a key of kind {}, not of an account", path.display(), seed.kind())))
+}
+
+fn mint(
+    place: &str,
+    seed: &Seed,
+    account: Option<&PublicKey>,
+    permissions: &UserPermissions,
+) -> Result<Access, LinkError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let user = mint_user(seed, account, permissions, now + USER_LIFE, now).map_err(|error| LinkError {
+        code: "key-unusable",
+        message: format!("{place}: {error}"),
+        next: String::new(),
+    })?;
+    Ok(Access::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
+}
+
+impl From<ConnectError> for LinkError {
+    fn from(error: ConnectError) -> Self {
+        Self { code: error.code(), message: error.to_string(), next: error.next().to_owned() }
+    }
+}
