@@ -4,7 +4,7 @@ use super::{Exit, Failure, Shell};
 use crate::dev::{DEFAULT_FOLDER, DevError, Ending, Lifetime, Options, ServerState, Status, SuperCluster, supervise};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A local super-cluster of real servers in operator mode, for trying things out; loopback only
@@ -232,11 +232,10 @@ fn table(status: &Status) -> String {
 }
 
 fn how_to_use(cluster: &SuperCluster, took: Duration) -> String {
-    let folder = cluster.folder().display();
     let region = cluster.regions().first().map(String::as_str).unwrap_or_default();
     let dev = match cluster.folder().ends_with(DEFAULT_FOLDER) {
         true => "vstream-jwt dev".to_owned(),
-        false => format!("vstream-jwt dev --folder {folder}"),
+        false => format!("vstream-jwt dev --folder {}", shell_word(cluster.folder())),
     };
     format!(
         "ready in {:.1} s\n\n\
@@ -249,8 +248,15 @@ fn how_to_use(cluster: &SuperCluster, took: Duration) -> String {
         took.as_secs_f32(),
         cluster.definition_path().display(),
         cluster.operator_key_path().display(),
-        cluster.nats_config_home().display(),
+        shell_word(&cluster.nats_config_home()),
     )
+}
+
+/// A path as a shell reads it.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | '@');
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 impl From<DevError> for Failure {

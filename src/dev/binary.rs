@@ -67,7 +67,7 @@ fn ask(path: PathBuf) -> Result<Binary, DevError> {
     }
 }
 
-fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
+pub(super) fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
     let mut numbers = binary.version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) if (major, minor) >= (2, 10) => Ok(binary),

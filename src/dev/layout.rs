@@ -53,7 +53,8 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn ports_needed(options: &Options) -> u16 {
-        let servers = options.regions.len() * (options.servers + usize::from(options.stretch));
+        let per_region = options.servers.saturating_add(usize::from(options.stretch));
+        let servers = options.regions.len().saturating_mul(per_region);
         u16::try_from(servers).unwrap_or(u16::MAX).saturating_mul(PORTS_PER_SERVER).saturating_add(1)
     }
 
@@ -154,13 +155,13 @@ pub(super) fn check(options: &Options) -> Result<(), DevError> {
             return refuse(format!("a region cannot be called `{STRETCH}` beside the stretch cluster"));
         }
     }
-    if let Some(server) = Layout::servers(options, 0).iter().find(|server| options.regions.contains(&server.name)) {
-        return refuse(format!("`{}` would be the name of a region and of a server", server.name));
-    }
     let needed = Layout::ports_needed(options);
     if needed > ports::BLOCK_SIZE {
         let most = (ports::BLOCK_SIZE - 1) / PORTS_PER_SERVER;
         return refuse(format!("more than {most} servers; use fewer regions or fewer servers per region"));
+    }
+    if let Some(server) = Layout::servers(options, 0).iter().find(|server| options.regions.contains(&server.name)) {
+        return refuse(format!("`{}` would be the name of a region and of a server", server.name));
     }
     Ok(())
 }

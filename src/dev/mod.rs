@@ -17,6 +17,8 @@ mod ports;
 mod prepare;
 mod ready;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use control::ServerState;
@@ -176,7 +178,11 @@ impl SuperCluster {
             }
             let ended = supervisor.try_wait().ok().flatten();
             if ended.is_some() || Instant::now() > deadline {
-                let _ = supervisor.kill();
+                // SIGTERM, so that it takes its servers with it.
+                if let Some(pid) = rustix::process::Pid::from_raw(supervisor.id().cast_signed()) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                }
+                let _ = supervisor.wait();
                 let said = std::fs::read_to_string(log_path(&folder)).unwrap_or_default();
                 return Err(DevError::Supervisor(format!("did not start: {}", said.trim())));
             }

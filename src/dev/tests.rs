@@ -1,0 +1,98 @@
+//! What can be known without a server; the rest is `tests/supercluster`.
+
+use super::binary::{Binary, recent_enough};
+use super::layout::{self, Layout};
+use super::pins::{DEFAULT_VERSION, PINS};
+use super::{Options, config};
+use std::path::Path;
+
+fn laid_out(options: &Options) -> Layout {
+    layout::check(options).unwrap();
+    Layout {
+        regions: options.regions.clone(),
+        servers_per_region: options.servers as u16,
+        stretch: options.stretch,
+        tls: options.tls,
+        strict_signing_keys: options.strict_signing_keys,
+        servers: Layout::servers(options, 20_000),
+        control_port: 20_000,
+        control_token: String::new(),
+        binary: "nats-server".into(),
+        server_version: DEFAULT_VERSION.to_owned(),
+        operator_id: "O".to_owned(),
+        system_account_id: "A-SYS".to_owned(),
+        account_id: "A-APP".to_owned(),
+        account_signing_key: "A-SIGNING".to_owned(),
+    }
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let base = Options::default;
+    for (options, why) in [
+        (Options { regions: vec![], ..base() }, "at least one region"),
+        (Options { servers: 0, ..base() }, "at least one region with one server"),
+        (Options { regions: vec!["a.b".into()], ..base() }, "use letters"),
+        (Options { regions: vec!["a".into(), "a".into()], ..base() }, "twice"),
+        (Options { regions: vec!["stretch".into()], stretch: true, ..base() }, "beside the stretch cluster"),
+        (Options { regions: vec!["a".into(), "a-1".into()], ..base() }, "the name of a region and of a server"),
+        (Options { servers: 50, ..base() }, "more than 42 servers"),
+        (Options { servers: usize::MAX / 2, ..base() }, "more than 42 servers"),
+    ] {
+        let error = layout::check(&options).unwrap_err().to_string();
+        assert!(error.contains(why), "{error} lacks {why}");
+    }
+}
+
+#[test]
+fn no_two_listeners_share_a_port() {
+    let layout = laid_out(&Options { stretch: true, ..Options::default() });
+    let ports = layout.servers.iter().flat_map(|s| {
+        [s.client_port, s.monitor_port, s.route_port, s.gateway_port, s.gateway_forwarder, s.route_forwarder]
+    });
+    let mut ports: Vec<u16> = ports.chain([layout.control_port]).collect();
+    let count = ports.len();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!((ports.len(), layout.ports()), (count, (20_000, count as u16)));
+}
+
+#[test]
+fn links_between_regions_go_through_forwarders_only() {
+    let layout = laid_out(&Options { stretch: true, ..Options::default() });
+    for server in &layout.servers {
+        let text = config::server(&layout, Path::new("/folder"), server);
+        for other in layout.servers.iter().filter(|other| other.region != server.region) {
+            let direct = [other.gateway_port, other.route_port];
+            // Names of gateways of the own cluster are never called; the stretch cluster lists its own.
+            let called = text.lines().filter(|line| !line.contains(&format!("name: \"{}\", urls", server.cluster)));
+            for line in called {
+                assert!(!direct.iter().any(|port| line.contains(&format!(":{port}\""))), "{}: {line}", server.name);
+            }
+        }
+        assert!(!text.contains("0.0.0.0") && text.matches("listen: \"127.0.0.1:").count() == 3);
+    }
+}
+
+#[test]
+fn paths_are_quoted_for_the_configuration() {
+    let layout = laid_out(&Options::default());
+    let text = config::server(&layout, Path::new("/my \"own\" folder"), &layout.servers[0]);
+    assert!(text.contains(r#"operator: "/my \"own\" folder/operator.jwt""#), "{text}");
+}
+
+#[test]
+fn servers_before_2_10_are_refused() {
+    let version = |version: &str| recent_enough(Binary { path: "nats-server".into(), version: version.to_owned() });
+    for old in ["2.9.25", "1.4.0", "0", ""] {
+        assert!(version(old).unwrap_err().to_string().contains("2.10 or newer"), "{old}");
+    }
+    for good in ["2.10.0", "2.15.1", "2.12.0-RC.1", "3.0.0"] {
+        version(good).unwrap();
+    }
+}
+
+#[test]
+fn the_default_version_is_pinned() {
+    assert!(PINS.iter().any(|(version, sums)| *version == DEFAULT_VERSION && sums.iter().all(|sum| sum.len() == 64)));
+}
