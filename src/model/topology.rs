@@ -32,7 +32,7 @@ pub struct Region {
 /// TLS settings of a connection; relative paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
-    /// Certificate authorities (PEM), besides the system's.
+    /// Certificate authorities (PEM), instead of the system's.
     pub ca: Option<PathBuf>,
     /// Client certificate (PEM), for mutual TLS.
     pub cert: Option<PathBuf>,

@@ -180,11 +180,26 @@ fn classify(error: &async_nats::ConnectError) -> (FailureKind, String) {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             (FailureKind::Refused, "authorization violation".to_owned())
         }
-        ConnectErrorKind::Tls => (FailureKind::Tls, cause),
+        ConnectErrorKind::Tls => (FailureKind::Tls, explain_tls(cause)),
         ConnectErrorKind::TimedOut => (FailureKind::Unreachable, "no answer in time".to_owned()),
-        _ if is_tls(error) => (FailureKind::Tls, cause),
+        _ if is_tls(error) => (FailureKind::Tls, explain_tls(cause)),
         _ if cause.starts_with("nats: ") => (FailureKind::Refused, cause["nats: ".len()..].to_owned()),
         _ => (FailureKind::Unreachable, cause),
+    }
+}
+
+/// Adds what rustls's words mean for the definition.
+fn explain_tls(cause: String) -> String {
+    let hints = [
+        ("UnknownIssuer", "no authority that is known here signed the server's certificate; name it as `ca`"),
+        ("CertificateRequired", "the server wants a client certificate; name `cert` and `key`"),
+        ("NotValidForName", "the server's certificate is for other names than the one in the URL"),
+        ("xpired", "the server's certificate has expired"),
+        ("corrupt message", "the other side does not speak TLS here; is `first: true` right for this server?"),
+    ];
+    match hints.into_iter().find(|(word, _)| cause.contains(word)) {
+        Some((_, hint)) => format!("{hint} ({cause})"),
+        None => cause,
     }
 }
 
@@ -194,7 +209,8 @@ fn innermost(error: &async_nats::ConnectError) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    let text = cause.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn is_tls(error: &async_nats::ConnectError) -> bool {

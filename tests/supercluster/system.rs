@@ -212,9 +212,7 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
 
 #[tokio::test]
 async fn a_server_that_missed_a_push_is_named() {
-    let two_by_two =
-        Options { regions: ["west", "east"].map(str::to_owned).to_vec(), servers: 2, ..support::options() };
-    let cluster = support::up(two_by_two).await;
+    let cluster = support::up(Options { servers: 1, ..support::options() }).await;
     let (connection, all) = as_system(&cluster).await;
     let operator = key(&cluster, "op.nk");
     let (id, claims) = new_account();
@@ -223,7 +221,7 @@ async fn a_server_that_missed_a_push_is_named() {
 
     let start = Instant::now();
     let some = system::deployment(&connection, TIME).await.unwrap();
-    assert_eq!((some.servers.len(), some.missing()), (3, 1));
+    assert_eq!((some.servers.len(), some.missing()), (2, 1));
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     let tokens = [(id.clone(), issue(&claims, &operator, now()).unwrap())];
     let found = push_and_confirm((&connection, &some), &tokens).await;
@@ -231,13 +229,21 @@ async fn a_server_that_missed_a_push_is_named() {
 
     cluster.start(&lost).await.unwrap();
     let all = support::eventually("all servers answer", async || {
-        system::deployment(&connection, TIME).await.ok().filter(|found| found.servers.len() == 4)
+        system::deployment(&connection, TIME).await.ok().filter(|found| found.servers.len() == 3)
     })
     .await;
     let on_servers = system::accounts(&connection, &all, &[id], TIME).await.unwrap().pop().unwrap();
     for on_server in on_servers {
         assert_eq!(on_server.stored == Stored::Nothing, on_server.server == lost, "{on_server:?}");
     }
+
+    // The connection outlives its server.
+    let gone = connection.server_name();
+    cluster.kill(&gone).await.unwrap();
+    let left =
+        support::eventually("another server answers", async || system::deployment(&connection, TIME).await.ok()).await;
+    assert!(left.servers.len() == 2 && left.servers.iter().all(|server| server.name != gone));
+    assert_ne!(connection.server_name(), gone);
 }
 
 #[tokio::test]
@@ -254,9 +260,13 @@ async fn tls_with_client_certificates() {
     let deployment = system::deployment(&connection, PATIENCE).await.unwrap();
     assert_eq!(deployment.servers.len(), 3);
 
+    let first = attempt(Some(Tls { first: true, ..good.clone() })).await.unwrap_err();
+    assert!(first.to_string().contains("is `first: true` right for this server?"), "{first}");
+    let anonymous = attempt(Some(Tls { cert: None, key: None, ..good.clone() })).await.unwrap_err();
+    assert!(anonymous.to_string().contains("the server wants a client certificate"), "{anonymous}");
+
     let refused = [
         (attempt(None).await, "tls"),
-        (attempt(Some(Tls { cert: None, key: None, ..good.clone() })).await, "tls"),
         (attempt(Some(Tls { ca: file("gone.pem"), ..good.clone() })).await, "file-unreadable"),
         (attempt(Some(Tls { ca: file("client-key.pem"), ..good.clone() })).await, "file-unreadable"),
         (attempt(Some(Tls { key: None, ..good.clone() })).await, "file-unreadable"),
