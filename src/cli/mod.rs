@@ -4,6 +4,7 @@ mod definition;
 mod dev;
 mod failure;
 mod keys;
+mod render;
 mod shell;
 mod validate;
 
@@ -32,6 +33,7 @@ struct Cli {
 enum Verb {
     Dev(dev::Args),
     Keys(keys::Args),
+    Render(render::Args),
     Validate(validate::Args),
 }
 
@@ -40,6 +42,7 @@ impl Verb {
         match self {
             Self::Dev(args) => args.run(shell).await,
             Self::Keys(args) => args.run(shell).await,
+            Self::Render(args) => args.run(shell).await,
             Self::Validate(args) => args.run(shell).await,
         }
     }

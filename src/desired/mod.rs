@@ -169,9 +169,11 @@ pub enum DesiredError {
 pub struct Options {
     /// The JetStream domains of the servers; their API prefixes are mapped as well.
     pub domains: Vec<String>,
+    /// Major and minor version of the oldest server; `None` means one of the newest.
+    pub oldest_server: Option<(u64, u64)>,
 }
 
-/// Everything that the definition's accounts have to have, in servers without a JetStream domain.
+/// Everything that the definition's accounts have to have, on the newest servers without a JetStream domain.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -217,7 +219,7 @@ pub fn account<'a>(
     }
     for stream in &account.virtual_streams {
         for region in regions {
-            streams.push(streams::read_stream(account, stream, region, topology)?);
+            streams.push(streams::read_stream(account, stream, region, topology, options)?);
         }
     }
     check_names(account, &streams)?;

@@ -92,7 +92,7 @@ fn requests_on_demand_and_domains_add_entries() {
     let mut foo = stream("foo", &["foo.*.bar"], 2);
     foo.map_requests = vec![MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
     let account = app(vec![foo]);
-    let options = Options { domains: vec!["hub".to_owned()] };
+    let options = Options { domains: vec!["hub".to_owned()], ..Options::default() };
     let desired = super::account(&topology(), &account, &options).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines.len(), 1 + 2 * 12);
@@ -166,6 +166,18 @@ fn the_streams_of_foo() {
         })
     );
     assert_eq!(read.config["sources"], read_east.config["sources"]);
+}
+
+#[test]
+fn old_servers_get_the_smallest_window_that_they_can_do() {
+    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    for (oldest_server, window) in
+        [(None, 0), (Some((2, 14)), 0), (Some((2, 12)), 100_000_000), (Some((2, 10)), 100_000_000)]
+    {
+        let options = Options { oldest_server, ..Options::default() };
+        let desired = super::account(&topology(), &account, &options).unwrap();
+        assert_eq!(desired.streams[2].config["duplicate_window"], json!(window), "{oldest_server:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use super::plan::Planned;
 use super::session::{ReadError, Session, now};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
-use crate::desired::desired;
 use crate::plan;
 
 /// The part of a definition that is to go: all of it, or the named virtual streams.
@@ -42,7 +41,7 @@ pub async fn plan_destroy<'d, C: Connector>(
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
     let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
-    let desired = desired(definition)?;
+    let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, false).await?;
     let plan = plan::destroy(&desired, &observed, delete_streams, now());
     Ok((session, Planned { desired: Vec::new(), observed, plan }))

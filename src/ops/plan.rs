@@ -3,7 +3,7 @@
 use super::session::{ReadError, Session, now};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
-use crate::desired::{DesiredAccount, desired};
+use crate::desired::DesiredAccount;
 use crate::observed::survey::Observed;
 use crate::plan::{Options, Plan};
 use crate::{observed::Requests, plan};
@@ -32,7 +32,7 @@ pub async fn plan<'d, C: Connector>(
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
     let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
-    let desired = desired(definition)?;
+    let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, false).await?;
     let plan = compare(&session, &desired, &observed, options);
     Ok((session, Planned { desired, observed, plan }))

@@ -2,7 +2,7 @@
 
 use super::{Connector, Deadline, LinkError, Tell};
 use crate::definition::Definition;
-use crate::desired::{DesiredAccount, DesiredError};
+use crate::desired::{self, DesiredAccount, DesiredError, desired_with};
 use crate::model::claims::OperatorClaims;
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
@@ -61,6 +61,16 @@ pub(super) const ASK: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl<'d, L: Requests> Session<'d, L> {
+    /// What the definition wants on these servers; a field depends on their versions.
+    ///
+    /// # Errors
+    /// [`DesiredError`]
+    pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
+        let versions = self.deployment.servers.iter().filter_map(|server| minor_version(&server.version));
+        let options = desired::Options { oldest_server: versions.min(), ..desired::Options::default() };
+        desired_with(self.definition, &options)
+    }
+
     /// Connects, reads the servers and the accounts' tokens.
     ///
     /// # Errors
@@ -156,4 +166,10 @@ fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// `2.15.1` → (2, 15)
+fn minor_version(version: &str) -> Option<(u64, u64)> {
+    let mut numbers = version.split('.').map(|part| part.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }

@@ -4,7 +4,7 @@ use super::confirm::Confirmation;
 use super::session::{ReadError, Session, now};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
-use crate::desired::{DesiredAccount, desired};
+use crate::desired::DesiredAccount;
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
@@ -64,7 +64,7 @@ pub async fn verify<C: Connector>(
 ) -> Result<(Verified, Deployment), ReadError> {
     let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
-    let desired = desired(definition)?;
+    let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, true).await?;
     Ok((judge_all(definition, &desired, &observed, now()), observed.deployment))
 }

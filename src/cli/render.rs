@@ -1,0 +1,89 @@
+//! `render`: prints what would be written, offline.
+
+use super::{Exit, Failure, Format, Shell};
+use crate::ops::render::{self, Document};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Print what the definition amounts to; asks no server
+///
+/// With `--format json` one array, an element per account (mappings, claims, permissions) or per stream.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to print
+    #[arg(value_enum)]
+    what: What,
+
+    /// Write a file each into this folder instead, which is made if it is not there; files of the same name are replaced
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// A `mappings { }` block per account, for servers in config mode
+    Mappings,
+    /// Stream configs for `nats stream add --config`
+    Streams,
+    /// The mappings as they go into the accounts' claims
+    Claims,
+    /// The publish permissions that users of applications need, and better have denied
+    Permissions,
+}
+
+impl Args {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// Exit 2 when the definition is not valid, 1 when a file cannot be written.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let loaded = shell.load()?;
+        let what = match self.what {
+            What::Mappings => render::What::Mappings,
+            What::Streams => render::What::Streams,
+            What::Claims => render::What::Claims,
+            What::Permissions => render::What::Permissions,
+        };
+        let documents = render::render(what, &loaded.definition)
+            .map_err(|error| Failure::usage("definition", error.to_string()))?;
+        match self.out {
+            Some(folder) => {
+                let files = write(&folder, &documents, shell.format).map_err(|message| {
+                    let mut failure = Failure::failed("cannot-write", message);
+                    failure.next = "Choose another folder for --out, or make this one writable.".to_owned();
+                    failure
+                })?;
+                let mut text = format!("{} files in {}", files.len(), folder.display());
+                for file in &files {
+                    let _ = write!(text, "\n  {file}");
+                }
+                shell.result(&text, &json!({ "folder": folder, "files": files }));
+            }
+            None => {
+                let text: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
+                let json: Vec<&Value> = documents.iter().map(|document| &document.json).collect();
+                shell.result(&text.join("\n"), &json);
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Writes the documents, and gives the names of the files; else says what cannot be written.
+fn write(folder: &Path, documents: &[Document], format: Format) -> Result<Vec<String>, String> {
+    let failed = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    let mut files = Vec::with_capacity(documents.len());
+    for Document { name, ending, text, json } in documents {
+        let (file, text) = match format {
+            Format::Human => (format!("{name}.{ending}"), text.clone()),
+            Format::Json => (format!("{name}.json"), format!("{json:#}\n")),
+        };
+        let path = folder.join(&file);
+        std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
+        files.push(file);
+    }
+    Ok(files)
+}
