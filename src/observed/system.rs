@@ -25,7 +25,7 @@ pub const SUBJECTS: [&str; 5] = [
 
 /// When servers have answered and no other does for this long, those that are missing are taken for dead: servers
 /// that were stopped are counted as active for up to 150 s, and must not cost a whole timeout each time.
-const QUIET: Duration = Duration::from_millis(750);
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
 const ACCOUNTS_AT_A_TIME: usize = 32;

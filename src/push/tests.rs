@@ -19,7 +19,7 @@ async fn every_servers_answer_is_judged_by_its_name() {
     let wanted =
         [("east-0", &refused), ("east-1", &Answer::Stored), ("west-0", &Answer::Stored), ("west-1", &Answer::NoAnswer)];
     assert_eq!(answers, wanted);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]
