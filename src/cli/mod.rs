@@ -4,6 +4,7 @@ mod definition;
 mod dev;
 mod failure;
 mod keys;
+mod redact;
 mod render;
 mod shell;
 mod validate;

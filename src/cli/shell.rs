@@ -1,11 +1,13 @@
 //! Where a verb's words go: the result to standard output, everything else to standard error.
 
+use super::redact::redact;
 use super::{Exit, Failure};
 use crate::model::finding::{Finding, Severity};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -129,14 +131,14 @@ impl Shell {
         let mut out = anstream::stdout().lock();
         // A reader that closed the pipe has seen what it wanted.
         let _ = match self.format {
-            Format::Human => out.write_all(human.as_bytes()).and_then(|()| match human.ends_with('\n') {
+            Format::Human => out.write_all(redact(human).as_bytes()).and_then(|()| match human.ends_with('\n') {
                 true => Ok(()),
                 false => out.write_all(b"\n"),
             }),
             Format::Json => {
                 let text = serde_json::to_string_pretty(json)
                     .unwrap_or_else(|error| format!(r#"{{"error":{{"code":"json","message":"{error}"}}}}"#));
-                writeln!(out, "{text}")
+                writeln!(out, "{}", redact(&text))
             }
         };
         let _ = out.flush();
@@ -144,7 +146,7 @@ impl Shell {
 
     /// A line on standard error.
     pub fn say(&self, line: &str) {
-        let _ = writeln!(anstream::stderr(), "{line}");
+        let _ = writeln!(anstream::stderr(), "{}", redact(line));
     }
 
     /// A line on standard error when `-v` was given at least `level` times.
@@ -257,15 +259,18 @@ fn style(counted: bool) -> ProgressStyle {
 
 /// Prints what `clap` has to say; with `--format json` on the command line, as a document.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    let args: Vec<_> = std::env::args().collect();
+    let args: Vec<_> = std::env::args_os().collect();
     let json =
         args.iter().any(|a| a == "--format=json") || args.windows(2).any(|a| a[0] == "--format" && a[1] == "json");
     if json && error.use_stderr() {
         let failure = Failure::usage("usage", error.render().to_string().trim().to_owned());
         let document = serde_json::json!({ "error": failure });
-        let _ = writeln!(std::io::stdout(), "{document:#}");
+        let _ = writeln!(std::io::stdout(), "{}", redact(&format!("{document:#}")));
         return Exit::Usage.into();
     }
-    let _ = error.print();
+    match redact(&error.render().ansi().to_string()) {
+        Cow::Borrowed(_) => drop(error.print()),
+        Cow::Owned(shown) => drop(write!(anstream::stderr(), "{shown}")),
+    }
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
 }

@@ -27,7 +27,7 @@ pub enum KeyFileError {
         cause: std::io::Error,
     },
     /// A folder, a socket, …
-    #[error("key file {path} is not a file")]
+    #[error("key file {path} is not a file; what a command prints goes to standard input instead")]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -142,6 +142,18 @@ pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
 /// The permission bits of a file or folder; `None` if there is none, or no such thing as permissions.
 pub(crate) fn file_mode(path: &Path) -> Option<u32> {
     mode(&std::fs::metadata(path).ok()?)
+}
+
+/// Whether a file belongs to somebody other than this user and the superuser.
+#[cfg(unix)]
+pub(crate) fn belongs_to_another(path: &Path) -> bool {
+    let owner = std::fs::metadata(path).map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata));
+    owner.is_ok_and(|owner| owner != 0 && owner != rustix::process::geteuid().as_raw())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn belongs_to_another(_: &Path) -> bool {
+    false
 }
 
 #[cfg(unix)]

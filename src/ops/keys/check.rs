@@ -3,7 +3,7 @@
 use super::KeysError;
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
-use crate::sign::file::{KeyFileError, file_mode};
+use crate::sign::file::{KeyFileError, belongs_to_another, file_mode};
 use crate::sign::keyring::Keyring;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -54,6 +54,12 @@ pub fn check(keys: &Path) -> Result<Check, KeysError> {
             findings.push(problem(&KeyFileError::OpenToOthers { path: path.clone(), mode }));
         }
     }
+    let paths = keyring.files().iter().map(|file| &file.path).chain(credentials.iter().map(|(path, _)| path));
+    findings.extend(paths.filter(|path| belongs_to_another(path)).map(|path| {
+        let message = "it belongs to another user, who can read and change it";
+        let next = "Copy it to a file of your own, mode 0600.";
+        Finding::warning("key-file-owner", format!("key file {}", path.display()), message, next)
+    }));
     if let Some(mode) = file_mode(keys).filter(|mode| mode & 0o022 != 0) {
         let message = format!("others may put files into it (mode {mode:04o})");
         let next = format!("chmod 700 {}", keys.display());

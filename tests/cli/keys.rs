@@ -1,0 +1,79 @@
+use assert_cmd::Command;
+use std::path::Path;
+
+fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
+    let output = Command::cargo_bin("vstream-jwt")
+        .unwrap()
+        .current_dir(folder)
+        .env_remove("VSTREAM_OPERATOR_FILE")
+        .env_remove("VSTREAM_OPERATOR_SEED")
+        .arg("keys")
+        .args(args)
+        .write_stdin(stdin)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn seed(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join("keys").join(format!("{name}.nk"))).unwrap().trim().to_owned()
+}
+
+#[test]
+fn keys_are_made_listed_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(run(folder, &["list"], "").1, "no *.nk files in keys\n");
+    let (code, out, err) = run(folder, &["generate", "--operator", "--name", "op"], "");
+    let public = out.lines().next().unwrap().to_owned();
+    assert!(code == 0 && public.starts_with('O') && err.is_empty() && !out.contains(&seed(folder, "op")), "{out}{err}");
+    let (code, _, err) = run(folder, &["generate", "--name", "op"], "");
+    assert!(code == 1 && err.contains("keys/op.nk exists already") && err.contains("next: "), "{err}");
+    let (_, out, _) = run(folder, &["list", "--format", "json"], "");
+    let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&listed[0]["public_key"], &listed[0]["kind"]), (&public.into(), &"operator".into()));
+    assert_eq!(run(folder, &["check"], "").0, 0);
+    std::fs::write(folder.join("keys/bad.nk"), "x").unwrap();
+    let (code, out, _) = run(folder, &["check", "--format", "json"], "");
+    let check: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 1 && check["findings"].as_array().unwrap().iter().any(|f| f["code"] == "key-file-damaged"));
+}
+
+#[test]
+fn what_is_inspected_is_shown_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (_, out, _) = run(folder, &["generate", "--user", "--name", "u"], "");
+    let public = out.lines().next().unwrap().to_owned();
+    let seed = seed(folder, "u");
+    for (args, stdin) in [(["inspect", "keys/u.nk"], ""), (["inspect", "-"], seed.as_str())] {
+        let (code, out, err) = run(folder, &args, stdin);
+        assert!(code == 0 && out.contains(&public) && !format!("{out}{err}").contains(&seed), "{out}{err}");
+    }
+    let tokens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokens");
+    let (code, out, _) = run(folder, &["inspect", tokens.join("nsc-account-app.jwt").to_str().unwrap()], "");
+    assert!(code == 0 && out.contains("mapping           orders.> → orders.west.> (cluster west)"), "{out}");
+    let (code, _, err) = run(folder, &["inspect", tokens.join("account-version-1.jwt").to_str().unwrap()], "");
+    assert!(code == 1 && err.contains("version 1"), "{err}");
+}
+
+#[test]
+fn a_seed_on_the_command_line_is_refused_and_never_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    run(folder, &["generate", "--operator", "--name", "op"], "");
+    let seed = seed(folder, "op");
+    let cases: [&[&str]; 5] = [
+        &["inspect", &seed],
+        &["inspect", "x", &seed],
+        &["generate", "--name", &seed],
+        &["list", &seed, "--format", "json"],
+        &["check", "--timeout", &seed],
+    ];
+    for args in cases {
+        let (code, out, err) = run(folder, args, "");
+        assert_eq!(code, 2, "{out}{err}");
+        assert!(!format!("{out}{err}").contains(&seed[..30]), "a seed was repeated by {}", args[0]);
+    }
+}

@@ -1,0 +1,3 @@
+//! The command line without servers: what a verb prints, where, and how it exits.
+
+mod keys;
