@@ -8,7 +8,6 @@ impl Shell {
     ///
     /// # Errors
     /// Exit 2 with all problems of the definition, each with its place, cause and next step.
-    #[expect(clippy::result_large_err, reason = "once per run")]
     pub fn load(&self) -> Result<Loaded, Failure> {
         load(&self.definition).map_err(|error| failure(&error))
     }

@@ -1,13 +1,20 @@
 //! The command line: a verb's arguments and views, one file each. The only part that prints or exits.
 
+mod apply;
 mod definition;
+mod deployment;
+mod destroy;
 mod dev;
 mod failure;
 mod keys;
+mod plan;
+mod plan_view;
 mod redact;
 mod render;
 mod shell;
+mod status;
 mod validate;
+mod verify;
 
 pub use failure::{Exit, Failure};
 pub use shell::{Format, Shell};
@@ -32,6 +39,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Verify(verify::Args),
+    Status(status::Args),
+    Destroy(destroy::Args),
     Dev(dev::Args),
     Keys(keys::Args),
     Render(render::Args),
@@ -41,6 +53,11 @@ enum Verb {
 impl Verb {
     async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         match self {
+            Self::Plan(args) => args.run(shell).await,
+            Self::Apply(args) => args.run(shell).await,
+            Self::Verify(args) => args.run(shell).await,
+            Self::Status(args) => args.run(shell).await,
+            Self::Destroy(args) => args.run(shell).await,
             Self::Dev(args) => args.run(shell).await,
             Self::Keys(args) => args.run(shell).await,
             Self::Render(args) => args.run(shell).await,

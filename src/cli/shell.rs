@@ -81,6 +81,31 @@ const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const GREEN: Style = AnsiColor::Green.on_default();
 
+/// Text with a colour or weight, which only a terminal sees.
+pub(super) struct Paint;
+
+impl Paint {
+    pub(super) fn bold(text: &str) -> String {
+        format!("{BOLD}{text}{BOLD:#}")
+    }
+
+    pub(super) fn dim(text: &str) -> String {
+        format!("{DIM}{text}{DIM:#}")
+    }
+
+    pub(super) fn green(text: &str) -> String {
+        format!("{GREEN}{text}{GREEN:#}")
+    }
+
+    pub(super) fn yellow(text: &str) -> String {
+        format!("{YELLOW}{text}{YELLOW:#}")
+    }
+
+    pub(super) fn red(text: &str) -> String {
+        format!("{RED}{text}{RED:#}")
+    }
+}
+
 /// A severity's label, coloured.
 pub(super) fn label(severity: Severity) -> String {
     let (style, text) = match severity {

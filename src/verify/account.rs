@@ -5,6 +5,7 @@
 
 use crate::model::claims::{AccountClaims, Token};
 use crate::model::mapping::RawMapping;
+use crate::model::units::format_time;
 use crate::observed::{AccountOnServer, Live, Server, Stored};
 use serde::Serialize;
 use serde_json::Value;
@@ -87,6 +88,43 @@ pub enum Verdict {
         /// The server's words.
         text: String,
     },
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Confirmed => f.write_str("in force"),
+            Self::StoredNotLoaded => f.write_str("stored; loads on first use"),
+            Self::ImportsIncomplete { imports } => {
+                write!(f, "in force, but imports do not resolve: {}", imports.join(", "))
+            }
+            Self::MappingsDiffer { missing, unexpected, changed } => {
+                f.write_str("the token is in force, its mappings are not:")?;
+                for (what, sources) in [("missing", missing), ("unexpected", unexpected), ("different", changed)] {
+                    if !sources.is_empty() {
+                        write!(f, " {what} {}", sources.join(", "))?;
+                    }
+                }
+                Ok(())
+            }
+            Self::NotInForce { live_issued_at: 0 } => f.write_str("stored, but not in force"),
+            Self::NotInForce { live_issued_at } => {
+                write!(f, "stored, but the token of {} is in force", format_time(*live_issued_at))
+            }
+            Self::Untrusted { issuer } => write!(f, "stored, but signed by {issuer}, which this server does not trust"),
+            Self::Expired => f.write_str("the token has expired"),
+            Self::OtherToken { newer, issued_at, issuer } => {
+                let age = if *newer { "a newer" } else { "an older" };
+                write!(f, "has {age} token, issued {} by {issuer}", format_time(*issued_at))
+            }
+            Self::NothingStored => f.write_str("has no token of the account"),
+            Self::StoredUnclear => {
+                f.write_str("servers hold different tokens, and it is not certain which one this server has")
+            }
+            Self::NoAnswer => f.write_str("does not answer"),
+            Self::Failed { text } => write!(f, "answers with an error: {text}"),
+        }
+    }
 }
 
 impl Verdict {

@@ -1,0 +1,189 @@
+//! `apply`: the whole job.
+
+use super::deployment::OperatorArgs;
+use super::plan::ChangeArgs;
+use super::{Exit, Failure, Format, Shell, plan_view};
+use crate::definition::Definition;
+use crate::nats::{DefinitionConnector, Purpose};
+use crate::observed::Deployment;
+use crate::ops;
+use crate::ops::Deadline;
+use crate::ops::apply::{Applied, ApplyError};
+use crate::ops::plan::Planned;
+use crate::sign::Signer;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// Make the deployment match the definition, and prove it on every server
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    operator: OperatorArgs,
+
+    #[command(flatten)]
+    changes: ChangeArgs,
+
+    /// Do not ask for confirmation on a terminal
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Args {
+    /// Runs the verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let loaded = shell.load()?;
+        let options = self.changes.options()?;
+        let seed = self.operator.seed(&shell.keys_folder(&loaded.base))?;
+        let definition = &loaded.definition;
+        let connector = DefinitionConnector::new(definition, Purpose::Change);
+        let progress = shell.progress();
+        let deadline = Deadline::after(shell.timeout);
+        let (mut session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
+        drop(progress);
+        let plan = &planned.plan;
+        if plan.is_refused() {
+            return Err(refused(plan.findings.clone()));
+        }
+        shell.findings(&plan.findings);
+        let signer = seed.as_ref().map(|seed| seed as &dyn Signer);
+        if plan.accounts.iter().any(|account| account.push.is_some()) && signer.is_none() {
+            return Err(no_signer());
+        }
+        if !plan.is_empty() && shell.format == Format::Human {
+            shell.say(&plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0));
+            let question = format!("{}. Go on?", plan_view::summary(plan));
+            if !self.yes && !shell.confirm(&question, true) {
+                return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
+            }
+            // The time that a person needs to read is not the verb's.
+            session.deadline = Deadline::after(shell.timeout);
+        }
+        let progress = shell.progress();
+        let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;
+        drop(progress);
+        let exit = exit(&applied, &session.deployment);
+        let text = text(definition, &planned, &applied, &session.deployment, exit);
+        shell.result(&text, &document(&planned, &applied, &session.deployment, exit));
+        Ok(exit)
+    }
+}
+
+/// Exit 4 when a server that has something to confirm did not, or could not be asked.
+pub(super) fn exit(applied: &Applied, deployment: &Deployment) -> Exit {
+    let asked = applied.pushed.is_empty() || deployment.missing() == 0;
+    if applied.is_confirmed() && asked { Exit::Done } else { Exit::Unconfirmed }
+}
+
+pub(super) fn document(planned: &Planned<'_>, applied: &Applied, deployment: &Deployment, exit: Exit) -> Value {
+    json!({
+        "confirmed": exit == Exit::Done,
+        "plan": plan_view::document(&planned.plan, deployment),
+        "applied": applied,
+    })
+}
+
+fn text(
+    definition: &Definition,
+    planned: &Planned<'_>,
+    applied: &Applied,
+    deployment: &Deployment,
+    exit: Exit,
+) -> String {
+    if planned.plan.is_empty() {
+        return format!("In sync: nothing to do, nothing was pushed ({} servers asked).", deployment.servers.len());
+    }
+    let mut out = done(applied, deployment);
+    if exit == Exit::Done {
+        let streams = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
+        let names: Vec<&str> = streams.map(|stream| stream.name.as_str()).take(3).collect();
+        let _ = writeln!(
+            out,
+            "Done. Applications publish and read by the virtual name ({}) in every region.",
+            names.join(", ")
+        );
+    } else {
+        let _ = writeln!(
+            out,
+            "Not everything is confirmed. next: vstream-jwt verify, and apply again where it names something."
+        );
+    }
+    if !applied.pushed.is_empty() {
+        let accounts: Vec<&str> = applied.pushed.iter().map(|pushed| pushed.account.as_str()).collect();
+        let _ = writeln!(
+            out,
+            "An nsc store is behind now; its next push would undo this. Bring it up to date: {}",
+            accounts.iter().map(|name| format!("nsc pull -a {name}")).collect::<Vec<_>>().join(" && ")
+        );
+    }
+    out
+}
+
+/// What was done and who confirmed it.
+pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
+    let Applied { provisioned, pushed, problems, skipped, kept } = applied;
+    let mut out = String::new();
+    if !provisioned.is_empty() {
+        let made = provisioned.iter().filter(|one| one.error.is_none()).count();
+        let _ = writeln!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
+    }
+    for pushed in pushed {
+        let confirmed = pushed.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
+        let _ = writeln!(
+            out,
+            "account {}: token pushed; {confirmed} of {} servers confirm that it is in force",
+            pushed.account, deployment.expected
+        );
+        for server in pushed.servers.iter().filter(|server| !server.verdict.is_confirmed()) {
+            let _ = writeln!(out, "  {} ({}): {}", server.server, server.cluster, server.verdict);
+        }
+        for refused in &pushed.refused {
+            let _ = writeln!(out, "  {refused}");
+        }
+    }
+    for problem in problems.iter().flat_map(|checked| &checked.problems) {
+        let _ = writeln!(out, "{}", super::shell::finding_text(&problem.finding));
+    }
+    for skipped in skipped {
+        let _ = writeln!(out, "left out, its region does not answer: {skipped}");
+    }
+    for kept in kept {
+        let _ = writeln!(out, "kept, since not every server confirmed that its mappings are gone: stream {kept}");
+    }
+    out
+}
+
+pub(super) fn refused(findings: Vec<crate::model::finding::Finding>) -> Failure {
+    let errors = findings.iter().filter(|f| f.severity == crate::model::finding::Severity::Error).count();
+    let things = if errors == 1 { "something stands" } else { "things stand" };
+    Failure::failed("refused", format!("{things} in the way; nothing was changed")).findings(findings)
+}
+
+pub(super) fn no_signer() -> Failure {
+    Failure::usage("no-operator-key", "there is a token to sign and no operator key was named; nothing was changed")
+        .next("Name the operator's signing key: --operator FILE, --operator - for standard input, or VSTREAM_OPERATOR_FILE.")
+}
+
+pub(super) fn failure(error: ApplyError) -> Failure {
+    let message = error.to_string();
+    match error {
+        ApplyError::Refused(findings) => refused(findings),
+        ApplyError::NoSigner => no_signer(),
+        ApplyError::Sign { .. } => Failure::failed("signing", message),
+        ApplyError::Provision { provisioned, .. } => {
+            let errors = provisioned.iter().filter_map(|one| Some(format!("{}: {}", one.place, one.error.as_ref()?)));
+            let errors: Vec<String> = errors.collect();
+            Failure::failed("provisioning", format!("{message}\n  {}", errors.join("\n  ")))
+                .next("Mend what the servers name, and run apply again: it goes on from here.")
+                .detail("provisioned", provisioned)
+        }
+        ApplyError::ChangedMeanwhile { .. } => {
+            Failure::failed("changed-meanwhile", message).next("Run apply again: it starts from the new token.")
+        }
+        ApplyError::Push(_) => {
+            Failure::failed("push", message).next("Run verify to see which servers have the token, then apply again.")
+        }
+        ApplyError::Confirm(_) => Failure::new(Exit::Unconfirmed, "unconfirmed", message)
+            .next("Run verify to see which servers have the token."),
+        ApplyError::Read(error) => error.into(),
+    }
+}

@@ -1,0 +1,78 @@
+//! What the verbs that talk to a deployment have in common: loading, connecting, and the errors of both.
+
+use super::shell::Progress;
+use super::{Exit, Failure};
+use crate::ops::Tell;
+use crate::ops::session::ReadError;
+use crate::plan::Options;
+use crate::plan::streams::ALLOWABLE;
+use crate::sign::Seed;
+use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Where the operator's key comes from.
+#[derive(Debug, clap::Args)]
+pub(super) struct OperatorArgs {
+    /// The operator's signing key: a file (also looked for in the keys folder), or - for standard input
+    /// [env: VSTREAM_OPERATOR_FILE, or the seed itself in VSTREAM_OPERATOR_SEED]
+    #[arg(long, value_name = "FILE")]
+    operator: Option<PathBuf>,
+}
+
+impl OperatorArgs {
+    /// Reads the key, if one was named.
+    pub(super) fn seed(self, keys: &Path) -> Result<Option<Seed>, Failure> {
+        crate::sign::memory::protect();
+        let inputs = OperatorInputs {
+            flag: self.operator,
+            env_file: std::env::var_os("VSTREAM_OPERATOR_FILE").filter(|v| !v.is_empty()).map(PathBuf::from),
+            env_seed: std::env::var("VSTREAM_OPERATOR_SEED").ok().filter(|v| !v.is_empty()).map(Zeroizing::new),
+        };
+        operator_seed(&inputs, keys).map_err(|error| {
+            let next = match &error {
+                SourceError::NotFound { .. } => "Name the file with --operator; it is not searched for elsewhere.",
+                SourceError::Ambiguous | SourceError::SeedAsPath => "",
+                SourceError::File(_) | SourceError::Stdin(_) | SourceError::Seed { .. } => {
+                    "Name a file with the seed (SO…) of a signing key of the operator, readable by you alone (chmod 600)."
+                }
+            };
+            Failure::usage("operator-key", error.to_string()).next(next)
+        })
+    }
+}
+
+/// Progress as the stages tell it.
+impl Tell for Progress {
+    fn step(&self, step: &str, done: usize, total: usize) {
+        self.update(step, done, total);
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Link(error) => Self::new(Exit::Failed, error.code, error.message).next(error.next),
+            ReadError::Refused(finding) => {
+                Self::failed(finding.code, format!("{}: {}", finding.place, finding.message)).next(finding.next)
+            }
+            ReadError::System(error) => Self::failed("system-account", format!("asking the servers: {error}"))
+                .next("Check that the servers are up and that the system user may ask them."),
+            ReadError::JetStream { account, cause } => {
+                Self::failed("jetstream", format!("account {account}, JetStream does not answer: {cause}"))
+                    .next("Check that a majority of the JetStream servers is up, so that there is a meta leader.")
+            }
+            ReadError::Desired(error) => Self::usage("definition", error.to_string()),
+        }
+    }
+}
+
+/// Checks what the user allows and prunes.
+pub(super) fn options(options: Options) -> Result<Options, Failure> {
+    let known = ALLOWABLE.iter().copied().chain(["region-missing", "cluster-uncovered"]).collect::<Vec<_>>();
+    match options.allow.iter().find(|code| !known.contains(&code.as_str())) {
+        None => Ok(options),
+        Some(code) => Err(Failure::usage("unknown-finding", format!("--allow {code}: there is no such exception"))
+            .next(format!("Name one of {}.", known.join(", ")))),
+    }
+}

@@ -1,0 +1,96 @@
+//! `destroy`: takes away what the definition made.
+
+use super::apply::{document, done, exit, failure, no_signer, refused};
+use super::deployment::OperatorArgs;
+use super::{Exit, Failure, Format, Shell, plan_view};
+use crate::nats::{DefinitionConnector, Purpose};
+use crate::ops;
+use crate::ops::Deadline;
+use crate::sign::Signer;
+use std::io::IsTerminal as _;
+
+/// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only these virtual streams
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    #[command(flatten)]
+    operator: OperatorArgs,
+
+    /// Delete the streams too, with all their messages
+    #[arg(long)]
+    delete_streams: bool,
+
+    /// Do not ask for confirmation; needed without a terminal
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Args {
+    /// Runs the verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let loaded = shell.load()?;
+        let part = ops::destroy::part(&loaded.definition, &self.names).map_err(|name| {
+            Failure::usage("unknown-virtual-stream", format!("the definition has no virtual stream {name}")).next(
+                "Name virtual streams of the definition; `apply --prune NAME` takes away those that it no longer has.",
+            )
+        })?;
+        if !self.yes && !std::io::stdin().is_terminal() {
+            return Err(Failure::usage(
+                "not-confirmed",
+                "without a terminal, destroy needs --yes; nothing was changed",
+            )
+            .next("Add --yes when you are sure."));
+        }
+        let seed = self.operator.seed(&shell.keys_folder(&loaded.base))?;
+        let signer = seed.as_ref().map(|seed| seed as &dyn Signer);
+        let connector = DefinitionConnector::new(&part, Purpose::Change);
+        let progress = shell.progress();
+        let deadline = Deadline::after(shell.timeout);
+        let (mut session, planned) =
+            ops::destroy::plan_destroy(&part, &connector, self.delete_streams, deadline, &progress).await?;
+        drop(progress);
+        let plan = &planned.plan;
+        if plan.is_refused() {
+            return Err(refused(plan.findings.clone()));
+        }
+        shell.findings(&plan.findings);
+        if plan.is_empty() {
+            let applied = ops::apply::Applied::default();
+            let json = document(&planned, &applied, &session.deployment, Exit::Done);
+            shell.result(&format!("Nothing to take away.{}", kept(self.delete_streams)), &json);
+            return Ok(Exit::Done);
+        }
+        if plan.accounts.iter().any(|account| account.push.is_some()) && signer.is_none() {
+            return Err(no_signer());
+        }
+        if shell.format == Format::Human {
+            shell.say(&plan_view::text(&part, plan, &session.deployment, shell.verbosity > 0));
+        }
+        if !self.yes {
+            let lost = if self.delete_streams { " The messages are lost for good." } else { "" };
+            if !shell.confirm(&format!("{}.{lost} Go on?", plan_view::summary(plan)), false) {
+                return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
+            }
+            session.deadline = Deadline::after(shell.timeout);
+        }
+        let progress = shell.progress();
+        let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;
+        drop(progress);
+        let exit = exit(&applied, &session.deployment);
+        let mut text = done(&applied, &session.deployment);
+        text.push_str(match exit {
+            Exit::Done => "Done.",
+            _ => "Not everything is confirmed. next: bring back the servers that are missing, and run destroy again",
+        });
+        text.push_str(kept(self.delete_streams));
+        shell.result(&text, &document(&planned, &applied, &session.deployment, exit));
+        Ok(exit)
+    }
+}
+
+fn kept(delete_streams: bool) -> &'static str {
+    if delete_streams { "" } else { " Streams and their messages were left alone; --delete-streams deletes them." }
+}

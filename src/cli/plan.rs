@@ -1,0 +1,102 @@
+//! `plan`: what `apply` would do.
+
+use super::deployment::options;
+use super::{Exit, Failure, Shell, plan_view};
+use crate::model::units::format_duration;
+use crate::nats::{DefinitionConnector, Purpose};
+use crate::ops;
+use crate::ops::Deadline;
+use crate::plan::{Options, Plan};
+use serde_json::Value;
+
+/// Show what `apply` would change; changes nothing and needs no operator key
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    changes: ChangeArgs,
+}
+
+/// What `plan` and `apply` may do beyond adding and changing what is ours.
+#[derive(Debug, clap::Args)]
+pub(super) struct ChangeArgs {
+    /// Take over mappings and streams that are in the way and not ours
+    #[arg(long)]
+    adopt: bool,
+
+    /// Take away the mappings of these virtual streams that the definition doesn't have
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    prune: Vec<String>,
+
+    /// With --prune: delete the streams too, with all their messages
+    #[arg(long, requires = "prune")]
+    delete_streams: bool,
+
+    /// Go on in spite of these findings (`region-missing`, `moves-stream`, …)
+    #[arg(long, value_name = "FINDING", num_args = 1.., value_delimiter = ',')]
+    allow: Vec<String>,
+}
+
+impl ChangeArgs {
+    pub(super) fn options(self) -> Result<Options, Failure> {
+        let Self { adopt, prune, delete_streams, allow } = self;
+        options(Options { adopt, prune, delete_streams, allow })
+    }
+}
+
+impl Args {
+    /// Runs the verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let loaded = shell.load()?;
+        let options = self.changes.options()?;
+        let definition = &loaded.definition;
+        let connector = DefinitionConnector::new(definition, Purpose::Read);
+        let progress = shell.progress();
+        let deadline = Deadline::after(shell.timeout);
+        let (session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
+        drop(progress);
+        let plan = &planned.plan;
+        shell.findings(&plan.findings);
+        let mut text = plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0);
+        text.push('\n');
+        text.push_str(&outlook(plan, shell));
+        shell.result(&text, &plan_view::document(plan, &session.deployment));
+        Ok(match (plan.is_refused(), plan.is_empty()) {
+            (true, _) => Exit::Failed,
+            (false, true) => Exit::Done,
+            (false, false) => Exit::Pending,
+        })
+    }
+}
+
+/// The last lines: what would be done, and how.
+fn outlook(plan: &Plan, shell: &Shell) -> String {
+    if plan.is_refused() {
+        return "`apply` would refuse: see the errors above. Nothing was changed.".to_owned();
+    }
+    if plan.is_empty() {
+        return "In sync: nothing to do.".to_owned();
+    }
+    let definition = match shell.definition.as_os_str() == "vstream.yaml" {
+        true => String::new(),
+        false => format!(" --definition {}", shell.definition.display()),
+    };
+    format!(
+        "{}{}. Nothing was changed.\nnext: vstream-jwt apply{definition} --operator FILE",
+        outage(plan).unwrap_or_default(),
+        plan_view::summary(plan)
+    )
+}
+
+/// How long an outage the write streams that are made or changed survive.
+fn outage(plan: &Plan) -> Option<String> {
+    let writes =
+        plan.accounts.iter().flat_map(|account| &account.streams.changes).filter(|change| {
+            change.role == crate::desired::Role::Write && change.action != crate::plan::Action::Delete
+        });
+    let ages = writes.filter_map(|change| change.after.as_ref()?.get("max_age").and_then(Value::as_i64));
+    let least = ages.filter(|age| *age > 0).min()?;
+    Some(format!(
+        "Write streams keep messages for {}: the longest outage of a region without loss.\n",
+        format_duration(least)
+    ))
+}

@@ -1,0 +1,283 @@
+//! How a plan reads: like a diff, one line per virtual stream and kind of thing, all of it with `-v`.
+
+use super::shell::Paint;
+use crate::definition::Definition;
+use crate::desired::Role;
+use crate::model::mapping::Destination;
+use crate::model::units::format_duration;
+use crate::observed::Deployment;
+use crate::plan::mappings::MappingChange;
+use crate::plan::streams::StreamChange;
+use crate::plan::{AccountPlan, Action, FieldChange, Plan, Reason};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The plan for a script.
+pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
+    let Plan { accounts, findings } = plan;
+    let accounts = accounts.iter().map(|account| {
+        let AccountPlan { name, id, mappings, streams, consumers, push } = account;
+        json!({
+            "account": name,
+            "id": id,
+            "mappings": mappings.changes,
+            "streams": streams.changes,
+            "consumers": consumers.changes,
+            "left_alone": mappings.reports.iter().chain(&streams.reports).collect::<Vec<_>>(),
+            "push": push.as_ref().map(|push| json!({
+                "reason": push.reason,
+                "size": push.claims.token_size(),
+            })),
+        })
+    });
+    json!({
+        "changes": !plan.is_empty(),
+        "refused": plan.is_refused(),
+        "servers": deployment.servers.len(),
+        "expected_servers": deployment.expected,
+        "accounts": accounts.collect::<Vec<_>>(),
+        "findings": findings,
+    })
+}
+
+/// The plan for a person. `all`: nothing is summed up.
+pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment, all: bool) -> String {
+    let view = View { definition, all };
+    let mut out = String::new();
+    let versions = versions(deployment);
+    let _ = writeln!(
+        out,
+        "{} servers in {} clusters, nats-server {versions}",
+        deployment.servers.len(),
+        deployment.clusters().len()
+    );
+    for account in &plan.accounts {
+        view.account(&mut out, account);
+    }
+    out
+}
+
+fn versions(deployment: &Deployment) -> String {
+    let mut versions: Vec<&str> = deployment.servers.iter().map(|server| server.version.as_str()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions.join(", ")
+}
+
+/// `3 mappings to add, 6 streams to create`
+pub(super) fn summary(plan: &Plan) -> String {
+    let mut counts: BTreeMap<(u8, Action), usize> = BTreeMap::new();
+    for account in &plan.accounts {
+        account.mappings.changes.iter().for_each(|change| *counts.entry((0, change.action)).or_default() += 1);
+        account.streams.changes.iter().for_each(|change| *counts.entry((1, change.action)).or_default() += 1);
+        account.consumers.changes.iter().for_each(|change| *counts.entry((2, change.action)).or_default() += 1);
+    }
+    let mut parts: Vec<String> = counts
+        .into_iter()
+        .map(|((kind, action), count)| {
+            let kind = ["mapping", "stream", "consumer"][usize::from(kind)];
+            let verb = match (kind, action) {
+                ("mapping", Action::Create) => "add",
+                (_, Action::Create) => "create",
+                (_, Action::Update) => "change",
+                ("mapping", Action::Delete) => "take away",
+                (_, Action::Delete) => "delete",
+            };
+            format!("{count} {kind}{} to {verb}", if count == 1 { "" } else { "s" })
+        })
+        .collect();
+    let repairs = plan.accounts.iter().filter_map(|account| match &account.push.as_ref()?.reason {
+        Reason::Repair(servers) => Some(servers.len()),
+        Reason::Mappings => None,
+    });
+    let repairs: usize = repairs.sum();
+    if repairs > 0 {
+        parts.push(format!("{repairs} server{} to bring up to date", if repairs == 1 { "" } else { "s" }));
+    }
+    parts.join(", ")
+}
+
+struct View<'a> {
+    definition: &'a Definition,
+    all: bool,
+}
+
+impl View<'_> {
+    fn account(&self, out: &mut String, account: &AccountPlan) {
+        let AccountPlan { name, id, mappings, streams, consumers, push } = account;
+        let _ = writeln!(out, "\naccount {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
+        if account.is_empty() {
+            let _ = writeln!(out, "  in sync");
+        }
+        self.mappings(out, &mappings.changes);
+        if let Some(Reason::Repair(servers)) = push.as_ref().map(|push| &push.reason) {
+            let line = format!("the newest token, again, for {}", servers.join(", "));
+            let _ = writeln!(out, "  token\n    {} {line}", mark(Action::Update));
+        }
+        if !streams.changes.is_empty() {
+            let _ = writeln!(out, "  streams");
+        }
+        for change in &streams.changes {
+            stream(out, change);
+        }
+        if !consumers.changes.is_empty() {
+            let _ = writeln!(out, "  consumers");
+        }
+        for change in &consumers.changes {
+            let _ = writeln!(out, "    {} {} on {}", mark(change.action), change.name, change.stream);
+            fields(out, &change.fields);
+        }
+        let mut reports = mappings.reports.iter().chain(&streams.reports).peekable();
+        if reports.peek().is_some() {
+            let _ = writeln!(out, "  left alone");
+        }
+        for report in reports {
+            let _ = write!(out, "    = {}: {}", report.place, report.message);
+            let _ =
+                writeln!(out, "{}", if report.next.is_empty() { String::new() } else { format!(" ({})", report.next) });
+        }
+    }
+
+    fn mappings(&self, out: &mut String, changes: &[MappingChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "  mappings");
+        let mut api: Vec<((Action, String, String), usize)> = Vec::new();
+        for change in changes {
+            let stream = change.source.starts_with("$JS.").then(|| self.virtual_stream(&change.source)).flatten();
+            if let (Some(stream), false) = (stream, self.all || change.action == Action::Update) {
+                let to = change.after.as_ref().or(change.before.as_ref());
+                let to = to
+                    .and_then(|to| self.template(to))
+                    .and_then(|to| to.split('.').find(|t| t.contains("<region>")).map(str::to_owned));
+                let key = (change.action, stream, to.unwrap_or_default());
+                match api.iter_mut().find(|(existing, _)| *existing == key) {
+                    Some((_, count)) => *count += 1,
+                    None => api.push((key, 1)),
+                }
+                continue;
+            }
+            self.mapping(out, change);
+        }
+        for ((action, stream, to), count) in api {
+            let requests = if count == 1 { "request" } else { "requests" };
+            let _ = writeln!(out, "    {} {count} JetStream API {requests} for {stream}  →  {to}", mark(action));
+        }
+    }
+
+    fn mapping(&self, out: &mut String, change: &MappingChange) {
+        let MappingChange { action, source, before, after } = change;
+        let _ = match (before, after) {
+            (Some(before), Some(after)) => writeln!(
+                out,
+                "    {} {source}\n        {} {}\n        {} {}",
+                mark(*action),
+                mark(Action::Delete),
+                self.destinations(before),
+                mark(Action::Create),
+                self.destinations(after)
+            ),
+            (one, other) => {
+                let to = one.as_ref().or(other.as_ref()).map(|to| self.destinations(to)).unwrap_or_default();
+                writeln!(out, "    {} {source}  →  {to}", mark(*action))
+            }
+        };
+    }
+
+    fn virtual_stream(&self, source: &str) -> Option<String> {
+        let names = self.definition.accounts.iter().flat_map(|account| &account.virtual_streams);
+        names
+            .map(|stream| stream.name.as_str())
+            .find(|name| source.split('.').any(|token| token == *name))
+            .map(str::to_owned)
+    }
+
+    /// `foo.<region>.>  (west, central, east)`, or each destination.
+    fn destinations(&self, destinations: &[Destination]) -> String {
+        let regions: Vec<&str> = self.definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
+        match self.template(destinations) {
+            Some(template) => format!("{template}  ({})", regions.join(", ")),
+            None => {
+                let one = |to: &Destination| {
+                    let cluster = to.cluster.as_deref().map(|cluster| format!("{cluster}: ")).unwrap_or_default();
+                    let weight = if to.weight == 100 { String::new() } else { format!(" {} %", to.weight) };
+                    format!("{cluster}{}{weight}", to.subject)
+                };
+                destinations.iter().map(one).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    /// What the destinations have in common, when there is one per region that differs in the region's name only.
+    fn template(&self, destinations: &[Destination]) -> Option<String> {
+        let regions = &self.definition.topology.regions;
+        if destinations.len() != regions.len() {
+            return None;
+        }
+        let mut template: Option<String> = None;
+        for region in regions {
+            let to = destinations.iter().find(|to| to.cluster.as_deref() == Some(region.cluster.as_str()))?;
+            let name = region.name.as_str();
+            let tokens = to.subject.split('.').map(|token| match token.strip_suffix(name) {
+                Some("") => "<region>".to_owned(),
+                Some(rest) => format!("{rest}<region>"),
+                None => token.replace(&format!("-{name}-"), "-<region>-"),
+            });
+            let this = tokens.collect::<Vec<_>>().join(".");
+            if to.weight != 100 || template.as_ref().is_some_and(|template| *template != this) {
+                return None;
+            }
+            template = Some(this);
+        }
+        template
+    }
+}
+
+fn stream(out: &mut String, change: &StreamChange) {
+    let StreamChange { action, name, region, role, before, after, fields: changed, messages, .. } = change;
+    let _ = write!(out, "    {} {name}", mark(*action));
+    match (action, after.as_ref().or(before.as_ref())) {
+        (Action::Create, Some(config)) => {
+            let _ = write!(out, "  {}", Paint::dim(&describe(config, *role, region)));
+        }
+        (Action::Delete, _) => {
+            let _ = write!(out, "  with its {} messages", messages.unwrap_or(0));
+        }
+        _ => {}
+    }
+    out.push('\n');
+    fields(out, changed);
+}
+
+fn describe(config: &Map<String, Value>, role: Role, region: &str) -> String {
+    let list = |key: &str, of: &str| -> String {
+        let items = config.get(key).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(|item| item.as_str().or(item[of].as_str())).collect::<Vec<_>>().join(", ")
+    };
+    let replicas = config.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
+    let keeps = match config.get("max_age").and_then(Value::as_i64) {
+        Some(age) if age > 0 => format!("keeps {}", format_duration(age)),
+        _ => "keeps everything".to_owned(),
+    };
+    match role {
+        Role::Write => format!("{region}, R{replicas}, captures {}, {keeps}", list("subjects", "")),
+        Role::Read => format!("{region}, R{replicas}, sources {}, {keeps}", list("sources", "name")),
+    }
+}
+
+fn fields(out: &mut String, fields: &[FieldChange]) {
+    for FieldChange { path, before, after } in fields {
+        let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "(not set)".to_owned(), Value::to_string);
+        let _ = writeln!(out, "        {path}: {} → {}", value(before), value(after));
+    }
+}
+
+fn mark(action: Action) -> String {
+    match action {
+        Action::Create => Paint::green("+"),
+        Action::Update => Paint::yellow("~"),
+        Action::Delete => Paint::red("-"),
+    }
+}

@@ -1,0 +1,171 @@
+//! `status`: regions, replicas, lag per source, who is behind.
+
+use super::shell::Paint;
+use super::{Exit, Failure, Format, Shell};
+use crate::definition::Definition;
+use crate::desired::Role;
+use crate::model::units::format_size;
+use crate::nats::{DefinitionConnector, Purpose};
+use crate::observed::Deployment;
+use crate::ops;
+use crate::ops::Deadline;
+use crate::ops::verify::Verified;
+use crate::verify::status::{Seen, SourceStatus, StreamStatus};
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+/// Show regions, streams, replicas and lag per source
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Show it again and again, until interrupted
+    #[arg(long)]
+    watch: bool,
+
+    /// With --watch: seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    every: u64,
+}
+
+impl Args {
+    /// Runs the verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        if self.watch && shell.format == Format::Json {
+            return Err(Failure::usage("usage", "--watch shows many documents; --format json gives exactly one")
+                .next("Leave out one of the two."));
+        }
+        let loaded = shell.load()?;
+        loop {
+            let looked = look(shell, &loaded.definition).await;
+            if !self.watch {
+                let (verified, deployment) = looked?;
+                let text = text(&loaded.definition, &verified, &deployment);
+                shell.result(&text, &verified);
+                return Ok(super::verify::exit(verified.verdict));
+            }
+            let text = match looked {
+                Ok((verified, deployment)) => text(&loaded.definition, &verified, &deployment),
+                Err(failure) => format!("{}\nasking again in {} s", failure.message, self.every),
+            };
+            let clear = if std::io::stdout().is_terminal() { "\u{1b}[H\u{1b}[2J" } else { "" };
+            shell.result(
+                &format!("{clear}{}\n{text}", jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default()),
+                &(),
+            );
+            tokio::time::sleep(Duration::from_secs(self.every)).await;
+        }
+    }
+}
+
+async fn look(shell: &Shell, definition: &Definition) -> Result<(Verified, Deployment), Failure> {
+    let connector = DefinitionConnector::new(definition, Purpose::Read);
+    Ok(ops::verify::verify(definition, &connector, Deadline::after(shell.timeout), &ops::Silent).await?)
+}
+
+fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -> String {
+    let mut out = String::new();
+    for region in &definition.topology.regions {
+        let servers: Vec<&str> = (deployment.servers.iter())
+            .filter(|server| server.cluster == region.cluster.as_str())
+            .map(|server| server.name.as_str())
+            .collect();
+        let up = match servers.len() {
+            0 => Paint::red("no server answers"),
+            1 => format!("1 server up ({})", servers[0]),
+            count => format!("{count} servers up ({})", servers.join(", ")),
+        };
+        let _ = writeln!(out, "region {:<12} {up}", region.name.as_str());
+    }
+    for account in &verified.accounts {
+        let confirmed = account.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
+        let mappings = match account.mappings.len() {
+            0 => Paint::green("as defined"),
+            count => Paint::red(&format!("{count} not as defined")),
+        };
+        let _ = writeln!(
+            out,
+            "\naccount {}  mappings {mappings}, in force on {confirmed} of {} servers",
+            Paint::bold(&account.account),
+            verified.expected_servers
+        );
+        table(&mut out, &account.status);
+    }
+    let _ = write!(out, "\n{}", who_is_behind(verified));
+    out
+}
+
+fn table(out: &mut String, streams: &[StreamStatus]) {
+    let head = ["virtual", "region", "stream", "messages", "size", "replicas", "behind"].map(str::to_owned);
+    let mut rows = vec![head];
+    let mut sorted: Vec<&StreamStatus> = streams.iter().collect();
+    sorted.sort_by(|a, b| (&a.virtual_stream, a.role).cmp(&(&b.virtual_stream, b.role)));
+    rows.extend(sorted.iter().map(|stream| row(stream)));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    for (number, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+            3 | 4 => format!("{cell:>width$}"),
+            6 => cell.clone(),
+            _ => format!("{cell:<width$}"),
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let _ = writeln!(out, "  {}", if number == 0 { Paint::dim(&line) } else { line });
+    }
+}
+
+fn row(stream: &StreamStatus) -> [String; 7] {
+    let StreamStatus { virtual_stream, region, role, stream: name, seen, messages, bytes, cluster, sources, .. } =
+        stream;
+    let cells = |messages: String, size: String, replicas: String, behind: String| {
+        [virtual_stream.clone(), region.clone(), name.clone(), messages, size, replicas, behind]
+    };
+    match seen {
+        Seen::Missing => return cells("-".to_owned(), "-".to_owned(), "missing".to_owned(), String::new()),
+        Seen::Unknown => return cells("?".to_owned(), "?".to_owned(), "no answer".to_owned(), String::new()),
+        Seen::Here => {}
+    }
+    let all = cluster.replicas.len() + usize::from(cluster.leader.is_some());
+    let good = cluster.replicas.iter().filter(|replica| replica.current && !replica.offline).count()
+        + usize::from(cluster.leader.is_some());
+    let leader = cluster.leader.as_deref().map_or("no leader".to_owned(), |leader| format!("leader {leader}"));
+    let behind = match role {
+        Role::Write => String::new(),
+        Role::Read => sources.iter().map(behind).collect::<Vec<_>>().join("  "),
+    };
+    let size = format_size(i64::try_from(*bytes).unwrap_or(i64::MAX));
+    cells(messages.to_string(), size, format!("{good}/{all} {leader}"), behind)
+}
+
+fn behind(source: &SourceStatus) -> String {
+    let SourceStatus { origin, region, lag, error, .. } = source;
+    let from = if region.is_empty() { origin } else { region };
+    match (lag, error) {
+        (_, Some(error)) => format!("{from}: {error}"),
+        (Some(0), None) => format!("{from} 0"),
+        (Some(lag), None) => format!("{from} {lag}"),
+        (None, None) => format!("{from} ?"),
+    }
+}
+
+/// The last line: which regions lack what of which others.
+fn who_is_behind(verified: &Verified) -> String {
+    let streams = verified.accounts.iter().flat_map(|account| &account.status);
+    let mut behind: Vec<String> = Vec::new();
+    for stream in streams {
+        for source in &stream.sources {
+            match source.lag {
+                Some(0) => {}
+                Some(lag) => behind
+                    .push(format!("{} in {} lacks {lag} of {}", stream.virtual_stream, stream.region, source.region)),
+                None => behind.push(format!(
+                    "{} in {} does not hear from {}",
+                    stream.virtual_stream, stream.region, source.region
+                )),
+            }
+        }
+    }
+    match behind.as_slice() {
+        [] => "Nobody is behind.".to_owned(),
+        some => format!("Behind: {}.", some.join("; ")),
+    }
+}

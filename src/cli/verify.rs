@@ -1,0 +1,119 @@
+//! `verify`: every server, stream and source against the definition.
+
+use super::shell::{Paint, finding_text};
+use super::{Exit, Failure, Shell};
+use crate::model::finding::{Finding, Severity};
+use crate::nats::{DefinitionConnector, Purpose};
+use crate::ops;
+use crate::ops::Deadline;
+use crate::ops::verify::{Verified, VerifiedAccount};
+use crate::plan::Action;
+use crate::verify::streams::Verdict;
+use std::fmt::Write as _;
+
+/// Compare every server, stream and source with the definition; changes nothing
+///
+/// Exit codes: 0 all is as defined, 3 something is not, 4 nothing wrong was seen but not everything could be asked.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+impl Args {
+    /// Runs the verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let loaded = shell.load()?;
+        let definition = &loaded.definition;
+        let connector = DefinitionConnector::new(definition, Purpose::Read);
+        let progress = shell.progress();
+        let deadline = Deadline::after(shell.timeout);
+        let (verified, _) = ops::verify::verify(definition, &connector, deadline, &progress).await?;
+        drop(progress);
+        shell.result(&text(&verified), &verified);
+        Ok(exit(verified.verdict))
+    }
+}
+
+pub(super) fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Ok => Exit::Done,
+        Verdict::CantTell => Exit::Unconfirmed,
+        Verdict::Wrong => Exit::Pending,
+    }
+}
+
+fn text(verified: &Verified) -> String {
+    let Verified { verdict, servers, expected_servers, findings, accounts } = verified;
+    let mut out = String::new();
+    for finding in findings.iter().filter(|finding| finding.severity > Severity::Info) {
+        let _ = writeln!(out, "{}", finding_text(finding));
+    }
+    for account in accounts {
+        account_text(&mut out, account, *expected_servers);
+    }
+    let _ = match verdict {
+        Verdict::Ok => write!(out, "{} as defined, on all {servers} servers.", Paint::green("In sync:")),
+        Verdict::CantTell => write!(
+            out,
+            "{} nothing wrong was seen, but not everything could be asked.\nnext: bring back what does not answer, then verify again",
+            Paint::yellow("Not sure:")
+        ),
+        Verdict::Wrong => write!(
+            out,
+            "{} not everything is as defined.\nnext: vstream-jwt plan shows what apply would do about it",
+            Paint::red("Drift:")
+        ),
+    };
+    out
+}
+
+fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize) {
+    let VerifiedAccount { account: name, id, servers, mappings, findings, streams, status: _ } = account;
+    let _ = writeln!(out, "account {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
+    for finding in findings.iter().filter(|finding| finding.severity > Severity::Info) {
+        let _ = writeln!(out, "{}", indented(finding));
+    }
+    let confirmed = servers.iter().filter(|server| server.verdict.is_confirmed()).count();
+    let _ = writeln!(out, "  token     {confirmed} of {expected} servers have the newest in force");
+    for server in servers.iter().filter(|server| !server.verdict.is_confirmed()) {
+        let _ = writeln!(
+            out,
+            "    {} {} ({}): {}",
+            mark(server.verdict.is_unknown()),
+            server.server,
+            server.cluster,
+            server.verdict
+        );
+    }
+    if mappings.is_empty() {
+        let _ = writeln!(out, "  mappings  as defined");
+    } else {
+        let _ = writeln!(out, "  mappings  {} not as defined", mappings.len());
+    }
+    for change in mappings {
+        let what = match change.action {
+            Action::Create => "is missing",
+            Action::Update => "leads elsewhere",
+            Action::Delete => "is not in the definition",
+        };
+        let _ = writeln!(out, "    {} {} {what}", mark(false), change.source);
+    }
+    let good = streams.iter().filter(|checked| checked.verdict == Verdict::Ok).count();
+    let _ = writeln!(out, "  streams   {good} of {} streams and consumers as defined", streams.len());
+    for problem in streams.iter().flat_map(|checked| &checked.problems) {
+        let sign = if problem.verdict == Verdict::CantTell { mark(true) } else { mark(false) };
+        let _ = writeln!(out, "    {sign} {}", one_line(&problem.finding));
+    }
+}
+
+/// `?` for what could not be seen, `✗` for what is wrong.
+fn mark(unknown: bool) -> String {
+    if unknown { Paint::yellow("?") } else { Paint::red("✗") }
+}
+
+fn one_line(finding: &Finding) -> String {
+    let next = if finding.next.is_empty() { String::new() } else { format!("\n        next: {}", finding.next) };
+    format!("{}: {}{next}", finding.place, finding.message)
+}
+
+fn indented(finding: &Finding) -> String {
+    finding_text(finding).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
