@@ -37,13 +37,8 @@ fn failure(error: &LoadError) -> Failure {
             if reports.len() > 1 {
                 excerpt += &format!("\n\n{} problems in the definition; nothing was done", reports.len());
             }
-            let next = match &reports[..] {
-                [only] => only.help.clone(),
-                _ => String::new(),
-            };
-            let mut failure = Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt).next(next);
-            failure = failure.detail("problems", reports);
-            failure
+            // The next step is in each problem.
+            Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt).detail("problems", reports)
         }
     }
 }

@@ -6,6 +6,7 @@ mod deployment;
 mod destroy;
 mod dev;
 mod failure;
+mod init;
 mod keys;
 mod plan;
 mod plan_view;
@@ -45,6 +46,7 @@ enum Verb {
     Status(status::Args),
     Destroy(destroy::Args),
     Dev(dev::Args),
+    Init(init::Args),
     Keys(keys::Args),
     Render(render::Args),
     Validate(validate::Args),
@@ -59,6 +61,7 @@ impl Verb {
             Self::Status(args) => args.run(shell).await,
             Self::Destroy(args) => args.run(shell).await,
             Self::Dev(args) => args.run(shell).await,
+            Self::Init(args) => args.run(shell).await,
             Self::Keys(args) => args.run(shell).await,
             Self::Render(args) => args.run(shell).await,
             Self::Validate(args) => args.run(shell).await,

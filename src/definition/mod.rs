@@ -78,23 +78,8 @@ pub fn parse(files: &[SourceFile], base: &Path) -> Result<Definition, Problems> 
 }
 
 fn read_all(files: &[SourceFile], base: &Path, problems: &mut Vec<Problem>) -> Option<Definition> {
-    let mut trees = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        match yaml::read(&file.text, index) {
-            Ok(tree) => trees.push(tree),
-            Err(problem) => problems.push(*problem),
-        }
-    }
-    if !problems.is_empty() {
-        return None;
-    }
-    let Some(tree) = merge::merge(trees, problems) else {
-        let start = Place { line: 1, column: 1, ..Place::default() };
-        problems
-            .push(Problem::new("empty", start, "the definition is empty").help("`vstream-jwt init` writes an example"));
-        return None;
-    };
-    let document = raw::Document::read(tree.clone(), problems)?;
+    let tree = read_trees(files, problems)?;
+    let document = raw::Document::read(tree, problems)?;
     let shape = std::mem::take(problems);
     let clean = shape.is_empty();
     let definition = check::definition(document, base, problems);
@@ -105,14 +90,37 @@ fn read_all(files: &[SourceFile], base: &Path, problems: &mut Vec<Problem>) -> O
     });
     problems.extend(shape);
     let definition = definition?;
+    let unbuilt = unbuilt(&definition);
     // A misspelt key reads as a default here, about which there is nothing to say.
-    if clean {
-        for Unbuilt { path, what, instead } in unbuilt(&definition) {
+    if clean && !unbuilt.is_empty() {
+        let tree = read_trees(files, &mut Vec::new())?;
+        for Unbuilt { path, what, instead } in unbuilt {
             let message = format!("{what} is not built yet");
             problems.push(Problem::new("not-built", tree.find(&path), message).help(instead));
         }
     }
     Some(definition)
+}
+
+/// All files as one tree.
+fn read_trees(files: &[SourceFile], problems: &mut Vec<Problem>) -> Option<yaml::Node> {
+    let mut trees = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        match yaml::read(&file.text, index) {
+            Ok(tree) => trees.push(tree),
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    if !problems.is_empty() {
+        return None;
+    }
+    let tree = merge::merge(trees, problems);
+    if tree.is_none() {
+        let start = Place { line: 1, column: 1, ..Place::default() };
+        let problem = Problem::new("empty", start, "the definition is empty");
+        problems.push(problem.help("`vstream-jwt init` writes an example"));
+    }
+    tree
 }
 
 #[cfg(test)]

@@ -20,15 +20,18 @@ pub const MAX_NAME: usize = 255;
 
 /// Tokens of the subjects `$JS.API.…` (nats-server `server/jetstream_api.go`). A virtual stream of such a name would
 /// rewrite requests about other streams: `$JS.API.CONSUMER.*.NEXT.>` takes in every pull (measured, 2.15.1).
-pub const API_TOKENS: [&str; 35] = [
+pub const API_TOKENS: [&str; 37] = [
+    "$JS",
     "ACCOUNT",
     "API",
     "CANCEL_MOVE",
     "CONSUMER",
+    "CONSUMERS",
     "CREATE",
     "DELETE",
     "DIRECT",
     "DURABLE",
+    "EVACUATE",
     "GET",
     "INFO",
     "LEADER",
@@ -55,7 +58,6 @@ pub const API_TOKENS: [&str; 35] = [
     "UNPIN",
     "UPDATE",
     "USER",
-    "CONSUMERS",
 ];
 
 /// Whether a mapping would read `token` as a function of the destination: `$1`, `{{wildcard(1)}}`

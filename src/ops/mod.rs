@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod confirm;
 pub mod destroy;
+pub mod init;
 pub mod keys;
 pub mod load;
 pub mod plan;

@@ -1,3 +1,4 @@
 //! The command line without servers: what a verb prints, where, and how it exits.
 
+mod definition;
 mod keys;

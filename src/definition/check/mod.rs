@@ -80,6 +80,10 @@ impl Checker<'_> {
     }
 
     fn public_key(&mut self, key: &At<String>, kind: KeyKind, help: &str) -> Option<PublicKey> {
+        if key.value.ends_with("...") || key.value.ends_with('…') {
+            self.report("bad-key", key.place, "the key is still a placeholder", help);
+            return None;
+        }
         match PublicKey::parse_kind(&key.value, kind) {
             Ok(key) => Some(key),
             Err(error) => {

@@ -1,0 +1,42 @@
+//! `init`: a new project.
+
+use super::{Exit, Failure, Shell};
+use crate::ops::init::{InitError, init};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Write a commented vstream.yaml and a keys folder for a new project
+///
+/// Overwrites nothing.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to write them; made if need be
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+}
+
+impl Args {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// Exit 1 when there is a definition already, or a file cannot be written.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let written = init(&self.folder).map_err(|error| match &error {
+            InitError::Exists(_) => Failure::failed("exists", error.to_string())
+                .next("edit that file, or name another folder: `vstream-jwt init DIR`"),
+            InitError::Io { .. } => {
+                Failure::failed("unwritable", error.to_string()).next("check the folder's permissions")
+            }
+        })?;
+        let files: String = written.iter().map(|path| format!("wrote {}\n", path.display())).collect();
+        let definition = self.folder.join("vstream.yaml");
+        let next = if definition == Path::new("./vstream.yaml") {
+            "vstream-jwt validate".to_owned()
+        } else {
+            format!("vstream-jwt validate --definition {}", definition.display())
+        };
+        let human = format!("{files}next: fill in the regions, their servers and the account's id, then run `{next}`");
+        shell.result(&human, &json!({ "written": written }));
+        Ok(Exit::Done)
+    }
+}
