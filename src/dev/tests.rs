@@ -4,6 +4,8 @@ use super::binary::{Binary, recent_enough};
 use super::layout::{self, Layout};
 use super::pins::{DEFAULT_VERSION, PINS};
 use super::{Options, config};
+use crate::definition::{self, SourceFile};
+use crate::model::nkey::{KeyKind, PublicKey};
 use std::path::Path;
 
 fn laid_out(options: &Options) -> Layout {
@@ -95,4 +97,20 @@ fn servers_before_2_10_are_refused() {
 #[test]
 fn the_default_version_is_pinned() {
     assert!(PINS.iter().any(|(version, sums)| *version == DEFAULT_VERSION && sums.iter().all(|sum| sum.len() == 64)));
+}
+
+#[test]
+fn the_example_definition_is_valid() {
+    for (servers, stretch, tls) in [(3, false, false), (1, true, true), (2, true, false), (5, false, true)] {
+        let mut layout = laid_out(&Options { servers, stretch, tls, ..Options::default() });
+        let account = PublicKey::from_bytes(KeyKind::Account, [7; 32]).to_string();
+        layout.account_id.clone_from(&account);
+        layout.account_signing_key = account;
+        let text = config::definition(&layout);
+        let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.clone() };
+        let definition = definition::parse(&[file], Path::new("/folder"));
+        let definition = definition.unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+        assert_eq!(definition.topology.regions.len(), 3);
+        assert_eq!((definition.topology.stretch.is_some(), definition.tls.is_some()), (stretch, tls));
+    }
 }
