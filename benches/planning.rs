@@ -10,7 +10,6 @@ use vstream_jwt::definition::{Definition, Resolver};
 use vstream_jwt::desired::desired;
 use vstream_jwt::lint::{Entry, LintInput, lint};
 use vstream_jwt::model::claims::AccountClaims;
-use vstream_jwt::model::mapping::RawMapping;
 use vstream_jwt::model::names::{ClusterName, RegionName, StreamName};
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::model::subject::SubjectFilter;
@@ -80,9 +79,9 @@ fn desired_and_lint(bencher: Bencher, streams: usize) {
     bencher.bench_local(|| {
         let accounts = desired(&definition).unwrap();
         let account = &accounts[0];
-        let raw: Vec<RawMapping> = account.mappings.iter().map(RawMapping::from).collect();
-        let entries: Vec<Entry<'_>> =
-            raw.iter().map(|mapping| Entry { mapping, ours: true, in_force: false }).collect();
+        let entries: Vec<Entry<'_>> = (account.mappings.iter())
+            .map(|m| Entry { source: m.source.as_str(), destinations: &m.destinations, ours: true, in_force: false })
+            .collect();
         let names: Vec<&str> = account.account.virtual_streams.iter().map(|s| s.name.as_str()).collect();
         let findings = lint(&LintInput {
             account: "APP",

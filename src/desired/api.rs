@@ -120,7 +120,8 @@ pub fn reserved_names() -> &'static BTreeSet<&'static str> {
 
 /// A pattern with the stream's name filled in and the prefix before it.
 pub(super) fn fill(prefix: &str, pattern: &str, stream: &str) -> String {
-    format!("{prefix}{}", pattern.replace("{stream}", stream))
+    let (before, after) = pattern.split_once("{stream}").unwrap_or((pattern, ""));
+    [prefix, before, stream, after].concat()
 }
 
 /// The same as a filter.

@@ -4,7 +4,7 @@ use super::mappings::{wildcards_as_functions, write_subject};
 use super::{DesiredConsumer, DesiredError, DesiredStream, Options, Role, metadata};
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, VirtualStream};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 const SECOND: u64 = 1_000_000_000;
 /// How long an outage the write streams cover unless the definition says otherwise: 24 hours, in nanoseconds.
@@ -72,16 +72,25 @@ fn smallest_window(options: &Options) -> u64 {
 fn source(account: &Account, stream: &VirtualStream, origin: &Region) -> Result<Value, DesiredError> {
     let mut transforms = Vec::with_capacity(stream.subjects.len());
     for subject in &stream.subjects {
-        transforms.push(json!({
-            "src": write_subject(account, stream, subject, &origin.name)?,
-            "dest": wildcards_as_functions(subject),
-        }));
+        transforms.push(object([
+            ("src", write_subject(account, stream, subject, &origin.name)?.into()),
+            ("dest", wildcards_as_functions(subject).into()),
+        ]));
     }
-    Ok(json!({
-        "name": stream.write_name(&origin.name),
-        "opt_start_seq": 1,
-        "subject_transforms": transforms,
-    }))
+    Ok(object([
+        ("name", stream.write_name(&origin.name).into()),
+        ("opt_start_seq", 1.into()),
+        ("subject_transforms", transforms.into()),
+    ]))
+}
+
+/// An object with no room to spare: there are hundreds of thousands of them in a large definition.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let mut map = Map::with_capacity(N);
+    for (key, value) in fields {
+        map.insert(key.to_owned(), value);
+    }
+    Value::Object(map)
 }
 
 /// What both roles have, with the definition's own fields over the defaults.
@@ -96,18 +105,18 @@ fn finish(
     config.insert("storage".to_owned(), "file".into());
     config.insert("num_replicas".to_owned(), 3.into());
     config.insert("allow_direct".to_owned(), true.into());
-    let mut placement = json!({ "cluster": region.cluster.as_str() });
+    let mut placement = object([("cluster", region.cluster.as_str().into())]);
     if !region.tags.is_empty() {
         placement["tags"] = region.tags.clone().into();
     }
     config.insert("placement".to_owned(), placement);
     config.insert(
         "metadata".to_owned(),
-        json!({
-            metadata::NAME: stream.name.as_str(),
-            metadata::REGION: region.name.as_str(),
-            metadata::ROLE: role.as_str(),
-        }),
+        object([
+            (metadata::NAME, stream.name.as_str().into()),
+            (metadata::REGION, region.name.as_str().into()),
+            (metadata::ROLE, role.as_str().into()),
+        ]),
     );
     for (field, value) in fields {
         match (config.get_mut(field), value) {

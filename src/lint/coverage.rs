@@ -28,13 +28,13 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
     let mut uncovered: BTreeMap<(&str, bool), Group<'_>> = BTreeMap::new();
     let mut unknown: BTreeMap<(&str, bool), Group<'_>> = BTreeMap::new();
     for entry in input.entries {
-        let source = entry.mapping.source.as_str();
+        let source = entry.source;
         let named: HashSet<&str> =
-            entry.mapping.destinations.iter().filter_map(|destination| destination.cluster.as_deref()).collect();
+            entry.destinations.iter().filter_map(|destination| destination.cluster.as_deref()).collect();
         for cluster in named.iter().filter(|cluster| !live.contains(*cluster)) {
             unknown.entry((cluster, entry.ours)).or_default().push(source);
         }
-        let everywhere = named.is_empty() || entry.mapping.destinations.iter().any(|d| d.cluster.is_none());
+        let everywhere = named.is_empty() || entry.destinations.iter().any(|d| d.cluster.is_none());
         if !everywhere {
             for cluster in live.iter().filter(|cluster| !named.contains(*cluster)) {
                 uncovered.entry((cluster, entry.ours)).or_default().push(source);

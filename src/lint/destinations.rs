@@ -13,9 +13,9 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
     for (index, entry) in input.entries.iter().enumerate() {
         weights(entry, report);
         dropped(entry, report);
-        let mut seen: HashMap<String, &str> = HashMap::with_capacity(entry.mapping.destinations.len());
+        let mut seen: HashMap<String, &str> = HashMap::with_capacity(entry.destinations.len());
         let mut own = false;
-        for destination in &entry.mapping.destinations {
+        for destination in entry.destinations {
             let Some(transform) = transform(entry, &destination.subject, report) else { continue };
             if let Some(first) = seen.insert(transform.canonical(), &destination.subject) {
                 duplicate(entry, first, &destination.subject, report);
@@ -32,7 +32,7 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
 
 /// The transform, if a server takes it.
 fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut Report<'_>) -> Option<Transform<'a>> {
-    let source = &entry.mapping.source;
+    let source = entry.source;
     if destination.contains(' ') {
         report.add(
             entry.ours,
@@ -75,12 +75,12 @@ fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut Report<'_
 /// 1 to 100 each, and per cluster at most 100 together (nats-server 2.15 `AddWeightedMappings`).
 fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
     let mut sums: HashMap<Option<&str>, u32> = HashMap::new();
-    for destination in &entry.mapping.destinations {
+    for destination in entry.destinations {
         if destination.weight == 0 || destination.weight > 100 {
             report.add(
                 entry.ours,
                 "weight-out-of-range",
-                &entry.mapping.source,
+                entry.source,
                 format!("to `{}`: weight {}; a weight is 1 to 100 percent", destination.subject, destination.weight),
                 "Correct the weight.",
             );
@@ -94,7 +94,7 @@ fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
         report.add(
             entry.ours,
             "weights-over-100",
-            &entry.mapping.source,
+            entry.source,
             format!("the weights of the destinations {of} add up to {sum}; servers refuse the entry"),
             "Lower the weights to 100 together, or name the cluster of each destination.",
         );
@@ -103,8 +103,8 @@ fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
 
 /// A source among its own destinations: servers then add no identity for the remainder, which is dropped.
 fn dropped(entry: &Entry<'_>, report: &mut Report<'_>) {
-    let destinations = &entry.mapping.destinations;
-    if !destinations.iter().any(|destination| destination.subject == entry.mapping.source) {
+    let destinations = entry.destinations;
+    if !destinations.iter().any(|destination| destination.subject == entry.source) {
         return;
     }
     let mut sums: HashMap<Option<&str>, u32> = HashMap::new();
@@ -116,7 +116,7 @@ fn dropped(entry: &Entry<'_>, report: &mut Report<'_>) {
         report.add(
             entry.ours,
             "remainder-dropped",
-            &entry.mapping.source,
+            entry.source,
             "the source is one of its own destinations, and the weights leave a remainder or a cluster out: \
              servers drop those messages"
                 .to_owned(),
@@ -140,7 +140,7 @@ fn duplicate(entry: &Entry<'_>, first: &str, second: &str, report: &mut Report<'
             "Name the destination once.",
         )
     };
-    report.add(entry.ours, "duplicate-destination", &entry.mapping.source, message, next);
+    report.add(entry.ours, "duplicate-destination", entry.source, message, next);
 }
 
 /// Reports destinations that are sources as well. True when one lies in the entry's own source.
@@ -157,7 +157,7 @@ fn leads_into(
     let mut other = None;
     sources.overlapping(result, &mut |found| {
         if *found == index {
-            own = destination != entry.mapping.source;
+            own = destination != entry.source;
         } else {
             other.get_or_insert(*found);
         }
@@ -169,7 +169,7 @@ fn leads_into(
         report.at(
             severity,
             "mapped-once",
-            format!("mappings {} and {}", entry.mapping.source, other.mapping.source),
+            format!("mappings {} and {}", entry.source, other.source),
             format!(
                 "destination `{destination}` of the first is the source of the second; servers map a message once, \
                  so it is not mapped on to what the second says"
@@ -185,13 +185,13 @@ fn leads_into(
 
 fn inside<'a>(entry: &Entry<'a>, ours: &mut Vec<&'a str>, report: &mut Report<'_>) {
     if entry.ours {
-        ours.push(&entry.mapping.source);
+        ours.push(entry.source);
         return;
     }
     report.at(
         Severity::Info,
         "destination-inside-source",
-        format!("mapping {}", entry.mapping.source),
+        format!("mapping {}", entry.source),
         "a destination lies inside the source: what is published there directly is mapped again".to_owned(),
         "",
     );

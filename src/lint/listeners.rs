@@ -13,8 +13,8 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
     }
     let mut sources = SubjectTrie::default();
     for (index, entry) in input.entries.iter().enumerate().filter(|(_, entry)| entry.ours && !entry.in_force) {
-        if SubjectFilter::parse(&entry.mapping.source).is_ok() {
-            sources.insert(&entry.mapping.source, index);
+        if SubjectFilter::parse(entry.source).is_ok() {
+            sources.insert(entry.source, index);
         }
     }
     for listener in input.listeners {
@@ -23,7 +23,7 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
         let (mut stops, mut changes) = (None, None);
         sources.overlapping(listener.subject, &mut |index| {
             let entry = &input.entries[*index];
-            match effect(&subject, &entry.mapping.source, entry.mapping.destinations.iter().map(|d| &*d.subject)) {
+            match effect(&subject, entry.source, entry.destinations.iter().map(|d| &*d.subject)) {
                 Effect::None => {}
                 Effect::Changes => changes = changes.or(Some(*index)),
                 Effect::Stops => stops = Some(*index),
@@ -31,9 +31,9 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
             if stops.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if let Some(index) = stops {
-            stopped(listener, &input.entries[index].mapping.source, report);
+            stopped(listener, input.entries[index].source, report);
         } else if let Some(index) = changes {
-            changed(listener, &input.entries[index].mapping.source, report);
+            changed(listener, input.entries[index].source, report);
         }
     }
 }

@@ -9,15 +9,17 @@ mod tests;
 
 use crate::desired::api;
 use crate::model::finding::{Finding, Severity};
-use crate::model::mapping::RawMapping;
+use crate::model::mapping::Destination;
 use crate::model::subject::SubjectFilter;
 use crate::model::subject_trie::SubjectTrie;
 
 /// A mapping of the account as it will be.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
-    /// The mapping.
-    pub mapping: &'a RawMapping,
+    /// Its source, whatever it is.
+    pub source: &'a str,
+    /// Its destinations.
+    pub destinations: &'a [Destination],
     /// Whether it belongs to the definition.
     pub ours: bool,
     /// Whether the account has it in force already, with these destinations; what listens on its source has
@@ -72,12 +74,12 @@ pub fn lint(input: &LintInput<'_>) -> Vec<Finding> {
     let mut report = Report { account: input.account, findings: Vec::new() };
     let mut sources = SubjectTrie::default();
     for (index, entry) in input.entries.iter().enumerate() {
-        match SubjectFilter::parse(&entry.mapping.source) {
-            Ok(_) => sources.insert(&entry.mapping.source, index),
+        match SubjectFilter::parse(entry.source) {
+            Ok(_) => sources.insert(entry.source, index),
             Err(error) => report.add(
                 entry.ours,
                 "bad-source",
-                &entry.mapping.source,
+                entry.source,
                 format!("servers refuse the entry or read it in a way of their own: {error}"),
                 "Correct the source or remove the entry.",
             ),

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, report: &mut Report<'_>) {
     for (index, entry) in input.entries.iter().enumerate() {
-        let source = entry.mapping.source.as_str();
+        let source = entry.source;
         let mut others = Vec::new();
         sources.overlapping(source, &mut |found| {
             if *found > index {
@@ -21,8 +21,7 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
         }
         others.sort_unstable();
         let ours = entry.ours || others.iter().any(|other| input.entries[*other].ours);
-        let names: Vec<&str> =
-            others.iter().take(3).map(|other| input.entries[*other].mapping.source.as_str()).collect();
+        let names: Vec<&str> = others.iter().take(3).map(|other| input.entries[*other].source).collect();
         report.at(
             if ours { Severity::Error } else { Severity::Warning },
             "overlapping-sources",

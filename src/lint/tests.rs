@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::mapping::Destination;
+use crate::model::mapping::{Destination, RawMapping};
 use proptest::prelude::*;
 
 fn raw(source: &str, destinations: &[(&str, u8, Option<&str>)]) -> RawMapping {
@@ -12,7 +12,7 @@ fn raw(source: &str, destinations: &[(&str, u8, Option<&str>)]) -> RawMapping {
 }
 
 fn entry(mapping: &RawMapping, ours: bool) -> Entry<'_> {
-    Entry { mapping, ours, in_force: false }
+    Entry { source: &mapping.source, destinations: &mapping.destinations, ours, in_force: false }
 }
 
 fn found(input: &LintInput<'_>) -> Vec<(Severity, &'static str)> {

@@ -234,7 +234,8 @@ fn lint_mappings(
     let entries: Vec<Entry<'_>> = entries
         .iter()
         .map(|mapping| Entry {
-            mapping,
+            source: &mapping.source,
+            destinations: &mapping.destinations,
             ours: plan.ours.contains(&mapping.source),
             in_force: stored.get(mapping.source.as_str()) == Some(&mapping),
         })
