@@ -1,6 +1,7 @@
 //! The command line: a verb's arguments and views, one file each. The only part that prints or exits.
 
 mod apply;
+mod completions;
 mod definition;
 mod deployment;
 mod destroy;
@@ -8,6 +9,7 @@ mod dev;
 mod failure;
 mod init;
 mod keys;
+mod man;
 mod plan;
 mod plan_view;
 mod redact;
@@ -50,6 +52,8 @@ enum Verb {
     Keys(keys::Args),
     Render(render::Args),
     Validate(validate::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Verb {
@@ -65,6 +69,8 @@ impl Verb {
             Self::Keys(args) => args.run(shell).await,
             Self::Render(args) => args.run(shell).await,
             Self::Validate(args) => args.run(shell).await,
+            Self::Completions(args) => args.run(shell).await,
+            Self::Man(args) => args.run(shell).await,
         }
     }
 }

@@ -1,0 +1,35 @@
+//! `completions`: completion scripts for shells.
+
+use super::{Exit, Failure, Shell};
+use clap_complete::Shell as Target;
+use serde_json::json;
+
+/// Print a completion script for a shell
+///
+/// Put it where the shell looks for it, for example:
+///
+/// bash: vstream-jwt completions bash > ~/.local/share/bash-completion/completions/vstream-jwt
+///
+/// zsh: vstream-jwt completions zsh > ~/.zfunc/_vstream-jwt
+///
+/// fish: vstream-jwt completions fish > ~/.config/fish/completions/vstream-jwt.fish
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Target,
+}
+
+impl Args {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// None; the signature is that of every verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut super::command(), "vstream-jwt", &mut script);
+        let script = String::from_utf8_lossy(&script);
+        shell.result(&script, &json!({ "shell": self.shell.to_string(), "script": script }));
+        Ok(Exit::Done)
+    }
+}
