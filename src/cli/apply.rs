@@ -131,7 +131,8 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
         let _ = writeln!(
             out,
             "account {}: token pushed; {confirmed} of {} servers confirm that it is in force",
-            pushed.account, deployment.expected
+            pushed.account,
+            deployment.total()
         );
         for server in pushed.servers.iter().filter(|server| !server.verdict.is_confirmed()) {
             let _ = writeln!(out, "  {} ({}): {}", server.server, server.cluster, server.verdict);
@@ -154,8 +155,8 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
 
 pub(super) fn refused(findings: Vec<crate::model::finding::Finding>) -> Failure {
     let errors = findings.iter().filter(|f| f.severity == crate::model::finding::Severity::Error).count();
-    let things = if errors == 1 { "something stands" } else { "things stand" };
-    Failure::failed("refused", format!("{things} in the way; nothing was changed")).findings(findings)
+    let what = if errors == 1 { "1 finding stands".to_owned() } else { format!("{errors} findings stand") };
+    Failure::failed("refused", format!("{what} in the way; nothing was changed")).findings(findings)
 }
 
 pub(super) fn no_signer() -> Failure {

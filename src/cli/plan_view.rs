@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
     let Plan { accounts, findings } = plan;
     let accounts = accounts.iter().map(|account| {
-        let AccountPlan { name, id, mappings, streams, consumers, push } = account;
+        let AccountPlan { name, id, mappings, streams, consumers, push, skipped } = account;
         json!({
             "account": name,
             "id": id,
@@ -25,6 +25,7 @@ pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
             "streams": streams.changes,
             "consumers": consumers.changes,
             "left_alone": mappings.reports.iter().chain(&streams.reports).collect::<Vec<_>>(),
+            "skipped": skipped,
             "push": push.as_ref().map(|push| json!({
                 "reason": push.reason,
                 "size": push.claims.token_size(),
@@ -35,7 +36,7 @@ pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
         "changes": !plan.is_empty(),
         "refused": plan.is_refused(),
         "servers": deployment.servers.len(),
-        "expected_servers": deployment.expected,
+        "expected_servers": deployment.total(),
         "accounts": accounts.collect::<Vec<_>>(),
         "findings": findings,
     })
@@ -105,7 +106,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn account(&self, out: &mut String, account: &AccountPlan) {
-        let AccountPlan { name, id, mappings, streams, consumers, push } = account;
+        let AccountPlan { name, id, mappings, streams, consumers, push, skipped } = account;
         let _ = writeln!(out, "\naccount {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
         if account.is_empty() {
             let _ = writeln!(out, "  in sync");
@@ -127,6 +128,9 @@ impl View<'_> {
         for change in &consumers.changes {
             let _ = writeln!(out, "    {} {} on {}", mark(change.action), change.name, change.stream);
             fields(out, &change.fields);
+        }
+        for place in skipped {
+            let _ = writeln!(out, "    ? {place}: its region does not answer");
         }
         let mut reports = mappings.reports.iter().chain(&streams.reports).peekable();
         if reports.peek().is_some() {

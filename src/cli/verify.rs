@@ -83,35 +83,48 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize) {
             server.verdict
         );
     }
-    if mappings.is_empty() {
-        let _ = writeln!(out, "  mappings  as defined");
-    } else {
-        let _ = writeln!(out, "  mappings  {} not as defined", mappings.len());
+    match mappings.len() {
+        0 => out.push_str("  mappings  as defined\n"),
+        count => {
+            let _ = writeln!(out, "  mappings  {count} not as defined");
+        }
     }
-    for change in mappings {
-        let what = match change.action {
-            Action::Create => "is missing",
-            Action::Update => "leads elsewhere",
-            Action::Delete => "is not in the definition",
-        };
-        let _ = writeln!(out, "    {} {} {what}", mark(false), change.source);
+    for (action, what) in
+        [(Action::Create, "missing"), (Action::Update, "leading elsewhere"), (Action::Delete, "not in the definition")]
+    {
+        let sources = mappings.iter().filter(|change| change.action == action).map(|change| change.source.as_str());
+        let sources: Vec<&str> = sources.collect();
+        if !sources.is_empty() {
+            let _ = writeln!(out, "    {} {what}: {}", mark(false), some(&sources));
+        }
     }
     let good = streams.iter().filter(|checked| checked.verdict == Verdict::Ok).count();
     let _ = writeln!(out, "  streams   {good} of {} streams and consumers as defined", streams.len());
+    let mut next: Vec<&str> = Vec::new();
     for problem in streams.iter().flat_map(|checked| &checked.problems) {
-        let sign = if problem.verdict == Verdict::CantTell { mark(true) } else { mark(false) };
-        let _ = writeln!(out, "    {sign} {}", one_line(&problem.finding));
+        let Finding { place, message, next: step, .. } = &problem.finding;
+        let place = place.strip_prefix(&format!("account {name}, ")).unwrap_or(place);
+        let _ = writeln!(out, "    {} {place}: {message}", mark(problem.verdict == Verdict::CantTell));
+        if !step.is_empty() && !next.contains(&step.as_str()) {
+            next.push(step);
+        }
     }
+    for step in next {
+        let _ = writeln!(out, "    {} {step}", Paint::bold("next:"));
+    }
+}
+
+/// The first few, and how many more.
+fn some(sources: &[&str]) -> String {
+    const SHOWN: usize = 4;
+    let more = sources.len().saturating_sub(SHOWN);
+    let shown = sources.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 /// `?` for what could not be seen, `✗` for what is wrong.
 fn mark(unknown: bool) -> String {
     if unknown { Paint::yellow("?") } else { Paint::red("✗") }
-}
-
-fn one_line(finding: &Finding) -> String {
-    let next = if finding.next.is_empty() { String::new() } else { format!("\n        next: {}", finding.next) };
-    format!("{}: {}{next}", finding.place, finding.message)
 }
 
 fn indented(finding: &Finding) -> String {

@@ -84,6 +84,18 @@ pub struct Server {
     pub varz: Value,
 }
 
+impl Server {
+    /// Whether it started so recently that others may still count its predecessor.
+    fn is_new(&self) -> bool {
+        const REMEMBERED: i64 = 160;
+        let time = |field: &str| self.varz[field].as_str()?.parse::<jiff::Timestamp>().ok();
+        match (time("start"), time("now")) {
+            (Some(start), Some(now)) => now.as_second() - start.as_second() < REMEMBERED,
+            _ => false,
+        }
+    }
+}
+
 /// All servers that answered, and how many should have.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Deployment {
@@ -94,10 +106,19 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// How many servers should have answered and did not. A server that was stopped counts for up to 150 s
-    /// (nats-server 2.15 `events.go`, measured).
+    /// How many servers should have answered and did not.
+    ///
+    /// Servers count a stopped one as active for up to 150 s, and one that was started again under a new id twice
+    /// (nats-server 2.15 `events.go`, measured): each server that started within that time explains one too many.
     pub fn missing(&self) -> usize {
-        self.expected.saturating_sub(self.servers.len())
+        let restarted = self.servers.iter().filter(|server| server.is_new()).count();
+        let uncounted = self.expected.saturating_sub(self.servers.len()).saturating_sub(restarted);
+        uncounted.max(self.missing_names().len())
+    }
+
+    /// How many servers there are, those included that do not answer.
+    pub fn total(&self) -> usize {
+        self.servers.len() + self.missing()
     }
 
     /// Names of JetStream servers that the meta leader knows and that did not answer; servers without JetStream

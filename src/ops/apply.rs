@@ -188,19 +188,11 @@ async fn make<L: Requests>(
     applied: &mut Applied,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
-    let missing = missing_regions(session);
     let mut work: Vec<(&L, Vec<StreamChange>, Vec<ConsumerChange>)> = Vec::new();
     for (account, link) in plan.accounts.iter().zip(&session.accounts) {
-        let (streams, left): (Vec<_>, Vec<_>) = (account.streams.changes.iter())
-            .filter(|change| change.action != Action::Delete)
-            .partition(|change| !missing.contains(change.region.as_str()));
-        let (consumers, left_consumers): (Vec<_>, Vec<_>) =
-            account.consumers.changes.iter().partition(|change| !missing.contains(change.region.as_str()));
-        applied.skipped.extend(left.iter().map(|change| format!("stream {}", change.name)));
-        applied
-            .skipped
-            .extend(left_consumers.iter().map(|change| format!("consumer {} of {}", change.name, change.stream)));
-        work.push((link, streams.into_iter().cloned().collect(), consumers.into_iter().cloned().collect()));
+        let streams = account.streams.changes.iter().filter(|change| change.action != Action::Delete);
+        work.push((link, streams.cloned().collect(), account.consumers.changes.clone()));
+        applied.skipped.extend(account.skipped.iter().cloned());
     }
     provision(&work, session.deadline, "making streams", applied, tell).await
 }
@@ -351,11 +343,4 @@ async fn look_at_streams<L: Requests>(
         tokio::time::sleep(until.at_most(pause)).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-}
-
-/// Regions of the definition that no server of the deployment belongs to.
-fn missing_regions<'d, L>(session: &Session<'d, L>) -> HashSet<&'d str> {
-    let clusters: HashSet<&str> = session.deployment.clusters().into_iter().collect();
-    let regions = session.definition.topology.regions.iter();
-    regions.filter(|region| !clusters.contains(region.cluster.as_str())).map(|region| region.name.as_str()).collect()
 }

@@ -79,7 +79,7 @@ pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observ
     Verified {
         verdict: worst.unwrap_or(Verdict::Ok),
         servers: observed.deployment.servers.len(),
-        expected_servers: observed.deployment.expected,
+        expected_servers: observed.deployment.total(),
         findings,
         accounts,
     }

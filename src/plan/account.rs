@@ -16,7 +16,7 @@ use crate::model::topology::Topology;
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Live, Stored};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What has to be done to a deployment, and what stands in the way.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct AccountPlan {
     pub consumers: ConsumerPlan,
     /// The token that has to be signed and pushed, if one has.
     pub push: Option<Push>,
+    /// Streams and consumers of regions that do not answer, left out since the run is allowed to.
+    pub skipped: Vec<String>,
 }
 
 /// A token to be signed and pushed.
@@ -102,15 +104,52 @@ pub fn plan(
     now: u64,
 ) -> Plan {
     let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
+    let without = if options.allows("region-missing") { missing_regions(topology, observed) } else { HashSet::new() };
+    let clusters = known_clusters(topology, observed);
     let accounts = desired.iter().zip(&observed.accounts).map(|(desired, found)| {
-        let (account, mut found) = account_plan(desired, found, observed, options, now);
+        let (desired, skipped) = leave_out(desired, &without);
+        let (mut account, mut found) = account_plan(&desired, found, observed, &clusters, options, now);
         findings.append(&mut found);
+        account.skipped = skipped;
         account
     });
     let accounts = accounts.collect();
     admit(&mut findings, options);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Plan { accounts, findings }
+}
+
+/// Regions that no server of the deployment belongs to.
+fn missing_regions<'t>(topology: &'t Topology, observed: &Observed) -> HashSet<&'t str> {
+    let live = observed.deployment.clusters();
+    let missing = topology.regions.iter().filter(|region| !live.contains(&region.cluster.as_str()));
+    missing.map(|region| region.name.as_str()).collect()
+}
+
+/// The clusters of live servers and of the definition's regions.
+fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed) -> Vec<&'a str> {
+    let mut clusters = observed.deployment.clusters();
+    clusters.extend(topology.regions.iter().map(|region| region.cluster.as_str()));
+    clusters.sort_unstable();
+    clusters.dedup();
+    clusters
+}
+
+/// What is desired but for these regions' streams and consumers, and the places of those.
+fn leave_out<'d>(desired: &DesiredAccount<'d>, regions: &HashSet<&str>) -> (DesiredAccount<'d>, Vec<String>) {
+    let mut desired = desired.clone();
+    let mut skipped = Vec::new();
+    desired.streams.retain(|stream| {
+        let stays = !regions.contains(stream.region.as_str());
+        skipped.extend((!stays).then(|| format!("stream {}", stream.name)));
+        stays
+    });
+    desired.consumers.retain(|consumer| {
+        let stays = !regions.contains(consumer.region.as_str());
+        skipped.extend((!stays).then(|| format!("consumer {} of stream {}", consumer.name, consumer.stream)));
+        stays
+    });
+    (desired, skipped)
 }
 
 /// Turns errors that `--allow` admits into warnings.
@@ -124,6 +163,7 @@ fn account_plan(
     desired: &DesiredAccount<'_>,
     found: &ObservedAccount,
     observed: &Observed,
+    clusters: &[&str],
     options: &Options,
     now: u64,
 ) -> (AccountPlan, Vec<Finding>) {
@@ -141,10 +181,17 @@ fn account_plan(
 
     let push = base.and_then(|base| push(base, found, |claims| edit(claims, &mappings, desired)));
     if let Some(push) = &push {
-        findings.extend(lint_mappings(desired, &stored, &push.claims, &mappings, observed));
+        findings.extend(lint_mappings(desired, &stored, &push.claims, &mappings, clusters));
     }
-    let account =
-        AccountPlan { name: name.clone(), id: desired.account.id.clone(), mappings, streams, consumers, push };
+    let account = AccountPlan {
+        name: name.clone(),
+        id: desired.account.id.clone(),
+        mappings,
+        streams,
+        consumers,
+        push,
+        skipped: Vec::new(),
+    };
     (account, findings)
 }
 
@@ -171,6 +218,7 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
             streams: StreamPlan { changes, ..StreamPlan::default() },
             consumers: ConsumerPlan::default(),
             push,
+            skipped: Vec::new(),
         }
     });
     let accounts = accounts.collect();
@@ -227,7 +275,7 @@ fn lint_mappings(
     stored: &[RawMapping],
     claims: &AccountClaims,
     plan: &MappingPlan,
-    observed: &Observed,
+    clusters: &[&str],
 ) -> Vec<Finding> {
     let entries = claims.mappings();
     let stored: HashMap<&str, &RawMapping> = stored.iter().map(|mapping| (mapping.source.as_str(), mapping)).collect();
@@ -241,12 +289,14 @@ fn lint_mappings(
         })
         .collect();
     let virtual_streams: Vec<&str> = desired.account.virtual_streams.iter().map(|s| s.name.as_str()).collect();
-    let clusters = observed.deployment.clusters();
-    lint(&LintInput {
+    let mut findings = lint(&LintInput {
         account: &desired.account.name,
         entries: &entries,
-        clusters: &clusters,
+        clusters,
         virtual_streams: &virtual_streams,
         listeners: &[],
-    })
+    });
+    // Said once for all accounts: preflight's `cluster-uncovered`.
+    findings.retain(|finding| !(finding.code == "cluster-not-covered" && finding.severity == Severity::Error));
+    findings
 }

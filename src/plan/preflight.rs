@@ -88,7 +88,7 @@ fn missing_servers(deployment: &Deployment) -> Option<Finding> {
         Finding::warning(
             "servers-missing",
             "deployment",
-            format!("{missing} of {} servers do not answer{named}; nothing can be proved there", deployment.expected),
+            format!("{missing} of {} servers do not answer{named}; nothing can be proved there", deployment.total()),
             "Start them, and run again. A server that was removed for good is counted for up to 150 s.",
         )
     })
