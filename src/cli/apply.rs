@@ -104,7 +104,7 @@ fn text(
     } else {
         let _ = writeln!(
             out,
-            "Not everything is confirmed. next: vstream-jwt verify, and apply again where it names something."
+            "Not everything is confirmed.\nnext: Run `vstream-jwt verify`, and apply again if it names something."
         );
     }
     if !applied.pushed.is_empty() {

@@ -17,13 +17,13 @@ fn failure(error: &LoadError) -> Failure {
     let failure = |code| Failure::new(Exit::Usage, code, error.to_string());
     match error {
         LoadError::NotFound(_) => failure("no-definition")
-            .next("name one with `--definition PATH`, or write an example with `vstream-jwt init`"),
-        LoadError::Io { .. } => failure("unreadable").next("check that the path is right and that you may read it"),
+            .next("Name one with --definition PATH, or write an example with `vstream-jwt init`."),
+        LoadError::Io { .. } => failure("unreadable").next("Check that the path is right and that you may read it."),
         LoadError::NoFiles(_) => failure("no-definition")
-            .next("put the definition into files that end in .yaml, or name the file with `--definition PATH`"),
+            .next("Put the definition into files that end in .yaml, or name the file with --definition PATH."),
         LoadError::TooLarge(_) => failure("too-large")
-            .next("check that `--definition` names the definition and nothing else; split it into several definitions if it is really that large"),
-        LoadError::Encoding { .. } => failure("encoding").next("save the file as UTF-8"),
+            .next("Check that --definition names the definition and nothing else; split it into several if it is really that large."),
+        LoadError::Encoding { .. } => failure("encoding").next("Save the file as UTF-8."),
         LoadError::Invalid(problems) => {
             let reports = problems.reports();
             let message = match &reports[..] {

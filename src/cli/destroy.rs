@@ -83,7 +83,7 @@ impl Args {
         let mut text = done(&applied, &session.deployment);
         text.push_str(match exit {
             Exit::Done => "Done.",
-            _ => "Not everything is confirmed. next: bring back the servers that are missing, and run destroy again",
+            _ => "Not everything is confirmed.\nnext: Bring back the servers that are missing, then run destroy again.",
         });
         text.push_str(kept(self.delete_streams));
         shell.result(&text, &document(&planned, &applied, &session.deployment, exit));

@@ -264,25 +264,26 @@ impl From<DevError> for Failure {
         let message = error.to_string();
         match error {
             DevError::Options(_) => Self::usage("dev-options", message),
-            DevError::OtherOptions { .. } => Self::usage("dev-other-options", message)
-                .next("name the same options, another --folder, or `dev down --delete` it first"),
+            DevError::OtherOptions { .. } => Self::usage("dev-other-options", message).next(
+                "Name the same options or another --folder, or delete this one first: `vstream-jwt dev down --delete`.",
+            ),
             DevError::UnknownTarget { .. } => Self::usage("dev-unknown-target", message),
             DevError::NoCluster(_) => {
-                Self::usage("dev-no-cluster", message).next("make one with `vstream-jwt dev up`, or name its --folder")
+                Self::usage("dev-no-cluster", message).next("Make one with `vstream-jwt dev up`, or name its --folder.")
             }
             DevError::NotRunning(_) => {
-                Self::failed("dev-not-running", message).next("start it with `vstream-jwt dev up`")
+                Self::failed("dev-not-running", message).next("Start it with `vstream-jwt dev up`.")
             }
             DevError::Binary(_) => Self::failed("dev-no-server", message),
             DevError::NotReady { .. } => Self::failed("dev-not-ready", message)
-                .next("wait longer with --timeout; the logs are in servers/*/server.log of the folder"),
+                .next("Wait longer with --timeout; the logs are in servers/*/server.log of the folder."),
             DevError::Ports(_) => {
-                Self::failed("dev-ports", message).next("free the port, or use another --folder, which gets others")
+                Self::failed("dev-ports", message).next("Free the port, or use another --folder, which gets others.")
             }
             DevError::File { .. } => Self::failed("dev-file", message),
             DevError::Identity { .. } => Self::failed("dev-identity", message),
             DevError::Supervisor(_) => Self::failed("dev-supervisor", message)
-                .next("`vstream-jwt dev down`, then `dev up`; its log is supervisor.log in the folder"),
+                .next("Run `vstream-jwt dev down`, then `dev up`; its log is supervisor.log in the folder."),
         }
     }
 }

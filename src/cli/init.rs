@@ -23,9 +23,9 @@ impl Args {
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let written = init(&self.folder).map_err(|error| match &error {
             InitError::Exists(_) => Failure::failed("exists", error.to_string())
-                .next("edit that file, or name another folder: `vstream-jwt init DIR`"),
+                .next("Edit that file, or name another folder: `vstream-jwt init DIR`."),
             InitError::Io { .. } => {
-                Failure::failed("unwritable", error.to_string()).next("check the folder's permissions")
+                Failure::failed("unwritable", error.to_string()).next("Check the folder's permissions.")
             }
         })?;
         let files: String = written.iter().map(|path| format!("wrote {}\n", path.display())).collect();
@@ -35,7 +35,7 @@ impl Args {
         } else {
             format!("vstream-jwt validate --definition {}", definition.display())
         };
-        let human = format!("{files}next: fill in the regions, their servers and the account's id, then run `{next}`");
+        let human = format!("{files}next: Fill in the regions, their servers and the account's id, then run `{next}`.");
         shell.result(&human, &json!({ "written": written }));
         Ok(Exit::Done)
     }

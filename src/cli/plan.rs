@@ -81,7 +81,7 @@ fn outlook(plan: &Plan, shell: &Shell) -> String {
         false => format!(" --definition {}", shell.definition.display()),
     };
     format!(
-        "{}{}. Nothing was changed.\nnext: vstream-jwt apply{definition} --operator FILE",
+        "{}{}. Nothing was changed.\nnext: Run `vstream-jwt apply{definition} --operator FILE`.",
         outage(plan).unwrap_or_default(),
         plan_view::summary(plan)
     )

@@ -138,8 +138,11 @@ impl View<'_> {
         }
         for report in reports {
             let _ = write!(out, "    = {}: {}", report.place, report.message);
-            let _ =
-                writeln!(out, "{}", if report.next.is_empty() { String::new() } else { format!(" ({})", report.next) });
+            let _ = writeln!(
+                out,
+                "{}",
+                if report.next.is_empty() { String::new() } else { format!("\n      next: {}", report.next) }
+            );
         }
     }
 

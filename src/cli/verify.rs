@@ -53,12 +53,12 @@ fn text(verified: &Verified) -> String {
         Verdict::Ok => write!(out, "{} as defined, on all {servers} servers.", Paint::green("In sync:")),
         Verdict::CantTell => write!(
             out,
-            "{} nothing wrong was seen, but not everything could be asked.\nnext: bring back what does not answer, then verify again",
+            "{} nothing wrong was seen, but not everything could be asked.\nnext: Bring back what does not answer, then verify again.",
             Paint::yellow("Not sure:")
         ),
         Verdict::Wrong => write!(
             out,
-            "{} not everything is as defined.\nnext: vstream-jwt plan shows what apply would do about it",
+            "{} not everything is as defined.\nnext: Run `vstream-jwt plan` to see what apply would do about it.",
             Paint::red("Drift:")
         ),
     };

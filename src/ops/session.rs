@@ -157,7 +157,12 @@ impl<'d, L: Requests> Session<'d, L> {
 /// The finding that says why an account has no token to start from.
 fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
     let worst = findings.into_iter().max_by_key(|finding| finding.severity).unwrap_or_else(|| {
-        Finding::error("account-unknown", format!("account {account}"), "no server has a token of it", String::new())
+        Finding::error(
+            "account-unknown",
+            format!("account {account}"),
+            "no server has a token of it",
+            "Check `id` of the account; push the account once with `nsc push` if it is new.",
+        )
     });
     debug_assert!(worst.severity == Severity::Error);
     ReadError::Refused(Box::new(worst))

@@ -26,8 +26,8 @@ pub fn capacity(
             place,
             format!("the account has no JetStream ({error}): its claims set no JetStream limits"),
             format!(
-                "give it some, for instance: nsc edit account {} --js-tier 3 --js-disk-storage -1 --js-streams -1 \
-                 --js-consumer -1, then nsc push -a {0}",
+                "Give it some, for instance: `nsc edit account {} --js-tier 3 --js-disk-storage -1 --js-streams -1 \
+                 --js-consumer -1`, then `nsc push -a {0}`.",
                 desired.account.name
             ),
         )];
@@ -111,7 +111,7 @@ fn consumer_limits(
                 "consumer-limit",
                 format!("{place}, stream {stream}"),
                 format!("no room for consumers: {more} more are needed, {used} of {limit} per stream are used"),
-                "raise the account's limit on consumers, or define fewer",
+                "Raise the account's limit on consumers, or define fewer.",
             )
         })
     });
@@ -132,7 +132,7 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
             "tier-missing",
             place,
             format!("the account has no tier {name} (it has {}): servers refuse R{replicas} streams", have.join(", ")),
-            format!("add the tier to the account (nsc edit account --js-tier {replicas} …), or set `num_replicas`"),
+            format!("Add the tier to the account (`nsc edit account --js-tier {replicas} …`), or set `num_replicas`."),
         )];
     }
     let limit = |key: &str| usage["limits"][key].as_i64().unwrap_or(-1);
@@ -144,7 +144,7 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
                 code,
                 &which,
                 format!("no room for {what}: {more} more are needed, {used} of {limit} are used"),
-                "raise the account's limit, or define less",
+                "Raise the account's limit, or define less.",
             ));
         }
     };
@@ -167,7 +167,7 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
                 "stream-too-large",
                 &which,
                 format!("stream {stream} may grow to {bytes} bytes, and the account allows {most} per stream"),
-                "lower `max_bytes` in the definition, or raise the account's limit",
+                "Lower `max_bytes` in the definition, or raise the account's limit.",
             ));
         }
     }
@@ -178,7 +178,7 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
             "max-bytes-required",
             &which,
             format!("the account requires `max_bytes` on every stream, and stream {stream} has none"),
-            "set `max_bytes` under `write` and `read`",
+            "Set `max_bytes` under `write` and `read`.",
         ));
     }
     findings
@@ -216,7 +216,7 @@ fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deployment: &Deploym
                     "{able} servers with JetStream{tagged} answered, and stream {stream} has {replicas} replicas: \
                      servers answer \"no suitable peers for placement\""
                 ),
-                "bring up more servers in the cluster, or set `num_replicas`",
+                "Bring up more servers in the cluster, or set `num_replicas`.",
             ));
         }
     }

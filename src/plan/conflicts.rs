@@ -31,7 +31,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
                      streams, and nobody could reach the real one",
                     stream.name
                 ),
-                format!("call the virtual stream otherwise, or {}", move_away(other)),
+                format!("Give the virtual stream another name. Or: {}.", move_away(other)),
             ));
             continue;
         }
@@ -50,7 +50,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
                     "it captures {subject}{whose}, which overlaps {filter} of the write stream {name}: servers refuse \
                      two streams on one subject (10065)"
                 ),
-                move_away(other),
+                format!("{}.", move_away(other)),
             ));
             continue;
         }
@@ -67,7 +67,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
             findings.push(if options.allows(code) {
                 Finding::warning(code, &place, message, "")
             } else {
-                Finding::error(code, &place, message, format!("{}, or go on with --allow {code}", move_away(other)))
+                Finding::error(code, &place, message, format!("{}, or go on with --allow {code}.", move_away(other)))
             });
         }
     }
@@ -77,10 +77,10 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
 fn move_away(other: &ObservedStream) -> String {
     let name = &other.name;
     if other.state.messages == 0 {
-        return format!("delete it, it is empty: nats stream rm {name}");
+        return format!("Delete it, it is empty (`nats stream rm {name}`)");
     }
     format!(
-        "move it out of the way: take its subjects off (nats stream edit {name}), run again, copy what it holds to the \
+        "Move it out of the way: take its subjects off (`nats stream edit {name}`), run again, copy what it holds to the \
          virtual subjects if readers need it, then delete it; or choose other subjects for the virtual stream"
     )
 }

@@ -66,7 +66,7 @@ pub fn consumers(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, _op
                 "consumer-unknown",
                 place,
                 format!("could not be asked ({}): whether it is as defined cannot be said", unknown.reason),
-                "see that its stream has a leader (`nats server report jetstream`), then run again",
+                "See that its stream has a leader (`nats server report jetstream`), then run again.",
             ));
             continue;
         }
@@ -100,8 +100,8 @@ fn refusal(place: &str, consumer: &DesiredConsumer, stuck: &[&FieldChange]) -> F
         place,
         format!("{}; servers refuse that change on an existing consumer", fields.join(", ")),
         format!(
-            "define it under another name; or delete it (nats consumer rm {} {}, its progress is lost: readers start \
-             over by its deliver policy) and run again",
+            "Define it under another name; or delete it (`nats consumer rm {} {}`; its progress is lost, \
+             readers start over by its deliver policy) and run again.",
             consumer.stream, consumer.name
         ),
     )

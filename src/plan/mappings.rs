@@ -87,7 +87,7 @@ pub fn mappings(
             [] => format!("account {account}"),
         },
         message: format!("of virtual stream {owner}, and not in this definition"),
-        next: format!("to take them away: --prune {owner}"),
+        next: format!("Take them away with --prune {owner}, if they are not wanted."),
     }));
     plan
 }
@@ -123,7 +123,7 @@ fn foreign(account: &str, entry: &RawMapping) -> Finding {
         "foreign-mapping",
         format!("account {account}, mapping {}", entry.source),
         format!("the account maps it already, to {}, and not for this definition", destinations.join(", ")),
-        "remove that mapping, give the virtual stream another subject, or take it over with --adopt",
+        "Remove that mapping, give the virtual stream other subjects, or take it over with --adopt.",
     )
 }
 

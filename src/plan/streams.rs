@@ -139,7 +139,9 @@ fn leftovers<'o>(left: &[&'o ObservedStream], options: &Options, plan: &mut Stre
                     many => format!("streams {} were", many.join(", ")),
                 }
             ),
-            next: format!("to delete with the data: --prune {virtual_stream} --delete-streams"),
+            next: format!(
+                "Delete them and their messages with --prune {virtual_stream} --delete-streams, if they are not wanted."
+            ),
         });
     }
     deleted
@@ -161,7 +163,7 @@ impl Out<'_> {
         let finding = if self.options.allows(code) {
             Finding::warning(code, &self.place, message, "")
         } else {
-            Finding::error(code, &self.place, message, format!("{on_purpose}, or go on with --allow {code}"))
+            Finding::error(code, &self.place, message, format!("{on_purpose}, or go on with --allow {code}."))
         };
         self.plan.findings.push(finding);
     }
@@ -170,7 +172,7 @@ impl Out<'_> {
         self.refuse(
             "stream-unknown",
             format!("the stream exists, but {reason}: what it is like cannot be compared"),
-            "bring its servers back (`nats server report jetstream`), then run again",
+            "Bring its servers back (`nats server report jetstream`), then run again.",
         );
     }
 
@@ -186,7 +188,7 @@ impl Out<'_> {
                         owner.virtual_stream,
                         owner.region
                     ),
-                    "change `names` of this virtual stream, or remove the other one first",
+                    "Change `names` of this virtual stream, or remove the other one first.",
                 );
             }
             None if self.options.adopt => {}
@@ -197,7 +199,7 @@ impl Out<'_> {
                         "a stream of this name exists ({} messages) and was not made by vstream-jwt; it is left alone",
                         found.state.messages
                     ),
-                    "change `names` of the virtual stream, or take the stream over with --adopt",
+                    "Change `names` of the virtual stream, or take the stream over with --adopt.",
                 );
             }
         }
@@ -243,8 +245,8 @@ impl Out<'_> {
     fn judge(&mut self, key: &str, before: Option<&Value>, after: Option<&Value>, found: &ObservedStream) -> bool {
         let show = |value: Option<&Value>| value.map_or("unset".to_owned(), |v| v.to_string());
         let on_purpose = format!(
-            "to have it so: make a new virtual stream under another name, move readers and writers, then delete this \
-             one; or set `{key}` in the definition to {}",
+            "Make a new virtual stream under another name, move readers and writers, then delete this one; or set \
+             `{key}` in the definition to {}.",
             show(before)
         );
         let never = match key {
@@ -276,7 +278,7 @@ impl Out<'_> {
                     show(after),
                     found.state.messages
                 ),
-                "keep the larger limit in the definition",
+                "Keep the larger limit in the definition",
             );
         }
         true
@@ -288,7 +290,7 @@ impl Out<'_> {
             self.refuse(
                 "moves-and-scales",
                 "placement and replicas both change; servers refuse to move and scale a stream in one update",
-                "change one of them in the definition, apply, then the other",
+                "Change one of them in the definition, apply, then the other.",
             );
         }
         self.consent(
@@ -298,7 +300,7 @@ impl Out<'_> {
                  servers, even within one cluster",
                 found.state.messages, found.state.bytes
             ),
-            "keep the region's `cluster` and `tags`",
+            "Keep the region's `cluster` and `tags`",
         );
     }
 
@@ -317,7 +319,7 @@ impl Out<'_> {
                 (Some(_), None) => self.consent(
                     "removes-source",
                     format!("stops sourcing {name}: what came from there stays, nothing more arrives"),
-                    "keep its region in the definition",
+                    "Keep its region in the definition",
                 ),
                 (Some(_), Some(_)) => self.consent(
                     "imports-again",
@@ -326,7 +328,7 @@ impl Out<'_> {
                          consumer): the server would treat it as a new one, and may import again, a second time, all \
                          that {name} still holds"
                     ),
-                    "make a new virtual stream under another name",
+                    "Make a new virtual stream under another name",
                 ),
                 _ => {}
             }

@@ -26,7 +26,7 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
                         seconds(active),
                         seconds(max_age)
                     ),
-                    "bring the regions together",
+                    "Bring the regions together.",
                 );
             }
             continue;
@@ -40,8 +40,8 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
                     origin.state.first_seq - 1,
                     source.name
                 ),
-                "look for them in the read streams of other regions; a larger max_age of the write streams covers \
-                 longer outages",
+                "Look for them in the read streams of other regions; a larger max_age of the write streams covers \
+                 longer outages.",
             );
         }
         let waiting = observed.waiting.iter().find(|w| w.stream == found.name && w.origin == source.name);
@@ -58,7 +58,7 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
                     seconds(age),
                     seconds(max_age)
                 ),
-                "bring the regions together before, or raise max_age of the write streams",
+                "Bring the regions together before that, or raise max_age of the write streams.",
             );
         }
     }
@@ -99,8 +99,8 @@ fn past(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
                 "{} messages of its sources never arrived here: its origins have stored {sum} in all, {stored} arrived",
                 sum - stored
             ),
-            "expected when the stream was made later than its origins, or messages were purged there before they \
-             were sent on; else an outage was longer than max_age: compare with the read streams of other regions",
+            "Compare with the read streams of other regions: an outage was longer than max_age. It is as expected when \
+             the stream was made later than its origins, or messages were purged there before they were sent on.",
         );
     } else if sum < stored && observed_all_from_start(found, observed) {
         out.warn(
@@ -109,7 +109,7 @@ fn past(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
                 "{} messages arrived more often than once: its origins have stored {sum} in all, {stored} arrived",
                 stored - sum
             ),
-            "a source was taken away and changed, or an origin was made anew: look at the Nats-Stream-Source headers",
+            "Look at the Nats-Stream-Source headers: a source was taken away and changed, or an origin was made anew.",
         );
     }
 }

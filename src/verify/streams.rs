@@ -61,7 +61,7 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Ve
         out.wrong(
             "jetstream-not-enabled",
             format!("the account has no JetStream ({error})"),
-            "set JetStream limits in the account's claims, push, then run apply",
+            "Set JetStream limits in the account's claims, push, then run apply.",
         );
         let problems = out.problems;
         return desired.streams.iter().map(|s| checked(s, None, problems.clone())).collect();
@@ -126,12 +126,12 @@ impl Out {
     }
 
     fn stream(&mut self, stream: &DesiredStream, observed: &ObservedJetStream) {
-        const LOOK: &str = "see which servers are down: nats server report jetstream";
+        const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
         if let Some(unknown) = observed.unknown_stream(&stream.name) {
             return self.cant_tell("stream-unknown", format!("exists, but {}", unknown.reason), LOOK);
         }
         let Some(found) = observed.stream(&stream.name) else {
-            return self.wrong("stream-missing", "does not exist", "run apply");
+            return self.wrong("stream-missing", "does not exist", "Run apply.");
         };
         self.config(stream, found);
         if found.offline {
@@ -141,7 +141,7 @@ impl Out {
             self.wrong(
                 "in-other-cluster",
                 format!("lives in cluster {}, should be in {}", found.cluster.cluster, stream.cluster),
-                "wait if it is being moved; else move it back by its placement",
+                "Wait if it is being moved; else move it back by its placement.",
             );
         }
         self.placement(&found.cluster, "takes no messages");
@@ -160,12 +160,12 @@ impl Out {
             Some(owner) => self.wrong(
                 "belongs-to-another",
                 format!("is marked as a stream of virtual stream {}, region {}", owner.virtual_stream, owner.region),
-                "run plan, it says what is in the way",
+                "Run plan, which says what is in the way.",
             ),
             None => self.wrong(
                 "not-ours",
                 "exists, but without our metadata",
-                "run apply --adopt to take it over, or change `names` of the virtual stream",
+                "Run apply --adopt to take it over, or change `names` of the virtual stream.",
             ),
         }
         let mut fields = Vec::new();
@@ -182,17 +182,17 @@ impl Out {
                             (None, _) => self.wrong(
                                 "source-missing",
                                 format!("does not source {name}: what is published there does not arrive"),
-                                "run apply",
+                                "Run apply.",
                             ),
                             (Some(_), None) => self.wrong(
                                 "source-extra",
                                 format!("sources {name}, which the definition doesn't have"),
-                                "run plan, it says what taking it away would do",
+                                "Run plan, which says what taking it away would do.",
                             ),
                             (Some(before), Some(after)) => self.wrong(
                                 "source-changed",
                                 format!("sources {name} as {before}, should be {after}"),
-                                "run plan, it says what changing it back would do",
+                                "Run plan, which says what changing it back would do.",
                             ),
                         }
                     }
@@ -200,7 +200,7 @@ impl Out {
             }
         }
         if !fields.is_empty() {
-            self.wrong("config-differs", fields.join("; "), "run apply");
+            self.wrong("config-differs", fields.join("; "), "Run apply.");
         }
     }
 
@@ -210,7 +210,7 @@ impl Out {
             self.wrong(
                 "no-leader",
                 format!("has no leader: {without_leader} until most of its servers are back"),
-                "see which servers are down: nats server report jetstream",
+                "See which servers are down: `nats server report jetstream`.",
             );
         }
         for replica in &cluster.replicas {
@@ -241,13 +241,14 @@ impl Out {
             return self.cant_tell(
                 "source-silent",
                 format!("{silence}{why}, and {origin} does not answer either"),
-                "bring that region back; what waits there arrives then, unless max_age is over",
+                "Bring that region back; what waits there arrives then, unless it is older than max_age.",
             );
         }
         self.wrong(
             "source-stalled",
             format!("{silence}{why}; {} messages were waiting there then", source.lag),
-            "servers try again after 30 s, later every 2 min; if it lasts: nats stream cluster step-down of this stream",
+            "Wait: servers try again after 30 s, later every 2 min. If it lasts, let the stream's leader step down: \
+             `nats stream cluster step-down`.",
         );
     }
 
@@ -260,14 +261,14 @@ impl Out {
             if observed.unknown_stream(&consumer.stream).is_some() {
                 return self.cant_tell("consumer-unknown", "its stream does not answer", "");
             }
-            return self.wrong("consumer-missing", "does not exist", "run apply");
+            return self.wrong("consumer-missing", "does not exist", "Run apply.");
         };
         let fields: Vec<String> = consumer_differences(&consumer.config, &found.config)
             .into_iter()
             .map(|(key, before, after)| differs(key, before.as_ref(), after.as_ref()))
             .collect();
         if !fields.is_empty() {
-            self.wrong("config-differs", fields.join("; "), "run apply");
+            self.wrong("config-differs", fields.join("; "), "Run apply.");
         }
         self.placement(&found.cluster, "delivers nothing");
     }

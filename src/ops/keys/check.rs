@@ -62,7 +62,7 @@ pub fn check(keys: &Path) -> Result<Check, KeysError> {
     }));
     if let Some(mode) = file_mode(keys).filter(|mode| mode & 0o022 != 0) {
         let message = format!("others may put files into it (mode {mode:04o})");
-        let next = format!("chmod 700 {}", keys.display());
+        let next = format!("Run `chmod 700 {}`.", keys.display());
         findings.push(Finding::warning("keys-folder-open", format!("keys folder {}", keys.display()), message, next));
     }
     Ok(Check { folder: keys.to_owned(), files: keyring.files().len() + credentials.len(), findings })
@@ -74,7 +74,7 @@ fn problem(problem: &KeyFileError) -> Finding {
             "key-file-open",
             path,
             format!("others may read or change it (mode {mode:04o}); it is refused when it is used"),
-            format!("chmod 600 {}", path.display()),
+            format!("Run `chmod 600 {}`.", path.display()),
         ),
         KeyFileError::Seed { path, cause } => (
             "key-file-damaged",
