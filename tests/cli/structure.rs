@@ -165,8 +165,8 @@ fn next_steps_are_sentences() {
         for (at, _) in source.code.match_indices(".next(\"") {
             let text = &source.code[at + ".next(\"".len()..];
             let text = &text[..text.find("\")").unwrap_or(text.len())];
-            let capital = text.starts_with(|c: char| c.is_uppercase());
-            if !text.is_empty() && !(capital && text.ends_with(['.', '?'])) {
+            let sentence = text.starts_with(char::is_uppercase) && text.ends_with(['.', '?']);
+            if !(sentence || text.is_empty()) {
                 offenders.push(format!("{}: {text}", source.path.display()));
             }
         }
