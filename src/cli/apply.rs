@@ -144,8 +144,8 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
     for problem in problems.iter().flat_map(|checked| &checked.problems) {
         let _ = writeln!(out, "{}", super::shell::finding_text(&problem.finding));
     }
-    for skipped in skipped {
-        let _ = writeln!(out, "left out, its region does not answer: {skipped}");
+    if !skipped.is_empty() {
+        let _ = writeln!(out, "left out, their regions do not answer: {}", skipped.join(", "));
     }
     for kept in kept {
         let _ = writeln!(out, "kept, since not every server confirmed that its mappings are gone: stream {kept}");

@@ -149,7 +149,7 @@ pub async fn apply<L: Requests>(
     push_tokens(session, plan, &tokens, &mut applied, tell).await?;
     take_away(session, plan, &mut applied, tell).await?;
     if !applied.provisioned.is_empty() {
-        applied.problems = look_at_streams(session, planned, tell).await?;
+        applied.problems = look_at_streams(session, planned, &applied.skipped, tell).await?;
     }
     Ok(applied)
 }
@@ -321,21 +321,19 @@ async fn still_as_planned<L: Requests>(session: &Session<'_, L>, plan: &Plan) ->
 async fn look_at_streams<L: Requests>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
+    skipped: &[String],
     tell: &dyn Tell,
 ) -> Result<Vec<Checked>, ApplyError> {
     tell.step("looking at the streams", 0, 0);
     let until = Deadline::after(session.deadline.at_most(SETTLE));
-    let gone: HashSet<&str> = (planned.plan.accounts.iter().flat_map(|account| &account.streams.changes))
-        .filter(|change| change.action == Action::Delete)
-        .map(|change| change.name.as_str())
-        .collect();
+    let left_out: HashSet<&str> = skipped.iter().filter_map(|place| place.strip_prefix("stream ")).collect();
     let mut pause = Duration::from_millis(50);
     loop {
         let observed = session.observe(&planned.desired, vec![Vec::new(); planned.desired.len()], false).await?;
         let checked = planned.desired.iter().zip(&observed.accounts);
         let checked = checked.flat_map(|(desired, found)| streams(desired, &found.jetstream));
         let problems: Vec<Checked> = checked
-            .filter(|checked| checked.verdict != Verdict::Ok && !gone.contains(checked.stream.as_str()))
+            .filter(|checked| checked.verdict != Verdict::Ok && !left_out.contains(checked.stream.as_str()))
             .collect();
         if problems.is_empty() || until.is_over() {
             return Ok(problems);

@@ -133,10 +133,10 @@ fn leftovers<'o>(left: &[&'o ObservedStream], options: &Options, plan: &mut Stre
         plan.reports.push(Report {
             place: format!("virtual stream {virtual_stream}"),
             message: format!(
-                "{} ({messages} messages) made for it, not in this definition; left alone",
+                "not in this definition; {} ({messages} messages)",
                 match names.as_slice() {
-                    [one] => format!("stream {one} was"),
-                    many => format!("streams {} were", many.join(", ")),
+                    [one] => format!("stream {one}"),
+                    many => format!("streams {}", many.join(", ")),
                 }
             ),
             next: format!(

@@ -99,6 +99,8 @@ pub(super) struct Out {
 
 /// Sources are heard from every second; after this many nanoseconds of silence something is in the way.
 pub(super) const SILENCE: u64 = 10_000_000_000;
+/// After this time (nanoseconds) without a word from its source a stream has tried again, and failed.
+const RETRY: u64 = 180_000_000_000;
 
 impl Out {
     fn new(place: String) -> Self {
@@ -244,12 +246,16 @@ impl Out {
                 "Bring that region back; what waits there arrives then, unless it is older than max_age.",
             );
         }
-        self.wrong(
-            "source-stalled",
-            format!("{silence}{why}; {} messages were waiting there then", source.lag),
-            "Wait: servers try again after 30 s, later every 2 min. If it lasts, let the stream's leader step down: \
-             `nats stream cluster step-down`.",
-        );
+        let message = format!("{silence}{why}; {} messages were waiting there then", source.lag);
+        // Servers try again after 30 s, and then less and less often, up to every 2 min: until then it is lag.
+        match source.active {
+            Some(ns) if ns > RETRY => self.wrong(
+                "source-stalled",
+                message,
+                "Elect another leader: `nats stream cluster step-down` of this stream.",
+            ),
+            _ => self.cant_tell("source-waiting", message, "Wait: servers try again after 30 s, later every 2 min."),
+        }
     }
 
     fn consumer(&mut self, consumer: &DesiredConsumer, observed: &ObservedJetStream) {
