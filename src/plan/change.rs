@@ -105,14 +105,7 @@ pub(super) fn stream_default(key: &str) -> Option<Value> {
         "storage" => json!("file"),
         "compression" => json!("none"),
         "max_age" | "subject_delete_marker_ttl" => json!(0),
-        "description"
-        | "subjects"
-        | "sources"
-        | "mirror"
-        | "subject_transform"
-        | "republish"
-        | "consumer_limits"
-        | "no_ack"
+        "no_ack"
         | "allow_direct"
         | "mirror_direct"
         | "sealed"
@@ -124,7 +117,10 @@ pub(super) fn stream_default(key: &str) -> Option<Value> {
         | "allow_msg_counter"
         | "allow_atomic"
         | "allow_msg_schedules"
-        | "allow_batched" => Value::Null,
+        | "allow_batched" => json!(false),
+        "description" | "subjects" | "sources" | "mirror" | "subject_transform" | "republish" | "consumer_limits" => {
+            Value::Null
+        }
         _ => return None,
     })
 }

@@ -5,10 +5,14 @@ use super::conflicts;
 use super::{Action, Options, Report};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::finding::Finding;
-use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner};
+use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
+
+#[cfg(test)]
+#[path = "streams_tests.rs"]
+mod tests;
 
 /// What happens to one stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -269,7 +273,7 @@ impl Out<'_> {
             );
             return false;
         }
-        if shrinks(key, before, after) && found.state.messages > 0 {
+        if shrinks(key, before, after) && reaches(key, after, found) {
             self.consent(
                 "deletes-messages",
                 format!(
@@ -448,6 +452,18 @@ fn shrinks(key: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
         (_, None) => false,
         (None, Some(_)) => true,
         (Some(before), Some(after)) => after < before,
+    }
+}
+
+/// Whether the stream holds messages beyond the new limit.
+fn reaches(key: &str, limit: Option<&Value>, found: &ObservedStream) -> bool {
+    let limit = limit.and_then(Value::as_u64).unwrap_or(u64::MAX);
+    match key {
+        _ if found.state.messages == 0 => false,
+        "max_msgs" => found.state.messages > limit,
+        "max_bytes" => found.state.bytes > limit,
+        "max_age" => age(&found.state.first_ts, &found.ts).is_none_or(|age| age >= limit),
+        _ => true,
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod item;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use crate::observed::jetstream::CallError;
 use crate::plan::Action;

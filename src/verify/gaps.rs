@@ -5,8 +5,7 @@
 //! message of its sources, so it is behind the sum of the origins' sequences by what never arrived.
 
 use super::streams::{Out, SILENCE, seconds};
-use crate::observed::jetstream::{ObservedJetStream, ObservedStream, SourceState};
-use jiff::Timestamp;
+use crate::observed::jetstream::{ObservedJetStream, ObservedStream, SourceState, age};
 
 /// Says what is lost, may be lost, or soon will be, of the sources of `found`.
 pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
@@ -120,9 +119,3 @@ fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream)
 }
 
 const QUIET: u64 = 5_000_000_000;
-
-/// Nanoseconds from `time` to `now`, both RFC 3339.
-fn age(time: &str, now: &str) -> Option<u64> {
-    let (time, now): (Timestamp, Timestamp) = (time.parse().ok()?, now.parse().ok()?);
-    u64::try_from(now.as_nanosecond() - time.as_nanosecond()).ok()
-}

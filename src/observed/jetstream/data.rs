@@ -2,6 +2,7 @@
 
 use super::api::ApiError;
 use crate::desired::{Role, metadata};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -277,6 +278,12 @@ impl ObservedConsumer {
             ack_pending: number(&info, "num_ack_pending"),
         })
     }
+}
+
+/// Nanoseconds from `time` to `now`, both RFC 3339 as servers write it; `None` when one isn't or they run backwards.
+pub fn age(time: &str, now: &str) -> Option<u64> {
+    let (time, now): (Timestamp, Timestamp) = (time.parse().ok()?, now.parse().ok()?);
+    u64::try_from(now.as_nanosecond() - time.as_nanosecond()).ok()
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -7,6 +7,6 @@ mod read;
 pub use api::{Api, ApiError, CallError, DEFAULT_PREFIX, code};
 pub use data::{
     ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SourceState, StreamState, Unknown,
-    Waiting,
+    Waiting, age,
 };
 pub use read::{ReadOptions, read};

@@ -1,0 +1,293 @@
+use super::*;
+use crate::desired::{Options as DesiredOptions, account};
+use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::subject::SubjectFilter;
+use crate::model::topology::{Region, Topology};
+use crate::model::virtual_stream::{
+    Access, Account, Consistency, ConsumerDefinition, Kind, Layout, NameTemplates, RegionalAccounts, VirtualStream,
+};
+use crate::observed::jetstream::ObservedConsumer;
+use crate::plan::capacity::capacity;
+use crate::plan::consumers::consumers;
+use crate::verify::streams::{Verdict, counts};
+use serde_json::json;
+
+fn app() -> Account {
+    Account {
+        name: "APP".to_owned(),
+        id: PublicKey::from_bytes(KeyKind::Account, [7; 32]),
+        access: Access::Context("app".to_owned()),
+        signing_key: None,
+        layout: Layout::Shared,
+        exclusive: true,
+        subject_roots: Vec::new(),
+        regional_accounts: RegionalAccounts::default(),
+        restrict_users: false,
+        inbox_prefixes: Vec::new(),
+        regional_limits: Map::new(),
+        virtual_streams: vec![VirtualStream {
+            name: StreamName::parse("p0").unwrap(),
+            subjects: ["p0.>", "q0.*.x"].map(|s| SubjectFilter::parse(s).unwrap()).to_vec(),
+            kind: Kind::Stream,
+            consistency: Consistency::Eventual,
+            region_token: 1,
+            write: Map::new(),
+            read: Map::new(),
+            names: NameTemplates::default(),
+            consumers: vec![ConsumerDefinition {
+                name: ConsumerName::parse("worker").unwrap(),
+                regions: vec![RegionName::parse("west").unwrap()],
+                config: Map::new(),
+            }],
+            map_requests: Vec::new(),
+            bucket: Map::new(),
+        }],
+    }
+}
+
+fn topology() -> Topology {
+    let region = |name: &str| Region {
+        name: RegionName::parse(name).unwrap(),
+        cluster: ClusterName::parse(name).unwrap(),
+        servers: Vec::new(),
+        tags: Vec::new(),
+        serves: Vec::new(),
+        tls: None,
+    };
+    Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None }
+}
+
+fn desired(account_of: &Account, version: &str) -> DesiredAccount<'static> {
+    let leaked: &'static Account = Box::leak(Box::new(account_of.clone()));
+    let oldest_server = if version == "2.10.26" { Some((2, 10)) } else { None };
+    account(&topology(), leaked, &DesiredOptions { oldest_server, ..DesiredOptions::default() }).unwrap()
+}
+
+/// What real servers of that version said after these streams were made.
+fn recorded(version: &str) -> ObservedJetStream {
+    let file = |name: &str| -> Value {
+        let path = format!("{}/tests/fixtures/api/{version}/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let list = file("STREAM.LIST")["streams"].as_array().unwrap().clone();
+    ObservedJetStream {
+        info: file("INFO"),
+        streams: list.into_iter().filter_map(ObservedStream::from_info).collect(),
+        consumers: ObservedConsumer::from_info(file("CONSUMER.INFO.p0-read-west.worker")).into_iter().collect(),
+        ..ObservedJetStream::default()
+    }
+}
+
+fn edit<'o>(observed: &'o mut ObservedJetStream, name: &str) -> &'o mut ObservedStream {
+    observed.streams.iter_mut().find(|s| s.name == name).unwrap()
+}
+
+fn codes(plan: &StreamPlan) -> Vec<&str> {
+    plan.findings.iter().map(|f| f.code).collect()
+}
+
+#[test]
+fn what_was_made_is_as_desired() {
+    let (d, observed) = (desired(&app(), "2.15.1"), recorded("2.15.1"));
+    let plan = streams(&d, &observed, &Options::default());
+    assert_eq!((plan.changes, plan.findings, plan.reports), (vec![], vec![], vec![]));
+    assert_eq!(consumers(&d, &observed, &Options::default()).changes, vec![]);
+    let checked = crate::verify::streams::streams(&d, &observed);
+    assert_eq!(counts(&checked).ok, 7, "{checked:#?}");
+}
+
+#[test]
+fn old_servers_fill_in_the_duplicate_window() {
+    // The recording was made with 0, of which 2.10 makes two minutes; nothing else differs.
+    let plan = streams(&desired(&app(), "2.10.26"), &recorded("2.10.26"), &Options::default());
+    assert_eq!(plan.findings, vec![]);
+    assert_eq!(plan.changes.len(), 3);
+    assert!(plan.changes.iter().all(|c| c.fields.iter().all(|f| f.path == "duplicate_window")), "{plan:#?}");
+}
+
+#[test]
+fn nothing_there_is_created_write_streams_first() {
+    let d = desired(&app(), "2.15.1");
+    let plan = streams(&d, &ObservedJetStream::default(), &Options::default());
+    let roles: Vec<Role> = plan.changes.iter().map(|c| c.role).collect();
+    assert_eq!(roles, [vec![Role::Write; 3], vec![Role::Read; 3]].concat());
+}
+
+#[test]
+fn updates_keep_what_nobody_here_knows() {
+    let mut observed = recorded("2.15.1");
+    let stream = edit(&mut observed, "p0-write-west");
+    stream.config["max_age"] = json!(1_000_000_000);
+    stream.config.insert("future".to_owned(), json!({ "a": [1] }));
+    stream.config["placement"]["preferred"] = json!("west-2");
+    stream.config["metadata"]["team"] = json!("blue");
+    let plan = streams(&desired(&app(), "2.15.1"), &observed, &Options::default());
+    assert_eq!(codes(&plan), Vec::<&str>::new());
+    let after = plan.changes[0].after.as_ref().unwrap();
+    assert_eq!(after["future"], json!({ "a": [1] }));
+    assert_eq!(after["placement"], json!({ "cluster": "west", "preferred": "west-2" }));
+    assert_eq!(after["metadata"]["team"], "blue");
+    assert_eq!(after["max_age"], json!(86_400_000_000_000u64));
+    assert!(!after["metadata"].to_string().contains("_nats."));
+    assert_eq!(plan.changes[0].fields.len(), 1);
+}
+
+#[test]
+fn refuses_what_would_lose_move_or_import_again() {
+    let mut observed = recorded("2.15.1");
+    let stream = edit(&mut observed, "p0-write-west");
+    stream.config.insert("max_age".to_owned(), json!(0));
+    stream.state.messages = 5;
+    stream.state.first_ts = "2020-01-01T00:00:00Z".to_owned();
+    edit(&mut observed, "p0-write-central").config["placement"]["cluster"] = json!("east");
+    edit(&mut observed, "p0-write-east").config["storage"] = json!("memory");
+    edit(&mut observed, "p0-read-west").config["sources"][0]["subject_transforms"][0]["dest"] = json!("z.>");
+    let d = desired(&app(), "2.15.1");
+    let plan = streams(&d, &observed, &Options::default());
+    assert_eq!(codes(&plan), ["deletes-messages", "moves-stream", "immutable-field", "imports-again"]);
+    assert!(plan.findings.iter().all(|f| f.severity == crate::model::finding::Severity::Error && !f.next.is_empty()));
+    let allow = ALLOWABLE.map(str::to_owned).to_vec();
+    let allowed = streams(&d, &observed, &Options { allow, ..Options::default() });
+    let errors = allowed.findings.iter().filter(|f| f.severity == crate::model::finding::Severity::Error);
+    assert_eq!(errors.map(|f| f.code).collect::<Vec<_>>(), ["immutable-field"]);
+}
+
+#[test]
+fn a_tighter_limit_that_nothing_exceeds_needs_no_consent() {
+    let mut observed = recorded("2.15.1");
+    let stream = edit(&mut observed, "p0-write-west");
+    stream.config.insert("max_age".to_owned(), json!(0));
+    stream.state.messages = 5;
+    stream.state.first_ts = stream.ts.clone();
+    let plan = streams(&desired(&app(), "2.15.1"), &observed, &Options::default());
+    assert_eq!((codes(&plan), plan.changes.len()), (vec![], 1));
+}
+
+#[test]
+fn a_source_that_was_removed_comes_back_where_the_others_stay_as_they_are() {
+    let mut observed = recorded("2.15.1");
+    let stream = edit(&mut observed, "p0-read-east");
+    let all = stream.config["sources"].as_array().unwrap().clone();
+    stream.config["sources"].as_array_mut().unwrap().remove(0);
+    stream.state.messages = 1;
+    let d = desired(&app(), "2.15.1");
+    let plan = streams(&d, &observed, &Options::default());
+    assert_eq!(codes(&plan), ["adds-source"]);
+    let after = plan.changes[0].after.as_ref().unwrap()["sources"].as_array().unwrap().clone();
+    assert_eq!(after, [all[1].clone(), all[2].clone(), all[0].clone()]);
+    let checked = crate::verify::streams::streams(&d, &observed);
+    let wrong: Vec<_> = checked.iter().filter(|c| c.verdict == Verdict::Wrong).collect();
+    assert_eq!((wrong.len(), wrong[0].problems[0].finding.code), (1, "source-missing"));
+}
+
+#[test]
+fn foreign_streams_are_never_touched() {
+    let mut observed = recorded("2.15.1");
+    let stream = edit(&mut observed, "p0-write-west");
+    stream.owner = None;
+    stream.config.shift_remove("metadata");
+    let d = desired(&app(), "2.15.1");
+    let plan = streams(&d, &observed, &Options::default());
+    assert_eq!((codes(&plan), plan.changes.len()), (vec!["not-ours"], 0));
+    let adopted = streams(&d, &observed, &Options { adopt: true, ..Options::default() });
+    assert_eq!((codes(&adopted), adopted.changes[0].fields.len()), (vec![], 3));
+}
+
+#[test]
+fn streams_in_the_way_are_named() {
+    let mut observed = recorded("2.15.1");
+    for (name, subject) in [("all", "p0.>"), ("p0", "other"), ("starved", "q0.one.x")] {
+        let info = json!({ "config": { "name": name, "subjects": [subject] }, "state": { "messages": 3 } });
+        observed.streams.push(ObservedStream::from_info(info).unwrap());
+    }
+    let plan = streams(&desired(&app(), "2.15.1"), &observed, &Options::default());
+    assert_eq!(codes(&plan), ["subjects-taken", "virtual-name-taken", "captures-virtual-subjects"]);
+}
+
+#[test]
+fn leftovers_are_reported_and_only_pruned_when_named() {
+    let mut account = app();
+    let observed = recorded("2.15.1");
+    account.virtual_streams.clear();
+    let d = desired(&account, "2.15.1");
+    let plan = streams(&d, &observed, &Options::default());
+    assert_eq!((plan.changes.len(), plan.reports.len()), (0, 1));
+    let options = Options { prune: vec!["p0".to_owned()], delete_streams: true, ..Options::default() };
+    let pruned = streams(&d, &observed, &options);
+    let roles: Vec<Role> = pruned.changes.iter().map(|c| c.role).collect();
+    assert_eq!(roles, [vec![Role::Read; 3], vec![Role::Write; 3]].concat());
+    assert_eq!(removal(&observed, Some(&["other".to_owned()])), vec![]);
+    assert_eq!(removal(&observed, None).len(), 6);
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_wrong() {
+    let mut observed = recorded("2.15.1");
+    edit(&mut observed, "p0-write-east").offline = true;
+    let source = edit(&mut observed, "p0-read-west").sources.iter_mut().find(|s| s.name == "p0-write-east").unwrap();
+    source.active = Some(60_000_000_000);
+    let checked = crate::verify::streams::streams(&desired(&app(), "2.15.1"), &observed);
+    let counted = counts(&checked);
+    assert_eq!((counted.wrong, counted.cant_tell), (0, 2), "{checked:#?}");
+}
+
+#[test]
+fn gaps_are_named_with_their_sequences() {
+    let mut observed = recorded("2.15.1");
+    let origin = edit(&mut observed, "p0-write-west");
+    (origin.state.first_seq, origin.state.last_seq, origin.state.messages) = (26, 30, 5);
+    let reader = edit(&mut observed, "p0-read-east");
+    let source = reader.sources.iter_mut().find(|s| s.name == "p0-write-west").unwrap();
+    (source.seq, source.lag) = (Some(10), 20);
+    let checked = crate::verify::streams::streams(&desired(&app(), "2.15.1"), &observed);
+    let east = checked.iter().find(|c| c.stream == "p0-read-east").unwrap();
+    assert_eq!(east.problems[0].finding.code, "gap");
+    assert!(east.problems[0].finding.message.contains("11 – 25"), "{east:?}");
+}
+
+#[test]
+fn a_gap_that_was_passed_shows_in_the_count() {
+    let mut observed = recorded("2.15.1");
+    let origin = edit(&mut observed, "p0-write-west");
+    (origin.state.first_seq, origin.state.last_seq, origin.state.last_ts) = (31, 30, "2020-01-01T00:00:00Z".to_owned());
+    for region in ["west", "central", "east"] {
+        let reader = edit(&mut observed, &format!("p0-read-{region}"));
+        reader.state.last_seq = if region == "east" { 15 } else { 30 };
+        reader.sources.iter_mut().find(|s| s.name == "p0-write-west").unwrap().seq = Some(30);
+    }
+    let checked = crate::verify::streams::streams(&desired(&app(), "2.15.1"), &observed);
+    let said: Vec<_> = checked.iter().flat_map(|c| &c.problems).collect();
+    assert_eq!((said.len(), said[0].finding.code), (1, "messages-missing"));
+    assert!(said[0].finding.message.starts_with("15 messages"), "{said:?}");
+}
+
+#[test]
+fn limits_are_checked_before_anything_is_made() {
+    let d = desired(&app(), "2.15.1");
+    let check = |info: Value| {
+        let observed = ObservedJetStream { info, ..ObservedJetStream::default() };
+        let plan = streams(&d, &observed, &Options::default());
+        let more = consumers(&d, &observed, &Options::default());
+        capacity(&d, &plan, &more, &observed, None).iter().map(|f| f.code).collect::<Vec<_>>()
+    };
+    assert_eq!(check(json!({ "limits": { "max_streams": -1, "max_storage": -1 } })), Vec::<&str>::new());
+    assert_eq!(check(json!({ "streams": 3, "limits": { "max_streams": 8 } })), ["stream-limit"]);
+    assert_eq!(check(json!({ "limits": { "max_bytes_required": true } })), ["max-bytes-required"]);
+    assert_eq!(check(json!({ "tiers": { "R1": { "limits": {} } } })), ["tier-missing"]);
+    assert_eq!(check(json!({ "tiers": { "R3": { "streams": 0, "limits": { "max_streams": 5 } } } })), ["stream-limit"]);
+    assert_eq!(check(json!({ "error": { "code": 503, "err_code": 10039 } })), ["jetstream-not-enabled"]);
+}
+
+#[test]
+fn consumers_say_what_cannot_be_changed() {
+    let mut observed = recorded("2.15.1");
+    let d = desired(&app(), "2.15.1");
+    observed.consumers[0].config["ack_policy"] = json!("none");
+    let plan = consumers(&d, &observed, &Options::default());
+    assert_eq!((plan.changes.len(), plan.findings[0].code), (0, "immutable-field"));
+    observed.consumers[0].config["ack_policy"] = json!("explicit");
+    observed.consumers[0].config.insert("headers_only".to_owned(), json!(true));
+    let plan = consumers(&d, &observed, &Options::default());
+    assert_eq!((plan.changes[0].fields.len(), plan.findings.len()), (1, 0));
+}
