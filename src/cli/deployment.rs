@@ -2,6 +2,7 @@
 
 use super::shell::Progress;
 use super::{Exit, Failure};
+use crate::lint;
 use crate::ops::Tell;
 use crate::ops::session::ReadError;
 use crate::plan::Options;
@@ -69,7 +70,12 @@ impl From<ReadError> for Failure {
 
 /// Checks what the user allows and prunes.
 pub(super) fn options(options: Options) -> Result<Options, Failure> {
-    let known = ALLOWABLE.iter().copied().chain(["region-missing", "cluster-uncovered"]).collect::<Vec<_>>();
+    let known = ALLOWABLE
+        .iter()
+        .chain(&lint::ALLOWABLE)
+        .copied()
+        .chain(["region-missing", "cluster-uncovered"])
+        .collect::<Vec<_>>();
     match options.allow.iter().find(|code| !known.contains(&code.as_str())) {
         None => Ok(options),
         Some(code) => Err(Failure::usage("unknown-finding", format!("--allow {code}: there is no such exception"))

@@ -89,7 +89,7 @@ fn stopped(listener: &Listener<'_>, source: &str, report: &mut Report<'_>) {
         code,
         place(listener),
         format!("`{subject}` would be mapped by `{source}`: {what}"),
-        next,
+        &format!("{next} Or go on with `--allow {code}`."),
     );
 }
 

@@ -66,6 +66,10 @@ pub struct LintInput<'a> {
     pub listeners: &'a [Listener<'a>],
 }
 
+/// Codes of the findings that `--allow` may admit: whoever listens may be about to be moved.
+pub const ALLOWABLE: [&str; 4] =
+    ["subscription-stops", "service-import-stops", "service-export-stops", "stream-export-stops"];
+
 /// Checks the mappings.
 ///
 /// Findings about ours are errors, unless harmless; findings about others' alone are warnings at most.

@@ -6,7 +6,7 @@ use crate::model::claims::{AccountClaims, Permission, Permissions};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account};
 use crate::observed::link::{Connector, LinkError};
-use crate::observed::system;
+use crate::observed::{listeners, system};
 use crate::push;
 use crate::sign::file::read_seed_file;
 use crate::sign::user::{UserPermissions, mint_user, user_issuer};
@@ -31,6 +31,7 @@ impl Purpose {
     /// What a user of the system account has to be allowed to publish.
     pub fn system_subjects(self) -> Vec<&'static str> {
         let mut subjects = system::SUBJECTS.to_vec();
+        subjects.push(listeners::SUBJECT);
         if self == Self::Change {
             subjects.push(push::SUBJECT);
         }

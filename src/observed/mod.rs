@@ -4,6 +4,7 @@
 pub(crate) mod fake;
 pub mod jetstream;
 pub mod link;
+pub mod listeners;
 mod lookup;
 pub mod survey;
 pub mod system;

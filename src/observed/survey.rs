@@ -1,6 +1,7 @@
 //! All that a run has to know of a deployment: every server, each account on it, its streams.
 
 use super::jetstream::ObservedJetStream;
+use super::listeners::Listeners;
 use super::{AccountOnServer, Deployment};
 use crate::model::nkey::PublicKey;
 
@@ -22,4 +23,6 @@ pub struct ObservedAccount {
     pub servers: Vec<AccountOnServer>,
     /// Its streams and consumers.
     pub jetstream: ObservedJetStream,
+    /// Who listens on subjects that are about to be mapped.
+    pub listeners: Listeners,
 }

@@ -33,8 +33,11 @@ pub async fn plan<'d, C: Connector>(
     let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
-    let observed = session.observe(&desired, tokens, false).await?;
-    let plan = compare(&session, &desired, &observed, options);
+    let mut observed = session.observe(&desired, tokens, false).await?;
+    let mut plan = compare(&session, &desired, &observed, options);
+    if session.observe_listeners(&plan, &mut observed, tell).await {
+        plan = compare(&session, &desired, &observed, options);
+    }
     Ok((session, Planned { desired, observed, plan }))
 }
 

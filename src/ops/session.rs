@@ -6,11 +6,13 @@ use crate::desired::{self, DesiredAccount, DesiredError, desired_with};
 use crate::model::claims::OperatorClaims;
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
+use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::{Api, CallError, ReadOptions, read};
+use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, system};
-use crate::plan::preflight;
-use futures::future::try_join_all;
+use crate::plan::{Plan, preflight};
+use futures::future::{join_all, try_join_all};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Why a deployment could not be read.
@@ -139,12 +141,31 @@ impl<'d, L: Requests> Session<'d, L> {
                 patience: self.deadline.at_most(PATIENCE),
             };
             match read(Api::new(link), options).await {
-                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream }),
+                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked }),
                 Err(cause) => Err(ReadError::JetStream { account: desired.account.name.clone(), cause }),
             }
         });
         let accounts = try_join_all(read).await?;
         Ok(Observed { deployment: self.deployment.clone(), system_account: self.system_account.clone(), accounts })
+    }
+
+    /// Reads who listens on the subjects that the plan is about to map; `false` when there are none. Not being told
+    /// is no error: the plan then warns.
+    pub(super) async fn observe_listeners(&self, plan: &Plan, observed: &mut Observed, tell: &dyn Tell) -> bool {
+        let about_to_be_mapped: Vec<Vec<SubjectFilter>> =
+            plan.accounts.iter().map(|account| account.mappings.about_to_be_mapped().collect()).collect();
+        if about_to_be_mapped.iter().all(Vec::is_empty) {
+            return false;
+        }
+        tell.step("asking who listens on what is about to be mapped", 0, 0);
+        let asked = observed.accounts.iter_mut().zip(&self.definition.accounts).zip(&about_to_be_mapped);
+        join_all(asked.filter(|(_, subjects)| !subjects.is_empty()).map(|((found, account), subjects)| async move {
+            let timeout = self.deadline.at_most(ASK);
+            let answer = subscriptions(&self.system, &self.deployment, &account.id, subjects, timeout).await;
+            found.listeners = answer.map_or_else(Listeners::Unknown, Listeners::Known);
+        }))
+        .await;
+        true
     }
 
     /// Whether the operator has strict signing key usage.

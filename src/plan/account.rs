@@ -2,17 +2,19 @@
 
 use super::capacity::capacity;
 use super::consumers::{ConsumerPlan, consumers};
+use super::listening::{Listening, listening};
 use super::mappings::{MappingPlan, mapping_removal, mappings};
 use super::preflight::{self, Base};
 use super::streams::{StreamPlan, removal, streams};
 use super::{Action, Options, Report};
 use crate::desired::DesiredAccount;
-use crate::lint::{Entry, LintInput, lint};
+use crate::lint::{Entry, LintInput, Listener, lint};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
 use crate::model::mapping::{Mapping, RawMapping};
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
+use crate::observed::listeners::Listeners;
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Live, Stored};
 use serde::Serialize;
@@ -181,7 +183,7 @@ fn account_plan(
 
     let push = base.and_then(|base| push(base, found, |claims| edit(claims, &mappings, desired)));
     if let Some(push) = &push {
-        findings.extend(lint_mappings(desired, &stored, &push.claims, &mappings, clusters));
+        findings.extend(lint_mappings(desired, &stored, &push.claims, &mappings, clusters, &found.listeners));
     }
     let account = AccountPlan {
         name: name.clone(),
@@ -276,6 +278,7 @@ fn lint_mappings(
     claims: &AccountClaims,
     plan: &MappingPlan,
     clusters: &[&str],
+    listeners: &Listeners,
 ) -> Vec<Finding> {
     let entries = claims.mappings();
     let stored: HashMap<&str, &RawMapping> = stored.iter().map(|mapping| (mapping.source.as_str(), mapping)).collect();
@@ -289,13 +292,16 @@ fn lint_mappings(
         })
         .collect();
     let virtual_streams: Vec<&str> = desired.account.virtual_streams.iter().map(|s| s.name.as_str()).collect();
+    let (listeners, unknown) = listening(&desired.account.name, claims, listeners);
+    let listeners: Vec<Listener<'_>> = listeners.iter().map(Listening::as_listener).collect();
     let mut findings = lint(&LintInput {
         account: &desired.account.name,
         entries: &entries,
         clusters,
         virtual_streams: &virtual_streams,
-        listeners: &[],
+        listeners: &listeners,
     });
+    findings.extend(unknown);
     // Said once for all accounts: preflight's `cluster-uncovered`.
     findings.retain(|finding| !(finding.code == "cluster-not-covered" && finding.severity == Severity::Error));
     findings

@@ -6,6 +6,7 @@
 use super::{Action, Options, Report};
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
+use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -36,6 +37,15 @@ pub struct MappingPlan {
     pub findings: Vec<Finding>,
     /// Sources of the account's entries that are ours or become so.
     pub ours: HashSet<String>,
+}
+
+impl MappingPlan {
+    /// Subjects of applications that become mapped, or mapped otherwise; the JetStream API listens on its own.
+    pub fn about_to_be_mapped(&self) -> impl Iterator<Item = SubjectFilter> {
+        let added = self.changes.iter().filter(|change| change.action != Action::Delete);
+        let sources = added.map(|change| change.source.as_str()).filter(|source| !source.starts_with("$JS."));
+        sources.filter_map(|source| SubjectFilter::parse(source).ok())
+    }
 }
 
 /// Compares the desired mappings with the account's.

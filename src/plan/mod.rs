@@ -7,6 +7,7 @@ pub mod capacity;
 mod change;
 mod conflicts;
 pub mod consumers;
+mod listening;
 pub mod streams;
 
 pub use account::{AccountPlan, Plan, Push, Reason, destroy, plan};

@@ -1,0 +1,143 @@
+//! Who subscribes to subjects in an account, as the servers see it.
+//!
+//! Read only when mappings are about to be made. `CONNZ` lists clients, leaf nodes and MQTT sessions, and none of
+//! what the server subscribes to for itself, as streams do (nats-server 2.15 `server/monitor.go`; measured 2.10.26
+//! and 2.15.1).
+
+use super::system::until_quiet;
+use super::{Deployment, Reply, RequestError, Requests};
+use crate::model::nkey::PublicKey;
+use crate::model::subject::SubjectFilter;
+use futures::stream::{StreamExt as _, TryStreamExt as _};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a user of the system account must be allowed to publish for this.
+pub const SUBJECT: &str = "$SYS.REQ.SERVER.PING.CONNZ";
+
+/// Up to this many subjects are asked for one by one; for more, all of the account's connections are read.
+const ONE_BY_ONE: usize = 16;
+
+/// Connections of one server in one reply; the servers' own default.
+const PAGE: usize = 1024;
+
+/// What is known of an account's subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Listeners {
+    /// Nobody had to know.
+    #[default]
+    NotAsked,
+    /// All that overlap the subjects in question.
+    Known(Vec<Subscription>),
+    /// They could not be read, for this reason.
+    Unknown(RequestError),
+}
+
+/// A subject that clients are subscribed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The subject, wildcards included.
+    pub subject: String,
+    /// Whose it is: `client orders on west-1, client 27 on east-2 and 3 more`.
+    pub who: String,
+}
+
+/// Reads the subscriptions of an account that overlap one of `subjects`, on every server.
+///
+/// # Errors
+/// [`RequestError`]
+pub async fn subscriptions(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    account: &PublicKey,
+    subjects: &[SubjectFilter],
+    timeout: Duration,
+) -> Result<Vec<Subscription>, RequestError> {
+    let deadline = Instant::now() + timeout;
+    let filters: Vec<Option<&SubjectFilter>> =
+        if subjects.len() <= ONE_BY_ONE { subjects.iter().map(Some).collect() } else { vec![None] };
+    let replies: Vec<Vec<Reply>> = futures::stream::iter(filters)
+        .map(|filter| ask(requests, deployment, account, filter, deadline))
+        .buffer_unordered(ONE_BY_ONE)
+        .try_collect()
+        .await?;
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for reply in replies.iter().flatten() {
+        let Ok(document) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
+        let server = document.pointer("/server/name").and_then(Value::as_str).unwrap_or("a server");
+        for connection in connections(&document) {
+            for subject in connection["subscriptions_list"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                let hit = SubjectFilter::parse(subject).is_ok_and(|f| subjects.iter().any(|s| s.overlaps(&f)));
+                if hit {
+                    found.entry(subject.to_owned()).or_default().insert(format!("{} on {server}", name(connection)));
+                }
+            }
+        }
+    }
+    Ok(found.into_iter().map(|(subject, who)| Subscription { subject, who: some_of(&who) }).collect())
+}
+
+/// Pages of `CONNZ` until the server with the most connections is done.
+async fn ask(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    account: &PublicKey,
+    filter: Option<&SubjectFilter>,
+    deadline: Instant,
+) -> Result<Vec<Reply>, RequestError> {
+    let mut all = Vec::new();
+    for offset in (0..).step_by(PAGE) {
+        let mut body = json!({
+            "acc": account.to_string(), "subscriptions": true, "offset": offset, "limit": PAGE,
+        });
+        if let Some(filter) = filter {
+            body["filter_subject"] = json!(filter.to_string());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let enough = |replies: &[Reply]| replies.len() >= deployment.servers.len();
+        let replies = until_quiet(requests, SUBJECT, body.to_string().into_bytes(), left, enough).await?;
+        let full = |reply: &Reply| {
+            let document = serde_json::from_slice::<Value>(&reply.payload).unwrap_or_default();
+            connections(&document).count() >= PAGE
+        };
+        let last = !replies.iter().any(full);
+        all.extend(replies);
+        if last {
+            break;
+        }
+    }
+    if all.len() < deployment.servers.len() {
+        return Err(RequestError::Timeout(SUBJECT.to_owned()));
+    }
+    Ok(all)
+}
+
+fn connections(document: &Value) -> impl Iterator<Item = &Value> {
+    document.pointer("/data/connections").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// `client orders`, `client 27`, `leaf node edge`
+fn name(connection: &Value) -> String {
+    let kind = match connection["kind"].as_str() {
+        Some("Leafnode") => "leaf node",
+        _ => "client",
+    };
+    match connection["name"].as_str().filter(|name| !name.is_empty()) {
+        Some(name) => format!("{kind} {name}"),
+        None => format!("{kind} {}", connection["cid"]),
+    }
+}
+
+fn some_of(who: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 2;
+    let shown: Vec<&str> = who.iter().take(SHOWN).map(String::as_str).collect();
+    match who.len().saturating_sub(SHOWN) {
+        0 => shown.join(" and "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! What in an account receives messages on subjects: live subscriptions, and the exports and imports of its claims.
+
+use crate::lint::{Listener, ListenerKind};
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Finding;
+use crate::observed::listeners::{Listeners, SUBJECT};
+
+/// A [`Listener`] with texts of its own.
+pub(super) struct Listening {
+    kind: ListenerKind,
+    subject: String,
+    who: String,
+}
+
+impl Listening {
+    pub(super) fn as_listener(&self) -> Listener<'_> {
+        let Self { kind, subject, who } = self;
+        Listener { kind: *kind, subject, who }
+    }
+}
+
+/// All of an account's, and a warning when not all are known.
+pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners) -> (Vec<Listening>, Option<Finding>) {
+    let mut all = Vec::new();
+    let mut add = |kind, subject: &str, who: &str| {
+        let (subject, who) = (without_references(subject), who.to_owned());
+        all.push(Listening { kind, subject, who });
+    };
+    for export in claims.exports() {
+        let kind = match export.kind.as_str() {
+            "service" => ListenerKind::ServiceExport,
+            _ => ListenerKind::StreamExport,
+        };
+        add(kind, &export.subject, &export.name);
+    }
+    // What an imported stream brings is not mapped here.
+    for import in claims.imports().iter().filter(|import| import.kind == "service") {
+        let local = if import.local_subject.is_empty() { &import.subject } else { &import.local_subject };
+        add(ListenerKind::ServiceImport, local, &import.name);
+    }
+    let unknown = match live {
+        Listeners::NotAsked => None,
+        Listeners::Known(subscriptions) => {
+            for subscription in subscriptions {
+                add(ListenerKind::Subscription, &subscription.subject, &subscription.who);
+            }
+            None
+        }
+        Listeners::Unknown(error) => Some(Finding::warning(
+            "listeners-unknown",
+            format!("account {account}"),
+            format!(
+                "whether clients are subscribed to the subjects that are about to be mapped is not known ({error}); \
+                 they would no longer receive what is published there"
+            ),
+            format!("Allow the system user to publish on `{SUBJECT}`, or ask who runs the applications."),
+        )),
+    };
+    (all, unknown)
+}
+
+/// `mine.$1` → `mine.*`
+fn without_references(subject: &str) -> String {
+    subject
+        .split('.')
+        .map(|token| if token.starts_with('$') && token[1..].parse::<u8>().is_ok() { "*" } else { token })
+        .collect::<Vec<_>>()
+        .join(".")
+}
