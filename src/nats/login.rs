@@ -6,11 +6,14 @@ use crate::model::claims::Token;
 use crate::model::finding::Finding;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Tls;
+use crate::sign::file::read_secret;
 use crate::sign::{Seed, Signer};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zeroize::Zeroizing;
+
+/// The largest credentials file that is read, in bytes; a user's token is a few kB.
+const LARGEST: usize = 1 << 20;
 
 /// How to get into an account.
 #[derive(Debug, Clone)]
@@ -71,16 +74,17 @@ impl Login {
     }
 
     fn from_file(path: &Path, now: u64) -> Result<Self, ConnectError> {
-        let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| ConnectError::File {
-            what: "credentials",
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let unreadable = |reason: String| ConnectError::File { what: "credentials", path: path.to_owned(), reason };
+        let text = std::fs::File::open(path).and_then(|mut file| read_secret(&mut file, LARGEST));
+        let text = text.map_err(|error| unreadable(error.to_string()))?;
+        let text = text.ok_or_else(|| unreadable(format!("larger than {LARGEST} bytes")))?;
         let place = format!("credentials {}", path.display());
-        let (jwt, seed) = parse_creds(&text).ok_or_else(|| ConnectError::Credentials {
-            place: place.clone(),
-            reason: "is not a .creds file: it needs a user token and a user seed, each between lines of dashes".into(),
-        })?;
+        let (jwt, seed) =
+            std::str::from_utf8(&text).ok().and_then(parse_creds).ok_or_else(|| ConnectError::Credentials {
+                place: place.clone(),
+                reason: "is not a .creds file: it needs a user token and a user seed, each between lines of dashes"
+                    .into(),
+            })?;
         let mut login = Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)?;
         login.warnings.extend(readable_by_others(path));
         Ok(login)
