@@ -1,15 +1,16 @@
 //! How a plan reads: like a diff, one line per virtual stream and kind of thing, all of it with `-v`.
 
-use super::shell::Paint;
+use super::shell::{Paint, some};
 use crate::definition::Definition;
 use crate::desired::Role;
 use crate::model::mapping::Destination;
 use crate::model::units::format_duration;
 use crate::observed::Deployment;
+use crate::plan::consumers::ConsumerChange;
 use crate::plan::mappings::MappingChange;
 use crate::plan::streams::StreamChange;
-use crate::plan::{AccountPlan, Action, FieldChange, Plan, Reason};
-use serde_json::{Map, Value, json};
+use crate::plan::{AccountPlan, Action, FieldChange, Plan, Reason, Report};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -116,33 +117,73 @@ impl View<'_> {
             let line = format!("the newest token, again, for {}", servers.join(", "));
             let _ = writeln!(out, "  token\n    {} {line}", mark(Action::Update));
         }
-        if !streams.changes.is_empty() {
-            let _ = writeln!(out, "  streams");
-        }
-        for change in &streams.changes {
-            stream(out, change);
-        }
-        if !consumers.changes.is_empty() {
-            let _ = writeln!(out, "  consumers");
-        }
-        for change in &consumers.changes {
-            let _ = writeln!(out, "    {} {} on {}", mark(change.action), change.name, change.stream);
-            fields(out, &change.fields);
-        }
+        self.streams(out, &streams.changes);
+        self.consumers(out, &consumers.changes);
         for place in skipped {
             let _ = writeln!(out, "    ? {place}: its region does not answer");
         }
-        let mut reports = mappings.reports.iter().chain(&streams.reports).peekable();
-        if reports.peek().is_some() {
-            let _ = writeln!(out, "  left alone");
+        self.left_alone(out, mappings.reports.iter().chain(&streams.reports));
+    }
+
+    fn left_alone<'r>(&self, out: &mut String, reports: impl Iterator<Item = &'r Report>) {
+        let mut reports: Vec<&Report> = reports.collect();
+        reports.sort_by(|a, b| a.virtual_stream.cmp(&b.virtual_stream));
+        if reports.is_empty() {
+            return;
         }
-        for report in reports {
-            let _ = write!(out, "    = {}: {}", report.place, report.message);
-            let _ = writeln!(
-                out,
-                "{}",
-                if report.next.is_empty() { String::new() } else { format!("\n      next: {}", report.next) }
-            );
+        let _ = writeln!(out, "  left alone");
+        if self.all {
+            for Report { virtual_stream: _, place, message, next } in reports {
+                let _ = writeln!(out, "    = {place}: {message}");
+                if !next.is_empty() {
+                    let _ = writeln!(out, "      next: {next}");
+                }
+            }
+            return;
+        }
+        let mut names: Vec<&str> = reports.iter().map(|report| report.virtual_stream.as_str()).collect();
+        names.dedup();
+        let _ = writeln!(
+            out,
+            "    = what was made for {} and is not in this definition (-v lists it; --prune NAME takes it away)",
+            some(&names)
+        );
+    }
+
+    fn streams(&self, out: &mut String, changes: &[StreamChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "  streams");
+        let regions: Vec<&str> = self.definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
+        let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
+        let others = others.into_iter().map(|change| Line {
+            action: change.action,
+            region: change.region.clone(),
+            text: format!("{}  {}", change.name, describe(change, &regions)),
+        });
+        lines(out, others, self.all);
+        for change in updates {
+            let _ = writeln!(out, "    {} {}", mark(change.action), change.name);
+            fields(out, &change.fields);
+        }
+    }
+
+    fn consumers(&self, out: &mut String, changes: &[ConsumerChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "  consumers");
+        let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
+        let others = others.into_iter().map(|change| Line {
+            action: change.action,
+            region: change.region.clone(),
+            text: format!("{} on {}", change.name, change.stream),
+        });
+        lines(out, others, self.all);
+        for change in updates {
+            let _ = writeln!(out, "    {} {} on {}", mark(change.action), change.name, change.stream);
+            fields(out, &change.fields);
         }
     }
 
@@ -226,13 +267,7 @@ impl View<'_> {
         let mut template: Option<String> = None;
         for region in regions {
             let to = destinations.iter().find(|to| to.cluster.as_deref() == Some(region.cluster.as_str()))?;
-            let name = region.name.as_str();
-            let tokens = to.subject.split('.').map(|token| match token.strip_suffix(name) {
-                Some("") => "<region>".to_owned(),
-                Some(rest) => format!("{rest}<region>"),
-                None => token.replace(&format!("-{name}-"), "-<region>-"),
-            });
-            let this = tokens.collect::<Vec<_>>().join(".");
+            let this = generalised(&to.subject, region.name.as_str());
             if to.weight != 100 || template.as_ref().is_some_and(|template| *template != this) {
                 return None;
             }
@@ -242,35 +277,73 @@ impl View<'_> {
     }
 }
 
-fn stream(out: &mut String, change: &StreamChange) {
-    let StreamChange { action, name, region, role, before, after, fields: changed, messages, .. } = change;
-    let _ = write!(out, "    {} {name}", mark(*action));
-    match (action, after.as_ref().or(before.as_ref())) {
-        (Action::Create, Some(config)) => {
-            let _ = write!(out, "  {}", Paint::dim(&describe(config, *role, region)));
-        }
-        (Action::Delete, _) => {
-            let _ = write!(out, "  with its {} messages", messages.unwrap_or(0));
-        }
-        _ => {}
-    }
-    out.push('\n');
-    fields(out, changed);
-}
-
-fn describe(config: &Map<String, Value>, role: Role, region: &str) -> String {
-    let list = |key: &str, of: &str| -> String {
-        let items = config.get(key).and_then(Value::as_array).into_iter().flatten();
-        items.filter_map(|item| item.as_str().or(item[of].as_str())).collect::<Vec<_>>().join(", ")
+/// What a stream that is made or taken away is like.
+fn describe(change: &StreamChange, regions: &[&str]) -> String {
+    let config = change.after.as_ref().or(change.before.as_ref());
+    let list = |key: &str, of: &str| -> Vec<&str> {
+        let items = config.and_then(|config| config.get(key)?.as_array()).into_iter().flatten();
+        items.filter_map(|item| item.as_str().or(item[of].as_str())).collect()
     };
-    let replicas = config.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
-    let keeps = match config.get("max_age").and_then(Value::as_i64) {
+    let number = |key: &str| config.and_then(|config| config.get(key)?.as_i64());
+    let keeps = match number("max_age") {
         Some(age) if age > 0 => format!("keeps {}", format_duration(age)),
         _ => "keeps everything".to_owned(),
     };
-    match role {
-        Role::Write => format!("{region}, R{replicas}, captures {}, {keeps}", list("subjects", "")),
-        Role::Read => format!("{region}, R{replicas}, sources {}, {keeps}", list("sources", "name")),
+    let replicas = number("num_replicas").unwrap_or(1);
+    match (change.action, change.role) {
+        (Action::Delete, _) => format!("with {} messages", change.messages.unwrap_or(0)),
+        (_, Role::Write) => format!("R{replicas}, captures {}, {keeps}", list("subjects", "").join(", ")),
+        (_, Role::Read) => {
+            let mut sources: Vec<String> = list("sources", "name")
+                .into_iter()
+                .map(|name| regions.iter().fold(name.to_owned(), |name, region| generalised(&name, region)))
+                .collect();
+            sources.dedup();
+            format!("R{replicas}, sources {}, {keeps}", sources.join(", "))
+        }
+    }
+}
+
+/// `text` with the region's name, where it stands alone, as `<region>`.
+fn generalised(text: &str, region: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(region) {
+        let (before, after) = (&rest[..at], &rest[at + region.len()..]);
+        let alone =
+            !before.ends_with(|c: char| c.is_alphanumeric()) && !after.starts_with(|c: char| c.is_alphanumeric());
+        out.push_str(before);
+        out.push_str(if alone { "<region>" } else { region });
+        rest = after;
+    }
+    out + rest
+}
+
+/// A line of the plan, for one region.
+struct Line {
+    action: Action,
+    region: String,
+    text: String,
+}
+
+/// Lines that differ in the region's name only become one, unless `all` is wanted.
+fn lines(out: &mut String, lines: impl IntoIterator<Item = Line>, all: bool) {
+    let mut groups: Vec<(Action, String, Vec<Line>)> = Vec::new();
+    for line in lines {
+        let text = generalised(&line.text, &line.region);
+        match groups.iter_mut().find(|(action, template, _)| !all && *action == line.action && *template == text) {
+            Some((_, _, group)) => group.push(line),
+            None => groups.push((line.action, text, vec![line])),
+        }
+    }
+    for (action, template, group) in groups {
+        let _ = match group.as_slice() {
+            [one] => writeln!(out, "    {} {}  ({})", mark(action), one.text, one.region),
+            many => {
+                let regions: Vec<&str> = many.iter().map(|line| line.region.as_str()).collect();
+                writeln!(out, "    {} {template}  ({})", mark(action), regions.join(", "))
+            }
+        };
     }
 }
 
@@ -286,5 +359,29 @@ fn mark(action: Action) -> String {
         Action::Create => Paint::green("+"),
         Action::Update => Paint::yellow("~"),
         Action::Delete => Paint::red("-"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_generalised_only_where_it_stands_alone() {
+        assert_eq!(generalised("foo-read-west", "west"), "foo-read-<region>");
+        assert_eq!(generalised("foo.west.> northwest", "west"), "foo.<region>.> northwest");
+        assert_eq!(generalised("west", "west"), "<region>");
+    }
+
+    #[test]
+    fn lines_that_differ_in_the_region_only_become_one() {
+        let line = |region: &str, text: &str| Line { action: Action::Create, region: region.into(), text: text.into() };
+        let of = |all| {
+            let mut out = String::new();
+            lines(&mut out, [line("west", "a-west"), line("east", "a-east"), line("east", "b-east R1")], all);
+            anstream::adapter::strip_str(&out).to_string()
+        };
+        assert_eq!(of(false), "    + a-<region>  (west, east)\n    + b-east R1  (east)\n");
+        assert_eq!(of(true), "    + a-west  (west)\n    + a-east  (east)\n    + b-east R1  (east)\n");
     }
 }

@@ -106,6 +106,14 @@ impl Paint {
     }
 }
 
+/// The first few, and how many more.
+pub(super) fn some(names: &[&str]) -> String {
+    const SHOWN: usize = 4;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
 /// A severity's label, coloured.
 pub(super) fn label(severity: Severity) -> String {
     let (style, text) = match severity {

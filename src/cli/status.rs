@@ -151,7 +151,9 @@ fn behind(source: &SourceStatus) -> String {
 fn who_is_behind(verified: &Verified) -> String {
     let streams = verified.accounts.iter().flat_map(|account| &account.status);
     let mut behind: Vec<String> = Vec::new();
+    let mut unseen = 0;
     for stream in streams {
+        unseen += usize::from(stream.seen != Seen::Here);
         for source in &stream.sources {
             match source.lag {
                 Some(0) => {}
@@ -164,8 +166,14 @@ fn who_is_behind(verified: &Verified) -> String {
             }
         }
     }
+    let unseen = match unseen {
+        0 => String::new(),
+        1 => "1 stream is missing or does not answer. ".to_owned(),
+        count => format!("{count} streams are missing or do not answer. "),
+    };
     match behind.as_slice() {
-        [] => "Nobody is behind.".to_owned(),
-        some => format!("Behind: {}.", some.join("; ")),
+        [] if unseen.is_empty() => "Nobody is behind.".to_owned(),
+        [] => unseen,
+        some => format!("{unseen}Behind: {}.", some.join("; ")),
     }
 }

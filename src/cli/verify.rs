@@ -1,6 +1,6 @@
 //! `verify`: every server, stream and source against the definition.
 
-use super::shell::{Paint, finding_text};
+use super::shell::{Paint, finding_text, some};
 use super::{Exit, Failure, Shell};
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
@@ -112,14 +112,6 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize) {
     for step in next {
         let _ = writeln!(out, "    {} {step}", Paint::bold("next:"));
     }
-}
-
-/// The first few, and how many more.
-fn some(sources: &[&str]) -> String {
-    const SHOWN: usize = 4;
-    let more = sources.len().saturating_sub(SHOWN);
-    let shown = sources.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 /// `?` for what could not be seen, `✗` for what is wrong.

@@ -91,6 +91,7 @@ pub fn mappings(
         }
     }
     plan.reports.extend(left.into_iter().map(|(owner, sources)| Report {
+        virtual_stream: owner.to_owned(),
         place: match sources.as_slice() {
             [source] => format!("account {account}, mapping {source}"),
             [first, ..] => format!("account {account}, {} mappings ({first}, …)", sources.len()),

@@ -33,6 +33,8 @@ pub enum Action {
 /// Something seen and left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// The virtual stream that it was made for.
+    pub virtual_stream: String,
     /// What it is, in NATS terms (`stream bar-read-west`, `mapping bar.>`).
     pub place: String,
     /// Why it is left alone.

@@ -135,6 +135,7 @@ fn leftovers<'o>(left: &[&'o ObservedStream], options: &Options, plan: &mut Stre
     }
     for (virtual_stream, (names, messages)) in kept {
         plan.reports.push(Report {
+            virtual_stream: virtual_stream.to_owned(),
             place: format!("virtual stream {virtual_stream}"),
             message: format!(
                 "not in this definition; {} ({messages} messages)",
