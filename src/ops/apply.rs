@@ -100,13 +100,18 @@ pub enum ApplyError {
         /// What happened.
         cause: SignError,
     },
-    /// Streams or consumers could not be made; no token was pushed.
-    #[error("{} of {} streams and consumers could not be made; no token was pushed", .failed, .provisioned.len())]
+    /// Streams or consumers could not be made, changed or deleted.
+    #[error("{failed} of {} streams and consumers are not as planned; {}", .provisioned.len(), match .pushed {
+        true => "the account's new token is in force",
+        false => "no token was pushed",
+    })]
     Provision {
         /// How many.
         failed: usize,
         /// All of them.
         provisioned: Vec<Provisioned>,
+        /// Whether tokens were pushed before: streams are deleted after that.
+        pushed: bool,
     },
     /// Someone else pushed a token since the plan was made; no token was pushed.
     #[error("the token of account {account} was changed by someone else since the plan was made; no token was pushed")]
@@ -248,7 +253,11 @@ async fn provision<L: Requests>(
     applied.provisioned.extend(outcomes.iter().flatten().map(provisioned));
     match applied.provisioned.iter().filter(|one| one.error.is_some()).count() {
         0 => Ok(()),
-        failed => Err(ApplyError::Provision { failed, provisioned: applied.provisioned.clone() }),
+        failed => Err(ApplyError::Provision {
+            failed,
+            provisioned: applied.provisioned.clone(),
+            pushed: !applied.pushed.is_empty(),
+        }),
     }
 }
 
