@@ -101,7 +101,18 @@ impl Connector for DefinitionConnector<'_> {
                 mint("system", &seed, None, &UserPermissions::Own(wanted))?
             }
         };
-        let link = self.connect(&access, None, timeout).await?;
+        let link = self.connect(&access, None, timeout).await.map_err(|error| match &self.definition.system {
+            // Which account a signing key belongs to is in that account's token, which only its users can read.
+            virtual_stream::Access::Key(path) if error.code == "authorization-violation" => LinkError {
+                next: format!(
+                    "Check that {} is the seed of the system account's identity; with a signing key, or with strict \
+                     signing key usage, name credentials instead.",
+                    path.display()
+                ),
+                ..error
+            },
+            _ => error,
+        })?;
         let account = link.account().clone();
         Ok((link, account))
     }
