@@ -67,8 +67,8 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
 /// The origin's last sequence that arrived. Older servers do not say; there it follows from the lag, as long as the
 /// source was heard from just now.
 pub(crate) fn got(source: &SourceState, origin: &ObservedStream) -> Option<u64> {
-    if let Some(seq) = source.seq {
-        return Some(seq);
+    if source.seq.is_some() || origin.state.last_seq == 0 {
+        return Some(source.seq.unwrap_or(0));
     }
     (source.active? < SILENCE).then(|| origin.state.last_seq.saturating_sub(source.lag))
 }
