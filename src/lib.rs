@@ -1,8 +1,45 @@
-//! Virtual streams for multi-region NATS in operator mode.
+//! Virtual streams for multi-region NATS in operator mode: one stream name that applications use in every region,
+//! made of cluster-scoped subject mappings in signed account JWTs and of ordinary streams behind them.
 //!
-//! The flow, each stage a module:
-//! [`definition`] (file text) → [`model`] → [`desired`] + [`observed`] → [`plan`] → [`sign`] → [`provision`]
-//! and [`push`] → [`verify`].
+//! # The flow
+//!
+//! Each stage is a module, and uses earlier ones only:
+//!
+//! 1. [`definition`]: the text of a definition becomes the [`model`], or a list of all that is wrong with it.
+//! 2. [`desired`]: what the model asks for: mappings, stream and consumer configs.
+//! 3. [`observed`]: what the servers say: who they are, the accounts' tokens and what is in force of them, streams.
+//! 4. [`lint`]: is an account's whole mapping set, ours and others', safe?
+//! 5. [`plan`]: desired against observed: changes in a safe order, what is left alone, what stops the run.
+//! 6. [`sign`]: seeds in wiped memory; [`sign::issue`] is the only maker of a signed token.
+//! 7. [`provision`]: streams and consumers, before any mapping leads to them.
+//! 8. [`push`]: signed tokens to the account resolver, each server's answer judged by name.
+//! 9. [`verify`]: is it stored, applied and live on every server, and does every source flow?
+//!
+//! [`ops`] puts the stages together, one file a verb; [`cli`] is the command line over it; [`nats`] is the only module
+//! that knows the client library; [`dev`] runs a local super-cluster of real servers.
+//!
+//! # Apply a definition
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
+//! use vstream_jwt::nats::{DefinitionConnector, Purpose};
+//! use vstream_jwt::ops::{Deadline, Silent, apply, load, plan};
+//! use vstream_jwt::sign::file::read_seed_file;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let loaded = load::load(Path::new("vstream.yaml"))?;
+//! let operator = read_seed_file(Path::new("keys/op.nk"))?;
+//! let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
+//! let deadline = Deadline::after(Duration::from_secs(30));
+//!
+//! let options = vstream_jwt::plan::Options::default();
+//! let (session, planned) = plan::plan(&loaded.definition, &connector, &options, deadline, &Silent).await?;
+//! let applied = apply::apply(&session, &planned, Some(&operator), &Silent).await?;
+//! assert!(applied.is_confirmed(), "some server did not confirm: {applied:?}");
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 
