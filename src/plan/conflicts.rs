@@ -54,6 +54,10 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
             ));
             continue;
         }
+        // Write streams of a region that the definition no longer has: that nothing more comes is meant.
+        if other.owner.is_some() {
+            continue;
+        }
         let starved = desired.account.virtual_streams.iter().find_map(|stream| {
             let hit = |filter: &&SubjectFilter| subjects.iter().any(|subject| subject.overlaps(filter));
             stream.subjects.iter().find(hit).map(|filter| (&stream.name, filter))
@@ -80,7 +84,7 @@ fn move_away(other: &ObservedStream) -> String {
         return format!("Delete it, it is empty (`nats stream rm {name}`)");
     }
     format!(
-        "Move it out of the way: take its subjects off (`nats stream edit {name}`), run again, copy what it holds to the \
+        "Move it out of the way: give it a subject that nobody uses (`nats stream edit {name} --subjects moved.{name}`), run again, copy what it holds to the \
          virtual subjects if readers need it, then delete it; or choose other subjects for the virtual stream"
     )
 }

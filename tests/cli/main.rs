@@ -1,5 +1,6 @@
 //! The command line without servers: what a verb prints, where, and how it exits.
 
 mod definition;
+mod docs;
 mod keys;
 mod structure;

@@ -1,0 +1,377 @@
+//! The documentation: links lead somewhere, and verbs, flags, exit codes, findings and JSON fields are all there.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, ending, found);
+        } else if path.extension().is_some_and(|e| e == ending) {
+            found.push(path);
+        }
+    }
+}
+
+/// Every page for people: `docs/`, `keys/` and the README.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    files(&root().join("docs"), "md", &mut pages);
+    pages.push(root().join("keys/README.md"));
+    pages.extend(Some(root().join("README.md")).filter(|readme| readme.exists()));
+    pages.sort();
+    pages
+}
+
+/// The text without code blocks.
+fn prose(text: &str) -> String {
+    let mut code = false;
+    let lines = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What `](…)` and `src="…"` point to.
+fn links(text: &str) -> Vec<&str> {
+    let ends = [("](", ')'), ("src=\"", '"'), ("href=\"", '"')];
+    let found = ends.iter().flat_map(|(start, end)| {
+        text.match_indices(start).filter_map(move |(at, _)| {
+            let rest = &text[at + start.len()..];
+            Some(&rest[..rest.find(*end)?])
+        })
+    });
+    found.collect()
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = prose(text);
+    let headings = headings.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| -> String {
+        let text = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in links(&prose(&text)) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            let good = match (target.exists(), anchor) {
+                (exists, "") => exists,
+                (exists, anchor) => {
+                    exists && anchors(&std::fs::read_to_string(&target).unwrap()).iter().any(|a| a == anchor)
+                }
+            };
+            if !good {
+                broken.push(format!("{}: {link}", page.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n  {}", broken.join("\n  "));
+}
+
+#[test]
+fn every_page_is_reached_from_the_index() {
+    let docs = root().join("docs").canonicalize().unwrap();
+    let mut open = vec![docs.join("README.md")];
+    open.extend(root().join("README.md").canonicalize());
+    let mut seen = BTreeSet::new();
+    while let Some(page) = open.pop() {
+        if !seen.insert(page.clone()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in links(&prose(&text)) {
+            let path = link.split('#').next().unwrap();
+            if path.ends_with(".md") && !path.contains("://") {
+                open.extend(page.parent().unwrap().join(path).canonicalize());
+            }
+        }
+    }
+    let mut all = Vec::new();
+    files(&docs, "md", &mut all);
+    let lost: Vec<_> = all.iter().filter(|page| !seen.contains(*page)).map(|page| page.display().to_string()).collect();
+    assert!(lost.is_empty(), "no way from docs/README.md or README.md to:\n  {}", lost.join("\n  "));
+}
+
+/// The text of the section under the heading that `is` recognises, up to the next heading of its level or above;
+/// with the sections below it only if `deep`.
+fn section<'t>(text: &'t str, heading: &str, deep: bool) -> Option<&'t str> {
+    let level = heading.chars().take_while(|c| *c == '#').count();
+    let start = text.find(&format!("\n{heading}\n"))? + heading.len() + 2;
+    let rest = &text[start..];
+    let end = rest.match_indices("\n#").map(|(at, _)| at).find(|at| {
+        let here = rest[at + 1..].chars().take_while(|c| *c == '#').count();
+        !deep || here <= level
+    });
+    Some(&rest[..end.unwrap_or(rest.len())])
+}
+
+/// All verbs with their own, that is not common, arguments.
+fn verbs(command: &clap::Command, prefix: &str, found: &mut Vec<(String, Vec<String>)>) {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        let name = format!("{prefix}{}", verb.get_name());
+        let own = verb.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
+        let own = own.filter(|arg| !arg.is_hide_set()).map(|arg| match arg.get_long() {
+            Some(long) => format!("--{long}"),
+            None => arg.get_value_names().map_or_else(String::new, |names| names[0].to_string()),
+        });
+        found.push((name.clone(), own.collect()));
+        verbs(verb, &format!("{name} "), found);
+    }
+}
+
+#[test]
+fn the_reference_has_every_verb_and_flag() {
+    let text = read("docs/reference/verbs.md").replace("\\|", "|");
+    let command = vstream_jwt::cli::command();
+    let mut missing = Vec::new();
+    let common = section(&text, "## Common options", true).unwrap();
+    for arg in command.get_arguments().filter_map(clap::Arg::get_long) {
+        if !common.contains(&format!("`--{arg}")) {
+            missing.push(format!("common options: --{arg}"));
+        }
+    }
+    let mut all = Vec::new();
+    verbs(&command, "", &mut all);
+    assert!(all.len() > 20, "the command has verbs");
+    for (verb, arguments) in all {
+        let heading = format!("{} {verb}", if verb.contains(' ') { "###" } else { "##" });
+        let Some(section) = section(&text, &heading, false) else {
+            missing.push(format!("the heading `{heading}`"));
+            continue;
+        };
+        for argument in arguments {
+            if !section.contains(&format!("`{argument}")) {
+                missing.push(format!("{verb}: {argument}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/reference/verbs.md lacks\n  {}", missing.join("\n  "));
+}
+
+/// A documented path, in parts; `…` at its end takes everything below.
+struct Documented {
+    parts: Vec<String>,
+    open: bool,
+    optional: bool,
+}
+
+/// The fields that a section of json.md documents.
+fn documented(heading: &str) -> Vec<Documented> {
+    let text = read("docs/reference/json.md");
+    let section = section(&text, heading, false).unwrap_or_else(|| panic!("json.md has no `{heading}`"));
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let fields = rows.flat_map(|row| {
+        let mut cells = row.trim_start_matches("| ").split(" | ");
+        let (names, meaning) = (cells.next().unwrap(), cells.next().unwrap_or_default());
+        names
+            .split(", ")
+            .map(|name| {
+                let name = name.trim_matches('`');
+                let (path, open) = name.strip_suffix('…').map_or((name, false), |path| (path, true));
+                let path = path.replace("[]", ".[]");
+                let parts = path.trim_start_matches('.').split('.').map(str::to_owned).collect();
+                Documented { parts, open, optional: meaning.starts_with("*optional*") }
+            })
+            .collect::<Vec<_>>()
+    });
+    fields.collect()
+}
+
+/// Compares a document with what is written about it: nothing undocumented, and nothing missing at its top.
+fn compare(heading: &str, value: &Value) {
+    let documented = documented(heading);
+    let mut wrong = Vec::new();
+    let mut walk = vec![(Vec::<String>::new(), value)];
+    let mut tops = BTreeSet::new();
+    while let Some((path, value)) = walk.pop() {
+        let known = path.is_empty()
+            || documented.iter().any(|field| {
+                let same = |(part, here): (&String, &String)| part == here || part == "*";
+                let shared = field.parts.len().min(path.len());
+                let fits = field.parts.iter().zip(&path).take(shared).all(same);
+                fits && (path.len() <= field.parts.len() || field.open)
+            });
+        if !known {
+            wrong.push(format!("not documented: {}", path.join(".")));
+            continue;
+        }
+        let below = |part: &str| path.iter().cloned().chain([part.to_owned()]).collect::<Vec<_>>();
+        match value {
+            Value::Object(fields) => {
+                if path.iter().all(|part| part == "[]") {
+                    tops.extend(fields.keys().cloned());
+                }
+                walk.extend(fields.iter().map(|(name, value)| (below(name), value)));
+            }
+            Value::Array(items) => walk.extend(items.iter().map(|item| (below("[]"), item))),
+            _ => {}
+        }
+    }
+    for field in documented.iter().filter(|field| !field.optional) {
+        let Some(top) = field.parts.iter().find(|part| *part != "[]") else { continue };
+        if top != "*" && !tops.contains(top) {
+            wrong.push(format!("documented, but not there: {top}"));
+        }
+    }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{heading} of docs/reference/json.md\n  {}\n{value:#}", wrong.join("\n  "));
+}
+
+const DEFINITION: &str = "version: 1
+system: { credentials: keys/sys.creds }
+regions:
+  west: { servers: [nats://127.0.0.1:14222] }
+  east: { servers: [nats://127.0.0.1:24222] }
+accounts:
+  APP:
+    id: AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN
+    credentials: keys/app.creds
+    layout: shared
+    virtual_streams:
+      foo:
+        subjects: [foo.>]
+        consumers:
+          worker: { ack_policy: explicit }
+";
+
+#[test]
+fn the_documents_of_offline_verbs_are_as_documented() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("vstream.yaml"), DEFINITION).unwrap();
+    let run = |args: &[&str]| -> Value {
+        let out = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"))
+            .current_dir(folder.path())
+            .args(args)
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+    };
+    for (heading, args) in [
+        ("## `validate`", &["validate"][..]),
+        ("## `render mappings`", &["render", "mappings"]),
+        ("## `render streams`", &["render", "streams"]),
+        ("## `render claims`", &["render", "claims"]),
+        ("## `render permissions`", &["render", "permissions"]),
+        ("## `render --out`", &["render", "streams", "--out", "rendered"]),
+        ("## `init`", &["init", "new"]),
+        ("## `keys generate`", &["keys", "generate", "--name", "app"]),
+        ("## `keys list`", &["keys", "list"]),
+        ("## `keys check`", &["keys", "check"]),
+        ("## `keys inspect`", &["keys", "inspect", "keys/app.nk"]),
+        ("## `completions`", &["completions", "bash"]),
+        ("## `man`", &["man"]),
+        ("## `man --out`", &["man", "--out", "man"]),
+        ("## Failures", &["validate", "--definition", "new/vstream.yaml"]),
+        ("## Failures", &["validate", "--definition", "nowhere"]),
+        ("## Failures", &["no-such-verb"]),
+    ] {
+        compare(heading, &run(args));
+    }
+}
+
+/// Calls whose first text is the code of a finding or failure.
+const SAYING: [&str; 11] = [
+    "Failure::failed(",
+    "Failure::usage(",
+    "Self::failed(",
+    "Self::usage(",
+    "Exit::Usage, ",
+    "Exit::Unconfirmed, ",
+    "Finding::error(",
+    "Finding::warning(",
+    "Finding::info(",
+    ".wrong(",
+    ".warn(",
+];
+
+/// The codes of findings and failures in the source: what is first in a call that says something, and all literals
+/// that look like one.
+fn codes() -> BTreeSet<String> {
+    let mut sources = Vec::new();
+    files(&root().join("src"), "rs", &mut sources);
+    let test = |path: &PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        name.ends_with("tests") || name == "fake"
+    };
+    sources.retain(|path| !test(path) && !path.starts_with(root().join("src/definition")));
+    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase());
+    let mut codes = BTreeSet::new();
+    for path in sources {
+        let text = std::fs::read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let kebab = |part: &&str| part.contains('-') && part.split('-').all(word);
+        codes.extend(text.split('"').skip(1).step_by(2).filter(kebab).map(str::to_owned));
+        for call in SAYING {
+            for (at, _) in text.match_indices(call) {
+                let rest = text[at + call.len()..].trim_start();
+                let first = rest.strip_prefix('"').and_then(|rest| rest.split('"').next());
+                codes.extend(first.filter(|first| first.split('-').all(word)).map(str::to_owned));
+            }
+        }
+    }
+    for not_a_code in ["vstream-jwt", "vstream-dev", "nats-server", "kebab-case"] {
+        codes.remove(not_a_code);
+    }
+    assert!(codes.len() > 100, "codes were found: {}", codes.len());
+    codes
+}
+
+#[test]
+fn every_code_is_explained() {
+    let text = read("docs/reference/findings.md") + &read("docs/runbooks.md");
+    let missing: Vec<String> = codes().into_iter().filter(|code| !text.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "neither findings.md nor runbooks.md has\n  {}", missing.join("\n  "));
+}
+
+#[test]
+fn every_code_of_a_definition_is_explained() {
+    let text = read("docs/reference/definition.md") + &read("docs/runbooks.md");
+    let mut sources = Vec::new();
+    files(&root().join("src/definition"), "rs", &mut sources);
+    let mut missing = BTreeSet::new();
+    for path in sources {
+        let source = std::fs::read_to_string(path).unwrap();
+        for (at, call) in ["report(\"", "Problem::new(\""].iter().flat_map(|call| source.match_indices(call)) {
+            let code = source[at + call.len()..].split('"').next().unwrap();
+            if !text.contains(&format!("`{code}`")) {
+                missing.insert(code.to_owned());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "neither definition.md nor runbooks.md has\n  {missing:?}");
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    let text = read("docs/reference/exit-codes.md");
+    for code in 0..=4 {
+        assert!(text.contains(&format!("\n| {code} | ")), "exit code {code}");
+    }
+}
