@@ -4,5 +4,6 @@
 mod support;
 
 mod dev;
+mod flow;
 mod streams;
 mod system;
