@@ -133,7 +133,7 @@ pub(super) fn filter(
     pattern: &str,
     stream: &str,
 ) -> Result<SubjectFilter, crate::model::subject::SubjectError> {
-    SubjectFilter::parse(&fill(prefix, pattern, stream))
+    fill(prefix, pattern, stream).try_into()
 }
 
 #[cfg(test)]

@@ -18,9 +18,10 @@ pub(super) fn of_stream(
     stream: &VirtualStream,
     domains: &[String],
 ) -> Result<Vec<Mapping>, DesiredError> {
+    check_reach(account, stream)?;
+    let read_names: Vec<String> = topology.regions.iter().map(|region| stream.read_name(&region.name)).collect();
     let mut mappings = Vec::with_capacity(stream.subjects.len() + RULES.len() * (1 + domains.len()));
     for subject in stream.subjects.iter().filter(|subject| root_of(account, subject).is_none()) {
-        check_reach(stream, subject)?;
         mappings.push(capture(topology, subject, stream.region_token));
     }
     let prefixes = std::iter::once(API_PREFIX.to_owned()).chain(domains.iter().map(|d| format!("$JS.{d}.API.")));
@@ -38,7 +39,7 @@ pub(super) fn of_stream(
                 mappings.push(Mapping {
                     source,
                     destinations: destinations(topology, |region| {
-                        api::fill(API_PREFIX, rule.destination, &stream.read_name(region))
+                        api::fill(API_PREFIX, rule.destination, &read_names[region])
                     }),
                 });
             }
@@ -59,7 +60,7 @@ fn capture(topology: &Topology, subject: &SubjectFilter, before: usize) -> Mappi
     let destination = wildcards_as_functions(subject);
     Mapping {
         source: subject.clone(),
-        destinations: destinations(topology, |region| insert(&destination, before, region)),
+        destinations: destinations(topology, |region| insert(&destination, before, &topology.regions[region].name)),
     }
 }
 
@@ -71,12 +72,14 @@ fn root_of<'a>(account: &'a Account, subject: &SubjectFilter) -> Option<&'a Subj
         .find(|root| subject.as_str().strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn destinations(topology: &Topology, subject: impl Fn(&RegionName) -> String) -> Vec<Destination> {
+/// One destination per region; `subject` takes the region's place in the topology.
+fn destinations(topology: &Topology, subject: impl Fn(usize) -> String) -> Vec<Destination> {
     topology
         .regions
         .iter()
-        .map(|region| Destination {
-            subject: subject(&region.name),
+        .enumerate()
+        .map(|(place, region)| Destination {
+            subject: subject(place),
             weight: 100,
             cluster: Some(region.cluster.as_str().to_owned()),
         })
@@ -89,15 +92,9 @@ pub(super) fn write_subject(
     stream: &VirtualStream,
     subject: &SubjectFilter,
     region: &RegionName,
-) -> Result<String, DesiredError> {
-    let before = match root_of(account, subject) {
-        Some(root) => root.tokens().count(),
-        None => {
-            check_reach(stream, subject)?;
-            stream.region_token
-        }
-    };
-    Ok(insert(subject.as_str(), before, region))
+) -> String {
+    let before = root_of(account, subject).map_or(stream.region_token, |root| root.tokens().count());
+    insert(subject.as_str(), before, region)
 }
 
 /// `foo.*.>` → `foo.{{wildcard(1)}}.>`: the destination that keeps all tokens where they are.
@@ -120,21 +117,23 @@ pub(super) fn wildcards_as_functions(subject: &SubjectFilter) -> String {
 /// Puts the region after `before` tokens.
 fn insert(subject: &str, before: usize, region: &RegionName) -> String {
     let mut tokens: Vec<&str> = subject.split('.').collect();
-    tokens.insert(before, region.as_str());
+    tokens.insert(before.min(tokens.len()), region.as_str());
     tokens.join(".")
 }
 
 /// The region may stand before any token and after the last, but not after `>`.
-fn check_reach(stream: &VirtualStream, subject: &SubjectFilter) -> Result<(), DesiredError> {
-    let tokens = subject.tokens().count();
-    let reach = if subject.as_str().ends_with('>') { tokens - 1 } else { tokens };
-    if stream.region_token <= reach {
-        return Ok(());
+pub(super) fn check_reach(account: &Account, stream: &VirtualStream) -> Result<(), DesiredError> {
+    for subject in stream.subjects.iter().filter(|subject| root_of(account, subject).is_none()) {
+        let tokens = subject.tokens().count();
+        let reach = if subject.as_str().ends_with('>') { tokens - 1 } else { tokens };
+        if stream.region_token > reach {
+            return Err(DesiredError::OutOfReach {
+                stream: stream.name.to_string(),
+                subject: subject.to_string(),
+                region_token: stream.region_token,
+                reach,
+            });
+        }
     }
-    Err(DesiredError::OutOfReach {
-        stream: stream.name.to_string(),
-        subject: subject.to_string(),
-        region_token: stream.region_token,
-        reach,
-    })
+    Ok(())
 }

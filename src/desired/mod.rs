@@ -13,7 +13,7 @@ use crate::model::names::{ClusterName, RegionName};
 use crate::model::subject::SubjectError;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::{Account, Consistency, Kind, Layout};
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, VirtualStream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
@@ -50,20 +50,34 @@ pub mod metadata {
 }
 
 /// A stream that has to exist.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DesiredStream {
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredStream<'a> {
     /// The virtual stream it serves.
-    pub virtual_stream: String,
+    pub virtual_stream: &'a str,
     /// Its region.
-    pub region: RegionName,
+    pub region: &'a RegionName,
     /// The cluster it is placed in.
-    pub cluster: ClusterName,
+    pub cluster: &'a ClusterName,
     /// Write or read.
     pub role: Role,
     /// Its real name.
     pub name: String,
-    /// Its config as the JetStream API takes it, `metadata` included.
-    pub config: Map<String, Value>,
+    recipe: streams::Recipe<'a>,
+}
+
+impl DesiredStream<'_> {
+    /// Its config as the JetStream API takes it, `metadata` included; made anew by each call.
+    pub fn config(&self) -> Map<String, Value> {
+        self.recipe.config(self.role)
+    }
+
+    /// What it captures; nothing for a read stream.
+    pub fn subjects(&self) -> Vec<String> {
+        match self.role {
+            Role::Write => self.recipe.write_subjects().collect(),
+            Role::Read => Vec::new(),
+        }
+    }
 }
 
 /// A durable consumer that has to exist.
@@ -89,7 +103,7 @@ pub struct DesiredAccount<'a> {
     /// Its mappings.
     pub mappings: MappingSet,
     /// Write streams first, then read streams.
-    pub streams: Vec<DesiredStream>,
+    pub streams: Vec<DesiredStream<'a>>,
     /// Consumers of the definition.
     pub consumers: Vec<DesiredConsumer>,
 }
@@ -197,7 +211,7 @@ pub fn desired_with<'a>(
 /// # Errors
 /// [`DesiredError`]
 pub fn account<'a>(
-    topology: &Topology,
+    topology: &'a Topology,
     account: &'a Account,
     options: &Options,
 ) -> Result<DesiredAccount<'a>, DesiredError> {
@@ -207,20 +221,20 @@ pub fn account<'a>(
     let mut mappings = Vec::with_capacity(count * 10);
     let mut streams = Vec::with_capacity(2 * count * regions.len());
     let mut consumers = Vec::new();
+    let oldest_server = options.oldest_server;
+    let recipes = |stream: &'a VirtualStream| {
+        regions.iter().map(move |region| streams::Recipe { topology, account, stream, region, oldest_server })
+    };
     for root in &account.subject_roots {
         mappings.push(mappings::of_root(topology, root)?);
     }
     for stream in &account.virtual_streams {
         mappings.extend(mappings::of_stream(topology, account, stream, &options.domains)?);
-        for region in regions {
-            streams.push(streams::write_stream(account, stream, region)?);
-        }
+        streams.extend(recipes(stream).map(|recipe| recipe.stream(Role::Write)));
         consumers.extend(streams::consumers(stream, topology));
     }
     for stream in &account.virtual_streams {
-        for region in regions {
-            streams.push(streams::read_stream(account, stream, region, topology, options)?);
-        }
+        streams.extend(recipes(stream).map(|recipe| recipe.stream(Role::Read)));
     }
     check_names(account, &streams)?;
     let mappings = MappingSet::new(mappings)
@@ -252,8 +266,8 @@ fn check_built(account: &Account) -> Result<(), DesiredError> {
 }
 
 /// A real stream called like a virtual one would answer for it; two of one name would be one.
-fn check_names(account: &Account, streams: &[DesiredStream]) -> Result<(), DesiredError> {
-    let describe = |stream: &DesiredStream| {
+fn check_names(account: &Account, streams: &[DesiredStream<'_>]) -> Result<(), DesiredError> {
+    let describe = |stream: &DesiredStream<'_>| {
         format!("the {} stream of {} in {}", stream.role.as_str(), stream.virtual_stream, stream.region)
     };
     let same = |name: &str, first: String, second: String| {
@@ -265,7 +279,7 @@ fn check_names(account: &Account, streams: &[DesiredStream]) -> Result<(), Desir
             return same(stream.name.as_str(), "a virtual stream".to_owned(), "another virtual stream".to_owned());
         }
     }
-    let mut real: HashMap<&str, &DesiredStream> = HashMap::with_capacity(streams.len());
+    let mut real: HashMap<&str, &DesiredStream<'_>> = HashMap::with_capacity(streams.len());
     for stream in streams {
         if names.contains(stream.name.as_str()) {
             return same(&stream.name, "a virtual stream".to_owned(), describe(stream));
@@ -278,26 +292,25 @@ fn check_names(account: &Account, streams: &[DesiredStream]) -> Result<(), Desir
 }
 
 /// Servers refuse streams with common subjects (error 10065); distinct virtual subjects can still lead there.
-fn check_write_subjects(account: &Account, streams: &[DesiredStream]) -> Result<(), DesiredError> {
+fn check_write_subjects(account: &Account, streams: &[DesiredStream<'_>]) -> Result<(), DesiredError> {
+    let captured: Vec<(String, &DesiredStream<'_>)> =
+        streams.iter().flat_map(|stream| stream.subjects().into_iter().map(move |s| (s, stream))).collect();
     let mut trie = SubjectTrie::default();
-    for stream in streams.iter().filter(|stream| stream.role == Role::Write) {
-        let subjects = stream.config.get("subjects").and_then(Value::as_array).into_iter().flatten();
-        for subject in subjects.filter_map(Value::as_str) {
-            let mut first: Option<&DesiredStream> = None;
-            trie.overlapping(subject, &mut |other: &&DesiredStream| {
-                first = Some(other);
-                ControlFlow::Break(())
+    for (subject, stream) in &captured {
+        let mut first: Option<&DesiredStream<'_>> = None;
+        trie.overlapping(subject, &mut |other: &&DesiredStream<'_>| {
+            first = Some(other);
+            ControlFlow::Break(())
+        });
+        if let Some(first) = first {
+            return Err(DesiredError::WriteSubjects {
+                account: account.name.clone(),
+                first: first.name.clone(),
+                second: stream.name.clone(),
+                subject: subject.clone(),
             });
-            if let Some(first) = first {
-                return Err(DesiredError::WriteSubjects {
-                    account: account.name.clone(),
-                    first: first.name.clone(),
-                    second: stream.name.clone(),
-                    subject: subject.to_owned(),
-                });
-            }
-            trie.insert(subject, stream);
         }
+        trie.insert(subject, *stream);
     }
     Ok(())
 }

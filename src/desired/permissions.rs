@@ -4,7 +4,7 @@
 //! the regions' real streams, not the virtual ones.
 
 use super::api::{self, RULES, SUBJECTS, Treatment};
-use super::mappings::write_subject;
+use super::mappings::{check_reach, write_subject};
 use super::{DesiredError, check_built};
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, VirtualStream};
@@ -40,10 +40,11 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, De
         return Ok(publish);
     }
     for stream in &account.virtual_streams {
+        check_reach(account, stream)?;
         for region in &topology.regions {
             for subject in &stream.subjects {
                 publish.allow.push(Line {
-                    subject: write_subject(account, stream, subject, &region.name)?,
+                    subject: write_subject(account, stream, subject, &region.name),
                     why: format!("what is published on {subject} in {}", region.name),
                 });
             }

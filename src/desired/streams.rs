@@ -1,7 +1,7 @@
 //! The configs of write streams, read streams and consumers, as the JetStream API takes them.
 
 use super::mappings::{wildcards_as_functions, write_subject};
-use super::{DesiredConsumer, DesiredError, DesiredStream, Options, Role, metadata};
+use super::{DesiredConsumer, DesiredStream, Role, metadata};
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, VirtualStream};
 use serde_json::{Map, Value};
@@ -12,53 +12,79 @@ const MAX_AGE: u64 = 24 * 3600 * SECOND;
 /// The server's own default window, in nanoseconds (nats-server 2.15 `StreamDefaultDuplicatesWindow`).
 const DUPLICATE_WINDOW: u64 = 120 * SECOND;
 
-/// Captures what is published in `region`.
-pub(super) fn write_stream(
-    account: &Account,
-    stream: &VirtualStream,
-    region: &Region,
-) -> Result<DesiredStream, DesiredError> {
-    let subjects = stream
-        .subjects
-        .iter()
-        .map(|s| write_subject(account, stream, s, &region.name))
-        .collect::<Result<Vec<_>, _>>()?;
-    let max_age = stream.write.get("max_age").and_then(Value::as_u64).unwrap_or(MAX_AGE);
-    // A window longer than the age is refused by servers; age 0 is unlimited.
-    let window = if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) };
-    let mut config = Map::with_capacity(10);
-    config.insert("name".to_owned(), stream.write_name(&region.name).into());
-    config.insert("subjects".to_owned(), subjects.into());
-    config.insert("max_age".to_owned(), MAX_AGE.into());
-    config.insert("duplicate_window".to_owned(), window.into());
-    Ok(finish(config, stream, region, Role::Write, &stream.write))
+/// What a stream's config is made from: a definition may have tens of thousands of streams, so a config is made when
+/// it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Recipe<'a> {
+    pub topology: &'a Topology,
+    pub account: &'a Account,
+    pub stream: &'a VirtualStream,
+    pub region: &'a Region,
+    pub oldest_server: Option<(u64, u64)>,
 }
 
-/// Sources all write streams, its own region's among them, in the order of the definition everywhere.
-pub(super) fn read_stream(
-    account: &Account,
-    stream: &VirtualStream,
-    region: &Region,
-    topology: &Topology,
-    options: &Options,
-) -> Result<DesiredStream, DesiredError> {
-    let mut sources = Vec::with_capacity(topology.regions.len());
-    for origin in &topology.regions {
-        sources.push(source(account, stream, origin)?);
+impl<'a> Recipe<'a> {
+    /// The stream of this role.
+    pub fn stream(self, role: Role) -> DesiredStream<'a> {
+        let Self { stream, region, .. } = self;
+        DesiredStream {
+            virtual_stream: stream.name.as_str(),
+            region: &region.name,
+            cluster: &region.cluster,
+            role,
+            name: match role {
+                Role::Write => stream.write_name(&region.name),
+                Role::Read => stream.read_name(&region.name),
+            },
+            recipe: self,
+        }
     }
-    let mut config = Map::with_capacity(10);
-    config.insert("name".to_owned(), stream.read_name(&region.name).into());
-    config.insert("sources".to_owned(), sources.into());
-    // With a window, the same message id published in two regions is dropped differently in each region.
-    config.insert("duplicate_window".to_owned(), smallest_window(options).into());
-    // A message that cannot be stored blocks its source for ever.
-    config.insert("max_msg_size".to_owned(), (-1).into());
-    Ok(finish(config, stream, region, Role::Read, &stream.read))
+
+    pub fn config(&self, role: Role) -> Map<String, Value> {
+        match role {
+            Role::Write => self.write_config(),
+            Role::Read => self.read_config(),
+        }
+    }
+
+    /// What the write stream captures.
+    pub fn write_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
+        let Self { account, stream, region, .. } = *self;
+        stream.subjects.iter().map(move |subject| write_subject(account, stream, subject, &region.name))
+    }
+
+    /// Captures what is published in the region.
+    fn write_config(&self) -> Map<String, Value> {
+        let Self { stream, region, .. } = *self;
+        let max_age = stream.write.get("max_age").and_then(Value::as_u64).unwrap_or(MAX_AGE);
+        // A window longer than the age is refused by servers; age 0 is unlimited.
+        let window = if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) };
+        let mut config = Map::with_capacity(10);
+        config.insert("name".to_owned(), stream.write_name(&region.name).into());
+        config.insert("subjects".to_owned(), self.write_subjects().collect());
+        config.insert("max_age".to_owned(), MAX_AGE.into());
+        config.insert("duplicate_window".to_owned(), window.into());
+        finish(config, stream, region, Role::Write, &stream.write)
+    }
+
+    /// Sources all write streams, its own region's among them, in the order of the definition everywhere.
+    fn read_config(&self) -> Map<String, Value> {
+        let Self { topology, account, stream, region, oldest_server } = *self;
+        let sources: Vec<Value> = topology.regions.iter().map(|origin| source(account, stream, origin)).collect();
+        let mut config = Map::with_capacity(10);
+        config.insert("name".to_owned(), stream.read_name(&region.name).into());
+        config.insert("sources".to_owned(), sources.into());
+        // With a window, the same message id published in two regions is dropped differently in each region.
+        config.insert("duplicate_window".to_owned(), smallest_window(oldest_server).into());
+        // A message that cannot be stored blocks its source for ever.
+        config.insert("max_msg_size".to_owned(), (-1).into());
+        finish(config, stream, region, Role::Read, &stream.read)
+    }
 }
 
 /// On a stream with sources 0 stays 0 from 2.14 on; 2.10 to 2.12 make it two minutes, and take 100 ms (measured).
-fn smallest_window(options: &Options) -> u64 {
-    match options.oldest_server {
+fn smallest_window(oldest_server: Option<(u64, u64)>) -> u64 {
+    match oldest_server {
         Some(version) if version < (2, 14) => SECOND / 10,
         _ => 0,
     }
@@ -69,22 +95,21 @@ fn smallest_window(options: &Options) -> u64 {
 /// Per-source transforms, never a filter with a stream-level transform, which imports everything again after a
 /// restart (measured, 2.12.8 – 2.15.1). `opt_start_seq`: without it a source that is first seen late begins at
 /// the read stream's last time.
-fn source(account: &Account, stream: &VirtualStream, origin: &Region) -> Result<Value, DesiredError> {
-    let mut transforms = Vec::with_capacity(stream.subjects.len());
-    for subject in &stream.subjects {
-        transforms.push(object([
-            ("src", write_subject(account, stream, subject, &origin.name)?.into()),
+fn source(account: &Account, stream: &VirtualStream, origin: &Region) -> Value {
+    let transform = |subject| {
+        object([
+            ("src", write_subject(account, stream, subject, &origin.name).into()),
             ("dest", wildcards_as_functions(subject).into()),
-        ]));
-    }
-    Ok(object([
+        ])
+    };
+    object([
         ("name", stream.write_name(&origin.name).into()),
         ("opt_start_seq", 1.into()),
-        ("subject_transforms", transforms.into()),
-    ]))
+        ("subject_transforms", stream.subjects.iter().map(transform).collect()),
+    ])
 }
 
-/// An object with no room to spare: there are hundreds of thousands of them in a large definition.
+/// An object with no room to spare: a plan of a large definition has hundreds of thousands of them.
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let mut map = Map::with_capacity(N);
     for (key, value) in fields {
@@ -100,7 +125,7 @@ fn finish(
     region: &Region,
     role: Role,
     fields: &Map<String, Value>,
-) -> DesiredStream {
+) -> Map<String, Value> {
     config.insert("retention".to_owned(), "limits".into());
     config.insert("storage".to_owned(), "file".into());
     config.insert("num_replicas".to_owned(), 3.into());
@@ -131,17 +156,7 @@ fn finish(
             }
         }
     }
-    DesiredStream {
-        virtual_stream: stream.name.to_string(),
-        region: region.name.clone(),
-        cluster: region.cluster.clone(),
-        role,
-        name: match role {
-            Role::Write => stream.write_name(&region.name),
-            Role::Read => stream.read_name(&region.name),
-        },
-        config,
-    }
+    config
 }
 
 /// The definition's durables on the read streams of the regions that they are for.

@@ -21,8 +21,10 @@ fn region(name: &str) -> Region {
     }
 }
 
-pub(crate) fn topology() -> Topology {
-    Topology { regions: ["west", "east"].map(region).to_vec(), stretch: None }
+pub(crate) fn topology() -> &'static Topology {
+    static TOPOLOGY: std::sync::LazyLock<Topology> =
+        std::sync::LazyLock::new(|| Topology { regions: ["west", "east"].map(region).to_vec(), stretch: None });
+    &TOPOLOGY
 }
 
 pub(crate) fn stream(name: &str, subjects: &[&str], region_token: usize) -> VirtualStream {
@@ -72,7 +74,7 @@ fn lines(mappings: &MappingSet) -> Vec<String> {
 #[test]
 fn the_mapping_set_of_foo() {
     let account = app(vec![stream("foo", &["foo.>"], 1)]);
-    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    let desired = super::account(topology(), &account, &Options::default()).unwrap();
     insta::assert_snapshot!(lines(&desired.mappings).join("\n"), @"
     foo.> → c-west=foo.west.> c-east=foo.east.>
     $JS.API.STREAM.INFO.foo → c-west=$JS.API.STREAM.INFO.foo-read-west c-east=$JS.API.STREAM.INFO.foo-read-east
@@ -93,7 +95,7 @@ fn requests_on_demand_and_domains_add_entries() {
     foo.map_requests = vec![MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
     let account = app(vec![foo]);
     let options = Options { domains: vec!["hub".to_owned()], ..Options::default() };
-    let desired = super::account(&topology(), &account, &options).unwrap();
+    let desired = super::account(topology(), &account, &options).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines.len(), 1 + 2 * 12);
     assert_eq!(lines[0], "foo.*.bar → c-west=foo.{{wildcard(1)}}.west.bar c-east=foo.{{wildcard(1)}}.east.bar");
@@ -110,23 +112,23 @@ fn requests_on_demand_and_domains_add_entries() {
 fn below_a_root_one_entry_captures_all() {
     let mut account = app(vec![stream("foo", &["app.foo.>"], 1), stream("bar", &["app.bar", "application"], 1)]);
     account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
-    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    let desired = super::account(topology(), &account, &Options::default()).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines[0], "app.> → c-west=app.west.> c-east=app.east.>");
     assert_eq!(lines.iter().filter(|line| !line.starts_with("$JS.")).count(), 2, "app.> and application");
-    assert_eq!(desired.streams[0].config["subjects"], json!(["app.west.foo.>"]));
-    assert_eq!(desired.streams[2].config["subjects"], json!(["app.west.bar", "application.west"]));
+    assert_eq!(desired.streams[0].config()["subjects"], json!(["app.west.foo.>"]));
+    assert_eq!(desired.streams[2].config()["subjects"], json!(["app.west.bar", "application.west"]));
 }
 
 #[test]
 fn the_streams_of_foo() {
     let account = app(vec![stream("foo", &["foo.*.bar", "x"], 1)]);
-    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    let desired = super::account(topology(), &account, &Options::default()).unwrap();
     let names: Vec<_> = desired.streams.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["foo-write-west", "foo-write-east", "foo-read-west", "foo-read-east"]);
     let [write, _, read, read_east] = &desired.streams[..] else { panic!() };
     assert_eq!(
-        Value::Object(write.config.clone()),
+        Value::Object(write.config()),
         json!({
             "name": "foo-write-west",
             "subjects": ["foo.west.*.bar", "x.west"],
@@ -151,7 +153,7 @@ fn the_streams_of_foo() {
         })
     };
     assert_eq!(
-        Value::Object(read.config.clone()),
+        Value::Object(read.config()),
         json!({
             "name": "foo-read-west",
             "sources": [source("west"), source("east")],
@@ -165,7 +167,7 @@ fn the_streams_of_foo() {
             "metadata": { "vstream.name": "foo", "vstream.region": "west", "vstream.role": "read" },
         })
     );
-    assert_eq!(read.config["sources"], read_east.config["sources"]);
+    assert_eq!(read.config()["sources"], read_east.config()["sources"]);
 }
 
 #[test]
@@ -175,8 +177,8 @@ fn old_servers_get_the_smallest_window_that_they_can_do() {
         [(None, 0), (Some((2, 14)), 0), (Some((2, 12)), 100_000_000), (Some((2, 10)), 100_000_000)]
     {
         let options = Options { oldest_server, ..Options::default() };
-        let desired = super::account(&topology(), &account, &options).unwrap();
-        assert_eq!(desired.streams[2].config["duplicate_window"], json!(window), "{oldest_server:?}");
+        let desired = super::account(topology(), &account, &options).unwrap();
+        assert_eq!(desired.streams[2].config()["duplicate_window"], json!(window), "{oldest_server:?}");
     }
 }
 
@@ -189,11 +191,11 @@ fn own_fields_go_over_the_defaults() {
         .as_object()
         .unwrap()
         .clone();
-    let mut topology = topology();
+    let mut topology = topology().clone();
     topology.regions[0].tags = vec!["ssd".to_owned()];
     let account = app(vec![foo]);
     let desired = super::account(&topology, &account, &Options::default()).unwrap();
-    let (write, read) = (&desired.streams[0].config, &desired.streams[2].config);
+    let (write, read) = (desired.streams[0].config(), desired.streams[2].config());
     assert_eq!(write["max_age"], json!(60_000_000_000_u64));
     assert_eq!(write["duplicate_window"], json!(60_000_000_000_u64), "no longer than the age");
     assert_eq!((&write["num_replicas"], &write["max_bytes"]), (&json!(1), &json!(1024)));
@@ -216,7 +218,7 @@ fn consumers_go_where_they_are_wanted() {
         consumer("audit", &["east"], json!({ "ack_policy": "none" })),
     ];
     let account = app(vec![foo]);
-    let desired = super::account(&topology(), &account, &Options::default()).unwrap();
+    let desired = super::account(topology(), &account, &Options::default()).unwrap();
     let made: Vec<_> = desired.consumers.iter().map(|c| (c.stream.as_str(), Value::Object(c.config.clone()))).collect();
     let worker = json!({ "name": "worker", "durable_name": "worker", "ack_policy": "explicit", "max_ack_pending": 5 });
     let audit = json!({ "name": "audit", "durable_name": "audit", "ack_policy": "none" });
@@ -226,7 +228,7 @@ fn consumers_go_where_they_are_wanted() {
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     let refused = |streams: Vec<VirtualStream>| {
-        super::account(&topology(), &app(streams), &Options::default()).unwrap_err().to_string()
+        super::account(topology(), &app(streams), &Options::default()).unwrap_err().to_string()
     };
     let error = refused(vec![stream("foo", &["foo.>"], 2)]);
     assert!(error.contains("region_token 2 is out of reach; at most 1"), "{error}");
@@ -241,7 +243,7 @@ fn what_cannot_be_is_refused_by_name() {
     assert!(refused(vec![kv]).contains("account APP, virtual stream foo: kind: kv is not built yet"));
     let mut regional = app(Vec::new());
     regional.layout = Layout::Regional;
-    let error = super::account(&topology(), &regional, &Options::default()).unwrap_err().to_string();
+    let error = super::account(topology(), &regional, &Options::default()).unwrap_err().to_string();
     assert!(error.contains("layout: regional is not built yet"), "{error}");
 }
 
@@ -250,11 +252,11 @@ fn distinct_virtual_subjects_with_common_write_subjects_are_refused() {
     // `x.west` with the region after both tokens and `west.x` with the region first meet in `west`.
     let account =
         app(vec![stream("a", &["x.west"], 0), stream("b", &["west.*.west"], 0), stream("c", &["x.*.west"], 1)]);
-    assert!(super::account(&topology(), &account, &Options::default()).is_ok());
+    assert!(super::account(topology(), &account, &Options::default()).is_ok());
     let account = app(vec![stream("a", &["west.west.x"], 1), stream("b", &["west.x"], 1)]);
-    assert!(super::account(&topology(), &account, &Options::default()).is_ok());
+    assert!(super::account(topology(), &account, &Options::default()).is_ok());
     let account = app(vec![stream("a", &["x.west"], 0), stream("b", &["west.x"], 2)]);
-    let error = super::account(&topology(), &account, &Options::default()).unwrap_err();
+    let error = super::account(topology(), &account, &Options::default()).unwrap_err();
     assert!(matches!(error, DesiredError::WriteSubjects { .. }), "{error}");
 }
 
@@ -283,17 +285,17 @@ proptest! {
     fn mapping_and_sourcing_give_the_subject_back((filter, subject) in filter_and_subject(), token in 0_usize..5) {
         let foo = stream("foo", &[&filter], token);
         let account = app(vec![foo]);
-        let Ok(desired) = super::account(&topology(), &account, &Options::default()) else {
+        let Ok(desired) = super::account(topology(), &account, &Options::default()) else {
             prop_assert!(token > filter.split('.').filter(|t| *t != ">").count());
             return Ok(());
         };
         let capture = desired.mappings.iter().next().unwrap();
         for (index, destination) in capture.destinations.iter().enumerate() {
             let mapped = Transform::parse_mapping(&filter, &destination.subject).unwrap().apply(&subject).unwrap();
-            let write = &desired.streams[index].config["subjects"][0];
+            let write = &desired.streams[index].config()["subjects"][0];
             let write = SubjectFilter::parse(write.as_str().unwrap()).unwrap();
             prop_assert!(write.covers(&SubjectFilter::parse(&mapped).unwrap()));
-            let source = &desired.streams[2].config["sources"][index]["subject_transforms"][0];
+            let source = &desired.streams[2].config()["sources"][index]["subject_transforms"][0];
             let back = Transform::parse(source["src"].as_str().unwrap(), source["dest"].as_str().unwrap()).unwrap();
             prop_assert_eq!(back.apply(&mapped).unwrap(), subject.clone());
         }

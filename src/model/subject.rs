@@ -28,26 +28,7 @@ impl SubjectFilter {
     /// [`SubjectError`] for an empty subject or token, white space, control characters, a `>` before the
     /// end, or a wildcard that is only part of a token (servers take that for text, but not everywhere alike).
     pub fn parse(subject: &str) -> Result<Self, SubjectError> {
-        let refuse = |reason: &str| Err(SubjectError { subject: subject.to_owned(), reason: reason.to_owned() });
-        if subject.is_empty() {
-            return refuse("is empty");
-        }
-        if subject.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return refuse("contains white space or a control character");
-        }
-        let tokens: Vec<&str> = subject.split('.').collect();
-        if tokens.iter().any(|t| t.is_empty()) {
-            return refuse("has an empty token: a dot at the start or the end, or two dots in a row");
-        }
-        if tokens[..tokens.len() - 1].contains(&">") {
-            return refuse("`>` may only be the last token");
-        }
-        if tokens.len() > MAX_TOKENS {
-            return refuse("has more than 256 tokens");
-        }
-        if tokens.iter().any(|t| t.len() > 1 && t.contains(['*', '>'])) {
-            return refuse("`*` and `>` only stand for whole tokens");
-        }
+        check(subject)?;
         Ok(Self(subject.to_owned()))
     }
 
@@ -101,6 +82,39 @@ impl SubjectFilter {
             }
         }
     }
+}
+
+impl TryFrom<String> for SubjectFilter {
+    type Error = SubjectError;
+
+    fn try_from(subject: String) -> Result<Self, SubjectError> {
+        check(&subject)?;
+        Ok(Self(subject))
+    }
+}
+
+fn check(subject: &str) -> Result<(), SubjectError> {
+    let refuse = |reason: &str| Err(SubjectError { subject: subject.to_owned(), reason: reason.to_owned() });
+    let tokens = || subject.split('.');
+    if subject.is_empty() {
+        return refuse("is empty");
+    }
+    if subject.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return refuse("contains white space or a control character");
+    }
+    if tokens().any(str::is_empty) {
+        return refuse("has an empty token: a dot at the start or the end, or two dots in a row");
+    }
+    if tokens().rev().skip(1).any(|token| token == ">") {
+        return refuse("`>` may only be the last token");
+    }
+    if tokens().count() > MAX_TOKENS {
+        return refuse("has more than 256 tokens");
+    }
+    if tokens().any(|token| token.len() > 1 && token.contains(['*', '>'])) {
+        return refuse("`*` and `>` only stand for whole tokens");
+    }
+    Ok(())
 }
 
 impl fmt::Display for SubjectFilter {

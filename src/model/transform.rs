@@ -170,7 +170,8 @@ impl<'a> Transform<'a> {
     }
 
     fn join(&self, call: impl Fn(&Function) -> String) -> String {
-        let mut text = String::new();
+        let text = |part: &Part| if let Part::Text(text) = part { text.len() } else { 16 };
+        let mut text = String::with_capacity(self.parts.iter().map(|part| text(part) + 1).sum());
         for (index, part) in self.parts.iter().enumerate() {
             if index > 0 {
                 text.push('.');

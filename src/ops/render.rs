@@ -97,8 +97,8 @@ fn claims(account: &DesiredAccount<'_>) -> Document {
     Document { name: file_name(account, "claims"), ending: "json", text: format!("{json:#}\n"), json }
 }
 
-fn stream(account: &DesiredAccount<'_>, stream: &DesiredStream) -> Document {
-    let json = Value::Object(stream.config.clone());
+fn stream(account: &DesiredAccount<'_>, stream: &DesiredStream<'_>) -> Document {
+    let json = Value::Object(stream.config());
     Document { name: file_name(account, &stream.name), ending: "json", text: format!("{json:#}\n"), json }
 }
 

@@ -1,7 +1,7 @@
 //! Streams of others that are in the way of a virtual stream.
 
 use super::Options;
-use crate::desired::{DesiredAccount, Role};
+use crate::desired::DesiredAccount;
 use crate::model::finding::Finding;
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
@@ -12,11 +12,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
     let captured: Vec<(&str, SubjectFilter)> = desired
         .streams
         .iter()
-        .filter(|s| s.role == Role::Write)
-        .flat_map(|s| {
-            let subjects = s.config.get("subjects").and_then(|v| v.as_array()).into_iter().flatten();
-            subjects.filter_map(|v| SubjectFilter::parse(v.as_str()?).ok()).map(|f| (s.name.as_str(), f))
-        })
+        .flat_map(|s| s.subjects().into_iter().filter_map(|f| Some((s.name.as_str(), f.try_into().ok()?))))
         .collect();
     let mut findings = Vec::new();
     for other in others {

@@ -69,11 +69,11 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
             (None, None) => out.plan.changes.push(StreamChange {
                 action: Action::Create,
                 name: stream.name.clone(),
-                virtual_stream: stream.virtual_stream.clone(),
+                virtual_stream: stream.virtual_stream.to_owned(),
                 region: stream.region.to_string(),
                 role: stream.role,
                 before: None,
-                after: Some(stream.config.clone()),
+                after: Some(stream.config()),
                 fields: Vec::new(),
                 messages: None,
             }),
@@ -181,7 +181,7 @@ impl Out<'_> {
         );
     }
 
-    fn existing(&mut self, desired: &DesiredStream, found: &ObservedStream) {
+    fn existing(&mut self, desired: &DesiredStream<'_>, found: &ObservedStream) {
         match &found.owner {
             Some(owner) if owner.virtual_stream == desired.virtual_stream && owner.role == desired.role => {}
             Some(owner) => {
@@ -213,7 +213,7 @@ impl Out<'_> {
             self.plan.changes.push(StreamChange {
                 action: Action::Update,
                 name: desired.name.clone(),
-                virtual_stream: desired.virtual_stream.clone(),
+                virtual_stream: desired.virtual_stream.to_owned(),
                 region: desired.region.to_string(),
                 role: desired.role,
                 before: Some(found.config.clone()),
@@ -224,9 +224,10 @@ impl Out<'_> {
         }
     }
 
-    fn compare(&mut self, desired: &DesiredStream, found: &ObservedStream) -> Edited {
+    fn compare(&mut self, desired: &DesiredStream<'_>, found: &ObservedStream) -> Edited {
         let mut edited = Edited::of(&found.config);
-        for difference in differences(&desired.config, &found.config) {
+        let config = desired.config();
+        for difference in differences(&config, &found.config) {
             match difference {
                 Difference::Field { key, before, after } => {
                     if self.judge(&key, before.as_ref(), after.as_ref(), found) {
@@ -235,14 +236,14 @@ impl Out<'_> {
                     }
                 }
                 Difference::Placement { before, after } => {
-                    let scales = !same(desired.config.get("num_replicas"), found.config.get("num_replicas"));
+                    let scales = !same(config.get("num_replicas"), found.config.get("num_replicas"));
                     self.moves(before.as_ref(), scales, found);
                     edited.set("placement", "placement", before, after);
                 }
                 Difference::Sources(sources) => self.sources(sources, found, &mut edited),
             }
         }
-        edited.metadata(desired.config.get("metadata"));
+        edited.metadata(config.get("metadata"));
         edited
     }
 

@@ -61,7 +61,8 @@ fn topology() -> Topology {
 fn desired(account_of: &Account, version: &str) -> DesiredAccount<'static> {
     let leaked: &'static Account = Box::leak(Box::new(account_of.clone()));
     let oldest_server = if version == "2.10.26" { Some((2, 10)) } else { None };
-    account(&topology(), leaked, &DesiredOptions { oldest_server, ..DesiredOptions::default() }).unwrap()
+    let topology: &'static Topology = Box::leak(Box::new(topology()));
+    account(topology, leaked, &DesiredOptions { oldest_server, ..DesiredOptions::default() }).unwrap()
 }
 
 /// What real servers of that version said after these streams were made.

@@ -98,7 +98,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
         let sources: Vec<SourceStatus> = sources.into_iter().map(|(_, source)| source).collect();
         let state = found.map(|f| f.state.clone()).unwrap_or_default();
         StreamStatus {
-            virtual_stream: stream.virtual_stream.clone(),
+            virtual_stream: stream.virtual_stream.to_owned(),
             region: stream.region.to_string(),
             role: stream.role,
             stream: stream.name.clone(),

@@ -80,9 +80,9 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Ve
     streams.chain(consumers).collect()
 }
 
-fn checked(stream: &DesiredStream, consumer: Option<String>, problems: Vec<Problem>) -> Checked {
+fn checked(stream: &DesiredStream<'_>, consumer: Option<String>, problems: Vec<Problem>) -> Checked {
     Checked {
-        virtual_stream: stream.virtual_stream.clone(),
+        virtual_stream: stream.virtual_stream.to_owned(),
         region: stream.region.to_string(),
         role: stream.role,
         stream: stream.name.clone(),
@@ -127,7 +127,7 @@ impl Out {
         self.say(Verdict::Ok, code, message, next);
     }
 
-    fn stream(&mut self, stream: &DesiredStream, observed: &ObservedJetStream) {
+    fn stream(&mut self, stream: &DesiredStream<'_>, observed: &ObservedJetStream) {
         const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
         if let Some(unknown) = observed.unknown_stream(&stream.name) {
             return self.cant_tell("stream-unknown", format!("exists, but {}", unknown.reason), LOOK);
@@ -153,7 +153,7 @@ impl Out {
         gaps::check(self, found, observed);
     }
 
-    fn config(&mut self, stream: &DesiredStream, found: &ObservedStream) {
+    fn config(&mut self, stream: &DesiredStream<'_>, found: &ObservedStream) {
         match &found.owner {
             Some(owner)
                 if owner.virtual_stream == stream.virtual_stream
@@ -171,7 +171,7 @@ impl Out {
             ),
         }
         let mut fields = Vec::new();
-        for difference in differences(&stream.config, &found.config) {
+        for difference in differences(&stream.config(), &found.config) {
             match difference {
                 Difference::Field { key, before, after } => fields.push(differs(&key, before.as_ref(), after.as_ref())),
                 Difference::Placement { before, after } => {

@@ -75,7 +75,8 @@ fn desired<'a>(cluster: &Cluster, account: &'a Account) -> DesiredAccount<'a> {
     let mut parts = cluster.server_version().split('.').map(|part| part.parse().unwrap_or(0));
     let oldest_server = parts.next().zip(parts.next());
     let options = desired::Options { oldest_server, ..desired::Options::default() };
-    desired::account(&topology(cluster), account, &options).unwrap()
+    let topology: &'static Topology = Box::leak(Box::new(topology(cluster)));
+    desired::account(topology, account, &options).unwrap()
 }
 
 async fn connection(cluster: &Cluster, region: &str) -> Connection {
@@ -189,7 +190,7 @@ async fn foreign_streams_are_refused_and_adopted_on_request() {
     let desired = desired(cluster, &account);
     let west = connection(cluster, "west").await;
     let client = support::client(cluster, "west").await;
-    let mut config = Value::Object(desired.streams[0].config.clone());
+    let mut config = Value::Object(desired.streams[0].config());
     config.as_object_mut().unwrap().remove("metadata");
     api(&client, "STREAM.CREATE.adopt-write-west", config).await;
     let taken = json!({ "name": "before", "subjects": ["adopt.>"] });

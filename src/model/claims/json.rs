@@ -21,7 +21,9 @@ pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, Cl
         return Err(ClaimsError::DuplicateKey { part, path });
     }
     checked.map_err(broken)?;
-    if strings(text).any(|s| serde_json::from_str::<String>(s).is_ok_and(|s| s == NUMBER_KEY)) {
+    // It has an escape, or is the name as it is.
+    let suspect = |s: &&str| s.contains('\\') || &s[1..s.len() - 1] == NUMBER_KEY;
+    if strings(text).filter(suspect).any(|s| serde_json::from_str::<String>(s).is_ok_and(|s| s == NUMBER_KEY)) {
         return Err(ClaimsError::Json { part, reason: format!("the name {NUMBER_KEY} cannot be kept as it is") });
     }
     serde_json::from_str(text).map_err(broken)

@@ -8,7 +8,7 @@ fn definition() -> Definition {
         resolver: Resolver::Nats,
         system: Access::Context("sys".to_owned()),
         tls: None,
-        topology: topology(),
+        topology: topology().clone(),
         accounts: vec![app(vec![stream("foo", &["foo.*"], 1)])],
     }
 }
