@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A local super-cluster of real servers in operator mode, for trying things out; loopback only
+/// Run a local super-cluster of real servers in operator mode, for trying things out; loopback only
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The super-cluster's folder: configuration, keys, stores, an example definition
@@ -24,7 +24,7 @@ enum Action {
     Up(Up),
     /// Stop it; keys, stores and configuration stay for the next `dev up`
     Down {
-        /// Also delete all that `dev up` made: keys, stores, configuration, the definition if nobody changed it
+        /// Delete all that `dev up` made, too: keys, stores, configuration, the definition if nobody changed it
         #[arg(long)]
         delete: bool,
     },
@@ -66,15 +66,15 @@ struct Up {
     #[arg(long, value_name = "N")]
     servers: Option<usize>,
 
-    /// Also a cluster `stretch` with one server in each region
+    /// Add a cluster `stretch` with one server in each region
     #[arg(long)]
     stretch: bool,
 
-    /// Mutual TLS for clients
+    /// Have clients use TLS with certificates (mutual TLS)
     #[arg(long)]
     tls: bool,
 
-    /// An operator that trusts its signing key only
+    /// Have servers trust the operator's signing key only, not its identity key
     #[arg(long)]
     strict_signing_keys: bool,
 

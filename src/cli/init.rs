@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Overwrites nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to write them; made if need be
+    /// The folder to write them to, which is made if it is not there
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
 }

@@ -19,7 +19,7 @@ pub struct Args {
 /// What `plan` and `apply` may do beyond adding and changing what is ours.
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArgs {
-    /// Take over mappings and streams that are in the way and not ours
+    /// Take over mappings and streams that are in the way and were not made by this tool
     #[arg(long)]
     adopt: bool,
 

@@ -37,7 +37,7 @@ pub(super) struct GlobalArgs {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 
-    /// When to use colours
+    /// When to print in color
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
 }

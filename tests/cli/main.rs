@@ -2,5 +2,6 @@
 
 mod definition;
 mod docs;
+mod help;
 mod keys;
 mod structure;

@@ -9,7 +9,7 @@ use crate::sign::keyring::KeyringError;
 use crate::sign::memory;
 use std::path::{Path, PathBuf};
 
-/// Keys and tokens; no seed is ever printed
+/// Make, list and check keys, and look into tokens; no seed is ever printed
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
