@@ -253,7 +253,7 @@ fn how_to_use(cluster: &SuperCluster, took: Duration) -> String {
 }
 
 /// A path as a shell reads it.
-fn shell_word(path: &Path) -> String {
+pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | '@');
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }

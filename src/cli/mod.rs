@@ -3,6 +3,7 @@
 mod apply;
 mod completions;
 mod definition;
+mod demo;
 mod deployment;
 mod destroy;
 mod dev;
@@ -48,6 +49,7 @@ enum Verb {
     Status(status::Args),
     Destroy(destroy::Args),
     Dev(dev::Args),
+    Demo(demo::Args),
     Init(init::Args),
     Keys(keys::Args),
     Render(render::Args),
@@ -65,6 +67,7 @@ impl Verb {
             Self::Status(args) => args.run(shell).await,
             Self::Destroy(args) => args.run(shell).await,
             Self::Dev(args) => args.run(shell).await,
+            Self::Demo(args) => args.run(shell).await,
             Self::Init(args) => args.run(shell).await,
             Self::Keys(args) => args.run(shell).await,
             Self::Render(args) => args.run(shell).await,

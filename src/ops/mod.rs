@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod confirm;
+pub mod demo;
 pub mod destroy;
 pub mod init;
 pub mod keys;

