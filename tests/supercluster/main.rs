@@ -3,7 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/documented.rs"]
+mod documented;
+
 mod dev;
 mod flow;
+mod json;
 mod streams;
 mod system;
