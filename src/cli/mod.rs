@@ -43,17 +43,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
+    Validate(validate::Args),
+    Render(render::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Verify(verify::Args),
     Status(status::Args),
     Destroy(destroy::Args),
+    Keys(keys::Args),
     Dev(dev::Args),
     Demo(demo::Args),
-    Init(init::Args),
-    Keys(keys::Args),
-    Render(render::Args),
-    Validate(validate::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -61,17 +61,17 @@ enum Verb {
 impl Verb {
     async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         match self {
+            Self::Init(args) => args.run(shell).await,
+            Self::Validate(args) => args.run(shell).await,
+            Self::Render(args) => args.run(shell).await,
             Self::Plan(args) => args.run(shell).await,
             Self::Apply(args) => args.run(shell).await,
             Self::Verify(args) => args.run(shell).await,
             Self::Status(args) => args.run(shell).await,
             Self::Destroy(args) => args.run(shell).await,
+            Self::Keys(args) => args.run(shell).await,
             Self::Dev(args) => args.run(shell).await,
             Self::Demo(args) => args.run(shell).await,
-            Self::Init(args) => args.run(shell).await,
-            Self::Keys(args) => args.run(shell).await,
-            Self::Render(args) => args.run(shell).await,
-            Self::Validate(args) => args.run(shell).await,
             Self::Completions(args) => args.run(shell).await,
             Self::Man(args) => args.run(shell).await,
         }
