@@ -179,10 +179,15 @@ accounts:
           worker: { ack_policy: explicit }
 ";
 
-#[test]
-fn the_documents_of_offline_verbs_are_as_documented() {
+fn folder_with_definition() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("vstream.yaml"), DEFINITION).unwrap();
+    folder
+}
+
+#[test]
+fn the_documents_of_offline_verbs_are_as_documented() {
+    let folder = folder_with_definition();
     let run = |args: &[&str]| -> Value {
         let out = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"))
             .current_dir(folder.path())
@@ -292,5 +297,21 @@ fn exit_codes_are_those_of_the_help() {
     let text = read("docs/reference/exit-codes.md");
     for code in 0..=4 {
         assert!(text.contains(&format!("\n| {code} | ")), "exit code {code}");
+    }
+}
+
+#[test]
+fn what_can_be_allowed_is_listed() {
+    let text = read("docs/reference/verbs.md");
+    let listed = section(&text, "### What can be allowed", false).unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"))
+        .current_dir(folder_with_definition().path())
+        .args(["plan", "--allow", "no-such-finding"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    let codes = said.split("Name one of ").nth(1).expect("it says what can be allowed");
+    for code in codes.trim().trim_end_matches('.').split(", ") {
+        assert!(listed.contains(&format!("`{code}`")), "verbs.md does not say what --allow {code} does");
     }
 }

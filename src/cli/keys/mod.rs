@@ -113,7 +113,8 @@ fn failure(error: KeysError) -> Failure {
         }
         KeysError::Keyring(_) | KeysError::File(_) => Failure::failed("keys", message),
         KeysError::Generate(_) => Failure::failed("no-random", message),
-        KeysError::Unreadable { .. } | KeysError::TooLarge(_) => Failure::failed("unreadable", message),
+        KeysError::Unreadable { .. } | KeysError::TooLarge(_) => Failure::failed("unreadable", message)
+            .next("Check the path, and that you may read the file."),
         KeysError::Nothing { .. } => Failure::failed("nothing-found", message)
             .next("Name a token, a credentials file or a key file (.nk)."),
         KeysError::Token { .. } => {
