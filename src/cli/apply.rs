@@ -13,6 +13,7 @@ use crate::ops::plan::Planned;
 use crate::sign::Signer;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::time::Instant;
 
 /// Make the deployment match the definition, and prove it on every server
 #[derive(Debug, clap::Args)]
@@ -52,11 +53,11 @@ impl Args {
         if !plan.is_empty() && shell.format == Format::Human {
             shell.say(&plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0));
             let question = format!("{}. Go on?", plan_view::summary(plan));
+            let asked = Instant::now();
             if !self.yes && !shell.confirm(&question, true) {
                 return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
             }
-            // The time that a person needs to read is not the verb's.
-            session.deadline = Deadline::after(shell.timeout);
+            session.deadline = session.deadline.extended(asked.elapsed());
         }
         let progress = shell.progress();
         let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;

@@ -33,7 +33,11 @@ impl OperatorArgs {
         operator_seed(&inputs, keys).map_err(|error| {
             let next = match &error {
                 SourceError::NotFound { .. } => "Name the file with --operator; it is not searched for elsewhere.",
-                SourceError::Ambiguous | SourceError::SeedAsPath => "",
+                SourceError::Ambiguous => "Unset one of the two, or name the key by --operator.",
+                SourceError::SeedAsPath => {
+                    "Write the seed to a file that you alone can read, or pass it on standard input: --operator -. If \
+                     others use this machine, or the command was recorded, replace the key."
+                }
                 SourceError::File(_) | SourceError::Stdin(_) | SourceError::Seed { .. } => {
                     "Name a file with the seed (SO…) of a signing key of the operator, readable by you alone (chmod 600)."
                 }
@@ -59,10 +63,10 @@ impl From<ReadError> for Failure {
             }
             ReadError::System(error) => Self::failed("system-account", format!("asking the servers: {error}"))
                 .next("Check that the servers are up and that the system user may ask them."),
-            ReadError::JetStream { account, cause } => {
-                Self::failed("jetstream", format!("account {account}, JetStream does not answer: {cause}"))
-                    .next("Check that a majority of the JetStream servers is up, so that there is a meta leader.")
-            }
+            error @ ReadError::JetStream { .. } => Self::failed("jetstream", error.to_string()).next(
+                "Check that a majority of all JetStream servers is up: without it there is no meta leader, and streams \
+                 can be neither listed nor made. Publishing to those that have their own majority goes on.",
+            ),
             ReadError::Desired(error) => Self::usage("definition", error.to_string()),
         }
     }

@@ -8,6 +8,7 @@ use crate::ops;
 use crate::ops::Deadline;
 use crate::sign::Signer;
 use std::io::IsTerminal as _;
+use std::time::Instant;
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
 #[derive(Debug, clap::Args)]
@@ -71,10 +72,11 @@ impl Args {
         }
         if !self.yes {
             let lost = if self.delete_streams { " The messages are lost for good." } else { "" };
+            let asked = Instant::now();
             if !shell.confirm(&format!("{}.{lost} Go on?", plan_view::summary(plan)), false) {
                 return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
             }
-            session.deadline = Deadline::after(shell.timeout);
+            session.deadline = session.deadline.extended(asked.elapsed());
         }
         let progress = shell.progress();
         let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;

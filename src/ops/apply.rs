@@ -334,7 +334,9 @@ async fn look_at_streams<L: Requests>(
     tell: &dyn Tell,
 ) -> Result<Vec<Checked>, ApplyError> {
     tell.step("looking at the streams", 0, 0);
-    let until = Deadline::after(session.deadline.at_most(SETTLE));
+    // What comes from servers that are down is not waited for.
+    let settle = if session.deployment.missing() == 0 { SETTLE } else { SETTLE / 5 };
+    let until = Deadline::after(session.deadline.at_most(settle));
     let left_out: HashSet<&str> = skipped.iter().filter_map(|place| place.strip_prefix("stream ")).collect();
     let mut pause = Duration::from_millis(50);
     loop {

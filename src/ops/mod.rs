@@ -43,6 +43,12 @@ impl Deadline {
         Self(Instant::now() + time)
     }
 
+    /// Later by this much, which was not the verb's: somebody had to read.
+    #[must_use]
+    pub fn extended(self, by: Duration) -> Self {
+        Self(self.0 + by)
+    }
+
     /// What is left, nothing when it is over.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())

@@ -13,7 +13,7 @@ use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, system};
 use crate::plan::{Plan, preflight};
 use futures::future::{join_all, try_join_all};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a deployment could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +28,12 @@ pub enum ReadError {
     #[error("asking the servers: {0}")]
     System(RequestError),
     /// The account's JetStream does not answer.
-    #[error("account {account}, JetStream: {cause}")]
+    #[error("account {account}, JetStream does not answer: {cause}{}", absent(.missing))]
     JetStream {
         /// The definition's name for the account.
         account: String,
+        /// Servers that do not answer at all, as far as their names are known.
+        missing: Vec<String>,
         /// What happened.
         cause: CallError,
     },
@@ -59,6 +61,9 @@ pub struct Session<'d, L> {
 
 /// How long one question may take, within the verb's time.
 pub(super) const ASK: Duration = Duration::from_secs(5);
+/// How long a missing meta leader is waited for. Servers elect another 4 to 9 s after they last heard of it, and retry
+/// (nats-server 2.15 `server/raft.go`).
+const ELECTION: Duration = Duration::from_secs(12);
 /// How long "JetStream not enabled" of a just pushed account is not believed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -140,9 +145,21 @@ impl<'d, L: Requests> Session<'d, L> {
                 timeout: self.deadline.at_most(ASK),
                 patience: self.deadline.at_most(PATIENCE),
             };
-            match read(Api::new(link), options).await {
+            let since = Instant::now();
+            let read = loop {
+                match read(Api::new(link), options).await {
+                    Err(cause) if cause.is_transient() && since.elapsed() < self.deadline.at_most(ELECTION) => {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    result => break result,
+                }
+            };
+            match read {
                 Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked }),
-                Err(cause) => Err(ReadError::JetStream { account: desired.account.name.clone(), cause }),
+                Err(cause) => {
+                    let missing = self.deployment.missing_names();
+                    Err(ReadError::JetStream { account: desired.account.name.clone(), missing, cause })
+                }
             }
         });
         let accounts = try_join_all(read).await?;
@@ -187,6 +204,14 @@ fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
     });
     debug_assert!(worst.severity == Severity::Error);
     ReadError::Refused(Box::new(worst))
+}
+
+fn absent(servers: &[String]) -> String {
+    if servers.is_empty() {
+        String::new()
+    } else {
+        format!("; these servers do not answer either: {}", servers.join(", "))
+    }
 }
 
 /// Seconds since 1970.

@@ -106,7 +106,8 @@ pub fn plan(
     now: u64,
 ) -> Plan {
     let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
-    let without = if options.allows("region-missing") { missing_regions(topology, observed) } else { HashSet::new() };
+    // Said once for the region, not for each of its streams.
+    let without = missing_regions(topology, observed);
     let clusters = known_clusters(topology, observed);
     let accounts = desired.iter().zip(&observed.accounts).map(|(desired, found)| {
         let (desired, skipped) = leave_out(desired, &without);

@@ -57,7 +57,7 @@ pub enum SourceError {
     #[error("the operator's key is named by a file or `-`; a seed was given instead, where others can see it")]
     SeedAsPath,
     /// Both variables are set.
-    #[error("VSTREAM_OPERATOR_FILE and VSTREAM_OPERATOR_SEED are both set; unset one, or name the key by --operator")]
+    #[error("VSTREAM_OPERATOR_FILE and VSTREAM_OPERATOR_SEED are both set")]
     Ambiguous,
 }
 

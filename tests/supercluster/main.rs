@@ -6,8 +6,12 @@ mod support;
 #[path = "../support/documented.rs"]
 mod documented;
 
+mod bench;
 mod dev;
 mod flow;
+mod foreign;
 mod json;
+mod outages;
+mod refusals;
 mod streams;
 mod system;

@@ -1,0 +1,312 @@
+//! What the tests of whole runs of the command share: definitions to write, tokens to push, and a look at everything
+//! that a run could have changed.
+
+use crate::support::{Cluster, PATIENCE, VSTREAM, client};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use vstream_jwt::model::claims::Token;
+use vstream_jwt::model::nkey::{KeyKind, PublicKey};
+use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
+use vstream_jwt::observed::{Deployment, Live, Stored, system};
+use vstream_jwt::push;
+use vstream_jwt::sign::user::{UserPermissions, mint_user};
+use vstream_jwt::sign::{Seed, Signer as _, file::read_seed_file, issue};
+
+const TIME: Duration = Duration::from_secs(10);
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A super-cluster, looked at through its system account.
+pub struct Bench<'c> {
+    pub cluster: &'c Cluster,
+    system: Connection,
+    account: PublicKey,
+    complaints: Mutex<Vec<String>>,
+}
+
+/// All that a run can change in the account: the tokens on every server, and the streams with their consumers.
+#[derive(Debug, PartialEq)]
+pub struct Everything {
+    pub tokens: Vec<(String, Option<String>)>,
+    pub streams: Vec<Value>,
+    pub consumers: Vec<Value>,
+}
+
+impl<'c> Bench<'c> {
+    pub async fn new(cluster: &'c Cluster) -> Self {
+        let access = Access::Credentials(cluster.system_credentials_path());
+        let system = connect(ConnectOptions::new(&cluster.all_urls(), None, &access, TIME)).await.unwrap();
+        Self { cluster, system, account: PublicKey::parse(cluster.account_id()).unwrap(), complaints: Mutex::default() }
+    }
+
+    pub async fn deployment(&self) -> Deployment {
+        system::deployment(&self.system, TIME).await.unwrap()
+    }
+
+    /// The account's token in force, by server.
+    pub async fn tokens(&self) -> Vec<(String, Option<String>)> {
+        let deployment = self.deployment().await;
+        let ids = std::slice::from_ref(&self.account);
+        let on_servers = system::accounts(&self.system, &deployment, ids, TIME).await.unwrap().remove(0);
+        let token = |stored, live| match (stored, live) {
+            (Stored::Token(token), _) => Some(token),
+            (_, Live::Loaded(detail)) => detail["jwt"].as_str().map(str::to_owned),
+            _ => None,
+        };
+        on_servers.into_iter().map(|on| (on.server, token(on.stored, on.live))).collect()
+    }
+
+    /// The account's claims; the same on every server.
+    pub async fn claims(&self) -> Value {
+        let mut tokens: Vec<String> = self.tokens().await.into_iter().map(|(_, token)| token.unwrap()).collect();
+        tokens.dedup();
+        assert_eq!(tokens.len(), 1, "servers have different tokens");
+        Token::decode(&tokens[0]).unwrap().claims().clone()
+    }
+
+    /// Signs and pushes claims of the account, as another tool would; later than all that is stored.
+    pub async fn push(&self, claims: &Value) {
+        let stored = self.tokens().await.into_iter().filter_map(|(_, token)| token);
+        let newest = stored.filter_map(|token| Token::decode(&token).unwrap().claims()["iat"].as_u64()).max();
+        self.push_signed(&self.key("op.nk"), claims, newest.unwrap_or(0).max(now()) + 1).await;
+    }
+
+    pub async fn push_signed(&self, signer: &Seed, claims: &Value, iat: u64) {
+        let id = PublicKey::parse(claims["sub"].as_str().unwrap()).unwrap();
+        let token = issue(claims, signer, iat).unwrap();
+        let deployment = self.deployment().await;
+        let outcomes = push::push(&self.system, &deployment, &[(id, token)], TIME).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| outcome.answer == push::Answer::Stored), "{outcomes:?}");
+    }
+
+    /// Asks the account's JetStream API.
+    pub async fn api(&self, region: &str, subject: &str, body: Value) -> Value {
+        let client = client(self.cluster, region).await;
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = client.request(format!("$JS.API.{subject}"), body.into()).await.unwrap();
+        serde_json::from_slice(&answer.payload).unwrap()
+    }
+
+    /// Makes a stream, as an application would.
+    pub async fn make_stream(&self, config: Value) {
+        let name = config["name"].as_str().unwrap();
+        let answer = self.api("west", &format!("STREAM.CREATE.{name}"), config.clone()).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    }
+
+    pub async fn delete_stream(&self, name: &str) {
+        let answer = self.api("west", &format!("STREAM.DELETE.{name}"), Value::Null).await;
+        assert_eq!(answer["success"], true, "{answer}");
+    }
+
+    /// Names of the streams, sorted.
+    pub async fn stream_names(&self) -> Vec<String> {
+        let streams = self.everything().await.streams;
+        streams.iter().map(|config| config["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    pub async fn everything(&self) -> Everything {
+        let list = self.api("west", "STREAM.LIST", json!({})).await;
+        let mut streams: Vec<Value> =
+            list["streams"].as_array().into_iter().flatten().map(|s| s["config"].clone()).collect();
+        streams.sort_by_key(|config| config["name"].to_string());
+        let mut consumers = Vec::new();
+        for stream in &streams {
+            let list =
+                self.api("west", &format!("CONSUMER.LIST.{}", stream["name"].as_str().unwrap()), json!({})).await;
+            let found = list["consumers"].as_array().into_iter().flatten();
+            consumers.extend(found.filter(|c| c["config"]["durable_name"].is_string()).map(|c| c["config"].clone()));
+        }
+        Everything { tokens: self.tokens().await, streams, consumers }
+    }
+
+    pub fn key(&self, name: &str) -> Seed {
+        read_seed_file(&self.cluster.keys_folder().join(name)).unwrap()
+    }
+
+    /// The definition with one virtual stream `foo` on `foo.>`, to be changed and written.
+    pub fn definition(&self) -> Value {
+        let regions = self.cluster.regions().iter().map(|r| (r.clone(), json!({ "servers": self.cluster.urls(r) })));
+        json!({
+            "version": 1,
+            "system": { "credentials": "keys/sys.creds" },
+            "regions": regions.collect::<serde_json::Map<_, _>>(),
+            "accounts": { "APP": {
+                "id": self.cluster.account_id(),
+                "credentials": "keys/app.creds",
+                "layout": "shared",
+                "virtual_streams": { "foo": { "subjects": ["foo.>"] } },
+            } },
+        })
+    }
+
+    /// Writes a definition (JSON is YAML) beside the keys, and returns its name.
+    pub fn write(&self, name: &str, definition: &Value) -> String {
+        let name = format!("{name}.yaml");
+        std::fs::write(self.cluster.folder().join(&name), definition.to_string()).unwrap();
+        name
+    }
+
+    /// Writes a file into the keys folder, readable by its owner alone.
+    pub fn write_key(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.cluster.keys_folder().join(name);
+        std::fs::write(&path, content).unwrap();
+        set_mode(&path, 0o600);
+        path
+    }
+
+    /// Credentials of a user that may do everything in the account that `signer` is a signing key of.
+    pub fn write_credentials(&self, name: &str, signer: &Seed, account: &str, expires_at: u64) {
+        let account = PublicKey::parse(account).unwrap();
+        let everything = UserPermissions::only(&[], &[]);
+        let user = mint_user(signer, Some(&account), &everything, expires_at, now() - 3600).unwrap();
+        let lines = ["-----BEGIN NATS USER JWT-----", user.jwt.as_str(), "------END NATS USER JWT------", ""];
+        let seed = user.seed.reveal();
+        let more = ["-----BEGIN USER NKEY SEED-----", seed.as_str(), "------END USER NKEY SEED------", ""];
+        self.write_key(name, &[lines, more].concat().join("\n"));
+    }
+
+    /// Runs the command in the folder of the super-cluster.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, &[])
+    }
+
+    /// Runs the command until it ends with `code`: what it looks at may take a while to be so.
+    pub async fn until(&self, code: i32, args: &[&str]) -> Ran {
+        let started = Instant::now();
+        loop {
+            let ran = self.run(args);
+            if ran.code == code {
+                return ran;
+            }
+            assert!(started.elapsed() < PATIENCE, "never exit {code}: {ran}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    pub fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        let mut command = Command::new(VSTREAM);
+        command.current_dir(self.cluster.folder()).args(args).env("NO_COLOR", "1");
+        for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_SEED", "XDG_CONFIG_HOME"] {
+            command.env_remove(name);
+        }
+        let output = command.envs(env.iter().copied()).stdin(std::process::Stdio::null()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let ran = Ran {
+            args: args.iter().map(|arg| if shows_seed(arg) { "SEED" } else { arg }).collect::<Vec<_>>().join(" "),
+            code: output.status.code().unwrap(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        };
+        assert!(!shows_seed(&ran.out) && !shows_seed(&ran.err), "a seed in the output of {}", ran.args);
+        ran
+    }
+
+    /// Runs the command once, for a person.
+    pub fn says(&self, code: i32, args: &[&str], said: &[&str]) {
+        let started = Instant::now();
+        let ran = self.run(args);
+        println!("{:?} {}", started.elapsed(), ran.args);
+        let missing: Vec<&&str> =
+            said.iter().filter(|words| !ran.err.contains(**words) && !ran.out.contains(**words)).collect();
+        if ran.code != code || !missing.is_empty() {
+            self.complain(format!("not exit {code}, or without {missing:?}: {ran}"));
+        }
+    }
+
+    /// Runs the command twice, for a person and for a script; both have to end with `code` and say `said`. What is
+    /// otherwise is kept for [`Bench::no_complaints`], so that one run of a test shows all that is wrong.
+    pub fn expect(&self, code: i32, args: &[&str], name: &str, said: &[&str]) {
+        self.expect_with(code, args, &[], name, said);
+    }
+
+    pub fn expect_with(&self, code: i32, args: &[&str], env: &[(&str, &str)], name: &str, said: &[&str]) {
+        let person = self.run_with(args, env);
+        let missing: Vec<&&str> =
+            said.iter().filter(|words| !person.err.contains(**words) && !person.out.contains(**words)).collect();
+        if person.code != code || !missing.is_empty() {
+            self.complain(format!("{name}: not exit {code}, or without {missing:?}: {person}"));
+        }
+        let script = self.run_with(&[args, &["--format", "json"]].concat(), env);
+        let document = script.document();
+        let error = &document["error"];
+        let lists = [&error["findings"], &document["findings"], &document["plan"]["findings"]];
+        let findings = lists.into_iter().filter_map(Value::as_array).flatten();
+        let codes: Vec<&str> = [error].into_iter().chain(findings).filter_map(|f| f["code"].as_str()).collect();
+        if script.code != code || !codes.contains(&name) {
+            self.complain(format!("{name}: not exit {code}, or only {codes:?}: {script}"));
+        }
+    }
+
+    /// Complains when a run that was refused changed something.
+    pub async fn unchanged_since(&self, before: &Everything, what: &str) {
+        let after = self.everything().await;
+        if after != *before {
+            let names =
+                |all: &Everything| all.streams.iter().map(|s| s["name"].to_string()).collect::<Vec<_>>().join(" ");
+            let (old, new) = (names(before), names(&after));
+            self.complain(format!("{what} changed something; streams were {old}, are {new}"));
+        }
+    }
+
+    fn complain(&self, complaint: String) {
+        self.complaints.lock().unwrap().push(complaint);
+    }
+
+    pub fn no_complaints(&self) {
+        let complaints = self.complaints.lock().unwrap();
+        assert!(complaints.is_empty(), "{} complaints\n{}", complaints.len(), complaints.join("\n"));
+    }
+}
+
+/// What a run of the command left.
+#[derive(Debug)]
+pub struct Ran {
+    pub args: String,
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { args, code, out, err } = self;
+        write!(f, "\n$ vstream-jwt {args}\n{out}{err}(exit {code})\n")
+    }
+}
+
+impl Ran {
+    pub fn ends(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "{self}");
+        self
+    }
+
+    /// The one document on standard output.
+    pub fn document(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+/// Whether a text has a seed in it: S, what it is of, and 56 characters of base32.
+fn shows_seed(text: &str) -> bool {
+    let base32 = |c: char| c.is_ascii_uppercase() || ('2'..='7').contains(&c);
+    text.split(|c| !base32(c)).any(|word| word.len() == 58 && word.starts_with('S'))
+}
+
+pub fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+pub fn new_seed(kind: KeyKind) -> Seed {
+    Seed::generate(kind).unwrap()
+}
+
+pub fn public(seed: &Seed) -> String {
+    seed.public_key().to_string()
+}

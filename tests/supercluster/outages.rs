@@ -1,0 +1,149 @@
+//! Runs while something else happens: subscribers are there, somebody else pushes, servers and regions are down.
+
+use crate::bench::Bench;
+use crate::support::{PATIENCE, client, cluster, eventually};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::ops::apply::{ApplyError, apply};
+use vstream_jwt::ops::plan::plan;
+use vstream_jwt::ops::{Deadline, Silent, Tell, load};
+use vstream_jwt::plan::Options;
+
+const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_meanwhile_is_seen_and_the_next_run_finishes() {
+    let cluster = cluster().await;
+    let bench = Bench::new(&cluster).await;
+    bench.write("vstream", &bench.definition());
+    live_subscribers(&bench).await;
+    somebody_else_pushes(&bench).await;
+    one_server_down(&bench).await;
+    one_region_down(&bench).await;
+    no_meta_leader(&bench).await;
+    bench.no_complaints();
+}
+
+async fn live_subscribers(bench: &Bench<'_>) {
+    let mut definition = bench.definition();
+    definition["system"] = json!({ "key": "keys/sys-identity.nk" });
+    let minted = bench.write("minted", &definition);
+    let before = bench.everything().await;
+    let subscriber = client(bench.cluster, "east").await;
+    let _orders = subscriber.subscribe("foo.orders").await.unwrap();
+    let _all = subscriber.subscribe("foo.>").await.unwrap();
+    subscriber.flush().await.unwrap();
+    let said = ["subscription foo.orders of client", "on east-", "mapped by `foo.>`", "--allow subscription-stops"];
+    bench.expect(1, &APPLY, "subscription-stops", &said);
+    bench.expect(1, &[&APPLY[..], &["--definition", &minted]].concat(), "subscription-stops", &said);
+    bench.unchanged_since(&before, "a refusal").await;
+    bench.expect(3, &["plan", "--allow", "subscription-stops"], "subscription-stops", &["warning", "foo.orders"]);
+}
+
+/// Does something when a run comes to a step, once.
+struct When<'a> {
+    step: &'static str,
+    done: AtomicBool,
+    what: &'a (dyn Fn() + Sync),
+}
+
+impl Tell for When<'_> {
+    fn step(&self, step: &str, _: usize, _: usize) {
+        if step == self.step && !self.done.swap(true, Ordering::SeqCst) {
+            (self.what)();
+        }
+    }
+}
+
+/// The token changes between plan and push: nothing is pushed over it, and the next run starts from it.
+async fn somebody_else_pushes(bench: &Bench<'_>) {
+    let loaded = load::load(Path::new(&bench.cluster.folder().join("vstream.yaml"))).unwrap();
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
+    let deadline = Deadline::after(Duration::from_secs(30));
+    let (session, planned) =
+        plan(&loaded.definition, &connector, &Options::default(), deadline, &Silent).await.unwrap();
+    let mut claims = bench.claims().await;
+    claims["nats"]["description"] = json!("by somebody else");
+    let runtime = tokio::runtime::Handle::current();
+    let push = || tokio::task::block_in_place(|| runtime.block_on(bench.push(&claims)));
+    let tell = When { step: "making streams", done: AtomicBool::new(false), what: &push };
+    let error = apply(&session, &planned, Some(&bench.key("op.nk")), &tell).await.unwrap_err();
+    assert!(matches!(error, ApplyError::ChangedMeanwhile { .. }), "{error}");
+    assert!(error.to_string().contains("account APP was changed by someone else"), "{error}");
+    let now = bench.claims().await;
+    assert_eq!((&now["nats"]["description"], &now["nats"]["mappings"]), (&json!("by somebody else"), &Value::Null));
+
+    bench.run(&APPLY).ends(0);
+    let now = bench.claims().await;
+    assert_eq!(now["nats"]["description"], "by somebody else");
+    assert_eq!(now["nats"]["mappings"]["foo.>"].as_array().unwrap().len(), 3);
+    bench.until(0, &["verify"]).await;
+}
+
+fn with_streams(bench: &Bench<'_>, names: &[&str]) {
+    let mut definition = bench.definition();
+    for name in names {
+        definition["accounts"]["APP"]["virtual_streams"][*name] = json!({ "subjects": [format!("{name}.>")] });
+    }
+    bench.write("vstream", &definition);
+}
+
+async fn one_server_down(bench: &Bench<'_>) {
+    bench.cluster.kill("east-1").await.unwrap();
+    // Gateways that led to it need a moment to find the region's other servers.
+    let settled = || async { (bench.deployment().await.servers.len() == 8).then_some(()) };
+    eventually("eight servers answer", settled).await;
+    bench.says(0, &APPLY, &["In sync", "1 of 9 servers do not answer (among east-1)", "next:"]);
+    bench.says(4, &["verify"], &["8 of 9 servers have the newest", "Not sure"]);
+
+    with_streams(bench, &["bar"]);
+    let said = ["cluster east: 2 servers with JetStream answered", "bar-write-east has 3 replicas", "next:"];
+    bench.says(1, &APPLY, &[&said[..], &["nothing was changed"]].concat());
+
+    // A push needs no quorum: what can be proved is, and the run says what cannot.
+    let mut definition = bench.definition();
+    definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["purge"]);
+    bench.write("vstream", &definition);
+    bench.says(4, &APPLY, &["token pushed; 8 of 9 servers confirm", "Not everything is confirmed"]);
+
+    bench.cluster.start("east-1").await.unwrap();
+    bench.cluster.wait_ready(PATIENCE).await.unwrap();
+    bench.says(0, &APPLY, &[]);
+    let claims = bench.claims().await;
+    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_array(), "{claims}");
+}
+
+async fn one_region_down(bench: &Bench<'_>) {
+    with_streams(bench, &["baz"]);
+    bench.cluster.kill("east").await.unwrap();
+    let said =
+        ["region east: no server of cluster east answers", "--allow region-missing", "1 finding stands in the way"];
+    bench.says(1, &APPLY, &said);
+
+    let said = ["left out, their regions do not answer", "stream baz-read-east", "6 of 9 servers confirm"];
+    bench.says(4, &[&APPLY[..], &["--allow", "region-missing"]].concat(), &said);
+    let names = bench.stream_names().await;
+    assert!(names.contains(&"baz-read-west".to_owned()) && !names.contains(&"baz-read-east".to_owned()), "{names:?}");
+
+    bench.cluster.start("east").await.unwrap();
+    bench.cluster.wait_ready(PATIENCE).await.unwrap();
+    // Sources that lost their origin try again after 30 s: not yet confirmed, but all of it done.
+    let finished = bench.run(&APPLY);
+    assert!([0, 4].contains(&finished.code), "{finished}");
+    assert!(finished.out.contains("streams and consumers: 2 of 2") && finished.out.contains("9 of 9"), "{finished}");
+    bench.says(0, &["plan"], &["In sync"]);
+}
+
+/// Two of three regions are gone, and with them the quorum of JetStream's meta group.
+async fn no_meta_leader(bench: &Bench<'_>) {
+    with_streams(bench, &["baz", "qux"]);
+    bench.cluster.kill("east").await.unwrap();
+    bench.cluster.kill("central").await.unwrap();
+    let tokens = bench.tokens().await;
+    let said = ["JetStream", "temporarily unavailable (10008)", "next:"];
+    bench.says(1, &[&APPLY[..], &["--allow", "region-missing", "--timeout", "12s"]].concat(), &said);
+    assert!(bench.tokens().await == tokens, "a token was pushed");
+}
