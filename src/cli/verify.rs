@@ -104,13 +104,22 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize) {
     for problem in streams.iter().flat_map(|checked| &checked.problems) {
         let Finding { place, message, next: step, .. } = &problem.finding;
         let place = place.strip_prefix(&format!("account {name}, ")).unwrap_or(place);
-        let _ = writeln!(out, "    {} {place}: {message}", mark(problem.verdict == Verdict::CantTell));
+        let _ = writeln!(out, "    {} {place}: {message}", sign(problem.verdict));
         if !step.is_empty() && !next.contains(&step.as_str()) {
             next.push(step);
         }
     }
     for step in next {
         let _ = writeln!(out, "    {} {step}", Paint::bold("next:"));
+    }
+}
+
+/// As [`mark`], and `!` for a warning about something that is as defined.
+fn sign(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Ok => Paint::yellow("!"),
+        Verdict::CantTell => mark(true),
+        Verdict::Wrong => mark(false),
     }
 }
 

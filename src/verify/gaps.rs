@@ -5,13 +5,14 @@
 //! message of its sources, so it is behind the sum of the origins' sequences by what never arrived.
 
 use super::streams::{Out, SILENCE, seconds};
+use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream, SourceState, age};
 
 /// Says what is lost, may be lost, or soon will be, of the sources of `found`.
 pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
     for source in &found.sources {
         let Some(origin) = observed.stream(&source.name).filter(|o| !o.offline) else { continue };
-        let max_age = origin.config.get("max_age").and_then(|v| v.as_u64()).filter(|ns| *ns > 0);
+        let max_age = max_age(origin);
         let Some(got) = got(source, origin) else {
             if let (Some(active), Some(max_age)) = (source.active, max_age)
                 && active > max_age / 2
@@ -62,6 +63,47 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
         }
     }
     past(out, found, observed);
+}
+
+/// Says how long a read stream that cannot be asked has been away, before its origins drop what waits for it. What it
+/// has heard is not known then, but the other regions know for how long they have not heard from its region.
+pub(super) fn away(
+    out: &mut Out,
+    stream: &DesiredStream<'_>,
+    desired: &DesiredAccount<'_>,
+    observed: &ObservedJetStream,
+) {
+    let siblings = || desired.streams.iter().filter(|s| s.virtual_stream == stream.virtual_stream);
+    let Some(own) = siblings().find(|s| s.region == stream.region && s.role == Role::Write) else { return };
+    let (mut silent, mut kept): (Option<u64>, Option<u64>) = (None, None);
+    for other in siblings().filter(|s| s.region != stream.region) {
+        let Some(found) = observed.stream(&other.name).filter(|found| !found.offline) else { continue };
+        match other.role {
+            Role::Write => kept = kept.into_iter().chain(max_age(found)).min(),
+            Role::Read => {
+                let heard = found.sources.iter().filter(|source| source.name == own.name);
+                silent = silent.into_iter().chain(heard.filter_map(|source| source.active)).max();
+            }
+        }
+    }
+    if let (Some(silent), Some(kept)) = (silent, kept)
+        && silent > kept / 2
+    {
+        out.warn(
+            "gap-ahead",
+            format!(
+                "the other regions have heard nothing from this one for {}, and their write streams keep messages \
+                 for {}: what has not arrived by then never will",
+                seconds(silent),
+                seconds(kept)
+            ),
+            "Bring the region back before that, or raise max_age of the write streams.",
+        );
+    }
+}
+
+fn max_age(stream: &ObservedStream) -> Option<u64> {
+    stream.config.get("max_age").and_then(|v| v.as_u64()).filter(|ns| *ns > 0)
 }
 
 /// The origin's last sequence that arrived. Older servers do not say; there it follows from the lag, as long as the

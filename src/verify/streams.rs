@@ -68,7 +68,7 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Ve
     }
     let streams = desired.streams.iter().map(|stream| {
         let mut out = Out::new(format!("account {account}, stream {}", stream.name));
-        out.stream(stream, observed);
+        out.stream(stream, desired, observed);
         checked(stream, None, out.problems)
     });
     let consumers = desired.consumers.iter().filter_map(|consumer| {
@@ -127,17 +127,19 @@ impl Out {
         self.say(Verdict::Ok, code, message, next);
     }
 
-    fn stream(&mut self, stream: &DesiredStream<'_>, observed: &ObservedJetStream) {
+    fn stream(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
         const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
         if let Some(unknown) = observed.unknown_stream(&stream.name) {
-            return self.cant_tell("stream-unknown", format!("exists, but {}", unknown.reason), LOOK);
+            self.cant_tell("stream-unknown", format!("exists, but {}", unknown.reason), LOOK);
+            return self.away(stream, desired, observed);
         }
         let Some(found) = observed.stream(&stream.name) else {
             return self.wrong("stream-missing", "does not exist", "Run apply.");
         };
         self.config(stream, found);
         if found.offline {
-            return self.cant_tell("stream-offline", "all its servers are offline", LOOK);
+            self.cant_tell("stream-offline", "all its servers are offline", LOOK);
+            return self.away(stream, desired, observed);
         }
         if found.cluster.cluster != stream.cluster.as_str() && !found.cluster.cluster.is_empty() {
             self.wrong(
@@ -151,6 +153,12 @@ impl Out {
             self.source(source, found, observed);
         }
         gaps::check(self, found, observed);
+    }
+
+    fn away(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
+        if stream.role == Role::Read {
+            gaps::away(self, stream, desired, observed);
+        }
     }
 
     fn config(&mut self, stream: &DesiredStream<'_>, found: &ObservedStream) {
