@@ -1,0 +1,13 @@
+//! What virtual streams must withstand on real servers: lost regions, split brain, kills in the middle, drift, gaps.
+//!
+//! `VSTREAM_NATS_SERVER_VERSION` chooses the servers, `VSTREAM_SEED` repeats the random moments of a run.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod drift;
+mod gap;
+mod killed;
+mod regions;
+mod steps;
+mod traffic;

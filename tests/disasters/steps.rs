@@ -1,0 +1,60 @@
+//! The command in a super-cluster's folder, without holding up the publishers.
+
+use crate::support::{PATIENCE, VSTREAM};
+use serde_json::Value;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use vstream_jwt::dev::SuperCluster;
+
+pub const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
+pub const DESTROY: [&str; 5] = ["destroy", "--operator", "op.nk", "--yes", "--delete-streams"];
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    /// Standard output and standard error.
+    pub text: String,
+    pub stdout: String,
+}
+
+impl Ran {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+pub fn spawn(cluster: &SuperCluster, args: &[&str]) -> Child {
+    let mut command = Command::new(VSTREAM);
+    command.current_dir(cluster.folder()).args(args).env("NO_COLOR", "1").env_remove("XDG_CONFIG_HOME");
+    command.env_remove("VSTREAM_OPERATOR_FILE").env_remove("VSTREAM_OPERATOR_SEED");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().unwrap()
+}
+
+pub async fn run(cluster: &SuperCluster, args: &[&str]) -> Ran {
+    let output = spawn(cluster, args).wait_with_output().await.unwrap();
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    Ran { code: output.status.code().unwrap(), text: format!("{stdout}{stderr}"), stdout }
+}
+
+/// Runs a command that has to end with `code`.
+pub async fn expect(cluster: &SuperCluster, code: i32, args: &[&str]) -> Ran {
+    let ran = run(cluster, args).await;
+    assert_eq!(ran.code, code, "{args:?}:\n{}", ran.text);
+    ran
+}
+
+/// `verify` until everything is as defined: servers and sources that were away are waited for.
+pub async fn in_sync(cluster: &SuperCluster, when: &str) -> Duration {
+    let started = Instant::now();
+    loop {
+        let ran = run(cluster, &["verify"]).await;
+        if ran.code == 0 {
+            return started.elapsed();
+        }
+        assert!(started.elapsed() < 3 * PATIENCE, "{when}: verify ends {}:\n{}", ran.code, ran.text);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
