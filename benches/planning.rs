@@ -4,12 +4,14 @@
 
 #![allow(missing_docs)]
 
+use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use vstream_jwt::definition::{Definition, Resolver};
 use vstream_jwt::desired::desired;
 use vstream_jwt::lint::{Entry, LintInput, lint};
 use vstream_jwt::model::claims::AccountClaims;
+use vstream_jwt::model::mapping::MappingSet;
 use vstream_jwt::model::names::{ClusterName, RegionName, StreamName};
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::model::subject::SubjectFilter;
@@ -17,7 +19,12 @@ use vstream_jwt::model::topology::{Region, Topology};
 use vstream_jwt::model::virtual_stream::{
     Access, Account, Consistency, Kind, Layout, NameTemplates, RegionalAccounts, VirtualStream,
 };
-use vstream_jwt::sign::{Seed, Signer as _, issue};
+use vstream_jwt::observed::jetstream::ObservedJetStream;
+use vstream_jwt::observed::listeners::Listeners;
+use vstream_jwt::observed::survey::{Observed, ObservedAccount};
+use vstream_jwt::observed::{AccountOnServer, Deployment, Live, Server, Stored};
+use vstream_jwt::plan::{Options, plan};
+use vstream_jwt::sign::{Seed, SignedToken, Signer as _, issue};
 
 /// Reports peak memory of each case beside its time.
 #[global_allocator]
@@ -27,7 +34,8 @@ fn main() {
     divan::main();
 }
 
-fn definition(streams: usize) -> Definition {
+/// So many accounts of so many virtual streams each, in three regions.
+fn definition(accounts: usize, streams: usize) -> Definition {
     let region = |name: &str| Region {
         name: RegionName::parse(name).unwrap(),
         cluster: ClusterName::parse(name).unwrap(),
@@ -49,8 +57,8 @@ fn definition(streams: usize) -> Definition {
         map_requests: Vec::new(),
         bucket: Map::new(),
     };
-    let account = Account {
-        name: "APP".to_owned(),
+    let account = |number: usize| Account {
+        name: format!("APP{number}"),
         id: Seed::generate(KeyKind::Account).unwrap().public_key(),
         access: Access::Context("app".to_owned()),
         signing_key: None,
@@ -68,14 +76,24 @@ fn definition(streams: usize) -> Definition {
         system: Access::Context("sys".to_owned()),
         tls: None,
         topology: Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None },
-        accounts: vec![account],
+        accounts: (0..accounts).map(account).collect(),
     }
+}
+
+/// An account's token as it was before.
+fn bare_token(account: &Account, operator: &Seed) -> SignedToken {
+    let claims = json!({
+        "sub": account.id,
+        "name": account.name,
+        "nats": { "limits": { "subs": -1, "conn": -1 }, "type": "account", "version": 2 },
+    });
+    issue(&claims, operator, 1_700_000_000).unwrap()
 }
 
 /// Everything that a definition wants, and what lint says of it.
 #[divan::bench(args = [100, 10_000], sample_count = 10)]
 fn desired_and_lint(bencher: Bencher, streams: usize) {
-    let definition = definition(streams);
+    let definition = definition(1, streams);
     bencher.bench_local(|| {
         let accounts = desired(&definition).unwrap();
         let account = &accounts[0];
@@ -95,23 +113,104 @@ fn desired_and_lint(bencher: Bencher, streams: usize) {
     });
 }
 
-/// The mappings of 100 virtual streams into an account's token: decode, edit, encode, sign, verify.
+/// Everything that 100 accounts of 100 virtual streams each want, against servers that have none of it: with the
+/// configs, the edited claims and the lint of each account. (One token, of at most 1 MiB, holds about 250.)
+#[divan::bench(sample_count = 10)]
+fn plan_100_accounts_of_100(bencher: Bencher) {
+    let definition = definition(100, 100);
+    let operator = Seed::generate(KeyKind::Operator).unwrap();
+    let system_account = Seed::generate(KeyKind::Account).unwrap().public_key();
+    let server = |region: &Region| Server {
+        id: region.name.to_string(),
+        name: region.name.to_string(),
+        cluster: region.cluster.to_string(),
+        version: "2.15.1".to_owned(),
+        trusted_keys: vec![operator.public_key().to_string()],
+        system_account: system_account.to_string(),
+        max_payload: 1 << 20,
+        domain: None,
+        varz: Value::Null,
+    };
+    let servers: Vec<Server> = definition.topology.regions.iter().map(server).collect();
+    let account = |account: &Account| {
+        let stored = Stored::Token(bare_token(account, &operator).as_str().to_owned());
+        let on_server = |server: &Server| AccountOnServer {
+            server: server.name.clone(),
+            cluster: server.cluster.clone(),
+            stored: stored.clone(),
+            live: Live::NotLoaded,
+        };
+        ObservedAccount {
+            servers: servers.iter().map(on_server).collect(),
+            jetstream: ObservedJetStream::default(),
+            listeners: Listeners::default(),
+        }
+    };
+    let accounts = definition.accounts.iter().map(account).collect();
+    let deployment = Deployment { expected: servers.len(), servers: servers.clone() };
+    let observed = Observed { deployment, system_account, accounts };
+    bencher.bench_local(|| {
+        let desired = desired(&definition).unwrap();
+        let plan = plan(&definition.topology, &desired, &observed, &Options::default(), 1_700_000_001);
+        assert!(plan.accounts.iter().all(|account| account.push.is_some() && account.streams.changes.len() == 600));
+        plan
+    });
+}
+
+/// The mappings of 100 virtual streams into the claims of an account without any, signed and verified.
 #[divan::bench]
 fn edit_and_sign_100(bencher: Bencher) {
-    let definition = definition(100);
+    let definition = definition(1, 100);
     let operator = Seed::generate(KeyKind::Operator).unwrap();
     let accounts = desired(&definition).unwrap();
-    let claims = json!({
-        "sub": definition.accounts[0].id,
-        "name": "APP",
-        "nats": { "limits": { "subs": -1, "conn": -1 }, "type": "account", "version": 2 },
-    });
-    let token = issue(&claims, &operator, 1_700_000_000).unwrap();
-    bencher.bench_local(|| {
-        let mut claims = AccountClaims::decode(token.as_str()).unwrap();
-        for mapping in &accounts[0].mappings {
-            claims.set_mapping(mapping);
-        }
+    let claims = AccountClaims::decode(bare_token(&definition.accounts[0], &operator).as_str()).unwrap();
+    bencher.with_inputs(|| claims.clone()).bench_local_values(|mut claims| {
+        edit(&mut claims, &accounts[0].mappings);
         issue(claims.value(), &operator, 1_700_000_001).unwrap()
     });
+}
+
+/// Only the editing of that.
+#[divan::bench]
+fn edit_100(bencher: Bencher) {
+    let definition = definition(1, 100);
+    let operator = Seed::generate(KeyKind::Operator).unwrap();
+    let accounts = desired(&definition).unwrap();
+    let claims = AccountClaims::decode(bare_token(&definition.accounts[0], &operator).as_str()).unwrap();
+    bencher.with_inputs(|| claims.clone()).bench_local_values(|mut claims| {
+        edit(&mut claims, &accounts[0].mappings);
+        claims
+    });
+}
+
+/// Only the signature of its token, which hashes it twice.
+#[divan::bench]
+fn signature_of_100(bencher: Bencher) {
+    let (operator, token) = edited_token();
+    let message = token.as_str().rsplit_once('.').unwrap().0.as_bytes();
+    bencher.counter(BytesCount::of_slice(message)).bench_local(|| operator.sign(message).unwrap());
+}
+
+/// The token read again: signature, strict JSON, all fields that are looked at.
+#[divan::bench]
+fn decode_100(bencher: Bencher) {
+    let (_, token) = edited_token();
+    let size = BytesCount::of_str(token.as_str());
+    bencher.counter(size).bench_local(|| AccountClaims::decode(token.as_str()).unwrap());
+}
+
+fn edit(claims: &mut AccountClaims, mappings: &MappingSet) {
+    for mapping in mappings {
+        claims.set_mapping(mapping);
+    }
+}
+
+fn edited_token() -> (Seed, SignedToken) {
+    let definition = definition(1, 100);
+    let operator = Seed::generate(KeyKind::Operator).unwrap();
+    let accounts = desired(&definition).unwrap();
+    let mut claims = AccountClaims::decode(bare_token(&definition.accounts[0], &operator).as_str()).unwrap();
+    edit(&mut claims, &accounts[0].mappings);
+    let token = issue(claims.value(), &operator, 1_700_000_001).unwrap();
+    (operator, token)
 }

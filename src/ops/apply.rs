@@ -151,11 +151,14 @@ pub async fn apply<L: Requests>(
     let tokens = sign(session, plan, signer)?;
     let mut applied = Applied::default();
     make(session, plan, &mut applied, tell).await?;
-    push_tokens(session, plan, &tokens, &mut applied, tell).await?;
+    let (made, skipped) = (!applied.provisioned.is_empty(), applied.skipped.clone());
+    // Sources get in touch while the tokens are pushed. A push that was begun is seen through, whatever the streams say.
+    let (pushed, looked) = futures::join!(push_tokens(session, plan, &tokens, &mut applied, tell), async {
+        if made { look_at_streams(session, planned, &skipped, tell).await } else { Ok(Vec::new()) }
+    });
+    pushed?;
     take_away(session, plan, &mut applied, tell).await?;
-    if !applied.provisioned.is_empty() {
-        applied.problems = look_at_streams(session, planned, &applied.skipped, tell).await?;
-    }
+    applied.problems = looked?;
     Ok(applied)
 }
 
@@ -350,6 +353,6 @@ async fn look_at_streams<L: Requests>(
             return Ok(problems);
         }
         tokio::time::sleep(until.at_most(pause)).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
+        pause = (pause * 2).min(Duration::from_millis(200));
     }
 }

@@ -18,6 +18,7 @@ use crate::observed::listeners::Listeners;
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Live, Stored};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// What has to be done to a deployment, and what stands in the way.
@@ -139,9 +140,15 @@ fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed) -> Vec<&'a
 }
 
 /// What is desired but for these regions' streams and consumers, and the places of those.
-fn leave_out<'d>(desired: &DesiredAccount<'d>, regions: &HashSet<&str>) -> (DesiredAccount<'d>, Vec<String>) {
-    let mut desired = desired.clone();
+fn leave_out<'a, 'd>(
+    desired: &'a DesiredAccount<'d>,
+    regions: &HashSet<&str>,
+) -> (Cow<'a, DesiredAccount<'d>>, Vec<String>) {
     let mut skipped = Vec::new();
+    if regions.is_empty() {
+        return (Cow::Borrowed(desired), skipped);
+    }
+    let mut desired = desired.clone();
     desired.streams.retain(|stream| {
         let stays = !regions.contains(stream.region.as_str());
         skipped.extend((!stays).then(|| format!("stream {}", stream.name)));
@@ -152,7 +159,7 @@ fn leave_out<'d>(desired: &DesiredAccount<'d>, regions: &HashSet<&str>) -> (Desi
         skipped.extend((!stays).then(|| format!("consumer {} of stream {}", consumer.name, consumer.stream)));
         stays
     });
-    (desired, skipped)
+    (Cow::Owned(desired), skipped)
 }
 
 /// Turns errors that `--allow` admits into warnings.

@@ -3,12 +3,12 @@
 use super::Action;
 use super::consumers::ConsumerPlan;
 use super::streams::StreamPlan;
-use crate::desired::DesiredAccount;
+use crate::desired::{DesiredAccount, DesiredStream};
 use crate::model::finding::Finding;
 use crate::observed::Deployment;
 use crate::observed::jetstream::{ApiError, ObservedJetStream};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Checks limits and servers before the first request that changes something. `deployment` may be `None` (no access
 /// to the system account): the clusters are not looked at then.
@@ -186,10 +186,11 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
 
 /// Whether each cluster has as many JetStream servers, with the tags, as its streams have replicas.
 fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deployment: &Deployment) -> Vec<Finding> {
+    let streams: HashMap<&str, &DesiredStream<'_>> = desired.streams.iter().map(|s| (s.name.as_str(), s)).collect();
     let mut seen: BTreeMap<(String, Vec<String>), (u64, &str)> = BTreeMap::new();
     for change in plan.changes.iter().filter(|c| c.action == Action::Create) {
         let Some(config) = &change.after else { continue };
-        let Some(stream) = desired.streams.iter().find(|s| s.name == change.name) else { continue };
+        let Some(stream) = streams.get(change.name.as_str()) else { continue };
         let tags = config.get("placement").and_then(|p| p["tags"].as_array());
         let tags = tags.into_iter().flatten().filter_map(|t| t.as_str().map(str::to_lowercase)).collect();
         let entry = seen.entry((stream.cluster.to_string(), tags)).or_insert((0, &change.name));

@@ -4,6 +4,7 @@ use super::gaps::got;
 use crate::desired::{DesiredAccount, Role};
 use crate::observed::jetstream::{ObservedJetStream, Placement};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// One real stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,6 +70,8 @@ pub struct SourceStatus {
 
 /// One entry for each stream of the definition, in its order.
 pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<StreamStatus> {
+    let places: HashMap<&str, usize> =
+        desired.streams.iter().enumerate().map(|(place, stream)| (stream.name.as_str(), place)).collect();
     let entries = desired.streams.iter().map(|stream| {
         let found = observed.stream(&stream.name).filter(|s| !s.offline);
         let exists = observed.stream(&stream.name).is_some() || observed.unknown_stream(&stream.name).is_some();
@@ -81,7 +84,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                 // What it last heard may be long ago.
                 _ => source.active.is_some_and(|ns| ns < super::streams::SILENCE).then_some(source.lag),
             };
-            let place = desired.streams.iter().position(|s| s.name == source.name);
+            let place = places.get(source.name.as_str()).copied();
             sources.push((
                 place.unwrap_or(usize::MAX),
                 SourceStatus {

@@ -10,6 +10,7 @@ use crate::plan::consumers::consumer_differences;
 use crate::plan::streams::{Difference, differences};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// How a thing compares with the definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -71,8 +72,9 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Ve
         out.stream(stream, desired, observed);
         checked(stream, None, out.problems)
     });
+    let by_name: HashMap<&str, &DesiredStream<'_>> = desired.streams.iter().map(|s| (s.name.as_str(), s)).collect();
     let consumers = desired.consumers.iter().filter_map(|consumer| {
-        let stream = desired.streams.iter().find(|s| s.name == consumer.stream)?;
+        let stream = by_name.get(consumer.stream.as_str())?;
         let mut out = Out::new(format!("account {account}, stream {}, consumer {}", consumer.stream, consumer.name));
         out.consumer(consumer, observed);
         Some(checked(stream, Some(consumer.name.clone()), out.problems))

@@ -197,7 +197,7 @@ fn raw_mapping(source: &str, to: &Value) -> RawMapping {
 
 fn destination_json(to: &Destination) -> Value {
     let Destination { subject, weight, cluster } = to;
-    let mut fields = Map::new();
+    let mut fields = Map::with_capacity(2);
     fields.insert("subject".to_owned(), subject.as_str().into());
     // As with `omitempty` in Go: 100 is what a weight that is left out means.
     if !matches!(weight, 0 | 100) {

@@ -1,0 +1,221 @@
+//! What a real 3 × 3 super-cluster on this machine takes: fresh virtual streams by `apply` and by bare requests,
+//! alternately, and `apply` and `verify` with nothing to do.
+//!
+//! `cargo bench --bench deployment [-- PAIRS]`; the figures are in `docs/performance.md`. Not a test: nothing here
+//! fails because something is slow.
+
+#![allow(missing_docs)]
+
+use futures::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use vstream_jwt::desired::{Role, desired};
+use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
+use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::observed::jetstream::Api;
+use vstream_jwt::ops::{self, Deadline, Silent, Tell};
+use vstream_jwt::sign::file::read_seed_file;
+use vstream_jwt::{definition::Definition, plan};
+
+const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
+const FRESH: usize = 20;
+const MANY: usize = 100;
+const IN_FLIGHT: usize = 64;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --benches` runs this too, without the flag.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return;
+    }
+    let pairs: usize = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(7);
+    println!("start-up (--version): {}", Times::of((0..51).map(|_| timed(|| vstream(Path::new("."), &["--version"])))));
+
+    let folder = tempfile::Builder::new().prefix("vstream-bench-").tempdir().unwrap().keep();
+    let options = Options {
+        folder,
+        executable: Some(PathBuf::from(VSTREAM)),
+        lifetime: Lifetime::Scoped { delete: true },
+        ..Options::default()
+    };
+    let cluster = SuperCluster::up(options).await.unwrap();
+    cluster.wait_ready(TIMEOUT).await.unwrap();
+    println!("servers: nine of nats-server {}", cluster.server_version());
+    fresh(&cluster, pairs).await;
+    nothing_to_do(&cluster);
+    cluster.down().await.unwrap();
+}
+
+/// The same streams under ever new names, by `apply` and by bare requests; each time they are taken away again.
+async fn fresh(cluster: &SuperCluster, pairs: usize) {
+    let (mut applied, mut bare) = (Vec::new(), Vec::new());
+    for pair in 0..=pairs {
+        let definition = define(cluster, &format!("a{pair}"), FRESH);
+        let path = definition.to_str().unwrap();
+        let tool =
+            timed(|| vstream(cluster.folder(), &["apply", "--definition", path, "--operator", "op.nk", "--yes"]));
+        vstream(
+            cluster.folder(),
+            &["destroy", "--definition", path, "--operator", "op.nk", "--delete-streams", "--yes"],
+        );
+        settle().await;
+        let raw = bare_requests(&define(cluster, &format!("b{pair}"), FRESH)).await;
+        settle().await;
+        // The first pair warms up.
+        if pair > 0 {
+            applied.push(tool);
+            bare.push(raw);
+        }
+    }
+    let (applied, bare) = (Times::of(applied.into_iter()), Times::of(bare.into_iter()));
+    println!("{FRESH} fresh virtual streams, apply: {applied}");
+    println!("the same {} stream requests, {IN_FLIGHT} at a time: {bare}", FRESH * 6);
+    println!("ratio of the medians: {:.2}", applied.median() / bare.median());
+
+    let definition = define(cluster, "phases", FRESH);
+    phases(&definition, &cluster.operator_key_path()).await;
+    vstream(
+        cluster.folder(),
+        &["destroy", "--definition", definition.to_str().unwrap(), "--operator", "op.nk", "--delete-streams", "--yes"],
+    );
+    settle().await;
+}
+
+fn nothing_to_do(cluster: &SuperCluster) {
+    let definition = define(cluster, "many", MANY);
+    let path = definition.to_str().unwrap();
+    let apply = || vstream(cluster.folder(), &["apply", "--definition", path, "--operator", "op.nk", "--yes"]);
+    println!("{MANY} fresh virtual streams, apply: {:.0} ms", timed(apply));
+    println!("nothing to do, {MANY} virtual streams, apply: {}", Times::of((0..21).map(|_| timed(apply))));
+    let verify = || vstream(cluster.folder(), &["verify", "--definition", path]);
+    println!("nothing to do, {MANY} virtual streams, verify: {}", Times::of((0..21).map(|_| timed(verify))));
+}
+
+/// Write streams, then read streams, with nothing before, between or after; in milliseconds.
+async fn bare_requests(path: &Path) -> f64 {
+    let loaded = ops::load::load(path).unwrap();
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
+    let deadline = Deadline::after(TIMEOUT);
+    let (session, _) = ops::session::Session::open(&loaded.definition, &connector, deadline, &Silent).await.unwrap();
+    let api = Api::new(&session.accounts[0]);
+    let wanted = desired(&loaded.definition).unwrap();
+    let configs = |role| -> Vec<(String, Value)> {
+        let streams = wanted[0].streams.iter().filter(|stream| stream.role == role);
+        streams.map(|stream| (stream.name.clone(), Value::Object(stream.config()))).collect()
+    };
+    let (writes, reads) = (configs(Role::Write), configs(Role::Read));
+    let send = async |verb: &str, configs: &[(String, Value)]| {
+        let requests = configs.iter().map(|(name, config)| {
+            let operation = format!("STREAM.{verb}.{name}");
+            let body = if verb == "CREATE" { config } else { &Value::Null };
+            async move { api.call(&operation, body, TIMEOUT).await }
+        });
+        let replies: Vec<_> = stream::iter(requests).buffer_unordered(IN_FLIGHT).collect().await;
+        replies.into_iter().for_each(|reply| drop(reply.unwrap()));
+    };
+    let started = Instant::now();
+    send("CREATE", &writes).await;
+    send("CREATE", &reads).await;
+    let took = started.elapsed();
+    send("DELETE", &reads).await;
+    send("DELETE", &writes).await;
+    took.as_secs_f64() * 1000.0
+}
+
+/// Where the time of one `apply` goes.
+async fn phases(path: &Path, operator: &Path) {
+    let seed = read_seed_file(operator).unwrap();
+    let definition: Definition = ops::load::load(path).unwrap().definition;
+    let connector = DefinitionConnector::new(&definition, Purpose::Change);
+    let steps = Steps::default();
+    let deadline = Deadline::after(TIMEOUT);
+    let options = plan::Options::default();
+    let (session, planned) = ops::plan::plan(&definition, &connector, &options, deadline, &steps).await.unwrap();
+    ops::apply::apply(&session, &planned, Some(&seed), &steps).await.unwrap();
+    steps.step("", 0, 0);
+    println!("phases of one apply:");
+    let seen = steps.0.into_inner().unwrap();
+    for pair in seen.windows(2) {
+        println!("  {:6.0} ms  {}", (pair[1].1 - pair[0].1).as_secs_f64() * 1000.0, pair[0].0);
+    }
+}
+
+/// When each step began.
+#[derive(Default)]
+struct Steps(Mutex<Vec<(String, Instant)>>);
+
+impl Tell for Steps {
+    fn step(&self, step: &str, _done: usize, _total: usize) {
+        let mut seen = self.0.lock().unwrap();
+        if seen.last().is_none_or(|(last, _)| last != step) {
+            seen.push((step.to_owned(), Instant::now()));
+        }
+    }
+}
+
+/// A definition of so many virtual streams in a folder of its own; the path of its file.
+fn define(cluster: &SuperCluster, prefix: &str, count: usize) -> PathBuf {
+    let regions: BTreeMap<&String, Value> =
+        cluster.regions().iter().map(|name| (name, json!({ "servers": cluster.urls(name) }))).collect();
+    let mut streams = String::new();
+    for number in 0..count {
+        let _ = writeln!(streams, "      {prefix}-{number}: {{ subjects: [\"{prefix}-{number}.>\"] }}");
+    }
+    let text = format!(
+        "version: 1\nsystem: {{ credentials: {:?} }}\nregions: {}\naccounts:\n  APP:\n    id: {}\n    \
+         credentials: {:?}\n    layout: shared\n    virtual_streams:\n{streams}",
+        cluster.system_credentials_path(),
+        json!(regions),
+        cluster.account_id(),
+        cluster.credentials_path(),
+    );
+    let path = cluster.folder().join(format!("{prefix}.yaml"));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Servers clean up after deletions.
+async fn settle() {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+}
+
+/// Runs the command; it has to succeed.
+fn vstream(folder: &Path, args: &[&str]) {
+    let output = Command::new(VSTREAM).current_dir(folder).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Milliseconds.
+fn timed(run: impl FnOnce()) -> f64 {
+    let started = Instant::now();
+    run();
+    started.elapsed().as_secs_f64() * 1000.0
+}
+
+/// Milliseconds, sorted.
+struct Times(Vec<f64>);
+
+impl Times {
+    fn of(times: impl Iterator<Item = f64>) -> Self {
+        let mut times: Vec<f64> = times.collect();
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
+    fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (first, last) = (self.0[0], self.0[self.0.len() - 1]);
+        write!(f, "median {:.1} ms of {} ({first:.1} – {last:.1})", self.median(), self.0.len())
+    }
+}
