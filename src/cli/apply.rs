@@ -109,11 +109,9 @@ fn text(
         );
     }
     if !applied.pushed.is_empty() {
-        let accounts: Vec<&str> = applied.pushed.iter().map(|pushed| pushed.account.as_str()).collect();
         let _ = writeln!(
             out,
-            "An nsc store is behind now; its next push would undo this. Bring it up to date: {}",
-            accounts.iter().map(|name| format!("nsc pull -a {name}")).collect::<Vec<_>>().join(" && ")
+            "An nsc store is behind now; its next push would undo this. Bring it up to date: nsc pull -A"
         );
     }
     out

@@ -165,6 +165,6 @@ fn gone(
             format_time(base.claims.issued_at()),
             base.claims.issuer()
         ),
-        "Run apply; then bring that tool's copy up to date (`nsc pull`), or its next push does it again.",
+        "Run apply; then bring that tool's copy up to date (`nsc pull -A`), or its next push does it again.",
     ))
 }

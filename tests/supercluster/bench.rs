@@ -104,10 +104,11 @@ impl<'c> Bench<'c> {
         assert_eq!(answer["success"], true, "{answer}");
     }
 
-    /// Names of the streams, sorted.
+    /// Names of the streams, those that do not answer too.
     pub async fn stream_names(&self) -> Vec<String> {
-        let streams = self.everything().await.streams;
-        streams.iter().map(|config| config["name"].as_str().unwrap().to_owned()).collect()
+        let answer = self.api("west", "STREAM.NAMES", Value::Null).await;
+        let names = answer["streams"].as_array().into_iter().flatten();
+        names.map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
     pub async fn everything(&self) -> Everything {

@@ -142,8 +142,13 @@ async fn no_meta_leader(bench: &Bench<'_>) {
     with_streams(bench, &["baz", "qux"]);
     bench.cluster.kill("east").await.unwrap();
     bench.cluster.kill("central").await.unwrap();
+    let leaderless = || async {
+        let servers = bench.deployment().await.servers;
+        servers.iter().all(|server| server.varz.pointer("/jetstream/meta/leader").is_none()).then_some(())
+    };
+    eventually("the lost leader is noticed", leaderless).await;
     let tokens = bench.tokens().await;
-    let said = ["JetStream", "temporarily unavailable (10008)", "next:"];
-    bench.says(1, &[&APPLY[..], &["--allow", "region-missing", "--timeout", "12s"]].concat(), &said);
+    let said = ["account APP, JetStream does not answer", "temporarily unavailable (10008)", "central-1", "majority"];
+    bench.says(1, &[&APPLY[..], &["--allow", "region-missing", "--timeout", "8s"]].concat(), &said);
     assert!(bench.tokens().await == tokens, "a token was pushed");
 }
