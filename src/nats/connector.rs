@@ -9,7 +9,7 @@ use crate::observed::link::{Connector, LinkError};
 use crate::observed::{listeners, system};
 use crate::push;
 use crate::sign::file::read_seed_file;
-use crate::sign::user::{UserPermissions, mint_user, user_issuer};
+use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
 use crate::sign::{Seed, Signer as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -132,7 +132,10 @@ impl Connector for DefinitionConnector<'_> {
                 let seed = account_seed(&place, path)?;
                 let wanted = permissions(&self.purpose.account_subjects());
                 let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
-                    code: "key-of-another-account",
+                    code: match error {
+                        IssuerError::NotOfAccount { .. } => "key-of-another-account",
+                        IssuerError::Strict { .. } => "strict-signing-keys",
+                    },
                     message: format!("{place}, key {}: {error}", path.display()),
                     next: "Name a signing key of the account under `key:`.".to_owned(),
                 })?;

@@ -11,6 +11,7 @@ mod dev;
 mod flow;
 mod foreign;
 mod json;
+mod keys;
 mod outages;
 mod refusals;
 mod streams;

@@ -197,6 +197,12 @@ async fn others_in_the_way(bench: &Bench<'_>) {
         bench.unchanged_since(&before, code).await;
     };
     mapped("foo.special", "overlapping-sources", &["foo.>"]).await;
+    let mut exporting = claims.clone();
+    exporting["nats"]["exports"] = json!([{ "name": "desk", "subject": "foo.desk.*", "type": "service" }]);
+    bench.push(&exporting).await;
+    let said = ["service export foo.desk.* of desk", "mapped by `foo.>`", "--allow service-export-stops"];
+    bench.expect(1, &apply(&file), "service-export-stops", &said);
+
     mapped("foo.>", "foreign-mapping", &["elsewhere", "--adopt"]).await;
     bench.push(&claims).await;
 }
