@@ -138,6 +138,15 @@ impl Deployment {
         names
     }
 
+    /// `2 of 9 servers do not answer (among east-1)`; nothing when all do.
+    pub fn missing_text(&self) -> Option<String> {
+        let names = match self.missing_names() {
+            names if names.is_empty() => String::new(),
+            names => format!(" (among {})", names.join(", ")),
+        };
+        (self.missing() > 0).then(|| format!("{} of {} servers do not answer{names}", self.missing(), self.total()))
+    }
+
     /// The servers' clusters, sorted, each once.
     pub fn clusters(&self) -> Vec<&str> {
         let mut clusters: Vec<&str> = self.servers.iter().map(|server| server.cluster.as_str()).collect();

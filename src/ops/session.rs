@@ -28,12 +28,12 @@ pub enum ReadError {
     #[error("asking the servers: {0}")]
     System(RequestError),
     /// The account's JetStream does not answer.
-    #[error("account {account}, JetStream does not answer: {cause}{}", absent(.missing))]
+    #[error("account {account}, JetStream does not answer: {cause}{}", .missing.as_ref().map(|missing| format!("; {missing}")).unwrap_or_default())]
     JetStream {
         /// The definition's name for the account.
         account: String,
-        /// Servers that do not answer at all, as far as their names are known.
-        missing: Vec<String>,
+        /// How many servers do not answer at all, and which, if some do not.
+        missing: Option<String>,
         /// What happened.
         cause: CallError,
     },
@@ -157,7 +157,7 @@ impl<'d, L: Requests> Session<'d, L> {
             match read {
                 Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked }),
                 Err(cause) => {
-                    let missing = self.deployment.missing_names();
+                    let missing = self.deployment.missing_text();
                     Err(ReadError::JetStream { account: desired.account.name.clone(), missing, cause })
                 }
             }
@@ -204,14 +204,6 @@ fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
     });
     debug_assert!(worst.severity == Severity::Error);
     ReadError::Refused(Box::new(worst))
-}
-
-fn absent(servers: &[String]) -> String {
-    if servers.is_empty() {
-        String::new()
-    } else {
-        format!("; these servers do not answer either: {}", servers.join(", "))
-    }
 }
 
 /// Seconds since 1970.

@@ -79,16 +79,11 @@ fn too_old(deployment: &Deployment) -> Option<Finding> {
 }
 
 fn missing_servers(deployment: &Deployment) -> Option<Finding> {
-    let missing = deployment.missing();
-    let named = match deployment.missing_names() {
-        names if names.is_empty() => String::new(),
-        names => format!(" (among {})", names.join(", ")),
-    };
-    (missing > 0).then(|| {
+    deployment.missing_text().map(|missing| {
         Finding::warning(
             "servers-missing",
             "deployment",
-            format!("{missing} of {} servers do not answer{named}; nothing can be proved there", deployment.total()),
+            format!("{missing}; nothing can be proved there"),
             "Start them, and run again. A server that was removed for good is counted for up to 150 s.",
         )
     })
