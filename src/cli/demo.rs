@@ -85,7 +85,7 @@ fn me() -> String {
 }
 
 async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failure> {
-    let started = Instant::now();
+    let (started, folder) = (Instant::now(), options.folder.clone());
     let teller = Teller { shell, progress: shell.progress() };
     teller.step("starting nine servers in three regions (the first time, nats-server may have to be fetched)", 0, 0);
     let cluster = SuperCluster::up(options).await?;
@@ -126,7 +126,7 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
     if holds {
         text.push_str(&explanation(&story));
     }
-    text.push_str(&next(keep.then_some(&cluster), holds));
+    text.push_str(&next(keep.then_some((&cluster, &*folder)), holds));
     shell.result(&text, &document);
     Ok(if holds { Exit::Done } else { Exit::Failed })
 }
@@ -275,10 +275,11 @@ fn explanation(story: &Story) -> String {
     )
 }
 
-fn next(kept: Option<&SuperCluster>, holds: bool) -> String {
+/// `kept`: what runs on, and its folder as it was named.
+fn next(kept: Option<(&SuperCluster, &Path)>, holds: bool) -> String {
     let me = me();
     let mut out = format!("\n{}\n", Paint::bold("What to try next"));
-    let Some(cluster) = kept else {
+    let Some((cluster, folder)) = kept else {
         let _ = write!(
             out,
             "  the same, left running   {me} demo --keep\n  \
@@ -286,9 +287,9 @@ fn next(kept: Option<&SuperCluster>, holds: bool) -> String {
         );
         return out;
     };
-    let folder = shell_word(cluster.folder());
+    let definition = shell_word(&folder.join("vstream.yaml"));
+    let folder = shell_word(folder);
     let region = cluster.regions().first().map(String::as_str).unwrap_or_default();
-    let definition = shell_word(&cluster.definition_path());
     let _ = writeln!(out, "  It runs on, with its definition and keys in {folder}.");
     if !holds {
         let _ = writeln!(out, "  The servers' logs are in {folder}/servers/*/server.log.");

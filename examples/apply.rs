@@ -1,0 +1,48 @@
+//! The whole job without the command line: load a definition, plan, apply, and see what every server says.
+//!
+//! ```sh
+//! vstream-jwt dev up
+//! cargo run --example apply -- .vstream-dev/vstream.yaml .vstream-dev/keys/op.nk
+//! ```
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::ops::apply::apply;
+use vstream_jwt::ops::load::load;
+use vstream_jwt::ops::plan::plan;
+use vstream_jwt::ops::{Deadline, Silent};
+use vstream_jwt::plan::Options;
+use vstream_jwt::sign::Signer;
+use vstream_jwt::sign::file::read_seed_file;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [definition, operator_key] = args.as_slice() else {
+        return Err("usage: apply DEFINITION OPERATOR_KEY".into());
+    };
+    let definition = load(Path::new(definition))?.definition;
+    let operator = read_seed_file(Path::new(operator_key))?;
+
+    let connector = DefinitionConnector::new(&definition, Purpose::Change);
+    let deadline = Deadline::after(Duration::from_secs(30));
+    let (session, planned) = plan(&definition, &connector, &Options::default(), deadline, &Silent).await?;
+    for finding in &planned.plan.findings {
+        println!("{}: {} {}", finding.place, finding.message, finding.next);
+    }
+    for account in &planned.plan.accounts {
+        let (mappings, streams) = (account.mappings.changes.len(), account.streams.changes.len());
+        println!("account {}: {mappings} mappings and {streams} streams to change", account.name);
+    }
+
+    let applied = apply(&session, &planned, Some(&operator as &dyn Signer), &Silent).await?;
+    for server in applied.pushed.iter().flat_map(|pushed| &pushed.servers) {
+        println!("{} ({}): {}", server.server, server.cluster, server.verdict);
+    }
+    match applied.is_confirmed() {
+        true => Ok(()),
+        false => Err("not every server confirmed; verify names what is missing".into()),
+    }
+}
