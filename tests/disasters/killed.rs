@@ -1,8 +1,8 @@
 //! `apply` and `destroy` killed at any moment: traffic never goes to a stream that does not exist, and the next run
 //! finishes.
 
-use crate::steps::{APPLY, DESTROY, expect, in_sync, spawn};
-use crate::support::{PATIENCE, client, cluster, system_client};
+use crate::steps::{APPLY, DESTROY, expect, in_sync, run, spawn};
+use crate::support::{Cluster, PATIENCE, client, cluster, system_client};
 use crate::traffic::{Ledger, Traffic, arrived, ask};
 use async_nats::Client;
 use futures::StreamExt as _;
@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 use vstream_jwt::dev::SuperCluster;
 
 const ALL: [&str; 3] = ["west", "central", "east"];
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_next_run_finishes() {
     let cluster = cluster().await;
-    let mut random = Random::seeded();
     let ledger = Ledger::default();
     let traffic = Traffic::start(&cluster, &ALL, &ledger).await;
     let watch = Watch::start(&cluster).await;
+    let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
 
     // How long the verbs take when nobody kills them; more than that would hit nothing.
     let started = Instant::now();
@@ -32,56 +32,110 @@ async fn killed_at_any_moment_the_next_run_finishes() {
     let started = Instant::now();
     expect(&cluster, 0, &DESTROY).await;
     let destroy = started.elapsed();
+
+    let started = Instant::now();
+    let mut test = Test { cluster, watch, random: Random::seeded(), apply, destroy, killed: 0 };
     let mut messages = 0;
-
     for round in 0..ROUNDS {
-        assert_eq!(streams(&watch.account).await.unwrap().len(), 0, "round {round}");
         ledger.clear();
-        watch.removing(false);
-        let after = killed_after(&cluster, &APPLY, random.below(apply)).await;
-        let when = format!("round {round}, apply killed after {after:?}");
-        watch.is_content(&when);
-        expect(&cluster, 0, &APPLY).await;
-        in_sync(&cluster, &when).await;
+        test.make_all(round).await;
         traffic.advance(&ALL, 5).await;
-        traffic.pause(true).await;
-        arrived(&cluster, &ledger, &when).await;
-        messages += ledger.len();
-        traffic.pause(false).await;
-        watch.is_content(&when);
-        assert_eq!(ledger.turned_away(), 0, "{when}: publishes were turned away after others had been taken");
+        test.make_another(round, &definition).await;
+        traffic.advance(&ALL, 5).await;
 
-        watch.removing(true);
-        let after = killed_after(&cluster, &DESTROY, random.below(destroy)).await;
-        let when = format!("round {round}, destroy killed after {after:?}");
-        watch.is_content(&when);
-        if round % 2 == 1 {
-            // Back again from wherever it stopped.
-            watch.removing(false);
-            expect(&cluster, 0, &APPLY).await;
-            in_sync(&cluster, &when).await;
-            watch.is_content(&when);
-            watch.removing(true);
-        }
-        expect(&cluster, 0, &DESTROY).await;
-        watch.is_content(&when);
+        traffic.pause(true).await;
+        arrived(&test.cluster, &ledger, &format!("round {round}")).await;
+        messages += ledger.len();
+        assert_eq!(ledger.turned_away(), 0, "round {round}: publishes turned away after others had been taken");
+        traffic.pause(false).await;
+        test.take_all_away(round).await;
     }
     traffic.stop().await;
-    let looks = watch.stop().await;
+    let (looks, killed) = (test.watch.stop().await, test.killed);
     eprintln!(
-        "{ROUNDS} rounds of an apply ({apply:.1?}) and a destroy ({destroy:.1?}), each killed, in {:.1?}; {messages} \
-         messages, {looks} looks at all servers",
-        random.started.elapsed()
+        "{ROUNDS} rounds in {:.1?}: {killed} of {} runs killed (apply takes {apply:.1?}, destroy {destroy:.1?}), \
+         {messages} messages, {looks} looks at all servers",
+        started.elapsed(),
+        4 * ROUNDS
     );
 }
 
-/// Runs the verb and kills it after a time; nothing is killed when it ended before.
-async fn killed_after(cluster: &SuperCluster, args: &[&str], time: Duration) -> Duration {
-    let mut child = spawn(cluster, args);
-    if tokio::time::timeout(time, child.wait()).await.is_err() {
-        child.kill().await.unwrap();
+struct Test {
+    cluster: Cluster,
+    watch: Watch,
+    random: Random,
+    apply: Duration,
+    destroy: Duration,
+    killed: usize,
+}
+
+impl Test {
+    async fn make_all(&mut self, round: usize) {
+        assert_eq!(streams(&self.watch.account).await.unwrap().len(), 0, "round {round}");
+        self.watch.removing(false);
+        let when = self.killed_apply(round, "from nothing").await;
+        self.finish(&APPLY, &when).await;
+        in_sync(&self.cluster, &when).await;
     }
-    time
+
+    /// A second virtual stream is made and taken away while the first one works.
+    async fn make_another(&mut self, round: usize, definition: &str) {
+        let both = format!("{definition}      bar:\n        subjects: [bar.>]\n");
+        std::fs::write(self.cluster.definition_path(), both).unwrap();
+        let when = self.killed_apply(round, "beside another").await;
+        self.finish(&APPLY, &when).await;
+        in_sync(&self.cluster, &when).await;
+
+        self.watch.removing(true);
+        let destroy = [&DESTROY[..], &["bar"]].concat();
+        let when = self.killed_destroy(round, &destroy, "beside another").await;
+        self.finish(&destroy, &when).await;
+        std::fs::write(self.cluster.definition_path(), definition).unwrap();
+        in_sync(&self.cluster, &when).await;
+        self.watch.removing(false);
+    }
+
+    async fn take_all_away(&mut self, round: usize) {
+        self.watch.removing(true);
+        let when = self.killed_destroy(round, &DESTROY, "of all").await;
+        if round % 2 == 1 {
+            // Back again from wherever it stopped.
+            self.watch.removing(false);
+            self.finish(&APPLY, &when).await;
+            in_sync(&self.cluster, &when).await;
+            self.watch.removing(true);
+        }
+        self.finish(&DESTROY, &when).await;
+    }
+
+    async fn killed_apply(&mut self, round: usize, what: &str) -> String {
+        let time = self.random.below(self.apply);
+        self.killed_after(&APPLY, time).await;
+        format!("round {round}, apply {what} killed after {time:?}")
+    }
+
+    async fn killed_destroy(&mut self, round: usize, args: &[&str], what: &str) -> String {
+        let time = self.random.below(self.destroy);
+        self.killed_after(args, time).await;
+        format!("round {round}, destroy {what} killed after {time:?}")
+    }
+
+    /// Runs the verb and kills it after a time; nothing is killed when it ended before.
+    async fn killed_after(&mut self, args: &[&str], time: Duration) {
+        let mut child = spawn(&self.cluster, args);
+        if tokio::time::timeout(time, child.wait()).await.is_err() {
+            child.kill().await.unwrap();
+            self.killed += 1;
+        }
+    }
+
+    /// The run after the killed one.
+    async fn finish(&self, args: &[&str], when: &str) {
+        self.watch.is_content(when);
+        let ran = run(&self.cluster, args).await;
+        assert_eq!(ran.code, 0, "{when}, then {args:?}:\n{}", ran.text);
+        self.watch.is_content(when);
+    }
 }
 
 /// Names of the account's streams.
@@ -90,8 +144,8 @@ async fn streams(account: &Client) -> Option<BTreeSet<String>> {
     Some(names["streams"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect())
 }
 
-/// Servers on which the virtual stream's mapping is in force.
-async fn mapped(system: &Client, account: &str, servers: usize) -> Vec<String> {
+/// Virtual streams whose mapping is in force, and on which server.
+async fn mapped(system: &Client, account: &str, servers: usize) -> Vec<(&'static str, String)> {
     let inbox = system.new_inbox();
     let mut replies = system.subscribe(inbox.clone()).await.unwrap();
     let body = json!({ "account": account }).to_string();
@@ -100,9 +154,9 @@ async fn mapped(system: &Client, account: &str, servers: usize) -> Vec<String> {
     for _ in 0..servers {
         let Ok(Some(reply)) = tokio::time::timeout(Duration::from_secs(1), replies.next()).await else { break };
         let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
-        if !reply["data"]["account_detail"]["mappings"]["foo.>"].is_null() {
-            mapped.push(reply["server"]["name"].as_str().unwrap().to_owned());
-        }
+        let mappings = &reply["data"]["account_detail"]["mappings"];
+        let names = ["foo", "bar"].into_iter().filter(|name| !mappings[format!("{name}.>")].is_null());
+        mapped.extend(names.map(|name| (name, reply["server"]["name"].as_str().unwrap().to_owned())));
     }
     mapped
 }
@@ -139,8 +193,12 @@ impl Watch {
                     let Some(streams) = streams.filter(|_| removing.load(Ordering::SeqCst) == is_removing) else {
                         continue;
                     };
-                    if !mapped.is_empty() && streams.len() < 6 {
-                        seen.lock().unwrap().push(format!("{mapped:?} map to streams, there are only {streams:?}"));
+                    for (name, server) in mapped {
+                        let there = streams.iter().filter(|stream| stream.starts_with(&format!("{name}-"))).count();
+                        if there < 2 * ALL.len() {
+                            let only = format!("{server} maps {name}, there are only {streams:?}");
+                            seen.lock().unwrap().push(only);
+                        }
                     }
                     looks.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -170,7 +228,6 @@ impl Watch {
 /// SplitMix64, so that a run can be repeated by its seed.
 struct Random {
     state: u64,
-    started: Instant,
 }
 
 impl Random {
@@ -178,7 +235,7 @@ impl Random {
         let named = std::env::var("VSTREAM_SEED").ok().map(|seed| seed.parse().expect("VSTREAM_SEED is not a number"));
         let state = named.unwrap_or_else(|| getrandom::u64().unwrap());
         eprintln!("VSTREAM_SEED={state}");
-        Self { state, started: Instant::now() }
+        Self { state }
     }
 
     fn below(&mut self, limit: Duration) -> Duration {
