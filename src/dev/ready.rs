@@ -19,17 +19,31 @@ struct View<'a> {
     routes: BTreeSet<String>,
 }
 
+/// What keeps the running servers from working together.
+pub(super) struct Missing {
+    /// In words.
+    pub(super) what: String,
+    /// Running servers that the JetStream meta group does not count.
+    pub(super) left_out: Vec<String>,
+}
+
+impl From<String> for Missing {
+    fn from(what: String) -> Self {
+        Self { what, left_out: Vec::new() }
+    }
+}
+
 /// What is still missing until the running servers work together; nothing when they do.
 ///
 /// Servers of regions that are cut off are a group of their own. A JetStream meta leader is expected where more than
 /// half of all servers are together, and then it must see each of them as current.
-pub(super) async fn missing(layout: &Layout, state: &State) -> Option<String> {
+pub(super) async fn missing(layout: &Layout, state: &State) -> Option<Missing> {
     let mut running = Vec::new();
     for (server, (_, server_state)) in layout.servers.iter().zip(&state.servers) {
         match server_state {
             ServerState::Running { .. } => running.push(server),
             ServerState::Down => {}
-            ServerState::Ended { why } => return Some(format!("server {} ended ({why})", server.name)),
+            ServerState::Ended { why } => return Some(format!("server {} ended ({why})", server.name).into()),
         }
     }
     let views = join_all(running.iter().map(|server| view(server))).await;
@@ -37,14 +51,18 @@ pub(super) async fn missing(layout: &Layout, state: &State) -> Option<String> {
     for (server, view) in running.iter().zip(views) {
         match view {
             Ok(view) => seen.push(view),
-            Err(error) => return Some(format!("server {} does not answer ({error})", server.name)),
+            Err(error) => return Some(format!("server {} does not answer ({error})", server.name).into()),
         }
     }
     let group = |server: &Server| state.cut.contains(&server.region).then(|| server.region.clone());
     let groups: BTreeSet<Option<String>> = running.iter().map(|server| group(server)).collect();
     groups.into_iter().find_map(|one| {
         let members: Vec<&View> = seen.iter().filter(|view| group(view.server) == one).collect();
-        links_missing(&members).or_else(|| meta_missing(layout.servers.len(), &members))
+        if let Some(what) = links_missing(&members) {
+            return Some(what.into());
+        }
+        let what = meta_missing(layout.servers.len(), &members)?;
+        Some(Missing { what, left_out: left_out(&members) })
     })
 }
 
@@ -84,6 +102,17 @@ fn meta_missing(servers: usize, members: &[&View]) -> Option<String> {
     let behind = members.iter().map(|view| view.server.name.as_str());
     let behind = behind.filter(|name| *name != leader.server.name).find(|name| !current.contains(name));
     behind.map(|name| format!("the JetStream meta leader does not see {name} as current"))
+}
+
+/// Servers that are there and that the meta leader has no place for.
+fn left_out(members: &[&View]) -> Vec<String> {
+    let Some(leader) = members.iter().find(|view| view.meta["leader"] == view.server.name.as_str()) else {
+        return Vec::new();
+    };
+    let replicas = leader.meta["replicas"].as_array().into_iter().flatten();
+    let counted: BTreeSet<&str> = replicas.filter_map(|replica| replica["name"].as_str()).collect();
+    let names = members.iter().map(|view| &view.server.name).filter(|name| **name != leader.server.name);
+    names.filter(|name| !counted.contains(name.as_str())).cloned().collect()
 }
 
 async fn view(server: &Server) -> io::Result<View<'_>> {

@@ -5,9 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blackout;
 mod drift;
 mod gap;
 mod killed;
-mod regions;
+
 mod steps;
 mod traffic;

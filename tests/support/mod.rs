@@ -19,8 +19,8 @@ pub const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
 /// How long anything on the servers may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One super-cluster of a test's own at a time, however many tests run in parallel: they are heavy.
-static ONE: Semaphore = Semaphore::const_new(1);
+/// Two super-clusters at a time, however many tests run in parallel: they are heavy, and wait much.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// A super-cluster for one test, to do with as it likes. A test asks for one at a time.
 pub struct Cluster {
@@ -50,7 +50,7 @@ pub fn options() -> Options {
 
 /// A ready super-cluster with these options.
 pub async fn up(options: Options) -> Cluster {
-    let turn = ONE.acquire().await.unwrap();
+    let turn = TURNS.acquire().await.unwrap();
     let running = SuperCluster::up(options).await.unwrap();
     running.wait_ready(PATIENCE).await.unwrap();
     Cluster { running, _turn: Some(turn) }
