@@ -9,6 +9,5 @@ mod blackout;
 mod drift;
 mod gap;
 mod killed;
-
 mod steps;
 mod traffic;

@@ -10,6 +10,9 @@ use vstream_jwt::dev::SuperCluster;
 pub const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 pub const DESTROY: [&str; 5] = ["destroy", "--operator", "op.nk", "--yes", "--delete-streams"];
 
+/// After this time it is worth a word what `verify` waits for.
+const LONG: Duration = Duration::from_secs(10);
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ran {
@@ -49,11 +52,16 @@ pub async fn expect(cluster: &SuperCluster, code: i32, args: &[&str]) -> Ran {
 /// `verify` until everything is as defined: servers and sources that were away are waited for.
 pub async fn in_sync(cluster: &SuperCluster, when: &str) -> Duration {
     let started = Instant::now();
+    let mut before = None;
     loop {
         let ran = run(cluster, &["verify"]).await;
         if ran.code == 0 {
+            if let (Some(before), true) = (before, started.elapsed() > LONG) {
+                eprintln!("{when}: what verify waited for at last:\n{before}");
+            }
             return started.elapsed();
         }
+        before = Some(ran.stdout.clone());
         assert!(started.elapsed() < 3 * PATIENCE, "{when}: verify ends {}:\n{}", ran.code, ran.text);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
