@@ -7,7 +7,7 @@ use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{
     Access, Account, Consistency, ConsumerDefinition, Kind, Layout, NameTemplates, RegionalAccounts, VirtualStream,
 };
-use crate::observed::jetstream::ObservedConsumer;
+use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
 use crate::plan::capacity::capacity;
 use crate::plan::consumers::consumers;
 use crate::verify::streams::{Verdict, counts};
@@ -261,6 +261,31 @@ fn a_gap_that_was_passed_shows_in_the_count() {
     let said: Vec<_> = checked.iter().flat_map(|c| &c.problems).collect();
     assert_eq!((said.len(), said[0].finding.code), (1, "messages-missing"));
     assert!(said[0].finding.message.starts_with("15 messages"), "{said:?}");
+
+    // What its messages say is named, and nothing else is said of it.
+    let range = |first, last| Range { origin: "p0-write-west".to_owned(), first, last };
+    let gap = |missing, among| Gap { after: 4, before: 5, missing, among };
+    observed.arrivals.push(Arrivals {
+        stream: "p0-read-east".to_owned(),
+        missing: 18,
+        gaps: vec![gap(2, vec![range(5, 7)]), gap(15, vec![range(11, 25)]), gap(1, vec![range(29, 29)])],
+        ..Arrivals::default()
+    });
+    let checked = crate::verify::streams::streams(&desired(&app(), "2.15.1"), &observed);
+    let said: Vec<_> = checked.iter().flat_map(|c| &c.problems).collect();
+    assert_eq!((said.len(), said[0].finding.code), (1, "messages-missing"));
+    assert_eq!(
+        said[0].finding.message,
+        "18 messages of its sources never arrived here: 29 of p0-write-west; 11 – 25 of p0-write-west; 2 of 5 – 7 of \
+         p0-write-west (between messages 4 and 5 here)"
+    );
+
+    // An origin that still keeps older ones did not drop them by their age.
+    let origin = edit(&mut observed, "p0-write-west");
+    (origin.state.first_seq, origin.state.messages) = (20, 10);
+    let checked = crate::verify::streams::streams(&desired(&app(), "2.15.1"), &observed);
+    let said = checked.iter().flat_map(|c| &c.problems).find(|p| p.finding.code == "messages-missing").unwrap();
+    assert!(said.finding.message.contains("p0-write-west still keeps what came from 20 on"), "{said:?}");
 }
 
 #[test]

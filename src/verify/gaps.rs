@@ -1,19 +1,19 @@
 //! Messages that a write stream has dropped before a region got them.
 //!
 //! What is lost is seen while it happens: the origin's first sequence is beyond what the source has got. Afterwards
-//! the source goes on behind the hole, and only the count tells: a read stream's sequence grows by one for each
-//! message of its sources, so it is behind the sum of the origins' sequences by what never arrived.
+//! the source goes on behind the gap; then the count tells that something is missing, and the messages that arrived
+//! tell what. The count alone is only believed when all is quiet.
 
-use super::streams::{Out, SILENCE, seconds};
+use super::problem::{Out, seconds};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
-use crate::observed::jetstream::{ObservedJetStream, ObservedStream, SourceState, age};
+use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStream, Range, SourceState, age};
 
 /// Says what is lost, may be lost, or soon will be, of the sources of `found`.
 pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
     for source in &found.sources {
         let Some(origin) = observed.stream(&source.name).filter(|o| !o.offline) else { continue };
         let max_age = max_age(origin);
-        let Some(got) = got(source, origin) else {
+        let Some(got) = observed.got(found, source) else {
             if let (Some(active), Some(max_age)) = (source.active, max_age)
                 && active > max_age / 2
             {
@@ -106,58 +106,98 @@ fn max_age(stream: &ObservedStream) -> Option<u64> {
     stream.config.get("max_age").and_then(|v| v.as_u64()).filter(|ns| *ns > 0)
 }
 
-/// The origin's last sequence that arrived. Older servers do not say; there it follows from the lag, as long as the
-/// source was heard from just now.
-pub(crate) fn got(source: &SourceState, origin: &ObservedStream) -> Option<u64> {
-    if source.seq.is_some() || origin.state.last_seq == 0 {
-        return Some(source.seq.unwrap_or(0));
-    }
-    (source.active? < SILENCE).then(|| origin.state.last_seq.saturating_sub(source.lag))
-}
-
-/// What never arrived, by the count. Only said when nothing was published for some seconds, because the figures of
-/// two streams are never of the same instant.
+/// What never arrived before the last message that did.
 fn past(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
+    const NEXT: &str = "Look for them in the read streams of other regions; a larger max_age of the write streams covers \
+                        longer outages. It is as expected when the stream was made later than its origins, or messages \
+                        were deleted there before they were sent on.";
     if found.sources.is_empty() || found.subjects().next().is_some() {
         return;
     }
-    let mut sum = 0u64;
-    for source in &found.sources {
-        let Some(origin) = observed.stream(&source.name).filter(|o| !o.offline) else { return };
-        let quiet = origin.state.last_seq == 0 || age(&origin.state.last_ts, &origin.ts).is_some_and(|a| a > QUIET);
-        if source.lag > 0 || !quiet {
-            return;
+    if let Some(arrivals) = observed.arrivals(&found.name) {
+        if arrivals.missing > 0 {
+            out.warn("messages-missing", named(arrivals, observed), NEXT);
         }
-        let Some(got) = got(source, origin) else { return };
-        sum += got;
+        return;
     }
-    let first = found.config.get("first_seq").and_then(|v| v.as_u64()).unwrap_or(1).max(1);
-    let stored = (found.state.last_seq + 1).saturating_sub(first);
-    if sum > stored {
+    if !found.sources.iter().all(|source| is_quiet(source, observed)) {
+        return;
+    }
+    let Some(missing) = found.missing_by_count(observed) else { return };
+    let stored = found.state.last_seq + 1 - found.first_possible().min(found.state.last_seq + 1);
+    let sum = i128::from(stored) + missing;
+    if missing > 0 {
         out.warn(
             "messages-missing",
             format!(
-                "{} messages of its sources never arrived here: its origins have stored {sum} in all, {stored} arrived",
-                sum - stored
+                "{} never arrived here: its origins have stored {sum} in all, {stored} arrived",
+                messages(missing.unsigned_abs())
             ),
-            "Compare with the read streams of other regions: an outage was longer than max_age. It is as expected when \
-             the stream was made later than its origins, or messages were purged there before they were sent on.",
+            NEXT,
         );
-    } else if sum < stored && observed_all_from_start(found, observed) {
+    } else if missing < 0 && observed_all_from_start(found, observed) {
         out.warn(
             "messages-doubled",
             format!(
-                "{} messages arrived more often than once: its origins have stored {sum} in all, {stored} arrived",
-                stored - sum
+                "{} arrived more often than once: its origins have stored {sum} in all, {stored} arrived",
+                messages(missing.unsigned_abs())
             ),
             "Look at the Nats-Stream-Source headers: a source was taken away and changed, or an origin was made anew.",
         );
     }
 }
 
+/// The gaps, the newest first.
+fn named(arrivals: &Arrivals, observed: &ObservedJetStream) -> String {
+    const NAMED: usize = 20;
+    let gaps = &arrivals.gaps;
+    let mut names: Vec<String> = gaps.iter().rev().take(NAMED).map(name).collect();
+    if gaps.len() > NAMED {
+        let more: u64 = gaps.iter().rev().skip(NAMED).map(|gap| gap.missing).sum();
+        names.push(format!("and {more} more, before those"));
+    }
+    let mut text = format!("{} never arrived here: {}", messages(arrivals.missing.into()), names.join("; "));
+    let kept = gaps.iter().filter(|gap| gap.is_exact()).flat_map(|gap| &gap.among).find_map(|range| {
+        let origin = observed.stream(&range.origin).filter(|origin| !origin.offline && origin.state.messages > 0)?;
+        (range.last >= origin.state.first_seq).then_some(origin)
+    });
+    if let Some(origin) = kept {
+        text += &format!(
+            "; {} still keeps what came from {} on: what is missing of that was deleted there before it was sent on, or \
+             dropped here as a duplicate",
+            origin.name, origin.state.first_seq
+        );
+    }
+    text
+}
+
+fn name(gap: &Gap) -> String {
+    let among: Vec<String> = gap.among.iter().map(|range| format!("{} of {}", span(range), range.origin)).collect();
+    let among = among.join(" and ");
+    if gap.is_exact() {
+        return among;
+    }
+    format!("{} of {among} (between messages {} and {} here)", gap.missing, gap.after, gap.before)
+}
+
+fn span(range: &Range) -> String {
+    if range.first == range.last { range.first.to_string() } else { format!("{} – {}", range.first, range.last) }
+}
+
+fn messages(count: u128) -> String {
+    if count == 1 { "1 message of its sources".to_owned() } else { format!("{count} messages of its sources") }
+}
+
+/// Whether nothing was published for some seconds, and all has arrived: the figures of two streams are never of the
+/// same instant, and only then do they go together.
+fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
+    const QUIET: u64 = 5_000_000_000;
+    let Some(origin) = observed.stream(&source.name).filter(|origin| !origin.offline) else { return false };
+    let quiet = || age(&origin.state.last_ts, &origin.ts).is_some_and(|age| age > QUIET);
+    source.lag == 0 && (origin.state.last_seq == 0 || quiet())
+}
+
 /// Whether every origin still is the stream that this one has always sourced: none was made anew with lower sequences.
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     found.sources.iter().all(|s| observed.stream(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
 }
-
-const QUIET: u64 = 5_000_000_000;

@@ -2,5 +2,6 @@
 
 pub mod account;
 mod gaps;
+mod problem;
 pub mod status;
 pub mod streams;

@@ -1,8 +1,7 @@
 //! How the streams are doing, for a person: per virtual stream and region what is stored, who leads, who is behind.
 
-use super::gaps::got;
 use crate::desired::{DesiredAccount, Role};
-use crate::observed::jetstream::{ObservedJetStream, Placement};
+use crate::observed::jetstream::{ObservedJetStream, Placement, SILENCE};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -76,13 +75,13 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
         let found = observed.stream(&stream.name).filter(|s| !s.offline);
         let exists = observed.stream(&stream.name).is_some() || observed.unknown_stream(&stream.name).is_some();
         let mut sources: Vec<(usize, SourceStatus)> = Vec::new();
-        for source in found.iter().flat_map(|f| &f.sources) {
+        for (found, source) in found.iter().flat_map(|f| f.sources.iter().map(move |source| (f, source))) {
             let origin = observed.stream(&source.name).filter(|o| !o.offline);
-            let got = origin.and_then(|origin| got(source, origin));
+            let got = origin.and_then(|_| observed.got(found, source));
             let lag = match (got, origin) {
                 (Some(got), Some(origin)) => Some(origin.state.last_seq.saturating_sub(got)),
                 // What it last heard may be long ago.
-                _ => source.active.is_some_and(|ns| ns < super::streams::SILENCE).then_some(source.lag),
+                _ => source.active.is_some_and(|ns| ns < SILENCE).then_some(source.lag),
             };
             let place = places.get(source.name.as_str()).copied();
             sources.push((

@@ -3,36 +3,16 @@
 //! What cannot be seen is told apart from what is wrong: a region that is down takes its streams' state with it.
 
 use super::gaps;
+use super::problem::{Out, seconds};
+pub use super::problem::{Problem, Verdict};
 use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
-use crate::model::finding::{Finding, Severity};
-use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SourceState};
+use crate::model::finding::Severity;
+use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SILENCE, SourceState};
 use crate::plan::consumers::consumer_differences;
 use crate::plan::streams::{Difference, differences};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
-
-/// How a thing compares with the definition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// As defined.
-    Ok,
-    /// Nothing wrong was seen, but it could not be asked.
-    CantTell,
-    /// Not as defined, or not working.
-    Wrong,
-}
-
-/// One thing to say about a stream or consumer; an `Ok` problem is a warning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// What it means for the verdict.
-    pub verdict: Verdict,
-    /// Where, what, what to do.
-    #[serde(flatten)]
-    pub finding: Finding,
-}
 
 /// One stream or consumer of the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,41 +74,10 @@ fn checked(stream: &DesiredStream<'_>, consumer: Option<String>, problems: Vec<P
     }
 }
 
-pub(super) struct Out {
-    place: String,
-    problems: Vec<Problem>,
-}
-
-/// Sources are heard from every second; after this many nanoseconds of silence something is in the way.
-pub(super) const SILENCE: u64 = 10_000_000_000;
 /// After this time (nanoseconds) without a word from its source a stream has tried again, and failed.
 const RETRY: u64 = 180_000_000_000;
 
 impl Out {
-    fn new(place: String) -> Self {
-        Self { place, problems: Vec::new() }
-    }
-
-    fn say(&mut self, verdict: Verdict, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
-        let finding = match verdict {
-            Verdict::Wrong => Finding::error(code, &self.place, message, next),
-            _ => Finding::warning(code, &self.place, message, next),
-        };
-        self.problems.push(Problem { verdict, finding });
-    }
-
-    pub(super) fn wrong(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
-        self.say(Verdict::Wrong, code, message, next);
-    }
-
-    pub(super) fn cant_tell(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
-        self.say(Verdict::CantTell, code, message, next);
-    }
-
-    pub(super) fn warn(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
-        self.say(Verdict::Ok, code, message, next);
-    }
-
     fn stream(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
         const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
         if let Some(unknown) = observed.unknown_stream(&stream.name) {
@@ -293,14 +242,6 @@ impl Out {
 fn differs(key: &str, is: Option<&Value>, should: Option<&Value>) -> String {
     let show = |value: Option<&Value>| value.map_or("unset".to_owned(), Value::to_string);
     format!("`{key}` is {}, should be {}", show(is), show(should))
-}
-
-pub(super) fn seconds(ns: u64) -> String {
-    match ns / 1_000_000_000 {
-        s if s < 120 => format!("{s} s"),
-        s if s < 7200 => format!("{} min", s / 60),
-        s => format!("{} h", s / 3600),
-    }
 }
 
 /// How many of each verdict, and of warnings.

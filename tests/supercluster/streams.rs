@@ -207,7 +207,7 @@ async fn foreign_streams_are_refused_and_adopted_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gap_is_counted_after_the_source_has_passed_it() {
+async fn a_gap_is_named_before_and_after_the_source_has_passed_it() {
     let cluster = support::cluster().await;
     let account = account(&cluster, "gap", json!({ "max_age": 5_000_000_000u64, "duplicate_window": 1_000_000_000 }));
     let desired = desired(&cluster, &account);
@@ -235,18 +235,39 @@ async fn a_gap_is_counted_after_the_source_has_passed_it() {
     assert_ne!(east.verdict, Verdict::Ok, "{east:?}");
     tokio::time::sleep(Duration::from_secs(7)).await;
     cluster.start("east").await.unwrap();
-    // Servers that say what a source got last let the gap be named until the source goes on; the others only count.
+    // Named while the source has not heard of it, and ever after.
+    const NAMED: &str = "11 – 25 of gap-write-west";
     let said = support::eventually("the gap is seen", || async {
         let said = problems(&west, &desired, "gap-read-east").await;
         said.into_iter().find(|f| matches!(f.code, "gap" | "messages-missing"))
     })
     .await;
-    assert!(said.message.contains("11 – 25") || said.message.starts_with("15 messages"), "{said:?}");
+    assert!(said.message.contains("11 – 25"), "{said:?}");
     publish(5).await;
-    support::eventually("the count tells what is missing", || async {
+    let missing = || async {
         let said = problems(&west, &desired, "gap-read-east").await;
-        said.into_iter().find(|f| f.code == "messages-missing" && f.message.starts_with("15 messages"))
-    })
-    .await;
+        said.into_iter().find(|f| f.code == "messages-missing")
+    };
+    let said = support::eventually("the gap is passed", missing).await;
+    assert_eq!(said.message, format!("15 messages of its sources never arrived here: {NAMED}"));
+    // Traffic does not blur it, nor does it make gaps where there are none.
+    let until = tokio::time::Instant::now() + Duration::from_secs(3);
+    let traffic = async {
+        while tokio::time::Instant::now() < until {
+            publish(50).await;
+        }
+    };
+    let looks = async {
+        let mut looks = 0;
+        while tokio::time::Instant::now() < until {
+            let said = missing().await.expect("still known");
+            assert!(said.message.ends_with(NAMED), "{said:?}");
+            let west = problems(&west, &desired, "gap-read-west").await;
+            assert!(west.iter().all(|f| f.code != "messages-missing"), "{west:?}");
+            looks += 1;
+        }
+        assert!(looks > 3);
+    };
+    tokio::join!(traffic, looks);
     assert!(problems(&west, &desired, "gap-read-west").await.iter().all(|f| f.code != "messages-missing"));
 }

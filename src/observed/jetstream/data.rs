@@ -1,6 +1,7 @@
 //! Streams and consumers as the servers describe them.
 
 use super::api::ApiError;
+use super::arrivals::Arrivals;
 use crate::desired::{Role, metadata};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct ObservedJetStream {
     pub unknown_consumers: Vec<Unknown>,
     /// For sources that lag: what waits for them at the origin.
     pub waiting: Vec<Waiting>,
+    /// For streams in which messages seem to be missing: what theirs say of it.
+    pub arrivals: Vec<Arrivals>,
 }
 
 impl ObservedJetStream {
@@ -38,6 +41,24 @@ impl ObservedJetStream {
     /// A consumer by stream and name.
     pub fn consumer(&self, stream: &str, name: &str) -> Option<&ObservedConsumer> {
         self.consumers.iter().find(|c| c.stream == stream && c.name == name)
+    }
+
+    /// What the messages of a stream say of its sources, if they were looked at.
+    pub fn arrivals(&self, stream: &str) -> Option<&Arrivals> {
+        self.arrivals.iter().find(|arrivals| arrivals.stream == stream)
+    }
+
+    /// The origin's last sequence that arrived in `stream`, if it can be known. Older servers do not say; there the
+    /// messages do if they were looked at, and else it follows from the lag, as long as the source was heard from
+    /// just now.
+    pub fn got(&self, stream: &ObservedStream, source: &SourceState) -> Option<u64> {
+        let seen = || self.arrivals(&stream.name)?.last.get(&source.name).copied();
+        if let Some(got) = source.seq.or_else(seen) {
+            return Some(got);
+        }
+        let origin = self.stream(&source.name).filter(|origin| !origin.offline)?;
+        let heard = origin.state.last_seq == 0 || source.active? < SILENCE;
+        heard.then(|| origin.state.last_seq.saturating_sub(source.lag))
     }
 
     /// Why a stream could not be described, if it exists but could not.
@@ -124,11 +145,29 @@ impl ObservedStream {
         })
     }
 
+    /// The sequence that its first message got, or will get.
+    pub fn first_possible(&self) -> u64 {
+        self.config.get("first_seq").and_then(Value::as_u64).unwrap_or(1).max(1)
+    }
+
+    /// How many more messages its sources have sent on, as far as is known, than it has ever stored; negative when
+    /// fewer. `None` when that is not known of every source.
+    pub fn missing_by_count(&self, observed: &ObservedJetStream) -> Option<i128> {
+        let mut got = 0;
+        for source in &self.sources {
+            got += i128::from(observed.got(self, source)?);
+        }
+        Some(got - i128::from(self.state.last_seq) + i128::from(self.first_possible() - 1))
+    }
+
     /// The subjects that it captures; none for a stream that only sources or mirrors.
     pub fn subjects(&self) -> impl Iterator<Item = &str> {
         self.config.get("subjects").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 }
+
+/// Sources are heard from every second; after this many nanoseconds of silence something is in the way.
+pub const SILENCE: u64 = 10_000_000_000;
 
 /// What a stream holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

@@ -1,12 +1,15 @@
 //! Streams, consumers and limits of one account, read through its JetStream API.
 
 mod api;
+mod arrivals;
 mod data;
 mod read;
+mod search;
 
 pub use api::{Api, ApiError, CallError, DEFAULT_PREFIX, code};
+pub use arrivals::{Arrivals, Gap, Range};
 pub use data::{
-    ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SourceState, StreamState, Unknown,
-    Waiting, age,
+    ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SILENCE, SourceState, StreamState,
+    Unknown, Waiting, age,
 };
 pub use read::{ReadOptions, read};

@@ -1,6 +1,7 @@
 //! Reading: few requests, all in flight at once, and what could not be asked is named.
 
 use super::api::{Api, CallError, code};
+use super::arrivals::{Limits, arrivals};
 use super::data::{ObservedConsumer, ObservedJetStream, ObservedStream, Unknown, Waiting};
 use crate::desired::DesiredConsumer;
 use crate::observed::{RequestError, Requests};
@@ -16,7 +17,8 @@ pub struct ReadOptions<'a> {
     pub consumers: &'a [DesiredConsumer],
     /// How many streams there will be, about: their pages are then asked for at once.
     pub expected_streams: usize,
-    /// Whether to look at the messages that wait for lagging sources ([`ObservedJetStream::waiting`]).
+    /// Whether to look at messages: those that wait for lagging sources ([`ObservedJetStream::waiting`]), and those
+    /// beside gaps, if there are any ([`ObservedJetStream::arrivals`]).
     pub waiting: bool,
     /// Each request's time. A server gathers a list for up to 4 s, so less than 5 s may lose a list of which one
     /// stream has no leader.
@@ -70,6 +72,7 @@ pub async fn read<R: Requests>(api: Api<'_, R>, options: ReadOptions<'_>) -> Res
     reader.take_streams(replies, &mut observed).await;
     reader.take_consumers(&mut observed).await;
     if options.waiting {
+        observed.arrivals = arrivals(api, &observed, Limits::new(options.timeout)).await;
         reader.take_waiting(&mut observed).await;
     }
     Ok(observed)
@@ -182,7 +185,8 @@ impl<R: Requests> Reader<'_, R> {
         for stream in observed.streams.iter().filter(|s| !s.offline) {
             for source in &stream.sources {
                 let Some(origin) = observed.stream(&source.name).filter(|o| !o.offline) else { continue };
-                let got = source.seq.unwrap_or_else(|| origin.state.last_seq.saturating_sub(source.lag));
+                let got = observed.got(stream, source);
+                let got = got.unwrap_or_else(|| origin.state.last_seq.saturating_sub(source.lag));
                 if got < origin.state.last_seq && origin.state.messages > 0 {
                     behind.push((stream.name.clone(), source.name.clone(), got + 1));
                 }

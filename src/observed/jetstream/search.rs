@@ -1,0 +1,421 @@
+//! The search for gaps in one stream: few of its messages are looked at, many at a time.
+
+use super::api::{Api, CallError, code};
+use super::arrivals::{Arrivals, Gap, Limits, Range};
+use super::data::ObservedStream;
+use crate::observed::Requests;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
+use tokio::time::Instant;
+
+/// A place in the stream, and what had arrived of each source up to there.
+#[derive(Debug, Clone)]
+struct Place {
+    at: u64,
+    got: Vec<u64>,
+}
+
+/// Where a message comes from: which of the sources, and its sequence there.
+type Origin = (usize, u64);
+
+/// What has arrived of each source, as far as it is known.
+type Known = Vec<Option<u64>>;
+
+/// Why a search ends early.
+enum Stop {
+    /// It may not ask more.
+    Spent,
+    /// A request failed, or a message does not come from one of the sources.
+    Failed,
+    /// The figures do not go together.
+    Contradiction,
+}
+
+pub(super) struct Search<'a, R> {
+    api: Api<'a, R>,
+    stream: &'a ObservedStream,
+    /// What the servers say has arrived.
+    said: Known,
+    limits: Limits,
+    ends: Instant,
+    left: usize,
+    seen: HashMap<u64, Option<Origin>>,
+}
+
+const IN_FLIGHT: usize = 32;
+/// How far back each source is looked for, message by message; one that is not found there is quiet at that place.
+const BLOCKS: [u64; 4] = [4, 8, 16, 32];
+
+impl<'a, R: Requests> Search<'a, R> {
+    /// `said` is what the servers say has arrived of each source.
+    pub(super) fn new(api: Api<'a, R>, stream: &'a ObservedStream, said: Known, limits: Limits, ends: Instant) -> Self {
+        let size = (stream.state.bytes / stream.state.messages.max(1)).max(1);
+        let left = limits.messages.min(usize::try_from(limits.bytes / size).unwrap_or(usize::MAX));
+        Self { api, stream, said, limits, ends, left, seen: HashMap::new() }
+    }
+
+    /// Finds what is missing; `None` when the messages do not tell.
+    pub(super) async fn run(mut self) -> Option<Arrivals> {
+        let start = self.start().await.ok().flatten()?;
+        let end = self.end(&start).await.ok().flatten()?;
+        let names = self.stream.sources.iter().map(|source| source.name.clone());
+        let last = names.zip(end.got.clone()).collect();
+        let mut gaps = match self.missing(&start) {
+            ..0 => return None,
+            0 => Vec::new(),
+            missing => vec![self.before(&start, missing)],
+        };
+        match self.missing(&end) - self.missing(&start) {
+            ..0 => return None,
+            missing => match self.gaps(&start, &end).await {
+                Ok(found) => gaps.extend(found),
+                Err(Stop::Failed) => return None,
+                // What contradicts itself was reckoned from a coincidence. This much is certain.
+                Err(_) => gaps.push(self.between(&start, &end, missing)),
+            },
+        }
+        gaps.sort_by_key(|gap| gap.after);
+        let missing = gaps.iter().map(|gap| gap.missing).sum();
+        Some(Arrivals { stream: self.stream.name.clone(), last, missing, gaps })
+    }
+
+    /// The gaps between two places: halves the way between them where something is missing, the newest first.
+    async fn gaps(&mut self, start: &Place, end: &Place) -> Result<Vec<Gap>, Stop> {
+        let mut gaps = Vec::new();
+        let mut open = vec![(start.clone(), end.clone())];
+        while let Some((low, high)) = open.pop() {
+            match self.missing(&high) - self.missing(&low) {
+                ..0 => return Err(Stop::Contradiction),
+                0 => continue,
+                missing if high.at - low.at == 1 => gaps.extend(self.step(&low, &high, missing)?),
+                missing => match self.split(&low, &high).await {
+                    Ok(Some(middle)) => open.extend([(low, middle.clone()), (middle, high)]),
+                    Ok(None) | Err(Stop::Spent) => gaps.push(self.between(&low, &high, missing)),
+                    Err(stop) => return Err(stop),
+                },
+            }
+        }
+        Ok(gaps)
+    }
+
+    /// How many messages are missing up to a place.
+    fn missing(&self, place: &Place) -> i128 {
+        let got: i128 = place.got.iter().map(|&got| i128::from(got)).sum();
+        got - i128::from(place.at) + i128::from(self.stream.first_possible() - 1)
+    }
+
+    /// What is missing of what came before the first message that is still there.
+    fn before(&self, start: &Place, missing: i128) -> Gap {
+        let among = self.ranges(|i| (1, start.got[i]));
+        Gap { after: self.stream.first_possible() - 1, before: start.at + 1, missing: count(missing), among }
+    }
+
+    /// What is missing directly before the message at `high`.
+    fn step(&self, low: &Place, high: &Place, missing: i128) -> Result<Option<Gap>, Stop> {
+        let Some(&Some((source, sequence))) = self.seen.get(&high.at) else {
+            return Ok(Some(self.between(low, high, missing)));
+        };
+        let among = self.ranges(|i| (low.got[i] + 1, if i == source { sequence - 1 } else { 0 }));
+        let gap = Gap { after: low.at, before: high.at, missing: count(missing), among };
+        match gap.is_exact() {
+            true => Ok(Some(gap)),
+            // The servers may have counted what came after this message.
+            false if high.at == self.stream.state.last_seq => Ok(None),
+            false => Err(Stop::Contradiction),
+        }
+    }
+
+    fn between(&self, low: &Place, high: &Place, missing: i128) -> Gap {
+        // What arrived last up to `high` did arrive.
+        let among = self.ranges(|i| (low.got[i] + 1, high.got[i].saturating_sub(1)));
+        Gap { after: low.at, before: high.at, missing: count(missing), among }
+    }
+
+    fn ranges(&self, of: impl Fn(usize) -> (u64, u64)) -> Vec<Range> {
+        let all = self.stream.sources.iter().enumerate().map(|(i, source)| {
+            let (first, last) = of(i);
+            Range { origin: source.name.clone(), first, last }
+        });
+        all.filter(|range| range.first <= range.last).collect()
+    }
+
+    /// The place before the first message that is still there.
+    async fn start(&mut self) -> Result<Option<Place>, Stop> {
+        let base = self.stream.first_possible() - 1;
+        let (first, last) = (self.stream.state.first_seq, self.stream.state.last_seq);
+        if first <= base + 1 {
+            return Ok(Some(Place { at: base, got: vec![0; self.said.len()] }));
+        }
+        // Of each source, all before the first that is seen counts as arrived, or as missing somewhere before.
+        let mut got: Known = self.said.iter().map(|said| said.filter(|&said| said == 0)).collect();
+        let mut from = first;
+        for size in BLOCKS {
+            let to = (from + size - 1).min(last);
+            self.fetch(from..=to).await?;
+            for (source, sequence) in (from..=to).filter_map(|at| self.seen[&at]) {
+                got[source].get_or_insert(sequence - 1);
+            }
+            from = to + 1;
+        }
+        Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at: first - 1, got }))
+    }
+
+    /// The place of the last message.
+    async fn end(&mut self, start: &Place) -> Result<Option<Place>, Stop> {
+        let at = self.stream.state.last_seq;
+        // What the servers say of a quiet source is true; of a busy one it may be newer than the message at `at`.
+        let mut got: Known = self.stream.sources.iter().map(|source| source.seq.filter(|&seq| seq == 0)).collect();
+        let mut from = at;
+        for size in BLOCKS {
+            let to = from.saturating_sub(size).max(start.at);
+            if self.look(from, to, &mut got).await? {
+                break;
+            }
+            from = to;
+        }
+        let told = |(got, source): (Option<u64>, &super::data::SourceState)| got.or(source.seq);
+        let mut got: Known = got.into_iter().zip(&self.stream.sources).map(told).collect();
+        if got.iter().any(Option::is_none) {
+            match self.place(at, vec![None; got.len()], start, None).await? {
+                Some(place) => return Ok(Some(place)),
+                None => got = got.iter().zip(&self.said).map(|(got, said)| got.or(*said)).collect(),
+            }
+        }
+        Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at, got }))
+    }
+
+    /// A place between the two that is certain, near the middle if possible.
+    async fn split(&mut self, low: &Place, high: &Place) -> Result<Option<Place>, Stop> {
+        let width = high.at - low.at;
+        for eighths in [4, 3, 5, 2, 6] {
+            let at = low.at + (width * eighths / 8).clamp(1, width - 1);
+            if let Some(place) = self.place(at, vec![None; low.got.len()], low, Some(high)).await?
+                && (0..place.got.len()).all(|i| low.got[i] <= place.got[i] && place.got[i] <= high.got[i])
+                && self.missing(low) <= self.missing(&place)
+                && self.missing(&place) <= self.missing(high)
+            {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What had arrived up to `at`; `None` when that cannot be told, as where messages were deleted. `hint` is taken for
+    /// what cannot be found otherwise.
+    fn place<'s>(
+        &'s mut self,
+        at: u64,
+        hint: Known,
+        low: &'s Place,
+        high: Option<&'s Place>,
+    ) -> BoxFuture<'s, Result<Option<Place>, Stop>> {
+        Box::pin(async move {
+            let still = |i: usize| high.map(|high| high.got[i]).filter(|&got| got == low.got[i]);
+            let mut got: Known = (0..low.got.len()).map(still).collect();
+            let mut from = at;
+            for size in BLOCKS {
+                let to = from.saturating_sub(size).max(low.at);
+                if !self.look(from, to, &mut got).await? && self.is_absent(to, from) {
+                    return Ok(None);
+                }
+                if to == low.at {
+                    fill(&mut got, &low.got);
+                } else if at - to > BLOCKS[1] {
+                    self.reckon(at, &mut got, low, high).await?;
+                }
+                if let Some(got) = got.iter().copied().collect() {
+                    return Ok(Some(Place { at, got }));
+                }
+                from = to;
+            }
+            for (got, hint) in got.iter_mut().zip(hint) {
+                *got = got.or(hint);
+            }
+            self.reckon(at, &mut got, low, high).await?;
+            if got.iter().any(Option::is_none) {
+                let Some((last, then)) = self.last_of_silent(at, low, &got).await? else { return Ok(None) };
+                let Some(place) = self.place(last, then, low, high).await? else { return Ok(None) };
+                fill(&mut got, &place.got);
+            }
+            Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at, got }))
+        })
+    }
+
+    /// Fills in the sources that `got` lacks when the count shows that they sent nothing before `at`, or nothing after.
+    async fn reckon(&mut self, at: u64, got: &mut Known, low: &Place, high: Option<&Place>) -> Result<(), Stop> {
+        if let Some(high) = high
+            && at - low.at == arrived(got, low) + unseen(got, low, high)
+        {
+            // Nothing is missing, if all that they send up to `high` is there already.
+            fill(got, &high.got);
+        } else if at - low.at == arrived(got, low) && self.are_silent(low.at, at, got).await? {
+            fill(got, &low.got);
+        } else if let Some(high) = high
+            && high.at - at == arrives(got, high)
+            && self.are_silent(at, high.at, got).await?
+        {
+            fill(got, &high.got);
+        }
+        Ok(())
+    }
+
+    /// Whether none of the sources that `got` lacks shows at some places from `low` to `high`. The count alone could be
+    /// deceived: by as many messages missing of the others as there are of these.
+    async fn are_silent(&mut self, low: u64, high: u64, got: &Known) -> Result<bool, Stop> {
+        let width = high - low;
+        let ends = (1..8).chain((3..63).map(|power| 1 << power).take_while(|&step| step < width));
+        let between = (1..8).flat_map(|eighth| (0..3).map(move |more| width * eighth / 8 + more));
+        let steps = ends.flat_map(|step| [step, width - step.min(width)]).chain(between);
+        let places: BTreeSet<u64> = steps.filter(|step| (1..width).contains(step)).map(|step| low + step).collect();
+        self.fetch(places.iter().copied()).await?;
+        Ok(places.iter().all(|at| self.seen[at].is_some_and(|(source, _)| got[source].is_some())))
+    }
+
+    /// The last message up to `at` of the sources that `got` lacks, and what had arrived of the others then: behind it
+    /// each place is taken by them.
+    async fn last_of_silent(&mut self, at: u64, low: &Place, got: &Known) -> Result<Option<(u64, Known)>, Stop> {
+        let (mut before, mut behind, mut then) = (low.at, at, got.clone());
+        while behind - before > BLOCKS[1] {
+            let middle = before + (behind - before) / 2;
+            let mut there: Known = vec![None; got.len()];
+            let mut from = middle;
+            for size in BLOCKS {
+                let to = from.saturating_sub(size).max(low.at);
+                self.look(from, to, &mut there).await?;
+                if to == low.at {
+                    fill(&mut there, &low.got);
+                }
+                let silent = || (got.iter().zip(&there)).any(|(got, there)| got.is_none() && there.is_some());
+                let busy = (got.iter().zip(&there)).all(|(got, there)| got.is_none() || there.is_some());
+                if busy || (middle - to > BLOCKS[1] && silent()) {
+                    break;
+                }
+                from = to;
+            }
+            // The least and the most that the others can have sent from there to `at`.
+            let pairs =
+                || got.iter().zip(&low.got).zip(&there).filter_map(|((got, low), there)| Some(((*got)?, low, there)));
+            let least: u64 = pairs().map(|(got, _, there)| got.saturating_sub(there.unwrap_or(got))).sum();
+            let most: u64 = pairs().map(|(got, low, there)| got.saturating_sub(there.unwrap_or(*low))).sum();
+            let silent = (got.iter().zip(&there)).any(|(got, there)| got.is_none() && there.is_some());
+            if least >= at - middle {
+                behind = middle;
+                then = got.iter().zip(&there).map(|(got, there)| got.and(there.or(*got))).collect();
+            } else if most < at - middle || silent {
+                before = middle;
+            } else {
+                return Ok(None);
+            }
+        }
+        // A few missing messages of the others may have led a little astray.
+        let (from, to) = (before.saturating_sub(BLOCKS[2]).max(low.at) + 1, (behind + BLOCKS[3]).min(at));
+        self.fetch(from..=to).await?;
+        if self.is_absent(from - 1, to) {
+            return Ok(None);
+        }
+        let origins = (from..=to).rev().map(|place| (place, self.seen[&place]));
+        for (place, (source, sequence)) in origins.filter_map(|(place, origin)| Some((place, origin?))) {
+            if got[source].is_some() {
+                then[source] = Some(sequence - 1);
+            } else {
+                return Ok(self.are_silent(place, at, got).await?.then_some((place, then)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at the messages from `from` down to the one after `to`; whether `got` is complete then. Ends where a
+    /// message was deleted: it may have been of any source.
+    async fn look(&mut self, from: u64, to: u64, got: &mut Known) -> Result<bool, Stop> {
+        self.fetch(to + 1..=from).await?;
+        for at in (to + 1..=from).rev() {
+            match self.seen[&at] {
+                Some((source, sequence)) => _ = got[source].get_or_insert(sequence),
+                None => break,
+            }
+            if got.iter().all(Option::is_some) {
+                return Ok(true);
+            }
+        }
+        Ok(got.iter().all(Option::is_some))
+    }
+
+    fn is_absent(&self, to: u64, from: u64) -> bool {
+        (to + 1..=from).any(|at| self.seen[&at].is_none())
+    }
+
+    /// Gets those messages that were not seen yet.
+    async fn fetch(&mut self, places: impl Iterator<Item = u64>) -> Result<(), Stop> {
+        let new: Vec<u64> = places.filter(|at| !self.seen.contains_key(at)).collect();
+        if new.len() > self.left || (!new.is_empty() && Instant::now() >= self.ends) {
+            return Err(Stop::Spent);
+        }
+        self.left -= new.len();
+        let (api, timeout) = (self.api, self.limits.timeout);
+        let operation = format!("STREAM.MSG.GET.{}", self.stream.name);
+        let asked: Vec<_> = (new.into_iter())
+            .map(|at| {
+                let (body, operation) = (json!({ "seq": at }), operation.as_str());
+                async move { (at, api.call(operation, &body, timeout).await) }
+            })
+            .collect();
+        let replies: Vec<_> = stream::iter(asked).buffered(IN_FLIGHT).collect().await;
+        for (at, reply) in replies {
+            let origin = match reply {
+                Ok(reply) => Some(self.origin(&reply).ok_or(Stop::Failed)?),
+                Err(error) if gone(&error) => None,
+                Err(_) => return Err(Stop::Failed),
+            };
+            self.seen.insert(at, origin);
+        }
+        Ok(())
+    }
+
+    fn origin(&self, reply: &Value) -> Option<Origin> {
+        let headers = STANDARD.decode(reply["message"]["hdrs"].as_str()?).ok()?;
+        let headers = String::from_utf8_lossy(&headers);
+        let value = headers.lines().find_map(|line| line.strip_prefix("Nats-Stream-Source:"))?;
+        let mut words = value.split_whitespace();
+        // A source in another account or domain is `<name>:<hash>` (nats-server 2.15 `stream.go`).
+        let name = words.next()?.split(':').next()?;
+        let sequence = words.next()?.parse().ok().filter(|&sequence| sequence > 0)?;
+        Some((self.stream.sources.iter().position(|source| source.name == name)?, sequence))
+    }
+}
+
+fn gone(error: &CallError) -> bool {
+    error.err_code() == Some(code::NO_MESSAGE)
+}
+
+fn count(missing: i128) -> u64 {
+    u64::try_from(missing).unwrap_or(0)
+}
+
+fn fill(got: &mut Known, from: &[u64]) {
+    for (got, from) in got.iter_mut().zip(from) {
+        got.get_or_insert(*from);
+    }
+}
+
+/// What arrived since `low`, of the sources that are known.
+fn arrived(got: &Known, low: &Place) -> u64 {
+    got.iter().zip(&low.got).map(|(got, low)| got.map_or(0, |got| got.saturating_sub(*low))).sum()
+}
+
+/// What arrives until `high`, of the sources that are known.
+fn arrives(got: &Known, high: &Place) -> u64 {
+    got.iter().zip(&high.got).map(|(got, high)| got.map_or(0, |got| high.saturating_sub(got))).sum()
+}
+
+/// What arrives from `low` to `high`, of the sources that are not known.
+fn unseen(got: &Known, low: &Place, high: &Place) -> u64 {
+    let arrives = got.iter().zip(low.got.iter().zip(&high.got)).filter(|(got, _)| got.is_none());
+    arrives.map(|(_, (low, high))| high.saturating_sub(*low)).sum()
+}
+
+#[cfg(test)]
+mod tests;

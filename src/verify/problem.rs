@@ -1,0 +1,67 @@
+//! What a check says: the verdict, and the finding that goes with it.
+
+use crate::model::finding::Finding;
+use serde::Serialize;
+
+/// How a thing compares with the definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As defined.
+    Ok,
+    /// Nothing wrong was seen, but it could not be asked.
+    CantTell,
+    /// Not as defined, or not working.
+    Wrong,
+}
+
+/// One thing to say about a stream or consumer; an `Ok` problem is a warning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it means for the verdict.
+    pub verdict: Verdict,
+    /// Where, what, what to do.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// What is said of one thing, as it comes up.
+pub(super) struct Out {
+    place: String,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Out {
+    pub(super) fn new(place: String) -> Self {
+        Self { place, problems: Vec::new() }
+    }
+
+    fn say(&mut self, verdict: Verdict, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        let finding = match verdict {
+            Verdict::Wrong => Finding::error(code, &self.place, message, next),
+            _ => Finding::warning(code, &self.place, message, next),
+        };
+        self.problems.push(Problem { verdict, finding });
+    }
+
+    pub(super) fn wrong(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        self.say(Verdict::Wrong, code, message, next);
+    }
+
+    pub(super) fn cant_tell(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        self.say(Verdict::CantTell, code, message, next);
+    }
+
+    pub(super) fn warn(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
+        self.say(Verdict::Ok, code, message, next);
+    }
+}
+
+/// Nanoseconds, for a person.
+pub(super) fn seconds(ns: u64) -> String {
+    match ns / 1_000_000_000 {
+        s if s < 120 => format!("{s} s"),
+        s if s < 7200 => format!("{} min", s / 60),
+        s => format!("{} h", s / 3600),
+    }
+}
