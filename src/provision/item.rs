@@ -168,14 +168,15 @@ impl<'r, R: Requests> Attempt<'r, R> {
 
     /// Looks; `None` when there is no such stream.
     async fn stream(&mut self, name: &str) -> Result<Option<ObservedStream>, ItemError> {
-        let info = self.look(&format!("STREAM.INFO.{name}"), code::STREAM_NOT_FOUND).await?;
-        Ok(info.and_then(ObservedStream::from_info))
+        let operation = format!("STREAM.INFO.{name}");
+        let info = self.look(&operation, code::STREAM_NOT_FOUND).await?;
+        info.map(|info| ObservedStream::from_info(info).ok_or_else(|| malformed(operation))).transpose()
     }
 
     async fn find_consumer(&mut self, change: &ConsumerChange) -> Result<Option<ObservedConsumer>, ItemError> {
         let operation = format!("CONSUMER.INFO.{}.{}", change.stream, change.name);
         let info = self.look(&operation, code::CONSUMER_NOT_FOUND).await?;
-        Ok(info.and_then(ObservedConsumer::from_info))
+        info.map(|info| ObservedConsumer::from_info(info).ok_or_else(|| malformed(operation))).transpose()
     }
 
     async fn look(&mut self, operation: &str, absent: u64) -> Result<Option<Value>, ItemError> {
@@ -224,6 +225,11 @@ fn graced(error: &CallError, operation: &str) -> bool {
         Some(code::STREAM_NOT_FOUND) => operation.starts_with("CONSUMER.CREATE."),
         _ => false,
     }
+}
+
+/// An answer that describes nothing is no proof that there is nothing.
+fn malformed(subject: String) -> ItemError {
+    CallError::Malformed { subject, reason: "it has no config".to_owned() }.into()
 }
 
 fn wanted(change: &StreamChange) -> Result<&Map<String, Value>, ItemError> {

@@ -168,6 +168,13 @@ async fn only_the_stream_that_was_planned_on_is_deleted() {
 }
 
 #[tokio::test]
+async fn an_answer_that_describes_nothing_is_no_proof_of_absence() {
+    let server = Scripted::default().on("STREAM.INFO.w", [Ok(json!({ "state": {} }))]);
+    let deletion = change(Action::Delete, "w", Some(config("w", 1)), None);
+    assert_eq!(results(&server, &[deletion]).await[0].as_ref().unwrap_err().code(), "malformed-reply");
+}
+
+#[tokio::test]
 async fn the_deadline_ends_it() {
     let server = Scripted::default();
     let options = RunOptions { deadline: Duration::from_millis(200), ..quick() };
