@@ -215,9 +215,10 @@ pub fn base(
             holders.entry(token.trim()).or_default().push(&on_server.server);
         }
     }
-    let mut best: Option<(String, AccountClaims)> = None;
+    let mut best: Option<((u64, usize), String, AccountClaims)> = None;
     let mut newest_iat = 0;
     for (token, servers) in &holders {
+        let copies = servers.len();
         let servers = servers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
         let claims = match AccountClaims::decode(token) {
             Ok(claims) => claims,
@@ -238,11 +239,13 @@ pub fn base(
             findings.push(Finding::warning("token-untrusted", &place, message, next));
             continue;
         }
-        if best.as_ref().is_none_or(|(_, best)| best.issued_at() < claims.issued_at()) {
-            best = Some(((*token).to_owned(), claims));
+        // Of two that were issued in one second, the one that more servers have is the one that was pushed last.
+        let rank = (claims.issued_at(), copies);
+        if best.as_ref().is_none_or(|(best, ..)| *best < rank) {
+            best = Some((rank, (*token).to_owned(), claims));
         }
     }
-    let Some((token, claims)) = best else {
+    let Some((_, token, claims)) = best else {
         findings.push(nowhere(&place, on_servers));
         return (None, findings);
     };
@@ -261,7 +264,8 @@ pub fn base(
     (Some(Base { token, claims, newest_iat }), findings)
 }
 
-fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
+/// Every token that a server has, stored or in force.
+pub(super) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     let stored: Vec<&str> = match stored {
         Stored::Token(token) => vec![token],

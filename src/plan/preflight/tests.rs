@@ -112,6 +112,26 @@ fn tokens_have_to_fit_every_server() {
     assert!(size("APP", 2_000_000, &world.deployment).unwrap().message.contains("over 1048576 bytes"));
 }
 
+#[test]
+fn of_tokens_of_one_second_the_one_that_more_servers_have_is_the_base() {
+    let world = world(&["west", "central", "east"]);
+    let account = key(KeyKind::Account);
+    let token = |name: &str| {
+        let claims = json!({ "sub": account, "name": name, "nats": { "type": "account", "version": 2, "limits": {} } });
+        issue(&claims, &world.operator, 1000).unwrap().as_str().to_owned()
+    };
+    let (one, other) = (token("one"), token("other"));
+    for (few, many) in [(&one, &other), (&other, &one)] {
+        let on_servers = ["west-0", "central-0", "east-0"].map(|server| AccountOnServer {
+            server: server.to_owned(),
+            cluster: server.trim_end_matches("-0").to_owned(),
+            stored: Stored::Token(if server == "west-0" { few } else { many }.clone()),
+            live: Live::NotLoaded,
+        });
+        assert_eq!(base("APP", &world.deployment, &on_servers, 2000).0.unwrap().token, *many);
+    }
+}
+
 struct Tokens<'a> {
     world: &'a World,
     claims: Value,
