@@ -90,7 +90,7 @@ fn text(
     deployment: &Deployment,
     exit: Exit,
 ) -> String {
-    if planned.plan.is_empty() {
+    if planned.plan.is_empty() && exit == Exit::Done {
         return format!("In sync: nothing to do, nothing was pushed ({} servers asked).", deployment.servers.len());
     }
     let mut out = done(applied, deployment);
@@ -119,7 +119,7 @@ fn text(
 
 /// What was done and who confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
-    let Applied { provisioned, pushed, problems, skipped, kept } = applied;
+    let Applied { provisioned, pushed, problems, unread, skipped, kept } = applied;
     let mut out = String::new();
     if !provisioned.is_empty() {
         let made = provisioned.iter().filter(|one| one.error.is_none()).count();
@@ -142,6 +142,9 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
     }
     for problem in problems.iter().flat_map(|checked| &checked.problems) {
         let _ = writeln!(out, "{}", super::shell::finding_text(&problem.finding));
+    }
+    if let Some(reason) = unread {
+        let _ = writeln!(out, "the streams could not be read back: {reason}");
     }
     if !skipped.is_empty() {
         let _ = writeln!(out, "left out, their regions do not answer: {}", skipped.join(", "));

@@ -60,9 +60,20 @@ impl Args {
         shell.findings(&plan.findings);
         if plan.is_empty() {
             let applied = ops::apply::Applied::default();
-            let json = document(&planned, &applied, &session.deployment, Exit::Done);
-            shell.result(&format!("Nothing to take away.{}", kept(self.delete_streams)), &json);
-            return Ok(Exit::Done);
+            let (exit, text) = match session.deployment.missing() {
+                0 => (Exit::Done, "Nothing to take away.".to_owned()),
+                missing => (
+                    Exit::Unconfirmed,
+                    format!(
+                        "Nothing to take away on the servers that answer; {missing} of {} do not.\nnext: Bring them \
+                         back, then run destroy again.",
+                        session.deployment.total()
+                    ),
+                ),
+            };
+            let json = document(&planned, &applied, &session.deployment, exit);
+            shell.result(&format!("{text}{}", kept(self.delete_streams)), &json);
+            return Ok(exit);
         }
         if plan.accounts.iter().any(|account| account.push.is_some()) && signer.is_none() {
             return Err(no_signer());

@@ -32,9 +32,12 @@ pub struct Applied {
     pub pushed: Vec<Pushed>,
     /// What the read-back of the streams has against them; empty when all is well.
     pub problems: Vec<Checked>,
+    /// Why the streams could not be read back; absent when they could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// Changes that had to be left out, since their region does not answer.
     pub skipped: Vec<String>,
-    /// Streams that were to be deleted and were kept, since not every server confirmed that their mappings are gone.
+    /// Streams that were to be deleted, or to capture less, and were kept, since not every server confirmed that their mappings are gone.
     pub kept: Vec<String>,
 }
 
@@ -78,6 +81,7 @@ impl Applied {
     pub fn is_confirmed(&self) -> bool {
         self.pushed.iter().all(|pushed| pushed.servers.iter().all(|server| server.verdict.is_confirmed()))
             && self.problems.iter().all(|checked| checked.verdict == Verdict::Ok)
+            && self.unread.is_none()
             && self.skipped.is_empty()
             && self.kept.is_empty()
     }
@@ -152,13 +156,19 @@ pub async fn apply<L: Requests>(
     let mut applied = Applied::default();
     make(session, plan, &mut applied, tell).await?;
     let (made, skipped) = (!applied.provisioned.is_empty(), applied.skipped.clone());
+    let narrows = plan.accounts.iter().flat_map(|account| &account.streams.changes).any(StreamChange::narrows);
     // Sources get in touch while the tokens are pushed. A push that was begun is seen through, whatever the streams say.
     let (pushed, looked) = futures::join!(push_tokens(session, plan, &tokens, &mut applied, tell), async {
-        if made { look_at_streams(session, planned, &skipped, tell).await } else { Ok(Vec::new()) }
+        if made && !narrows { look_at_streams(session, planned, &skipped, tell).await } else { Ok(Vec::new()) }
     });
     pushed?;
-    take_away(session, plan, &mut applied, tell).await?;
-    applied.problems = looked?;
+    take_away(session, planned, &mut applied, tell).await?;
+    let looked = if narrows { look_at_streams(session, planned, &skipped, tell).await } else { looked };
+    match looked {
+        Ok(problems) => applied.problems = problems,
+        // What was done, and who confirmed it, is told all the same.
+        Err(error) => applied.unread = Some(error.to_string()),
+    }
     Ok(applied)
 }
 
@@ -198,33 +208,74 @@ async fn make<L: Requests>(
 ) -> Result<(), ApplyError> {
     let mut work: Vec<(&L, Vec<StreamChange>, Vec<ConsumerChange>)> = Vec::new();
     for (account, link) in plan.accounts.iter().zip(&session.accounts) {
-        let streams = account.streams.changes.iter().filter(|change| change.action != Action::Delete);
+        let streams = account.streams.changes.iter().filter(|change| !takes_away(change));
         work.push((link, streams.cloned().collect(), account.consumers.changes.clone()));
         applied.skipped.extend(account.skipped.iter().cloned());
     }
     provision(&work, session.deadline, "making streams", applied, tell).await
 }
 
-/// Deletes streams, once no server leads anything to them any more.
+/// Whether a change has to wait until no mapping leads there any more.
+fn takes_away(change: &StreamChange) -> bool {
+    change.action == Action::Delete || change.narrows()
+}
+
+/// Deletes streams, and lets others capture less, once no server leads anything to them any more.
 async fn take_away<L: Requests>(
     session: &Session<'_, L>,
-    plan: &Plan,
+    planned: &Planned<'_>,
     applied: &mut Applied,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
+    let plan = &planned.plan;
     let deletions = |account: &crate::plan::AccountPlan| -> Vec<StreamChange> {
-        account.streams.changes.iter().filter(|change| change.action == Action::Delete).cloned().collect()
+        account.streams.changes.iter().filter(|change| takes_away(change)).cloned().collect()
     };
     let work: Vec<(&L, Vec<StreamChange>, Vec<ConsumerChange>)> = (plan.accounts.iter().zip(&session.accounts))
         .map(|(account, link)| (link, deletions(account), Vec::new()))
         .collect();
-    let sure = session.deployment.missing() == 0 && applied.is_confirmed();
+    if work.iter().all(|(_, streams, _)| streams.is_empty()) {
+        return Ok(());
+    }
+    let sure = session.deployment.missing() == 0
+        && applied.is_confirmed()
+        && nothing_leads_there(session, planned, tell).await?;
     if !sure {
         let names = work.iter().flat_map(|(_, streams, _)| streams.iter().map(|change| change.name.clone()));
         applied.kept.extend(names);
         return Ok(());
     }
-    provision(&work, session.deadline, "deleting streams", applied, tell).await
+    let deletes = work.iter().flat_map(|(_, streams, _)| streams).any(|change| change.action == Action::Delete);
+    let step = if deletes { "deleting streams" } else { "changing streams" };
+    provision(&work, session.deadline, step, applied, tell).await
+}
+
+/// Whether every server has the token that the plan was made from, where a deletion needs none pushed: that token has
+/// no mapping to what is deleted.
+async fn nothing_leads_there<L: Requests>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    tell: &dyn Tell,
+) -> Result<bool, ApplyError> {
+    let accounts = planned
+        .plan
+        .accounts
+        .iter()
+        .zip(&planned.observed.accounts)
+        .filter(|(account, _)| account.push.is_none() && account.streams.changes.iter().any(takes_away));
+    let tokens: Vec<(PublicKey, String)> = accounts
+        .filter_map(|(account, found)| {
+            let (base, _) = preflight::base(&account.name, &session.deployment, &found.servers, now());
+            Some((account.id.clone(), base?.token))
+        })
+        .collect();
+    if tokens.is_empty() {
+        return Ok(true);
+    }
+    tell.step("asking every server whether its mappings are gone", 0, 0);
+    let timeout = session.deadline.at_most(PUSH);
+    let confirmations = confirm(&session.system, &session.deployment, &tokens, timeout).await?;
+    Ok(confirmations.iter().all(|one| one.verdict.is_confirmed()))
 }
 
 async fn provision<L: Requests>(

@@ -3,7 +3,6 @@
 use crate::model::claims::{AccountClaims, ClaimsError};
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, RequestError, Requests, system};
-use crate::sign::SignedToken;
 use crate::verify::account::{Expected, Verdict, judge};
 use serde::Serialize;
 use std::time::Duration;
@@ -47,14 +46,14 @@ pub enum ConfirmError {
 pub async fn confirm(
     requests: &impl Requests,
     deployment: &Deployment,
-    tokens: &[(PublicKey, SignedToken)],
+    tokens: &[(PublicKey, impl AsRef<str>)],
     timeout: Duration,
 ) -> Result<Vec<Confirmation>, ConfirmError> {
     let deadline = Instant::now() + timeout;
     let expected = tokens
         .iter()
-        .map(|(account, token)| match AccountClaims::decode(token.as_str()) {
-            Ok(claims) => Ok(Expected::new(token.as_str(), &claims)),
+        .map(|(account, token)| match AccountClaims::decode(token.as_ref()) {
+            Ok(claims) => Ok(Expected::new(token.as_ref(), &claims)),
             Err(cause) => Err(ConfirmError::Claims { account: account.clone(), cause }),
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -17,6 +17,7 @@ use crate::verify::account::{Expected, judge};
 use crate::verify::status::{StreamStatus, status};
 use crate::verify::streams::{Checked, Verdict, streams};
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// What was found, account by account.
 #[derive(Debug, Clone, Serialize)]
@@ -122,7 +123,10 @@ fn account(
     if let Some(base) = &base {
         let stored = base.claims.mappings();
         let adopt = Options { adopt: true, ..Options::default() };
-        changes = mappings(name, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
+        // Whosever an entry is, it is not as defined.
+        let owners = found.jetstream.streams.iter().filter_map(|stream| stream.owner.as_ref());
+        let owners: HashSet<&str> = owners.map(|owner| owner.virtual_stream.as_str()).collect();
+        changes = mappings(name, &owners, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
         findings.extend(gone(desired, found, &changes, base));
         let expected = Expected::new(&base.token, &base.claims);
         let judged = deployment.servers.iter().zip(&found.servers).map(|(server, on_server)| Confirmation {

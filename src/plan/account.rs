@@ -1,10 +1,11 @@
 //! The plan of one account, put together, and of a whole definition.
 
 use super::capacity::capacity;
+use super::conflicts;
 use super::consumers::{ConsumerPlan, consumers};
 use super::listening::{Listening, listening};
 use super::mappings::{MappingPlan, mapping_removal, mappings};
-use super::preflight::{self, Base};
+use super::preflight::{self, Base, tokens};
 use super::streams::{StreamPlan, removal, streams};
 use super::{Action, Options, Report};
 use crate::desired::DesiredAccount;
@@ -180,13 +181,15 @@ fn account_plan(
     let name = &desired.account.name;
     let (base, mut findings) = preflight::base(name, &observed.deployment, &found.servers, now);
     let stored = base.as_ref().map(|base| base.claims.mappings()).unwrap_or_default();
-    let mut mappings = mappings(name, &desired.mappings, &stored, &found.jetstream.streams, options);
+    let defined = desired.account.virtual_streams.iter().map(|stream| stream.name.as_str()).collect();
+    let mut mappings = mappings(name, &defined, &desired.mappings, &stored, &found.jetstream.streams, options);
     let mut streams = streams(desired, &found.jetstream, options);
     let mut consumers = consumers(desired, &found.jetstream, options);
 
     findings.append(&mut mappings.findings);
     findings.append(&mut streams.findings);
     findings.append(&mut consumers.findings);
+    findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, Some(&observed.deployment)));
 
     let push = base.and_then(|base| push(base, found, |claims| edit(claims, &mappings, desired)));
@@ -215,11 +218,17 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         findings.append(&mut odd);
         let stored = base.as_ref().map(|base| base.claims.mappings()).unwrap_or_default();
         let names: Vec<String> = desired.account.virtual_streams.iter().map(|s| s.name.to_string()).collect();
-        let changes = mapping_removal(&desired.mappings, &stored, &found.jetstream.streams, &names);
-        let mappings = MappingPlan { changes, ..MappingPlan::default() };
+        let removal_from =
+            |stored: &[RawMapping]| mapping_removal(&desired.mappings, stored, &found.jetstream.streams, &names);
+        let mappings = MappingPlan { changes: removal_from(&stored), ..MappingPlan::default() };
+        // A server that was away may still have the mappings that an earlier run took from the others.
+        let lingers = || {
+            let claims = found.servers.iter().flat_map(tokens).filter_map(|token| AccountClaims::decode(token).ok());
+            claims.map(|claims| claims.mappings()).any(|stored| !removal_from(&stored).is_empty())
+        };
         let push = base
             .and_then(|base| push(base, found, |claims| edit(claims, &mappings, desired)))
-            .filter(|push| push.reason == Reason::Mappings);
+            .filter(|push| push.reason == Reason::Mappings || lingers());
         let changes = if delete_streams { removal(&found.jetstream, Some(&names)) } else { Vec::new() };
         AccountPlan {
             name: desired.account.name.clone(),

@@ -1,8 +1,11 @@
 //! Streams of others that are in the way of a virtual stream.
 
-use super::Options;
+use super::mappings::{MappingPlan, captured};
+use super::streams::StreamChange;
+use super::{Action, Options};
 use crate::desired::DesiredAccount;
 use crate::model::finding::Finding;
+use crate::model::mapping::RawMapping;
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 
@@ -74,6 +77,40 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
     findings
 }
 
+/// Mappings that would lead to subjects that no stream stores any more, since `changes` make it capture less. What
+/// this run takes away leads nowhere by the time that the streams follow.
+pub(super) fn orphans(
+    account: &str,
+    stored: &[RawMapping],
+    mappings: &MappingPlan,
+    changes: &[StreamChange],
+) -> Vec<Finding> {
+    let removed = |source: &str| mappings.changes.iter().any(|c| c.action == Action::Delete && c.source == source);
+    let mut findings = Vec::new();
+    for change in changes.iter().filter(|change| change.narrows()) {
+        let (before, after) = (change.subjects_before(), change.subjects_after());
+        let loses = |subject: &str| {
+            SubjectFilter::parse(&captured(subject))
+                .is_ok_and(|s| before.iter().any(|b| b.covers(&s)) && !after.iter().any(|a| a.covers(&s)))
+        };
+        let led = stored.iter().filter(|entry| !removed(&entry.source));
+        let led = led.flat_map(|entry| entry.destinations.iter().map(move |to| (&entry.source, &to.subject)));
+        if let Some((source, subject)) = led.into_iter().find(|(_, subject)| loses(subject)) {
+            findings.push(Finding::error(
+                "orphans-mapping",
+                format!("account {account}, stream {}", change.name),
+                format!("it would stop capturing {subject}, where the mapping {source} leads: what is published there would be stored nowhere"),
+                format!(
+                    "Keep the virtual stream's `subjects` and `region_token`; or, when nobody publishes on {source} \
+                     any more and the definition has no such subject, add --prune {}.",
+                    change.virtual_stream
+                ),
+            ));
+        }
+    }
+    findings
+}
+
 fn move_away(other: &ObservedStream) -> String {
     let name = &other.name;
     if other.state.messages == 0 {
@@ -83,4 +120,48 @@ fn move_away(other: &ObservedStream) -> String {
         "Move it out of the way: give it a subject that nobody uses (`nats stream edit {name} --subjects moved.{name}`), run again, copy what it holds to the \
          virtual subjects if readers need it, then delete it; or choose other subjects for the virtual stream"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::Role;
+    use crate::model::mapping::Destination;
+    use crate::plan::mappings::MappingChange;
+    use serde_json::json;
+
+    #[test]
+    fn a_write_stream_stops_capturing_only_what_no_mapping_leads_to() {
+        let change = |before: &[&str], after: &[&str]| StreamChange {
+            action: Action::Update,
+            name: "foo-write-west".to_owned(),
+            virtual_stream: "foo".to_owned(),
+            region: "west".to_owned(),
+            role: Role::Write,
+            before: json!({ "subjects": before }).as_object().cloned(),
+            after: json!({ "subjects": after }).as_object().cloned(),
+            fields: Vec::new(),
+            messages: None,
+        };
+        let to = |subject: &str| {
+            let cluster = Some("west".to_owned());
+            Destination { subject: subject.to_owned(), weight: 100, cluster }
+        };
+        let bar = RawMapping { source: "bar.*".to_owned(), destinations: vec![to("bar.west.{{wildcard(1)}}")] };
+        let kept = MappingPlan::default();
+        let removal = MappingChange { action: Action::Delete, source: "bar.*".to_owned(), before: None, after: None };
+        let removed = MappingPlan { changes: vec![removal], ..MappingPlan::default() };
+        let found = |mappings: &MappingPlan, change: StreamChange| {
+            orphans("APP", std::slice::from_ref(&bar), mappings, &[change]).len()
+        };
+        let narrower = change(&["foo.west.>", "bar.west.*"], &["foo.west.>"]);
+        assert!(narrower.narrows());
+        assert_eq!((found(&kept, narrower.clone()), found(&removed, narrower)), (1, 0));
+        let unmapped = change(&["bar.west.*", "old.>"], &["bar.west.*"]);
+        assert!(unmapped.narrows());
+        assert_eq!(found(&kept, unmapped), 0);
+        let wider = change(&["bar.west.*"], &["bar.>"]);
+        assert!(!wider.narrows());
+        assert_eq!(found(&kept, wider), 0);
+    }
 }

@@ -48,9 +48,13 @@ impl MappingPlan {
     }
 }
 
-/// Compares the desired mappings with the account's.
+/// Compares the desired mappings with the account's. `defined` are the definition's virtual streams in it.
+///
+/// An entry that leads to the streams of another virtual stream is that one's, which another definition may have: it
+/// is changed only when that virtual stream is pruned.
 pub fn mappings(
     account: &str,
+    defined: &HashSet<&str>,
     desired: &MappingSet,
     observed: &[RawMapping],
     streams: &[ObservedStream],
@@ -72,10 +76,13 @@ pub fn mappings(
         match current.get(source) {
             None => plan.changes.push(change(Action::Create, None)),
             Some(entry) if mapping.same_as(entry) => {}
-            Some(entry) if options.adopt || owned.owner(&entry.destinations).is_some() => {
-                plan.changes.push(change(Action::Update, Some(entry.destinations.clone())));
-            }
-            Some(entry) => plan.findings.push(foreign(account, entry)),
+            Some(entry) => match owned.owner(&entry.destinations) {
+                Some(owner) if !(defined.contains(owner) || options.prunes(owner)) => {
+                    plan.findings.push(of_another(account, entry, owner));
+                }
+                None if !options.adopt => plan.findings.push(foreign(account, entry)),
+                _ => plan.changes.push(change(Action::Update, Some(entry.destinations.clone()))),
+            },
         }
     }
 
@@ -138,6 +145,19 @@ fn foreign(account: &str, entry: &RawMapping) -> Finding {
     )
 }
 
+fn of_another(account: &str, entry: &RawMapping, owner: &str) -> Finding {
+    Finding::error(
+        "belongs-to-another",
+        format!("account {account}, mapping {}", entry.source),
+        format!(
+            "it leads to the streams of virtual stream {owner}, which is not in this definition and would get no more messages"
+        ),
+        format!(
+            "Give the virtual stream other subjects; or, if {owner} is not wanted any more, take it away with --prune {owner}."
+        ),
+    )
+}
+
 /// The streams with our metadata, as far as mappings lead to them.
 struct OwnedStreams<'a> {
     by_name: HashMap<&'a str, &'a str>,
@@ -172,7 +192,7 @@ impl<'a> OwnedStreams<'a> {
 }
 
 /// The subject filter that a destination's messages match: its functions as `*`.
-fn captured(destination: &str) -> String {
+pub(super) fn captured(destination: &str) -> String {
     let function = |token: &str| token.starts_with("{{") || token.starts_with('$');
     destination.split('.').map(|token| if function(token) { "*" } else { token }).collect::<Vec<_>>().join(".")
 }

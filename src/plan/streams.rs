@@ -5,6 +5,7 @@ use super::conflicts;
 use super::{Action, Options, Report};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::finding::Finding;
+use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,6 +40,27 @@ pub struct StreamChange {
     /// Messages that a deletion deletes, as they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<u64>,
+}
+
+impl StreamChange {
+    /// Whether an update captures less than before. Like a deletion, it comes when no mapping leads there any more.
+    pub fn narrows(&self) -> bool {
+        let after = self.subjects_after();
+        self.action == Action::Update && self.subjects_before().iter().any(|b| !after.iter().any(|a| a.covers(b)))
+    }
+
+    pub(super) fn subjects_before(&self) -> Vec<SubjectFilter> {
+        subjects(self.before.as_ref())
+    }
+
+    pub(super) fn subjects_after(&self) -> Vec<SubjectFilter> {
+        subjects(self.after.as_ref())
+    }
+}
+
+fn subjects(config: Option<&Map<String, Value>>) -> Vec<SubjectFilter> {
+    let subjects = config.and_then(|config| config.get("subjects")).and_then(Value::as_array).into_iter().flatten();
+    subjects.filter_map(|subject| SubjectFilter::parse(subject.as_str()?).ok()).collect()
 }
 
 /// What to do about the streams of one account.

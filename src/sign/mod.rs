@@ -73,6 +73,12 @@ impl SignedToken {
     }
 }
 
+impl AsRef<str> for SignedToken {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Signs claims: sets `iss` to the signer, `iat` (seconds) and a fresh `jti`, leaves everything else as it is,
 /// encodes (`alg` `ed25519-nkey`) and verifies the result with an implementation other than the signer's.
 ///

@@ -23,6 +23,7 @@ async fn what_happens_meanwhile_is_seen_and_the_next_run_finishes() {
     somebody_else_pushes(&bench).await;
     one_server_down(&bench).await;
     one_region_down(&bench).await;
+    destroyed_while_a_region_is_down(&bench).await;
     no_meta_leader(&bench).await;
     bench.no_complaints();
 }
@@ -131,10 +132,22 @@ async fn one_region_down(bench: &Bench<'_>) {
     bench.cluster.start("east").await.unwrap();
     bench.cluster.wait_ready(PATIENCE).await.unwrap();
     // Sources that lost their origin try again after 30 s: not yet confirmed, but all of it done.
-    let finished = bench.run(&APPLY);
+    let finished = bench.run(&[&APPLY[..], &["--prune", "foo"]].concat());
     assert!([0, 4].contains(&finished.code), "{finished}");
     assert!(finished.out.contains("streams and consumers: 2 of 2") && finished.out.contains("9 of 9"), "{finished}");
     bench.says(0, &["plan"], &["In sync"]);
+}
+
+/// The region comes back with the mappings that the others no longer have: streams stay, and the mappings go there too.
+async fn destroyed_while_a_region_is_down(bench: &Bench<'_>) {
+    let destroy = ["destroy", "--yes", "--operator", "op.nk"];
+    bench.cluster.kill("east").await.unwrap();
+    bench.says(4, &[&destroy[..], &["--delete-streams"]].concat(), &["6 of 9 servers confirm", "kept, since"]);
+    bench.says(4, &destroy, &["Nothing to take away on the servers that answer; 3 of 9 do not"]);
+    bench.cluster.start("east").await.unwrap();
+    bench.cluster.wait_ready(PATIENCE).await.unwrap();
+    let said = ["the newest token, again, for east-1, east-2, east-3", "9 of 9 servers confirm", "Done."];
+    bench.says(0, &destroy, &said);
 }
 
 /// Two of three regions are gone, and with them the quorum of JetStream's meta group.

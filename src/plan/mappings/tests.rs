@@ -39,7 +39,7 @@ const FOO: &[(&str, &[(&str, &str)])] = &[
 fn creates_what_is_missing_and_keeps_what_is_equal() {
     let observed =
         [entry("foo.>", &[("foo.east.>", "east"), ("foo.west.>", "west")]), entry("bar", &[("baz", "west")])];
-    let plan = mappings("APP", &desired(FOO), &observed, &ours(), &Options::default());
+    let plan = mappings("APP", &HashSet::from(["foo"]), &desired(FOO), &observed, &ours(), &Options::default());
     let changes: Vec<_> = plan.changes.iter().map(|change| (change.action, change.source.as_str())).collect();
     assert_eq!(changes, [(Action::Create, "$JS.API.STREAM.INFO.foo")]);
     assert_eq!((plan.findings, plan.reports), (vec![], vec![]));
@@ -49,7 +49,7 @@ fn creates_what_is_missing_and_keeps_what_is_equal() {
 #[test]
 fn updates_an_entry_that_leads_to_our_streams() {
     let observed = [entry("foo.>", &[("foo.west.>", "west")])];
-    let plan = mappings("APP", &desired(&FOO[..1]), &observed, &ours(), &Options::default());
+    let plan = mappings("APP", &HashSet::from(["foo"]), &desired(&FOO[..1]), &observed, &ours(), &Options::default());
     assert_eq!(plan.changes.len(), 1);
     assert_eq!(plan.changes[0].action, Action::Update);
     assert_eq!(plan.changes[0].before.as_deref(), Some(&[to("foo.west.>", "west")][..]));
@@ -58,25 +58,38 @@ fn updates_an_entry_that_leads_to_our_streams() {
 #[test]
 fn refuses_the_same_source_with_foreign_destinations_unless_adopted() {
     let observed = [entry("foo.>", &[("elsewhere.>", "west")])];
-    let plan = mappings("APP", &desired(&FOO[..1]), &observed, &ours(), &Options::default());
+    let plan = mappings("APP", &HashSet::from(["foo"]), &desired(&FOO[..1]), &observed, &ours(), &Options::default());
     assert!(plan.changes.is_empty());
     assert_eq!(plan.findings[0].code, "foreign-mapping");
     let adopt = Options { adopt: true, ..Options::default() };
-    let plan = mappings("APP", &desired(&FOO[..1]), &observed, &ours(), &adopt);
+    let plan = mappings("APP", &HashSet::from(["foo"]), &desired(&FOO[..1]), &observed, &ours(), &adopt);
     assert_eq!(plan.changes[0].action, Action::Update);
     assert!(plan.findings.is_empty());
+}
+
+#[test]
+fn an_entry_of_another_definitions_virtual_stream_is_not_taken_over() {
+    let observed = [entry("foo.>", &[("foo.west.>", "west")])];
+    let wanted = desired(&[("foo.>", &[("west.foo.>", "west")])]);
+    let plan = |options| mappings("APP", &HashSet::from(["baz"]), &wanted, &observed, &ours(), &options);
+    for adopt in [false, true] {
+        let refused = plan(Options { adopt, ..Options::default() });
+        assert_eq!((refused.changes.len(), refused.findings[0].code), (0, "belongs-to-another"));
+    }
+    let pruned = plan(Options { prune: vec!["foo".to_owned()], ..Options::default() });
+    assert_eq!((pruned.changes.len(), pruned.findings.len()), (1, 0));
 }
 
 #[test]
 fn reports_our_leftovers_and_prunes_them_by_name() {
     let observed =
         [entry("old.>", &[("foo.west.>", "west")]), entry("bar.>", &[("foo.west.>", "west"), ("x.>", "east")])];
-    let plan = mappings("APP", &desired(&[]), &observed, &ours(), &Options::default());
+    let plan = mappings("APP", &HashSet::from(["foo"]), &desired(&[]), &observed, &ours(), &Options::default());
     assert!(plan.changes.is_empty());
     assert_eq!(plan.reports.len(), 1);
     assert!(plan.reports[0].place.contains("old.>"), "{:?}", plan.reports);
     let prune = Options { prune: vec!["foo".to_owned()], ..Options::default() };
-    let plan = mappings("APP", &desired(&[]), &observed, &ours(), &prune);
+    let plan = mappings("APP", &HashSet::from(["foo"]), &desired(&[]), &observed, &ours(), &prune);
     assert_eq!(plan.changes.len(), 1);
     assert_eq!((plan.changes[0].action, plan.changes[0].source.as_str()), (Action::Delete, "old.>"));
 }
