@@ -65,6 +65,17 @@ async fn without_a_resolver_that_answers_nothing_is_known_to_be_stored() {
     assert_eq!(accounts[0][0].stored, Stored::NoAnswer);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_without_a_name_is_not_taken_for_a_dead_server() {
+    let mut found = deployment(&Fake::new(&["west"], 3), TIME).await.unwrap();
+    let peer = |name: &str| json!({ "name": name });
+    let unnamed = "Server name unknown at this time (peerID: 2eapBaq0)";
+    found.servers[0].varz["jetstream"] = json!({ "meta": { "replicas": [peer("west-1"), peer(unnamed)] } });
+    assert_eq!(found.missing(), 0);
+    found.servers[0].varz["jetstream"] = json!({ "meta": { "replicas": [peer("west-1"), peer("west-9")] } });
+    assert_eq!((found.missing(), found.missing_names()), (1, vec!["west-9".to_owned()]));
+}
+
 #[test]
 fn a_placeholder_is_not_a_loaded_account() {
     let reply = |detail: Value| Reply {
