@@ -1,8 +1,8 @@
 //! `apply`: the whole job.
 
-use super::deployment::OperatorArgs;
+use super::deployment::{OperatorArgs, agree};
 use super::plan::ChangeArgs;
-use super::{Exit, Failure, Format, Shell, plan_view};
+use super::{Exit, Failure, Shell, plan_view};
 use crate::definition::Definition;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
@@ -13,7 +13,6 @@ use crate::ops::plan::Planned;
 use crate::sign::Signer;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::time::Instant;
 
 /// Make the deployment match the definition, and prove it on every server
 #[derive(Debug, clap::Args)]
@@ -50,14 +49,8 @@ impl Args {
         if plan.accounts.iter().any(|account| account.push.is_some()) && signer.is_none() {
             return Err(no_signer());
         }
-        if !plan.is_empty() && shell.format == Format::Human {
-            shell.say(&plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0));
-            let question = format!("{}. Go on?", plan_view::summary(plan));
-            let asked = Instant::now();
-            if !self.yes && !shell.confirm(&question, true) {
-                return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
-            }
-            session.deadline = session.deadline.extended(asked.elapsed());
+        if !plan.is_empty() {
+            agree(shell, &mut session, plan, self.yes, true)?;
         }
         let progress = shell.progress();
         let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;

@@ -1,15 +1,16 @@
 //! What the verbs that talk to a deployment have in common: loading, connecting, and the errors of both.
 
 use super::shell::Progress;
-use super::{Exit, Failure};
+use super::{Exit, Failure, Format, Shell, plan_view};
 use crate::lint;
 use crate::ops::Tell;
-use crate::ops::session::ReadError;
-use crate::plan::Options;
+use crate::ops::session::{ReadError, Session};
 use crate::plan::streams::ALLOWABLE;
+use crate::plan::{Action, Options, Plan};
 use crate::sign::Seed;
 use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// Where the operator's key comes from.
@@ -45,6 +46,32 @@ impl OperatorArgs {
             Failure::usage("operator-key", error.to_string()).next(next)
         })
     }
+}
+
+/// Shows a plan and, on a terminal, asks whether to go on; without one the answer is `otherwise`. The time that a person
+/// takes is not the servers'.
+pub(super) fn agree<L>(
+    shell: &Shell,
+    session: &mut Session<'_, L>,
+    plan: &Plan,
+    yes: bool,
+    otherwise: bool,
+) -> Result<(), Failure> {
+    if shell.format == Format::Human {
+        shell.say(&plan_view::text(session.definition, plan, &session.deployment, shell.verbosity > 0));
+    }
+    if yes {
+        return Ok(());
+    }
+    let mut changes = plan.accounts.iter().flat_map(|account| &account.streams.changes);
+    let deletes = changes.any(|change| change.action == Action::Delete);
+    let lost = if deletes { " The messages are lost for good." } else { "" };
+    let asked = Instant::now();
+    if !shell.confirm(&format!("{}.{lost} Go on?", plan_view::summary(plan)), otherwise) {
+        return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
+    }
+    session.deadline = session.deadline.extended(asked.elapsed());
+    Ok(())
 }
 
 /// Progress as the stages tell it.

@@ -1,14 +1,13 @@
 //! `destroy`: takes away what the definition made.
 
 use super::apply::{document, done, exit, failure, no_signer, refused};
-use super::deployment::OperatorArgs;
-use super::{Exit, Failure, Format, Shell, plan_view};
+use super::deployment::{OperatorArgs, agree};
+use super::{Exit, Failure, Shell};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::sign::Signer;
 use std::io::IsTerminal as _;
-use std::time::Instant;
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
 #[derive(Debug, clap::Args)]
@@ -78,17 +77,7 @@ impl Args {
         if plan.accounts.iter().any(|account| account.push.is_some()) && signer.is_none() {
             return Err(no_signer());
         }
-        if shell.format == Format::Human {
-            shell.say(&plan_view::text(&part, plan, &session.deployment, shell.verbosity > 0));
-        }
-        if !self.yes {
-            let lost = if self.delete_streams { " The messages are lost for good." } else { "" };
-            let asked = Instant::now();
-            if !shell.confirm(&format!("{}.{lost} Go on?", plan_view::summary(plan)), false) {
-                return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
-            }
-            session.deadline = session.deadline.extended(asked.elapsed());
-        }
+        agree(shell, &mut session, plan, self.yes, false)?;
         let progress = shell.progress();
         let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;
         drop(progress);

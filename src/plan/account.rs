@@ -114,6 +114,7 @@ pub fn plan(
     let accounts = desired.iter().zip(&observed.accounts).map(|(desired, found)| {
         let (desired, skipped) = leave_out(desired, &without);
         let (mut account, mut found) = account_plan(&desired, found, observed, &clusters, options, now);
+        findings.extend(preflight::not_the_system_account(&account.name, &account.id, &observed.system_account));
         findings.append(&mut found);
         account.skipped = skipped;
         account

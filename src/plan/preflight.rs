@@ -50,6 +50,18 @@ pub fn deployment(topology: &Topology, deployment: &Deployment, account: &Public
     findings
 }
 
+/// Virtual streams are made in accounts of applications.
+pub fn not_the_system_account(account: &str, id: &PublicKey, system: &PublicKey) -> Option<Finding> {
+    (id == system).then(|| {
+        Finding::error(
+            "is-system-account",
+            format!("account {account}"),
+            format!("{id} is the servers' system account, which has no JetStream and is not for applications"),
+            "Name the account of the applications under `id:`, with credentials of its own.",
+        )
+    })
+}
+
 fn other_system_account(deployment: &Deployment, account: &PublicKey) -> Option<Finding> {
     let account = account.to_string();
     let others: Vec<&Server> = deployment.servers.iter().filter(|server| server.system_account != account).collect();

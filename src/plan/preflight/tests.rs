@@ -86,6 +86,14 @@ fn other_credentials_old_servers_and_dead_ones_are_named() {
 }
 
 #[test]
+fn the_system_account_is_no_place_for_virtual_streams() {
+    let world = world(&["west"]);
+    let found = not_the_system_account("APP", &world.system, &world.system);
+    assert_eq!(found.unwrap().code, "is-system-account");
+    assert_eq!(not_the_system_account("APP", &key(KeyKind::Account), &world.system), None);
+}
+
+#[test]
 fn the_signer_has_to_be_trusted_everywhere() {
     let mut world = world(&["west", "east"]);
     let stranger = signer(&world.deployment, &key(KeyKind::Operator)).unwrap();
