@@ -101,12 +101,26 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize) {
     let good = streams.iter().filter(|checked| checked.verdict == Verdict::Ok).count();
     let _ = writeln!(out, "  streams   {good} of {} streams and consumers as defined", streams.len());
     let mut next: Vec<&str> = Vec::new();
+    let mut said: Vec<(Verdict, &str, Vec<&str>)> = Vec::new();
+    let account = format!("account {name}, ");
     for problem in streams.iter().flat_map(|checked| &checked.problems) {
         let Finding { place, message, next: step, .. } = &problem.finding;
-        let place = place.strip_prefix(&format!("account {name}, ")).unwrap_or(place);
-        let _ = writeln!(out, "    {} {place}: {message}", sign(problem.verdict));
+        let place = place.strip_prefix(&account).unwrap_or(place);
+        match said.iter_mut().find(|(verdict, text, _)| *verdict == problem.verdict && text == message) {
+            Some((_, _, places)) => places.push(place),
+            None => said.push((problem.verdict, message, vec![place])),
+        }
         if !step.is_empty() && !next.contains(&step.as_str()) {
             next.push(step);
+        }
+    }
+    for (verdict, message, places) in said {
+        if places.len() > 3 {
+            let _ = writeln!(out, "    {} {}: {message}", sign(verdict), some(&places));
+            continue;
+        }
+        for place in places {
+            let _ = writeln!(out, "    {} {place}: {message}", sign(verdict));
         }
     }
     for step in next {

@@ -109,12 +109,25 @@ pub struct Deployment {
 impl Deployment {
     /// How many servers should have answered and did not.
     ///
-    /// Servers count a stopped one as active for up to 150 s, and one that was started again under a new id twice
-    /// (nats-server 2.15 `events.go`, measured): each server that started within that time explains one too many.
+    /// Servers count a stopped one as active for up to 150 s, under each id that it had (nats-server 2.15 `events.go`,
+    /// measured). So while a server is that new, the count is not believed, but what is known by other ways: routes
+    /// inside the clusters, and the peers of JetStream's meta group.
     pub fn missing(&self) -> usize {
-        let restarted = self.servers.iter().filter(|server| server.is_new()).count();
-        let uncounted = self.expected.saturating_sub(self.servers.len()).saturating_sub(restarted);
-        uncounted.max(self.missing_names().len())
+        let known = self.unanswered_routes().max(self.missing_names().len());
+        match self.servers.iter().any(Server::is_new) {
+            true => known,
+            false => known.max(self.expected.saturating_sub(self.servers.len())),
+        }
+    }
+
+    /// Servers that others of their cluster have a route to (`VARZ` `remotes`), and that did not answer.
+    fn unanswered_routes(&self) -> usize {
+        let of_cluster = |cluster: &str| {
+            let members = || self.servers.iter().filter(|server| server.cluster == cluster);
+            let remotes = members().filter_map(|server| server.varz["remotes"].as_u64()).max().unwrap_or(0);
+            usize::try_from(remotes).unwrap_or(usize::MAX).saturating_add(1).saturating_sub(members().count())
+        };
+        self.clusters().into_iter().map(of_cluster).sum()
     }
 
     /// How many servers there are, those included that do not answer.

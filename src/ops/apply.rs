@@ -5,7 +5,7 @@
 
 use super::confirm::{ConfirmError, Confirmation, confirm};
 use super::plan::Planned;
-use super::session::{ReadError, Session, now};
+use super::session::{ReadError, Reading, Session, now};
 use super::{Deadline, Tell};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
@@ -394,7 +394,8 @@ async fn look_at_streams<L: Requests>(
     let left_out: HashSet<&str> = skipped.iter().filter_map(|place| place.strip_prefix("stream ")).collect();
     let mut pause = Duration::from_millis(50);
     loop {
-        let observed = session.observe(&planned.desired, vec![Vec::new(); planned.desired.len()], false).await?;
+        let observed =
+            session.observe(&planned.desired, vec![Vec::new(); planned.desired.len()], Reading::ToChange).await?;
         let checked = planned.desired.iter().zip(&observed.accounts);
         let checked = checked.flat_map(|(desired, found)| streams(desired, &found.jetstream));
         let problems: Vec<Checked> = checked

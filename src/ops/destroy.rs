@@ -1,7 +1,7 @@
 //! `destroy`: takes away what a definition made. Mappings first; streams only when told to.
 
 use super::plan::Planned;
-use super::session::{ReadError, Session, now};
+use super::session::{ReadError, Reading, Session, now};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
 use crate::plan;
@@ -42,7 +42,7 @@ pub async fn plan_destroy<'d, C: Connector>(
     let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
-    let observed = session.observe(&desired, tokens, false).await?;
+    let observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     let plan = plan::destroy(&desired, &observed, delete_streams, now());
     Ok((session, Planned { desired: Vec::new(), observed, plan }))
 }

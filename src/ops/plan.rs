@@ -1,6 +1,6 @@
 //! `plan`: the deployment as it is, against the definition.
 
-use super::session::{ReadError, Session, now};
+use super::session::{ReadError, Reading, Session, now};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
@@ -33,7 +33,7 @@ pub async fn plan<'d, C: Connector>(
     let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
-    let mut observed = session.observe(&desired, tokens, false).await?;
+    let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     let mut plan = compare(&session, &desired, &observed, options);
     if session.observe_listeners(&plan, &mut observed, tell).await {
         plan = compare(&session, &desired, &observed, options);

@@ -7,7 +7,7 @@ use crate::model::claims::OperatorClaims;
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
-use crate::observed::jetstream::{Api, CallError, ReadOptions, read};
+use crate::observed::jetstream::{Api, CallError, ObservedJetStream, ReadOptions, Unknown, read};
 use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, system};
@@ -126,8 +126,7 @@ impl<'d, L: Requests> Session<'d, L> {
             .map_err(ReadError::System)
     }
 
-    /// Reads the accounts' streams; with `tokens` that is all that was observed. `waiting` looks at the messages that
-    /// lagging sources wait for, too.
+    /// Reads the accounts' streams; with `tokens` that is all that was observed.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -135,13 +134,13 @@ impl<'d, L: Requests> Session<'d, L> {
         &self,
         desired: &[DesiredAccount<'_>],
         tokens: Vec<Vec<AccountOnServer>>,
-        waiting: bool,
+        purpose: Reading,
     ) -> Result<Observed, ReadError> {
         let read = desired.iter().zip(&self.accounts).zip(tokens).map(|((desired, link), servers)| async move {
             let options = ReadOptions {
                 consumers: &desired.consumers,
                 expected_streams: desired.streams.len(),
-                waiting,
+                waiting: purpose == Reading::ToJudge,
                 timeout: self.deadline.at_most(ASK),
                 patience: self.deadline.at_most(PATIENCE),
             };
@@ -156,6 +155,10 @@ impl<'d, L: Requests> Session<'d, L> {
             };
             match read {
                 Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked }),
+                Err(cause) if purpose == Reading::ToJudge => {
+                    let jetstream = unknown(desired, &cause.to_string());
+                    Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked })
+                }
                 Err(cause) => {
                     let missing = self.deployment.missing_text();
                     Err(ReadError::JetStream { account: desired.account.name.clone(), missing, cause })
@@ -189,6 +192,27 @@ impl<'d, L: Requests> Session<'d, L> {
     fn is_strict(&self) -> bool {
         let operators = self.deployment.servers.iter().flat_map(|s| s.varz["trusted_operators_claim"].as_array());
         operators.flatten().any(|claims| OperatorClaims::from_claims(claims).is_ok_and(|operator| operator.strict))
+    }
+}
+
+/// What the streams are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// To change them: what cannot be read stops the run.
+    ToChange,
+    /// To judge them: what cannot be read is unknown, and the messages that lagging sources wait for are looked at.
+    ToJudge,
+}
+
+/// Streams and consumers of which nothing is known.
+fn unknown(desired: &DesiredAccount<'_>, reason: &str) -> ObservedJetStream {
+    let unknown = |name: String| Unknown { name, reason: reason.to_owned() };
+    ObservedJetStream {
+        unknown_streams: desired.streams.iter().map(|stream| unknown(stream.name.clone())).collect(),
+        unknown_consumers: (desired.consumers.iter())
+            .map(|consumer| unknown(format!("{} > {}", consumer.stream, consumer.name)))
+            .collect(),
+        ..ObservedJetStream::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! `verify`: every server, stream and source against the definition. Changes nothing.
 
 use super::confirm::Confirmation;
-use super::session::{ReadError, Session, now};
+use super::session::{ReadError, Reading, Session, now};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
@@ -66,7 +66,7 @@ pub async fn verify<C: Connector>(
     let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
-    let observed = session.observe(&desired, tokens, true).await?;
+    let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
     Ok((judge_all(definition, &desired, &observed, now()), observed.deployment))
 }
 

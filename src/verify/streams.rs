@@ -81,7 +81,8 @@ impl Out {
     fn stream(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
         const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
         if let Some(unknown) = observed.unknown_stream(&stream.name) {
-            self.cant_tell("stream-unknown", format!("exists, but {}", unknown.reason), LOOK);
+            let what = if observed.info.is_null() { "cannot be looked at:" } else { "exists, but" };
+            self.cant_tell("stream-unknown", format!("{what} {}", unknown.reason), LOOK);
             return self.away(stream, desired, observed);
         }
         let Some(found) = observed.stream(&stream.name) else {
