@@ -2,11 +2,9 @@
 
 use super::shell::Progress;
 use super::{Exit, Failure, Format, Shell, plan_view};
-use crate::lint;
 use crate::ops::Tell;
 use crate::ops::session::{ReadError, Session};
-use crate::plan::streams::ALLOWABLE;
-use crate::plan::{Action, Options, Plan};
+use crate::plan::{Action, Options, Plan, allowable};
 use crate::sign::Seed;
 use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
 use std::path::{Path, PathBuf};
@@ -101,12 +99,7 @@ impl From<ReadError> for Failure {
 
 /// Checks what the user allows and prunes.
 pub(super) fn options(options: Options) -> Result<Options, Failure> {
-    let known = ALLOWABLE
-        .iter()
-        .chain(&lint::ALLOWABLE)
-        .copied()
-        .chain(["region-missing", "cluster-uncovered"])
-        .collect::<Vec<_>>();
+    let known: Vec<&str> = allowable().collect();
     match options.allow.iter().find(|code| !known.contains(&code.as_str())) {
         None => Ok(options),
         Some(code) => Err(Failure::usage("unknown-finding", format!("--allow {code}: there is no such exception"))

@@ -62,8 +62,13 @@ impl Options {
         self.prune.iter().any(|name| name == virtual_stream)
     }
 
-    /// Whether findings of this code do not stop the run.
+    /// Whether findings of this code do not stop the run: those of [`allowable`] only, whatever [`Self::allow`] names.
     pub fn allows(&self, code: &str) -> bool {
-        self.allow.iter().any(|allowed| allowed == code)
+        self.allow.iter().any(|allowed| allowed == code) && allowable().any(|allowable| allowable == code)
     }
+}
+
+/// Codes of the findings that [`Options::allow`] admits: what they are about is possible, and may be meant.
+pub fn allowable() -> impl Iterator<Item = &'static str> {
+    streams::ALLOWABLE.into_iter().chain(crate::lint::ALLOWABLE).chain(preflight::ALLOWABLE)
 }

@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A token issued this much in the future, in seconds, is not explained by clocks that differ a little.
 const CLOCK_SKEW: u64 = 60;
 
+/// Codes of the findings that `--allow` may admit.
+pub const ALLOWABLE: [&str; 2] = ["region-missing", "cluster-uncovered"];
+
 /// The oldest server that cluster-scoped mappings and the streams' recipe were proved on.
 const OLDEST: (u64, u64) = (2, 10);
 

@@ -317,3 +317,11 @@ fn consumers_say_what_cannot_be_changed() {
     let plan = consumers(&d, &observed, &Options::default());
     assert_eq!((plan.changes[0].fields.len(), plan.findings.len()), (1, 0));
 }
+
+#[test]
+fn only_what_may_be_meant_is_allowed() {
+    let allow = ["region-missing", "moves-stream", "subscription-stops", "foreign-mapping"].map(str::to_owned).to_vec();
+    let options = Options { allow, ..Options::default() };
+    assert!(["region-missing", "moves-stream", "subscription-stops"].iter().all(|code| options.allows(code)));
+    assert!(!options.allows("foreign-mapping") && !options.allows("imports-again"));
+}
