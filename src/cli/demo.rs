@@ -192,7 +192,7 @@ fn applied_text(applied: &AppliedSummary) -> String {
 }
 
 fn round_text(round: &Round) -> String {
-    let Round { down, back, regions, seconds } = round;
+    let Round { down, back, woken, regions, seconds } = round;
     let (title, text) = match (down, back) {
         (Some(down), _) => (
             format!("3  Lose {down}"),
@@ -220,6 +220,13 @@ fn round_text(round: &Round) -> String {
                 let _ = writeln!(out, "  {region:width$}  {}", Paint::red(&format!("{:>9}", "down")));
             }
         }
+    }
+    if let (true, Some(back)) = (woken, back) {
+        let _ = writeln!(
+            out,
+            "\nThe read stream of {back} had asked its sources before they were up. The demo had it elect a new leader,\n\
+             which asks at once; left alone it asks again after half a minute or more."
+        );
     }
     let took = if *seconds < 0.1 { "less than 0.1 s".to_owned() } else { format!("{seconds:.1} s") };
     let regions = if down.is_some() { "both" } else { "all three" };

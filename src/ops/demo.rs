@@ -77,6 +77,9 @@ pub struct Round {
     pub down: Option<String>,
     /// The region that has just come back.
     pub back: Option<String>,
+    /// The demo had the read stream of the region that is back elect a new leader, because its sources had asked
+    /// before their origins were up: left alone they ask again after 30 s and more.
+    pub woken: bool,
     /// In the definition's order.
     pub regions: Vec<RegionRound>,
     /// Seconds from the first publish until every region that is up could read everything.
@@ -171,8 +174,8 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         cluster.wait_ready(timeout).await?;
         tell.step(&format!("waiting until {lost} has found its sources"), 0, 0);
         let link = traffic::client(clients, lost).await?;
-        traffic::wake(&link, lost, name).await?;
-        over(show.round(None, Some(lost)).await?);
+        let woken = traffic::wake(&link, lost, name).await?;
+        over(Round { woken, ..show.round(None, Some(lost)).await? });
 
         let proof = show.proof().await?;
         Ok(Story {
@@ -252,6 +255,7 @@ impl<A: Clients> Show<'_, A> {
         Ok(Round {
             down: down.map(str::to_owned),
             back: back.map(str::to_owned),
+            woken: false,
             regions: regions.collect(),
             seconds: seconds(started),
         })

@@ -183,16 +183,16 @@ async fn call<R: Requests>(
 }
 
 /// Lets the region's read stream ask its origins again, when it asked before they were up: left alone it does so
-/// after 30 s and more, a new leader does so at once (measured, 2.15.1).
-pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Result<(), TrafficError> {
-    for _ in 0..MOST_WAKES {
+/// after 30 s and more, a new leader does so at once (measured, 2.15.1). Whether that was needed.
+pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Result<bool, TrafficError> {
+    for times in 0..MOST_WAKES {
         let deadline = Instant::now() + CONTACT;
         let stream = loop {
             let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
             let sources = info["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
             // Nanoseconds since the last contact; -1 when there was none.
             if sources.iter().all(|source| source["active"].as_i64().is_some_and(|active| active >= 0)) {
-                return Ok(());
+                return Ok(times > 0);
             }
             if Instant::now() > deadline {
                 break info["config"]["name"].as_str().unwrap_or(name).to_owned();
@@ -201,7 +201,7 @@ pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Res
         };
         call(link, region, name, &format!("STREAM.LEADER.STEPDOWN.{stream}"), &Value::Null).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// How long a source may take to get in touch with its origin.
