@@ -2,8 +2,10 @@
 
 use super::deployment::{OperatorArgs, agree};
 use super::plan::ChangeArgs;
+use super::shell::{findings_text, some};
 use super::{Exit, Failure, Shell, plan_view};
 use crate::definition::Definition;
+use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
@@ -40,6 +42,7 @@ impl Args {
         let deadline = Deadline::after(shell.timeout);
         let (mut session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
         drop(progress);
+        shell.findings(&connector.warnings());
         let plan = &planned.plan;
         if plan.is_refused() {
             return Err(refused(plan.findings.clone()));
@@ -87,6 +90,15 @@ fn text(
         return format!("In sync: nothing to do, nothing was pushed ({} servers asked).", deployment.servers.len());
     }
     let mut out = done(applied, deployment);
+    if planned.plan.is_empty() {
+        let _ = write!(
+            out,
+            "Nothing to do on the {} servers that answer; what is left out has to wait.\nnext: Bring its servers back, then \
+             apply again.",
+            deployment.servers.len()
+        );
+        return out;
+    }
     if exit == Exit::Done {
         let streams = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
         let names: Vec<&str> = streams.map(|stream| stream.name.as_str()).take(3).collect();
@@ -133,14 +145,17 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
             let _ = writeln!(out, "  {refused}");
         }
     }
-    for problem in problems.iter().flat_map(|checked| &checked.problems) {
-        let _ = writeln!(out, "{}", super::shell::finding_text(&problem.finding));
+    let problems: Vec<&Finding> =
+        problems.iter().flat_map(|checked| &checked.problems).map(|one| &one.finding).collect();
+    for line in findings_text(&problems) {
+        let _ = writeln!(out, "{line}");
     }
     if let Some(reason) = unread {
         let _ = writeln!(out, "the streams could not be read back: {reason}");
     }
     if !skipped.is_empty() {
-        let _ = writeln!(out, "left out, their regions do not answer: {}", skipped.join(", "));
+        let skipped: Vec<&str> = skipped.iter().map(String::as_str).collect();
+        let _ = writeln!(out, "left out, the region does not answer: {}", some(&skipped));
     }
     for kept in kept {
         let _ = writeln!(out, "kept, since not every server confirmed that its mappings are gone: stream {kept}");
@@ -148,8 +163,8 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
     out
 }
 
-pub(super) fn refused(findings: Vec<crate::model::finding::Finding>) -> Failure {
-    let errors = findings.iter().filter(|f| f.severity == crate::model::finding::Severity::Error).count();
+pub(super) fn refused(findings: Vec<Finding>) -> Failure {
+    let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
     let what = if errors == 1 { "1 finding stands".to_owned() } else { format!("{errors} findings stand") };
     Failure::failed("refused", format!("{what} in the way; nothing was changed")).findings(findings)
 }

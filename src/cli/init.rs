@@ -1,5 +1,6 @@
 //! `init`: a new project.
 
+use super::shell::quoted;
 use super::{Exit, Failure, Shell};
 use crate::ops::init::{InitError, init};
 use serde_json::json;
@@ -33,7 +34,7 @@ impl Args {
         let next = if definition == Path::new("./vstream.yaml") {
             "vstream-jwt validate".to_owned()
         } else {
-            format!("vstream-jwt validate --definition {}", definition.display())
+            format!("vstream-jwt validate --definition {}", quoted(&definition))
         };
         let human = format!("{files}next: Fill in the regions, their servers and the account's id, then run `{next}`.");
         shell.result(&human, &json!({ "written": written }));

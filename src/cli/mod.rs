@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
         }
     };
     match runtime.block_on(cli.verb.run(&shell)) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => shell.ends(exit).into(),
         Err(failure) => shell.failed(&failure),
     }
 }

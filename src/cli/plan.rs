@@ -54,11 +54,12 @@ impl Args {
         let deadline = Deadline::after(shell.timeout);
         let (session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
         drop(progress);
+        shell.findings(&connector.warnings());
         let plan = &planned.plan;
         shell.findings(&plan.findings);
         let mut text = plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0);
         text.push('\n');
-        text.push_str(&outlook(plan, shell));
+        text.push_str(&outlook(plan, &options, shell));
         shell.result(&text, &plan_view::document(plan, &session.deployment));
         Ok(match (plan.is_refused(), plan.is_empty()) {
             (true, _) => Exit::Failed,
@@ -69,22 +70,41 @@ impl Args {
 }
 
 /// The last lines: what would be done, and how.
-fn outlook(plan: &Plan, shell: &Shell) -> String {
+fn outlook(plan: &Plan, options: &Options, shell: &Shell) -> String {
     if plan.is_refused() {
         return "`apply` would refuse: see the errors above. Nothing was changed.".to_owned();
     }
     if plan.is_empty() {
         return "In sync: nothing to do.".to_owned();
     }
-    let definition = match shell.definition.as_os_str() == "vstream.yaml" {
-        true => String::new(),
-        false => format!(" --definition {}", shell.definition.display()),
-    };
+    let signs = plan.accounts.iter().any(|account| account.push.is_some());
     format!(
-        "{}{}. Nothing was changed.\nnext: Run `vstream-jwt apply{definition} --operator FILE`.",
+        "{}{}. Nothing was changed.\nnext: Run `{}{}{}`.",
         outage(plan).unwrap_or_default(),
-        plan_view::summary(plan)
+        plan_view::summary(plan),
+        shell.command("apply"),
+        flags(options),
+        if signs { " --operator FILE" } else { "" }
     )
+}
+
+/// The same options for `apply`.
+fn flags(options: &Options) -> String {
+    let Options { adopt, prune, delete_streams, allow } = options;
+    let mut flags = String::new();
+    if *adopt {
+        flags.push_str(" --adopt");
+    }
+    if !prune.is_empty() {
+        flags.push_str(&format!(" --prune {}", prune.join(",")));
+    }
+    if *delete_streams {
+        flags.push_str(" --delete-streams");
+    }
+    if !allow.is_empty() {
+        flags.push_str(&format!(" --allow {}", allow.join(",")));
+    }
+    flags
 }
 
 /// How long an outage the write streams that are made or changed survive.
@@ -99,4 +119,18 @@ fn outage(plan: &Plan) -> Option<String> {
         "Write streams keep messages for {}: the longest outage of a region without loss.\n",
         format_duration(least)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_plan_was_told_is_told_to_apply() {
+        assert_eq!(flags(&Options::default()), "");
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let options =
+            Options { adopt: true, prune: names(&["a", "b"]), delete_streams: true, allow: names(&["moves-stream"]) };
+        assert_eq!(flags(&options), " --adopt --prune a,b --delete-streams --allow moves-stream");
+    }
 }

@@ -4,14 +4,14 @@ use super::shell::{Paint, some};
 use crate::definition::Definition;
 use crate::desired::Role;
 use crate::model::mapping::Destination;
-use crate::model::units::format_duration;
+use crate::model::units::{format_duration, format_size};
 use crate::observed::Deployment;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::mappings::MappingChange;
 use crate::plan::streams::StreamChange;
 use crate::plan::{AccountPlan, Action, FieldChange, Plan, Reason, Report};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// The plan for a script.
@@ -45,7 +45,7 @@ pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
 
 /// The plan for a person. `all`: nothing is summed up.
 pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment, all: bool) -> String {
-    let view = View { definition, all };
+    let view = View { definition, names: names(definition, plan), all };
     let mut out = String::new();
     let versions = versions(deployment);
     let _ = writeln!(
@@ -58,6 +58,15 @@ pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment
         view.account(&mut out, account);
     }
     out
+}
+
+/// The virtual streams of the definition, and those that the plan speaks of besides.
+fn names<'a>(definition: &'a Definition, plan: &'a Plan) -> BTreeSet<&'a str> {
+    let defined = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
+    let left = plan.reports().map(|report| report.virtual_stream.as_str());
+    let changed = plan.accounts.iter().flat_map(|account| &account.streams.changes);
+    let changed = changed.map(|change| change.virtual_stream.as_str());
+    defined.map(|stream| stream.name.as_str()).chain(left).chain(changed).collect()
 }
 
 fn versions(deployment: &Deployment) -> String {
@@ -102,6 +111,7 @@ pub(super) fn summary(plan: &Plan) -> String {
 
 struct View<'a> {
     definition: &'a Definition,
+    names: BTreeSet<&'a str>,
     all: bool,
 }
 
@@ -119,14 +129,19 @@ impl View<'_> {
         }
         self.streams(out, &streams.changes);
         self.consumers(out, &consumers.changes);
-        for place in skipped {
-            let _ = writeln!(out, "    ? {place}: its region does not answer");
+        if self.all {
+            for place in skipped {
+                let _ = writeln!(out, "    ? {place}: its region does not answer");
+            }
+        } else if !skipped.is_empty() {
+            let skipped: Vec<&str> = skipped.iter().map(String::as_str).collect();
+            let _ = writeln!(out, "    ? {}: the region does not answer", some(&skipped));
         }
-        self.left_alone(out, mappings.reports.iter().chain(&streams.reports));
+        self.left_alone(out, &mappings.reports, &streams.reports);
     }
 
-    fn left_alone<'r>(&self, out: &mut String, reports: impl Iterator<Item = &'r Report>) {
-        let mut reports: Vec<&Report> = reports.collect();
+    fn left_alone(&self, out: &mut String, mappings: &[Report], streams: &[Report]) {
+        let mut reports: Vec<&Report> = mappings.iter().chain(streams).collect();
         reports.sort_by(|a, b| a.virtual_stream.cmp(&b.virtual_stream));
         if reports.is_empty() {
             return;
@@ -141,13 +156,26 @@ impl View<'_> {
             }
             return;
         }
-        let mut names: Vec<&str> = reports.iter().map(|report| report.virtual_stream.as_str()).collect();
-        names.dedup();
-        let _ = writeln!(
-            out,
-            "    = what was made for {} and is not in this definition (-v lists it; --prune NAME takes it away)",
-            some(&names)
-        );
+        let mapped: BTreeSet<&str> = mappings.iter().map(|report| report.virtual_stream.as_str()).collect();
+        let stored: BTreeSet<&str> = streams.iter().map(|report| report.virtual_stream.as_str()).collect();
+        let stored: Vec<&str> = stored.difference(&mapped).copied().collect();
+        let mapped: Vec<&str> = mapped.into_iter().collect();
+        if !mapped.is_empty() {
+            let _ = writeln!(
+                out,
+                "    = what was made for {} and is not in this definition (-v lists it; --prune NAME takes its mappings \
+                 away)",
+                some(&mapped)
+            );
+        }
+        if !stored.is_empty() {
+            let _ = writeln!(
+                out,
+                "    = streams of {} that are not in this definition, with their messages (-v lists them; --prune NAME \
+                 --delete-streams deletes them)",
+                some(&stored)
+            );
+        }
     }
 
     fn streams(&self, out: &mut String, changes: &[StreamChange]) {
@@ -157,16 +185,16 @@ impl View<'_> {
         let _ = writeln!(out, "  streams");
         let regions: Vec<&str> = self.definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
         let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
-        let others = others.into_iter().map(|change| Line {
+        let lines_of = others.into_iter().chain(updates).map(|change| Line {
             action: change.action,
             region: change.region.clone(),
-            text: format!("{}  {}", change.name, describe(change, &regions)),
+            text: match change.action {
+                Action::Update => change.name.clone(),
+                Action::Create | Action::Delete => format!("{}  {}", change.name, describe(change, &regions)),
+            },
+            below: self.fields(&change.fields),
         });
-        lines(out, others, self.all);
-        for change in updates {
-            let _ = writeln!(out, "    {} {}", mark(change.action), change.name);
-            fields(out, &change.fields);
-        }
+        lines(out, lines_of, self.all);
     }
 
     fn consumers(&self, out: &mut String, changes: &[ConsumerChange]) {
@@ -175,16 +203,13 @@ impl View<'_> {
         }
         let _ = writeln!(out, "  consumers");
         let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
-        let others = others.into_iter().map(|change| Line {
+        let lines_of = others.into_iter().chain(updates).map(|change| Line {
             action: change.action,
             region: change.region.clone(),
             text: format!("{} on {}", change.name, change.stream),
+            below: self.fields(&change.fields),
         });
-        lines(out, others, self.all);
-        for change in updates {
-            let _ = writeln!(out, "    {} {} on {}", mark(change.action), change.name, change.stream);
-            fields(out, &change.fields);
-        }
+        lines(out, lines_of, self.all);
     }
 
     fn mappings(&self, out: &mut String, changes: &[MappingChange]) {
@@ -192,41 +217,59 @@ impl View<'_> {
             return;
         }
         let _ = writeln!(out, "  mappings");
-        let mut api: Vec<((Action, String, String), usize)> = Vec::new();
+        let mut api: Vec<((Action, &str, String), usize)> = Vec::new();
         for change in changes {
             let stream = change.source.starts_with("$JS.").then(|| self.virtual_stream(&change.source)).flatten();
-            if let (Some(stream), false) = (stream, self.all || change.action == Action::Update) {
-                let to = change.after.as_ref().or(change.before.as_ref());
-                let to = to
-                    .and_then(|to| self.template(to))
-                    .and_then(|to| to.split('.').find(|t| t.contains("<region>")).map(str::to_owned));
-                let key = (change.action, stream, to.unwrap_or_default());
-                match api.iter_mut().find(|(existing, _)| *existing == key) {
-                    Some((_, count)) => *count += 1,
-                    None => api.push((key, 1)),
-                }
+            let Some((stream, to)) = stream.filter(|_| !self.all).and_then(|stream| Some((stream, self.api(change)?)))
+            else {
+                self.mapping(out, change);
                 continue;
+            };
+            let key = (change.action, stream, to);
+            match api.iter_mut().find(|(existing, _)| *existing == key) {
+                Some((_, count)) => *count += 1,
+                None => api.push((key, 1)),
             }
-            self.mapping(out, change);
         }
         for ((action, stream, to), count) in api {
             let requests = if count == 1 { "request" } else { "requests" };
-            let _ = writeln!(out, "    {} {count} JetStream API {requests} for {stream}  →  {to}", mark(action));
+            let _ = writeln!(out, "    {} {count} JetStream API {requests} for {stream}  {to}", mark(action));
+        }
+    }
+
+    /// Where a mapping of an API request leads, or what changes about that; the same for all requests of a stream.
+    fn api(&self, change: &MappingChange) -> Option<String> {
+        let stream = |subject: &str| subject.split('.').find(|token| token.contains("<region>")).map(str::to_owned);
+        match (&change.before, &change.after) {
+            (Some(before), Some(after)) => moved(before, after, |to| {
+                let cluster = to.cluster.as_deref()?;
+                let regions = &self.definition.topology.regions;
+                let region = regions.iter().find(|region| region.cluster.as_str() == cluster);
+                let region = region.map_or(cluster, |region| region.name.as_str());
+                Some(stream(&generalised(&to.subject, region))?.replace("<region>", region))
+            }),
+            (one, other) => {
+                let to = self.template(one.as_ref().or(other.as_ref())?);
+                Some(format!("→  {}", to.and_then(|to| stream(&to)).unwrap_or_default()))
+            }
         }
     }
 
     fn mapping(&self, out: &mut String, change: &MappingChange) {
         let MappingChange { action, source, before, after } = change;
         let _ = match (before, after) {
-            (Some(before), Some(after)) => writeln!(
-                out,
-                "    {} {source}\n        {} {}\n        {} {}",
-                mark(*action),
-                mark(Action::Delete),
-                self.destinations(before),
-                mark(Action::Create),
-                self.destinations(after)
-            ),
+            (Some(before), Some(after)) => match moved(before, after, |to| Some(to.subject.clone())) {
+                Some(moved) if !self.all => writeln!(out, "    {} {source}  {moved}", mark(*action)),
+                _ => writeln!(
+                    out,
+                    "    {} {source}\n        {} {}\n        {} {}",
+                    mark(*action),
+                    mark(Action::Delete),
+                    self.destinations(before),
+                    mark(Action::Create),
+                    self.destinations(after)
+                ),
+            },
             (one, other) => {
                 let to = one.as_ref().or(other.as_ref()).map(|to| self.destinations(to)).unwrap_or_default();
                 writeln!(out, "    {} {source}  →  {to}", mark(*action))
@@ -234,12 +277,28 @@ impl View<'_> {
         };
     }
 
-    fn virtual_stream(&self, source: &str) -> Option<String> {
-        let names = self.definition.accounts.iter().flat_map(|account| &account.virtual_streams);
-        names
-            .map(|stream| stream.name.as_str())
-            .find(|name| source.split('.').any(|token| token == *name))
-            .map(str::to_owned)
+    fn virtual_stream(&self, source: &str) -> Option<&str> {
+        source.split('.').find_map(|token| self.names.get(token).copied())
+    }
+
+    /// What an update changes, a line per field.
+    fn fields(&self, fields: &[FieldChange]) -> String {
+        let mut out = String::new();
+        for FieldChange { path, before, after } in fields {
+            let _ = match (path.strip_prefix("sources."), before, after) {
+                (Some(source), None, Some(_)) if !self.all => {
+                    writeln!(out, "        {} source {source}", mark(Action::Create))
+                }
+                (Some(source), Some(_), None) if !self.all => {
+                    writeln!(out, "        {} source {source}", mark(Action::Delete))
+                }
+                _ => {
+                    let (before, after) = (value(path, before.as_ref()), value(path, after.as_ref()));
+                    writeln!(out, "        {path}: {before} → {after}")
+                }
+            };
+        }
+        out
     }
 
     /// `foo.<region>.>  (west, central, east)`, or each destination.
@@ -319,38 +378,79 @@ fn generalised(text: &str, region: &str) -> String {
     out + rest
 }
 
-/// A line of the plan, for one region.
+/// `+ north: foo.north.>  - east: foo.east.>` for destinations that come and go while others stay.
+fn moved(
+    before: &[Destination],
+    after: &[Destination],
+    name: impl Fn(&Destination) -> Option<String>,
+) -> Option<String> {
+    let without = |some: &[Destination], others: &[Destination], action| -> Option<Vec<String>> {
+        let gone = some.iter().filter(|to| !others.contains(to));
+        gone.map(|to| {
+            let weight = if to.weight == 100 { String::new() } else { format!(" {} %", to.weight) };
+            Some(format!("{} {}: {}{weight}", mark(action), to.cluster.as_deref()?, name(to)?))
+        })
+        .collect()
+    };
+    let added = without(after, before, Action::Create)?;
+    let gone = without(before, after, Action::Delete)?;
+    let some_stay = gone.len() < before.len();
+    some_stay.then(|| added.into_iter().chain(gone).collect::<Vec<_>>().join("  "))
+}
+
+/// A line of the plan, for one region, and lines below it.
 struct Line {
     action: Action,
     region: String,
     text: String,
+    below: String,
 }
 
 /// Lines that differ in the region's name only become one, unless `all` is wanted.
 fn lines(out: &mut String, lines: impl IntoIterator<Item = Line>, all: bool) {
-    let mut groups: Vec<(Action, String, Vec<Line>)> = Vec::new();
+    let mut groups: Vec<(Action, [String; 2], Vec<Line>)> = Vec::new();
     for line in lines {
-        let text = generalised(&line.text, &line.region);
-        match groups.iter_mut().find(|(action, template, _)| !all && *action == line.action && *template == text) {
+        let texts = [&line.text, &line.below].map(|text| generalised(text, &line.region));
+        match groups.iter_mut().find(|(action, template, _)| !all && *action == line.action && *template == texts) {
             Some((_, _, group)) => group.push(line),
-            None => groups.push((line.action, text, vec![line])),
+            None => groups.push((line.action, texts, vec![line])),
         }
     }
-    for (action, template, group) in groups {
+    for (action, [text, below], group) in groups {
         let _ = match group.as_slice() {
-            [one] => writeln!(out, "    {} {}  ({})", mark(action), one.text, one.region),
+            [one] => write!(out, "    {} {}  ({})\n{}", mark(action), one.text, one.region, one.below),
             many => {
                 let regions: Vec<&str> = many.iter().map(|line| line.region.as_str()).collect();
-                writeln!(out, "    {} {template}  ({})", mark(action), regions.join(", "))
+                write!(out, "    {} {text}  ({})\n{below}", mark(action), regions.join(", "))
             }
         };
     }
 }
 
-fn fields(out: &mut String, fields: &[FieldChange]) {
-    for FieldChange { path, before, after } in fields {
-        let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "(not set)".to_owned(), Value::to_string);
-        let _ = writeln!(out, "        {path}: {} → {}", value(before), value(after));
+/// A field's value as it stands in a definition: nanoseconds and bytes with units.
+fn value(path: &str, value: Option<&Value>) -> String {
+    match (path.rsplit('.').next().unwrap_or_default(), value) {
+        (_, None) => "(not set)".to_owned(),
+        ("max_age", Some(Value::Number(age))) if age.as_i64() == Some(0) => "unlimited".to_owned(),
+        (
+            "max_age"
+            | "duplicate_window"
+            | "subject_delete_marker_ttl"
+            | "ack_wait"
+            | "inactive_threshold"
+            | "max_expires"
+            | "priority_timeout"
+            | "idle_heartbeat",
+            Some(Value::Number(time)),
+        ) => time.as_i64().map_or_else(|| time.to_string(), format_duration),
+        ("backoff", Some(Value::Array(times))) => {
+            let times = times.iter().map(|time| time.as_i64().map_or_else(|| time.to_string(), format_duration));
+            format!("[{}]", times.collect::<Vec<_>>().join(", "))
+        }
+        ("max_bytes" | "max_msg_size", Some(Value::Number(size))) => {
+            size.as_i64().map_or_else(|| size.to_string(), format_size)
+        }
+        (_, Some(value)) => value.to_string(),
     }
 }
 
@@ -375,13 +475,48 @@ mod tests {
 
     #[test]
     fn lines_that_differ_in_the_region_only_become_one() {
-        let line = |region: &str, text: &str| Line { action: Action::Create, region: region.into(), text: text.into() };
+        let line = |region: &str, text: &str| Line {
+            action: Action::Create,
+            region: region.into(),
+            text: text.into(),
+            below: format!("        a {region}\n"),
+        };
         let of = |all| {
             let mut out = String::new();
             lines(&mut out, [line("west", "a-west"), line("east", "a-east"), line("east", "b-east R1")], all);
             anstream::adapter::strip_str(&out).to_string()
         };
-        assert_eq!(of(false), "    + a-<region>  (west, east)\n    + b-east R1  (east)\n");
-        assert_eq!(of(true), "    + a-west  (west)\n    + a-east  (east)\n    + b-east R1  (east)\n");
+        let [west, east, both] = ["west", "east", "<region>"].map(|region| format!("        a {region}\n"));
+        let b = format!("    + b-east R1  (east)\n{east}");
+        assert_eq!(of(false), format!("    + a-<region>  (west, east)\n{both}{b}"));
+        assert_eq!(of(true), format!("    + a-west  (west)\n{west}    + a-east  (east)\n{east}{b}"));
+    }
+
+    #[test]
+    fn values_read_as_in_a_definition() {
+        assert_eq!(value("max_age", Some(&json!(129_600_000_000_000_i64))), "1d12h");
+        assert_eq!(value("max_age", Some(&json!(0))), "unlimited");
+        assert_eq!(value("consumer_limits.inactive_threshold", Some(&json!(1_000_000_000))), "1s");
+        assert_eq!(value("backoff", Some(&json!([1_000_000, 0]))), "[1ms, 0s]");
+        assert_eq!(value("max_bytes", Some(&json!(-1))), "unlimited");
+        assert_eq!(value("num_replicas", Some(&json!(3))), "3");
+        assert_eq!(value("placement", None), "(not set)");
+    }
+
+    #[test]
+    fn a_mapping_that_gets_a_cluster_more_shows_that_alone() {
+        let to = |cluster: &str| Destination {
+            subject: format!("foo.{cluster}.>"),
+            weight: 100,
+            cluster: Some(cluster.to_owned()),
+        };
+        let plain = |before: &[Destination], after: &[Destination]| {
+            let moved = moved(before, after, |to| Some(to.subject.clone()));
+            moved.map(|text| anstream::adapter::strip_str(&text).to_string())
+        };
+        let (two, three) = ([to("a"), to("b")], [to("a"), to("b"), to("c")]);
+        assert_eq!(plain(&two, &three).as_deref(), Some("+ c: foo.c.>"));
+        assert_eq!(plain(&three, &two).as_deref(), Some("- c: foo.c.>"));
+        assert_eq!(plain(&two, &[to("c")]), None);
     }
 }

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Flags that every verb takes.
@@ -114,6 +115,16 @@ pub(super) fn some(names: &[&str]) -> String {
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
+/// A path as one word of a POSIX shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// A severity's label, coloured.
 pub(super) fn label(severity: Severity) -> String {
     let (style, text) = match severity {
@@ -136,6 +147,7 @@ pub struct Shell {
     pub timeout: Duration,
     /// How often `-v` was given.
     pub verbosity: u8,
+    unwritten: AtomicBool,
 }
 
 impl Shell {
@@ -151,6 +163,7 @@ impl Shell {
             format: args.format,
             timeout: args.timeout,
             verbosity: args.verbose,
+            unwritten: AtomicBool::new(false),
         }
     }
 
@@ -159,11 +172,22 @@ impl Shell {
         self.keys.clone().unwrap_or_else(|| base.join("keys"))
     }
 
+    /// The command line of `verb` on this definition, ready to be pasted into a shell.
+    pub(super) fn command(&self, verb: &str) -> String {
+        let mut command = format!("vstream-jwt {verb}");
+        if self.definition.as_os_str() != "vstream.yaml" {
+            command.push_str(&format!(" --definition {}", quoted(&self.definition)));
+        }
+        if let Some(keys) = &self.keys {
+            command.push_str(&format!(" --keys {}", quoted(keys)));
+        }
+        command
+    }
+
     /// Prints the result, the one document on standard output: `human` or `json`.
     pub fn result(&self, human: &str, json: &impl Serialize) {
         let mut out = anstream::stdout().lock();
-        // A reader that closed the pipe has seen what it wanted.
-        let _ = match self.format {
+        let written = match self.format {
             Format::Human => out.write_all(redact(human).as_bytes()).and_then(|()| match human.ends_with('\n') {
                 true => Ok(()),
                 false => out.write_all(b"\n"),
@@ -174,7 +198,23 @@ impl Shell {
                 writeln!(out, "{}", redact(&text))
             }
         };
-        let _ = out.flush();
+        match written.and_then(|()| out.flush()) {
+            // A reader that closed the pipe has seen what it wanted.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.unwritten.store(true, Ordering::Relaxed);
+                let label = label(Severity::Error);
+                self.say(&format!("{label}: standard output cannot be written: {error}; what it should hold is lost"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The exit code, which is not 0 when the result could not be written.
+    pub(super) fn ends(&self, exit: Exit) -> Exit {
+        match exit {
+            Exit::Done if self.unwritten.load(Ordering::Relaxed) => Exit::Failed,
+            exit => exit,
+        }
     }
 
     /// A line on standard error.
@@ -194,9 +234,7 @@ impl Shell {
         let mut shown: Vec<&Finding> =
             findings.iter().filter(|f| f.severity > Severity::Info || self.verbosity > 0).collect();
         shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        for finding in shown {
-            self.say(&finding_text(finding));
-        }
+        findings_text(&shown).iter().for_each(|text| self.say(text));
     }
 
     /// A progress display on standard error: a bar on a terminal, quiet lines elsewhere.
@@ -240,12 +278,23 @@ impl Shell {
 
 /// A finding as people read it.
 pub(super) fn finding_text(finding: &Finding) -> String {
-    let mut text = format!("{}: {}: {}", label(finding.severity), finding.place, finding.message);
-    text.push_str(&format!(" {DIM}[{}]{DIM:#}", finding.code));
-    if !finding.next.is_empty() {
-        text.push_str(&format!("\n  {BOLD}next:{BOLD:#} {}", finding.next));
-    }
-    text
+    let text = format!("{}: {}: {}", label(finding.severity), finding.place, finding.message);
+    let next =
+        if finding.next.is_empty() { String::new() } else { format!("\n  {BOLD}next:{BOLD:#} {}", finding.next) };
+    format!("{text} {DIM}[{}]{DIM:#}{next}", finding.code)
+}
+
+/// Findings as people read them; a next step that several in a row have comes once, after them.
+pub(super) fn findings_text(findings: &[&Finding]) -> Vec<String> {
+    let rows = findings.chunk_by(|a, b| (a.code, a.severity, &a.next) == (b.code, b.severity, &b.next));
+    let texts = rows.flat_map(|row| {
+        let last = row.len() - 1;
+        row.iter().enumerate().map(move |(number, finding)| match number == last {
+            true => finding_text(finding),
+            false => finding_text(&Finding { next: String::new(), ..(*finding).clone() }),
+        })
+    });
+    texts.collect()
 }
 
 /// Progress of a running verb on standard error.
@@ -321,4 +370,26 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
         Cow::Owned(shown) => drop(write!(anstream::stderr(), "{shown}")),
     }
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_one_word_in_a_shell() {
+        assert_eq!(quoted(Path::new("/a/b-c_1.yaml")), "/a/b-c_1.yaml");
+        assert_eq!(quoted(Path::new("my deploy/it's")), r"'my deploy/it'\''s'");
+        assert_eq!(quoted(Path::new("$x")), "'$x'");
+    }
+
+    #[test]
+    fn a_next_step_that_several_have_comes_once() {
+        let finding = |place: &str, next: &str| Finding::warning("code", place, "is so", next);
+        let all = [finding("a", "Do it."), finding("b", "Do it."), finding("c", "")];
+        let texts = findings_text(&all.iter().collect::<Vec<_>>());
+        let texts: Vec<String> = texts.iter().map(|text| anstream::adapter::strip_str(text).to_string()).collect();
+        let wanted = ["a: is so [code]", "b: is so [code]\n  next: Do it.", "c: is so [code]"];
+        assert_eq!(texts, wanted.map(|text| format!("warning: {text}")));
+    }
 }

@@ -1,6 +1,7 @@
 //! `status`: regions, replicas, lag per source, who is behind.
 
-use super::shell::Paint;
+use super::shell::{Paint, finding_text, some};
+use super::verify::worst_first;
 use super::{Exit, Failure, Format, Shell};
 use crate::definition::Definition;
 use crate::desired::Role;
@@ -11,6 +12,7 @@ use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::verify::Verified;
 use crate::verify::status::{Seen, SourceStatus, StreamStatus};
+use crate::verify::streams::Verdict;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -39,7 +41,11 @@ impl Args {
             let looked = look(shell, &loaded.definition).await;
             if !self.watch {
                 let (verified, deployment) = looked?;
-                let text = text(&loaded.definition, &verified, &deployment);
+                let mut text = text(&loaded.definition, &verified, &deployment);
+                if verified.verdict != Verdict::Ok {
+                    let _ =
+                        write!(text, "\nnext: Run `{}`; it says what is not as it should be.", shell.command("verify"));
+                }
                 shell.result(&text, &verified);
                 return Ok(super::verify::exit(verified.verdict));
             }
@@ -75,6 +81,9 @@ fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -
             count => format!("{count} servers up ({})", servers.join(", ")),
         };
         let _ = writeln!(out, "region {:<12} {up}", region.name.as_str());
+    }
+    for finding in worst_first(&verified.findings) {
+        let _ = writeln!(out, "{}", finding_text(finding));
     }
     for account in &verified.accounts {
         let confirmed = account.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
@@ -173,7 +182,10 @@ fn who_is_behind(verified: &Verified) -> String {
     };
     match behind.as_slice() {
         [] if unseen.is_empty() => "Nobody is behind.".to_owned(),
-        [] => unseen,
-        some => format!("{unseen}Behind: {}.", some.join("; ")),
+        [] => unseen.trim_end().to_owned(),
+        behind => {
+            let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
+            format!("{unseen}Behind: {}.", some(&behind))
+        }
     }
 }

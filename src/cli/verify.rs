@@ -8,7 +8,7 @@ use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::plan::Action;
-use crate::verify::streams::Verdict;
+use crate::verify::streams::{Problem, Verdict};
 use std::fmt::Write as _;
 
 /// Compare every server, stream and source with the definition; changes nothing
@@ -27,7 +27,8 @@ impl Args {
         let deadline = Deadline::after(shell.timeout);
         let (verified, _) = ops::verify::verify(definition, &connector, deadline, &progress).await?;
         drop(progress);
-        shell.result(&text(&verified), &verified);
+        shell.findings(&connector.warnings());
+        shell.result(&text(&verified, shell), &verified);
         Ok(exit(verified.verdict))
     }
 }
@@ -40,35 +41,48 @@ pub(super) fn exit(verdict: Verdict) -> Exit {
     }
 }
 
-fn text(verified: &Verified) -> String {
+fn text(verified: &Verified, shell: &Shell) -> String {
     let Verified { verdict, servers, expected_servers, findings, accounts } = verified;
     let mut out = String::new();
-    for finding in findings.iter().filter(|finding| finding.severity > Severity::Info) {
+    for finding in worst_first(findings) {
         let _ = writeln!(out, "{}", finding_text(finding));
     }
     for account in accounts {
-        account_text(&mut out, account, *expected_servers);
+        account_text(&mut out, account, *expected_servers, shell.verbosity > 0);
     }
     let _ = match verdict {
         Verdict::Ok => write!(out, "{} as defined, on all {servers} servers.", Paint::green("In sync:")),
         Verdict::CantTell => write!(
             out,
-            "{} nothing wrong was seen, but not everything could be asked.\nnext: Bring back what does not answer, then verify again.",
-            Paint::yellow("Not sure:")
+            "{} nothing wrong was seen, but not everything could be asked.\nnext: {}, then verify again.",
+            Paint::yellow("Not sure:"),
+            match servers < expected_servers {
+                true => "Bring back what does not answer",
+                false => "Do what is said above",
+            }
         ),
         Verdict::Wrong => write!(
             out,
-            "{} not everything is as defined.\nnext: Run `vstream-jwt plan` to see what apply would do about it.",
-            Paint::red("Drift:")
+            "{} not everything is as defined.\nnext: Run `{}` to see what apply would do about it.",
+            Paint::red("Drift:"),
+            shell.command("plan")
         ),
     };
     out
 }
 
-fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize) {
+/// What is more than information.
+pub(super) fn worst_first(findings: &[Finding]) -> Vec<&Finding> {
+    let mut shown: Vec<&Finding> = findings.iter().filter(|finding| finding.severity > Severity::Info).collect();
+    shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    shown
+}
+
+/// One account; `all`: no problem is summed up.
+fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, all: bool) {
     let VerifiedAccount { account: name, id, servers, mappings, findings, streams, status: _ } = account;
     let _ = writeln!(out, "account {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
-    for finding in findings.iter().filter(|finding| finding.severity > Severity::Info) {
+    for finding in worst_first(findings) {
         let _ = writeln!(out, "{}", indented(finding));
     }
     let confirmed = servers.iter().filter(|server| server.verdict.is_confirmed()).count();
@@ -100,27 +114,46 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize) {
     }
     let good = streams.iter().filter(|checked| checked.verdict == Verdict::Ok).count();
     let _ = writeln!(out, "  streams   {good} of {} streams and consumers as defined", streams.len());
-    let mut next: Vec<&str> = Vec::new();
-    let mut said: Vec<(Verdict, &str, Vec<&str>)> = Vec::new();
-    let account = format!("account {name}, ");
-    for problem in streams.iter().flat_map(|checked| &checked.problems) {
-        let Finding { place, message, next: step, .. } = &problem.finding;
-        let place = place.strip_prefix(&account).unwrap_or(place);
-        match said.iter_mut().find(|(verdict, text, _)| *verdict == problem.verdict && text == message) {
-            Some((_, _, places)) => places.push(place),
-            None => said.push((problem.verdict, message, vec![place])),
-        }
-        if !step.is_empty() && !next.contains(&step.as_str()) {
-            next.push(step);
+    let mut problems: Vec<&Problem> = streams.iter().flat_map(|checked| &checked.problems).collect();
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.verdict));
+    problem_lines(out, &format!("account {name}, "), &problems, all);
+}
+
+/// More problems of one kind than this are summed up: a region that is down has as many as it has streams.
+const ALIKE: usize = 3;
+
+/// The problems in their order, each next step once.
+fn problem_lines(out: &mut String, account: &str, problems: &[&Problem], all: bool) {
+    let mut kinds: Vec<((Verdict, &str), Vec<&Finding>)> = Vec::new();
+    for problem in problems {
+        let kind = (problem.verdict, problem.finding.code);
+        match kinds.iter_mut().find(|(existing, _)| *existing == kind) {
+            Some((_, alike)) => alike.push(&problem.finding),
+            None => kinds.push((kind, vec![&problem.finding])),
         }
     }
-    for (verdict, message, places) in said {
-        if places.len() > 3 {
-            let _ = writeln!(out, "    {} {}: {message}", sign(verdict), some(&places));
+    let place = |finding: &Finding| finding.place.strip_prefix(account).unwrap_or(&finding.place).to_owned();
+    for ((verdict, _), alike) in &kinds {
+        if !all && alike.len() > ALIKE && alike.iter().all(|finding| finding.message == alike[0].message) {
+            let places: Vec<String> = alike.iter().map(|finding| place(finding)).collect();
+            let places: Vec<&str> = places.iter().map(String::as_str).collect();
+            let _ = writeln!(out, "    {} {}: {}", sign(*verdict), some(&places), alike[0].message);
             continue;
         }
-        for place in places {
-            let _ = writeln!(out, "    {} {place}: {message}", sign(verdict));
+        let shown = if all || alike.len() <= ALIKE { alike.len() } else { 1 };
+        for finding in &alike[..shown] {
+            let _ = writeln!(out, "    {} {}: {}", sign(*verdict), place(finding), finding.message);
+        }
+        let rest: Vec<String> = alike[shown..].iter().map(|finding| place(finding)).collect();
+        if !rest.is_empty() {
+            let names: Vec<&str> = rest.iter().map(|place| place.strip_prefix("stream ").unwrap_or(place)).collect();
+            let _ = writeln!(out, "      the same for {} (-v says each)", some(&names));
+        }
+    }
+    let mut next: Vec<&str> = Vec::new();
+    for finding in kinds.iter().flat_map(|(_, alike)| alike) {
+        if !finding.next.is_empty() && !next.contains(&finding.next.as_str()) {
+            next.push(&finding.next);
         }
     }
     for step in next {
@@ -144,4 +177,38 @@ fn mark(unknown: bool) -> String {
 
 fn indented(finding: &Finding) -> String {
     finding_text(finding).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(verdict: Verdict, code: &'static str, stream: &str) -> Problem {
+        let place = format!("account APP, stream {stream}");
+        Problem { verdict, finding: Finding::warning(code, place, "is so", format!("Mend {code}.")) }
+    }
+
+    #[test]
+    fn many_problems_of_one_kind_are_summed_up() {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let mut problems = vec![problem(Verdict::Wrong, "missing", "x")];
+        problems.extend(names.map(|name| problem(Verdict::CantTell, "unknown", name)));
+        problems[1].finding.message.push_str(" for 9 s");
+        let lines = |problems: &[Problem], all| {
+            let mut out = String::new();
+            problem_lines(&mut out, "account APP, ", &problems.iter().collect::<Vec<_>>(), all);
+            anstream::adapter::strip_str(&out).to_string()
+        };
+        assert_eq!(
+            lines(&problems, false),
+            "    ✗ stream x: is so\n    ? stream a: is so for 9 s\n      the same for b, c, d, e and 1 more (-v says each)\n    \
+             next: Mend missing.\n    next: Mend unknown.\n"
+        );
+        assert_eq!(lines(&problems, true).lines().count(), 1 + names.len() + 2);
+        problems[1].finding.message = problems[2].finding.message.clone();
+        assert_eq!(
+            lines(&problems, false).lines().nth(1),
+            Some("    ? stream a, stream b, stream c, stream d and 2 more: is so")
+        );
+    }
 }

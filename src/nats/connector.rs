@@ -3,6 +3,7 @@
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
 use crate::definition::Definition;
 use crate::model::claims::{AccountClaims, Permission, Permissions};
+use crate::model::finding::Finding;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account};
 use crate::observed::link::{Connector, LinkError};
@@ -12,7 +13,7 @@ use crate::sign::file::read_seed_file;
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
 use crate::sign::{Seed, Signer as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a user that is made here may connect, in seconds.
@@ -64,12 +65,18 @@ impl Purpose {
 pub struct DefinitionConnector<'d> {
     definition: &'d Definition,
     purpose: Purpose,
+    warnings: Mutex<Vec<Finding>>,
 }
 
 impl<'d> DefinitionConnector<'d> {
     /// For the accounts and servers of `definition`.
     pub fn new(definition: &'d Definition, purpose: Purpose) -> Self {
-        Self { definition, purpose }
+        Self { definition, purpose, warnings: Mutex::default() }
+    }
+
+    /// What is odd about the credentials that were used so far (open to others), each once.
+    pub fn warnings(&self) -> Vec<Finding> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn connect(
@@ -84,7 +91,15 @@ impl<'d> DefinitionConnector<'d> {
             region.servers.iter().map(move |url| Target { url, tls })
         });
         let options = ConnectOptions { servers: targets.collect(), access, account, name: "vstream-jwt", timeout };
-        connect(options).await.map_err(LinkError::from)
+        let connection = connect(options).await?;
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in connection.warnings() {
+            if !warnings.contains(warning) {
+                warnings.push(warning.clone());
+            }
+        }
+        drop(warnings);
+        Ok(connection)
     }
 }
 

@@ -154,13 +154,16 @@ impl Deployment {
         names
     }
 
-    /// `2 of 9 servers do not answer (among east-1)`; nothing when all do.
+    /// `2 of 9 servers do not answer (among them east-1)`; nothing when all do.
     pub fn missing_text(&self) -> Option<String> {
-        let names = match self.missing_names() {
-            names if names.is_empty() => String::new(),
-            names => format!(" (among {})", names.join(", ")),
+        let (missing, names) = (self.missing(), self.missing_names());
+        let named = match names.len() {
+            0 => String::new(),
+            all if all == missing => format!(" ({})", names.join(", ")),
+            _ => format!(" (among them {})", names.join(", ")),
         };
-        (self.missing() > 0).then(|| format!("{} of {} servers do not answer{names}", self.missing(), self.total()))
+        let verb = if missing == 1 { "does" } else { "do" };
+        (missing > 0).then(|| format!("{missing} of {} servers {verb} not answer{named}", self.total()))
     }
 
     /// The servers' clusters, sorted, each once.

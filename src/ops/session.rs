@@ -107,6 +107,7 @@ impl<'d, L: Requests> Session<'d, L> {
             async move {
                 match base {
                     Some(base) => Ok(connector.account(account, &base.claims, strict, deadline.at_most(ASK)).await?),
+                    None if deadline.is_over() => Err(too_late(&account.name)),
                     None => Err(no_token(&account.name, findings)),
                 }
             }
@@ -217,6 +218,15 @@ fn unknown(desired: &DesiredAccount<'_>, reason: &str) -> ObservedJetStream {
 }
 
 /// The finding that says why an account has no token to start from.
+fn too_late(account: &str) -> ReadError {
+    ReadError::Refused(Box::new(Finding::error(
+        "system-silent",
+        format!("account {account}"),
+        "the time was over before a server said which token it has",
+        "Give it more time with --timeout.",
+    )))
+}
+
 fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
     let worst = findings.into_iter().max_by_key(|finding| finding.severity).unwrap_or_else(|| {
         Finding::error(

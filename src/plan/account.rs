@@ -120,9 +120,29 @@ pub fn plan(
         account
     });
     let accounts = accounts.collect();
+    findings.extend(unknown_prunes(desired, observed, options));
     admit(&mut findings, options);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Plan { accounts, findings }
+}
+
+/// Names to prune that no virtual stream of these accounts has: misspelt, or gone already.
+fn unknown_prunes(desired: &[DesiredAccount<'_>], observed: &Observed, options: &Options) -> Vec<Finding> {
+    let defined = desired.iter().flat_map(|account| &account.account.virtual_streams);
+    let streams = observed.accounts.iter().flat_map(|account| &account.jetstream.streams);
+    let owners = streams.filter_map(|stream| stream.owner.as_ref());
+    let known: HashSet<&str> =
+        (defined.map(|stream| stream.name.as_str())).chain(owners.map(|owner| owner.virtual_stream.as_str())).collect();
+    let unknown = options.prune.iter().filter(|name| !known.contains(name.as_str()));
+    let finding = |name: &String| {
+        Finding::warning(
+            "nothing-to-prune",
+            format!("--prune {name}"),
+            "nothing in the definition's accounts was made for a virtual stream of this name",
+            "Check the name: `plan` without --prune lists what it leaves alone. If that is gone already, all is well.",
+        )
+    };
+    unknown.map(finding).collect()
 }
 
 /// Regions that no server of the deployment belongs to.

@@ -99,7 +99,7 @@ fn missing_servers(deployment: &Deployment) -> Option<Finding> {
             "servers-missing",
             "deployment",
             format!("{missing}; nothing can be proved there"),
-            "Start them, and run again. A server that was removed for good is counted for up to 150 s.",
+            "Start them, and run again. One that was removed for good, or came back, is counted as missing for up to 150 s.",
         )
     })
 }

@@ -151,6 +151,17 @@ account APP: 1 virtual stream, in each region 2 real streams and 0 consumers; an
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut init = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"));
+    let output = init.current_dir(folder.path()).arg("init").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard output cannot be written"), "{output:?}");
+}
+
+#[test]
 fn init_writes_a_definition_that_lacks_only_what_is_to_be_filled_in() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["init", "new/project"]);

@@ -104,6 +104,11 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     assert_eq!((code, &plan["changes"]), (0, &json!(false)));
     let left = plan["accounts"][0]["left_alone"].as_array().unwrap();
     assert!(left.iter().all(|report| report["virtual_stream"] == "orders") && !left.is_empty(), "{left:#?}");
+    let (code, plan) = vstream_json(&cluster, &["plan", "--prune", "ordres"]);
+    assert_eq!((code, &plan["findings"][0]["code"]), (0, &json!("nothing-to-prune")), "a misspelt name is said");
+    let planned = vstream(&cluster, &["plan", "--prune", "orders", "--delete-streams"]);
+    let next = "apply --prune orders --delete-streams --operator FILE`.";
+    assert!(String::from_utf8_lossy(&planned.stdout).contains(next), "the next step has the same options");
     let prune = ["apply", "--operator", "op.nk", "--prune", "orders", "--delete-streams"];
     let pruned = vstream(&cluster, &prune);
     assert_eq!(exit(&pruned), 0, "{}", stderr(&pruned));

@@ -97,7 +97,7 @@ async fn one_server_down(bench: &Bench<'_>) {
     // Gateways that led to it need a moment to find the region's other servers.
     let settled = || async { (bench.deployment().await.servers.len() == 8).then_some(()) };
     eventually("eight servers answer", settled).await;
-    bench.says(0, &APPLY, &["In sync", "1 of 9 servers do not answer (among east-1)", "next:"]);
+    bench.says(0, &APPLY, &["In sync", "1 of 9 servers does not answer (east-1)", "next:"]);
     bench.says(4, &["verify"], &["8 of 9 servers have the newest", "Not sure"]);
 
     with_streams(bench, &["bar"]);
@@ -124,7 +124,7 @@ async fn one_region_down(bench: &Bench<'_>) {
         ["region east: no server of cluster east answers", "--allow region-missing", "1 finding stands in the way"];
     bench.says(1, &APPLY, &said);
 
-    let said = ["left out, their regions do not answer", "stream baz-read-east", "6 of 9 servers confirm"];
+    let said = ["left out, the region does not answer", "stream baz-read-east", "6 of 9 servers confirm"];
     bench.says(4, &[&APPLY[..], &["--allow", "region-missing"]].concat(), &said);
     let names = bench.stream_names().await;
     assert!(names.contains(&"baz-read-west".to_owned()) && !names.contains(&"baz-read-east".to_owned()), "{names:?}");

@@ -29,7 +29,7 @@ const BOTH: &[Field] = &[
     allowed("max_msgs", Int(-1, ANY), "Most messages; the oldest go first. Default: unlimited."),
     allowed("deny_delete", Bool, "Refuses deletion of single messages. Cannot be taken back. Default: `false`."),
     allowed("deny_purge", Bool, "Refuses purging. Cannot be taken back. Default: `false`."),
-    allowed("allow_direct", Bool, "Direct get. Default: `true` for read streams, `false` for write streams."),
+    allowed("allow_direct", Bool, "Direct get. Default: `true`."),
     allowed("metadata", TextMap, "Metadata; keys that begin with `vstream.` or `_nats` are not for you."),
     refused("name", "the tool names the real streams; use `names`"),
     refused("subjects", "the tool derives it from the virtual stream's `subjects` and `region_token`"),

@@ -82,7 +82,7 @@ fn other_credentials_old_servers_and_dead_ones_are_named() {
     let findings = deployment(&topology(&["west", "east"]), &world.deployment, &key(KeyKind::Account));
     assert_eq!(codes(&findings), ["system-account", "server-too-old", "servers-missing", "jetstream-domain"]);
     assert_eq!(findings[1].place, "server west-0");
-    assert!(findings[2].message.contains("1 of 3 servers do not answer (among east-1)"), "{}", findings[2].message);
+    assert!(findings[2].message.contains("1 of 3 servers does not answer (east-1)"), "{}", findings[2].message);
 }
 
 #[test]
