@@ -79,6 +79,10 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
             let origin = observed.stream(&source.name).filter(|o| !o.offline);
             let got = origin.and_then(|_| observed.got(found, source));
             let lag = match (got, origin) {
+                // Before the first delivery a source reports a lag of 0 (measured, 2.15.1).
+                (_, Some(origin)) if found.state.last_seq == 0 && source.active.is_some() => {
+                    Some(origin.state.messages)
+                }
                 (Some(got), Some(origin)) => Some(origin.state.last_seq.saturating_sub(got)),
                 // What it last heard may be long ago.
                 _ => source.active.is_some_and(|ns| ns < SILENCE).then_some(source.lag),
