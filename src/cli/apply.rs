@@ -42,7 +42,6 @@ impl Args {
         let deadline = Deadline::after(shell.timeout);
         let (mut session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
         drop(progress);
-        shell.findings(&connector.warnings());
         let plan = &planned.plan;
         if plan.is_refused() {
             return Err(refused(plan.findings.clone()));

@@ -52,7 +52,6 @@ impl Args {
         let (mut session, planned) =
             ops::destroy::plan_destroy(&part, &connector, self.delete_streams, deadline, &progress).await?;
         drop(progress);
-        shell.findings(&connector.warnings());
         let plan = &planned.plan;
         if plan.is_refused() {
             return Err(refused(plan.findings.clone()));

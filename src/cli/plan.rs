@@ -54,7 +54,6 @@ impl Args {
         let deadline = Deadline::after(shell.timeout);
         let (session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
         drop(progress);
-        shell.findings(&connector.warnings());
         let plan = &planned.plan;
         shell.findings(&plan.findings);
         let mut text = plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0);

@@ -27,7 +27,6 @@ impl Args {
         let deadline = Deadline::after(shell.timeout);
         let (verified, _) = ops::verify::verify(definition, &connector, deadline, &progress).await?;
         drop(progress);
-        shell.findings(&connector.warnings());
         shell.result(&text(&verified, shell), &verified);
         Ok(exit(verified.verdict))
     }

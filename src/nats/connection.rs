@@ -1,7 +1,6 @@
 //! A connection: many requests in flight over one inbox subscription.
 
 use super::login::Login;
-use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::{Reply, RequestError, Requests};
 use async_nats::{Client, Message, StatusCode};
@@ -23,7 +22,6 @@ pub struct Connection {
     reader: tokio::task::JoinHandle<()>,
     url: String,
     account: PublicKey,
-    warnings: Vec<Finding>,
 }
 
 /// Who waits for replies, by the last token of the reply subject.
@@ -88,8 +86,8 @@ impl Connection {
                 }
             }
         });
-        let (account, warnings) = (login.account.clone(), login.warnings.clone());
-        Ok(Self { client, inbox, next: AtomicU64::new(0), waiting, denied, reader, url, account, warnings })
+        let account = login.account.clone();
+        Ok(Self { client, inbox, next: AtomicU64::new(0), waiting, denied, reader, url, account })
     }
 
     /// Lets a reconnect go to any of the servers.
@@ -117,11 +115,6 @@ impl Connection {
     /// Largest message in bytes that the server takes.
     pub fn max_payload(&self) -> usize {
         self.client.max_payload()
-    }
-
-    /// What is worth saying about the credentials.
-    pub fn warnings(&self) -> &[Finding] {
-        &self.warnings
     }
 
     fn expect_replies(&self) -> Ticket<'_> {

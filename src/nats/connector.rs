@@ -3,7 +3,6 @@
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
 use crate::definition::Definition;
 use crate::model::claims::{AccountClaims, Permission, Permissions};
-use crate::model::finding::Finding;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account};
 use crate::observed::link::{Connector, LinkError};
@@ -13,7 +12,7 @@ use crate::sign::file::read_seed_file;
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
 use crate::sign::{Seed, Signer as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a user that is made here may connect, in seconds.
@@ -65,18 +64,12 @@ impl Purpose {
 pub struct DefinitionConnector<'d> {
     definition: &'d Definition,
     purpose: Purpose,
-    warnings: Mutex<Vec<Finding>>,
 }
 
 impl<'d> DefinitionConnector<'d> {
     /// For the accounts and servers of `definition`.
     pub fn new(definition: &'d Definition, purpose: Purpose) -> Self {
-        Self { definition, purpose, warnings: Mutex::default() }
-    }
-
-    /// What is odd about the credentials that were used so far (open to others), each once.
-    pub fn warnings(&self) -> Vec<Finding> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Self { definition, purpose }
     }
 
     async fn connect(
@@ -91,15 +84,7 @@ impl<'d> DefinitionConnector<'d> {
             region.servers.iter().map(move |url| Target { url, tls })
         });
         let options = ConnectOptions { servers: targets.collect(), access, account, name: "vstream-jwt", timeout };
-        let connection = connect(options).await?;
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        for warning in connection.warnings() {
-            if !warnings.contains(warning) {
-                warnings.push(warning.clone());
-            }
-        }
-        drop(warnings);
-        Ok(connection)
+        Ok(connect(options).await?)
     }
 }
 

@@ -16,6 +16,14 @@ pub enum ConnectError {
         /// What the system said.
         reason: String,
     },
+    /// Credentials that others on this machine can read.
+    #[error("credentials {}: others on this machine can read the user's seed (mode {mode:04o})", path.display())]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// Credentials that are damaged, or not such as operator mode takes.
     #[error("{place}: {reason}")]
     Credentials {
@@ -89,6 +97,7 @@ impl ConnectError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::File { .. } => "file-unreadable",
+            Self::OpenToOthers { .. } => "credentials-readable",
             Self::Credentials { .. } => "credentials-invalid",
             Self::ContextNotFound { .. } => "context-not-found",
             Self::Expired { .. } => "credentials-expired",
@@ -103,6 +112,7 @@ impl ConnectError {
     pub fn next(&self) -> &'static str {
         match self {
             Self::File { .. } => "Check the path; paths of a definition are relative to the definition's folder.",
+            Self::OpenToOthers { .. } => "Let nobody else read it: `chmod 600` of that file.",
             Self::Credentials { .. } => "Make new credentials: `nsc generate creds --account ACCOUNT --name USER`.",
             Self::ContextNotFound { .. } => "List contexts with `nats context ls`, or name a credentials file instead.",
             Self::Expired { .. } => "Issue the user anew, or name the account's `key:` instead of credentials.",

@@ -3,7 +3,6 @@
 use super::ConnectError;
 use super::context::Context;
 use crate::model::claims::Token;
-use crate::model::finding::Finding;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Tls;
 use crate::sign::file::read_secret;
@@ -41,7 +40,6 @@ pub(super) struct Login {
     pub inbox_prefix: Option<String>,
     /// TLS of the context, for servers that the definition gives none.
     pub tls: Option<Tls>,
-    pub warnings: Vec<Finding>,
 }
 
 impl Login {
@@ -78,6 +76,7 @@ impl Login {
         let text = std::fs::File::open(path).and_then(|mut file| read_secret(&mut file, LARGEST));
         let text = text.map_err(|error| unreadable(error.to_string()))?;
         let text = text.ok_or_else(|| unreadable(format!("larger than {LARGEST} bytes")))?;
+        closed_to_others(path)?;
         let place = format!("credentials {}", path.display());
         let (jwt, seed) =
             std::str::from_utf8(&text).ok().and_then(parse_creds).ok_or_else(|| ConnectError::Credentials {
@@ -85,9 +84,7 @@ impl Login {
                 reason: "is not a .creds file: it needs a user token and a user seed, each between lines of dashes"
                     .into(),
             })?;
-        let mut login = Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)?;
-        login.warnings.extend(readable_by_others(path));
-        Ok(login)
+        Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)
     }
 
     fn new(place: &str, jwt: &str, seed: Arc<Seed>, now: u64) -> Result<Self, ConnectError> {
@@ -116,7 +113,7 @@ impl Login {
                     .unwrap_or_default(),
             });
         }
-        Ok(Self { jwt: jwt.to_owned(), seed, account, user, inbox_prefix: None, tls: None, warnings: Vec::new() })
+        Ok(Self { jwt: jwt.to_owned(), seed, account, user, inbox_prefix: None, tls: None })
     }
 }
 
@@ -146,23 +143,20 @@ fn parse_creds(text: &str) -> Option<(&str, &str)> {
     Some((found.next()?[1], found.next()?[1]))
 }
 
+/// Refuses a file whose seed others on this machine can read.
 #[cfg(unix)]
-fn readable_by_others(path: &Path) -> Option<Finding> {
+fn closed_to_others(path: &Path) -> Result<(), ConnectError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    (mode & 0o077 != 0).then(|| {
-        Finding::warning(
-            "credentials-readable",
-            format!("credentials {}", path.display()),
-            format!("others on this machine can read the user's seed (mode {mode:04o})"),
-            format!("Run `chmod 600 {}`.", path.display()),
-        )
-    })
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(ConnectError::OpenToOthers { path: path.to_owned(), mode })
 }
 
 #[cfg(not(unix))]
-fn readable_by_others(_: &Path) -> Option<Finding> {
-    None
+fn closed_to_others(_: &Path) -> Result<(), ConnectError> {
+    Ok(())
 }
 
 fn rough_duration(seconds: u64) -> String {

@@ -36,6 +36,8 @@ fn load(text: &str, expected: Option<&PublicKey>) -> Result<Login, ConnectError>
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("user.creds");
     std::fs::write(&path, text).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     Login::load(&Access::Credentials(path), expected, 10_000)
 }
 
@@ -57,16 +59,19 @@ fn a_signing_key_stands_for_its_account() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_can_read_is_warned_about() {
+fn a_file_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("user.creds");
     std::fs::write(&path, User::new().creds(json!({}))).unwrap();
-    let warnings = |mode| {
+    let load = |mode| {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        Login::load(&Access::Credentials(path.clone()), None, 0).unwrap().warnings.len()
+        Login::load(&Access::Credentials(path.clone()), None, 0)
     };
-    assert_eq!((warnings(0o600), warnings(0o644)), (0, 1));
+    assert!(load(0o600).is_ok());
+    let refused = load(0o640).unwrap_err();
+    assert_eq!(refused.code(), "credentials-readable");
+    assert!(refused.to_string().contains("(mode 0640)"), "{refused}");
 }
 
 #[test]
