@@ -221,7 +221,8 @@ impl<'r, R: Requests> Attempt<'r, R> {
 /// Refusals that pass when the servers have only just started, or a stream was made a moment ago.
 fn graced(error: &CallError, operation: &str) -> bool {
     match error.err_code() {
-        Some(code::NO_PEERS) => true,
+        // Seen on 2.15.1, right after the start of servers under load.
+        Some(code::NO_PEERS | code::STREAM_CREATE) => true,
         Some(code::STREAM_NOT_FOUND) => operation.starts_with("CONSUMER.CREATE."),
         _ => false,
     }

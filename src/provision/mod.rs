@@ -28,7 +28,7 @@ pub struct RunOptions {
     pub deadline: Duration,
     /// For each request.
     pub request_timeout: Duration,
-    /// How long "no suitable peers" and "stream not found" are asked again: servers that just started are not known
+    /// How long "no suitable peers", "stream not found" and "error creating store" are asked again: servers that just started are not known
     /// to the meta leader at once.
     pub grace: Duration,
 }

@@ -26,6 +26,8 @@ pub mod code {
     pub const NO_MESSAGE: u64 = 10037;
     /// JetStream not enabled for account.
     pub const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
+    /// A server could not make the stream's store.
+    pub const STREAM_CREATE: u64 = 10049;
     /// A stream of that name exists with another config.
     pub const STREAM_NAME_IN_USE: u64 = 10058;
     /// Stream not found.
