@@ -1,5 +1,6 @@
 //! Signing: seeds in wiped memory, and [`issue`], the only maker of a signed token.
 
+pub mod activation;
 pub mod file;
 pub mod keyring;
 pub mod memory;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 /// The claims of an account's token: signature verified, type and version known, the fields that are read well formed.
 ///
-/// Only [`set_mapping`](Self::set_mapping) and [`remove_mapping`](Self::remove_mapping) change it, and only the named
-/// source.
+/// Its edits touch what they name and nothing else: [`set_mapping`](Self::set_mapping), [`set_import`](Self::set_import)
+/// and the like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountClaims {
     value: Value,
@@ -40,7 +40,11 @@ impl AccountClaims {
         if issuer.kind() != KeyKind::Operator && issuer != id {
             return Err(ClaimsError::WrongIssuer { issuer });
         }
-        let value = token.into_claims();
+        Self::of_document(token.into_claims(), id, issuer)
+    }
+
+    /// Claims of a document that is an account's.
+    pub(super) fn of_document(value: Value, id: PublicKey, issuer: PublicKey) -> Result<Self, ClaimsError> {
         check_mappings(&value["nats"])?;
         let nats = &value["nats"];
         let seconds = |field: &str| views::unsigned(&value, "", field).map(|s| s.filter(|s| *s > 0));
@@ -59,6 +63,23 @@ impl AccountClaims {
             issuer,
             value,
         })
+    }
+
+    /// The part of the document that edits change.
+    pub(super) fn nats_mut(&mut self) -> Option<&mut Map<String, Value>> {
+        self.value["nats"].as_object_mut()
+    }
+
+    /// Reads the views anew after an edit.
+    pub(super) fn refresh(&mut self) -> Result<(), ClaimsError> {
+        let nats = &self.value["nats"];
+        self.limits = views::account_limits(nats)?;
+        self.jetstream = views::jetstream_limits(nats)?;
+        self.signing_keys = views::signing_keys(nats)?;
+        self.exports = views::exports(nats)?;
+        self.imports = views::imports(nats)?;
+        self.default_permissions = views::permissions(&nats["default_permissions"], "nats.default_permissions")?;
+        Ok(())
     }
 
     /// The account's public key (`sub`).

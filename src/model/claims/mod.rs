@@ -4,14 +4,19 @@
 //! the typed views are read from it and never written back.
 
 mod account;
+mod activation;
+mod edit;
 mod error;
 mod json;
+mod link;
 mod operator;
 mod token;
 mod views;
 
 pub use account::AccountClaims;
+pub use activation::{Activation, ActivationFault};
 pub use error::ClaimsError;
+pub use link::{ExportSpec, ImportSpec, LinkKind};
 pub use operator::OperatorClaims;
 pub use token::{MAX_TOKEN_SIZE, Token};
 pub use views::{

@@ -111,7 +111,7 @@ pub struct Export {
 }
 
 /// Something that the account imports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// Name, empty when it has none.
     pub name: String,
@@ -125,6 +125,50 @@ pub struct Import {
     pub kind: String,
     /// Whether it carries an activation token (or the URL of one).
     pub has_token: bool,
+    #[serde(skip)]
+    token: String,
+}
+
+impl Import {
+    /// Subject in this account.
+    pub fn local(&self) -> &str {
+        if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }
+    }
+
+    /// Its activation token, or the URL of one.
+    pub fn token(&self) -> Option<&str> {
+        self.has_token.then_some(self.token.as_str())
+    }
+
+    /// An entry of a document whose imports were read before.
+    pub(super) fn of(entry: &Value) -> Self {
+        let text = |name: &str| entry[name].as_str().unwrap_or_default();
+        let (local, token) = (text("local_subject"), text("token"));
+        Self {
+            name: text("name").to_owned(),
+            subject: text("subject").to_owned(),
+            account: text("account").to_owned(),
+            local_subject: if local.is_empty() { text("to") } else { local }.to_owned(),
+            kind: text("type").to_owned(),
+            has_token: !token.is_empty(),
+            token: token.to_owned(),
+        }
+    }
+}
+
+/// Without the token, which is long.
+impl std::fmt::Debug for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, subject, account, local_subject, kind, has_token, token: _ } = self;
+        f.debug_struct("Import")
+            .field("name", name)
+            .field("subject", subject)
+            .field("account", account)
+            .field("local_subject", local_subject)
+            .field("kind", kind)
+            .field("has_token", has_token)
+            .finish()
+    }
 }
 
 /// Subjects that may and may not be used.
@@ -312,15 +356,10 @@ pub(super) fn imports(nats: &Value) -> Result<Vec<Import>, ClaimsError> {
     let path = "nats.imports";
     let read = |entry: &Value| {
         let fields = Fields::of(entry, path)?;
-        let (local, to) = (fields.string("local_subject")?, fields.string("to")?);
-        Ok(Import {
-            name: fields.string("name")?,
-            subject: fields.string("subject")?,
-            account: fields.string("account")?,
-            local_subject: if local.is_empty() { to } else { local },
-            kind: fields.string("type")?,
-            has_token: !fields.string("token")?.is_empty(),
-        })
+        for field in ["name", "subject", "account", "local_subject", "to", "type", "token"] {
+            fields.string(field)?;
+        }
+        Ok(Import::of(entry))
     };
     array(&nats["imports"], path)?.iter().map(read).collect()
 }

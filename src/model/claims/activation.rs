@@ -1,0 +1,135 @@
+//! Activation tokens: an exporter's leave for one account to import one of its private exports.
+
+use super::link::ImportSpec;
+use super::views::{self, Revocation};
+use super::{AccountClaims, ClaimsError, Token};
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::subject::SubjectFilter;
+
+/// An activation token's claims; the signature was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activation {
+    issuer: PublicKey,
+    issuer_account: Option<PublicKey>,
+    importer: PublicKey,
+    subject: String,
+    kind: String,
+    issued_at: u64,
+    expires: Option<u64>,
+    not_before: Option<u64>,
+}
+
+/// Why a server would not let an account import by an activation token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActivationFault {
+    /// Not a key of the exporter (nats-server 2.15 `accounts.go`, `isIssuerClaimTrusted`).
+    #[error("its issuer {0} is not a key of the exporting account")]
+    Issuer(PublicKey),
+    /// For another account.
+    #[error("it is for account {0}")]
+    Importer(PublicKey),
+    /// For other subjects.
+    #[error("it is for {kind} `{subject}`")]
+    Subject {
+        /// `stream` or `service`.
+        kind: String,
+        /// Its subject.
+        subject: String,
+    },
+    /// Past its end.
+    #[error("it expired")]
+    Expired,
+    /// Before its beginning.
+    #[error("it is not valid yet")]
+    NotYet,
+    /// Revoked in the export.
+    #[error("it is revoked")]
+    Revoked,
+}
+
+impl Activation {
+    /// Decodes an activation token and verifies its signature against its own `iss`.
+    ///
+    /// # Errors
+    /// [`ClaimsError`]; the URL of a token, which older accounts have, is none.
+    pub fn decode(token: &str) -> Result<Self, ClaimsError> {
+        let token = Token::decode(token)?;
+        token.expect("activation", KeyKind::Account)?;
+        let claims = token.claims();
+        let nats = &claims["nats"];
+        let seconds = |field: &str| views::unsigned(claims, "", field).map(|s| s.filter(|s| *s > 0));
+        let issuer_account = match nats["issuer_account"].as_str() {
+            None | Some("") => None,
+            Some(text) => Some(PublicKey::parse_kind(text, KeyKind::Account).map_err(|error| ClaimsError::Field {
+                path: "nats.issuer_account".to_owned(),
+                reason: error.to_string(),
+            })?),
+        };
+        Ok(Self {
+            issuer: token.issuer().clone(),
+            issuer_account,
+            importer: token.subject().clone(),
+            subject: nats["subject"].as_str().unwrap_or_default().to_owned(),
+            kind: nats["kind"].as_str().unwrap_or_default().to_owned(),
+            issued_at: seconds("iat")?.unwrap_or(0),
+            expires: seconds("exp")?,
+            not_before: seconds("nbf")?,
+        })
+    }
+
+    /// When it expires (`exp`), in seconds since 1970.
+    pub fn expires(&self) -> Option<u64> {
+        self.expires
+    }
+
+    /// Whether `importer` may import by it from `exporter`. `now` in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`ActivationFault`]
+    pub fn judge(
+        &self,
+        exporter: &AccountClaims,
+        importer: &PublicKey,
+        import: &ImportSpec,
+        now: u64,
+    ) -> Result<(), ActivationFault> {
+        let Self { issuer, issuer_account, importer: about, subject, kind, issued_at, expires, not_before } = self;
+        let by_signing_key = || exporter.signing_keys().iter().any(|key| key.key == *issuer);
+        let trusted = match issuer_account {
+            None => issuer == exporter.id(),
+            Some(account) => account == exporter.id() && by_signing_key(),
+        };
+        if !trusted {
+            return Err(ActivationFault::Issuer(issuer.clone()));
+        }
+        if about != importer {
+            return Err(ActivationFault::Importer(about.clone()));
+        }
+        let covers = match (SubjectFilter::parse(subject), SubjectFilter::parse(&import.subject)) {
+            (Ok(token), Ok(wanted)) => token.covers(&wanted),
+            _ => false,
+        };
+        if !covers || kind != import.kind.as_str() {
+            return Err(ActivationFault::Subject { kind: kind.clone(), subject: subject.clone() });
+        }
+        if expires.is_some_and(|at| at <= now) {
+            return Err(ActivationFault::Expired);
+        }
+        if not_before.is_some_and(|at| at > now) {
+            return Err(ActivationFault::NotYet);
+        }
+        let exports = exporter.exports().iter().filter(|export| export.kind == *kind);
+        let revoked = |revocation: &Revocation| {
+            let about_it = revocation.key == "*" || revocation.key == about.to_string();
+            about_it && u64::try_from(revocation.before).is_ok_and(|before| *issued_at <= before)
+        };
+        let covering = exports.filter(|export| {
+            let filters = (SubjectFilter::parse(&export.subject), SubjectFilter::parse(&import.subject));
+            matches!(filters, (Ok(export), Ok(wanted)) if export.covers(&wanted))
+        });
+        if covering.flat_map(|export| &export.revocations).any(revoked) {
+            return Err(ActivationFault::Revoked);
+        }
+        Ok(())
+    }
+}

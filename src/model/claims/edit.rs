@@ -1,0 +1,117 @@
+//! Edits of an account's claims beside its mappings. Each touches what it names, says whether anything changed, and
+//! keeps the rest of the document as it was.
+
+use super::link::{self, ExportSpec, ImportSpec, LinkKind};
+use super::views::{self, Import, Permission, Permissions};
+use super::{AccountClaims, ClaimsError};
+use crate::model::nkey::PublicKey;
+use serde_json::{Map, Value, json};
+
+impl AccountClaims {
+    /// The claims of an account that is yet to be made, unsigned; it counts as issued by itself. `nats` has its limits,
+    /// type and version.
+    ///
+    /// # Errors
+    /// [`ClaimsError`] when a field of `nats` is not what it should be.
+    pub fn found(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
+        let id_text = id.to_string();
+        let value = json!({ "jti": "", "iat": 0, "iss": id_text, "name": name, "sub": id_text, "nats": nats });
+        Self::of_document(value, id.clone(), id.clone())
+    }
+
+    /// Adds an export, or corrects the one of the same kind and subject.
+    pub fn set_export(&mut self, spec: &ExportSpec) -> bool {
+        self.edit(|nats| link::set_export(nats, spec))
+    }
+
+    /// Removes an export.
+    pub fn remove_export(&mut self, kind: LinkKind, subject: &str) -> bool {
+        self.edit(|nats| link::remove_export(nats, kind, subject))
+    }
+
+    /// Adds an import, or corrects the one of the same kind, account and subjects. Without a `token` it keeps its own.
+    pub fn set_import(&mut self, spec: &ImportSpec, token: Option<&str>) -> bool {
+        self.edit(|nats| link::set_import(nats, spec, token))
+    }
+
+    /// Removes an import.
+    pub fn remove_import(&mut self, import: &Import) -> bool {
+        self.edit(|nats| link::remove_import(nats, import))
+    }
+
+    /// Adds a signing key without a scope.
+    pub fn add_signing_key(&mut self, key: &PublicKey) -> bool {
+        if self.signing_keys().iter().any(|known| known.key == *key) {
+            return false;
+        }
+        self.edit(|nats| push(nats, "signing_keys", key.to_string().into()))
+    }
+
+    /// Sets a field of `nats.limits`.
+    pub fn set_limit(&mut self, name: &str, value: Value) -> bool {
+        self.edit(|nats| {
+            let limits = nats.entry("limits").or_insert_with(|| json!({}));
+            let Some(limits) = limits.as_object_mut() else { return false };
+            if limits.get(name) == Some(&value) {
+                return false;
+            }
+            limits.insert(name.to_owned(), value);
+            true
+        })
+    }
+
+    /// Whether the account has a tag; tags are compared without regard to case, since nsc writes them in lower case.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags().iter().any(|known| known.eq_ignore_ascii_case(tag))
+    }
+
+    /// Adds a tag.
+    pub fn add_tag(&mut self, tag: &str) -> bool {
+        !self.has_tag(tag) && self.edit(|nats| push(nats, "tags", tag.into()))
+    }
+
+    /// Replaces the lists of subjects in `nats.default_permissions`.
+    pub fn set_default_permissions(&mut self, wanted: &Permissions) -> bool {
+        if self.default_permissions() == wanted {
+            return false;
+        }
+        let Permissions { publish, subscribe } = wanted;
+        self.edit(|nats| {
+            let found = nats.entry("default_permissions").or_insert_with(|| json!({}));
+            let Some(found) = found.as_object_mut() else { return false };
+            for (side, Permission { allow, deny }) in [("pub", publish), ("sub", subscribe)] {
+                let lists = [("allow", allow), ("deny", deny)].into_iter().filter(|(_, list)| !list.is_empty());
+                let lists: Map<String, Value> =
+                    lists.map(|(name, list)| (name.to_owned(), list.as_slice().into())).collect();
+                found.insert(side.to_owned(), Value::Object(lists));
+            }
+            true
+        })
+    }
+
+    /// Edits the document; the views follow. An edit that would make it unreadable is taken back.
+    fn edit(&mut self, edit: impl FnOnce(&mut Map<String, Value>) -> bool) -> bool {
+        let before = self.value()["nats"].clone();
+        let Some(nats) = self.nats_mut() else { return false };
+        if !edit(nats) {
+            return false;
+        }
+        if self.refresh().is_err() {
+            if let Some(nats) = self.nats_mut() {
+                *nats = before.as_object().cloned().unwrap_or_default();
+            }
+            return false;
+        }
+        true
+    }
+}
+
+fn push(nats: &mut Map<String, Value>, name: &str, value: Value) -> bool {
+    let list = nats.entry(name).or_insert(Value::Null);
+    if list.is_null() {
+        *list = Value::Array(views::items(list).to_vec());
+    }
+    let Some(list) = list.as_array_mut() else { return false };
+    list.push(value);
+    true
+}

@@ -1,0 +1,181 @@
+//! Exports and imports as they are wanted, and their edits in a document.
+
+use super::views::{Import, items};
+use crate::model::nkey::PublicKey;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// What an export or import carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// Messages from the exporter to the importer.
+    Stream,
+    /// Requests from the importer to the exporter, and their replies.
+    Service,
+}
+
+impl LinkKind {
+    /// As a token says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Service => "service",
+        }
+    }
+
+    /// From a token.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Stream, Self::Service].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// An export as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportSpec {
+    /// Name.
+    pub name: String,
+    /// Subject filter.
+    pub subject: String,
+    /// Stream or service.
+    #[serde(rename = "type")]
+    pub kind: LinkKind,
+    /// Private: importers need an activation token.
+    pub token_req: bool,
+    /// `Singleton`, `Stream` or `Chunked`; none for streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_type: Option<&'static str>,
+}
+
+/// An import as it is wanted; its activation token is issued when the claims are signed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ImportSpec {
+    /// Name.
+    pub name: String,
+    /// The account that exports.
+    pub account: PublicKey,
+    /// Subject as the exporter has it.
+    pub subject: String,
+    /// Subject in this account; empty when it is the same.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub local_subject: String,
+    /// Stream or service.
+    #[serde(rename = "type")]
+    pub kind: LinkKind,
+}
+
+impl ImportSpec {
+    /// Subject in this account.
+    pub fn local(&self) -> &str {
+        if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }
+    }
+
+    /// Whether `import` is this one, whatever its name and token.
+    pub fn is(&self, import: &Import) -> bool {
+        let Self { name: _, account, subject, local_subject: _, kind } = self;
+        import.kind == kind.as_str()
+            && import.account == account.to_string()
+            && import.subject == *subject
+            && import.local() == self.local()
+    }
+}
+
+/// Adds or corrects an export; what the entry has besides (description, revocations, …) stays.
+pub(super) fn set_export(nats: &mut Map<String, Value>, spec: &ExportSpec) -> bool {
+    let ExportSpec { name, subject, kind, token_req, response_type } = spec;
+    let exports = list(nats, "exports");
+    let is = |entry: &Value| entry["subject"] == **subject && entry["type"] == kind.as_str();
+    let mut fields: Vec<(&str, Value)> = vec![
+        ("name", name.as_str().into()),
+        ("subject", subject.as_str().into()),
+        ("type", kind.as_str().into()),
+        ("token_req", (*token_req).into()),
+    ];
+    fields.extend(response_type.map(|response| ("response_type", response.into())));
+    match exports.iter_mut().find(|entry| is(entry)) {
+        Some(entry) => set_fields(entry, fields),
+        None => {
+            exports.push(object(fields));
+            true
+        }
+    }
+}
+
+/// Removes an export; the list goes with its last entry, as Go's `omitempty` has it.
+pub(super) fn remove_export(nats: &mut Map<String, Value>, kind: LinkKind, subject: &str) -> bool {
+    remove(nats, "exports", |entry| entry["subject"] == subject && entry["type"] == kind.as_str())
+}
+
+/// Adds or corrects an import; without a token the entry keeps the one that it has.
+pub(super) fn set_import(nats: &mut Map<String, Value>, spec: &ImportSpec, token: Option<&str>) -> bool {
+    let ImportSpec { name, account, subject, local_subject, kind } = spec;
+    let imports = list(nats, "imports");
+    let mut fields: Vec<(&str, Value)> = vec![
+        ("name", name.as_str().into()),
+        ("subject", subject.as_str().into()),
+        ("account", account.to_string().into()),
+    ];
+    fields.extend(token.map(|token| ("token", token.into())));
+    if !local_subject.is_empty() {
+        fields.push(("local_subject", local_subject.as_str().into()));
+    }
+    fields.push(("type", kind.as_str().into()));
+    match imports.iter_mut().find(|entry| spec.is(&Import::of(entry))) {
+        Some(entry) => {
+            // `to` is what older tokens call the local subject.
+            let fields = fields.into_iter().filter(|(name, _)| *name != "local_subject" || entry["to"].is_null());
+            let fields = fields.collect();
+            set_fields(entry, fields)
+        }
+        None => {
+            imports.push(object(fields));
+            true
+        }
+    }
+}
+
+/// Removes an import.
+pub(super) fn remove_import(nats: &mut Map<String, Value>, import: &Import) -> bool {
+    remove(nats, "imports", |entry| Import::of(entry) == *import)
+}
+
+fn set_fields(entry: &mut Value, fields: Vec<(&str, Value)>) -> bool {
+    let Some(entry) = entry.as_object_mut() else { return false };
+    let mut changed = false;
+    for (name, value) in fields {
+        let unset = value == false && entry.get(name).is_none_or(Value::is_null);
+        if !unset && entry.get(name) != Some(&value) {
+            entry.insert(name.to_owned(), value);
+            changed = true;
+        }
+    }
+    changed
+}
+
+fn object(fields: Vec<(&str, Value)>) -> Value {
+    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn remove(nats: &mut Map<String, Value>, name: &str, goes: impl Fn(&Value) -> bool) -> bool {
+    let Some(entries) = nats.get_mut(name).and_then(Value::as_array_mut) else { return false };
+    let before = entries.len();
+    entries.retain(|entry| !goes(entry));
+    let removed = entries.len() < before;
+    if removed && entries.is_empty() {
+        nats.shift_remove(name);
+    }
+    removed
+}
+
+/// A list of the document, made where there is none.
+fn list<'n>(nats: &'n mut Map<String, Value>, name: &str) -> &'n mut Vec<Value> {
+    let entry = nats.entry(name).or_insert(Value::Null);
+    if !entry.is_array() {
+        // Claims were checked when they were read: it is a list, or null.
+        *entry = Value::Array(items(entry).to_vec());
+    }
+    match entry {
+        Value::Array(entries) => entries,
+        _ => unreachable!("it was just made a list"),
+    }
+}
