@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use vstream_jwt::desired::{Role, desired};
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
-use vstream_jwt::observed::jetstream::Api;
 use vstream_jwt::ops::{self, Deadline, Silent, Tell};
 use vstream_jwt::sign::file::read_seed_file;
+use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::{definition::Definition, plan};
 
 const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
@@ -100,10 +100,12 @@ fn nothing_to_do(cluster: &SuperCluster) {
 /// Write streams, then read streams, with nothing before, between or after; in milliseconds.
 async fn bare_requests(path: &Path) -> f64 {
     let loaded = ops::load::load(path).unwrap();
-    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
-    let deadline = Deadline::after(TIMEOUT);
-    let (session, _) = ops::session::Session::open(&loaded.definition, &connector, deadline, &Silent).await.unwrap();
-    let api = Api::new(&session.accounts[0]);
+    let folder = loaded.base.join("keys");
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+    let (keys, deadline) = (Keyring::open(&folder).unwrap(), Deadline::after(TIMEOUT));
+    let opened = ops::session::Session::open(&loaded.definition, &connector, &keys, deadline, &Silent).await;
+    let (session, _) = opened.unwrap();
+    let api = session.api(0).unwrap();
     let wanted = desired(&loaded.definition).unwrap();
     let configs = |role| -> Vec<(String, Value)> {
         let streams = wanted[0].streams.iter().filter(|stream| stream.role == role);
@@ -131,13 +133,17 @@ async fn bare_requests(path: &Path) -> f64 {
 /// Where the time of one `apply` goes.
 async fn phases(path: &Path, operator: &Path) {
     let seed = read_seed_file(operator).unwrap();
-    let definition: Definition = ops::load::load(path).unwrap().definition;
-    let connector = DefinitionConnector::new(&definition, Purpose::Change);
+    let loaded = ops::load::load(path).unwrap();
+    let (definition, folder): (Definition, _) = (loaded.definition, loaded.base.join("keys"));
+    let mut keys = Keyring::open(&folder).unwrap();
+    let connector = DefinitionConnector::new(&definition, Purpose::Change, &folder);
     let steps = Steps::default();
     let deadline = Deadline::after(TIMEOUT);
     let options = plan::Options::default();
-    let (session, planned) = ops::plan::plan(&definition, &connector, &options, deadline, &steps).await.unwrap();
-    ops::apply::apply(&session, &planned, Some(&seed), &steps).await.unwrap();
+    let planned = ops::plan::plan(&definition, &connector, &keys, &options, deadline, &steps).await;
+    let (mut session, mut planned) = planned.unwrap();
+    let signers = ops::apply::Signers { operator: Some(&seed), keys: &mut keys };
+    ops::apply::apply(&mut session, &mut planned, signers, &connector, &steps).await.unwrap();
     steps.step("", 0, 0);
     println!("phases of one apply:");
     let seen = steps.0.into_inner().unwrap();

@@ -69,6 +69,8 @@ fn definition(accounts: usize, streams: usize) -> Definition {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: Map::new(),
+        map_requests: Vec::new(),
+        activation_lifetime: None,
         virtual_streams: (0..streams).map(stream).collect(),
     };
     Definition {
@@ -152,7 +154,7 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
     bencher.bench_local(|| {
         let desired = desired(&definition).unwrap();
         let plan = plan(&definition.topology, &desired, &observed, &Options::default(), 1_700_000_001);
-        assert!(plan.accounts.iter().all(|account| account.push.is_some() && account.streams.changes.len() == 600));
+        assert!(plan.accounts.iter().all(|account| !account.pushes.is_empty() && account.streams.changes.len() == 600));
         plan
     });
 }

@@ -9,13 +9,13 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::apply;
+use vstream_jwt::ops::apply::{Signers, apply};
 use vstream_jwt::ops::load::load;
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::{Deadline, Silent};
 use vstream_jwt::plan::Options;
-use vstream_jwt::sign::Signer;
 use vstream_jwt::sign::file::read_seed_file;
+use vstream_jwt::sign::keyring::Keyring;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -23,12 +23,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [definition, operator_key] = args.as_slice() else {
         return Err("usage: apply DEFINITION OPERATOR_KEY".into());
     };
-    let definition = load(Path::new(definition))?.definition;
+    let loaded = load(Path::new(definition))?;
+    let (definition, keys_folder) = (loaded.definition, loaded.base.join("keys"));
+    let mut keys = Keyring::open(&keys_folder)?;
     let operator = read_seed_file(Path::new(operator_key))?;
 
-    let connector = DefinitionConnector::new(&definition, Purpose::Change);
+    let connector = DefinitionConnector::new(&definition, Purpose::Change, &keys_folder);
     let deadline = Deadline::after(Duration::from_secs(30));
-    let (session, planned) = plan(&definition, &connector, &Options::default(), deadline, &Silent).await?;
+    let (mut session, mut planned) =
+        plan(&definition, &connector, &keys, &Options::default(), deadline, &Silent).await?;
     for finding in &planned.plan.findings {
         println!("{}: {} {}", finding.place, finding.message, finding.next);
     }
@@ -37,7 +40,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("account {}: {mappings} mappings and {streams} streams to change", account.name);
     }
 
-    let applied = apply(&session, &planned, Some(&operator as &dyn Signer), &Silent).await?;
+    let signers = Signers { operator: Some(&operator), keys: &mut keys };
+    let applied = apply(&mut session, &mut planned, signers, &connector, &Silent).await?;
     for server in applied.pushed.iter().flat_map(|pushed| &pushed.servers) {
         println!("{} ({}): {}", server.server, server.cluster, server.verdict);
     }

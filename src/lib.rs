@@ -26,16 +26,20 @@
 //! use vstream_jwt::nats::{DefinitionConnector, Purpose};
 //! use vstream_jwt::ops::{Deadline, Silent, apply, load, plan};
 //! use vstream_jwt::sign::file::read_seed_file;
+//! use vstream_jwt::sign::keyring::Keyring;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let loaded = load::load(Path::new("vstream.yaml"))?;
 //! let operator = read_seed_file(Path::new("keys/op.nk"))?;
-//! let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
+//! let mut keys = Keyring::open(Path::new("keys"))?;
+//! let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, Path::new("keys"));
 //! let deadline = Deadline::after(Duration::from_secs(30));
 //!
 //! let options = vstream_jwt::plan::Options::default();
-//! let (session, planned) = plan::plan(&loaded.definition, &connector, &options, deadline, &Silent).await?;
-//! let applied = apply::apply(&session, &planned, Some(&operator), &Silent).await?;
+//! let (mut session, mut planned) =
+//!     plan::plan(&loaded.definition, &connector, &keys, &options, deadline, &Silent).await?;
+//! let signers = apply::Signers { operator: Some(&operator), keys: &mut keys };
+//! let applied = apply::apply(&mut session, &mut planned, signers, &connector, &Silent).await?;
 //! assert!(applied.is_confirmed(), "some server did not confirm: {applied:?}");
 //! # Ok(())
 //! # }

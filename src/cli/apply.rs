@@ -10,7 +10,7 @@ use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
 use crate::ops::Deadline;
-use crate::ops::apply::{Applied, ApplyError};
+use crate::ops::apply::{Applied, ApplyError, IssueError, Signers};
 use crate::ops::plan::Planned;
 use crate::sign::Signer;
 use serde_json::{Value, json};
@@ -37,10 +37,13 @@ impl Args {
         let options = self.changes.options()?;
         let seed = self.operator.seed(&shell.keys_folder(&loaded.base))?;
         let definition = &loaded.definition;
-        let connector = DefinitionConnector::new(definition, Purpose::Change);
+        let mut keys = shell.keyring(&loaded.base)?;
+        let folder = keys.folder().to_owned();
+        let connector = DefinitionConnector::new(definition, Purpose::Change, &folder);
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let (mut session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
+        let (mut session, mut planned) =
+            ops::plan::plan(definition, &connector, &keys, &options, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -48,14 +51,22 @@ impl Args {
         }
         shell.findings(&plan.findings);
         let signer = seed.as_ref().map(|seed| seed as &dyn Signer);
-        if plan.accounts.iter().any(|account| account.push.is_some()) && signer.is_none() {
+        if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() {
             return Err(no_signer());
         }
         if !plan.is_empty() {
             agree(shell, &mut session, plan, self.yes, true)?;
         }
         let progress = shell.progress();
-        let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;
+        let applied = ops::apply::apply(
+            &mut session,
+            &mut planned,
+            Signers { operator: signer, keys: &mut keys },
+            &connector,
+            &progress,
+        )
+        .await
+        .map_err(failure)?;
         drop(progress);
         let exit = exit(&applied, &session.deployment);
         let text = text(definition, &planned, &applied, &session.deployment, exit);
@@ -178,7 +189,28 @@ pub(super) fn failure(error: ApplyError) -> Failure {
     match error {
         ApplyError::Refused(findings) => refused(findings),
         ApplyError::NoSigner => no_signer(),
-        ApplyError::Sign { .. } => Failure::failed("signing", message),
+        ApplyError::Issue(IssueError::Sign { .. }) => Failure::failed("signing", message),
+        ApplyError::Issue(IssueError::NoKey { account }) => {
+            Failure::failed("account-key-missing", message).next(format!(
+                "Put a signing key of account {account}, or its identity, into the keys folder; `signing_key` of the \
+             definition says which of several."
+            ))
+        }
+        ApplyError::Issue(IssueError::Keys { .. }) | ApplyError::Keys(_) => Failure::failed("keys", message)
+            .next("Mend the keys folder, or name another with --keys; `keys check` lists what is wrong."),
+        ApplyError::StageUnconfirmed { applied, .. } => Failure::failed("stage-unconfirmed", message)
+            .next("Run verify to see which servers lack the token, then apply again: it goes on from here.")
+            .detail("applied", applied),
+        ApplyError::NotCaughtUp { problems, provisioned } => {
+            let lines: Vec<String> = problems
+                .iter()
+                .flat_map(|checked| &checked.problems)
+                .map(|problem| format!("{}: {}", problem.finding.place, problem.finding.message))
+                .collect();
+            Failure::failed("not-caught-up", format!("{message}\n  {}", lines.join("\n  ")))
+                .next("Run apply again: it goes on from here. `status` shows what the streams wait for.")
+                .detail("provisioned", provisioned)
+        }
         ApplyError::Provision { provisioned, .. } => {
             let errors = provisioned.iter().filter_map(|one| Some(format!("{}: {}", one.place, one.error.as_ref()?)));
             let errors: Vec<String> = errors.collect();

@@ -96,7 +96,8 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
     let loaded = load(&cluster.definition_path()).map_err(|e| Failure::failed("definition", e.to_string()))?;
     let seed = read_seed_file(&cluster.operator_key_path());
     let seed = seed.map_err(|error| Failure::failed("operator-key", error.to_string()))?;
-    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
+    let keys = shell.keys_folder(&loaded.base);
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &keys);
     let clients = Applications(&cluster);
     let chapter = |chapter: Chapter<'_>| match chapter {
         Chapter::Applied(applied) => teller.chapter(&applied_text(applied)),
@@ -108,6 +109,7 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
         connector: &connector,
         clients: &clients,
         signer: &seed,
+        keys: &keys,
         timeout: shell.timeout,
     };
     let story = demo.run(&teller, chapter).await.map_err(|error| failure(error, keep.then_some(&cluster)))?;

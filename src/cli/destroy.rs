@@ -6,6 +6,7 @@ use super::{Exit, Failure, Shell};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
+use crate::ops::apply::Signers;
 use crate::sign::Signer;
 use std::io::IsTerminal as _;
 
@@ -45,12 +46,14 @@ impl Args {
             .next("Add --yes when you are sure."));
         }
         let seed = self.operator.seed(&shell.keys_folder(&loaded.base))?;
+        let mut keys = shell.keyring(&loaded.base)?;
+        let folder = keys.folder().to_owned();
         let signer = seed.as_ref().map(|seed| seed as &dyn Signer);
-        let connector = DefinitionConnector::new(&part, Purpose::Change);
+        let connector = DefinitionConnector::new(&part, Purpose::Change, &folder);
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let (mut session, planned) =
-            ops::destroy::plan_destroy(&part, &connector, self.delete_streams, deadline, &progress).await?;
+        let (mut session, mut planned) =
+            ops::destroy::plan_destroy(&part, &connector, &keys, self.delete_streams, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -74,12 +77,20 @@ impl Args {
             shell.result(&format!("{text}{}", kept(self.delete_streams)), &json);
             return Ok(exit);
         }
-        if plan.accounts.iter().any(|account| account.push.is_some()) && signer.is_none() {
+        if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() {
             return Err(no_signer());
         }
         agree(shell, &mut session, plan, self.yes, false)?;
         let progress = shell.progress();
-        let applied = ops::apply::apply(&session, &planned, signer, &progress).await.map_err(failure)?;
+        let applied = ops::apply::apply(
+            &mut session,
+            &mut planned,
+            Signers { operator: signer, keys: &mut keys },
+            &connector,
+            &progress,
+        )
+        .await
+        .map_err(failure)?;
         drop(progress);
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);

@@ -39,7 +39,7 @@ pub(super) struct ChangeArgs {
 impl ChangeArgs {
     pub(super) fn options(self) -> Result<Options, Failure> {
         let Self { adopt, prune, delete_streams, allow } = self;
-        options(Options { adopt, prune, delete_streams, allow })
+        options(Options { adopt, prune, delete_streams, allow, signing_keys: Vec::new() })
     }
 }
 
@@ -49,10 +49,11 @@ impl Args {
         let loaded = shell.load()?;
         let options = self.changes.options()?;
         let definition = &loaded.definition;
-        let connector = DefinitionConnector::new(definition, Purpose::Read);
+        let keys = shell.keyring(&loaded.base)?;
+        let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let (session, planned) = ops::plan::plan(definition, &connector, &options, deadline, &progress).await?;
+        let (session, planned) = ops::plan::plan(definition, &connector, &keys, &options, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         shell.findings(&plan.findings);
@@ -76,7 +77,7 @@ fn outlook(plan: &Plan, options: &Options, shell: &Shell) -> String {
     if plan.is_empty() {
         return "In sync: nothing to do.".to_owned();
     }
-    let signs = plan.accounts.iter().any(|account| account.push.is_some());
+    let signs = plan.accounts.iter().any(|account| !account.pushes.is_empty());
     format!(
         "{}{}. Nothing was changed.\nnext: Run `{}{}{}`.",
         outage(plan).unwrap_or_default(),
@@ -89,7 +90,7 @@ fn outlook(plan: &Plan, options: &Options, shell: &Shell) -> String {
 
 /// The same options for `apply`.
 fn flags(options: &Options) -> String {
-    let Options { adopt, prune, delete_streams, allow } = options;
+    let Options { adopt, prune, delete_streams, allow, signing_keys: _ } = options;
     let mut flags = String::new();
     if *adopt {
         flags.push_str(" --adopt");
@@ -128,8 +129,13 @@ mod tests {
     fn what_plan_was_told_is_told_to_apply() {
         assert_eq!(flags(&Options::default()), "");
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let options =
-            Options { adopt: true, prune: names(&["a", "b"]), delete_streams: true, allow: names(&["moves-stream"]) };
+        let options = Options {
+            adopt: true,
+            prune: names(&["a", "b"]),
+            delete_streams: true,
+            allow: names(&["moves-stream"]),
+            signing_keys: Vec::new(),
+        };
         assert_eq!(flags(&options), " --adopt --prune a,b --delete-streams --allow moves-stream");
     }
 }

@@ -9,7 +9,7 @@ use crate::observed::Deployment;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::mappings::MappingChange;
 use crate::plan::streams::StreamChange;
-use crate::plan::{AccountPlan, Action, FieldChange, Plan, Reason, Report};
+use crate::plan::{AccountPlan, Action, ClaimChange, ClaimPart, FieldChange, Plan, Reason, Report};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,19 +18,24 @@ use std::fmt::Write as _;
 pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
     let Plan { accounts, findings } = plan;
     let accounts = accounts.iter().map(|account| {
-        let AccountPlan { name, id, mappings, streams, consumers, push, skipped } = account;
+        let AccountPlan { name, id, region, new, current: _, mappings, claims, streams, consumers, pushes, skipped } =
+            account;
         json!({
             "account": name,
             "id": id,
+            "region": region,
+            "new": new,
+            "claims": claims,
             "mappings": mappings.changes,
             "streams": streams.changes,
             "consumers": consumers.changes,
             "left_alone": mappings.reports.iter().chain(&streams.reports).collect::<Vec<_>>(),
             "skipped": skipped,
-            "push": push.as_ref().map(|push| json!({
+            "pushes": pushes.iter().map(|push| json!({
+                "stage": push.stage,
                 "reason": push.reason,
                 "size": push.claims.token_size(),
-            })),
+            })).collect::<Vec<_>>(),
         })
     });
     json!({
@@ -84,7 +89,15 @@ pub(super) fn summary(plan: &Plan) -> String {
         account.streams.changes.iter().for_each(|change| *counts.entry((1, change.action)).or_default() += 1);
         account.consumers.changes.iter().for_each(|change| *counts.entry((2, change.action)).or_default() += 1);
     }
-    let mut parts: Vec<String> = counts
+    let new = plan.accounts.iter().filter(|account| account.new).count();
+    let claims = plan.accounts.iter().map(|account| account.claims.len()).sum::<usize>();
+    let mut parts: Vec<String> = Vec::new();
+    if new > 0 {
+        parts.push(format!("{new} regional account{} to make", if new == 1 { "" } else { "s" }));
+    } else if claims > 0 {
+        parts.push(format!("{claims} other claim{} to change", if claims == 1 { "" } else { "s" }));
+    }
+    let changes = counts
         .into_iter()
         .map(|((kind, action), count)| {
             let kind = ["mapping", "stream", "consumer"][usize::from(kind)];
@@ -97,16 +110,32 @@ pub(super) fn summary(plan: &Plan) -> String {
             };
             format!("{count} {kind}{} to {verb}", if count == 1 { "" } else { "s" })
         })
-        .collect();
-    let repairs = plan.accounts.iter().filter_map(|account| match &account.push.as_ref()?.reason {
+        .collect::<Vec<String>>();
+    parts.extend(changes);
+    let pushes = plan.accounts.iter().flat_map(|account| &account.pushes);
+    let repairs = pushes.filter_map(|push| match &push.reason {
         Reason::Repair(servers) => Some(servers.len()),
-        Reason::Mappings => None,
+        Reason::Changed => None,
     });
     let repairs: usize = repairs.sum();
     if repairs > 0 {
         parts.push(format!("{repairs} server{} to bring up to date", if repairs == 1 { "" } else { "s" }));
     }
     parts.join(", ")
+}
+
+pub(super) fn part(what: ClaimPart, count: usize) -> String {
+    let name = match what {
+        ClaimPart::Account => "account",
+        ClaimPart::Export => "export",
+        ClaimPart::Import => "import",
+        ClaimPart::Activation => "activation token",
+        ClaimPart::Limit => "limit",
+        ClaimPart::Tag => "tag",
+        ClaimPart::SigningKey => "signing key",
+        ClaimPart::DefaultPermissions => "default permissions,",
+    };
+    if count == 1 { name.to_owned() } else { format!("{name}s") }
 }
 
 struct View<'a> {
@@ -117,13 +146,16 @@ struct View<'a> {
 
 impl View<'_> {
     fn account(&self, out: &mut String, account: &AccountPlan) {
-        let AccountPlan { name, id, mappings, streams, consumers, push, skipped } = account;
-        let _ = writeln!(out, "\naccount {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
+        let AccountPlan { name, id, region: _, new, current: _, mappings, claims, streams, consumers, pushes, skipped } =
+            account;
+        let id = if *new { "to be made".to_owned() } else { id.to_string() };
+        let _ = writeln!(out, "\naccount {} {}", Paint::bold(name), Paint::dim(&id));
         if account.is_empty() {
             let _ = writeln!(out, "  in sync");
         }
+        self.claims(out, claims);
         self.mappings(out, &mappings.changes);
-        if let Some(Reason::Repair(servers)) = push.as_ref().map(|push| &push.reason) {
+        if let Some(Reason::Repair(servers)) = pushes.first().map(|push| &push.reason) {
             let line = format!("the newest token, again, for {}", servers.join(", "));
             let _ = writeln!(out, "  token\n    {} {line}", mark(Action::Update));
         }
@@ -138,6 +170,34 @@ impl View<'_> {
             let _ = writeln!(out, "    ? {}: the region does not answer", some(&skipped));
         }
         self.left_alone(out, &mappings.reports, &streams.reports);
+    }
+
+    /// Exports, imports and the like: how many of each, since they are the same for every account.
+    fn claims(&self, out: &mut String, changes: &[ClaimChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "  claims");
+        if self.all {
+            for ClaimChange { action, what, name, account, why } in changes {
+                let from = account.as_ref().map(|account| format!(" of {account}")).unwrap_or_default();
+                let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                let _ = writeln!(out, "    {} {} {name}{from}{why}", mark(*action), part(*what, 1));
+            }
+            return;
+        }
+        let mut counts: BTreeMap<(Action, ClaimPart), Vec<&ClaimChange>> = BTreeMap::new();
+        for change in changes.iter().filter(|change| !matches!(change.what, ClaimPart::Account | ClaimPart::Tag)) {
+            counts.entry((change.action, change.what)).or_default().push(change);
+        }
+        for ((action, what), changes) in counts {
+            let line = match changes.as_slice() {
+                [one] => format!("{} {}", part(what, 1), one.name),
+                many => format!("{} {}", many.len(), part(what, many.len())),
+            };
+            let why = changes.iter().find_map(|change| change.why.as_deref()).map(|why| format!(" ({why})"));
+            let _ = writeln!(out, "    {} {line}{}", mark(action), why.unwrap_or_default());
+        }
     }
 
     fn left_alone(&self, out: &mut String, mappings: &[Report], streams: &[Report]) {

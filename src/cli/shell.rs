@@ -3,6 +3,7 @@
 use super::redact::redact;
 use super::{Exit, Failure};
 use crate::model::finding::{Finding, Severity};
+use crate::sign::keyring::Keyring;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -165,6 +166,13 @@ impl Shell {
             verbosity: args.verbose,
             unwritten: AtomicBool::new(false),
         }
+    }
+
+    /// The keys folder, opened.
+    pub(super) fn keyring(&self, base: &Path) -> Result<Keyring, Failure> {
+        Keyring::open(&self.keys_folder(base)).map_err(|error| {
+            Failure::failed("keys", error.to_string()).next("Name another folder with --keys, or mend this one.")
+        })
     }
 
     /// The keys folder: as given, else `keys` in `base`, the folder of the definition.

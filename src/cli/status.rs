@@ -11,6 +11,7 @@ use crate::observed::Deployment;
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::verify::Verified;
+use crate::sign::keyring::Keyring;
 use crate::verify::status::{Seen, SourceStatus, StreamStatus};
 use crate::verify::streams::Verdict;
 use std::fmt::Write as _;
@@ -38,7 +39,8 @@ impl Args {
         }
         let loaded = shell.load()?;
         loop {
-            let looked = look(shell, &loaded.definition).await;
+            let keys = shell.keyring(&loaded.base)?;
+            let looked = look(shell, &loaded.definition, &keys).await;
             if !self.watch {
                 let (verified, deployment) = looked?;
                 let mut text = text(&loaded.definition, &verified, &deployment);
@@ -63,9 +65,9 @@ impl Args {
     }
 }
 
-async fn look(shell: &Shell, definition: &Definition) -> Result<(Verified, Deployment), Failure> {
-    let connector = DefinitionConnector::new(definition, Purpose::Read);
-    Ok(ops::verify::verify(definition, &connector, Deadline::after(shell.timeout), &ops::Silent).await?)
+async fn look(shell: &Shell, definition: &Definition, keys: &Keyring) -> Result<(Verified, Deployment), Failure> {
+    let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
+    Ok(ops::verify::verify(definition, &connector, keys, Deadline::after(shell.timeout), &ops::Silent).await?)
 }
 
 fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -> String {

@@ -1,13 +1,13 @@
 //! `verify`: every server, stream and source against the definition.
 
 use super::shell::{Paint, finding_text, some};
-use super::{Exit, Failure, Shell};
+use super::{Exit, Failure, Shell, plan_view};
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::verify::{Verified, VerifiedAccount};
-use crate::plan::Action;
+use crate::plan::{Action, ClaimChange};
 use crate::verify::streams::{Problem, Verdict};
 use std::fmt::Write as _;
 
@@ -22,10 +22,11 @@ impl Args {
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let loaded = shell.load()?;
         let definition = &loaded.definition;
-        let connector = DefinitionConnector::new(definition, Purpose::Read);
+        let keys = &shell.keyring(&loaded.base)?;
+        let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let (verified, _) = ops::verify::verify(definition, &connector, deadline, &progress).await?;
+        let (verified, _) = ops::verify::verify(definition, &connector, keys, deadline, &progress).await?;
         drop(progress);
         shell.result(&text(&verified, shell), &verified);
         Ok(exit(verified.verdict))
@@ -77,9 +78,12 @@ pub(super) fn worst_first(findings: &[Finding]) -> Vec<&Finding> {
     shown
 }
 
+/// How many of a kind are shown without `-v`.
+const SOME: usize = 5;
+
 /// One account; `all`: no problem is summed up.
 fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, all: bool) {
-    let VerifiedAccount { account: name, id, servers, mappings, findings, streams, status: _ } = account;
+    let VerifiedAccount { account: name, id, servers, mappings, claims, findings, streams, status: _ } = account;
     let _ = writeln!(out, "account {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
     for finding in worst_first(findings) {
         let _ = writeln!(out, "{}", indented(finding));
@@ -100,6 +104,22 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, al
         0 => out.push_str("  mappings  as defined\n"),
         count => {
             let _ = writeln!(out, "  mappings  {count} not as defined");
+        }
+    }
+    if !claims.is_empty() {
+        let _ = writeln!(out, "  claims    {} not as defined", claims.len());
+        let shown = if all { claims.len() } else { SOME };
+        for ClaimChange { action, what, name, account, why } in claims.iter().take(shown) {
+            let from = account.as_ref().map(|account| format!(" of {account}")).unwrap_or_default();
+            let state = match (action, why) {
+                (_, Some(why)) => why.as_str(),
+                (Action::Create, None) => "missing",
+                (Action::Update | Action::Delete, None) => "otherwise",
+            };
+            let _ = writeln!(out, "    {} {} {name}{from}: {state}", mark(false), plan_view::part(*what, 1));
+        }
+        if claims.len() > shown {
+            let _ = writeln!(out, "    and {} more (-v lists them)", claims.len() - shown);
         }
     }
     for (action, what) in

@@ -87,23 +87,28 @@ keys! {
         context: Option<At<String>>,
         /// Public key that issues activation tokens and users. Default: one found in the keys folder.
         signing_key: Option<At<String>>,
-        /// How streams are spread over accounts. Default: `regional`, which is not built yet: write `shared`.
+        /// How streams are spread over accounts. Default: `regional`.
         layout: Option<At<Layout>>,
-        /// Layout `regional`: the account's JetStream is virtual streams only. Default: `true`. Not built yet.
+        /// Layout `regional`: the account's JetStream is virtual streams only. Default: `true`.
         exclusive: Option<At<bool>>,
-        /// Prefixes below which every subject is virtual: `app` stands for `app.>`. Default: none. Not built yet.
+        /// Prefixes below which every subject is virtual: `app` stands for `app.>`. Default: none.
         subject_roots: Option<At<Vec<At<String>>>>,
         /// Layout `regional`: name template with `{account}` and `{region}`, or existing accounts by region.
-        /// Default: `{account}-{region}`. Not built yet.
+        /// Default: `{account}-{region}`.
         regional_accounts: Option<At<RegionalAccounts>>,
-        /// Whether `default_permissions` keep applications off the write streams. Default: `false`.
-        /// `true` is not built yet.
+        /// Whether `default_permissions`, where the account has none, keep applications off the write streams.
+        /// Default: `false`.
         restrict_users: Option<At<bool>>,
-        /// Prefixes of the applications' reply subjects, for `restrict_users`. Default: `[_INBOX]`. Not built yet.
+        /// Layout `regional`: prefixes of the subjects that consumers and replies are delivered on. Default: `[_INBOX]`.
         inbox_prefixes: Option<At<Vec<At<String>>>>,
         /// Layout `regional`: limits of the regional accounts, by their names in an account token. Default: the
-        /// account's own JetStream limits and tiers. Not built yet.
+        /// account's own JetStream limits and tiers, few connections, no leaf nodes.
         regional_limits: Option<At<Fields<LimitTable>>>,
+        /// Layout `regional`: requests about all its virtual streams that applications may make besides the harmless
+        /// ones. Default: none.
+        map_requests: Option<Vec<At<MapRequest>>>,
+        /// Layout `regional`: how long activation tokens hold, `90d`; `plan` renews them in time. Default: for ever.
+        activation_lifetime: Option<At<String>>,
         /// The virtual streams, by name.
         virtual_streams: Option<At<Named<VirtualStream>>>,
     }
@@ -120,7 +125,7 @@ keys! {
     struct VirtualStream {
         /// The subjects that applications publish to. Required for kind `stream`; the other kinds have their own.
         subjects: Option<At<Vec<At<String>>>>,
-        /// What it is to applications. Default: `stream`. Not built yet: `kv`, `object_store`.
+        /// What it is to applications. Default: `stream`.
         kind: Option<At<Kind>>,
         /// What readers in different regions may rely on. Default: `eventual`. Not built yet: the others.
         consistency: Option<At<Consistency>>,

@@ -85,7 +85,7 @@ map_requests: [purge]",
     );
     assert_eq!(stream.consumers[1].regions.len(), 1);
     let west = &definition.topology.regions[0].name;
-    let captured: Vec<String> = stream.subjects.iter().map(|s| stream.captured(s, west).to_string()).collect();
+    let captured: Vec<String> = stream.subjects.iter().map(|s| account.captured(stream, s, west).to_string()).collect();
     assert_eq!(captured, ["foo.west.>", "bar.west"]);
 }
 
@@ -195,8 +195,6 @@ fn names_consistency_and_kind() {
 
 #[test]
 fn what_is_not_built_is_named() {
-    refuses_stream("kind: kv", "not-built", "kind `kv` is not built yet", "kv");
-    refuses_stream("kind: object_store", "not-built", "kind `object_store`", "object_store");
     refuses_stream(
         "subjects: [a]\nconsistency: mirrored\nhome: west",
         "not-built",
@@ -204,17 +202,8 @@ fn what_is_not_built_is_named() {
         "mirrored",
     );
     let text = with_stream("subjects: [foo.>]");
-    refuses(&text.replace("    layout: shared\n", ""), "not-built", "write `layout: shared`", "APP");
-    refuses(&text.replace("layout: shared", "layout: regional"), "not-built", "layout `regional`", "regional");
     refuses(&format!("{text}resolver: {{ type: url }}\n"), "not-built", "resolver type `url`", "url");
     refuses(&text.replace("24222]", "24222], serves: [edge]"), "not-built", "`serves`", "[edge]");
-    let setting = |line: &str| text.replace("    layout: shared\n", &format!("    layout: shared\n    {line}\n"));
-    refuses(&setting("exclusive: false"), "not-built", "`exclusive`", "false");
-    refuses(&setting("subject_roots: [app]"), "not-built", "`subject_roots`", "[app]");
-    refuses(&setting("restrict_users: true"), "not-built", "`restrict_users`", "true");
-    refuses(&setting("regional_accounts: '{account}.{region}'"), "not-built", "`regional_accounts`", "'{account}");
-    refuses(&setting("regional_limits: { conn: 1 }"), "not-built", "`regional_limits`", "regional_limits");
-    refuses(&setting("regional_accounts: '{region}'"), "bad-template", "lacks `{account}`", "'{region}'");
     let stretched = format!("{text}stretch: {{ cluster: stretch }}\n");
     refuses(
         &stretched.replace("subjects: [foo.>]", "subjects: [foo.>]\n        consistency: ordered"),
@@ -222,6 +211,36 @@ fn what_is_not_built_is_named() {
         "`ordered`",
         "ordered",
     );
+}
+
+#[test]
+fn layouts() {
+    let text = with_stream("subjects: [foo.>]");
+    let setting = |line: &str| text.replace("    layout: shared\n", &format!("    layout: shared\n    {line}\n"));
+    for (line, at) in [
+        ("exclusive: false", "false"),
+        ("regional_limits: { conn: 1 }", "regional_limits"),
+        ("inbox_prefixes: [mine]", "[mine]"),
+        ("activation_lifetime: 90d", "90d"),
+    ] {
+        refuses(&setting(line), "conflict", "is for `layout: regional`", at);
+    }
+    let regional = |line: &str| text.replace("    layout: shared\n", &format!("    {line}\n"));
+    refuses(&regional("regional_accounts: '{region}'"), "bad-template", "lacks `{account}`", "'{region}'");
+    refuses(&regional("activation_lifetime: 10m"), "wrong-value", "less than an hour", "10m");
+    refuses(
+        &regional("subject_roots: [foo.bar]"),
+        "overlapping-subjects",
+        "takes in subjects of the root `foo.bar`",
+        "foo.>",
+    );
+    refuses_stream("kind: kv", "conflict", "is a bucket, and this account has `layout: shared`", "foo");
+    let bucket = regional("layout: regional").replace("        subjects: [foo.>]", "        kind: kv");
+    assert!(parsed(&bucket).is_ok(), "{bucket}");
+    refuses(&bucket.replace("      foo:", "      'foé':"), "bad-name", "", "'foé'");
+    let named =
+        regional("layout: regional").replace("[foo.>]", "[foo.>]\n        names: { read: '{stream}.{region}' }");
+    refuses(&named, "conflict", "carries the virtual name", "foo");
 }
 
 #[test]

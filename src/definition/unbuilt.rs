@@ -1,7 +1,7 @@
 //! What a definition may say but this version does not do yet. Whoever builds one of these deletes its line.
 
 use super::{Definition, Resolver};
-use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, RegionalAccounts, VirtualStream};
+use crate::model::virtual_stream::{Account, Consistency, VirtualStream};
 
 /// Something that is defined and not built yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,24 +39,6 @@ pub fn unbuilt(definition: &Definition) -> Vec<Unbuilt> {
 }
 
 fn of_account(account: &Account, list: &mut List) {
-    let path = |key| ["accounts", account.name.as_str(), key];
-    if account.layout == Layout::Regional {
-        list.add(&path("layout"), "layout `regional`, the default,", "write `layout: shared`");
-    }
-    let defaults = RegionalAccounts::default();
-    let remove = |key: &str| format!("remove `{key}`");
-    for (key, used) in [
-        ("exclusive", !account.exclusive),
-        ("subject_roots", !account.subject_roots.is_empty()),
-        ("regional_accounts", account.regional_accounts != defaults),
-        ("restrict_users", account.restrict_users),
-        ("inbox_prefixes", account.inbox_prefixes.iter().map(|p| p.as_str()).ne(["_INBOX"])),
-        ("regional_limits", !account.regional_limits.is_empty()),
-    ] {
-        if used {
-            list.add(&path(key), format!("`{key}` of an account"), &remove(key));
-        }
-    }
     for stream in &account.virtual_streams {
         of_virtual_stream(account, stream, list);
     }
@@ -64,14 +46,6 @@ fn of_account(account: &Account, list: &mut List) {
 
 fn of_virtual_stream(account: &Account, stream: &VirtualStream, list: &mut List) {
     let path = |key| ["accounts", account.name.as_str(), "virtual_streams", stream.name.as_str(), key];
-    let kind = match stream.kind {
-        Kind::Stream => None,
-        Kind::Kv => Some("kv"),
-        Kind::ObjectStore => Some("object_store"),
-    };
-    if let Some(kind) = kind {
-        list.add(&path("kind"), format!("kind `{kind}`"), "remove the virtual stream, or make it of kind `stream`");
-    }
     let consistency = match stream.consistency {
         Consistency::Eventual => None,
         Consistency::Ordered => Some("ordered"),

@@ -103,6 +103,14 @@ pub const RULES: &[Rule] = {
     ]
 };
 
+/// What the regional layout maps beside [`RULES`], since there the stream is really called so: creating a durable in the
+/// way of old clients, where the server compares the name in the subject with the one in the body.
+pub const REGIONAL_RULES: &[Rule] = &[rule(
+    "CONSUMER.DURABLE.CREATE.{stream}.*",
+    "CONSUMER.DURABLE.CREATE.{stream}.{{wildcard(1)}}",
+    Treatment::Mapped,
+)];
+
 /// Names that no virtual stream may have: the literal tokens of [`SUBJECTS`].
 ///
 /// An entry like `$JS.API.CONSUMER.*.NEXT.>` would take every other stream's pulls (measured, 2.15.1).

@@ -1,31 +1,118 @@
-//! The mapping entries of virtual streams in the shared layout.
+//! The mapping entries of an account, in either layout.
 
 use super::DesiredError;
-use super::api::{self, RULES, Treatment};
+use super::api::{self, REGIONAL_RULES, RULES, Rule, Treatment};
+use super::regional::{JETSTREAM, NEAR, VSH};
 use crate::model::mapping::{Destination, Mapping};
 use crate::model::names::RegionName;
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::{Account, VirtualStream};
+use crate::model::virtual_stream::{Account, Kind, Layout, VirtualStream};
 
 /// The prefix that clients without a JetStream domain use.
 const API_PREFIX: &str = "$JS.API.";
 
-/// All entries of one virtual stream: what it captures, then its API requests, those again per domain.
-pub(super) fn of_stream(
+/// Everything of an account: what its virtual streams capture, and how requests find their streams.
+pub(super) fn of_account(
+    topology: &Topology,
+    account: &Account,
+    domains: &[String],
+) -> Result<Vec<Mapping>, DesiredError> {
+    let mut mappings = Vec::with_capacity(account.virtual_streams.len() * 10);
+    if account.layout == Layout::Regional && !account.virtual_streams.is_empty() {
+        mappings.extend(ways(topology, account, domains)?);
+    }
+    for root in &account.subject_roots {
+        mappings.push(of_root(topology, root)?);
+    }
+    for kind in [Kind::Kv, Kind::ObjectStore] {
+        let used = account.virtual_streams.iter().any(|stream| stream.kind == kind);
+        if let (true, Some((prefix, captured))) = (used && is_exclusive(account), kind.prefixes()) {
+            mappings.push(of_kind(topology, prefix, captured)?);
+        }
+    }
+    for stream in &account.virtual_streams {
+        check_reach(account, stream)?;
+        captures(topology, account, stream, &mut mappings)?;
+        match (account.layout, account.exclusive) {
+            (Layout::Shared, _) => requests_to_read_streams(topology, account, stream, domains, &mut mappings)?,
+            (Layout::Regional, false) => requests_to_regions(topology, account, stream, domains, &mut mappings)?,
+            (Layout::Regional, true) => {}
+        }
+    }
+    Ok(mappings)
+}
+
+/// Whether all of the account's JetStream is virtual streams.
+fn is_exclusive(account: &Account) -> bool {
+    account.layout == Layout::Regional && account.exclusive
+}
+
+/// The entries of the regional layout that serve all streams: `$VSH.>` leads back into the account's own JetStream;
+/// where the account is exclusive, `$JS.>` leads to the region.
+///
+/// Servers with a JetStream domain add `$JS.<domain>.API.>` themselves, which overlaps `$JS.>`: there each part has an
+/// entry of its own (measured).
+fn ways(topology: &Topology, account: &Account, domains: &[String]) -> Result<Vec<Mapping>, DesiredError> {
+    let parts: &[&str] = if domains.is_empty() { &[""] } else { &["API.", "ACK.", "FC."] };
+    let mut mappings = Vec::new();
+    for part in parts {
+        if account.exclusive {
+            mappings.push(Mapping {
+                source: filter(format!("{JETSTREAM}.{part}>"))?,
+                destinations: destinations(topology, |region| {
+                    format!("{NEAR}.{}.{part}>", topology.regions[region].name)
+                }),
+            });
+        }
+        let back = Destination { subject: format!("{JETSTREAM}.{part}>"), weight: 100, cluster: None };
+        mappings.push(Mapping { source: filter(format!("{VSH}.{part}>"))?, destinations: vec![back] });
+    }
+    Ok(mappings)
+}
+
+/// `$KV.> → $KVW.west.>`: all buckets of a kind.
+fn of_kind(topology: &Topology, prefix: &str, captured: &str) -> Result<Mapping, DesiredError> {
+    Ok(Mapping {
+        source: filter(format!("{prefix}.>"))?,
+        destinations: destinations(topology, |region| format!("{captured}.{}.>", topology.regions[region].name)),
+    })
+}
+
+/// What is published on the stream's subjects, where no entry for all does it.
+fn captures(
+    topology: &Topology,
+    account: &Account,
+    stream: &VirtualStream,
+    mappings: &mut Vec<Mapping>,
+) -> Result<(), DesiredError> {
+    let Some((prefix, captured)) = stream.kind.prefixes() else {
+        let own = stream.subjects.iter().filter(|subject| account.root_of(subject).is_none());
+        mappings.extend(own.map(|subject| capture(topology, subject, stream.region_token)));
+        return Ok(());
+    };
+    if !is_exclusive(account) {
+        mappings.push(Mapping {
+            source: filter(format!("{prefix}.{}.>", stream.name))?,
+            destinations: destinations(topology, |region| {
+                format!("{captured}.{}.{}.>", topology.regions[region].name, stream.name)
+            }),
+        });
+    }
+    Ok(())
+}
+
+/// Layout `shared`: requests about the virtual stream go to the read streams, again per domain.
+fn requests_to_read_streams(
     topology: &Topology,
     account: &Account,
     stream: &VirtualStream,
     domains: &[String],
-) -> Result<Vec<Mapping>, DesiredError> {
-    check_reach(account, stream)?;
-    let read_names: Vec<String> = topology.regions.iter().map(|region| stream.read_name(&region.name)).collect();
-    let mut mappings = Vec::with_capacity(stream.subjects.len() + RULES.len() * (1 + domains.len()));
-    for subject in stream.subjects.iter().filter(|subject| root_of(account, subject).is_none()) {
-        mappings.push(capture(topology, subject, stream.region_token));
-    }
-    let prefixes = std::iter::once(API_PREFIX.to_owned()).chain(domains.iter().map(|d| format!("$JS.{d}.API.")));
-    for prefix in prefixes {
+    mappings: &mut Vec<Mapping>,
+) -> Result<(), DesiredError> {
+    let read_names: Vec<String> =
+        topology.regions.iter().map(|region| account.read_name(stream, &region.name)).collect();
+    for prefix in prefixes(domains) {
         for rule in RULES {
             let wanted = match rule.treatment {
                 Treatment::Mapped | Treatment::Guarded => true,
@@ -45,14 +132,55 @@ pub(super) fn of_stream(
             }
         }
     }
-    Ok(mappings)
+    Ok(())
+}
+
+/// Layout `regional` beside ordinary streams: requests, acks and flow control that name the virtual stream go to the
+/// region, under the name that they have. What no import serves there finds no responders, as in an exclusive account.
+fn requests_to_regions(
+    topology: &Topology,
+    account: &Account,
+    stream: &VirtualStream,
+    domains: &[String],
+    mappings: &mut Vec<Mapping>,
+) -> Result<(), DesiredError> {
+    let name = stream.stream_name();
+    let to = |pattern: &str| {
+        destinations(topology, |region| {
+            api::fill(&format!("{NEAR}.{}.", topology.regions[region].name), pattern, &name)
+        })
+    };
+    for prefix in prefixes(domains) {
+        let wanted = |rule: &&Rule| match rule.treatment {
+            Treatment::Mapped | Treatment::Guarded => true,
+            Treatment::OnRequest(request) => account.opens(stream, request),
+            Treatment::Never => false,
+        };
+        for rule in RULES.iter().chain(REGIONAL_RULES).filter(wanted) {
+            let source = filter(api::fill(&prefix, rule.source, &name))?;
+            mappings.push(Mapping { source, destinations: to(&format!("API.{}", rule.destination)) });
+        }
+    }
+    // These subjects carry the virtual stream's name, since that is the read stream's.
+    for pattern in ["ACK.{stream}.>", "FC.{stream}.>"] {
+        let source = filter(api::fill("$JS.", pattern, &name))?;
+        mappings.push(Mapping { source, destinations: to(pattern) });
+    }
+    Ok(())
+}
+
+/// The API's prefix, and those with a JetStream domain.
+fn prefixes(domains: &[String]) -> impl Iterator<Item = String> {
+    std::iter::once(API_PREFIX.to_owned()).chain(domains.iter().map(|domain| format!("$JS.{domain}.API.")))
+}
+
+fn filter(subject: String) -> Result<SubjectFilter, DesiredError> {
+    SubjectFilter::parse(&subject).map_err(|error| DesiredError::Subject { stream: subject, error })
 }
 
 /// One entry for all that is below a subject root: `app.>` → `app.west.>`.
 pub(super) fn of_root(topology: &Topology, root: &SubjectFilter) -> Result<Mapping, DesiredError> {
-    let source = SubjectFilter::parse(&format!("{root}.>"))
-        .map_err(|error| DesiredError::Subject { stream: format!("below the root {root}"), error })?;
-    Ok(capture(topology, &source, root.tokens().count()))
+    Ok(capture(topology, &filter(format!("{root}.>"))?, root.tokens().count()))
 }
 
 /// `foo.*` → `foo.west.{{wildcard(1)}}` for clients in west, and so on.
@@ -62,14 +190,6 @@ fn capture(topology: &Topology, subject: &SubjectFilter, before: usize) -> Mappi
         source: subject.clone(),
         destinations: destinations(topology, |region| insert(&destination, before, &topology.regions[region].name)),
     }
-}
-
-/// The subject root that a subject is below.
-fn root_of<'a>(account: &'a Account, subject: &SubjectFilter) -> Option<&'a SubjectFilter> {
-    account
-        .subject_roots
-        .iter()
-        .find(|root| subject.as_str().strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// One destination per region; `subject` takes the region's place in the topology.
@@ -84,17 +204,6 @@ fn destinations(topology: &Topology, subject: impl Fn(usize) -> String) -> Vec<D
             cluster: Some(region.cluster.as_str().to_owned()),
         })
         .collect()
-}
-
-/// What the write stream of `region` stores for a virtual subject: `foo.>` → `foo.west.>`.
-pub(super) fn write_subject(
-    account: &Account,
-    stream: &VirtualStream,
-    subject: &SubjectFilter,
-    region: &RegionName,
-) -> String {
-    let before = root_of(account, subject).map_or(stream.region_token, |root| root.tokens().count());
-    insert(subject.as_str(), before, region)
 }
 
 /// `foo.*.>` → `foo.{{wildcard(1)}}.>`: the destination that keeps all tokens where they are.
@@ -123,7 +232,10 @@ fn insert(subject: &str, before: usize, region: &RegionName) -> String {
 
 /// The region may stand before any token and after the last, but not after `>`.
 pub(super) fn check_reach(account: &Account, stream: &VirtualStream) -> Result<(), DesiredError> {
-    for subject in stream.subjects.iter().filter(|subject| root_of(account, subject).is_none()) {
+    if stream.kind != Kind::Stream {
+        return Ok(());
+    }
+    for subject in stream.subjects.iter().filter(|subject| account.root_of(subject).is_none()) {
         let tokens = subject.tokens().count();
         let reach = if subject.as_str().ends_with('>') { tokens - 1 } else { tokens };
         if stream.region_token > reach {

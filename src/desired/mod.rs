@@ -1,19 +1,25 @@
 //! What the definition asks for: mappings, streams and consumers, ready to be compared with what is.
 
 pub mod api;
+mod bucket;
+mod links;
 mod mappings;
 pub mod permissions;
+pub mod regional;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::definition::Definition;
+use crate::model::claims::{ExportSpec, ImportSpec};
 use crate::model::mapping::{MappingSet, Overlap};
 use crate::model::names::{ClusterName, RegionName};
+use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectError;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, VirtualStream};
+use regional::{RegionalIds, Seat};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
@@ -95,13 +101,25 @@ pub struct DesiredConsumer {
     pub config: Map<String, Value>,
 }
 
-/// All that one account has to have.
+/// All that one account has to have: the application's, or in the layout `regional` also that of a region.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredAccount<'a> {
-    /// The account of the definition.
+    /// The account of the definition that it is, or that it serves.
     pub account: &'a Account,
+    /// Which of its accounts this is.
+    pub seat: Seat<'a>,
+    /// The definition's name for it, `APP` or `APP-west`.
+    pub name: String,
+    /// Its public key; a stand-in for a regional account that is yet to be made.
+    pub id: PublicKey,
     /// Its mappings.
     pub mappings: MappingSet,
+    /// What it exports for the regional layout.
+    pub exports: Vec<ExportSpec>,
+    /// What it imports for the regional layout.
+    pub imports: Vec<ImportSpec>,
+    /// What users without permissions of their own are denied to publish (`restrict_users`).
+    pub denied: Option<Vec<String>>,
     /// Write streams first, then read streams.
     pub streams: Vec<DesiredStream<'a>>,
     /// Consumers of the definition.
@@ -114,7 +132,7 @@ pub struct DesiredAccount<'a> {
 pub enum DesiredError {
     /// A layout, kind or consistency level that this version cannot do.
     #[error(
-        "{place}: {what} is not built yet; this version does `layout: shared`, `kind: stream` and `consistency: eventual`"
+        "{place}: {what} is not built yet; this version does `consistency: eventual`, and buckets in the layout `regional`"
     )]
     NotBuilt {
         /// Account or virtual stream.
@@ -185,6 +203,8 @@ pub struct Options {
     pub domains: Vec<String>,
     /// Major and minor version of the oldest server; `None` means one of the newest.
     pub oldest_server: Option<(u64, u64)>,
+    /// The regional accounts that exist.
+    pub regional: RegionalIds,
 }
 
 /// Everything that the definition's accounts have to have, on the newest servers without a JetStream domain.
@@ -195,7 +215,8 @@ pub fn desired(definition: &Definition) -> Result<Vec<DesiredAccount<'_>>, Desir
     desired_with(definition, &Options::default())
 }
 
-/// Everything that the definition's accounts have to have.
+/// Everything that the definition's accounts have to have: each account of the definition, followed by its regional
+/// accounts in the order of the topology.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -203,57 +224,108 @@ pub fn desired_with<'a>(
     definition: &'a Definition,
     options: &Options,
 ) -> Result<Vec<DesiredAccount<'a>>, DesiredError> {
-    definition.accounts.iter().map(|a| account(&definition.topology, a, options)).collect()
+    let mut all = Vec::with_capacity(definition.accounts.len());
+    for account in &definition.accounts {
+        all.extend(accounts(&definition.topology, account, options)?);
+    }
+    Ok(all)
 }
 
-/// Everything that one account has to have.
+/// Everything that one account of the definition has to have: its own, then its regional accounts'.
 ///
 /// # Errors
 /// [`DesiredError`]
-pub fn account<'a>(
+pub fn accounts<'a>(
     topology: &'a Topology,
     account: &'a Account,
     options: &Options,
-) -> Result<DesiredAccount<'a>, DesiredError> {
+) -> Result<Vec<DesiredAccount<'a>>, DesiredError> {
     check_built(account)?;
-    let regions = &topology.regions;
-    let count = account.virtual_streams.len();
-    let mut mappings = Vec::with_capacity(count * 10);
-    let mut streams = Vec::with_capacity(2 * count * regions.len());
-    let mut consumers = Vec::new();
+    let mut application = DesiredAccount {
+        account,
+        seat: Seat::Application,
+        name: account.name.clone(),
+        id: account.id.clone(),
+        mappings: MappingSet::new(mappings::of_account(topology, account, &options.domains)?)
+            .map_err(|overlap| DesiredError::Overlap { account: account.name.clone(), overlap })?,
+        exports: Vec::new(),
+        imports: Vec::new(),
+        denied: None,
+        streams: streams_of(topology, account, Role::Write, options),
+        consumers: Vec::new(),
+    };
+    check_write_subjects(account, &application.streams)?;
+    let reads = streams_of(topology, account, Role::Read, options);
+    let consumers = account.virtual_streams.iter().flat_map(|stream| streams::consumers(account, stream, topology));
+    match account.layout {
+        Layout::Shared => {
+            application.streams.extend(reads);
+            application.consumers.extend(consumers);
+            check_names(account, &application.streams)?;
+            Ok(vec![application])
+        }
+        Layout::Regional => {
+            check_names(account, &application.streams)?;
+            if !account.virtual_streams.is_empty() {
+                application.exports = links::exports_of_application();
+                application.imports = links::imports_of_application(topology, account, &options.regional);
+            }
+            if account.restrict_users {
+                let deny = permissions::permissions(topology, account)?.deny;
+                application.denied = Some(deny.into_iter().map(|line| line.subject).collect());
+            }
+            let mut regional: Vec<DesiredAccount<'a>> = topology
+                .regions
+                .iter()
+                .map(|region| DesiredAccount {
+                    account,
+                    seat: Seat::Regional(region),
+                    name: regional::name(account, &region.name),
+                    id: options.regional.get(account, &region.name),
+                    mappings: MappingSet::default(),
+                    exports: links::exports_of_region(account),
+                    imports: links::imports_of_region(account, region),
+                    denied: None,
+                    streams: Vec::new(),
+                    consumers: Vec::new(),
+                })
+                .collect();
+            let place = |name: &RegionName| topology.regions.iter().position(|region| region.name == *name);
+            for read in reads {
+                if let Some(place) = place(read.region) {
+                    regional[place].streams.push(read);
+                }
+            }
+            for consumer in consumers {
+                if let Some(place) = place(&consumer.region) {
+                    regional[place].consumers.push(consumer);
+                }
+            }
+            Ok(std::iter::once(application).chain(regional).collect())
+        }
+    }
+}
+
+/// The streams of one role, region by region for each virtual stream.
+fn streams_of<'a>(
+    topology: &'a Topology,
+    account: &'a Account,
+    role: Role,
+    options: &Options,
+) -> Vec<DesiredStream<'a>> {
     let oldest_server = options.oldest_server;
     let recipes = |stream: &'a VirtualStream| {
-        regions.iter().map(move |region| streams::Recipe { topology, account, stream, region, oldest_server })
+        topology.regions.iter().map(move |region| streams::Recipe { topology, account, stream, region, oldest_server })
     };
-    for root in &account.subject_roots {
-        mappings.push(mappings::of_root(topology, root)?);
-    }
-    for stream in &account.virtual_streams {
-        mappings.extend(mappings::of_stream(topology, account, stream, &options.domains)?);
-        streams.extend(recipes(stream).map(|recipe| recipe.stream(Role::Write)));
-        consumers.extend(streams::consumers(stream, topology));
-    }
-    for stream in &account.virtual_streams {
-        streams.extend(recipes(stream).map(|recipe| recipe.stream(Role::Read)));
-    }
-    check_names(account, &streams)?;
-    let mappings = MappingSet::new(mappings)
-        .map_err(|overlap| DesiredError::Overlap { account: account.name.clone(), overlap })?;
-    check_write_subjects(account, &streams)?;
-    Ok(DesiredAccount { account, mappings, streams, consumers })
+    account.virtual_streams.iter().flat_map(recipes).map(|recipe| recipe.stream(role)).collect()
 }
 
 fn check_built(account: &Account) -> Result<(), DesiredError> {
     let not_built = |place: String, what: String| Err(DesiredError::NotBuilt { place, what });
-    if account.layout != Layout::Shared {
-        return not_built(format!("account {}", account.name), "layout: regional".to_owned());
-    }
     for stream in &account.virtual_streams {
         let place = || format!("account {}, virtual stream {}", account.name, stream.name);
-        match stream.kind {
-            Kind::Stream => {}
-            Kind::Kv => return not_built(place(), "kind: kv".to_owned()),
-            Kind::ObjectStore => return not_built(place(), "kind: object_store".to_owned()),
+        if stream.kind != Kind::Stream && account.layout == Layout::Shared {
+            return not_built(place(), "a bucket in the layout `shared`".to_owned());
         }
         match &stream.consistency {
             Consistency::Eventual => {}

@@ -4,10 +4,12 @@
 //! the regions' real streams, not the virtual ones.
 
 use super::api::{self, RULES, SUBJECTS, Treatment};
-use super::mappings::{check_reach, write_subject};
+use super::mappings::check_reach;
+use super::regional::NEAR;
 use super::{DesiredError, check_built};
+use crate::model::names::RegionName;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::{Account, VirtualStream};
+use crate::model::virtual_stream::{Account, Layout, VirtualStream};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -44,19 +46,50 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, De
         for region in &topology.regions {
             for subject in &stream.subjects {
                 publish.allow.push(Line {
-                    subject: write_subject(account, stream, subject, &region.name),
+                    subject: account.captured(stream, subject, &region.name).to_string(),
                     why: format!("what is published on {subject} in {}", region.name),
                 });
             }
-            let read = stream.read_name(&region.name);
-            allow_requests(stream, &read, &mut publish.allow);
-            deny_requests(&read, &stream.write_name(&region.name), &mut publish.deny);
+            if account.layout == Layout::Shared {
+                allow_requests(stream, &account.read_name(stream, &region.name), &mut publish.allow);
+            }
         }
     }
     let line = |subject: &str, why: &str| Line { subject: subject.to_owned(), why: why.to_owned() };
-    publish.allow.push(line("$JS.FC.>", "flow control of push consumers"));
-    publish.allow.push(line("$JS.API.INFO", "account information, which some clients ask for first"));
+    match account.layout {
+        Layout::Shared => {
+            publish.allow.push(line("$JS.FC.>", "flow control of push consumers"));
+            publish.allow.push(line("$JS.API.INFO", "account information, which some clients ask for first"));
+            for (stream, region) in real_streams(topology, account) {
+                deny_requests(&account.read_name(stream, region), &mut publish.deny);
+                deny_all(&stream.write_name(region), &mut publish.deny);
+            }
+        }
+        Layout::Regional => {
+            publish.allow.extend(topology.regions.iter().map(|region| Line {
+                subject: format!("{NEAR}.{}.>", region.name),
+                why: format!("requests, acks and flow control in {}", region.name),
+            }));
+            if account.exclusive {
+                // What applications publish there has become `$VS.<region>.>` by then.
+                publish.deny.push(line("$JS.>", "the account's own JetStream, that is the write streams"));
+            } else {
+                for (stream, region) in real_streams(topology, account) {
+                    deny_all(&stream.write_name(region), &mut publish.deny);
+                }
+            }
+        }
+    }
     Ok(publish)
+}
+
+/// Every virtual stream in every region.
+fn real_streams<'a>(
+    topology: &'a Topology,
+    account: &'a Account,
+) -> impl Iterator<Item = (&'a VirtualStream, &'a RegionName)> {
+    let regions = || topology.regions.iter().map(|region| &region.name);
+    account.virtual_streams.iter().flat_map(move |stream| regions().map(move |region| (stream, region)))
 }
 
 fn allow_requests(stream: &VirtualStream, read: &str, allow: &mut Vec<Line>) {
@@ -74,7 +107,7 @@ fn allow_requests(stream: &VirtualStream, read: &str, allow: &mut Vec<Line>) {
     allow.push(Line { subject: format!("$JS.ACK.{read}.>"), why: format!("acks of messages of {}", stream.name) });
 }
 
-fn deny_requests(read: &str, write: &str, deny: &mut Vec<Line>) {
+fn deny_requests(read: &str, deny: &mut Vec<Line>) {
     // `STREAM.PEER.REMOVE` and `STREAM.PEER.EVACUATE` in one line, as in `STREAM.PEER.*`.
     let mut patterns = BTreeSet::new();
     for api in SUBJECTS.iter().filter(|api| api.pattern.starts_with("STREAM.")) {
@@ -95,6 +128,9 @@ fn deny_requests(read: &str, write: &str, deny: &mut Vec<Line>) {
             why: format!("would change or empty the real stream {read}"),
         });
     }
+}
+
+fn deny_all(write: &str, deny: &mut Vec<Line>) {
     for pattern in ["STREAM.*.{stream}", "STREAM.*.*.{stream}"] {
         deny.push(Line {
             subject: api::fill("$JS.API.", pattern, write),

@@ -1,9 +1,11 @@
 //! The configs of write streams, read streams and consumers, as the JetStream API takes them.
 
-use super::mappings::{wildcards_as_functions, write_subject};
-use super::{DesiredConsumer, DesiredStream, Role, metadata};
+use super::mappings::wildcards_as_functions;
+use super::regional::{DELIVER, SOURCE_API};
+use super::{DesiredConsumer, DesiredStream, Role, bucket, metadata};
+use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{Account, VirtualStream};
+use crate::model::virtual_stream::{Account, Layout, VirtualStream};
 use serde_json::{Map, Value};
 
 const SECOND: u64 = 1_000_000_000;
@@ -11,6 +13,11 @@ const SECOND: u64 = 1_000_000_000;
 const MAX_AGE: u64 = 24 * 3600 * SECOND;
 /// The server's own default window, in nanoseconds (nats-server 2.15 `StreamDefaultDuplicatesWindow`).
 const DUPLICATE_WINDOW: u64 = 120 * SECOND;
+
+/// How many sequences each region's read streams have for themselves; three regions stay far below 2^53, where clients
+/// that count in doubles become inexact. None begins at 1: a revision of a bucket is never taken for a sequence of its
+/// write stream, so that a compare-and-set that cannot be decided in one region is refused and not granted by chance.
+const SEQUENCES: u64 = 1_000_000_000_000;
 
 /// What a stream's config is made from: a definition may have tens of thousands of streams, so a config is made when
 /// it is looked at.
@@ -26,7 +33,7 @@ pub(super) struct Recipe<'a> {
 impl<'a> Recipe<'a> {
     /// The stream of this role.
     pub fn stream(self, role: Role) -> DesiredStream<'a> {
-        let Self { stream, region, .. } = self;
+        let Self { account, stream, region, .. } = self;
         DesiredStream {
             virtual_stream: stream.name.as_str(),
             region: &region.name,
@@ -34,7 +41,7 @@ impl<'a> Recipe<'a> {
             role,
             name: match role {
                 Role::Write => stream.write_name(&region.name),
-                Role::Read => stream.read_name(&region.name),
+                Role::Read => account.read_name(stream, &region.name),
             },
             recipe: self,
         }
@@ -50,7 +57,7 @@ impl<'a> Recipe<'a> {
     /// What the write stream captures.
     pub fn write_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
         let Self { account, stream, region, .. } = *self;
-        stream.subjects.iter().map(move |subject| write_subject(account, stream, subject, &region.name))
+        stream.subjects.iter().map(move |subject| account.captured(stream, subject, &region.name).to_string())
     }
 
     /// Captures what is published in the region.
@@ -64,20 +71,30 @@ impl<'a> Recipe<'a> {
         config.insert("subjects".to_owned(), self.write_subjects().collect());
         config.insert("max_age".to_owned(), MAX_AGE.into());
         config.insert("duplicate_window".to_owned(), window.into());
+        bucket::write_fields(stream, &mut config);
         finish(config, stream, region, Role::Write, &stream.write)
     }
 
     /// Sources all write streams, its own region's among them, in the order of the definition everywhere.
     fn read_config(&self) -> Map<String, Value> {
         let Self { topology, account, stream, region, oldest_server } = *self;
-        let sources: Vec<Value> = topology.regions.iter().map(|origin| source(account, stream, origin)).collect();
-        let mut config = Map::with_capacity(10);
-        config.insert("name".to_owned(), stream.read_name(&region.name).into());
-        config.insert("sources".to_owned(), sources.into());
+        let deliver = (account.layout == Layout::Regional).then(|| format!("{DELIVER}.{}", region.name));
+        let sources = topology.regions.iter().map(|origin| source(account, stream, origin, deliver.as_deref()));
+        let mut config = Map::with_capacity(12);
+        config.insert("name".to_owned(), account.read_name(stream, &region.name).into());
+        if account.layout == Layout::Regional {
+            // Nothing is published there in its account: they are for look-ups of the stream by subject.
+            config.insert("subjects".to_owned(), stream.subjects.iter().map(SubjectFilter::as_str).collect());
+            // Sequences of their own, so that an ack that a client carries to another region means no message there.
+            let place = topology.regions.iter().position(|other| other.name == region.name).unwrap_or(0);
+            config.insert("first_seq".to_owned(), ((place as u64 + 1) * SEQUENCES + 1).into());
+        }
+        config.insert("sources".to_owned(), sources.collect());
         // With a window, the same message id published in two regions is dropped differently in each region.
         config.insert("duplicate_window".to_owned(), smallest_window(oldest_server).into());
         // A message that cannot be stored blocks its source for ever.
         config.insert("max_msg_size".to_owned(), (-1).into());
+        bucket::read_fields(stream, &mut config);
         finish(config, stream, region, Role::Read, &stream.read)
     }
 }
@@ -95,18 +112,24 @@ fn smallest_window(oldest_server: Option<(u64, u64)>) -> u64 {
 /// Per-source transforms, never a filter with a stream-level transform, which imports everything again after a
 /// restart (measured, 2.12.8 – 2.15.1). `opt_start_seq`: without it a source that is first seen late begins at
 /// the read stream's last time.
-fn source(account: &Account, stream: &VirtualStream, origin: &Region) -> Value {
+///
+/// `deliver` is where a source in a regional account gets its messages from the application's account.
+fn source(account: &Account, stream: &VirtualStream, origin: &Region, deliver: Option<&str>) -> Value {
     let transform = |subject| {
         object([
-            ("src", write_subject(account, stream, subject, &origin.name).into()),
+            ("src", account.captured(stream, subject, &origin.name).as_str().into()),
             ("dest", wildcards_as_functions(subject).into()),
         ])
     };
-    object([
+    let mut source = object([
         ("name", stream.write_name(&origin.name).into()),
         ("opt_start_seq", 1.into()),
         ("subject_transforms", stream.subjects.iter().map(transform).collect()),
-    ])
+    ]);
+    if let Some(deliver) = deliver {
+        source["external"] = object([("api", SOURCE_API.into()), ("deliver", deliver.into())]);
+    }
+    source
 }
 
 /// An object with no room to spare: a plan of a large definition has hundreds of thousands of them.
@@ -127,22 +150,25 @@ fn finish(
     fields: &Map<String, Value>,
 ) -> Map<String, Value> {
     config.insert("retention".to_owned(), "limits".into());
-    config.insert("storage".to_owned(), "file".into());
-    config.insert("num_replicas".to_owned(), 3.into());
+    config.entry("storage").or_insert_with(|| "file".into());
+    config.entry("num_replicas").or_insert_with(|| 3.into());
     config.insert("allow_direct".to_owned(), true.into());
     let mut placement = object([("cluster", region.cluster.as_str().into())]);
     if !region.tags.is_empty() {
         placement["tags"] = region.tags.clone().into();
     }
     config.insert("placement".to_owned(), placement);
-    config.insert(
-        "metadata".to_owned(),
-        object([
-            (metadata::NAME, stream.name.as_str().into()),
-            (metadata::REGION, region.name.as_str().into()),
-            (metadata::ROLE, role.as_str().into()),
-        ]),
-    );
+    let mut marks = object([
+        (metadata::NAME, stream.name.as_str().into()),
+        (metadata::REGION, region.name.as_str().into()),
+        (metadata::ROLE, role.as_str().into()),
+    ]);
+    if let (Some(Value::Object(given)), Some(marks)) = (config.remove("metadata"), marks.as_object_mut()) {
+        for (key, value) in given {
+            marks.entry(key).or_insert(value);
+        }
+    }
+    config.insert("metadata".to_owned(), marks);
     for (field, value) in fields {
         match (config.get_mut(field), value) {
             // What marks and places the stream stays; the rest is added.
@@ -160,7 +186,7 @@ fn finish(
 }
 
 /// The definition's durables on the read streams of the regions that they are for.
-pub(super) fn consumers(stream: &VirtualStream, topology: &Topology) -> Vec<DesiredConsumer> {
+pub(super) fn consumers(account: &Account, stream: &VirtualStream, topology: &Topology) -> Vec<DesiredConsumer> {
     let mut consumers = Vec::new();
     for consumer in &stream.consumers {
         let wanted = |region: &&Region| consumer.regions.is_empty() || consumer.regions.contains(&region.name);
@@ -174,7 +200,7 @@ pub(super) fn consumers(stream: &VirtualStream, topology: &Topology) -> Vec<Desi
             consumers.push(DesiredConsumer {
                 virtual_stream: stream.name.to_string(),
                 region: region.name.clone(),
-                stream: stream.read_name(&region.name),
+                stream: account.read_name(stream, &region.name),
                 name: consumer.name.to_string(),
                 config,
             });

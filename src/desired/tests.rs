@@ -43,6 +43,15 @@ pub(crate) fn stream(name: &str, subjects: &[&str], region_token: usize) -> Virt
     }
 }
 
+/// The application's own account of what is desired.
+pub(crate) fn application<'a>(
+    topology: &'a Topology,
+    account: &'a Account,
+    options: &Options,
+) -> Result<DesiredAccount<'a>, DesiredError> {
+    Ok(accounts(topology, account, options)?.remove(0))
+}
+
 pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
     Account {
         name: "APP".to_owned(),
@@ -56,6 +65,8 @@ pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: Map::new(),
+        map_requests: Vec::new(),
+        activation_lifetime: None,
         virtual_streams,
     }
 }
@@ -74,7 +85,7 @@ fn lines(mappings: &MappingSet) -> Vec<String> {
 #[test]
 fn the_mapping_set_of_foo() {
     let account = app(vec![stream("foo", &["foo.>"], 1)]);
-    let desired = super::account(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &Options::default()).unwrap();
     insta::assert_snapshot!(lines(&desired.mappings).join("\n"), @"
     foo.> → c-west=foo.west.> c-east=foo.east.>
     $JS.API.STREAM.INFO.foo → c-west=$JS.API.STREAM.INFO.foo-read-west c-east=$JS.API.STREAM.INFO.foo-read-east
@@ -95,7 +106,7 @@ fn requests_on_demand_and_domains_add_entries() {
     foo.map_requests = vec![MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
     let account = app(vec![foo]);
     let options = Options { domains: vec!["hub".to_owned()], ..Options::default() };
-    let desired = super::account(topology(), &account, &options).unwrap();
+    let desired = application(topology(), &account, &options).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines.len(), 1 + 2 * 12);
     assert_eq!(lines[0], "foo.*.bar → c-west=foo.{{wildcard(1)}}.west.bar c-east=foo.{{wildcard(1)}}.east.bar");
@@ -112,7 +123,7 @@ fn requests_on_demand_and_domains_add_entries() {
 fn below_a_root_one_entry_captures_all() {
     let mut account = app(vec![stream("foo", &["app.foo.>"], 1), stream("bar", &["app.bar", "application"], 1)]);
     account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
-    let desired = super::account(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &Options::default()).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines[0], "app.> → c-west=app.west.> c-east=app.east.>");
     assert_eq!(lines.iter().filter(|line| !line.starts_with("$JS.")).count(), 2, "app.> and application");
@@ -123,7 +134,7 @@ fn below_a_root_one_entry_captures_all() {
 #[test]
 fn the_streams_of_foo() {
     let account = app(vec![stream("foo", &["foo.*.bar", "x"], 1)]);
-    let desired = super::account(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &Options::default()).unwrap();
     let names: Vec<_> = desired.streams.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["foo-write-west", "foo-write-east", "foo-read-west", "foo-read-east"]);
     let [write, _, read, read_east] = &desired.streams[..] else { panic!() };
@@ -177,7 +188,7 @@ fn old_servers_get_the_smallest_window_that_they_can_do() {
         [(None, 0), (Some((2, 14)), 0), (Some((2, 12)), 100_000_000), (Some((2, 10)), 100_000_000)]
     {
         let options = Options { oldest_server, ..Options::default() };
-        let desired = super::account(topology(), &account, &options).unwrap();
+        let desired = application(topology(), &account, &options).unwrap();
         assert_eq!(desired.streams[2].config()["duplicate_window"], json!(window), "{oldest_server:?}");
     }
 }
@@ -194,7 +205,7 @@ fn own_fields_go_over_the_defaults() {
     let mut topology = topology().clone();
     topology.regions[0].tags = vec!["ssd".to_owned()];
     let account = app(vec![foo]);
-    let desired = super::account(&topology, &account, &Options::default()).unwrap();
+    let desired = application(&topology, &account, &Options::default()).unwrap();
     let (write, read) = (desired.streams[0].config(), desired.streams[2].config());
     assert_eq!(write["max_age"], json!(60_000_000_000_u64));
     assert_eq!(write["duplicate_window"], json!(60_000_000_000_u64), "no longer than the age");
@@ -218,7 +229,7 @@ fn consumers_go_where_they_are_wanted() {
         consumer("audit", &["east"], json!({ "ack_policy": "none" })),
     ];
     let account = app(vec![foo]);
-    let desired = super::account(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &Options::default()).unwrap();
     let made: Vec<_> = desired.consumers.iter().map(|c| (c.stream.as_str(), Value::Object(c.config.clone()))).collect();
     let worker = json!({ "name": "worker", "durable_name": "worker", "ack_policy": "explicit", "max_ack_pending": 5 });
     let audit = json!({ "name": "audit", "durable_name": "audit", "ack_policy": "none" });
@@ -228,7 +239,7 @@ fn consumers_go_where_they_are_wanted() {
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     let refused = |streams: Vec<VirtualStream>| {
-        super::account(topology(), &app(streams), &Options::default()).unwrap_err().to_string()
+        application(topology(), &app(streams), &Options::default()).unwrap_err().to_string()
     };
     let error = refused(vec![stream("foo", &["foo.>"], 2)]);
     assert!(error.contains("region_token 2 is out of reach; at most 1"), "{error}");
@@ -240,11 +251,81 @@ fn what_cannot_be_is_refused_by_name() {
     assert!(error.contains("two streams would be called `foo-read-west`"), "{error}");
     let mut kv = stream("foo", &["a"], 0);
     kv.kind = Kind::Kv;
-    assert!(refused(vec![kv]).contains("account APP, virtual stream foo: kind: kv is not built yet"));
-    let mut regional = app(Vec::new());
-    regional.layout = Layout::Regional;
-    let error = super::account(topology(), &regional, &Options::default()).unwrap_err().to_string();
-    assert!(error.contains("layout: regional is not built yet"), "{error}");
+    assert!(
+        refused(vec![kv]).contains("account APP, virtual stream foo: a bucket in the layout `shared` is not built")
+    );
+}
+
+fn regional(virtual_streams: Vec<VirtualStream>) -> Account {
+    Account {
+        layout: Layout::Regional,
+        inbox_prefixes: vec![SubjectFilter::parse("_INBOX").unwrap()],
+        ..app(virtual_streams)
+    }
+}
+
+fn bucket(name: &str, kind: Kind) -> VirtualStream {
+    let subjects: &[&str] = match kind {
+        Kind::ObjectStore => &["$O.files.C.>", "$O.files.M.>"],
+        _ => &["$KV.cfg.>"],
+    };
+    VirtualStream { kind, ..stream(name, subjects, 1) }
+}
+
+/// Every destination, of entries with and without clusters.
+fn all_lines(mappings: &MappingSet) -> String {
+    let line = |mapping: &crate::model::mapping::Mapping| {
+        let to = mapping.destinations.iter().map(|d| format!("{}={}", d.cluster.as_deref().unwrap_or("*"), d.subject));
+        format!("{} → {}", mapping.source, to.collect::<Vec<_>>().join(" "))
+    };
+    mappings.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_mapping_set_of_an_exclusive_account() {
+    let streams = vec![
+        stream("foo", &["foo.>"], 1),
+        stream("bar", &["app.bar.>"], 1),
+        stream("baz", &["app.baz"], 1),
+        bucket("cfg", Kind::Kv),
+        bucket("files", Kind::ObjectStore),
+    ];
+    let mut account = regional(streams);
+    account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
+    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    insta::assert_snapshot!(all_lines(&desired[0].mappings));
+    let names: Vec<Vec<&str>> =
+        desired.iter().map(|account| account.streams.iter().map(|stream| stream.name.as_str()).collect()).collect();
+    assert_eq!(
+        desired.iter().map(|account| account.name.as_str()).collect::<Vec<_>>(),
+        ["APP", "APP-west", "APP-east"]
+    );
+    assert_eq!(names[1], ["foo", "bar", "baz", "KV_cfg", "OBJ_files"]);
+    assert_eq!(names[0].len(), 10);
+    assert!(desired[1].mappings.is_empty());
+    let domains = Options { domains: vec!["hub".to_owned()], ..Options::default() };
+    let with_domain = accounts(topology(), &account, &domains).unwrap();
+    assert_eq!(with_domain[0].mappings.len(), desired[0].mappings.len() + 4);
+}
+
+#[test]
+fn beside_ordinary_streams_each_virtual_stream_has_entries_of_its_own() {
+    let mut account = regional(vec![stream("foo", &["foo.>"], 1), bucket("cfg", Kind::Kv)]);
+    account.exclusive = false;
+    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    insta::assert_snapshot!(all_lines(&desired[0].mappings));
+}
+
+#[test]
+fn the_streams_of_a_region() {
+    let mut cfg = bucket("cfg", Kind::Kv);
+    cfg.bucket = json!({ "history": 5, "ttl": 3_600_000_000_000_u64, "max_value_size": 1024, "compression": true, "limit_marker_ttl": 1_000_000_000, "num_replicas": 1, "metadata": { "team": "a" } }).as_object().unwrap().clone();
+    let account = regional(vec![stream("foo", &["foo.*.>"], 1), cfg]);
+    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let configs = |account: &DesiredAccount<'_>| -> Value {
+        account.streams.iter().filter(|s| s.region.as_str() == "east").map(|s| Value::Object(s.config())).collect()
+    };
+    insta::assert_snapshot!(format!("{:#}", json!([configs(&desired[0]), configs(&desired[2])])));
 }
 
 #[test]
@@ -252,11 +333,11 @@ fn distinct_virtual_subjects_with_common_write_subjects_are_refused() {
     // `x.west` with the region after both tokens and `west.x` with the region first meet in `west`.
     let account =
         app(vec![stream("a", &["x.west"], 0), stream("b", &["west.*.west"], 0), stream("c", &["x.*.west"], 1)]);
-    assert!(super::account(topology(), &account, &Options::default()).is_ok());
+    assert!(application(topology(), &account, &Options::default()).is_ok());
     let account = app(vec![stream("a", &["west.west.x"], 1), stream("b", &["west.x"], 1)]);
-    assert!(super::account(topology(), &account, &Options::default()).is_ok());
+    assert!(application(topology(), &account, &Options::default()).is_ok());
     let account = app(vec![stream("a", &["x.west"], 0), stream("b", &["west.x"], 2)]);
-    let error = super::account(topology(), &account, &Options::default()).unwrap_err();
+    let error = application(topology(), &account, &Options::default()).unwrap_err();
     assert!(matches!(error, DesiredError::WriteSubjects { .. }), "{error}");
 }
 
@@ -285,7 +366,7 @@ proptest! {
     fn mapping_and_sourcing_give_the_subject_back((filter, subject) in filter_and_subject(), token in 0_usize..5) {
         let foo = stream("foo", &[&filter], token);
         let account = app(vec![foo]);
-        let Ok(desired) = super::account(topology(), &account, &Options::default()) else {
+        let Ok(desired) = application(topology(), &account, &Options::default()) else {
             prop_assert!(token > filter.split('.').filter(|t| *t != ">").count());
             return Ok(());
         };

@@ -123,26 +123,83 @@ pub struct VirtualStream {
     pub bucket: Map<String, Value>,
 }
 
+/// Subjects of KV buckets, as clients publish them.
+pub const KV: &str = "$KV";
+/// What they become: `$KVW.west.cfg.>`.
+pub const KV_WRITE: &str = "$KVW";
+/// Subjects of object stores, as clients publish them.
+pub const OBJECTS: &str = "$O";
+/// What they become: `$OW.west.files.>`.
+pub const OBJECTS_WRITE: &str = "$OW";
+
+impl Kind {
+    /// The first token of a bucket's subjects, and what it becomes when they are captured; none for a plain stream.
+    pub fn prefixes(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Stream => None,
+            Self::Kv => Some((KV, KV_WRITE)),
+            Self::ObjectStore => Some((OBJECTS, OBJECTS_WRITE)),
+        }
+    }
+}
+
 impl VirtualStream {
+    /// The stream's name as clients know it: `foo`, `KV_cfg`, `OBJ_files`.
+    pub fn stream_name(&self) -> String {
+        match self.kind {
+            Kind::Stream => self.name.to_string(),
+            Kind::Kv => format!("KV_{}", self.name),
+            Kind::ObjectStore => format!("OBJ_{}", self.name),
+        }
+    }
+
     /// Name of the write stream in `region`.
     pub fn write_name(&self, region: &RegionName) -> String {
         fill(&self.names.write, &self.name, region)
-    }
-
-    /// Name of the read stream in `region`.
-    pub fn read_name(&self, region: &RegionName) -> String {
-        fill(&self.names.read, &self.name, region)
-    }
-
-    /// What `subject` becomes when it is published in `region`: the region stands before the token `region_token`
-    /// (`foo.>` → `foo.west.>` for 1).
-    pub fn captured(&self, subject: &SubjectFilter, region: &RegionName) -> SubjectFilter {
-        subject.with_token(self.region_token, region.as_str())
     }
 }
 
 fn fill(template: &str, stream: &StreamName, region: &RegionName) -> String {
     template.replace("{stream}", stream.as_str()).replace("{region}", region.as_str())
+}
+
+impl Account {
+    /// Name of the read stream in `region`: the virtual one in the layout `regional`.
+    pub fn read_name(&self, stream: &VirtualStream, region: &RegionName) -> String {
+        match self.layout {
+            Layout::Regional => stream.stream_name(),
+            Layout::Shared => fill(&stream.names.read, &stream.name, region),
+        }
+    }
+
+    /// Whether applications may make this request of the virtual stream: as defined, and in the layout `regional` for
+    /// object stores, since clients purge the chunks of an object that is deleted or replaced.
+    pub fn opens(&self, stream: &VirtualStream, request: MapRequest) -> bool {
+        let chunks = stream.kind == Kind::ObjectStore && request == MapRequest::Purge;
+        chunks || stream.map_requests.contains(&request) || self.map_requests.contains(&request)
+    }
+
+    /// The subject root that a subject is below.
+    pub fn root_of(&self, subject: &SubjectFilter) -> Option<&SubjectFilter> {
+        let below = |root: &&SubjectFilter| {
+            subject.as_str().strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.subject_roots.iter().find(below)
+    }
+
+    /// What a virtual subject becomes when it is published in `region`. The region stands before the token
+    /// `region_token` (`foo.>` → `foo.west.>` for 1), below a subject root after the root; a bucket's subjects move
+    /// (`$KV.cfg.>` → `$KVW.west.cfg.>`).
+    pub fn captured(&self, stream: &VirtualStream, subject: &SubjectFilter, region: &RegionName) -> SubjectFilter {
+        if let Some((prefix, captured)) = stream.kind.prefixes()
+            && let Some(rest) = subject.as_str().strip_prefix(prefix)
+            && let Ok(filter) = SubjectFilter::parse(&format!("{captured}.{region}{rest}"))
+        {
+            return filter;
+        }
+        let before = self.root_of(subject).map_or(stream.region_token, |root| root.tokens().count());
+        subject.with_token(before, region.as_str())
+    }
 }
 
 /// The regional accounts of an application's account (layout `regional`).
@@ -194,6 +251,11 @@ pub struct Account {
     pub inbox_prefixes: Vec<SubjectFilter>,
     /// Layout `regional`: limits of the regional accounts, by their names in an account token (`nats.limits`).
     pub regional_limits: Map<String, Value>,
+    /// Requests of all its virtual streams that are opened to applications besides those that are harmless.
+    pub map_requests: Vec<MapRequest>,
+    /// How long activation tokens between the account and its regional accounts hold, in seconds; without end when
+    /// `None`.
+    pub activation_lifetime: Option<u64>,
     /// In definition order.
     pub virtual_streams: Vec<VirtualStream>,
 }

@@ -2,13 +2,16 @@
 
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
 use crate::definition::Definition;
+use crate::desired::regional;
 use crate::model::claims::{AccountClaims, Permission, Permissions};
+use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::model::virtual_stream::{self, Account};
+use crate::model::virtual_stream::{self, Account, Layout, RegionalAccounts};
 use crate::observed::link::{Connector, LinkError};
 use crate::observed::{listeners, system};
 use crate::push;
 use crate::sign::file::read_seed_file;
+use crate::sign::keyring::{Keyring, issuer};
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
 use crate::sign::{Seed, Signer as _};
 use std::path::Path;
@@ -64,12 +67,13 @@ impl Purpose {
 pub struct DefinitionConnector<'d> {
     definition: &'d Definition,
     purpose: Purpose,
+    keys: &'d Path,
 }
 
 impl<'d> DefinitionConnector<'d> {
-    /// For the accounts and servers of `definition`.
-    pub fn new(definition: &'d Definition, purpose: Purpose) -> Self {
-        Self { definition, purpose }
+    /// For the accounts and servers of `definition`, with the keys folder that has the regional accounts' keys.
+    pub fn new(definition: &'d Definition, purpose: Purpose, keys: &'d Path) -> Self {
+        Self { definition, purpose, keys }
     }
 
     async fn connect(
@@ -130,7 +134,11 @@ impl Connector for DefinitionConnector<'_> {
             virtual_stream::Access::Context(name) => Access::Context(name.clone()),
             virtual_stream::Access::Key(path) => {
                 let seed = account_seed(&place, path)?;
-                let wanted = permissions(&self.purpose.account_subjects());
+                let mut subjects = self.purpose.account_subjects();
+                if account.layout == Layout::Regional {
+                    subjects.extend(REGIONS);
+                }
+                let wanted = permissions(&subjects);
                 let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
                     code: match error {
                         IssuerError::NotOfAccount { .. } => "key-of-another-account",
@@ -157,7 +165,53 @@ impl Connector for DefinitionConnector<'_> {
             .await
             .map_err(|error| LinkError { message: format!("{place}: {}", error.message), ..error })
     }
+
+    async fn regional(
+        &self,
+        account: &Account,
+        region: &RegionName,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> Result<Option<Connection>, LinkError> {
+        let place = format!("account {}", regional::name(account, region));
+        let existing = match &account.regional_accounts {
+            RegionalAccounts::Existing(accounts) => accounts.get(region),
+            RegionalAccounts::Named(_) => None,
+        };
+        let access = match existing {
+            Some(existing) => Access::Credentials(existing.credentials.clone()),
+            None => {
+                let failed = |message: String| LinkError {
+                    code: "key-unusable",
+                    message: format!("{place}: {message}"),
+                    next: "Mend the file, or name another keys folder with --keys.".to_owned(),
+                };
+                let keys = Keyring::open(self.keys).map_err(|error| failed(error.to_string()))?;
+                let Some(seed) = issuer(claims, &keys).map_err(|error| failed(error.to_string()))? else {
+                    return Ok(None);
+                };
+                let wanted = permissions(&self.purpose.account_subjects());
+                match user_issuer(claims, &seed.public_key(), strict, &wanted) {
+                    Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
+                    // Then it is read through the application's account.
+                    Err(_) => return Ok(None),
+                }
+            }
+        };
+        let link = self.connect(&access, Some(claims.id()), timeout).await;
+        link.map(Some).map_err(|error| LinkError { message: format!("{place}: {}", error.message), ..error })
+    }
 }
+
+/// What a user of an application's account needs to read its regions' streams by the account's imports.
+const REGIONS: [&str; 5] = [
+    "$VS.*.API.INFO",
+    "$VS.*.API.STREAM.LIST",
+    "$VS.*.API.STREAM.INFO.*",
+    "$VS.*.API.STREAM.MSG.GET.*",
+    "$VS.*.API.CONSUMER.INFO.*.*",
+];
 
 fn permissions(publish: &[&str]) -> Permissions {
     let allow = |subjects: &[&str]| Permission {

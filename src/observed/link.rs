@@ -2,6 +2,7 @@
 
 use super::Requests;
 use crate::model::claims::AccountClaims;
+use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Account;
 use std::time::Duration;
@@ -23,6 +24,16 @@ pub trait Connector: Sync {
         strict: bool,
         timeout: Duration,
     ) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
+
+    /// To the regional account of a region; `None` when no key of it is at hand. `claims` are the regional account's.
+    fn regional(
+        &self,
+        account: &Account,
+        region: &RegionName,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Option<Self::Link>, LinkError>> + Send;
 }
 
 /// Why there is no connection.

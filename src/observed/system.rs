@@ -4,6 +4,7 @@
 
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, Deployment, Live, Reply, RequestError, Requests, Server};
+use crate::model::claims::AccountClaims;
 use crate::model::claims::OperatorClaims;
 use crate::model::nkey::PublicKey;
 use futures::StreamExt as _;
@@ -236,6 +237,38 @@ async fn holders(
         Some((id, document["data"].as_array()?.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()))
     });
     Ok(lists.collect())
+}
+
+/// The claims of all accounts that any server's resolver holds, as one server has them: to find an account by what it
+/// says of itself. Tokens that cannot be read are left out.
+///
+/// # Errors
+/// [`RequestError`]
+pub async fn stored_claims(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    timeout: Duration,
+) -> Result<Vec<AccountClaims>, RequestError> {
+    let deadline = Instant::now() + timeout;
+    let holders = holders(requests, deployment, deadline).await?;
+    let ids: HashSet<&String> = holders.values().flatten().collect();
+    let claims = futures::stream::iter(ids).map(|id| async move {
+        let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Every server answers; those that have no copy do so with nothing.
+        let held = |replies: &[Reply]| replies.iter().any(|reply| !reply.payload.is_empty());
+        match until_quiet(requests, &subject, Vec::new(), left, held).await {
+            Err(RequestError::NoResponders(_)) => Ok(None),
+            Err(error) => Err(error),
+            Ok(replies) => {
+                let mut tokens = replies.iter().filter_map(|reply| std::str::from_utf8(&reply.payload).ok());
+                Ok(tokens.find_map(|token| AccountClaims::decode(token).ok()))
+            }
+        }
+    });
+    let found: Vec<Result<Option<AccountClaims>, RequestError>> =
+        claims.buffer_unordered(ACCOUNTS_AT_A_TIME).collect().await;
+    Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// Replies until `enough`, the timeout, or [`QUIET`] after the last reply.

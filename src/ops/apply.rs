@@ -4,9 +4,11 @@
 //! when no server has them any more, the streams. Stopped anywhere, the next run finishes.
 
 use super::confirm::{ConfirmError, Confirmation, confirm};
-use super::plan::Planned;
-use super::session::{ReadError, Reading, Session, now};
-use super::{Deadline, Tell};
+pub use super::issue::IssueError;
+use super::issue::{Issued, issue_all};
+use super::plan::{Planned, compare};
+use super::session::{ASK, ReadError, Reading, Session, now};
+use super::{Connector, Deadline, Tell, regional};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -14,10 +16,11 @@ use crate::observed::Requests;
 use crate::observed::jetstream::Api;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
-use crate::plan::{Action, Plan, Reason, preflight};
+use crate::plan::{Action, Plan, Reason, Stage, is_nowhere, preflight};
 use crate::provision::{Done, Event, ItemError, Outcome, RunOptions, run};
 use crate::push::{Answer, PushError, push};
-use crate::sign::{SignError, SignedToken, Signer, issue, next_iat};
+use crate::sign::keyring::{Keyring, KeyringError};
+use crate::sign::{SignedToken, Signer};
 use crate::verify::streams::{Checked, Verdict, streams};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -63,6 +66,8 @@ pub struct Pushed {
     pub account: String,
     /// Its public key.
     pub id: PublicKey,
+    /// In which stage.
+    pub stage: Stage,
     /// Why it was pushed.
     pub reason: Reason,
     /// `iat` of the token, seconds since 1970.
@@ -76,10 +81,17 @@ pub struct Pushed {
     pub refused: Vec<String>,
 }
 
+impl Pushed {
+    /// Whether every server that answered has it in force.
+    pub fn is_confirmed(&self) -> bool {
+        self.servers.iter().all(|server| server.verdict.is_confirmed())
+    }
+}
+
 impl Applied {
     /// Whether every server that has to confirm did.
     pub fn is_confirmed(&self) -> bool {
-        self.pushed.iter().all(|pushed| pushed.servers.iter().all(|server| server.verdict.is_confirmed()))
+        self.pushed.iter().all(Pushed::is_confirmed)
             && self.problems.iter().all(|checked| checked.verdict == Verdict::Ok)
             && self.unread.is_none()
             && self.skipped.is_empty()
@@ -97,12 +109,26 @@ pub enum ApplyError {
     #[error("there is a token to sign, and no operator key was named; nothing was changed")]
     NoSigner,
     /// Signing.
-    #[error("signing the token of account {account}: {cause}; nothing was changed")]
-    Sign {
-        /// The definition's name for the account.
+    #[error("{0}; nothing was pushed")]
+    Issue(#[from] IssueError),
+    /// Keys of regional accounts could not be read or written.
+    #[error("{0}; nothing was pushed")]
+    Keys(#[from] KeyringError),
+    /// A stage begins when every server confirmed the one before.
+    #[error("not every server confirmed the new token of account {account}: what builds on it was not pushed")]
+    StageUnconfirmed {
+        /// The account.
         account: String,
-        /// What happened.
-        cause: SignError,
+        /// What was done until then.
+        applied: Box<Applied>,
+    },
+    /// The read streams lack messages, so readers were not led to them.
+    #[error("{} streams are not ready; applications were not led to them", .problems.len())]
+    NotCaughtUp {
+        /// What is the matter.
+        problems: Vec<Checked>,
+        /// Streams and consumers.
+        provisioned: Vec<Provisioned>,
     },
     /// Streams or consumers could not be made, changed or deleted.
     #[error("{failed} of {} streams and consumers are not as planned; {}", .provisioned.len(), match .pushed {
@@ -136,34 +162,74 @@ pub enum ApplyError {
 
 /// How long sources may take to get in touch after their streams were made.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How long read streams may take to catch up before readers are led to them.
+const CATCH_UP: Duration = Duration::from_secs(120);
+
+/// Who signs: the operator for accounts' tokens, the accounts themselves for activation tokens.
+pub struct Signers<'s> {
+    /// The operator's key; not needed when nothing has to be signed.
+    pub operator: Option<&'s dyn Signer>,
+    /// The keys folder; keys of new regional accounts are written there before anything is pushed.
+    pub keys: &'s mut Keyring,
+}
 
 /// Carries out a plan.
 ///
 /// # Errors
 /// [`ApplyError`]; it says whether something was written. Not every server confirming is not an error:
 /// [`Applied::is_confirmed`].
-pub async fn apply<L: Requests>(
-    session: &Session<'_, L>,
-    planned: &Planned<'_>,
-    signer: Option<&dyn Signer>,
+pub async fn apply<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    signers: Signers<'_>,
+    connector: &C,
     tell: &dyn Tell,
 ) -> Result<Applied, ApplyError> {
-    let plan = &planned.plan;
-    if plan.is_refused() {
-        return Err(ApplyError::Refused(plan.findings.clone()));
+    if planned.plan.is_refused() {
+        return Err(ApplyError::Refused(planned.plan.findings.clone()));
     }
-    let tokens = sign(session, plan, signer)?;
+    let tokens = sign(session, planned, signers)?;
+    let plan = &planned.plan;
     let mut applied = Applied::default();
+    applied.skipped.extend(plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()));
+    for stage in [Stage::RegionalExports, Stage::ApplicationLinks, Stage::RegionalImports] {
+        push_stage(session, plan, &tokens, stage, &mut applied, tell).await?;
+    }
+    reach_regions(session, plan, &tokens, connector).await?;
     make(session, plan, &mut applied, tell).await?;
     let (made, skipped) = (!applied.provisioned.is_empty(), applied.skipped.clone());
     let narrows = plan.accounts.iter().flat_map(|account| &account.streams.changes).any(StreamChange::narrows);
-    // Sources get in touch while the tokens are pushed. A push that was begun is seen through, whatever the streams say.
-    let (pushed, looked) = futures::join!(push_tokens(session, plan, &tokens, &mut applied, tell), async {
-        if made && !narrows { look_at_streams(session, planned, &skipped, tell).await } else { Ok(Vec::new()) }
-    });
-    pushed?;
+    let regional = plan.accounts.iter().any(|account| account.region.is_some());
+    let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
+    let looked = if regional && made && maps {
+        // Readers are about to be led to these streams: first they have to have what there is to read.
+        let looked = look_at_streams(session, planned, CATCH_UP, &skipped, tell).await;
+        if let Ok(problems) = &looked
+            && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
+        {
+            return Err(ApplyError::NotCaughtUp { problems: problems.clone(), provisioned: applied.provisioned });
+        }
+        push_stage(session, plan, &tokens, Stage::Mappings, &mut applied, tell).await?;
+        looked
+    } else {
+        // Sources get in touch while the tokens are pushed. A push that was begun is seen through, whatever the streams
+        // say.
+        let look = made && !narrows;
+        let (pushed, looked) =
+            futures::join!(push_stage(session, plan, &tokens, Stage::Mappings, &mut applied, tell), async {
+                if look { look_at_streams(session, planned, SETTLE, &skipped, tell).await } else { Ok(Vec::new()) }
+            });
+        pushed?;
+        looked
+    };
     take_away(session, planned, &mut applied, tell).await?;
-    let looked = if narrows { look_at_streams(session, planned, &skipped, tell).await } else { looked };
+    let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
+    if applied.kept.is_empty() {
+        for stage in gone {
+            push_stage(session, plan, &tokens, stage, &mut applied, tell).await?;
+        }
+    }
+    let looked = if narrows { look_at_streams(session, planned, SETTLE, &skipped, tell).await } else { looked };
     match looked {
         Ok(problems) => applied.problems = problems,
         // What was done, and who confirmed it, is told all the same.
@@ -172,47 +238,103 @@ pub async fn apply<L: Requests>(
     Ok(applied)
 }
 
-/// Signs before anything is written, so that what cannot be signed stops the run.
-fn sign<L>(
-    session: &Session<'_, L>,
-    plan: &Plan,
-    signer: Option<&dyn Signer>,
-) -> Result<Vec<(PublicKey, SignedToken)>, ApplyError> {
-    if plan.accounts.iter().all(|account| account.push.is_none()) {
+/// Signs before anything is written, so that what cannot be signed stops the run. Makes the keys of new regional
+/// accounts.
+fn sign<'d, L: Requests>(
+    session: &mut Session<'d, L>,
+    planned: &mut Planned<'d>,
+    signers: Signers<'_>,
+) -> Result<Vec<Issued>, ApplyError> {
+    if planned.plan.accounts.iter().all(|account| account.pushes.is_empty()) {
         return Ok(Vec::new());
     }
-    let signer = signer.ok_or(ApplyError::NoSigner)?;
-    if let Some(finding) = preflight::signer(&session.deployment, &signer.public_key()) {
+    let Signers { operator, keys } = signers;
+    let operator = operator.ok_or(ApplyError::NoSigner)?;
+    if let Some(finding) = preflight::signer(&session.deployment, &operator.public_key()) {
         return Err(ApplyError::Refused(vec![finding]));
     }
-    let mut tokens = Vec::new();
-    for account in &plan.accounts {
-        let Some(push) = &account.push else { continue };
-        let iat = next_iat(now(), [push.newest_iat]);
-        let token = issue(push.claims.value(), signer, iat)
-            .map_err(|cause| ApplyError::Sign { account: account.name.clone(), cause })?;
-        if let Some(finding) = preflight::size(&account.name, token.as_str().len(), &session.deployment) {
+    if regional::make_keys(session, &planned.plan, keys, &mut planned.options)? {
+        planned.desired = session.desired().map_err(ReadError::from)?;
+        planned.plan = compare(session, &planned.desired, &planned.observed, keys, &planned.options);
+        if planned.plan.is_refused() {
+            return Err(ApplyError::Refused(planned.plan.findings.clone()));
+        }
+    }
+    let tokens = issue_all(session.definition, &planned.plan, operator, keys)?;
+    for one in &tokens {
+        let name = &planned.plan.accounts[one.place].name;
+        if let Some(finding) = preflight::size(name, one.token.as_str().len(), &session.deployment) {
             return Err(ApplyError::Refused(vec![finding]));
         }
-        tokens.push((account.id.clone(), token));
     }
     Ok(tokens)
 }
 
-/// Makes and changes streams and consumers, of all accounts at once.
+/// Connects to the regional accounts that have streams to be made or taken away, and from now on reaches the
+/// application's own JetStream by the way back, where its tokens have one.
+async fn reach_regions<C: Connector>(
+    session: &mut Session<'_, C::Link>,
+    plan: &Plan,
+    tokens: &[Issued],
+    connector: &C,
+) -> Result<(), ApplyError> {
+    let strict = session.is_strict();
+    let members: Vec<_> = regional::members(session.definition).collect();
+    for (place, ((account, region), planned)) in members.into_iter().zip(&plan.accounts).enumerate() {
+        let newest = tokens.iter().rfind(|one| one.place == place && one.stage < Stage::Mappings);
+        let claims = newest.and_then(|one| AccountClaims::decode(one.token.as_str()).ok());
+        let Some(claims) = claims.as_ref().or(planned.current.as_ref()) else { continue };
+        let Some(region) = region else {
+            session.reach_under(place, regional::application_api(claims));
+            continue;
+        };
+        let changes = !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty());
+        if planned.new || changes {
+            let timeout = session.deadline.at_most(ASK);
+            let link = connector.regional(account, &region.name, claims, strict, timeout).await;
+            match link.map_err(ReadError::from)? {
+                Some(link) => session.reach_by(place, link),
+                None if changes => {
+                    let finding = Finding::error(
+                        preflight::REGIONAL_KEY_MISSING,
+                        format!("account {}", planned.name),
+                        "none of its keys is in the keys folder, so its streams cannot be made",
+                        "Put its key back into the keys folder, then run apply again: it goes on from here.",
+                    );
+                    return Err(ReadError::Refused(Box::new(finding)).into());
+                }
+                None => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes and changes streams and consumers: of the applications' accounts first, which the regional ones' source.
 async fn make<L: Requests>(
     session: &Session<'_, L>,
     plan: &Plan,
     applied: &mut Applied,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
-    let mut work: Vec<(&L, Vec<StreamChange>, Vec<ConsumerChange>)> = Vec::new();
-    for (account, link) in plan.accounts.iter().zip(&session.accounts) {
-        let streams = account.streams.changes.iter().filter(|change| !takes_away(change));
-        work.push((link, streams.cloned().collect(), account.consumers.changes.clone()));
-        applied.skipped.extend(account.skipped.iter().cloned());
+    for regional in [false, true] {
+        let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
+        let work: Vec<Work<'_, L>> = accounts
+            .filter_map(|(place, account)| {
+                let streams = account.streams.changes.iter().filter(|change| !takes_away(change)).cloned().collect();
+                Some(Work { api: session.api(place)?, streams, consumers: account.consumers.changes.clone() })
+            })
+            .collect();
+        provision(&work, session.deadline, "making streams", applied, tell).await?;
     }
-    provision(&work, session.deadline, "making streams", applied, tell).await
+    Ok(())
+}
+
+/// What is to be done in one account.
+struct Work<'s, L> {
+    api: Api<'s, L>,
+    streams: Vec<StreamChange>,
+    consumers: Vec<ConsumerChange>,
 }
 
 /// Whether a change has to wait until no mapping leads there any more.
@@ -228,26 +350,33 @@ async fn take_away<L: Requests>(
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
     let plan = &planned.plan;
-    let deletions = |account: &crate::plan::AccountPlan| -> Vec<StreamChange> {
-        account.streams.changes.iter().filter(|change| takes_away(change)).cloned().collect()
+    // Read streams go before the write streams that they source.
+    let work = |regional: bool| -> Vec<Work<'_, L>> {
+        let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
+        let work = accounts.filter_map(|(place, account)| {
+            let streams = account.streams.changes.iter().filter(|change| takes_away(change)).cloned().collect();
+            Some(Work { api: session.api(place)?, streams, consumers: Vec::new() })
+        });
+        work.filter(|work| !work.streams.is_empty()).collect()
     };
-    let work: Vec<(&L, Vec<StreamChange>, Vec<ConsumerChange>)> = (plan.accounts.iter().zip(&session.accounts))
-        .map(|(account, link)| (link, deletions(account), Vec::new()))
-        .collect();
-    if work.iter().all(|(_, streams, _)| streams.is_empty()) {
+    let works = [work(true), work(false)];
+    let changes: Vec<&StreamChange> = works.iter().flatten().flat_map(|work| &work.streams).collect();
+    if changes.is_empty() {
         return Ok(());
     }
     let sure = session.deployment.missing() == 0
         && applied.is_confirmed()
         && nothing_leads_there(session, planned, tell).await?;
     if !sure {
-        let names = work.iter().flat_map(|(_, streams, _)| streams.iter().map(|change| change.name.clone()));
-        applied.kept.extend(names);
+        applied.kept.extend(changes.iter().map(|change| change.name.clone()));
         return Ok(());
     }
-    let deletes = work.iter().flat_map(|(_, streams, _)| streams).any(|change| change.action == Action::Delete);
+    let deletes = changes.iter().any(|change| change.action == Action::Delete);
     let step = if deletes { "deleting streams" } else { "changing streams" };
-    provision(&work, session.deadline, step, applied, tell).await
+    for work in &works {
+        provision(work, session.deadline, step, applied, tell).await?;
+    }
+    Ok(())
 }
 
 /// Whether every server has the token that the plan was made from, where a deletion needs none pushed: that token has
@@ -262,7 +391,7 @@ async fn nothing_leads_there<L: Requests>(
         .accounts
         .iter()
         .zip(&planned.observed.accounts)
-        .filter(|(account, _)| account.push.is_none() && account.streams.changes.iter().any(takes_away));
+        .filter(|(account, _)| account.pushes.is_empty() && account.streams.changes.iter().any(takes_away));
     let tokens: Vec<(PublicKey, String)> = accounts
         .filter_map(|(account, found)| {
             let (base, _) = preflight::base(&account.name, &session.deployment, &found.servers, now());
@@ -279,13 +408,13 @@ async fn nothing_leads_there<L: Requests>(
 }
 
 async fn provision<L: Requests>(
-    work: &[(&L, Vec<StreamChange>, Vec<ConsumerChange>)],
+    work: &[Work<'_, L>],
     deadline: Deadline,
     step: &str,
     applied: &mut Applied,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
-    let total: usize = work.iter().map(|(_, streams, consumers)| streams.len() + consumers.len()).sum();
+    let total: usize = work.iter().map(|work| work.streams.len() + work.consumers.len()).sum();
     if total == 0 {
         return Ok(());
     }
@@ -293,16 +422,15 @@ async fn provision<L: Requests>(
     tell.step(step, 0, total);
     let done = &done;
     let options = RunOptions { deadline: deadline.left(), ..RunOptions::default() };
-    let runs = work.iter().filter(|(_, streams, consumers)| !(streams.is_empty() && consumers.is_empty())).map(
-        |(link, streams, consumers)| {
-            run(Api::new(*link), streams, consumers, options, move |event| {
-                if let Event::Finished(_) = event {
-                    let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-                    tell.step(step, done, total);
-                }
-            })
-        },
-    );
+    let busy = work.iter().filter(|work| !(work.streams.is_empty() && work.consumers.is_empty()));
+    let runs = busy.map(|Work { api, streams, consumers }| {
+        run(*api, streams, consumers, options, move |event| {
+            if let Event::Finished(_) = event {
+                let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                tell.step(step, done, total);
+            }
+        })
+    });
     let outcomes = futures::future::join_all(runs).await;
     applied.provisioned.extend(outcomes.iter().flatten().map(provisioned));
     match applied.provisioned.iter().filter(|one| one.error.is_some()).count() {
@@ -325,34 +453,46 @@ fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
     }
 }
 
-async fn push_tokens<L: Requests>(
+/// Pushes the tokens of one stage, and waits until every server confirms them.
+async fn push_stage<L: Requests>(
     session: &Session<'_, L>,
     plan: &Plan,
-    tokens: &[(PublicKey, SignedToken)],
+    tokens: &[Issued],
+    stage: Stage,
     applied: &mut Applied,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
-    if tokens.is_empty() {
+    let issued: Vec<&Issued> = tokens.iter().filter(|one| one.stage == stage).collect();
+    if issued.is_empty() {
         return Ok(());
     }
-    still_as_planned(session, plan).await?;
-    tell.step("pushing account tokens", 0, 0);
-    let outcomes = push(&session.system, &session.deployment, tokens, session.deadline.at_most(PUSH)).await?;
+    let earlier = applied.pushed.iter().find(|pushed| !pushed.is_confirmed());
+    if let (Some(pushed), 0) = (earlier, session.deployment.missing()) {
+        return Err(ApplyError::StageUnconfirmed {
+            account: pushed.account.clone(),
+            applied: Box::new(applied.clone()),
+        });
+    }
+    still_as_planned(session, plan, &issued).await?;
+    tell.step(pushing(stage), 0, 0);
+    let signed: Vec<(PublicKey, &SignedToken)> = issued.iter().map(|one| (one.id.clone(), &one.token)).collect();
+    let outcomes = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
     tell.step("waiting for every server to confirm", 0, 0);
-    let confirmations = confirm(&session.system, &session.deployment, tokens, session.deadline.left()).await?;
-    for account in &plan.accounts {
-        let Some(push) = &account.push else { continue };
-        let Some((_, token)) = tokens.iter().find(|(id, _)| *id == account.id) else { continue };
+    let confirmations = confirm(&session.system, &session.deployment, &signed, session.deadline.left()).await?;
+    for one in issued {
+        let account = &plan.accounts[one.place];
+        let Some(push) = account.pushes.iter().find(|push| push.stage == stage) else { continue };
         let refused = outcomes.iter().filter(|outcome| outcome.account == account.id).filter_map(|outcome| {
             match &outcome.answer {
                 Answer::Refused { code, text } => Some(format!("{}: {code} {text}", outcome.server)),
                 Answer::Stored | Answer::Skipped { .. } | Answer::NoAnswer => None,
             }
         });
-        let Ok(claims) = AccountClaims::decode(token.as_str()) else { continue };
+        let Ok(claims) = AccountClaims::decode(one.token.as_str()) else { continue };
         applied.pushed.push(Pushed {
             account: account.name.clone(),
             id: account.id.clone(),
+            stage,
             reason: push.reason.clone(),
             issued_at: claims.issued_at(),
             issuer: claims.issuer().clone(),
@@ -363,18 +503,41 @@ async fn push_tokens<L: Requests>(
     Ok(())
 }
 
+fn pushing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::RegionalExports => "pushing what regional accounts export",
+        Stage::ApplicationLinks => "pushing what accounts export to their regions, and import from them",
+        Stage::RegionalImports => "pushing what regional accounts import",
+        Stage::Mappings => "pushing account tokens",
+        Stage::RegionalImportsGone | Stage::ApplicationLinksGone | Stage::RegionalExportsGone => {
+            "taking away exports and imports"
+        }
+    }
+}
+
 /// How long servers may take to answer a push.
 const PUSH: Duration = Duration::from_secs(10);
 
 /// The resolver has no compare-and-set: looks once more, directly before the push, whether the stored tokens are
 /// still those that the plan edits.
-async fn still_as_planned<L: Requests>(session: &Session<'_, L>, plan: &Plan) -> Result<(), ApplyError> {
+async fn still_as_planned<L: Requests>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    issued: &[&Issued],
+) -> Result<(), ApplyError> {
     let now = now();
-    for (account, servers) in plan.accounts.iter().zip(session.tokens().await?) {
-        let Some(push) = &account.push else { continue };
-        let (base, _) = preflight::base(&account.name, &session.deployment, &servers, now);
-        if base.is_none_or(|base| base.token != push.base) {
-            return Err(ApplyError::ChangedMeanwhile { account: account.name.clone() });
+    let ids: Vec<PublicKey> = issued.iter().map(|one| one.id.clone()).collect();
+    for (one, servers) in issued.iter().zip(session.tokens_of(&ids).await?) {
+        let account = &plan.accounts[one.place].name;
+        let as_planned = match &one.base {
+            None => is_nowhere(&servers),
+            Some(token) => {
+                let (base, _) = preflight::base(account, &session.deployment, &servers, now);
+                base.is_some_and(|base| base.token == *token)
+            }
+        };
+        if !as_planned {
+            return Err(ApplyError::ChangedMeanwhile { account: account.clone() });
         }
     }
     Ok(())
@@ -384,12 +547,13 @@ async fn still_as_planned<L: Requests>(session: &Session<'_, L>, plan: &Plan) ->
 async fn look_at_streams<L: Requests>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
+    settle: Duration,
     skipped: &[String],
     tell: &dyn Tell,
 ) -> Result<Vec<Checked>, ApplyError> {
     tell.step("looking at the streams", 0, 0);
     // What comes from servers that are down is not waited for.
-    let settle = if session.deployment.missing() == 0 { SETTLE } else { SETTLE / 5 };
+    let settle = if session.deployment.missing() == 0 { settle } else { settle / 5 };
     let until = Deadline::after(session.deadline.at_most(settle));
     let left_out: HashSet<&str> = skipped.iter().filter_map(|place| place.strip_prefix("stream ")).collect();
     let mut pause = Duration::from_millis(50);

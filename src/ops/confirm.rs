@@ -94,6 +94,7 @@ fn may_still_change(verdict: &Verdict) -> bool {
         Verdict::Confirmed | Verdict::StoredNotLoaded | Verdict::ImportsIncomplete { .. } => false,
         Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { newer: true, .. } => false,
         Verdict::MappingsDiffer { .. }
+        | Verdict::ImportsInvalid { .. }
         | Verdict::NotInForce { .. }
         | Verdict::OtherToken { newer: false, .. }
         | Verdict::NothingStored

@@ -7,7 +7,7 @@ mod traffic;
 pub use proof::{Proof, RegionProof};
 pub use traffic::{Clients, SUBJECT, TrafficError};
 
-use super::apply::{ApplyError, apply};
+use super::apply::{ApplyError, Signers, apply};
 use super::plan::plan;
 use super::session::ReadError;
 use super::{Connector, Deadline, Tell};
@@ -15,8 +15,10 @@ use crate::definition::Definition;
 use crate::dev::{DevError, SuperCluster};
 use crate::plan::Options;
 use crate::sign::Signer;
+use crate::sign::keyring::Keyring;
 use proof::Published;
 use serde::Serialize;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Messages that each region publishes in each round.
@@ -137,6 +139,8 @@ pub struct Demo<'a, C, A> {
     pub clients: &'a A,
     /// The operator's key.
     pub signer: &'a dyn Signer,
+    /// The keys folder.
+    pub keys: &'a Path,
     /// For `apply`, and for servers to find each other.
     pub timeout: Duration,
 }
@@ -192,8 +196,11 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
     async fn apply(&self, virtual_stream: &str, tell: &dyn Tell) -> Result<AppliedSummary, DemoError> {
         let started = Instant::now();
         let deadline = Deadline::after(self.timeout);
-        let (session, planned) = plan(self.definition, self.connector, &Options::default(), deadline, tell).await?;
-        let applied = apply(&session, &planned, Some(self.signer), tell).await?;
+        let mut keys = Keyring::open(self.keys).map_err(ApplyError::from)?;
+        let (mut session, mut planned) =
+            plan(self.definition, self.connector, &keys, &Options::default(), deadline, tell).await?;
+        let signers = Signers { operator: Some(self.signer), keys: &mut keys };
+        let applied = apply(&mut session, &mut planned, signers, self.connector, tell).await?;
         let servers = self.cluster.servers().len();
         let confirmations = applied.pushed.iter().flat_map(|pushed| &pushed.servers);
         let confirmed = confirmations.filter(|server| server.verdict.is_confirmed()).count();

@@ -4,7 +4,8 @@ use super::plan::Planned;
 use super::session::{ReadError, Reading, Session, now};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
-use crate::plan;
+use crate::plan::{self, Options};
+use crate::sign::keyring::Keyring;
 
 /// The part of a definition that is to go: all of it, or the named virtual streams.
 ///
@@ -35,14 +36,15 @@ pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definiti
 pub async fn plan_destroy<'d, C: Connector>(
     definition: &'d Definition,
     connector: &C,
+    keys: &Keyring,
     delete_streams: bool,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
+    let (session, tokens) = Session::open(definition, connector, keys, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     let plan = plan::destroy(&desired, &observed, delete_streams, now());
-    Ok((session, Planned { desired: Vec::new(), observed, plan }))
+    Ok((session, Planned { desired: Vec::new(), observed, plan, options: Options::default() }))
 }

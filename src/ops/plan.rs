@@ -1,11 +1,12 @@
 //! `plan`: the deployment as it is, against the definition.
 
 use super::session::{ReadError, Reading, Session, now};
-use super::{Connector, Deadline, Tell};
+use super::{Connector, Deadline, Tell, regional};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
 use crate::observed::survey::Observed;
 use crate::plan::{Options, Plan};
+use crate::sign::keyring::Keyring;
 use crate::{observed::Requests, plan};
 
 /// A plan, and what it was made from.
@@ -17,6 +18,8 @@ pub struct Planned<'d> {
     pub observed: Observed,
     /// The difference.
     pub plan: Plan,
+    /// What it was made with.
+    pub options: Options,
 }
 
 /// Connects, reads the deployment and compares it with the definition. Changes nothing.
@@ -26,26 +29,33 @@ pub struct Planned<'d> {
 pub async fn plan<'d, C: Connector>(
     definition: &'d Definition,
     connector: &C,
+    keys: &Keyring,
     options: &Options,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
+    let (session, tokens) = Session::open(definition, connector, keys, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
-    let mut plan = compare(&session, &desired, &observed, options);
+    let mut plan = compare(&session, &desired, &observed, keys, options);
     if session.observe_listeners(&plan, &mut observed, tell).await {
-        plan = compare(&session, &desired, &observed, options);
+        plan = compare(&session, &desired, &observed, keys, options);
     }
-    Ok((session, Planned { desired, observed, plan }))
+    Ok((session, Planned { desired, observed, plan, options: options.clone() }))
 }
 
-fn compare<L: Requests>(
+/// The plan, from what was read; keys that are missing are among its findings.
+pub(super) fn compare<L: Requests>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
+    keys: &Keyring,
     options: &Options,
 ) -> Plan {
-    plan::plan(&session.definition.topology, desired, observed, options, now())
+    let mut plan = plan::plan(&session.definition.topology, desired, observed, options, now());
+    let mut missing = regional::missing_keys(session.definition, &plan, keys, options);
+    plan::admit(&mut missing, options);
+    plan.findings.extend(missing);
+    plan
 }

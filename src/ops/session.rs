@@ -1,17 +1,19 @@
 //! Connections to a deployment, and reading it.
 
-use super::{Connector, Deadline, LinkError, Tell};
+use super::{Connector, Deadline, LinkError, Tell, regional};
 use crate::definition::Definition;
+use crate::desired::regional::RegionalIds;
 use crate::desired::{self, DesiredAccount, DesiredError, desired_with};
-use crate::model::claims::OperatorClaims;
+use crate::model::claims::{AccountClaims, OperatorClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
-use crate::observed::jetstream::{Api, CallError, ObservedJetStream, ReadOptions, Unknown, read};
+use crate::observed::jetstream::{Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ReadOptions, Unknown, read};
 use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, system};
-use crate::plan::{Plan, preflight};
+use crate::plan::{Plan, is_nowhere, preflight};
+use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,13 +53,29 @@ pub struct Session<'d, L> {
     pub system: L,
     /// The account that it is in.
     pub system_account: PublicKey,
-    /// To the definition's accounts, in its order.
-    pub accounts: Vec<L>,
+    /// The regional accounts, as far as they are known.
+    pub regional: RegionalIds,
     /// The servers.
     pub deployment: Deployment,
     /// The end of the verb's time.
     pub deadline: Deadline,
+    links: Vec<L>,
+    reaches: Vec<Reach>,
 }
+
+/// How the JetStream of a desired account is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reach {
+    /// By this connection, under this prefix.
+    Link { index: usize, prefix: String },
+    /// The account is yet to be made.
+    New,
+    /// It is there, and neither a key nor the application's imports lead to it.
+    Not(String),
+}
+
+/// What was read of the accounts' tokens: per desired account, what each server has.
+pub type Tokens = Vec<Vec<AccountOnServer>>;
 
 /// How long one question may take, within the verb's time.
 pub(super) const ASK: Duration = Duration::from_secs(5);
@@ -74,20 +92,26 @@ impl<'d, L: Requests> Session<'d, L> {
     /// [`DesiredError`]
     pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
         let versions = self.deployment.servers.iter().filter_map(|server| minor_version(&server.version));
-        let options = desired::Options { oldest_server: versions.min(), ..desired::Options::default() };
+        let options = desired::Options {
+            oldest_server: versions.min(),
+            regional: self.regional.clone(),
+            ..desired::Options::default()
+        };
         desired_with(self.definition, &options)
     }
 
-    /// Connects, reads the servers and the accounts' tokens.
+    /// Connects, reads the servers and the accounts' tokens. `keys` tells regional accounts that have a key and are not
+    /// pushed yet.
     ///
     /// # Errors
     /// [`ReadError`]
     pub async fn open<C: Connector<Link = L>>(
         definition: &'d Definition,
         connector: &C,
+        keys: &Keyring,
         deadline: Deadline,
         tell: &dyn Tell,
-    ) -> Result<(Self, Vec<Vec<AccountOnServer>>), ReadError> {
+    ) -> Result<(Self, Tokens), ReadError> {
         tell.step("asking the servers", 0, 0);
         let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
         let deployment = match system::deployment(&system, deadline.at_most(ASK)).await {
@@ -97,34 +121,134 @@ impl<'d, L: Requests> Session<'d, L> {
                 return Err(ReadError::Refused(Box::new(finding)));
             }
         };
-        let accounts = Vec::new();
-        let mut session = Self { definition, system, system_account, accounts, deployment, deadline };
-        let tokens = session.tokens().await?;
-        let strict = session.is_strict();
+        let regional = RegionalIds::default();
+        let (links, reaches) = (Vec::new(), Vec::new());
+        let mut session = Self { definition, system, system_account, regional, deployment, deadline, links, reaches };
+        let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
+        let applications = session.tokens_of(&ids).await?;
         let now = now();
-        session.accounts = try_join_all(definition.accounts.iter().zip(&tokens).map(|(account, servers)| {
+        let mut bases = Vec::with_capacity(applications.len());
+        for (account, servers) in definition.accounts.iter().zip(&applications) {
             let (base, findings) = preflight::base(&account.name, &session.deployment, servers, now);
-            async move {
-                match base {
-                    Some(base) => Ok(connector.account(account, &base.claims, strict, deadline.at_most(ASK)).await?),
-                    None if deadline.is_over() => Err(too_late(&account.name)),
-                    None => Err(no_token(&account.name, findings)),
-                }
+            match base {
+                Some(base) => bases.push(base.claims),
+                None if deadline.is_over() => return Err(too_late(&account.name)),
+                None => return Err(no_token(&account.name, findings)),
             }
-        }))
-        .await?;
+        }
+        session.regional = regional::identify(&session, &bases, keys).await?;
+        let regional_ids: Vec<PublicKey> = regional::members(definition)
+            .filter_map(|(account, region)| Some(session.regional.get(account, &region?.name)))
+            .collect();
+        let mut regional_tokens = session.tokens_of(&regional_ids).await?.into_iter();
+        let mut tokens = Vec::with_capacity(applications.len() + regional_ids.len());
+        let mut applications = applications.into_iter();
+        for (_, region) in regional::members(definition) {
+            let next = if region.is_some() { regional_tokens.next() } else { applications.next() };
+            tokens.extend(next);
+        }
+        session.connect(connector, &bases, &tokens).await?;
         Ok((session, tokens))
     }
 
-    /// What every server stores and uses of the accounts now.
+    /// Connects to the accounts of the definition, and to the regional accounts as far as there are keys; the others
+    /// are read through the application's account.
+    async fn connect<C: Connector<Link = L>>(
+        &mut self,
+        connector: &C,
+        bases: &[AccountClaims],
+        tokens: &[Vec<AccountOnServer>],
+    ) -> Result<(), ReadError> {
+        let (strict, timeout) = (self.is_strict(), self.deadline.at_most(ASK));
+        let accounts = &self.definition.accounts;
+        let applications =
+            accounts.iter().zip(bases).map(|(account, claims)| connector.account(account, claims, strict, timeout));
+        let deployment = &self.deployment;
+        let regional = regional::members(self.definition).zip(tokens).map(|((account, region), servers)| async move {
+            let region = region?;
+            if is_nowhere(servers) {
+                return Some(Ok(None));
+            }
+            let (base, _) = preflight::base(&regional::name(account, &region.name), deployment, servers, now());
+            Some(match base {
+                Some(base) => connector.regional(account, &region.name, &base.claims, strict, timeout).await,
+                None => Ok(None),
+            })
+        });
+        let (applications, regional) = futures::join!(try_join_all(applications), join_all(regional));
+        self.links = applications?;
+        let mut application = 0;
+        for (place, ((account, region), found)) in regional::members(self.definition).zip(regional).enumerate() {
+            let reach = match (region, found) {
+                (None, _) | (_, None) => {
+                    let index = accounts.iter().position(|other| other.id == account.id).unwrap_or_default();
+                    application = index;
+                    Reach::Link { index, prefix: regional::application_api(&bases[index]).to_owned() }
+                }
+                (Some(_), Some(Ok(None))) if is_nowhere(&tokens[place]) => Reach::New,
+                (Some(_), Some(Ok(Some(link)))) => {
+                    self.links.push(link);
+                    Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() }
+                }
+                (Some(region), Some(result)) => match regional::imported_api(&bases[application], &region.name) {
+                    Some(prefix) => Reach::Link { index: application, prefix },
+                    None => Reach::Not(match result {
+                        Err(error) => error.to_string(),
+                        Ok(_) => format!(
+                            "no key of account {} is in the keys folder, and account {} does not import from it",
+                            regional::name(account, &region.name),
+                            account.name
+                        ),
+                    }),
+                },
+            };
+            self.reaches.push(reach);
+        }
+        Ok(())
+    }
+
+    /// What every server stores and uses of the accounts now: those of the definition and their regional accounts.
     ///
     /// # Errors
     /// [`ReadError::System`]
-    pub async fn tokens(&self) -> Result<Vec<Vec<AccountOnServer>>, ReadError> {
-        let ids: Vec<PublicKey> = self.definition.accounts.iter().map(|account| account.id.clone()).collect();
-        system::accounts(&self.system, &self.deployment, &ids, self.deadline.at_most(ASK))
+    pub async fn tokens(&self) -> Result<Tokens, ReadError> {
+        let ids: Vec<PublicKey> = regional::members(self.definition)
+            .map(|(account, region)| match region {
+                None => account.id.clone(),
+                Some(region) => self.regional.get(account, &region.name),
+            })
+            .collect();
+        self.tokens_of(&ids).await
+    }
+
+    pub(super) async fn tokens_of(&self, ids: &[PublicKey]) -> Result<Tokens, ReadError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        system::accounts(&self.system, &self.deployment, ids, self.deadline.at_most(ASK))
             .await
             .map_err(ReadError::System)
+    }
+
+    /// The JetStream API of a desired account, if it is reached.
+    pub fn api(&self, place: usize) -> Option<Api<'_, L>> {
+        match self.reaches.get(place)? {
+            Reach::Link { index, prefix } => Some(Api::with_prefix(self.links.get(*index)?, prefix)),
+            Reach::New | Reach::Not(_) => None,
+        }
+    }
+
+    /// From now on the JetStream of this account is reached by `link`.
+    pub(super) fn reach_by(&mut self, place: usize, link: L) {
+        self.links.push(link);
+        self.reaches[place] = Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() };
+    }
+
+    /// From now on the application's own JetStream is reached under this prefix.
+    pub(super) fn reach_under(&mut self, place: usize, api: &str) {
+        if let Some(Reach::Link { prefix, .. }) = self.reaches.get_mut(place) {
+            api.clone_into(prefix);
+        }
     }
 
     /// Reads the accounts' streams; with `tokens` that is all that was observed.
@@ -137,7 +261,14 @@ impl<'d, L: Requests> Session<'d, L> {
         tokens: Vec<Vec<AccountOnServer>>,
         purpose: Reading,
     ) -> Result<Observed, ReadError> {
-        let read = desired.iter().zip(&self.accounts).zip(tokens).map(|((desired, link), servers)| async move {
+        let read = desired.iter().enumerate().zip(tokens).map(|((place, desired), servers)| async move {
+            let (Some(api), listeners) = (self.api(place), Listeners::NotAsked) else {
+                let jetstream = match self.reaches.get(place) {
+                    Some(Reach::Not(reason)) => unknown(desired, reason),
+                    _ => ObservedJetStream::default(),
+                };
+                return Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked });
+            };
             let options = ReadOptions {
                 consumers: &desired.consumers,
                 expected_streams: desired.streams.len(),
@@ -147,7 +278,7 @@ impl<'d, L: Requests> Session<'d, L> {
             };
             let since = Instant::now();
             let read = loop {
-                match read(Api::new(link), options).await {
+                match read(api, options).await {
                     Err(cause) if cause.is_transient() && since.elapsed() < self.deadline.at_most(ELECTION) => {
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
@@ -155,14 +286,14 @@ impl<'d, L: Requests> Session<'d, L> {
                 }
             };
             match read {
-                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked }),
+                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners }),
                 Err(cause) if purpose == Reading::ToJudge => {
                     let jetstream = unknown(desired, &cause.to_string());
-                    Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked })
+                    Ok(ObservedAccount { servers, jetstream, listeners })
                 }
                 Err(cause) => {
                     let missing = self.deployment.missing_text();
-                    Err(ReadError::JetStream { account: desired.account.name.clone(), missing, cause })
+                    Err(ReadError::JetStream { account: desired.name.clone(), missing, cause })
                 }
             }
         });
@@ -179,7 +310,7 @@ impl<'d, L: Requests> Session<'d, L> {
             return false;
         }
         tell.step("asking who listens on what is about to be mapped", 0, 0);
-        let asked = observed.accounts.iter_mut().zip(&self.definition.accounts).zip(&about_to_be_mapped);
+        let asked = observed.accounts.iter_mut().zip(&plan.accounts).zip(&about_to_be_mapped);
         join_all(asked.filter(|(_, subjects)| !subjects.is_empty()).map(|((found, account), subjects)| async move {
             let timeout = self.deadline.at_most(ASK);
             let answer = subscriptions(&self.system, &self.deployment, &account.id, subjects, timeout).await;
@@ -190,7 +321,7 @@ impl<'d, L: Requests> Session<'d, L> {
     }
 
     /// Whether the operator has strict signing key usage.
-    fn is_strict(&self) -> bool {
+    pub(super) fn is_strict(&self) -> bool {
         let operators = self.deployment.servers.iter().flat_map(|s| s.varz["trusted_operators_claim"].as_array());
         operators.flatten().any(|claims| OperatorClaims::from_claims(claims).is_ok_and(|operator| operator.strict))
     }

@@ -12,7 +12,8 @@ use crate::observed::Deployment;
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::plan::mappings::{MappingChange, mappings};
 use crate::plan::preflight::{self, Base};
-use crate::plan::{Action, Options};
+use crate::plan::{Action, ClaimChange, Options, Peer, claim_drift};
+use crate::sign::keyring::Keyring;
 use crate::verify::account::{Expected, judge};
 use crate::verify::status::{StreamStatus, status};
 use crate::verify::streams::{Checked, Verdict, streams};
@@ -45,6 +46,8 @@ pub struct VerifiedAccount {
     pub servers: Vec<Confirmation>,
     /// Mappings that its newest token lacks, or has otherwise.
     pub mappings: Vec<MappingChange>,
+    /// Exports, imports and activation tokens that it lacks, has otherwise, or that do not hold.
+    pub claims: Vec<ClaimChange>,
     /// What is odd about its token.
     pub findings: Vec<Finding>,
     /// Streams and consumers.
@@ -60,10 +63,11 @@ pub struct VerifiedAccount {
 pub async fn verify<C: Connector>(
     definition: &Definition,
     connector: &C,
+    keys: &Keyring,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Verified, Deployment), ReadError> {
-    let (session, tokens) = Session::open(definition, connector, deadline, tell).await?;
+    let (session, tokens) = Session::open(definition, connector, keys, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
@@ -73,8 +77,18 @@ pub async fn verify<C: Connector>(
 /// Judges what was observed. `now` in seconds since 1970.
 pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observed: &Observed, now: u64) -> Verified {
     let findings = preflight::deployment(&definition.topology, &observed.deployment, &observed.system_account);
-    let accounts: Vec<VerifiedAccount> = (desired.iter().zip(&observed.accounts))
-        .map(|(desired, found)| account(desired, found, &observed.deployment, now))
+    let bases: Vec<(Option<Base>, Vec<Finding>)> = (desired.iter().zip(&observed.accounts))
+        .map(|(desired, found)| preflight::base(&desired.name, &observed.deployment, &found.servers, now))
+        .collect();
+    let peers: Vec<Peer<'_>> = (desired.iter().zip(&bases))
+        .map(|(desired, (base, _))| Peer {
+            id: &desired.id,
+            name: &desired.name,
+            claims: base.as_ref().map(|base| &base.claims),
+        })
+        .collect();
+    let accounts: Vec<VerifiedAccount> = (desired.iter().zip(&observed.accounts).zip(&bases))
+        .map(|((desired, found), base)| account(desired, found, base, &peers, &observed.deployment, now))
         .collect();
     let worst = accounts.iter().map(VerifiedAccount::verdict).chain(findings.iter().map(of_deployment)).max();
     Verified {
@@ -105,7 +119,8 @@ impl VerifiedAccount {
         });
         let findings = self.findings.iter().map(of_deployment);
         let streams = self.streams.iter().map(|checked| checked.verdict);
-        let mappings = if self.mappings.is_empty() { Verdict::Ok } else { Verdict::Wrong };
+        let as_defined = self.mappings.is_empty() && self.claims.is_empty();
+        let mappings = if as_defined { Verdict::Ok } else { Verdict::Wrong };
         servers.chain(findings).chain(streams).chain([mappings]).max().unwrap_or(Verdict::Ok)
     }
 }
@@ -113,14 +128,18 @@ impl VerifiedAccount {
 fn account(
     desired: &DesiredAccount<'_>,
     found: &ObservedAccount,
+    (base, odd): &(Option<Base>, Vec<Finding>),
+    peers: &[Peer<'_>],
     deployment: &Deployment,
     now: u64,
 ) -> VerifiedAccount {
-    let name = &desired.account.name;
-    let (base, mut findings) = preflight::base(name, deployment, &found.servers, now);
+    let name = &desired.name;
+    let mut findings = odd.clone();
     let mut changes = Vec::new();
+    let mut claims = Vec::new();
     let mut servers = Vec::new();
-    if let Some(base) = &base {
+    if let Some(base) = base {
+        claims = claim_drift(desired, &base.claims, peers, now);
         let stored = base.claims.mappings();
         let adopt = Options { adopt: true, ..Options::default() };
         // Whosever an entry is, it is not as defined.
@@ -128,9 +147,9 @@ fn account(
         let owners: HashSet<&str> = owners.map(|owner| owner.virtual_stream.as_str()).collect();
         changes = mappings(name, &owners, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
         findings.extend(gone(desired, found, &changes, base));
-        let expected = Expected::new(&base.token, &base.claims);
+        let expected = Expected::new(&base.token, &base.claims).with_imports(&desired.imports);
         let judged = deployment.servers.iter().zip(&found.servers).map(|(server, on_server)| Confirmation {
-            account: desired.account.id.clone(),
+            account: desired.id.clone(),
             server: on_server.server.clone(),
             cluster: on_server.cluster.clone(),
             verdict: judge(server, on_server, &expected),
@@ -139,9 +158,10 @@ fn account(
     }
     VerifiedAccount {
         account: name.clone(),
-        id: desired.account.id.clone(),
+        id: desired.id.clone(),
         servers,
         mappings: changes,
+        claims,
         findings,
         streams: streams(desired, &found.jetstream),
         status: status(desired, &found.jetstream),
@@ -162,7 +182,7 @@ fn gone(
     }
     Some(Finding::error(
         "mappings-gone",
-        format!("account {}", desired.account.name),
+        format!("account {}", desired.name),
         format!(
             "the streams are there and the newest token, issued {} by {}, has none of their mappings: another tool \
              pushed its own copy of the account; what applications publish now goes nowhere",

@@ -3,22 +3,26 @@
 use super::capacity::capacity;
 use super::conflicts;
 use super::consumers::{ConsumerPlan, consumers};
+use super::links::{self, ClaimChange, Peer};
 use super::listening::{Listening, listening};
 use super::mappings::{MappingPlan, mapping_removal, mappings};
-use super::preflight::{self, Base, tokens};
+use super::preflight::{self, tokens};
+use super::pushes::{self, Context, Push, Reason, Start, pushes};
 use super::streams::{StreamPlan, removal, streams};
-use super::{Action, Options, Report};
+use super::{Options, Report};
 use crate::desired::DesiredAccount;
+use crate::desired::regional::Seat;
 use crate::lint::{Entry, LintInput, Listener, lint};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
-use crate::model::mapping::{Mapping, RawMapping};
+use crate::model::mapping::RawMapping;
+use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
+use crate::model::virtual_stream::Account;
 use crate::observed::listeners::Listeners;
 use crate::observed::survey::{Observed, ObservedAccount};
-use crate::observed::{AccountOnServer, Live, Stored};
-use serde::Serialize;
+use crate::observed::{AccountOnServer, Stored};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -36,41 +40,26 @@ pub struct Plan {
 pub struct AccountPlan {
     /// The definition's name for it.
     pub name: String,
-    /// Its public key.
+    /// Its public key; a stand-in while the account is yet to be made and has no key.
     pub id: PublicKey,
-    /// Changes of its claims.
+    /// The region that it serves, for a regional account.
+    pub region: Option<RegionName>,
+    /// Whether the account is yet to be made.
+    pub new: bool,
+    /// Its claims as they are, or as the account is founded; none when they could not be read.
+    pub current: Option<AccountClaims>,
+    /// Changes of its mappings.
     pub mappings: MappingPlan,
+    /// Other changes of its claims.
+    pub claims: Vec<ClaimChange>,
     /// Changes of its streams.
     pub streams: StreamPlan,
     /// Changes of its consumers.
     pub consumers: ConsumerPlan,
-    /// The token that has to be signed and pushed, if one has.
-    pub push: Option<Push>,
+    /// The tokens that have to be signed and pushed, in the order of their stages.
+    pub pushes: Vec<Push>,
     /// Streams and consumers of regions that do not answer, left out since the run is allowed to.
     pub skipped: Vec<String>,
-}
-
-/// A token to be signed and pushed.
-#[derive(Debug, Clone)]
-pub struct Push {
-    /// Why.
-    pub reason: Reason,
-    /// The claims to sign.
-    pub claims: AccountClaims,
-    /// The stored token that they were edited from.
-    pub base: String,
-    /// The largest `iat` (seconds) that any server stores.
-    pub newest_iat: u64,
-}
-
-/// Why a token is pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Mappings change.
-    Mappings,
-    /// These servers hold another token than the newest, or none.
-    Repair(Vec<String>),
 }
 
 impl Plan {
@@ -93,7 +82,7 @@ impl Plan {
 impl AccountPlan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.push.is_none() && self.streams.changes.is_empty() && self.consumers.changes.is_empty()
+        self.pushes.is_empty() && self.streams.changes.is_empty() && self.consumers.changes.is_empty()
     }
 }
 
@@ -111,19 +100,80 @@ pub fn plan(
     // Said once for the region, not for each of its streams.
     let without = missing_regions(topology, observed);
     let clusters = known_clusters(topology, observed);
-    let accounts = desired.iter().zip(&observed.accounts).map(|(desired, found)| {
-        let (desired, skipped) = leave_out(desired, &without);
-        let (mut account, mut found) = account_plan(&desired, found, observed, &clusters, options, now);
-        findings.extend(preflight::not_the_system_account(&account.name, &account.id, &observed.system_account));
+    let starts = starts(desired, observed, now, &mut findings);
+    let peers: Vec<Peer<'_>> = desired
+        .iter()
+        .zip(&starts)
+        .map(|(desired, start)| {
+            let claims = start.as_ref().and_then(Start::existing);
+            Peer { id: &desired.id, name: &desired.name, claims }
+        })
+        .collect();
+    let accounts = desired.iter().enumerate().map(|(index, account)| {
+        let (account, skipped) = leave_out(account, &without);
+        let application = application(&starts, desired, index);
+        let around =
+            Around { observed, clusters: &clusters, context: Context { peers: &peers, application, options, now } };
+        let (mut planned, mut found) =
+            account_plan(&account, &observed.accounts[index], starts[index].as_ref(), &around);
+        findings.extend(preflight::not_the_system_account(&planned.name, &planned.id, &observed.system_account));
         findings.append(&mut found);
-        account.skipped = skipped;
-        account
+        planned.skipped = skipped;
+        planned
     });
     let accounts = accounts.collect();
     findings.extend(unknown_prunes(desired, observed, options));
     admit(&mut findings, options);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Plan { accounts, findings }
+}
+
+/// What is known beside an account itself.
+struct Around<'a> {
+    observed: &'a Observed,
+    clusters: &'a [&'a str],
+    context: Context<'a>,
+}
+
+/// The token that each account's claims are edited from.
+fn starts(
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+    now: u64,
+    findings: &mut Vec<Finding>,
+) -> Vec<Option<Start>> {
+    let mut starts: Vec<Option<Start>> = Vec::with_capacity(desired.len());
+    for (index, (wanted, found)) in desired.iter().zip(&observed.accounts).enumerate() {
+        let start = match (wanted.seat, application(&starts, desired, index)) {
+            (Seat::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
+                let nats = links::founding(wanted, application);
+                AccountClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
+            }
+            _ => {
+                let (base, mut odd) = preflight::base(&wanted.name, &observed.deployment, &found.servers, now);
+                findings.append(&mut odd);
+                base.map(Start::from)
+            }
+        };
+        starts.push(start);
+    }
+    starts
+}
+
+/// The claims of the application's account that the account at `index` belongs to.
+fn application<'s>(
+    starts: &'s [Option<Start>],
+    desired: &[DesiredAccount<'_>],
+    index: usize,
+) -> Option<&'s AccountClaims> {
+    let at = desired[..=index].iter().rposition(|account| account.seat == Seat::Application)?;
+    starts.get(at)?.as_ref().map(|start| &start.claims)
+}
+
+/// Every server that answered says that it has no token of the account.
+pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
+    let nothing = |on: &AccountOnServer| on.stored == Stored::Nothing && tokens(on).is_empty();
+    servers.iter().any(nothing) && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
 }
 
 /// Names to prune that no virtual stream of these accounts has: misspelt, or gone already.
@@ -185,7 +235,7 @@ fn leave_out<'a, 'd>(
 }
 
 /// Turns errors that `--allow` admits into warnings.
-fn admit(findings: &mut [Finding], options: &Options) {
+pub fn admit(findings: &mut [Finding], options: &Options) {
     for finding in findings.iter_mut().filter(|f| f.severity == Severity::Error && options.allows(f.code)) {
         finding.severity = Severity::Warning;
     }
@@ -194,14 +244,13 @@ fn admit(findings: &mut [Finding], options: &Options) {
 fn account_plan(
     desired: &DesiredAccount<'_>,
     found: &ObservedAccount,
-    observed: &Observed,
-    clusters: &[&str],
-    options: &Options,
-    now: u64,
+    start: Option<&Start>,
+    around: &Around<'_>,
 ) -> (AccountPlan, Vec<Finding>) {
-    let name = &desired.account.name;
-    let (base, mut findings) = preflight::base(name, &observed.deployment, &found.servers, now);
-    let stored = base.as_ref().map(|base| base.claims.mappings()).unwrap_or_default();
+    let Around { observed, clusters, context } = around;
+    let (name, options) = (&desired.name, context.options);
+    let mut findings = Vec::new();
+    let stored = start.map(|start| start.claims.mappings()).unwrap_or_default();
     let defined = desired.account.virtual_streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut mappings = mappings(name, &defined, &desired.mappings, &stored, &found.jetstream.streams, options);
     let mut streams = streams(desired, &found.jetstream, options);
@@ -213,17 +262,25 @@ fn account_plan(
     findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, Some(&observed.deployment)));
 
-    let push = base.and_then(|base| push(base, found, |claims| edit(claims, &mappings, desired)));
-    if let Some(push) = &push {
+    findings.extend(conflicts::ordinary(desired, &stored, &found.jetstream, options));
+    let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
+    findings.append(&mut pushed.findings);
+    if let Some(push) = pushed.pushes.last() {
+        findings.extend(links::exceeded(desired, &push.claims));
+        findings.extend(links::reachable(desired, &push.claims));
         findings.extend(lint_mappings(desired, &stored, &push.claims, &mappings, clusters, &found.listeners));
     }
     let account = AccountPlan {
         name: name.clone(),
-        id: desired.account.id.clone(),
+        id: desired.id.clone(),
+        region: desired.seat.region().map(|region| region.name.clone()),
+        new: start.is_some_and(|start| start.token.is_none()),
+        current: start.map(|start| start.claims.clone()),
         mappings,
+        claims: pushed.changes,
         streams,
         consumers,
-        push,
+        pushes: pushed.pushes,
         skipped: Vec::new(),
     };
     (account, findings)
@@ -234,30 +291,34 @@ fn account_plan(
 /// `desired` is what goes: of a definition with the virtual streams left out that stay.
 pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_streams: bool, now: u64) -> Plan {
     let mut findings = Vec::new();
-    let accounts = desired.iter().zip(&observed.accounts).map(|(desired, found)| {
-        let (base, mut odd) = preflight::base(&desired.account.name, &observed.deployment, &found.servers, now);
-        findings.append(&mut odd);
-        let stored = base.as_ref().map(|base| base.claims.mappings()).unwrap_or_default();
-        let names: Vec<String> = desired.account.virtual_streams.iter().map(|s| s.name.to_string()).collect();
+    let starts = starts(desired, observed, now, &mut findings);
+    let accounts = desired.iter().zip(&observed.accounts).zip(&starts).map(|((wanted, found), start)| {
+        let stored = start.as_ref().map(|start| start.claims.mappings()).unwrap_or_default();
+        let names: Vec<String> = wanted.account.virtual_streams.iter().map(|s| s.name.to_string()).collect();
         let removal_from =
-            |stored: &[RawMapping]| mapping_removal(&desired.mappings, stored, &found.jetstream.streams, &names);
+            |stored: &[RawMapping]| mapping_removal(&wanted.mappings, stored, &found.jetstream.streams, &names);
         let mappings = MappingPlan { changes: removal_from(&stored), ..MappingPlan::default() };
         // A server that was away may still have the mappings that an earlier run took from the others.
         let lingers = || {
             let claims = found.servers.iter().flat_map(tokens).filter_map(|token| AccountClaims::decode(token).ok());
             claims.map(|claims| claims.mappings()).any(|stored| !removal_from(&stored).is_empty())
         };
-        let push = base
-            .and_then(|base| push(base, found, |claims| edit(claims, &mappings, desired)))
-            .filter(|push| push.reason == Reason::Mappings || lingers());
+        let all = delete_streams && nothing_stays(desired, observed, wanted.account);
+        let start = start.as_ref().filter(|start| start.existing().is_some());
+        let mut removed = start.map(|start| pushes::removal(wanted, start, found, &mappings, all)).unwrap_or_default();
+        removed.pushes.retain(|push| push.reason == Reason::Changed || lingers());
         let changes = if delete_streams { removal(&found.jetstream, Some(&names)) } else { Vec::new() };
         AccountPlan {
-            name: desired.account.name.clone(),
-            id: desired.account.id.clone(),
+            name: wanted.name.clone(),
+            id: wanted.id.clone(),
+            region: wanted.seat.region().map(|region| region.name.clone()),
+            new: false,
+            current: start.map(|start| start.claims.clone()),
             mappings,
+            claims: removed.changes,
             streams: StreamPlan { changes, ..StreamPlan::default() },
             consumers: ConsumerPlan::default(),
-            push,
+            pushes: removed.pushes,
             skipped: Vec::new(),
         }
     });
@@ -265,48 +326,12 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
     Plan { accounts, findings }
 }
 
-/// Edits the claims; `true` when something changed.
-fn edit(claims: &mut AccountClaims, plan: &MappingPlan, desired: &DesiredAccount<'_>) -> bool {
-    let wanted: HashMap<&str, &Mapping> = desired.mappings.iter().map(|m| (m.source.as_str(), m)).collect();
-    let mut changed = false;
-    for change in &plan.changes {
-        changed |= match (change.action, wanted.get(change.source.as_str())) {
-            (Action::Delete, _) => claims.remove_mapping(&change.source),
-            (_, Some(mapping)) => claims.set_mapping(mapping),
-            (_, None) => false,
-        };
-    }
-    changed
-}
-
-/// The push that an account needs: its claims changed, or servers that do not hold the newest token.
-fn push(base: Base, found: &ObservedAccount, edit: impl FnOnce(&mut AccountClaims) -> bool) -> Option<Push> {
-    let Base { token, mut claims, newest_iat } = base;
-    let reason = if edit(&mut claims) {
-        Reason::Mappings
-    } else {
-        let behind: Vec<String> =
-            found.servers.iter().filter(|server| is_behind(server, &token)).map(|s| s.server.clone()).collect();
-        if behind.is_empty() {
-            return None;
-        }
-        Reason::Repair(behind)
-    };
-    Some(Push { reason, claims, base: token, newest_iat })
-}
-
-/// Whether a server stores or uses another token than the newest.
-fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
-    let stored = match &server.stored {
-        Stored::Token(stored) => stored.trim() != newest,
-        Stored::Nothing | Stored::Unclear(_) => true,
-        Stored::NoAnswer => false,
-    };
-    let live = match &server.live {
-        Live::Loaded(detail) => detail["jwt"].as_str().is_some_and(|live| live.trim() != newest),
-        Live::NotLoaded | Live::NoAnswer | Live::Failed(_) => false,
-    };
-    stored || live
+/// Whether no stream of ours stays behind in the application's account and its regional accounts.
+fn nothing_stays(desired: &[DesiredAccount<'_>], observed: &Observed, account: &Account) -> bool {
+    let goes = |name: &str| account.virtual_streams.iter().any(|stream| stream.name.as_str() == name);
+    let accounts = desired.iter().zip(&observed.accounts).filter(|(wanted, _)| wanted.account.id == account.id);
+    let mut owners = accounts.flat_map(|(_, found)| &found.jetstream.streams).filter_map(|s| s.owner.as_ref());
+    owners.all(|owner| goes(&owner.virtual_stream))
 }
 
 /// Lints the account's mappings as they would be, ours and others'.
@@ -330,10 +355,10 @@ fn lint_mappings(
         })
         .collect();
     let virtual_streams: Vec<&str> = desired.account.virtual_streams.iter().map(|s| s.name.as_str()).collect();
-    let (listeners, unknown) = listening(&desired.account.name, claims, listeners);
+    let (listeners, unknown) = listening(&desired.name, claims, listeners);
     let listeners: Vec<Listener<'_>> = listeners.iter().map(Listening::as_listener).collect();
     let mut findings = lint(&LintInput {
-        account: &desired.account.name,
+        account: &desired.name,
         entries: &entries,
         clusters,
         virtual_streams: &virtual_streams,

@@ -19,7 +19,7 @@ pub fn capacity(
     observed: &ObservedJetStream,
     deployment: Option<&Deployment>,
 ) -> Vec<Finding> {
-    let place = format!("account {}", desired.account.name);
+    let place = format!("account {}", desired.name);
     if let Some(error) = ApiError::of(&observed.info) {
         return vec![Finding::error(
             "jetstream-not-enabled",
@@ -28,7 +28,7 @@ pub fn capacity(
             format!(
                 "Give it some, for instance: `nsc edit account {} --js-tier 3 --js-disk-storage -1 --js-streams -1 \
                  --js-consumer -1`, then `nsc push -a {0}`.",
-                desired.account.name
+                desired.name
             ),
         )];
     }

@@ -4,14 +4,16 @@ use super::mappings::{MappingPlan, captured};
 use super::streams::StreamChange;
 use super::{Action, Options};
 use crate::desired::DesiredAccount;
+use crate::desired::regional::{HUB_API, Seat};
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
 use crate::model::subject::SubjectFilter;
-use crate::observed::jetstream::ObservedStream;
+use crate::model::virtual_stream::Layout;
+use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
 
 /// Checks `others`, the streams that stay and are not desired, against the desired ones.
 pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], options: &Options) -> Vec<Finding> {
-    let account = &desired.account.name;
+    let account = &desired.name;
     let captured: Vec<(&str, SubjectFilter)> = desired
         .streams
         .iter()
@@ -109,6 +111,48 @@ pub(super) fn orphans(
         }
     }
     findings
+}
+
+/// Streams of others in an account whose JetStream is to be virtual streams only: nobody could reach them any more.
+pub(super) fn ordinary(
+    desired: &DesiredAccount<'_>,
+    stored: &[RawMapping],
+    observed: &ObservedJetStream,
+    options: &Options,
+) -> Option<Finding> {
+    let account = desired.account;
+    let exclusive = account.layout == Layout::Regional && account.exclusive && desired.seat == Seat::Application;
+    if !exclusive || desired.mappings.is_empty() {
+        return None;
+    }
+    let others: Vec<&str> =
+        observed.streams.iter().filter(|stream| stream.owner.is_none()).map(|stream| stream.name.as_str()).collect();
+    let first = others.first()?;
+    let names = match others.as_slice() {
+        [one] => format!("stream {one}"),
+        many if many.len() <= 5 => format!("streams {}", many.join(", ")),
+        many => format!("{} streams ({first}, …)", many.len()),
+    };
+    let mqtt = match others.iter().any(|name| name.starts_with("$MQTT_")) {
+        true => "; MQTT clients, whose sessions are among them, could not connect any more",
+        false => "",
+    };
+    // Once the account is mapped, they have been hidden for long.
+    let hidden = stored.iter().any(|entry| entry.source == "$JS.>");
+    let code = "ordinary-streams";
+    let (place, message) = (
+        format!("account {}", desired.name),
+        format!(
+            "it has {names} besides virtual streams, and `exclusive: true` sends all of its JetStream traffic to the \
+             regions: by their names they are reached no more, only under `{HUB_API}`{mqtt}"
+        ),
+    );
+    let next = "Set `exclusive: false` for the account: ordinary streams stay in use then, at a dozen mappings for each \
+                virtual stream; or move them to another account";
+    Some(match hidden || options.allows(code) {
+        true => Finding::warning(code, place, message, format!("{next}.")),
+        false => Finding::error(code, place, message, format!("{next}; or hide them with --allow {code}.")),
+    })
 }
 
 fn move_away(other: &ObservedStream) -> String {

@@ -49,7 +49,7 @@ const IMMUTABLE: [&str; 7] =
 pub fn consumers(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, _options: &Options) -> ConsumerPlan {
     let mut plan = ConsumerPlan::default();
     for consumer in &desired.consumers {
-        let place = format!("account {}, stream {}, consumer {}", desired.account.name, consumer.stream, consumer.name);
+        let place = format!("account {}, stream {}, consumer {}", desired.name, consumer.stream, consumer.name);
         let asked = format!("{} > {}", consumer.stream, consumer.name);
         let change = |action, before, after, fields| ConsumerChange {
             action,

@@ -1,5 +1,6 @@
 //! What in an account receives messages on subjects: live subscriptions, and the exports and imports of its claims.
 
+use super::links::is_ours;
 use crate::lint::{Listener, ListenerKind};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
@@ -26,7 +27,8 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
         let (subject, who) = (without_references(subject), who.to_owned());
         all.push(Listening { kind, subject, who });
     };
-    for export in claims.exports() {
+    // Ours are mapped on purpose.
+    for export in claims.exports().iter().filter(|export| !is_ours(&export.name)) {
         let kind = match export.kind.as_str() {
             "service" => ListenerKind::ServiceExport,
             _ => ListenerKind::StreamExport,
@@ -34,7 +36,7 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
         add(kind, &export.subject, &export.name);
     }
     // What an imported stream brings is not mapped here.
-    for import in claims.imports().iter().filter(|import| import.kind == "service") {
+    for import in claims.imports().iter().filter(|i| i.kind == "service" && !is_ours(&i.name)) {
         let local = if import.local_subject.is_empty() { &import.subject } else { &import.local_subject };
         add(ListenerKind::ServiceImport, local, &import.name);
     }

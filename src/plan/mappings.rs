@@ -1,9 +1,11 @@
 //! Mappings: which of the account's are ours, and what changes.
 //!
 //! Mappings carry no mark in the JWT. One is ours when it equals the desired one, or when all its destinations
-//! belong to streams with our metadata. The same source with other destinations is foreign.
+//! belong to streams with our metadata, or lead to regional accounts. The same source with other destinations is
+//! foreign. Entries that several virtual streams share go only when none needs them.
 
 use super::{Action, Options, Report};
+use crate::desired::regional::{JETSTREAM, NEAR};
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
 use crate::model::subject::SubjectFilter;
@@ -77,7 +79,7 @@ pub fn mappings(
             None => plan.changes.push(change(Action::Create, None)),
             Some(entry) if mapping.same_as(entry) => {}
             Some(entry) => match owned.owner(&entry.destinations) {
-                Some(owner) if !(defined.contains(owner) || options.prunes(owner)) => {
+                Some(Owned::By(owner)) if !(defined.contains(owner) || options.prunes(owner)) => {
                     plan.findings.push(of_another(account, entry, owner));
                 }
                 None if !options.adopt => plan.findings.push(foreign(account, entry)),
@@ -89,12 +91,19 @@ pub fn mappings(
     let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let leftovers = observed.iter().filter(|entry| !plan.ours.contains(&entry.source)).collect::<Vec<_>>();
     for entry in leftovers {
-        let Some(owner) = owned.owner(&entry.destinations) else { continue };
+        let Some(owned) = owned.owner(&entry.destinations) else { continue };
         plan.ours.insert(entry.source.clone());
-        if options.prunes(owner) {
-            plan.changes.push(removal(entry));
-        } else {
-            left.entry(owner).or_default().push(&entry.source);
+        let goes = match owned {
+            // Of this account's other layout: servers would take the one or the other at random.
+            Owned::By(owner) if defined.contains(owner) && in_the_way(entry, desired) => true,
+            Owned::Shared if in_the_way(entry, desired) => true,
+            Owned::By(owner) => options.prunes(owner),
+            Owned::Shared => false,
+        };
+        match owned {
+            _ if goes => plan.changes.push(removal(entry)),
+            Owned::By(owner) => left.entry(owner).or_default().push(&entry.source),
+            Owned::Shared => {}
         }
     }
     plan.reports.extend(left.into_iter().map(|(owner, sources)| Report {
@@ -111,19 +120,36 @@ pub fn mappings(
 }
 
 /// Takes away every mapping of the named virtual streams: the desired ones, and others that lead to their streams.
+/// What they share with virtual streams that stay is kept.
 pub fn mapping_removal(
     desired: &MappingSet,
     observed: &[RawMapping],
     streams: &[ObservedStream],
     names: &[String],
 ) -> Vec<MappingChange> {
+    let named = |owner: &str| names.iter().any(|name| name == owner);
     let owned = OwnedStreams::of(streams);
+    let staying: Vec<ObservedStream> = streams
+        .iter()
+        .filter(|stream| stream.owner.as_ref().is_some_and(|owner| !named(&owner.virtual_stream)))
+        .cloned()
+        .collect();
+    let staying = OwnedStreams::of(&staying);
     let wanted: HashMap<&str, &Mapping> = desired.iter().map(|mapping| (mapping.source.as_str(), mapping)).collect();
-    let ours = |entry: &&RawMapping| {
+    let goes = |entry: &&RawMapping| {
         let desired = wanted.get(entry.source.as_str()).is_some_and(|mapping| mapping.same_as(entry));
-        desired || owned.owner(&entry.destinations).is_some_and(|owner| names.iter().any(|name| name == owner))
+        match owned.owner(&entry.destinations) {
+            Some(Owned::By(owner)) => named(owner) || desired,
+            Some(Owned::Shared) | None => desired && !staying.need(&entry.destinations),
+        }
     };
-    observed.iter().filter(ours).map(removal).collect()
+    observed.iter().filter(goes).map(removal).collect()
+}
+
+/// Whether an entry and the desired ones have subjects in common.
+fn in_the_way(entry: &RawMapping, desired: &MappingSet) -> bool {
+    SubjectFilter::parse(&entry.source)
+        .is_ok_and(|source| desired.iter().any(|mapping| mapping.source.overlaps(&source)))
 }
 
 fn removal(entry: &RawMapping) -> MappingChange {
@@ -158,9 +184,19 @@ fn of_another(account: &str, entry: &RawMapping, owner: &str) -> Finding {
     )
 }
 
+/// Whose an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owned<'a> {
+    /// One virtual stream's.
+    By(&'a str),
+    /// Of all virtual streams of the account, or of several.
+    Shared,
+}
+
 /// The streams with our metadata, as far as mappings lead to them.
 struct OwnedStreams<'a> {
-    by_name: HashMap<&'a str, &'a str>,
+    /// Real streams, and the read streams that regional accounts have for them.
+    by_name: HashMap<String, &'a str>,
     by_subject: HashMap<&'a str, &'a str>,
 }
 
@@ -168,27 +204,64 @@ impl<'a> OwnedStreams<'a> {
     fn of(streams: &'a [ObservedStream]) -> Self {
         let owned =
             || streams.iter().filter_map(|stream| Some((stream, stream.owner.as_ref()?.virtual_stream.as_str())));
+        let in_regions =
+            owned().flat_map(|(_, owner)| ["", "KV_", "OBJ_"].map(|kind| (format!("{kind}{owner}"), owner)));
         Self {
-            by_name: owned().map(|(stream, owner)| (stream.name.as_str(), owner)).collect(),
+            by_name: owned().map(|(stream, owner)| (stream.name.clone(), owner)).chain(in_regions).collect(),
             by_subject: owned()
                 .flat_map(|(stream, owner)| stream.subjects().map(move |subject| (subject, owner)))
                 .collect(),
         }
     }
 
-    /// The virtual stream that all destinations belong to, if there is one.
-    fn owner(&self, destinations: &[Destination]) -> Option<&'a str> {
+    /// Whose all destinations are, if they are ours.
+    fn owner(&self, destinations: &[Destination]) -> Option<Owned<'a>> {
         let mut owners = destinations.iter().map(|destination| self.owner_of(&destination.subject));
         let first = owners.next()??;
         owners.all(|owner| owner == Some(first)).then_some(first)
     }
 
-    fn owner_of(&self, destination: &str) -> Option<&'a str> {
-        if destination.starts_with("$JS.") {
-            return destination.split('.').find_map(|token| self.by_name.get(token)).copied();
+    fn owner_of(&self, destination: &str) -> Option<Owned<'a>> {
+        let named =
+            |skipped: usize| destination.split('.').skip(skipped).find_map(|token| self.by_name.get(token)).copied();
+        if below(destination, NEAR) {
+            // `$VS.west.>` serves all; `$VS.west.API.STREAM.INFO.foo` one.
+            return Some(named(2).map_or(Owned::Shared, Owned::By));
         }
-        self.by_subject.get(captured(destination).as_str()).copied()
+        if destination == "$JS.>"
+            || ["API", "ACK", "FC"].iter().any(|part| destination == format!("{JETSTREAM}.{part}.>"))
+        {
+            return Some(Owned::Shared);
+        }
+        if below(destination, JETSTREAM) {
+            return named(1).map(Owned::By);
+        }
+        let subject = captured(destination);
+        if let Some(owner) = self.by_subject.get(subject.as_str()) {
+            return Some(Owned::By(owner));
+        }
+        self.captures_below(&subject).then_some(Owned::Shared)
     }
+
+    /// Whether one of the streams stores what several share: `app.west.>` for `app.west.foo.>`.
+    fn captures_below(&self, subject: &str) -> bool {
+        let Ok(all) = SubjectFilter::parse(subject) else { return false };
+        self.by_subject.keys().any(|own| SubjectFilter::parse(own).is_ok_and(|own| all.covers(&own)))
+    }
+
+    /// Whether one of the streams gets messages or requests by these destinations.
+    fn need(&self, destinations: &[Destination]) -> bool {
+        // Without streams, the ways to regions serve nobody.
+        if self.by_subject.is_empty() {
+            return false;
+        }
+        destinations.iter().any(|to| self.owner_of(&to.subject).is_some())
+    }
+}
+
+/// Whether a subject is below a prefix of whole tokens.
+fn below(subject: &str, prefix: &str) -> bool {
+    subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The subject filter that a destination's messages match: its functions as `*`.

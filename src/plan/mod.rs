@@ -7,15 +7,20 @@ pub mod capacity;
 mod change;
 mod conflicts;
 pub mod consumers;
+mod links;
 mod listening;
+mod pushes;
 pub mod streams;
 
-pub use account::{AccountPlan, Plan, Push, Reason, destroy, plan};
+pub use account::{AccountPlan, Plan, admit, destroy, is_nowhere, plan};
 pub use change::FieldChange;
+pub use links::{ActivationRequest, ClaimChange, ClaimPart, Peer, claim_drift};
+pub use pushes::{Push, Reason, Stage};
 
 pub mod mappings;
 pub mod preflight;
 
+use crate::model::nkey::PublicKey;
 use serde::{Deserialize, Serialize};
 
 /// What a change does.
@@ -54,6 +59,8 @@ pub struct Options {
     pub delete_streams: bool,
     /// Codes of findings that do not stop this run (`region-missing`).
     pub allow: Vec<String>,
+    /// Signing keys that regional accounts get, since none of theirs is at hand: the account, and its new key.
+    pub signing_keys: Vec<(PublicKey, PublicKey)>,
 }
 
 impl Options {

@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const CLOCK_SKEW: u64 = 60;
 
 /// Codes of the findings that `--allow` may admit.
-pub const ALLOWABLE: [&str; 2] = ["region-missing", "cluster-uncovered"];
+pub const ALLOWABLE: [&str; 3] = ["region-missing", "cluster-uncovered", REGIONAL_KEY_MISSING];
+
+/// No key of a regional account is at hand; allowed, the operator gives it a new signing key.
+pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";
 
 /// The oldest server that cluster-scoped mappings and the streams' recipe were proved on.
 const OLDEST: (u64, u64) = (2, 10);

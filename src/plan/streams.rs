@@ -75,14 +75,20 @@ pub struct StreamPlan {
 }
 
 /// Codes of the findings that `--allow` may admit: the server would do what they are about.
-pub const ALLOWABLE: [&str; 5] =
-    ["moves-stream", "imports-again", "removes-source", "deletes-messages", "captures-virtual-subjects"];
+pub const ALLOWABLE: [&str; 6] = [
+    "moves-stream",
+    "imports-again",
+    "removes-source",
+    "deletes-messages",
+    "captures-virtual-subjects",
+    "ordinary-streams",
+];
 
 /// Compares the streams.
 pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, options: &Options) -> StreamPlan {
     let mut plan = StreamPlan::default();
     for stream in &desired.streams {
-        let place = format!("account {}, stream {}", desired.account.name, stream.name);
+        let place = format!("account {}, stream {}", desired.name, stream.name);
         let mut out = Out { plan: &mut plan, options, place };
         match (observed.stream(&stream.name), observed.unknown_stream(&stream.name)) {
             (Some(found), _) if found.offline => out.unknown("all its servers are offline"),

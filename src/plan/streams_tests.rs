@@ -1,5 +1,6 @@
 use super::*;
-use crate::desired::{Options as DesiredOptions, account};
+use crate::desired::Options as DesiredOptions;
+use crate::desired::tests::application;
 use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
@@ -26,6 +27,8 @@ fn app() -> Account {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: Map::new(),
+        map_requests: Vec::new(),
+        activation_lifetime: None,
         virtual_streams: vec![VirtualStream {
             name: StreamName::parse("p0").unwrap(),
             subjects: ["p0.>", "q0.*.x"].map(|s| SubjectFilter::parse(s).unwrap()).to_vec(),
@@ -62,7 +65,7 @@ fn desired(account_of: &Account, version: &str) -> DesiredAccount<'static> {
     let leaked: &'static Account = Box::leak(Box::new(account_of.clone()));
     let oldest_server = if version == "2.10.26" { Some((2, 10)) } else { None };
     let topology: &'static Topology = Box::leak(Box::new(topology()));
-    account(topology, leaked, &DesiredOptions { oldest_server, ..DesiredOptions::default() }).unwrap()
+    application(topology, leaked, &DesiredOptions { oldest_server, ..DesiredOptions::default() }).unwrap()
 }
 
 /// What real servers of that version said after these streams were made.

@@ -9,6 +9,7 @@ use crate::observed::{Deployment, Reply, RequestError, Requests, system};
 use crate::sign::SignedToken;
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -81,13 +82,13 @@ pub enum PushError {
 pub async fn push(
     requests: &impl Requests,
     deployment: &Deployment,
-    tokens: &[(PublicKey, SignedToken)],
+    tokens: &[(PublicKey, impl Borrow<SignedToken> + Sync)],
     timeout: Duration,
 ) -> Result<Vec<PushOutcome>, PushError> {
     use futures::StreamExt as _;
     let deadline = tokio::time::Instant::now() + timeout;
     let outcomes: Vec<Result<Vec<PushOutcome>, PushError>> = futures::stream::iter(tokens)
-        .map(|(account, token)| push_one(requests, deployment, account, token, deadline))
+        .map(|(account, token)| push_one(requests, deployment, account, token.borrow(), deadline))
         .buffered(AT_A_TIME)
         .collect()
         .await;

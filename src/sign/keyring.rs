@@ -1,7 +1,8 @@
 //! The keys folder: seeds in `*.nk` files, found by their public key whatever the file is called.
 
 use super::file::{KeyFileError, read_any_seed_file, read_seed_file, write_seed_file};
-use super::{Seed, Signer as _};
+use super::{Seed, SeedError, Signer as _};
+use crate::model::claims::AccountClaims;
 use crate::model::nkey::{KeyKind, PublicKey};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,12 @@ pub enum KeyringError {
     /// A file that is used.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// The system gave no random bytes.
+    #[error("a new key cannot be made: {cause}")]
+    Generate {
+        /// What happened.
+        cause: SeedError,
+    },
 }
 
 /// A keys folder as it was when it was opened. Holds no seed.
@@ -80,6 +87,12 @@ impl Keyring {
         self.files.iter().filter_map(|file| file.key.as_ref()).filter(move |key| key.kind() == kind)
     }
 
+    /// The public key in `<name>.nk`, if there is such a file and it can be read.
+    pub fn named(&self, name: &str) -> Option<&PublicKey> {
+        let file = self.files.iter().find(|file| file.path.file_stem().is_some_and(|stem| stem == name))?;
+        file.key.as_ref()
+    }
+
     /// The seed of a public key, `None` if no file has it.
     ///
     /// # Errors
@@ -110,6 +123,21 @@ impl Keyring {
         self.files.push(look_at(path.clone()));
         Ok(path)
     }
+}
+
+/// The key that issues users and activation tokens for an account: a signing key without a scope, else its identity;
+/// `None` if the folder has neither.
+///
+/// # Errors
+/// [`KeyringError::File`] when the only file that has it can't be used.
+pub fn issuer(claims: &AccountClaims, keys: &Keyring) -> Result<Option<Seed>, KeyringError> {
+    let signing = claims.signing_keys().iter().filter(|key| key.scope.is_none()).map(|key| &key.key);
+    for key in signing.chain([claims.id()]) {
+        if let Some(seed) = keys.find(key)? {
+            return Ok(Some(seed));
+        }
+    }
+    Ok(None)
 }
 
 fn look_at(path: PathBuf) -> KeyFile {

@@ -3,7 +3,7 @@
 //! Live mappings are compared too, not the token alone: servers before the fix of nats-server#8468 drop a mapping
 //! they do not like and report success.
 
-use crate::model::claims::{AccountClaims, Token};
+use crate::model::claims::{AccountClaims, ImportSpec, Token};
 use crate::model::mapping::RawMapping;
 use crate::model::units::format_time;
 use crate::observed::{AccountOnServer, Live, Server, Stored};
@@ -18,9 +18,16 @@ pub struct Expected {
     issued_at: u64,
     issuer: String,
     mappings: BTreeMap<String, BTreeSet<LiveDestination>>,
+    imports: BTreeSet<String>,
 }
 
 impl Expected {
+    /// These imports have to work: without them the virtual streams do not.
+    pub fn with_imports(mut self, imports: &[ImportSpec]) -> Self {
+        self.imports = imports.iter().map(|import| import.local().to_owned()).collect();
+        self
+    }
+
     /// `token` is the text that `claims` were decoded from.
     pub fn new(token: &str, claims: &AccountClaims) -> Self {
         Self {
@@ -28,6 +35,7 @@ impl Expected {
             issued_at: claims.issued_at(),
             issuer: claims.issuer().to_string(),
             mappings: claims.mappings().iter().map(|m| (m.source.clone(), applied(m))).collect(),
+            imports: BTreeSet::new(),
         }
     }
 }
@@ -44,6 +52,12 @@ pub enum Verdict {
     /// or its export is missing, or an activation token is not valid.
     ImportsIncomplete {
         /// Local subjects of the imports that the server calls invalid; empty when it names none.
+        imports: Vec<String>,
+    },
+    /// In force, but imports that the virtual streams need do not work: the exporting account or its export is missing
+    /// there, or an activation token does not hold.
+    ImportsInvalid {
+        /// Their local subjects.
         imports: Vec<String>,
     },
     /// In force, but live mappings are not those of the token.
@@ -97,6 +111,9 @@ impl std::fmt::Display for Verdict {
             Self::StoredNotLoaded => f.write_str("stored; loads on first use"),
             Self::ImportsIncomplete { imports } => {
                 write!(f, "in force, but imports do not resolve: {}", imports.join(", "))
+            }
+            Self::ImportsInvalid { imports } => {
+                write!(f, "the token is in force, imports of it do not work: {}", imports.join(", "))
             }
             Self::MappingsDiffer { missing, unexpected, changed } => {
                 f.write_str("the token is in force, its mappings are not:")?;
@@ -194,6 +211,9 @@ fn judge_live(detail: &Value, expected: &Expected) -> Verdict {
         .filter(|import| import["invalid"].as_bool() == Some(true))
         .map(|import| import["local_subject"].as_str().or(import["subject"].as_str()).unwrap_or_default().to_owned())
         .collect();
+    if invalid.iter().any(|local| expected.imports.contains(local)) {
+        return Verdict::ImportsInvalid { imports: invalid };
+    }
     if detail["complete"].as_bool() == Some(false) || !invalid.is_empty() {
         return Verdict::ImportsIncomplete { imports: invalid };
     }

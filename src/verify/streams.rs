@@ -36,7 +36,7 @@ pub struct Checked {
 
 /// Checks every stream and consumer of the definition, in its order.
 pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<Checked> {
-    let account = &desired.account.name;
+    let account = &desired.name;
     if let Some(error) = ApiError::of(&observed.info) {
         let mut out = Out::new(format!("account {account}"));
         out.wrong(

@@ -99,10 +99,16 @@ fn each_refusal_names_place_cause_and_next_step() {
     bad(&stream("write: { sources: [] }"), "refused-field", "14:18", &["the tool sets it", "remove `sources`"]);
     bad(&stream("write: { max_age: 1 day }"), "wrong-value", "14:27", &["`24h`"]);
     bad(
-        &good.replace("    layout: shared\n", ""),
+        &stream("consistency: mirrored\n        home: west"),
         "not-built",
-        "7:3",
-        &["layout `regional`", "write `layout: shared`"],
+        "14:22",
+        &["consistency `mirrored`", "eventual"],
+    );
+    bad(
+        &good.replace("        subjects: [foo.>]", "        kind: kv"),
+        "conflict",
+        "12:7",
+        &["is a bucket", "choose `layout: regional`"],
     );
     bad(&good.replace(ID, &ID[..50]), "bad-key", "8:9", &["wrong length", "public key"]);
     bad("a: [1", "yaml", "1:4", &["not valid YAML"]);

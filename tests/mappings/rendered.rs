@@ -45,6 +45,8 @@ fn definition() -> Definition {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: serde_json::Map::new(),
+        map_requests: Vec::new(),
+        activation_lifetime: None,
         virtual_streams: vec![
             stream("foo", &["foo.>", "bar.*.x.*"], 1),
             stream("quote\"d", &["q\"u.$1x.*", "ünï.*"], 0),

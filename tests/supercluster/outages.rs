@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::{ApplyError, apply};
+use vstream_jwt::ops::apply::{ApplyError, Signers, apply};
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::{Deadline, Silent, Tell, load};
 use vstream_jwt::plan::Options;
+use vstream_jwt::sign::keyring::Keyring;
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 
@@ -62,16 +63,20 @@ impl Tell for When<'_> {
 /// The token changes between plan and push: nothing is pushed over it, and the next run starts from it.
 async fn somebody_else_pushes(bench: &Bench<'_>) {
     let loaded = load::load(Path::new(&bench.cluster.folder().join("vstream.yaml"))).unwrap();
-    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change);
+    let folder = loaded.base.join("keys");
+    let mut keys = Keyring::open(&folder).unwrap();
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let deadline = Deadline::after(Duration::from_secs(30));
-    let (session, planned) =
-        plan(&loaded.definition, &connector, &Options::default(), deadline, &Silent).await.unwrap();
+    let (mut session, mut planned) =
+        plan(&loaded.definition, &connector, &keys, &Options::default(), deadline, &Silent).await.unwrap();
     let mut claims = bench.claims().await;
     claims["nats"]["description"] = json!("by somebody else");
     let runtime = tokio::runtime::Handle::current();
     let push = || tokio::task::block_in_place(|| runtime.block_on(bench.push(&claims)));
     let tell = When { step: "making streams", done: AtomicBool::new(false), what: &push };
-    let error = apply(&session, &planned, Some(&bench.key("op.nk")), &tell).await.unwrap_err();
+    let operator = bench.key("op.nk");
+    let signers = Signers { operator: Some(&operator), keys: &mut keys };
+    let error = apply(&mut session, &mut planned, signers, &connector, &tell).await.unwrap_err();
     assert!(matches!(error, ApplyError::ChangedMeanwhile { .. }), "{error}");
     assert!(error.to_string().contains("account APP was changed by someone else"), "{error}");
     let now = bench.claims().await;

@@ -66,6 +66,8 @@ fn account(cluster: &Cluster, name: &str, write: Value) -> Account {
         regional_accounts: RegionalAccounts::default(),
         restrict_users: false,
         inbox_prefixes: Vec::new(),
+        map_requests: Vec::new(),
+        activation_lifetime: None,
         regional_limits: Map::new(),
         virtual_streams: vec![stream],
     }
@@ -76,7 +78,7 @@ fn desired<'a>(cluster: &Cluster, account: &'a Account) -> DesiredAccount<'a> {
     let oldest_server = parts.next().zip(parts.next());
     let options = desired::Options { oldest_server, ..desired::Options::default() };
     let topology: &'static Topology = Box::leak(Box::new(topology(cluster)));
-    desired::account(topology, account, &options).unwrap()
+    desired::accounts(topology, account, &options).unwrap().remove(0)
 }
 
 async fn connection(cluster: &Cluster, region: &str) -> Connection {

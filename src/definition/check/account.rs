@@ -3,6 +3,7 @@
 use super::Checker;
 use super::names::real_names;
 use super::overlap::overlaps;
+use super::virtual_stream::Placed;
 use crate::definition::fields;
 use crate::definition::nearest::suggestion;
 use crate::definition::problem::Problem;
@@ -12,7 +13,8 @@ use crate::model::names::{RegionName, StreamName};
 use crate::model::nkey::KeyKind;
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::{Account, ExistingAccount, Layout, RegionalAccounts};
+use crate::model::units::parse_duration;
+use crate::model::virtual_stream::{Account, ExistingAccount, Kind, Layout, NameTemplates, RegionalAccounts};
 use std::collections::{BTreeMap, HashMap};
 
 const ACCOUNT_KEY: &str = "write the account's public key, A and 55 more characters: `nsc describe account` shows it";
@@ -60,8 +62,27 @@ impl Checker<'_> {
             restrict_users,
             inbox_prefixes,
             regional_limits,
+            map_requests,
+            activation_lifetime,
             virtual_streams,
         } = account;
+        let shared = layout.as_ref().is_some_and(|layout| layout.value == raw::Layout::Shared);
+        if shared {
+            let regional_only = [
+                ("exclusive", exclusive.as_ref().map(|at| at.place)),
+                ("regional_accounts", regional_accounts.as_ref().map(|at| at.place)),
+                ("inbox_prefixes", inbox_prefixes.as_ref().map(|at| at.place)),
+                ("regional_limits", regional_limits.as_ref().map(|at| at.place)),
+                ("map_requests", map_requests.iter().flatten().next().map(|at| at.place)),
+                ("activation_lifetime", activation_lifetime.as_ref().map(|at| at.place)),
+            ];
+            for (key, given) in regional_only {
+                if let Some(given) = given {
+                    let message = format!("`{key}` of an account is for `layout: regional`");
+                    self.report("conflict", given, message, "remove it, or choose `layout: regional`");
+                }
+            }
+        }
         // Files are named after accounts.
         if let Err(error) = StreamName::parse(&name.value) {
             let message = format!("account name `{}`: {}", name.value, error.reason);
@@ -89,17 +110,16 @@ impl Checker<'_> {
         };
         let regional_limits =
             regional_limits.map_or_else(Default::default, |limits| fields::config(&limits.value, false, self.problems));
+        let requests = map_requests.unwrap_or_default();
+        let map_requests = self.map_requests(requests, &serde_json::Map::new(), place);
+        let activation_lifetime = activation_lifetime.and_then(|lifetime| self.lifetime(&lifetime));
         let rooted = roots.as_ref().is_some_and(|roots| !roots.is_empty());
         let streams = virtual_streams.map_or_else(Vec::new, |streams| streams.value.0);
         let streams: Vec<_> =
             streams.into_iter().map(|(name, stream)| self.virtual_stream(name, stream, topology, rooted)).collect();
         let whole = streams.iter().all(Option::is_some);
         let streams: Vec<_> = streams.into_iter().flatten().collect();
-        if let Some(topology) = topology {
-            overlaps(&streams, topology, self.problems);
-            real_names(&streams, topology, self.problems);
-        }
-        Some(Account {
+        let account = Account {
             name: name.value,
             id: id?,
             access: access?,
@@ -114,8 +134,65 @@ impl Checker<'_> {
             restrict_users: restrict_users.is_some_and(|restrict| restrict.value),
             inbox_prefixes: inbox_prefixes?,
             regional_limits,
-            virtual_streams: whole.then(|| streams.into_iter().map(|placed| placed.stream).collect())?,
-        })
+            map_requests,
+            activation_lifetime,
+            virtual_streams: streams.iter().map(|placed| placed.stream.clone()).collect(),
+        };
+        for placed in &streams {
+            self.fits_layout(&account, placed);
+        }
+        if let Some(topology) = topology {
+            overlaps(&account, &streams, topology, self.problems);
+            real_names(&account, &streams, topology, self.problems);
+        }
+        whole.then_some(account)
+    }
+
+    /// What a virtual stream has that its account's layout cannot do.
+    fn fits_layout(&mut self, account: &Account, placed: &Placed) {
+        let Placed { stream, place, subjects } = placed;
+        if account.layout == Layout::Shared && stream.kind != Kind::Stream {
+            let message = format!(
+                "`{}` is a bucket, and this account has `layout: shared`: clients build the name of the stream and of \
+                 its subjects themselves, and would not find it",
+                stream.name
+            );
+            self.report("conflict", *place, message, "choose `layout: regional` for the account");
+        }
+        let default = NameTemplates::default();
+        if account.layout == Layout::Regional && stream.names.read != default.read {
+            let message = "`names.read` is for `layout: shared`: here the read stream carries the virtual name";
+            self.report("conflict", *place, message, "remove `read` of `names`");
+        }
+        for root in &account.subject_roots {
+            for (subject, place) in stream.subjects.iter().zip(subjects) {
+                let below = account.root_of(subject).is_some();
+                let whole = SubjectFilter::parse(&format!("{root}.>"));
+                if !below && whole.is_ok_and(|whole| whole.overlaps(subject)) {
+                    let message = format!("subject `{subject}` takes in subjects of the root `{root}`");
+                    let help = format!("begin it with `{root}.`, or keep it apart from the root");
+                    self.report("overlapping-subjects", *place, message, help);
+                }
+            }
+        }
+    }
+
+    /// A duration in seconds, of an hour at least.
+    fn lifetime(&mut self, text: &At<String>) -> Option<u64> {
+        const HOUR: i64 = 3600;
+        match parse_duration(&text.value).map(|ns| ns / 1_000_000_000) {
+            Ok(seconds) if seconds >= HOUR => u64::try_from(seconds).ok(),
+            Ok(_) => {
+                let message =
+                    "activation tokens that hold for less than an hour would stop the streams between two runs";
+                self.report("wrong-value", text.place, message, "write a longer time, like `90d`");
+                None
+            }
+            Err(error) => {
+                self.report("wrong-value", text.place, error.to_string(), "write a duration, like `90d`");
+                None
+            }
+        }
     }
 
     /// Literal prefixes of subjects; `app.>` means the same as `app`.

@@ -4,16 +4,20 @@ use super::virtual_stream::Placed;
 use crate::definition::problem::{Place, Problem};
 use crate::model::names::StreamName;
 use crate::model::topology::Topology;
+use crate::model::virtual_stream::{Account, Layout};
 use std::collections::HashMap;
 
 /// Checks the names that the real streams of one account will have.
-pub(super) fn real_names(streams: &[Placed], topology: &Topology, problems: &mut Vec<Problem>) {
+pub(super) fn real_names(account: &Account, streams: &[Placed], topology: &Topology, problems: &mut Vec<Problem>) {
     let virtual_names: HashMap<&str, Place> =
         streams.iter().map(|placed| (placed.stream.name.as_str(), placed.place)).collect();
     let mut real: HashMap<String, (&str, Place)> = HashMap::new();
     for Placed { stream, place, .. } in streams {
         for region in &topology.regions {
-            for (role, name) in [("write", stream.write_name(&region.name)), ("read", stream.read_name(&region.name))] {
+            let write = ("write", stream.write_name(&region.name));
+            // In regional accounts they carry the virtual name, each once.
+            let read = (account.layout == Layout::Shared).then(|| ("read", account.read_name(stream, &region.name)));
+            for (role, name) in std::iter::once(write).chain(read) {
                 let of = format!("the {role} stream of `{}` in region `{}`", stream.name, region.name);
                 if let Err(error) = StreamName::parse(&name) {
                     let message = format!("the name of {of}, `{name}`, {}", error.reason);

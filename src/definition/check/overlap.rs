@@ -5,6 +5,7 @@ use super::virtual_stream::Placed;
 use crate::definition::problem::{Place, Problem};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Topology;
+use crate::model::virtual_stream::Account;
 use std::collections::{HashMap, HashSet};
 
 /// A subject with whose it is, and whether it is virtual or captured in a region.
@@ -30,7 +31,7 @@ impl Entry<'_> {
 }
 
 /// Checks all subjects of one account, as published and as captured, against each other.
-pub(super) fn overlaps(streams: &[Placed], topology: &Topology, problems: &mut Vec<Problem>) {
+pub(super) fn overlaps(account: &Account, streams: &[Placed], topology: &Topology, problems: &mut Vec<Problem>) {
     let mut entries = Vec::new();
     for (index, Placed { stream, subjects, .. }) in streams.iter().enumerate() {
         for (subject, place) in stream.subjects.iter().zip(subjects) {
@@ -44,7 +45,7 @@ pub(super) fn overlaps(streams: &[Placed], topology: &Topology, problems: &mut V
             };
             entries.push(entry(subject.clone(), None));
             for region in &topology.regions {
-                entries.push(entry(stream.captured(subject, &region.name), Some(region.name.as_str())));
+                entries.push(entry(account.captured(stream, subject, &region.name), Some(region.name.as_str())));
             }
         }
     }

@@ -6,11 +6,16 @@ use crate::model::names::is_transform;
 use crate::model::subject::SubjectFilter;
 
 /// First tokens of subjects that are not applications' own, and why.
-const RESERVED: [(&str, &str); 7] = [
+const RESERVED: [(&str, &str); 12] = [
     ("$JS", "is JetStream's own"),
     ("$SYS", "is the servers' own"),
     ("$KV", "belongs to KV buckets; use `kind: kv`"),
     ("$O", "belongs to object stores; use `kind: object_store`"),
+    ("$KVW", "is where KV buckets are captured"),
+    ("$OW", "is where object stores are captured"),
+    ("$VS", "leads to regional accounts"),
+    ("$VSH", "leads back from regional accounts"),
+    ("VSD", "is where sources of regional accounts deliver"),
     ("$MQTT", "is MQTT's own"),
     ("$SRV", "belongs to services: requests would be stored instead of answered"),
     ("_INBOX", "belongs to replies, which would not reach whoever asked"),

@@ -145,8 +145,20 @@ impl Checker<'_> {
             let help = "remove `subjects`";
             self.report("conflict", subjects.place, "the subjects of a bucket follow from its kind", help);
         }
-        let filter = SubjectFilter::parse(&format!("{prefix}.{}.>", name.value)).ok()?;
-        Some((vec![filter], vec![name.place]))
+        let bucket = &name.value;
+        if !bucket.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            let message = format!("bucket name `{bucket}`: clients take letters, digits, `-` and `_` only");
+            self.report("bad-name", name.place, message, "rename the bucket");
+            return None;
+        }
+        // As the client libraries make their streams.
+        let subjects = match kind {
+            Kind::ObjectStore => vec![format!("{prefix}.{bucket}.C.>"), format!("{prefix}.{bucket}.M.>")],
+            Kind::Kv | Kind::Stream => vec![format!("{prefix}.{bucket}.>")],
+        };
+        let filters: Vec<_> = subjects.iter().filter_map(|subject| SubjectFilter::parse(subject).ok()).collect();
+        let places = vec![name.place; filters.len()];
+        Some((filters, places))
     }
 
     fn consistency(
@@ -193,7 +205,7 @@ impl Checker<'_> {
         }
     }
 
-    fn map_requests(
+    pub(super) fn map_requests(
         &mut self,
         requests: Vec<At<raw::MapRequest>>,
         read: &Map<String, Value>,

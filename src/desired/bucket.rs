@@ -1,0 +1,63 @@
+//! What the settings of a KV bucket or an object store make of its write and read streams.
+//!
+//! The read stream is what clients see, as nats.go would make it (`jetstream/kv.go`, `object.go`), but for what would
+//! make it refuse a message: a sourced message that cannot be stored blocks its source for ever. So the size of a
+//! value is checked where it is published, and a full bucket loses its oldest values instead of refusing new ones.
+
+use crate::model::virtual_stream::{Kind, VirtualStream};
+use serde_json::{Map, Value};
+
+/// Fields of the write streams.
+pub(super) fn write_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
+    if stream.kind == Kind::Stream {
+        return;
+    }
+    both(stream, config);
+    if let Some(size) = stream.bucket.get("max_value_size") {
+        config.insert("max_msg_size".to_owned(), size.clone());
+    }
+    // A value that came late is not to outlive the others.
+    let age = |config: &Map<String, Value>| config.get("max_age").and_then(Value::as_u64).unwrap_or(0);
+    if let Some(ttl) = stream.bucket.get("ttl").and_then(Value::as_u64).filter(|ttl| *ttl > 0 && *ttl < age(config)) {
+        config.insert("max_age".to_owned(), ttl.into());
+        let window = config.get("duplicate_window").and_then(Value::as_u64).unwrap_or(0);
+        config.insert("duplicate_window".to_owned(), window.min(ttl).into());
+    }
+}
+
+/// Fields of the read streams.
+pub(super) fn read_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
+    if stream.kind == Kind::Stream {
+        return;
+    }
+    both(stream, config);
+    let set = |config: &mut Map<String, Value>, field: &str, from: &str| {
+        if let Some(value) = stream.bucket.get(from) {
+            config.insert(field.to_owned(), value.clone());
+        }
+    };
+    if stream.kind == Kind::Kv {
+        config.insert("max_msgs_per_subject".to_owned(), 1.into());
+        set(config, "max_msgs_per_subject", "history");
+    }
+    set(config, "description", "description");
+    set(config, "max_age", "ttl");
+    set(config, "max_bytes", "max_bytes");
+    set(config, "subject_delete_marker_ttl", "limit_marker_ttl");
+}
+
+fn both(stream: &VirtualStream, config: &mut Map<String, Value>) {
+    // Clients purge a key, and replace an object's description, by a message that rolls up its subject.
+    config.insert("allow_rollup_hdrs".to_owned(), true.into());
+    if stream.bucket.contains_key("limit_marker_ttl") {
+        config.insert("allow_msg_ttl".to_owned(), true.into());
+    }
+    for field in ["storage", "num_replicas", "metadata"] {
+        if let Some(value) = stream.bucket.get(field) {
+            config.insert(field.to_owned(), value.clone());
+        }
+    }
+    if stream.bucket.get("compression") == Some(&Value::Bool(true)) {
+        config.insert("compression".to_owned(), "s2".into());
+    }
+}

@@ -1,0 +1,191 @@
+//! The exports and imports between an application's account and its regional accounts: the constant set of the
+//! regional layout, the same size for any number of virtual streams.
+//!
+//! Control crosses by service imports, data by stream imports, since a service import costs every message. Each part
+//! was measured to be needed on nats-server 2.10.26 – 2.15.1; `docs/concepts/regional.md` says what breaks without it.
+
+use super::regional::{DELIVER, JETSTREAM, NEAR, RegionalIds, VSH};
+use crate::model::claims::{ExportSpec, ImportSpec, LinkKind};
+use crate::model::nkey::PublicKey;
+use crate::model::topology::{Region, Topology};
+use crate::model::virtual_stream::{Account, MapRequest};
+
+/// Requests of the JetStream API that applications may make of their region, below `$JS.API.`.
+///
+/// `CONSUMER.>` as a whole would deliver pull requests twice: they go by a stream import.
+const REQUESTS: [&str; 15] = [
+    "INFO",
+    "STREAM.NAMES",
+    "STREAM.LIST",
+    "STREAM.INFO.>",
+    "STREAM.MSG.GET.>",
+    "DIRECT.GET.>",
+    "CONSUMER.CREATE.>",
+    "CONSUMER.DURABLE.CREATE.>",
+    "CONSUMER.INFO.>",
+    "CONSUMER.LIST.>",
+    "CONSUMER.NAMES.>",
+    "CONSUMER.DELETE.>",
+    "CONSUMER.PAUSE.>",
+    "CONSUMER.UNPIN.>",
+    "CONSUMER.RESET.>",
+];
+
+/// What applications send to their region without waiting for a reply, below `$JS.`: pull requests, acks, and the
+/// flow control of push consumers.
+const SENT: [&str; 3] = ["API.CONSUMER.MSG.NEXT.>", "ACK.>", "FC.>"];
+
+/// The subject that a request has in a regional account.
+fn request(operation: &str) -> String {
+    format!("{JETSTREAM}.API.{operation}")
+}
+
+/// All requests that this account's applications may make, `map_requests` included.
+fn requests(account: &Account) -> Vec<String> {
+    let mut requests: Vec<String> = REQUESTS.iter().map(|operation| request(operation)).collect();
+    let operation = |asked: &MapRequest| match asked {
+        MapRequest::Purge => "STREAM.PURGE",
+        MapRequest::MsgDelete => "STREAM.MSG.DELETE",
+        MapRequest::Snapshot => "STREAM.SNAPSHOT",
+    };
+    requests.extend(account.map_requests.iter().map(|asked| request(&format!("{}.>", operation(asked)))));
+    for stream in &account.virtual_streams {
+        let all = [MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
+        let own = all.iter().filter(|asked| account.opens(stream, **asked) && !account.map_requests.contains(asked));
+        requests.extend(own.map(|asked| request(&format!("{}.{}", operation(asked), stream.stream_name()))));
+    }
+    requests
+}
+
+/// Subjects on which regional accounts deliver to applications: inboxes, and the advisories of their consumers.
+fn deliveries(account: &Account) -> Vec<String> {
+    let inboxes = account.inbox_prefixes.iter().map(|prefix| format!("{prefix}.>"));
+    inboxes.chain([format!("{JETSTREAM}.EVENT.>")]).collect()
+}
+
+fn export(subject: String, kind: LinkKind) -> ExportSpec {
+    let response_type = (kind == LinkKind::Service).then_some("Stream");
+    ExportSpec { name: format!("vstream {subject}"), subject, kind, token_req: true, response_type }
+}
+
+fn import(account: &PublicKey, subject: String, local_subject: String, kind: LinkKind) -> ImportSpec {
+    let local_subject = if local_subject == subject { String::new() } else { local_subject };
+    let shown = if local_subject.is_empty() { &subject } else { &local_subject };
+    ImportSpec { name: format!("vstream {shown}"), account: account.clone(), subject, local_subject, kind }
+}
+
+/// What an application's account exports to its regional accounts: what applications send, the way back into the
+/// account's own JetStream for the sources of read streams, and where those deliver.
+pub(super) fn exports_of_application() -> Vec<ExportSpec> {
+    vec![
+        export(format!("{NEAR}.>"), LinkKind::Stream),
+        export(format!("{VSH}.API.CONSUMER.>"), LinkKind::Service),
+        export(format!("{VSH}.FC.>"), LinkKind::Service),
+        export(format!("{DELIVER}.>"), LinkKind::Stream),
+    ]
+}
+
+/// What an application's account imports, from each regional account under the region's own prefix.
+pub(super) fn imports_of_application(topology: &Topology, account: &Account, ids: &RegionalIds) -> Vec<ImportSpec> {
+    let mut imports = Vec::new();
+    for region in &topology.regions {
+        let id = ids.get(account, &region.name);
+        for subject in requests(account) {
+            let local = near(region, &subject);
+            imports.push(import(&id, subject, local, LinkKind::Service));
+        }
+        imports.extend(deliveries(account).into_iter().map(|s| import(&id, s.clone(), s, LinkKind::Stream)));
+    }
+    imports
+}
+
+/// What a regional account exports to its application's account.
+pub(super) fn exports_of_region(account: &Account) -> Vec<ExportSpec> {
+    let services = requests(account).into_iter().map(|subject| export(subject, LinkKind::Service));
+    services.chain(deliveries(account).into_iter().map(|subject| export(subject, LinkKind::Stream))).collect()
+}
+
+/// What a regional account imports from its application's account.
+pub(super) fn imports_of_region(account: &Account, region: &Region) -> Vec<ImportSpec> {
+    let from = |subject: String, local: String, kind| import(&account.id, subject, local, kind);
+    let sent = SENT.iter().map(|subject| {
+        let subject = format!("{JETSTREAM}.{subject}");
+        from(near(region, &subject), subject, LinkKind::Stream)
+    });
+    let mut imports: Vec<ImportSpec> = sent.collect();
+    let deliver = format!("{DELIVER}.{}.>", region.name);
+    imports.extend([
+        from(format!("{VSH}.API.CONSUMER.>"), format!("{}.CONSUMER.>", super::regional::SOURCE_API), LinkKind::Service),
+        // Messages carry `$JS.FC.…`: under any other subject, sources stop after some 2 MB (measured).
+        from(format!("{VSH}.FC.>"), format!("{JETSTREAM}.FC.>"), LinkKind::Service),
+        from(deliver.clone(), deliver, LinkKind::Stream),
+    ]);
+    imports
+}
+
+/// `$JS.API.INFO` → `$VS.west.API.INFO`
+fn near(region: &Region, subject: &str) -> String {
+    let rest = subject.strip_prefix(JETSTREAM).unwrap_or(subject);
+    format!("{NEAR}.{}{rest}", region.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::api::{SUBJECTS, Treatment};
+    use crate::desired::tests::{app, stream, topology};
+    use crate::model::subject::SubjectFilter;
+
+    /// Every request that the table of API subjects calls harmless is imported, and no other.
+    #[test]
+    fn requests_are_those_of_the_table() {
+        let account = app(vec![stream("foo", &["foo.>"], 1)]);
+        let open: Vec<SubjectFilter> =
+            requests(&account).iter().map(|subject| SubjectFilter::parse(subject).unwrap()).collect();
+        for api in SUBJECTS {
+            let asked = SubjectFilter::parse(&format!("$JS.API.{}", api.pattern.replace("{stream}", "foo"))).unwrap();
+            let sent = api.pattern.starts_with("CONSUMER.MSG.NEXT");
+            let old_create = api.pattern.starts_with("CONSUMER.DURABLE.CREATE");
+            let wanted = (api.treatment == Treatment::Mapped && !sent) || old_create;
+            let covering = open.iter().filter(|subject| subject.covers(&asked)).count();
+            assert_eq!(covering, usize::from(wanted), "{}", api.pattern);
+            assert!(wanted || !open.iter().any(|subject| subject.overlaps(&asked)), "{}", api.pattern);
+        }
+    }
+
+    /// Whatever the one side imports the other exports, and nothing is exported for nobody.
+    #[test]
+    fn imports_meet_exports() {
+        let mut account = app(vec![stream("foo", &["foo.>"], 1)]);
+        account.virtual_streams[0].map_requests = vec![MapRequest::Purge];
+        let ids = RegionalIds::default();
+        let covers = |exports: &[ExportSpec], import: &ImportSpec| {
+            let filter = |subject: &str| SubjectFilter::parse(subject).unwrap();
+            exports
+                .iter()
+                .filter(|e| e.kind == import.kind && filter(&e.subject).covers(&filter(&import.subject)))
+                .count()
+        };
+        for import in imports_of_application(topology(), &account, &ids) {
+            assert_eq!(covers(&exports_of_region(&account), &import), 1, "{import:?}");
+        }
+        for region in &topology().regions {
+            for import in imports_of_region(&account, region) {
+                assert_eq!(covers(&exports_of_application(), &import), 1, "{import:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_set_does_not_grow_with_the_streams() {
+        let size = |count: usize| {
+            let streams = (0..count).map(|i| stream(&format!("s{i}"), &[&format!("s{i}.>")], 1)).collect();
+            let account = app(streams);
+            (
+                imports_of_application(topology(), &account, &RegionalIds::default()).len(),
+                exports_of_region(&account).len(),
+            )
+        };
+        assert_eq!(size(1), size(100));
+    }
+}

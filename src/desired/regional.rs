@@ -1,0 +1,103 @@
+//! The regional layout: one account per region beside the application's, and the subjects between them.
+
+use crate::model::names::RegionName;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::topology::Region;
+use crate::model::virtual_stream::{Account, RegionalAccounts};
+use std::collections::BTreeMap;
+
+/// Where clients and servers keep all of JetStream's subjects.
+pub const JETSTREAM: &str = "$JS";
+/// The application's JetStream traffic to its regions: `$VS.west.API.…`.
+pub const NEAR: &str = "$VS";
+/// The way back into the application account's own JetStream: mapped to `$JS` without regard to the cluster.
+///
+/// A mapping is applied once, so `$VSH.API.…` is not mapped again by `$JS.>` (measured, 2.10.26 – 2.15.1).
+pub const VSH: &str = "$VSH";
+/// Where sources of read streams deliver: `VSD.west.…`.
+pub const DELIVER: &str = "VSD";
+/// Under what a regional account reaches the API of its application's account (`external.api` of sources).
+pub const SOURCE_API: &str = "$JS.HUB.API";
+
+/// The prefix of the JetStream API of an application's account, past its own mapping of `$JS.>`.
+pub const HUB_API: &str = "$VSH.API";
+
+/// The prefix under which an application's account reaches the API of a region: `$VS.west.API`.
+pub fn near_api(region: &RegionName) -> String {
+    format!("{NEAR}.{region}.API")
+}
+
+/// The tag that marks a regional account as ours: the application's account that it serves. Lower case, as nsc writes
+/// tags.
+pub fn application_tag(application: &PublicKey) -> String {
+    format!("vstream.application:{}", application.to_string().to_lowercase())
+}
+
+/// The tag that names the region of a regional account.
+pub fn region_tag(region: &RegionName) -> String {
+    format!("vstream.region:{}", region.as_str().to_lowercase())
+}
+
+/// The public keys of the regional accounts, as far as they are known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RegionalIds(BTreeMap<(String, RegionName), PublicKey>);
+
+impl RegionalIds {
+    /// Remembers the account that serves a region.
+    pub fn set(&mut self, account: &Account, region: &RegionName, id: PublicKey) {
+        self.0.insert((account.name.clone(), region.clone()), id);
+    }
+
+    /// The account that serves a region; a stand-in where it is not known.
+    pub fn get(&self, account: &Account, region: &RegionName) -> PublicKey {
+        self.known(account, region).unwrap_or_else(|| stand_in(account, region))
+    }
+
+    /// The account that serves a region: as defined, or as remembered.
+    pub fn known(&self, account: &Account, region: &RegionName) -> Option<PublicKey> {
+        if let RegionalAccounts::Existing(accounts) = &account.regional_accounts
+            && let Some(existing) = accounts.get(region)
+        {
+            return Some(existing.id.clone());
+        }
+        self.0.get(&(account.name.clone(), region.clone())).cloned()
+    }
+}
+
+/// Stands for the public key of a regional account that is yet to be made; the same each time, and nobody has its
+/// seed.
+fn stand_in(account: &Account, region: &RegionName) -> PublicKey {
+    let mut bytes = *account.id.bytes();
+    for (byte, letter) in bytes.iter_mut().zip(region.as_str().bytes().cycle()) {
+        *byte ^= letter;
+    }
+    PublicKey::from_bytes(KeyKind::Account, bytes)
+}
+
+/// The name of a regional account: `APP-west`.
+pub fn name(account: &Account, region: &RegionName) -> String {
+    let template = match &account.regional_accounts {
+        RegionalAccounts::Named(template) => template.as_str(),
+        RegionalAccounts::Existing(_) => "{account}-{region}",
+    };
+    template.replace("{account}", &account.name).replace("{region}", region.as_str())
+}
+
+/// Which account of the definition a desired account is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Seat<'a> {
+    /// The application's own.
+    Application,
+    /// The one of a region (layout `regional`).
+    Regional(&'a Region),
+}
+
+impl<'a> Seat<'a> {
+    /// The region of a regional account.
+    pub fn region(self) -> Option<&'a Region> {
+        match self {
+            Self::Application => None,
+            Self::Regional(region) => Some(region),
+        }
+    }
+}

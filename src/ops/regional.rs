@@ -1,0 +1,178 @@
+//! The regional accounts of a definition on a deployment: which they are, and by what keys.
+
+use super::session::{ASK, ReadError, Session};
+use crate::definition::Definition;
+pub(super) use crate::desired::regional::name;
+use crate::desired::regional::{HUB_API, NEAR, RegionalIds, VSH, application_tag, near_api, region_tag};
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Finding;
+use crate::model::names::RegionName;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::topology::Region;
+use crate::model::virtual_stream::{Account, Layout, RegionalAccounts};
+use crate::observed::jetstream::DEFAULT_PREFIX;
+use crate::observed::{Requests, system};
+use crate::plan::preflight::REGIONAL_KEY_MISSING;
+use crate::plan::{AccountPlan, ActivationRequest, Options, Plan};
+use crate::sign::keyring::{Keyring, KeyringError, issuer};
+use crate::sign::{Seed, Signer as _};
+
+/// The definition's accounts, each followed by its regional accounts: the order of the desired state.
+pub(super) fn members(definition: &Definition) -> impl Iterator<Item = (&Account, Option<&Region>)> {
+    definition.accounts.iter().flat_map(|account| {
+        let regions = match account.layout {
+            Layout::Regional => definition.topology.regions.as_slice(),
+            Layout::Shared => &[],
+        };
+        std::iter::once((account, None)).chain(regions.iter().map(move |region| (account, Some(region))))
+    })
+}
+
+/// The prefix under which an application's account reaches its own JetStream.
+pub(super) fn application_api(claims: &AccountClaims) -> &'static str {
+    let back = claims.mappings().iter().any(|mapping| {
+        let own = mapping.destinations.iter().all(|to| to.cluster.is_none() && to.subject.starts_with("$JS."));
+        mapping.source.strip_prefix(VSH).is_some_and(|rest| rest.starts_with('.')) && own
+    });
+    if back { HUB_API } else { DEFAULT_PREFIX }
+}
+
+/// The prefix under which an application's account reaches the JetStream of a region, if it imports from there.
+pub(super) fn imported_api(claims: &AccountClaims, region: &RegionName) -> Option<String> {
+    let api = near_api(region);
+    let list = format!("{api}.STREAM.LIST");
+    claims.imports().iter().any(|import| import.local() == list).then_some(api)
+}
+
+/// Which accounts serve the regions: those that the definition names, that the application's account imports from, that
+/// the resolver holds with our tags, or whose key is in the keys folder under their name, in this order.
+pub(super) async fn identify<L: Requests>(
+    session: &Session<'_, L>,
+    applications: &[AccountClaims],
+    keys: &Keyring,
+) -> Result<RegionalIds, ReadError> {
+    let mut ids = RegionalIds::default();
+    let mut tagged: Option<Vec<AccountClaims>> = None;
+    for (account, region) in members(session.definition) {
+        let Some(region) = region else { continue };
+        if matches!(account.regional_accounts, RegionalAccounts::Existing(_)) {
+            continue;
+        }
+        let application = applications.iter().find(|claims| *claims.id() == account.id);
+        if let Some(id) = application.and_then(|claims| imported_from(claims, region)) {
+            ids.set(account, &region.name, id);
+            continue;
+        }
+        if tagged.is_none() {
+            let timeout = session.deadline.at_most(ASK);
+            let all = system::stored_claims(&session.system, &session.deployment, timeout).await;
+            tagged = Some(all.map_err(ReadError::System)?);
+        }
+        let (application, place) = (application_tag(&account.id), region_tag(&region.name));
+        let ours = |claims: &&AccountClaims| claims.has_tag(&application) && claims.has_tag(&place);
+        let mut found: Vec<&AccountClaims> = tagged.iter().flatten().filter(ours).collect();
+        // Of several, the one that we have a key of; then the newest.
+        found.sort_by_key(|claims| (has_key(claims, keys), claims.issued_at()));
+        let by_name = || keys.named(&name(account, &region.name)).filter(|key| key.kind() == KeyKind::Account).cloned();
+        if let Some(id) = found.last().map(|claims| claims.id().clone()).or_else(by_name) {
+            ids.set(account, &region.name, id);
+        }
+    }
+    Ok(ids)
+}
+
+/// Whether the keys folder has a key that issues for the account.
+fn has_key(claims: &AccountClaims, keys: &Keyring) -> bool {
+    let of_account = |key: &PublicKey| key == claims.id() || claims.signing_keys().iter().any(|s| s.key == *key);
+    keys.keys(KeyKind::Account).any(of_account)
+}
+
+/// The account whose JetStream API the application's account imports for this region.
+fn imported_from(claims: &AccountClaims, region: &Region) -> Option<PublicKey> {
+    let local = format!("{NEAR}.{}.API.", region.name);
+    let import = claims.imports().iter().find(|import| import.local().starts_with(&local))?;
+    PublicKey::parse_kind(&import.account, KeyKind::Account).ok()
+}
+
+/// Something that a run needs a key of a regional account for, and the key is not at hand.
+pub(super) fn missing_keys(definition: &Definition, plan: &Plan, keys: &Keyring, options: &Options) -> Vec<Finding> {
+    let asks = |account: &AccountPlan| {
+        let activates = |request: &ActivationRequest| request.exporter == account.id;
+        plan.accounts.iter().flat_map(|other| &other.pushes).flat_map(|push| &push.activations).any(activates)
+    };
+    let mut findings = Vec::new();
+    for account in plan.accounts.iter().filter(|account| account.region.is_some() && !account.new) {
+        let Some(claims) = &account.current else { continue };
+        let given = options.signing_keys.iter().any(|(id, _)| *id == account.id);
+        let existing = definition.accounts.iter().any(|defined| match &defined.regional_accounts {
+            RegionalAccounts::Existing(accounts) => accounts.values().any(|existing| existing.id == account.id),
+            RegionalAccounts::Named(_) => false,
+        });
+        let changes = account.streams.changes.len() + account.consumers.changes.len();
+        let provisions = !existing && changes > 0;
+        let place = format!("account {}", account.name);
+        match issuer(claims, keys) {
+            Err(error) if asks(account) || provisions => {
+                findings.push(Finding::error("regional-key-unusable", place, error.to_string(), "Mend the key file."));
+            }
+            Ok(None) if !given && (asks(account) || provisions) => {
+                let folder = keys.folder().display();
+                findings.push(Finding::error(
+                    REGIONAL_KEY_MISSING,
+                    place,
+                    format!(
+                        "it exists ({}), and the keys folder {folder} has neither its identity nor one of its signing \
+                         keys: it is not made anew, since its streams would be lost",
+                        account.id
+                    ),
+                    format!(
+                        "Put {}.nk of the run that made it back into {folder}. If it is lost, give the account a new \
+                         signing key, signed by the operator: --allow {REGIONAL_KEY_MISSING}.",
+                        account.name
+                    ),
+                ));
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+/// Writes the keys that a plan needs and that no file has: identities of new regional accounts, signing keys of those
+/// whose keys are lost (once that is allowed). Says whether the plan has to be made again with them.
+pub(super) fn make_keys<L>(
+    session: &mut Session<'_, L>,
+    plan: &Plan,
+    keys: &mut Keyring,
+    options: &mut Options,
+) -> Result<bool, KeyringError> {
+    let regional: Vec<(&Account, &Region)> =
+        members(session.definition).filter_map(|(account, region)| Some((account, region?))).collect();
+    let mut made = false;
+    for (account, region) in regional {
+        let id = session.regional.get(account, &region.name);
+        let Some(planned) = plan.accounts.iter().find(|planned| planned.id == id) else { continue };
+        let lost = || {
+            plan.findings
+                .iter()
+                .any(|f| f.code == REGIONAL_KEY_MISSING && f.place == format!("account {}", planned.name))
+        };
+        if planned.new && keys.find(&id)?.is_none() {
+            let seed = generate()?;
+            keys.write(&planned.name, &seed)?;
+            session.regional.set(account, &region.name, seed.public_key());
+            made = true;
+        } else if !planned.new && options.allows(REGIONAL_KEY_MISSING) && lost() {
+            let seed = generate()?;
+            let name = (1..).map(|n| format!("{}-signing-{n}", planned.name)).find(|name| keys.named(name).is_none());
+            keys.write(&name.unwrap_or_default(), &seed)?;
+            options.signing_keys.push((id, seed.public_key()));
+            made = true;
+        }
+    }
+    Ok(made)
+}
+
+fn generate() -> Result<Seed, KeyringError> {
+    Seed::generate(KeyKind::Account).map_err(|cause| KeyringError::Generate { cause })
+}
