@@ -140,18 +140,34 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
         let made = provisioned.iter().filter(|one| one.error.is_none()).count();
         let _ = writeln!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
     }
-    for pushed in pushed {
-        let confirmed = pushed.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
-        let _ = writeln!(
-            out,
-            "account {}: token pushed; {confirmed} of {} servers confirm that it is in force",
-            pushed.account,
-            deployment.total()
-        );
-        for server in pushed.servers.iter().filter(|server| !server.verdict.is_confirmed()) {
+    let mut told: Vec<&str> = Vec::new();
+    for last in pushed.iter().rev() {
+        if told.contains(&last.account.as_str()) {
+            continue;
+        }
+        told.push(&last.account);
+    }
+    for account in told.into_iter().rev() {
+        let mut tokens = pushed.iter().filter(|pushed| pushed.account == account);
+        let count = tokens.clone().count();
+        let Some(last) = tokens.next_back() else { continue };
+        let confirmed = last.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
+        let total = deployment.total();
+        let _ = match count {
+            1 => writeln!(
+                out,
+                "account {account}: token pushed; {confirmed} of {total} servers confirm that it is in force"
+            ),
+            _ => writeln!(
+                out,
+                "account {account}: {count} tokens pushed, one after the other; {confirmed} of {total} servers confirm \
+                 that the last is in force"
+            ),
+        };
+        for server in last.servers.iter().filter(|server| !server.verdict.is_confirmed()) {
             let _ = writeln!(out, "  {} ({}): {}", server.server, server.cluster, server.verdict);
         }
-        for refused in &pushed.refused {
+        for refused in &last.refused {
             let _ = writeln!(out, "  {refused}");
         }
     }

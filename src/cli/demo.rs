@@ -276,8 +276,9 @@ fn explanation(story: &Story) -> String {
     format!(
         "\n{}\n\
          Who publishes on `{name}.>` writes into the region's own stream, {name}-write-{lost} in {lost}. Each region\n\
-         has a read stream too, {name}-read-{lost}, which copies the write streams of all regions. The mappings\n\
-         in the account's token lead the name `{name}` to the region's own streams, on every server of it.\n\
+         has an account of its own too, with a stream that is really called `{name}` and copies the write\n\
+         streams of all regions. The mappings in the application account's token lead publishers and readers\n\
+         to their own region, on every server of it: applications need not know of any of this.\n\
          So nobody waits for another region, and nothing is lost while one is away: its servers fetch\n\
          the rest when they are back.\n",
         Paint::bold("What happened"),

@@ -59,8 +59,15 @@ pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment
         deployment.servers.len(),
         deployment.clusters().len()
     );
-    for account in &plan.accounts {
-        view.account(&mut out, account);
+    let mut rest = plan.accounts.as_slice();
+    while let Some((first, more)) = rest.split_first() {
+        let (mut text, alike) = view.alike(first, more);
+        if alike == 0 {
+            text.clear();
+            view.account(&mut text, first);
+        }
+        out.push_str(&text);
+        rest = &more[alike..];
     }
     out
 }
@@ -138,6 +145,9 @@ pub(super) fn part(what: ClaimPart, count: usize) -> String {
     if count == 1 { name.to_owned() } else { format!("{name}s") }
 }
 
+/// Stands for the regions that several accounts are of.
+const ANY: &str = "\u{0}";
+
 struct View<'a> {
     definition: &'a Definition,
     names: BTreeSet<&'a str>,
@@ -145,6 +155,32 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// Regional accounts that differ by their regions only, as one; and how many after the first these are.
+    fn alike(&self, first: &AccountPlan, more: &[AccountPlan]) -> (String, usize) {
+        let (Some(region), false) = (&first.region, self.all) else { return (String::new(), 0) };
+        let mut regions = vec![region.as_str()];
+        let text = self.of_any_region(first, region.as_str());
+        for account in more {
+            match &account.region {
+                Some(region) if self.of_any_region(account, region.as_str()) == text => regions.push(region.as_str()),
+                _ => break,
+            }
+        }
+        let text = text.replacen("account ", "accounts ", 1).replace(ANY, &regions.join(", "));
+        (text, regions.len() - 1)
+    }
+
+    /// An account as it reads for any region: without its key, and with a stand-in for the region.
+    fn of_any_region(&self, account: &AccountPlan, region: &str) -> String {
+        let mut text = String::new();
+        self.account(&mut text, account);
+        if !account.new {
+            text = text.replacen(&Paint::dim(&account.id.to_string()).to_string(), "", 1).replacen(" \n", "\n", 1);
+        }
+        let name = account.name.replace(region, "<region>");
+        text.replacen(&account.name, &name, 1).replace(&format!("({region})"), &format!("({ANY})"))
+    }
+
     fn account(&self, out: &mut String, account: &AccountPlan) {
         let AccountPlan { name, id, region: _, new, current: _, mappings, claims, streams, consumers, pushes, skipped } =
             account;

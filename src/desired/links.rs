@@ -2,7 +2,7 @@
 //! regional layout, the same size for any number of virtual streams.
 //!
 //! Control crosses by service imports, data by stream imports, since a service import costs every message. Each part
-//! was measured to be needed on nats-server 2.10.26 – 2.15.1; `docs/concepts/regional.md` says what breaks without it.
+//! was measured to be needed on nats-server 2.10.26 – 2.15.1; `docs/concepts.md` says how they work together.
 
 use super::regional::{DELIVER, JETSTREAM, NEAR, RegionalIds, VSH};
 use crate::model::claims::{ExportSpec, ImportSpec, LinkKind};

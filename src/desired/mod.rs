@@ -18,7 +18,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectError;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, VirtualStream};
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, RegionalAccounts, VirtualStream};
 use regional::{RegionalIds, Seat};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -124,6 +124,13 @@ pub struct DesiredAccount<'a> {
     pub streams: Vec<DesiredStream<'a>>,
     /// Consumers of the definition.
     pub consumers: Vec<DesiredConsumer>,
+}
+
+impl DesiredAccount<'_> {
+    /// Whether it is a regional account that the tool makes, and not one that the definition names.
+    pub fn is_made_here(&self) -> bool {
+        self.seat != Seat::Application && matches!(self.account.regional_accounts, RegionalAccounts::Named(_))
+    }
 }
 
 /// Why there is no desired state. A definition that was parsed gives none of these, unless it asks for

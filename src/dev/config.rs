@@ -115,7 +115,7 @@ pub(super) fn definition(layout: &Layout) -> String {
     let _ = write!(
         text,
         "\naccounts:\n  {ACCOUNT}:\n    id: {}\n    credentials: keys/app.creds\n    signing_key: {}\n    \
-         layout: shared\n    virtual_streams:\n      foo:\n        subjects: [foo.>]\n",
+         layout: regional\n    virtual_streams:\n      foo:\n        subjects: [foo.>]\n",
         layout.account_id, layout.account_signing_key
     );
     if layout.servers_per_region < 3 {

@@ -7,7 +7,7 @@ use super::confirm::{ConfirmError, Confirmation, confirm};
 pub use super::issue::IssueError;
 use super::issue::{Issued, issue_all};
 use super::plan::{Planned, compare};
-use super::session::{ASK, ReadError, Reading, Session, now};
+use super::session::{ASK, ReadError, Reading, Session, now, too_late};
 use super::{Connector, Deadline, Tell, regional};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
@@ -245,7 +245,8 @@ fn sign<'d, L: Requests>(
     planned: &mut Planned<'d>,
     signers: Signers<'_>,
 ) -> Result<Vec<Issued>, ApplyError> {
-    if planned.plan.accounts.iter().all(|account| account.pushes.is_empty()) {
+    let key_lost = planned.plan.findings.iter().any(|finding| finding.code == preflight::REGIONAL_KEY_MISSING);
+    if planned.plan.accounts.iter().all(|account| account.pushes.is_empty()) && !key_lost {
         return Ok(Vec::new());
     }
     let Signers { operator, keys } = signers;
@@ -529,6 +530,9 @@ async fn still_as_planned<L: Requests>(
     let ids: Vec<PublicKey> = issued.iter().map(|one| one.id.clone()).collect();
     for (one, servers) in issued.iter().zip(session.tokens_of(&ids).await?) {
         let account = &plan.accounts[one.place].name;
+        if session.deadline.is_over() {
+            return Err(too_late(account).into());
+        }
         let as_planned = match &one.base {
             None => is_nowhere(&servers),
             Some(token) => {

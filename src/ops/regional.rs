@@ -158,7 +158,7 @@ pub(super) fn make_keys<L>(
                 .any(|f| f.code == REGIONAL_KEY_MISSING && f.place == format!("account {}", planned.name))
         };
         if planned.new && keys.find(&id)?.is_none() {
-            let seed = generate()?;
+            let seed = generate_on_route_of(&account.id)?;
             keys.write(&planned.name, &seed)?;
             session.regional.set(account, &region.name, seed.public_key());
             made = true;
@@ -173,6 +173,44 @@ pub(super) fn make_keys<L>(
     Ok(made)
 }
 
+/// An identity whose account shares the application account's route, whatever the servers' `pool_size` up to 8.
+///
+/// Routes are pooled by a hash of the account (nats-server 2.10 – 2.15 `route.go`, `computeRoutePoolIdx`). When a
+/// consumer is made, its leader tells the other servers of its pull subject on the application's route, and answers on
+/// the regional account's. On two connections the answer can win, and the client's first pull is lost.
+fn generate_on_route_of(application: &PublicKey) -> Result<Seed, KeyringError> {
+    // The least common multiple of 1 to 8.
+    const POOLS: u32 = 840;
+    let pool = |key: &PublicKey| fnv1a(key.to_string().as_bytes()) % POOLS;
+    let wanted = pool(application);
+    loop {
+        let seed = generate()?;
+        if pool(&seed.public_key()) == wanted {
+            return Ok(seed);
+        }
+    }
+}
+
+/// FNV-1a, 32 bits.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
 fn generate() -> Result<Seed, KeyringError> {
     Seed::generate(KeyKind::Account).map_err(|cause| KeyringError::Generate { cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regional_account_shares_its_applications_route() {
+        // As Go's hash/fnv has it.
+        assert_eq!((fnv1a(b""), fnv1a(b"a"), fnv1a(b"foobar")), (0x811c_9dc5, 0xe40c_292c, 0xbf9c_f968));
+        let application = generate().unwrap().public_key();
+        let made = generate_on_route_of(&application).unwrap().public_key();
+        let pool = |key: &PublicKey, size: u32| fnv1a(key.to_string().as_bytes()) % size;
+        assert!((1..=8).all(|size| pool(&application, size) == pool(&made, size)));
+    }
 }

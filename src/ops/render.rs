@@ -5,8 +5,10 @@ mod tests;
 
 use crate::definition::Definition;
 use crate::desired::permissions::{Line, Publish, permissions};
+use crate::desired::regional::Seat;
 use crate::desired::{DesiredAccount, DesiredError, DesiredStream, desired};
 use crate::model::mapping::{Destination, Mapping, MappingSet};
+use crate::model::nkey::PublicKey;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -45,9 +47,11 @@ pub fn render(what: What, definition: &Definition) -> Result<Vec<Document>, Desi
     let mut documents = Vec::new();
     for account in &accounts {
         match what {
+            What::Mappings if account.mappings.is_empty() && account.seat != Seat::Application => {}
             What::Mappings => documents.push(mappings(account)),
-            What::Claims => documents.push(claims(account)),
+            What::Claims => documents.push(claims(account, &accounts)),
             What::Streams => documents.extend(account.streams.iter().map(|stream| self::stream(account, stream))),
+            What::Permissions if account.seat != Seat::Application => {}
             What::Permissions => {
                 documents.push(permission_block(account, &permissions(&definition.topology, account.account)?));
             }
@@ -62,8 +66,8 @@ fn mappings(account: &DesiredAccount<'_>) -> Document {
         ending: "conf",
         text: format!("{}{}", heading(account, "mappings"), mapping_block(&account.mappings)),
         json: json!({
-            "account": account.account.name,
-            "id": account.account.id,
+            "account": account.name,
+            "id": account.id,
             "mappings": account.mappings,
         }),
     }
@@ -87,13 +91,28 @@ fn mapping_block(mappings: &MappingSet) -> String {
     text
 }
 
-fn claims(account: &DesiredAccount<'_>) -> Document {
+fn claims(account: &DesiredAccount<'_>, all: &[DesiredAccount<'_>]) -> Document {
+    // The keys of regional accounts that `apply` makes are not known here.
+    let key = |id: &PublicKey| match all.iter().find(|other| other.id == *id) {
+        Some(other) if other.is_made_here() => Value::from(format!("the key of {}", other.name)),
+        _ => json!(id),
+    };
     let mappings: Map<String, Value> = account
         .mappings
         .iter()
         .map(|Mapping { source, destinations }| (source.to_string(), json!(destinations)))
         .collect();
-    let json = json!({ "sub": account.account.id, "name": account.account.name, "nats": { "mappings": mappings } });
+    let mut nats = json!({ "mappings": mappings });
+    if !account.exports.is_empty() {
+        let imports = account.imports.iter().map(|import| {
+            let mut json = json!(import);
+            json["account"] = key(&import.account);
+            json
+        });
+        nats["exports"] = json!(account.exports);
+        nats["imports"] = imports.collect();
+    }
+    let json = json!({ "sub": key(&account.id), "name": account.name, "nats": nats });
     Document { name: file_name(account, "claims"), ending: "json", text: format!("{json:#}\n"), json }
 }
 
@@ -120,22 +139,22 @@ fn permission_block(account: &DesiredAccount<'_>, publish: &Publish) -> Document
         ending: "conf",
         text,
         json: json!({
-            "account": account.account.name,
-            "id": account.account.id,
+            "account": account.name,
+            "id": account.id,
             "publish": publish,
         }),
     }
 }
 
 fn heading(account: &DesiredAccount<'_>, what: &str) -> String {
-    let name: String = account.account.name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("# account {name} ({}): {what}\n", account.account.id)
+    let name: String = account.name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("# account {name} ({}): {what}\n", account.id)
 }
 
 /// `APP.mappings`; what file systems do not take in names becomes `_`.
 fn file_name(account: &DesiredAccount<'_>, what: &str) -> String {
     let fit = |c: char| if c == '/' || c == '\\' || c.is_control() { '_' } else { c };
-    format!("{}.{what}", account.account.name.chars().map(fit).collect::<String>())
+    format!("{}.{what}", account.name.chars().map(fit).collect::<String>())
 }
 
 /// A key of the server's configuration; there are no escapes in it (nats-server `conf/lex.go`).

@@ -349,7 +349,7 @@ fn unknown(desired: &DesiredAccount<'_>, reason: &str) -> ObservedJetStream {
 }
 
 /// The finding that says why an account has no token to start from.
-fn too_late(account: &str) -> ReadError {
+pub(super) fn too_late(account: &str) -> ReadError {
     ReadError::Refused(Box::new(Finding::error(
         "system-silent",
         format!("account {account}"),

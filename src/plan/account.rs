@@ -20,6 +20,7 @@ use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::Account;
+use crate::observed::jetstream::ObservedJetStream;
 use crate::observed::listeners::Listeners;
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Stored};
@@ -111,9 +112,11 @@ pub fn plan(
         .collect();
     let accounts = desired.iter().enumerate().map(|(index, account)| {
         let (account, skipped) = leave_out(account, &without);
-        let application = application(&starts, desired, index);
-        let around =
-            Around { observed, clusters: &clusters, context: Context { peers: &peers, application, options, now } };
+        let of_application = place_of_application(desired, index);
+        let jetstream = &observed.accounts[of_application].jetstream;
+        let application = starts[of_application].as_ref().map(|start| &start.claims);
+        let context = Context { peers: &peers, application, options, now };
+        let around = Around { observed, clusters: &clusters, application: jetstream, context };
         let (mut planned, mut found) =
             account_plan(&account, &observed.accounts[index], starts[index].as_ref(), &around);
         findings.extend(preflight::not_the_system_account(&planned.name, &planned.id, &observed.system_account));
@@ -132,6 +135,8 @@ pub fn plan(
 struct Around<'a> {
     observed: &'a Observed,
     clusters: &'a [&'a str],
+    /// What was read of the application's account that it belongs to.
+    application: &'a ObservedJetStream,
     context: Context<'a>,
 }
 
@@ -144,7 +149,8 @@ fn starts(
 ) -> Vec<Option<Start>> {
     let mut starts: Vec<Option<Start>> = Vec::with_capacity(desired.len());
     for (index, (wanted, found)) in desired.iter().zip(&observed.accounts).enumerate() {
-        let start = match (wanted.seat, application(&starts, desired, index)) {
+        let application = starts.get(place_of_application(desired, index)).and_then(Option::as_ref);
+        let start = match (wanted.seat, application.map(|start| &start.claims)) {
             (Seat::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
                 let nats = links::founding(wanted, application);
                 AccountClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
@@ -160,14 +166,9 @@ fn starts(
     starts
 }
 
-/// The claims of the application's account that the account at `index` belongs to.
-fn application<'s>(
-    starts: &'s [Option<Start>],
-    desired: &[DesiredAccount<'_>],
-    index: usize,
-) -> Option<&'s AccountClaims> {
-    let at = desired[..=index].iter().rposition(|account| account.seat == Seat::Application)?;
-    starts.get(at)?.as_ref().map(|start| &start.claims)
+/// The place of the application's account that the account at `index` belongs to.
+fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
+    desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
 }
 
 /// Every server that answered says that it has no token of the account.
@@ -247,7 +248,7 @@ fn account_plan(
     start: Option<&Start>,
     around: &Around<'_>,
 ) -> (AccountPlan, Vec<Finding>) {
-    let Around { observed, clusters, context } = around;
+    let Around { observed, clusters, application: _, context } = around;
     let (name, options) = (&desired.name, context.options);
     let mut findings = Vec::new();
     let stored = start.map(|start| start.claims.mappings()).unwrap_or_default();
@@ -262,6 +263,8 @@ fn account_plan(
     findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, Some(&observed.deployment)));
 
+    let claims = start.map(|start| &start.claims);
+    findings.extend(conflicts::history(desired, &streams.changes, claims, around.application, options));
     findings.extend(conflicts::ordinary(desired, &stored, &found.jetstream, options));
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);

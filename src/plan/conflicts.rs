@@ -1,10 +1,12 @@
 //! Streams of others that are in the way of a virtual stream.
 
+use super::links::is_ours;
 use super::mappings::{MappingPlan, captured};
 use super::streams::StreamChange;
 use super::{Action, Options};
-use crate::desired::DesiredAccount;
 use crate::desired::regional::{HUB_API, Seat};
+use crate::desired::{DesiredAccount, Role};
+use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
 use crate::model::subject::SubjectFilter;
@@ -153,6 +155,68 @@ pub(super) fn ordinary(
         true => Finding::warning(code, place, message, format!("{next}.")),
         false => Finding::error(code, place, message, format!("{next}; or hide them with --allow {code}.")),
     })
+}
+
+/// New read streams of an account that changed its layout: they start with what the write streams hold, and not with what
+/// the read streams of the other layout have. `application` is what was read of the application's account.
+pub(super) fn history(
+    desired: &DesiredAccount<'_>,
+    changes: &[StreamChange],
+    claims: Option<&AccountClaims>,
+    application: &ObservedJetStream,
+    options: &Options,
+) -> Vec<Finding> {
+    let created = changes.iter().filter(|change| change.action == Action::Create && change.role == Role::Read);
+    let code = "loses-history";
+    let consent = |place: String, message: String| match options.allows(code) {
+        true => Finding::warning(code, place, message, ""),
+        false => {
+            let next =
+                "Keep the layout; or go on with --allow loses-history: what is there now stays, and is left alone.";
+            Finding::error(code, place, message, next)
+        }
+    };
+    let owned = |change: &StreamChange, role: Role| {
+        let name = change.virtual_stream.clone();
+        application.streams.iter().filter(move |stream| {
+            stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == name && owner.role == role)
+        })
+    };
+    match desired.seat {
+        Seat::Regional(region) => created
+            .filter_map(|change| {
+                let before = owned(change, Role::Read)
+                    .find(|stream| stream.owner.as_ref().is_some_and(|owner| owner.region == region.name.as_str()))?;
+                let held: u64 = owned(change, Role::Write).map(|stream| stream.state.messages).sum();
+                (before.state.messages > held).then(|| {
+                    consent(
+                        format!("account {}, stream {}", desired.name, change.name),
+                        format!(
+                            "it takes the place of {} of the layout `shared`, which has {} messages, and starts with the {held} \
+                             that the write streams still hold",
+                            before.name, before.state.messages
+                        ),
+                    )
+                })
+            })
+            .collect(),
+        Seat::Application => {
+            let was_regional = desired.account.layout == Layout::Shared
+                && claims.is_some_and(|claims| claims.imports().iter().any(|i| is_ours(&i.name)));
+            let first = created.into_iter().next().filter(|_| was_regional);
+            let finding = |change: &StreamChange| {
+                consent(
+                    format!("account {}", desired.name),
+                    format!(
+                        "its layout was `regional`: {} and the other read streams start with what the write streams still hold, \
+                         and what the regional accounts' streams have besides is read no more",
+                        change.name
+                    ),
+                )
+            };
+            first.map(finding).into_iter().collect()
+        }
+    }
 }
 
 fn move_away(other: &ObservedStream) -> String {

@@ -75,13 +75,14 @@ pub struct StreamPlan {
 }
 
 /// Codes of the findings that `--allow` may admit: the server would do what they are about.
-pub const ALLOWABLE: [&str; 6] = [
+pub const ALLOWABLE: [&str; 7] = [
     "moves-stream",
     "imports-again",
     "removes-source",
     "deletes-messages",
     "captures-virtual-subjects",
     "ordinary-streams",
+    "loses-history",
 ];
 
 /// Compares the streams.

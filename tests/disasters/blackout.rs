@@ -1,7 +1,7 @@
 //! Regions die, come back, and lose sight of each other, while everywhere someone publishes.
 
 use crate::steps::{APPLY, expect, in_sync};
-use crate::support::{Cluster, PATIENCE, client, cluster};
+use crate::support::{Cluster, PATIENCE, client, cluster, cluster_with_shared_layout};
 use crate::traffic::{Ledger, Traffic, arrived, stored};
 use std::time::Instant;
 
@@ -12,7 +12,15 @@ const SOME: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_message_is_in_every_region_exactly_once() {
-    let cluster = cluster().await;
+    disasters(cluster().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_in_the_layout_shared() {
+    disasters(cluster_with_shared_layout().await).await;
+}
+
+async fn disasters(cluster: Cluster) {
     let ledger = Ledger::default();
     expect(&cluster, 0, &APPLY).await;
     eprintln!("nats-server {}", cluster.server_version());

@@ -1,7 +1,7 @@
 //! Changes by hand, and by other tools: `verify` names each, `apply` repairs it or says why it may not.
 
 use crate::steps::{APPLY, expect, in_sync, run};
-use crate::support::{Cluster, PATIENCE, client, cluster, system_client};
+use crate::support::{Cluster, PATIENCE, client, cluster_with_shared_layout, system_client};
 use crate::traffic::{Ledger, Traffic, arrived, ask};
 use async_nats::Client;
 use futures::StreamExt as _;
@@ -16,7 +16,7 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_by_hand_is_named_and_repaired() {
-    let cluster = cluster().await;
+    let cluster = cluster_with_shared_layout().await;
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let consumers = "        consumers:\n          worker: { ack_policy: explicit, max_deliver: 5 }\n";
     std::fs::write(cluster.definition_path(), definition + consumers).unwrap();

@@ -2,7 +2,7 @@
 //! finishes.
 
 use crate::steps::{APPLY, DESTROY, expect, in_sync, run, spawn};
-use crate::support::{Cluster, PATIENCE, client, cluster, system_client};
+use crate::support::{Cluster, PATIENCE, client, cluster_with_shared_layout, system_client};
 use crate::traffic::{Ledger, Traffic, arrived, ask};
 use async_nats::Client;
 use futures::StreamExt as _;
@@ -18,7 +18,7 @@ const ROUNDS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_next_run_finishes() {
-    let cluster = cluster().await;
+    let cluster = cluster_with_shared_layout().await;
     let ledger = Ledger::default();
     let traffic = Traffic::start(&cluster, &ALL, &ledger).await;
     let watch = Watch::start(&cluster).await;

@@ -37,7 +37,7 @@ const FOO_AND_ORDERS: &str = "      foo:\n        subjects: [foo.>]\n      order
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
-    let cluster = support::cluster().await;
+    let cluster = support::cluster_with_shared_layout().await;
     define(&cluster, FOO);
 
     // Nothing is there yet.

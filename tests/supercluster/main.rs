@@ -14,5 +14,6 @@ mod json;
 mod keys;
 mod outages;
 mod refusals;
+mod regional;
 mod streams;
 mod system;

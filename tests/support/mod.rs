@@ -61,6 +61,16 @@ pub async fn cluster() -> Cluster {
     up(options()).await
 }
 
+/// A ready 3 × 3 super-cluster whose definition has all streams in the application's account.
+pub async fn cluster_with_shared_layout() -> Cluster {
+    let cluster = cluster().await;
+    let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
+    let shared = definition.replace("layout: regional", "layout: shared");
+    assert_ne!(shared, definition);
+    std::fs::write(cluster.definition_path(), shared).unwrap();
+    cluster
+}
+
 /// A ready 3 × 3 super-cluster that all tests of the suite share: for tests that neither kill servers nor rely on
 /// being alone in the account.
 pub async fn shared() -> &'static Cluster {

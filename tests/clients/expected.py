@@ -1,0 +1,43 @@
+"""What is not as on a plain server, and why: refused by design. Anything else is a fault."""
+
+NO_RESPONDERS = ("no responders", "ServiceUnavailable", "503")
+# 10059: the old request for durables is not mapped, and there is no stream of that name.
+MISMATCH = ("10056", "10059")
+
+REGIONAL = {
+    "publish_expect_stream": (
+        ("10060", "expected stream does not match"),
+        "what is published is stored by the region's write stream, and so the acknowledgement says",
+    ),
+    "kv_update": (
+        ("wrong last sequence", "10071"),
+        "a revision is the read stream's sequence, and the write stream of the region has its own: a compare-and-set that "
+        "one region cannot decide is refused",
+    ),
+    "stream_create": (NO_RESPONDERS, "streams are made by `apply`"),
+    "stream_update": (NO_RESPONDERS, "streams are changed by `apply`"),
+    "stream_purge": (NO_RESPONDERS, "regions would diverge; `map_requests: [purge]` opens it"),
+    "stream_delete": (NO_RESPONDERS, "streams are deleted by `destroy --delete-streams`"),
+}
+
+_CREATES = (
+    MISMATCH,
+    "servers compare the stream's name in the request with the one in its subject, which is mapped; provision the consumer "
+    "in the definition, or go on with the name that stream info returns",
+)
+SHARED = {
+    "publish_expect_stream": REGIONAL["publish_expect_stream"],
+    **{
+        op: _CREATES
+        for op in (
+            "consumer_pull consumer_push consumer_ephemeral consumer_ordered consumer_filtered consumer_filters consumer_info "
+            "consumer_list consumer_names consumer_pause consumer_delete fetch consume ack double_ack nak_delay term "
+            "in_progress advisory stream_create stream_update"
+        ).split()
+    },
+    "stream_list": (("-read-", "foo-write"), "lists show the real streams"),
+    "stream_names": (("-read-", "foo-write"), "lists show the real streams"),
+    "stream_info": (("foo-read-",), "the answer names the real stream"),
+    "stream_by_subject": (("foo-write", "NotFound", "found: "), "finds a write stream, or nothing"),
+    "stream_purge": (("10059", "not found", "NotFound"), "regions would diverge; `map_requests: [purge]` opens it"),
+}

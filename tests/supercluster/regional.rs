@@ -1,0 +1,404 @@
+//! The layout `regional` through the command line: made in stages, used by the virtual names, drifted, its keys lost,
+//! others kept out, ordinary streams beside it, and taken away.
+
+use crate::bench::{Bench, new_seed, now, public};
+use crate::support::{self, client, eventually};
+use async_nats::Client;
+use serde_json::{Value, json};
+use std::time::Duration;
+use vstream_jwt::model::claims::{ImportSpec, LinkKind, Permission, Permissions};
+use vstream_jwt::model::nkey::{KeyKind, PublicKey};
+use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
+use vstream_jwt::observed::{Requests as _, system};
+use vstream_jwt::push;
+use vstream_jwt::sign::activation::issue_activation;
+use vstream_jwt::sign::user::{UserPermissions, mint_user};
+use vstream_jwt::sign::{Signer as _, issue};
+
+const TIME: Duration = Duration::from_secs(10);
+const APPLY: [&str; 4] = ["apply", "--operator", "op.nk", "--yes"];
+const REGIONS: [&str; 3] = ["west", "central", "east"];
+
+/// `None` when nobody listens.
+async fn ask(client: &Client, subject: &str, body: Value) -> Option<Value> {
+    let payload = if body.is_null() { String::new() } else { body.to_string() };
+    let reply = client.request(subject.to_owned(), payload.into()).await.ok()?;
+    Some(serde_json::from_slice(&reply.payload).unwrap())
+}
+
+fn regional(bench: &Bench<'_>) -> Value {
+    let mut definition = bench.definition();
+    let app = &mut definition["accounts"]["APP"];
+    app.as_object_mut().unwrap().remove("layout");
+    app["subject_roots"] = json!(["app"]);
+    app["virtual_streams"] = json!({
+        "foo": { "subjects": ["foo.>"], "consumers": { "worker": { "ack_policy": "explicit" } } },
+        "bar": { "subjects": ["app.bar.>"] },
+        "cfg": { "kind": "kv", "bucket": { "history": 5 } },
+        "files": { "kind": "object_store" },
+    });
+    definition
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_regional_layout_lives_through_its_whole_life() {
+    let cluster = support::cluster().await;
+    let bench = Bench::new(&cluster).await;
+    bench.write("vstream", &regional(&bench));
+
+    bench.says(
+        3,
+        &["plan"],
+        &["account APP-west to be made", "$JS.>  →  $VS.<region>.>", "3 regional accounts to make"],
+    );
+    bench.run(&APPLY).ends(0);
+    bench.run(&["verify"]).ends(0);
+    bench.says(0, &APPLY, &["In sync: nothing to do, nothing was pushed"]);
+    let claims = bench.claims().await;
+    let sources: Vec<&String> = claims["nats"]["mappings"].as_object().unwrap().keys().collect();
+    assert_eq!(sources.len(), 6, "{sources:?}");
+
+    by_the_virtual_names(&bench).await;
+    nothing_destructive_by_accident(&bench).await;
+    an_ack_from_another_region_is_void(&bench).await;
+    narrow_users(&bench).await;
+    others_stay_outside(&bench).await;
+    drift_is_named_and_mended(&bench).await;
+    lost_keys(&bench).await;
+    bench.no_complaints();
+    destroyed(&bench).await;
+    ordinary_streams(&bench).await;
+    bench.no_complaints();
+}
+
+/// Published anywhere, read everywhere from local storage, and lists show exactly the virtual streams.
+async fn by_the_virtual_names(bench: &Bench<'_>) {
+    for region in REGIONS {
+        let client = client(bench.cluster, region).await;
+        for subject in ["foo.x", "app.bar.x"] {
+            let ack = ask(&client, subject, json!(region)).await.unwrap();
+            assert!(ack["stream"].as_str().unwrap().ends_with(&format!("-write-{region}")), "{ack}");
+        }
+    }
+    for region in REGIONS {
+        let client = client(bench.cluster, region).await;
+        for stream in ["foo", "bar"] {
+            eventually("three messages in each region", async || {
+                let info = ask(&client, &format!("$JS.API.STREAM.INFO.{stream}"), Value::Null).await.unwrap();
+                assert_eq!((&info["config"]["name"], &info["cluster"]["name"]), (&json!(stream), &json!(region)));
+                (info["state"]["messages"] == 3).then_some(())
+            })
+            .await;
+        }
+        let names = ask(&client, "$JS.API.STREAM.NAMES", Value::Null).await.unwrap();
+        let mut names: Vec<&str> = names["streams"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["KV_cfg", "OBJ_files", "bar", "foo"]);
+        let found = ask(&client, "$JS.API.STREAM.NAMES", json!({ "subject": "app.bar.y" })).await.unwrap();
+        assert_eq!(found["streams"], json!(["bar"]));
+    }
+}
+
+async fn nothing_destructive_by_accident(bench: &Bench<'_>) {
+    let client = client(bench.cluster, "east").await;
+    for request in ["CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "RESTORE", "SNAPSHOT", "LEADER.STEPDOWN"] {
+        let subject = format!("$JS.API.STREAM.{request}.foo");
+        assert_eq!(ask(&client, &subject, json!({ "name": "foo", "subjects": ["foo.>"] })).await, None, "{request}");
+    }
+}
+
+/// A client that moves to another region takes its acks with it: there they mean no message.
+async fn an_ack_from_another_region_is_void(bench: &Bench<'_>) {
+    let (west, east) = (client(bench.cluster, "west").await, client(bench.cluster, "east").await);
+    // A pulled message comes to the inbox under its own subject, so that `request` would not know it.
+    let pull = |client: Client| async move {
+        let inbox = client.new_inbox();
+        let mut messages = client.subscribe(inbox.clone()).await.unwrap();
+        for _ in 0..10 {
+            let subject = "$JS.API.CONSUMER.MSG.NEXT.foo.worker";
+            client.publish_with_reply(subject, inbox.clone(), "1".into()).await.unwrap();
+            let next = tokio::time::timeout(Duration::from_secs(2), futures::StreamExt::next(&mut messages)).await;
+            if let Some(message) = next.ok().flatten().filter(|message| message.reply.is_some()) {
+                return message;
+            }
+        }
+        panic!("no message for the worker");
+    };
+    let (here, there) = (pull(west.clone()).await, pull(east.clone()).await);
+    east.publish(here.reply.unwrap(), "+ACK".into()).await.unwrap();
+    east.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for client in [&west, &east] {
+        let info = ask(client, "$JS.API.CONSUMER.INFO.foo.worker", Value::Null).await.unwrap();
+        assert_eq!(info["num_ack_pending"], 1, "{info}");
+    }
+    east.publish(there.reply.unwrap(), "+ACK".into()).await.unwrap();
+    eventually("its own ack counts", async || {
+        let info = ask(&east, "$JS.API.CONSUMER.INFO.foo.worker", Value::Null).await.unwrap();
+        (info["num_ack_pending"] == 0).then_some(())
+    })
+    .await;
+}
+
+/// A user of the account that may publish what `publish` says.
+async fn user(bench: &Bench<'_>, publish: Permission) -> Connection {
+    let subscribe = Permission { allow: vec!["_INBOX.>".to_owned()], deny: Vec::new() };
+    let permissions = UserPermissions::Own(Permissions { publish, subscribe });
+    let account = PublicKey::parse(bench.cluster.account_id()).unwrap();
+    let minted = mint_user(&bench.key("app.nk"), Some(&account), &permissions, now() + 300, now()).unwrap();
+    let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
+    connect(ConnectOptions::new(&bench.cluster.urls("central"), None, &access, TIME)).await.unwrap()
+}
+
+/// What `render permissions` says is what applications need, and keeps them off the write streams.
+async fn narrow_users(bench: &Bench<'_>) {
+    let rendered = bench.run(&["render", "permissions", "--format", "json"]).ends(0).document();
+    let list = |name: &str| -> Vec<String> {
+        let lines = rendered[0]["publish"][name].as_array().unwrap();
+        lines.iter().map(|line| line["subject"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(list("deny"), ["$JS.>"]);
+    let purge = "$VSH.API.STREAM.PURGE.foo-write-west";
+    for permission in
+        [Permission { allow: list("allow"), deny: Vec::new() }, Permission { allow: Vec::new(), deny: list("deny") }]
+    {
+        let link = user(bench, permission).await;
+        for subject in ["foo.y", "app.bar.y", "$KV.cfg.y", "$O.files.M.y"] {
+            let ack = link.request(subject, b"y".to_vec(), TIME).await.unwrap();
+            assert!(String::from_utf8_lossy(&ack.payload).contains("-write-central"), "{subject}");
+        }
+        for subject in ["$JS.API.INFO", "$JS.API.STREAM.INFO.foo", "$JS.API.CONSUMER.NAMES.foo", "$JS.API.STREAM.LIST"]
+        {
+            let reply = link.request(subject, Vec::new(), TIME).await.unwrap();
+            assert!(!String::from_utf8_lossy(&reply.payload).contains("\"error\":"), "{subject}");
+        }
+        assert!(link.request(purge, Vec::new(), Duration::from_secs(2)).await.is_err(), "it purged a write stream");
+    }
+    // Without these, the second prefix leads there: what `users-reach-write-streams` warns of.
+    let open = user(bench, Permission::default()).await;
+    let reply = open.request("$VSH.API.STREAM.INFO.foo-write-west", Vec::new(), TIME).await.unwrap();
+    assert!(String::from_utf8_lossy(&reply.payload).contains("foo-write-west"));
+}
+
+/// An import as the layout has it, for an activation token.
+fn spec(import: &Value) -> ImportSpec {
+    let text = |name: &str| import[name].as_str().unwrap_or_default().to_owned();
+    ImportSpec {
+        name: text("name"),
+        account: PublicKey::parse(&text("account")).unwrap(),
+        subject: text("subject"),
+        local_subject: text("local_subject"),
+        kind: LinkKind::Service,
+    }
+}
+
+/// Another account of the operator imports the private exports: without a token, with one that it made itself, and with
+/// one that was made for the application's account.
+async fn others_stay_outside(bench: &Bench<'_>) {
+    let claims = bench.claims().await;
+    let imports = claims["nats"]["imports"].as_array().unwrap();
+    let list = imports.iter().find(|i| i["local_subject"] == "$VS.west.API.STREAM.LIST").unwrap();
+    let wanted = spec(list);
+    let intruder = new_seed(KeyKind::Account);
+    let own = issue_activation(&intruder, &wanted.account, &intruder.public_key(), &wanted, None, now()).unwrap();
+    let claims = |token: Option<&str>| {
+        let mut import = json!({
+            "name": "x", "subject": list["subject"], "account": list["account"], "type": "service",
+            "local_subject": "theirs.list",
+        });
+        if let Some(token) = token {
+            import["token"] = token.into();
+        }
+        let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+            "conn": -1, "leaf": -1 });
+        json!({
+            "sub": public(&intruder), "name": "INTRUDER",
+            "nats": { "limits": limits, "imports": [import], "type": "account", "version": 2 },
+        })
+    };
+    for (age, token) in [None, Some(own.as_str())].into_iter().enumerate() {
+        bench.push_signed(&bench.key("op.nk"), &claims(token), now() + age as u64).await;
+        let everything = UserPermissions::only(&[], &[]);
+        let minted = mint_user(&intruder, None, &everything, now() + 300, now()).unwrap();
+        let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
+        let link = connect(ConnectOptions::new(&bench.cluster.urls("west"), None, &access, TIME)).await.unwrap();
+        let answer = link.request("theirs.list", Vec::new(), Duration::from_secs(3)).await;
+        assert!(
+            answer.is_err(),
+            "with {}: {answer:?}",
+            if token.is_some() { "a token of its own" } else { "no token" }
+        );
+    }
+    // A stolen one is refused by every server, as part of the token.
+    let stolen = claims(Some(list["token"].as_str().unwrap()));
+    let token = issue(&stolen, &bench.key("op.nk"), now() + 3).unwrap();
+    let system = Access::Credentials(bench.cluster.system_credentials_path());
+    let system = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &system, TIME)).await.unwrap();
+    let outcomes =
+        push::push(&system, &bench.deployment().await, &[(intruder.public_key(), token)], TIME).await.unwrap();
+    assert!(outcomes.iter().all(|one| matches!(one.answer, push::Answer::Refused { .. })), "{outcomes:?}");
+}
+
+/// The claims of a regional account, as stored.
+async fn stored(bench: &Bench<'_>, name: &str) -> Value {
+    let link = Access::Credentials(bench.cluster.system_credentials_path());
+    let link = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &link, TIME)).await.unwrap();
+    let all = system::stored_claims(&link, &bench.deployment().await, TIME).await.unwrap();
+    all.iter().find(|claims| claims.name() == name).unwrap().value().clone()
+}
+
+async fn drift_is_named_and_mended(bench: &Bench<'_>) {
+    // The fault that shows with a backlog over 2 MB only.
+    let mut claims = stored(bench, "APP-east").await;
+    let imports = claims["nats"]["imports"].as_array_mut().unwrap();
+    imports.retain(|import| import["subject"] != "$VSH.FC.>");
+    let iat = claims["iat"].as_u64().unwrap().max(now()) + 2;
+    bench.push_signed(&bench.key("op.nk"), &claims, iat).await;
+    bench.says(3, &["verify"], &["import $JS.FC.> of APP: missing"]);
+    bench.run(&APPLY).ends(0);
+    bench.until(0, &["verify"]).await;
+
+    // A token by a key that is not, or no longer, the exporter's.
+    let mut claims = bench.claims().await;
+    let app = PublicKey::parse(bench.cluster.account_id()).unwrap();
+    let foreign = new_seed(KeyKind::Account);
+    let import = &mut claims["nats"]["imports"][1];
+    let wanted = spec(import);
+    let token = issue_activation(&foreign, &wanted.account, &app, &wanted, None, now()).unwrap();
+    import["token"] = token.as_str().into();
+    bench.push(&claims).await;
+    bench.says(3, &["verify"], &["activation token $VS.west.API.STREAM.NAMES of APP-west: its issuer"]);
+    bench.run(&APPLY).ends(0);
+    bench.until(0, &["verify"]).await;
+}
+
+/// Reading goes on by the application's imports; what needs the key is refused, and a new signing key recovers it.
+async fn lost_keys(bench: &Bench<'_>) {
+    let keys = bench.cluster.keys_folder();
+    let away = bench.cluster.folder().join("away.nk");
+    std::fs::rename(keys.join("APP-west.nk"), &away).unwrap();
+    bench.run(&["verify"]).ends(0);
+    bench.says(0, &APPLY, &["In sync"]);
+    let mut definition = regional(bench);
+    definition["accounts"]["APP"]["virtual_streams"]["baz"] = json!({ "subjects": ["app.baz"] });
+    bench.write("vstream", &definition);
+    let before = bench.tokens().await;
+    bench.expect(
+        1,
+        &APPLY,
+        "regional-key-missing",
+        &["account APP-west", "not made anew", "--allow regional-key-missing"],
+    );
+    assert_eq!(bench.tokens().await, before);
+    bench.run(&[&APPLY[..], &["--allow", "regional-key-missing"]].concat()).ends(0);
+    assert!(keys.join("APP-west-signing-1.nk").exists() && !keys.join("APP-west.nk").exists());
+    bench.run(&["verify"]).ends(0);
+    let signing = public(&bench.key("APP-west-signing-1.nk"));
+    assert_eq!(stored(bench, "APP-west").await["nats"]["signing_keys"], json!([signing]));
+    bench.says(0, &APPLY, &["In sync"]);
+}
+
+async fn destroyed(bench: &Bench<'_>) {
+    bench.run(&["destroy", "--operator", "op.nk", "--yes", "--delete-streams"]).ends(0);
+    let claims = bench.claims().await;
+    for part in ["mappings", "imports", "exports"] {
+        assert_eq!(claims["nats"][part], Value::Null, "{part}");
+    }
+    assert_eq!(bench.stream_names().await, Vec::<String>::new());
+    let region = stored(bench, "APP-east").await;
+    assert_eq!((&region["nats"]["imports"], &region["nats"]["exports"]), (&Value::Null, &Value::Null));
+}
+
+/// An account that has streams of its own: refused as exclusive, and both kinds work beside each other otherwise.
+async fn ordinary_streams(bench: &Bench<'_>) {
+    bench.make_stream(json!({ "name": "own", "subjects": ["own.>"], "num_replicas": 1 })).await;
+    bench.write("vstream", &regional(bench));
+    let before = bench.everything().await;
+    bench.expect(1, &APPLY, "ordinary-streams", &["it has stream own besides", "exclusive: false"]);
+    bench.unchanged_since(&before, "an exclusive layout").await;
+    let mut definition = regional(bench);
+    definition["accounts"]["APP"]["exclusive"] = json!(false);
+    bench.write("vstream", &definition);
+    bench.run(&APPLY).ends(0);
+    bench.until(0, &["verify"]).await;
+    for region in REGIONS {
+        let client = client(bench.cluster, region).await;
+        assert_eq!(ask(&client, "own.x", json!(1)).await.unwrap()["stream"], "own");
+        let ack = ask(&client, "$KV.cfg.x", json!(1)).await.unwrap();
+        assert_eq!(ack["stream"], format!("cfg-write-{region}"));
+        let config = json!({ "durable_name": "d", "ack_policy": "explicit" });
+        for (stream, virtual_one) in [("own", false), ("foo", true), ("KV_cfg", true)] {
+            let body = json!({ "stream_name": stream, "config": config });
+            let made = ask(&client, &format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.d"), body).await.unwrap();
+            assert_eq!(made["name"], "d", "{made}");
+            let info = ask(&client, &format!("$JS.API.STREAM.INFO.{stream}"), Value::Null).await.unwrap();
+            assert_eq!(info["config"]["name"], stream);
+            assert!(!virtual_one || info["cluster"]["name"] == region, "{info}");
+        }
+        assert_eq!(ask(&client, "$JS.API.STREAM.CREATE.foo", json!({ "name": "foo" })).await, None);
+    }
+    let client = client(bench.cluster, "east").await;
+    eventually("all regions' values", async || {
+        let info = ask(&client, "$JS.API.STREAM.INFO.KV_cfg", Value::Null).await.unwrap();
+        (info["sources"].as_array().unwrap().iter().all(|s| s["lag"] == 0)
+            && info["state"]["last_seq"].as_u64() >= Some(3_000_000_000_003))
+        .then_some(())
+    })
+    .await;
+    let own = ask(&client, "$JS.API.STREAM.INFO.own", Value::Null).await.unwrap();
+    assert_eq!(own["state"]["messages"], 3);
+}
+
+/// An account changes its layout: what the write streams hold comes along, what would be lost is refused first, and the
+/// streams of before stay as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_shared_to_regional_and_back() {
+    let cluster = support::cluster().await;
+    let bench = Bench::new(&cluster).await;
+    let shared = bench.definition();
+    let mut regional = shared.clone();
+    regional["accounts"]["APP"].as_object_mut().unwrap().remove("layout");
+    bench.write("vstream", &shared);
+    bench.run(&APPLY).ends(0);
+    let west = client(&cluster, "west").await;
+    for _ in 0..5 {
+        ask(&west, "foo.x", json!(1)).await.unwrap();
+    }
+    let readable = async |count: u64, client: &Client| {
+        eventually("what was published can be read", async || {
+            let info = ask(client, "$JS.API.STREAM.INFO.foo", Value::Null).await.unwrap();
+            (info["state"]["messages"] == count).then_some(info)
+        })
+        .await
+    };
+    let east = client(&cluster, "east").await;
+    readable(5, &east).await;
+    assert_eq!(ask(&west, "$JS.API.STREAM.PURGE.foo-write-west", json!({ "keep": 2 })).await.unwrap()["purged"], 3);
+
+    bench.write("vstream", &regional);
+    let before = bench.everything().await;
+    let said = ["APP-west, stream foo", "foo-read-west of the layout `shared`, which has 5 messages", "with the 2"];
+    bench.expect(1, &APPLY, "loses-history", &said);
+    bench.unchanged_since(&before, "a layout that loses history").await;
+    let allowed = [&APPLY[..], &["--allow", "loses-history"]].concat();
+    bench.run(&allowed).ends(0);
+    bench.until(0, &["verify"]).await;
+    let sources: Vec<String> = bench.claims().await["nats"]["mappings"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(sources.len(), 3, "{sources:?}");
+    assert_eq!(readable(2, &east).await["config"]["name"], "foo");
+    let old = ask(&east, "$VSH.API.STREAM.INFO.foo-read-east", Value::Null).await.unwrap();
+    assert_eq!(old["state"]["messages"], 5);
+    ask(&west, "foo.x", json!(1)).await.unwrap();
+    readable(3, &east).await;
+    bench.says(0, &APPLY, &["In sync"]);
+
+    // The old read streams went on sourcing: nothing is lost on the way back.
+    bench.write("vstream", &shared);
+    bench.run(&APPLY).ends(0);
+    bench.until(0, &["verify"]).await;
+    let info = readable(6, &east).await;
+    assert_eq!(info["config"]["name"], "foo-read-east");
+    assert!(bench.claims().await["nats"]["mappings"]["$JS.>"].is_null());
+    bench.says(0, &APPLY, &["In sync"]);
+    bench.no_complaints();
+}
