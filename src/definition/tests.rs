@@ -234,6 +234,9 @@ fn layouts() {
         "takes in subjects of the root `foo.bar`",
         "foo.>",
     );
+    let pushed = regional("layout: regional")
+        .replace("[foo.>]", "[foo.>]\n        consumers: { w: { regions: [west], deliver_subject: deliver.w } }");
+    refuses(&pushed, "conflict", "add `deliver` to `inbox_prefixes`", "foo");
     refuses_stream("kind: kv", "conflict", "is a bucket, and this account has `layout: shared`", "foo");
     let bucket = regional("layout: regional").replace("        subjects: [foo.>]", "        kind: kv");
     assert!(parsed(&bucket).is_ok(), "{bucket}");

@@ -34,7 +34,7 @@ pub struct Publish {
 /// The publish permissions for all virtual streams of the account, in every region: a user may connect to any.
 ///
 /// # Errors
-/// [`DesiredError`] as for [`account`](super::account).
+/// [`DesiredError`] as for [`accounts`](super::accounts).
 pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, DesiredError> {
     check_built(account)?;
     let mut publish = Publish::default();

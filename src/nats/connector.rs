@@ -191,7 +191,9 @@ impl Connector for DefinitionConnector<'_> {
                 let Some(seed) = issuer(claims, &keys).map_err(|error| failed(error.to_string()))? else {
                     return Ok(None);
                 };
-                let wanted = permissions(&self.purpose.account_subjects());
+                let mut subjects = self.purpose.account_subjects();
+                subjects.push("$JS.API.CONSUMER.LIST.*");
+                let wanted = permissions(&subjects);
                 match user_issuer(claims, &seed.public_key(), strict, &wanted) {
                     Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
                     // Then it is read through the application's account.
@@ -205,12 +207,13 @@ impl Connector for DefinitionConnector<'_> {
 }
 
 /// What a user of an application's account needs to read its regions' streams by the account's imports.
-const REGIONS: [&str; 5] = [
+const REGIONS: [&str; 6] = [
     "$VS.*.API.INFO",
     "$VS.*.API.STREAM.LIST",
     "$VS.*.API.STREAM.INFO.*",
     "$VS.*.API.STREAM.MSG.GET.*",
     "$VS.*.API.CONSUMER.INFO.*.*",
+    "$VS.*.API.CONSUMER.LIST.*",
 ];
 
 fn permissions(publish: &[&str]) -> Permissions {

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod confirm;
+mod deliveries;
 pub mod demo;
 pub mod destroy;
 pub mod init;

@@ -2,7 +2,7 @@
 
 use super::confirm::Confirmation;
 use super::session::{ReadError, Reading, Session, now};
-use super::{Connector, Deadline, Tell};
+use super::{Connector, Deadline, Tell, deliveries};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
 use crate::model::finding::{Finding, Severity};
@@ -71,7 +71,12 @@ pub async fn verify<C: Connector>(
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
-    Ok((judge_all(definition, &desired, &observed, now()), observed.deployment))
+    let mut verified = judge_all(definition, &desired, &observed, now());
+    let astray = deliveries::astray(&session, &desired, &observed).await;
+    for (account, findings) in verified.accounts.iter_mut().zip(astray) {
+        account.findings.extend(findings);
+    }
+    Ok((verified, observed.deployment))
 }
 
 /// Judges what was observed. `now` in seconds since 1970.

@@ -265,6 +265,7 @@ fn account_plan(
 
     let claims = start.map(|start| &start.claims);
     findings.extend(conflicts::history(desired, &streams.changes, claims, around.application, options));
+    findings.extend(conflicts::buckets(desired, &streams.changes));
     findings.extend(conflicts::ordinary(desired, &stored, &found.jetstream, options));
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);

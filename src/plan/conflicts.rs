@@ -10,7 +10,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
 use crate::model::subject::SubjectFilter;
-use crate::model::virtual_stream::Layout;
+use crate::model::virtual_stream::{Kind, Layout};
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
 
 /// Checks `others`, the streams that stay and are not desired, against the desired ones.
@@ -154,6 +154,24 @@ pub(super) fn ordinary(
     Some(match hidden || options.allows(code) {
         true => Finding::warning(code, place, message, format!("{next}.")),
         false => Finding::error(code, place, message, format!("{next}; or hide them with --allow {code}.")),
+    })
+}
+
+/// What users of a new KV bucket have to know, once: there is no order between regions.
+pub(super) fn buckets(desired: &DesiredAccount<'_>, changes: &[StreamChange]) -> Option<Finding> {
+    let created = |name: &str| {
+        changes.iter().any(|c| c.action == Action::Create && c.role == Role::Write && c.virtual_stream == name)
+    };
+    let buckets = desired.account.virtual_streams.iter().filter(|stream| stream.kind == Kind::Kv);
+    let new: Vec<&str> = buckets.map(|stream| stream.name.as_str()).filter(|name| created(name)).collect();
+    (!new.is_empty()).then(|| {
+        Finding::warning(
+            "kv-regions-differ",
+            format!("account {}, {} {}", desired.name, if new.len() == 1 { "bucket" } else { "buckets" }, new.join(", ")),
+            "when two regions write one key at the same time, each may keep another last value; an update by revision is \
+             refused (10071)",
+            "Let one region write each key, where that matters.",
+        )
     })
 }
 

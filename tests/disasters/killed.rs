@@ -226,19 +226,19 @@ impl Watch {
 }
 
 /// SplitMix64, so that a run can be repeated by its seed.
-struct Random {
+pub struct Random {
     state: u64,
 }
 
 impl Random {
-    fn seeded() -> Self {
+    pub fn seeded() -> Self {
         let named = std::env::var("VSTREAM_SEED").ok().map(|seed| seed.parse().expect("VSTREAM_SEED is not a number"));
         let state = named.unwrap_or_else(|| getrandom::u64().unwrap());
         eprintln!("VSTREAM_SEED={state}");
         Self { state }
     }
 
-    fn below(&mut self, limit: Duration) -> Duration {
+    pub fn below(&mut self, limit: Duration) -> Duration {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -9,5 +9,6 @@ mod blackout;
 mod drift;
 mod gap;
 mod killed;
+mod killed_regional;
 mod steps;
 mod traffic;

@@ -49,7 +49,7 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     bench.says(
         3,
         &["plan"],
-        &["account APP-west to be made", "$JS.>  →  $VS.<region>.>", "3 regional accounts to make"],
+        &["accounts APP-<region> to be made", "$JS.>  →  $VS.<region>.>", "3 regional accounts to make"],
     );
     bench.run(&APPLY).ends(0);
     bench.run(&["verify"]).ends(0);
@@ -61,6 +61,7 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     by_the_virtual_names(&bench).await;
     nothing_destructive_by_accident(&bench).await;
     an_ack_from_another_region_is_void(&bench).await;
+    deliveries_that_nobody_hears(&bench).await;
     narrow_users(&bench).await;
     others_stay_outside(&bench).await;
     drift_is_named_and_mended(&bench).await;
@@ -138,6 +139,20 @@ async fn an_ack_from_another_region_is_void(bench: &Bench<'_>) {
         (info["num_ack_pending"] == 0).then_some(())
     })
     .await;
+}
+
+/// A push consumer that delivers on a subject which is not imported.
+async fn deliveries_that_nobody_hears(bench: &Bench<'_>) {
+    let east = client(bench.cluster, "east").await;
+    let config = json!({ "durable_name": "pushed", "deliver_subject": "deliver.here", "ack_policy": "none" });
+    let body = json!({ "stream_name": "foo", "config": config });
+    let made = ask(&east, "$JS.API.CONSUMER.DURABLE.CREATE.foo.pushed", body).await.unwrap();
+    assert_eq!(made["name"], "pushed", "{made}");
+    let said =
+        ["APP-east, stream foo, consumer pushed: it delivers on deliver.here", "`inbox_prefixes` of account APP"];
+    bench.says(0, &["verify"], &said);
+    let gone = ask(&east, "$JS.API.CONSUMER.DELETE.foo.pushed", Value::Null).await.unwrap();
+    assert_eq!(gone["success"], true);
 }
 
 /// A user of the account that may publish what `publish` says.

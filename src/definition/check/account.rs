@@ -159,6 +159,9 @@ impl Checker<'_> {
             );
             self.report("conflict", *place, message, "choose `layout: regional` for the account");
         }
+        if account.layout == Layout::Regional {
+            self.deliveries(account, placed);
+        }
         let default = NameTemplates::default();
         if account.layout == Layout::Regional && stream.names.read != default.read {
             let message = "`names.read` is for `layout: shared`: here the read stream carries the virtual name";
@@ -173,6 +176,27 @@ impl Checker<'_> {
                     let help = format!("begin it with `{root}.`, or keep it apart from the root");
                     self.report("overlapping-subjects", *place, message, help);
                 }
+            }
+        }
+    }
+
+    /// Deliver subjects of consumers that no import would bring to the applications.
+    fn deliveries(&mut self, account: &Account, placed: &Placed) {
+        for consumer in &placed.stream.consumers {
+            let Some(subject) = consumer.config.get("deliver_subject").and_then(|subject| subject.as_str()) else {
+                continue;
+            };
+            let below = |prefix: &SubjectFilter| {
+                subject.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            };
+            if !account.inbox_prefixes.iter().any(below) {
+                let message = format!(
+                    "consumer `{}` delivers on `{subject}`, which comes from another account in the layout `regional`",
+                    consumer.name
+                );
+                let first = subject.split('.').next().unwrap_or_default();
+                let help = format!("add `{first}` to `inbox_prefixes` of the account: `[_INBOX, {first}]`");
+                self.report("conflict", placed.place, message, help);
             }
         }
     }
