@@ -203,7 +203,8 @@ pub async fn apply<'d, C: Connector>(
     let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
     let looked = if regional && made && maps {
         // Readers are about to be led to these streams: first they have to have what there is to read.
-        let looked = look_at_streams(session, planned, CATCH_UP, &skipped, tell).await;
+        let settle = CATCH_UP.min(session.deadline.left().saturating_sub(PUSH));
+        let looked = look_at_streams(session, planned, settle, &skipped, tell).await;
         if let Ok(problems) = &looked
             && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
         {

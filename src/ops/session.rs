@@ -2,13 +2,15 @@
 
 use super::{Connector, Deadline, LinkError, Tell, regional};
 use crate::definition::Definition;
-use crate::desired::regional::RegionalIds;
-use crate::desired::{self, DesiredAccount, DesiredError, desired_with};
+use crate::desired::regional::{RegionalIds, Seat};
+use crate::desired::{self, DesiredAccount, DesiredError, Role, desired_with};
 use crate::model::claims::{AccountClaims, OperatorClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
-use crate::observed::jetstream::{Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ReadOptions, Unknown, read};
+use crate::observed::jetstream::{
+    Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ObservedStream, ReadOptions, Unknown, read,
+};
 use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, system};
@@ -297,7 +299,18 @@ impl<'d, L: Requests> Session<'d, L> {
                 }
             }
         });
-        let accounts = try_join_all(read).await?;
+        let mut accounts = try_join_all(read).await?;
+        let mut origins = Vec::new();
+        for (desired, found) in desired.iter().zip(&mut accounts) {
+            match desired.seat {
+                Seat::Application => {
+                    let writes =
+                        |stream: &&ObservedStream| stream.owner.as_ref().is_some_and(|o| o.role == Role::Write);
+                    origins = found.jetstream.streams.iter().filter(writes).cloned().collect();
+                }
+                Seat::Regional(_) => found.jetstream.origins.clone_from(&origins),
+            }
+        }
         Ok(Observed { deployment: self.deployment.clone(), system_account: self.system_account.clone(), accounts })
     }
 

@@ -11,7 +11,7 @@ use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStrea
 /// Says what is lost, may be lost, or soon will be, of the sources of `found`.
 pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
     for source in &found.sources {
-        let Some(origin) = observed.stream(&source.name).filter(|o| !o.offline) else { continue };
+        let Some(origin) = observed.origin(&source.name).filter(|o| !o.offline) else { continue };
         let max_age = max_age(origin);
         let Some(got) = observed.got(found, source) else {
             if let (Some(active), Some(max_age)) = (source.active, max_age)

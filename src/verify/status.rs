@@ -76,7 +76,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
         let exists = observed.stream(&stream.name).is_some() || observed.unknown_stream(&stream.name).is_some();
         let mut sources: Vec<(usize, SourceStatus)> = Vec::new();
         for (found, source) in found.iter().flat_map(|f| f.sources.iter().map(move |source| (f, source))) {
-            let origin = observed.stream(&source.name).filter(|o| !o.offline);
+            let origin = observed.origin(&source.name).filter(|o| !o.offline);
             let got = origin.and_then(|_| observed.got(found, source));
             let lag = match (got, origin) {
                 // Before the first delivery a source reports a lag of 0 (measured, 2.15.1).
@@ -92,7 +92,11 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                 place.unwrap_or(usize::MAX),
                 SourceStatus {
                     origin: source.name.clone(),
-                    region: place.map(|p| desired.streams[p].region.to_string()).unwrap_or_default(),
+                    region: match (place, origin.and_then(|origin| origin.owner.as_ref())) {
+                        (Some(place), _) => desired.streams[place].region.to_string(),
+                        (None, Some(owner)) => owner.region.clone(),
+                        (None, None) => String::new(),
+                    },
                     lag,
                     active: source.active,
                     error: source.error.as_ref().map(ToString::to_string),

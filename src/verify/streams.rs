@@ -198,7 +198,7 @@ impl Out {
             None => format!("has not heard from its source {origin} yet"),
         };
         let why = source.error.as_ref().map(|e| format!(" ({e})")).unwrap_or_default();
-        let at_origin = observed.stream(origin).filter(|o| !o.offline && o.cluster.leader.is_some());
+        let at_origin = observed.origin(origin).filter(|o| !o.offline && o.cluster.leader.is_some());
         if found.cluster.leader.is_none() || at_origin.is_none() {
             return self.cant_tell(
                 "source-silent",

@@ -14,6 +14,8 @@ pub struct ObservedJetStream {
     pub info: Value,
     /// All streams of the account, by name.
     pub streams: Vec<ObservedStream>,
+    /// The write streams of the application's account, by name, for a regional account, whose streams source them.
+    pub origins: Vec<ObservedStream>,
     /// Streams that exist but could not be described.
     pub unknown_streams: Vec<Unknown>,
     /// The consumers of interest.
@@ -38,6 +40,12 @@ impl ObservedJetStream {
         Some(&self.streams[place])
     }
 
+    /// A stream that streams of this account source: one of its own, or of the application's account.
+    pub fn origin(&self, name: &str) -> Option<&ObservedStream> {
+        let outside = || Some(&self.origins[self.origins.binary_search_by(|s| s.name.as_str().cmp(name)).ok()?]);
+        self.stream(name).or_else(outside)
+    }
+
     /// A consumer by stream and name.
     pub fn consumer(&self, stream: &str, name: &str) -> Option<&ObservedConsumer> {
         self.consumers.iter().find(|c| c.stream == stream && c.name == name)
@@ -56,7 +64,7 @@ impl ObservedJetStream {
         if let Some(got) = source.seq.or_else(seen) {
             return Some(got);
         }
-        let origin = self.stream(&source.name).filter(|origin| !origin.offline)?;
+        let origin = self.origin(&source.name).filter(|origin| !origin.offline)?;
         let heard = origin.state.last_seq == 0 || source.active? < SILENCE;
         heard.then(|| origin.state.last_seq.saturating_sub(source.lag))
     }
