@@ -104,7 +104,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                 },
             ));
         }
-        sources.sort_by_key(|(place, _)| *place);
+        sources.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.origin.cmp(&other.origin)));
         let sources: Vec<SourceStatus> = sources.into_iter().map(|(_, source)| source).collect();
         let state = found.map(|f| f.state.clone()).unwrap_or_default();
         StreamStatus {
