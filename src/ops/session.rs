@@ -299,7 +299,8 @@ impl<'d, L: Requests> Session<'d, L> {
                 }
             }
         });
-        let mut accounts = try_join_all(read).await?;
+        // All are waited for, so that of several that fail it is always the first that is named.
+        let mut accounts = join_all(read).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut origins = Vec::new();
         for (desired, found) in desired.iter().zip(&mut accounts) {
             match desired.seat {
