@@ -1,6 +1,10 @@
 """What is not as on a plain server, and why: refused by design. Anything else is a fault."""
 
-NO_RESPONDERS = ("no responders", "ServiceUnavailable", "503")
+# Nobody serves the request: nats.js and async-nats take that for a JetStream that is not there.
+NO_RESPONDERS = (
+    "no responders", "ServiceUnavailable", "503", "JetStreamNotEnabled", "jetstream unavailable",
+    "requested JetStream resource does not exist",
+)
 # 10059: the old request for durables is not mapped, and there is no stream of that name.
 MISMATCH = ("10056", "10059")
 
@@ -38,6 +42,6 @@ SHARED = {
     "stream_list": (("-read-", "foo-write"), "lists show the real streams"),
     "stream_names": (("-read-", "foo-write"), "lists show the real streams"),
     "stream_info": (("foo-read-",), "the answer names the real stream"),
-    "stream_by_subject": (("foo-write", "NotFound", "found: "), "finds a write stream, or nothing"),
+    "stream_by_subject": (("foo-write", "NotFound", "found: ", "10059", "stream not found"), "finds a write stream, or nothing"),
     "stream_purge": (("10059", "not found", "NotFound"), "regions would diverge; `map_requests: [purge]` opens it"),
 }
