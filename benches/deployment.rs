@@ -142,7 +142,7 @@ async fn phases(path: &Path, operator: &Path) {
     let options = plan::Options::default();
     let planned = ops::plan::plan(&definition, &connector, &keys, &options, deadline, &steps).await;
     let (mut session, mut planned) = planned.unwrap();
-    let signers = ops::apply::Signers { operator: Some(&seed), keys: &mut keys };
+    let signers = ops::apply::Signers { operator: Some(&seed), keys: &mut keys, signed: None };
     ops::apply::apply(&mut session, &mut planned, signers, &connector, &steps).await.unwrap();
     steps.step("", 0, 0);
     println!("phases of one apply:");

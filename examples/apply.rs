@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("account {}: {mappings} mappings and {streams} streams to change", account.name);
     }
 
-    let signers = Signers { operator: Some(&operator), keys: &mut keys };
+    let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
     let applied = apply(&mut session, &mut planned, signers, &connector, &Silent).await?;
     for server in applied.pushed.iter().flat_map(|pushed| &pushed.servers) {
         println!("{} ({}): {}", server.server, server.cluster, server.verdict);

@@ -38,7 +38,7 @@
 //! let options = vstream_jwt::plan::Options::default();
 //! let (mut session, mut planned) =
 //!     plan::plan(&loaded.definition, &connector, &keys, &options, deadline, &Silent).await?;
-//! let signers = apply::Signers { operator: Some(&operator), keys: &mut keys };
+//! let signers = apply::Signers { operator: Some(&operator), keys: &mut keys, signed: None };
 //! let applied = apply::apply(&mut session, &mut planned, signers, &connector, &Silent).await?;
 //! assert!(applied.is_confirmed(), "some server did not confirm: {applied:?}");
 //! # Ok(())

@@ -3,7 +3,7 @@
 use super::deployment::{OperatorArgs, agree};
 use super::plan::ChangeArgs;
 use super::shell::{findings_text, some};
-use super::{Exit, Failure, Shell, plan_view};
+use super::{Exit, Failure, Shell, plan_view, planfile};
 use crate::definition::Definition;
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
@@ -12,13 +12,17 @@ use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::apply::{Applied, ApplyError, IssueError, Signers};
 use crate::ops::plan::Planned;
-use crate::sign::Signer;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// Make the deployment match the definition, and prove it on every server
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Do exactly what this file of `plan --out` or `sign` says, or refuse
+    #[arg(value_name = "PLANFILE", conflicts_with_all = ["adopt", "prune", "delete_streams", "allow"])]
+    plan: Option<PathBuf>,
+
     #[command(flatten)]
     operator: OperatorArgs,
 
@@ -33,9 +37,19 @@ pub struct Args {
 impl Args {
     /// Runs the verb.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
-        let loaded = shell.load()?;
-        let options = self.changes.options()?;
-        let seed = self.operator.seed(&shell.keys_folder(&loaded.base))?;
+        let (file, loaded) = match &self.plan {
+            Some(path) => planfile::load(shell, path).map(|(file, loaded)| (Some(file.content), loaded))?,
+            None => (None, shell.load()?),
+        };
+        let options = match &file {
+            Some(content) => content.options.clone(),
+            None => self.changes.options()?,
+        };
+        let signed = file.as_ref().filter(|content| content.signed.is_some());
+        let operator = match signed {
+            Some(_) => None,
+            None => self.operator.signer(&shell.keys_folder(&loaded.base))?,
+        };
         let definition = &loaded.definition;
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
@@ -49,9 +63,13 @@ impl Args {
         if plan.is_refused() {
             return Err(refused(plan.findings.clone()));
         }
+        if let Some(file) = &file {
+            let changes = plan_view::document(plan, &session.deployment);
+            planfile::still_holds(file, &ops::planfile::content(&session, &planned, Vec::new(), "", changes))?;
+        }
         shell.findings(&plan.findings);
-        let signer = seed.as_ref().map(|seed| seed as &dyn Signer);
-        if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() {
+        let signer = operator.as_deref();
+        if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() && signed.is_none() {
             return Err(no_signer());
         }
         if !plan.is_empty() {
@@ -61,7 +79,7 @@ impl Args {
         let applied = ops::apply::apply(
             &mut session,
             &mut planned,
-            Signers { operator: signer, keys: &mut keys },
+            Signers { operator: signer, keys: &mut keys, signed },
             &connector,
             &progress,
         )
@@ -205,6 +223,8 @@ pub(super) fn failure(error: ApplyError) -> Failure {
     match error {
         ApplyError::Refused(findings) => refused(findings),
         ApplyError::NoSigner => no_signer(),
+        ApplyError::NotAsPlanned(_) => Failure::failed("signed-otherwise", message)
+            .next("Make the plan again, have it read and signed, and find out who made this file."),
         ApplyError::Issue(IssueError::Sign { .. }) => Failure::failed("signing", message),
         ApplyError::Issue(IssueError::NoKey { account }) => {
             Failure::failed("account-key-missing", message).next(format!(

@@ -5,8 +5,9 @@ use super::{Exit, Failure, Format, Shell, plan_view};
 use crate::ops::Tell;
 use crate::ops::session::{ReadError, Session};
 use crate::plan::{Action, Options, Plan, allowable};
-use crate::sign::Seed;
+use crate::sign::command::{CommandSigner, PATIENCE};
 use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
+use crate::sign::{Seed, Signer};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use zeroize::Zeroizing;
@@ -18,11 +19,30 @@ pub(super) struct OperatorArgs {
     /// [env: VSTREAM_OPERATOR_FILE, or the seed itself in VSTREAM_OPERATOR_SEED]
     #[arg(long, value_name = "FILE")]
     operator: Option<PathBuf>,
+
+    /// A command that signs for the operator: JSON requests on its standard input, answers on its standard output
+    #[arg(long, value_name = "CMD", conflicts_with = "operator", env = "VSTREAM_OPERATOR_CMD", hide_env_values = true)]
+    operator_cmd: Option<String>,
 }
 
 impl OperatorArgs {
+    /// What signs, if it was named: a key, or a command.
+    pub(super) fn signer(self, keys: &Path) -> Result<Option<Box<dyn Signer>>, Failure> {
+        match &self.operator_cmd {
+            Some(command) if self.operator.is_none() => {
+                let signer = CommandSigner::start(command, PATIENCE).map_err(|error| {
+                    Failure::failed("operator-cmd", error.to_string()).next(
+                        "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
+                    )
+                })?;
+                Ok(Some(Box::new(signer)))
+            }
+            _ => Ok(self.seed(keys)?.map(|seed| Box::new(seed) as Box<dyn Signer>)),
+        }
+    }
+
     /// Reads the key, if one was named.
-    pub(super) fn seed(self, keys: &Path) -> Result<Option<Seed>, Failure> {
+    fn seed(self, keys: &Path) -> Result<Option<Seed>, Failure> {
         crate::sign::memory::protect();
         let inputs = OperatorInputs {
             flag: self.operator,

@@ -7,7 +7,6 @@ use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::apply::Signers;
-use crate::sign::Signer;
 use std::io::IsTerminal as _;
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
@@ -45,10 +44,10 @@ impl Args {
             )
             .next("Add --yes when you are sure."));
         }
-        let seed = self.operator.seed(&shell.keys_folder(&loaded.base))?;
+        let operator = self.operator.signer(&shell.keys_folder(&loaded.base))?;
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
-        let signer = seed.as_ref().map(|seed| seed as &dyn Signer);
+        let signer = operator.as_deref();
         let connector = DefinitionConnector::new(&part, Purpose::Change, &folder);
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
@@ -85,7 +84,7 @@ impl Args {
         let applied = ops::apply::apply(
             &mut session,
             &mut planned,
-            Signers { operator: signer, keys: &mut keys },
+            Signers { operator: signer, keys: &mut keys, signed: None },
             &connector,
             &progress,
         )

@@ -13,9 +13,11 @@ mod keys;
 mod man;
 mod plan;
 mod plan_view;
+mod planfile;
 mod redact;
 mod render;
 mod shell;
+mod sign;
 mod status;
 mod validate;
 mod verify;
@@ -48,6 +50,7 @@ enum Verb {
     Render(render::Args),
     Plan(plan::Args),
     Apply(apply::Args),
+    Sign(sign::Args),
     Verify(verify::Args),
     Status(status::Args),
     Destroy(destroy::Args),
@@ -66,6 +69,7 @@ impl Verb {
             Self::Render(args) => args.run(shell).await,
             Self::Plan(args) => args.run(shell).await,
             Self::Apply(args) => args.run(shell).await,
+            Self::Sign(args) => args.run(shell).await,
             Self::Verify(args) => args.run(shell).await,
             Self::Status(args) => args.run(shell).await,
             Self::Destroy(args) => args.run(shell).await,

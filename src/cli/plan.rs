@@ -1,19 +1,27 @@
 //! `plan`: what `apply` would do.
 
 use super::deployment::options;
-use super::{Exit, Failure, Shell, plan_view};
+use super::shell::{quoted, some};
+use super::{Exit, Failure, Shell, plan_view, planfile};
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
+use crate::plan::file::PlanFile;
 use crate::plan::{Options, Plan};
+use crate::sign::keyring::Keyring;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Show what `apply` would change; changes nothing and needs no operator key
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     changes: ChangeArgs,
+
+    /// Write the plan to a file, which `sign` signs and `apply` carries out, exactly or not at all
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 /// What `plan` and `apply` may do beyond adding and changing what is ours.
@@ -58,15 +66,63 @@ impl Args {
         let plan = &planned.plan;
         shell.findings(&plan.findings);
         let mut text = plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0);
+        let document = plan_view::document(plan, &session.deployment);
         text.push('\n');
-        text.push_str(&outlook(plan, &options, shell));
-        shell.result(&text, &plan_view::document(plan, &session.deployment));
+        match self.out.filter(|_| !plan.is_refused()) {
+            None => text.push_str(&outlook(plan, &options, shell)),
+            Some(out) => {
+                all_have_keys(plan, &keys, shell)?;
+                let plain = anstream::adapter::strip_str(&text).to_string();
+                let files = planfile::files(&loaded);
+                let content = ops::planfile::content(&session, &planned, files, &plain, document.clone());
+                ops::planfile::write(&out, &PlanFile::new(content)).map_err(planfile::failure)?;
+                text.push_str(&written(plan, &out, shell));
+            }
+        }
+        shell.result(&text, &document);
         Ok(match (plan.is_refused(), plan.is_empty()) {
             (true, _) => Exit::Failed,
             (false, true) => Exit::Done,
             (false, false) => Exit::Pending,
         })
     }
+}
+
+/// Refuses to write a plan that could not name the accounts that it makes.
+fn all_have_keys(plan: &Plan, keys: &Keyring, shell: &Shell) -> Result<(), Failure> {
+    let without =
+        ops::planfile::without_keys(plan, keys).map_err(|error| Failure::failed("keys", error.to_string()))?;
+    if without.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = without.iter().map(String::as_str).collect();
+    let message = format!(
+        "{} have no key yet, and a plan file names every account by its key; no file was written",
+        some(&names)
+    );
+    Err(Failure::failed("regional-keys-first", message)
+        .next(format!(
+            "Make the keys of regional accounts, then plan again: {} --regional",
+            shell.command("keys generate")
+        ))
+        .detail("accounts", without))
+}
+
+/// The last lines when a plan file was written.
+fn written(plan: &Plan, out: &Path, shell: &Shell) -> String {
+    let file = quoted(out);
+    let summary = if plan.is_empty() { "In sync: nothing to do".to_owned() } else { plan_view::summary(plan) };
+    let signs = plan.accounts.iter().any(|account| !account.pushes.is_empty());
+    let apply = shell.command("apply");
+    let next = match signs {
+        true => format!(
+            "Run `{apply} {file} --operator FILE`; or, where the operator's key is, `{} {file} --operator FILE --out SIGNED`, \
+             and `{apply} SIGNED` here.",
+            shell.command("sign")
+        ),
+        false => format!("Run `{apply} {file}`."),
+    };
+    format!("{summary}. Nothing was changed; the plan is in {file}.\nnext: {next}")
 }
 
 /// The last lines: what would be done, and how.

@@ -175,6 +175,14 @@ impl Shell {
         })
     }
 
+    /// The folder that the definition is in, or that it is.
+    pub(super) fn base(&self) -> PathBuf {
+        match self.definition.is_dir() {
+            true => self.definition.clone(),
+            false => self.definition.parent().map(Path::to_owned).unwrap_or_default(),
+        }
+    }
+
     /// The keys folder: as given, else `keys` in `base`, the folder of the definition.
     pub fn keys_folder(&self, base: &Path) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| base.join("keys"))

@@ -5,8 +5,9 @@
 
 use super::confirm::{ConfirmError, Confirmation, confirm};
 pub use super::issue::IssueError;
-use super::issue::{Issued, issue_all};
+use super::issue::{Issued, ToIssue, issue_all};
 use super::plan::{Planned, compare};
+use super::planfile::{self, NotAsPlanned};
 use super::session::{ASK, ReadError, Reading, Session, now, too_late};
 use super::{Connector, Deadline, Tell, regional};
 use crate::model::claims::AccountClaims;
@@ -15,6 +16,7 @@ use crate::model::nkey::PublicKey;
 use crate::observed::Requests;
 use crate::observed::jetstream::Api;
 use crate::plan::consumers::ConsumerChange;
+use crate::plan::file::{Content, Signed};
 use crate::plan::streams::StreamChange;
 use crate::plan::{Action, Plan, Reason, Stage, is_nowhere, preflight};
 use crate::provision::{Done, Event, ItemError, Outcome, RunOptions, run};
@@ -111,6 +113,9 @@ pub enum ApplyError {
     /// Signing.
     #[error("{0}; nothing was pushed")]
     Issue(#[from] IssueError),
+    /// Tokens of a signed plan file.
+    #[error("{0}; nothing was pushed")]
+    NotAsPlanned(#[from] NotAsPlanned),
     /// Keys of regional accounts could not be read or written.
     #[error("{0}; nothing was pushed")]
     Keys(#[from] KeyringError),
@@ -171,6 +176,8 @@ pub struct Signers<'s> {
     pub operator: Option<&'s dyn Signer>,
     /// The keys folder; keys of new regional accounts are written there before anything is pushed.
     pub keys: &'s mut Keyring,
+    /// A signed plan file: its tokens are pushed, and nothing is signed.
+    pub signed: Option<&'s Content>,
 }
 
 /// Carries out a plan.
@@ -250,7 +257,14 @@ fn sign<'d, L: Requests>(
     if planned.plan.accounts.iter().all(|account| account.pushes.is_empty()) && !key_lost {
         return Ok(Vec::new());
     }
-    let Signers { operator, keys } = signers;
+    let Signers { operator, keys, signed } = signers;
+    if let Some((content, Signed { operator, .. })) = signed.and_then(|file| Some((file, file.signed.as_ref()?))) {
+        if let Some(finding) = preflight::signer(&session.deployment, operator) {
+            return Err(ApplyError::Refused(vec![finding]));
+        }
+        let tokens = planfile::tokens(content, &planned.plan)?;
+        return fit(session, &planned.plan, tokens);
+    }
     let operator = operator.ok_or(ApplyError::NoSigner)?;
     if let Some(finding) = preflight::signer(&session.deployment, &operator.public_key()) {
         return Err(ApplyError::Refused(vec![finding]));
@@ -262,14 +276,17 @@ fn sign<'d, L: Requests>(
             return Err(ApplyError::Refused(planned.plan.findings.clone()));
         }
     }
-    let tokens = issue_all(session.definition, &planned.plan, operator, keys)?;
-    for one in &tokens {
-        let name = &planned.plan.accounts[one.place].name;
-        if let Some(finding) = preflight::size(name, one.token.as_str().len(), &session.deployment) {
-            return Err(ApplyError::Refused(vec![finding]));
-        }
-    }
-    Ok(tokens)
+    let accounts: Vec<ToIssue<'_>> = planned.plan.accounts.iter().map(ToIssue::from).collect();
+    let tokens = issue_all(session.definition, &accounts, operator, keys)?;
+    fit(session, &planned.plan, tokens)
+}
+
+/// The tokens, if servers take tokens of their size.
+fn fit<L>(session: &Session<'_, L>, plan: &Plan, tokens: Vec<Issued>) -> Result<Vec<Issued>, ApplyError> {
+    let large = tokens
+        .iter()
+        .find_map(|one| preflight::size(&plan.accounts[one.place].name, one.token.as_str().len(), &session.deployment));
+    large.map_or(Ok(tokens), |finding| Err(ApplyError::Refused(vec![finding])))
 }
 
 /// Connects to the regional accounts that have streams to be made or taken away, and from now on reaches the

@@ -199,7 +199,7 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         let mut keys = Keyring::open(self.keys).map_err(ApplyError::from)?;
         let (mut session, mut planned) =
             plan(self.definition, self.connector, &keys, &Options::default(), deadline, tell).await?;
-        let signers = Signers { operator: Some(self.signer), keys: &mut keys };
+        let signers = Signers { operator: Some(self.signer), keys: &mut keys, signed: None };
         let applied = apply(&mut session, &mut planned, signers, self.connector, tell).await?;
         let servers = self.cluster.servers().len();
         let confirmations = applied.pushed.iter().flat_map(|pushed| &pushed.servers);

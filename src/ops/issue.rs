@@ -5,7 +5,7 @@ use crate::definition::Definition;
 use crate::model::claims::{AccountClaims, ImportSpec};
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Access;
-use crate::plan::{ActivationRequest, Plan, Stage};
+use crate::plan::{AccountPlan, ActivationRequest, Push, Stage};
 use crate::sign::activation::issue_activation;
 use crate::sign::file::read_seed_file;
 use crate::sign::keyring::{Keyring, KeyringError, issuer};
@@ -54,24 +54,43 @@ pub enum IssueError {
     },
 }
 
+/// An account's tokens that are to be issued.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToIssue<'a> {
+    /// The definition's name for the account.
+    pub name: &'a str,
+    /// The account.
+    pub id: &'a PublicKey,
+    /// Its claims as they are.
+    pub current: Option<&'a AccountClaims>,
+    /// The tokens.
+    pub pushes: &'a [Push],
+}
+
+impl<'a> From<&'a AccountPlan> for ToIssue<'a> {
+    fn from(account: &'a AccountPlan) -> Self {
+        Self { name: &account.name, id: &account.id, current: account.current.as_ref(), pushes: &account.pushes }
+    }
+}
+
 /// Signs everything, so that what cannot be signed stops the run before anything is written.
 pub(super) fn issue_all(
     definition: &Definition,
-    plan: &Plan,
+    accounts: &[ToIssue<'_>],
     operator: &dyn Signer,
     keys: &Keyring,
 ) -> Result<Vec<Issued>, IssueError> {
-    let mut activations = Activations { definition, plan, keys, seeds: HashMap::new(), issued: HashMap::new() };
+    let mut activations = Activations { definition, accounts, keys, seeds: HashMap::new(), issued: HashMap::new() };
     let mut issued = Vec::new();
-    for (place, account) in plan.accounts.iter().enumerate() {
+    for (place, account) in accounts.iter().enumerate() {
         let mut before: Option<(String, u64)> = None;
-        for push in &account.pushes {
+        for push in account.pushes {
             let mut claims = push.claims.clone();
             for request in &push.activations {
                 let token = activations.token(request)?;
                 claims.set_import(&request.import, Some(&token));
             }
-            let sign = |cause| IssueError::Sign { account: account.name.clone(), cause };
+            let sign = |cause| IssueError::Sign { account: account.name.to_owned(), cause };
             let stored = [push.newest_iat, before.as_ref().map_or(0, |(_, iat)| *iat)];
             let iat = next_iat(now(), stored);
             let token = issue(claims.value(), operator, iat).map_err(sign)?;
@@ -87,7 +106,7 @@ pub(super) fn issue_all(
 /// Activation tokens, each issued once, and the seeds that issue them.
 struct Activations<'a> {
     definition: &'a Definition,
-    plan: &'a Plan,
+    accounts: &'a [ToIssue<'a>],
     keys: &'a Keyring,
     seeds: HashMap<PublicKey, Seed>,
     issued: HashMap<(PublicKey, ImportSpec), String>,
@@ -139,7 +158,7 @@ impl Activations<'_> {
 
     /// The exporter's claims as they are going to be.
     fn claims(&self, id: &PublicKey) -> Option<&AccountClaims> {
-        let account = self.plan.accounts.iter().find(|account| account.id == *id)?;
-        account.pushes.last().map(|push| &push.claims).or(account.current.as_ref())
+        let account = self.accounts.iter().find(|account| account.id == id)?;
+        account.pushes.last().map(|push| &push.claims).or(account.current)
     }
 }

@@ -17,6 +17,8 @@ pub struct Loaded {
     pub base: PathBuf,
     /// The files that were read.
     pub files: Vec<PathBuf>,
+    /// Their texts.
+    pub texts: Vec<String>,
 }
 
 /// Why there is no definition.
@@ -76,7 +78,8 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         sources.push(SourceFile { name: file.display().to_string(), text });
     }
     let definition = parse(&sources, &base).map_err(LoadError::Invalid)?;
-    Ok(Loaded { definition, base, files })
+    let texts = sources.into_iter().map(|source| source.text).collect();
+    Ok(Loaded { definition, base, files, texts })
 }
 
 /// The `*.yaml` of a folder, sorted by name; hidden files and what editors leave behind (`.#x.yaml`) are not meant.

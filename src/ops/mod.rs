@@ -12,6 +12,7 @@ mod issue;
 pub mod keys;
 pub mod load;
 pub mod plan;
+pub mod planfile;
 mod regional;
 pub mod render;
 pub mod session;

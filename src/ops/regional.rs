@@ -16,6 +16,7 @@ use crate::plan::preflight::REGIONAL_KEY_MISSING;
 use crate::plan::{AccountPlan, ActivationRequest, Options, Plan};
 use crate::sign::keyring::{Keyring, KeyringError, issuer};
 use crate::sign::{Seed, Signer as _};
+use std::path::PathBuf;
 
 /// The definition's accounts, each followed by its regional accounts: the order of the desired state.
 pub(super) fn members(definition: &Definition) -> impl Iterator<Item = (&Account, Option<&Region>)> {
@@ -168,6 +169,24 @@ pub(super) fn make_keys<L>(
             keys.write(&name.unwrap_or_default(), &seed)?;
             options.signing_keys.push((id, seed.public_key()));
             made = true;
+        }
+    }
+    Ok(made)
+}
+
+/// Writes keys for the regional accounts of a definition that have none under their name in the keys folder yet.
+pub(super) fn generate_missing(
+    definition: &Definition,
+    keys: &mut Keyring,
+) -> Result<Vec<(PublicKey, PathBuf)>, KeyringError> {
+    let mut made = Vec::new();
+    for (account, region) in members(definition) {
+        let named = matches!(account.regional_accounts, RegionalAccounts::Named(_));
+        let Some(region) = region.filter(|_| named) else { continue };
+        let name = name(account, &region.name);
+        if keys.files().iter().all(|file| file.path.file_stem().is_none_or(|stem| *stem != *name)) {
+            let seed = generate_on_route_of(&account.id)?;
+            made.push((seed.public_key(), keys.write(&name, &seed)?));
         }
     }
     Ok(made)

@@ -13,7 +13,7 @@ use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::{Layout, RegionalAccounts};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// One thing in an account's claims that is added, changed or taken away; not a mapping.
@@ -56,7 +56,8 @@ pub enum ClaimPart {
 }
 
 /// An activation token that has to be issued before the claims can be signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ActivationRequest {
     /// The account that exports, whose key issues it.
     pub exporter: PublicKey,

@@ -5,8 +5,10 @@
 mod account;
 pub mod capacity;
 mod change;
+mod claims_diff;
 mod conflicts;
 pub mod consumers;
+pub mod file;
 mod links;
 mod listening;
 mod pushes;
@@ -14,6 +16,7 @@ pub mod streams;
 
 pub use account::{AccountPlan, Plan, admit, destroy, is_nowhere, plan};
 pub use change::FieldChange;
+pub use claims_diff::claims_diff;
 pub use links::{ActivationRequest, ClaimChange, ClaimPart, Peer, claim_drift};
 pub use pushes::{Push, Reason, Stage};
 
@@ -49,7 +52,8 @@ pub struct Report {
 }
 
 /// What a run may do beyond adding and changing what is ours.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// Take over mappings and streams that have our names but are not ours.
     pub adopt: bool,

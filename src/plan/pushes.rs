@@ -16,11 +16,11 @@ use crate::model::mapping::Mapping;
 use crate::model::nkey::PublicKey;
 use crate::observed::survey::ObservedAccount;
 use crate::observed::{AccountOnServer, Live, Stored};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// When a token is pushed. Each stage is proved on every server before the next begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Regional accounts gain exports.
@@ -57,7 +57,7 @@ pub struct Push {
 }
 
 /// Why a token is pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The claims change.

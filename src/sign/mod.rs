@@ -1,6 +1,7 @@
 //! Signing: seeds in wiped memory, and [`issue`], the only maker of a signed token.
 
 pub mod activation;
+pub mod command;
 pub mod file;
 pub mod keyring;
 pub mod memory;
@@ -63,11 +64,24 @@ pub enum SignError {
     },
 }
 
-/// An encoded JWT whose signature was verified after it was made; only [`issue`] makes one.
+/// An encoded JWT whose signature was verified: made by [`issue`], or elsewhere and admitted by
+/// [`verified`](Self::verified).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedToken(String);
 
 impl SignedToken {
+    /// A token that was signed elsewhere, by `signer`.
+    ///
+    /// # Errors
+    /// [`SignError::BadSignature`]
+    pub fn verified(token: &str, signer: &PublicKey) -> Result<Self, SignError> {
+        let bad = || SignError::BadSignature(signer.clone());
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(bad)?;
+        let signature = B64.decode(signature).map_err(|_| bad())?;
+        verify(signed.as_bytes(), &signature, signer)?;
+        Ok(Self(token.to_owned()))
+    }
+
     /// The token as text (`header.claims.signature`).
     pub fn as_str(&self) -> &str {
         &self.0
@@ -98,12 +112,20 @@ pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToke
     token.push('.');
     B64.encode_string(body, &mut token);
     let signature = signer.sign(token.as_bytes())?;
-    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key.bytes())
-        .verify(token.as_bytes(), &signature)
-        .map_err(|_| SignError::BadSignature(key))?;
+    verify(token.as_bytes(), &signature, &key)?;
     token.push('.');
     B64.encode_string(signature, &mut token);
     Ok(SignedToken(token))
+}
+
+/// Verifies a signature with an implementation other than the signers'.
+///
+/// # Errors
+/// [`SignError::BadSignature`]
+pub fn verify(message: &[u8], signature: &[u8], key: &PublicKey) -> Result<(), SignError> {
+    ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key.bytes())
+        .verify(message, signature)
+        .map_err(|_| SignError::BadSignature(key.clone()))
 }
 
 /// The claims as text, with `iss`, `iat` and `jti` in the places where they are, or at the end.

@@ -13,6 +13,7 @@ mod foreign;
 mod json;
 mod keys;
 mod outages;
+mod planfile;
 mod refusals;
 mod regional;
 mod streams;

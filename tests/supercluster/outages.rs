@@ -75,7 +75,7 @@ async fn somebody_else_pushes(bench: &Bench<'_>) {
     let push = || tokio::task::block_in_place(|| runtime.block_on(bench.push(&claims)));
     let tell = When { step: "making streams", done: AtomicBool::new(false), what: &push };
     let operator = bench.key("op.nk");
-    let signers = Signers { operator: Some(&operator), keys: &mut keys };
+    let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
     let error = apply(&mut session, &mut planned, signers, &connector, &tell).await.unwrap_err();
     assert!(matches!(error, ApplyError::ChangedMeanwhile { .. }), "{error}");
     assert!(error.to_string().contains("account APP was changed by someone else"), "{error}");

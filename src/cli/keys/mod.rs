@@ -7,7 +7,6 @@ use crate::model::nkey::KeyKind;
 use crate::ops::keys::{self, KeysError};
 use crate::sign::keyring::KeyringError;
 use crate::sign::memory;
-use std::path::{Path, PathBuf};
 
 /// Make, list and check keys, and look into tokens; no seed is ever printed
 #[derive(Debug, clap::Args)]
@@ -45,6 +44,10 @@ struct Generate {
     #[arg(long, group = "kind")]
     user: bool,
 
+    /// The keys of the definition's regional accounts that have none yet, as <account>.nk
+    #[arg(long, group = "kind", conflicts_with = "name")]
+    regional: bool,
+
     /// Name of the file, without .nk [default: the public key]
     #[arg(long)]
     name: Option<String>,
@@ -57,8 +60,16 @@ impl Args {
     /// [`Failure`]
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         memory::protect();
-        let folder = shell.keys_folder(&base(&shell.definition));
+        let folder = shell.keys_folder(&shell.base());
         match self.what {
+            What::Generate(Generate { regional: true, .. }) => {
+                let loaded = shell.load()?;
+                let made = keys::generate_regional(&folder, &loaded.definition).map_err(failure)?;
+                let text: Vec<String> = made.iter().map(view::generated).collect();
+                let none = "Every regional account has a key already; nothing was made.".to_owned();
+                shell.result(&if text.is_empty() { none } else { text.join("\n") }, &made);
+                Ok(Exit::Done)
+            }
             What::Generate(generate) => {
                 let kind = match &generate {
                     Generate { operator: true, .. } => KeyKind::Operator,
@@ -89,14 +100,6 @@ impl Args {
                 Ok(Exit::Done)
             }
         }
-    }
-}
-
-/// The folder that the definition is in, or that it is.
-fn base(definition: &Path) -> PathBuf {
-    match definition.is_dir() {
-        true => definition.to_owned(),
-        false => definition.parent().map(Path::to_owned).unwrap_or_default(),
     }
 }
 

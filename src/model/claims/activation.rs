@@ -77,6 +77,11 @@ impl Activation {
         })
     }
 
+    /// The subject that it lets import.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// When it expires (`exp`), in seconds since 1970.
     pub fn expires(&self) -> Option<u64> {
         self.expires

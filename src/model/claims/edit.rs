@@ -4,7 +4,7 @@
 use super::link::{self, ExportSpec, ImportSpec, LinkKind};
 use super::views::{self, Import, Permission, Permissions};
 use super::{AccountClaims, ClaimsError};
-use crate::model::nkey::PublicKey;
+use crate::model::nkey::{KeyKind, PublicKey};
 use serde_json::{Map, Value, json};
 
 impl AccountClaims {
@@ -17,6 +17,17 @@ impl AccountClaims {
         let id_text = id.to_string();
         let value = json!({ "jti": "", "iat": 0, "iss": id_text, "name": name, "sub": id_text, "nats": nats });
         Self::of_document(value, id.clone(), id.clone())
+    }
+
+    /// Claims that are yet to be signed, as a plan has them; they count as issued by the account itself.
+    ///
+    /// # Errors
+    /// [`ClaimsError`] when they are not an account's, or a field is not what it should be.
+    pub fn unsigned(value: Value) -> Result<Self, ClaimsError> {
+        let subject = value["sub"].as_str().unwrap_or_default();
+        let id = PublicKey::parse_kind(subject, KeyKind::Account)
+            .map_err(|error| ClaimsError::Field { path: "sub".to_owned(), reason: error.to_string() })?;
+        Self::of_document(value, id.clone(), id)
     }
 
     /// Adds an export, or corrects the one of the same kind and subject.

@@ -2,11 +2,11 @@
 
 use super::views::{Import, items};
 use crate::model::nkey::PublicKey;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What an export or import carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkKind {
     /// Messages from the exporter to the importer.
@@ -48,7 +48,8 @@ pub struct ExportSpec {
 }
 
 /// An import as it is wanted; its activation token is issued when the claims are signed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ImportSpec {
     /// Name.
     pub name: String,
@@ -57,7 +58,7 @@ pub struct ImportSpec {
     /// Subject as the exporter has it.
     pub subject: String,
     /// Subject in this account; empty when it is the same.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub local_subject: String,
     /// Stream or service.
     #[serde(rename = "type")]

@@ -6,6 +6,8 @@ mod inspect;
 pub use check::{Check, check};
 pub use inspect::{Inspection, Item, TokenView, inspect};
 
+use super::regional;
+use crate::definition::Definition;
 use crate::model::claims::ClaimsError;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::file::KeyFileError;
@@ -82,6 +84,16 @@ pub fn generate(keys: &Path, kind: KeyKind, name: Option<&str>) -> Result<Genera
     let name = name.map_or_else(|| public_key.to_string(), |name| name.strip_suffix(".nk").unwrap_or(name).to_owned());
     let file = Keyring::open(keys)?.write(&name, &seed)?;
     Ok(Generated { public_key, kind, file })
+}
+
+/// Makes the keys of a definition's regional accounts, so that a plan file can name them; those that have a file under
+/// their name keep it.
+///
+/// # Errors
+/// [`KeysError::Keyring`]
+pub fn generate_regional(keys: &Path, definition: &Definition) -> Result<Vec<Generated>, KeysError> {
+    let made = regional::generate_missing(definition, &mut Keyring::open(keys)?)?;
+    Ok(made.into_iter().map(|(public_key, file)| Generated { public_key, kind: KeyKind::Account, file }).collect())
 }
 
 /// A `*.nk` file of the keys folder.

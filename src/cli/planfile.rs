@@ -1,0 +1,54 @@
+//! What the verbs about plan files have in common.
+
+use super::{Failure, Shell};
+use crate::ops::load::Loaded;
+use crate::ops::planfile::{self, FileError};
+use crate::plan::file::{Content, File, PlanFile, PlanFileError};
+use std::path::{Path, PathBuf};
+
+/// A plan file with its definition, as if that had been loaded.
+pub(super) fn load(shell: &Shell, path: &Path) -> Result<(PlanFile, Loaded), Failure> {
+    let file = planfile::read(path).map_err(failure)?;
+    let base = shell.base();
+    let definition = planfile::definition(path, &file.content, &base).map_err(failure)?;
+    let files = file.content.definition.iter().map(|file| PathBuf::from(&file.name)).collect();
+    Ok((file, Loaded { definition, base, files, texts: Vec::new() }))
+}
+
+/// The definition's files, as a plan file has them: names without folders.
+pub(super) fn files(loaded: &Loaded) -> Vec<File> {
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let files = loaded.files.iter().zip(&loaded.texts);
+    files.map(|(path, text)| File { name: name(path), text: text.clone() }).collect()
+}
+
+/// Refuses a plan that is not of this deployment any more.
+pub(super) fn still_holds(file: &Content, now: &Content) -> Result<(), Failure> {
+    let moved = file.moved(now);
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let message =
+        format!("the plan is stale; since it was made, this moved; nothing was changed\n  {}", moved.join("\n  "));
+    Err(Failure::failed("stale-plan", message)
+        .next("Make the plan again: plan --out FILE; have it signed again if it was.")
+        .detail("moved", moved))
+}
+
+pub(super) fn failure(error: FileError) -> Failure {
+    let message = error.to_string();
+    match error {
+        FileError::Io { .. } => Failure::failed("plan-file", message).next("Check the path and its permissions."),
+        FileError::Content { cause: PlanFileError::Newer { .. }, .. } => Failure::usage("plan-file-newer", message)
+            .next("Use the version of vstream-jwt that wrote it, or a later one."),
+        FileError::Content { cause: PlanFileError::NotAPlan(_), .. } => Failure::usage("not-a-plan-file", message)
+            .next("Name a file that `plan --out` or `sign --out` wrote, as it was written."),
+        FileError::Content { .. } => Failure::usage("plan-file-changed", message).next(
+            "Get it again from where it was made. It is refused as a whole, whatever was changed; if nobody did so on \
+             purpose, find out who did.",
+        ),
+        FileError::Definition { .. } => {
+            Failure::usage("definition", message).next("Make the plan again with this version of vstream-jwt.")
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Plan files: written by `plan`, signed by `sign`, carried out by `apply`.
+
+use super::issue::{IssueError, Issued, ToIssue, issue_all};
+use super::plan::Planned;
+use super::session::{Session, now};
+use crate::definition::{Definition, Problems, SourceFile, parse};
+use crate::model::claims::{AccountClaims, Activation, ClaimsError};
+use crate::model::nkey::PublicKey;
+use crate::observed::Requests;
+use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
+use crate::plan::preflight::{self, REGIONAL_KEY_MISSING};
+use crate::plan::{Plan, Push};
+use crate::sign::keyring::{Keyring, KeyringError};
+use crate::sign::{SignError, SignedToken, Signer, verify};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as B64;
+use serde_json::Value;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The largest plan file that is read, in bytes.
+const LARGEST: u64 = 256_000_000;
+
+/// Why a plan file could not be read, written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file.
+    #[error("the plan file {path}: {cause}", path = path.display())]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// What is in it.
+    #[error("{path} {cause}", path = path.display())]
+    Content {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        cause: PlanFileError,
+    },
+    /// Its definition, which another version may have understood.
+    #[error("the definition in {path}: {cause}", path = path.display())]
+    Definition {
+        /// The file's path.
+        path: PathBuf,
+        /// What is wrong.
+        cause: Problems,
+    },
+}
+
+/// Why a plan file could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignFileError {
+    /// There is a seal already.
+    #[error("the plan file is signed already, by {0}")]
+    Signed(PublicKey),
+    /// Claims of the file that are no account's.
+    #[error("account {account}: {cause}")]
+    Claims {
+        /// The account's name.
+        account: String,
+        /// What is wrong with them.
+        cause: ClaimsError,
+    },
+    /// Signing.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// Sealing.
+    #[error("sealing the file: {0}")]
+    Seal(SignError),
+}
+
+/// A token of a signed plan file that is not what the plan asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("the signed token of account {account} is not what the plan says: {reason}")]
+pub struct NotAsPlanned {
+    /// The account's name.
+    pub account: String,
+    /// What differs.
+    pub reason: String,
+}
+
+/// What a plan file says of a plan; `text` and `changes` are its two views.
+pub fn content<L: Requests>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    definition: Vec<File>,
+    text: &str,
+    changes: Value,
+) -> Content {
+    let now = now();
+    let bases = planned.plan.accounts.iter().zip(&planned.observed.accounts).map(|(account, found)| {
+        let (base, _) = preflight::base(&account.name, &session.deployment, &found.servers, now);
+        base.map(|base| base.token)
+    });
+    Content {
+        tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        definition,
+        options: planned.options.clone(),
+        text: text.lines().map(str::to_owned).collect(),
+        changes,
+        accounts: planned_accounts(&planned.plan, &planned.desired, &planned.observed, bases.collect()),
+        signed: None,
+    }
+}
+
+/// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet: a plan file
+/// can't name them.
+///
+/// # Errors
+/// [`KeyringError`] when a key file can't be read.
+pub fn without_keys(plan: &Plan, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
+    let mut names = Vec::new();
+    for account in &plan.accounts {
+        let place = format!("account {}", account.name);
+        let lost = plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
+        if lost || (account.new && keys.find(&account.id)?.is_none()) {
+            names.push(account.name.clone());
+        }
+    }
+    Ok(names)
+}
+
+/// Writes a plan file, mode 0600, all of it or nothing.
+///
+/// # Errors
+/// [`FileError::Io`]
+pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
+    let failed = |cause| FileError::Io { path: path.to_owned(), cause };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    temporary.write_all(file.render().as_bytes()).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Reads a plan file; the seal of a signed one was verified.
+///
+/// # Errors
+/// [`FileError`]
+pub fn read(path: &Path) -> Result<PlanFile, FileError> {
+    let failed = |cause| FileError::Io { path: path.to_owned(), cause };
+    let wrong = |cause| FileError::Content { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong(PlanFileError::NotAPlan("not UTF-8".to_owned())))?;
+    let file = PlanFile::parse(&text).map_err(wrong)?;
+    if let Some((operator, signature)) = file.seal() {
+        let signature = B64.decode(signature).map_err(|_| wrong(PlanFileError::Seal))?;
+        verify(&file.sealed_message(), &signature, operator).map_err(|_| wrong(PlanFileError::Seal))?;
+    }
+    Ok(file)
+}
+
+/// The definition of a plan file; paths in it are relative to `base`.
+///
+/// # Errors
+/// [`FileError::Definition`]
+pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definition, FileError> {
+    let files = content.definition.iter().map(|file| SourceFile { name: file.name.clone(), text: file.text.clone() });
+    parse(&files.collect::<Vec<_>>(), base).map_err(|cause| FileError::Definition { path: path.to_owned(), cause })
+}
+
+/// Signs all tokens of a plan file, activation tokens too, and seals the whole. Needs no network.
+///
+/// # Errors
+/// [`SignFileError`]
+pub fn sign(
+    file: PlanFile,
+    definition: &Definition,
+    operator: &dyn Signer,
+    keys: &Keyring,
+) -> Result<PlanFile, SignFileError> {
+    let mut content = file.content;
+    if let Some(signed) = content.signed {
+        return Err(SignFileError::Signed(signed.operator));
+    }
+    let failed = |account: &PlannedAccount| {
+        let account = account.name.clone();
+        move |cause| SignFileError::Claims { account, cause }
+    };
+    let mut owned: Vec<(Option<AccountClaims>, Vec<Push>)> = Vec::new();
+    for account in &content.accounts {
+        let current = account.base.as_deref().map(AccountClaims::decode).transpose().map_err(failed(account))?;
+        owned.push((current, account.pushes().map_err(failed(account))?));
+    }
+    let accounts = content.accounts.iter().zip(&owned).map(|(account, (current, pushes))| ToIssue {
+        name: &account.name,
+        id: &account.id,
+        current: current.as_ref(),
+        pushes,
+    });
+    let issued = issue_all(definition, &accounts.collect::<Vec<_>>(), operator, keys)?;
+    for one in issued {
+        let tokens = &mut content.accounts[one.place].tokens;
+        if let Some(token) = tokens.iter_mut().find(|token| token.stage == one.stage) {
+            token.token = Some(one.token.as_str().to_owned());
+        }
+    }
+    let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    content.signed = Some(Signed { operator: operator.public_key(), at });
+    let file = PlanFile::new(content);
+    let signature = operator.sign(&file.sealed_message()).map_err(SignFileError::Seal)?;
+    verify(&file.sealed_message(), &signature, &operator.public_key()).map_err(SignFileError::Seal)?;
+    Ok(file.sealed(B64.encode(signature)))
+}
+
+/// The tokens of a signed plan file, each compared with what `plan`, made anew, asks for: the same claims, signed by the
+/// operator that sealed the file, with activation tokens by the exporters for just the imports that need them.
+pub(super) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotAsPlanned> {
+    let Some(signed) = &content.signed else { return Ok(Vec::new()) };
+    let mut tokens = Vec::new();
+    for (place, account) in plan.accounts.iter().enumerate() {
+        let wrong = |reason: &str| NotAsPlanned { account: account.name.clone(), reason: reason.to_owned() };
+        let in_file = content.accounts.get(place).filter(|other| other.id == account.id);
+        let in_file = in_file.map(|account| account.tokens.as_slice()).unwrap_or_default();
+        let mut before: Option<(String, u64)> = None;
+        for push in &account.pushes {
+            let text = in_file.iter().find(|token| token.stage == push.stage).and_then(|token| token.token.as_deref());
+            let text = text.ok_or_else(|| wrong("there is none"))?;
+            let token = SignedToken::verified(text, &signed.operator).map_err(|error| wrong(&error.to_string()))?;
+            let claims = AccountClaims::decode(text).map_err(|error| wrong(&error.to_string()))?;
+            if *claims.issuer() != signed.operator {
+                return Err(wrong("another key signed it"));
+            }
+            let newest = before.as_ref().map_or(push.newest_iat, |(_, iat)| *iat);
+            if claims.issued_at() <= newest {
+                return Err(wrong("it is older than a stored one"));
+            }
+            let mut expected = push.claims.clone();
+            for request in &push.activations {
+                let import = claims.imports().iter().find(|import| request.import.is(import));
+                let activation =
+                    import.and_then(|import| import.token()).ok_or_else(|| wrong("an activation is missing"))?;
+                let judged = Activation::decode(activation).map_err(|error| wrong(&error.to_string()))?;
+                if judged.subject() != request.import.subject
+                    || judged.expires().is_some() != request.lifetime.is_some()
+                {
+                    return Err(wrong("an activation token is for more than the plan says"));
+                }
+                let exporter = plan.accounts.iter().find(|account| account.id == request.exporter);
+                let exporter = exporter
+                    .and_then(|account| account.pushes.last().map(|push| &push.claims).or(account.current.as_ref()));
+                if let Some(exporter) = exporter {
+                    judged
+                        .judge(exporter, &request.importer, &request.import, now())
+                        .map_err(|fault| wrong(&format!("an activation token: {fault}")))?;
+                }
+                expected.set_import(&request.import, Some(activation));
+            }
+            if content_of(claims.value()) != content_of(expected.value()) {
+                return Err(wrong("its claims differ"));
+            }
+            let base = before.take().map(|(token, _)| token).or_else(|| push.base.clone());
+            before = Some((text.to_owned(), claims.issued_at()));
+            tokens.push(Issued { place, id: account.id.clone(), stage: push.stage, base, token });
+        }
+    }
+    tokens.sort_by_key(|one| one.stage);
+    Ok(tokens)
+}
+
+/// Claims without what a signature brings with it.
+fn content_of(claims: &Value) -> Value {
+    let mut claims = claims.clone();
+    if let Value::Object(fields) = &mut claims {
+        for field in ["iss", "iat", "jti"] {
+            fields.shift_remove(field);
+        }
+    }
+    claims
+}
