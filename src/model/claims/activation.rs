@@ -82,6 +82,16 @@ impl Activation {
         &self.subject
     }
 
+    /// The account that it is for.
+    pub fn importer(&self) -> &PublicKey {
+        &self.importer
+    }
+
+    /// When it was issued (`iat`), in seconds since 1970; 0 when it doesn't say.
+    pub fn issued_at(&self) -> u64 {
+        self.issued_at
+    }
+
     /// When it expires (`exp`), in seconds since 1970.
     pub fn expires(&self) -> Option<u64> {
         self.expires

@@ -9,20 +9,24 @@ mod edit;
 mod error;
 mod json;
 mod link;
+mod merge;
 mod operator;
 mod token;
 mod views;
+mod words;
 
 pub use account::AccountClaims;
 pub use activation::{Activation, ActivationFault};
 pub use error::ClaimsError;
 pub use link::{ExportSpec, ImportSpec, LinkKind};
+pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;
 pub use token::{MAX_TOKEN_SIZE, Token};
 pub use views::{
     AccountLimits, Export, Import, JetStreamLimits, JetStreamTier, Permission, Permissions, Revocation, Scope,
     SigningKey,
 };
+pub use words::in_words;
 
 /// The header of every token that is made here (nats-io/jwt v2 `header.go`).
 pub(crate) const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
