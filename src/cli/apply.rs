@@ -257,6 +257,9 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::ChangedMeanwhile { .. } => {
             Failure::failed("changed-meanwhile", message).next("Run apply again: it starts from the new token.")
         }
+        ApplyError::Journal(_) => {
+            Failure::failed("history-unwritable", message).next("Make the folder writable for you, then run it again.")
+        }
         ApplyError::Push(_) => {
             Failure::failed("push", message).next("Run verify to see which servers have the token, then apply again.")
         }

@@ -6,6 +6,7 @@
 use super::confirm::{ConfirmError, Confirmation, confirm};
 pub use super::issue::IssueError;
 use super::issue::{Issued, ToIssue, issue_all};
+use super::journal::{self, JournalError};
 use super::plan::{Planned, compare};
 use super::planfile::{self, NotAsPlanned};
 use super::session::{ASK, ReadError, Reading, Session, now, too_late};
@@ -157,6 +158,9 @@ pub enum ApplyError {
     /// The push as a whole.
     #[error(transparent)]
     Push(#[from] PushError),
+    /// The record of it.
+    #[error("{0}; no token was pushed")]
+    Journal(#[from] JournalError),
     /// Reading back.
     #[error(transparent)]
     Confirm(#[from] ConfirmError),
@@ -197,6 +201,7 @@ pub async fn apply<'d, C: Connector>(
     }
     let tokens = sign(session, planned, signers)?;
     let plan = &planned.plan;
+    journal::begin(session, plan, &tokens)?;
     let mut applied = Applied::default();
     applied.skipped.extend(plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()));
     for stage in [Stage::RegionalExports, Stage::ApplicationLinks, Stage::RegionalImports] {
@@ -494,10 +499,14 @@ async fn push_stage<L: Requests>(
     }
     still_as_planned(session, plan, &issued).await?;
     tell.step(pushing(stage), 0, 0);
+    if let Some(journal) = &session.journal {
+        journal.pushing(stage);
+    }
     let signed: Vec<(PublicKey, &SignedToken)> = issued.iter().map(|one| (one.id.clone(), &one.token)).collect();
     let outcomes = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
     tell.step("waiting for every server to confirm", 0, 0);
     let confirmations = confirm(&session.system, &session.deployment, &signed, session.deadline.left()).await?;
+    let earlier = applied.pushed.len();
     for one in issued {
         let account = &plan.accounts[one.place];
         let Some(push) = account.pushes.iter().find(|push| push.stage == stage) else { continue };
@@ -518,6 +527,9 @@ async fn push_stage<L: Requests>(
             servers: confirmations.iter().filter(|one| one.account == account.id).cloned().collect(),
             refused: refused.collect(),
         });
+    }
+    if let Some(journal) = &session.journal {
+        journal.pushed(stage, &applied.pushed[earlier..]);
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod destroy;
 pub mod init;
 mod issue;
+pub mod journal;
 pub mod keys;
 pub mod load;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! Connections to a deployment, and reading it.
 
+use super::journal::Journal;
 use super::{Connector, Deadline, LinkError, Tell, regional};
 use crate::definition::Definition;
 use crate::desired::regional::{RegionalIds, Seat};
@@ -17,6 +18,7 @@ use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, syste
 use crate::plan::{Plan, is_nowhere, preflight};
 use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a deployment could not be read.
@@ -61,6 +63,8 @@ pub struct Session<'d, L> {
     pub deployment: Deployment,
     /// The end of the verb's time.
     pub deadline: Deadline,
+    /// Where it is written down what is pushed; `None`: nowhere.
+    pub journal: Option<Arc<dyn Journal>>,
     links: Vec<L>,
     reaches: Vec<Reach>,
 }
@@ -125,7 +129,9 @@ impl<'d, L: Requests> Session<'d, L> {
         };
         let regional = RegionalIds::default();
         let (links, reaches) = (Vec::new(), Vec::new());
-        let mut session = Self { definition, system, system_account, regional, deployment, deadline, links, reaches };
+        let journal = None;
+        let mut session =
+            Self { definition, system, system_account, regional, deployment, deadline, journal, links, reaches };
         let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
         let applications = session.tokens_of(&ids).await?;
         let now = now();
