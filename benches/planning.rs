@@ -76,6 +76,7 @@ fn definition(accounts: usize, streams: usize) -> Definition {
     Definition {
         resolver: Resolver::Nats,
         system: Access::Context("sys".to_owned()),
+        nsc_store: None,
         tls: None,
         topology: Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None },
         accounts: (0..accounts).map(account).collect(),

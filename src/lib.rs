@@ -10,10 +10,11 @@
 //! 3. [`observed`]: what the servers say: who they are, the accounts' tokens and what is in force of them, streams.
 //! 4. [`lint`]: is an account's whole mapping set, ours and others', safe?
 //! 5. [`plan`]: desired against observed: changes in a safe order, what is left alone, what stops the run.
-//! 6. [`sign`]: seeds in wiped memory; [`sign::issue`] is the only maker of a signed token.
-//! 7. [`provision`]: streams and consumers, before any mapping leads to them.
-//! 8. [`push`]: signed tokens to the account resolver, each server's answer judged by name.
-//! 9. [`verify`]: is it stored, applied and live on every server, and does every source flow?
+//! 6. [`nsc`]: the copies of the tokens in an nsc store, where there is one: read before, written after.
+//! 7. [`sign`]: seeds in wiped memory; [`sign::issue`] is the only maker of a signed token.
+//! 8. [`provision`]: streams and consumers, before any mapping leads to them.
+//! 9. [`push`]: signed tokens to the account resolver, each server's answer judged by name.
+//! 10. [`verify`]: is it stored, applied and live on every server, and does every source flow?
 //!
 //! [`ops`] puts the stages together, one file a verb; [`cli`] is the command line over it; [`nats`] is the only module
 //! that knows the client library; [`dev`] runs a local super-cluster of real servers.
@@ -54,6 +55,7 @@ pub mod dev;
 pub mod lint;
 pub mod model;
 pub mod nats;
+pub mod nsc;
 pub mod observed;
 pub mod ops;
 pub mod plan;

@@ -3,14 +3,14 @@
 use super::deployment::{OperatorArgs, agree};
 use super::plan::ChangeArgs;
 use super::shell::{findings_text, some};
-use super::{Exit, Failure, Shell, plan_view, planfile};
+use super::{Exit, Failure, Shell, nsc, plan_view, planfile};
 use crate::definition::Definition;
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
 use crate::ops::Deadline;
-use crate::ops::apply::{Applied, ApplyError, IssueError, Signers};
+use crate::ops::apply::{Applied, ApplyError, IssueError, Pushed, Signers};
 use crate::ops::plan::Planned;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -87,8 +87,10 @@ impl Args {
         .map_err(failure)?;
         drop(progress);
         let exit = exit(&applied, &session.deployment);
-        let text = text(definition, &planned, &applied, &session.deployment, exit);
-        shell.result(&text, &document(&planned, &applied, &session.deployment, exit));
+        let mut text = text(definition, &planned, &applied, &session.deployment, exit, shell);
+        let mut document = document(&planned, &applied, &session.deployment, exit);
+        let exit = nsc::write_back(shell, &session, &options, (&mut text, &mut document), exit).await;
+        shell.result(&text, &document);
         Ok(exit)
     }
 }
@@ -113,6 +115,7 @@ fn text(
     applied: &Applied,
     deployment: &Deployment,
     exit: Exit,
+    shell: &Shell,
 ) -> String {
     if planned.plan.is_empty() && exit == Exit::Done {
         return format!("In sync: nothing to do, nothing was pushed ({} servers asked).", deployment.servers.len());
@@ -138,16 +141,40 @@ fn text(
     } else {
         let _ = writeln!(
             out,
-            "Not everything is confirmed.\nnext: Run `vstream-jwt verify`, and apply again if it names something."
+            "Not everything is confirmed{}.\nnext: Run `{} --wait 2m`; apply again if it names something.",
+            unconfirmed(applied, deployment),
+            shell.command("verify")
         );
     }
-    if !applied.pushed.is_empty() {
+    if !applied.pushed.is_empty() && definition.nsc_store.is_none() {
         let _ = writeln!(
             out,
             "An nsc store is behind now; its next push would undo this. Bring it up to date: nsc pull -A"
         );
     }
     out
+}
+
+/// `: west-1, east-2 did not confirm; 3 servers do not answer`, as far as it is so.
+pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String {
+    let open = |pushed: &Pushed| {
+        let servers = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
+        servers.map(|server| server.server.clone()).collect::<Vec<_>>()
+    };
+    let mut last: Vec<&Pushed> = Vec::new();
+    for pushed in &applied.pushed {
+        last.retain(|earlier| earlier.id != pushed.id);
+        last.push(pushed);
+    }
+    let mut names: Vec<String> = last.into_iter().flat_map(open).collect();
+    names.sort();
+    names.dedup();
+    let mut parts = Vec::new();
+    if !names.is_empty() {
+        parts.push(format!("{} did not confirm", names.join(", ")));
+    }
+    parts.extend(deployment.missing_text().filter(|_| !applied.pushed.is_empty()));
+    if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
 }
 
 /// What was done and who confirmed it.
@@ -264,7 +291,7 @@ pub(super) fn failure(error: ApplyError) -> Failure {
             Failure::failed("push", message).next("Run verify to see which servers have the token, then apply again.")
         }
         ApplyError::Confirm(_) => Failure::new(Exit::Unconfirmed, "unconfirmed", message)
-            .next("Run verify to see which servers have the token."),
+            .next("Run `verify --wait 2m`: it asks until every server has the token."),
         ApplyError::Read(error) => error.into(),
     }
 }

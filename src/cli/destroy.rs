@@ -1,8 +1,8 @@
 //! `destroy`: takes away what the definition made.
 
-use super::apply::{document, done, exit, failure, no_signer, refused};
+use super::apply::{document, done, exit, failure, no_signer, refused, unconfirmed};
 use super::deployment::{OperatorArgs, agree};
-use super::{Exit, Failure, Shell};
+use super::{Exit, Failure, Shell, nsc};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
@@ -72,8 +72,10 @@ impl Args {
                     ),
                 ),
             };
-            let json = document(&planned, &applied, &session.deployment, exit);
-            shell.result(&format!("{text}{}", kept(self.delete_streams)), &json);
+            let mut text = format!("{text}{}", kept(self.delete_streams));
+            let mut json = document(&planned, &applied, &session.deployment, exit);
+            let exit = nsc::write_back(shell, &session, &planned.options, (&mut text, &mut json), exit).await;
+            shell.result(&text, &json);
             return Ok(exit);
         }
         if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() {
@@ -95,10 +97,16 @@ impl Args {
         let mut text = done(&applied, &session.deployment);
         text.push_str(match exit {
             Exit::Done => "Done.",
-            _ => "Not everything is confirmed.\nnext: Bring back the servers that are missing, then run destroy again.",
+            _ => "Not everything is confirmed",
         });
+        if exit != Exit::Done {
+            text.push_str(&unconfirmed(&applied, &session.deployment));
+            text.push_str(".\nnext: Bring back the servers that are missing, then run destroy again.");
+        }
         text.push_str(kept(self.delete_streams));
-        shell.result(&text, &document(&planned, &applied, &session.deployment, exit));
+        let mut document = document(&planned, &applied, &session.deployment, exit);
+        let exit = nsc::write_back(shell, &session, &planned.options, (&mut text, &mut document), exit).await;
+        shell.result(&text, &document);
         Ok(exit)
     }
 }

@@ -11,6 +11,7 @@ mod failure;
 mod init;
 mod keys;
 mod man;
+mod nsc;
 mod plan;
 mod plan_view;
 mod planfile;

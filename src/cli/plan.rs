@@ -7,6 +7,7 @@ use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
+use crate::ops::plan::Planned;
 use crate::plan::file::PlanFile;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
@@ -69,7 +70,7 @@ impl Args {
         let document = plan_view::document(plan, &session.deployment);
         text.push('\n');
         match self.out.filter(|_| !plan.is_refused()) {
-            None => text.push_str(&outlook(plan, &options, shell)),
+            None => text.push_str(&outlook(&planned, &options, shell)),
             Some(out) => {
                 all_have_keys(plan, &keys, shell)?;
                 let plain = anstream::adapter::strip_str(&text).to_string();
@@ -82,8 +83,8 @@ impl Args {
         shell.result(&text, &document);
         Ok(match (plan.is_refused(), plan.is_empty()) {
             (true, _) => Exit::Failed,
-            (false, true) => Exit::Done,
-            (false, false) => Exit::Pending,
+            (false, true) if planned.behind.is_empty() => Exit::Done,
+            (false, _) => Exit::Pending,
         })
     }
 }
@@ -126,9 +127,14 @@ fn written(plan: &Plan, out: &Path, shell: &Shell) -> String {
 }
 
 /// The last lines: what would be done, and how.
-fn outlook(plan: &Plan, options: &Options, shell: &Shell) -> String {
+fn outlook(planned: &Planned<'_>, options: &Options, shell: &Shell) -> String {
+    let Planned { plan, behind, .. } = planned;
     if plan.is_refused() {
         return "`apply` would refuse: see the errors above. Nothing was changed.".to_owned();
+    }
+    if plan.is_empty() && !behind.is_empty() {
+        let (apply, flags) = (shell.command("apply"), flags(options));
+        return format!("The servers are in sync; the nsc store is behind.\nnext: Run `{apply}{flags}`.");
     }
     if plan.is_empty() {
         return "In sync: nothing to do.".to_owned();

@@ -61,7 +61,7 @@ enum Color {
 }
 
 /// A `clap` value parser for durations (`30s`, `2m`, `1500ms`).
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| "expected a duration such as 30s, 2m or 1500ms".to_owned())?;
     let millis = match &text[digits.len()..] {

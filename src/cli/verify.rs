@@ -1,6 +1,6 @@
 //! `verify`: every server, stream and source against the definition.
 
-use super::shell::{Paint, finding_text, some};
+use super::shell::{Paint, finding_text, parse_timeout, some};
 use super::{Exit, Failure, Shell, plan_view};
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
@@ -10,12 +10,17 @@ use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::plan::{Action, ClaimChange};
 use crate::verify::streams::{Problem, Verdict};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Compare every server, stream and source with the definition; changes nothing
 ///
 /// Exit codes: 0 all is as defined, 3 something is not, 4 nothing wrong was seen but not everything could be asked.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Ask again until every server confirms, or for this long; --timeout is then the most for one look
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    wait: Option<Duration>,
+}
 
 impl Args {
     /// Runs the verb.
@@ -25,8 +30,15 @@ impl Args {
         let keys = &shell.keyring(&loaded.base)?;
         let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
         let progress = shell.progress();
-        let deadline = Deadline::after(shell.timeout);
-        let (verified, _) = ops::verify::verify(definition, &connector, keys, deadline, &progress).await?;
+        let (verified, _) = match self.wait {
+            None => {
+                let deadline = Deadline::after(shell.timeout);
+                ops::verify::verify(definition, &connector, keys, deadline, &progress).await?
+            }
+            Some(wait) => {
+                ops::verify::verify_until(definition, &connector, keys, shell.timeout, wait, &progress).await?
+            }
+        };
         drop(progress);
         shell.result(&text(&verified, shell), &verified);
         Ok(exit(verified.verdict))

@@ -25,7 +25,7 @@ use crate::model::topology::{Tls, Topology};
 use crate::model::virtual_stream::{Access, Account};
 use problem::{Place, Problem};
 use read::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How the servers keep account tokens (nats-server `resolver`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Definition {
     pub system: Access,
     /// TLS towards all servers, unless a region has its own.
     pub tls: Option<Tls>,
+    /// The nsc store that has copies of the tokens, if it is to be kept up to date.
+    pub nsc_store: Option<PathBuf>,
     /// Regions, clusters, servers.
     pub topology: Topology,
     /// In the order of the files.

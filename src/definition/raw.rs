@@ -17,6 +17,9 @@ keys! {
         resolver: Option<Resolver>,
         /// Access to the system account. Required.
         system: Option<SystemAccess>,
+        /// Folder of an `nsc` store: what is pushed is written back there, so that a later `nsc push` does not undo it.
+        /// Default: none.
+        nsc_store: Option<At<String>>,
         /// TLS towards all servers, unless a region has its own.
         tls: Option<Tls>,
         /// The regions, by name. A name is one subject token: it becomes part of subjects and stream names. Required.

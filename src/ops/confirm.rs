@@ -89,7 +89,8 @@ pub async fn confirm(
     Ok(found.into_iter().flatten().collect())
 }
 
-fn may_still_change(verdict: &Verdict) -> bool {
+/// Whether waiting may change it.
+pub(super) fn may_still_change(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Confirmed | Verdict::StoredNotLoaded | Verdict::ImportsIncomplete { .. } => false,
         Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { newer: true, .. } => false,

@@ -2,7 +2,7 @@
 
 use super::plan::Planned;
 use super::session::{ReadError, Reading, Session, now};
-use super::{Connector, Deadline, Tell};
+use super::{Connector, Deadline, Tell, nsc};
 use crate::definition::Definition;
 use crate::plan::{self, Options};
 use crate::sign::keyring::Keyring;
@@ -45,6 +45,8 @@ pub async fn plan_destroy<'d, C: Connector>(
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToChange).await?;
-    let plan = plan::destroy(&desired, &observed, delete_streams, now());
-    Ok((session, Planned { desired: Vec::new(), observed, plan, options: Options::default() }))
+    let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
+    let look = nsc::look(&session, &observed);
+    plan.findings.extend(look.findings);
+    Ok((session, Planned { desired: Vec::new(), observed, plan, options: Options::default(), behind: look.behind }))
 }

@@ -12,6 +12,7 @@ mod issue;
 pub mod journal;
 pub mod keys;
 pub mod load;
+pub mod nsc;
 pub mod plan;
 pub mod planfile;
 mod regional;

@@ -1,7 +1,7 @@
 //! `plan`: the deployment as it is, against the definition.
 
 use super::session::{ReadError, Reading, Session, now};
-use super::{Connector, Deadline, Tell, regional};
+use super::{Connector, Deadline, Tell, nsc, regional};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
 use crate::observed::survey::Observed;
@@ -20,6 +20,8 @@ pub struct Planned<'d> {
     pub plan: Plan,
     /// What it was made with.
     pub options: Options,
+    /// Accounts whose copies in the nsc store are behind the servers; the end of `apply` writes them.
+    pub behind: Vec<String>,
 }
 
 /// Connects, reads the deployment and compares it with the definition. Changes nothing.
@@ -42,7 +44,10 @@ pub async fn plan<'d, C: Connector>(
     if session.observe_listeners(&plan, &mut observed, tell).await {
         plan = compare(&session, &desired, &observed, keys, options);
     }
-    Ok((session, Planned { desired, observed, plan, options: options.clone() }))
+    let mut look = nsc::look(&session, &observed);
+    plan::admit(&mut look.findings, options);
+    plan.findings.append(&mut look.findings);
+    Ok((session, Planned { desired, observed, plan, options: options.clone(), behind: look.behind }))
 }
 
 /// The plan, from what was read; keys that are missing are among its findings.

@@ -48,6 +48,19 @@ pub enum ReadError {
     Desired(#[from] DesiredError),
 }
 
+impl ReadError {
+    /// Whether it may be otherwise a little later: servers that do not answer.
+    pub fn may_heal(&self) -> bool {
+        match self {
+            Self::Link(error) => error.code == "unreachable",
+            Self::Refused(finding) => finding.code == "system-silent",
+            Self::System(error) => matches!(error, RequestError::Timeout(_) | RequestError::Connection(_)),
+            Self::JetStream { .. } => true,
+            Self::Desired(_) => false,
+        }
+    }
+}
+
 /// Open connections, and the deployment as it was when they were opened.
 #[derive(Debug)]
 pub struct Session<'d, L> {

@@ -1,8 +1,8 @@
 //! `verify`: every server, stream and source against the definition. Changes nothing.
 
-use super::confirm::Confirmation;
+use super::confirm::{Confirmation, may_still_change};
 use super::session::{ReadError, Reading, Session, now};
-use super::{Connector, Deadline, Tell, deliveries};
+use super::{Connector, Deadline, Tell, deliveries, nsc};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
 use crate::model::finding::{Finding, Severity};
@@ -19,6 +19,7 @@ use crate::verify::status::{StreamStatus, status};
 use crate::verify::streams::{Checked, Verdict, streams};
 use serde::Serialize;
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// What was found, account by account.
 #[derive(Debug, Clone, Serialize)]
@@ -76,8 +77,46 @@ pub async fn verify<C: Connector>(
     for (account, findings) in verified.accounts.iter_mut().zip(astray) {
         account.findings.extend(findings);
     }
+    let mut look = nsc::look(&session, &observed);
+    verified.findings.append(&mut look.findings);
+    verified.verdict = verified.verdict.max(verified.findings.iter().map(of_deployment).max().unwrap_or(Verdict::Ok));
     Ok((verified, observed.deployment))
 }
+
+/// Verifies again and again, each time for at most `each`: until all is as defined, until something is wrong that
+/// does not heal by waiting, or until `wait` is over. The last look counts.
+///
+/// # Errors
+/// [`ReadError`] of the last look, or of the first that waiting does not help.
+pub async fn verify_until<C: Connector>(
+    definition: &Definition,
+    connector: &C,
+    keys: &Keyring,
+    each: Duration,
+    wait: Duration,
+    tell: &dyn Tell,
+) -> Result<(Verified, Deployment), ReadError> {
+    let end = Deadline::after(wait);
+    loop {
+        let looked = verify(definition, connector, keys, Deadline::after(each), tell).await;
+        let done = match &looked {
+            Ok((verified, _)) => !verified.may_heal(),
+            Err(error) => !error.may_heal(),
+        };
+        if done || end.is_over() {
+            return looked;
+        }
+        let open = match &looked {
+            Ok((verified, _)) => verified.open(),
+            Err(error) => error.to_string(),
+        };
+        tell.step(&format!("waiting, {} s left: {open}", end.left().as_secs()), 0, 0);
+        tokio::time::sleep(end.at_most(PAUSE)).await;
+    }
+}
+
+/// Between two looks of [`verify_until`].
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Judges what was observed. `now` in seconds since 1970.
 pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observed: &Observed, now: u64) -> Verified {
@@ -109,12 +148,60 @@ pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observ
 fn of_deployment(finding: &Finding) -> Verdict {
     match (finding.code, finding.severity) {
         ("servers-missing" | "region-missing", _) => Verdict::CantTell,
+        (nsc::BEHIND, _) => Verdict::Wrong,
         (_, Severity::Error) => Verdict::Wrong,
         (_, Severity::Warning | Severity::Info) => Verdict::Ok,
     }
 }
 
+impl Verified {
+    /// Whether all may yet be as defined without anybody doing something: servers that come back or are slow, tokens
+    /// that the resolvers hand on, sources that try again. What differs from the definition stays so.
+    pub fn may_heal(&self) -> bool {
+        self.verdict != Verdict::Ok
+            && self.findings.iter().all(|finding| of_deployment(finding) != Verdict::Wrong)
+            && self.accounts.iter().all(VerifiedAccount::may_heal)
+    }
+
+    /// What is waited for, in a few words.
+    fn open(&self) -> String {
+        let servers = |account: &VerifiedAccount| {
+            let open = account.servers.iter().filter(|server| !server.verdict.is_confirmed());
+            open.map(|server| server.server.clone()).collect::<Vec<_>>()
+        };
+        let mut names: Vec<String> = self.accounts.iter().flat_map(servers).collect();
+        names.sort();
+        names.dedup();
+        let missing = self.expected_servers.saturating_sub(self.servers);
+        let streams = self.accounts.iter().flat_map(|account| &account.streams);
+        let streams = streams.filter(|checked| checked.verdict != Verdict::Ok).count();
+        let mut open = Vec::new();
+        if !names.is_empty() {
+            open.push(format!("{} did not confirm", names.join(", ")));
+        }
+        if missing > 0 {
+            open.push(format!("{missing} of {} servers do not answer", self.expected_servers));
+        }
+        if streams > 0 {
+            open.push(format!("{streams} streams and consumers are not ready"));
+        }
+        if open.is_empty() { "not everything could be asked".to_owned() } else { open.join("; ") }
+    }
+}
+
 impl VerifiedAccount {
+    fn may_heal(&self) -> bool {
+        let heals = |checked: &Checked| {
+            let mut wrong = checked.problems.iter().filter(|problem| problem.verdict == Verdict::Wrong);
+            wrong.all(|problem| ["no-leader", "in-other-cluster", "source-stalled"].contains(&problem.finding.code))
+        };
+        self.mappings.is_empty()
+            && self.claims.is_empty()
+            && self.findings.iter().all(|finding| of_deployment(finding) != Verdict::Wrong)
+            && self.servers.iter().all(|server| server.verdict.is_confirmed() || may_still_change(&server.verdict))
+            && self.streams.iter().all(heals)
+    }
+
     /// The worst of the account.
     pub fn verdict(&self) -> Verdict {
         let servers = self.servers.iter().map(|server| match &server.verdict {

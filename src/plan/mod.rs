@@ -79,7 +79,11 @@ impl Options {
     }
 }
 
+/// The nsc store's copy of an account is older than the servers' token and says otherwise what is not ours; allowed, it
+/// is replaced.
+pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
+
 /// Codes of the findings that [`Options::allow`] admits: what they are about is possible, and may be meant.
 pub fn allowable() -> impl Iterator<Item = &'static str> {
-    streams::ALLOWABLE.into_iter().chain(crate::lint::ALLOWABLE).chain(preflight::ALLOWABLE)
+    streams::ALLOWABLE.into_iter().chain(crate::lint::ALLOWABLE).chain(preflight::ALLOWABLE).chain([NSC_STORE_DIFFERS])
 }

@@ -3,8 +3,21 @@
 use std::path::{Path, PathBuf};
 
 /// The stages in their order, each of which may use those before it; then what puts them together.
-const ORDER: [&str; 12] =
-    ["model", "definition", "desired", "observed", "lint", "plan", "sign", "provision", "push", "verify", "ops", "cli"];
+const ORDER: [&str; 13] = [
+    "model",
+    "definition",
+    "desired",
+    "observed",
+    "lint",
+    "plan",
+    "nsc",
+    "sign",
+    "provision",
+    "push",
+    "verify",
+    "ops",
+    "cli",
+];
 
 /// Modules without async, files, clock and environment.
 const PURE: [&str; 6] = ["model", "definition", "desired", "plan", "verify", "lint"];

@@ -56,6 +56,7 @@ fn definition() -> Definition {
     Definition {
         resolver: Resolver::Nats,
         system: Access::Context("sys".to_owned()),
+        nsc_store: None,
         tls: None,
         topology: Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None },
         accounts: vec![account],

@@ -56,4 +56,78 @@ nsc edit account APP --tag fresh
 nsc push -a APP
 vstream 0 'In sync' verify
 vstream 0 'nothing was pushed' apply --operator op.nk
+
+# With `nsc_store` in the definition: what is pushed is in the store, too, and a push of the whole store changes nothing.
+accounts=("$work/store"/*/accounts)
+definition() {
+    sed "s|^version: 1|version: 1\nnsc_store: $1|" "$work/plain.yaml" >"$work/dev/vstream.yaml"
+    for name in "${@:2}"; do
+        printf '      %s:\n        subjects: [%s.>]\n        write: { num_replicas: 1 }\n        read: { num_replicas: 1 }\n' \
+            "$name" "$name" >>"$work/dev/vstream.yaml"
+    done
+}
+# nsc's own words have to have these.
+said() { grep -qF -e "$1" "$work/log" || { cat "$work/log" >&2; echo "nsc did not say: $1" >&2; exit 1; }; }
+push_all() {
+    nsc push -A
+    nsc push -P
+    said 'nothing to prune'
+    vstream 0 'In sync' verify
+}
+cp "$work/dev/vstream.yaml" "$work/plain.yaml"
+definition "$work/store"
+vstream 0 'In sync' plan
+
+# A run that was stopped before it wrote the store: the next one does, without anything to push or a key.
+rm -r "$accounts"/APP-*
+vstream 3 'nsc-store-behind' verify
+vstream 3 'nsc-store-behind' plan
+vstream 0 'was brought up to date: APP-west, APP-central, APP-east' apply
+[ "$(stat -c %a "$accounts/APP-west" "$accounts/APP-west/APP-west.jwt" | xargs)" = '700 600' ]
+push_all
+
+definition "$work/store" bar
+vstream 0 'was brought up to date: APP' apply --operator op.nk
+grep -q 'nsc pull' "$work/log" && { cat "$work/log"; echo 'the store is not behind, and is said to be'; exit 1; }
+push_all
+nsc edit account APP --tag later
+nsc push -a APP
+vstream 0 'In sync' verify
+nsc describe account APP --raw
+vstream 0 'bar.>' keys inspect "$accounts/APP/APP.jwt"
+
+# An edit that was not pushed stops a run before anything is pushed, and is shown.
+nsc edit account APP --tag unpushed
+definition "$work/store" bar baz
+vstream 1 '+ nats.tags: "unpushed"' apply --operator op.nk
+vstream 1 'nsc-store-newer' plan
+vstream 3 'nsc push -a APP' verify
+cp "$accounts/APP/APP.jwt" "$work/unpushed.jwt"
+sleep 1
+nsc pull -A --overwrite-newer
+vstream 0 'was brought up to date: APP' apply --operator op.nk
+push_all
+# The same edit, put back from a copy, is older by now.
+cp "$work/unpushed.jwt" "$accounts/APP/APP.jwt"
+vstream 1 'nsc-store-differs' plan
+vstream 0 'was brought up to date: APP' apply --allow nsc-store-differs
+push_all
+
+# Whatever nsc calls the account, it is found by its key.
+nsc rename account APP APPLICATION --OK
+nsc push -a APPLICATION
+definition "$work/store" bar baz qux
+vstream 0 'was brought up to date: APP' apply --operator op.nk
+[ ! -e "$accounts/APP" ]
+push_all
+vstream 0 'was brought up to date: APP' destroy --yes --operator op.nk qux
+definition "$work/store" bar baz
+push_all
+
+# The store of another operator is nobody's to write to.
+mkdir "$work/others"
+nsc env --store "$work/others"
+nsc add operator elsewhere
+definition "$work/others" bar baz
+vstream 1 'nsc-store-unusable' apply --operator op.nk
 echo 'nsc and vstream-jwt: each sees and keeps what the other does'

@@ -26,7 +26,7 @@ struct Checker<'a> {
 /// Checks the whole; `None` when what was reported leaves no definition.
 pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Vec<Problem>) -> Option<Definition> {
     let mut checker = Checker { base, problems };
-    let raw::Document { place, version, resolver, system, tls, regions, stretch, accounts } = document;
+    let raw::Document { place, version, resolver, system, nsc_store, tls, regions, stretch, accounts } = document;
     if let Some(version) = version.filter(|version| version.value != 1) {
         let message = format!("version {} is not known", version.value);
         checker.report("unknown-value", version.place, message, "write `version: 1`");
@@ -38,6 +38,7 @@ pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Ve
         None => checker.missing(place, "system", "add `system: { credentials: FILE }`, access to the system account"),
     };
     let tls = tls.map(|tls| checker.tls(tls));
+    let nsc_store = nsc_store.and_then(|path| checker.path(path));
     let topology = match regions {
         Some(regions) => checker.topology(regions, stretch),
         None => checker.missing(place, "regions", "add `regions:`, with a name, and `servers:`, for each"),
@@ -52,7 +53,7 @@ pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Ve
         Some(raw::ResolverType::Memory) => Resolver::Memory,
         Some(raw::ResolverType::Directory) => Resolver::Directory,
     };
-    Some(Definition { resolver, system: system?, tls, topology: topology?, accounts: accounts? })
+    Some(Definition { resolver, system: system?, nsc_store, tls, topology: topology?, accounts: accounts? })
 }
 
 impl Checker<'_> {

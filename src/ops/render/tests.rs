@@ -7,6 +7,7 @@ fn definition() -> Definition {
     Definition {
         resolver: Resolver::Nats,
         system: Access::Context("sys".to_owned()),
+        nsc_store: None,
         tls: None,
         topology: topology().clone(),
         accounts: vec![app(vec![stream("foo", &["foo.*"], 1)])],

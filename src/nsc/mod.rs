@@ -1,0 +1,200 @@
+//! An `nsc` store: the copies of the accounts' tokens that `nsc` edits and pushes.
+//!
+//! A store is a folder with a folder for each operator; an operator's has `.nsc` (JSON with its name), `<operator>.jwt`
+//! and `accounts/<NAME>/<NAME>.jwt` (nsc 2.15 `cmd/store/store.go`). Files are 0600, folders 0700.
+
+mod judge;
+
+pub use judge::{Copy, judge};
+
+use crate::model::claims::{AccountClaims, ClaimsError, OperatorClaims};
+use crate::model::nkey::PublicKey;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The operator's part of a store, as it was read.
+#[derive(Debug)]
+pub struct Store {
+    /// The operator's folder.
+    folder: PathBuf,
+    /// All accounts, by the names of their folders.
+    accounts: Vec<StoredAccount>,
+}
+
+/// One account of a store.
+#[derive(Debug)]
+pub struct StoredAccount {
+    /// The name of its folder and file, which is what nsc calls it.
+    pub name: String,
+    /// The token's text.
+    pub token: String,
+    /// The token's claims.
+    pub claims: Result<AccountClaims, ClaimsError>,
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is none.
+    #[error("{path} is not an nsc store: neither it nor a folder in it has a `.nsc`", path = path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It is that of another operator.
+    #[error("{path} is the store of {}, and the servers trust operator {}", list(found), list(expected), path = path.display())]
+    OtherOperator {
+        /// The folder.
+        path: PathBuf,
+        /// The operators that it has.
+        found: Vec<String>,
+        /// Those that the servers trust.
+        expected: Vec<String>,
+    },
+    /// A file or folder that cannot be read or written.
+    #[error("{path}: {cause}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+}
+
+impl Store {
+    /// Reads the part of the store at `path` that belongs to one of `operators`, the identities that the servers trust.
+    /// `path` is the store, or the operator's folder in it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn open(path: &Path, operators: &[PublicKey]) -> Result<Self, StoreError> {
+        let folders = match path.join(".nsc").is_file() {
+            true => vec![path.to_owned()],
+            false => folders(path)?.into_iter().filter(|folder| folder.join(".nsc").is_file()).collect(),
+        };
+        if folders.is_empty() {
+            return Err(StoreError::NotAStore { path: path.to_owned() });
+        }
+        let mut found = Vec::new();
+        for folder in folders {
+            match operator(&folder) {
+                Ok(claims) if operators.contains(&claims.identity) => {
+                    let accounts = accounts(&folder.join("accounts"))?;
+                    return Ok(Self { folder, accounts });
+                }
+                Ok(claims) => found.push(format!("operator {} ({})", claims.name, claims.identity)),
+                Err(reason) => {
+                    found.push(format!("an operator in {} that cannot be read ({reason})", folder.display()))
+                }
+            }
+        }
+        let expected = operators.iter().map(PublicKey::to_string).collect();
+        Err(StoreError::OtherOperator { path: path.to_owned(), found, expected })
+    }
+
+    /// The operator's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The account's copies, whatever nsc calls it; nearly always one.
+    pub fn copies<'s>(&'s self, id: &'s PublicKey) -> impl Iterator<Item = &'s StoredAccount> {
+        self.accounts.iter().filter(move |account| account.claims.as_ref().is_ok_and(|claims| claims.id() == id))
+    }
+
+    /// The account in the folder of this name.
+    pub fn named(&self, name: &str) -> Option<&StoredAccount> {
+        self.accounts.iter().find(|account| account.name == name)
+    }
+
+    /// Writes an account's token to where its copies are, or to a new folder of its name. Each file is replaced as a
+    /// whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]
+    pub fn write(&self, id: &PublicKey, claims_name: &str, token: &str) -> Result<(), StoreError> {
+        let mut names: Vec<String> = self.copies(id).map(|copy| copy.name.clone()).collect();
+        if names.is_empty() {
+            names.push(folder_name(claims_name, id));
+        }
+        for name in names {
+            let folder = self.folder.join("accounts").join(&name);
+            let path = folder.join(format!("{name}.jwt"));
+            write(&folder, &path, token).map_err(|cause| StoreError::Io { path, cause })?;
+        }
+        Ok(())
+    }
+}
+
+/// What nsc would call the folder of a new account: its name, without blanks around it; for a name that is none for a
+/// folder its public key.
+pub fn folder_name(claims_name: &str, id: &PublicKey) -> String {
+    let name = claims_name.trim();
+    let usable =
+        !name.is_empty() && !name.starts_with('.') && !name.chars().any(|c| "/\\".contains(c) || c.is_control());
+    if usable { name.to_owned() } else { id.to_string() }
+}
+
+fn folders(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let failed = |cause| StoreError::Io { path: path.to_owned(), cause };
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// The operator that a folder is of; an error is its reason.
+fn operator(folder: &Path) -> Result<OperatorClaims, String> {
+    let text = |path: PathBuf| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let info: serde_json::Value =
+        serde_json::from_str(&text(folder.join(".nsc"))?).map_err(|error| format!(".nsc: {error}"))?;
+    let name = info["name"].as_str().unwrap_or_default().trim();
+    let token = text(folder.join(format!("{name}.jwt")))?;
+    OperatorClaims::decode(token.trim()).map_err(|error| error.to_string())
+}
+
+fn accounts(folder: &Path) -> Result<Vec<StoredAccount>, StoreError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut accounts = Vec::new();
+    for path in folders(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = path.join(format!("{name}.jwt"));
+        let token = match std::fs::read_to_string(&file) {
+            Ok(token) => token.trim().to_owned(),
+            // For nsc, too, such a folder is no account.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(cause) => return Err(StoreError::Io { path: file, cause }),
+        };
+        accounts.push(StoredAccount { claims: AccountClaims::decode(&token), name, token });
+    }
+    Ok(accounts)
+}
+
+fn write(folder: &Path, path: &Path, token: &str) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    // tempfile creates with 0600.
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    file.write_all(token.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use super::*;
+use crate::model::nkey::KeyKind;
+use crate::sign::{Seed, Signer as _, issue};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
+
+struct Bench {
+    operator: Seed,
+    account: PublicKey,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A store with one operator and no accounts, as nsc makes it.
+    fn new() -> Self {
+        let key = |kind| Seed::generate(kind).unwrap();
+        let bench = Self {
+            operator: key(KeyKind::Operator),
+            account: key(KeyKind::Account).public_key(),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let claims = json!({
+            "name": "O", "sub": bench.operator.public_key().to_string(), "nats": { "type": "operator", "version": 2 },
+        });
+        let token = issue(&claims, &bench.operator, 1).unwrap();
+        std::fs::create_dir_all(bench.path("accounts")).unwrap();
+        std::fs::write(bench.path(".nsc"), r#"{"managed":false,"name":"O","kind":"operator","version":"1"}"#).unwrap();
+        std::fs::write(bench.path("O.jwt"), token.as_str()).unwrap();
+        bench
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join("O").join(below)
+    }
+
+    fn open(&self) -> Result<Store, StoreError> {
+        Store::open(self.folder.path(), &[self.operator.public_key()])
+    }
+
+    fn token(&self, iat: u64, nats: Value) -> String {
+        self.token_of(&self.account, iat, nats)
+    }
+
+    fn token_of(&self, id: &PublicKey, iat: u64, nats: Value) -> String {
+        let mut claims = json!({ "name": "APP", "sub": id.to_string(), "nats": { "type": "account", "version": 2 } });
+        claims["nats"].as_object_mut().unwrap().extend(nats.as_object().unwrap().clone());
+        issue(&claims, &self.operator, iat).unwrap().as_str().to_owned()
+    }
+
+    fn put(&self, name: &str, token: &str) {
+        std::fs::create_dir_all(self.path(&format!("accounts/{name}"))).unwrap();
+        std::fs::write(self.path(&format!("accounts/{name}/{name}.jwt")), token).unwrap();
+    }
+
+    fn judge(&self, servers: &str) -> Copy {
+        let claims = AccountClaims::decode(servers).unwrap();
+        judge(&self.open().unwrap(), &self.account, "APP", false, Some((servers, &claims)))
+    }
+}
+
+/// What virtual streams bring about, and one mapping of somebody else.
+fn mapped() -> Value {
+    json!({
+        "mappings": {
+            "foo.>": [{ "subject": "foo.west.>", "cluster": "west" }],
+            "$VSH.>": [{ "subject": "$JS.>" }],
+            "old": [{ "subject": "new" }],
+        },
+        "exports": [{ "name": "vstream $VS.>", "subject": "$VS.>", "type": "stream" }],
+    })
+}
+
+fn unmapped() -> Value {
+    json!({ "mappings": { "old": [{ "subject": "new" }] } })
+}
+
+#[test]
+fn an_older_copy_without_our_entries_or_with_old_ones_is_behind() {
+    let bench = Bench::new();
+    let servers = bench.token(200, mapped());
+    assert_eq!(bench.judge(&servers), Copy::Behind, "there is none");
+    bench.put("APP", &servers);
+    assert_eq!(bench.judge(&servers), Copy::Same);
+    for older in [unmapped(), json!({})] {
+        bench.put("APP", &bench.token(100, older));
+        assert_eq!(bench.judge(&servers), Copy::Behind);
+    }
+    // Destroyed since.
+    bench.put("APP", &servers);
+    assert_eq!(bench.judge(&bench.token(300, unmapped())), Copy::Behind);
+    bench.put("APP", &bench.token(400, mapped()));
+    assert_eq!(bench.judge(&servers), Copy::Behind, "signed anew, and nothing changed");
+}
+
+#[test]
+fn an_edit_that_was_not_pushed_is_in_the_way() {
+    let bench = Bench::new();
+    let servers = bench.token(200, mapped());
+    let with = |mut nats: Value, tag: &str| {
+        nats["tags"] = json!([tag]);
+        nats
+    };
+    bench.put("APP", &bench.token(300, with(mapped(), "new")));
+    let diff = vec![r#"+ nats.tags: "new""#.to_owned()];
+    assert_eq!(bench.judge(&servers), Copy::Newer { diff: diff.clone(), takes_away: false });
+    bench.put("APP", &bench.token(200, with(unmapped(), "new")));
+    let found = bench.judge(&servers);
+    assert!(matches!(&found, Copy::Newer { diff, takes_away: true } if diff.len() == 4), "{found:?}");
+    bench.put("APP", &bench.token(100, with(unmapped(), "new")));
+    assert_eq!(bench.judge(&servers), Copy::Differs { diff });
+}
+
+#[test]
+fn an_account_is_found_by_its_key_and_written_in_place() {
+    let bench = Bench::new();
+    bench.put("renamed", &bench.token(100, unmapped()));
+    let token = bench.token(200, mapped());
+    bench.open().unwrap().write(&bench.account, "APP", &token).unwrap();
+    let file = bench.path("accounts/renamed/renamed.jwt");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), token);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!bench.path("accounts/APP").exists());
+
+    let regional = Seed::generate(KeyKind::Account).unwrap().public_key();
+    let token = bench.token_of(&regional, 200, json!({}));
+    bench.open().unwrap().write(&regional, "APP-west", &token).unwrap();
+    let folder = bench.path("accounts/APP-west");
+    assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside the token");
+    assert_eq!(bench.open().unwrap().copies(&regional).next().unwrap().name, "APP-west");
+}
+
+#[test]
+fn a_name_that_is_taken_is_said() {
+    let bench = Bench::new();
+    let other = Seed::generate(KeyKind::Account).unwrap().public_key();
+    bench.put("APP", &bench.token_of(&other, 100, json!({})));
+    assert_eq!(bench.judge(&bench.token(200, mapped())), Copy::NameTaken { by: format!("account {other}") });
+    assert_eq!(folder_name("../x", &other), other.to_string());
+}
+
+#[test]
+fn only_the_store_of_the_servers_operator_is_used() {
+    let bench = Bench::new();
+    assert!(Store::open(&bench.path(""), &[bench.operator.public_key()]).is_ok(), "the operator's folder will do");
+    let other = Seed::generate(KeyKind::Operator).unwrap().public_key();
+    let error = Store::open(bench.folder.path(), std::slice::from_ref(&other)).unwrap_err().to_string();
+    assert!(error.contains(&bench.operator.public_key().to_string()) && error.contains(&other.to_string()), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(Store::open(empty.path(), &[]), Err(StoreError::NotAStore { .. })));
+    assert!(matches!(Store::open(Path::new("/nowhere"), &[]), Err(StoreError::Io { .. })));
+}
