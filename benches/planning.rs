@@ -132,6 +132,7 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
         system_account: system_account.to_string(),
         max_payload: 1 << 20,
         domain: None,
+        clock: None,
         varz: Value::Null,
     };
     let servers: Vec<Server> = definition.topology.regions.iter().map(server).collect();

@@ -1,18 +1,31 @@
-//! `validate`: checks the definition offline.
+//! `validate`: checks the definition offline; with `--online` also the deployment, before anything is to be pushed.
 
+use super::deployment::options;
 use super::{Exit, Failure, Shell};
+use crate::model::finding::Severity;
 use crate::model::units::format_duration;
 use crate::model::virtual_stream::Account;
+use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops::load::Loaded;
+use crate::ops::{self, Deadline};
+use crate::plan::Options;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Check the definition offline
+/// Check the definition offline, or with --online all that can be known before a push
 ///
 /// Reads the definition, asks no server, and says what it amounts to. Everything that is wrong with it is reported at
 /// once, with file, line and column.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Ask the servers too, and check everything that `apply` checks before it writes; changes nothing
+    #[arg(long)]
+    online: bool,
+
+    /// With --online: these findings stop nothing (`region-missing`, …)
+    #[arg(long, value_name = "FINDING", num_args = 1.., value_delimiter = ',', requires = "online")]
+    allow: Vec<String>,
+}
 
 impl Args {
     /// Runs the verb.
@@ -21,9 +34,44 @@ impl Args {
     /// Exit 2 when the definition is not valid.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let loaded = shell.load()?;
+        if self.online {
+            return online(shell, &loaded, self.allow).await;
+        }
         shell.result(&human(&loaded), &document(&loaded));
         Ok(Exit::Done)
     }
+}
+
+/// The preflight alone: what `plan` finds, without what it would do.
+async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Exit, Failure> {
+    let options = options(Options { allow, ..Options::default() })?;
+    let keys = shell.keyring(&loaded.base)?;
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Read, keys.folder());
+    let progress = shell.progress();
+    let deadline = Deadline::after(shell.timeout);
+    let planned = ops::plan::plan(&loaded.definition, &connector, &keys, &options, deadline, &progress).await;
+    drop(progress);
+    let (session, planned) = planned?;
+    let plan = &planned.plan;
+    shell.findings(&plan.findings);
+    let (answered, total) = (session.deployment.servers.len(), session.deployment.total());
+    let of = |severity| plan.findings.iter().filter(|finding| finding.severity == severity).count();
+    let found = format!("{}, {}", count(of(Severity::Error), "error"), count(of(Severity::Warning), "warning"));
+    let refused = plan.is_refused();
+    let verdict = match refused {
+        true => "`apply` would refuse",
+        false => "nothing stands in the way of `apply`",
+    };
+    let text = format!("{}\n{answered} of {total} servers asked: {verdict} ({found})", human(loaded));
+    let mut document = document(loaded);
+    document["online"] = json!({
+        "refused": refused,
+        "servers": answered,
+        "expected_servers": total,
+        "findings": plan.findings,
+    });
+    shell.result(&text, &document);
+    Ok(if refused { Exit::Failed } else { Exit::Done })
 }
 
 fn human(loaded: &Loaded) -> String {

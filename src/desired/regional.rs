@@ -27,10 +27,13 @@ pub fn near_api(region: &RegionName) -> String {
     format!("{NEAR}.{region}.API")
 }
 
+/// What the tags of regional accounts begin with that name the application's account.
+pub const APPLICATION_TAG: &str = "vstream.application:";
+
 /// The tag that marks a regional account as ours: the application's account that it serves. Lower case, as nsc writes
 /// tags.
 pub fn application_tag(application: &PublicKey) -> String {
-    format!("vstream.application:{}", application.to_string().to_lowercase())
+    format!("{APPLICATION_TAG}{}", application.to_string().to_lowercase())
 }
 
 /// The tag that names the region of a regional account.

@@ -2,7 +2,7 @@
 
 use super::login::Login;
 use crate::model::nkey::PublicKey;
-use crate::observed::{Reply, RequestError, Requests};
+use crate::observed::{Reply, RequestError, Requests, User};
 use async_nats::{Client, Message, StatusCode};
 use futures::StreamExt as _;
 use std::collections::HashMap;
@@ -22,6 +22,7 @@ pub struct Connection {
     reader: tokio::task::JoinHandle<()>,
     url: String,
     account: PublicKey,
+    user: Option<User>,
 }
 
 /// Who waits for replies, by the last token of the reply subject.
@@ -87,7 +88,8 @@ impl Connection {
             }
         });
         let account = login.account.clone();
-        Ok(Self { client, inbox, next: AtomicU64::new(0), waiting, denied, reader, url, account })
+        let user = login.as_user();
+        Ok(Self { client, inbox, next: AtomicU64::new(0), waiting, denied, reader, url, account, user })
     }
 
     /// Lets a reconnect go to any of the servers.
@@ -201,6 +203,10 @@ impl Requests for Connection {
             lost if replies.is_empty() => Err(lost),
             _ => Ok(replies),
         }
+    }
+
+    fn user(&self) -> Option<&User> {
+        self.user.as_ref()
     }
 }
 

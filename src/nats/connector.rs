@@ -95,6 +95,10 @@ impl<'d> DefinitionConnector<'d> {
 impl Connector for DefinitionConnector<'_> {
     type Link = Connection;
 
+    fn changes(&self) -> bool {
+        self.purpose == Purpose::Change
+    }
+
     async fn system(&self, timeout: Duration) -> Result<(Connection, PublicKey), LinkError> {
         let access = match &self.definition.system {
             virtual_stream::Access::Credentials(path) => Access::Credentials(path.clone()),

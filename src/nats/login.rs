@@ -5,6 +5,7 @@ use super::context::Context;
 use crate::model::claims::Token;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Tls;
+use crate::observed::User;
 use crate::sign::file::read_secret;
 use crate::sign::{Seed, Signer};
 use serde_json::Value;
@@ -38,6 +39,10 @@ pub(super) struct Login {
     pub account: PublicKey,
     pub user: String,
     pub inbox_prefix: Option<String>,
+    /// Where it comes from.
+    place: String,
+    /// Made in memory.
+    minted: bool,
     /// TLS of the context, for servers that the definition gives none.
     pub tls: Option<Tls>,
 }
@@ -47,7 +52,9 @@ impl Login {
     pub(super) fn load(access: &Access, expected: Option<&PublicKey>, now: u64) -> Result<Self, ConnectError> {
         let login = match access {
             Access::Credentials(path) => Self::from_file(path, now)?,
-            Access::User { jwt, seed } => Self::new("the minted user", jwt, seed.clone(), now)?,
+            Access::User { jwt, seed } => {
+                Self { minted: true, ..Self::new("the minted user", jwt, seed.clone(), now)? }
+            }
             Access::Context(name) => {
                 let context = Context::find(name)?;
                 let place = context.place();
@@ -87,6 +94,12 @@ impl Login {
         Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)
     }
 
+    /// For whoever asks what it may do.
+    pub(super) fn as_user(&self) -> Option<User> {
+        let claims = Token::decode(&self.jwt).ok()?.into_claims();
+        Some(User { claims, place: self.place.clone(), minted: self.minted })
+    }
+
     fn new(place: &str, jwt: &str, seed: Arc<Seed>, now: u64) -> Result<Self, ConnectError> {
         let broken = |reason: &str| ConnectError::Credentials { place: place.to_owned(), reason: reason.to_owned() };
         let token = Token::decode(jwt).map_err(|error| broken(&error.to_string()))?;
@@ -113,7 +126,8 @@ impl Login {
                     .unwrap_or_default(),
             });
         }
-        Ok(Self { jwt: jwt.to_owned(), seed, account, user, inbox_prefix: None, tls: None })
+        let (jwt, place) = (jwt.to_owned(), place.to_owned());
+        Ok(Self { jwt, seed, account, user, inbox_prefix: None, place, minted: false, tls: None })
     }
 }
 

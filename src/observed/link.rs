@@ -12,6 +12,9 @@ pub trait Connector: Sync {
     /// A connection.
     type Link: Requests;
 
+    /// Whether the connections are to change something, not only to read.
+    fn changes(&self) -> bool;
+
     /// To the system account, on any server of any region; and the account that the user is of.
     fn system(&self, timeout: Duration) -> impl Future<Output = Result<(Self::Link, PublicKey), LinkError>> + Send;
 

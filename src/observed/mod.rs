@@ -8,6 +8,9 @@ pub mod listeners;
 mod lookup;
 pub mod survey;
 pub mod system;
+mod user;
+
+pub use user::User;
 
 use serde_json::Value;
 use std::time::Duration;
@@ -59,6 +62,21 @@ pub trait Requests: Send + Sync {
         timeout: Duration,
         enough: impl FnMut(&[Reply]) -> bool + Send,
     ) -> impl Future<Output = Result<Vec<Reply>, RequestError>> + Send;
+
+    /// Whose connection it is, if that is known.
+    fn user(&self) -> Option<&User> {
+        None
+    }
+}
+
+/// How a server's clock differs from this machine's, in milliseconds: positive when it is ahead. It answered somewhere
+/// between the request and the arrival of its answer, so there are two bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockOffset {
+    /// At least.
+    pub least: i64,
+    /// At most.
+    pub most: i64,
 }
 
 /// A server of the deployment, from `$SYS.REQ.SERVER.PING.STATSZ` and `.VARZ`.
@@ -81,6 +99,8 @@ pub struct Server {
     pub max_payload: u64,
     /// JetStream domain, if any.
     pub domain: Option<String>,
+    /// Its clock against ours, if it told the time.
+    pub clock: Option<ClockOffset>,
     /// The raw `VARZ`.
     pub varz: Value,
 }

@@ -3,15 +3,16 @@
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
 use super::lookup::{self, Answers};
-use super::{AccountOnServer, Deployment, Live, Reply, RequestError, Requests, Server};
+use super::{AccountOnServer, ClockOffset, Deployment, Live, Reply, RequestError, Requests, Server};
 use crate::model::claims::AccountClaims;
 use crate::model::claims::OperatorClaims;
 use crate::model::nkey::PublicKey;
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -38,13 +39,14 @@ const ACCOUNTS_AT_A_TIME: usize = 32;
 /// # Errors
 /// [`RequestError`]; `Permission` or `NoResponders` when the connection is not to the system account.
 pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<Deployment, RequestError> {
+    let asked = SystemTime::now();
     let (seen, complete) = (Mutex::new(Pings::default()), Notify::new());
     let ask = async |kind: Ping| {
         let mut known = 0;
         let heard = |replies: &[Reply]| {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             for reply in &replies[known..] {
-                seen.take(kind, reply);
+                seen.take(kind, reply, asked);
             }
             known = replies.len();
             if seen.complete(Ping::Statsz) && seen.complete(Ping::Varz) {
@@ -84,12 +86,12 @@ impl Ping {
 #[derive(Default)]
 struct Pings {
     statsz: HashSet<String>,
-    varz: BTreeMap<String, Value>,
+    varz: BTreeMap<String, (Value, Option<ClockOffset>)>,
     expected: usize,
 }
 
 impl Pings {
-    fn take(&mut self, kind: Ping, reply: &Reply) {
+    fn take(&mut self, kind: Ping, reply: &Reply, asked: SystemTime) {
         let Ok(mut document) = serde_json::from_slice::<Value>(&reply.payload) else { return };
         let Some(id) = document.pointer("/server/id").and_then(Value::as_str).map(str::to_owned) else { return };
         if kind == Ping::Statsz {
@@ -97,7 +99,9 @@ impl Pings {
             self.expected = self.expected.max(usize::try_from(active).unwrap_or(usize::MAX));
             self.statsz.insert(id);
         } else {
-            self.varz.insert(id, document["data"].take());
+            let varz = document["data"].take();
+            let clock = clock(&varz, asked, SystemTime::now());
+            self.varz.insert(id, (varz, clock));
         }
     }
 
@@ -109,13 +113,21 @@ impl Pings {
     fn into_deployment(self) -> Deployment {
         let answered = self.statsz.iter().chain(self.varz.keys()).collect::<HashSet<_>>().len();
         let expected = self.expected.max(answered);
-        let mut servers: Vec<Server> = self.varz.into_iter().filter_map(|(id, varz)| server(id, varz)).collect();
+        let mut servers: Vec<Server> =
+            self.varz.into_iter().filter_map(|(id, (varz, clock))| server(id, varz, clock)).collect();
         servers.sort_by(|a, b| (&a.cluster, &a.name).cmp(&(&b.cluster, &b.name)));
         Deployment { servers, expected }
     }
 }
 
-fn server(id: String, varz: Value) -> Option<Server> {
+/// The server's clock against ours, from an answer that was asked for and heard at these times.
+fn clock(varz: &Value, asked: SystemTime, heard: SystemTime) -> Option<ClockOffset> {
+    let now = varz["now"].as_str()?.parse::<Timestamp>().ok()?.as_millisecond();
+    let millis = |time: SystemTime| Timestamp::try_from(time).ok().map(Timestamp::as_millisecond);
+    Some(ClockOffset { least: now - millis(heard)?, most: now - millis(asked)? })
+}
+
+fn server(id: String, varz: Value, clock: Option<ClockOffset>) -> Option<Server> {
     let text = |pointer: &str| varz.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     Some(Server {
         name: text("/server_name").or_else(|| text("/server_id"))?,
@@ -126,6 +138,7 @@ fn server(id: String, varz: Value) -> Option<Server> {
         system_account: text("/system_account").unwrap_or_default(),
         max_payload: varz["max_payload"].as_u64().unwrap_or(0),
         domain: text("/jetstream/config/domain").filter(|domain| !domain.is_empty()),
+        clock,
         id,
         varz,
     })

@@ -2,6 +2,7 @@
 
 use super::plan::Planned;
 use super::session::{ReadError, Reading, Session, now};
+use super::users::users;
 use super::{Connector, Deadline, Tell, nsc};
 use crate::definition::Definition;
 use crate::plan::{self, Options};
@@ -46,6 +47,7 @@ pub async fn plan_destroy<'d, C: Connector>(
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
+    plan.findings.extend(users(&session, &plan, connector.changes()).await);
     let look = nsc::look(&session, &observed);
     plan.findings.extend(look.findings);
     Ok((session, Planned { desired: Vec::new(), observed, plan, options: Options::default(), behind: look.behind }))

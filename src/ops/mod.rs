@@ -18,6 +18,7 @@ pub mod planfile;
 mod regional;
 pub mod render;
 pub mod session;
+mod users;
 pub mod verify;
 
 pub use crate::observed::link::{Connector, LinkError};

@@ -1,6 +1,7 @@
 //! `plan`: the deployment as it is, against the definition.
 
 use super::session::{ReadError, Reading, Session, now};
+use super::users::users;
 use super::{Connector, Deadline, Tell, nsc, regional};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
@@ -44,6 +45,7 @@ pub async fn plan<'d, C: Connector>(
     if session.observe_listeners(&plan, &mut observed, tell).await {
         plan = compare(&session, &desired, &observed, keys, options);
     }
+    plan.findings.extend(users(&session, &plan, connector.changes()).await);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, options);
     plan.findings.append(&mut look.findings);

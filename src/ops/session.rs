@@ -14,7 +14,7 @@ use crate::observed::jetstream::{
 };
 use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Observed, ObservedAccount};
-use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, system};
+use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User, system};
 use crate::plan::{Plan, is_nowhere, preflight};
 use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
@@ -256,6 +256,18 @@ impl<'d, L: Requests> Session<'d, L> {
         match self.reaches.get(place)? {
             Reach::Link { index, prefix } => Some(Api::with_prefix(self.links.get(*index)?, prefix)),
             Reach::New | Reach::Not(_) => None,
+        }
+    }
+
+    /// The user by which the streams of a desired account are changed, if it is known. A regional account that is read
+    /// through the application's account has none here.
+    pub(super) fn user(&self, place: usize) -> Option<&User> {
+        let (_, region) = regional::members(self.definition).nth(place)?;
+        match self.reaches.get(place)? {
+            Reach::Link { index, prefix } if region.is_none() || prefix == DEFAULT_PREFIX => {
+                self.links.get(*index)?.user()
+            }
+            Reach::Link { .. } | Reach::New | Reach::Not(_) => None,
         }
     }
 

@@ -11,7 +11,7 @@ use super::pushes::{self, Context, Push, Reason, Start, pushes};
 use super::streams::{StreamPlan, removal, streams};
 use super::{Options, Report};
 use crate::desired::DesiredAccount;
-use crate::desired::regional::Seat;
+use crate::desired::regional::{APPLICATION_TAG, Seat, application_tag};
 use crate::lint::{Entry, LintInput, Listener, lint};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
@@ -121,6 +121,8 @@ pub fn plan(
             account_plan(&account, &observed.accounts[index], starts[index].as_ref(), &around);
         findings.extend(preflight::not_the_system_account(&planned.name, &planned.id, &observed.system_account));
         findings.append(&mut found);
+        findings.extend(preflight::features(&account, &observed.deployment));
+        findings.extend(serves_another(&account, starts[index].as_ref()));
         planned.skipped = skipped;
         planned
     });
@@ -175,6 +177,22 @@ fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
 pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
     let nothing = |on: &AccountOnServer| on.stored == Stored::Nothing && tokens(on).is_empty();
     servers.iter().any(nothing) && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
+}
+
+/// A regional account that is marked as another application's: what is pushed would take it away from that.
+fn serves_another(desired: &DesiredAccount<'_>, start: Option<&Start>) -> Option<Finding> {
+    let claims = start.and_then(Start::existing).filter(|_| desired.seat != Seat::Application)?;
+    let (own, any) = (application_tag(&desired.account.id), APPLICATION_TAG);
+    let tags = claims.tags();
+    let other = tags.iter().find(|tag| tag.starts_with(any) && **tag != own)?;
+    (!tags.contains(&own.as_str())).then(|| {
+        Finding::error(
+            "regional-account-taken",
+            format!("account {}", desired.name),
+            format!("it serves another application already (tag {other}); one regional account serves one application"),
+            "Name another account under `regional_accounts:`, or let the tool make one.",
+        )
+    })
 }
 
 /// Names to prune that no virtual stream of these accounts has: misspelt, or gone already.
@@ -261,7 +279,6 @@ fn account_plan(
     findings.append(&mut streams.findings);
     findings.append(&mut consumers.findings);
     findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
-    findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, Some(&observed.deployment)));
 
     let claims = start.map(|start| &start.claims);
     findings.extend(conflicts::history(desired, &streams.changes, claims, around.application, options));
@@ -269,6 +286,8 @@ fn account_plan(
     findings.extend(conflicts::ordinary(desired, &stored, &found.jetstream, options));
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);
+    let claims = pushed.pushes.last().map(|push| &push.claims).or(claims);
+    findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, Some(&observed.deployment)));
     if let Some(push) = pushed.pushes.last() {
         findings.extend(links::exceeded(desired, &push.claims));
         findings.extend(links::reachable(desired, &push.claims));
@@ -296,6 +315,8 @@ fn account_plan(
 pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_streams: bool, now: u64) -> Plan {
     let mut findings = Vec::new();
     let starts = starts(desired, observed, now, &mut findings);
+    // Whoever dated the stored tokens wrong, taking away what is ours makes it no worse.
+    admit(&mut findings, &Options { allow: vec!["issued-in-future".to_owned()], ..Options::default() });
     let accounts = desired.iter().zip(&observed.accounts).zip(&starts).map(|((wanted, found), start)| {
         let stored = start.as_ref().map(|start| start.claims.mappings()).unwrap_or_default();
         let names: Vec<String> = wanted.account.virtual_streams.iter().map(|s| s.name.to_string()).collect();

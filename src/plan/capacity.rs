@@ -1,30 +1,37 @@
 //! Whether an account and its clusters have room for what a plan makes.
 
+mod servers;
+
 use super::Action;
 use super::consumers::ConsumerPlan;
 use super::streams::StreamPlan;
-use crate::desired::{DesiredAccount, DesiredStream};
+use crate::desired::DesiredAccount;
+use crate::model::claims::{AccountClaims, JetStreamLimits, JetStreamTier};
 use crate::model::finding::Finding;
 use crate::observed::Deployment;
 use crate::observed::jetstream::{ApiError, ObservedJetStream};
-use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-/// Checks limits and servers before the first request that changes something. `deployment` may be `None` (no access
-/// to the system account): the clusters are not looked at then.
+/// Checks limits and servers before the first request that changes something. `claims` are the account's as they are
+/// going to be: their limits count, and are all there is for an account that is yet to be made. `deployment` may be
+/// `None` (no access to the system account): the clusters are not looked at then.
 pub fn capacity(
     desired: &DesiredAccount<'_>,
     streams: &StreamPlan,
     consumers: &ConsumerPlan,
     observed: &ObservedJetStream,
+    claims: Option<&AccountClaims>,
     deployment: Option<&Deployment>,
 ) -> Vec<Finding> {
     let place = format!("account {}", desired.name);
-    if let Some(error) = ApiError::of(&observed.info) {
+    let disabled = claims.filter(|claims| !claims.jetstream_limits().enabled() && !desired.streams.is_empty());
+    let reason = ApiError::of(&observed.info).map(|error| error.to_string());
+    if let Some(reason) = reason.or(disabled.map(|_| "every storage limit is 0".to_owned())) {
         return vec![Finding::error(
             "jetstream-not-enabled",
             place,
-            format!("the account has no JetStream ({error}): its claims set no JetStream limits"),
+            format!("the account has no JetStream ({reason}): its claims set no JetStream limits"),
             format!(
                 "Give it some, for instance: `nsc edit account {} --js-tier 3 --js-disk-storage -1 --js-streams -1 \
                  --js-consumer -1`, then `nsc push -a {0}`.",
@@ -32,11 +39,59 @@ pub fn capacity(
             ),
         )];
     }
-    let mut findings = limits(&place, streams, consumers, observed);
+    let info = claims.map_or_else(|| observed.info.clone(), |claims| with_limits(&observed.info, claims));
+    let mut findings = limits(&place, streams, &info);
+    findings.extend(consumer_limits(&place, streams, consumers, observed, &info));
+    findings.extend(claims.and_then(|claims| unreachable(&place, claims)));
     if let Some(deployment) = deployment {
-        findings.extend(servers(desired, streams, deployment));
+        findings.extend(servers::servers(desired, streams, deployment));
     }
     findings
+}
+
+/// The reply of `$JS.API.INFO`, with the limits that the claims set (nats-server 2.15 `server/accounts.go`,
+/// `updateAccountClaimsWithRefresh`).
+fn with_limits(info: &Value, claims: &AccountClaims) -> Value {
+    let limits = |tier: &JetStreamTier| {
+        let JetStreamTier { mem_storage, disk_storage, streams, consumer, .. } = tier;
+        let positive = |limit: i64| if limit > 0 { limit } else { -1 };
+        json!({
+            "max_memory": mem_storage, "max_storage": disk_storage, "max_streams": streams, "max_consumers": consumer,
+            "max_ack_pending": positive(tier.max_ack_pending),
+            "memory_max_stream_bytes": positive(tier.mem_max_stream_bytes),
+            "storage_max_stream_bytes": positive(tier.disk_max_stream_bytes),
+            "max_bytes_required": tier.max_bytes_required,
+        })
+    };
+    let JetStreamLimits { global, tiers } = claims.jetstream_limits();
+    let mut info = if info.is_object() { info.clone() } else { json!({}) };
+    if tiers.is_empty() {
+        info["limits"] = limits(global);
+    } else {
+        let used = info["tiers"].take();
+        info["tiers"] = json!({});
+        for (name, tier) in tiers {
+            info["tiers"][name] = used[name].as_object().map_or_else(|| json!({}), |used| json!(used));
+            info["tiers"][name]["limits"] = limits(tier);
+        }
+    }
+    info
+}
+
+/// An account that nobody can connect to, or subscribe in: neither this tool nor an application.
+fn unreachable(place: &str, claims: &AccountClaims) -> Option<Finding> {
+    let limits = claims.limits();
+    let (what, flag) = match (limits.conn, limits.subs) {
+        (0, _) => ("connections", "conns"),
+        (_, 0) => ("subscriptions", "subscriptions"),
+        _ => return None,
+    };
+    Some(Finding::error(
+        "connection-limit",
+        place,
+        format!("its claims allow no {what}: servers would refuse whoever makes or uses its streams"),
+        format!("Raise the limit, `regional_limits` or `nsc edit account --{flag} -1`. What a token leaves out is 0."),
+    ))
 }
 
 /// What creating adds to one tier.
@@ -46,12 +101,18 @@ struct Need {
     file: i64,
     memory: i64,
     unlimited: Option<String>,
+    first_file: Option<String>,
+    first_memory: Option<String>,
     largest_file: (i64, String),
     largest_memory: (i64, String),
 }
 
-fn limits(place: &str, streams: &StreamPlan, consumers: &ConsumerPlan, observed: &ObservedJetStream) -> Vec<Finding> {
-    let tiered = observed.info["tiers"].as_object().is_some_and(|tiers| !tiers.is_empty());
+fn is_tiered(info: &Value) -> bool {
+    info["tiers"].as_object().is_some_and(|tiers| !tiers.is_empty())
+}
+
+fn limits(place: &str, streams: &StreamPlan, info: &Value) -> Vec<Finding> {
+    let tiered = is_tiered(info);
     let mut needs: BTreeMap<u64, Need> = BTreeMap::new();
     for change in streams.changes.iter().filter(|c| c.action != Action::Delete) {
         let Some(config) = &change.after else { continue };
@@ -68,10 +129,11 @@ fn limits(place: &str, streams: &StreamPlan, consumers: &ConsumerPlan, observed:
         need.streams += created;
         let own = bytes(config);
         let added = own.saturating_mul(factor(replicas)).saturating_sub(before).max(0);
-        let (sum, largest) = match config.get("storage").and_then(Value::as_str) {
-            Some("memory") => (&mut need.memory, &mut need.largest_memory),
-            _ => (&mut need.file, &mut need.largest_file),
+        let (sum, largest, first) = match config.get("storage").and_then(Value::as_str) {
+            Some("memory") => (&mut need.memory, &mut need.largest_memory, &mut need.first_memory),
+            _ => (&mut need.file, &mut need.largest_file, &mut need.first_file),
         };
+        first.get_or_insert_with(|| change.name.clone());
         *sum = sum.saturating_add(added);
         if own > largest.0 {
             *largest = (own, change.name.clone());
@@ -81,9 +143,33 @@ fn limits(place: &str, streams: &StreamPlan, consumers: &ConsumerPlan, observed:
         }
     }
     let mut findings: Vec<Finding> =
-        needs.iter().flat_map(|(replicas, need)| tier(place, *replicas, need, &observed.info, tiered)).collect();
-    findings.extend(consumer_limits(place, streams, consumers, observed, tiered));
+        needs.iter().flat_map(|(replicas, need)| tier(place, *replicas, need, info, tiered)).collect();
+    findings.extend(nearly_full(place, info, tiered));
     findings
+}
+
+/// What is stored already, against the limits: a full account refuses publishes, and blocks sources.
+fn nearly_full(place: &str, info: &Value, tiered: bool) -> Vec<Finding> {
+    let tiers = info["tiers"].as_object().into_iter().flatten().filter(|_| tiered);
+    let mut usages: Vec<(String, &Value)> = tiers.map(|(name, tier)| (format!("{place}, tier {name}"), tier)).collect();
+    if !tiered {
+        usages.push((place.to_owned(), info));
+    }
+    let checks = [("file", "max_storage", "storage"), ("memory", "max_memory", "memory")];
+    let full = usages.iter().flat_map(|usage| checks.map(|check| (usage, check)));
+    full.filter_map(|((which, usage), (what, limit, used))| {
+        let most = usage["limits"][limit].as_i64().filter(|most| *most > 0)?;
+        let used = usage[used].as_i64().unwrap_or(0);
+        (used / 9 >= most / 10).then(|| {
+            Finding::warning(
+                "storage-nearly-full",
+                which,
+                format!("{used} of {most} bytes of {what} storage are used: when it is full, servers refuse messages, and read streams stop"),
+                "Raise the account's limit, or let streams keep less (`max_age`, `max_bytes`).",
+            )
+        })
+    })
+    .collect()
 }
 
 /// The account's limit on consumers holds for each stream (nats-server 2.15 server/jetstream_cluster.go,
@@ -93,18 +179,31 @@ fn consumer_limits(
     streams: &StreamPlan,
     consumers: &ConsumerPlan,
     observed: &ObservedJetStream,
-    tiered: bool,
+    info: &Value,
 ) -> Vec<Finding> {
+    let tiered = is_tiered(info);
+    let usage = |stream: &str| {
+        let planned = streams.changes.iter().find(|c| c.name == stream).and_then(|c| c.after.as_ref());
+        let replicas = planned.or(observed.stream(stream).map(|s| &s.config)).map_or(1, replicas);
+        if tiered { &info["tiers"][format!("R{replicas}")] } else { info }
+    };
+    let pending = consumers.changes.iter().filter_map(|change| {
+        let most = usage(&change.stream)["limits"]["max_ack_pending"].as_i64().filter(|n| *n > 0)?;
+        let wanted = change.after.get("max_ack_pending").and_then(Value::as_i64).filter(|wanted| *wanted > most)?;
+        Some(Finding::error(
+            "ack-pending-limit",
+            format!("{place}, consumer {} of stream {}", change.name, change.stream),
+            format!("its `max_ack_pending` is {wanted}, and the account allows {most}: servers refuse the consumer"),
+            "Lower it in the definition, or raise the account's limit.",
+        ))
+    });
     let mut more: BTreeMap<&str, u64> = BTreeMap::new();
     for change in consumers.changes.iter().filter(|c| c.action == Action::Create) {
         *more.entry(&change.stream).or_default() += 1;
     }
     let over = more.into_iter().filter_map(|(stream, more)| {
         let found = observed.stream(stream);
-        let planned = streams.changes.iter().find(|c| c.name == stream).and_then(|c| c.after.as_ref());
-        let replicas = planned.or(found.map(|s| &s.config)).map_or(1, replicas);
-        let usage = if tiered { &observed.info["tiers"][format!("R{replicas}")] } else { &observed.info };
-        let limit = usage["limits"]["max_consumers"].as_u64().filter(|n| *n > 0)?;
+        let limit = usage(stream)["limits"]["max_consumers"].as_u64().filter(|n| *n > 0)?;
         let used = found.map_or(0, |s| s.state.consumers);
         (used + more > limit).then(|| {
             Finding::error(
@@ -115,7 +214,7 @@ fn consumer_limits(
             )
         })
     });
-    over.collect()
+    pending.chain(over).collect()
 }
 
 fn replicas(config: &Map<String, Value>) -> u64 {
@@ -138,6 +237,18 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
     let limit = |key: &str| usage["limits"][key].as_i64().unwrap_or(-1);
     let now = |key: &str| usage[key].as_i64().unwrap_or(0);
     let mut findings = Vec::new();
+    for (what, key, created) in
+        [("file", "max_storage", &need.first_file), ("memory", "max_memory", &need.first_memory)]
+    {
+        if let (0, Some(stream)) = (limit(key), created) {
+            findings.push(Finding::error(
+                "storage-limit",
+                &which,
+                format!("the account has no {what} storage at all: stream {stream} would refuse every message"),
+                "Raise the account's limit, or choose the other `storage`.",
+            ));
+        }
+    }
     let mut room = |what: &str, code: &'static str, limit: i64, used: i64, more: i64, unlimited: bool| {
         if !unlimited && more > 0 && used.saturating_add(more) > limit {
             findings.push(Finding::error(
@@ -180,46 +291,6 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
             format!("the account requires `max_bytes` on every stream, and stream {stream} has none"),
             "Set `max_bytes` under `write` and `read`.",
         ));
-    }
-    findings
-}
-
-/// Whether each cluster has as many JetStream servers, with the tags, as its streams have replicas.
-fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deployment: &Deployment) -> Vec<Finding> {
-    let streams: HashMap<&str, &DesiredStream<'_>> = desired.streams.iter().map(|s| (s.name.as_str(), s)).collect();
-    let mut seen: BTreeMap<(String, Vec<String>), (u64, &str)> = BTreeMap::new();
-    for change in plan.changes.iter().filter(|c| c.action == Action::Create) {
-        let Some(config) = &change.after else { continue };
-        let Some(stream) = streams.get(change.name.as_str()) else { continue };
-        let tags = config.get("placement").and_then(|p| p["tags"].as_array());
-        let tags = tags.into_iter().flatten().filter_map(|t| t.as_str().map(str::to_lowercase)).collect();
-        let entry = seen.entry((stream.cluster.to_string(), tags)).or_insert((0, &change.name));
-        if replicas(config) > entry.0 {
-            *entry = (replicas(config), &change.name);
-        }
-    }
-    let mut findings = Vec::new();
-    for ((cluster, tags), (replicas, stream)) in seen {
-        let able = deployment.servers.iter().filter(|server| {
-            let of_server = |tag: &String| {
-                let own = server.varz["tags"].as_array().into_iter().flatten();
-                own.filter_map(Value::as_str).any(|t| t.eq_ignore_ascii_case(tag))
-            };
-            server.cluster == cluster && server.varz["jetstream"]["config"].is_object() && tags.iter().all(of_server)
-        });
-        let able = able.count() as u64;
-        if able < replicas {
-            let tagged = if tags.is_empty() { String::new() } else { format!(" and tags {}", tags.join(", ")) };
-            findings.push(Finding::error(
-                "too-few-servers",
-                format!("cluster {cluster}"),
-                format!(
-                    "{able} servers with JetStream{tagged} answered, and stream {stream} has {replicas} replicas: \
-                     servers answer \"no suitable peers for placement\""
-                ),
-                "Bring up more servers in the cluster, or set `num_replicas`.",
-            ));
-        }
     }
     findings
 }

@@ -298,7 +298,7 @@ fn limits_are_checked_before_anything_is_made() {
         let observed = ObservedJetStream { info, ..ObservedJetStream::default() };
         let plan = streams(&d, &observed, &Options::default());
         let more = consumers(&d, &observed, &Options::default());
-        capacity(&d, &plan, &more, &observed, None).iter().map(|f| f.code).collect::<Vec<_>>()
+        capacity(&d, &plan, &more, &observed, None, None).iter().map(|f| f.code).collect::<Vec<_>>()
     };
     assert_eq!(check(json!({ "limits": { "max_streams": -1, "max_storage": -1 } })), Vec::<&str>::new());
     assert_eq!(check(json!({ "streams": 3, "limits": { "max_streams": 8 } })), ["stream-limit"]);

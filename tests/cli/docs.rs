@@ -221,7 +221,8 @@ fn the_documents_of_offline_verbs_are_as_documented() {
 }
 
 /// Calls whose first text is the code of a finding or failure.
-const SAYING: [&str; 11] = [
+const SAYING: [&str; 12] = [
+    "code: ",
     "Failure::failed(",
     "Failure::usage(",
     "Self::failed(",
@@ -272,6 +273,21 @@ fn every_code_is_explained() {
     let text = read("docs/reference/findings.md") + &read("docs/runbooks.md");
     let missing: Vec<String> = codes().into_iter().filter(|code| !text.contains(&format!("`{code}`"))).collect();
     assert!(missing.is_empty(), "neither findings.md nor runbooks.md has\n  {}", missing.join("\n  "));
+}
+
+/// What to do about it, at three in the morning: an entry of the runbooks for each code, not only a mention.
+#[test]
+fn every_code_has_a_runbook_entry() {
+    let text = read("docs/runbooks.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    let entries: BTreeSet<&str> = rows
+        .filter_map(|row| row.trim_start_matches("| ").split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let codes = codes();
+    assert!(codes.contains("overlapping-sources") && codes.contains("permission-missing"), "{codes:?}");
+    let missing: Vec<&String> = codes.iter().filter(|code| !entries.contains(code.as_str())).collect();
+    assert!(missing.is_empty(), "docs/runbooks.md has no entry for\n  {missing:?}");
 }
 
 #[test]

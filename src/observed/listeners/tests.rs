@@ -45,6 +45,7 @@ async fn find(pages: &Pages, servers: usize, subjects: &[&str]) -> Result<Vec<Su
         system_account: String::new(),
         max_payload: 0,
         domain: None,
+        clock: None,
         varz: Value::Null,
     };
     let deployment = Deployment { servers: vec![server; servers], expected: servers };

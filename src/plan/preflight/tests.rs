@@ -1,7 +1,10 @@
 use super::*;
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::nkey::KeyKind;
 use crate::model::topology::Region;
+use crate::observed::{AccountOnServer, ClockOffset, Live, Stored, User};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
@@ -42,6 +45,7 @@ fn world(clusters: &[&str]) -> World {
         system_account: system.to_string(),
         max_payload: 1_048_576,
         domain: None,
+        clock: None,
         varz: json!({ "trusted_operators_claim": [{ "sub": operator.public_key(), "name": "OP", "nats": {} }] }),
     };
     let servers: Vec<Server> = clusters.iter().map(server).collect();
@@ -189,13 +193,95 @@ fn the_newest_trusted_token_is_the_base() {
     let base = base.unwrap();
     assert_eq!((base.token, base.newest_iat), (new.clone(), 3000));
     assert_eq!(codes(&findings), ["token-untrusted", "stored-differently", "issued-in-future"]);
+    assert_eq!(findings[2].severity, Severity::Error, "more than five minutes");
+    let (_, findings) = tokens.base([stored(&new), stored(&new)], 1_700);
+    assert_eq!((codes(&findings), findings[0].severity), (vec!["issued-in-future"], Severity::Warning));
+    assert_eq!(tokens.base([stored(&new), stored(&new)], 1_995).1, [], "a second per push is usual");
 
     let (_, findings) = tokens.base([stored(&new), stored(&new)], 9000);
     assert_eq!(codes(&findings), ["account-expired"]);
+
+    let (_, findings) = tokens.base([stored(&new), stored(&new)], 8_000);
+    assert_eq!(codes(&findings), ["account-expires"], "a seventh of its life is left");
 
     let (base, findings) = tokens.base([Stored::Nothing, Stored::Nothing], 2000);
     assert_eq!((base, codes(&findings)), (None, vec!["account-unknown"]));
 
     let (base, findings) = tokens.base([Stored::NoAnswer, Stored::NoAnswer], 2000);
     assert_eq!((base, codes(&findings)), (None, vec!["account-unreadable"]));
+}
+
+#[test]
+fn clocks_that_differ_are_told_apart_from_answers_that_took_long() {
+    let findings = |clocks: [(i64, i64); 3]| {
+        let mut world = world(&["west", "central", "east"]);
+        for (server, (least, most)) in world.deployment.servers.iter_mut().zip(clocks) {
+            server.clock = Some(ClockOffset { least, most });
+        }
+        let found = deployment(&topology(&["west", "central", "east"]), &world.deployment, &world.system);
+        assert!(found.iter().all(|finding| finding.code == "clocks-differ"), "{found:?}");
+        found.into_iter().map(|f| (f.severity, f.place, f.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(findings([(-900, 50), (-20, 20), (-30_000, 10)]), []);
+    // One server is off.
+    let one = findings([(-10, 10), (40_000, 40_100), (-10, 10)]);
+    assert_eq!((one.len(), one[0].0, &*one[0].1), (1, Severity::Warning, "server central-0"));
+    assert!(one[0].2.contains("central-0 is 40s ahead"), "{one:?}");
+    let one = findings([(-10, 10), (-10, 10), (-400_100, -400_000)]);
+    assert_eq!((one.len(), one[0].0, &*one[0].1), (1, Severity::Error, "server east-0"));
+    assert!(one[0].2.contains("east-0 is 6m40s behind"), "{one:?}");
+    // All say that it is ours.
+    let ours = findings([(3_600_000, 3_600_100), (3_600_000, 3_600_100), (3_600_010, 3_600_110)]);
+    assert_eq!((ours.len(), ours[0].0, &*ours[0].1), (1, Severity::Error, "this machine"));
+    assert!(ours[0].2.contains("1h behind that of the servers"), "{ours:?}");
+}
+
+fn user(claims: Value) -> User {
+    User { claims, place: "credentials x.creds".to_owned(), minted: false }
+}
+
+#[test]
+fn what_a_user_may_do_is_known_from_its_token_and_its_accounts() {
+    let world = world(&["west"]);
+    let role = key(KeyKind::Account);
+    let claims = |defaults: Value| {
+        let scope = json!({ "kind": "user_scope", "key": role, "role": "ci",
+            "template": { "pub": { "allow": ["$JS.API.STREAM.CREATE.*"] }, "sub": {} } });
+        let claims = json!({ "sub": key(KeyKind::Account), "name": "APP", "nats": { "type": "account", "version": 2,
+            "limits": {}, "signing_keys": [scope], "default_permissions": defaults } });
+        AccountClaims::decode(issue(&claims, &world.operator, 1000).unwrap().as_str()).unwrap()
+    };
+    let (open, closed) = (claims(json!({})), claims(json!({ "pub": { "deny": ["$JS.>"] } })));
+    let needed = ["$JS.API.STREAM.CREATE.a", "$JS.API.STREAM.DELETE.b"].map(str::to_owned);
+    let denied = |nats: Value, issuer: &PublicKey, account: &AccountClaims| {
+        let user = user(json!({ "name": "ci", "iss": issuer, "nats": nats }));
+        permissions("account APP", &user, Some(account), &needed).map(|finding| {
+            assert_eq!((finding.code, &*finding.place), ("permission-missing", "account APP, credentials x.creds"));
+            needed.iter().filter(|subject| finding.message.contains(*subject)).count()
+        })
+    };
+    let identity = open.id().clone();
+    assert_eq!(denied(json!({}), &identity, &open), None);
+    assert_eq!(denied(json!({}), &identity, &closed), Some(2), "the account's defaults");
+    assert_eq!(denied(json!({ "pub": { "allow": ["$JS.API.>"] } }), &identity, &closed), None, "its own come first");
+    assert_eq!(denied(json!({ "pub": { "deny": ["$JS.API.STREAM.DELETE.*"] } }), &identity, &open), Some(1));
+    assert_eq!(denied(json!({ "sub": { "allow": ["_INBOX.>"] } }), &identity, &closed), None);
+    assert_eq!(denied(json!({}), &role, &open), Some(1), "the scope of the key that issued it");
+}
+
+#[test]
+fn what_expires_soon_is_named_in_time() {
+    let day = 86_400;
+    let found = |issued: u64, expires: u64| {
+        let user = user(json!({ "name": "ci", "iat": issued, "exp": expires }));
+        credentials("system account", &user, 1_000 * day, 30).map(|finding| finding.severity)
+    };
+    assert_eq!(found(0, 0), None, "never");
+    assert_eq!(found(600 * day, 1_020 * day), None);
+    assert_eq!(found(600 * day, 1_013 * day), Some(Severity::Warning));
+    assert_eq!(found(1_000 * day - 60, 1_000 * day + 3_540), None, "an hour, just begun");
+    assert_eq!(found(1_000 * day - 3_000, 1_000 * day + 600), Some(Severity::Warning));
+    assert_eq!(found(1_000 * day - 3_000, 1_000 * day + 20), Some(Severity::Error), "ends during the run");
+    let minted = User { minted: true, ..user(json!({ "exp": 1_000 * day + 20 })) };
+    assert_eq!(credentials("system account", &minted, 1_000 * day, 30), None);
 }

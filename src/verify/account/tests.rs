@@ -27,6 +27,7 @@ fn case(mappings: Value) -> Case {
         system_account: String::new(),
         max_payload: 1_048_576,
         domain: None,
+        clock: None,
         varz: Value::Null,
     };
     Case { token, expected, server, claims }

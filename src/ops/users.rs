@@ -1,0 +1,56 @@
+//! The users that a run is made with: what they may do, and for how long, known before anything is tried.
+
+use super::session::{Session, now};
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Finding;
+use crate::observed::Requests;
+use crate::plan::{Plan, preflight};
+use crate::push;
+use std::time::Duration;
+
+/// How long the system account's claims are waited for; without them nothing is known of its defaults and scopes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What stands in the way of carrying out `plan` with these users. For a run that only reads (`changes` is false), what
+/// they may not do is something to know: whoever applies may have other credentials.
+pub(super) async fn users<L: Requests>(session: &Session<'_, L>, plan: &Plan, changes: bool) -> Vec<Finding> {
+    let (now, run) = (now(), session.deadline.left().as_secs());
+    let mut findings = Vec::new();
+    let mut denied = Vec::new();
+    if let Some(user) = session.system.user() {
+        findings.extend(preflight::credentials("system account", user, now, run));
+        let pushes = plan.accounts.iter().any(|account| !account.pushes.is_empty());
+        if pushes && (changes || !user.minted) {
+            let claims = system_claims(session).await;
+            let needed = [push::SUBJECT.to_owned()];
+            denied.extend(preflight::permissions("system account", user, claims.as_ref(), &needed));
+        }
+    }
+    for (place, account) in plan.accounts.iter().enumerate() {
+        let Some(user) = session.user(place) else { continue };
+        let name = format!("account {}", account.name);
+        findings.extend(preflight::credentials(&name, user, now, run));
+        if changes || !user.minted {
+            let needed = preflight::requests(account);
+            denied.extend(preflight::permissions(&name, user, account.current.as_ref(), &needed));
+        }
+    }
+    if !changes {
+        denied = denied.into_iter().map(preflight::as_information).collect();
+    }
+    findings.extend(denied);
+    findings
+}
+
+/// The system account's claims, from whichever server has them first.
+async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountClaims> {
+    let subject = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP", session.system_account);
+    let count = session.deployment.servers.len();
+    let timeout = session.deadline.at_most(PATIENCE);
+    let replies = session.system.request_many(&subject, Vec::new(), timeout, |replies| {
+        replies.len() >= count || replies.iter().any(|reply| !reply.payload.is_empty())
+    });
+    let replies = replies.await.ok()?;
+    let mut tokens = replies.iter().filter_map(|reply| std::str::from_utf8(&reply.payload).ok());
+    tokens.find_map(|token| AccountClaims::decode(token).ok())
+}

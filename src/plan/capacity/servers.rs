@@ -1,0 +1,113 @@
+//! Whether servers have what a plan's streams need: enough of them with JetStream and the tags, and room on them.
+
+use super::replicas;
+use crate::desired::{DesiredAccount, DesiredStream};
+use crate::model::finding::Finding;
+use crate::observed::{Deployment, Server};
+use crate::plan::Action;
+use crate::plan::streams::StreamPlan;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// What the new streams of one cluster with the same tags and storage need.
+#[derive(Default)]
+struct Need<'a> {
+    replicas: u64,
+    /// The stream that has the most.
+    stream: &'a str,
+    /// The largest `max_bytes` of a stream, which, and its replicas.
+    largest: (u64, &'a str, u64),
+    /// `max_bytes` of all replicas of all streams.
+    bytes: u64,
+}
+
+/// Whether each cluster has as many JetStream servers, with the tags and with room, as its streams have replicas.
+///
+/// A server has room for a stream when what is neither reserved nor used holds its `max_bytes` (nats-server 2.15
+/// `server/jetstream_cluster.go`, `selectPeerGroup`).
+pub(super) fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deployment: &Deployment) -> Vec<Finding> {
+    let streams: HashMap<&str, &DesiredStream<'_>> = desired.streams.iter().map(|s| (s.name.as_str(), s)).collect();
+    let mut needs: BTreeMap<(String, Vec<String>, &str), Need<'_>> = BTreeMap::new();
+    for change in plan.changes.iter().filter(|c| c.action == Action::Create) {
+        let Some(config) = &change.after else { continue };
+        let Some(stream) = streams.get(change.name.as_str()) else { continue };
+        let tags = config.get("placement").and_then(|p| p["tags"].as_array());
+        let tags = tags.into_iter().flatten().filter_map(|t| t.as_str().map(str::to_lowercase)).collect();
+        let storage = if config.get("storage").is_some_and(|s| s == "memory") { "memory" } else { "file" };
+        let bytes = config.get("max_bytes").and_then(Value::as_u64).unwrap_or(0);
+        let need = needs.entry((stream.cluster.to_string(), tags, storage)).or_default();
+        if replicas(config) > need.replicas {
+            (need.replicas, need.stream) = (replicas(config), &change.name);
+        }
+        if bytes > need.largest.0 {
+            need.largest = (bytes, &change.name, replicas(config));
+        }
+        need.bytes = need.bytes.saturating_add(bytes.saturating_mul(replicas(config)));
+    }
+    let mut findings = Vec::new();
+    for ((cluster, tags, storage), need) in needs {
+        let able: Vec<&Server> = deployment
+            .servers
+            .iter()
+            .filter(|server| {
+                let of_server = |tag: &String| {
+                    let own = server.varz["tags"].as_array().into_iter().flatten();
+                    own.filter_map(Value::as_str).any(|t| t.eq_ignore_ascii_case(tag))
+                };
+                server.cluster == cluster
+                    && server.varz["jetstream"]["config"].is_object()
+                    && tags.iter().all(of_server)
+            })
+            .collect();
+        let Need { replicas, stream, largest, bytes } = need;
+        if (able.len() as u64) < replicas {
+            let tagged = if tags.is_empty() { String::new() } else { format!(" and tags {}", tags.join(", ")) };
+            findings.push(Finding::error(
+                "too-few-servers",
+                format!("cluster {cluster}"),
+                format!(
+                    "{} servers with JetStream{tagged} answered, and stream {stream} has {replicas} replicas: servers \
+                     answer \"no suitable peers for placement\"",
+                    able.len()
+                ),
+                "Bring up more servers in the cluster, or set `num_replicas`.",
+            ));
+            continue;
+        }
+        let room: Vec<u64> = able.iter().map(|server| room(server, storage)).collect();
+        let roomy = room.iter().filter(|room| **room >= largest.0).count() as u64;
+        let all = room.iter().copied().fold(0, u64::saturating_add);
+        let (most, name, replicas) = largest;
+        let message = if roomy < replicas {
+            format!(
+                "{roomy} servers have {storage} storage for the {most} bytes that stream {name} reserves, and it has \
+                 {replicas} replicas"
+            )
+        } else if bytes > all {
+            format!(
+                "the new streams reserve {bytes} bytes of {storage} storage with all replicas, and servers have {all} left"
+            )
+        } else {
+            continue;
+        };
+        findings.push(Finding::error(
+            "server-storage",
+            format!("cluster {cluster}"),
+            format!("{message}: servers answer \"no suitable peers for placement, insufficient storage\""),
+            "Give the servers more storage (`max_file_store`, `max_memory_store`), or lower `max_bytes`.",
+        ));
+    }
+    findings
+}
+
+/// Bytes of a server that are neither reserved nor used, whichever is more; everything when it does not say.
+fn room(server: &Server, storage: &str) -> u64 {
+    let jetstream = &server.varz["jetstream"];
+    let (most, reserved, used) = match storage {
+        "memory" => ("max_memory", "reserved_memory", "memory"),
+        _ => ("max_storage", "reserved_storage", "storage"),
+    };
+    let taken = |field: &str| jetstream["stats"][field].as_u64().unwrap_or(0);
+    let most = jetstream["config"][most].as_u64().unwrap_or(u64::MAX);
+    most.saturating_sub(taken(reserved).max(taken(used)))
+}

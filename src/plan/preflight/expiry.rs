@@ -1,0 +1,80 @@
+//! Tokens that expire soon: while there is still time to do something about it.
+
+use crate::model::claims::{AccountClaims, Activation};
+use crate::model::finding::Finding;
+use crate::model::units::format_duration;
+use crate::observed::User;
+use crate::plan::links::is_ours;
+
+/// What expires within this time, in seconds, is named, once less than a third of its life is left: credentials of an
+/// hour are not always about to expire.
+const SOON: u64 = 14 * 86_400;
+
+/// Whether something that was issued at `issued` expires soon; `now` in seconds since 1970. Past its end is not soon.
+fn soon(issued: u64, expires: Option<u64>, now: u64) -> Option<u64> {
+    let expires = expires?;
+    let left = expires.checked_sub(now).filter(|left| *left > 0)?;
+    (left < SOON && left < expires.saturating_sub(issued) / 3).then_some(left)
+}
+
+/// An account's token, and the activation tokens of its imports that this tool does not renew.
+pub(super) fn account(place: &str, claims: &AccountClaims, now: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(left) = soon(claims.issued_at(), claims.expires(), now) {
+        findings.push(Finding::warning(
+            "account-expires",
+            place,
+            format!(
+                "its token expires in {}: from then on servers refuse the account's users, and delete the token",
+                text(left)
+            ),
+            "Issue it anew in time: `nsc edit account … --expiry`; what is pushed here keeps the end that it has.",
+        ));
+    }
+    for import in claims.imports().iter().filter(|import| !is_ours(&import.name)) {
+        let Some(activation) = import.token().and_then(|token| Activation::decode(token).ok()) else { continue };
+        if let Some(left) = soon(activation.issued_at(), activation.expires(), now) {
+            findings.push(Finding::warning(
+                "activation-expires",
+                format!("{place}, import {}", import.local()),
+                format!("its activation token expires in {}: from then on nothing arrives by the import", text(left)),
+                "Ask the exporting account for a new one; it is not of this tool's making.",
+            ));
+        }
+    }
+    findings
+}
+
+/// The credentials in use. `run` is how long the run may take, in seconds.
+pub fn credentials(place: &str, user: &User, now: u64, run: u64) -> Option<Finding> {
+    if user.minted {
+        return None;
+    }
+    let (issued, expires) =
+        (user.claims["iat"].as_u64().unwrap_or(0), user.claims["exp"].as_u64().filter(|at| *at > 0));
+    let place = format!("{place}, {}", user.place);
+    let next = "Issue the user anew, or name the account's `key:` instead of credentials.";
+    if let Some(left) = expires.map(|at| at.saturating_sub(now)).filter(|left| *left <= run) {
+        let message = format!(
+            "the user {} expires in {}, and the run may take {}: servers would disconnect it on the way",
+            user.name(),
+            text(left),
+            text(run)
+        );
+        return Some(Finding::error("credentials-expire", place, message, next));
+    }
+    let left = soon(issued, expires, now)?;
+    let message = format!("the user {} expires in {}", user.name(), text(left));
+    Some(Finding::warning("credentials-expire", place, message, next))
+}
+
+/// Roughly: days, hours or minutes.
+fn text(seconds: u64) -> String {
+    let unit = match seconds {
+        172_800.. => 86_400,
+        7_200.. => 3_600,
+        120.. => 60,
+        _ => 1,
+    };
+    format_duration(i64::try_from(seconds / unit * unit).unwrap_or(i64::MAX).saturating_mul(1_000_000_000))
+}

@@ -1,0 +1,88 @@
+//! Fields of the definition that some server is too old for.
+
+use super::names;
+use crate::desired::{DesiredAccount, Role};
+use crate::model::finding::Finding;
+use crate::observed::{Deployment, Server};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Fields of streams, and the first server that has them (nats-server `server/stream.go`). Older ones drop them without
+/// a word, so that the stream would not do what the definition says.
+const STREAM: [(&str, (u64, u64)); 4] = [
+    ("allow_msg_ttl", (2, 11)),
+    ("subject_delete_marker_ttl", (2, 11)),
+    ("allow_atomic", (2, 12)),
+    ("allow_batched", (2, 14)),
+];
+
+/// The same of consumers (`server/consumer.go`).
+const CONSUMER: [(&str, (u64, u64)); 4] = [
+    ("pause_until", (2, 11)),
+    ("priority_groups", (2, 11)),
+    ("priority_policy", (2, 11)),
+    ("priority_timeout", (2, 11)),
+];
+
+/// `2.15.1` → (2, 15)
+pub(super) fn version(server: &Server) -> Option<(u64, u64)> {
+    let mut numbers = server.version.split('.').map(|part| part.parse::<u64>().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+/// Fields that a server with JetStream does not know: any of them may have to carry out a request.
+pub(in crate::plan) fn features(desired: &DesiredAccount<'_>, deployment: &Deployment) -> Vec<Finding> {
+    let servers: Vec<(&Server, (u64, u64))> = deployment
+        .servers
+        .iter()
+        .filter(|server| server.varz["jetstream"]["config"].is_object())
+        .filter_map(|server| Some((server, version(server)?)))
+        .collect();
+    let newest_needed = STREAM.iter().chain(&CONSUMER).map(|(_, since)| *since).max();
+    if servers.iter().all(|(_, version)| Some(*version) >= newest_needed) {
+        return Vec::new();
+    }
+    let mut needs: BTreeMap<(String, &str), (u64, u64)> = BTreeMap::new();
+    for stream in &desired.streams {
+        let config = stream.config();
+        let role = if stream.role == Role::Write { "write" } else { "read" };
+        for (field, since) in STREAM.iter().filter(|(field, _)| is_set(&config, field)) {
+            needs.insert((format!("virtual stream {}, {role}", stream.virtual_stream), field), *since);
+        }
+    }
+    for consumer in &desired.consumers {
+        for (field, since) in CONSUMER.iter().filter(|(field, _)| is_set(&consumer.config, field)) {
+            let place = format!("virtual stream {}, consumer {}", consumer.virtual_stream, consumer.name);
+            let prioritized = consumer.config.get(*field).is_some_and(|value| value == "prioritized");
+            needs.insert((place, field), if prioritized { (2, 12) } else { *since });
+        }
+    }
+    let findings = needs.into_iter().filter_map(|((place, field), since)| {
+        let old: Vec<&Server> = servers.iter().filter(|(_, version)| *version < since).map(|(s, _)| *s).collect();
+        let first = old.first()?;
+        Some(Finding::error(
+            "version-lacks-feature",
+            format!("account {}, {place}", desired.name),
+            format!(
+                "`{field}` needs nats-server {}.{} or newer; {} ({}) would leave it out without a word",
+                since.0,
+                since.1,
+                names(&old),
+                first.version
+            ),
+            "Update these servers, or take the field out of the definition.",
+        ))
+    });
+    findings.collect()
+}
+
+/// Whether a field asks for something.
+fn is_set(config: &Map<String, Value>, field: &str) -> bool {
+    match config.get(field) {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::Number(number)) => number.as_i64() != Some(0),
+        Some(Value::String(text)) => !matches!(text.as_str(), "" | "none"),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Bool(true) | Value::Object(_)) => true,
+    }
+}

@@ -1,0 +1,56 @@
+//! What must hold before anything is signed or pushed: trust, sizes, clusters, clocks, permissions, and that the
+//! account is what we think. One file for each concern; all of it pure.
+
+mod base;
+mod clocks;
+mod clusters;
+mod expiry;
+mod features;
+mod permissions;
+mod servers;
+mod signer;
+
+pub(super) use base::tokens;
+pub use base::{Base, base};
+pub use expiry::credentials;
+pub(super) use features::features;
+pub use permissions::{as_information, permissions, requests};
+pub use servers::{not_the_system_account, system_account_silent};
+pub use signer::{signer, size};
+
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::model::topology::Topology;
+use crate::observed::{Deployment, Server};
+
+/// Codes of the findings that `--allow` may admit.
+pub const ALLOWABLE: [&str; 5] =
+    ["region-missing", "cluster-uncovered", REGIONAL_KEY_MISSING, "clocks-differ", "issued-in-future"];
+
+/// No key of a regional account is at hand; allowed, the operator gives it a new signing key.
+pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";
+
+/// How far a clock, or a token's date, may be off before it stops a run, in seconds.
+const CLOCK_SKEW: u64 = 300;
+
+/// Checks of the deployment as a whole: its servers, clusters and system account.
+pub fn deployment(topology: &Topology, deployment: &Deployment, account: &PublicKey) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(servers::other_system_account(deployment, account));
+    findings.extend(servers::too_old(deployment));
+    findings.extend(servers::missing_servers(deployment));
+    findings.extend(clusters::missing_regions(topology, deployment));
+    findings.extend(clusters::uncovered_clusters(topology, deployment));
+    findings.extend(servers::domains(topology, deployment));
+    findings.extend(clocks::clocks(deployment));
+    findings
+}
+
+pub(super) fn names(servers: &[&Server]) -> String {
+    let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    let kind = if names.len() == 1 { "server" } else { "servers" };
+    format!("{kind} {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! What the users in use may publish, against what a plan needs: known before it is tried.
+
+use crate::model::claims::AccountClaims;
+use crate::model::finding::{Finding, Severity};
+use crate::model::subject::SubjectFilter;
+use crate::observed::User;
+use crate::plan::{AccountPlan, Action};
+use serde_json::Value;
+
+/// What carrying out the changes of an account's streams and consumers publishes in the account. Permissions are checked
+/// on the subject after mapping, so it does not matter by which prefix the API is reached.
+pub fn requests(account: &AccountPlan) -> Vec<String> {
+    let streams = account.streams.changes.iter().map(|change| {
+        let verb = match change.action {
+            Action::Create => "CREATE",
+            Action::Update => "UPDATE",
+            Action::Delete => "DELETE",
+        };
+        format!("$JS.API.STREAM.{verb}.{}", change.name)
+    });
+    let consumers = account
+        .consumers
+        .changes
+        .iter()
+        .map(|change| format!("$JS.API.CONSUMER.CREATE.{}.{}", change.stream, change.name));
+    streams.chain(consumers).collect()
+}
+
+/// The subjects of `needed` that `user` may not publish on. `account` are the claims of the user's account: scopes and
+/// default permissions are there; without them nothing is known of those.
+pub fn permissions(place: &str, user: &User, account: Option<&AccountClaims>, needed: &[String]) -> Option<Finding> {
+    let (allow, deny) = rules(user, account);
+    // `{{name()}}` in a scope is filled in by the server.
+    let unclear = allow.iter().chain(&deny).any(|rule| rule.contains("{{"));
+    let (allow, deny) = (filters(&allow), filters(&deny));
+    let denied: Vec<&str> = needed
+        .iter()
+        .filter(|subject| {
+            let Ok(subject) = SubjectFilter::parse(subject) else { return false };
+            let covers = |rules: &[SubjectFilter]| rules.iter().any(|rule| rule.covers(&subject));
+            (!allow.is_empty() && !covers(&allow)) || covers(&deny)
+        })
+        .map(String::as_str)
+        .collect();
+    if denied.is_empty() || unclear {
+        return None;
+    }
+    const SHOWN: usize = 3;
+    let more = match denied.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more subjects"),
+    };
+    let shown = denied.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    Some(Finding::error(
+        "permission-missing",
+        format!("{place}, {}", user.place),
+        format!("the user {} may not publish on {shown}{more}: the run would stop on its way", user.name()),
+        "Allow the user to publish there, or name other credentials.",
+    ))
+}
+
+/// For a run that only reads: the same, as something to know.
+pub fn as_information(finding: Finding) -> Finding {
+    Finding { severity: Severity::Info, ..finding }
+}
+
+/// The user's publish rules: its own, those of the scope that it was issued by, or the account's defaults
+/// (nats-server 2.15 `auth.go`, `processClientOrLeafAuthentication`).
+fn rules(user: &User, account: Option<&AccountClaims>) -> (Vec<String>, Vec<String>) {
+    let nats = &user.claims["nats"];
+    let issuer = user.claims["iss"].as_str().unwrap_or_default();
+    let scope = account.and_then(|account| {
+        let mut keys = account.signing_keys().iter();
+        keys.find(|key| key.key.to_string() == issuer)?.scope.as_ref().map(|scope| &scope.template)
+    });
+    let own = scope.unwrap_or(nats);
+    let list = |side: &str, rule: &str| -> Vec<String> {
+        let items = own[side][rule].as_array().into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let any = ["pub", "sub"].iter().any(|side| !list(side, "allow").is_empty() || !list(side, "deny").is_empty());
+    match account {
+        Some(account) if !any && !own["resp"].is_object() => {
+            let defaults = &account.default_permissions().publish;
+            (defaults.allow.clone(), defaults.deny.clone())
+        }
+        _ => (list("pub", "allow"), list("pub", "deny")),
+    }
+}
+
+fn filters(rules: &[String]) -> Vec<SubjectFilter> {
+    rules.iter().filter_map(|rule| SubjectFilter::parse(rule).ok()).collect()
+}

@@ -1,0 +1,125 @@
+//! The servers: their system account, versions, JetStream domains, and those that do not answer.
+
+use super::clusters::known_clusters;
+use super::features::version;
+use super::names;
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::model::topology::Topology;
+use crate::observed::{Deployment, RequestError, Server};
+use std::collections::BTreeMap;
+
+/// The oldest server that cluster-scoped mappings and the streams' recipe were proved on.
+const OLDEST: (u64, u64) = (2, 10);
+
+/// Why the system account could not be asked, as a finding. `account` is the one that the credentials are of.
+pub fn system_account_silent(account: &PublicKey, error: &RequestError) -> Finding {
+    let place = "system account";
+    match error {
+        RequestError::NoResponders(_) => Finding::error(
+            "system-account",
+            place,
+            format!("the system credentials are of account {account}, which is not the servers' system account"),
+            "Name credentials of the system account under `system:`.",
+        ),
+        RequestError::Permission(subject) => Finding::error(
+            "system-permissions",
+            place,
+            format!("the system user may not publish on {subject}"),
+            "Allow the system user to publish on `$SYS.REQ.>` and to subscribe to its inbox.",
+        ),
+        RequestError::Timeout(_) | RequestError::Connection(_) => Finding::error(
+            "system-silent",
+            place,
+            format!("no server answered: {error}"),
+            "Check that servers are up, or give them more time with `--timeout`.",
+        ),
+    }
+}
+
+/// Virtual streams are made in accounts of applications.
+pub fn not_the_system_account(account: &str, id: &PublicKey, system: &PublicKey) -> Option<Finding> {
+    (id == system).then(|| {
+        Finding::error(
+            "is-system-account",
+            format!("account {account}"),
+            format!("{id} is the servers' system account, which has no JetStream and is not for applications"),
+            "Name the account of the applications under `id:`, with credentials of its own.",
+        )
+    })
+}
+
+pub(super) fn other_system_account(deployment: &Deployment, account: &PublicKey) -> Option<Finding> {
+    let account = account.to_string();
+    let others: Vec<&Server> = deployment.servers.iter().filter(|server| server.system_account != account).collect();
+    let first = others.first()?;
+    Some(Finding::error(
+        "system-account",
+        names(&others),
+        format!("the system account is {}, the system credentials are of account {account}", first.system_account),
+        "Name credentials of the system account under `system:`.",
+    ))
+}
+
+pub(super) fn too_old(deployment: &Deployment) -> Option<Finding> {
+    let old: Vec<&Server> =
+        deployment.servers.iter().filter(|server| version(server).is_some_and(|version| version < OLDEST)).collect();
+    let first = old.first()?;
+    Some(Finding::error(
+        "server-too-old",
+        names(&old),
+        format!("runs nats-server {}; virtual streams need 2.10 or newer on every server", first.version),
+        "Update the servers.",
+    ))
+}
+
+pub(super) fn missing_servers(deployment: &Deployment) -> Option<Finding> {
+    deployment.missing_text().map(|missing| {
+        Finding::warning(
+            "servers-missing",
+            "deployment",
+            format!("{missing}; nothing can be proved there"),
+            "Start them, and run again. One that was removed for good, or came back, is counted as missing for up to 150 s.",
+        )
+    })
+}
+
+pub(super) fn domains(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
+    let known = known_clusters(topology);
+    let mut domains: BTreeMap<Option<&str>, Vec<&Server>> = BTreeMap::new();
+    let with_jetstream = |server: &&Server| server.varz["jetstream"]["config"].is_object();
+    for server in deployment.servers.iter().filter(with_jetstream) {
+        if known.contains(server.cluster.as_str()) {
+            domains.entry(server.domain.as_deref()).or_default().push(server);
+        }
+    }
+    let mut findings = Vec::new();
+    if domains.len() > 1 {
+        let each = domains.iter().map(|(domain, servers)| match domain {
+            Some(domain) => format!("{domain} on {}", names(servers)),
+            None => format!("none on {}", names(servers)),
+        });
+        findings.push(Finding::error(
+            "jetstream-domains-differ",
+            "deployment",
+            format!(
+                "the regions' servers have different JetStream domains ({}): streams of one find none of another, so \
+                 that nothing would be sourced",
+                each.collect::<Vec<_>>().join("; ")
+            ),
+            "Give the servers of all regions one domain, or none.",
+        ));
+    }
+    let domain = deployment.servers.iter().filter_map(|server| server.domain.as_deref()).min();
+    findings.extend(domain.map(|domain| {
+        Finding::warning(
+            "jetstream-domain",
+            format!("JetStream domain {domain}"),
+            format!(
+                "clients that ask with the prefix `$JS.{domain}.API` do not find virtual streams; those without it do"
+            ),
+            "Let clients of virtual streams connect without a domain.",
+        )
+    }));
+    findings
+}
