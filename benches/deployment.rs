@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use vstream_jwt::desired::{Role, desired};
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::ops::lease::Holder;
+use vstream_jwt::ops::session::Hearing;
 use vstream_jwt::ops::{self, Deadline, Silent, Tell};
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
@@ -103,7 +105,8 @@ async fn bare_requests(path: &Path) -> f64 {
     let folder = loaded.base.join("keys");
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let (keys, deadline) = (Keyring::open(&folder).unwrap(), Deadline::after(TIMEOUT));
-    let opened = ops::session::Session::open(&loaded.definition, &connector, &keys, deadline, &Silent).await;
+    let opened =
+        ops::session::Session::open(&loaded.definition, &connector, &keys, Hearing::Off, deadline, &Silent).await;
     let (session, _) = opened.unwrap();
     let api = session.api(0).unwrap();
     let wanted = desired(&loaded.definition).unwrap();
@@ -140,10 +143,11 @@ async fn phases(path: &Path, operator: &Path) {
     let steps = Steps::default();
     let deadline = Deadline::after(TIMEOUT);
     let options = plan::Options::default();
-    let planned = ops::plan::plan(&definition, &connector, &keys, &options, deadline, &steps).await;
+    let planned = ops::plan::plan(&definition, &connector, &keys, &options, Hearing::On, deadline, &steps).await;
     let (mut session, mut planned) = planned.unwrap();
     let signers = ops::apply::Signers { operator: Some(&seed), keys: &mut keys, signed: None };
-    ops::apply::apply(&mut session, &mut planned, signers, &connector, &steps).await.unwrap();
+    let run = ops::apply::Run::new(signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
+    ops::apply::apply(&mut session, &mut planned, run, &connector, &steps).await.unwrap();
     steps.step("", 0, 0);
     println!("phases of one apply:");
     let seen = steps.0.into_inner().unwrap();

@@ -21,7 +21,7 @@ use vstream_jwt::model::virtual_stream::{
 };
 use vstream_jwt::observed::jetstream::ObservedJetStream;
 use vstream_jwt::observed::listeners::Listeners;
-use vstream_jwt::observed::survey::{Observed, ObservedAccount};
+use vstream_jwt::observed::survey::{Heard, Observed, ObservedAccount};
 use vstream_jwt::observed::{AccountOnServer, Deployment, Live, Server, Stored};
 use vstream_jwt::plan::{Options, plan};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, issue};
@@ -148,6 +148,7 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
             servers: servers.iter().map(on_server).collect(),
             jetstream: ObservedJetStream::default(),
             listeners: Listeners::default(),
+            heard: Heard::Nothing,
         }
     };
     let accounts = definition.accounts.iter().map(account).collect();

@@ -9,9 +9,11 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::{Signers, apply};
+use vstream_jwt::ops::apply::{Run, Signers, apply};
+use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::load::load;
 use vstream_jwt::ops::plan::plan;
+use vstream_jwt::ops::session::Hearing;
 use vstream_jwt::ops::{Deadline, Silent};
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::file::read_seed_file;
@@ -31,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let connector = DefinitionConnector::new(&definition, Purpose::Change, &keys_folder);
     let deadline = Deadline::after(Duration::from_secs(30));
     let (mut session, mut planned) =
-        plan(&definition, &connector, &keys, &Options::default(), deadline, &Silent).await?;
+        plan(&definition, &connector, &keys, &Options::default(), Hearing::On, deadline, &Silent).await?;
     for finding in &planned.plan.findings {
         println!("{}: {} {}", finding.place, finding.message, finding.next);
     }
@@ -41,7 +43,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let applied = apply(&mut session, &mut planned, signers, &connector, &Silent).await?;
+    let run = Run::new(signers, Holder { who: "the example".to_owned(), verb: "apply" });
+    let applied = apply(&mut session, &mut planned, run, &connector, &Silent).await?;
     for server in applied.pushed.iter().flat_map(|pushed| &pushed.servers) {
         println!("{} ({}): {}", server.server, server.cluster, server.verdict);
     }

@@ -25,6 +25,9 @@
 //! use std::path::Path;
 //! use std::time::Duration;
 //! use vstream_jwt::nats::{DefinitionConnector, Purpose};
+//! use vstream_jwt::ops::apply::{Run, Signers};
+//! use vstream_jwt::ops::lease::Holder;
+//! use vstream_jwt::ops::session::Hearing;
 //! use vstream_jwt::ops::{Deadline, Silent, apply, load, plan};
 //! use vstream_jwt::sign::file::read_seed_file;
 //! use vstream_jwt::sign::keyring::Keyring;
@@ -38,9 +41,10 @@
 //!
 //! let options = vstream_jwt::plan::Options::default();
 //! let (mut session, mut planned) =
-//!     plan::plan(&loaded.definition, &connector, &keys, &options, deadline, &Silent).await?;
-//! let signers = apply::Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-//! let applied = apply::apply(&mut session, &mut planned, signers, &connector, &Silent).await?;
+//!     plan::plan(&loaded.definition, &connector, &keys, &options, Hearing::On, deadline, &Silent).await?;
+//! let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
+//! let run = Run::new(signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
+//! let applied = apply::apply(&mut session, &mut planned, run, &connector, &Silent).await?;
 //! assert!(applied.is_confirmed(), "some server did not confirm: {applied:?}");
 //! # Ok(())
 //! # }

@@ -1,6 +1,6 @@
 //! `apply`: the whole job.
 
-use super::deployment::{OperatorArgs, agree};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
 use super::plan::ChangeArgs;
 use super::shell::{findings_text, some};
 use super::{Exit, Failure, Shell, nsc, plan_view, planfile};
@@ -10,8 +10,10 @@ use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
 use crate::ops::Deadline;
-use crate::ops::apply::{Applied, ApplyError, IssueError, Pushed, Signers};
+use crate::ops::apply::{Again, Applied, ApplyError, IssueError, Pushed, Run, Signers};
+use crate::ops::lease::LeaseError;
 use crate::ops::plan::Planned;
+use crate::ops::session::Hearing;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -28,6 +30,9 @@ pub struct Args {
 
     #[command(flatten)]
     changes: ChangeArgs,
+
+    #[command(flatten)]
+    lease: LeaseArgs,
 
     /// Do not ask for confirmation on a terminal
     #[arg(long, short)]
@@ -57,7 +62,7 @@ impl Args {
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
         let (mut session, mut planned) =
-            ops::plan::plan(definition, &connector, &keys, &options, deadline, &progress).await?;
+            ops::plan::plan(definition, &connector, &keys, &options, Hearing::On, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -79,7 +84,13 @@ impl Args {
         let applied = ops::apply::apply(
             &mut session,
             &mut planned,
-            Signers { operator: signer, keys: &mut keys, signed },
+            Run {
+                signers: Signers { operator: signer, keys: &mut keys, signed },
+                holder: holder("apply"),
+                patience: self.lease.lease_timeout,
+                again: file.as_ref().map_or(Again::Plan, Again::Exactly),
+                stop: Box::pin(interrupted()),
+            },
             &connector,
             &progress,
         )
@@ -179,8 +190,12 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
 
 /// What was done and who confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
-    let Applied { provisioned, pushed, problems, unread, skipped, kept } = applied;
+    let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again } = applied;
     let mut out = String::new();
+    if *planned_again > 0 {
+        let times = if *planned_again == 1 { "once".to_owned() } else { format!("{planned_again} times") };
+        let _ = writeln!(out, "planned again {times}: others pushed tokens meanwhile, and what they changed was kept");
+    }
     if !provisioned.is_empty() {
         let made = provisioned.iter().filter(|one| one.error.is_none()).count();
         let _ = writeln!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
@@ -281,8 +296,26 @@ pub(super) fn failure(error: ApplyError) -> Failure {
                 .next("Mend what the servers name, and run apply again: it goes on from here.")
                 .detail("provisioned", provisioned)
         }
-        ApplyError::ChangedMeanwhile { .. } => {
-            Failure::failed("changed-meanwhile", message).next("Run apply again: it starts from the new token.")
+        ApplyError::ChangedMeanwhile { .. } => Failure::failed("changed-meanwhile", message).next(
+            "Run apply again: it starts from the new token. If others push all the time, have them wait; `status` shows who \
+             holds the lease of an account.",
+        ),
+        ApplyError::TakesAwayMore(_) => Failure::failed("changed-meanwhile", message)
+            .next("Run it again, and read the plan: it starts from what is there now."),
+        ApplyError::Stale(moved) => planfile::stale(moved),
+        ApplyError::Lease(LeaseError::Held { note, .. }) => Failure::failed("lease-held", message)
+            .next(
+                "Run it again when the other run has ended, or wait longer with --lease-timeout. If that run is gone, its \
+                 lease expires by itself within 15 s.",
+            )
+            .detail("lease", note),
+        ApplyError::Lease(LeaseError::Unreachable(finding)) => {
+            Failure::failed(finding.code, message).next(finding.next.clone())
+        }
+        ApplyError::Lease(LeaseError::Lost { .. }) => Failure::failed("lease-lost", message)
+            .next("Run apply again: it goes on from here, after whoever has the lease now."),
+        ApplyError::Interrupted => {
+            Failure::failed("interrupted", message).next("Run it again: it goes on from here.")
         }
         ApplyError::Journal(_) => {
             Failure::failed("history-unwritable", message).next("Make the folder writable for you, then run it again.")

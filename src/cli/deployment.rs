@@ -3,13 +3,14 @@
 use super::shell::Progress;
 use super::{Exit, Failure, Format, Shell, plan_view};
 use crate::ops::Tell;
+use crate::ops::lease::Holder;
 use crate::ops::session::{ReadError, Session};
 use crate::plan::{Action, Options, Plan, allowable};
 use crate::sign::command::{CommandSigner, PATIENCE};
 use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
 use crate::sign::{Seed, Signer};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Where the operator's key comes from.
@@ -63,6 +64,36 @@ impl OperatorArgs {
             };
             Failure::usage("operator-key", error.to_string()).next(next)
         })
+    }
+}
+
+/// How long to wait for other runs.
+#[derive(Debug, clap::Args)]
+pub(super) struct LeaseArgs {
+    /// How long to wait for another run that changes the same account, beside --timeout (0s: not at all)
+    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = super::shell::parse_wait)]
+    pub(super) lease_timeout: Duration,
+}
+
+/// Who runs `verb`, as others see it in the lease.
+pub(super) fn holder(verb: &'static str) -> Holder {
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Holder { who: format!("{}@{host}", user.unwrap_or_else(|| "somebody".to_owned())), verb }
+}
+
+/// Ends when the run is asked to end: by an interrupt from the terminal, or by SIGTERM.
+pub(super) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
 }
 

@@ -1,12 +1,13 @@
 //! `destroy`: takes away what the definition made.
 
 use super::apply::{document, done, exit, failure, no_signer, refused, unconfirmed};
-use super::deployment::{OperatorArgs, agree};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
 use super::{Exit, Failure, Shell, nsc};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
-use crate::ops::apply::Signers;
+use crate::ops::apply::{Again, Run, Signers};
+use crate::ops::session::Hearing;
 use std::io::IsTerminal as _;
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
@@ -22,6 +23,9 @@ pub struct Args {
     /// Delete the streams too, with all their messages
     #[arg(long)]
     delete_streams: bool,
+
+    #[command(flatten)]
+    lease: LeaseArgs,
 
     /// Do not ask for confirmation; needed without a terminal
     #[arg(long, short)]
@@ -52,7 +56,8 @@ impl Args {
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
         let (mut session, mut planned) =
-            ops::destroy::plan_destroy(&part, &connector, &keys, self.delete_streams, deadline, &progress).await?;
+            ops::destroy::plan_destroy(&part, &connector, &keys, self.delete_streams, Hearing::On, deadline, &progress)
+                .await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -86,7 +91,13 @@ impl Args {
         let applied = ops::apply::apply(
             &mut session,
             &mut planned,
-            Signers { operator: signer, keys: &mut keys, signed: None },
+            Run {
+                signers: Signers { operator: signer, keys: &mut keys, signed: None },
+                holder: holder("destroy"),
+                patience: self.lease.lease_timeout,
+                again: Again::Destroy { delete_streams: self.delete_streams },
+                stop: Box::pin(interrupted()),
+            },
             &connector,
             &progress,
         )

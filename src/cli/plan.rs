@@ -8,6 +8,7 @@ use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::plan::Planned;
+use crate::ops::session::Hearing;
 use crate::plan::file::PlanFile;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
@@ -62,7 +63,8 @@ impl Args {
         let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let (session, planned) = ops::plan::plan(definition, &connector, &keys, &options, deadline, &progress).await?;
+        let (session, planned) =
+            ops::plan::plan(definition, &connector, &keys, &options, Hearing::Off, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         shell.findings(&plan.findings);

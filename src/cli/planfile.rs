@@ -25,14 +25,16 @@ pub(super) fn files(loaded: &Loaded) -> Vec<File> {
 /// Refuses a plan that is not of this deployment any more.
 pub(super) fn still_holds(file: &Content, now: &Content) -> Result<(), Failure> {
     let moved = file.moved(now);
-    if moved.is_empty() {
-        return Ok(());
-    }
+    if moved.is_empty() { Ok(()) } else { Err(stale(moved)) }
+}
+
+/// What moved since a plan was made.
+pub(super) fn stale(moved: Vec<String>) -> Failure {
     let message =
         format!("the plan is stale; since it was made, this moved; nothing was changed\n  {}", moved.join("\n  "));
-    Err(Failure::failed("stale-plan", message)
+    Failure::failed("stale-plan", message)
         .next("Make the plan again: plan --out FILE; have it signed again if it was.")
-        .detail("moved", moved))
+        .detail("moved", moved)
 }
 
 pub(super) fn failure(error: FileError) -> Failure {

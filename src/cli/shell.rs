@@ -62,6 +62,14 @@ enum Color {
 
 /// A `clap` value parser for durations (`30s`, `2m`, `1500ms`).
 pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_wait(text)? {
+        Duration::ZERO => Err("has to be more than nothing, and less than forever".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// A `clap` value parser for durations that may be nothing.
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| "expected a duration such as 30s, 2m or 1500ms".to_owned())?;
     let millis = match &text[digits.len()..] {
@@ -71,10 +79,7 @@ pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
         "h" => number.checked_mul(3_600_000),
         _ => return Err("expected a duration such as 30s, 2m or 1500ms".to_owned()),
     };
-    match millis {
-        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err("has to be more than nothing, and less than forever".to_owned()),
-    }
+    millis.map(Duration::from_millis).ok_or_else(|| "has to be less than forever".to_owned())
 }
 
 const DIM: Style = Style::new().dimmed();

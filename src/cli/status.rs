@@ -5,6 +5,7 @@ use super::verify::worst_first;
 use super::{Exit, Failure, Format, Shell};
 use crate::definition::Definition;
 use crate::desired::Role;
+use crate::desired::lease::Note;
 use crate::model::units::format_size;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
@@ -99,6 +100,9 @@ fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -
             Paint::bold(&account.account),
             verified.expected_servers
         );
+        if let Some(Note { holder, verb, since, .. }) = &account.lease {
+            let _ = writeln!(out, "  {} {holder} with `{verb}` since {since}", Paint::yellow("being changed by"));
+        }
         table(&mut out, &account.status);
     }
     let _ = write!(out, "\n{}", who_is_behind(verified));

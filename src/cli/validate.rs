@@ -7,6 +7,7 @@ use crate::model::units::format_duration;
 use crate::model::virtual_stream::Account;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops::load::Loaded;
+use crate::ops::session::Hearing;
 use crate::ops::{self, Deadline};
 use crate::plan::Options;
 use serde_json::{Value, json};
@@ -49,7 +50,8 @@ async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Ex
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Read, keys.folder());
     let progress = shell.progress();
     let deadline = Deadline::after(shell.timeout);
-    let planned = ops::plan::plan(&loaded.definition, &connector, &keys, &options, deadline, &progress).await;
+    let planned =
+        ops::plan::plan(&loaded.definition, &connector, &keys, &options, Hearing::Off, deadline, &progress).await;
     drop(progress);
     let (session, planned) = planned?;
     let plan = &planned.plan;

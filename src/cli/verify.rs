@@ -95,7 +95,8 @@ const SOME: usize = 5;
 
 /// One account; `all`: no problem is summed up.
 fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, all: bool) {
-    let VerifiedAccount { account: name, id, servers, mappings, claims, findings, streams, status: _ } = account;
+    let VerifiedAccount { account: name, id, servers, mappings, claims, findings, streams, status: _, lease: _ } =
+        account;
     let _ = writeln!(out, "account {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
     for finding in worst_first(findings) {
         let _ = writeln!(out, "{}", indented(finding));

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod bucket;
+pub mod lease;
 mod links;
 mod mappings;
 pub mod permissions;
@@ -51,7 +52,7 @@ pub mod metadata {
     pub const NAME: &str = "vstream.name";
     /// The region.
     pub const REGION: &str = "vstream.region";
-    /// `write` or `read`.
+    /// `write`, `read`, or `lease` for the stream that says who is changing the account.
     pub const ROLE: &str = "vstream.role";
 }
 

@@ -2,18 +2,22 @@
 
 use super::login::Login;
 use crate::model::nkey::PublicKey;
+use crate::observed::link::{Heard, Link};
 use crate::observed::{Reply, RequestError, Requests, User};
-use async_nats::{Client, Message, StatusCode};
+use async_nats::{Client, HeaderMap, Message, StatusCode};
 use futures::StreamExt as _;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
-/// An open connection as one user of one account. Reconnects by itself; closes on drop.
-pub struct Connection {
+/// An open connection as one user of one account. Reconnects by itself; closes when its last clone is dropped.
+#[derive(Clone)]
+pub struct Connection(Arc<Open>);
+
+struct Open {
     client: Client,
     inbox: String,
     next: AtomicU64,
@@ -25,15 +29,18 @@ pub struct Connection {
     user: Option<User>,
 }
 
+/// The last token but one of this program's reply subjects.
+const MARK: &str = "vstream-jwt";
+
 /// Who waits for replies, by the last token of the reply subject.
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>>;
 
 /// Permission violations, which a server reports beside the requests that they belong to.
 #[derive(Clone)]
 pub(super) struct Denied {
-    publish: broadcast::Sender<Violation>,
-    /// The first subject that the user may not subscribe to; the only subscription is that of the replies.
-    inbox: Arc<OnceLock<String>>,
+    violations: broadcast::Sender<Violation>,
+    /// Subjects that the user may not subscribe to.
+    subscriptions: Arc<Mutex<Vec<String>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,18 +51,22 @@ enum Violation {
 
 impl Denied {
     pub(super) fn new() -> Self {
-        Self { publish: broadcast::channel(1024).0, inbox: Arc::default() }
+        Self { violations: broadcast::channel(1024).0, subscriptions: Arc::default() }
     }
 
     /// `Permissions Violation for Publish to "subject"` (nats-server `server/client.go`).
     pub(super) fn server_said(&self, text: &str) {
         let Some(violation) = parse_violation(text) else { return };
         if let Violation::Subscription(subject) = &violation {
-            // Keeps the first.
-            let _ = self.inbox.set(subject.clone());
+            self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).push(subject.clone());
         }
         // Nobody listens when no request is in flight.
-        let _ = self.publish.send(violation);
+        let _ = self.violations.send(violation);
+    }
+
+    /// Whether the server refused the subscription.
+    fn refused(&self, subject: &str) -> bool {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|refused| refused == subject)
     }
 }
 
@@ -73,7 +84,8 @@ fn parse_violation(text: &str) -> Option<Violation> {
 
 impl Connection {
     pub(super) async fn new(client: Client, login: &Login, denied: Denied, url: String) -> Result<Self, String> {
-        let inbox = client.new_inbox();
+        // Who hears a push sees by its reply subject that it was made by this program.
+        let inbox = format!("{}.{MARK}", client.new_inbox());
         let mut replies = client.subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
         let waiting = Waiting::default();
         let route = waiting.clone();
@@ -89,40 +101,46 @@ impl Connection {
         });
         let account = login.account.clone();
         let user = login.as_user();
-        Ok(Self { client, inbox, next: AtomicU64::new(0), waiting, denied, reader, url, account, user })
+        let next = AtomicU64::new(0);
+        Ok(Self(Arc::new(Open { client, inbox, next, waiting, denied, reader, url, account, user })))
     }
 
     /// Lets a reconnect go to any of the servers.
     pub(super) async fn widen(&self, urls: impl Iterator<Item = &str>) {
         let servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
         // Fails only for lists of mixed schemes; then reconnects stay with what this server announces.
-        let _ = self.client.set_server_pool(servers.as_slice()).await;
+        let _ = self.0.client.set_server_pool(servers.as_slice()).await;
     }
 
     /// The account that the connection is in.
     pub fn account(&self) -> &PublicKey {
-        &self.account
+        &self.0.account
     }
 
     /// URL of the server that was connected to.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.0.url
     }
 
     /// Name of the server that it is connected to.
     pub fn server_name(&self) -> String {
-        self.client.server_info().server_name
+        self.0.client.server_info().server_name
     }
 
     /// Largest message in bytes that the server takes.
     pub fn max_payload(&self) -> usize {
-        self.client.max_payload()
+        self.0.client.max_payload()
+    }
+
+    /// What is subscribed to for replies.
+    fn replies(&self) -> String {
+        format!("{}.*", self.0.inbox)
     }
 
     fn expect_replies(&self) -> Ticket<'_> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (sender, replies) = mpsc::unbounded_channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         Ticket { connection: self, id, replies }
     }
 
@@ -130,18 +148,27 @@ impl Connection {
     async fn collect(
         &self,
         subject: &str,
+        headers: HeaderMap,
         payload: Vec<u8>,
         timeout: Duration,
         mut enough: impl FnMut(&[Reply]) -> bool + Send,
     ) -> Result<Vec<Reply>, RequestError> {
         let deadline = Instant::now() + timeout;
-        let mut violations = self.denied.publish.subscribe();
+        let mut violations = self.0.denied.violations.subscribe();
         let mut ticket = self.expect_replies();
-        let publish =
-            self.client.publish_with_reply(subject.to_owned(), format!("{}.{}", self.inbox, ticket.id), payload.into());
+        let reply = format!("{}.{}", self.0.inbox, ticket.id);
+        let client = &self.0.client;
+        let publish = async {
+            match headers.is_empty() {
+                true => client.publish_with_reply(subject.to_owned(), reply, payload.into()).await,
+                false => {
+                    client.publish_with_reply_and_headers(subject.to_owned(), reply, headers, payload.into()).await
+                }
+            }
+        };
         match tokio::time::timeout_at(deadline, publish).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(RequestError::Connection(format!("{}: {error}", self.url))),
+            Ok(Err(error)) => return Err(RequestError::Connection(format!("{}: {error}", self.0.url))),
             Err(_) => return Err(self.silence(subject)),
         }
         let mut replies = Vec::new();
@@ -149,7 +176,7 @@ impl Connection {
             tokio::select! {
                 message = ticket.replies.recv() => {
                     let Some(message) = message else {
-                        return Err(RequestError::Connection(format!("{} closed the connection", self.url)));
+                        return Err(RequestError::Connection(format!("{} closed the connection", self.0.url)));
                     };
                     if message.status == Some(StatusCode::NO_RESPONDERS) && message.payload.is_empty() {
                         return Err(RequestError::NoResponders(subject.to_owned()));
@@ -163,7 +190,9 @@ impl Connection {
                     Ok(Violation::Publish(denied)) if denied == subject => {
                         return Err(RequestError::Permission(subject.to_owned()));
                     }
-                    Ok(Violation::Subscription(_)) => return Err(self.silence(subject)),
+                    Ok(Violation::Subscription(denied)) if denied == self.replies() => {
+                        return Err(self.silence(subject));
+                    }
                     // Closed cannot happen: `self` holds a sender.
                     _ => {}
                 },
@@ -174,19 +203,20 @@ impl Connection {
 
     /// What no answer at all means.
     fn silence(&self, subject: &str) -> RequestError {
-        if let Some(inbox) = self.denied.inbox.get() {
-            return RequestError::Connection(format!("the user may not subscribe to {inbox}, so no reply arrives"));
+        let replies = self.replies();
+        if self.0.denied.refused(&replies) {
+            return RequestError::Connection(format!("the user may not subscribe to {replies}, so no reply arrives"));
         }
-        match self.client.connection_state() {
+        match self.0.client.connection_state() {
             async_nats::connection::State::Connected => RequestError::Timeout(subject.to_owned()),
-            _ => RequestError::Connection(format!("lost {} and could not reconnect in time", self.url)),
+            _ => RequestError::Connection(format!("lost {} and could not reconnect in time", self.0.url)),
         }
     }
 }
 
 impl Requests for Connection {
     async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
-        let mut replies = self.collect(subject, payload, timeout, |_| true).await?;
+        let mut replies = self.collect(subject, HeaderMap::new(), payload, timeout, |_| true).await?;
         replies.pop().ok_or_else(|| self.silence(subject))
     }
 
@@ -197,7 +227,7 @@ impl Requests for Connection {
         timeout: Duration,
         enough: impl FnMut(&[Reply]) -> bool + Send,
     ) -> Result<Vec<Reply>, RequestError> {
-        let replies = self.collect(subject, payload, timeout, enough).await?;
+        let replies = self.collect(subject, HeaderMap::new(), payload, timeout, enough).await?;
         match self.silence(subject) {
             RequestError::Timeout(_) => Ok(replies),
             lost if replies.is_empty() => Err(lost),
@@ -206,11 +236,51 @@ impl Requests for Connection {
     }
 
     fn user(&self) -> Option<&User> {
-        self.user.as_ref()
+        self.0.user.as_ref()
     }
 }
 
-impl Drop for Connection {
+impl Link for Connection {
+    async fn publish_after(
+        &self,
+        subject: &str,
+        last: u64,
+        payload: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Reply, RequestError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string().as_str());
+        let mut replies = self.collect(subject, headers, payload, timeout, |_| true).await?;
+        replies.pop().ok_or_else(|| self.silence(subject))
+    }
+
+    async fn listen(&self, subjects: &[&str]) -> Result<mpsc::UnboundedReceiver<Heard>, RequestError> {
+        let (sender, heard) = mpsc::unbounded_channel();
+        for subject in subjects {
+            let failed = |error: async_nats::SubscribeError| RequestError::Connection(error.to_string());
+            let mut messages = self.0.client.subscribe((*subject).to_owned()).await.map_err(failed)?;
+            let sender = sender.clone();
+            // Ends with the connection, or when nobody hears any more.
+            tokio::spawn(async move {
+                while let Some(message) = messages.next().await {
+                    let by_us = message.reply.as_ref().is_some_and(|reply| reply.rsplit('.').nth(1) == Some(MARK));
+                    let heard =
+                        Heard { subject: message.subject.to_string(), payload: message.payload.to_vec(), by_us };
+                    if sender.send(heard).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(heard)
+    }
+
+    fn may_not_hear<'s>(&self, subjects: &[&'s str]) -> Option<&'s str> {
+        subjects.iter().copied().find(|subject| self.0.denied.refused(subject))
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
         self.reader.abort();
     }
@@ -218,7 +288,7 @@ impl Drop for Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connection({} as account {})", self.url, self.account)
+        write!(f, "Connection({} as account {})", self.0.url, self.0.account)
     }
 }
 
@@ -231,7 +301,7 @@ struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.connection.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.connection.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 

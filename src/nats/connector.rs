@@ -2,7 +2,7 @@
 
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
 use crate::definition::Definition;
-use crate::desired::regional;
+use crate::desired::{lease, regional};
 use crate::model::claims::{AccountClaims, Permission, Permissions};
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -41,6 +41,14 @@ impl Purpose {
         subjects
     }
 
+    /// What a user of the system account has to be allowed to subscribe to, beside its inbox.
+    pub fn system_subscriptions(self) -> &'static [&'static str] {
+        match self {
+            Self::Read => &[],
+            Self::Change => &push::ALL_SUBJECTS,
+        }
+    }
+
     /// What a user of an application's account has to be allowed to publish.
     pub fn account_subjects(self) -> Vec<&'static str> {
         let mut subjects = vec![
@@ -56,6 +64,7 @@ impl Purpose {
                 "$JS.API.STREAM.UPDATE.*",
                 "$JS.API.STREAM.DELETE.*",
                 "$JS.API.CONSUMER.CREATE.>",
+                lease::SUBJECT,
             ]);
         }
         subjects
@@ -105,7 +114,7 @@ impl Connector for DefinitionConnector<'_> {
             virtual_stream::Access::Context(name) => Access::Context(name.clone()),
             virtual_stream::Access::Key(path) => {
                 let seed = account_seed("system", path)?;
-                let wanted = permissions(&self.purpose.system_subjects());
+                let wanted = permissions(&self.purpose.system_subjects(), self.purpose.system_subscriptions());
                 mint("system", &seed, None, &UserPermissions::Own(wanted))?
             }
         };
@@ -142,7 +151,7 @@ impl Connector for DefinitionConnector<'_> {
                 if account.layout == Layout::Regional {
                     subjects.extend(REGIONS);
                 }
-                let wanted = permissions(&subjects);
+                let wanted = permissions(&subjects, &[]);
                 let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
                     code: match error {
                         IssuerError::NotOfAccount { .. } => "key-of-another-account",
@@ -197,7 +206,7 @@ impl Connector for DefinitionConnector<'_> {
                 };
                 let mut subjects = self.purpose.account_subjects();
                 subjects.push("$JS.API.CONSUMER.LIST.*");
-                let wanted = permissions(&subjects);
+                let wanted = permissions(&subjects, &[]);
                 match user_issuer(claims, &seed.public_key(), strict, &wanted) {
                     Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
                     // Then it is read through the application's account.
@@ -220,12 +229,12 @@ const REGIONS: [&str; 6] = [
     "$VS.*.API.CONSUMER.LIST.*",
 ];
 
-fn permissions(publish: &[&str]) -> Permissions {
+fn permissions(publish: &[&str], subscribe: &[&str]) -> Permissions {
     let allow = |subjects: &[&str]| Permission {
         allow: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
         deny: Vec::new(),
     };
-    Permissions { publish: allow(publish), subscribe: allow(&["_INBOX.>"]) }
+    Permissions { publish: allow(publish), subscribe: allow(&[&["_INBOX.>"], subscribe].concat()) }
 }
 
 fn account_seed(place: &str, path: &Path) -> Result<Seed, LinkError> {

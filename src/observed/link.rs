@@ -1,16 +1,48 @@
 //! How a verb gets its connections.
 
-use super::Requests;
+use super::{Reply, RequestError, Requests};
 use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Account;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// What a verb that changes things needs of a connection beside requests. Clones share the connection.
+pub trait Link: Requests + Clone {
+    /// Publishes to a stream, which takes it only if the last message that it has on the subject has the sequence
+    /// `last` (`Nats-Expected-Last-Subject-Sequence`; 0: it has none). The reply is the stream's.
+    fn publish_after(
+        &self,
+        subject: &str,
+        last: u64,
+        payload: Vec<u8>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Reply, RequestError>> + Send;
+
+    /// Hears what is published on these subjects, as long as the connection is open.
+    fn listen(&self, subjects: &[&str]) -> impl Future<Output = Result<UnboundedReceiver<Heard>, RequestError>> + Send;
+
+    /// A subject of these to which the user may not subscribe; known once a request made after
+    /// [`listen`](Self::listen) was answered.
+    fn may_not_hear<'s>(&self, subjects: &[&'s str]) -> Option<&'s str>;
+}
+
+/// A message that was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Its subject.
+    pub subject: String,
+    /// Its payload.
+    pub payload: Vec<u8>,
+    /// Whether this program sent it, in this process or in another.
+    pub by_us: bool,
+}
 
 /// Makes the connections that a verb needs.
 pub trait Connector: Sync {
     /// A connection.
-    type Link: Requests;
+    type Link: Link;
 
     /// Whether the connections are to change something, not only to read.
     fn changes(&self) -> bool;

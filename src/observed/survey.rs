@@ -3,6 +3,7 @@
 use super::jetstream::ObservedJetStream;
 use super::listeners::Listeners;
 use super::{AccountOnServer, Deployment};
+use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
 
 /// A deployment as it was read.
@@ -25,4 +26,18 @@ pub struct ObservedAccount {
     pub jetstream: ObservedJetStream,
     /// Who listens on subjects that are about to be mapped.
     pub listeners: Listeners,
+    /// What its claims should be, as far as others' pushes were heard.
+    pub heard: Heard,
+}
+
+/// What follows from the pushes that were heard of an account.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Heard {
+    /// Nothing: its newest token counts.
+    #[default]
+    Nothing,
+    /// Its newest token was made from an older one: with these claims, nobody's change is lost.
+    Merged(Box<AccountClaims>),
+    /// Its newest token was made from an older one, and what both changed, differently, are these.
+    Conflict(Vec<String>),
 }

@@ -7,17 +7,19 @@ use super::confirm::{ConfirmError, Confirmation, confirm};
 pub use super::issue::IssueError;
 use super::issue::{Issued, ToIssue, issue_all};
 use super::journal::{self, JournalError};
-use super::plan::{Planned, compare};
+use super::lease::{self, Holder, LeaseError};
+use super::plan::{Planned, compare, plan};
 use super::planfile::{self, NotAsPlanned};
-use super::session::{ASK, ReadError, Reading, Session, now, too_late};
-use super::{Connector, Deadline, Tell, regional};
+use super::session::{ASK, Hearing, ReadError, Reading, Session, now, too_late};
+use super::{Connector, Deadline, Tell, destroy::plan_destroy, regional};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
-use crate::observed::Requests;
+use crate::observed::AccountOnServer;
 use crate::observed::jetstream::Api;
+use crate::observed::link::Link;
 use crate::plan::consumers::ConsumerChange;
-use crate::plan::file::{Content, Signed};
+use crate::plan::file::Content;
 use crate::plan::streams::StreamChange;
 use crate::plan::{Action, Plan, Reason, Stage, is_nowhere, preflight};
 use crate::provision::{Done, Event, ItemError, Outcome, RunOptions, run};
@@ -25,9 +27,10 @@ use crate::push::{Answer, PushError, push};
 use crate::sign::keyring::{Keyring, KeyringError};
 use crate::sign::{SignedToken, Signer};
 use crate::verify::streams::{Checked, Verdict, streams};
+use futures::future::{BoxFuture, Either, pending, select};
 use serde::Serialize;
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What was done, and what every server says of it.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -45,6 +48,8 @@ pub struct Applied {
     pub skipped: Vec<String>,
     /// Streams that were to be deleted, or to capture less, and were kept, since not every server confirmed that their mappings are gone.
     pub kept: Vec<String>,
+    /// How often it was planned again, since others changed something meanwhile.
+    pub planned_again: usize,
 }
 
 /// One stream or consumer that was made, changed or taken away.
@@ -149,12 +154,31 @@ pub enum ApplyError {
         /// Whether tokens were pushed before: streams are deleted after that.
         pushed: bool,
     },
-    /// Someone else pushed a token since the plan was made; no token was pushed.
-    #[error("the token of account {account} was changed by someone else since the plan was made; no token was pushed")]
+    /// Someone else pushed a token since the plan was made.
+    #[error("the token of account {account} was changed by someone else since the plan was made; {}", match .pushed {
+        true => "not all of the plan was done",
+        false => "no token was pushed",
+    })]
     ChangedMeanwhile {
         /// The definition's name for the account.
         account: String,
+        /// Whether tokens were pushed before.
+        pushed: bool,
     },
+    /// A plan file that is not of this deployment any more.
+    #[error("the plan is stale: {}; nothing was changed", .0.join("; "))]
+    Stale(Vec<String>),
+    /// What others changed meanwhile makes the plan take away more than was agreed to.
+    #[error(
+        "others changed something meanwhile, and now {0} would be taken away, which was not in the plan; nothing more was done"
+    )]
+    TakesAwayMore(String),
+    /// The lease that keeps two runs apart.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The user, or the system, wants it to end.
+    #[error("interrupted; what was done until then stays")]
+    Interrupted,
     /// The push as a whole.
     #[error(transparent)]
     Push(#[from] PushError),
@@ -174,6 +198,44 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// How long read streams may take to catch up before readers are led to them.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
+/// How often a plan is made again on top of what others push, before the run gives up.
+const ROUNDS: usize = 5;
+
+/// How a plan is carried out.
+pub struct Run<'r> {
+    /// Who signs.
+    pub signers: Signers<'r>,
+    /// Who takes the lease.
+    pub holder: Holder,
+    /// How long another run may take before its lease is given back; beside the deadline.
+    pub patience: Duration,
+    /// What is done when others changed something since the plan was made.
+    pub again: Again<'r>,
+    /// Ends when the run shall end early.
+    pub stop: BoxFuture<'r, ()>,
+}
+
+impl<'r> Run<'r> {
+    /// Plans again when others changed something, waits for other runs as long as the command does, and is not stopped.
+    pub fn new(signers: Signers<'r>, holder: Holder) -> Self {
+        Self { signers, holder, patience: Duration::from_secs(180), again: Again::Plan, stop: Box::pin(pending()) }
+    }
+}
+
+/// How a plan is made again.
+#[derive(Debug, Clone, Copy)]
+pub enum Again<'r> {
+    /// The definition is compared anew.
+    Plan,
+    /// What is to go is looked up anew.
+    Destroy {
+        /// With the streams.
+        delete_streams: bool,
+    },
+    /// Not at all: this plan, or none.
+    Exactly(&'r Content),
+}
+
 /// Who signs: the operator for accounts' tokens, the accounts themselves for activation tokens.
 pub struct Signers<'s> {
     /// The operator's key; not needed when nothing has to be signed.
@@ -184,7 +246,8 @@ pub struct Signers<'s> {
     pub signed: Option<&'s Content>,
 }
 
-/// Carries out a plan.
+/// Carries out a plan, as the only run that changes its accounts. A plan that others overtook is made again, on top of
+/// what they did.
 ///
 /// # Errors
 /// [`ApplyError`]; it says whether something was written. Not every server confirming is not an error:
@@ -192,23 +255,175 @@ pub struct Signers<'s> {
 pub async fn apply<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
-    signers: Signers<'_>,
+    run: Run<'_>,
     connector: &C,
     tell: &dyn Tell,
 ) -> Result<Applied, ApplyError> {
     if planned.plan.is_refused() {
         return Err(ApplyError::Refused(planned.plan.findings.clone()));
     }
+    let Run { mut signers, holder, patience, again, stop } = run;
+    if planned.plan.is_empty() {
+        let mut applied = Applied::default();
+        carry_out(session, planned, &mut signers, connector, &mut applied, tell).await?;
+        return Ok(applied);
+    }
+    may_sign(session, planned, &signers)?;
+    let asked = Instant::now();
+    let waiting = lease::take(session, &planned.plan, &planned.options, &holder, patience, tell);
+    let (lease, stop) = match select(Box::pin(waiting), stop).await {
+        Either::Left((lease, stop)) => (lease?, stop),
+        Either::Right(_) => return Err(ApplyError::Interrupted),
+    };
+    session.deadline = session.deadline.extended(asked.elapsed());
+    let work = in_rounds(session, planned, &mut signers, again, lease.waited, connector, tell);
+    let result = tokio::select! {
+        result = work => result,
+        lost = lease.keep() => Err(lost.into()),
+        () = stop => Err(ApplyError::Interrupted),
+    };
+    let gone = matches!(again, Again::Destroy { .. }) && result.as_ref().is_ok_and(Applied::is_confirmed);
+    lease.release(gone && nothing_stays(planned)).await;
+    result
+}
+
+/// Carries out the plan; when others changed something meanwhile, plans again and goes on.
+async fn in_rounds<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+    again: Again<'_>,
+    waited: bool,
+    connector: &C,
+    tell: &dyn Tell,
+) -> Result<Applied, ApplyError> {
+    let agreed = taken_away(&planned.plan);
+    let mut overtaken = waited || !is_as_planned(session, planned).await?;
+    let mut applied = Applied::default();
+    loop {
+        if overtaken {
+            plan_again(session, planned, signers.keys, again, connector, tell).await?;
+            if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
+                return Err(ApplyError::TakesAwayMore(more));
+            }
+        }
+        let exactly = matches!(again, Again::Exactly(_));
+        match carry_out(session, planned, signers, connector, &mut applied, tell).await {
+            Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && !exactly => {
+                overtaken = true;
+                applied.planned_again += 1;
+                // What was overtaken is pushed again.
+                applied.pushed.retain(Pushed::is_confirmed);
+            }
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(applied),
+        }
+    }
+}
+
+/// Makes the plan anew, from what servers have now.
+async fn plan_again<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    keys: &Keyring,
+    again: Again<'_>,
+    connector: &C,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    tell.step("somebody changed something meanwhile; planning again", 0, 0);
+    let (definition, deadline) = (session.definition, session.deadline);
+    let hearing = session.watch.take().map_or(Hearing::On, Hearing::GoOn);
+    let options = planned.options.clone();
+    let journal = session.journal.take();
+    (*session, *planned) = match again {
+        Again::Plan | Again::Exactly(_) => plan(definition, connector, keys, &options, hearing, deadline, tell).await?,
+        Again::Destroy { delete_streams } => {
+            plan_destroy(definition, connector, keys, delete_streams, hearing, deadline, tell).await?
+        }
+    };
+    session.journal = journal;
+    if let Again::Exactly(content) = again {
+        let moved = planfile::moved(content, session, planned);
+        if !moved.is_empty() {
+            return Err(ApplyError::Stale(moved));
+        }
+    }
+    match planned.plan.is_refused() {
+        true => Err(ApplyError::Refused(planned.plan.findings.clone())),
+        false => Ok(()),
+    }
+}
+
+/// Whether the servers still have the tokens that were planned from, and nothing else was heard.
+async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<bool, ApplyError> {
+    let accounts = &planned.plan.accounts;
+    if session.watch.as_ref().is_some_and(|watch| watch.news(accounts.iter().map(|account| &account.id)).is_some()) {
+        return Ok(false);
+    }
+    let newest = |name: &str, servers: &[AccountOnServer]| {
+        preflight::base(name, &session.deployment, servers, now()).0.map(|base| base.token)
+    };
+    let tokens = session.tokens().await?;
+    let mut each = accounts.iter().zip(&planned.observed.accounts).zip(&tokens);
+    Ok(each.all(|((account, found), servers)| newest(&account.name, &found.servers) == newest(&account.name, servers)))
+}
+
+/// Whether a plan takes away all streams of ours that there are.
+fn nothing_stays(planned: &Planned<'_>) -> bool {
+    planned.plan.accounts.iter().zip(&planned.observed.accounts).all(|(account, found)| {
+        let goes = |name: &str| account.streams.changes.iter().any(|c| c.name == name && c.action == Action::Delete);
+        found.jetstream.streams.iter().filter(|stream| stream.owner.is_some()).all(|stream| goes(&stream.name))
+    })
+}
+
+/// All that a plan takes away, in words.
+fn taken_away(plan: &Plan) -> Vec<String> {
+    let accounts = plan.accounts.iter().flat_map(|account| {
+        let streams = account.streams.changes.iter().filter(|change| takes_away(change));
+        let streams = streams.map(|change| format!("stream {}", change.name));
+        let mappings = account.mappings.changes.iter().filter(|change| change.action == Action::Delete);
+        streams.chain(mappings.map(|change| format!("mapping {} of account {}", change.source, account.name)))
+    });
+    accounts.collect()
+}
+
+/// Whether what has to be signed can be, before anything is waited for or written.
+fn may_sign<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>, signers: &Signers<'_>) -> Result<(), ApplyError> {
+    if !needs_signature(&planned.plan) {
+        return Ok(());
+    }
+    let sealed = signers.signed.and_then(|file| file.signed.as_ref()).map(|signed| signed.operator.clone());
+    let key = sealed.or_else(|| signers.operator.map(Signer::public_key)).ok_or(ApplyError::NoSigner)?;
+    match preflight::signer(&session.deployment, &key) {
+        Some(finding) => Err(ApplyError::Refused(vec![finding])),
+        None => Ok(()),
+    }
+}
+
+/// Whether tokens have to be signed.
+fn needs_signature(plan: &Plan) -> bool {
+    let key_lost = plan.findings.iter().any(|finding| finding.code == preflight::REGIONAL_KEY_MISSING);
+    key_lost || plan.accounts.iter().any(|account| !account.pushes.is_empty())
+}
+
+/// Carries out a plan, once.
+async fn carry_out<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+    connector: &C,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
     let tokens = sign(session, planned, signers)?;
     let plan = &planned.plan;
     journal::begin(session, plan, &tokens)?;
-    let mut applied = Applied::default();
-    applied.skipped.extend(plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()));
+    applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
     for stage in [Stage::RegionalExports, Stage::ApplicationLinks, Stage::RegionalImports] {
-        push_stage(session, plan, &tokens, stage, &mut applied, tell).await?;
+        push_stage(session, plan, &tokens, stage, applied, tell).await?;
     }
     reach_regions(session, plan, &tokens, connector).await?;
-    make(session, plan, &mut applied, tell).await?;
+    make(session, plan, applied, tell).await?;
     let (made, skipped) = (!applied.provisioned.is_empty(), applied.skipped.clone());
     let narrows = plan.accounts.iter().flat_map(|account| &account.streams.changes).any(StreamChange::narrows);
     let regional = plan.accounts.iter().any(|account| account.region.is_some());
@@ -220,26 +435,29 @@ pub async fn apply<'d, C: Connector>(
         if let Ok(problems) = &looked
             && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
         {
-            return Err(ApplyError::NotCaughtUp { problems: problems.clone(), provisioned: applied.provisioned });
+            return Err(ApplyError::NotCaughtUp {
+                problems: problems.clone(),
+                provisioned: applied.provisioned.clone(),
+            });
         }
-        push_stage(session, plan, &tokens, Stage::Mappings, &mut applied, tell).await?;
+        push_stage(session, plan, &tokens, Stage::Mappings, applied, tell).await?;
         looked
     } else {
         // Sources get in touch while the tokens are pushed. A push that was begun is seen through, whatever the streams
         // say.
         let look = made && !narrows;
         let (pushed, looked) =
-            futures::join!(push_stage(session, plan, &tokens, Stage::Mappings, &mut applied, tell), async {
+            futures::join!(push_stage(session, plan, &tokens, Stage::Mappings, applied, tell), async {
                 if look { look_at_streams(session, planned, SETTLE, &skipped, tell).await } else { Ok(Vec::new()) }
             });
         pushed?;
         looked
     };
-    take_away(session, planned, &mut applied, tell).await?;
+    take_away(session, planned, applied, tell).await?;
     let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
     if applied.kept.is_empty() {
         for stage in gone {
-            push_stage(session, plan, &tokens, stage, &mut applied, tell).await?;
+            push_stage(session, plan, &tokens, stage, applied, tell).await?;
         }
     }
     let looked = if narrows { look_at_streams(session, planned, SETTLE, &skipped, tell).await } else { looked };
@@ -248,32 +466,26 @@ pub async fn apply<'d, C: Connector>(
         // What was done, and who confirmed it, is told all the same.
         Err(error) => applied.unread = Some(error.to_string()),
     }
-    Ok(applied)
+    Ok(())
 }
 
 /// Signs before anything is written, so that what cannot be signed stops the run. Makes the keys of new regional
 /// accounts.
-fn sign<'d, L: Requests>(
+fn sign<'d, L: Link>(
     session: &mut Session<'d, L>,
     planned: &mut Planned<'d>,
-    signers: Signers<'_>,
+    signers: &mut Signers<'_>,
 ) -> Result<Vec<Issued>, ApplyError> {
-    let key_lost = planned.plan.findings.iter().any(|finding| finding.code == preflight::REGIONAL_KEY_MISSING);
-    if planned.plan.accounts.iter().all(|account| account.pushes.is_empty()) && !key_lost {
+    if !needs_signature(&planned.plan) {
         return Ok(Vec::new());
     }
+    may_sign(session, planned, signers)?;
     let Signers { operator, keys, signed } = signers;
-    if let Some((content, Signed { operator, .. })) = signed.and_then(|file| Some((file, file.signed.as_ref()?))) {
-        if let Some(finding) = preflight::signer(&session.deployment, operator) {
-            return Err(ApplyError::Refused(vec![finding]));
-        }
+    if let Some(content) = signed.filter(|file| file.signed.is_some()) {
         let tokens = planfile::tokens(content, &planned.plan)?;
         return fit(session, &planned.plan, tokens);
     }
     let operator = operator.ok_or(ApplyError::NoSigner)?;
-    if let Some(finding) = preflight::signer(&session.deployment, &operator.public_key()) {
-        return Err(ApplyError::Refused(vec![finding]));
-    }
     if regional::make_keys(session, &planned.plan, keys, &mut planned.options)? {
         planned.desired = session.desired().map_err(ReadError::from)?;
         planned.plan = compare(session, &planned.desired, &planned.observed, keys, &planned.options);
@@ -335,7 +547,7 @@ async fn reach_regions<C: Connector>(
 }
 
 /// Makes and changes streams and consumers: of the applications' accounts first, which the regional ones' source.
-async fn make<L: Requests>(
+async fn make<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
     applied: &mut Applied,
@@ -367,7 +579,7 @@ fn takes_away(change: &StreamChange) -> bool {
 }
 
 /// Deletes streams, and lets others capture less, once no server leads anything to them any more.
-async fn take_away<L: Requests>(
+async fn take_away<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     applied: &mut Applied,
@@ -405,7 +617,7 @@ async fn take_away<L: Requests>(
 
 /// Whether every server has the token that the plan was made from, where a deletion needs none pushed: that token has
 /// no mapping to what is deleted.
-async fn nothing_leads_there<L: Requests>(
+async fn nothing_leads_there<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     tell: &dyn Tell,
@@ -431,7 +643,7 @@ async fn nothing_leads_there<L: Requests>(
     Ok(confirmations.iter().all(|one| one.verdict.is_confirmed()))
 }
 
-async fn provision<L: Requests>(
+async fn provision<L: Link>(
     work: &[Work<'_, L>],
     deadline: Deadline,
     step: &str,
@@ -478,7 +690,7 @@ fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
 }
 
 /// Pushes the tokens of one stage, and waits until every server confirms them.
-async fn push_stage<L: Requests>(
+async fn push_stage<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
     tokens: &[Issued],
@@ -497,15 +709,34 @@ async fn push_stage<L: Requests>(
             applied: Box::new(applied.clone()),
         });
     }
-    still_as_planned(session, plan, &issued).await?;
+    still_as_planned(session, plan, &issued, applied).await?;
     tell.step(pushing(stage), 0, 0);
     if let Some(journal) = &session.journal {
         journal.pushing(stage);
     }
+    if let Some(watch) = &session.watch {
+        for one in &issued {
+            // It was decoded when it was signed.
+            if let Ok(claims) = AccountClaims::decode(one.token.as_str()) {
+                watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
+            }
+        }
+    }
     let signed: Vec<(PublicKey, &SignedToken)> = issued.iter().map(|one| (one.id.clone(), &one.token)).collect();
     let outcomes = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
     tell.step("waiting for every server to confirm", 0, 0);
-    let confirmations = confirm(&session.system, &session.deployment, &signed, session.deadline.left()).await?;
+    let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
+    let news = async {
+        match &session.watch {
+            Some(watch) => watch.hears_news(&ids).await,
+            None => pending().await,
+        }
+    };
+    // What was overwritten meanwhile is never confirmed.
+    let confirmations = tokio::select! {
+        confirmations = confirm(&session.system, &session.deployment, &signed, session.deadline.left()) => confirmations?,
+        () = news => return overtaken(session, plan, true),
+    };
     let earlier = applied.pushed.len();
     for one in issued {
         let account = &plan.accounts[one.place];
@@ -531,7 +762,21 @@ async fn push_stage<L: Requests>(
     if let Some(journal) = &session.journal {
         journal.pushed(stage, &applied.pushed[earlier..]);
     }
-    Ok(())
+    // Between the last look and the push others may have pushed too: theirs, or ours, was overwritten.
+    overtaken(session, plan, true)
+}
+
+/// Fails when others pushed something that the plan does not know of.
+fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
+    let Some(watch) = &session.watch else { return Ok(()) };
+    match watch.news(plan.accounts.iter().map(|account| &account.id)) {
+        None => Ok(()),
+        Some(id) => {
+            let account = plan.accounts.iter().find(|account| account.id == id);
+            let account = account.map(|account| account.name.clone()).unwrap_or_default();
+            Err(ApplyError::ChangedMeanwhile { account, pushed })
+        }
+    }
 }
 
 fn pushing(stage: Stage) -> &'static str {
@@ -551,11 +796,13 @@ const PUSH: Duration = Duration::from_secs(10);
 
 /// The resolver has no compare-and-set: looks once more, directly before the push, whether the stored tokens are
 /// still those that the plan edits.
-async fn still_as_planned<L: Requests>(
+async fn still_as_planned<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
     issued: &[&Issued],
+    applied: &Applied,
 ) -> Result<(), ApplyError> {
+    overtaken(session, plan, !applied.pushed.is_empty())?;
     let now = now();
     let ids: Vec<PublicKey> = issued.iter().map(|one| one.id.clone()).collect();
     for (one, servers) in issued.iter().zip(session.tokens_of(&ids).await?) {
@@ -571,14 +818,14 @@ async fn still_as_planned<L: Requests>(
             }
         };
         if !as_planned {
-            return Err(ApplyError::ChangedMeanwhile { account: account.clone() });
+            return Err(ApplyError::ChangedMeanwhile { account: account.clone(), pushed: !applied.pushed.is_empty() });
         }
     }
     Ok(())
 }
 
 /// Reads the streams back until they are as defined, for as long as sources may need to get in touch.
-async fn look_at_streams<L: Requests>(
+async fn look_at_streams<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     settle: Duration,

@@ -7,6 +7,7 @@ use crate::model::finding::Finding;
 use crate::model::virtual_stream::Account;
 use crate::observed::Requests;
 use crate::observed::jetstream::Api;
+use crate::observed::link::Link;
 use crate::observed::survey::Observed;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ const IN_FLIGHT: usize = 64;
 
 /// Per desired account, a warning for each push consumer whose deliver subject no import brings to the applications.
 /// Lists that cannot be read are left out: whoever may not list consumers still gets the rest of the verdict.
-pub(super) async fn astray<L: Requests>(
+pub(super) async fn astray<L: Link>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
     observed: &Observed,

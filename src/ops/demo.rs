@@ -7,9 +7,10 @@ mod traffic;
 pub use proof::{Proof, RegionProof};
 pub use traffic::{Clients, SUBJECT, TrafficError};
 
-use super::apply::{ApplyError, Signers, apply};
+use super::apply::{ApplyError, Run, Signers, apply};
+use super::lease::Holder;
 use super::plan::plan;
-use super::session::ReadError;
+use super::session::{Hearing, ReadError};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
 use crate::dev::{DevError, SuperCluster};
@@ -198,9 +199,10 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         let deadline = Deadline::after(self.timeout);
         let mut keys = Keyring::open(self.keys).map_err(ApplyError::from)?;
         let (mut session, mut planned) =
-            plan(self.definition, self.connector, &keys, &Options::default(), deadline, tell).await?;
+            plan(self.definition, self.connector, &keys, &Options::default(), Hearing::On, deadline, tell).await?;
         let signers = Signers { operator: Some(self.signer), keys: &mut keys, signed: None };
-        let applied = apply(&mut session, &mut planned, signers, self.connector, tell).await?;
+        let run = Run::new(signers, Holder { who: "the demo".to_owned(), verb: "apply" });
+        let applied = apply(&mut session, &mut planned, run, self.connector, tell).await?;
         let servers = self.cluster.servers().len();
         let confirmations = applied.pushed.iter().flat_map(|pushed| &pushed.servers);
         let confirmed = confirmations.filter(|server| server.verdict.is_confirmed()).count();

@@ -1,7 +1,7 @@
 //! `destroy`: takes away what a definition made. Mappings first; streams only when told to.
 
 use super::plan::Planned;
-use super::session::{ReadError, Reading, Session, now};
+use super::session::{Hearing, ReadError, Reading, Session, now};
 use super::users::users;
 use super::{Connector, Deadline, Tell, nsc};
 use crate::definition::Definition;
@@ -39,13 +39,15 @@ pub async fn plan_destroy<'d, C: Connector>(
     connector: &C,
     keys: &Keyring,
     delete_streams: bool,
+    hearing: Hearing<C::Link>,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (session, tokens) = Session::open(definition, connector, keys, deadline, tell).await?;
+    let (mut session, tokens) = Session::open(definition, connector, keys, hearing, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
-    let observed = session.observe(&desired, tokens, Reading::ToChange).await?;
+    let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
+    session.settle(&mut observed);
     let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
     plan.findings.extend(users(&session, &plan, connector.changes()).await);
     let look = nsc::look(&session, &observed);

@@ -11,6 +11,7 @@ pub mod init;
 mod issue;
 pub mod journal;
 pub mod keys;
+pub mod lease;
 pub mod load;
 pub mod nsc;
 pub mod plan;
@@ -20,6 +21,7 @@ pub mod render;
 pub mod session;
 mod users;
 pub mod verify;
+pub mod watch;
 
 pub use crate::observed::link::{Connector, LinkError};
 

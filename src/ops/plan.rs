@@ -1,6 +1,6 @@
 //! `plan`: the deployment as it is, against the definition.
 
-use super::session::{ReadError, Reading, Session, now};
+use super::session::{Hearing, ReadError, Reading, Session, now};
 use super::users::users;
 use super::{Connector, Deadline, Tell, nsc, regional};
 use crate::definition::Definition;
@@ -8,7 +8,7 @@ use crate::desired::DesiredAccount;
 use crate::observed::survey::Observed;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
-use crate::{observed::Requests, plan};
+use crate::{observed::link::Link, plan};
 
 /// A plan, and what it was made from.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ pub struct Planned<'d> {
     pub behind: Vec<String>,
 }
 
-/// Connects, reads the deployment and compares it with the definition. Changes nothing.
+/// Connects, reads the deployment and compares it with the definition. Changes nothing. A run that is going to push hears
+/// from now on what others push.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -34,13 +35,15 @@ pub async fn plan<'d, C: Connector>(
     connector: &C,
     keys: &Keyring,
     options: &Options,
+    hearing: Hearing<C::Link>,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (session, tokens) = Session::open(definition, connector, keys, deadline, tell).await?;
+    let (mut session, tokens) = Session::open(definition, connector, keys, hearing, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
+    session.settle(&mut observed);
     let mut plan = compare(&session, &desired, &observed, keys, options);
     if session.observe_listeners(&plan, &mut observed, tell).await {
         plan = compare(&session, &desired, &observed, keys, options);
@@ -53,7 +56,7 @@ pub async fn plan<'d, C: Connector>(
 }
 
 /// The plan, from what was read; keys that are missing are among its findings.
-pub(super) fn compare<L: Requests>(
+pub(super) fn compare<L: Link>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
     observed: &Observed,

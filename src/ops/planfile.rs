@@ -6,7 +6,7 @@ use super::session::{Session, now};
 use crate::definition::{Definition, Problems, SourceFile, parse};
 use crate::model::claims::{AccountClaims, Activation, ClaimsError};
 use crate::model::nkey::PublicKey;
-use crate::observed::Requests;
+use crate::observed::link::Link;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
 use crate::plan::preflight::{self, REGIONAL_KEY_MISSING};
 use crate::plan::{Plan, Push};
@@ -83,7 +83,7 @@ pub struct NotAsPlanned {
 }
 
 /// What a plan file says of a plan; `text` and `changes` are its two views.
-pub fn content<L: Requests>(
+pub fn content<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     definition: Vec<File>,
@@ -105,6 +105,11 @@ pub fn content<L: Requests>(
         accounts: planned_accounts(&planned.plan, &planned.desired, &planned.observed, bases.collect()),
         signed: None,
     }
+}
+
+/// What moved since a plan file was written, in words; `planned` was planned anew from its definition.
+pub(super) fn moved<L: Link>(file: &Content, session: &Session<'_, L>, planned: &Planned<'_>) -> Vec<String> {
+    file.moved(&content(session, planned, Vec::new(), "", file.changes.clone()))
 }
 
 /// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet: a plan file

@@ -11,7 +11,8 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Account, Layout, RegionalAccounts};
 use crate::observed::jetstream::DEFAULT_PREFIX;
-use crate::observed::{Requests, system};
+use crate::observed::link::Link;
+use crate::observed::system;
 use crate::plan::preflight::REGIONAL_KEY_MISSING;
 use crate::plan::{AccountPlan, ActivationRequest, Options, Plan};
 use crate::sign::keyring::{Keyring, KeyringError, issuer};
@@ -47,7 +48,7 @@ pub(super) fn imported_api(claims: &AccountClaims, region: &RegionName) -> Optio
 
 /// Which accounts serve the regions: those that the definition names, that the application's account imports from, that
 /// the resolver holds with our tags, or whose key is in the keys folder under their name, in this order.
-pub(super) async fn identify<L: Requests>(
+pub(super) async fn identify<L: Link>(
     session: &Session<'_, L>,
     applications: &[AccountClaims],
     keys: &Keyring,

@@ -1,6 +1,7 @@
 //! Connections to a deployment, and reading it.
 
 use super::journal::Journal;
+use super::watch::Watch;
 use super::{Connector, Deadline, LinkError, Tell, regional};
 use crate::definition::Definition;
 use crate::desired::regional::{RegionalIds, Seat};
@@ -12,8 +13,9 @@ use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::{
     Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ObservedStream, ReadOptions, Unknown, read,
 };
+use crate::observed::link::Link;
 use crate::observed::listeners::{Listeners, subscriptions};
-use crate::observed::survey::{Observed, ObservedAccount};
+use crate::observed::survey::{Heard, Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User, system};
 use crate::plan::{Plan, is_nowhere, preflight};
 use crate::sign::keyring::Keyring;
@@ -78,6 +80,8 @@ pub struct Session<'d, L> {
     pub deadline: Deadline,
     /// Where it is written down what is pushed; `None`: nowhere.
     pub journal: Option<Arc<dyn Journal>>,
+    /// What others push, for a run that pushes itself.
+    pub watch: Option<Watch<L>>,
     links: Vec<L>,
     reaches: Vec<Reach>,
 }
@@ -104,21 +108,18 @@ const ELECTION: Duration = Duration::from_secs(12);
 /// How long "JetStream not enabled" of a just pushed account is not believed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-impl<'d, L: Requests> Session<'d, L> {
-    /// What the definition wants on these servers; a field depends on their versions.
-    ///
-    /// # Errors
-    /// [`DesiredError`]
-    pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
-        let versions = self.deployment.servers.iter().filter_map(|server| minor_version(&server.version));
-        let options = desired::Options {
-            oldest_server: versions.min(),
-            regional: self.regional.clone(),
-            ..desired::Options::default()
-        };
-        desired_with(self.definition, &options)
-    }
+/// Whether a session hears what others push.
+#[derive(Debug)]
+pub enum Hearing<L> {
+    /// No.
+    Off,
+    /// From now on.
+    On,
+    /// As an earlier session of the same run did.
+    GoOn(Watch<L>),
+}
 
+impl<'d, L: Link> Session<'d, L> {
     /// Connects, reads the servers and the accounts' tokens. `keys` tells regional accounts that have a key and are not
     /// pushed yet.
     ///
@@ -128,11 +129,17 @@ impl<'d, L: Requests> Session<'d, L> {
         definition: &'d Definition,
         connector: &C,
         keys: &Keyring,
+        hearing: Hearing<L>,
         deadline: Deadline,
         tell: &dyn Tell,
     ) -> Result<(Self, Tokens), ReadError> {
         tell.step("asking the servers", 0, 0);
         let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
+        let watch = match hearing {
+            Hearing::Off => None,
+            Hearing::On => Some(Watch::start(&system).await.map_err(ReadError::System)?),
+            Hearing::GoOn(watch) => Some(watch),
+        };
         let deployment = match system::deployment(&system, deadline.at_most(ASK)).await {
             Ok(deployment) => deployment,
             Err(error) => {
@@ -144,9 +151,12 @@ impl<'d, L: Requests> Session<'d, L> {
         let (links, reaches) = (Vec::new(), Vec::new());
         let journal = None;
         let mut session =
-            Self { definition, system, system_account, regional, deployment, deadline, journal, links, reaches };
+            Self { definition, system, system_account, regional, deployment, deadline, journal, watch, links, reaches };
         let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
         let applications = session.tokens_of(&ids).await?;
+        if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
+            return Err(ReadError::Refused(Box::new(finding)));
+        }
         let now = now();
         let mut bases = Vec::with_capacity(applications.len());
         for (account, servers) in definition.accounts.iter().zip(&applications) {
@@ -170,6 +180,36 @@ impl<'d, L: Requests> Session<'d, L> {
         }
         session.connect(connector, &bases, &tokens).await?;
         Ok((session, tokens))
+    }
+
+    /// Puts together what others pushed since this run began to hear.
+    pub(super) fn settle(&mut self, observed: &mut Observed) {
+        let Some(watch) = &mut self.watch else { return };
+        for found in &mut observed.accounts {
+            let (base, _) = preflight::base("", &self.deployment, &found.servers, now());
+            let Some(base) = base else { continue };
+            found.heard = match watch.settle(&base.token, &base.claims, &found.jetstream.streams) {
+                Ok(None) => Heard::Nothing,
+                Ok(Some(claims)) => Heard::Merged(Box::new(claims)),
+                Err(conflicts) => Heard::Conflict(conflicts.iter().map(ToString::to_string).collect()),
+            };
+        }
+    }
+}
+
+impl<'d, L: Requests> Session<'d, L> {
+    /// What the definition wants on these servers; a field depends on their versions.
+    ///
+    /// # Errors
+    /// [`DesiredError`]
+    pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
+        let versions = self.deployment.servers.iter().filter_map(|server| minor_version(&server.version));
+        let options = desired::Options {
+            oldest_server: versions.min(),
+            regional: self.regional.clone(),
+            ..desired::Options::default()
+        };
+        desired_with(self.definition, &options)
     }
 
     /// Connects to the accounts of the definition, and to the regional accounts as far as there are keys; the others
@@ -251,10 +291,10 @@ impl<'d, L: Requests> Session<'d, L> {
             .map_err(ReadError::System)
     }
 
-    /// The JetStream API of a desired account, if it is reached.
-    pub fn api(&self, place: usize) -> Option<Api<'_, L>> {
+    /// The connection that leads to the JetStream of a desired account, and the prefix of its API there.
+    pub(super) fn link(&self, place: usize) -> Option<(&L, &str)> {
         match self.reaches.get(place)? {
-            Reach::Link { index, prefix } => Some(Api::with_prefix(self.links.get(*index)?, prefix)),
+            Reach::Link { index, prefix } => Some((self.links.get(*index)?, prefix)),
             Reach::New | Reach::Not(_) => None,
         }
     }
@@ -269,6 +309,11 @@ impl<'d, L: Requests> Session<'d, L> {
             }
             Reach::Link { .. } | Reach::New | Reach::Not(_) => None,
         }
+    }
+
+    /// The JetStream API of a desired account, if it is reached.
+    pub fn api(&self, place: usize) -> Option<Api<'_, L>> {
+        self.link(place).map(|(link, prefix)| Api::with_prefix(link, prefix))
     }
 
     /// From now on the JetStream of this account is reached by `link`.
@@ -300,7 +345,12 @@ impl<'d, L: Requests> Session<'d, L> {
                     Some(Reach::Not(reason)) => unknown(desired, reason),
                     _ => ObservedJetStream::default(),
                 };
-                return Ok(ObservedAccount { servers, jetstream, listeners: Listeners::NotAsked });
+                return Ok(ObservedAccount {
+                    servers,
+                    jetstream,
+                    listeners: Listeners::NotAsked,
+                    heard: Heard::Nothing,
+                });
             };
             let options = ReadOptions {
                 consumers: &desired.consumers,
@@ -319,10 +369,10 @@ impl<'d, L: Requests> Session<'d, L> {
                 }
             };
             match read {
-                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners }),
+                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners, heard: Heard::Nothing }),
                 Err(cause) if purpose == Reading::ToJudge => {
                     let jetstream = unknown(desired, &cause.to_string());
-                    Ok(ObservedAccount { servers, jetstream, listeners })
+                    Ok(ObservedAccount { servers, jetstream, listeners, heard: Heard::Nothing })
                 }
                 Err(cause) => {
                     let missing = self.deployment.missing_text();

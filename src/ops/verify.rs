@@ -1,10 +1,11 @@
 //! `verify`: every server, stream and source against the definition. Changes nothing.
 
 use super::confirm::{Confirmation, may_still_change};
-use super::session::{ReadError, Reading, Session, now};
-use super::{Connector, Deadline, Tell, deliveries, nsc};
+use super::session::{Hearing, ReadError, Reading, Session, now};
+use super::{Connector, Deadline, Tell, deliveries, lease, nsc};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
+use crate::desired::lease::Note;
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
@@ -55,6 +56,9 @@ pub struct VerifiedAccount {
     pub streams: Vec<Checked>,
     /// Figures of the streams, for a person.
     pub status: Vec<StreamStatus>,
+    /// Who changes the account right now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Note>,
 }
 
 /// Reads everything and judges it.
@@ -68,7 +72,7 @@ pub async fn verify<C: Connector>(
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Verified, Deployment), ReadError> {
-    let (session, tokens) = Session::open(definition, connector, keys, deadline, tell).await?;
+    let (session, tokens) = Session::open(definition, connector, keys, Hearing::Off, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
@@ -80,6 +84,8 @@ pub async fn verify<C: Connector>(
     let mut look = nsc::look(&session, &observed);
     verified.findings.append(&mut look.findings);
     verified.verdict = verified.verdict.max(verified.findings.iter().map(of_deployment).max().unwrap_or(Verdict::Ok));
+    let leases = lease::held(&session, &observed).await;
+    verified.accounts.iter_mut().zip(leases).for_each(|(account, lease)| account.lease = lease);
     Ok((verified, observed.deployment))
 }
 
@@ -257,6 +263,7 @@ fn account(
         findings,
         streams: streams(desired, &found.jetstream),
         status: status(desired, &found.jetstream),
+        lease: None,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::model::topology::Topology;
 use crate::model::virtual_stream::Account;
 use crate::observed::jetstream::ObservedJetStream;
 use crate::observed::listeners::Listeners;
-use crate::observed::survey::{Observed, ObservedAccount};
+use crate::observed::survey::{Heard, Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Stored};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -160,12 +160,33 @@ fn starts(
             _ => {
                 let (base, mut odd) = preflight::base(&wanted.name, &observed.deployment, &found.servers, now);
                 findings.append(&mut odd);
-                base.map(Start::from)
+                match &found.heard {
+                    Heard::Nothing => base.map(Start::from),
+                    Heard::Merged(claims) => base.map(|base| Start::merged(base, claims)),
+                    Heard::Conflict(conflicts) => {
+                        findings.push(overtaken(&wanted.name, conflicts));
+                        base.map(Start::from)
+                    }
+                }
             }
         };
         starts.push(start);
     }
     starts
+}
+
+/// Somebody pushed a token that was made before another, and both changed the same.
+fn overtaken(account: &str, conflicts: &[String]) -> Finding {
+    Finding::error(
+        "pushes-conflict",
+        format!("account {account}"),
+        format!(
+            "while this run went on, somebody pushed a token of it that was made from an older one than this run pushed, \
+             and both changed: {}",
+            conflicts.join("; ")
+        ),
+        "Find out who pushed, agree on what it should be, and run again.",
+    )
 }
 
 /// The place of the application's account that the account at `index` belongs to.

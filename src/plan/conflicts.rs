@@ -127,8 +127,8 @@ pub(super) fn ordinary(
     if !exclusive || desired.mappings.is_empty() {
         return None;
     }
-    let others: Vec<&str> =
-        observed.streams.iter().filter(|stream| stream.owner.is_none()).map(|stream| stream.name.as_str()).collect();
+    let ordinary = |stream: &&ObservedStream| stream.owner.is_none() && !stream.is_lease();
+    let others: Vec<&str> = observed.streams.iter().filter(ordinary).map(|stream| stream.name.as_str()).collect();
     let first = others.first()?;
     let names = match others.as_slice() {
         [one] => format!("stream {one}"),

@@ -184,6 +184,11 @@ fn of_another(account: &str, entry: &RawMapping, owner: &str) -> Finding {
     )
 }
 
+/// Whether an entry leads to streams with our metadata.
+pub(super) fn is_ours(entry: &RawMapping, streams: &[ObservedStream]) -> bool {
+    OwnedStreams::of(streams).owner(&entry.destinations).is_some()
+}
+
 /// Whose an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owned<'a> {

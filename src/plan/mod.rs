@@ -21,6 +21,7 @@ pub use links::{ActivationRequest, ClaimChange, ClaimPart, Peer, claim_drift};
 pub use pushes::{Push, Reason, Stage};
 
 pub mod mappings;
+pub mod overheard;
 pub mod preflight;
 
 use crate::model::nkey::PublicKey;
@@ -85,5 +86,9 @@ pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
 
 /// Codes of the findings that [`Options::allow`] admits: what they are about is possible, and may be meant.
 pub fn allowable() -> impl Iterator<Item = &'static str> {
-    streams::ALLOWABLE.into_iter().chain(crate::lint::ALLOWABLE).chain(preflight::ALLOWABLE).chain([NSC_STORE_DIFFERS])
+    streams::ALLOWABLE
+        .into_iter()
+        .chain(crate::lint::ALLOWABLE)
+        .chain(preflight::ALLOWABLE)
+        .chain([NSC_STORE_DIFFERS, crate::desired::lease::UNREACHABLE])
 }

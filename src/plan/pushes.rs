@@ -73,12 +73,19 @@ pub(super) struct Start {
     pub token: Option<String>,
     pub claims: AccountClaims,
     newest_iat: u64,
+    /// Whether `claims` are more than the token says: they are pushed even when nothing is to be edited.
+    merged: bool,
 }
 
 impl Start {
+    /// The stored token, with the claims that keep what it took back of others.
+    pub fn merged(base: Base, claims: &AccountClaims) -> Self {
+        Self { claims: claims.clone(), merged: true, ..Self::from(base) }
+    }
+
     /// For an account that no server has.
     pub fn founded(claims: AccountClaims) -> Self {
-        Self { token: None, claims, newest_iat: 0 }
+        Self { token: None, claims, newest_iat: 0, merged: false }
     }
 
     /// The claims, unless the account is yet to be made.
@@ -89,7 +96,7 @@ impl Start {
 
 impl From<Base> for Start {
     fn from(Base { token, claims, newest_iat }: Base) -> Self {
-        Self { token: Some(token), claims, newest_iat }
+        Self { token: Some(token), claims, newest_iat, merged: false }
     }
 }
 
@@ -151,6 +158,9 @@ impl<'s> Draft<'s> {
 
     /// The newest token once more, for servers that do not have it, unless something is pushed anyway.
     fn repair(mut self, stage: Stage, found: &ObservedAccount) -> Pushes {
+        if self.out.pushes.is_empty() && self.start.merged {
+            self.push(stage, Reason::Changed);
+        }
         if let (true, Some(token)) = (self.out.pushes.is_empty(), &self.start.token) {
             let behind: Vec<String> =
                 found.servers.iter().filter(|server| is_behind(server, token)).map(|s| s.server.clone()).collect();

@@ -17,6 +17,10 @@ use std::time::Duration;
 /// listen; those with `url` or `memory` don't.
 pub const SUBJECT: &str = "$SYS.REQ.CLAIMS.UPDATE";
 
+/// What pushes arrive on, those of other tools too: a user of the system account that subscribes to both hears each of a
+/// deployment, also in other clusters (measured, 2.15.1).
+pub const ALL_SUBJECTS: [&str; 2] = [SUBJECT, "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE"];
+
 /// Tokens that are under way at a time; a token may be 1 MiB.
 const AT_A_TIME: usize = 64;
 

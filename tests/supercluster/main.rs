@@ -18,3 +18,4 @@ mod refusals;
 mod regional;
 mod streams;
 mod system;
+mod together;

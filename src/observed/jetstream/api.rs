@@ -38,6 +38,8 @@ pub mod code {
     pub const NOT_ENABLED: u64 = 10076;
     /// Stream is offline.
     pub const STREAM_OFFLINE: u64 = 10118;
+    /// The last message of the subject has another sequence than expected.
+    pub const WRONG_LAST_SEQUENCE: u64 = 10071;
     /// A stream is being moved.
     pub const MOVE_IN_PROGRESS: u64 = 10124;
     /// Consumer exists with another config.

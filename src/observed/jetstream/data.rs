@@ -2,7 +2,7 @@
 
 use super::api::ApiError;
 use super::arrivals::Arrivals;
-use crate::desired::{Role, metadata};
+use crate::desired::{Role, lease, metadata};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -166,6 +166,11 @@ impl ObservedStream {
             got += i128::from(observed.got(self, source)?);
         }
         Some(got - i128::from(self.state.last_seq) + i128::from(self.first_possible() - 1))
+    }
+
+    /// Whether it is the stream that says who is changing the account.
+    pub fn is_lease(&self) -> bool {
+        self.name == lease::STREAM && self.subjects().eq([lease::SUBJECT])
     }
 
     /// The subjects that it captures; none for a stream that only sources or mirrors.

@@ -1,0 +1,413 @@
+//! The lease: who changes an account, one run at a time. Why it is as it is: `docs/decisions/lease.md`.
+//!
+//! It is the last message of a small stream in the application's account. Taking, renewing and giving it back are
+//! publishes that the stream accepts only after the message that was seen last, so of two only one succeeds. A run that is
+//! killed leaves it to expire.
+
+use super::session::{Session, now};
+use super::{Tell, regional};
+use crate::desired::lease::{EXPIRY, Note, STREAM, SUBJECT, UNREACHABLE, config};
+use crate::desired::regional::Seat;
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::observed::Requests;
+use crate::observed::jetstream::{Api, ApiError, CallError, ObservedStream, code};
+use crate::observed::link::Link;
+use crate::observed::survey::Observed;
+use crate::plan::{Options, Plan};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as B64;
+use serde_json::{Map, Value, json};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a held lease is renewed.
+const RENEW: Duration = Duration::from_secs(EXPIRY / 4);
+/// How often a lease that another run holds is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long one request may take.
+const ASK: Duration = Duration::from_secs(3);
+/// How long a stream that does not answer is asked again: its servers may just elect a leader.
+const ELECTION: Duration = Duration::from_secs(12);
+
+/// Who takes a lease, and what for.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// `user@host`
+    pub who: String,
+    /// The verb.
+    pub verb: &'static str,
+}
+
+/// Why there is no lease, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Another run has it, and did not give it back in time.
+    #[error(
+        "account {account} is being changed by {} with `{}` since {}; nothing was changed",
+        .note.holder, .note.verb, .note.since
+    )]
+    Held {
+        /// The account's name.
+        account: String,
+        /// What the other run says of itself.
+        note: Box<Note>,
+    },
+    /// Its stream cannot be made or asked.
+    #[error("{} {}", .0.place, .0.message)]
+    Unreachable(Box<Finding>),
+    /// It was not renewed in time, or somebody took it.
+    #[error("the lease of account {account} was lost: {reason}")]
+    Lost {
+        /// The account's name.
+        account: String,
+        /// How.
+        reason: String,
+    },
+}
+
+/// The leases of the accounts that a run changes.
+#[derive(Debug)]
+pub struct Lease<L> {
+    held: Vec<Held<L>>,
+    /// Whether another run had one of them first.
+    pub waited: bool,
+}
+
+#[derive(Debug)]
+struct Held<L> {
+    account: String,
+    place: LeaseStream<L>,
+    note: Note,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    /// The sequence of our last message.
+    seq: u64,
+    renewed: Instant,
+}
+
+/// Where the lease of an account is.
+#[derive(Debug)]
+struct LeaseStream<L> {
+    link: L,
+    prefix: String,
+}
+
+/// What became of a publish to the stream.
+enum Published {
+    /// It is the last message now, with this sequence.
+    Stored(u64),
+    /// Another message came first.
+    Other,
+    /// There is no such stream.
+    NoStream,
+}
+
+impl<L: Link> LeaseStream<L> {
+    fn api(&self) -> Api<'_, L> {
+        Api::with_prefix(&self.link, &self.prefix)
+    }
+
+    async fn publish(&self, note: &Note, last: u64) -> Result<Published, CallError> {
+        let payload = serde_json::to_vec(note).unwrap_or_default();
+        let reply = match self.link.publish_after(SUBJECT, last, payload, ASK).await {
+            Err(crate::observed::RequestError::NoResponders(_)) => return Ok(Published::NoStream),
+            reply => reply?,
+        };
+        let subject = SUBJECT.to_owned();
+        let malformed = |reason: &str| CallError::Malformed { subject: subject.clone(), reason: reason.to_owned() };
+        let value: Value = serde_json::from_slice(&reply.payload).map_err(|error| malformed(&error.to_string()))?;
+        match ApiError::of(&value) {
+            Some(error) if error.err_code == code::WRONG_LAST_SEQUENCE => Ok(Published::Other),
+            Some(error) => Err(CallError::Api { subject, error }),
+            None => value["seq"].as_u64().map(Published::Stored).ok_or_else(|| malformed("it has no sequence")),
+        }
+    }
+
+    async fn make(&self, replicas: u64) -> Result<(), CallError> {
+        let made = self.api().call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config(replicas)), ASK).await;
+        match made {
+            // Another run was faster, or a config of another version is there.
+            Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
+            made => made.map(|_| ()),
+        }
+    }
+}
+
+/// The last message of the stream, if it is there: its sequence, and what it says.
+///
+/// # Errors
+/// [`CallError`], also when there is no such stream.
+pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<(u64, Note)>, CallError> {
+    let operation = format!("STREAM.MSG.GET.{STREAM}");
+    let answer = match api.call(&operation, &json!({ "last_by_subj": SUBJECT }), ASK).await {
+        Err(error) if error.err_code() == Some(code::NO_MESSAGE) => return Ok(None),
+        answer => answer?,
+    };
+    let malformed = |reason: &str| CallError::Malformed { subject: operation.clone(), reason: reason.to_owned() };
+    let message = &answer["message"];
+    let seq = message["seq"].as_u64().ok_or_else(|| malformed("it has no sequence"))?;
+    let data = message["data"].as_str().and_then(|data| B64.decode(data).ok()).unwrap_or_default();
+    // Whatever else somebody published there holds the account until it expires.
+    let stranger = || Note {
+        id: String::new(),
+        holder: "somebody".to_owned(),
+        verb: "?".to_owned(),
+        tool: String::new(),
+        since: message["time"].as_str().unwrap_or_default().to_owned(),
+        released: false,
+    };
+    Ok(Some((seq, serde_json::from_slice(&data).unwrap_or_else(|_| stranger()))))
+}
+
+/// Who holds the lease of each account, if anybody does and it can be seen.
+pub(super) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed) -> Vec<Option<Note>> {
+    let accounts = observed.accounts.iter().enumerate().map(|(place, found)| async move {
+        let api = session.api(place).filter(|_| found.jetstream.streams.iter().any(ObservedStream::is_lease))?;
+        let (_, note) = last(api).await.ok()??;
+        (!note.released).then_some(note)
+    });
+    futures::future::join_all(accounts).await
+}
+
+/// Takes the leases of the accounts that `plan` changes, one after the other in the order of their keys, so that two runs
+/// never wait for each other. Waits up to `patience` for a run that has one of them.
+///
+/// # Errors
+/// [`LeaseError::Held`], [`LeaseError::Unreachable`]; then none is held.
+pub(super) async fn take<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    options: &Options,
+    holder: &Holder,
+    patience: Duration,
+    tell: &dyn Tell,
+) -> Result<Lease<L>, LeaseError> {
+    let mut lease = Lease { held: Vec::new(), waited: false };
+    let until = Instant::now() + patience;
+    for (account, place) in changed_applications(session, plan) {
+        let Some((link, prefix)) = session.link(place) else { continue };
+        let stream = LeaseStream { link: link.clone(), prefix: prefix.to_owned() };
+        let taken = take_one(session, &account, stream, holder, until, &mut lease.waited, tell).await;
+        match taken {
+            Ok(held) => lease.held.push(held),
+            Err(LeaseError::Unreachable(_)) if may_go_without(session, options) => {
+                tell.step(
+                    &format!("going on without the lease of account {account}: its stream does not answer"),
+                    0,
+                    0,
+                );
+            }
+            Err(error) => {
+                lease.release(false).await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(lease)
+}
+
+/// The applications' accounts of which something is changed, theirs or of their regional accounts: by their keys.
+fn changed_applications<L: Requests>(session: &Session<'_, L>, plan: &Plan) -> Vec<(String, usize)> {
+    let mut changed: Vec<(&PublicKey, String, usize)> = Vec::new();
+    let mut application = 0;
+    for (place, ((_, region), account)) in regional::members(session.definition).zip(&plan.accounts).enumerate() {
+        if region.is_none() {
+            application = place;
+        }
+        let owner = &plan.accounts[application];
+        if !account.is_empty() && !changed.iter().any(|(_, _, place)| *place == application) {
+            changed.push((&owner.id, owner.name.clone(), application));
+        }
+    }
+    changed.sort();
+    changed.into_iter().map(|(_, name, place)| (name, place)).collect()
+}
+
+/// A lease in a region that is down and left out on purpose is gone without; so is one by its own exception.
+fn may_go_without<L: Requests>(session: &Session<'_, L>, options: &Options) -> bool {
+    let live = session.deployment.clusters();
+    let missing = session.definition.topology.regions.iter().any(|region| !live.contains(&region.cluster.as_str()));
+    options.allows(UNREACHABLE) || (missing && options.allows("region-missing"))
+}
+
+async fn take_one<L: Link>(
+    session: &Session<'_, L>,
+    account: &str,
+    stream: LeaseStream<L>,
+    holder: &Holder,
+    until: Instant,
+    waited: &mut bool,
+    tell: &dyn Tell,
+) -> Result<Held<L>, LeaseError> {
+    let note = Note {
+        id: random_id(),
+        holder: holder.who.clone(),
+        verb: holder.verb.to_owned(),
+        tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
+        since: jiff::Timestamp::from_second(i64::try_from(now()).unwrap_or(0)).unwrap_or_default().to_string(),
+        released: false,
+    };
+    let mut trouble: Option<Instant> = None;
+    loop {
+        let attempt = attempt(session, account, &stream, &note).await;
+        match attempt {
+            Ok(Attempt::Taken(seq)) => {
+                let state = Mutex::new(State { seq, renewed: Instant::now() });
+                return Ok(Held { account: account.to_owned(), place: stream, note, state });
+            }
+            Ok(Attempt::Held(other)) => {
+                trouble = None;
+                *waited = true;
+                if Instant::now() >= until {
+                    return Err(LeaseError::Held { account: account.to_owned(), note: Box::new(other) });
+                }
+                let who = format!("{} with `{}` since {}", other.holder, other.verb, other.since);
+                tell.step(&format!("waiting for the lease of account {account}, which is changed by {who}"), 0, 0);
+            }
+            Err(error) => {
+                let since = *trouble.get_or_insert_with(Instant::now);
+                if !error.is_transient() || since.elapsed() > session.deadline.at_most(ELECTION) {
+                    return Err(LeaseError::Unreachable(Box::new(unreachable(account, &error))));
+                }
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+enum Attempt {
+    Taken(u64),
+    Held(Note),
+}
+
+async fn attempt<L: Link>(
+    session: &Session<'_, L>,
+    account: &str,
+    stream: &LeaseStream<L>,
+    note: &Note,
+) -> Result<Attempt, CallError> {
+    let seen = match last(stream.api()).await {
+        Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {
+            stream.make(replicas(session, account)).await?;
+            None
+        }
+        seen => seen?,
+    };
+    let after = match seen {
+        None => 0,
+        // An earlier attempt of ours was stored, and its answer got lost.
+        Some((seq, other)) if other.id == note.id => return Ok(Attempt::Taken(seq)),
+        Some((seq, other)) if other.released => seq,
+        Some((_, other)) => return Ok(Attempt::Held(other)),
+    };
+    match stream.publish(note, after).await? {
+        Published::Stored(seq) => Ok(Attempt::Taken(seq)),
+        // Somebody was faster; who it was says the next look.
+        Published::Other => match last(stream.api()).await? {
+            Some((_, other)) if !other.released && other.id != note.id => Ok(Attempt::Held(other)),
+            _ => Err(crate::observed::RequestError::Timeout(SUBJECT.to_owned()).into()),
+        },
+        // Just made, and not everywhere known yet.
+        Published::NoStream => Err(crate::observed::RequestError::NoResponders(SUBJECT.to_owned()).into()),
+    }
+}
+
+/// As many as the account's write streams have.
+fn replicas<L: Link>(session: &Session<'_, L>, account: &str) -> u64 {
+    let desired = session.desired().unwrap_or_default();
+    let own = desired.iter().find(|desired| desired.name == account && desired.seat == Seat::Application);
+    let config: Map<String, Value> =
+        own.and_then(|own| own.streams.first()).map(crate::desired::DesiredStream::config).unwrap_or_default();
+    config.get("num_replicas").and_then(Value::as_u64).unwrap_or(3)
+}
+
+fn unreachable(account: &str, error: &CallError) -> Finding {
+    Finding::error(
+        UNREACHABLE,
+        format!("account {account}, stream {STREAM}"),
+        format!("the lease that keeps two runs apart cannot be taken: {error}; nothing was changed"),
+        format!(
+            "Check that its servers are up and that the credentials allow it (docs/permissions.md). If the servers of \
+             its region are down, and nobody else changes the account now: --allow {UNREACHABLE}."
+        ),
+    )
+}
+
+fn random_id() -> String {
+    let mut bytes = [0; 12];
+    // Without random numbers nothing can be signed either; the time tells runs apart then.
+    if getrandom::fill(&mut bytes).is_err() {
+        return now().to_string();
+    }
+    data_encoding::HEXLOWER.encode(&bytes)
+}
+
+impl<L: Link> Lease<L> {
+    /// Renews the leases until one is lost, and says how. Does not end otherwise.
+    pub(super) async fn keep(&self) -> LeaseError {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            for held in &self.held {
+                if let Err(reason) = held.renew().await {
+                    return LeaseError::Lost { account: held.account.clone(), reason };
+                }
+            }
+        }
+    }
+
+    /// Gives them back; what does not succeed is left to expire. With `delete` the streams go too.
+    pub(super) async fn release(self, delete: bool) {
+        futures::future::join_all(self.held.iter().map(|held| held.release(delete))).await;
+    }
+}
+
+impl<L: Link> Held<L> {
+    fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, seq: u64) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { seq, renewed: Instant::now() };
+    }
+
+    async fn renew(&self) -> Result<(), String> {
+        match self.place.publish(&self.note, self.state().seq).await {
+            Ok(Published::Stored(seq)) => self.set(seq),
+            // A renewal whose answer got lost, one that came too late, or somebody else.
+            Ok(Published::Other) => match last(self.place.api()).await {
+                Ok(Some((seq, note))) if note.id == self.note.id => self.set(seq),
+                Ok(Some((_, other))) => return Err(format!("{} has it now", other.holder)),
+                // Whoever had it since would have left a message.
+                Ok(None) => {
+                    if let Ok(Published::Stored(seq)) = self.place.publish(&self.note, 0).await {
+                        self.set(seq);
+                    }
+                }
+                Err(_) => {}
+            },
+            Ok(Published::NoStream) | Err(_) => {}
+        }
+        match self.state().renewed.elapsed() > 2 * Duration::from_secs(EXPIRY) {
+            true => Err("it could not be renewed, and has expired".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    async fn release(&self, delete: bool) {
+        let note = Note { released: true, ..self.note.clone() };
+        if let Ok(Published::Other) = self.place.publish(&note, self.state().seq).await
+            && let Ok(Some((seq, last))) = last(self.place.api()).await
+            && last.id == self.note.id
+        {
+            let _ = self.place.publish(&note, seq).await;
+        }
+        if delete {
+            let _ = self.place.api().call(&format!("STREAM.DELETE.{STREAM}"), &Value::Null, ASK).await;
+        }
+    }
+}
