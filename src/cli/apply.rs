@@ -267,7 +267,8 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::NoSigner => no_signer(),
         ApplyError::NotAsPlanned(_) => Failure::failed("signed-otherwise", message)
             .next("Make the plan again, have it read and signed, and find out who made this file."),
-        ApplyError::Issue(IssueError::Sign { .. }) => Failure::failed("signing", message),
+        ApplyError::Issue(IssueError::Sign { .. }) => Failure::failed("signing", message)
+            .next("Check the key, or the command that signs: every signature is verified before it is used."),
         ApplyError::Issue(IssueError::NoKey { account }) => {
             Failure::failed("account-key-missing", message).next(format!(
                 "Put a signing key of account {account}, or its identity, into the keys folder; `signing_key` of the \

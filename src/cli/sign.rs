@@ -2,10 +2,8 @@
 
 use super::deployment::OperatorArgs;
 use super::{Exit, Failure, Format, Shell, apply, planfile};
-use crate::model::claims::AccountClaims;
 use crate::ops::apply::ApplyError;
-use crate::ops::planfile::{self as file, SignFileError};
-use crate::plan::claims_diff;
+use crate::ops::planfile::{self as file, SignFileError, review};
 use crate::plan::file::Content;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -38,12 +36,13 @@ impl Args {
             return Err(apply::no_signer());
         };
         let keys = shell.keyring(&loaded.base)?;
-        let diffs = diffs(&plan.content);
+        let key = operator.public_key();
+        file::check(&plan.content, &loaded.definition).map_err(failure)?;
+        let diffs: Vec<_> = plan.content.accounts.iter().map(|account| review::changes(account, &key)).collect();
         if shell.format == Format::Human {
             shell.say(&view(&plan.content, &diffs));
         }
         let tokens: usize = plan.content.accounts.iter().map(|account| account.tokens.len()).sum();
-        let key = operator.public_key();
         if !self.yes && !shell.confirm(&format!("Sign {tokens} tokens with {key}?"), true) {
             return Err(Failure::failed("not-confirmed", "not confirmed; nothing was signed"));
         }
@@ -57,31 +56,43 @@ impl Args {
     }
 }
 
-/// Per account, what differs between its token and the last that is to be signed: found out here, whatever the file
-/// says of itself.
-fn diffs(content: &Content) -> Vec<Vec<String>> {
-    let accounts = content.accounts.iter().map(|account| {
-        let base = account.base.as_deref().and_then(|token| AccountClaims::decode(token).ok());
-        let last = account.tokens.last();
-        last.map(|last| claims_diff(base.as_ref().map(AccountClaims::value), &last.claims)).unwrap_or_default()
-    });
-    accounts.collect()
-}
-
-fn view(content: &Content, diffs: &[Vec<String>]) -> String {
-    let mut out = format!("Planned by {} at {}:\n", content.tool, content.created);
+fn view(content: &Content, changes: &[Vec<String>]) -> String {
+    let mut out = format!("Planned by {} at {}; in the planner's words:\n", content.tool, content.created);
     for line in &content.text {
         let _ = writeln!(out, "  {line}");
     }
+    let beyond = review::beyond_tokens(content);
+    if !beyond.is_empty() {
+        out.push_str("\nBeyond adding and changing, the plan\n");
+        for line in beyond {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
     out.push_str("\nWhat the tokens to be signed change:\n");
-    for (account, lines) in content.accounts.iter().zip(diffs).filter(|(account, _)| !account.tokens.is_empty()) {
+    for (account, lines) in content.accounts.iter().zip(changes).filter(|(account, _)| !account.tokens.is_empty()) {
         let made = if account.base.is_none() { ", new" } else { "" };
         let _ = writeln!(out, "  account {} ({}{made}), {} tokens", account.name, account.id, account.tokens.len());
         for line in lines {
             let _ = writeln!(out, "    {line}");
         }
     }
-    out
+    visible(&out)
+}
+
+/// Whoever made the file does not move the cursor, nor turn the direction of writing, on the screen of who signs.
+fn visible(text: &str) -> String {
+    let hides = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match hides(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 fn plan_accounts(content: &Content, diffs: &[Vec<String>]) -> Vec<Value> {
@@ -97,10 +108,22 @@ fn failure(error: SignFileError) -> Failure {
     match error {
         SignFileError::Signed(_) => Failure::usage("signed-already", message)
             .next("Apply it as it is, or sign the file that `plan --out` wrote."),
+        SignFileError::Inconsistent(_) => Failure::usage("plan-file-inconsistent", message)
+            .next("Do not sign it. Make the plan again, and find out who made this file."),
         SignFileError::Claims { .. } => {
             Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
         }
         SignFileError::Issue(error) => apply::failure(ApplyError::Issue(error)),
         SignFileError::Seal(_) => Failure::failed("signing", message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        assert_eq!(visible("a\n\u{1b}[2Kb\rc\u{202e}d → é"), "a\n\\u{1b}[2Kb\\u{d}c\\u{202e}d → é");
     }
 }

@@ -1,5 +1,7 @@
 //! Plan files: written by `plan`, signed by `sign`, carried out by `apply`.
 
+pub mod review;
+
 use super::issue::{IssueError, Issued, ToIssue, issue_all};
 use super::plan::Planned;
 use super::session::{Session, now};
@@ -9,11 +11,12 @@ use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
 use crate::plan::preflight::{self, REGIONAL_KEY_MISSING};
-use crate::plan::{Plan, Push};
+use crate::plan::{Plan, Push, claims_diff};
 use crate::sign::keyring::{Keyring, KeyringError};
 use crate::sign::{SignError, SignedToken, Signer, verify};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
+use review::Inconsistent;
 use serde_json::Value;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -56,6 +59,9 @@ pub enum SignFileError {
     /// There is a seal already.
     #[error("the plan file is signed already, by {0}")]
     Signed(PublicKey),
+    /// Its parts do not fit together.
+    #[error("the plan file says one thing and asks for another: {0}; nothing was signed")]
+    Inconsistent(#[from] Inconsistent),
     /// Claims of the file that are no account's.
     #[error("account {account}: {cause}")]
     Claims {
@@ -171,6 +177,14 @@ pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definit
     parse(&files.collect::<Vec<_>>(), base).map_err(|cause| FileError::Definition { path: path.to_owned(), cause })
 }
 
+/// Whether the parts of a plan file fit together, so that what is shown of it is what is signed.
+///
+/// # Errors
+/// [`SignFileError::Inconsistent`]
+pub fn check(content: &Content, definition: &Definition) -> Result<(), SignFileError> {
+    Ok(review::check(content, definition, now())?)
+}
+
 /// Signs all tokens of a plan file, activation tokens too, and seals the whole. Needs no network.
 ///
 /// # Errors
@@ -185,6 +199,7 @@ pub fn sign(
     if let Some(signed) = content.signed {
         return Err(SignFileError::Signed(signed.operator));
     }
+    check(&content, definition)?;
     let failed = |account: &PlannedAccount| {
         let account = account.name.clone();
         move |cause| SignFileError::Claims { account, cause }
@@ -235,7 +250,14 @@ pub(super) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotA
             }
             let newest = before.as_ref().map_or(push.newest_iat, |(_, iat)| *iat);
             if claims.issued_at() <= newest {
-                return Err(wrong("it is older than a stored one"));
+                return Err(wrong(&format!(
+                    "its iat {} is not later than a stored one ({newest})",
+                    claims.issued_at()
+                )));
+            }
+            // Where a stored one is dated in the future, and that is allowed, a second more is all that is needed.
+            if claims.issued_at() > (now() + preflight::CLOCK_SKEW).max(newest + 1) {
+                return Err(wrong(&format!("its iat {} is in the future", claims.issued_at())));
             }
             let mut expected = push.claims.clone();
             for request in &push.activations {
@@ -243,8 +265,10 @@ pub(super) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotA
                 let activation =
                     import.and_then(|import| import.token()).ok_or_else(|| wrong("an activation is missing"))?;
                 let judged = Activation::decode(activation).map_err(|error| wrong(&error.to_string()))?;
+                let until = request.lifetime.map(|lifetime| now() + lifetime + preflight::CLOCK_SKEW);
                 if judged.subject() != request.import.subject
-                    || judged.expires().is_some() != request.lifetime.is_some()
+                    || judged.expires().is_some() != until.is_some()
+                    || judged.expires() > until
                 {
                     return Err(wrong("an activation token is for more than the plan says"));
                 }
@@ -259,7 +283,9 @@ pub(super) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotA
                 expected.set_import(&request.import, Some(activation));
             }
             if content_of(claims.value()) != content_of(expected.value()) {
-                return Err(wrong("its claims differ"));
+                let lines = claims_diff(Some(expected.value()), claims.value());
+                let shown = lines.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("; ");
+                return Err(wrong(&format!("its claims differ: {shown}{}", if lines.len() > 3 { "; …" } else { "" })));
             }
             let base = before.take().map(|(token, _)| token).or_else(|| push.base.clone());
             before = Some((text.to_owned(), claims.issued_at()));

@@ -17,6 +17,7 @@ use crate::observed::link::Link;
 use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Heard, Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User, system};
+use crate::plan::preflight::ACCOUNT_EXPIRED;
 use crate::plan::{Plan, is_nowhere, preflight};
 use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
@@ -162,6 +163,10 @@ impl<'d, L: Link> Session<'d, L> {
         for (account, servers) in definition.accounts.iter().zip(&applications) {
             let (base, findings) = preflight::base(&account.name, &session.deployment, servers, now);
             match base {
+                // Servers would refuse its users, without saying why.
+                Some(_) if findings.iter().any(|finding| finding.code == ACCOUNT_EXPIRED) => {
+                    return Err(no_token(&account.name, findings));
+                }
                 Some(base) => bases.push(base.claims),
                 None if deadline.is_over() => return Err(too_late(&account.name)),
                 None => return Err(no_token(&account.name, findings)),

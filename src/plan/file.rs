@@ -182,6 +182,9 @@ impl PlanFile {
         match document["vstream_jwt_plan"].as_u64() {
             None => return Err(PlanFileError::NotAPlan("it has no `vstream_jwt_plan`".to_owned())),
             Some(found) if found > u64::from(FORMAT) => return Err(PlanFileError::Newer { found }),
+            Some(found) if found < u64::from(FORMAT) => {
+                return Err(PlanFileError::NotAPlan(format!("there is no format {found}")));
+            }
             Some(_) => {}
         }
         let file: Self = serde_json::from_value(document).map_err(bad)?;
@@ -336,6 +339,8 @@ mod tests {
     fn a_newer_format_and_other_documents_are_named() {
         let newer = PlanFile::new(content()).render().replace("\"vstream_jwt_plan\": 1", "\"vstream_jwt_plan\": 2");
         assert!(matches!(PlanFile::parse(&newer), Err(PlanFileError::Newer { found: 2 })));
+        let none = PlanFile::new(content()).render().replace("\"vstream_jwt_plan\": 1", "\"vstream_jwt_plan\": 0");
+        assert!(matches!(PlanFile::parse(&none), Err(PlanFileError::NotAPlan(_))));
         assert!(matches!(PlanFile::parse("{}"), Err(PlanFileError::NotAPlan(_))));
         assert!(matches!(PlanFile::parse("version: 1"), Err(PlanFileError::NotAPlan(_))));
     }

@@ -29,10 +29,12 @@ pub struct Bench<'c> {
     complaints: Mutex<Vec<String>>,
 }
 
-/// All that a run can change in the account: the tokens on every server, and the streams with their consumers.
+/// All that a run can change in the account: the tokens on every server, and the streams with their consumers. And in
+/// every other account that a server stores: its tokens on every server.
 #[derive(Debug, PartialEq)]
 pub struct Everything {
     pub tokens: Vec<(String, Option<String>)>,
+    pub others: Vec<(String, String, Stored)>,
     pub streams: Vec<Value>,
     pub consumers: Vec<Value>,
 }
@@ -123,7 +125,19 @@ impl<'c> Bench<'c> {
             let found = list["consumers"].as_array().into_iter().flatten();
             consumers.extend(found.filter(|c| c["config"]["durable_name"].is_string()).map(|c| c["config"].clone()));
         }
-        Everything { tokens: self.tokens().await, streams, consumers }
+        Everything { tokens: self.tokens().await, others: self.others().await, streams, consumers }
+    }
+
+    /// What each server stores of all other accounts. Those that end are left out: resolvers delete them.
+    async fn others(&self) -> Vec<(String, String, Stored)> {
+        let deployment = self.deployment().await;
+        let claims = system::stored_claims(&self.system, &deployment, TIME).await.unwrap();
+        let lasting = claims.iter().filter(|claims| claims.expires().is_none() && *claims.id() != self.account);
+        let mut ids: Vec<PublicKey> = lasting.map(|claims| claims.id().clone()).collect();
+        ids.sort();
+        let found = system::accounts(&self.system, &deployment, &ids, TIME).await.unwrap();
+        let found = ids.iter().zip(found);
+        found.flat_map(|(id, on)| on.into_iter().map(|on| (id.to_string(), on.server, on.stored))).collect()
     }
 
     pub fn key(&self, name: &str) -> Seed {

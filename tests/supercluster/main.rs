@@ -6,6 +6,8 @@ mod support;
 #[path = "../support/documented.rs"]
 mod documented;
 
+mod bad_plan_files;
+mod bad_pushes;
 mod bench;
 mod dev;
 mod flow;

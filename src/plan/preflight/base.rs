@@ -6,6 +6,9 @@ use crate::model::finding::Finding;
 use crate::observed::{AccountOnServer, Deployment, Live, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The account's token has expired.
+pub const ACCOUNT_EXPIRED: &str = "account-expired";
+
 /// What an account's token is to be made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Base {
@@ -36,6 +39,7 @@ pub fn base(
     }
     let mut best: Option<((u64, usize), String, AccountClaims)> = None;
     let mut newest_iat = 0;
+    let mut strangers: BTreeSet<String> = BTreeSet::new();
     for (token, servers) in &holders {
         let copies = servers.len();
         let servers = servers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
@@ -56,6 +60,7 @@ pub fn base(
             );
             let next = "The next push replaces it; find out who pushed it.";
             findings.push(Finding::warning("token-untrusted", &place, message, next));
+            strangers.insert(issuer);
             continue;
         }
         // Of two that were issued in one second, the one that more servers have is the one that was pushed last.
@@ -65,7 +70,7 @@ pub fn base(
         }
     }
     let Some((_, token, claims)) = best else {
-        findings.push(nowhere(&place, on_servers));
+        findings.push(nowhere(&place, on_servers, strangers));
         return (None, findings);
     };
     findings.extend(stored_differently(&place, on_servers, &token));
@@ -73,7 +78,7 @@ pub fn base(
     findings.extend(expiry::account(&place, &claims, now));
     if let Some(at) = claims.expires().filter(|at| *at <= now) {
         let message = format!("its token expired {} s ago; servers refuse its users", now - at);
-        findings.push(Finding::error("account-expired", &place, message, "Issue the account anew, then run again."));
+        findings.push(Finding::error(ACCOUNT_EXPIRED, &place, message, "Issue the account anew, then run again."));
     }
     (Some(Base { token, claims, newest_iat }), findings)
 }
@@ -117,7 +122,16 @@ pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     stored.into_iter().chain(live).collect()
 }
 
-fn nowhere(place: &str, on_servers: &[AccountOnServer]) -> Finding {
+fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: BTreeSet<String>) -> Finding {
+    if !strangers.is_empty() {
+        let issuers = strangers.into_iter().collect::<Vec<_>>().join(", ");
+        return Finding::error(
+            "account-of-another-operator",
+            place,
+            format!("servers store it, signed by {issuers}, which none of them trusts: an account of another operator"),
+            "Check `id` of the account; or have its token signed by this operator, and pushed.",
+        );
+    }
     if !on_servers.is_empty() && on_servers.iter().all(|on_server| on_server.stored == Stored::NoAnswer) {
         let message = "no server's resolver answers for it; only the `full` and `cache` resolvers do";
         return Finding::error("account-unreadable", place, message, "Check `resolver` of the servers' configuration.");

@@ -11,7 +11,7 @@ mod servers;
 mod signer;
 
 pub(super) use base::tokens;
-pub use base::{Base, base};
+pub use base::{ACCOUNT_EXPIRED, Base, base};
 pub use expiry::credentials;
 pub(super) use features::features;
 pub use permissions::{as_information, permissions, requests};
@@ -31,7 +31,7 @@ pub const ALLOWABLE: [&str; 5] =
 pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";
 
 /// How far a clock, or a token's date, may be off before it stops a run, in seconds.
-const CLOCK_SKEW: u64 = 300;
+pub const CLOCK_SKEW: u64 = 300;
 
 /// Checks of the deployment as a whole: its servers, clusters and system account.
 pub fn deployment(topology: &Topology, deployment: &Deployment, account: &PublicKey) -> Vec<Finding> {
