@@ -6,6 +6,7 @@ use crate::desired::Role;
 use crate::model::mapping::Destination;
 use crate::model::units::{format_duration, format_size};
 use crate::observed::Deployment;
+use crate::plan::along::History;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::mappings::MappingChange;
 use crate::plan::streams::StreamChange;
@@ -285,7 +286,7 @@ impl View<'_> {
             action: change.action,
             region: change.region.clone(),
             text: match change.action {
-                Action::Update => change.name.clone(),
+                Action::Update => format!("{}{}", change.name, along(change, &regions)),
                 Action::Create | Action::Delete => format!("{}  {}", change.name, describe(change, &regions)),
             },
             below: self.fields(&change.fields),
@@ -454,9 +455,15 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
                 .map(|name| regions.iter().fold(name.to_owned(), |name, region| generalised(&name, region)))
                 .collect();
             sources.dedup();
-            format!("R{replicas}, sources {}, {keeps}", sources.join(", "))
+            format!("R{replicas}, sources {}, {keeps}{}", sources.join(", "), along(change, regions))
         }
     }
+}
+
+/// What history a read stream takes along.
+fn along(change: &StreamChange, regions: &[&str]) -> String {
+    let from = |history: &History| regions.iter().fold(history.from.clone(), |name, region| generalised(&name, region));
+    change.history.as_ref().map_or_else(String::new, |history| format!("; takes along what {} has", from(history)))
 }
 
 /// `text` with the region's name, where it stands alone, as `<region>`.

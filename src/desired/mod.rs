@@ -46,7 +46,8 @@ impl Role {
     }
 }
 
-/// The metadata keys that mark a stream as ours (`vstream.name`, `vstream.region`, `vstream.role`).
+/// The metadata keys that mark a stream as ours (`vstream.name`, `vstream.region`, `vstream.role`), and what was taken
+/// along to another layout.
 pub mod metadata {
     /// The virtual stream.
     pub const NAME: &str = "vstream.name";
@@ -54,6 +55,10 @@ pub mod metadata {
     pub const REGION: &str = "vstream.region";
     /// `write`, `read`, or `lease` for the stream that says who is changing the account.
     pub const ROLE: &str = "vstream.role";
+    /// On a read stream that took history along: the read stream that it came from.
+    pub const HISTORY: &str = "vstream.history";
+    /// On a consumer that was taken along: where it stood in the stream that it came from.
+    pub const POSITION: &str = "vstream.position";
 }
 
 /// A stream that has to exist.

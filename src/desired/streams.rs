@@ -86,8 +86,10 @@ impl<'a> Recipe<'a> {
             // Nothing is published there in its account: they are for look-ups of the stream by subject.
             config.insert("subjects".to_owned(), stream.subjects.iter().map(SubjectFilter::as_str).collect());
             // Sequences of their own, so that an ack that a client carries to another region means no message there.
-            let place = topology.regions.iter().position(|other| other.name == region.name).unwrap_or(0);
-            config.insert("first_seq".to_owned(), ((place as u64 + 1) * SEQUENCES + 1).into());
+            if keeps_first_sequence(oldest_server) {
+                let place = topology.regions.iter().position(|other| other.name == region.name).unwrap_or(0);
+                config.insert("first_seq".to_owned(), ((place as u64 + 1) * SEQUENCES + 1).into());
+            }
         }
         config.insert("sources".to_owned(), sources.collect());
         // With a window, the same message id published in two regions is dropped differently in each region.
@@ -97,6 +99,12 @@ impl<'a> Recipe<'a> {
         bucket::read_fields(stream, &mut config);
         finish(config, stream, region, Role::Read, &stream.read)
     }
+}
+
+/// Servers before 2.11 empty a stream with a `first_seq` when they start, if its first message is still there
+/// (measured, 2.10.26; not so on 2.11.11 – 2.15.1).
+fn keeps_first_sequence(oldest_server: Option<(u64, u64)>) -> bool {
+    oldest_server.is_none_or(|version| version >= (2, 11))
 }
 
 /// On a stream with sources 0 stays 0 from 2.14 on; 2.10 to 2.12 make it two minutes, and take 100 ms (measured).

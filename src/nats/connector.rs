@@ -65,6 +65,8 @@ impl Purpose {
                 "$JS.API.STREAM.DELETE.*",
                 "$JS.API.CONSUMER.CREATE.>",
                 lease::SUBJECT,
+                // To take consumers along to another layout.
+                "$JS.API.CONSUMER.LIST.*",
             ]);
         }
         subjects
@@ -205,7 +207,9 @@ impl Connector for DefinitionConnector<'_> {
                     return Ok(None);
                 };
                 let mut subjects = self.purpose.account_subjects();
-                subjects.push("$JS.API.CONSUMER.LIST.*");
+                if self.purpose == Purpose::Read {
+                    subjects.push("$JS.API.CONSUMER.LIST.*");
+                }
                 let wanted = permissions(&subjects, &[]);
                 match user_issuer(claims, &seed.public_key(), strict, &wanted) {
                     Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,

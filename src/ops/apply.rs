@@ -11,7 +11,7 @@ use super::lease::{self, Holder, LeaseError};
 use super::plan::{Planned, compare, plan};
 use super::planfile::{self, NotAsPlanned};
 use super::session::{ASK, Hearing, ReadError, Reading, Session, now, too_late};
-use super::{Connector, Deadline, Tell, destroy::plan_destroy, regional};
+use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, regional};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -20,6 +20,7 @@ use crate::observed::jetstream::Api;
 use crate::observed::link::Link;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::file::Content;
+use crate::plan::mappings::MappingChange;
 use crate::plan::streams::StreamChange;
 use crate::plan::{Action, Plan, Reason, Stage, is_nowhere, preflight};
 use crate::provision::{Done, Event, ItemError, Outcome, RunOptions, run};
@@ -424,11 +425,16 @@ async fn carry_out<'d, C: Connector>(
     }
     reach_regions(session, plan, &tokens, connector).await?;
     make(session, plan, applied, tell).await?;
+    let rest = Deadline::after(session.deadline.left().saturating_sub(PUSH));
+    along::take_along(session, planned, rest, applied, tell).await?;
     let (made, skipped) = (!applied.provisioned.is_empty(), applied.skipped.clone());
     let narrows = plan.accounts.iter().flat_map(|account| &account.streams.changes).any(StreamChange::narrows);
     let regional = plan.accounts.iter().any(|account| account.region.is_some());
     let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
-    let looked = if regional && made && maps {
+    // Streams that an earlier run made may not have all yet.
+    let leads = |change: &MappingChange| change.action == Action::Create;
+    let leads = plan.accounts.iter().flat_map(|account| &account.mappings.changes).any(leads);
+    let looked = if regional && maps && (made || leads) {
         // Readers are about to be led to these streams: first they have to have what there is to read.
         let settle = CATCH_UP.min(session.deadline.left().saturating_sub(PUSH));
         let looked = look_at_streams(session, planned, settle, &skipped, tell).await;
@@ -557,8 +563,15 @@ async fn make<L: Link>(
         let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
         let work: Vec<Work<'_, L>> = accounts
             .filter_map(|(place, account)| {
-                let streams = account.streams.changes.iter().filter(|change| !takes_away(change)).cloned().collect();
-                Some(Work { api: session.api(place)?, streams, consumers: account.consumers.changes.clone() })
+                let streams = account.streams.changes.iter().filter(|change| !takes_away(change));
+                let streams = streams.filter_map(along::first).collect();
+                // Those of streams that take history along begin where that ends.
+                let waits = |consumer: &&ConsumerChange| {
+                    let mut changes = account.streams.changes.iter();
+                    changes.any(|change| change.name == consumer.stream && along::is_its(change))
+                };
+                let consumers = account.consumers.changes.iter().filter(|consumer| !waits(consumer)).cloned().collect();
+                Some(Work { api: session.api(place)?, streams, consumers })
             })
             .collect();
         provision(&work, session.deadline, "making streams", applied, tell).await?;

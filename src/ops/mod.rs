@@ -2,6 +2,7 @@
 //! [`Connector`], tells through [`Tell`], never
 //! prints.
 
+mod along;
 pub mod apply;
 pub mod confirm;
 mod deliveries;

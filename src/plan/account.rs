@@ -1,5 +1,6 @@
 //! The plan of one account, put together, and of a whole definition.
 
+use super::along;
 use super::capacity::capacity;
 use super::conflicts;
 use super::consumers::{ConsumerPlan, consumers};
@@ -129,6 +130,9 @@ pub fn plan(
     let accounts = accounts.collect();
     findings.extend(unknown_prunes(desired, observed, options));
     admit(&mut findings, options);
+    // What holds for all regions of an account is said once.
+    let mut said = HashSet::new();
+    findings.retain(|finding| said.insert((finding.code, finding.place.clone(), finding.message.clone())));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Plan { accounts, findings }
 }
@@ -287,13 +291,14 @@ fn account_plan(
     start: Option<&Start>,
     around: &Around<'_>,
 ) -> (AccountPlan, Vec<Finding>) {
-    let Around { observed, clusters, application: _, context } = around;
+    let Around { observed, clusters, application, context } = around;
     let (name, options) = (&desired.name, context.options);
     let mut findings = Vec::new();
     let stored = start.map(|start| start.claims.mappings()).unwrap_or_default();
     let defined = desired.account.virtual_streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut mappings = mappings(name, &defined, &desired.mappings, &stored, &found.jetstream.streams, options);
     let mut streams = streams(desired, &found.jetstream, options);
+    along::take_along(desired, &mut streams, &found.jetstream, application, options);
     let mut consumers = consumers(desired, &found.jetstream, options);
 
     findings.append(&mut mappings.findings);
@@ -302,8 +307,9 @@ fn account_plan(
     findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
 
     let claims = start.map(|start| &start.claims);
-    findings.extend(conflicts::history(desired, &streams.changes, claims, around.application, options));
+    findings.extend(conflicts::history(desired, &streams.changes, claims, application, options));
     findings.extend(conflicts::buckets(desired, &streams.changes));
+    findings.extend(conflicts::sequences(desired, &streams.changes));
     findings.extend(conflicts::ordinary(desired, &stored, &found.jetstream, options));
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);

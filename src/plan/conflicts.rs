@@ -1,11 +1,12 @@
 //! Streams of others that are in the way of a virtual stream.
 
+use super::along::LOSES_HISTORY;
 use super::links::is_ours;
 use super::mappings::{MappingPlan, captured};
 use super::streams::StreamChange;
 use super::{Action, Options};
 use crate::desired::regional::{HUB_API, Seat};
-use crate::desired::{DesiredAccount, Role};
+use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
@@ -175,6 +176,23 @@ pub(super) fn buckets(desired: &DesiredAccount<'_>, changes: &[StreamChange]) ->
     })
 }
 
+/// What follows from servers on which read streams cannot have sequences of their own per region.
+pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) -> Option<Finding> {
+    let created = |name: &str| changes.iter().any(|c| c.action == Action::Create && c.name == name);
+    let alike = |s: &&DesiredStream<'_>| created(&s.name) && !s.config().contains_key("first_seq");
+    let any = matches!(desired.seat, Seat::Regional(_)) && desired.streams.iter().any(|stream| alike(&stream));
+    any.then(|| {
+        Finding::warning(
+            "sequences-alike",
+            format!("account {}", desired.account.name),
+            "on servers before 2.11 read streams cannot have sequences of their own in each region, since a restart would \
+             empty them: an ack that a client carries to another region counts for another message there, and an update \
+             of a key by revision may be granted by chance",
+            "Update the servers to 2.11 or newer before these streams are made.",
+        )
+    })
+}
+
 /// New read streams of an account that changed its layout: they start with what the write streams hold, and not with what
 /// the read streams of the other layout have. `application` is what was read of the application's account.
 pub(super) fn history(
@@ -185,7 +203,7 @@ pub(super) fn history(
     options: &Options,
 ) -> Vec<Finding> {
     let created = changes.iter().filter(|change| change.action == Action::Create && change.role == Role::Read);
-    let code = "loses-history";
+    let code = LOSES_HISTORY;
     let consent = |place: String, message: String| match options.allows(code) {
         true => Finding::warning(code, place, message, ""),
         false => {
@@ -201,7 +219,9 @@ pub(super) fn history(
         })
     };
     match desired.seat {
+        // Those that take history along lose none.
         Seat::Regional(region) => created
+            .filter(|change| change.history.is_none())
             .filter_map(|change| {
                 let before = owned(change, Role::Read)
                     .find(|stream| stream.owner.as_ref().is_some_and(|owner| owner.region == region.name.as_str()))?;
@@ -221,7 +241,8 @@ pub(super) fn history(
         Seat::Application => {
             let was_regional = desired.account.layout == Layout::Shared
                 && claims.is_some_and(|claims| claims.imports().iter().any(|i| is_ours(&i.name)));
-            let first = created.into_iter().next().filter(|_| was_regional);
+            // One without write streams is new.
+            let first = created.into_iter().find(|change| was_regional && owned(change, Role::Write).next().is_some());
             let finding = |change: &StreamChange| {
                 consent(
                     format!("account {}", desired.name),
@@ -268,6 +289,7 @@ mod tests {
             after: json!({ "subjects": after }).as_object().cloned(),
             fields: Vec::new(),
             messages: None,
+            history: None,
         };
         let to = |subject: &str| {
             let cluster = Some("west".to_owned());

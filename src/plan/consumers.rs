@@ -2,7 +2,7 @@
 
 use super::change::{Edited, FieldChange, consumer_default, filled, same};
 use super::{Action, Options};
-use crate::desired::{DesiredAccount, DesiredConsumer};
+use crate::desired::{DesiredAccount, DesiredConsumer, metadata};
 use crate::model::finding::Finding;
 use crate::observed::jetstream::{ObservedConsumer, ObservedJetStream};
 use serde::{Deserialize, Serialize};
@@ -123,10 +123,13 @@ pub(crate) fn consumer_differences<'k>(
     desired: &'k Map<String, Value>,
     observed: &'k Map<String, Value>,
 ) -> Vec<(&'k str, Option<Value>, Option<Value>)> {
+    // One that was taken along starts where its predecessor stood.
+    const START: [&str; 3] = ["deliver_policy", "opt_start_seq", "opt_start_time"];
+    let moved = observed.get("metadata").is_some_and(|marks| marks.get(metadata::POSITION).is_some());
     let mut keys: Vec<&str> = desired.keys().map(String::as_str).collect();
     keys.extend(observed.keys().map(String::as_str).filter(|key| !desired.contains_key(*key)));
     keys.into_iter()
-        .filter(|key| *key != "metadata")
+        .filter(move |key| *key != "metadata" && !(moved && START.contains(key)))
         .filter(|key| desired.contains_key(*key) || consumer_default(key).is_some())
         .filter_map(|key| {
             let before = filled(key, observed.get(key), consumer_default);

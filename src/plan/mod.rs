@@ -3,6 +3,7 @@
 //! A plan is data. It is made without I/O and holds no secret.
 
 mod account;
+pub mod along;
 pub mod capacity;
 mod change;
 mod claims_diff;

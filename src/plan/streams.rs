@@ -1,5 +1,6 @@
 //! The streams of one account: what is made, changed and taken away, and what is refused.
 
+use super::along::{self, History, LOSES_HISTORY};
 use super::change::{Edited, FieldChange, filled, same, stream_default};
 use super::conflicts;
 use super::{Action, Options, Report};
@@ -40,6 +41,9 @@ pub struct StreamChange {
     /// Messages that a deletion deletes, as they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<u64>,
+    /// History that comes first, when the layout changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 impl StreamChange {
@@ -82,7 +86,7 @@ pub const ALLOWABLE: [&str; 7] = [
     "deletes-messages",
     "captures-virtual-subjects",
     "ordinary-streams",
-    "loses-history",
+    LOSES_HISTORY,
 ];
 
 /// Compares the streams.
@@ -105,6 +109,7 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
                 after: Some(stream.config()),
                 fields: Vec::new(),
                 messages: None,
+                history: None,
             }),
         }
     }
@@ -144,6 +149,7 @@ fn deletion(stream: &ObservedStream, owner: &Owner) -> StreamChange {
         after: None,
         fields: Vec::new(),
         messages: Some(stream.state.messages),
+        history: None,
     }
 }
 
@@ -237,6 +243,10 @@ impl Out<'_> {
                 );
             }
         }
+        // Its sources are not yet what they will be.
+        if along::is_under_way(&found.config) {
+            return;
+        }
         let edited = self.compare(desired, found);
         if !edited.fields.is_empty() {
             self.plan.changes.push(StreamChange {
@@ -249,6 +259,7 @@ impl Out<'_> {
                 after: Some(edited.config),
                 fields: edited.fields,
                 messages: None,
+                history: None,
             });
         }
     }
@@ -397,7 +408,8 @@ pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, V
     for key in keys {
         let (wanted, is) = (desired.get(key), observed.get(key));
         match key {
-            "metadata" => {}
+            // The first sequence is where a stream began, and never changes.
+            "metadata" | "first_seq" => {}
             "placement" => differences.extend(placement(wanted, is)),
             "sources" => differences.extend(sources(wanted, is)),
             _ if wanted.is_none() && stream_default(key).is_none() => {}

@@ -77,6 +77,7 @@ fn change(
         after,
         fields: Vec::new(),
         messages: None,
+        history: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod flow;
 mod foreign;
 mod json;
 mod keys;
+mod layouts;
 mod outages;
 mod planfile;
 mod refusals;

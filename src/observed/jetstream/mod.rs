@@ -13,3 +13,4 @@ pub use data::{
     Unknown, Waiting, age,
 };
 pub use read::{ReadOptions, read};
+pub use search::came_from;

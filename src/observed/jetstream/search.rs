@@ -376,15 +376,21 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     fn origin(&self, reply: &Value) -> Option<Origin> {
-        let headers = STANDARD.decode(reply["message"]["hdrs"].as_str()?).ok()?;
-        let headers = String::from_utf8_lossy(&headers);
-        let value = headers.lines().find_map(|line| line.strip_prefix("Nats-Stream-Source:"))?;
-        let mut words = value.split_whitespace();
-        // A source in another account or domain is `<name>:<hash>` (nats-server 2.15 `stream.go`).
-        let name = words.next()?.split(':').next()?;
-        let sequence = words.next()?.parse().ok().filter(|&sequence| sequence > 0)?;
+        let (name, sequence) = came_from(reply)?;
         Some((self.stream.sources.iter().position(|source| source.name == name)?, sequence))
     }
+}
+
+/// From which stream a sourced message came, and its sequence there: of a reply of `STREAM.MSG.GET`.
+pub fn came_from(reply: &Value) -> Option<(String, u64)> {
+    let headers = STANDARD.decode(reply["message"]["hdrs"].as_str()?).ok()?;
+    let headers = String::from_utf8_lossy(&headers);
+    let value = headers.lines().find_map(|line| line.strip_prefix("Nats-Stream-Source:"))?;
+    let mut words = value.split_whitespace();
+    // A source in another account or domain is `<name>:<hash>` (nats-server 2.15 `stream.go`).
+    let name = words.next()?.split(':').next()?;
+    let sequence = words.next()?.parse().ok().filter(|&sequence| sequence > 0)?;
+    Some((name.to_owned(), sequence))
 }
 
 fn gone(error: &CallError) -> bool {

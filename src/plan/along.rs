@@ -1,0 +1,214 @@
+//! The history that new read streams take along when their account changes its layout from `shared` to `regional`.
+//!
+//! A new read stream first sources the one that it takes the place of, and then, from the place where that ended, the
+//! write streams. Its config tells how far it is, so that the next run goes on where one was stopped. The old stream is
+//! left as it is: its readers notice nothing.
+
+use super::streams::{StreamChange, StreamPlan};
+use super::{Action, Options};
+use crate::desired::regional::Seat;
+use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
+use crate::model::finding::Finding;
+use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The finding about history that does not come along.
+pub const LOSES_HISTORY: &str = "loses-history";
+
+/// What a new read stream takes along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// The read stream of the application's account whose place it takes.
+    pub from: String,
+    /// Messages that it has.
+    pub messages: u64,
+}
+
+/// How far a stream is with its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It sources the old read stream.
+    Filling,
+    /// It has no sources: where the old read stream ends in it does not move any more.
+    Held,
+    /// It sources the write streams.
+    Done,
+}
+
+/// The stream that history is or was taken from, and how far that is.
+pub fn phase(config: &Map<String, Value>) -> Option<(&str, Phase)> {
+    let from = config.get("metadata")?.get(metadata::HISTORY)?.as_str()?;
+    let sources = config.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let phase = match sources {
+        [] => Phase::Held,
+        _ if sources.iter().any(|source| source["name"] == from) => Phase::Filling,
+        _ => Phase::Done,
+    };
+    Some((from, phase))
+}
+
+/// Whether the stream is still taking its history along.
+pub(super) fn is_under_way(config: &Map<String, Value>) -> bool {
+    phase(config).is_some_and(|(_, phase)| phase != Phase::Done)
+}
+
+/// The config that a stream which takes history along is made with: `config` with the old stream as its only source.
+pub fn filling(config: &Map<String, Value>, history: &History) -> Map<String, Value> {
+    let mut filling = config.clone();
+    let external = config.get("sources").and_then(|sources| sources[0].get("external")).cloned();
+    let mut source = json!({ "name": history.from, "opt_start_seq": 1 });
+    if let Some(external) = external {
+        source["external"] = external;
+    }
+    filling.insert("sources".to_owned(), json!([source]));
+    if let Some(Value::Object(marks)) = filling.get_mut("metadata") {
+        marks.insert(metadata::HISTORY.to_owned(), history.from.as_str().into());
+    }
+    filling
+}
+
+/// `config` without sources.
+pub fn held(config: &Map<String, Value>) -> Map<String, Value> {
+    let mut held = config.clone();
+    held.shift_remove("sources");
+    // Without sources servers take 0 for two minutes.
+    held.insert("duplicate_window".to_owned(), 100_000_000.into());
+    held
+}
+
+/// `config` with the sources of `wanted`, each from the message after the last one that came along.
+pub fn resumed(
+    config: &Map<String, Value>,
+    wanted: &Map<String, Value>,
+    last: &BTreeMap<String, u64>,
+) -> Map<String, Value> {
+    let mut resumed = with_sources(config, wanted);
+    for source in resumed.get_mut("sources").and_then(Value::as_array_mut).into_iter().flatten() {
+        let last = source["name"].as_str().and_then(|name| last.get(name)).copied().unwrap_or(0);
+        source["opt_start_seq"] = (last + 1).into();
+    }
+    resumed
+}
+
+/// `config` with what `wanted` has of sources and what goes with them.
+fn with_sources(config: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
+    let mut config = config.clone();
+    for key in ["sources", "duplicate_window"] {
+        if let Some(value) = wanted.get(key) {
+            config.insert(key.to_owned(), value.clone());
+        }
+    }
+    config
+}
+
+/// Finds out which of the read streams that are to be made take history along, and goes on with those that do already.
+/// `application` is what was read of the application's account.
+pub(super) fn take_along(
+    desired: &DesiredAccount<'_>,
+    plan: &mut StreamPlan,
+    found: &ObservedJetStream,
+    application: &ObservedJetStream,
+    options: &Options,
+) {
+    if !matches!(desired.seat, Seat::Regional(_)) {
+        return;
+    }
+    for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read) {
+        let place = || format!("account {}, stream {}", desired.name, stream.name);
+        if let Some(found) = found.stream(&stream.name) {
+            if let Some((from, _)) = phase(&found.config).filter(|_| is_under_way(&found.config)) {
+                let messages = application.stream(from).map_or(0, |old| old.state.messages);
+                plan.findings.push(along(place(), from, messages));
+                plan.changes.push(goes_on(stream, found, History { from: from.to_owned(), messages }));
+            }
+            continue;
+        }
+        let Some(change) = plan.changes.iter_mut().find(|c| c.action == Action::Create && c.name == stream.name) else {
+            continue;
+        };
+        let Some(old) = predecessor(stream, application).filter(|old| old.state.messages > 0) else { continue };
+        if options.allows(LOSES_HISTORY) {
+            continue;
+        }
+        plan.findings.push(along(place(), &old.name, old.state.messages));
+        change.history = Some(History { from: old.name.clone(), messages: old.state.messages });
+    }
+}
+
+/// The read stream of the layout `shared` that served the same virtual stream in the same region.
+pub(super) fn predecessor<'o>(
+    stream: &DesiredStream<'_>,
+    application: &'o ObservedJetStream,
+) -> Option<&'o ObservedStream> {
+    application.streams.iter().find(|old| {
+        old.owner.as_ref().is_some_and(|owner| {
+            owner.role == Role::Read
+                && owner.virtual_stream == stream.virtual_stream
+                && owner.region == stream.region.as_str()
+        })
+    })
+}
+
+fn along(place: String, from: &str, messages: u64) -> Finding {
+    Finding::info(
+        "history-along",
+        place,
+        format!(
+            "takes the history along: the {messages} messages of {from} of the layout `shared`, and the positions of its \
+             durable consumers, before applications are led here; {from} is left as it is"
+        ),
+    )
+}
+
+fn goes_on(stream: &DesiredStream<'_>, found: &ObservedStream, history: History) -> StreamChange {
+    let after = with_sources(&found.config, &stream.config());
+    StreamChange {
+        action: Action::Update,
+        name: stream.name.clone(),
+        virtual_stream: stream.virtual_stream.to_owned(),
+        region: stream.region.to_string(),
+        role: stream.role,
+        before: Some(found.config.clone()),
+        after: Some(after),
+        fields: Vec::new(),
+        messages: None,
+        history: Some(history),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn the_config_tells_how_far_the_history_is() {
+        let external = json!({ "api": "$JS.HUB.API", "deliver": "VSD.west" });
+        let sources = json!([
+            { "name": "foo-write-west", "opt_start_seq": 1, "external": external },
+            { "name": "foo-write-east", "opt_start_seq": 1, "external": external },
+        ]);
+        let last = config(json!({
+            "name": "foo", "sources": sources, "duplicate_window": 0, "metadata": { "vstream.name": "foo" },
+        }));
+        assert_eq!(phase(&last), None);
+        let history = History { from: "foo-read-west".to_owned(), messages: 7 };
+        let first = filling(&last, &history);
+        assert_eq!(first["sources"], json!([{ "name": "foo-read-west", "opt_start_seq": 1, "external": external }]));
+        assert_eq!(phase(&first), Some(("foo-read-west", Phase::Filling)));
+        let between = held(&first);
+        assert_eq!(phase(&between), Some(("foo-read-west", Phase::Held)));
+        let there = BTreeMap::from([("foo-write-west".to_owned(), 41)]);
+        let done = resumed(&between, &last, &there);
+        assert_eq!(phase(&done), Some(("foo-read-west", Phase::Done)));
+        let starts: Vec<&Value> = done["sources"].as_array().unwrap().iter().map(|s| &s["opt_start_seq"]).collect();
+        assert_eq!(starts, [42, 1]);
+        assert_eq!(done["duplicate_window"], 0);
+    }
+}
