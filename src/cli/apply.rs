@@ -1,6 +1,7 @@
 //! `apply`: the whole job.
 
 use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
+use super::history::{HistoryArgs, Recording, unwritable};
 use super::plan::ChangeArgs;
 use super::shell::{findings_text, some};
 use super::{Exit, Failure, Shell, nsc, plan_view, planfile};
@@ -33,6 +34,9 @@ pub struct Args {
 
     #[command(flatten)]
     lease: LeaseArgs,
+
+    #[command(flatten)]
+    history: HistoryArgs,
 
     /// Do not ask for confirmation on a terminal
     #[arg(long, short)]
@@ -77,11 +81,18 @@ impl Args {
         if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() && signed.is_none() {
             return Err(no_signer());
         }
+        let definition_files = file.as_ref().map(|content| content.definition.clone());
+        let recording = Recording {
+            verb: "apply",
+            definition: definition_files.unwrap_or_else(|| planfile::files(&loaded)),
+            back_to: None,
+        };
+        let written = self.history.record(&loaded.base, &mut session, plan, recording)?;
         if !plan.is_empty() {
             agree(shell, &mut session, plan, self.yes, true)?;
         }
         let progress = shell.progress();
-        let applied = ops::apply::apply(
+        let result = ops::apply::apply(
             &mut session,
             &mut planned,
             Run {
@@ -94,9 +105,10 @@ impl Args {
             &connector,
             &progress,
         )
-        .await
-        .map_err(failure)?;
+        .await;
         drop(progress);
+        written.finish(shell, &result, &session.deployment);
+        let applied = result.map_err(failure)?;
         let exit = exit(&applied, &session.deployment);
         let mut text = text(definition, &planned, &applied, &session.deployment, exit, shell);
         let mut document = document(&planned, &applied, &session.deployment, exit);
@@ -318,9 +330,7 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::Interrupted => {
             Failure::failed("interrupted", message).next("Run it again: it goes on from here.")
         }
-        ApplyError::Journal(_) => {
-            Failure::failed("history-unwritable", message).next("Make the folder writable for you, then run it again.")
-        }
+        ApplyError::Journal(_) => unwritable(&message),
         ApplyError::Push(_) => {
             Failure::failed("push", message).next("Run verify to see which servers have the token, then apply again.")
         }

@@ -2,7 +2,8 @@
 
 use super::apply::{document, done, exit, failure, no_signer, refused, unconfirmed};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
-use super::{Exit, Failure, Shell, nsc};
+use super::history::{HistoryArgs, Recording};
+use super::{Exit, Failure, Shell, nsc, planfile};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
@@ -26,6 +27,9 @@ pub struct Args {
 
     #[command(flatten)]
     lease: LeaseArgs,
+
+    #[command(flatten)]
+    history: HistoryArgs,
 
     /// Do not ask for confirmation; needed without a terminal
     #[arg(long, short)]
@@ -86,9 +90,11 @@ impl Args {
         if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() {
             return Err(no_signer());
         }
+        let recording = Recording { verb: "destroy", definition: planfile::files(&loaded), back_to: None };
+        let written = self.history.record(&loaded.base, &mut session, plan, recording)?;
         agree(shell, &mut session, plan, self.yes, false)?;
         let progress = shell.progress();
-        let applied = ops::apply::apply(
+        let result = ops::apply::apply(
             &mut session,
             &mut planned,
             Run {
@@ -101,9 +107,10 @@ impl Args {
             &connector,
             &progress,
         )
-        .await
-        .map_err(failure)?;
+        .await;
         drop(progress);
+        written.finish(shell, &result, &session.deployment);
+        let applied = result.map_err(failure)?;
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
         text.push_str(match exit {

@@ -8,6 +8,7 @@ mod deployment;
 mod destroy;
 mod dev;
 mod failure;
+mod history;
 mod init;
 mod keys;
 mod man;
@@ -17,6 +18,7 @@ mod plan_view;
 mod planfile;
 mod redact;
 mod render;
+mod rollback;
 mod shell;
 mod sign;
 mod status;
@@ -54,6 +56,8 @@ enum Verb {
     Sign(sign::Args),
     Verify(verify::Args),
     Status(status::Args),
+    History(history::Args),
+    Rollback(rollback::Args),
     Destroy(destroy::Args),
     Keys(keys::Args),
     Dev(dev::Args),
@@ -73,6 +77,8 @@ impl Verb {
             Self::Sign(args) => args.run(shell).await,
             Self::Verify(args) => args.run(shell).await,
             Self::Status(args) => args.run(shell).await,
+            Self::History(args) => args.run(shell).await,
+            Self::Rollback(args) => args.run(shell).await,
             Self::Destroy(args) => args.run(shell).await,
             Self::Keys(args) => args.run(shell).await,
             Self::Dev(args) => args.run(shell).await,

@@ -11,7 +11,7 @@ use super::lease::{self, Holder, LeaseError};
 use super::plan::{Planned, compare, plan};
 use super::planfile::{self, NotAsPlanned};
 use super::session::{ASK, Hearing, ReadError, Reading, Session, now, too_late};
-use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, regional};
+use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, regional, rollback::plan_rollback};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -21,6 +21,7 @@ use crate::observed::link::Link;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::file::Content;
 use crate::plan::mappings::MappingChange;
+use crate::plan::rollback::Undo;
 use crate::plan::streams::StreamChange;
 use crate::plan::{Action, Plan, Reason, Stage, is_nowhere, preflight};
 use crate::provision::{Done, Event, ItemError, Outcome, RunOptions, run};
@@ -233,6 +234,8 @@ pub enum Again<'r> {
         /// With the streams.
         delete_streams: bool,
     },
+    /// What was pushed is undone on top of what is there now.
+    Back(&'r Undo<'r>),
     /// Not at all: this plan, or none.
     Exactly(&'r Content),
 }
@@ -340,6 +343,11 @@ async fn plan_again<'d, C: Connector>(
         Again::Plan | Again::Exactly(_) => plan(definition, connector, keys, &options, hearing, deadline, tell).await?,
         Again::Destroy { delete_streams } => {
             plan_destroy(definition, connector, keys, delete_streams, hearing, deadline, tell).await?
+        }
+        Again::Back(undo) => {
+            let back = plan_rollback(definition, connector, keys, undo, hearing, deadline, tell).await?;
+            let (session, planned, _) = back;
+            (session, planned)
         }
     };
     session.journal = journal;

@@ -4,17 +4,22 @@ use super::apply::Pushed;
 use super::issue::Issued;
 use super::regional::members;
 use super::session::Session;
+use crate::desired::DesiredAccount;
+use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
-use crate::plan::{Plan, Reason, Stage};
+use crate::observed::Requests;
+use crate::plan::record::Others;
+use crate::plan::{Plan, Push, Reason, Stage, claims_diff};
 use std::path::PathBuf;
 
 /// Where a run writes down what it pushes.
 pub trait Journal: std::fmt::Debug + Send + Sync {
-    /// What is about to be pushed, in the order of the stages. Comes again when a plan was made again.
+    /// What is about to be pushed, in the order of the stages, and what the definition asks for. Comes again when a plan
+    /// was made again.
     ///
     /// # Errors
     /// [`JournalError`], which stops the run: nothing is pushed that is not written down.
-    fn begin(&self, intents: &[Intent<'_>]) -> Result<(), JournalError>;
+    fn begin(&self, intents: &[Intent<'_>], desired: &[DesiredAccount<'_>]) -> Result<(), JournalError>;
 
     /// The tokens of this stage are about to be sent. All that is needed to go back is written down already, so that a
     /// failure from here on does not stop the run half-way.
@@ -41,6 +46,8 @@ pub struct Intent<'a> {
     pub reason: &'a Reason,
     /// The token that it replaces: the stored one, or ours of an earlier stage; none for a new account.
     pub base: Option<&'a str>,
+    /// Whether it has changes of others that `base` lacks.
+    pub others: Option<Others>,
     /// The token.
     pub token: &'a str,
 }
@@ -55,8 +62,21 @@ pub struct JournalError {
     pub cause: std::io::Error,
 }
 
+/// Whether a token has changes of others that the one before it lacks: `current`, what the account was edited from, is
+/// more than the stored token when a push of others was overtaken.
+fn others(current: Option<&AccountClaims>, push: &Push, token: &Issued) -> Option<Others> {
+    let stored = push.base.as_deref().filter(|stored| token.base.as_deref() == Some(*stored))?;
+    let [stored, new] = [stored, token.token.as_str()].map(AccountClaims::decode);
+    let (stored, new, current) = (stored.ok()?, new.ok()?, current?.value());
+    if claims_diff(Some(stored.value()), current).is_empty() {
+        return None;
+    }
+    let own = claims_diff(Some(current), new.value());
+    Some(if own.is_empty() { Others::Only } else { Others::Too })
+}
+
 /// Writes down what a session is about to push.
-pub(super) fn begin<L>(session: &Session<'_, L>, plan: &Plan, tokens: &[Issued]) -> Result<(), JournalError> {
+pub(super) fn begin<L: Requests>(session: &Session<'_, L>, plan: &Plan, tokens: &[Issued]) -> Result<(), JournalError> {
     let Some(journal) = session.journal.as_ref().filter(|_| !tokens.is_empty()) else { return Ok(()) };
     let members: Vec<_> = members(session.definition).collect();
     let intents: Vec<Intent<'_>> = tokens
@@ -72,9 +92,11 @@ pub(super) fn begin<L>(session: &Session<'_, L>, plan: &Plan, tokens: &[Issued])
                 stage: one.stage,
                 reason: &push.reason,
                 base: one.base.as_deref(),
+                others: others(account.current.as_ref(), push, one),
                 token: one.token.as_str(),
             })
         })
         .collect();
-    journal.begin(&intents)
+    // The definition was made real before, or there would be no plan.
+    journal.begin(&intents, &session.desired().unwrap_or_default())
 }

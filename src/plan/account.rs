@@ -147,7 +147,7 @@ struct Around<'a> {
 }
 
 /// The token that each account's claims are edited from.
-fn starts(
+pub(super) fn starts(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
     now: u64,
@@ -194,7 +194,7 @@ fn overtaken(account: &str, conflicts: &[String]) -> Finding {
 }
 
 /// The place of the application's account that the account at `index` belongs to.
-fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
+pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
     desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
 }
 
@@ -247,7 +247,7 @@ fn missing_regions<'t>(topology: &'t Topology, observed: &Observed) -> HashSet<&
 }
 
 /// The clusters of live servers and of the definition's regions.
-fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed) -> Vec<&'a str> {
+pub(super) fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed) -> Vec<&'a str> {
     let mut clusters = observed.deployment.clusters();
     clusters.extend(topology.regions.iter().map(|region| region.cluster.as_str()));
     clusters.sort_unstable();
@@ -387,7 +387,7 @@ fn nothing_stays(desired: &[DesiredAccount<'_>], observed: &Observed, account: &
 }
 
 /// Lints the account's mappings as they would be, ours and others'.
-fn lint_mappings(
+pub(super) fn lint_mappings(
     desired: &DesiredAccount<'_>,
     stored: &[RawMapping],
     claims: &AccountClaims,

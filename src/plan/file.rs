@@ -297,7 +297,7 @@ impl PlannedAccount {
     }
 }
 
-fn digest(value: &impl Serialize) -> String {
+pub(super) fn digest(value: &impl Serialize) -> String {
     let text = serde_json::to_vec(value).unwrap_or_default();
     data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &text).as_ref())
 }

@@ -13,6 +13,8 @@ pub mod file;
 mod links;
 mod listening;
 mod pushes;
+pub mod record;
+pub mod rollback;
 pub mod streams;
 
 pub use account::{AccountPlan, Plan, admit, destroy, is_nowhere, plan};
@@ -87,9 +89,6 @@ pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
 
 /// Codes of the findings that [`Options::allow`] admits: what they are about is possible, and may be meant.
 pub fn allowable() -> impl Iterator<Item = &'static str> {
-    streams::ALLOWABLE
-        .into_iter()
-        .chain(crate::lint::ALLOWABLE)
-        .chain(preflight::ALLOWABLE)
-        .chain([NSC_STORE_DIFFERS, crate::desired::lease::UNREACHABLE])
+    let all = streams::ALLOWABLE.into_iter().chain(crate::lint::ALLOWABLE).chain(preflight::ALLOWABLE);
+    all.chain(rollback::ALLOWABLE).chain([NSC_STORE_DIFFERS, crate::desired::lease::UNREACHABLE])
 }

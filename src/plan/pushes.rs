@@ -72,9 +72,9 @@ pub(super) struct Start {
     /// `None` for an account that is yet to be made.
     pub token: Option<String>,
     pub claims: AccountClaims,
-    newest_iat: u64,
+    pub newest_iat: u64,
     /// Whether `claims` are more than the token says: they are pushed even when nothing is to be edited.
-    merged: bool,
+    pub merged: bool,
 }
 
 impl Start {

@@ -131,13 +131,8 @@ impl Shape {
     fn identity(self, entry: &Value) -> Option<String> {
         let text = |name: &str| entry[name].as_str();
         match self {
-            Self::Imports => {
-                let import = Import::of(entry);
-                let Import { subject, account, kind, .. } = &import;
-                let local = if import.local() == subject { String::new() } else { format!(" as {}", import.local()) };
-                (!subject.is_empty()).then(|| format!("{kind} {subject} of {account}{local}"))
-            }
-            Self::Exports => Some(format!("{} {}", text("type").unwrap_or_default(), text("subject")?)),
+            Self::Imports => import_identity(entry),
+            Self::Exports => export_identity(entry),
             Self::SigningKeys => entry.as_str().or_else(|| text("key")).map(str::to_owned),
             // nsc writes tags in lower case.
             Self::Set => entry.as_str().map(str::to_ascii_lowercase),
@@ -195,6 +190,19 @@ fn with_weights(destinations: &Value) -> Value {
         }
     }
     destinations
+}
+
+/// What an import stands for: its name and its token may change.
+pub(super) fn import_identity(entry: &Value) -> Option<String> {
+    let import = Import::of(entry);
+    let Import { subject, account, kind, .. } = &import;
+    let local = if import.local() == subject { String::new() } else { format!(" as {}", import.local()) };
+    (!subject.is_empty()).then(|| format!("{kind} {subject} of {account}{local}"))
+}
+
+/// What an export stands for.
+pub(super) fn export_identity(entry: &Value) -> Option<String> {
+    Some(format!("{} {}", entry["type"].as_str().unwrap_or_default(), entry["subject"].as_str()?))
 }
 
 /// Base, ours, theirs.

@@ -11,6 +11,7 @@ mod json;
 mod link;
 mod merge;
 mod operator;
+mod restore;
 mod token;
 mod views;
 mod words;
@@ -21,6 +22,7 @@ pub use error::ClaimsError;
 pub use link::{ExportSpec, ImportSpec, LinkKind};
 pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;
+pub use restore::{with_credentials_of, with_entries_of};
 pub use token::{MAX_TOKEN_SIZE, Token};
 pub use views::{
     AccountLimits, Export, Import, JetStreamLimits, JetStreamTier, Permission, Permissions, Revocation, Scope,

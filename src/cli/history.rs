@@ -1,0 +1,439 @@
+//! `history`: what was pushed, and the folder that the verbs that push write it to.
+
+use super::shell::{Paint, quoted, some};
+use super::{Exit, Failure, Format, Shell, plan_view};
+use crate::model::claims::AccountClaims;
+use crate::model::nkey::PublicKey;
+use crate::observed::Deployment;
+use crate::observed::link::Link;
+use crate::ops::apply::{Applied, ApplyError};
+use crate::ops::record::{Entry, FindError, HistoryError, Read, Recorder, find, list};
+use crate::ops::session::Session;
+use crate::plan::Plan;
+use crate::plan::claims_diff;
+use crate::plan::file::File;
+use crate::plan::record::{Content, Outcome, Progress, RecordError, Recorded, Who};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where records are kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct HistoryArgs {
+    /// The folder with a record of each push [default: `history` beside the definition]; `none`: no record
+    #[arg(long, value_name = "DIR")]
+    history: Option<PathBuf>,
+}
+
+impl HistoryArgs {
+    /// The folder, unless there is to be none.
+    fn folder(&self, base: &Path) -> Option<PathBuf> {
+        match &self.history {
+            None => Some(base.join("history")),
+            Some(folder) if folder.as_os_str() == "none" => None,
+            Some(folder) => Some(folder.clone()),
+        }
+    }
+
+    /// The folder that has to be there to be read.
+    pub(super) fn to_read(&self, base: &Path) -> Result<PathBuf, Failure> {
+        match self.folder(base).filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) => Ok(folder),
+            None => Err(Failure::usage("no-history", "--history names no folder to read records from")
+                .next("Leave it out, or name the folder that the runs wrote to.")),
+        }
+    }
+
+    /// Lets the session write down what it pushes, if the plan pushes anything. Fails before anything is changed when
+    /// nothing could be written.
+    pub(super) fn record<L: Link>(
+        &self,
+        base: &Path,
+        session: &mut Session<'_, L>,
+        plan: &Plan,
+        recording: Recording,
+    ) -> Result<Written, Failure> {
+        let pushes = plan.accounts.iter().any(|account| !account.pushes.is_empty());
+        let Some(folder) = self.folder(base).filter(|_| pushes) else { return Ok(Written(None)) };
+        let text = plan_view::text(session.definition, plan, &session.deployment, true);
+        let content = Content {
+            tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            verb: recording.verb.to_owned(),
+            who: who(),
+            started: String::new(),
+            ended: None,
+            outcome: Outcome::Begun,
+            error: None,
+            system_account: session.system_account.clone(),
+            back_to: recording.back_to,
+            definition: recording.definition,
+            text: anstream::adapter::strip_str(&text).to_string().lines().map(str::to_owned).collect(),
+            changes: plan_view::document(plan, &session.deployment),
+            streams: Vec::new(),
+            attempts: Vec::new(),
+        };
+        let recorder = Recorder::open(&folder, content).map_err(|error| unwritable(&error.to_string()))?;
+        let recorder = Arc::new(recorder);
+        session.journal = Some(recorder.clone());
+        Ok(Written(Some(recorder)))
+    }
+}
+
+/// What is being recorded.
+pub(super) struct Recording {
+    /// `apply`, `destroy`, `rollback`
+    pub verb: &'static str,
+    /// The definition's files.
+    pub definition: Vec<File>,
+    /// The record that a rollback goes back to.
+    pub back_to: Option<String>,
+}
+
+/// The record of a run, if there is one.
+pub(super) struct Written(Option<Arc<Recorder>>);
+
+impl Written {
+    /// Notes how the run ended.
+    pub(super) fn finish(&self, shell: &Shell, result: &Result<Applied, ApplyError>, deployment: &Deployment) {
+        let Some(recorder) = &self.0 else { return };
+        let (outcome, error) = match result {
+            Ok(applied) if super::apply::exit(applied, deployment) == Exit::Done => (Outcome::Confirmed, None),
+            Ok(_) => (Outcome::Unconfirmed, None),
+            Err(error) => (Outcome::Failed, Some(super::redact::redact(&error.to_string()).into_owned())),
+        };
+        match recorder.finish(outcome, error) {
+            Ok(None) => {}
+            Ok(Some(path)) => shell.detail(1, || format!("the record of this push: {}", path.display())),
+            Err(error) => shell.say(&format!(
+                "{}: {error}; it has what is needed to go back, and not how the run ended",
+                super::shell::label(crate::model::finding::Severity::Warning)
+            )),
+        }
+    }
+}
+
+pub(super) fn unwritable(message: &str) -> Failure {
+    Failure::failed("history-unwritable", message)
+        .next("Make the folder writable for you, or name another with --history; `--history none` keeps no record.")
+}
+
+/// Who runs this: the user and the machine, and what a pipeline says of itself. Nothing else of the environment.
+fn who() -> Who {
+    const CI: [&str; 14] = [
+        "GITHUB_REPOSITORY",
+        "GITHUB_WORKFLOW",
+        "GITHUB_RUN_ID",
+        "GITHUB_RUN_ATTEMPT",
+        "GITHUB_ACTOR",
+        "GITHUB_REF",
+        "GITHUB_SHA",
+        "CI_PROJECT_PATH",
+        "CI_PIPELINE_ID",
+        "CI_JOB_ID",
+        "CI_JOB_URL",
+        "CI_COMMIT_REF_NAME",
+        "CI_COMMIT_SHA",
+        "GITLAB_USER_LOGIN",
+    ];
+    let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let shown = |value: String| super::redact::redact(&value).into_owned();
+    let user = ["USER", "LOGNAME"].into_iter().find_map(read).unwrap_or_else(|| "somebody".to_owned());
+    let ci = CI.into_iter().filter_map(|name| Some((name.to_owned(), shown(read(name)?))));
+    Who { user: shown(user), host: rustix::system::uname().nodename().to_string_lossy().into_owned(), ci: ci.collect() }
+}
+
+/// List what was pushed, show one record, or what changed between two
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The record to show: the beginning of its name or id, `last`, or `last~1` for the one before
+    #[arg(value_name = "RECORD")]
+    record: Option<String>,
+
+    /// Another: shows what the accounts' claims became between the two
+    #[arg(value_name = "OTHER", requires = "record")]
+    other: Option<String>,
+
+    #[command(flatten)]
+    history: HistoryArgs,
+}
+
+impl Args {
+    /// Runs the verb.
+    #[expect(clippy::unused_async, reason = "as all verbs")]
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let folder = self.history.to_read(&shell.base())?;
+        let all = list(&folder).map_err(|error| failure(&error))?;
+        let Some(record) = &self.record else {
+            let (text, document) = overview(&folder, &all);
+            shell.result(&text, &document);
+            return Ok(Exit::Done);
+        };
+        let one = entry(&all, record)?;
+        let (text, document) = match &self.other {
+            None => shown(&one, shell.verbosity > 0 || shell.format == Format::Json),
+            Some(other) => between(&all, &one, &entry(&all, other)?)?,
+        };
+        shell.result(&text, &document);
+        Ok(Exit::Done)
+    }
+}
+
+/// The record that is called so.
+fn entry(all: &[Read], wanted: &str) -> Result<Entry, Failure> {
+    let place = place(all, wanted)?;
+    match &all[place].1 {
+        Ok(record) => Ok(Entry { name: all[place].0.clone(), record: record.clone() }),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+pub(super) fn place(all: &[Read], wanted: &str) -> Result<usize, Failure> {
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    find(&names, wanted).map_err(|error| {
+        let code = if matches!(error, FindError::None(_)) { "no-such-record" } else { "record-ambiguous" };
+        Failure::usage(code, error.to_string()).next(
+            "Name it by the beginning of its name, by its id, or as `last` or `last~1`: `history` lists them. \
+             --history DIR names another folder.",
+        )
+    })
+}
+
+pub(super) fn failure(error: &HistoryError) -> Failure {
+    let message = error.to_string();
+    match error {
+        HistoryError::Io { .. } => {
+            Failure::failed("history-unreadable", message).next("Check the folder and its permissions.")
+        }
+        HistoryError::Content { cause, .. } => match cause {
+            RecordError::Newer { .. } => Failure::usage("record-newer", message)
+                .next("Use the version of vstream-jwt that wrote it, or a later one."),
+            RecordError::NotARecord(_) => Failure::usage("not-a-record", message).next(
+                "Get the file again from where it was written, or move it out of the folder if it is something else.",
+            ),
+            RecordError::Changed => Failure::usage("record-changed", message).next(
+                "Get the file again from where it was written; if nobody changed it on purpose, find out who did.",
+            ),
+        },
+    }
+}
+
+fn outcome(content: &Content) -> &'static str {
+    match content.outcome {
+        Outcome::Begun => "not ended",
+        Outcome::Confirmed => "confirmed",
+        Outcome::Unconfirmed => "not confirmed",
+        Outcome::Failed => "failed",
+    }
+}
+
+fn pushed(content: &Content) -> (usize, usize) {
+    let tokens = content.attempts.iter().flat_map(|attempt| &attempt.tokens);
+    (content.sent().filter(|token| token.progress == Progress::Pushed).count(), tokens.count())
+}
+
+fn accounts(content: &Content) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for token in content.attempts.iter().flat_map(|attempt| &attempt.tokens) {
+        if !names.contains(&token.account.as_str()) {
+            names.push(&token.account);
+        }
+    }
+    names
+}
+
+/// All records, the newest last, as a terminal shows the newest.
+fn overview(folder: &Path, all: &[Read]) -> (String, Value) {
+    let mut out = String::new();
+    let mut records = Vec::new();
+    for (name, record) in all {
+        let content = match record {
+            Ok(record) => &record.content,
+            Err(error) => {
+                let Failure { code, message, .. } = failure(error);
+                let _ = writeln!(out, "{}\n  {} {}", Paint::bold(name), Paint::red("cannot be used:"), message);
+                records.push(json!({ "record": name, "error": { "code": code, "message": message } }));
+                continue;
+            }
+        };
+        let (confirmed, asked) = content.confirmations();
+        let (pushed, tokens) = pushed(content);
+        let who = &content.who;
+        let _ = writeln!(
+            out,
+            "{}\n  {} by {}@{}: {pushed} of {tokens} tokens pushed, {confirmed} of {asked} servers confirmed, {}; {}",
+            Paint::bold(name),
+            content.verb,
+            who.user,
+            who.host,
+            outcome(content),
+            some(&accounts(content))
+        );
+        records.push(summary(name, content));
+    }
+    let text = if out.is_empty() { format!("No push is recorded in {}.", quoted(folder)) } else { out };
+    (text, json!({ "folder": folder, "records": records }))
+}
+
+fn summary(name: &str, content: &Content) -> Value {
+    let (confirmed, asked) = content.confirmations();
+    let (pushed, tokens) = pushed(content);
+    json!({
+        "record": name,
+        "verb": content.verb,
+        "who": content.who,
+        "tool": content.tool,
+        "started": content.started,
+        "ended": content.ended,
+        "outcome": content.outcome,
+        "error": content.error,
+        "back_to": content.back_to,
+        "accounts": accounts(content),
+        "tokens": tokens,
+        "pushed": pushed,
+        "servers": asked,
+        "confirmed": confirmed,
+    })
+}
+
+/// One record: its summary, what it changed, its tokens with what servers said.
+fn shown(entry: &Entry, all: bool) -> (String, Value) {
+    let content = &entry.record.content;
+    let who = &content.who;
+    let (confirmed, asked) = content.confirmations();
+    let mut out = format!(
+        "{}\n{} by {}@{} with {}, {}\n",
+        Paint::bold(&entry.name),
+        content.verb,
+        who.user,
+        who.host,
+        content.tool,
+        content.started
+    );
+    for (name, value) in &who.ci {
+        let _ = writeln!(out, "  {name}: {value}");
+    }
+    let _ = writeln!(out, "{}, {confirmed} of {asked} servers confirmed", outcome(content));
+    if let Some(error) = &content.error {
+        let _ = writeln!(out, "  {error}");
+    }
+    if all {
+        let _ = writeln!(out, "\nThe plan:");
+        indented(&mut out, "  ", &content.text);
+    }
+    let mut documents = Vec::new();
+    for (account, tokens) in by_account(content) {
+        let _ = writeln!(out, "\naccount {} {}", Paint::bold(&tokens[0].account), Paint::dim(&account.to_string()));
+        for token in &tokens {
+            let confirmed = token.servers.iter().filter(|on| on.confirmed).count();
+            let progress = match token.progress {
+                Progress::Signed => "not pushed".to_owned(),
+                Progress::Sending => "perhaps pushed".to_owned(),
+                Progress::Pushed => format!("{confirmed} of {} servers confirmed", token.servers.len()),
+            };
+            let _ = writeln!(out, "  {}: {progress}", stage(token));
+            for on in token.servers.iter().filter(|on| !on.confirmed) {
+                let _ = writeln!(out, "    {} ({}): {}", on.server, on.cluster, on.found);
+            }
+            indented(&mut out, "    ", &token.refused);
+        }
+        let claims = changes(tokens[0].base.as_deref(), &tokens[tokens.len() - 1].token);
+        indented(&mut out, "    ", &claims);
+        documents.push(json!({
+            "account": tokens[0].account,
+            "id": account,
+            "region": tokens[0].region,
+            "new": tokens[0].base.is_none(),
+            "claims": claims,
+            "tokens": tokens.iter().map(|token| json!({
+                "stage": token.stage,
+                "reason": token.reason,
+                "progress": token.progress,
+                "issued_at": AccountClaims::decode(&token.token).ok().map(|claims| claims.issued_at()),
+                "servers": token.servers,
+                "refused": token.refused,
+            })).collect::<Vec<_>>(),
+        }));
+    }
+    let mut document = summary(&entry.name, content);
+    document["accounts"] = documents.into();
+    document["plan"] = content.changes.clone();
+    document["text"] = json!(content.text);
+    document["definition"] = json!(content.definition);
+    (out, document)
+}
+
+fn indented(out: &mut String, by: &str, lines: &[String]) {
+    for line in lines {
+        let _ = writeln!(out, "{by}{line}");
+    }
+}
+
+fn stage(token: &Recorded) -> String {
+    serde_json::to_value(token.stage).ok().and_then(|stage| Some(stage.as_str()?.replace('_', " "))).unwrap_or_default()
+}
+
+fn by_account(content: &Content) -> Vec<(&PublicKey, Vec<&Recorded>)> {
+    let mut accounts: Vec<(&PublicKey, Vec<&Recorded>)> = Vec::new();
+    for token in content.attempts.iter().flat_map(|attempt| &attempt.tokens) {
+        match accounts.iter_mut().find(|(id, _)| **id == token.id) {
+            Some((_, tokens)) => tokens.push(token),
+            None => accounts.push((&token.id, vec![token])),
+        }
+    }
+    accounts
+}
+
+/// What makes the claims of one token of those of another.
+fn changes(before: Option<&str>, after: &str) -> Vec<String> {
+    let read = |token: &str| AccountClaims::decode(token);
+    let before = before.map(read).transpose();
+    match (before, read(after)) {
+        (Ok(before), Ok(after)) => claims_diff(before.as_ref().map(AccountClaims::value), after.value()),
+        (Err(error), _) | (_, Err(error)) => vec![format!("cannot be compared: {error}")],
+    }
+}
+
+/// What each account's claims became from the one record to the other: as the last push until then left them.
+fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(String, Value), Failure> {
+    let left = |by: &Entry| -> Result<BTreeMap<String, (String, String)>, Failure> {
+        let mut left = BTreeMap::new();
+        for (name, record) in all.iter().take_while(|(name, _)| *name <= by.name) {
+            let content = &record.as_ref().map_err(failure)?.content;
+            if content.system_account == by.record.content.system_account {
+                let _ = name;
+                left.extend(
+                    content.sent().map(|token| (token.id.to_string(), (token.account.clone(), token.token.clone()))),
+                );
+            }
+        }
+        Ok(left)
+    };
+    let (before, after) = (left(one)?, left(other)?);
+    let mut out = String::new();
+    let mut accounts = Vec::new();
+    let mut ids: Vec<&String> = before.keys().chain(after.keys()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        let (was, is) = (before.get(id), after.get(id));
+        let Some((name, _)) = is.or(was) else { continue };
+        let claims = match (was, is) {
+            (was, Some((_, is))) => changes(was.map(|(_, token)| token.as_str()), is),
+            (Some(_), None) => vec!["no record until then has a push of it".to_owned()],
+            (None, None) => continue,
+        };
+        if claims.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "account {} {}", Paint::bold(name), Paint::dim(id));
+        indented(&mut out, "  ", &claims);
+        accounts.push(json!({ "account": name, "id": id, "claims": claims }));
+    }
+    let text = match out.is_empty() {
+        true => format!("No difference between what {} and {} left.", one.name, other.name),
+        false => format!("From how {} left it to how {} did:\n{out}", one.name, other.name),
+    };
+    Ok((text, json!({ "from": one.name, "to": other.name, "accounts": accounts })))
+}

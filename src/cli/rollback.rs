@@ -1,0 +1,180 @@
+//! `rollback`: back to how an earlier push left it.
+
+use super::apply::{document, done, exit, failure, no_signer, refused};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted, options};
+use super::history::{self, HistoryArgs, Recording};
+use super::shell::some;
+use super::{Exit, Failure, Format, Shell, nsc, planfile};
+use crate::nats::{DefinitionConnector, Purpose};
+use crate::ops;
+use crate::ops::Deadline;
+use crate::ops::apply::{Again, Run, Signers};
+use crate::ops::record::list;
+use crate::ops::session::Hearing;
+use crate::plan::Options;
+use crate::plan::rollback::{Effects, Named, Undo, Unused};
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// Go back to how an earlier push left it; what others changed since is kept
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The record to go back to: the beginning of its name or id, `last`, or `last~1` for the one before
+    #[arg(value_name = "RECORD", required_unless_present = "last", conflicts_with = "last")]
+    record: Option<String>,
+
+    /// Back to before the newest push
+    #[arg(long)]
+    last: bool,
+
+    #[command(flatten)]
+    operator: OperatorArgs,
+
+    #[command(flatten)]
+    history: HistoryArgs,
+
+    #[command(flatten)]
+    lease: LeaseArgs,
+
+    /// Go on in spite of these findings (`region-missing`, `leads-nowhere`, …)
+    #[arg(long, value_name = "FINDING", num_args = 1.., value_delimiter = ',')]
+    allow: Vec<String>,
+
+    /// Do not ask for confirmation on a terminal
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Args {
+    /// Runs the verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let loaded = shell.load()?;
+        let options = options(Options { allow: self.allow, ..Options::default() })?;
+        let all = list(&self.history.to_read(&loaded.base)?).map_err(|error| history::failure(&error))?;
+        let place = history::place(&all, self.record.as_deref().unwrap_or("last"))?;
+        // Of those before it nothing is needed; of those after it, every one is.
+        let oldest = if self.last { 0 } else { place };
+        let mut records = Vec::new();
+        for (number, (name, record)) in all.iter().enumerate() {
+            match record {
+                Ok(record) => records.push((number, Named { name, content: &record.content })),
+                Err(error) if number >= oldest.max(if self.last { place } else { 0 }) => {
+                    return Err(history::failure(error));
+                }
+                Err(_) => {}
+            }
+        }
+        let about = &all[place].1.as_ref().map_err(history::failure)?.content;
+        // Records of other deployments may lie in the same folder.
+        records.retain(|(number, record)| *number == place || record.content.system_account == about.system_account);
+        let at = records.iter().position(|(number, _)| *number == place).unwrap_or_default();
+        let records: Vec<Named<'_>> = records.into_iter().map(|(_, record)| record).collect();
+        let undo = if self.last { Undo::last(&records) } else { Undo::back_to(&records, at) };
+        let undo = Undo { options, ..undo };
+
+        let operator = self.operator.signer(&shell.keys_folder(&loaded.base))?;
+        let signer = operator.as_deref();
+        let mut keys = shell.keyring(&loaded.base)?;
+        let folder = keys.folder().to_owned();
+        let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+        let progress = shell.progress();
+        let deadline = Deadline::after(shell.timeout);
+        let (mut session, mut planned, effects) = ops::rollback::plan_rollback(
+            &loaded.definition,
+            &connector,
+            &keys,
+            &undo,
+            Hearing::On,
+            deadline,
+            &progress,
+        )
+        .await?;
+        drop(progress);
+        let plan = &planned.plan;
+        if plan.is_refused() {
+            return Err(refused(plan.findings.clone()));
+        }
+        shell.findings(&plan.findings);
+        let undone: Vec<&str> = undo.pushes.iter().map(|push| push.name).collect();
+        if plan.is_empty() {
+            let applied = ops::apply::Applied::default();
+            let exit = exit(&applied, &session.deployment);
+            let mut document = document(&planned, &applied, &session.deployment, exit);
+            document["rollback"] = described(&undone, &effects);
+            shell.result("Nothing to undo: the accounts are as they were then. Nothing was pushed.", &document);
+            return Ok(exit);
+        }
+        if signer.is_none() {
+            return Err(no_signer());
+        }
+        if shell.format == Format::Human {
+            shell.say(&format!("To undo: {}\n{}", some(&undone), outlook(&effects)));
+        }
+        let recording = Recording {
+            verb: "rollback",
+            definition: planfile::files(&loaded),
+            back_to: (!self.last).then(|| all[place].0.clone()),
+        };
+        let written = self.history.record(&loaded.base, &mut session, plan, recording)?;
+        agree(shell, &mut session, plan, self.yes, true)?;
+        let progress = shell.progress();
+        let result = ops::apply::apply(
+            &mut session,
+            &mut planned,
+            Run {
+                signers: Signers { operator: signer, keys: &mut keys, signed: None },
+                holder: holder("rollback"),
+                patience: self.lease.lease_timeout,
+                again: Again::Back(&undo),
+                stop: Box::pin(interrupted()),
+            },
+            &connector,
+            &progress,
+        )
+        .await;
+        drop(progress);
+        written.finish(shell, &result, &session.deployment);
+        let applied = result.map_err(failure)?;
+        let exit = exit(&applied, &session.deployment);
+        let mut text = done(&applied, &session.deployment);
+        let _ = writeln!(text, "Undone: {}.", some(&undone));
+        text.push_str(&outlook(&effects));
+        text.push_str(match exit {
+            Exit::Done => {
+                "Done. The definition was not changed: the next `apply` of it brings back what it says.\nnext: Correct the \
+                 definition; the record that was gone back to has the one of then (`history RECORD --format json`)."
+            }
+            _ => "Not everything is confirmed.\nnext: Run `vstream-jwt verify` to see which servers lack the token.",
+        });
+        let mut document = document(&planned, &applied, &session.deployment, exit);
+        document["rollback"] = described(&undone, &effects);
+        let exit = nsc::write_back(shell, &session, &planned.options, (&mut text, &mut document), exit).await;
+        shell.result(&text, &document);
+        Ok(exit)
+    }
+}
+
+fn described(undone: &[&str], effects: &Effects) -> serde_json::Value {
+    let Effects { diffs, unused, left } = effects;
+    json!({ "undone": undone, "claims": diffs, "unused": unused, "left": left })
+}
+
+/// What stays although nothing leads to it any more.
+fn outlook(effects: &Effects) -> String {
+    let Effects { diffs: _, unused, left } = effects;
+    let mut out = String::new();
+    for Unused { account, virtual_stream, streams } in unused {
+        let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
+        let _ = writeln!(
+            out,
+            "unused then, with their messages: streams of {virtual_stream} in account {account} ({}); `destroy \
+             {virtual_stream} --delete-streams` deletes them",
+            some(&streams)
+        );
+    }
+    if !left.is_empty() {
+        let left: Vec<&str> = left.iter().map(String::as_str).collect();
+        let _ = writeln!(out, "left in place, with their streams: accounts {}", some(&left));
+    }
+    out
+}

@@ -1,0 +1,82 @@
+//! What going back to older claims needs: what must not come back with them, and the steps in between.
+
+use super::merge::{export_identity, import_identity};
+use super::views::items;
+use serde_json::{Map, Value};
+
+/// The older claims with the credentials of the newer: signing keys, revocations and the activation tokens of imports
+/// that both have. Going back is about what an account does; a key that was taken away, or a user that was shut out,
+/// does not come back with it.
+pub fn with_credentials_of(older: &Value, newer: &Value) -> Value {
+    let mut claims = older.clone();
+    let Some(nats) = claims["nats"].as_object_mut() else { return claims };
+    let newer = &newer["nats"];
+    for field in ["signing_keys", "revocations"] {
+        take(nats, field, &newer[field]);
+    }
+    for (list, field) in [("imports", "token"), ("exports", "revocations")] {
+        let identity = identity(list);
+        for entry in nats.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let same = items(&newer[list]).iter().find(|other| identity(other) == identity(entry));
+            if let (Some(same), Some(entry)) = (same, entry.as_object_mut()) {
+                take(entry, field, &same[field]);
+            }
+        }
+    }
+    claims
+}
+
+fn take(fields: &mut Map<String, Value>, name: &str, value: &Value) {
+    match value {
+        Value::Null => drop(fields.shift_remove(name)),
+        value => drop(fields.insert(name.to_owned(), value.clone())),
+    }
+}
+
+/// The claims with what `wanted` has in its list (`imports`, `exports`), and what only they have besides.
+pub fn with_entries_of(claims: &Value, wanted: &Value, list: &str) -> Value {
+    let mut claims = claims.clone();
+    let identity = identity(list);
+    let (here, wanted) = (items(&claims["nats"][list]), items(&wanted["nats"][list]));
+    let of = |entries: &[Value], id: &Option<String>| entries.iter().find(|entry| identity(entry) == *id).cloned();
+    let kept = here.iter().map(|entry| of(wanted, &identity(entry)).unwrap_or_else(|| entry.clone()));
+    let added = wanted.iter().filter(|entry| of(here, &identity(entry)).is_none()).cloned();
+    let all: Vec<Value> = kept.chain(added).collect();
+    if let (Some(nats), false) = (claims["nats"].as_object_mut(), all.is_empty()) {
+        nats.insert(list.to_owned(), all.into());
+    }
+    claims
+}
+
+fn identity(list: &str) -> fn(&Value) -> Option<String> {
+    if list == "imports" { import_identity } else { export_identity }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn credentials_stay_as_they_are_now() {
+        let import = |token: &str| json!({ "subject": "s", "account": "A", "type": "service", "token": token });
+        let export = |revoked: Value| json!({ "subject": "e", "type": "service", "revocations": revoked });
+        let older = json!({ "nats": { "signing_keys": ["LOST"], "imports": [import("old"), { "subject": "gone" }],
+                                      "exports": [export(json!({}))], "limits": { "conn": 1 } } });
+        let newer = json!({ "nats": { "revocations": { "U": 1 }, "imports": [import("new")],
+                                      "exports": [export(json!({ "A": 2 }))], "limits": { "conn": 2 } } });
+        let expected = json!({ "nats": { "revocations": { "U": 1 }, "imports": [import("new"), { "subject": "gone" }],
+                                         "exports": [export(json!({ "A": 2 }))], "limits": { "conn": 1 } } });
+        assert_eq!(with_credentials_of(&older, &newer), expected);
+    }
+
+    #[test]
+    fn entries_are_added_and_none_is_lost_or_moved() {
+        let export = |subject: &str, n: u8| json!({ "subject": subject, "type": "stream", "n": n });
+        let claims = json!({ "nats": { "exports": [export("a", 1), export("b", 1), export("c", 1)] } });
+        let wanted = json!({ "nats": { "exports": [export("d", 2), export("b", 2)] } });
+        let all = json!({ "nats": { "exports": [export("a", 1), export("b", 2), export("c", 1), export("d", 2)] } });
+        assert_eq!(with_entries_of(&claims, &wanted, "exports"), all);
+        assert_eq!(with_entries_of(&claims, &wanted, "imports"), claims);
+    }
+}

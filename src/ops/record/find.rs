@@ -1,0 +1,120 @@
+//! Reading the history folder.
+
+use crate::plan::record::{Record, RecordError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A record and its name: the file's, without `.json`.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub record: Record,
+}
+
+/// Why a record or the folder could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The folder or file.
+    #[error("{path}: {cause}", path = path.display())]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// What is in it.
+    #[error("{path} {cause}", path = path.display())]
+    Content {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        cause: RecordError,
+    },
+}
+
+/// Why a record was not found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// There is none.
+    #[error("no record is called {0}")]
+    None(String),
+    /// There are several.
+    #[error("several records are called {wanted}: {}", .names.join(", "))]
+    Several {
+        /// What was asked for.
+        wanted: String,
+        /// Their names.
+        names: Vec<String>,
+    },
+}
+
+/// A record's name, and what is in it.
+pub type Read = (String, Result<Record, HistoryError>);
+
+/// The largest record that is read, in bytes.
+const LARGEST: u64 = 256_000_000;
+
+/// All records of a folder, the oldest first; those that cannot be read stand in their places. A folder that is not
+/// there has none.
+///
+/// # Errors
+/// [`HistoryError::Io`] when the folder cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
+    let failed = |cause| HistoryError::Io { path: folder.to_owned(), cause };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        // What a run that was killed had not finished writing begins with a dot.
+        if let Some(name) = name.strip_suffix(".json").filter(|name| !name.starts_with('.')) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names.into_iter().map(|name| (name.clone(), read(&folder.join(format!("{name}.json"))))).collect())
+}
+
+fn read(path: &Path) -> Result<Record, HistoryError> {
+    use io::Read as _;
+    let failed = |cause| HistoryError::Io { path: path.to_owned(), cause };
+    let wrong = |cause| HistoryError::Content { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong(RecordError::NotARecord("not UTF-8".to_owned())))?;
+    Record::parse(&text).map_err(wrong)
+}
+
+/// The place of the record that is called `wanted`: `last`, `last~N` for the Nth before it, the beginning of a name or
+/// of the id at its end.
+///
+/// # Errors
+/// [`FindError`]
+pub fn find(names: &[&str], wanted: &str) -> Result<usize, FindError> {
+    let none = || FindError::None(wanted.to_owned());
+    if let Some(rest) = wanted.strip_prefix("last") {
+        let back = match rest.strip_prefix('~') {
+            Some(back) => back.parse().ok(),
+            None => rest.is_empty().then_some(0),
+        };
+        return back.and_then(|back: usize| names.len().checked_sub(back.checked_add(1)?)).ok_or_else(none);
+    }
+    let wanted_name = wanted.strip_suffix(".json").unwrap_or(wanted);
+    let called = |name: &str| {
+        let id = name.rsplit('-').next().unwrap_or_default();
+        name.starts_with(wanted_name) || id.starts_with(wanted_name)
+    };
+    let found: Vec<usize> = (0..names.len()).filter(|place| !wanted_name.is_empty() && called(names[*place])).collect();
+    match found.as_slice() {
+        [] => Err(none()),
+        [one] => Ok(*one),
+        several => Err(FindError::Several {
+            wanted: wanted.to_owned(),
+            names: several.iter().map(|place| names[*place].to_owned()).collect(),
+        }),
+    }
+}

@@ -1,0 +1,196 @@
+//! The history folder: a record for each push, one file each, that no other run overwrites.
+//!
+//! A record is on the disk before the first token leaves, and is replaced as a whole when a stage begins and ends. So a
+//! run that is killed at any moment leaves one from which `rollback` works.
+
+mod find;
+
+pub use find::{Entry, FindError, HistoryError, Read, find, list};
+
+use super::apply::Pushed;
+use super::journal::{Intent, Journal, JournalError};
+use crate::desired::DesiredAccount;
+use crate::plan::Stage;
+use crate::plan::record::{Attempt, Content, OnServer, Outcome, Progress, Record, Recorded, Streamed};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Writes the record of one run.
+#[derive(Debug)]
+pub struct Recorder {
+    folder: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    content: Content,
+    /// The record's file, once there is one.
+    path: Option<PathBuf>,
+    /// Why the file is behind.
+    behind: Option<JournalError>,
+}
+
+impl Recorder {
+    /// For a run in this folder, which is made (0700) when it is not there. `content` is what is known before the push:
+    /// its attempts are empty.
+    ///
+    /// # Errors
+    /// [`JournalError`] when no file can be written there: better now than after the streams were made.
+    pub fn open(folder: &Path, content: Content) -> Result<Self, JournalError> {
+        let failed = |cause| JournalError { path: folder.to_owned(), cause };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        Ok(Self { folder: folder.to_owned(), state: Mutex::new(State { content, path: None, behind: None }) })
+    }
+
+    /// Writes how the run ended. Says where the record is; `None` when nothing was pushed.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the file is behind what happened. What is needed to go back is in it all the same.
+    pub fn finish(&self, outcome: Outcome, error: Option<String>) -> Result<Option<PathBuf>, JournalError> {
+        let mut state = self.state();
+        if state.path.is_none() {
+            return Ok(None);
+        }
+        state.content.outcome = outcome;
+        state.content.error = error;
+        state.content.ended = Some(timestamp());
+        self.update(&mut state);
+        match state.behind.take() {
+            Some(error) => Err(error),
+            None => Ok(state.path.clone()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the record by what is known now, or notes why it cannot.
+    fn update(&self, state: &mut State) {
+        let Some(path) = state.path.clone() else { return };
+        let text = Record::new(state.content.clone()).render();
+        let replaced = temporary(&self.folder, &text).and_then(|file| {
+            file.persist(&path).map_err(|error| error.error)?;
+            sync(&self.folder)
+        });
+        state.behind = replaced.err().map(|cause| JournalError { path, cause });
+    }
+
+    /// Writes the record under a name that no other has.
+    fn create(&self, content: &Content) -> io::Result<PathBuf> {
+        let text = Record::new(content.clone()).render();
+        let time = content.started.replace(':', "-");
+        loop {
+            let mut id = [0; 3];
+            getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
+            let name = format!("{time}-{}-{}.json", content.verb, data_encoding::HEXLOWER.encode(&id));
+            let path = self.folder.join(name);
+            match temporary(&self.folder, &text)?.persist_noclobber(&path) {
+                Ok(_) => {
+                    sync(&self.folder)?;
+                    return Ok(path);
+                }
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.error),
+            }
+        }
+    }
+}
+
+impl Journal for Recorder {
+    fn begin(&self, intents: &[Intent<'_>], desired: &[DesiredAccount<'_>]) -> Result<(), JournalError> {
+        let mut state = self.state();
+        let streams = desired.iter().flat_map(|account| account.streams.iter().map(move |stream| (account, stream)));
+        state.content.streams = streams
+            .map(|(account, stream)| Streamed {
+                account: account.id.clone(),
+                name: stream.name.clone(),
+                virtual_stream: stream.virtual_stream.to_owned(),
+                role: stream.role,
+                subjects: stream.subjects(),
+            })
+            .collect();
+        let at = timestamp();
+        let tokens = intents.iter().map(|intent| {
+            let Intent { account, id, application, region, stage, reason, base, others, token } = *intent;
+            Recorded {
+                account: account.to_owned(),
+                id: id.clone(),
+                application: application.clone(),
+                region: region.map(str::to_owned),
+                stage,
+                reason: reason.clone(),
+                base: base.map(str::to_owned),
+                others,
+                token: token.to_owned(),
+                progress: Progress::Signed,
+                servers: Vec::new(),
+                refused: Vec::new(),
+            }
+        });
+        state.content.attempts.push(Attempt { at: at.clone(), tokens: tokens.collect() });
+        if state.path.is_some() {
+            self.update(&mut state);
+            return state.behind.take().map_or(Ok(()), Err);
+        }
+        state.content.started = at;
+        let path = self.create(&state.content).map_err(|cause| JournalError { path: self.folder.clone(), cause })?;
+        state.path = Some(path);
+        Ok(())
+    }
+
+    fn pushing(&self, stage: Stage) {
+        let mut state = self.state();
+        let tokens = state.content.attempts.last_mut().map(|attempt| &mut attempt.tokens);
+        for token in tokens.into_iter().flatten().filter(|token| token.stage == stage) {
+            token.progress = Progress::Sending;
+        }
+        self.update(&mut state);
+    }
+
+    fn pushed(&self, stage: Stage, pushed: &[Pushed]) {
+        let mut state = self.state();
+        let tokens = state.content.attempts.last_mut().map(|attempt| &mut attempt.tokens);
+        for token in tokens.into_iter().flatten().filter(|token| token.stage == stage) {
+            let Some(found) = pushed.iter().find(|one| one.id == token.id && one.stage == stage) else { continue };
+            token.progress = Progress::Pushed;
+            token.refused.clone_from(&found.refused);
+            let servers = found.servers.iter().map(|on| OnServer {
+                server: on.server.clone(),
+                cluster: on.cluster.clone(),
+                confirmed: on.verdict.is_confirmed(),
+                found: on.verdict.to_string(),
+            });
+            token.servers = servers.collect();
+        }
+        self.update(&mut state);
+    }
+}
+
+/// Now, to the millisecond, so that records sort by their names.
+fn timestamp() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// A file with this text, 0600 and on the disk, that does not have its name yet.
+fn temporary(folder: &Path, text: &str) -> io::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".record-")
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// The folder's own entry on the disk.
+fn sync(folder: &Path) -> io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

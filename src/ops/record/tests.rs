@@ -1,0 +1,91 @@
+use super::*;
+use crate::plan::record::tests::content;
+use crate::plan::{Reason, record};
+
+fn opened(folder: &Path) -> Recorder {
+    Recorder::open(folder, record::Content { attempts: Vec::new(), ..content() }).unwrap()
+}
+
+fn begin(recorder: &Recorder) {
+    let id = content().system_account;
+    let intent = Intent {
+        account: "APP",
+        id: &id,
+        application: &id,
+        region: None,
+        stage: Stage::Mappings,
+        reason: &Reason::Changed,
+        base: Some("before"),
+        others: None,
+        token: "after",
+    };
+    recorder.begin(&[intent], &[]).unwrap();
+}
+
+fn only(folder: &Path) -> Record {
+    let mut all = list(folder).unwrap();
+    assert_eq!(all.len(), 1);
+    all.remove(0).1.unwrap()
+}
+
+#[test]
+fn a_record_is_there_before_the_push_and_follows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("history");
+    let recorder = opened(&folder);
+    assert!(list(&folder).unwrap().is_empty());
+    assert_eq!(recorder.finish(Outcome::Failed, None).unwrap(), None);
+
+    begin(&recorder);
+    let record = only(&folder).content;
+    assert_eq!((record.outcome, record.sent().count()), (Outcome::Begun, 0));
+    assert_eq!(record.attempts[0].tokens[0].base.as_deref(), Some("before"));
+    recorder.pushing(Stage::Mappings);
+    assert_eq!(only(&folder).content.sent().next().unwrap().progress, Progress::Sending);
+    let path = recorder.finish(Outcome::Confirmed, None).unwrap().unwrap();
+    assert!(only(&folder).content.ended.is_some());
+
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left there");
+}
+
+#[test]
+fn runs_at_once_do_not_overwrite_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    begin(&opened(folder.path()));
+                }
+            });
+        }
+    });
+    let all = list(folder.path()).unwrap();
+    assert_eq!(all.len(), 32);
+    assert!(all.iter().all(|(_, record)| record.is_ok()));
+}
+
+#[test]
+fn what_cannot_be_written_is_named_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = Recorder::open(&file.join("history"), content()).unwrap_err();
+    assert!(error.to_string().contains("file/history"), "{error}");
+    assert!(Recorder::open(&file, content()).is_err());
+}
+
+#[test]
+fn records_are_found_by_place_name_and_id() {
+    let names = ["2026-01-01T00-00-00.000Z-apply-aa0000", "2026-01-02T00-00-00.000Z-apply-ab0000"];
+    for (wanted, place) in [("last", 1), ("last~0", 1), ("last~1", 0), ("ab", 1), ("2026-01-01", 0), (names[0], 0)] {
+        assert_eq!(find(&names, wanted), Ok(place), "{wanted}");
+    }
+    assert_eq!(find(&names, &format!("{}.json", names[1])), Ok(1));
+    for wanted in ["", "last~2", "last~x", "lastly", "z", "last~99999999999999999999"] {
+        assert_eq!(find(&names, wanted), Err(FindError::None(wanted.to_owned())), "{wanted}");
+    }
+    assert!(matches!(find(&names, "a"), Err(FindError::Several { names, .. }) if names.len() == 2));
+}

@@ -1,0 +1,189 @@
+//! Where mappings lead that come back: to streams that are there, or a push would lose messages.
+
+use super::{Undo, Unused};
+use crate::desired::regional::{JETSTREAM, NEAR, Seat};
+use crate::desired::{DesiredAccount, Role};
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Finding;
+use crate::model::mapping::RawMapping;
+use crate::model::subject::SubjectFilter;
+use crate::observed::jetstream::ObservedStream;
+use crate::observed::survey::{Observed, ObservedAccount};
+use crate::plan::mappings::captured;
+use crate::plan::record::Streamed;
+use std::collections::{BTreeMap, HashMap};
+
+const GONE: &str = "stream-gone";
+const NEXT: &str = "Make the streams again first: apply a definition that has them, then run it again.";
+
+/// Mappings that would come back and lead to no stream.
+pub(super) fn restored(
+    wanted: &DesiredAccount<'_>,
+    current: &AccountClaims,
+    goal: &AccountClaims,
+    found: &ObservedAccount,
+    undo: &Undo<'_>,
+) -> Vec<Finding> {
+    let now: HashMap<String, RawMapping> =
+        current.mappings().into_iter().map(|mapping| (mapping.source.clone(), mapping)).collect();
+    let known: Vec<&Streamed> = undo.streams.iter().filter(|stream| stream.account == wanted.id).copied().collect();
+    let streams = &found.jetstream.streams;
+    let mut findings = Vec::new();
+    for mapping in goal.mappings().iter().filter(|mapping| now.get(&mapping.source) != Some(mapping)) {
+        let place = format!("account {}, mapping {}", wanted.name, mapping.source);
+        for subject in mapping.destinations.iter().map(|to| to.subject.as_str()) {
+            let missing = match to(subject) {
+                To::Requests => named(subject, &known).filter(|name| streams.iter().all(|stream| stream.name != *name)),
+                To::Region => None,
+                To::Subject(filter) if streams.iter().any(|stream| stores(stream, &filter)) => None,
+                To::Subject(filter) => {
+                    let stored = |stream: &&&Streamed| stream.subjects.iter().any(|own| overlap(own, &filter));
+                    let missing = known.iter().find(stored).map(|stream| stream.name.as_str());
+                    if missing.is_none() {
+                        let message = format!("it comes back, and no stream of the account stores {subject}");
+                        let next =
+                            "If what is published there is for subscribers alone, go on with --allow leads-nowhere.";
+                        findings.push(Finding::error("leads-nowhere", &place, message, next));
+                    }
+                    missing
+                }
+            };
+            if let Some(name) = missing {
+                let message = format!("it would lead to {subject} again, and stream {name} is not there any more");
+                findings.push(Finding::error(GONE, &place, message, NEXT));
+                break;
+            }
+        }
+    }
+    findings
+}
+
+/// Streams of the record that is gone back to, which the mappings then lead to, and which are not there any more.
+pub(super) fn gone(
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+    goals: &[Option<AccountClaims>],
+    undo: &Undo<'_>,
+) -> Vec<Finding> {
+    let Some(target) = undo.target else { return Vec::new() };
+    let mut findings = Vec::new();
+    for (wanted, goal) in desired.iter().zip(goals).filter(|(wanted, _)| wanted.seat == Seat::Application) {
+        let (Some(goal), true) = (goal, undo.applications.contains(&wanted.id)) else { continue };
+        let led = led(&goal.mappings());
+        let family: Vec<(&DesiredAccount<'_>, &ObservedAccount)> =
+            desired.iter().zip(&observed.accounts).filter(|(other, _)| other.account.id == wanted.id).collect();
+        let streams = || target.content.streams.iter();
+        let used = |stream: &&Streamed| {
+            let mut writes = streams().filter(|write| {
+                write.account == wanted.id && write.role == Role::Write && write.virtual_stream == stream.virtual_stream
+            });
+            writes.any(|write| write.subjects.iter().any(|own| led.iter().any(|to| overlap(own, to))))
+        };
+        for stream in streams().filter(used) {
+            let Some((account, found)) = family.iter().find(|(account, _)| account.id == stream.account) else {
+                continue;
+            };
+            let unknown = found.jetstream.unknown_streams.iter().any(|unknown| unknown.name == stream.name);
+            let there = found.jetstream.streams.iter().find(|other| other.name == stream.name);
+            let message = match there {
+                None if unknown => continue,
+                None => "it is not there any more".to_owned(),
+                Some(there) => {
+                    let lost = stream.subjects.iter().find(|own| {
+                        let own = SubjectFilter::parse(own);
+                        let covers = |subject: &str| {
+                            matches!((SubjectFilter::parse(subject), &own), (Ok(all), Ok(own)) if all.covers(own))
+                        };
+                        !there.subjects().any(covers)
+                    });
+                    match lost {
+                        Some(subject) => format!("it does not store {subject} any more"),
+                        None => continue,
+                    }
+                }
+            };
+            let place = format!("account {}, stream {}", account.name, stream.name);
+            let message = format!("applications would be led to it as record {} has it, and {message}", target.name);
+            findings.push(Finding::error(GONE, place, message, NEXT));
+        }
+    }
+    findings
+}
+
+/// Streams of ours that mappings lead to now, and not any more afterwards.
+pub(super) fn unused(
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+    currents: &[Option<&AccountClaims>],
+    goals: &[Option<AccountClaims>],
+) -> Vec<Unused> {
+    let mut all = Vec::new();
+    for (place, wanted) in desired.iter().enumerate().filter(|(_, wanted)| wanted.seat == Seat::Application) {
+        let (Some(current), Some(goal)) = (currents[place], &goals[place]) else { continue };
+        let [before, after] = [current, goal].map(|claims| led(&claims.mappings()));
+        let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for stream in &observed.accounts[place].jetstream.streams {
+            let Some(owner) = stream.owner.as_ref().filter(|owner| owner.role == Role::Write) else { continue };
+            let leads = |to: &[SubjectFilter]| to.iter().any(|filter| stores(stream, filter));
+            if leads(&before) && !leads(&after) {
+                names.entry(&owner.virtual_stream).or_default();
+            }
+        }
+        let family = desired.iter().zip(&observed.accounts).filter(|(other, _)| other.account.id == wanted.account.id);
+        for stream in family.flat_map(|(_, found)| &found.jetstream.streams) {
+            let Some(owner) = &stream.owner else { continue };
+            if let Some(streams) = names.get_mut(owner.virtual_stream.as_str()) {
+                streams.push(stream.name.clone());
+            }
+        }
+        all.extend(names.into_iter().map(|(virtual_stream, mut streams)| {
+            streams.sort_unstable();
+            streams.dedup();
+            Unused { account: wanted.name.clone(), virtual_stream: virtual_stream.to_owned(), streams }
+        }));
+    }
+    all
+}
+
+/// What a destination is.
+enum To {
+    /// JetStream requests, within the account.
+    Requests,
+    /// A regional account.
+    Region,
+    /// Messages of applications.
+    Subject(SubjectFilter),
+}
+
+fn to(subject: &str) -> To {
+    let below = |prefix: &str| subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
+    match SubjectFilter::parse(&captured(subject)) {
+        _ if below(NEAR) => To::Region,
+        Ok(filter) if !below(JETSTREAM) => To::Subject(filter),
+        _ => To::Requests,
+    }
+}
+
+/// The stream that requests to this subject are for.
+fn named<'s>(subject: &str, known: &[&'s Streamed]) -> Option<&'s str> {
+    let mut tokens = subject.split('.').skip(1);
+    tokens.find_map(|token| known.iter().find(|stream| stream.name == token).map(|stream| stream.name.as_str()))
+}
+
+/// The subjects of applications' messages that mappings lead to.
+fn led(mappings: &[RawMapping]) -> Vec<SubjectFilter> {
+    let destinations = mappings.iter().flat_map(|mapping| &mapping.destinations);
+    let filters = destinations.filter_map(|destination| match to(&destination.subject) {
+        To::Subject(filter) => Some(filter),
+        To::Requests | To::Region => None,
+    });
+    filters.collect()
+}
+
+fn stores(stream: &ObservedStream, filter: &SubjectFilter) -> bool {
+    stream.subjects().any(|own| overlap(own, filter))
+}
+
+fn overlap(subject: &str, filter: &SubjectFilter) -> bool {
+    SubjectFilter::parse(subject).is_ok_and(|own| own.overlaps(filter))
+}

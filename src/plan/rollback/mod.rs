@@ -1,0 +1,508 @@
+//! Back to how an earlier push left it: what was pushed since is undone, push by push, and everything else stays.
+//!
+//! Each undone push is a three-way merge: from what it made back to what it found, on top of what is there now. So what
+//! others changed between two of our pushes, or since, is kept, and what both changed is refused. A stage that was
+//! perhaps never pushed does no harm: what it would have changed is found unchanged.
+
+mod leads;
+mod stages;
+
+use super::account::{known_clusters, lint_mappings, place_of_application, starts};
+use super::claims_diff::claims_diff;
+use super::consumers::ConsumerPlan;
+use super::links::{self, ActivationRequest, ClaimChange, ClaimPart};
+use super::mappings::{MappingChange, MappingPlan};
+use super::pushes::{Push, Reason, Stage, Start};
+use super::record::{Content, Others, Streamed};
+use super::streams::StreamPlan;
+use super::{AccountPlan, Action, Options, Plan, admit, preflight};
+use crate::desired::DesiredAccount;
+use crate::desired::regional::Seat;
+use crate::model::claims::{AccountClaims, Activation, Import, ImportSpec, LinkKind, merge, with_credentials_of};
+use crate::model::finding::Finding;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::topology::Topology;
+use crate::observed::survey::Observed;
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Exceptions that [`super::Options::allow`] admits.
+pub(super) const ALLOWABLE: [&str; 2] = ["leads-nowhere", "record-untrusted"];
+
+/// A record by its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'r> {
+    /// Its name.
+    pub name: &'r str,
+    /// What happened.
+    pub content: &'r Content,
+}
+
+/// What is undone.
+#[derive(Debug, Clone)]
+pub struct Undo<'r> {
+    /// The pushes that are undone, the newest first.
+    pub pushes: Vec<Named<'r>>,
+    /// The record that is gone back to; the one before the first that is undone, if there is one.
+    pub target: Option<Named<'r>>,
+    /// The application's accounts, with their regional ones, that it is about.
+    pub applications: BTreeSet<PublicKey>,
+    /// What it may do in spite of findings.
+    pub options: Options,
+    /// All streams that records of this deployment speak of.
+    pub streams: Vec<&'r Streamed>,
+}
+
+impl<'r> Undo<'r> {
+    /// Back to how the record at `place` left the accounts in it; `records` are the deployment's, the oldest first.
+    pub fn back_to(records: &[Named<'r>], place: usize) -> Self {
+        let target = records.get(place).copied();
+        let newer = records.get(place + 1..).unwrap_or_default();
+        Self::of(records, newer, target, target.map(|target| target.content))
+    }
+
+    /// Back to before the newest record.
+    pub fn last(records: &[Named<'r>]) -> Self {
+        let Some((newest, older)) = records.split_last() else { return Self::of(records, &[], None, None) };
+        let about = applications(newest.content);
+        let target = older.iter().rfind(|record| about.is_subset(&applications(record.content))).copied();
+        Self::of(records, std::slice::from_ref(newest), target, Some(newest.content))
+    }
+
+    fn of(records: &[Named<'r>], undone: &[Named<'r>], target: Option<Named<'r>>, about: Option<&Content>) -> Self {
+        Self {
+            pushes: undone.iter().rev().copied().collect(),
+            target,
+            applications: about.map(applications).unwrap_or_default(),
+            options: Options::default(),
+            streams: records.iter().flat_map(|record| &record.content.streams).collect(),
+        }
+    }
+
+    /// The accounts that undone pushes changed, by name.
+    fn accounts(&self) -> HashMap<&PublicKey, &str> {
+        let tokens = self.pushes.iter().flat_map(|push| push.content.sent());
+        let about = tokens.filter(|token| self.applications.contains(&token.application));
+        about.map(|token| (&token.id, token.account.as_str())).collect()
+    }
+
+    /// Whether one of the undone pushes made the account.
+    fn makes(&self, id: &PublicKey) -> bool {
+        self.pushes.iter().flat_map(|push| push.content.sent()).any(|token| token.id == *id && token.base.is_none())
+    }
+}
+
+fn applications(content: &Content) -> BTreeSet<PublicKey> {
+    content.sent().map(|token| token.application.clone()).collect()
+}
+
+/// What going back does.
+#[derive(Debug, Clone)]
+pub struct Rollback {
+    /// The pushes.
+    pub plan: Plan,
+    /// What comes of them.
+    pub effects: Effects,
+}
+
+/// What comes of going back.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// Per account of the plan, what changes in its claims, line by line.
+    pub diffs: Vec<Vec<String>>,
+    /// Streams that no mapping leads to any more.
+    pub unused: Vec<Unused>,
+    /// Accounts that undone pushes made. They stay, with their streams.
+    pub left: Vec<String>,
+}
+
+/// The streams of a virtual stream that no mapping leads to any more. They keep their messages.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Unused {
+    /// The application's account.
+    pub account: String,
+    /// The virtual stream.
+    pub virtual_stream: String,
+    /// Their names.
+    pub streams: Vec<String>,
+}
+
+/// What has to be pushed to go back. `desired` are the accounts of the definition as it is now, and `observed` what
+/// there is of them. `now` in seconds since 1970.
+pub fn rollback(
+    topology: &Topology,
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+    undo: &Undo<'_>,
+    now: u64,
+) -> Rollback {
+    let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
+    findings.extend(other_deployment(undo, observed));
+    findings.extend(strangers(undo, desired));
+    let starts = starts(desired, observed, now, &mut findings);
+    let changed = undo.accounts();
+    let goals: Vec<Option<AccountClaims>> = desired
+        .iter()
+        .zip(&starts)
+        .map(|(wanted, start)| {
+            let current = start.as_ref().and_then(Start::existing)?;
+            if !changed.contains_key(&wanted.id) || undo.makes(&wanted.id) {
+                return Some(current.clone());
+            }
+            let goal = goal(wanted, current, undo, observed, &mut findings)?;
+            match AccountClaims::unsigned(goal) {
+                Ok(goal) => Some(goal),
+                Err(error) => {
+                    let place = format!("account {}", wanted.name);
+                    findings.push(Finding::error(CONFLICT, place, format!("the merged claims: {error}"), BY_HAND));
+                    None
+                }
+            }
+        })
+        .collect();
+    let clusters = known_clusters(topology, observed);
+    let mut plan = Plan { accounts: Vec::new(), findings };
+    let mut effects = Effects::default();
+    for (place, (wanted, start)) in desired.iter().zip(&starts).enumerate() {
+        let found = &observed.accounts[place];
+        let current = start.as_ref().and_then(Start::existing);
+        let about = undo.applications.contains(&desired[place_of_application(desired, place)].id);
+        if about && undo.makes(&wanted.id) && current.is_some() {
+            effects.left.push(wanted.name.clone());
+        }
+        let mut account = AccountPlan {
+            name: wanted.name.clone(),
+            id: wanted.id.clone(),
+            region: wanted.seat.region().map(|region| region.name.clone()),
+            new: false,
+            current: current.cloned(),
+            mappings: MappingPlan::default(),
+            claims: Vec::new(),
+            streams: StreamPlan::default(),
+            consumers: ConsumerPlan::default(),
+            pushes: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let mut diff = Vec::new();
+        if let (Some(start), Some(current), Some(goal)) = (start, current, &goals[place]) {
+            diff = claims_diff(Some(current.value()), goal.value());
+            // What a push of others took back, or lost, is pushed too.
+            if !diff.is_empty() || start.merged {
+                let findings = &mut plan.findings;
+                findings.extend(expired(wanted, current, goal, now));
+                let activations = activations(wanted, current, goal, desired, &goals, now, findings);
+                account.mappings = mapping_changes(current, goal);
+                account.claims = claim_changes(current, goal);
+                account.pushes = pushes(wanted, start, current, goal, &activations, findings);
+                findings.extend(links::exceeded(wanted, goal));
+                let stored = current.mappings();
+                let listeners = &found.listeners;
+                findings.extend(lint_mappings(wanted, &stored, goal, &account.mappings, &clusters, listeners));
+                findings.extend(leads::restored(wanted, current, goal, found, undo));
+            }
+        }
+        plan.accounts.push(account);
+        effects.diffs.push(diff);
+    }
+    let changes = effects.diffs.iter().any(|diff| !diff.is_empty());
+    if changes {
+        plan.findings.extend(leads::gone(desired, observed, &goals, undo));
+    }
+    let currents: Vec<Option<&AccountClaims>> =
+        starts.iter().map(|start| start.as_ref().and_then(Start::existing)).collect();
+    effects.unused = leads::unused(desired, observed, &currents, &goals);
+    admit(&mut plan.findings, &undo.options);
+    plan.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Rollback { plan, effects }
+}
+
+const CONFLICT: &str = "rollback-conflict";
+const BY_HAND: &str =
+    "Take back one of the two by hand, with the definition or with the tool that made it; then run it again.";
+
+/// The claims without what the undone pushes did to them.
+fn goal(
+    wanted: &DesiredAccount<'_>,
+    current: &AccountClaims,
+    undo: &Undo<'_>,
+    observed: &Observed,
+    findings: &mut Vec<Finding>,
+) -> Option<Value> {
+    let place = format!("account {}", wanted.name);
+    let mut goal = current.value().clone();
+    for push in &undo.pushes {
+        for token in push.content.sent().rev().filter(|token| token.id == wanted.id) {
+            let Some(base) = &token.base else { continue };
+            match token.others {
+                None => {}
+                // What it adds to the token before is theirs.
+                Some(Others::Only) => continue,
+                Some(Others::Too) => {
+                    let message = format!(
+                        "record {} pushed changes of its own together with others' that came at once",
+                        push.name
+                    );
+                    findings.push(Finding::error(CONFLICT, &place, message, BY_HAND));
+                    return None;
+                }
+            }
+            let (before, pushed) = match (AccountClaims::decode(base), AccountClaims::decode(&token.token)) {
+                (Ok(before), Ok(pushed)) if [before.id(), pushed.id()] == [&wanted.id; 2] => (before, pushed),
+                _ => {
+                    let message = format!("a token of it in record {} is not one that was pushed", push.name);
+                    findings.push(Finding::error(
+                        DAMAGED,
+                        &place,
+                        message,
+                        "Get the record from where it was written.",
+                    ));
+                    return None;
+                }
+            };
+            findings.extend(
+                [&before, &pushed].into_iter().find_map(|claims| untrusted(&place, push.name, claims, observed)),
+            );
+            let ours = with_credentials_of(before.value(), pushed.value());
+            match merge(pushed.value(), &ours, &goal) {
+                Ok(merged) => goal = merged,
+                Err(conflicts) => {
+                    findings.extend(conflicts.into_iter().map(|conflict| {
+                        let words = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+                        let message = format!(
+                            "{} was changed by others after record {} changed it: from {} to {}, and by now to {}",
+                            conflict.path,
+                            push.name,
+                            words(conflict.ours),
+                            words(conflict.base),
+                            words(conflict.theirs)
+                        );
+                        Finding::error(CONFLICT, &place, message, BY_HAND)
+                    }));
+                    return None;
+                }
+            }
+        }
+    }
+    Some(goal)
+}
+
+const DAMAGED: &str = "record-token";
+
+/// Claims are signed anew with the operator's key, so they have to have been the operator's before: a record is a file
+/// that others may have written.
+fn untrusted(place: &str, record: &str, claims: &AccountClaims, observed: &Observed) -> Option<Finding> {
+    let issuer = claims.issuer().to_string();
+    if observed.deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer)) {
+        return None;
+    }
+    let message = format!("its token in record {record} is signed by {issuer}, which no server trusts");
+    let next = "Find out who wrote that record. If the operator's key was replaced since, go on with --allow record-untrusted.";
+    Some(Finding::error("record-untrusted", place, message, next))
+}
+
+/// The records have to be of this deployment.
+fn other_deployment(undo: &Undo<'_>, observed: &Observed) -> Option<Finding> {
+    let all = undo.pushes.iter().chain(&undo.target);
+    let other = all.into_iter().find(|record| record.content.system_account != observed.system_account)?;
+    let message = format!(
+        "it is of a deployment whose system account is {}; here it is {}",
+        other.content.system_account, observed.system_account
+    );
+    let next = "Name the history folder of this deployment: --history DIR.";
+    Some(Finding::error("record-of-another-deployment", format!("record {}", other.name), message, next))
+}
+
+/// Accounts of the records that this definition doesn't have.
+fn strangers(undo: &Undo<'_>, desired: &[DesiredAccount<'_>]) -> Vec<Finding> {
+    let unknown = |id: &PublicKey| desired.iter().all(|wanted| wanted.id != *id);
+    let mut strangers: Vec<(&PublicKey, &str)> = undo.accounts().into_iter().filter(|(id, _)| unknown(id)).collect();
+    strangers.sort();
+    let finding = |(id, name): (&PublicKey, &str)| {
+        let message = format!("records of its pushes are to be undone, and this definition has no account {id}");
+        let next = "Name the definition that it was pushed from: --definition PATH.";
+        Finding::error("record-account-missing", format!("account {name}"), message, next)
+    };
+    strangers.into_iter().map(finding).collect()
+}
+
+/// Claims that would end an account.
+fn expired(wanted: &DesiredAccount<'_>, current: &AccountClaims, goal: &AccountClaims, now: u64) -> Option<Finding> {
+    let at = goal.expires().filter(|at| *at <= now && goal.expires() != current.expires())?;
+    let message = format!("its token of then expired {} s ago; servers would refuse its users", now - at);
+    let next = "Leave the account's expiry as it is: go back by the definition, with apply.";
+    Some(Finding::error("account-expired", format!("account {}", wanted.name), message, next))
+}
+
+/// Activation tokens of imports that come back, where the one of then does not hold any more.
+fn activations(
+    wanted: &DesiredAccount<'_>,
+    current: &AccountClaims,
+    goal: &AccountClaims,
+    desired: &[DesiredAccount<'_>],
+    goals: &[Option<AccountClaims>],
+    now: u64,
+    findings: &mut Vec<Finding>,
+) -> Vec<ActivationRequest> {
+    let mut requests = Vec::new();
+    let back = goal.imports().iter().filter(|import| !current.imports().contains(import));
+    for (import, token) in back.filter_map(|import| Some((import, import.token()?))) {
+        let Some(spec) = spec(import) else { continue };
+        let Ok(activation) = Activation::decode(token) else { continue };
+        let exporter = desired.iter().zip(goals).find(|(exporter, _)| exporter.id == spec.account);
+        match exporter {
+            Some((exporter, Some(claims))) if activation.judge(claims, &wanted.id, &spec, now).is_err() => {
+                requests.push(ActivationRequest {
+                    exporter: spec.account.clone(),
+                    exporter_name: exporter.name.clone(),
+                    importer: wanted.id.clone(),
+                    import: spec,
+                    lifetime: wanted.account.activation_lifetime,
+                });
+            }
+            None if activation.expires().is_some_and(|at| at <= now) => {
+                let place = format!("account {}, import {}", wanted.name, import.local());
+                let message = format!("it comes back, and its activation token by {} has expired", import.account);
+                let next = "Have the exporting account issue another, import it by hand, then run it again.";
+                findings.push(Finding::error("activation-expired", place, message, next));
+            }
+            _ => {}
+        }
+    }
+    requests
+}
+
+fn spec(import: &Import) -> Option<ImportSpec> {
+    Some(ImportSpec {
+        name: import.name.clone(),
+        account: PublicKey::parse_kind(&import.account, KeyKind::Account).ok()?,
+        subject: import.subject.clone(),
+        local_subject: import.local_subject.clone(),
+        kind: LinkKind::parse(&import.kind)?,
+    })
+}
+
+/// The tokens, stage by stage.
+fn pushes(
+    wanted: &DesiredAccount<'_>,
+    start: &Start,
+    current: &AccountClaims,
+    goal: &AccountClaims,
+    activations: &[ActivationRequest],
+    findings: &mut Vec<Finding>,
+) -> Vec<Push> {
+    let mut pushes = Vec::new();
+    let mut steps = stages::between(current.value(), goal.value(), wanted.seat);
+    if steps.is_empty() {
+        let stage = if wanted.seat == Seat::Application { Stage::Mappings } else { Stage::RegionalImports };
+        steps.push((stage, goal.value().clone()));
+    }
+    for (stage, claims) in steps {
+        let claims = match AccountClaims::unsigned(claims) {
+            Ok(claims) => claims,
+            Err(error) => {
+                let message = format!("the merged claims: {error}");
+                findings.push(Finding::error(CONFLICT, format!("account {}", wanted.name), message, BY_HAND));
+                continue;
+            }
+        };
+        let has = |request: &&ActivationRequest| claims.imports().iter().any(|import| request.import.is(import));
+        pushes.push(Push {
+            stage,
+            reason: Reason::Changed,
+            activations: activations.iter().filter(has).cloned().collect(),
+            claims,
+            base: start.token.clone(),
+            newest_iat: start.newest_iat,
+        });
+    }
+    pushes
+}
+
+fn mapping_changes(current: &AccountClaims, goal: &AccountClaims) -> MappingPlan {
+    let (before, after) = (current.mappings(), goal.mappings());
+    let mut changes = Vec::new();
+    for mapping in &after {
+        let was = before.iter().find(|other| other.source == mapping.source);
+        let action = match was {
+            Some(was) if was == mapping => continue,
+            Some(_) => Action::Update,
+            None => Action::Create,
+        };
+        changes.push(MappingChange {
+            action,
+            source: mapping.source.clone(),
+            before: was.map(|was| was.destinations.clone()),
+            after: Some(mapping.destinations.clone()),
+        });
+    }
+    let gone = before.iter().filter(|was| after.iter().all(|mapping| mapping.source != was.source));
+    changes.extend(gone.map(|was| MappingChange {
+        action: Action::Delete,
+        source: was.source.clone(),
+        before: Some(was.destinations.clone()),
+        after: None,
+    }));
+    // What comes back was in force before; lint says what is wrong with it as with anything of ours.
+    let ours: HashSet<String> = changes.iter().map(|change| change.source.clone()).collect();
+    MappingPlan { changes, ours, ..MappingPlan::default() }
+}
+
+/// What changes besides mappings.
+fn claim_changes(current: &AccountClaims, goal: &AccountClaims) -> Vec<ClaimChange> {
+    let mut changes = Vec::new();
+    let mut compare = |what: ClaimPart, before: Vec<(String, Value)>, after: Vec<(String, Value)>| {
+        let of =
+            |list: &[(String, Value)], name: &str| list.iter().find(|(other, _)| other == name).map(|(_, v)| v.clone());
+        let names: Vec<&String> = after.iter().chain(&before).map(|(name, _)| name).collect();
+        let mut seen = HashSet::new();
+        for name in names.into_iter().filter(|name| seen.insert(*name)) {
+            let action = match (of(&before, name), of(&after, name)) {
+                (before, after) if before == after => continue,
+                (None, _) => Action::Create,
+                (_, None) => Action::Delete,
+                _ => Action::Update,
+            };
+            let (name, account) = match name.split_once(FROM) {
+                Some((name, account)) => (name.to_owned(), Some(account.to_owned())),
+                None => (name.clone(), None),
+            };
+            changes.push(ClaimChange { action, what, name, account, why: None });
+        }
+    };
+    compare(ClaimPart::Export, exports(current), exports(goal));
+    compare(ClaimPart::Import, imports(current), imports(goal));
+    compare(ClaimPart::Limit, fields(current, "limits"), fields(goal, "limits"));
+    compare(ClaimPart::DefaultPermissions, fields(current, "default_permissions"), fields(goal, "default_permissions"));
+    compare(ClaimPart::Tag, tags(current), tags(goal));
+    changes
+}
+
+fn exports(claims: &AccountClaims) -> Vec<(String, Value)> {
+    list(claims, "exports", |entry| entry["subject"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Between the local subject of an import and its account: several accounts may arrive on one subject.
+const FROM: &str = " of ";
+
+fn imports(claims: &AccountClaims) -> Vec<(String, Value)> {
+    let local = |entry: &Value| {
+        ["local_subject", "to", "subject"].iter().find_map(|name| entry[*name].as_str().map(str::to_owned))
+    };
+    list(claims, "imports", move |entry| {
+        format!("{}{FROM}{}", local(entry).unwrap_or_default(), entry["account"].as_str().unwrap_or_default())
+    })
+}
+
+fn tags(claims: &AccountClaims) -> Vec<(String, Value)> {
+    list(claims, "tags", |tag| tag.as_str().unwrap_or_default().to_owned())
+}
+
+fn list(claims: &AccountClaims, name: &str, of: impl Fn(&Value) -> String) -> Vec<(String, Value)> {
+    let entries = claims.value()["nats"][name].as_array().map(Vec::as_slice).unwrap_or_default();
+    entries.iter().map(|entry| (of(entry), entry.clone())).collect()
+}
+
+fn fields(claims: &AccountClaims, name: &str) -> Vec<(String, Value)> {
+    let fields = claims.value()["nats"][name].as_object().into_iter().flatten();
+    fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -1,0 +1,144 @@
+//! From claims to other claims in the order that keeps traffic going, whatever the difference is: what is gained first,
+//! exporters before importers, then the mappings that capture, and what is lost last.
+
+use crate::desired::regional::{Seat, VSH};
+use crate::model::claims::with_entries_of;
+use crate::plan::Stage;
+use serde_json::{Map, Value};
+
+/// The claims of each stage that changes something; the last are `goal`.
+pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Stage, Value)> {
+    let with = |claims: &Value, other: &Value, lists: &[&str]| {
+        lists.iter().fold(claims.clone(), |claims, list| with_entries_of(&claims, other, list))
+    };
+    // What the goal has, and what is there now besides.
+    let kept = |lists: &[&str]| {
+        let mut claims = goal.clone();
+        for list in lists {
+            let all = with_entries_of(current, goal, list)["nats"][*list].clone();
+            if let (Some(nats), false) = (claims["nats"].as_object_mut(), all.is_null()) {
+                nats.insert((*list).to_owned(), all);
+            }
+        }
+        claims
+    };
+    const LINKS: [&str; 2] = ["exports", "imports"];
+    let steps = match seat {
+        Seat::Regional(_) => vec![
+            (Stage::RegionalExports, with(current, goal, &["exports"])),
+            (Stage::RegionalImports, kept(&LINKS)),
+            (Stage::RegionalImportsGone, kept(&["exports"])),
+            (Stage::RegionalExportsGone, goal.clone()),
+        ],
+        Seat::Application => vec![
+            (Stage::ApplicationLinks, with_way_back(with(current, goal, &LINKS), goal)),
+            (Stage::Mappings, with_missing_way_back(kept(&LINKS), current)),
+            (Stage::ApplicationLinksGone, goal.clone()),
+        ],
+    };
+    let mut before = current.clone();
+    let mut changed = Vec::new();
+    for (stage, claims) in steps {
+        if claims != before {
+            before.clone_from(&claims);
+            changed.push((stage, claims));
+        }
+    }
+    changed
+}
+
+fn is_way_back(source: &str) -> bool {
+    source.strip_prefix(VSH).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// With the way back to the application's own JetStream as `goal` has it.
+fn with_way_back(mut claims: Value, goal: &Value) -> Value {
+    let wanted = goal["nats"]["mappings"].as_object().into_iter().flatten();
+    let wanted: Vec<(String, Value)> =
+        wanted.filter(|(source, _)| is_way_back(source)).map(|(source, to)| (source.clone(), to.clone())).collect();
+    add_mappings(&mut claims, wanted, true);
+    claims
+}
+
+/// With the way back of `current` where it is to go: it goes last.
+fn with_missing_way_back(mut claims: Value, current: &Value) -> Value {
+    let there = current["nats"]["mappings"].as_object().into_iter().flatten();
+    let there: Vec<(String, Value)> =
+        there.filter(|(source, _)| is_way_back(source)).map(|(source, to)| (source.clone(), to.clone())).collect();
+    add_mappings(&mut claims, there, false);
+    claims
+}
+
+fn add_mappings(claims: &mut Value, entries: Vec<(String, Value)>, replace: bool) {
+    let Some(nats) = claims["nats"].as_object_mut().filter(|_| !entries.is_empty()) else { return };
+    let mappings = nats.entry("mappings").or_insert(Value::Null);
+    if mappings.is_null() {
+        *mappings = Value::Object(Map::new());
+    }
+    let Some(mappings) = mappings.as_object_mut() else { return };
+    for (source, to) in entries {
+        if replace || !mappings.contains_key(&source) {
+            mappings.insert(source, to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn claims(exports: &[&str], imports: &[&str], mappings: &[&str], conn: u8) -> Value {
+        let link = |subject: &&str| json!({ "subject": subject, "account": "A", "type": "service" });
+        let mappings: Map<String, Value> =
+            mappings.iter().map(|source| ((*source).to_owned(), json!([{ "subject": "x" }]))).collect();
+        let mut nats = Map::new();
+        for (name, list) in [("exports", exports), ("imports", imports)] {
+            if !list.is_empty() {
+                nats.insert(name.to_owned(), list.iter().map(link).collect());
+            }
+        }
+        if !mappings.is_empty() {
+            nats.insert("mappings".to_owned(), mappings.into());
+        }
+        nats.insert("limits".to_owned(), json!({ "conn": conn }));
+        json!({ "sub": "A", "nats": nats })
+    }
+
+    #[test]
+    fn what_is_gained_comes_before_the_mappings_and_what_is_lost_after_them() {
+        let (bare, full) = (claims(&[], &[], &[], 1), claims(&["e"], &["i"], &["$VSH.>", "foo.>"], 2));
+        let up = between(&bare, &full, Seat::Application);
+        assert_eq!(
+            up,
+            [(Stage::ApplicationLinks, claims(&["e"], &["i"], &["$VSH.>"], 1)), (Stage::Mappings, full.clone())]
+        );
+        let down = between(&full, &bare, Seat::Application);
+        assert_eq!(
+            down,
+            [(Stage::Mappings, claims(&["e"], &["i"], &["$VSH.>"], 1)), (Stage::ApplicationLinksGone, bare.clone())]
+        );
+        assert_eq!(between(&full, &full, Seat::Application), []);
+    }
+
+    #[test]
+    fn one_token_is_enough_where_nothing_waits_for_another() {
+        let (one, two) = (claims(&["e"], &["i", "j"], &["foo.>"], 1), claims(&["e"], &["i", "j"], &["bar.>"], 1));
+        assert_eq!(between(&one, &two, Seat::Application), [(Stage::Mappings, two.clone())]);
+    }
+
+    #[test]
+    fn a_regional_account_exports_first_and_stops_last() {
+        let seat = Seat::Regional(&crate::desired::tests::topology().regions[0]);
+        let (one, other) = (claims(&["e"], &["i"], &[], 1), claims(&["f"], &["j"], &[], 1));
+        assert_eq!(
+            between(&one, &other, seat),
+            [
+                (Stage::RegionalExports, claims(&["e", "f"], &["i"], &[], 1)),
+                (Stage::RegionalImports, claims(&["e", "f"], &["i", "j"], &[], 1)),
+                (Stage::RegionalImportsGone, claims(&["e", "f"], &["j"], &[], 1)),
+                (Stage::RegionalExportsGone, other.clone()),
+            ]
+        );
+    }
+}
