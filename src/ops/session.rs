@@ -11,7 +11,7 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::{
-    Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ObservedStream, ReadOptions, Unknown, read,
+    Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ObservedStream, ReadOptions, Unknown, look_at_messages, read,
 };
 use crate::observed::link::Link;
 use crate::observed::listeners::{Listeners, subscriptions};
@@ -360,7 +360,6 @@ impl<'d, L: Requests> Session<'d, L> {
             let options = ReadOptions {
                 consumers: &desired.consumers,
                 expected_streams: desired.streams.len(),
-                waiting: purpose == Reading::ToJudge,
                 timeout: self.deadline.at_most(ASK),
                 patience: self.deadline.at_most(PATIENCE),
             };
@@ -387,16 +386,18 @@ impl<'d, L: Requests> Session<'d, L> {
         });
         // All are waited for, so that of several that fail it is always the first that is named.
         let mut accounts = join_all(read).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut origins = Vec::new();
-        for (desired, found) in desired.iter().zip(&mut accounts) {
-            match desired.seat {
-                Seat::Application => {
-                    let writes =
-                        |stream: &&ObservedStream| stream.owner.as_ref().is_some_and(|o| o.role == Role::Write);
-                    origins = found.jetstream.streams.iter().filter(writes).cloned().collect();
+        introduce(desired, &mut accounts);
+        if purpose == Reading::ToJudge {
+            let mut application = 0;
+            let looks = desired.iter().zip(&mut accounts).enumerate().filter_map(|(place, (desired, found))| {
+                if desired.seat == Seat::Application {
+                    application = place;
                 }
-                Seat::Regional(_) => found.jetstream.origins.clone_from(&origins),
-            }
+                let (api, origins) = (self.api(place)?, self.api(application)?);
+                let timeout = self.deadline.at_most(ASK);
+                Some(look_at_messages(api, origins, &mut found.jetstream, timeout))
+            });
+            join_all(looks).await;
         }
         Ok(Observed { deployment: self.deployment.clone(), system_account: self.system_account.clone(), accounts })
     }
@@ -424,6 +425,31 @@ impl<'d, L: Requests> Session<'d, L> {
     pub(super) fn is_strict(&self) -> bool {
         let operators = self.deployment.servers.iter().flat_map(|s| s.varz["trusted_operators_claim"].as_array());
         operators.flatten().any(|claims| OperatorClaims::from_claims(claims).is_ok_and(|operator| operator.strict))
+    }
+}
+
+/// Tells regional accounts of the streams that theirs source, and those that do not answer of the other regions'.
+fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
+    let of_role = |found: &ObservedAccount, role: Role| -> Vec<ObservedStream> {
+        let streams = found.jetstream.streams.iter();
+        streams.filter(|stream| stream.owner.as_ref().is_some_and(|o| o.role == role)).cloned().collect()
+    };
+    let mut origins = Vec::new();
+    for place in 0..desired.len().min(accounts.len()) {
+        if desired[place].seat == Seat::Application {
+            origins = of_role(&accounts[place], Role::Write);
+            continue;
+        }
+        let jetstream = &accounts[place].jetstream;
+        let away = !jetstream.unknown_streams.is_empty() || jetstream.streams.iter().any(|stream| stream.offline);
+        let others = desired.iter().zip(accounts.iter()).enumerate().filter(|(other, (wanted, _))| {
+            away && *other != place
+                && wanted.seat != Seat::Application
+                && wanted.account.id == desired[place].account.id
+        });
+        let siblings = others.flat_map(|(_, (_, found))| of_role(found, Role::Read)).collect();
+        accounts[place].jetstream.siblings = siblings;
+        accounts[place].jetstream.origins.clone_from(&origins);
     }
 }
 

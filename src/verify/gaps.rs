@@ -73,15 +73,20 @@ pub(super) fn away(
     desired: &DesiredAccount<'_>,
     observed: &ObservedJetStream,
 ) {
-    let siblings = || desired.streams.iter().filter(|s| s.virtual_stream == stream.virtual_stream);
-    let Some(own) = siblings().find(|s| s.region == stream.region && s.role == Role::Write) else { return };
+    let virtual_stream = desired.account.virtual_streams.iter().find(|v| v.name.as_str() == stream.virtual_stream);
+    let Some(own) = virtual_stream.map(|virtual_stream| virtual_stream.write_name(stream.region)) else { return };
     let (mut silent, mut kept): (Option<u64>, Option<u64>) = (None, None);
-    for other in siblings().filter(|s| s.region != stream.region) {
-        let Some(found) = observed.stream(&other.name).filter(|found| !found.offline) else { continue };
-        match other.role {
+    // In the layout `regional` the other regions' streams are in other accounts.
+    let all = observed.streams.iter().chain(&observed.origins).chain(&observed.siblings);
+    for found in all.filter(|found| !found.offline) {
+        let Some(owner) = &found.owner else { continue };
+        if owner.virtual_stream != stream.virtual_stream || owner.region == stream.region.as_str() {
+            continue;
+        }
+        match owner.role {
             Role::Write => kept = kept.into_iter().chain(max_age(found)).min(),
             Role::Read => {
-                let heard = found.sources.iter().filter(|source| source.name == own.name);
+                let heard = found.sources.iter().filter(|source| source.name == own);
                 silent = silent.into_iter().chain(heard.filter_map(|source| source.active)).max();
             }
         }
@@ -111,7 +116,7 @@ fn past(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
     const NEXT: &str = "Look for them in the read streams of other regions; a larger max_age of the write streams covers \
                         longer outages. It is as expected when the stream was made later than its origins, or messages \
                         were deleted there before they were sent on.";
-    if found.sources.is_empty() || found.subjects().next().is_some() {
+    if !found.only_sources() {
         return;
     }
     if let Some(arrivals) = observed.arrivals(&found.name) {
@@ -158,7 +163,7 @@ fn named(arrivals: &Arrivals, observed: &ObservedJetStream) -> String {
     }
     let mut text = format!("{} never arrived here: {}", messages(arrivals.missing.into()), names.join("; "));
     let kept = gaps.iter().filter(|gap| gap.is_exact()).flat_map(|gap| &gap.among).find_map(|range| {
-        let origin = observed.stream(&range.origin).filter(|origin| !origin.offline && origin.state.messages > 0)?;
+        let origin = observed.origin(&range.origin).filter(|origin| !origin.offline && origin.state.messages > 0)?;
         (range.last >= origin.state.first_seq).then_some(origin)
     });
     if let Some(origin) = kept {
@@ -192,12 +197,12 @@ fn messages(count: u128) -> String {
 /// same instant, and only then do they go together.
 fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
     const QUIET: u64 = 5_000_000_000;
-    let Some(origin) = observed.stream(&source.name).filter(|origin| !origin.offline) else { return false };
+    let Some(origin) = observed.origin(&source.name).filter(|origin| !origin.offline) else { return false };
     let quiet = || age(&origin.state.last_ts, &origin.ts).is_some_and(|age| age > QUIET);
     source.lag == 0 && (origin.state.last_seq == 0 || quiet())
 }
 
 /// Whether every origin still is the stream that this one has always sourced: none was made anew with lower sequences.
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
-    found.sources.iter().all(|s| observed.stream(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
+    found.sources.iter().all(|s| observed.origin(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
 }

@@ -10,10 +10,20 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_longer_than_max_age_is_foretold_and_its_gap_named() {
+    outage("regional", "APP-west", "foo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_in_the_layout_shared() {
+    outage("shared", "APP", "foo-read-west").await;
+}
+
+/// `read` of `account` is the read stream in west.
+async fn outage(layout: &str, account: &str, read: &str) {
     let cluster = up(Options { servers: 1, ..options() }).await;
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let short = definition
-        .replace("layout: regional", "layout: shared")
+        .replace("layout: regional", &format!("layout: {layout}"))
         .replace("write: { ", "write: { max_age: 10s, duplicate_window: 10s, ");
     std::fs::write(cluster.definition_path(), short).unwrap();
     expect(&cluster, 0, &APPLY).await;
@@ -25,25 +35,26 @@ async fn an_outage_longer_than_max_age_is_foretold_and_its_gap_named() {
     cluster.kill("west").await.unwrap();
     publish(&cluster, &ledger, &["central", "east"]).await;
     let (lost, lost_central) = (ledger.of("east"), ledger.of("central"));
-    let foretold = "stream foo-read-west: the other regions have heard nothing from this one for";
-    let ran = until(&cluster, &[(4, foretold)]).await;
+    let foretold = format!("stream {read}: the other regions have heard nothing from this one for");
+    let ran = until(&cluster, &[(4, &foretold)]).await;
     assert!(ran.text.contains("their write streams keep messages for 10 s"), "{}", ran.text);
     // All of it is dropped in east before west is back.
     tokio::time::sleep(Duration::from_secs(12)).await;
 
     cluster.start("west").await.unwrap();
     cluster.wait_ready(PATIENCE).await.unwrap();
-    let gap = format!("stream foo-read-west: will never get messages {} – {lost} of foo-write-east", got + 1);
+    let gap = format!("stream {read}: will never get messages {} – {lost} of foo-write-east", got + 1);
     // Where servers do not say what a source got last, only the count tells, when the source goes on.
     let counted = format!(
-        "stream foo-read-west: {} messages of its sources never arrived here",
+        "stream {read}: {} messages of its sources never arrived here",
         lost + lost_central - got - got_central
     );
     let ran = until(&cluster, &[(3, &gap), (0, &counted)]).await;
     let code = if ran.code == 3 { "gap" } else { "messages-missing" };
     let found = run(&cluster, &["verify", "--format", "json"]).await.json();
-    let streams = found["accounts"][0]["streams"].as_array().unwrap();
-    let west = streams.iter().find(|stream| stream["stream"] == "foo-read-west").unwrap();
+    let accounts = found["accounts"].as_array().unwrap();
+    let streams = accounts.iter().find(|one| one["account"] == account).unwrap()["streams"].as_array().unwrap();
+    let west = streams.iter().find(|stream| stream["stream"] == read).unwrap();
     assert!(west["problems"].as_array().unwrap().iter().any(|problem| problem["code"] == code), "{west}");
 }
 

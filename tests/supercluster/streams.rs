@@ -15,7 +15,7 @@ use vstream_jwt::model::virtual_stream::{
     VirtualStream,
 };
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
-use vstream_jwt::observed::jetstream::{Api, ObservedJetStream, ReadOptions, read};
+use vstream_jwt::observed::jetstream::{Api, ObservedJetStream, ReadOptions, look_at_messages, read};
 use vstream_jwt::plan::Options;
 use vstream_jwt::plan::consumers::consumers;
 use vstream_jwt::plan::streams::{StreamChange, StreamPlan, removal, streams};
@@ -90,11 +90,13 @@ async fn observe(connection: &Connection, desired: &DesiredAccount<'_>) -> Obser
     let options = ReadOptions {
         consumers: &desired.consumers,
         expected_streams: desired.streams.len(),
-        waiting: true,
         patience: PATIENCE,
         ..ReadOptions::default()
     };
-    read(Api::new(connection), options).await.unwrap()
+    let api = Api::new(connection);
+    let mut observed = read(api, options).await.unwrap();
+    look_at_messages(api, api, &mut observed, options.timeout).await;
+    observed
 }
 
 /// Plans and does it; what was changed.

@@ -100,13 +100,13 @@ pub(super) async fn arrivals<R: Requests>(
 }
 
 fn is_worth_searching(stream: &ObservedStream, observed: &ObservedJetStream) -> bool {
-    if stream.offline || stream.sources.is_empty() || stream.subjects().next().is_some() || stream.state.messages == 0 {
+    if stream.offline || !stream.only_sources() || stream.state.messages == 0 {
         return false;
     }
     let missing = stream.missing_by_count(observed).is_some_and(|missing| missing > 0);
     let untold = stream.sources.iter().any(|source| {
         let dropped =
-            || observed.stream(&source.name).is_some_and(|origin| !origin.offline && origin.state.first_seq > 1);
+            || observed.origin(&source.name).is_some_and(|origin| !origin.offline && origin.state.first_seq > 1);
         source.seq.is_none() && source.active.is_none_or(|ns| ns >= SILENCE) && dropped()
     });
     missing || untold

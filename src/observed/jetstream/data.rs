@@ -16,6 +16,8 @@ pub struct ObservedJetStream {
     pub streams: Vec<ObservedStream>,
     /// The write streams of the application's account, by name, for a regional account, whose streams source them.
     pub origins: Vec<ObservedStream>,
+    /// Read streams of the same account's other regions, for a regional account of which something does not answer.
+    pub siblings: Vec<ObservedStream>,
     /// Streams that exist but could not be described.
     pub unknown_streams: Vec<Unknown>,
     /// The consumers of interest.
@@ -171,6 +173,14 @@ impl ObservedStream {
     /// Whether it is the stream that says who is changing the account.
     pub fn is_lease(&self) -> bool {
         self.name == lease::STREAM && self.subjects().eq([lease::SUBJECT])
+    }
+
+    /// Whether all that it has came from its sources, so that their sequences tell what is missing. The read streams of
+    /// regional accounts carry subjects that nobody publishes on; history that was taken along came from elsewhere.
+    pub fn only_sources(&self) -> bool {
+        let reads = self.owner.as_ref().is_some_and(|owner| owner.role == Role::Read);
+        let moved = self.config.get("metadata").is_some_and(|marks| marks.get(metadata::HISTORY).is_some());
+        !self.sources.is_empty() && !moved && (reads || self.subjects().next().is_none())
     }
 
     /// The subjects that it captures; none for a stream that only sources or mirrors.

@@ -12,5 +12,5 @@ pub use data::{
     ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SILENCE, SourceState, StreamState,
     Unknown, Waiting, age,
 };
-pub use read::{ReadOptions, read};
+pub use read::{ReadOptions, look_at_messages, read};
 pub use search::came_from;

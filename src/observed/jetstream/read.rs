@@ -17,9 +17,6 @@ pub struct ReadOptions<'a> {
     pub consumers: &'a [DesiredConsumer],
     /// How many streams there will be, about: their pages are then asked for at once.
     pub expected_streams: usize,
-    /// Whether to look at messages: those that wait for lagging sources ([`ObservedJetStream::waiting`]), and those
-    /// beside gaps, if there are any ([`ObservedJetStream::arrivals`]).
-    pub waiting: bool,
     /// Each request's time. A server gathers a list for up to 4 s, so less than 5 s may lose a list of which one
     /// stream has no leader.
     pub timeout: Duration,
@@ -30,13 +27,7 @@ pub struct ReadOptions<'a> {
 
 impl Default for ReadOptions<'_> {
     fn default() -> Self {
-        Self {
-            consumers: &[],
-            expected_streams: 0,
-            waiting: false,
-            timeout: Duration::from_secs(5),
-            patience: Duration::ZERO,
-        }
+        Self { consumers: &[], expected_streams: 0, timeout: Duration::from_secs(5), patience: Duration::ZERO }
     }
 }
 
@@ -71,11 +62,19 @@ pub async fn read<R: Requests>(api: Api<'_, R>, options: ReadOptions<'_>) -> Res
     }
     reader.take_streams(replies, &mut observed).await;
     reader.take_consumers(&mut observed).await;
-    if options.waiting {
-        observed.arrivals = arrivals(api, &observed, Limits::new(options.timeout)).await;
-        reader.take_waiting(&mut observed).await;
-    }
     Ok(observed)
+}
+
+/// Looks at messages: those that wait for lagging sources ([`ObservedJetStream::waiting`]), and those beside gaps, if
+/// there are any ([`ObservedJetStream::arrivals`]). `origins` is the account that has the origins' streams.
+pub async fn look_at_messages<R: Requests>(
+    api: Api<'_, R>,
+    origins: Api<'_, R>,
+    observed: &mut ObservedJetStream,
+    timeout: Duration,
+) {
+    observed.arrivals = arrivals(api, observed, Limits::new(timeout)).await;
+    take_waiting(origins, observed, timeout).await;
 }
 
 struct Reader<'a, R> {
@@ -179,35 +178,36 @@ impl<R: Requests> Reader<'_, R> {
                 .push(Unknown { name: format!("{} > {}", consumer.stream, consumer.name), reason });
         }
     }
+}
 
-    async fn take_waiting(&self, observed: &mut ObservedJetStream) {
-        let mut behind = Vec::new();
-        for stream in observed.streams.iter().filter(|s| !s.offline) {
-            for source in &stream.sources {
-                let Some(origin) = observed.stream(&source.name).filter(|o| !o.offline) else { continue };
-                let got = observed.got(stream, source);
-                let got = got.unwrap_or_else(|| origin.state.last_seq.saturating_sub(source.lag));
-                if got < origin.state.last_seq && origin.state.messages > 0 {
-                    behind.push((stream.name.clone(), source.name.clone(), got + 1));
-                }
+/// The messages that lagging sources wait for.
+async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJetStream, timeout: Duration) {
+    let mut behind = Vec::new();
+    for stream in observed.streams.iter().filter(|s| !s.offline) {
+        for source in &stream.sources {
+            let Some(origin) = observed.origin(&source.name).filter(|o| !o.offline) else { continue };
+            let got = observed.got(stream, source);
+            let got = got.unwrap_or_else(|| origin.state.last_seq.saturating_sub(source.lag));
+            if got < origin.state.last_seq && origin.state.messages > 0 {
+                behind.push((stream.name.clone(), source.name.clone(), got + 1));
             }
         }
-        observed.waiting = stream::iter(behind)
-            .map(|(stream, origin, from)| async move {
-                // The first message at or after `from`: it may have expired meanwhile.
-                let body = json!({ "seq": from, "next_by_subj": ">" });
-                let operation = format!("STREAM.MSG.GET.{origin}");
-                let reply = self.api.call(&operation, &body, self.options.timeout).await.ok()?;
-                Some(Waiting {
-                    stream,
-                    origin,
-                    sequence: reply["message"]["seq"].as_u64()?,
-                    time: reply["message"]["time"].as_str()?.to_owned(),
-                })
-            })
-            .buffered(IN_FLIGHT)
-            .filter_map(|waiting| async { waiting })
-            .collect()
-            .await;
     }
+    observed.waiting = stream::iter(behind)
+        .map(|(stream, origin, from)| async move {
+            // The first message at or after `from`: it may have expired meanwhile.
+            let body = json!({ "seq": from, "next_by_subj": ">" });
+            let operation = format!("STREAM.MSG.GET.{origin}");
+            let reply = origins.call(&operation, &body, timeout).await.ok()?;
+            Some(Waiting {
+                stream,
+                origin,
+                sequence: reply["message"]["seq"].as_u64()?,
+                time: reply["message"]["time"].as_str()?.to_owned(),
+            })
+        })
+        .buffered(IN_FLIGHT)
+        .filter_map(|waiting| async { waiting })
+        .collect()
+        .await;
 }
