@@ -202,7 +202,7 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
 
 /// What was done and who confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
-    let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again } = applied;
+    let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again, .. } = applied;
     let mut out = String::new();
     if *planned_again > 0 {
         let times = if *planned_again == 1 { "once".to_owned() } else { format!("{planned_again} times") };

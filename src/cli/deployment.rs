@@ -77,9 +77,10 @@ pub(super) struct LeaseArgs {
 
 /// Who runs `verb`, as others see it in the lease.
 pub(super) fn holder(verb: &'static str) -> Holder {
-    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Holder { who: format!("{}@{host}", user.unwrap_or_else(|| "somebody".to_owned())), verb }
+    Holder { who: format!("{user}@{host}"), verb }
 }
 
 /// Ends when the run is asked to end: by an interrupt from the terminal, or by SIGTERM.

@@ -23,7 +23,7 @@ use crate::plan::file::Content;
 use crate::plan::mappings::MappingChange;
 use crate::plan::rollback::Undo;
 use crate::plan::streams::StreamChange;
-use crate::plan::{Action, Plan, Reason, Stage, is_nowhere, preflight};
+use crate::plan::{AccountPlan, Action, Plan, Reason, Stage, is_nowhere, preflight};
 use crate::provision::{Done, Event, ItemError, Outcome, RunOptions, run};
 use crate::push::{Answer, PushError, push};
 use crate::sign::keyring::{Keyring, KeyringError};
@@ -52,6 +52,9 @@ pub struct Applied {
     pub kept: Vec<String>,
     /// How often it was planned again, since others changed something meanwhile.
     pub planned_again: usize,
+    /// Whether the streams were looked at since they were changed last, and had what there was to read.
+    #[serde(skip)]
+    looked: bool,
 }
 
 /// One stream or consumer that was made, changed or taken away.
@@ -201,7 +204,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 const CATCH_UP: Duration = Duration::from_secs(120);
 
 /// How often a plan is made again on top of what others push, before the run gives up.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 8;
 
 /// How a plan is carried out.
 pub struct Run<'r> {
@@ -329,7 +332,7 @@ async fn in_rounds<'d, C: Connector>(
 async fn plan_again<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
-    keys: &Keyring,
+    keys: &mut Keyring,
     again: Again<'_>,
     connector: &C,
     tell: &dyn Tell,
@@ -337,6 +340,7 @@ async fn plan_again<'d, C: Connector>(
     tell.step("somebody changed something meanwhile; planning again", 0, 0);
     let (definition, deadline) = (session.definition, session.deadline);
     let hearing = session.watch.take().map_or(Hearing::On, Hearing::GoOn);
+    keys.reopen()?;
     let options = planned.options.clone();
     let journal = session.journal.take();
     (*session, *planned) = match again {
@@ -435,14 +439,16 @@ async fn carry_out<'d, C: Connector>(
     make(session, plan, applied, tell).await?;
     let rest = Deadline::after(session.deadline.left().saturating_sub(PUSH));
     along::take_along(session, planned, rest, applied, tell).await?;
-    let (made, skipped) = (!applied.provisioned.is_empty(), applied.skipped.clone());
+    let changes = |account: &AccountPlan| account.streams.changes.len() + account.consumers.changes.len();
+    applied.looked &= plan.accounts.iter().all(|account| changes(account) == 0);
+    let (unseen, skipped) = (!(applied.looked || applied.provisioned.is_empty()), applied.skipped.clone());
     let narrows = plan.accounts.iter().flat_map(|account| &account.streams.changes).any(StreamChange::narrows);
     let regional = plan.accounts.iter().any(|account| account.region.is_some());
     let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
     // Streams that an earlier run made may not have all yet.
     let leads = |change: &MappingChange| change.action == Action::Create;
     let leads = plan.accounts.iter().flat_map(|account| &account.mappings.changes).any(leads);
-    let looked = if regional && maps && (made || leads) {
+    let looked = if regional && maps && (unseen || (leads && !applied.looked)) {
         // Readers are about to be led to these streams: first they have to have what there is to read.
         let settle = CATCH_UP.min(session.deadline.left().saturating_sub(PUSH));
         let looked = look_at_streams(session, planned, settle, &skipped, tell).await;
@@ -454,15 +460,20 @@ async fn carry_out<'d, C: Connector>(
                 provisioned: applied.provisioned.clone(),
             });
         }
+        // When the push has to be made again, they have been seen.
+        applied.looked = looked.is_ok();
         push_stage(session, plan, &tokens, Stage::Mappings, applied, tell).await?;
-        looked
+        Some(looked)
     } else {
         // Sources get in touch while the tokens are pushed. A push that was begun is seen through, whatever the streams
         // say.
-        let look = made && !narrows;
+        let look = unseen && !narrows;
         let (pushed, looked) =
             futures::join!(push_stage(session, plan, &tokens, Stage::Mappings, applied, tell), async {
-                if look { look_at_streams(session, planned, SETTLE, &skipped, tell).await } else { Ok(Vec::new()) }
+                match look {
+                    true => Some(look_at_streams(session, planned, SETTLE, &skipped, tell).await),
+                    false => None,
+                }
             });
         pushed?;
         looked
@@ -474,11 +485,15 @@ async fn carry_out<'d, C: Connector>(
             push_stage(session, plan, &tokens, stage, applied, tell).await?;
         }
     }
-    let looked = if narrows { look_at_streams(session, planned, SETTLE, &skipped, tell).await } else { looked };
+    let looked = match narrows {
+        true => Some(look_at_streams(session, planned, SETTLE, &skipped, tell).await),
+        false => looked,
+    };
     match looked {
-        Ok(problems) => applied.problems = problems,
+        Some(Ok(problems)) => applied.problems = problems,
         // What was done, and who confirmed it, is told all the same.
-        Err(error) => applied.unread = Some(error.to_string()),
+        Some(Err(error)) => applied.unread = Some(error.to_string()),
+        None => {}
     }
     Ok(())
 }

@@ -7,13 +7,14 @@
 use super::session::{Session, now};
 use super::{Tell, regional};
 use crate::desired::lease::{EXPIRY, Note, STREAM, SUBJECT, UNREACHABLE, config};
-use crate::desired::regional::Seat;
+use crate::desired::regional::{HUB_API, Seat};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
-use crate::observed::Requests;
-use crate::observed::jetstream::{Api, ApiError, CallError, ObservedStream, code};
+use crate::model::virtual_stream::Layout;
+use crate::observed::jetstream::{Api, ApiError, CallError, DEFAULT_PREFIX, ObservedStream, code};
 use crate::observed::link::Link;
 use crate::observed::survey::Observed;
+use crate::observed::{RequestError, Requests};
 use crate::plan::{Options, Plan};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
@@ -94,7 +95,9 @@ struct State {
 #[derive(Debug)]
 struct LeaseStream<L> {
     link: L,
-    prefix: String,
+    /// Prefixes under which the account may reach its own JetStream. Which one leads there can change while a lease is
+    /// waited for: another run may bring the layout `regional`, or take it away.
+    prefixes: &'static [&'static str],
 }
 
 /// What became of a publish to the stream.
@@ -108,28 +111,50 @@ enum Published {
 }
 
 impl<L: Link> LeaseStream<L> {
-    fn api(&self) -> Api<'_, L> {
-        Api::with_prefix(&self.link, &self.prefix)
+    /// The last message, if it is there: its sequence, and what it says.
+    async fn last(&self) -> Result<Option<(u64, Note)>, CallError> {
+        self.by_any_prefix(|api| async move { last(api).await }).await
+    }
+
+    /// What the first prefix gives that leads somewhere.
+    async fn by_any_prefix<'s, T, F>(&'s self, ask: impl Fn(Api<'s, L>) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let mut prefixes = self.prefixes.iter().peekable();
+        while let Some(prefix) = prefixes.next() {
+            match ask(Api::with_prefix(&self.link, prefix)).await {
+                Err(CallError::Request(RequestError::NoResponders(_) | RequestError::Permission(_)))
+                    if prefixes.peek().is_some() => {}
+                answer => return answer,
+            }
+        }
+        Err(RequestError::NoResponders(SUBJECT.to_owned()).into())
     }
 
     async fn publish(&self, note: &Note, last: u64) -> Result<Published, CallError> {
         let payload = serde_json::to_vec(note).unwrap_or_default();
         let reply = match self.link.publish_after(SUBJECT, last, payload, ASK).await {
-            Err(crate::observed::RequestError::NoResponders(_)) => return Ok(Published::NoStream),
+            Err(RequestError::NoResponders(_)) => return Ok(Published::NoStream),
             reply => reply?,
         };
         let subject = SUBJECT.to_owned();
         let malformed = |reason: &str| CallError::Malformed { subject: subject.clone(), reason: reason.to_owned() };
         let value: Value = serde_json::from_slice(&reply.payload).map_err(|error| malformed(&error.to_string()))?;
         match ApiError::of(&value) {
-            Some(error) if error.err_code == code::WRONG_LAST_SEQUENCE => Ok(Published::Other),
+            Some(error)
+                if [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_IN_FLIGHT].contains(&error.err_code) =>
+            {
+                Ok(Published::Other)
+            }
             Some(error) => Err(CallError::Api { subject, error }),
             None => value["seq"].as_u64().map(Published::Stored).ok_or_else(|| malformed("it has no sequence")),
         }
     }
 
     async fn make(&self, replicas: u64) -> Result<(), CallError> {
-        let made = self.api().call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config(replicas)), ASK).await;
+        let (operation, config) = (&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config(replicas)));
+        let made = self.by_any_prefix(|api| async move { api.call(operation, config, ASK).await }).await;
         match made {
             // Another run was faster, or a config of another version is there.
             Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
@@ -190,8 +215,13 @@ pub(super) async fn take<L: Link>(
     let mut lease = Lease { held: Vec::new(), waited: false };
     let until = Instant::now() + patience;
     for (account, place) in changed_applications(session, plan) {
-        let Some((link, prefix)) = session.link(place) else { continue };
-        let stream = LeaseStream { link: link.clone(), prefix: prefix.to_owned() };
+        let Some((link, _)) = session.link(place) else { continue };
+        let regional = regional::members(session.definition).nth(place).map(|(account, _)| account.layout);
+        let prefixes: &[&str] = match regional {
+            Some(Layout::Regional) => &[HUB_API, DEFAULT_PREFIX],
+            _ => &[DEFAULT_PREFIX],
+        };
+        let stream = LeaseStream { link: link.clone(), prefixes };
         let taken = take_one(session, &account, stream, holder, until, &mut lease.waited, tell).await;
         match taken {
             Ok(held) => lease.held.push(held),
@@ -291,7 +321,7 @@ async fn attempt<L: Link>(
     stream: &LeaseStream<L>,
     note: &Note,
 ) -> Result<Attempt, CallError> {
-    let seen = match last(stream.api()).await {
+    let seen = match stream.last().await {
         Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {
             stream.make(replicas(session, account)).await?;
             None
@@ -308,12 +338,12 @@ async fn attempt<L: Link>(
     match stream.publish(note, after).await? {
         Published::Stored(seq) => Ok(Attempt::Taken(seq)),
         // Somebody was faster; who it was says the next look.
-        Published::Other => match last(stream.api()).await? {
+        Published::Other => match stream.last().await? {
             Some((_, other)) if !other.released && other.id != note.id => Ok(Attempt::Held(other)),
-            _ => Err(crate::observed::RequestError::Timeout(SUBJECT.to_owned()).into()),
+            _ => Err(RequestError::Timeout(SUBJECT.to_owned()).into()),
         },
         // Just made, and not everywhere known yet.
-        Published::NoStream => Err(crate::observed::RequestError::NoResponders(SUBJECT.to_owned()).into()),
+        Published::NoStream => Err(RequestError::NoResponders(SUBJECT.to_owned()).into()),
     }
 }
 
@@ -379,7 +409,7 @@ impl<L: Link> Held<L> {
         match self.place.publish(&self.note, self.state().seq).await {
             Ok(Published::Stored(seq)) => self.set(seq),
             // A renewal whose answer got lost, one that came too late, or somebody else.
-            Ok(Published::Other) => match last(self.place.api()).await {
+            Ok(Published::Other) => match self.place.last().await {
                 Ok(Some((seq, note))) if note.id == self.note.id => self.set(seq),
                 Ok(Some((_, other))) => return Err(format!("{} has it now", other.holder)),
                 // Whoever had it since would have left a message.
@@ -401,13 +431,14 @@ impl<L: Link> Held<L> {
     async fn release(&self, delete: bool) {
         let note = Note { released: true, ..self.note.clone() };
         if let Ok(Published::Other) = self.place.publish(&note, self.state().seq).await
-            && let Ok(Some((seq, last))) = last(self.place.api()).await
+            && let Ok(Some((seq, last))) = self.place.last().await
             && last.id == self.note.id
         {
             let _ = self.place.publish(&note, seq).await;
         }
         if delete {
-            let _ = self.place.api().call(&format!("STREAM.DELETE.{STREAM}"), &Value::Null, ASK).await;
+            let operation = &format!("STREAM.DELETE.{STREAM}");
+            let _ = self.place.by_any_prefix(|api| async move { api.call(operation, &Value::Null, ASK).await }).await;
         }
     }
 }

@@ -72,6 +72,15 @@ impl Keyring {
         Ok(Self { folder: folder.to_owned(), files: paths.into_iter().map(look_at).collect() })
     }
 
+    /// Looks again: other runs may have written keys meanwhile.
+    ///
+    /// # Errors
+    /// [`KeyringError::Folder`]
+    pub fn reopen(&mut self) -> Result<(), KeyringError> {
+        *self = Self::open(&self.folder)?;
+        Ok(())
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -40,6 +40,8 @@ pub mod code {
     pub const STREAM_OFFLINE: u64 = 10118;
     /// The last message of the subject has another sequence than expected.
     pub const WRONG_LAST_SEQUENCE: u64 = 10071;
+    /// The same, when another message of the subject is just being stored.
+    pub const WRONG_LAST_SEQUENCE_IN_FLIGHT: u64 = 10164;
     /// A stream is being moved.
     pub const MOVE_IN_PROGRESS: u64 = 10124;
     /// Consumer exists with another config.
