@@ -1,9 +1,9 @@
 //! `apply` and `destroy` of the layout `regional`, killed at any moment: the next run finishes, the accounts are the same,
 //! and what is published afterwards is in every region exactly once.
 
-use crate::killed::Random;
+use crate::killed::{Random, forget_lease};
 use crate::steps::{APPLY, DESTROY, expect, in_sync, spawn};
-use crate::support::{Cluster, cluster};
+use crate::support::{Cluster, client, cluster};
 use crate::traffic::{Ledger, Traffic, arrived};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,7 @@ async fn kill(cluster: &Cluster, args: &[&str], after: Duration) -> bool {
     let late = tokio::time::timeout(after, child.wait()).await.is_err();
     if late {
         child.kill().await.unwrap();
+        forget_lease(&client(cluster, "central").await).await;
     }
     late
 }
