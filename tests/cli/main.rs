@@ -6,5 +6,6 @@ mod documented;
 mod definition;
 mod docs;
 mod help;
+mod history;
 mod keys;
 mod structure;

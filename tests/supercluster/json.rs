@@ -23,8 +23,16 @@ async fn the_documents_of_verbs_that_ask_servers_are_as_documented() {
     check("## Failures", 1, &["apply", "--operator", "stranger.nk"]);
     check("## `apply`", 0, &["apply", "--operator", "op.nk"]);
     check("## `verify`", 0, &["verify"]);
+    check("## `history`", 0, &["history"]);
+    check("## `history RECORD`", 0, &["history", "last"]);
+    check("## `rollback`", 0, &["rollback", "--last", "--operator", "op.nk"]);
+    check("## `apply`", 0, &["apply", "--operator", "op.nk"]);
+    check("## `rollback`", 0, &["rollback", "last", "--operator", "op.nk"]);
     check("## `verify`", 0, &["status"]);
     check("## `dev status`", 0, &["dev", "status", "--folder", "."]);
     check("## `apply`", 0, &["destroy", "--operator", "op.nk", "--yes", "--delete-streams"]);
+    check("## `history RECORD OTHER`", 0, &["history", "last~1", "last"]);
+    check("## Failures", 1, &["rollback", "--last", "--operator", "op.nk"]);
+    check("## Failures", 2, &["rollback", "nothing", "--operator", "op.nk"]);
     check("## `dev status`", 0, &["dev", "kill", "east", "--folder", "."]);
 }

@@ -12,6 +12,7 @@ mod bench;
 mod dev;
 mod flow;
 mod foreign;
+mod history;
 mod json;
 mod keys;
 mod layouts;

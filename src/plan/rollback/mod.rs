@@ -4,18 +4,19 @@
 //! others changed between two of our pushes, or since, is kept, and what both changed is refused. A stage that was
 //! perhaps never pushed does no harm: what it would have changed is found unchanged.
 
+mod changes;
 mod leads;
 mod stages;
 
 use super::account::{known_clusters, lint_mappings, place_of_application, starts};
 use super::claims_diff::claims_diff;
 use super::consumers::ConsumerPlan;
-use super::links::{self, ActivationRequest, ClaimChange, ClaimPart};
-use super::mappings::{MappingChange, MappingPlan};
+use super::links::{self, ActivationRequest};
+use super::mappings::MappingPlan;
 use super::pushes::{Push, Reason, Stage, Start};
 use super::record::{Content, Others, Streamed};
 use super::streams::StreamPlan;
-use super::{AccountPlan, Action, Options, Plan, admit, preflight};
+use super::{AccountPlan, Options, Plan, admit, preflight};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
 use crate::model::claims::{AccountClaims, Activation, Import, ImportSpec, LinkKind, merge, with_credentials_of};
@@ -24,7 +25,7 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Topology;
 use crate::observed::survey::Observed;
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// Exceptions that [`super::Options::allow`] admits.
 pub(super) const ALLOWABLE: [&str; 2] = ["leads-nowhere", "record-untrusted"];
@@ -191,8 +192,8 @@ pub fn rollback(
                 let findings = &mut plan.findings;
                 findings.extend(expired(wanted, current, goal, now));
                 let activations = activations(wanted, current, goal, desired, &goals, now, findings);
-                account.mappings = mapping_changes(current, goal);
-                account.claims = claim_changes(current, goal);
+                account.mappings = changes::mappings(current, goal);
+                account.claims = changes::claims(current, goal);
                 account.pushes = pushes(wanted, start, current, goal, &activations, findings);
                 findings.extend(links::exceeded(wanted, goal));
                 let stored = current.mappings();
@@ -416,93 +417,4 @@ fn pushes(
         });
     }
     pushes
-}
-
-fn mapping_changes(current: &AccountClaims, goal: &AccountClaims) -> MappingPlan {
-    let (before, after) = (current.mappings(), goal.mappings());
-    let mut changes = Vec::new();
-    for mapping in &after {
-        let was = before.iter().find(|other| other.source == mapping.source);
-        let action = match was {
-            Some(was) if was == mapping => continue,
-            Some(_) => Action::Update,
-            None => Action::Create,
-        };
-        changes.push(MappingChange {
-            action,
-            source: mapping.source.clone(),
-            before: was.map(|was| was.destinations.clone()),
-            after: Some(mapping.destinations.clone()),
-        });
-    }
-    let gone = before.iter().filter(|was| after.iter().all(|mapping| mapping.source != was.source));
-    changes.extend(gone.map(|was| MappingChange {
-        action: Action::Delete,
-        source: was.source.clone(),
-        before: Some(was.destinations.clone()),
-        after: None,
-    }));
-    // What comes back was in force before; lint says what is wrong with it as with anything of ours.
-    let ours: HashSet<String> = changes.iter().map(|change| change.source.clone()).collect();
-    MappingPlan { changes, ours, ..MappingPlan::default() }
-}
-
-/// What changes besides mappings.
-fn claim_changes(current: &AccountClaims, goal: &AccountClaims) -> Vec<ClaimChange> {
-    let mut changes = Vec::new();
-    let mut compare = |what: ClaimPart, before: Vec<(String, Value)>, after: Vec<(String, Value)>| {
-        let of =
-            |list: &[(String, Value)], name: &str| list.iter().find(|(other, _)| other == name).map(|(_, v)| v.clone());
-        let names: Vec<&String> = after.iter().chain(&before).map(|(name, _)| name).collect();
-        let mut seen = HashSet::new();
-        for name in names.into_iter().filter(|name| seen.insert(*name)) {
-            let action = match (of(&before, name), of(&after, name)) {
-                (before, after) if before == after => continue,
-                (None, _) => Action::Create,
-                (_, None) => Action::Delete,
-                _ => Action::Update,
-            };
-            let (name, account) = match name.split_once(FROM) {
-                Some((name, account)) => (name.to_owned(), Some(account.to_owned())),
-                None => (name.clone(), None),
-            };
-            changes.push(ClaimChange { action, what, name, account, why: None });
-        }
-    };
-    compare(ClaimPart::Export, exports(current), exports(goal));
-    compare(ClaimPart::Import, imports(current), imports(goal));
-    compare(ClaimPart::Limit, fields(current, "limits"), fields(goal, "limits"));
-    compare(ClaimPart::DefaultPermissions, fields(current, "default_permissions"), fields(goal, "default_permissions"));
-    compare(ClaimPart::Tag, tags(current), tags(goal));
-    changes
-}
-
-fn exports(claims: &AccountClaims) -> Vec<(String, Value)> {
-    list(claims, "exports", |entry| entry["subject"].as_str().unwrap_or_default().to_owned())
-}
-
-/// Between the local subject of an import and its account: several accounts may arrive on one subject.
-const FROM: &str = " of ";
-
-fn imports(claims: &AccountClaims) -> Vec<(String, Value)> {
-    let local = |entry: &Value| {
-        ["local_subject", "to", "subject"].iter().find_map(|name| entry[*name].as_str().map(str::to_owned))
-    };
-    list(claims, "imports", move |entry| {
-        format!("{}{FROM}{}", local(entry).unwrap_or_default(), entry["account"].as_str().unwrap_or_default())
-    })
-}
-
-fn tags(claims: &AccountClaims) -> Vec<(String, Value)> {
-    list(claims, "tags", |tag| tag.as_str().unwrap_or_default().to_owned())
-}
-
-fn list(claims: &AccountClaims, name: &str, of: impl Fn(&Value) -> String) -> Vec<(String, Value)> {
-    let entries = claims.value()["nats"][name].as_array().map(Vec::as_slice).unwrap_or_default();
-    entries.iter().map(|entry| (of(entry), entry.clone())).collect()
-}
-
-fn fields(claims: &AccountClaims, name: &str) -> Vec<(String, Value)> {
-    let fields = claims.value()["nats"][name].as_object().into_iter().flatten();
-    fields.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
