@@ -45,6 +45,7 @@ pub fn capacity(
     findings.extend(claims.and_then(|claims| unreachable(&place, claims)));
     if let Some(deployment) = deployment {
         findings.extend(servers::servers(desired, streams, deployment));
+        findings.extend(servers::limits(streams, consumers, deployment));
     }
     findings
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::desired::Options as DesiredOptions;
 use crate::desired::tests::application;
+use crate::model::claims::AccountClaims;
 use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
@@ -9,8 +10,10 @@ use crate::model::virtual_stream::{
     Access, Account, Consistency, ConsumerDefinition, Kind, Layout, NameTemplates, RegionalAccounts, VirtualStream,
 };
 use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
+use crate::observed::{Deployment, Server};
 use crate::plan::capacity::capacity;
 use crate::plan::consumers::consumers;
+use crate::plan::preflight::features;
 use crate::verify::streams::{Verdict, counts};
 use serde_json::json;
 
@@ -306,6 +309,112 @@ fn limits_are_checked_before_anything_is_made() {
     assert_eq!(check(json!({ "tiers": { "R1": { "limits": {} } } })), ["tier-missing"]);
     assert_eq!(check(json!({ "tiers": { "R3": { "streams": 0, "limits": { "max_streams": 5 } } } })), ["stream-limit"]);
     assert_eq!(check(json!({ "error": { "code": 503, "err_code": 10039 } })), ["jetstream-not-enabled"]);
+}
+
+/// Servers of the three clusters, one each, with what they say of JetStream.
+fn deployment(versions: [&str; 3], jetstream: &Value) -> Deployment {
+    let server = |(cluster, version): (&str, &str)| Server {
+        id: cluster.to_owned(),
+        name: format!("{cluster}-1"),
+        cluster: cluster.to_owned(),
+        version: version.to_owned(),
+        trusted_keys: Vec::new(),
+        system_account: String::new(),
+        max_payload: 1_048_576,
+        domain: None,
+        clock: None,
+        varz: json!({ "jetstream": jetstream }),
+    };
+    let servers: Vec<Server> = ["west", "central", "east"].into_iter().zip(versions).map(server).collect();
+    Deployment { expected: servers.len(), servers }
+}
+
+fn edited_app(edit: impl FnOnce(&mut VirtualStream)) -> Account {
+    let mut app = app();
+    edit(&mut app.virtual_streams[0]);
+    app
+}
+
+fn found(app: &Account, claims: Option<&AccountClaims>, deployment: Option<&Deployment>) -> Vec<&'static str> {
+    let (d, observed) = (desired(app, "2.15.1"), ObservedJetStream::default());
+    let plan = streams(&d, &observed, &Options::default());
+    let more = consumers(&d, &observed, &Options::default());
+    capacity(&d, &plan, &more, &observed, claims, deployment).iter().map(|f| f.code).collect()
+}
+
+/// One replica, and 1,000 bytes of each stream.
+fn small() -> Account {
+    edited_app(|stream| {
+        for fields in [&mut stream.write, &mut stream.read] {
+            fields.insert("num_replicas".to_owned(), json!(1));
+            fields.insert("max_bytes".to_owned(), json!(1_000));
+        }
+    })
+}
+
+#[test]
+fn room_and_limits_of_servers_are_checked() {
+    let check = |app: &Account, jetstream: Value| found(app, None, Some(&deployment(["2.15.1"; 3], &jetstream)));
+    let storage = |most: u64, reserved: u64, used: u64| {
+        let stats = json!({ "reserved_storage": reserved, "storage": used });
+        check(&small(), json!({ "config": { "max_storage": most }, "stats": stats }))
+    };
+    // Of each cluster a write and a read stream.
+    assert_eq!(storage(2_000, 0, 0), Vec::<&str>::new());
+    assert_eq!(storage(1_999, 0, 0), ["server-storage"; 3], "both together");
+    assert_eq!(storage(10_000, 9_001, 0), ["server-storage"; 3], "reserved");
+    assert_eq!(storage(10_000, 0, 9_001), ["server-storage"; 3], "used");
+    assert_eq!(check(&app(), json!({ "config": {} })), ["too-few-servers"; 3]);
+    let limits = |limits: Value| check(&small(), json!({ "config": {}, "limits": limits }));
+    assert_eq!(limits(json!({ "max_duplicate_window": 60_000_000_000_u64 })), ["server-limit"]);
+    assert_eq!(
+        limits(json!({ "max_duplicate_window": 120_000_000_000_u64, "max_ack_pending": 10 })),
+        Vec::<&str>::new()
+    );
+}
+
+#[test]
+fn limits_of_accounts_that_are_yet_to_be_made_are_checked() {
+    let check = |limits: Value| {
+        let mut limits = limits;
+        for (name, value) in [("conn", json!(-1)), ("subs", json!(-1)), ("disk_storage", json!(-1))] {
+            limits.as_object_mut().unwrap().entry(name).or_insert(value);
+        }
+        let claims = json!({ "sub": app().id, "nats": { "type": "account", "version": 2, "limits": limits } });
+        found(&small(), Some(&AccountClaims::unsigned(claims).unwrap()), None)
+    };
+    let tier = json!({ "R3": { "disk_storage": -1 } });
+    assert_eq!(check(json!({})), Vec::<&str>::new());
+    assert_eq!(check(json!({ "disk_storage": 0, "mem_storage": 0 })), ["jetstream-not-enabled"]);
+    assert_eq!(check(json!({ "disk_storage": 0, "mem_storage": -1 })), ["storage-limit", "storage-limit"]);
+    assert_eq!(check(json!({ "disk_storage": 5_999 })), ["storage-limit"]);
+    assert_eq!(check(json!({ "streams": 5 })), ["stream-limit"]);
+    assert_eq!(check(json!({ "disk_max_stream_bytes": 999 })), ["stream-too-large"]);
+    assert_eq!(check(json!({ "tiered_limits": tier })), ["tier-missing"]);
+    assert_eq!(check(json!({ "conn": 0 })), ["connection-limit"]);
+}
+
+#[test]
+fn fields_that_a_server_is_too_old_for_are_named() {
+    let app = edited_app(|stream| {
+        stream.write.insert("allow_atomic".to_owned(), json!(true));
+        stream.read.insert("allow_msg_ttl".to_owned(), json!(true));
+        stream.consumers[0].config.insert("priority_policy".to_owned(), json!("prioritized"));
+        stream.consumers[0].config.insert("priority_groups".to_owned(), json!(["a"]));
+    });
+    let found = |versions| {
+        let found = features(&desired(&app, "2.15.1"), &deployment(versions, &json!({ "config": {} })));
+        assert!(found.iter().all(|finding| finding.code == "version-lacks-feature"));
+        found.into_iter().map(|f| format!("{} {}", f.place, f.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(["2.15.1"; 3]), Vec::<String>::new());
+    let old = found(["2.15.1", "2.11.11", "2.10.26"]);
+    assert_eq!(old.len(), 4, "{old:#?}");
+    let said = |words: [&str; 3]| old.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(said(["virtual stream p0, write", "`allow_atomic` needs nats-server 2.12", "servers central-1, east-1"]));
+    assert!(said(["virtual stream p0, read", "`allow_msg_ttl` needs nats-server 2.11", "server east-1"]));
+    assert!(said(["consumer worker", "`priority_policy` needs nats-server 2.12", "servers central-1, east-1"]));
+    assert!(said(["consumer worker", "`priority_groups` needs nats-server 2.11", "server east-1"]));
 }
 
 #[test]

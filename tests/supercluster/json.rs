@@ -17,6 +17,7 @@ async fn the_documents_of_verbs_that_ask_servers_are_as_documented() {
         assert_eq!(code, exit, "{args:?}: {document:#}");
         compare(heading, &document);
     };
+    check("## `validate --online`", 0, &["validate", "--online"]);
     check("## `plan`", 3, &["plan"]);
     check("## Failures", 2, &["apply"]);
     check("## `keys generate`", 0, &["keys", "generate", "--operator", "--name", "stranger"]);

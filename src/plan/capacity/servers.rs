@@ -5,8 +5,9 @@ use crate::desired::{DesiredAccount, DesiredStream};
 use crate::model::finding::Finding;
 use crate::observed::{Deployment, Server};
 use crate::plan::Action;
+use crate::plan::consumers::ConsumerPlan;
 use crate::plan::streams::StreamPlan;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 
 /// What the new streams of one cluster with the same tags and storage need.
@@ -110,4 +111,57 @@ fn room(server: &Server, storage: &str) -> u64 {
     let taken = |field: &str| jetstream["stats"][field].as_u64().unwrap_or(0);
     let most = jetstream["config"][most].as_u64().unwrap_or(u64::MAX);
     most.saturating_sub(taken(reserved).max(taken(used)))
+}
+
+/// Settings of streams and consumers that are beyond a server's own limits (`jetstream { limits }`), as any server with
+/// JetStream may have to carry out a request; and servers that have as many replicated assets as they may.
+pub(super) fn limits(streams: &StreamPlan, consumers: &ConsumerPlan, deployment: &Deployment) -> Vec<Finding> {
+    let of_streams = streams.changes.iter().filter_map(|c| Some((format!("stream {}", c.name), c.after.as_ref()?)));
+    let of_consumers =
+        consumers.changes.iter().map(|c| (format!("consumer {} of stream {}", c.name, c.stream), &c.after));
+    let of_streams: Vec<(String, &Map<String, Value>)> = of_streams.collect();
+    let of_consumers: Vec<(String, &Map<String, Value>)> = of_consumers.collect();
+    let settings = [
+        (&of_streams, "duplicate_window", "max_duplicate_window"),
+        (&of_consumers, "max_ack_pending", "max_ack_pending"),
+        (&of_consumers, "max_batch", "max_request_batch"),
+    ];
+    let limit =
+        |server: &Server, name: &str| server.varz["jetstream"]["limits"][name].as_i64().filter(|limit| *limit > 0);
+    let mut findings = Vec::new();
+    for (changes, field, name) in settings {
+        let mut above = changes.iter().filter_map(|(place, config)| {
+            let wanted = config.get(field).and_then(Value::as_i64)?;
+            let server = deployment.servers.iter().find(|s| limit(s, name).is_some_and(|limit| wanted > limit))?;
+            Some((place, wanted, server))
+        });
+        let Some((place, wanted, server)) = above.next() else { continue };
+        let more = match above.count() {
+            0 => String::new(),
+            more => format!(", as for {more} others"),
+        };
+        findings.push(Finding::error(
+            "server-limit",
+            format!("server {}", server.name),
+            format!(
+                "its `jetstream` limits allow a `{field}` of {}, and {place} has {wanted}{more}: it refuses the request",
+                limit(server, name).unwrap_or_default()
+            ),
+            format!("Lower `{field}` in the definition, or raise the limit in the server's configuration."),
+        ));
+    }
+    let replicated = streams.changes.iter().filter(|c| c.action == Action::Create);
+    if replicated.filter_map(|c| c.after.as_ref()).any(|config| replicas(config) > 1) {
+        findings.extend(deployment.servers.iter().filter_map(|server| {
+            let most = limit(server, "max_ha_assets")?;
+            let has = server.varz["jetstream"]["stats"]["ha_assets"].as_i64().filter(|has| *has >= most)?;
+            Some(Finding::warning(
+                "server-full",
+                format!("server {}", server.name),
+                format!("it has {has} replicated streams and consumers, and may have {most}: it gets no more of them"),
+                "Raise `max_ha_assets` in the server's configuration, or add servers to the cluster.",
+            ))
+        }));
+    }
+    findings
 }
