@@ -46,10 +46,16 @@ pub fn deployment(topology: &Topology, deployment: &Deployment, account: &Public
     findings
 }
 
-pub(super) fn names(servers: &[&Server]) -> String {
-    let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
-    let kind = if names.len() == 1 { "server" } else { "servers" };
-    format!("{kind} {}", names.join(", "))
+/// `server west-1`, `servers east-1, west-1`; of many the first few.
+fn names(servers: &[&Server]) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<&str> = servers.iter().take(SHOWN).map(|server| server.name.as_str()).collect();
+    let kind = if servers.len() == 1 { "server" } else { "servers" };
+    let more = match servers.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{kind} {}{more}", names.join(", "))
 }
 
 #[cfg(test)]
