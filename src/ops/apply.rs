@@ -272,10 +272,11 @@ pub async fn apply<'d, C: Connector>(
     let Run { mut signers, holder, patience, again, stop } = run;
     if planned.plan.is_empty() {
         let mut applied = Applied::default();
-        carry_out(session, planned, &mut signers, connector, &mut applied, tell).await?;
+        carry_out(session, planned, &mut signers, None, connector, &mut applied, tell).await?;
         return Ok(applied);
     }
     may_sign(session, planned, &signers)?;
+    let signed = sign_early(session, planned, &mut signers)?;
     let asked = Instant::now();
     let waiting = lease::take(session, &planned.plan, &planned.options, &holder, patience, tell);
     let (lease, stop) = match select(Box::pin(waiting), stop).await {
@@ -283,7 +284,8 @@ pub async fn apply<'d, C: Connector>(
         Either::Right(_) => return Err(ApplyError::Interrupted),
     };
     session.deadline = session.deadline.extended(asked.elapsed());
-    let work = in_rounds(session, planned, &mut signers, again, lease.waited, connector, tell);
+    let begun = Begun { waited: lease.waited, signed };
+    let work = in_rounds(session, planned, &mut signers, begun, again, connector, tell);
     let result = tokio::select! {
         result = work => result,
         lost = lease.keep() => Err(lost.into()),
@@ -299,23 +301,25 @@ async fn in_rounds<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
+    begun: Begun,
     again: Again<'_>,
-    waited: bool,
     connector: &C,
     tell: &dyn Tell,
 ) -> Result<Applied, ApplyError> {
     let agreed = taken_away(&planned.plan);
+    let Begun { waited, mut signed } = begun;
     let mut overtaken = waited || !is_as_planned(session, planned).await?;
     let mut applied = Applied::default();
     loop {
         if overtaken {
+            signed = None;
             plan_again(session, planned, signers.keys, again, connector, tell).await?;
             if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
                 return Err(ApplyError::TakesAwayMore(more));
             }
         }
         let exactly = matches!(again, Again::Exactly(_));
-        match carry_out(session, planned, signers, connector, &mut applied, tell).await {
+        match carry_out(session, planned, signers, signed.take(), connector, &mut applied, tell).await {
             Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && !exactly => {
                 overtaken = true;
                 applied.planned_again += 1;
@@ -424,11 +428,12 @@ async fn carry_out<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
+    signed: Option<Vec<Issued>>,
     connector: &C,
     applied: &mut Applied,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
-    let tokens = sign(session, planned, signers)?;
+    let tokens = signed.map_or_else(|| sign(session, planned, signers), Ok)?;
     let plan = &planned.plan;
     journal::begin(session, plan, &tokens)?;
     applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
@@ -496,6 +501,26 @@ async fn carry_out<'d, C: Connector>(
         None => {}
     }
     Ok(())
+}
+
+/// How a run begins: whether another one went before, and what was signed already.
+struct Begun {
+    waited: bool,
+    signed: Option<Vec<Issued>>,
+}
+
+/// Signs before the lease is taken, so that what cannot be signed leaves no trace at all. Keys of new accounts are made
+/// under the lease only: another run may be making them.
+fn sign_early<'d, L: Link>(
+    session: &mut Session<'d, L>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+) -> Result<Option<Vec<Issued>>, ApplyError> {
+    let sealed = signers.signed.is_some_and(|file| file.signed.is_some());
+    if sealed || planfile::without_keys(&planned.plan, signers.keys)?.is_empty() {
+        return sign(session, planned, signers).map(Some);
+    }
+    Ok(None)
 }
 
 /// Signs before anything is written, so that what cannot be signed stops the run. Makes the keys of new regional

@@ -315,6 +315,9 @@ fn account_plan(
     findings.append(&mut pushed.findings);
     let claims = pushed.pushes.last().map(|push| &push.claims).or(claims);
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, Some(&observed.deployment)));
+    // Activation tokens that are yet to be issued come on top; what is signed is measured again.
+    let sizes = pushed.pushes.iter().map(|push| push.claims.token_size());
+    findings.extend(sizes.max().and_then(|size| preflight::size(name, size, &observed.deployment)));
     if let Some(push) = pushed.pushes.last() {
         findings.extend(links::exceeded(desired, &push.claims));
         findings.extend(links::reachable(desired, &push.claims));

@@ -222,7 +222,8 @@ async fn permissions(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let user = |name: &str, key: &str, account: &str, allow: &[&str]| {
         let account = PublicKey::parse(account).unwrap();
-        let permissions = UserPermissions::only(allow, &["_INBOX.>"]);
+        let hears = ["_INBOX.>", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE"];
+        let permissions = UserPermissions::only(allow, &hears);
         let user = mint_user(&bench.key(key), Some(&account), &permissions, now() + 86_400, now()).unwrap();
         let seed = user.seed.reveal();
         let jwt = ["-----BEGIN NATS USER JWT-----", user.jwt.as_str(), "------END NATS USER JWT------", ""].join("\n");
