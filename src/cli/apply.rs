@@ -242,6 +242,15 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
         for refused in &last.refused {
             let _ = writeln!(out, "  {refused}");
         }
+        if !last.strangers.is_empty() {
+            let names: Vec<&str> = last.strangers.iter().map(String::as_str).collect();
+            let _ = writeln!(
+                out,
+                "  answers that are not those of a server of the deployment, not counted: {}; find out who else is in the system \
+                 account",
+                some(&names)
+            );
+        }
     }
     let problems: Vec<&Finding> =
         problems.iter().flat_map(|checked| &checked.problems).map(|one| &one.finding).collect();

@@ -144,12 +144,16 @@ async fn attempt(target: Target<'_>, login: &Login, options: &ConnectOptions<'_>
     })
     .name(options.name)
     .connection_timeout(options.timeout)
+    // A server that hangs is left for another after two pings without an answer.
+    .ping_interval(Duration::from_secs(2))
     .reconnect_delay_callback(|attempt| {
         Duration::from_millis(100).saturating_mul(attempt.saturating_sub(1) as u32).min(Duration::from_secs(2))
     })
     .event_callback(move |event| {
-        if let Event::ServerError(ServerError::Other(text)) = event {
-            report.server_said(&text);
+        match event {
+            Event::ServerError(ServerError::Other(text)) => report.server_said(&text),
+            Event::Disconnected => report.was_lost(),
+            _ => {}
         }
         async {}
     });

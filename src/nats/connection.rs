@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 /// An open connection as one user of one account. Reconnects by itself; closes when its last clone is dropped.
@@ -31,6 +31,10 @@ struct Open {
 
 /// The last token but one of this program's reply subjects.
 const MARK: &str = "vstream-jwt";
+/// How often a lost connection is looked at.
+const RECONNECT: Duration = Duration::from_millis(100);
+/// How long after a reconnect answers to what was asked before are still waited for.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Who waits for replies, by the last token of the reply subject.
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>>;
@@ -41,6 +45,8 @@ pub(super) struct Denied {
     violations: broadcast::Sender<Violation>,
     /// Subjects that the user may not subscribe to.
     subscriptions: Arc<Mutex<Vec<String>>>,
+    /// How often the connection was lost.
+    lost: watch::Sender<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +57,11 @@ enum Violation {
 
 impl Denied {
     pub(super) fn new() -> Self {
-        Self { violations: broadcast::channel(1024).0, subscriptions: Arc::default() }
+        Self { violations: broadcast::channel(1024).0, subscriptions: Arc::default(), lost: watch::channel(0).0 }
+    }
+
+    pub(super) fn was_lost(&self) {
+        self.lost.send_modify(|times| *times += 1);
     }
 
     /// `Permissions Violation for Publish to "subject"` (nats-server `server/client.go`).
@@ -153,8 +163,10 @@ impl Connection {
         timeout: Duration,
         mut enough: impl FnMut(&[Reply]) -> bool + Send,
     ) -> Result<Vec<Reply>, RequestError> {
-        let deadline = Instant::now() + timeout;
+        let mut deadline = Instant::now() + timeout;
         let mut violations = self.0.denied.violations.subscribe();
+        let mut lost = self.0.denied.lost.subscribe();
+        let mut was_lost = false;
         let mut ticket = self.expect_replies();
         let reply = format!("{}.{}", self.0.inbox, ticket.id);
         let client = &self.0.client;
@@ -196,6 +208,14 @@ impl Connection {
                     // Closed cannot happen: `self` holds a sender.
                     _ => {}
                 },
+                Ok(()) = lost.changed() => was_lost = true,
+                // The request, or the answers to it, may have gone with the connection.
+                () = tokio::time::sleep(RECONNECT), if was_lost => {
+                    if self.0.client.connection_state() == async_nats::connection::State::Connected {
+                        deadline = deadline.min(Instant::now() + LATE);
+                        was_lost = false;
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => return Ok(replies),
             }
         }

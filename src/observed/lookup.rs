@@ -18,9 +18,11 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Some servers hold a token and some do not.
+    /// Some servers hold a token and some do not, or say nothing: one whose folder of tokens is damaged leaves look-ups
+    /// unanswered, and lists nothing (measured, 2.15.1).
     pub(super) fn some_have_none(&self) -> bool {
-        self.stored.iter().any(Option::is_none) && self.stored.iter().any(Option::is_some)
+        self.stored.iter().any(Option::is_some)
+            && (self.stored.iter().any(Option::is_none) || self.stored.len() < self.live.len())
     }
 }
 
@@ -44,20 +46,29 @@ pub(super) fn attribute(
             }
         }
     }
-    if pool.contains(&None) && pool.iter().any(Option::is_some) {
+    let open = |found: &[(Option<Stored>, Live)]| found.iter().filter(|(stored, _)| stored.is_none()).count();
+    let mut silent = open(&found).saturating_sub(pool.len());
+    if (silent > 0 || pool.contains(&None)) && pool.iter().any(Option::is_some) {
         for (server, (stored, _)) in deployment.servers.iter().zip(&mut found) {
-            let nothing = stored.is_none() && holds(&server.id) == Some(false);
-            if let Some(at) = pool.iter().position(Option::is_none).filter(|_| nothing) {
+            if stored.is_some() || holds(&server.id) != Some(false) {
+                continue;
+            }
+            if let Some(at) = pool.iter().position(Option::is_none) {
                 pool.swap_remove(at);
+                *stored = Some(Stored::Nothing);
+            } else if silent > 0 {
+                silent -= 1;
                 *stored = Some(Stored::Nothing);
             }
         }
     }
-    if distinct(&pool).len() > 1 && pool.iter().flatten().all(|token| trusted_everywhere(deployment, token)) {
+    if (distinct(&pool).len() > 1 || pool.len() < open(&found))
+        && pool.iter().flatten().all(|token| trusted_everywhere(deployment, token))
+    {
         take_what_is_live(&mut pool, &mut found);
     }
     let candidates = distinct(&pool);
-    let open = found.iter().filter(|(stored, _)| stored.is_none()).count();
+    let open = open(&found);
     deployment
         .servers
         .iter()

@@ -7,6 +7,8 @@ use super::{AccountOnServer, ClockOffset, Deployment, Live, Reply, RequestError,
 use crate::model::claims::AccountClaims;
 use crate::model::claims::OperatorClaims;
 use crate::model::nkey::PublicKey;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -188,6 +190,34 @@ pub async fn accounts(
         .collect())
 }
 
+/// Says when each server of the deployment has answered, whoever else answers, and however often.
+pub(crate) fn by_every_server(deployment: &Deployment) -> impl FnMut(&[Reply]) -> bool + Send {
+    let mut open: HashSet<&str> = deployment.servers.iter().map(|server| server.id.as_str()).collect();
+    let mut known = 0;
+    move |replies| {
+        for reply in &replies[known..] {
+            if let Some(id) = sender(reply) {
+                open.remove(id.as_str());
+            }
+        }
+        known = replies.len();
+        open.is_empty()
+    }
+}
+
+/// The server that a reply says it is of.
+pub(crate) fn sender(reply: &Reply) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Signed {
+        server: Sender,
+    }
+    #[derive(serde::Deserialize)]
+    struct Sender {
+        id: String,
+    }
+    serde_json::from_slice::<Signed>(&reply.payload).ok().map(|signed| signed.server.id)
+}
+
 async fn ask_account(
     requests: &impl Requests,
     deployment: &Deployment,
@@ -196,21 +226,39 @@ async fn ask_account(
 ) -> Result<Answers, RequestError> {
     let left = deadline.saturating_duration_since(Instant::now());
     let count = deployment.servers.len();
+    let id_text = id.to_string();
     let stored = async {
         let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
-        match until_quiet(requests, &subject, Vec::new(), left, |replies| replies.len() >= count).await {
+        let (mut known, mut good) = (0, 0);
+        let enough = |replies: &[Reply]| {
+            good += replies[known..].iter().filter(|reply| is_copy(reply, &id_text)).count();
+            known = replies.len();
+            good >= count
+        };
+        match until_quiet(requests, &subject, Vec::new(), left, enough).await {
             Err(RequestError::NoResponders(_)) => Ok(Vec::new()),
             other => other,
         }
     };
     let live = async {
-        let body = json!({ "account": id.to_string() }).to_string().into_bytes();
-        until_quiet(requests, "$SYS.REQ.SERVER.PING.ACCOUNTZ", body, left, |replies| replies.len() >= count).await
+        let body = json!({ "account": id_text }).to_string().into_bytes();
+        until_quiet(requests, "$SYS.REQ.SERVER.PING.ACCOUNTZ", body, left, by_every_server(deployment)).await
     };
     let (stored, live) = futures::future::try_join(stored, live).await?;
-    let tokens =
-        stored.into_iter().map(|reply| String::from_utf8(reply.payload).ok().filter(|token| !token.is_empty()));
+    let copies = stored.into_iter().filter(|reply| is_copy(reply, &id_text));
+    let tokens = copies.map(|reply| String::from_utf8(reply.payload).ok().filter(|token| !token.is_empty()));
     Ok(Answers { stored: tokens.collect(), live: live.iter().filter_map(live_of).collect() })
+}
+
+/// Whether a reply to a look-up is what a server says: "none", or a token of the account. Whoever else is in the system
+/// account may answer, too.
+fn is_copy(reply: &Reply, id: &str) -> bool {
+    let payload = || {
+        let token = std::str::from_utf8(&reply.payload).ok()?;
+        let part = token.trim().split('.').nth(1)?;
+        serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+    };
+    reply.payload.is_empty() || payload().is_some_and(|claims| claims["sub"] == id)
 }
 
 /// Server id and what it has in force, from a reply to `ACCOUNTZ`.
@@ -236,14 +284,13 @@ async fn holders(
     deployment: &Deployment,
     deadline: Instant,
 ) -> Result<HashMap<String, HashSet<String>>, RequestError> {
-    let count = deployment.servers.len();
     let left = deadline.saturating_duration_since(Instant::now());
-    let replies =
-        match until_quiet(requests, "$SYS.REQ.CLAIMS.LIST", Vec::new(), left, |replies| replies.len() >= count).await {
-            // A user with few permissions may lack this one; then less is known for certain.
-            Err(RequestError::NoResponders(_) | RequestError::Permission(_)) => Vec::new(),
-            other => other?,
-        };
+    let everyone = by_every_server(deployment);
+    let replies = match until_quiet(requests, "$SYS.REQ.CLAIMS.LIST", Vec::new(), left, everyone).await {
+        // A user with few permissions may lack this one; then less is known for certain.
+        Err(RequestError::NoResponders(_) | RequestError::Permission(_)) => Vec::new(),
+        other => other?,
+    };
     let lists = replies.iter().filter_map(|reply| {
         let document: Value = serde_json::from_slice(&reply.payload).ok()?;
         let id = document.pointer("/server/id")?.as_str()?.to_owned();

@@ -3,7 +3,7 @@
 //! Streams come before the mappings that lead to them. What is taken away goes backwards: first the mappings, then,
 //! when no server has them any more, the streams. Stopped anywhere, the next run finishes.
 
-use super::confirm::{ConfirmError, Confirmation, confirm};
+use super::confirm::{ConfirmError, Confirmation, confirm, confirm_push};
 pub use super::issue::IssueError;
 use super::issue::{Issued, ToIssue, issue_all};
 use super::journal::{self, JournalError};
@@ -25,9 +25,10 @@ use crate::plan::rollback::Undo;
 use crate::plan::streams::StreamChange;
 use crate::plan::{AccountPlan, Action, Plan, Reason, Stage, is_nowhere, preflight};
 use crate::provision::{Done, Event, ItemError, Outcome, RunOptions, run};
-use crate::push::{Answer, PushError, push};
+use crate::push::{Answer, PushError, PushOutcome, push};
 use crate::sign::keyring::{Keyring, KeyringError};
 use crate::sign::{SignedToken, Signer};
+use crate::verify::account::Verdict as Has;
 use crate::verify::streams::{Checked, Verdict, streams};
 use futures::future::{BoxFuture, Either, pending, select};
 use serde::Serialize;
@@ -92,6 +93,9 @@ pub struct Pushed {
     /// Servers that refused it, with their words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Who else answered and is no server of the deployment, or not with an answer; as they call themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<String>,
 }
 
 impl Pushed {
@@ -770,34 +774,48 @@ async fn push_stage<L: Link>(
             applied: Box::new(applied.clone()),
         });
     }
-    still_as_planned(session, plan, &issued, applied).await?;
-    tell.step(pushing(stage), 0, 0);
-    if let Some(journal) = &session.journal {
-        journal.pushing(stage);
-    }
-    if let Some(watch) = &session.watch {
-        for one in &issued {
-            // It was decoded when it was signed.
-            if let Ok(claims) = AccountClaims::decode(one.token.as_str()) {
-                watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
+    let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
+    let (mut outcomes, mut confirmations) = (Vec::new(), Vec::new());
+    let mut open = issued.clone();
+    // A connection that breaks may take the tokens with it: then they are pushed again, to what is still as planned.
+    for attempt in 0..PUSHES {
+        still_as_planned(session, plan, &open, applied).await?;
+        tell.step(pushing(stage), 0, 0);
+        if let Some(journal) = session.journal.as_ref().filter(|_| attempt == 0) {
+            journal.pushing(stage);
+        }
+        if let Some(watch) = session.watch.as_ref().filter(|_| attempt == 0) {
+            for one in &issued {
+                // It was decoded when it was signed.
+                if let Ok(claims) = AccountClaims::decode(one.token.as_str()) {
+                    watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
+                }
             }
         }
-    }
-    let signed: Vec<(PublicKey, &SignedToken)> = issued.iter().map(|one| (one.id.clone(), &one.token)).collect();
-    let outcomes = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
-    tell.step("waiting for every server to confirm", 0, 0);
-    let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
-    let news = async {
-        match &session.watch {
-            Some(watch) => watch.hears_news(&ids).await,
-            None => pending().await,
+        let signed: Vec<(PublicKey, &SignedToken)> = open.iter().map(|one| (one.id.clone(), &one.token)).collect();
+        let answers = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
+        tell.step("waiting for every server to confirm", 0, 0);
+        let news = async {
+            match &session.watch {
+                Some(watch) => watch.hears_news(&ids).await,
+                None => pending().await,
+            }
+        };
+        let left = session.deadline.left();
+        // What was overwritten meanwhile is never confirmed.
+        let found = tokio::select! {
+            found = confirm_push(&session.system, &session.deployment, &signed, &answers, left) => found?,
+            () = news => return overtaken(session, plan, true),
+        };
+        outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));
+        outcomes.extend(answers);
+        confirmations.retain(|known: &Confirmation| open.iter().all(|one| one.id != known.account));
+        confirmations.extend(found);
+        open.retain(|one| reached_nobody(&one.id, &outcomes, &confirmations));
+        if open.is_empty() || session.deadline.is_over() {
+            break;
         }
-    };
-    // What was overwritten meanwhile is never confirmed.
-    let confirmations = tokio::select! {
-        confirmations = confirm(&session.system, &session.deployment, &signed, session.deadline.left()) => confirmations?,
-        () = news => return overtaken(session, plan, true),
-    };
+    }
     let earlier = applied.pushed.len();
     for one in issued {
         let account = &plan.accounts[one.place];
@@ -805,7 +823,7 @@ async fn push_stage<L: Link>(
         let refused = outcomes.iter().filter(|outcome| outcome.account == account.id).filter_map(|outcome| {
             match &outcome.answer {
                 Answer::Refused { code, text } => Some(format!("{}: {code} {text}", outcome.server)),
-                Answer::Stored | Answer::Skipped { .. } | Answer::NoAnswer => None,
+                Answer::Stored | Answer::Skipped { .. } | Answer::NoAnswer | Answer::Stranger => None,
             }
         });
         let Ok(claims) = AccountClaims::decode(one.token.as_str()) else { continue };
@@ -818,6 +836,7 @@ async fn push_stage<L: Link>(
             issuer: claims.issuer().clone(),
             servers: confirmations.iter().filter(|one| one.account == account.id).cloned().collect(),
             refused: refused.collect(),
+            strangers: strangers(&account.id, &outcomes),
         });
     }
     if let Some(journal) = &session.journal {
@@ -839,6 +858,29 @@ fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Re
         }
     }
 }
+
+/// Whether no server said anything to a token, and none that can be asked has it.
+fn reached_nobody(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
+    let mut answers = outcomes.iter().filter(|one| one.account == *id && one.answer != Answer::Stranger);
+    let mut found = confirmations.iter().filter(|one| one.account == *id);
+    answers.all(|one| one.answer == Answer::NoAnswer)
+        && found.clone().any(|one| !one.verdict.is_unknown())
+        && found.all(|one| {
+            let without = matches!(one.verdict, Has::OtherToken { newer: false, .. } | Has::NothingStored);
+            without || one.verdict == Has::NoAnswer
+        })
+}
+
+fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
+    let strangers = outcomes.iter().filter(|one| one.account == *id && one.answer == Answer::Stranger);
+    let mut names: Vec<String> = strangers.map(|one| one.server.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// How often a token is pushed that reaches nobody.
+const PUSHES: usize = 3;
 
 fn pushing(stage: Stage) -> &'static str {
     match stage {

@@ -3,6 +3,7 @@
 use crate::model::claims::{AccountClaims, ClaimsError};
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, RequestError, Requests, system};
+use crate::push::{Answer, PushOutcome};
 use crate::verify::account::{Expected, Verdict, judge};
 use serde::Serialize;
 use std::time::Duration;
@@ -38,6 +39,9 @@ pub enum ConfirmError {
     },
 }
 
+/// How long a server is waited for that said no, or whether a token arrives that nobody said anything to.
+const BRIEFLY: Duration = Duration::from_secs(2);
+
 /// Asks again and again until every server confirms every token, until waiting cannot help any more, or until the
 /// timeout; then says how it is on each server, in the order of `tokens` and of the deployment.
 ///
@@ -49,7 +53,32 @@ pub async fn confirm(
     tokens: &[(PublicKey, impl AsRef<str>)],
     timeout: Duration,
 ) -> Result<Vec<Confirmation>, ConfirmError> {
-    let deadline = Instant::now() + timeout;
+    confirm_push(requests, deployment, tokens, &[], timeout).await
+}
+
+/// The same directly after a push with these outcomes: who refused a token is hardly waited for, nor is anybody for a
+/// token that nobody answered.
+///
+/// # Errors
+/// [`ConfirmError`]
+pub async fn confirm_push(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    tokens: &[(PublicKey, impl AsRef<str>)],
+    outcomes: &[PushOutcome],
+    timeout: Duration,
+) -> Result<Vec<Confirmation>, ConfirmError> {
+    let start = Instant::now();
+    let deadline = start + timeout;
+    let lost = |account: &PublicKey| {
+        let mut answers = outcomes.iter().filter(|one| one.account == *account && one.answer != Answer::Stranger);
+        !outcomes.is_empty() && answers.all(|one| one.answer == Answer::NoAnswer)
+    };
+    let refused = |confirmation: &Confirmation| {
+        let mut answers = outcomes.iter().filter(|one| one.account == confirmation.account);
+        answers.any(|one| one.server == confirmation.server && matches!(one.answer, Answer::Refused { .. }))
+    };
+    let hopeless = |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one));
     let expected = tokens
         .iter()
         .map(|(account, token)| match AccountClaims::decode(token.as_ref()) {
@@ -79,7 +108,9 @@ pub async fn confirm(
             // A server that goes away takes the connection with it, which then finds another.
             Err(_) => {}
         }
-        open.retain(|index| found[*index].is_empty() || found[*index].iter().any(|one| may_still_change(&one.verdict)));
+        open.retain(|index| {
+            found[*index].is_empty() || found[*index].iter().any(|one| may_still_change(&one.verdict) && !hopeless(one))
+        });
         if open.is_empty() || Instant::now() + pause >= deadline {
             break;
         }

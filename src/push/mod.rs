@@ -57,6 +57,20 @@ pub enum Answer {
     },
     /// No answer in time.
     NoAnswer,
+    /// An answer that is none, or of nobody that is a server of the deployment: whoever else is in the system account
+    /// may answer, too. `server` is what it calls itself, if it does.
+    Stranger,
+}
+
+impl Answer {
+    /// Of two answers of one server, the one that says less good counts.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Refused { .. } => 2,
+            Self::Skipped { .. } => 1,
+            Self::Stored | Self::NoAnswer | Self::Stranger => 0,
+        }
+    }
 }
 
 /// Why a push failed as a whole. Some servers may have stored the token nevertheless, unless nobody listens.
@@ -79,7 +93,8 @@ pub enum PushError {
 
 /// Pushes all tokens at once and waits until every server of the deployment answered for each, or the timeout.
 ///
-/// One outcome per token and server, in the order of `tokens` and of the deployment.
+/// One outcome per token and server, in the order of `tokens` and of the deployment; after those of a token the
+/// [`Answer::Stranger`]s to it.
 ///
 /// # Errors
 /// [`PushError`]
@@ -108,22 +123,50 @@ async fn push_one(
     deadline: tokio::time::Instant,
 ) -> Result<Vec<PushOutcome>, PushError> {
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-    let everyone = deployment.servers.len();
     let body = token.as_str().as_bytes().to_vec();
-    let replies = system::until_quiet(requests, SUBJECT, body, left, |replies| replies.len() >= everyone)
-        .await
-        .map_err(|cause| match cause {
-            RequestError::NoResponders(_) => PushError::NoResolver,
-            cause => PushError::Request { account: account.clone(), cause },
-        })?;
-    let mut answers: HashMap<String, Answer> = replies.iter().filter_map(answer).collect();
+    let everyone = system::by_every_server(deployment);
+    let replies = match system::until_quiet(requests, SUBJECT, body, left, everyone).await {
+        Ok(replies) => replies,
+        Err(RequestError::NoResponders(_)) => return Err(PushError::NoResolver),
+        // The token may have arrived all the same.
+        Err(RequestError::Connection(_)) => Vec::new(),
+        Err(cause) => return Err(PushError::Request { account: account.clone(), cause }),
+    };
+    let mut answers: HashMap<String, Answer> = HashMap::new();
+    let mut strangers = Vec::new();
+    for reply in &replies {
+        let known = |(id, _): &(String, Answer)| deployment.servers.iter().any(|server| server.id == *id);
+        match answer(reply).filter(known) {
+            Some((id, answer)) => {
+                let before = answers.entry(id).or_insert_with(|| answer.clone());
+                if answer.rank() > before.rank() {
+                    *before = answer;
+                }
+            }
+            None => strangers.push(name(reply)),
+        }
+    }
     let outcome = |server: &crate::observed::Server| PushOutcome {
         account: account.clone(),
         server: server.name.clone(),
         cluster: server.cluster.clone(),
         answer: answers.remove(&server.id).unwrap_or(Answer::NoAnswer),
     };
-    Ok(deployment.servers.iter().map(outcome).collect())
+    let mut outcomes: Vec<PushOutcome> = deployment.servers.iter().map(outcome).collect();
+    outcomes.extend(strangers.into_iter().map(|server| PushOutcome {
+        account: account.clone(),
+        server,
+        cluster: String::new(),
+        answer: Answer::Stranger,
+    }));
+    Ok(outcomes)
+}
+
+/// What the sender of a reply calls itself.
+fn name(reply: &Reply) -> String {
+    let document: Value = serde_json::from_slice(&reply.payload).unwrap_or_default();
+    let name = document.pointer("/server/name").or(document.pointer("/server/id")).and_then(Value::as_str);
+    name.unwrap_or("somebody without a name").to_owned()
 }
 
 /// Server id and answer (`ServerAPIClaimUpdateResponse`, nats-server 2.15 `server/accounts.go`).
@@ -135,6 +178,8 @@ fn answer(reply: &Reply) -> Option<(String, Answer)> {
         Some(error) => {
             Answer::Refused { code: error["code"].as_u64().unwrap_or(500), text: text("/error/description") }
         }
+        // Neither an error nor data: not an answer.
+        None if document.get("data").is_none_or(Value::is_null) => return None,
         None if text("/data/message").contains("skipped") => Answer::Skipped { text: text("/data/message") },
         None => Answer::Stored,
     };

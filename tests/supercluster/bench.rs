@@ -270,6 +270,7 @@ impl<'c> Bench<'c> {
     }
 
     fn complain(&self, complaint: String) {
+        println!("{complaint}");
         self.complaints.lock().unwrap().push(complaint);
     }
 

@@ -10,6 +10,7 @@ mod bad_plan_files;
 mod bad_pushes;
 mod bench;
 mod dev;
+mod faults;
 mod flow;
 mod foreign;
 mod history;

@@ -66,5 +66,19 @@ async fn a_server_that_is_down_takes_no_ones_answer() {
     let found = stored(&deployment, &[Some(&new), Some(&new)], [live(&new), Live::NoAnswer, Live::NotLoaded]);
     assert_eq!(found, [Stored::Token(new.clone()), Stored::NoAnswer, Stored::Token(new.clone())]);
     let found = stored(&deployment, &[Some(&new)], [live(&new), Live::NotLoaded, Live::NotLoaded]);
-    assert_eq!(found[1], Stored::Unclear(vec![Some(new)]), "one of two did not answer");
+    assert_eq!(found, [Stored::Token(new), Stored::NoAnswer, Stored::NoAnswer], "two did not answer");
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_read_its_tokens_is_told_from_the_others() {
+    let Case { deployment, old, new, .. } = case().await;
+    let ids: Vec<String> = deployment.servers.iter().map(|server| server.id.clone()).collect();
+    let answers = Answers {
+        stored: vec![Some(new.clone()), Some(new.clone())],
+        live: ids.iter().cloned().zip([Live::NotLoaded, live(&old), Live::NotLoaded]).collect(),
+    };
+    assert!(answers.some_have_none());
+    let found = attribute(&deployment, answers, |server| Some(server != ids[1]));
+    let found: Vec<Stored> = found.into_iter().map(|on| on.stored).collect();
+    assert_eq!(found, [Stored::Token(new.clone()), Stored::Nothing, Stored::Token(new)]);
 }
