@@ -13,15 +13,19 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::desired::{Role, desired};
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
-use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::model::nkey::{KeyKind, PublicKey};
+use vstream_jwt::nats::{Access, ConnectOptions, DefinitionConnector, Purpose, connect};
+use vstream_jwt::observed::system;
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::session::Hearing;
 use vstream_jwt::ops::{self, Deadline, Silent, Tell};
+use vstream_jwt::push::{Answer, push};
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
+use vstream_jwt::sign::{Seed, SignedToken, Signer as _, issue};
 use vstream_jwt::{definition::Definition, plan};
 
 const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
@@ -51,6 +55,7 @@ async fn main() {
     println!("servers: nine of nats-server {}", cluster.server_version());
     fresh(&cluster, pairs).await;
     nothing_to_do(&cluster);
+    accounts(&cluster, pairs).await;
     cluster.down().await.unwrap();
 }
 
@@ -99,6 +104,80 @@ fn nothing_to_do(cluster: &SuperCluster) {
     println!("nothing to do, {MANY} virtual streams, verify: {}", Times::of((0..21).map(|_| timed(verify))));
 }
 
+/// One definition of many accounts: their tokens, read, planned, signed, pushed and proved together, against the same
+/// pushes sent at once.
+async fn accounts(cluster: &SuperCluster, pairs: usize) {
+    let operator = read_seed_file(&cluster.operator_key_path()).unwrap();
+    let access = Access::Credentials(cluster.system_credentials_path());
+    let system = connect(ConnectOptions::new(&cluster.all_urls(), None, &access, TIMEOUT)).await.unwrap();
+    let deployment = system::deployment(&system, TIMEOUT).await.unwrap();
+    let mut keys = Keyring::open(&cluster.keys_folder()).unwrap();
+    let ids: Vec<PublicKey> = (0..MANY)
+        .map(|number| {
+            let seed = Seed::generate(KeyKind::Account).unwrap();
+            keys.write(&format!("bench-{number}"), &seed).unwrap();
+            seed.public_key()
+        })
+        .collect();
+    let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+        "conn": -1, "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1 });
+    let bare = async || {
+        let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let tokens: Vec<(PublicKey, SignedToken)> = ids
+            .iter()
+            .map(|id| {
+                let claims = json!({ "sub": id.to_string(), "name": "BENCH",
+                    "nats": { "type": "account", "version": 2, "limits": limits } });
+                (id.clone(), issue(&claims, &operator, iat).unwrap())
+            })
+            .collect();
+        let started = Instant::now();
+        let outcomes = push(&system, &deployment, &tokens, TIMEOUT).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| outcome.answer == Answer::Stored));
+        started.elapsed().as_secs_f64() * 1000.0
+    };
+    bare().await;
+
+    let regions: BTreeMap<&String, Value> =
+        cluster.regions().iter().map(|name| (name, json!({ "servers": cluster.urls(name) }))).collect();
+    let small = json!({ "num_replicas": 1 });
+    let defined = ids.iter().enumerate().map(|(number, id)| {
+        let stream = json!({ "subjects": ["foo.>"], "write": small, "read": small });
+        let key = format!("keys/bench-{number}.nk");
+        (
+            format!("A{number}"),
+            json!({ "id": id, "key": key, "layout": "shared", "virtual_streams": { "foo": stream } }),
+        )
+    });
+    let defined: serde_json::Map<String, Value> = defined.collect();
+    let definition = json!({ "version": 1, "system": { "credentials": cluster.system_credentials_path() },
+        "regions": regions, "accounts": defined });
+    let path = cluster.folder().join("accounts.yaml");
+    std::fs::write(&path, definition.to_string()).unwrap();
+    let named = ["--definition", path.to_str().unwrap(), "--operator", "op.nk", "--yes", "--timeout", "5m"];
+    let all = || vstream(cluster.folder(), &[&["apply"], &named[..]].concat());
+    println!("{MANY} accounts with a fresh virtual stream each, apply: {:.0} ms", timed(all));
+
+    let (mut whole, mut pushed, mut raw) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..=pairs {
+        // These have no mappings; the streams stay, so that what is left to do is tokens.
+        let bare = bare().await;
+        let (took, steps) = in_process(&path, &cluster.operator_key_path()).await;
+        let tokens = steps.iter().rfind(|(step, _)| step == "pushing account tokens").unwrap().1;
+        if pair > 0 {
+            whole.push(took);
+            pushed.push((steps.last().unwrap().1 - tokens).as_secs_f64() * 1000.0);
+            raw.push(bare);
+        }
+    }
+    let (whole, pushed, raw) =
+        (Times::of(whole.into_iter()), Times::of(pushed.into_iter()), Times::of(raw.into_iter()));
+    println!("{MANY} accounts, their tokens only, apply as a whole: {whole}");
+    println!("of that, pushing and proving: {pushed}");
+    println!("the same pushes sent at once: {raw}");
+    println!("ratio of the medians: {:.2}", pushed.median() / raw.median());
+}
+
 /// Write streams, then read streams, with nothing before, between or after; in milliseconds.
 async fn bare_requests(path: &Path) -> f64 {
     let loaded = ops::load::load(path).unwrap();
@@ -135,6 +214,16 @@ async fn bare_requests(path: &Path) -> f64 {
 
 /// Where the time of one `apply` goes.
 async fn phases(path: &Path, operator: &Path) {
+    let (_, seen) = in_process(path, operator).await;
+    println!("phases of one apply:");
+    for pair in seen.windows(2) {
+        println!("  {:6.0} ms  {}", (pair[1].1 - pair[0].1).as_secs_f64() * 1000.0, pair[0].0);
+    }
+}
+
+/// One `apply`: how long it took in milliseconds, and when each step began, the last being the end.
+async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)>) {
+    let started = Instant::now();
     let seed = read_seed_file(operator).unwrap();
     let loaded = ops::load::load(path).unwrap();
     let (definition, folder): (Definition, _) = (loaded.definition, loaded.base.join("keys"));
@@ -149,11 +238,7 @@ async fn phases(path: &Path, operator: &Path) {
     let run = ops::apply::Run::new(signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
     ops::apply::apply(&mut session, &mut planned, run, &connector, &steps).await.unwrap();
     steps.step("", 0, 0);
-    println!("phases of one apply:");
-    let seen = steps.0.into_inner().unwrap();
-    for pair in seen.windows(2) {
-        println!("  {:6.0} ms  {}", (pair[1].1 - pair[0].1).as_secs_f64() * 1000.0, pair[0].0);
-    }
+    (started.elapsed().as_secs_f64() * 1000.0, steps.0.into_inner().unwrap())
 }
 
 /// When each step began.

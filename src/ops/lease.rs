@@ -18,6 +18,7 @@ use crate::observed::{RequestError, Requests};
 use crate::plan::{Options, Plan};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
+use futures::future::join_all;
 use serde_json::{Map, Value, json};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -92,7 +93,7 @@ struct State {
 }
 
 /// Where the lease of an account is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct LeaseStream<L> {
     link: L,
     /// Prefixes under which the account may reach its own JetStream. Which one leads there can change while a lease is
@@ -196,11 +197,11 @@ pub(super) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed)
         let (_, note) = last(api).await.ok()??;
         (!note.released).then_some(note)
     });
-    futures::future::join_all(accounts).await
+    join_all(accounts).await
 }
 
-/// Takes the leases of the accounts that `plan` changes, one after the other in the order of their keys, so that two runs
-/// never wait for each other. Waits up to `patience` for a run that has one of them.
+/// Takes the leases of all accounts that `plan` changes, or none: while another run has one of them, nothing is held, so
+/// that two runs never wait for each other. Waits up to `patience` for other runs.
 ///
 /// # Errors
 /// [`LeaseError::Held`], [`LeaseError::Unreachable`]; then none is held.
@@ -212,33 +213,83 @@ pub(super) async fn take<L: Link>(
     patience: Duration,
     tell: &dyn Tell,
 ) -> Result<Lease<L>, LeaseError> {
-    let mut lease = Lease { held: Vec::new(), waited: false };
-    let until = Instant::now() + patience;
-    for (account, place) in changed_applications(session, plan) {
-        let Some((link, _)) = session.link(place) else { continue };
-        let regional = regional::members(session.definition).nth(place).map(|(account, _)| account.layout);
-        let prefixes: &[&str] = match regional {
+    let (until, mut waited, mut trouble) = (Instant::now() + patience, false, None);
+    let wanted: Vec<Wanted<L>> = changed_applications(session, plan)
+        .into_iter()
+        .filter_map(|(account, place)| Wanted::new(session, account, place, holder))
+        .collect();
+    loop {
+        let attempts = join_all(wanted.iter().map(|wanted| attempt(session, wanted))).await;
+        let mut lease = Lease { held: Vec::new(), waited };
+        let (mut others, mut silent) = (None, Vec::new());
+        for (wanted, attempt) in wanted.iter().zip(attempts) {
+            match attempt {
+                Ok(Attempt::Taken(seq)) => lease.held.push(wanted.held(seq)),
+                Ok(Attempt::Held(note)) => others = others.or(Some((&wanted.account, note))),
+                Err(error) => silent.push((&wanted.account, error)),
+            }
+        }
+        if others.is_none() && silent.is_empty() {
+            return Ok(lease);
+        }
+        if let Some((account, note)) = others {
+            lease.release(false).await;
+            (waited, trouble) = (true, None);
+            if Instant::now() >= until {
+                return Err(LeaseError::Held { account: account.clone(), note: Box::new(note) });
+            }
+            let who = format!("{} with `{}` since {}", note.holder, note.verb, note.since);
+            tell.step(&format!("waiting for the lease of account {account}, which is changed by {who}"), 0, 0);
+        } else {
+            let since = *trouble.get_or_insert_with(Instant::now);
+            let patient = since.elapsed() < session.deadline.at_most(ELECTION);
+            if !(patient && silent.iter().all(|(_, error)| error.is_transient())) {
+                if may_go_without(session, options) {
+                    let names: Vec<&str> = silent.iter().map(|(account, _)| account.as_str()).collect();
+                    let names = names.join(", ");
+                    tell.step(&format!("going on without the lease of {names}: its stream does not answer"), 0, 0);
+                    return Ok(lease);
+                }
+                lease.release(false).await;
+                let (account, error) = &silent[0];
+                return Err(LeaseError::Unreachable(Box::new(unreachable(account, error))));
+            }
+            lease.release(false).await;
+        }
+        tokio::time::sleep(LOOK + jitter()).await;
+    }
+}
+
+/// A lease that is to be taken.
+struct Wanted<L> {
+    account: String,
+    stream: LeaseStream<L>,
+    note: Note,
+}
+
+impl<L: Link> Wanted<L> {
+    fn new(session: &Session<'_, L>, account: String, place: usize, holder: &Holder) -> Option<Self> {
+        let (link, _) = session.link(place)?;
+        let layout = regional::members(session.definition).nth(place).map(|(account, _)| account.layout);
+        let prefixes: &[&str] = match layout {
             Some(Layout::Regional) => &[HUB_API, DEFAULT_PREFIX],
             _ => &[DEFAULT_PREFIX],
         };
-        let stream = LeaseStream { link: link.clone(), prefixes };
-        let taken = take_one(session, &account, stream, holder, until, &mut lease.waited, tell).await;
-        match taken {
-            Ok(held) => lease.held.push(held),
-            Err(LeaseError::Unreachable(_)) if may_go_without(session, options) => {
-                tell.step(
-                    &format!("going on without the lease of account {account}: its stream does not answer"),
-                    0,
-                    0,
-                );
-            }
-            Err(error) => {
-                lease.release(false).await;
-                return Err(error);
-            }
-        }
+        let note = Note {
+            id: random_id(),
+            holder: holder.who.clone(),
+            verb: holder.verb.to_owned(),
+            tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            since: jiff::Timestamp::from_second(i64::try_from(now()).unwrap_or(0)).unwrap_or_default().to_string(),
+            released: false,
+        };
+        Some(Self { account, stream: LeaseStream { link: link.clone(), prefixes }, note })
     }
-    Ok(lease)
+
+    fn held(&self, seq: u64) -> Held<L> {
+        let state = Mutex::new(State { seq, renewed: Instant::now() });
+        Held { account: self.account.clone(), place: self.stream.clone(), note: self.note.clone(), state }
+    }
 }
 
 /// The applications' accounts of which something is changed, theirs or of their regional accounts: by their keys.
@@ -265,62 +316,13 @@ fn may_go_without<L: Requests>(session: &Session<'_, L>, options: &Options) -> b
     options.allows(UNREACHABLE) || (missing && options.allows("region-missing"))
 }
 
-async fn take_one<L: Link>(
-    session: &Session<'_, L>,
-    account: &str,
-    stream: LeaseStream<L>,
-    holder: &Holder,
-    until: Instant,
-    waited: &mut bool,
-    tell: &dyn Tell,
-) -> Result<Held<L>, LeaseError> {
-    let note = Note {
-        id: random_id(),
-        holder: holder.who.clone(),
-        verb: holder.verb.to_owned(),
-        tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
-        since: jiff::Timestamp::from_second(i64::try_from(now()).unwrap_or(0)).unwrap_or_default().to_string(),
-        released: false,
-    };
-    let mut trouble: Option<Instant> = None;
-    loop {
-        let attempt = attempt(session, account, &stream, &note).await;
-        match attempt {
-            Ok(Attempt::Taken(seq)) => {
-                let state = Mutex::new(State { seq, renewed: Instant::now() });
-                return Ok(Held { account: account.to_owned(), place: stream, note, state });
-            }
-            Ok(Attempt::Held(other)) => {
-                trouble = None;
-                *waited = true;
-                if Instant::now() >= until {
-                    return Err(LeaseError::Held { account: account.to_owned(), note: Box::new(other) });
-                }
-                let who = format!("{} with `{}` since {}", other.holder, other.verb, other.since);
-                tell.step(&format!("waiting for the lease of account {account}, which is changed by {who}"), 0, 0);
-            }
-            Err(error) => {
-                let since = *trouble.get_or_insert_with(Instant::now);
-                if !error.is_transient() || since.elapsed() > session.deadline.at_most(ELECTION) {
-                    return Err(LeaseError::Unreachable(Box::new(unreachable(account, &error))));
-                }
-            }
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
 enum Attempt {
     Taken(u64),
     Held(Note),
 }
 
-async fn attempt<L: Link>(
-    session: &Session<'_, L>,
-    account: &str,
-    stream: &LeaseStream<L>,
-    note: &Note,
-) -> Result<Attempt, CallError> {
+async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>) -> Result<Attempt, CallError> {
+    let Wanted { account, stream, note } = wanted;
     let seen = match stream.last().await {
         Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {
             stream.make(replicas(session, account)).await?;
@@ -368,6 +370,11 @@ fn unreachable(account: &str, error: &CallError) -> Finding {
     )
 }
 
+/// So that two runs that met do not meet again.
+fn jitter() -> Duration {
+    Duration::from_millis(u64::from(getrandom::u32().unwrap_or_default() % 300))
+}
+
 fn random_id() -> String {
     let mut bytes = [0; 12];
     // Without random numbers nothing can be signed either; the time tells runs apart then.
@@ -392,7 +399,7 @@ impl<L: Link> Lease<L> {
 
     /// Gives them back; what does not succeed is left to expire. With `delete` the streams go too.
     pub(super) async fn release(self, delete: bool) {
-        futures::future::join_all(self.held.iter().map(|held| held.release(delete))).await;
+        join_all(self.held.iter().map(|held| held.release(delete))).await;
     }
 }
 
