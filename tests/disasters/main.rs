@@ -11,5 +11,6 @@ mod drift;
 mod gap;
 mod killed;
 mod killed_regional;
+mod stages;
 mod steps;
 mod traffic;
