@@ -49,7 +49,7 @@ pub async fn plan_destroy<'d, C: Connector>(
     let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     session.settle(&mut observed);
     let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
-    plan.findings.extend(users(&session, &plan, connector.changes()).await);
+    plan.findings.extend(users(&session, &plan, &Options::default(), connector.changes()).await);
     let look = nsc::look(&session, &observed);
     plan.findings.extend(look.findings);
     Ok((session, Planned { desired: Vec::new(), observed, plan, options: Options::default(), behind: look.behind }))

@@ -48,7 +48,7 @@ pub async fn plan<'d, C: Connector>(
     if session.observe_listeners(&plan, &mut observed, tell).await {
         plan = compare(&session, &desired, &observed, keys, options);
     }
-    plan.findings.extend(users(&session, &plan, connector.changes()).await);
+    plan.findings.extend(users(&session, &plan, options, connector.changes()).await);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, options);
     plan.findings.append(&mut look.findings);

@@ -34,7 +34,7 @@ pub async fn plan_rollback<'d, C: Connector>(
         back = rollback(topology, &desired, &observed, undo, now());
     }
     let Rollback { mut plan, effects } = back;
-    plan.findings.extend(users(&session, &plan, connector.changes()).await);
+    plan.findings.extend(users(&session, &plan, &undo.options, connector.changes()).await);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, &undo.options);
     plan.findings.append(&mut look.findings);

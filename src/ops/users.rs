@@ -1,10 +1,11 @@
 //! The users that a run is made with: what they may do, and for how long, known before anything is tried.
 
 use super::session::{Session, now};
+use crate::desired::lease;
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::observed::Requests;
-use crate::plan::{Plan, preflight};
+use crate::plan::{Options, Plan, preflight};
 use crate::push;
 use std::time::Duration;
 
@@ -13,7 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What stands in the way of carrying out `plan` with these users. For a run that only reads (`changes` is false), what
 /// they may not do is something to know: whoever applies may have other credentials.
-pub(super) async fn users<L: Requests>(session: &Session<'_, L>, plan: &Plan, changes: bool) -> Vec<Finding> {
+pub(super) async fn users<L: Requests>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    options: &Options,
+    changes: bool,
+) -> Vec<Finding> {
     let (now, run) = (now(), session.deadline.left().as_secs());
     let mut findings = Vec::new();
     let mut denied = Vec::new();
@@ -31,7 +37,10 @@ pub(super) async fn users<L: Requests>(session: &Session<'_, L>, plan: &Plan, ch
         let name = format!("account {}", account.name);
         findings.extend(preflight::credentials(&name, user, now, run));
         if changes || !user.minted {
-            let needed = preflight::requests(account);
+            let mut needed = preflight::requests(account);
+            if account.region.is_none() && !plan.is_empty() && !options.allows(lease::UNREACHABLE) {
+                needed.push(lease::SUBJECT.to_owned());
+            }
             denied.extend(preflight::permissions(&name, user, account.current.as_ref(), &needed));
         }
     }
