@@ -5,6 +5,7 @@ use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted, opt
 use super::history::{self, HistoryArgs, Recording};
 use super::shell::some;
 use super::{Exit, Failure, Format, Shell, nsc, planfile};
+use crate::definition::Definition;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
@@ -53,12 +54,11 @@ impl Args {
         let all = list(&self.history.to_read(&loaded.base)?).map_err(|error| history::failure(&error))?;
         let place = history::place(&all, self.record.as_deref().unwrap_or("last"))?;
         // Of those before it nothing is needed; of those after it, every one is.
-        let oldest = if self.last { 0 } else { place };
         let mut records = Vec::new();
         for (number, (name, record)) in all.iter().enumerate() {
             match record {
                 Ok(record) => records.push((number, Named { name, content: &record.content })),
-                Err(error) if number >= oldest.max(if self.last { place } else { 0 }) => {
+                Err(error) if number >= place => {
                     return Err(history::failure(error));
                 }
                 Err(_) => {}
@@ -108,7 +108,7 @@ impl Args {
             return Err(no_signer());
         }
         if shell.format == Format::Human {
-            shell.say(&format!("To undo: {}\n{}", some(&undone), outlook(&effects)));
+            shell.say(&format!("To undo: {}\n{}", some(&undone), outlook(&effects, &loaded.definition)));
         }
         let recording = Recording {
             verb: "rollback",
@@ -138,7 +138,7 @@ impl Args {
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
         let _ = writeln!(text, "Undone: {}.", some(&undone));
-        text.push_str(&outlook(&effects));
+        text.push_str(&outlook(&effects, &loaded.definition));
         text.push_str(match exit {
             Exit::Done => {
                 "Done. The definition was not changed: the next `apply` of it brings back what it says.\nnext: Correct the \
@@ -160,15 +160,19 @@ fn described(undone: &[&str], effects: &Effects) -> serde_json::Value {
 }
 
 /// What stays although nothing leads to it any more.
-fn outlook(effects: &Effects) -> String {
+fn outlook(effects: &Effects, definition: &Definition) -> String {
     let Effects { diffs: _, unused, left } = effects;
     let mut out = String::new();
     for Unused { account, virtual_stream, streams } in unused {
         let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
+        let mut defined = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
+        let deletes = match defined.any(|stream| stream.name.as_str() == virtual_stream) {
+            true => format!("destroy {virtual_stream} --delete-streams"),
+            false => format!("apply --prune {virtual_stream} --delete-streams"),
+        };
         let _ = writeln!(
             out,
-            "unused then, with their messages: streams of {virtual_stream} in account {account} ({}); `destroy \
-             {virtual_stream} --delete-streams` deletes them",
+            "unused then, with their messages: streams of {virtual_stream} in account {account} ({}); `{deletes}` deletes them",
             some(&streams)
         );
     }

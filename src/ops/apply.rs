@@ -439,7 +439,7 @@ async fn carry_out<'d, C: Connector>(
 ) -> Result<(), ApplyError> {
     let tokens = signed.map_or_else(|| sign(session, planned, signers), Ok)?;
     let plan = &planned.plan;
-    journal::begin(session, plan, &tokens)?;
+    journal::begin(session, plan, &tokens, signers.operator)?;
     applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
     for stage in [Stage::RegionalExports, Stage::ApplicationLinks, Stage::RegionalImports] {
         push_stage(session, plan, &tokens, stage, applied, tell).await?;

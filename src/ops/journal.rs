@@ -1,15 +1,15 @@
 //! What is written down of pushes: before the first, so that a run that is killed leaves it too, and as they go on.
 
-use super::apply::Pushed;
-use super::issue::Issued;
+use super::apply::{ApplyError, Pushed};
+use super::issue::{IssueError, Issued};
 use super::regional::members;
 use super::session::Session;
 use crate::desired::DesiredAccount;
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
 use crate::observed::Requests;
-use crate::plan::record::Others;
-use crate::plan::{Plan, Push, Reason, Stage, claims_diff};
+use crate::plan::{AccountPlan, Plan, Reason, Stage, claims_diff};
+use crate::sign::{SignedToken, Signer, issue};
 use std::path::PathBuf;
 
 /// Where a run writes down what it pushes.
@@ -44,10 +44,9 @@ pub struct Intent<'a> {
     pub stage: Stage,
     /// Why.
     pub reason: &'a Reason,
-    /// The token that it replaces: the stored one, or ours of an earlier stage; none for a new account.
+    /// The token that it replaces: the stored one, with what is kept of a push of others that was overtaken, or ours of an
+    /// earlier stage; none for a new account.
     pub base: Option<&'a str>,
-    /// Whether it has changes of others that `base` lacks.
-    pub others: Option<Others>,
     /// The token.
     pub token: &'a str,
 }
@@ -62,28 +61,39 @@ pub struct JournalError {
     pub cause: std::io::Error,
 }
 
-/// Whether a token has changes of others that the one before it lacks: `current`, what the account was edited from, is
-/// more than the stored token when a push of others was overtaken.
-fn others(current: Option<&AccountClaims>, push: &Push, token: &Issued) -> Option<Others> {
-    let stored = push.base.as_deref().filter(|stored| token.base.as_deref() == Some(*stored))?;
-    let [stored, new] = [stored, token.token.as_str()].map(AccountClaims::decode);
-    let (stored, new, current) = (stored.ok()?, new.ok()?, current?.value());
-    if claims_diff(Some(stored.value()), current).is_empty() {
-        return None;
+/// What an account was edited from, signed, where that is more than the stored token: a push of others was overtaken, and
+/// what it changed is kept. It is never pushed; without it, their changes would count as ours.
+fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<SignedToken>, IssueError> {
+    let (Some(push), Some(current), Some(signer)) = (account.pushes.first(), &account.current, signer) else {
+        return Ok(None);
+    };
+    let stored = push.base.as_deref().and_then(|token| AccountClaims::decode(token).ok());
+    match stored {
+        Some(stored) if !claims_diff(Some(stored.value()), current.value()).is_empty() => {
+            let token = issue(current.value(), signer, stored.issued_at());
+            token.map(Some).map_err(|cause| IssueError::Sign { account: account.name.clone(), cause })
+        }
+        _ => Ok(None),
     }
-    let own = claims_diff(Some(current), new.value());
-    Some(if own.is_empty() { Others::Only } else { Others::Too })
 }
 
 /// Writes down what a session is about to push.
-pub(super) fn begin<L: Requests>(session: &Session<'_, L>, plan: &Plan, tokens: &[Issued]) -> Result<(), JournalError> {
+pub(super) fn begin<L: Requests>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    tokens: &[Issued],
+    signer: Option<&dyn Signer>,
+) -> Result<(), ApplyError> {
     let Some(journal) = session.journal.as_ref().filter(|_| !tokens.is_empty()) else { return Ok(()) };
     let members: Vec<_> = members(session.definition).collect();
+    let found = plan.accounts.iter().map(|account| found(account, signer)).collect::<Result<Vec<_>, _>>()?;
     let intents: Vec<Intent<'_>> = tokens
         .iter()
         .filter_map(|one| {
             let account = &plan.accounts[one.place];
             let push = account.pushes.iter().find(|push| push.stage == one.stage)?;
+            let first = one.base == push.base;
+            let found = found[one.place].as_ref().filter(|_| first).map(SignedToken::as_str);
             Some(Intent {
                 account: &account.name,
                 id: &one.id,
@@ -91,12 +101,11 @@ pub(super) fn begin<L: Requests>(session: &Session<'_, L>, plan: &Plan, tokens: 
                 region: account.region.as_ref().map(|region| region.as_str()),
                 stage: one.stage,
                 reason: &push.reason,
-                base: one.base.as_deref(),
-                others: others(account.current.as_ref(), push, one),
+                base: found.or(one.base.as_deref()),
                 token: one.token.as_str(),
             })
         })
         .collect();
     // The definition was made real before, or there would be no plan.
-    journal.begin(&intents, &session.desired().unwrap_or_default())
+    Ok(journal.begin(&intents, &session.desired().unwrap_or_default())?)
 }

@@ -134,12 +134,9 @@ pub struct Recorded {
     pub stage: Stage,
     /// Why.
     pub reason: Reason,
-    /// The token that it replaces; none for a new account.
+    /// The token that it replaces, with what was kept of others' pushes at the same time; none for a new account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Whether it has changes of others that the token before it lacks: pushed at the same time, and kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub others: Option<Others>,
     /// The token.
     pub token: String,
     /// How far it came.
@@ -150,16 +147,6 @@ pub struct Recorded {
     /// Servers that refused it, with their words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
-}
-
-/// Changes of others in a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Others {
-    /// It changes nothing else.
-    Only,
-    /// It changes something else too.
-    Too,
 }
 
 /// How far a token came.
@@ -290,7 +277,6 @@ pub(crate) mod tests {
                     stage: Stage::Mappings,
                     reason: Reason::Changed,
                     base: None,
-                    others: None,
                     token: "t".to_owned(),
                     progress: Progress::Signed,
                     servers: Vec::new(),

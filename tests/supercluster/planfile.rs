@@ -64,6 +64,10 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
 
     bench.says(0, &["apply", "s.json"], &["Done."]);
     bench.run(&["verify"]).ends(0);
+    // The record has the definition that was in the file.
+    let (_, record) = vstream_jwt::ops::record::list(&folder.join("history")).unwrap().pop().unwrap();
+    let content = record.unwrap().content;
+    assert!(content.definition[0].text.contains("foo.>") && content.sent().count() == 8);
     // A replay is stale, whatever it is signed with.
     let said = ["the plan is stale", "account APP: its token", "stream foo-write-west was made"];
     bench.expect(1, &["apply", "s.json"], "stale-plan", &said);

@@ -117,6 +117,16 @@ async fn ten_runs(layout: &str, pause: Duration) {
     for definition in &definitions {
         bench.run(&["verify", "--definition", definition]).ends(0);
     }
+
+    // Back to how the first of them left it: the others are undone, and what the other tool pushed in between stays.
+    bench.run(&["rollback", "last~9", "--operator", "op.nk", "--definition", &definitions[0]]).ends(0);
+    let there = sources(&bench).await;
+    let left: Vec<&String> = names.iter().filter(|name| there.contains(&format!("{name}.>"))).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let claims = bench.claims().await;
+    for tag in &tags {
+        assert!(claims["nats"]["tags"].as_array().unwrap().contains(&json!(tag)), "{tag} was undone: {claims}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

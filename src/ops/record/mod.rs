@@ -116,7 +116,7 @@ impl Journal for Recorder {
             .collect();
         let at = timestamp();
         let tokens = intents.iter().map(|intent| {
-            let Intent { account, id, application, region, stage, reason, base, others, token } = *intent;
+            let Intent { account, id, application, region, stage, reason, base, token } = *intent;
             Recorded {
                 account: account.to_owned(),
                 id: id.clone(),
@@ -125,7 +125,6 @@ impl Journal for Recorder {
                 stage,
                 reason: reason.clone(),
                 base: base.map(str::to_owned),
-                others,
                 token: token.to_owned(),
                 progress: Progress::Signed,
                 servers: Vec::new(),

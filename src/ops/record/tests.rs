@@ -16,7 +16,6 @@ fn begin(recorder: &Recorder) {
         stage: Stage::Mappings,
         reason: &Reason::Changed,
         base: Some("before"),
-        others: None,
         token: "after",
     };
     recorder.begin(&[intent], &[]).unwrap();

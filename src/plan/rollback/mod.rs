@@ -14,7 +14,7 @@ use super::consumers::ConsumerPlan;
 use super::links::{self, ActivationRequest};
 use super::mappings::MappingPlan;
 use super::pushes::{Push, Reason, Stage, Start};
-use super::record::{Content, Others, Streamed};
+use super::record::{Content, Streamed};
 use super::streams::StreamPlan;
 use super::{AccountPlan, Options, Plan, admit, preflight};
 use crate::desired::DesiredAccount;
@@ -71,10 +71,12 @@ impl<'r> Undo<'r> {
     }
 
     fn of(records: &[Named<'r>], undone: &[Named<'r>], target: Option<Named<'r>>, about: Option<&Content>) -> Self {
+        let about = about.map(applications).unwrap_or_default();
+        let concerns = |record: &&Named<'_>| !about.is_disjoint(&applications(record.content));
         Self {
-            pushes: undone.iter().rev().copied().collect(),
+            pushes: undone.iter().rev().filter(concerns).copied().collect(),
             target,
-            applications: about.map(applications).unwrap_or_default(),
+            applications: about,
             options: Options::default(),
             streams: records.iter().flat_map(|record| &record.content.streams).collect(),
         }
@@ -234,19 +236,6 @@ fn goal(
     for push in &undo.pushes {
         for token in push.content.sent().rev().filter(|token| token.id == wanted.id) {
             let Some(base) = &token.base else { continue };
-            match token.others {
-                None => {}
-                // What it adds to the token before is theirs.
-                Some(Others::Only) => continue,
-                Some(Others::Too) => {
-                    let message = format!(
-                        "record {} pushed changes of its own together with others' that came at once",
-                        push.name
-                    );
-                    findings.push(Finding::error(CONFLICT, &place, message, BY_HAND));
-                    return None;
-                }
-            }
             let (before, pushed) = match (AccountClaims::decode(base), AccountClaims::decode(&token.token)) {
                 (Ok(before), Ok(pushed)) if [before.id(), pushed.id()] == [&wanted.id; 2] => (before, pushed),
                 _ => {
