@@ -107,6 +107,8 @@ impl Args {
         )
         .await;
         drop(progress);
+        // The seed is in memory no longer than it is needed.
+        drop(operator);
         written.finish(shell, &result, &session.deployment);
         let applied = result.map_err(failure)?;
         let exit = exit(&applied, &session.deployment);

@@ -1,71 +1,13 @@
 //! What the verbs that talk to a deployment have in common: loading, connecting, and the errors of both.
 
+pub(super) use super::operator::OperatorArgs;
 use super::shell::Progress;
 use super::{Exit, Failure, Format, Shell, plan_view};
 use crate::ops::Tell;
 use crate::ops::lease::Holder;
 use crate::ops::session::{ReadError, Session};
 use crate::plan::{Action, Options, Plan, allowable};
-use crate::sign::command::{CommandSigner, PATIENCE};
-use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
-use crate::sign::{Seed, Signer};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
-
-/// Where the operator's key comes from.
-#[derive(Debug, clap::Args)]
-pub(super) struct OperatorArgs {
-    /// The operator's signing key: a file (also looked for in the keys folder), or - for standard input
-    /// [env: VSTREAM_OPERATOR_FILE, or the seed itself in VSTREAM_OPERATOR_SEED]
-    #[arg(long, value_name = "FILE")]
-    operator: Option<PathBuf>,
-
-    /// A command that signs for the operator: JSON requests on its standard input, answers on its standard output
-    #[arg(long, value_name = "CMD", conflicts_with = "operator", env = "VSTREAM_OPERATOR_CMD", hide_env_values = true)]
-    operator_cmd: Option<String>,
-}
-
-impl OperatorArgs {
-    /// What signs, if it was named: a key, or a command.
-    pub(super) fn signer(self, keys: &Path) -> Result<Option<Box<dyn Signer>>, Failure> {
-        match &self.operator_cmd {
-            Some(command) if self.operator.is_none() => {
-                let signer = CommandSigner::start(command, PATIENCE).map_err(|error| {
-                    Failure::failed("operator-cmd", error.to_string()).next(
-                        "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
-                    )
-                })?;
-                Ok(Some(Box::new(signer)))
-            }
-            _ => Ok(self.seed(keys)?.map(|seed| Box::new(seed) as Box<dyn Signer>)),
-        }
-    }
-
-    /// Reads the key, if one was named.
-    fn seed(self, keys: &Path) -> Result<Option<Seed>, Failure> {
-        crate::sign::memory::protect();
-        let inputs = OperatorInputs {
-            flag: self.operator,
-            env_file: std::env::var_os("VSTREAM_OPERATOR_FILE").filter(|v| !v.is_empty()).map(PathBuf::from),
-            env_seed: std::env::var("VSTREAM_OPERATOR_SEED").ok().filter(|v| !v.is_empty()).map(Zeroizing::new),
-        };
-        operator_seed(&inputs, keys).map_err(|error| {
-            let next = match &error {
-                SourceError::NotFound { .. } => "Name the file with --operator; it is not searched for elsewhere.",
-                SourceError::Ambiguous => "Unset one of the two, or name the key by --operator.",
-                SourceError::SeedAsPath => {
-                    "Write the seed to a file that you alone can read, or pass it on standard input: --operator -. If \
-                     others use this machine, or the command was recorded, replace the key."
-                }
-                SourceError::File(_) | SourceError::Stdin(_) | SourceError::Seed { .. } => {
-                    "Name a file with the seed (SO…) of a signing key of the operator, readable by you alone (chmod 600)."
-                }
-            };
-            Failure::usage("operator-key", error.to_string()).next(next)
-        })
-    }
-}
 
 /// How long to wait for other runs.
 #[derive(Debug, clap::Args)]

@@ -13,7 +13,9 @@ mod init;
 mod keys;
 mod man;
 mod nsc;
+mod operator;
 mod plan;
+mod plan_markdown;
 mod plan_view;
 mod planfile;
 mod redact;
@@ -91,11 +93,17 @@ impl Verb {
 
 /// Parses the command line, runs the verb, prints what it has to say and returns the exit code.
 pub fn main() -> ExitCode {
+    // Keys of accounts are read by most verbs.
+    crate::sign::memory::protect();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return shell::usage(&error),
     };
     let shell = Shell::new(cli.global);
+    if shell.format == Format::Markdown && !matches!(cli.verb, Verb::Plan(_)) {
+        let failure = Failure::usage("format-markdown", "--format markdown is for `plan` alone");
+        return shell.failed(&failure.next("Take --format human or json."));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use super::deployment::options;
 use super::shell::{quoted, some};
-use super::{Exit, Failure, Shell, plan_view, planfile};
+use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile};
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
@@ -71,16 +71,22 @@ impl Args {
         let mut text = plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0);
         let document = plan_view::document(plan, &session.deployment);
         text.push('\n');
-        match self.out.filter(|_| !plan.is_refused()) {
-            None => text.push_str(&outlook(&planned, &options, shell)),
+        let last = match self.out.filter(|_| !plan.is_refused()) {
+            None => outlook(&planned, &options, shell),
             Some(out) => {
                 all_have_keys(plan, &keys, shell)?;
                 let plain = anstream::adapter::strip_str(&text).to_string();
                 let files = planfile::files(&loaded);
                 let content = ops::planfile::content(&session, &planned, files, &plain, document.clone());
                 ops::planfile::write(&out, &PlanFile::new(content)).map_err(planfile::failure)?;
-                text.push_str(&written(plan, &out, shell));
+                written(plan, &out, shell)
             }
+        };
+        if shell.format == Format::Markdown {
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            text = plan_markdown::markdown(plan, &plain, &last);
+        } else {
+            text.push_str(&last);
         }
         shell.result(&text, &document);
         Ok(match (plan.is_refused(), plan.is_empty()) {

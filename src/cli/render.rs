@@ -78,7 +78,7 @@ fn write(folder: &Path, documents: &[Document], format: Format) -> Result<Vec<St
     let mut files = Vec::with_capacity(documents.len());
     for Document { name, ending, text, json } in documents {
         let (file, text) = match format {
-            Format::Human => (format!("{name}.{ending}"), text.clone()),
+            Format::Human | Format::Markdown => (format!("{name}.{ending}"), text.clone()),
             Format::Json => (format!("{name}.json"), format!("{json:#}\n")),
         };
         let path = folder.join(&file);

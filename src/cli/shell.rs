@@ -51,6 +51,8 @@ pub enum Format {
     Human,
     /// Exactly one JSON document on standard output.
     Json,
+    /// `plan` only: a comment for a merge request.
+    Markdown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -209,10 +211,12 @@ impl Shell {
     pub fn result(&self, human: &str, json: &impl Serialize) {
         let mut out = anstream::stdout().lock();
         let written = match self.format {
-            Format::Human => out.write_all(redact(human).as_bytes()).and_then(|()| match human.ends_with('\n') {
-                true => Ok(()),
-                false => out.write_all(b"\n"),
-            }),
+            Format::Human | Format::Markdown => {
+                out.write_all(redact(human).as_bytes()).and_then(|()| match human.ends_with('\n') {
+                    true => Ok(()),
+                    false => out.write_all(b"\n"),
+                })
+            }
             Format::Json => {
                 let text = serde_json::to_string_pretty(json)
                     .unwrap_or_else(|error| format!(r#"{{"error":{{"code":"json","message":"{error}"}}}}"#));
@@ -282,7 +286,7 @@ impl Shell {
     pub(super) fn failed(&self, failure: &Failure) -> ExitCode {
         match self.format {
             Format::Json => self.result("", &serde_json::json!({ "error": failure })),
-            Format::Human => {
+            Format::Human | Format::Markdown => {
                 self.findings(&failure.findings);
                 match &failure.excerpt {
                     Some(excerpt) => self.say(excerpt.trim_end()),

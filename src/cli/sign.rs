@@ -47,6 +47,8 @@ impl Args {
             return Err(Failure::failed("not-confirmed", "not confirmed; nothing was signed"));
         }
         let signed = file::sign(plan, &loaded.definition, &*operator, &keys).map_err(failure)?;
+        // The seed is in memory no longer than it is needed.
+        drop(operator);
         file::write(&self.out, &signed).map_err(planfile::failure)?;
         let out = super::shell::quoted(&self.out);
         let text = format!("Signed {tokens} tokens with {key}: {out}\nnext: Run `{} {out}`.", shell.command("apply"));

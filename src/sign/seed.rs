@@ -109,7 +109,9 @@ impl Signer for Seed {
     }
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
-        Ok(self.key.sign(message).to_bytes())
+        let signature = self.key.sign(message).to_bytes();
+        super::memory::scrub_stack();
+        Ok(signature)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the operator's key comes from. It is never searched for.
 
-use super::file::{KeyFileError, LARGEST, read_secret, read_seed_file};
+use super::age::{self, AgeError, Unlock};
+use super::file::{KeyFileError, LARGEST, not_open_to_others, read_any_file, read_secret};
 use super::{Seed, SeedError, looks_like_a_seed};
 use crate::model::nkey::KeyKind;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub struct OperatorInputs {
     pub env_file: Option<PathBuf>,
     /// `VSTREAM_OPERATOR_SEED`
     pub env_seed: Option<Zeroizing<String>>,
+    /// What opens an encrypted one.
+    pub unlock: Unlock,
 }
 
 impl std::fmt::Debug for OperatorInputs {
@@ -24,7 +27,7 @@ impl std::fmt::Debug for OperatorInputs {
             .field("flag", &self.flag)
             .field("env_file", &self.env_file)
             .field("env_seed", &env_seed)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,6 +45,14 @@ pub enum SourceError {
     /// The file.
     #[error("the operator's key: {0}")]
     File(#[from] KeyFileError),
+    /// It is encrypted, and was not opened.
+    #[error("the operator's key {place} {cause}")]
+    Age {
+        /// A file, or `on standard input`.
+        place: String,
+        /// Why.
+        cause: AgeError,
+    },
     /// Standard input can't be read.
     #[error("the operator's key on standard input cannot be read: {0}")]
     Stdin(std::io::Error),
@@ -67,9 +78,9 @@ pub enum SourceError {
 /// [`SourceError`]; a seed of another kind is refused.
 pub fn operator_seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed>, SourceError> {
     match (&inputs.flag, &inputs.env_file, &inputs.env_seed) {
-        (Some(flag), _, _) if flag.as_os_str() == "-" => from_stdin().map(Some),
-        (Some(path), _, _) | (None, Some(path), None) => from_file(path, keys).map(Some),
-        (None, None, Some(text)) => of_operator(Seed::parse(text))
+        (Some(flag), _, _) if flag.as_os_str() == "-" => from_stdin(&inputs.unlock).map(Some),
+        (Some(path), _, _) | (None, Some(path), None) => from_file(path, keys, &inputs.unlock).map(Some),
+        (None, None, Some(text)) => of_operator(text.as_bytes())
             .map(Some)
             .map_err(|cause| SourceError::Seed { place: "in VSTREAM_OPERATOR_SEED", cause }),
         (None, Some(_), Some(_)) => Err(SourceError::Ambiguous),
@@ -77,13 +88,13 @@ pub fn operator_seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed
     }
 }
 
-fn from_file(path: &Path, keys: &Path) -> Result<Seed, SourceError> {
+fn from_file(path: &Path, keys: &Path, unlock: &Unlock) -> Result<Seed, SourceError> {
     if path.to_str().is_some_and(looks_like_a_seed) {
         return Err(SourceError::SeedAsPath);
     }
     let in_folder = keys.join(path);
-    let (path, seed) = match read_seed_file(path) {
-        Err(KeyFileError::Missing { .. }) => match read_seed_file(&in_folder) {
+    let (path, (bytes, mode)) = match read_any_file(path) {
+        Err(KeyFileError::Missing { .. }) => match read_any_file(&in_folder) {
             Err(KeyFileError::Missing { .. }) => {
                 return Err(SourceError::NotFound { path: path.to_owned(), folder: keys.to_owned() });
             }
@@ -91,17 +102,31 @@ fn from_file(path: &Path, keys: &Path) -> Result<Seed, SourceError> {
         },
         found => (path, found?),
     };
-    of_operator(Ok(seed)).map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause }.into())
+    // What is encrypted may be read by everybody.
+    let (plain, encrypted) = match age::is_encrypted(&bytes) {
+        true => {
+            let place = format!("file {}", path.display());
+            (age::decrypt(&bytes, &place, unlock).map_err(|cause| SourceError::Age { place, cause })?, true)
+        }
+        false => (bytes, false),
+    };
+    let seed = of_operator(&plain).map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause })?;
+    if !encrypted {
+        not_open_to_others(path, mode)?;
+    }
+    Ok(seed)
 }
 
-fn from_stdin() -> Result<Seed, SourceError> {
-    let text = read_stdin(LARGEST).map_err(SourceError::Stdin)?;
-    let seed = match &text {
-        Some(text) if text.trim_ascii().is_empty() => Err(SeedError::Damaged("empty")),
-        Some(text) => Seed::parse_bytes(text),
-        None => Err(SeedError::Damaged("too long")),
-    };
-    of_operator(seed).map_err(|cause| SourceError::Seed { place: "on standard input", cause })
+fn from_stdin(unlock: &Unlock) -> Result<Seed, SourceError> {
+    const PLACE: &str = "on standard input";
+    let wrong = |cause| SourceError::Seed { place: PLACE, cause };
+    let mut text =
+        read_stdin(LARGEST).map_err(SourceError::Stdin)?.ok_or_else(|| wrong(SeedError::Damaged("too long")))?;
+    if age::is_encrypted(&text) {
+        text = age::decrypt(&text, "the operator's key", unlock)
+            .map_err(|cause| SourceError::Age { place: PLACE.to_owned(), cause })?;
+    }
+    of_operator(&text).map_err(wrong)
 }
 
 /// Past `std::io::Stdin`, whose buffer is never wiped.
@@ -116,7 +141,12 @@ pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec
     read_secret(&mut std::io::stdin().lock(), largest)
 }
 
-fn of_operator(seed: Result<Seed, SeedError>) -> Result<Seed, SeedError> {
+fn of_operator(text: &[u8]) -> Result<Seed, SeedError> {
+    if text.trim_ascii().is_empty() {
+        return Err(SeedError::Damaged("empty"));
+    }
+    let seed = Seed::parse_bytes(text);
+    super::memory::scrub_stack();
     let seed = seed?;
     match seed.kind() {
         KeyKind::Operator => Ok(seed),

@@ -1,5 +1,6 @@
 //! Definitions through the binary: what is refused, how it is said, and what the documentation says of it.
 
+use super::secrets::output;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -26,7 +27,7 @@ accounts:
 }
 
 fn run(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_vstream-jwt")).current_dir(folder).args(args).output().unwrap()
+    output(Command::new(env!("CARGO_BIN_EXE_vstream-jwt")).current_dir(folder).args(args))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -162,7 +163,7 @@ fn a_result_that_cannot_be_written_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut init = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"));
-    let output = init.current_dir(folder.path()).arg("init").stdout(full).output().unwrap();
+    let output = super::secrets::output(init.current_dir(folder.path()).arg("init").stdout(full));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("standard output cannot be written"), "{output:?}");
 }

@@ -1,5 +1,6 @@
 //! Help texts: every verb and flag has one, in one style, and without words that the glossary lacks.
 
+use super::secrets::output;
 use clap::{Arg, Command};
 
 /// Every command with its path, hidden ones excepted.
@@ -79,8 +80,7 @@ fn words_of_the_trade_are_in_the_glossary() {
 
 #[test]
 fn help_is_a_result_and_a_mistake_is_not() {
-    let run =
-        |args: &[&str]| std::process::Command::new(env!("CARGO_BIN_EXE_vstream-jwt")).args(args).output().unwrap();
+    let run = |args: &[&str]| output(std::process::Command::new(env!("CARGO_BIN_EXE_vstream-jwt")).args(args));
     let help = run(&["plan", "--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(!help.stdout.is_empty() && help.stderr.is_empty());
@@ -93,11 +93,8 @@ fn help_is_a_result_and_a_mistake_is_not() {
 fn completions_and_pages_know_all_verbs() {
     let folder = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_vstream-jwt"))
-            .current_dir(folder.path())
-            .args(args)
-            .output()
-            .unwrap();
+        let out =
+            output(std::process::Command::new(env!("CARGO_BIN_EXE_vstream-jwt")).current_dir(folder.path()).args(args));
         assert_eq!(out.status.code(), Some(0), "{args:?}");
         String::from_utf8(out.stdout).unwrap()
     };

@@ -54,6 +54,7 @@ fn run(folder: &Path, args: &[&str]) -> (i32, Value) {
         .env_remove("VSTREAM_OPERATOR_SEED")
         .output()
         .unwrap();
+    super::secrets::assert_shows_none(&args.join(" "), &[&output.stdout, &output.stderr]);
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"));
     (output.status.code().unwrap(), document)
 }

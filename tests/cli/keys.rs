@@ -12,6 +12,7 @@ fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
         .write_stdin(stdin)
         .output()
         .unwrap();
+    super::secrets::assert_shows_none(&args.join(" "), &[&output.stdout, &output.stderr]);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

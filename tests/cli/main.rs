@@ -3,6 +3,9 @@
 #[path = "../support/documented.rs"]
 mod documented;
 
+#[path = "../support/secrets.rs"]
+mod secrets;
+
 mod definition;
 mod docs;
 mod help;

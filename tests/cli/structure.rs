@@ -172,6 +172,16 @@ fn the_library_does_not_print() {
 }
 
 #[test]
+fn children_inherit_no_secret() {
+    let sources = sources();
+    let starts = |s: &&Source| s.code.contains("Command::new(") && !s.path.ends_with("sign/memory.rs");
+    assert_none(
+        "child processes are started by sign::memory::command",
+        sources.iter().filter(starts).map(|s| s.path.display().to_string()).collect(),
+    );
+}
+
+#[test]
 fn next_steps_are_sentences() {
     let mut offenders = Vec::new();
     for source in sources() {
@@ -191,4 +201,30 @@ fn next_steps_are_sentences() {
 fn uses_are_found_in_groups_too() {
     let found = used("use crate::plan::Plan;\nuse crate::{ops::{a, b}, sign};\nlet x = crate::cli::command();");
     assert_eq!(found, ["plan", "ops", "sign", "cli"]);
+}
+
+/// What the command says in any test is searched for secrets.
+#[test]
+fn tests_look_for_secrets_in_what_they_run() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let (mut folders, mut offenders, mut looked) = (vec![tests.clone()], Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let runs = ["Command::new(VSTREAM)", "Command::new(support::VSTREAM)", "CARGO_BIN_EXE_vstream-jwt\"))"];
+            let runs = path.extension().is_some_and(|e| e == "rs") && runs.iter().any(|run| text.contains(run));
+            let listens = ["output()", "Stdio::piped()"].iter().any(|how| text.contains(how));
+            looked += usize::from(runs);
+            if runs && listens && !text.contains("secrets") {
+                offenders.push(path.strip_prefix(&tests).unwrap().display().to_string());
+            }
+        }
+    }
+    assert!(looked > 8, "tests run the command: {looked}");
+    assert_none("runs of the command go through tests/support/secrets.rs", offenders);
 }

@@ -1,5 +1,6 @@
 //! The command in a super-cluster's folder, without holding up the publishers.
 
+use crate::support::secrets::assert_shows_none;
 use crate::support::{PATIENCE, VSTREAM};
 use serde_json::Value;
 use std::process::Stdio;
@@ -38,6 +39,7 @@ pub fn spawn(cluster: &SuperCluster, args: &[&str]) -> Child {
 
 pub async fn run(cluster: &SuperCluster, args: &[&str]) -> Ran {
     let output = spawn(cluster, args).wait_with_output().await.unwrap();
+    assert_shows_none(&args.join(" "), &[&output.stdout, &output.stderr]);
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     Ran { code: output.status.code().unwrap(), text: format!("{stdout}{stderr}"), stdout }
 }

@@ -1,5 +1,6 @@
 //! The local super-cluster itself.
 
+use crate::support::secrets::output;
 use crate::support::{VSTREAM, client, cluster, eventually, options, up, vstream_json};
 use futures::StreamExt as _;
 use std::path::PathBuf;
@@ -161,7 +162,7 @@ struct CommandLine(PathBuf);
 impl CommandLine {
     fn dev(&self, args: &[&str]) -> (i32, String) {
         let mut command = Command::new(VSTREAM);
-        let output = command.arg("dev").args(args).arg("--folder").arg(&self.0).env("NO_COLOR", "1").output().unwrap();
+        let output = output(command.arg("dev").args(args).arg("--folder").arg(&self.0).env("NO_COLOR", "1"));
         let text = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap(), String::from_utf8(text).unwrap())
     }
@@ -225,7 +226,7 @@ async fn a_folder_with_keys_of_somebody_else_is_left_alone() {
     let key = parent.path().join("keys").join("op.nk");
     std::fs::create_dir(key.parent().unwrap()).unwrap();
     std::fs::write(&key, "mine").unwrap();
-    let output = Command::new(VSTREAM).args(["dev", "up", "--folder"]).arg(parent.path()).output().unwrap();
+    let output = output(Command::new(VSTREAM).args(["dev", "up", "--folder"]).arg(parent.path()));
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("already has `keys`"), "{output:?}");
     assert_eq!(std::fs::read_to_string(&key).unwrap(), "mine");

@@ -17,6 +17,8 @@ mod history;
 mod json;
 mod keys;
 mod layouts;
+#[cfg(target_os = "linux")]
+mod memory;
 mod outages;
 mod planfile;
 mod refusals;

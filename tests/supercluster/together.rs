@@ -1,6 +1,7 @@
 //! Several runs at once, and other tools that push meanwhile: everybody's change is there in the end.
 
 use crate::bench::{Bench, now};
+use crate::support::secrets::assert_shows_none;
 use crate::support::{PATIENCE, VSTREAM, client, cluster, cluster_with_shared_layout, system_client};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -40,6 +41,7 @@ fn one(bench: &Bench<'_>, layout: &str, name: &str) -> String {
 
 fn ended(child: Child) -> (i32, String) {
     let output = child.wait_with_output().unwrap();
+    assert_shows_none("apply", &[&output.stdout, &output.stderr]);
     let text = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
 }

@@ -6,6 +6,9 @@
 
 #![allow(dead_code, missing_docs)]
 
+#[path = "secrets.rs"]
+pub mod secrets;
+
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -91,7 +94,7 @@ pub fn vstream(cluster: &SuperCluster, args: &[&str]) -> Output {
     for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_SEED", "XDG_CONFIG_HOME"] {
         command.env_remove(name);
     }
-    command.output().unwrap()
+    secrets::output(&mut command)
 }
 
 /// Runs the command with `--format json`; returns the exit code and the document.

@@ -86,6 +86,7 @@ fn problem(problem: &KeyFileError) -> Finding {
         | KeyFileError::Unreadable { path, .. }
         | KeyFileError::NotAFile { path }
         | KeyFileError::TooLarge { path }
+        | KeyFileError::NoSecret { path }
         | KeyFileError::Exists { path }
         | KeyFileError::Unwritable { path, .. } => (
             "key-file-unreadable",

@@ -23,7 +23,12 @@ fn the_key_comes_from_where_it_is_named_and_nowhere_else() {
     let other = Seed::generate(KeyKind::Operator).unwrap();
     let by_seed = OperatorInputs { env_seed: Some(other.reveal()), ..OperatorInputs::default() };
     assert_eq!(read(&by_seed), Some(other.public_key()));
-    let all = OperatorInputs { flag: Some("op.nk".into()), env_file: Some("x".into()), env_seed: Some(other.reveal()) };
+    let all = OperatorInputs {
+        flag: Some("op.nk".into()),
+        env_file: Some("x".into()),
+        env_seed: Some(other.reveal()),
+        ..OperatorInputs::default()
+    };
     assert_eq!(read(&all), Some(seed.public_key()), "the flag wins");
     let both = OperatorInputs { flag: None, ..all };
     assert!(matches!(operator_seed(&both, &keys), Err(SourceError::Ambiguous)));

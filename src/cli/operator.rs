@@ -1,0 +1,132 @@
+//! Where the operator's signature comes from: a key in a file, a token or the environment, or a command.
+
+use super::Failure;
+use crate::sign::age::{AgeError, Unlock};
+use crate::sign::command::{CommandSigner, PATIENCE};
+use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
+use crate::sign::{Seed, Signer};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Where the operator's key comes from.
+#[derive(Debug, clap::Args)]
+pub(super) struct OperatorArgs {
+    /// The operator's signing key: a file (also in the keys folder), - for standard input, or a pkcs11: URI
+    /// [env: VSTREAM_OPERATOR_FILE, or the seed: VSTREAM_OPERATOR_SEED]
+    #[arg(long, value_name = "FILE")]
+    operator: Option<PathBuf>,
+
+    /// A command that signs for the operator: JSON requests on its standard input, answers on its standard output
+    #[arg(long, value_name = "CMD", conflicts_with = "operator", env = "VSTREAM_OPERATOR_CMD", hide_env_values = true)]
+    operator_cmd: Option<String>,
+
+    /// The age identity that opens an encrypted --operator file [env: VSTREAM_OPERATOR_IDENTITY]
+    #[arg(long, value_name = "FILE")]
+    operator_identity: Option<PathBuf>,
+
+    /// A file with the passphrase of an encrypted --operator file; without it, a terminal is asked
+    /// [env: VSTREAM_OPERATOR_PASSPHRASE_FILE]
+    #[arg(long, value_name = "FILE")]
+    operator_passphrase_file: Option<PathBuf>,
+}
+
+impl OperatorArgs {
+    /// What signs, if it was named: a key, or a command.
+    pub(super) fn signer(self, keys: &Path) -> Result<Option<Box<dyn Signer>>, Failure> {
+        let command = self.operator_cmd.as_deref().filter(|command| !command.trim().is_empty());
+        if let (Some(command), None) = (command, &self.operator) {
+            let signer = CommandSigner::start(command, PATIENCE).map_err(|error| {
+                Failure::failed("operator-cmd", error.to_string()).next(
+                    "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
+                )
+            })?;
+            return Ok(Some(Box::new(signer)));
+        }
+        let inputs = OperatorInputs {
+            flag: self.operator,
+            env_file: path_variable("VSTREAM_OPERATOR_FILE"),
+            env_seed: secret_variable("VSTREAM_OPERATOR_SEED"),
+            unlock: Unlock {
+                identity: self.operator_identity.or_else(|| path_variable("VSTREAM_OPERATOR_IDENTITY")),
+                passphrase_file: (self.operator_passphrase_file)
+                    .or_else(|| path_variable("VSTREAM_OPERATOR_PASSPHRASE_FILE")),
+                ask: Some(ask),
+            },
+        };
+        let named = inputs.flag.as_ref().or(inputs.env_file.as_ref().filter(|_| inputs.env_seed.is_none()));
+        match named.and_then(|path| path.to_str()).filter(|path| path.starts_with("pkcs11:")) {
+            Some(uri) => token(uri).map(Some),
+            None => Ok(seed(&inputs, keys)?.map(|seed| Box::new(seed) as Box<dyn Signer>)),
+        }
+    }
+}
+
+fn seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed>, Failure> {
+    operator_seed(inputs, keys).map_err(|error| {
+        let next = match &error {
+            SourceError::NotFound { .. } => "Name the file with --operator; it is not searched for elsewhere.",
+            SourceError::Ambiguous => "Unset one of the two, or name the key by --operator.",
+            SourceError::SeedAsPath => {
+                "Write the seed to a file that you alone can read, or pass it on standard input: --operator -. If \
+                 others use this machine, or the command was recorded, replace the key."
+            }
+            SourceError::Age { cause: AgeError::NeedsPassphrase, .. } => {
+                "Run it on a terminal, or write the passphrase to a file that you alone can read: --operator-passphrase-file FILE."
+            }
+            SourceError::Age { cause: AgeError::NeedsIdentity, .. } => "Name the identity: --operator-identity FILE.",
+            SourceError::Age { .. } => "Decrypt the file with `age` itself to see whether it is the file or what opens it.",
+            SourceError::File(_) | SourceError::Stdin(_) | SourceError::Seed { .. } => {
+                "Name a file with the seed (SO…) of a signing key of the operator, readable by you alone (chmod 600)."
+            }
+        };
+        Failure::usage("operator-key", error.to_string()).next(next)
+    })
+}
+
+/// Asks on the terminal, whatever standard input is.
+fn ask(question: &str) -> std::io::Result<Zeroizing<String>> {
+    rpassword::prompt_password(question).map(Zeroizing::new)
+}
+
+/// Pipelines set variables to nothing when there is no such secret.
+fn path_variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn secret_variable(name: &str) -> Option<Zeroizing<String>> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Zeroizing::new)
+}
+
+#[cfg(feature = "pkcs11")]
+fn token(uri: &str) -> Result<Box<dyn Signer>, Failure> {
+    use crate::sign::pkcs11::{KeyUri, PinInputs, TokenError, TokenSigner};
+    let pin = PinInputs { env: secret_variable("VSTREAM_PKCS11_PIN"), ask: Some(ask) };
+    let signer = KeyUri::parse(uri).map_err(TokenError::from).and_then(|uri| TokenSigner::open(&uri, &pin));
+    let signer = signer.map_err(|error| {
+        let next = match &error {
+            TokenError::Uri(_) => {
+                "Name the key: --operator 'pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=file:FILE'."
+            }
+            TokenError::Module { .. } => "Name the library of the token's maker under module-path.",
+            TokenError::Token { .. } => "Name one token by its label (token=) or its serial number (serial=).",
+            TokenError::NeedsPin(_) | TokenError::PinFile(_) => {
+                "Write the PIN to a file that you alone can read: pin-source=file:FILE."
+            }
+            TokenError::Login { .. } => {
+                "Check the PIN before you run it again: it was tried once, and tokens lock themselves after a few tries."
+            }
+            TokenError::Key { .. } | TokenError::NotEd25519 { .. } => {
+                "List the token's objects (pkcs11-tool -O), and name one Ed25519 key by object= or id=."
+            }
+            TokenError::Refused { .. } => "Ask the token with its own tools.",
+        };
+        Failure::usage("operator-token", error.to_string()).next(next)
+    })?;
+    Ok(Box::new(signer))
+}
+
+#[cfg(not(feature = "pkcs11"))]
+fn token(_: &str) -> Result<Box<dyn Signer>, Failure> {
+    Err(Failure::usage("no-pkcs11", "this vstream-jwt was built without support for PKCS#11 tokens")
+        .next("Build it with it: cargo install vstream-jwt --features pkcs11."))
+}

@@ -1,0 +1,246 @@
+//! A signer in a hardware token: an Ed25519 key reached through PKCS#11 (`CKM_EDDSA`).
+
+mod uri;
+
+pub use uri::{KeyUri, UriError};
+
+use super::age::secret_line;
+use super::file::KeyFileError;
+use super::{Ask, SignError, Signer};
+use crate::model::nkey::{KeyKind, PublicKey};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Where the PIN comes from when the URI names no file; filled in by the command line.
+#[derive(Default)]
+pub struct PinInputs {
+    /// `VSTREAM_PKCS11_PIN`
+    pub env: Option<Zeroizing<String>>,
+    /// Asks a person, with this question; fails without a terminal.
+    pub ask: Option<Ask>,
+}
+
+/// Why a token's key can't be used; never holds a PIN.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The URI.
+    #[error("the pkcs11: URI of the operator's key: {0}")]
+    Uri(#[from] UriError),
+    /// The library.
+    #[error("the PKCS#11 module {path} cannot be used: {cause}")]
+    Module {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        cause: Error,
+    },
+    /// No token, or several.
+    #[error("{found} tokens fit the pkcs11: URI; the module has {all}")]
+    Token {
+        /// `no`, or how many.
+        found: String,
+        /// The labels of all tokens.
+        all: String,
+    },
+    /// The file with the PIN.
+    #[error("the PIN of the token: {0}")]
+    PinFile(#[from] KeyFileError),
+    /// Nobody can be asked for the PIN.
+    #[error("the token {0} needs a PIN; there is no terminal to ask for it, and no file with it was named")]
+    NeedsPin(String),
+    /// The token did not take the PIN.
+    #[error("the token {token} refuses the PIN: {cause}")]
+    Login {
+        /// Its label.
+        token: String,
+        /// Why.
+        cause: Error,
+    },
+    /// No key, or several.
+    #[error("{found} Ed25519 {what} in the token {token} fit the pkcs11: URI")]
+    Key {
+        /// `no`, or how many.
+        found: String,
+        /// `private keys`, …
+        what: &'static str,
+        /// The token's label.
+        token: String,
+    },
+    /// The key is one of another curve, or its public half can't be read.
+    #[error("the public key in the token {token} is not an Ed25519 key: {what}")]
+    NotEd25519 {
+        /// Its label.
+        token: String,
+        /// What was found.
+        what: &'static str,
+    },
+    /// Anything else that the token refuses.
+    #[error("the token {token}: {cause}")]
+    Refused {
+        /// Its label.
+        token: String,
+        /// What it says.
+        cause: Error,
+    },
+}
+
+/// A key in a token, with the session that may use it.
+#[derive(Debug)]
+pub struct TokenSigner {
+    key: PublicKey,
+    private: ObjectHandle,
+    session: Session,
+}
+
+impl TokenSigner {
+    /// Loads the module, finds the token, logs in once (a wrong PIN is never tried again: tokens lock themselves), and
+    /// finds the key.
+    ///
+    /// # Errors
+    /// [`TokenError`]
+    pub fn open(uri: &KeyUri, pin: &PinInputs) -> Result<Self, TokenError> {
+        let failed = |cause| TokenError::Module { path: uri.module.clone(), cause };
+        let module = Pkcs11::new(&uri.module).map_err(failed)?;
+        match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(cause) => return Err(failed(cause)),
+        }
+        let (slot, token) = find_token(&module, uri)?;
+        let refused = |cause| TokenError::Refused { token: token.clone(), cause };
+        let session = module.open_ro_session(slot).map_err(refused)?;
+        let info = module.get_token_info(slot).map_err(refused)?;
+        if info.login_required() {
+            let pin = match info.protected_authentication_path() {
+                true => None,
+                false => Some(find_pin(uri, pin, &token)?),
+            };
+            match session.login(UserType::User, pin.as_ref()) {
+                Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
+                Err(cause) => return Err(TokenError::Login { token, cause }),
+            }
+        }
+        let private = find_key(&session, uri, &token)?;
+        let key = public_key(&session, private, &token)?;
+        Ok(Self { key, private, session })
+    }
+}
+
+impl Signer for TokenSigner {
+    fn public_key(&self) -> PublicKey {
+        self.key.clone()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
+        let signature = self.session.sign(&mechanism, self.private, message);
+        let signature = signature.map_err(|cause| SignError::Signer(format!("the token: {cause}")))?;
+        signature.try_into().map_err(|_| SignError::Signer("the token gave no signature of 64 bytes".to_owned()))
+    }
+}
+
+fn find_token(module: &Pkcs11, uri: &KeyUri) -> Result<(Slot, String), TokenError> {
+    let failed = |cause| TokenError::Module { path: uri.module.clone(), cause };
+    let fits = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found.trim_end());
+    let (mut found, mut all) = (Vec::new(), Vec::new());
+    for slot in module.get_slots_with_initialized_token().map_err(failed)? {
+        // A token that was just taken out is none.
+        let Ok(token) = module.get_token_info(slot) else { continue };
+        let label = token.label().trim_end().to_owned();
+        all.push(format!("`{label}`"));
+        let named = fits(&uri.token, token.label()) && fits(&uri.serial, token.serial_number());
+        let made = fits(&uri.manufacturer, token.manufacturer_id()) && fits(&uri.model, token.model());
+        if named && made && uri.slot.is_none_or(|id| id == slot.id()) {
+            found.push((slot, label));
+        }
+    }
+    match <[_; 1]>::try_from(found) {
+        Ok([one]) => Ok(one),
+        Err(found) => {
+            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            Err(TokenError::Token { found: count(found.len()), all })
+        }
+    }
+}
+
+fn find_pin(uri: &KeyUri, pin: &PinInputs, token: &str) -> Result<AuthPin, TokenError> {
+    let pin = match (&uri.pin_file, &pin.env, pin.ask) {
+        (Some(path), _, _) => secret_line(path)?,
+        (None, Some(pin), _) => pin.clone(),
+        (None, None, Some(ask)) => {
+            ask(&format!("PIN of the token {token}: ")).map_err(|_| TokenError::NeedsPin(token.to_owned()))?
+        }
+        (None, None, None) => return Err(TokenError::NeedsPin(token.to_owned())),
+    };
+    Ok(AuthPin::from(pin.as_str()))
+}
+
+fn find_key(session: &Session, uri: &KeyUri, token: &str) -> Result<ObjectHandle, TokenError> {
+    let label = uri.object.as_ref().map(|label| Attribute::Label(label.clone().into_bytes()));
+    let id = uri.id.as_ref().map(|id| Attribute::Id(id.clone()));
+    let of_kind = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(KeyType::EC_EDWARDS)];
+    let template: Vec<Attribute> = of_kind.into_iter().chain(label).chain(id).collect();
+    one(session, &template, "private keys", token)
+}
+
+/// The public key that belongs to a private one: the object with the same id.
+fn public_key(session: &Session, private: ObjectHandle, token: &str) -> Result<PublicKey, TokenError> {
+    let refused = |cause| TokenError::Refused { token: token.to_owned(), cause };
+    let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::KeyType(KeyType::EC_EDWARDS)];
+    template.extend(session.get_attributes(private, &[AttributeType::Id]).map_err(refused)?);
+    let public = one(session, &template, "public keys with the private key's id", token)?;
+    let point = session.get_attributes(public, &[AttributeType::EcPoint]).map_err(refused)?;
+    let wrong = |what| TokenError::NotEd25519 { token: token.to_owned(), what };
+    match point.first() {
+        Some(Attribute::EcPoint(point)) => {
+            Ok(PublicKey::from_bytes(KeyKind::Operator, bare_point(point).map_err(wrong)?))
+        }
+        _ => Err(wrong("it has no CKA_EC_POINT")),
+    }
+}
+
+/// `CKA_EC_POINT` is the key itself with some modules, and a DER OCTET STRING of it with others.
+fn bare_point(point: &[u8]) -> Result<[u8; 32], &'static str> {
+    let bare = match point {
+        [0x04, 0x20, bare @ ..] if bare.len() == 32 => bare,
+        bare => bare,
+    };
+    bare.try_into().map_err(|_| "CKA_EC_POINT is not 32 bytes, bare or as a DER OCTET STRING")
+}
+
+fn one(session: &Session, template: &[Attribute], what: &'static str, token: &str) -> Result<ObjectHandle, TokenError> {
+    let found = session.find_objects(template);
+    let found = found.map_err(|cause| TokenError::Refused { token: token.to_owned(), cause })?;
+    match found.as_slice() {
+        [one] => Ok(*one),
+        found => Err(TokenError::Key { found: count(found.len()), what, token: token.to_owned() }),
+    }
+}
+
+fn count(number: usize) -> String {
+    if number == 0 { "no".to_owned() } else { number.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bare_point;
+
+    #[test]
+    fn a_point_is_bare_or_wrapped() {
+        let key: Vec<u8> = (0x04..0x24).collect();
+        assert_eq!(bare_point(&key).unwrap()[..], key);
+        assert_eq!(bare_point(&[&[0x04, 0x20][..], &key].concat()).unwrap()[..], key);
+        let begins_like_a_wrapping = [&[0x04, 0x20][..], &key[2..]].concat();
+        assert_eq!(bare_point(&begins_like_a_wrapping).unwrap()[..], begins_like_a_wrapping);
+        for wrong in [&key[1..], &[&[0x04, 0x39][..], &[7; 57]].concat(), &[]] {
+            assert!(bare_point(wrong).is_err());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Every run of the command in every suite goes through here: what it says, on whichever stream, has no secret in it.
+
+#![allow(dead_code, missing_docs)]
+
+use std::process::{Command, Output};
+
+/// Runs the command to its end.
+pub fn output(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let args: Vec<_> = command.get_args().map(|arg| hidden(&arg.to_string_lossy())).collect();
+    assert_shows_none(&args.join(" "), &[&output.stdout, &output.stderr]);
+    output
+}
+
+/// Fails when a text of a run has a secret in it; does not repeat it.
+pub fn assert_shows_none(args: &str, texts: &[&[u8]]) {
+    for text in texts {
+        if let Some(what) = secret_in(&String::from_utf8_lossy(text)) {
+            panic!("{what} in the output of `{args}`");
+        }
+    }
+}
+
+fn hidden(arg: &str) -> String {
+    if secret_in(arg).is_some() { "(a secret)".to_owned() } else { arg.to_owned() }
+}
+
+/// The kind of secret that a text shows: a seed, a signed token (whoever has that of a user can log in), or
+/// an age identity.
+pub fn secret_in(text: &str) -> Option<&'static str> {
+    if shows_a_seed(text) {
+        return Some("a seed");
+    }
+    if text.contains("AGE-SECRET-KEY-1") {
+        return Some("an age identity");
+    }
+    let of_token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let signed = |word: &str| {
+        let parts: Vec<&str> = word.trim_matches('.').split('.').collect();
+        // A header, claims, and a signature of 64 bytes.
+        matches!(parts[..], [header, claims, signature]
+            if header.starts_with("eyJ") && claims.starts_with("eyJ") && signature.len() == 86)
+    };
+    text.split(|c| !of_token(c)).any(signed).then_some("a signed token")
+}
+
+/// S, what the key is of, and 56 characters of base32; in a longer word too.
+pub fn shows_a_seed(text: &str) -> bool {
+    let base32 = |c: char| c.is_ascii_uppercase() || ('2'..='7').contains(&c);
+    let of_seed = |word: &str| word.as_bytes().windows(58).any(|part| part[0] == b'S' && b"OAUNCX".contains(&part[1]));
+    text.split(|c| !base32(c)).any(of_seed)
+}
