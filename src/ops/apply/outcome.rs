@@ -1,0 +1,183 @@
+//! What was done, what every server says of it, and why nothing, or not all, was done.
+
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::ops::confirm::{ConfirmError, Confirmation};
+use crate::ops::issue::IssueError;
+use crate::ops::journal::JournalError;
+use crate::ops::lease::LeaseError;
+use crate::ops::planfile::NotAsPlanned;
+use crate::ops::session::ReadError;
+use crate::plan::{Action, Reason, Stage};
+use crate::provision::Done;
+use crate::push::PushError;
+use crate::sign::keyring::KeyringError;
+use crate::verify::streams::{Checked, Verdict};
+use serde::Serialize;
+
+/// What was done, and what every server says of it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Applied {
+    /// Streams and consumers.
+    pub provisioned: Vec<Provisioned>,
+    /// Tokens.
+    pub pushed: Vec<Pushed>,
+    /// What the read-back of the streams has against them; empty when all is well.
+    pub problems: Vec<Checked>,
+    /// Why the streams could not be read back; absent when they could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+    /// Changes that had to be left out, since their region does not answer.
+    pub skipped: Vec<String>,
+    /// Streams that were to be deleted, or to capture less, and were kept, since not every server confirmed that their mappings are gone.
+    pub kept: Vec<String>,
+    /// How often it was planned again, since others changed something meanwhile.
+    pub planned_again: usize,
+    /// Whether the streams were looked at since they were changed last, and had what there was to read.
+    #[serde(skip)]
+    pub(super) looked: bool,
+}
+
+/// One stream or consumer that was made, changed or taken away.
+#[derive(Debug, Clone, Serialize)]
+pub struct Provisioned {
+    /// `stream foo-write-west`
+    pub place: String,
+    /// What the plan wanted.
+    pub action: Action,
+    /// How it was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<Done>,
+    /// Why it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One account's new token.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pushed {
+    /// The definition's name for the account.
+    pub account: String,
+    /// Its public key.
+    pub id: PublicKey,
+    /// In which stage.
+    pub stage: Stage,
+    /// Why it was pushed.
+    pub reason: Reason,
+    /// `iat` of the token, seconds since 1970.
+    pub issued_at: u64,
+    /// Its issuer.
+    pub issuer: PublicKey,
+    /// What each server has of it.
+    pub servers: Vec<Confirmation>,
+    /// Servers that refused it, with their words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// Who else answered and is no server of the deployment, or not with an answer; as they call themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<String>,
+}
+
+impl Pushed {
+    /// Whether every server that answered has it in force.
+    pub fn is_confirmed(&self) -> bool {
+        self.servers.iter().all(|server| server.verdict.is_confirmed())
+    }
+}
+
+impl Applied {
+    /// Whether every server that has to confirm did.
+    pub fn is_confirmed(&self) -> bool {
+        self.pushed.iter().all(Pushed::is_confirmed)
+            && self.problems.iter().all(|checked| checked.verdict == Verdict::Ok)
+            && self.unread.is_none()
+            && self.skipped.is_empty()
+            && self.kept.is_empty()
+    }
+}
+
+/// Why nothing, or not all, was done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Findings stop the run; nothing was written.
+    #[error("refused; nothing was changed")]
+    Refused(Vec<Finding>),
+    /// There is something to sign, and no key.
+    #[error("there is a token to sign, and no operator key was named; nothing was changed")]
+    NoSigner,
+    /// Signing.
+    #[error("{0}; nothing was pushed")]
+    Issue(#[from] IssueError),
+    /// Tokens of a signed plan file.
+    #[error("{0}; nothing was pushed")]
+    NotAsPlanned(#[from] NotAsPlanned),
+    /// Keys of regional accounts could not be read or written.
+    #[error("{0}; nothing was pushed")]
+    Keys(#[from] KeyringError),
+    /// A stage begins when every server confirmed the one before.
+    #[error("not every server confirmed the new token of account {account}: what builds on it was not pushed")]
+    StageUnconfirmed {
+        /// The account.
+        account: String,
+        /// What was done until then.
+        applied: Box<Applied>,
+    },
+    /// The read streams lack messages, so readers were not led to them.
+    #[error("{} streams are not ready; applications were not led to them", .problems.len())]
+    NotCaughtUp {
+        /// What is the matter.
+        problems: Vec<Checked>,
+        /// Streams and consumers.
+        provisioned: Vec<Provisioned>,
+    },
+    /// Streams or consumers could not be made, changed or deleted.
+    #[error("{failed} of {} streams and consumers are not as planned; {}", .provisioned.len(), match .pushed {
+        true => "the account's new token is in force",
+        false => "no token was pushed",
+    })]
+    Provision {
+        /// How many.
+        failed: usize,
+        /// All of them.
+        provisioned: Vec<Provisioned>,
+        /// Whether tokens were pushed before: streams are deleted after that.
+        pushed: bool,
+    },
+    /// Someone else pushed a token since the plan was made.
+    #[error("the token of account {account} was changed by someone else since the plan was made; {}", match .pushed {
+        true => "not all of the plan was done",
+        false => "no token was pushed",
+    })]
+    ChangedMeanwhile {
+        /// The definition's name for the account.
+        account: String,
+        /// Whether tokens were pushed before.
+        pushed: bool,
+    },
+    /// A plan file that is not of this deployment any more.
+    #[error("the plan is stale: {}; nothing was changed", .0.join("; "))]
+    Stale(Vec<String>),
+    /// What others changed meanwhile makes the plan take away more than was agreed to.
+    #[error(
+        "others changed something meanwhile, and now {0} would be taken away, which was not in the plan; nothing more was done"
+    )]
+    TakesAwayMore(String),
+    /// The lease that keeps two runs apart.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The user, or the system, wants it to end.
+    #[error("interrupted; what was done until then stays")]
+    Interrupted,
+    /// The push as a whole.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// The record of it.
+    #[error("{0}; no token was pushed")]
+    Journal(#[from] JournalError),
+    /// Reading back.
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
+    /// Reading.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}

@@ -1,0 +1,241 @@
+//! Streams and consumers: made before mappings lead to them, taken away when none does any more, looked at in between.
+
+use super::stage::PUSH;
+use super::{Applied, ApplyError, Provisioned};
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::observed::jetstream::Api;
+use crate::observed::link::Link;
+use crate::ops::confirm::confirm;
+use crate::ops::issue::Issued;
+use crate::ops::plan::Planned;
+use crate::ops::session::{ASK, ReadError, Reading, Session, now};
+use crate::ops::{Connector, Deadline, Tell, along, regional};
+use crate::plan::consumers::ConsumerChange;
+use crate::plan::streams::StreamChange;
+use crate::plan::{Action, Plan, Stage, preflight};
+use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
+use crate::verify::streams::{Checked, Verdict, streams};
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// Connects to the regional accounts that have streams to be made or taken away, and from now on reaches the
+/// application's own JetStream by the way back, where its tokens have one.
+pub(super) async fn reach_regions<C: Connector>(
+    session: &mut Session<'_, C::Link>,
+    plan: &Plan,
+    tokens: &[Issued],
+    connector: &C,
+) -> Result<(), ApplyError> {
+    let strict = session.is_strict();
+    let members: Vec<_> = regional::members(session.definition).collect();
+    for (place, ((account, region), planned)) in members.into_iter().zip(&plan.accounts).enumerate() {
+        let newest = tokens.iter().rfind(|one| one.place == place && one.stage < Stage::Mappings);
+        let claims = newest.and_then(|one| AccountClaims::decode(one.token.as_str()).ok());
+        let Some(claims) = claims.as_ref().or(planned.current.as_ref()) else { continue };
+        let Some(region) = region else {
+            session.reach_under(place, regional::application_api(claims));
+            continue;
+        };
+        let changes = !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty());
+        if planned.new || changes {
+            let timeout = session.deadline.at_most(ASK);
+            let link = connector.regional(account, &region.name, claims, strict, timeout).await;
+            match link.map_err(ReadError::from)? {
+                Some(link) => session.reach_by(place, link),
+                None if changes => {
+                    let finding = Finding::error(
+                        preflight::REGIONAL_KEY_MISSING,
+                        format!("account {}", planned.name),
+                        "none of its keys is in the keys folder, so its streams cannot be made",
+                        "Put its key back into the keys folder, then run apply again: it goes on from here.",
+                    );
+                    return Err(ReadError::Refused(Box::new(finding)).into());
+                }
+                None => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes and changes streams and consumers: of the applications' accounts first, which the regional ones' source.
+pub(super) async fn make<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    for regional in [false, true] {
+        let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
+        let work: Vec<Work<'_, L>> = accounts
+            .filter_map(|(place, account)| {
+                let streams = account.streams.changes.iter().filter(|change| !takes_away(change));
+                let streams = streams.filter_map(along::first).collect();
+                // Those of streams that take history along begin where that ends.
+                let waits = |consumer: &&ConsumerChange| {
+                    let mut changes = account.streams.changes.iter();
+                    changes.any(|change| change.name == consumer.stream && along::is_its(change))
+                };
+                let consumers = account.consumers.changes.iter().filter(|consumer| !waits(consumer)).cloned().collect();
+                Some(Work { api: session.api(place)?, streams, consumers })
+            })
+            .collect();
+        provision(&work, session.deadline, "making streams", applied, tell).await?;
+    }
+    Ok(())
+}
+
+/// What is to be done in one account.
+struct Work<'s, L> {
+    api: Api<'s, L>,
+    streams: Vec<StreamChange>,
+    consumers: Vec<ConsumerChange>,
+}
+
+/// Whether a change has to wait until no mapping leads there any more.
+pub(super) fn takes_away(change: &StreamChange) -> bool {
+    change.action == Action::Delete || change.narrows()
+}
+
+/// Deletes streams, and lets others capture less, once no server leads anything to them any more.
+pub(super) async fn take_away<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let plan = &planned.plan;
+    // Read streams go before the write streams that they source.
+    let work = |regional: bool| -> Vec<Work<'_, L>> {
+        let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
+        let work = accounts.filter_map(|(place, account)| {
+            let streams = account.streams.changes.iter().filter(|change| takes_away(change)).cloned().collect();
+            Some(Work { api: session.api(place)?, streams, consumers: Vec::new() })
+        });
+        work.filter(|work| !work.streams.is_empty()).collect()
+    };
+    let works = [work(true), work(false)];
+    let changes: Vec<&StreamChange> = works.iter().flatten().flat_map(|work| &work.streams).collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let sure = session.deployment.missing() == 0
+        && applied.is_confirmed()
+        && nothing_leads_there(session, planned, tell).await?;
+    if !sure {
+        applied.kept.extend(changes.iter().map(|change| change.name.clone()));
+        return Ok(());
+    }
+    let deletes = changes.iter().any(|change| change.action == Action::Delete);
+    let step = if deletes { "deleting streams" } else { "changing streams" };
+    for work in &works {
+        provision(work, session.deadline, step, applied, tell).await?;
+    }
+    Ok(())
+}
+
+/// Whether every server has the token that the plan was made from, where a deletion needs none pushed: that token has
+/// no mapping to what is deleted.
+async fn nothing_leads_there<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    tell: &dyn Tell,
+) -> Result<bool, ApplyError> {
+    let accounts = planned
+        .plan
+        .accounts
+        .iter()
+        .zip(&planned.observed.accounts)
+        .filter(|(account, _)| account.pushes.is_empty() && account.streams.changes.iter().any(takes_away));
+    let tokens: Vec<(PublicKey, String)> = accounts
+        .filter_map(|(account, found)| {
+            let (base, _) = preflight::base(&account.name, &session.deployment, &found.servers, now());
+            Some((account.id.clone(), base?.token))
+        })
+        .collect();
+    if tokens.is_empty() {
+        return Ok(true);
+    }
+    tell.step("asking every server whether its mappings are gone", 0, 0);
+    let timeout = session.deadline.at_most(PUSH);
+    let confirmations = confirm(&session.system, &session.deployment, &tokens, timeout).await?;
+    Ok(confirmations.iter().all(|one| one.verdict.is_confirmed()))
+}
+
+async fn provision<L: Link>(
+    work: &[Work<'_, L>],
+    deadline: Deadline,
+    step: &str,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let total: usize = work.iter().map(|work| work.streams.len() + work.consumers.len()).sum();
+    if total == 0 {
+        return Ok(());
+    }
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    tell.step(step, 0, total);
+    let done = &done;
+    let options = RunOptions { deadline: deadline.left(), ..RunOptions::default() };
+    let busy = work.iter().filter(|work| !(work.streams.is_empty() && work.consumers.is_empty()));
+    let runs = busy.map(|Work { api, streams, consumers }| {
+        run(*api, streams, consumers, options, move |event| {
+            if let Event::Finished(_) = event {
+                let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                tell.step(step, done, total);
+            }
+        })
+    });
+    let outcomes = futures::future::join_all(runs).await;
+    applied.provisioned.extend(outcomes.iter().flatten().map(provisioned));
+    match applied.provisioned.iter().filter(|one| one.error.is_some()).count() {
+        0 => Ok(()),
+        failed => Err(ApplyError::Provision {
+            failed,
+            provisioned: applied.provisioned.clone(),
+            pushed: !applied.pushed.is_empty(),
+        }),
+    }
+}
+
+fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
+    let Outcome { item, result, requests: _ } = outcome;
+    Provisioned {
+        place: item.place(),
+        action: item.action(),
+        done: result.as_ref().ok().copied(),
+        error: result.as_ref().err().map(ItemError::to_string),
+    }
+}
+
+/// Reads the streams back until they are as defined, for as long as sources may need to get in touch.
+pub(super) async fn look_at_streams<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    settle: Duration,
+    skipped: &[String],
+    tell: &dyn Tell,
+) -> Result<Vec<Checked>, ApplyError> {
+    tell.step("looking at the streams", 0, 0);
+    // What comes from servers that are down is not waited for.
+    let settle = if session.deployment.missing() == 0 { settle } else { settle / 5 };
+    let until = Deadline::after(session.deadline.at_most(settle));
+    let left_out: HashSet<&str> = skipped.iter().filter_map(|place| place.strip_prefix("stream ")).collect();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let observed =
+            session.observe(&planned.desired, vec![Vec::new(); planned.desired.len()], Reading::ToChange).await?;
+        let checked = planned.desired.iter().zip(&observed.accounts);
+        let checked = checked.flat_map(|(desired, found)| streams(desired, &found.jetstream));
+        let problems: Vec<Checked> = checked
+            .filter(|checked| checked.verdict != Verdict::Ok && !left_out.contains(checked.stream.as_str()))
+            .collect();
+        if problems.is_empty() || until.is_over() {
+            return Ok(problems);
+        }
+        tokio::time::sleep(until.at_most(pause)).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}

@@ -1,0 +1,189 @@
+//! One stage of pushes: to what is as planned, and until every server confirms it.
+
+use super::{Applied, ApplyError, Pushed};
+use crate::model::claims::AccountClaims;
+use crate::model::nkey::PublicKey;
+use crate::observed::link::Link;
+use crate::ops::Tell;
+use crate::ops::confirm::{Confirmation, confirm_push};
+use crate::ops::issue::Issued;
+use crate::ops::session::{Session, now, too_late};
+use crate::plan::{Plan, Stage, is_nowhere, preflight};
+use crate::push::{Answer, PushOutcome, push};
+use crate::sign::SignedToken;
+use crate::verify::account::Verdict as Has;
+use futures::future::pending;
+use std::time::Duration;
+
+/// Pushes the tokens of one stage, and waits until every server confirms them.
+pub(super) async fn push_stage<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    tokens: &[Issued],
+    stage: Stage,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let issued: Vec<&Issued> = tokens.iter().filter(|one| one.stage == stage).collect();
+    if issued.is_empty() {
+        return Ok(());
+    }
+    let earlier = applied.pushed.iter().find(|pushed| !pushed.is_confirmed());
+    if let (Some(pushed), 0) = (earlier, session.deployment.missing()) {
+        return Err(ApplyError::StageUnconfirmed {
+            account: pushed.account.clone(),
+            applied: Box::new(applied.clone()),
+        });
+    }
+    let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
+    let (mut outcomes, mut confirmations) = (Vec::new(), Vec::new());
+    let mut open = issued.clone();
+    // A connection that breaks may take the tokens with it: then they are pushed again, to what is still as planned.
+    for attempt in 0..PUSHES {
+        still_as_planned(session, plan, &open, applied).await?;
+        tell.step(pushing(stage), 0, 0);
+        if let Some(journal) = session.journal.as_ref().filter(|_| attempt == 0) {
+            journal.pushing(stage);
+        }
+        if let Some(watch) = session.watch.as_ref().filter(|_| attempt == 0) {
+            for one in &issued {
+                // It was decoded when it was signed.
+                if let Ok(claims) = AccountClaims::decode(one.token.as_str()) {
+                    watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
+                }
+            }
+        }
+        let signed: Vec<(PublicKey, &SignedToken)> = open.iter().map(|one| (one.id.clone(), &one.token)).collect();
+        let answers = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
+        tell.step("waiting for every server to confirm", 0, 0);
+        let news = async {
+            match &session.watch {
+                Some(watch) => watch.hears_news(&ids).await,
+                None => pending().await,
+            }
+        };
+        let left = session.deadline.left();
+        // What was overwritten meanwhile is never confirmed.
+        let found = tokio::select! {
+            found = confirm_push(&session.system, &session.deployment, &signed, &answers, left) => found?,
+            () = news => return overtaken(session, plan, true),
+        };
+        outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));
+        outcomes.extend(answers);
+        confirmations.retain(|known: &Confirmation| open.iter().all(|one| one.id != known.account));
+        confirmations.extend(found);
+        open.retain(|one| reached_nobody(&one.id, &outcomes, &confirmations));
+        if open.is_empty() || session.deadline.is_over() {
+            break;
+        }
+    }
+    let earlier = applied.pushed.len();
+    for one in issued {
+        let account = &plan.accounts[one.place];
+        let Some(push) = account.pushes.iter().find(|push| push.stage == stage) else { continue };
+        let refused = outcomes.iter().filter(|outcome| outcome.account == account.id).filter_map(|outcome| {
+            match &outcome.answer {
+                Answer::Refused { code, text } => Some(format!("{}: {code} {text}", outcome.server)),
+                Answer::Stored | Answer::Skipped { .. } | Answer::NoAnswer | Answer::Stranger => None,
+            }
+        });
+        let Ok(claims) = AccountClaims::decode(one.token.as_str()) else { continue };
+        applied.pushed.push(Pushed {
+            account: account.name.clone(),
+            id: account.id.clone(),
+            stage,
+            reason: push.reason.clone(),
+            issued_at: claims.issued_at(),
+            issuer: claims.issuer().clone(),
+            servers: confirmations.iter().filter(|one| one.account == account.id).cloned().collect(),
+            refused: refused.collect(),
+            strangers: strangers(&account.id, &outcomes),
+        });
+    }
+    if let Some(journal) = &session.journal {
+        journal.pushed(stage, &applied.pushed[earlier..]);
+    }
+    // Between the last look and the push others may have pushed too: theirs, or ours, was overwritten.
+    overtaken(session, plan, true)
+}
+
+/// Fails when others pushed something that the plan does not know of.
+fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
+    let Some(watch) = &session.watch else { return Ok(()) };
+    match watch.news(plan.accounts.iter().map(|account| &account.id)) {
+        None => Ok(()),
+        Some(id) => {
+            let account = plan.accounts.iter().find(|account| account.id == id);
+            let account = account.map(|account| account.name.clone()).unwrap_or_default();
+            Err(ApplyError::ChangedMeanwhile { account, pushed })
+        }
+    }
+}
+
+/// Whether no server said anything to a token, and none that can be asked has it.
+fn reached_nobody(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
+    let mut answers = outcomes.iter().filter(|one| one.account == *id && one.answer != Answer::Stranger);
+    let mut found = confirmations.iter().filter(|one| one.account == *id);
+    answers.all(|one| one.answer == Answer::NoAnswer)
+        && found.clone().any(|one| !one.verdict.is_unknown())
+        && found.all(|one| {
+            let without = matches!(one.verdict, Has::OtherToken { newer: false, .. } | Has::NothingStored);
+            without || one.verdict == Has::NoAnswer
+        })
+}
+
+fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
+    let strangers = outcomes.iter().filter(|one| one.account == *id && one.answer == Answer::Stranger);
+    let mut names: Vec<String> = strangers.map(|one| one.server.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// How often a token is pushed that reaches nobody.
+const PUSHES: usize = 3;
+
+fn pushing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::RegionalExports => "pushing what regional accounts export",
+        Stage::ApplicationLinks => "pushing what accounts export to their regions, and import from them",
+        Stage::RegionalImports => "pushing what regional accounts import",
+        Stage::Mappings => "pushing account tokens",
+        Stage::RegionalImportsGone | Stage::ApplicationLinksGone | Stage::RegionalExportsGone => {
+            "taking away exports and imports"
+        }
+    }
+}
+
+/// How long servers may take to answer a push.
+pub(super) const PUSH: Duration = Duration::from_secs(10);
+
+/// The resolver has no compare-and-set: looks once more, directly before the push, whether the stored tokens are
+/// still those that the plan edits.
+async fn still_as_planned<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    issued: &[&Issued],
+    applied: &Applied,
+) -> Result<(), ApplyError> {
+    overtaken(session, plan, !applied.pushed.is_empty())?;
+    let now = now();
+    let ids: Vec<PublicKey> = issued.iter().map(|one| one.id.clone()).collect();
+    for (one, servers) in issued.iter().zip(session.tokens_of(&ids).await?) {
+        let account = &plan.accounts[one.place].name;
+        if session.deadline.is_over() {
+            return Err(too_late(account).into());
+        }
+        let as_planned = match &one.base {
+            None => is_nowhere(&servers),
+            Some(token) => {
+                let (base, _) = preflight::base(account, &session.deployment, &servers, now);
+                base.is_some_and(|base| base.token == *token)
+            }
+        };
+        if !as_planned {
+            return Err(ApplyError::ChangedMeanwhile { account: account.clone(), pushed: !applied.pushed.is_empty() });
+        }
+    }
+    Ok(())
+}
