@@ -63,6 +63,7 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     an_ack_from_another_region_is_void(&bench).await;
     deliveries_that_nobody_hears(&bench).await;
     narrow_users(&bench).await;
+    a_hostile_users_reach(&bench).await;
     others_stay_outside(&bench).await;
     drift_is_named_and_mended(&bench).await;
     lost_keys(&bench).await;
@@ -195,6 +196,37 @@ async fn narrow_users(bench: &Bench<'_>) {
     assert!(String::from_utf8_lossy(&reply.payload).contains("foo-write-west"));
 }
 
+/// What a user of the account reaches who may do no more than acknowledge: the reply of an acknowledgement is published
+/// in the regional account, as in any account; the write streams are out of its reach.
+async fn a_hostile_users_reach(bench: &Bench<'_>) {
+    let client = client(bench.cluster, "central").await;
+    let size = async |subject: &str| ask(&client, subject, Value::Null).await.unwrap()["state"]["messages"].clone();
+    let written = size("$VSH.API.STREAM.INFO.foo-write-central").await;
+    for (reply, reached) in [("$JS.HUB.API.STREAM.PURGE.foo-write-central", false), ("$JS.API.STREAM.PURGE.foo", true)]
+    {
+        ask(&client, "foo.x", json!("hostile")).await.unwrap();
+        let inbox = client.new_inbox();
+        let mut messages = client.subscribe(inbox.clone()).await.unwrap();
+        let pull = "$JS.API.CONSUMER.MSG.NEXT.foo.worker";
+        client.publish_with_reply(pull, inbox, json!({ "batch": 1 }).to_string().into()).await.unwrap();
+        let next = tokio::time::timeout(TIME, futures::StreamExt::next(&mut messages)).await;
+        let ack = next.unwrap().unwrap().reply.unwrap();
+        client.publish_with_reply(ack, reply, "".into()).await.unwrap();
+        client.flush().await.unwrap();
+        if reached {
+            eventually("the read stream is emptied", async || {
+                (size("$JS.API.STREAM.INFO.foo").await == 0).then_some(())
+            })
+            .await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_ne!(size("$JS.API.STREAM.INFO.foo").await, 0);
+        }
+    }
+    let now = size("$VSH.API.STREAM.INFO.foo-write-central").await;
+    assert_eq!(now.as_u64(), written.as_u64().map(|count| count + 2), "a write stream was reached");
+}
+
 /// An import as the layout has it, for an activation token.
 fn spec(import: &Value) -> ImportSpec {
     let text = |name: &str| import[name].as_str().unwrap_or_default().to_owned();
@@ -244,9 +276,31 @@ async fn others_stay_outside(bench: &Bench<'_>) {
             if token.is_some() { "a token of its own" } else { "no token" }
         );
     }
+    // One that the exporter did issue lets it in, and no longer when the exporter revokes it.
+    let exporter = bench.key("APP-west.nk");
+    let given = issue_activation(&exporter, &wanted.account, &intruder.public_key(), &wanted, None, now()).unwrap();
+    bench.push_signed(&bench.key("op.nk"), &claims(Some(given.as_str())), now() + 3).await;
+    let everything = UserPermissions::only(&[], &[]);
+    let minted = mint_user(&intruder, None, &everything, now() + 300, now()).unwrap();
+    let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
+    let link = connect(ConnectOptions::new(&bench.cluster.urls("west"), None, &access, TIME)).await.unwrap();
+    let answer = link.request("theirs.list", Vec::new(), TIME).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer.payload).contains("\"foo\""));
+    let before = stored(bench, "APP-west").await;
+    let mut revoking = before.clone();
+    let exports = revoking["nats"]["exports"].as_array_mut().unwrap();
+    let export = exports.iter_mut().find(|export| export["subject"] == list["subject"]).unwrap();
+    export["revocations"] = json!({ public(&intruder): now() + 60 });
+    let iat = before["iat"].as_u64().unwrap().max(now()) + 2;
+    bench.push_signed(&bench.key("op.nk"), &revoking, iat).await;
+    eventually("a revoked token is refused", async || {
+        link.request("theirs.list", Vec::new(), Duration::from_secs(1)).await.is_err().then_some(())
+    })
+    .await;
+    bench.push_signed(&bench.key("op.nk"), &before, iat + 2).await;
     // A stolen one is refused by every server, as part of the token.
     let stolen = claims(Some(list["token"].as_str().unwrap()));
-    let token = issue(&stolen, &bench.key("op.nk"), now() + 3).unwrap();
+    let token = issue(&stolen, &bench.key("op.nk"), now() + 6).unwrap();
     let system = Access::Credentials(bench.cluster.system_credentials_path());
     let system = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &system, TIME)).await.unwrap();
     let outcomes =
