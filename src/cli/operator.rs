@@ -17,7 +17,8 @@ pub(super) struct OperatorArgs {
     operator: Option<PathBuf>,
 
     /// A command that signs for the operator: JSON requests on its standard input, answers on its standard output
-    #[arg(long, value_name = "CMD", conflicts_with = "operator", env = "VSTREAM_OPERATOR_CMD", hide_env_values = true)]
+    /// [env: VSTREAM_OPERATOR_CMD]
+    #[arg(long, value_name = "CMD", conflicts_with = "operator")]
     operator_cmd: Option<String>,
 
     /// The age identity that opens an encrypted --operator file [env: VSTREAM_OPERATOR_IDENTITY]
@@ -33,9 +34,11 @@ pub(super) struct OperatorArgs {
 impl OperatorArgs {
     /// What signs, if it was named: a key, or a command.
     pub(super) fn signer(self, keys: &Path) -> Result<Option<Box<dyn Signer>>, Failure> {
-        let command = self.operator_cmd.as_deref().filter(|command| !command.trim().is_empty());
-        if let (Some(command), None) = (command, &self.operator) {
-            let signer = CommandSigner::start(command, PATIENCE).map_err(|error| {
+        // What the command line says wins over the environment.
+        let in_environment = || std::env::var("VSTREAM_OPERATOR_CMD").ok().filter(|command| !command.is_empty());
+        let command = self.operator_cmd.or_else(|| in_environment().filter(|_| self.operator.is_none()));
+        if let Some(command) = command {
+            let signer = CommandSigner::start(&command, PATIENCE).map_err(|error| {
                 Failure::failed("operator-cmd", error.to_string()).next(
                     "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
                 )

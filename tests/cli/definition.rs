@@ -225,3 +225,33 @@ fn no_virtual_stream_is_called_like_a_token_of_the_api() {
         assert!(vstream_jwt::model::names::API_TOKENS.contains(name), "{name}");
     }
 }
+
+#[test]
+fn markdown_is_for_plans_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["validate", "--format", "markdown"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty() && text(&output.stderr).contains("--format markdown is for `plan` alone"));
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_and_an_empty_variable_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |env: &[(&str, &str)], args: &[&str]| {
+        let mut sign = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"));
+        sign.current_dir(folder.path())
+            .args(["sign", "p.json", "--out", "s.json"])
+            .args(args)
+            .envs(env.iter().copied());
+        let output = output(&mut sign);
+        (output.status.code(), text(&output.stderr))
+    };
+    for value in ["", "exit 9"] {
+        let (code, said) =
+            plan(&[("VSTREAM_OPERATOR_CMD", value), ("VSTREAM_OPERATOR_IDENTITY", "")], &["--operator", "op.nk"]);
+        // The plan file is read first.
+        assert!(code == Some(1) && said.contains("p.json"), "{said}");
+    }
+    let (code, said) = plan(&[], &["--operator", "op.nk", "--operator-cmd", "exit 9"]);
+    assert!(code == Some(2) && said.contains("cannot be used with"), "{said}");
+}

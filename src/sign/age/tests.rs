@@ -94,3 +94,22 @@ fn a_passphrase_that_would_take_hours_is_refused_at_once() {
     let unlock = Unlock { ask: Some(|_| Ok("p".to_owned().into())), ..Unlock::default() };
     assert!(matches!(decrypt(&file, "x", &unlock), Err(AgeError::TooMuchWork(30))));
 }
+
+/// Written by `age` itself (filippo.io/age 1.1.1), for a key that is not used anywhere.
+#[test]
+fn files_of_the_reference_implementation_are_opened() {
+    const KEY: &str = "OBUJ7BE7LUZ6NJ4XVO7XM42ULJR6N22264IWWUDTPH7SFQG5QINDRPI6";
+    let folder = tempfile::tempdir().unwrap();
+    let identity = private(folder.path(), "id", include_str!("../../../tests/fixtures/age/identity.txt"));
+    let passphrase = private(folder.path(), "p", "correct horse battery staple\n");
+    let unlock = Unlock { identity: Some(identity), passphrase_file: Some(passphrase), ask: None };
+    for file in [
+        &include_bytes!("../../../tests/fixtures/age/recipient.age")[..],
+        include_bytes!("../../../tests/fixtures/age/recipient-armored.age"),
+        include_bytes!("../../../tests/fixtures/age/passphrase.age"),
+    ] {
+        assert!(is_encrypted(file));
+        let seed = Seed::parse_bytes(&decrypt(file, "op.nk.age", &unlock).unwrap()).unwrap();
+        assert_eq!(seed.public_key().to_string(), KEY);
+    }
+}
