@@ -15,13 +15,13 @@ async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
     for (name, seed) in [("wide.nk", &wide), ("narrow.nk", &narrow), ("foreign.nk", &foreign)] {
         bench.write_key(name, seed.reveal().as_str());
     }
-    let scope = |seed, allow: &str| {
-        let template = json!({ "pub": { "allow": [allow] }, "sub": { "allow": ["_INBOX.>"] } });
-        json!({ "kind": "user_scope", "key": public(seed), "role": allow, "template": template })
+    let scope = |seed, allow: &[&str]| {
+        let template = json!({ "pub": { "allow": allow }, "sub": { "allow": ["_INBOX.>"] } });
+        json!({ "kind": "user_scope", "key": public(seed), "role": allow[0], "template": template })
     };
     let mut claims = bench.claims().await;
     let keys = claims["nats"]["signing_keys"].as_array_mut().unwrap();
-    keys.extend([scope(&wide, "$JS.API.>"), scope(&narrow, "$JS.API.STREAM.INFO.*")]);
+    keys.extend([scope(&wide, &["$JS.API.>", "$VSTREAM.LEASE"]), scope(&narrow, &["$JS.API.STREAM.INFO.*"])]);
     bench.push(&claims).await;
     let before = bench.everything().await;
 
