@@ -22,18 +22,23 @@ fn objects(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, 
     let at = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     for (key, was) in before {
         match after.get(key) {
-            None => lines.push(format!("- {}: {}", at(key), in_words(was))),
+            None => whole('-', &at(key), was, lines),
             Some(is) => values(&at(key), was, is, lines),
         }
     }
     for (key, is) in after.iter().filter(|(key, _)| !before.contains_key(*key)) {
-        match is {
-            Value::Object(fields) if !fields.is_empty() => objects(&at(key), &Map::new(), fields, lines),
-            Value::Array(items) => {
-                items.iter().for_each(|item| lines.push(format!("+ {}: {}", at(key), in_words(item))))
-            }
-            is => lines.push(format!("+ {}: {}", at(key), in_words(is))),
+        whole('+', &at(key), is, lines);
+    }
+}
+
+/// What is there on one side only, a line for each part.
+fn whole(mark: char, path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().for_each(|(key, value)| whole(mark, &format!("{path}.{key}"), value, lines));
         }
+        Value::Array(items) => lines.extend(items.iter().map(|item| format!("{mark} {path}: {}", in_words(item)))),
+        value => lines.push(format!("{mark} {path}: {}", in_words(value))),
     }
 }
 
@@ -71,7 +76,7 @@ mod tests {
             claims_diff(Some(&before), &after),
             [
                 "~ nats.limits.conn: 5 → 7",
-                r#"- nats.mappings.a.>: [{"subject":"b.>"}]"#,
+                r#"- nats.mappings.a.>: {"subject":"b.>"}"#,
                 r#"+ nats.mappings.c.>: {"subject":"d.>"}"#,
                 r#"- nats.imports: {"subject":"x","token":"(activation token)"}"#,
                 r#"+ nats.imports: {"subject":"x","token":"(activation token)"}"#,

@@ -79,33 +79,29 @@ pub(super) fn gone(
             });
             writes.any(|write| write.subjects.iter().any(|own| led.iter().any(|to| overlap(own, to))))
         };
+        let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for stream in streams().filter(used) {
-            let Some((account, found)) = family.iter().find(|(account, _)| account.id == stream.account) else {
-                continue;
-            };
+            let Some((_, found)) = family.iter().find(|(account, _)| account.id == stream.account) else { continue };
             let unknown = found.jetstream.unknown_streams.iter().any(|unknown| unknown.name == stream.name);
-            let there = found.jetstream.streams.iter().find(|other| other.name == stream.name);
-            let message = match there {
+            let what = match found.jetstream.streams.iter().find(|other| other.name == stream.name) {
                 None if unknown => continue,
-                None => "it is not there any more".to_owned(),
-                Some(there) => {
-                    let lost = stream.subjects.iter().find(|own| {
-                        let own = SubjectFilter::parse(own);
-                        let covers = |subject: &str| {
-                            matches!((SubjectFilter::parse(subject), &own), (Ok(all), Ok(own)) if all.covers(own))
-                        };
-                        !there.subjects().any(covers)
-                    });
-                    match lost {
-                        Some(subject) => format!("it does not store {subject} any more"),
-                        None => continue,
-                    }
-                }
+                None => stream.name.clone(),
+                Some(there) => match stream.subjects.iter().find(|own| !covered(there, own)) {
+                    Some(subject) => format!("{}, which stores {subject} no more", stream.name),
+                    None => continue,
+                },
             };
-            let place = format!("account {}, stream {}", account.name, stream.name);
-            let message = format!("applications would be led to it as record {} has it, and {message}", target.name);
-            findings.push(Finding::error(GONE, place, message, NEXT));
+            gone.entry(&stream.virtual_stream).or_default().push(what);
         }
+        findings.extend(gone.into_iter().map(|(virtual_stream, streams)| {
+            let place = format!("account {}, streams of {virtual_stream}", wanted.name);
+            let message = format!(
+                "applications would be led to them as record {} has it, and they are not there any more: {}",
+                target.name,
+                streams.join(", ")
+            );
+            Finding::error(GONE, place, message, NEXT)
+        }));
     }
     findings
 }
@@ -186,4 +182,10 @@ fn stores(stream: &ObservedStream, filter: &SubjectFilter) -> bool {
 
 fn overlap(subject: &str, filter: &SubjectFilter) -> bool {
     SubjectFilter::parse(subject).is_ok_and(|own| own.overlaps(filter))
+}
+
+/// Whether the stream stores all of a subject.
+fn covered(stream: &ObservedStream, subject: &str) -> bool {
+    let Ok(wanted) = SubjectFilter::parse(subject) else { return true };
+    stream.subjects().any(|own| SubjectFilter::parse(own).is_ok_and(|own| own.covers(&wanted)))
 }
