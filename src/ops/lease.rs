@@ -269,10 +269,12 @@ struct Wanted<L> {
 
 impl<L: Link> Wanted<L> {
     fn new(session: &Session<'_, L>, account: String, place: usize, holder: &Holder) -> Option<Self> {
-        let (link, _) = session.link(place)?;
+        let (link, reached) = session.link(place)?;
         let layout = regional::members(session.definition).nth(place).map(|(account, _)| account.layout);
         let prefixes: &[&str] = match layout {
             Some(Layout::Regional) => &[HUB_API, DEFAULT_PREFIX],
+            // It still is what the definition no longer says.
+            _ if reached == HUB_API => &[HUB_API, DEFAULT_PREFIX],
             _ => &[DEFAULT_PREFIX],
         };
         let note = Note {
