@@ -63,6 +63,7 @@ impl Args {
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let connector = DefinitionConnector::new(definition, Purpose::Change, &folder);
+        let connector = if options.prune.is_empty() { connector.only_defined() } else { connector };
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
         let (mut session, mut planned) =

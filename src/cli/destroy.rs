@@ -56,7 +56,7 @@ impl Args {
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let signer = operator.as_deref();
-        let connector = DefinitionConnector::new(&part, Purpose::Change, &folder);
+        let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder).only_defined();
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
         let (mut session, mut planned) =

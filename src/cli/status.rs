@@ -11,10 +11,11 @@ use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
 use crate::ops::Deadline;
-use crate::ops::verify::Verified;
+use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::sign::keyring::Keyring;
 use crate::verify::status::{Seen, SourceStatus, StreamStatus};
 use crate::verify::streams::Verdict;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -67,7 +68,7 @@ impl Args {
 }
 
 async fn look(shell: &Shell, definition: &Definition, keys: &Keyring) -> Result<(Verified, Deployment), Failure> {
-    let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
+    let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder());
     Ok(ops::verify::verify(definition, &connector, keys, Deadline::after(shell.timeout), &ops::Silent).await?)
 }
 
@@ -104,9 +105,20 @@ fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -
             let _ = writeln!(out, "  {} {holder} with `{verb}` since {since}", Paint::yellow("being changed by"));
         }
         table(&mut out, &account.status);
+        out.push_str(&not_asked(account));
     }
     let _ = write!(out, "\n{}", who_is_behind(verified));
     out
+}
+
+/// Why something could not be looked at: each reason once.
+fn not_asked(account: &VerifiedAccount) -> String {
+    let problems = account.streams.iter().flat_map(|checked| &checked.problems);
+    let unknown = problems.filter(|problem| problem.verdict == Verdict::CantTell).map(|problem| &problem.finding);
+    let unknown = unknown.filter(|finding| finding.code.ends_with("-unknown"));
+    let denied = account.findings.iter().filter(|finding| finding.code == "not-permitted");
+    let reasons: BTreeSet<&str> = unknown.chain(denied).map(|finding| finding.message.as_str()).collect();
+    reasons.into_iter().map(|reason| format!("{} {reason}\n", Paint::yellow("?"))).collect()
 }
 
 fn table(out: &mut String, streams: &[StreamStatus]) {

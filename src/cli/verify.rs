@@ -28,7 +28,7 @@ impl Args {
         let loaded = shell.load()?;
         let definition = &loaded.definition;
         let keys = &shell.keyring(&loaded.base)?;
-        let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
+        let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder());
         let progress = shell.progress();
         let (verified, _) = match self.wait {
             None => {

@@ -1,7 +1,9 @@
 //! A connection: many requests in flight over one inbox subscription.
 
 use super::login::Login;
+use crate::desired::regional::HUB_API;
 use crate::model::nkey::PublicKey;
+use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::link::{Heard, Link};
 use crate::observed::{Reply, RequestError, Requests, User};
 use async_nats::{Client, HeaderMap, Message, StatusCode};
@@ -167,6 +169,8 @@ impl Connection {
         let mut violations = self.0.denied.violations.subscribe();
         let mut lost = self.0.denied.lost.subscribe();
         let mut was_lost = false;
+        // Permissions are checked on what the account's own mapping makes of it.
+        let mapped = subject.strip_prefix(HUB_API).map(|rest| format!("{DEFAULT_PREFIX}{rest}")).unwrap_or_default();
         let mut ticket = self.expect_replies();
         let reply = format!("{}.{}", self.0.inbox, ticket.id);
         let client = &self.0.client;
@@ -199,8 +203,8 @@ impl Connection {
                     }
                 }
                 violation = violations.recv() => match violation {
-                    Ok(Violation::Publish(denied)) if denied == subject => {
-                        return Err(RequestError::Permission(subject.to_owned()));
+                    Ok(Violation::Publish(denied)) if denied == subject || denied == mapped => {
+                        return Err(RequestError::Permission(denied));
                     }
                     Ok(Violation::Subscription(denied)) if denied == self.replies() => {
                         return Err(self.silence(subject));

@@ -1,15 +1,14 @@
 //! The connections of a definition: which servers, which user, and what a user that is made here may do.
 
+use super::permissions::{INBOX, Purpose, Side, narrowed, needs};
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
 use crate::definition::Definition;
-use crate::desired::{lease, regional};
+use crate::desired::{self, regional};
 use crate::model::claims::{AccountClaims, Permission, Permissions};
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account, Layout, RegionalAccounts};
 use crate::observed::link::{Connector, LinkError};
-use crate::observed::{listeners, system};
-use crate::push;
 use crate::sign::file::read_seed_file;
 use crate::sign::keyring::{Keyring, issuer};
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
@@ -21,70 +20,61 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long a user that is made here may connect, in seconds.
 const USER_LIFE: u64 = 300;
 
-/// What the users made from a `key:` may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Read: `plan`, `verify`, `status`.
-    Read,
-    /// Read and change: `apply`, `destroy`.
-    Change,
-}
-
-impl Purpose {
-    /// What a user of the system account has to be allowed to publish.
-    pub fn system_subjects(self) -> Vec<&'static str> {
-        let mut subjects = system::SUBJECTS.to_vec();
-        subjects.push(listeners::SUBJECT);
-        if self == Self::Change {
-            subjects.push(push::SUBJECT);
-        }
-        subjects
-    }
-
-    /// What a user of the system account has to be allowed to subscribe to, beside its inbox.
-    pub fn system_subscriptions(self) -> &'static [&'static str] {
-        match self {
-            Self::Read => &[],
-            Self::Change => &push::ALL_SUBJECTS,
-        }
-    }
-
-    /// What a user of an application's account has to be allowed to publish.
-    pub fn account_subjects(self) -> Vec<&'static str> {
-        let mut subjects = vec![
-            "$JS.API.INFO",
-            "$JS.API.STREAM.LIST",
-            "$JS.API.STREAM.INFO.*",
-            "$JS.API.STREAM.MSG.GET.*",
-            "$JS.API.CONSUMER.INFO.*.*",
-        ];
-        if self == Self::Change {
-            subjects.extend([
-                "$JS.API.STREAM.CREATE.*",
-                "$JS.API.STREAM.UPDATE.*",
-                "$JS.API.STREAM.DELETE.*",
-                "$JS.API.CONSUMER.CREATE.>",
-                lease::SUBJECT,
-                // To take consumers along to another layout.
-                "$JS.API.CONSUMER.LIST.*",
-            ]);
-        }
-        subjects
-    }
-}
-
 /// Connects as a definition says.
 #[derive(Debug)]
 pub struct DefinitionConnector<'d> {
     definition: &'d Definition,
     purpose: Purpose,
     keys: &'d Path,
+    only_defined: bool,
 }
 
 impl<'d> DefinitionConnector<'d> {
     /// For the accounts and servers of `definition`, with the keys folder that has the regional accounts' keys.
     pub fn new(definition: &'d Definition, purpose: Purpose, keys: &'d Path) -> Self {
-        Self { definition, purpose, keys }
+        Self { definition, purpose, keys, only_defined: false }
+    }
+
+    /// For a run that changes no streams but those of the definition: users that are made for it may do no more.
+    #[must_use]
+    pub fn only_defined(self) -> Self {
+        Self { only_defined: true, ..self }
+    }
+
+    /// What a user of an account may publish, with the names at hand: the streams of the seat.
+    fn account_permissions(&self, account: &Account, region: Option<&RegionName>) -> Permissions {
+        let imports = account.layout == Layout::Regional && region.is_none();
+        let sides = [(Side::Account, true), (Side::Imports, imports)];
+        let needs = sides.into_iter().filter(|(_, given)| *given).flat_map(|(side, _)| needs(self.purpose, side));
+        let subjects: Vec<&str> = needs.filter(|need| need.publish).map(|need| need.subject).collect();
+        let streams = || -> Option<Vec<String>> {
+            let all = desired::accounts(&self.definition.topology, account, &desired::Options::default()).ok()?;
+            let seat = all.into_iter().find(|desired| desired.seat.region().map(|region| &region.name) == region)?;
+            Some(seat.streams.into_iter().map(|stream| stream.name).collect())
+        };
+        let streams = if self.only_defined { streams() } else { None };
+        let deletes = self.purpose == Purpose::Destroy;
+        permissions(narrowed(&subjects, streams.as_deref(), deletes, None), [])
+    }
+
+    /// What a user of the system account may do. The accounts are at hand when none of them has to be looked for.
+    fn system_permissions(&self, system: &PublicKey) -> Permissions {
+        let mut accounts = vec![system.to_string()];
+        let mut known = true;
+        for account in &self.definition.accounts {
+            accounts.push(account.id.to_string());
+            match &account.regional_accounts {
+                _ if account.layout == Layout::Shared => {}
+                RegionalAccounts::Existing(existing) => {
+                    accounts.extend(existing.values().map(|one| one.id.to_string()))
+                }
+                RegionalAccounts::Named(_) => known = false,
+            }
+        }
+        let of = |publish: bool| needs(self.purpose, Side::System).filter(move |need| need.publish == publish);
+        let subjects: Vec<&str> = of(true).map(|need| need.subject).collect();
+        let publish = narrowed(&subjects, None, false, known.then_some(accounts.as_slice()));
+        permissions(publish, of(false).map(|need| need.subject))
     }
 
     async fn connect(
@@ -107,7 +97,7 @@ impl Connector for DefinitionConnector<'_> {
     type Link = Connection;
 
     fn changes(&self) -> bool {
-        self.purpose == Purpose::Change
+        self.purpose.changes()
     }
 
     async fn system(&self, timeout: Duration) -> Result<(Connection, PublicKey), LinkError> {
@@ -116,7 +106,7 @@ impl Connector for DefinitionConnector<'_> {
             virtual_stream::Access::Context(name) => Access::Context(name.clone()),
             virtual_stream::Access::Key(path) => {
                 let seed = account_seed("system", path)?;
-                let wanted = permissions(&self.purpose.system_subjects(), self.purpose.system_subscriptions());
+                let wanted = self.system_permissions(&seed.public_key());
                 mint("system", &seed, None, &UserPermissions::Own(wanted))?
             }
         };
@@ -149,11 +139,7 @@ impl Connector for DefinitionConnector<'_> {
             virtual_stream::Access::Context(name) => Access::Context(name.clone()),
             virtual_stream::Access::Key(path) => {
                 let seed = account_seed(&place, path)?;
-                let mut subjects = self.purpose.account_subjects();
-                if account.layout == Layout::Regional {
-                    subjects.extend(REGIONS);
-                }
-                let wanted = permissions(&subjects, &[]);
+                let wanted = self.account_permissions(account, None);
                 let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
                     code: match error {
                         IssuerError::NotOfAccount { .. } => "key-of-another-account",
@@ -206,11 +192,7 @@ impl Connector for DefinitionConnector<'_> {
                 let Some(seed) = issuer(claims, &keys).map_err(|error| failed(error.to_string()))? else {
                     return Ok(None);
                 };
-                let mut subjects = self.purpose.account_subjects();
-                if self.purpose == Purpose::Read {
-                    subjects.push("$JS.API.CONSUMER.LIST.*");
-                }
-                let wanted = permissions(&subjects, &[]);
+                let wanted = self.account_permissions(account, Some(region));
                 match user_issuer(claims, &seed.public_key(), strict, &wanted) {
                     Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
                     // Then it is read through the application's account.
@@ -223,22 +205,14 @@ impl Connector for DefinitionConnector<'_> {
     }
 }
 
-/// What a user of an application's account needs to read its regions' streams by the account's imports.
-const REGIONS: [&str; 6] = [
-    "$VS.*.API.INFO",
-    "$VS.*.API.STREAM.LIST",
-    "$VS.*.API.STREAM.INFO.*",
-    "$VS.*.API.STREAM.MSG.GET.*",
-    "$VS.*.API.CONSUMER.INFO.*.*",
-    "$VS.*.API.CONSUMER.LIST.*",
-];
-
-fn permissions(publish: &[&str], subscribe: &[&str]) -> Permissions {
-    let allow = |subjects: &[&str]| Permission {
-        allow: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
-        deny: Vec::new(),
-    };
-    Permissions { publish: allow(publish), subscribe: allow(&[&["_INBOX.>"], subscribe].concat()) }
+/// `subscribe` besides the inbox.
+fn permissions(publish: Vec<String>, subscribe: impl IntoIterator<Item = &'static str>) -> Permissions {
+    let mut subscribe: Vec<String> = subscribe.into_iter().map(str::to_owned).collect();
+    if !subscribe.iter().any(|subject| subject == INBOX) {
+        subscribe.push(INBOX.to_owned());
+    }
+    let allow = |allow| Permission { allow, deny: Vec::new() };
+    Permissions { publish: allow(publish), subscribe: allow(subscribe) }
 }
 
 fn account_seed(place: &str, path: &Path) -> Result<Seed, LinkError> {

@@ -9,9 +9,11 @@ mod connector;
 mod context;
 mod error;
 mod login;
+pub mod permissions;
 
 pub use connect::{ConnectOptions, Target, connect};
 pub use connection::Connection;
-pub use connector::{DefinitionConnector, Purpose};
+pub use connector::DefinitionConnector;
 pub use error::ConnectError;
 pub use login::Access;
+pub use permissions::Purpose;

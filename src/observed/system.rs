@@ -177,7 +177,11 @@ pub async fn accounts(
         .collect::<Result<_, _>>()?;
     answers.sort_by_key(|(index, _)| *index);
     let holders = if answers.iter().any(|(_, answers)| answers.some_have_none()) {
-        holders(requests, deployment, deadline).await?
+        match holders(requests, deployment, deadline).await {
+            // Without this permission less is known for certain.
+            Err(RequestError::Permission(_)) => HashMap::new(),
+            other => other?,
+        }
     } else {
         HashMap::new()
     };
@@ -287,8 +291,7 @@ async fn holders(
     let left = deadline.saturating_duration_since(Instant::now());
     let everyone = by_every_server(deployment);
     let replies = match until_quiet(requests, "$SYS.REQ.CLAIMS.LIST", Vec::new(), left, everyone).await {
-        // A user with few permissions may lack this one; then less is known for certain.
-        Err(RequestError::NoResponders(_) | RequestError::Permission(_)) => Vec::new(),
+        Err(RequestError::NoResponders(_)) => Vec::new(),
         other => other?,
     };
     let lists = replies.iter().filter_map(|reply| {

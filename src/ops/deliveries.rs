@@ -5,10 +5,10 @@ use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
 use crate::model::finding::Finding;
 use crate::model::virtual_stream::Account;
-use crate::observed::Requests;
-use crate::observed::jetstream::Api;
+use crate::observed::jetstream::{Api, CallError};
 use crate::observed::link::Link;
 use crate::observed::survey::Observed;
+use crate::observed::{RequestError, Requests};
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 const IN_FLIGHT: usize = 64;
 
 /// Per desired account, a warning for each push consumer whose deliver subject no import brings to the applications.
-/// Lists that cannot be read are left out: whoever may not list consumers still gets the rest of the verdict.
+/// Lists that cannot be read are left out: whoever may not list consumers gets the rest of the verdict, and that said.
 pub(super) async fn astray<L: Link>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
@@ -31,7 +31,11 @@ pub(super) async fn astray<L: Link>(
     let asked: Vec<_> = asked.collect();
     let lists: Vec<(usize, Vec<Finding>)> = stream::iter(asked)
         .map(|(place, api, stream)| async move {
-            let consumers = consumers(api, stream, timeout).await;
+            let (consumers, denied) = consumers(api, stream, timeout).await;
+            if let Some(subject) = denied {
+                let place_of = format!("account {}", desired[place].name);
+                return (place, vec![not_permitted(place_of, &subject)]);
+            }
             let lost = consumers.iter().filter_map(|config| lost(&desired[place], stream, config));
             (place, lost.collect())
         })
@@ -42,15 +46,36 @@ pub(super) async fn astray<L: Link>(
     for (place, found) in lists {
         findings[place].extend(found);
     }
+    // Said once for the account, not for each of its streams.
+    for found in &mut findings {
+        let mut denied = false;
+        found.retain(|finding: &Finding| finding.code != NOT_PERMITTED || !std::mem::replace(&mut denied, true));
+    }
     findings
 }
 
-/// The configs of a stream's consumers, as far as they can be read.
-async fn consumers<L: Requests>(api: Api<'_, L>, stream: &str, timeout: Duration) -> Vec<Value> {
+/// Something could not be asked, since the user may not.
+pub(super) const NOT_PERMITTED: &str = "not-permitted";
+
+fn not_permitted(place: String, subject: &str) -> Finding {
+    Finding::warning(
+        NOT_PERMITTED,
+        place,
+        format!("its consumers could not be looked at: the user may not publish on {subject}"),
+        "Allow the user to publish there: docs/permissions.md of the project has all that is needed.",
+    )
+}
+
+/// The configs of a stream's consumers, as far as they can be read; and the subject that is not permitted.
+async fn consumers<L: Requests>(api: Api<'_, L>, stream: &str, timeout: Duration) -> (Vec<Value>, Option<String>) {
     let mut configs = Vec::new();
     loop {
         let body = json!({ "offset": configs.len() });
-        let Ok(mut page) = api.call(&format!("CONSUMER.LIST.{stream}"), &body, timeout).await else { break };
+        let mut page = match api.call(&format!("CONSUMER.LIST.{stream}"), &body, timeout).await {
+            Ok(page) => page,
+            Err(CallError::Request(RequestError::Permission(subject))) => return (configs, Some(subject)),
+            Err(_) => break,
+        };
         let total = page["total"].as_u64().unwrap_or(0);
         let Value::Array(consumers) = page["consumers"].take() else { break };
         if consumers.is_empty() {
@@ -61,7 +86,7 @@ async fn consumers<L: Requests>(api: Api<'_, L>, stream: &str, timeout: Duration
             break;
         }
     }
-    configs
+    (configs, None)
 }
 
 fn lost(desired: &DesiredAccount<'_>, stream: &str, config: &Value) -> Option<Finding> {

@@ -3,8 +3,12 @@
 use super::links::is_ours;
 use crate::lint::{Listener, ListenerKind};
 use crate::model::claims::AccountClaims;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, Severity};
+use crate::observed::RequestError;
 use crate::observed::listeners::{Listeners, SUBJECT};
+
+/// Who listens on what is about to be mapped could not be asked; an error, unless allowed, where a permission lacks.
+pub(super) const LISTENERS_UNKNOWN: &str = "listeners-unknown";
 
 /// A [`Listener`] with texts of its own.
 pub(super) struct Listening {
@@ -48,15 +52,23 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
             }
             None
         }
-        Listeners::Unknown(error) => Some(Finding::warning(
-            "listeners-unknown",
-            format!("account {account}"),
-            format!(
-                "whether clients are subscribed to the subjects that are about to be mapped is not known ({error}); \
-                 they would no longer receive what is published there"
-            ),
-            format!("Allow the system user to publish on `{SUBJECT}`, or ask who runs the applications."),
-        )),
+        Listeners::Unknown(error) => {
+            // Servers may be away; a permission is somebody's to give.
+            let denied = matches!(error, RequestError::Permission(_));
+            let finding = Finding::warning(
+                LISTENERS_UNKNOWN,
+                format!("account {account}"),
+                format!(
+                    "whether clients are subscribed to the subjects that are about to be mapped is not known ({error}); \
+                     they would no longer receive what is published there"
+                ),
+                format!(
+                    "Allow the system user to publish on `{SUBJECT}`; or ask who runs the applications, and \
+                     --allow {LISTENERS_UNKNOWN}."
+                ),
+            );
+            Some(if denied { Finding { severity: Severity::Error, ..finding } } else { finding })
+        }
     };
     (all, unknown)
 }

@@ -90,5 +90,6 @@ pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
 /// Codes of the findings that [`Options::allow`] admits: what they are about is possible, and may be meant.
 pub fn allowable() -> impl Iterator<Item = &'static str> {
     let all = streams::ALLOWABLE.into_iter().chain(crate::lint::ALLOWABLE).chain(preflight::ALLOWABLE);
-    all.chain(rollback::ALLOWABLE).chain([NSC_STORE_DIFFERS, crate::desired::lease::UNREACHABLE])
+    let others = [NSC_STORE_DIFFERS, listening::LISTENERS_UNKNOWN, crate::desired::lease::UNREACHABLE];
+    all.chain(rollback::ALLOWABLE).chain(others)
 }

@@ -335,3 +335,16 @@ fn what_can_be_allowed_is_listed() {
         assert!(listed.contains(&format!("`{code}`")), "verbs.md does not say what --allow {code} does");
     }
 }
+
+#[test]
+fn permissions_are_those_of_the_code() {
+    let text = read("docs/permissions.md");
+    let table = vstream_jwt::nats::permissions::table();
+    if std::env::var_os("VSTREAM_UPDATE").is_some() && !text.contains(&table) {
+        let (before, rest) = text.split_once("<!-- table -->\n").unwrap();
+        let after = rest.split_once("<!-- end -->").unwrap().1;
+        let updated = format!("{before}<!-- table -->\n{table}<!-- end -->{after}");
+        std::fs::write(root().join("docs/permissions.md"), updated).unwrap();
+    }
+    assert!(read("docs/permissions.md").contains(&table), "docs/permissions.md is out of date: VSTREAM_UPDATE=1");
+}

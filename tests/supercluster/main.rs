@@ -20,6 +20,7 @@ mod layouts;
 #[cfg(target_os = "linux")]
 mod memory;
 mod outages;
+mod permissions;
 mod planfile;
 mod refusals;
 mod regional;

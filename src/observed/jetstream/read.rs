@@ -147,6 +147,9 @@ impl<R: Requests> Reader<'_, R> {
             match reply.map(ObservedStream::from_info) {
                 Ok(Some(stream)) => observed.streams.push(stream),
                 Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {}
+                Err(error @ CallError::Request(RequestError::Permission(_))) => {
+                    observed.unknown_streams.push(Unknown { name, reason: error.to_string() });
+                }
                 _ => observed.unknown_streams.push(Unknown { name, reason }),
             }
         }

@@ -1,0 +1,220 @@
+//! What a run's users have to be allowed: one table, from which users are made, which docs/permissions.md shows, and
+//! which a test on real servers takes at its word.
+
+use crate::desired::lease;
+use crate::observed::{listeners, system};
+use crate::push;
+use std::fmt::Write as _;
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To see what would be done: `plan`, `validate --online`.
+    Read,
+    /// To judge: `verify`, `status`.
+    Verify,
+    /// To change: `apply`.
+    Change,
+    /// To take away: `destroy`.
+    Destroy,
+}
+
+impl Purpose {
+    /// Whether something is written.
+    pub fn changes(self) -> bool {
+        matches!(self, Self::Change | Self::Destroy)
+    }
+}
+
+/// Whose permission it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The user of the system account.
+    System,
+    /// The user of an application's account, or of a regional account.
+    Account,
+    /// The user of an application's account whose regional accounts have no key in the keys folder: they are read by
+    /// the account's imports.
+    Imports,
+}
+
+/// When it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// In each run.
+    Always,
+    /// When something is so.
+    If(&'static str),
+}
+
+/// One subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Whose.
+    pub side: Side,
+    /// To publish there; else to subscribe.
+    pub publish: bool,
+    /// The subject.
+    pub subject: &'static str,
+    /// For which runs.
+    pub purposes: &'static [Purpose],
+    /// When.
+    pub when: When,
+}
+
+const ALL: &[Purpose] = &[Purpose::Read, Purpose::Verify, Purpose::Change, Purpose::Destroy];
+const CHANGES: &[Purpose] = &[Purpose::Change, Purpose::Destroy];
+const LOOKS: &[Purpose] = &[Purpose::Read, Purpose::Verify, Purpose::Change];
+const PLANS: &[Purpose] = &[Purpose::Read, Purpose::Change];
+
+/// Everything, a line each.
+#[rustfmt::skip]
+pub const NEEDS: &[Need] = &[
+    publish(Side::System, system::SUBJECTS[0], ALL, When::Always),
+    publish(Side::System, system::SUBJECTS[1], ALL, When::Always),
+    publish(Side::System, system::SUBJECTS[2], ALL, When::Always),
+    publish(Side::System, system::SUBJECTS[3], ALL, When::Always),
+    publish(Side::System, system::SUBJECTS[4], ALL, When::If("regional accounts are looked for that the application's account does not import from yet; and when servers store different tokens, to tell which has which")),
+    publish(Side::System, listeners::SUBJECT, PLANS, When::If("subjects are about to be mapped")),
+    publish(Side::System, push::SUBJECT, CHANGES, When::If("a token is pushed")),
+    subscribe(Side::System, push::ALL_SUBJECTS[0], CHANGES, When::Always),
+    subscribe(Side::System, push::ALL_SUBJECTS[1], CHANGES, When::Always),
+    subscribe(Side::System, INBOX, ALL, When::Always),
+    publish(Side::Account, "$JS.API.INFO", ALL, When::Always),
+    publish(Side::Account, "$JS.API.STREAM.LIST", ALL, When::Always),
+    publish(Side::Account, "$JS.API.STREAM.INFO.*", ALL, When::If("a stream does not answer, or was just made")),
+    publish(Side::Account, "$JS.API.CONSUMER.INFO.*.*", LOOKS, When::If("the definition has consumers")),
+    publish(Side::Account, "$JS.API.STREAM.MSG.GET.*", ALL, When::If("the lease is read; and when a read stream lags or lacks messages")),
+    publish(Side::Account, "$JS.API.CONSUMER.LIST.*", &[Purpose::Verify, Purpose::Change], When::If("streams of regional accounts have consumers; and when consumers are taken along to another layout")),
+    publish(Side::Account, lease::SUBJECT, CHANGES, When::If("something is changed")),
+    publish(Side::Account, "$JS.API.STREAM.CREATE.*", CHANGES, When::If("a stream is made, or the lease's, which is `vstream-lease`")),
+    publish(Side::Account, "$JS.API.STREAM.UPDATE.*", CHANGES, When::If("a stream is changed")),
+    publish(Side::Account, "$JS.API.STREAM.DELETE.*", CHANGES, When::If("streams are deleted, or the lease's, which goes with a run's end")),
+    publish(Side::Account, "$JS.API.CONSUMER.CREATE.>", &[Purpose::Change], When::If("a consumer is made or changed")),
+    subscribe(Side::Account, INBOX, ALL, When::Always),
+    publish(Side::Imports, "$VS.*.API.INFO", ALL, When::Always),
+    publish(Side::Imports, "$VS.*.API.STREAM.LIST", ALL, When::Always),
+    publish(Side::Imports, "$VS.*.API.STREAM.INFO.*", ALL, When::If("a stream does not answer")),
+    publish(Side::Imports, "$VS.*.API.STREAM.MSG.GET.*", &[Purpose::Verify], When::If("a read stream lags or lacks messages")),
+    publish(Side::Imports, "$VS.*.API.CONSUMER.INFO.*.*", LOOKS, When::If("the definition has consumers")),
+    publish(Side::Imports, "$VS.*.API.CONSUMER.LIST.*", &[Purpose::Verify], When::If("streams have consumers")),
+];
+
+pub(super) const INBOX: &str = "_INBOX.>";
+
+const fn publish(side: Side, subject: &'static str, purposes: &'static [Purpose], when: When) -> Need {
+    Need { side, publish: true, subject, purposes, when }
+}
+
+const fn subscribe(side: Side, subject: &'static str, purposes: &'static [Purpose], when: When) -> Need {
+    Need { side, publish: false, subject, purposes, when }
+}
+
+/// The needs of a run on one side.
+pub fn needs(purpose: Purpose, side: Side) -> impl Iterator<Item = &'static Need> {
+    NEEDS.iter().filter(move |need| need.side == side && need.purposes.contains(&purpose))
+}
+
+/// Characters of permissions that go into a user's token before names give way to wildcards: the token is sent in a
+/// line that servers limit to 4096 bytes (`max_control_line`), in base64.
+const BUDGET: usize = 1800;
+
+/// Subjects with what is at hand in place of their wildcards: `streams` of requests that write, `accounts` of look-ups.
+/// What is not given stays a wildcard; so does everything when the names are too many.
+pub(super) fn narrowed(
+    subjects: &[&'static str],
+    streams: Option<&[String]>,
+    deletes: bool,
+    accounts: Option<&[String]>,
+) -> Vec<String> {
+    let narrow = |subject: &'static str| -> Vec<String> {
+        let lease = || lease::STREAM.to_owned();
+        match (subject, streams, accounts) {
+            ("$JS.API.STREAM.CREATE.*", Some(streams), _) => {
+                streams.iter().cloned().chain([lease()]).map(|name| format!("$JS.API.STREAM.CREATE.{name}")).collect()
+            }
+            ("$JS.API.STREAM.UPDATE.*", Some(streams), _) => {
+                streams.iter().map(|name| format!("$JS.API.STREAM.UPDATE.{name}")).collect()
+            }
+            ("$JS.API.STREAM.DELETE.*", Some(streams), _) => {
+                let deleted = streams.iter().filter(|_| deletes).cloned().chain([lease()]);
+                deleted.map(|name| format!("$JS.API.STREAM.DELETE.{name}")).collect()
+            }
+            ("$JS.API.CONSUMER.CREATE.>", Some(streams), _) => {
+                streams.iter().map(|name| format!("$JS.API.CONSUMER.CREATE.{name}.>")).collect()
+            }
+            ("$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP", _, Some(accounts)) => {
+                accounts.iter().map(|id| format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP")).collect()
+            }
+            _ => vec![subject.to_owned()],
+        }
+    };
+    let narrowed: Vec<String> = subjects.iter().copied().flat_map(narrow).collect();
+    let size: usize = narrowed.iter().map(|subject| subject.len() + 3).sum();
+    if size <= BUDGET { narrowed } else { subjects.iter().map(|subject| (*subject).to_owned()).collect() }
+}
+
+/// The table of docs/permissions.md.
+pub fn table() -> String {
+    let mut text = String::new();
+    for (side, title) in [
+        (Side::System, "The system account"),
+        (Side::Account, "The application's account, and regional accounts that are given with credentials"),
+        (
+            Side::Imports,
+            "The application's account besides, where the keys folder has no keys of the regional accounts",
+        ),
+    ] {
+        let _ = write!(
+            text,
+            "### {title}\n\n| | subject | `plan`, `validate --online` | `verify`, `status` | `apply` | `destroy` | needed |\n|---|---|---|---|---|---|---|\n"
+        );
+        for need in NEEDS.iter().filter(|need| need.side == side) {
+            let Need { publish, subject, purposes, when, .. } = need;
+            let verb = if *publish { "publish" } else { "subscribe" };
+            let marks = ALL.iter().map(|purpose| if purposes.contains(purpose) { "×" } else { "" });
+            let when = match when {
+                When::Always => "always".to_owned(),
+                When::If(so) => format!("when {so}"),
+            };
+            let _ = writeln!(text, "| {verb} | `{subject}` | {} | {when} |", marks.collect::<Vec<_>>().join(" | "));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_take_the_place_of_wildcards_while_they_are_few() {
+        let needed = needs(Purpose::Change, Side::Account).filter(|need| need.publish);
+        let subjects: Vec<&str> = needed.map(|need| need.subject).collect();
+        let few = ["foo-write-west".to_owned(), "foo".to_owned()];
+        let narrow = narrowed(&subjects, Some(&few), false, None);
+        let writes = |list: &[String]| -> Vec<String> {
+            let kinds = ["CREATE", "UPDATE", "DELETE"];
+            list.iter().filter(|s| kinds.iter().any(|kind| s.contains(kind))).cloned().collect()
+        };
+        assert_eq!(
+            writes(&narrow),
+            [
+                "$JS.API.STREAM.CREATE.foo-write-west",
+                "$JS.API.STREAM.CREATE.foo",
+                "$JS.API.STREAM.CREATE.vstream-lease",
+                "$JS.API.STREAM.UPDATE.foo-write-west",
+                "$JS.API.STREAM.UPDATE.foo",
+                "$JS.API.STREAM.DELETE.vstream-lease",
+                "$JS.API.CONSUMER.CREATE.foo-write-west.>",
+                "$JS.API.CONSUMER.CREATE.foo.>",
+            ]
+        );
+        let many: Vec<String> = (0..100).map(|number| format!("stream-{number}")).collect();
+        assert!(writes(&narrowed(&subjects, Some(&many), true, None)).iter().all(|s| s.ends_with(['*', '>'])));
+        let lookup = ["$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"];
+        let ids = ["A1".to_owned()];
+        assert_eq!(narrowed(&lookup, None, false, Some(&ids)), ["$SYS.REQ.ACCOUNT.A1.CLAIMS.LOOKUP"]);
+    }
+}
