@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// What a verb that changes things needs of a connection beside requests. Clones share the connection.
-pub trait Link: Requests + Clone {
+pub trait Link: Requests + Clone + std::fmt::Debug + 'static {
     /// Publishes to a stream, which takes it only if the last message that it has on the subject has the sequence
     /// `last` (`Nats-Expected-Last-Subject-Sequence`; 0: it has none). The reply is the stream's.
     fn publish_after(

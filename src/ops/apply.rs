@@ -29,6 +29,7 @@ pub use outcome::{Applied, ApplyError, Provisioned, Pushed};
 use provisioning::{look_at_streams, make, reach_regions, take_away, takes_away};
 use signing::{may_sign, sign, sign_early};
 use stage::{PUSH, push_stage};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long sources may take to get in touch after their streams were made.
@@ -117,13 +118,20 @@ pub async fn apply<'d, C: Connector>(
         Either::Right(_) => return Err(ApplyError::Interrupted),
     };
     session.deadline = session.deadline.extended(asked.elapsed());
+    let lease = Arc::new(lease);
+    // In a task of its own: whoever signs may take his time, and blocks this one.
+    let mut keeper = tokio::spawn({
+        let lease = lease.clone();
+        async move { lease.keep().await }
+    });
     let begun = Begun { waited: lease.waited, signed };
     let work = in_rounds(session, planned, &mut signers, begun, again, connector, tell);
     let result = tokio::select! {
         result = work => result,
-        lost = lease.keep() => Err(lost.into()),
+        Ok(lost) = &mut keeper => Err(lost.into()),
         () = stop => Err(ApplyError::Interrupted),
     };
+    keeper.abort();
     let gone = matches!(again, Again::Destroy { .. }) && result.as_ref().is_ok_and(Applied::is_confirmed);
     lease.release(gone && nothing_stays(planned)).await;
     result

@@ -400,7 +400,7 @@ impl<L: Link> Lease<L> {
     }
 
     /// Gives them back; what does not succeed is left to expire. With `delete` the streams go too.
-    pub(super) async fn release(self, delete: bool) {
+    pub(super) async fn release(&self, delete: bool) {
         join_all(self.held.iter().map(|held| held.release(delete))).await;
     }
 }

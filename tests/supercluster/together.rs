@@ -5,6 +5,7 @@ use crate::support::secrets::assert_shows_none;
 use crate::support::{PATIENCE, VSTREAM, client, cluster, cluster_with_shared_layout, system_client};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -181,6 +182,38 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     bench.run(&["apply", "--definition", &baz, "--operator", "op.nk", "--lease-timeout", "0s"]).ends(0);
 
     bench.until(0, &["verify", "--definition", &baz]).await;
+    bench.no_complaints();
+}
+
+/// Somebody may have to press a button for each signature; the lease is renewed all the while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_signer_does_not_cost_the_lease() {
+    let cluster = cluster().await;
+    let bench = Bench::new(&cluster).await;
+    let (foo, bar) = (one(&bench, "regional", "foo"), one(&bench, "regional", "bar"));
+    let example = Path::new(VSTREAM).with_file_name("examples").join("operator_cmd");
+    let build = ["build", "--quiet", "--locked", "--example", "operator_cmd"];
+    assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
+    // The keys of new accounts are made under the lease, and so their eight tokens are signed under it.
+    let slowly = format!("while read -r line; do sleep 2.5; echo \"$line\"; done | {} keys/op.nk", example.display());
+    let application = client(&cluster, "east").await;
+    let mut notes = application.subscribe(SUBJECT).await.unwrap();
+    application.flush().await.unwrap();
+    let mut command = Command::new(VSTREAM);
+    command.current_dir(cluster.folder()).args(["apply", "--definition", &foo, "--operator-cmd", &slowly]);
+    command.args(["--timeout", "2m"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = command.spawn().unwrap();
+    tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(EXPIRY + 2)).await;
+    let said = ["account APP is being changed by"];
+    bench.expect(
+        1,
+        &["apply", "--definition", &bar, "--operator", "op.nk", "--lease-timeout", "0s"],
+        "lease-held",
+        &said,
+    );
+    let (code, said) = ended(run);
+    assert_eq!(code, 0, "{said}");
     bench.no_complaints();
 }
 
