@@ -130,4 +130,41 @@ nsc env --store "$work/others"
 nsc add operator elsewhere
 definition "$work/others" bar baz
 vstream 1 'nsc-store-unusable' apply --operator op.nk
-echo 'nsc and vstream-jwt: each sees and keeps what the other does'
+
+# Ten runs at once, while nsc pulls, edits and pushes: nobody's change is lost.
+nsc env --store "$work/store"
+runs=()
+for i in 0 1 2 3 4 5 6 7 8 9; do
+    cp "$work/plain.yaml" "$work/dev/at-once-$i.yaml"
+    printf '      s%s:\n        subjects: [s%s.>]\n        write: { num_replicas: 1 }\n        read: { num_replicas: 1 }\n' \
+        "$i" "$i" >>"$work/dev/at-once-$i.yaml"
+    (cd "$work/dev" && exec "$work/vstream-jwt" apply --definition "at-once-$i.yaml" --operator op.nk --timeout 2m \
+        >"$work/run-$i.log" 2>&1) &
+    runs+=($!)
+done
+pushed=0
+# When only a few are left, a push could come after the last of them, and be nobody's business any more.
+while [ "$(jobs -rp | wc -l)" -gt 3 ]; do
+    nsc pull -A --overwrite-newer
+    nsc edit account APPLICATION --tag "at-once-$pushed"
+    [ "$(jobs -rp | wc -l)" -gt 3 ] || break
+    nsc push -a APPLICATION
+    pushed=$((pushed + 1))
+    sleep 2
+done
+for i in "${!runs[@]}"; do
+    wait "${runs[$i]}" || { cat "$work/run-$i.log"; echo "run $i of ten failed"; exit 1; }
+done
+[ "$pushed" -gt 0 ]
+nsc pull -A --overwrite-newer
+nsc describe account APPLICATION --raw
+accounts=("$work/store"/*/accounts)
+(cd "$work/dev" && "$work/vstream-jwt" keys inspect "$accounts/APPLICATION/APPLICATION.jwt") >"$work/all"
+for i in 0 1 2 3 4 5 6 7 8 9; do
+    grep -qF "s$i.>" "$work/all" || { cat "$work/all"; echo "the mapping of s$i is lost"; exit 1; }
+    vstream 0 'In sync' verify --definition "at-once-$i.yaml"
+done
+for ((i = 0; i < pushed; i++)); do
+    grep -qF "at-once-$i" "$work/all" || { cat "$work/all"; echo "nsc's tag at-once-$i is lost"; exit 1; }
+done
+echo 'nsc and vstream-jwt: each sees and keeps what the other does; '"$pushed pushes between ten runs"
