@@ -258,7 +258,7 @@ async fn joins_and_leaves(bench: &Bench<'_>) {
     something_to_push(bench).await;
     let leave = || runtime.block_on(async { bench.cluster.kill("east-3").await.unwrap() });
     let applied = apply_while(bench, PUSHING, &leave).await.unwrap();
-    assert_eq!(unconfirmed(&applied), ["east-3"]);
+    assert_eq!(unconfirmed(&applied), ["east-3"], "{applied:?}");
 
     something_to_push(bench).await;
     let join = || runtime.block_on(async { bench.cluster.start("east-3").await.unwrap() });

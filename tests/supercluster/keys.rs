@@ -48,7 +48,7 @@ async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
     for (key, code, said) in [
         ("app-identity.nk", "strict-signing-keys", ["strict signing key usage", "signing key of the account"]),
         ("foreign.nk", "key-of-another-account", [&public(&foreign), "signing key of the account"]),
-        ("narrow.nk", "scope-too-narrow", ["publish $JS.API.STREAM.CREATE.*", "Widen the scope"]),
+        ("narrow.nk", "scope-too-narrow", ["publish $JS.API.STREAM.CREATE.foo-write-west", "Widen the scope"]),
         ("op.nk", "key-unusable", ["keys/op.nk", "seed of the account"]),
     ] {
         by_key(key);
