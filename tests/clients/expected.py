@@ -1,9 +1,9 @@
 """What is not as on a plain server, and why: refused by design. Anything else is a fault."""
 
-# Nobody serves the request: nats.js and async-nats take that for a JetStream that is not there.
+# Nobody serves the request: nats.js and async-nats take that for a JetStream that is not there, nats.java for no answer.
 NO_RESPONDERS = (
     "no responders", "ServiceUnavailable", "503", "JetStreamNotEnabled", "jetstream unavailable",
-    "requested JetStream resource does not exist",
+    "requested JetStream resource does not exist", "no response waiting for NATS JetStream server",
 )
 # 10059: the old request for durables is not mapped, and there is no stream of that name.
 MISMATCH = ("10056", "10059")

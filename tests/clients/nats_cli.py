@@ -232,7 +232,15 @@ class Operations:
         assert f"watch-{TAG}" in out.decode(), out
 
     def kv_status(self):
-        assert "cfg" in nats("kv", "info", "cfg")
+        lines = nats("kv", "info", "cfg").splitlines()
+        shown = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        names = "Bucket Name", "History Kept", "Maximum Age", "Limit Marker TTL", "Maximum Bucket Size", "Compressed", "Description"
+        settings = [shown.get(name) for name in names]
+        assert settings == ["cfg", "5", "1h0m0s", "1m0s", "64 MiB", "true", "settings"], shown
+
+    def kv_too_large(self):
+        out = nats("kv", "put", "cfg", f"large-{TAG}", "x" * (65 << 10), ok=False)
+        assert "10054" in out, out
 
     def object_put_get(self):
         with tempfile.TemporaryDirectory() as folder:

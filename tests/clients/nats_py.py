@@ -367,7 +367,18 @@ class Operations:
         kv = await self.bucket()
         await kv.put(self.key("status"), b"one")
         status = await kv.status()
-        assert status.bucket == "cfg" and status.history == 5, status
+        config = status.stream_info.config
+        assert (status.bucket, status.history, status.ttl, status.marker_ttl) == ("cfg", 5, 3600, 60), status
+        assert (config.max_bytes, config.compression, config.description) == (64 << 20, "s2", "settings"), config
+
+    async def kv_too_large(self):
+        kv = await self.bucket()
+        try:
+            await kv.put(self.key("large"), bytes(65 << 10))
+        except nats.js.errors.APIError as error:
+            assert error.err_code == 10054, error
+            return
+        raise AssertionError("stored")
 
     # Object store
     def object(self, name):

@@ -75,6 +75,7 @@ var all = []operation{
 	{"kv_history", "kv", operations.kvHistory},
 	{"kv_watch", "kv", operations.kvWatch},
 	{"kv_status", "kv", operations.kvStatus},
+	{"kv_too_large", "kv", operations.kvTooLarge},
 	{"object_put_get", "object", operations.objectPutGet},
 	{"object_replace", "object", operations.objectReplace},
 	{"object_list", "object", operations.objectList},
@@ -788,7 +789,20 @@ func (o operations) kvStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return check(status.Bucket() == "cfg" && status.History() == 5, "%v", status)
+	config := status.Config()
+	return check(status.Bucket() == "cfg" && status.History() == 5 && status.TTL() == time.Hour &&
+		status.LimitMarkerTTL() == time.Minute && status.IsCompressed() && config.MaxBytes == 64<<20 &&
+		config.Description == "settings", "%v", config)
+}
+
+func (o operations) kvTooLarge(ctx context.Context) error {
+	kv, key, err := o.bucket(ctx, "large")
+	if err != nil {
+		return err
+	}
+	_, err = kv.Put(ctx, key, make([]byte, 65<<10))
+	var refused *jetstream.APIError
+	return check(errors.As(err, &refused) && refused.ErrorCode == 10054, "%v", err)
 }
 
 // Object store

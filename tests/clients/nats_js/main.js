@@ -309,7 +309,13 @@ const operations = {
   async kv_status() {
     const [kv] = await put("status", "one");
     const status = await kv.status();
-    same([status.bucket, status.history], ["cfg", 5]);
+    const { bucket, history, ttl, markerTTL, maxBucketSize, compression, description } = status;
+    same([bucket, history, ttl, markerTTL], ["cfg", 5, 3_600_000, 60_000]);
+    same([maxBucketSize, compression, description], [64 << 20, true, "settings"]);
+  },
+  async kv_too_large() {
+    const [kv, key] = await put("large");
+    await assert.rejects(kv.put(key, bytes(65 << 10, 1)), { code: 10054 });
   },
 
   async object_put_get() {

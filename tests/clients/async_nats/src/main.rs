@@ -9,6 +9,7 @@ use async_nats::jetstream::consumer::{self, AckPolicy, Consumer, pull, push};
 use async_nats::jetstream::kv::{self, Operation};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::object_store::ObjectStore;
+use async_nats::jetstream::stream::Compression;
 use async_nats::jetstream::{self, AckKind, Message};
 use async_nats::{Client, ConnectOptions};
 use futures_util::future::join_all;
@@ -22,7 +23,7 @@ type Done = Result<(), Fails>;
 /// The client has no such call.
 const ABSENT: &str = "async-nats has no such call";
 
-const ALL: [&str; 52] = [
+const ALL: [&str; 53] = [
     "publish",
     "publish_async",
     "publish_msg_id",
@@ -65,6 +66,7 @@ const ALL: [&str; 52] = [
     "kv_history",
     "kv_watch",
     "kv_status",
+    "kv_too_large",
     "object_put_get",
     "object_replace",
     "object_list",
@@ -485,7 +487,21 @@ impl Operations {
     async fn kv_status(&self) -> Done {
         let (kv, _) = self.put("status", &["one"]).await?;
         let status = kv.status().await?;
-        same((status.bucket().to_owned(), status.history()), ("cfg".to_owned(), 5))
+        let config = &status.info.config;
+        same((status.bucket(), status.history(), status.max_age()), ("cfg", 5, Duration::from_secs(3600)))?;
+        same(config.subject_delete_marker_ttl, Some(Duration::from_secs(60)))?;
+        same(
+            (config.max_bytes, config.compression.clone(), config.description.as_deref()),
+            (64 << 20, Some(Compression::S2), Some("settings")),
+        )
+    }
+
+    async fn kv_too_large(&self) -> Done {
+        let (kv, key) = self.put("large", &[]).await?;
+        match kv.put(key, vec![1; 65 << 10].into()).await {
+            Err(error) if error.to_string().contains("10054") => Ok(()),
+            other => Err(format!("found: {other:?}").into()),
+        }
     }
 
     async fn object(&self, name: &str, contents: &[Vec<u8>]) -> Result<(ObjectStore, String), Fails> {
@@ -617,6 +633,7 @@ impl Operations {
             "kv_history" => self.kv_history().await,
             "kv_watch" => self.kv_watch().await,
             "kv_status" => self.kv_status().await,
+            "kv_too_large" => self.kv_too_large().await,
             "object_put_get" => self.object_put_get().await,
             "object_replace" => self.object("replace", &[vec![1; 300_000], vec![2; 300_000]]).await.map(drop),
             "object_list" => self.object_list().await,
