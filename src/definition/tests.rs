@@ -228,6 +228,11 @@ fn layouts() {
     let regional = |line: &str| text.replace("    layout: shared\n", &format!("    {line}\n"));
     refuses(&regional("regional_accounts: '{region}'"), "bad-template", "lacks `{account}`", "'{region}'");
     refuses(&regional("activation_lifetime: 10m"), "wrong-value", "less than an hour", "10m");
+    for line in ["subject_roots: [_INBOX]", "inbox_prefixes: [_INBOX, $JS.API]", "inbox_prefixes: [VSD]"] {
+        let at = line.split([',', '[', ']']).rfind(|token| !token.is_empty()).unwrap().trim();
+        refuses(&regional(line), "reserved-subject", &format!("subject `{at}`"), at);
+    }
+    assert!(parsed(&regional("inbox_prefixes: [_INBOX.team, team, _INBOX_team]")).is_ok());
     refuses(
         &regional("subject_roots: [foo.bar]"),
         "overlapping-subjects",

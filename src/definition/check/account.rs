@@ -17,6 +17,9 @@ use crate::model::units::parse_duration;
 use crate::model::virtual_stream::{Account, ExistingAccount, Kind, Layout, NameTemplates, RegionalAccounts};
 use std::collections::{BTreeMap, HashMap};
 
+/// What clients deliver replies below, unless they are told otherwise.
+const INBOX: &str = "_INBOX";
+
 const ACCOUNT_KEY: &str = "write the account's public key, A and 55 more characters: `nsc describe account` shows it";
 
 impl Checker<'_> {
@@ -99,10 +102,10 @@ impl Checker<'_> {
             Some(raw::Layout::Shared) => Layout::Shared,
             None | Some(raw::Layout::Regional) => Layout::Regional,
         };
-        let roots = self.prefixes(subject_roots);
+        let roots = self.prefixes(subject_roots, &[]);
         let inbox_prefixes = match inbox_prefixes {
-            Some(prefixes) => self.prefixes(Some(prefixes)),
-            None => Some(SubjectFilter::parse("_INBOX").into_iter().collect()),
+            Some(prefixes) => self.prefixes(Some(prefixes), &[INBOX]),
+            None => Some(SubjectFilter::parse(INBOX).into_iter().collect()),
         };
         let regional_accounts = match regional_accounts {
             Some(At { value, .. }) => self.regional_accounts(value, topology),
@@ -219,8 +222,9 @@ impl Checker<'_> {
         }
     }
 
-    /// Literal prefixes of subjects; `app.>` means the same as `app`.
-    fn prefixes(&mut self, prefixes: Option<At<Vec<At<String>>>>) -> Option<Vec<SubjectFilter>> {
+    /// Literal prefixes of subjects; `app.>` means the same as `app`. Reserved ones are refused but for `open`: what is
+    /// delivered below `$JS` or where sources deliver would be taken for a request, or for a sourced message.
+    fn prefixes(&mut self, prefixes: Option<At<Vec<At<String>>>>, open: &[&str]) -> Option<Vec<SubjectFilter>> {
         let prefixes = prefixes.map_or_else(Vec::new, |prefixes| prefixes.value);
         let mut prefix = |prefix: At<String>| {
             let literal = prefix.value.strip_suffix(".>").unwrap_or(&prefix.value).to_owned();
@@ -230,7 +234,8 @@ impl Checker<'_> {
                 self.report("bad-subject", prefix.place, message, "write literal tokens only, like `app`");
                 return None;
             }
-            Some(filter)
+            let open = filter.tokens().next().is_some_and(|first| open.contains(&first));
+            (open || !self.reserved(&filter, prefix.place)).then_some(filter)
         };
         let checked: Vec<_> = prefixes.into_iter().map(&mut prefix).collect();
         checked.into_iter().collect()

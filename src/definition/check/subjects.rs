@@ -1,6 +1,7 @@
 //! Subjects of virtual streams.
 
 use super::Checker;
+use crate::definition::problem::Place;
 use crate::definition::read::At;
 use crate::model::names::is_transform;
 use crate::model::subject::SubjectFilter;
@@ -44,15 +45,24 @@ impl Checker<'_> {
         Some(filter)
     }
 
+    /// Whether a subject is not one of applications' own; says so.
+    pub(super) fn reserved(&mut self, filter: &SubjectFilter, place: Place) -> bool {
+        let first = filter.tokens().next().unwrap_or_default();
+        let found = RESERVED.iter().find(|(token, _)| *token == first);
+        if let Some((token, why)) = found {
+            let message = format!("subject `{filter}`: `{token}.>` {why}");
+            self.report("reserved-subject", place, message, "choose another subject");
+        }
+        found.is_some()
+    }
+
     /// A subject that a virtual stream may capture, with the region before its token `region_token`.
     pub(super) fn captured_subject(&mut self, subject: &At<String>, region_token: usize) -> Option<SubjectFilter> {
         let filter = self.subject(subject)?;
-        let first = filter.tokens().next().unwrap_or_default();
-        if let Some((token, why)) = RESERVED.iter().find(|(token, _)| *token == first) {
-            let message = format!("subject `{filter}`: `{token}.>` {why}");
-            self.report("reserved-subject", subject.place, message, "choose another subject");
+        if self.reserved(&filter, subject.place) {
             return None;
         }
+        let first = filter.tokens().next().unwrap_or_default();
         if matches!(first, ">" | "*") {
             let message =
                 format!("subject `{filter}` takes in `$JS`, `$SYS` and `_INBOX`, which are not applications' own");
