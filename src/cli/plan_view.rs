@@ -223,16 +223,16 @@ impl View<'_> {
             }
             return;
         }
-        let mut counts: BTreeMap<(Action, ClaimPart), Vec<&ClaimChange>> = BTreeMap::new();
+        let mut counts: BTreeMap<(Action, ClaimPart, Option<&str>), Vec<&ClaimChange>> = BTreeMap::new();
         for change in changes.iter().filter(|change| !matches!(change.what, ClaimPart::Account | ClaimPart::Tag)) {
-            counts.entry((change.action, change.what)).or_default().push(change);
+            counts.entry((change.action, change.what, change.why.as_deref())).or_default().push(change);
         }
-        for ((action, what), changes) in counts {
+        for ((action, what, why), changes) in counts {
             let line = match changes.as_slice() {
                 [one] => format!("{} {}", part(what, 1), one.name),
                 many => format!("{} {}", many.len(), part(what, many.len())),
             };
-            let why = changes.iter().find_map(|change| change.why.as_deref()).map(|why| format!(" ({why})"));
+            let why = why.map(|why| format!(" ({why})"));
             let _ = writeln!(out, "    {} {line}{}", mark(action), why.unwrap_or_default());
         }
     }
