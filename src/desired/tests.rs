@@ -308,6 +308,20 @@ fn the_mapping_set_of_an_exclusive_account() {
     assert_eq!(with_domain[0].mappings.len(), desired[0].mappings.len() + 4);
 }
 
+/// Every message that is published in the account is compared with each entry.
+#[test]
+fn below_a_root_the_entries_are_at_most_eight() {
+    let entries = |count: usize| {
+        let streams = (0..count).map(|i| stream(&format!("s{i}"), &[&format!("app.s{i}.>")], 1));
+        let buckets = [bucket("cfg", Kind::Kv), bucket("files", Kind::ObjectStore)];
+        let mut account = regional(streams.chain(buckets).collect());
+        account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
+        accounts(topology(), &account, &Options::default()).unwrap()[0].mappings.len()
+    };
+    assert_eq!(entries(100), entries(1));
+    assert!(entries(100) <= 8, "{}", entries(100));
+}
+
 #[test]
 fn beside_ordinary_streams_each_virtual_stream_has_entries_of_its_own() {
     let mut account = regional(vec![stream("foo", &["foo.>"], 1), bucket("cfg", Kind::Kv)]);
