@@ -6,9 +6,11 @@ mod support;
 #[path = "../support/documented.rs"]
 mod documented;
 
+mod activations;
 mod bad_plan_files;
 mod bad_pushes;
 mod bench;
+mod deliveries;
 mod dev;
 mod faults;
 mod flow;

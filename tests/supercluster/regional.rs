@@ -1,7 +1,9 @@
 //! The layout `regional` through the command line: made in stages, used by the virtual names, drifted, its keys lost,
 //! others kept out, ordinary streams beside it, and taken away.
 
+use crate::activations;
 use crate::bench::{Bench, new_seed, now, public};
+use crate::deliveries::{self, Reach};
 use crate::support::{self, client, eventually};
 use async_nats::Client;
 use serde_json::{Value, json};
@@ -16,11 +18,11 @@ use vstream_jwt::sign::user::{UserPermissions, mint_user};
 use vstream_jwt::sign::{Signer as _, issue};
 
 const TIME: Duration = Duration::from_secs(10);
-const APPLY: [&str; 4] = ["apply", "--operator", "op.nk", "--yes"];
+pub const APPLY: [&str; 4] = ["apply", "--operator", "op.nk", "--yes"];
 const REGIONS: [&str; 3] = ["west", "central", "east"];
 
 /// `None` when nobody listens.
-async fn ask(client: &Client, subject: &str, body: Value) -> Option<Value> {
+pub async fn ask(client: &Client, subject: &str, body: Value) -> Option<Value> {
     let payload = if body.is_null() { String::new() } else { body.to_string() };
     let reply = client.request(subject.to_owned(), payload.into()).await.ok()?;
     Some(serde_json::from_slice(&reply.payload).unwrap())
@@ -31,9 +33,16 @@ fn regional(bench: &Bench<'_>) -> Value {
     let app = &mut definition["accounts"]["APP"];
     app.as_object_mut().unwrap().remove("layout");
     app["subject_roots"] = json!(["app"]);
+    app["inbox_prefixes"] = json!(["_INBOX", "team.inbox", "deliver"]);
+    app["activation_lifetime"] = json!("30d");
     app["virtual_streams"] = json!({
         "foo": { "subjects": ["foo.>"], "consumers": { "worker": { "ack_policy": "explicit" } } },
-        "bar": { "subjects": ["app.bar.>"] },
+        "bar": {
+            "subjects": ["app.bar.>"],
+            "consumers": {
+                "pushed": { "regions": ["east"], "deliver_subject": "deliver.pushed", "ack_policy": "none" },
+            },
+        },
         "cfg": { "kind": "kv", "bucket": { "history": 5 } },
         "files": { "kind": "object_store" },
     });
@@ -61,14 +70,17 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     by_the_virtual_names(&bench).await;
     nothing_destructive_by_accident(&bench).await;
     an_ack_from_another_region_is_void(&bench).await;
-    deliveries_that_nobody_hears(&bench).await;
+    deliveries::by_prefix(&bench).await;
     narrow_users(&bench).await;
     a_hostile_users_reach(&bench).await;
+    let reach = deliveries::hostile(&bench, true).await;
+    assert!(matches!(reach, Reach { silent, stored: 0, acknowledged: 0, requested: false } if silent.len() == 12));
     others_stay_outside(&bench).await;
     drift_is_named_and_mended(&bench).await;
     lost_keys(&bench).await;
     bench.no_complaints();
     destroyed(&bench).await;
+    the_same_in_a_plain_account(&bench).await;
     ordinary_streams(&bench).await;
     bench.no_complaints();
 }
@@ -140,20 +152,6 @@ async fn an_ack_from_another_region_is_void(bench: &Bench<'_>) {
         (info["num_ack_pending"] == 0).then_some(())
     })
     .await;
-}
-
-/// A push consumer that delivers on a subject which is not imported.
-async fn deliveries_that_nobody_hears(bench: &Bench<'_>) {
-    let east = client(bench.cluster, "east").await;
-    let config = json!({ "durable_name": "pushed", "deliver_subject": "deliver.here", "ack_policy": "none" });
-    let body = json!({ "stream_name": "foo", "config": config });
-    let made = ask(&east, "$JS.API.CONSUMER.DURABLE.CREATE.foo.pushed", body).await.unwrap();
-    assert_eq!(made["name"], "pushed", "{made}");
-    let said =
-        ["APP-east, stream foo, consumer pushed: it delivers on deliver.here", "`inbox_prefixes` of account APP"];
-    bench.says(0, &["verify"], &said);
-    let gone = ask(&east, "$JS.API.CONSUMER.DELETE.foo.pushed", Value::Null).await.unwrap();
-    assert_eq!(gone["success"], true);
 }
 
 /// A user of the account that may publish what `publish` says.
@@ -228,7 +226,7 @@ async fn a_hostile_users_reach(bench: &Bench<'_>) {
 }
 
 /// An import as the layout has it, for an activation token.
-fn spec(import: &Value) -> ImportSpec {
+pub fn spec(import: &Value) -> ImportSpec {
     let text = |name: &str| import[name].as_str().unwrap_or_default().to_owned();
     ImportSpec {
         name: text("name"),
@@ -327,18 +325,7 @@ async fn drift_is_named_and_mended(bench: &Bench<'_>) {
     bench.run(&APPLY).ends(0);
     bench.until(0, &["verify"]).await;
 
-    // A token by a key that is not, or no longer, the exporter's.
-    let mut claims = bench.claims().await;
-    let app = PublicKey::parse(bench.cluster.account_id()).unwrap();
-    let foreign = new_seed(KeyKind::Account);
-    let import = &mut claims["nats"]["imports"][1];
-    let wanted = spec(import);
-    let token = issue_activation(&foreign, &wanted.account, &app, &wanted, None, now()).unwrap();
-    import["token"] = token.as_str().into();
-    bench.push(&claims).await;
-    bench.says(3, &["verify"], &["activation token $VS.west.API.STREAM.NAMES of APP-west: its issuer"]);
-    bench.run(&APPLY).ends(0);
-    bench.until(0, &["verify"]).await;
+    activations::drift(bench).await;
 }
 
 /// Reading goes on by the application's imports; what needs the key is refused, and a new signing key recovers it.
@@ -376,6 +363,18 @@ async fn destroyed(bench: &Bench<'_>) {
     assert_eq!(bench.stream_names().await, Vec::<String>::new());
     let region = stored(bench, "APP-east").await;
     assert_eq!((&region["nats"]["imports"], &region["nats"]["exports"]), (&Value::Null, &Value::Null));
+}
+
+/// What a user reaches there by deliver subjects, to compare.
+async fn the_same_in_a_plain_account(bench: &Bench<'_>) {
+    for (name, subjects) in [("foo", "foo.>"), ("bar", "app.bar.>")] {
+        bench.make_stream(json!({ "name": name, "subjects": [subjects], "num_replicas": 1 })).await;
+    }
+    let reach = deliveries::hostile(bench, false).await;
+    assert_eq!(reach, Reach { silent: vec![], stored: 3, acknowledged: 0, requested: false });
+    for name in ["foo", "bar"] {
+        bench.delete_stream(name).await;
+    }
 }
 
 /// An account that has streams of its own: refused as exclusive, and both kinds work beside each other otherwise.
