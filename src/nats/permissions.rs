@@ -65,6 +65,7 @@ pub struct Need {
 const ALL: &[Purpose] = &[Purpose::Read, Purpose::Verify, Purpose::Change, Purpose::Destroy];
 const CHANGES: &[Purpose] = &[Purpose::Change, Purpose::Destroy];
 const LOOKS: &[Purpose] = &[Purpose::Read, Purpose::Verify, Purpose::Change];
+const JUDGES: &[Purpose] = &[Purpose::Verify, Purpose::Change, Purpose::Destroy];
 const PLANS: &[Purpose] = &[Purpose::Read, Purpose::Change];
 
 /// Everything, a line each.
@@ -74,7 +75,7 @@ pub const NEEDS: &[Need] = &[
     publish(Side::System, system::SUBJECTS[1], ALL, When::Always),
     publish(Side::System, system::SUBJECTS[2], ALL, When::Always),
     publish(Side::System, system::SUBJECTS[3], ALL, When::Always),
-    publish(Side::System, system::SUBJECTS[4], ALL, When::If("regional accounts are looked for that the application's account does not import from yet; and when servers store different tokens, to tell which has which")),
+    publish(Side::System, system::SUBJECTS[4], ALL, When::If("regional accounts are looked for that the application's account does not import from yet; and when some servers have no token, to tell which")),
     publish(Side::System, listeners::SUBJECT, PLANS, When::If("subjects are about to be mapped")),
     publish(Side::System, push::SUBJECT, CHANGES, When::If("a token is pushed")),
     subscribe(Side::System, push::ALL_SUBJECTS[0], CHANGES, When::Always),
@@ -82,19 +83,19 @@ pub const NEEDS: &[Need] = &[
     subscribe(Side::System, INBOX, ALL, When::Always),
     publish(Side::Account, "$JS.API.INFO", ALL, When::Always),
     publish(Side::Account, "$JS.API.STREAM.LIST", ALL, When::Always),
-    publish(Side::Account, "$JS.API.STREAM.INFO.*", ALL, When::If("a stream does not answer, or was just made")),
+    publish(Side::Account, "$JS.API.STREAM.INFO.*", ALL, When::If("a stream is changed or deleted, or its leader does not answer")),
     publish(Side::Account, "$JS.API.CONSUMER.INFO.*.*", LOOKS, When::If("the definition has consumers")),
-    publish(Side::Account, "$JS.API.STREAM.MSG.GET.*", ALL, When::If("the lease is read; and when a read stream lags or lacks messages")),
+    publish(Side::Account, "$JS.API.STREAM.MSG.GET.*", JUDGES, When::If("the lease is read; and when a read stream lags or lacks messages")),
     publish(Side::Account, "$JS.API.CONSUMER.LIST.*", &[Purpose::Verify, Purpose::Change], When::If("streams of regional accounts have consumers; and when consumers are taken along to another layout")),
     publish(Side::Account, lease::SUBJECT, CHANGES, When::If("something is changed")),
     publish(Side::Account, "$JS.API.STREAM.CREATE.*", CHANGES, When::If("a stream is made, or the lease's, which is `vstream-lease`")),
-    publish(Side::Account, "$JS.API.STREAM.UPDATE.*", CHANGES, When::If("a stream is changed")),
+    publish(Side::Account, "$JS.API.STREAM.UPDATE.*", &[Purpose::Change], When::If("a stream is changed")),
     publish(Side::Account, "$JS.API.STREAM.DELETE.*", CHANGES, When::If("streams are deleted, or the lease's, which goes with a run's end")),
     publish(Side::Account, "$JS.API.CONSUMER.CREATE.>", &[Purpose::Change], When::If("a consumer is made or changed")),
     subscribe(Side::Account, INBOX, ALL, When::Always),
     publish(Side::Imports, "$VS.*.API.INFO", ALL, When::Always),
     publish(Side::Imports, "$VS.*.API.STREAM.LIST", ALL, When::Always),
-    publish(Side::Imports, "$VS.*.API.STREAM.INFO.*", ALL, When::If("a stream does not answer")),
+    publish(Side::Imports, "$VS.*.API.STREAM.INFO.*", LOOKS, When::If("a stream's leader does not answer")),
     publish(Side::Imports, "$VS.*.API.STREAM.MSG.GET.*", &[Purpose::Verify], When::If("a read stream lags or lacks messages")),
     publish(Side::Imports, "$VS.*.API.CONSUMER.INFO.*.*", LOOKS, When::If("the definition has consumers")),
     publish(Side::Imports, "$VS.*.API.CONSUMER.LIST.*", &[Purpose::Verify], When::If("streams have consumers")),

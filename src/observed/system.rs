@@ -177,11 +177,7 @@ pub async fn accounts(
         .collect::<Result<_, _>>()?;
     answers.sort_by_key(|(index, _)| *index);
     let holders = if answers.iter().any(|(_, answers)| answers.some_have_none()) {
-        match holders(requests, deployment, deadline).await {
-            // Without this permission less is known for certain.
-            Err(RequestError::Permission(_)) => HashMap::new(),
-            other => other?,
-        }
+        holders(requests, deployment, deadline).await?
     } else {
         HashMap::new()
     };

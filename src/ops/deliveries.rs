@@ -34,7 +34,7 @@ pub(super) async fn astray<L: Link>(
             let (consumers, denied) = consumers(api, stream, timeout).await;
             if let Some(subject) = denied {
                 let place_of = format!("account {}", desired[place].name);
-                return (place, vec![not_permitted(place_of, &subject)]);
+                return (place, vec![not_permitted(place_of, "its consumers", &subject)]);
             }
             let lost = consumers.iter().filter_map(|config| lost(&desired[place], stream, config));
             (place, lost.collect())
@@ -57,11 +57,11 @@ pub(super) async fn astray<L: Link>(
 /// Something could not be asked, since the user may not.
 pub(super) const NOT_PERMITTED: &str = "not-permitted";
 
-fn not_permitted(place: String, subject: &str) -> Finding {
+pub(super) fn not_permitted(place: String, what: &str, subject: &str) -> Finding {
     Finding::warning(
         NOT_PERMITTED,
         place,
-        format!("its consumers could not be looked at: the user may not publish on {subject}"),
+        format!("{what} could not be looked at: the user may not publish on {subject}"),
         "Allow the user to publish there: docs/permissions.md of the project has all that is needed.",
     )
 }

@@ -125,8 +125,10 @@ impl<L: Link> LeaseStream<L> {
         let mut prefixes = self.prefixes.iter().peekable();
         while let Some(prefix) = prefixes.next() {
             match ask(Api::with_prefix(&self.link, prefix)).await {
-                Err(CallError::Request(RequestError::NoResponders(_) | RequestError::Permission(_)))
-                    if prefixes.peek().is_some() => {}
+                Err(CallError::Request(RequestError::NoResponders(_))) if prefixes.peek().is_some() => {}
+                // Where the prefix leads somewhere, what it is mapped to is denied.
+                Err(CallError::Request(RequestError::Permission(denied)))
+                    if prefixes.peek().is_some() && denied.starts_with(prefix) => {}
                 answer => return answer,
             }
         }
@@ -190,12 +192,15 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<(u64, No
     Ok(Some((seq, serde_json::from_slice(&data).unwrap_or_else(|_| stranger()))))
 }
 
-/// Who holds the lease of each account, if anybody does and it can be seen.
-pub(super) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed) -> Vec<Option<Note>> {
+/// Who holds the lease of each account, if anybody does; an error is the subject on which the user may not ask.
+pub(super) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed) -> Vec<Result<Option<Note>, String>> {
     let accounts = observed.accounts.iter().enumerate().map(|(place, found)| async move {
-        let api = session.api(place).filter(|_| found.jetstream.streams.iter().any(ObservedStream::is_lease))?;
-        let (_, note) = last(api).await.ok()??;
-        (!note.released).then_some(note)
+        let there = found.jetstream.streams.iter().any(ObservedStream::is_lease);
+        let Some(api) = session.api(place).filter(|_| there) else { return Ok(None) };
+        match last(api).await {
+            Ok(last) => Ok(last.map(|(_, note)| note).filter(|note| !note.released)),
+            Err(error) => error.denied().map_or(Ok(None), |subject| Err(subject.to_owned())),
+        }
     });
     join_all(accounts).await
 }

@@ -40,6 +40,11 @@ pub(super) async fn users<L: Requests>(
             let mut needed = preflight::requests(account);
             if account.region.is_none() && !plan.is_empty() && !options.allows(lease::UNREACHABLE) {
                 needed.push(lease::SUBJECT.to_owned());
+                needed.push(format!("$JS.API.STREAM.MSG.GET.{}", lease::STREAM));
+            }
+            if account.region.is_none() {
+                let regional = plan.accounts[place + 1..].iter().take_while(|other| other.region.is_some());
+                needed.extend(regional.flat_map(preflight::history_requests));
             }
             denied.extend(preflight::permissions(&name, user, account.current.as_ref(), &needed));
         }

@@ -83,9 +83,20 @@ pub async fn verify<C: Connector>(
     }
     let mut look = nsc::look(&session, &observed);
     verified.findings.append(&mut look.findings);
-    verified.verdict = verified.verdict.max(verified.findings.iter().map(of_deployment).max().unwrap_or(Verdict::Ok));
     let leases = lease::held(&session, &observed).await;
-    verified.accounts.iter_mut().zip(leases).for_each(|(account, lease)| account.lease = lease);
+    for ((account, found), lease) in verified.accounts.iter_mut().zip(&observed.accounts).zip(leases) {
+        let place = || format!("account {}", account.account);
+        let denied = |what: &str, subject: &String| deliveries::not_permitted(place(), what, subject);
+        let mut findings: Vec<Finding> =
+            found.jetstream.not_permitted.iter().map(|subject| denied("messages of its streams", subject)).collect();
+        match lease {
+            Ok(lease) => account.lease = lease,
+            Err(subject) => findings.push(denied("who is changing it", &subject)),
+        }
+        account.findings.extend(findings);
+    }
+    let findings = verified.findings.iter().chain(verified.accounts.iter().flat_map(|account| &account.findings));
+    verified.verdict = verified.verdict.max(findings.map(of_deployment).max().unwrap_or(Verdict::Ok));
     Ok((verified, observed.deployment))
 }
 

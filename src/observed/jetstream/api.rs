@@ -144,6 +144,14 @@ impl CallError {
         }
     }
 
+    /// The subject on which the user may not publish, if that is why.
+    pub fn denied(&self) -> Option<&str> {
+        match self {
+            Self::Request(RequestError::Permission(subject)) => Some(subject),
+            _ => None,
+        }
+    }
+
     /// The API's error number, if the API answered.
     pub fn err_code(&self) -> Option<u64> {
         match self {

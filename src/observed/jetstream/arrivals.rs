@@ -80,12 +80,13 @@ impl Limits {
 }
 
 /// Searches those streams in which something is missing by the count, or of whose sources the servers do not say
-/// what arrived. No others, so that looking costs nothing as long as nothing is wrong.
+/// what arrived. No others, so that looking costs nothing as long as nothing is wrong. And the subjects on which the user
+/// may not ask.
 pub(super) async fn arrivals<R: Requests>(
     api: Api<'_, R>,
     observed: &ObservedJetStream,
     limits: Limits,
-) -> Vec<Arrivals> {
+) -> (Vec<Arrivals>, Vec<String>) {
     const AT_ONCE: usize = 8;
     let ends = tokio::time::Instant::now() + limits.time;
     let wanted = observed.streams.iter().filter(|stream| is_worth_searching(stream, observed)).take(limits.streams);
@@ -96,7 +97,14 @@ pub(super) async fn arrivals<R: Requests>(
         let said = stream.sources.iter().map(|source| observed.got(stream, source)).collect();
         searches.push(Search::new(api, stream, said, limits, ends).run());
     }
-    stream::iter(searches).buffered(AT_ONCE).filter_map(|found| async { found }).collect().await
+    let (mut found, mut denied) = (Vec::new(), Vec::new());
+    for result in stream::iter(searches).buffered(AT_ONCE).collect::<Vec<_>>().await {
+        match result {
+            Ok(arrivals) => found.extend(arrivals),
+            Err(subject) => denied.push(subject),
+        }
+    }
+    (found, denied)
 }
 
 fn is_worth_searching(stream: &ObservedStream, observed: &ObservedJetStream) -> bool {

@@ -28,6 +28,8 @@ pub struct ObservedJetStream {
     pub waiting: Vec<Waiting>,
     /// For streams in which messages seem to be missing: what theirs say of it.
     pub arrivals: Vec<Arrivals>,
+    /// Subjects on which the user may not ask for messages, though some were to be looked at.
+    pub not_permitted: Vec<String>,
 }
 
 impl ObservedJetStream {

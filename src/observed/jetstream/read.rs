@@ -66,14 +66,15 @@ pub async fn read<R: Requests>(api: Api<'_, R>, options: ReadOptions<'_>) -> Res
 }
 
 /// Looks at messages: those that wait for lagging sources ([`ObservedJetStream::waiting`]), and those beside gaps, if
-/// there are any ([`ObservedJetStream::arrivals`]). `origins` is the account that has the origins' streams.
+/// there are any ([`ObservedJetStream::arrivals`]). `origins` is the account that has the origins' streams. What the user
+/// may not ask is in [`ObservedJetStream::not_permitted`].
 pub async fn look_at_messages<R: Requests>(
     api: Api<'_, R>,
     origins: Api<'_, R>,
     observed: &mut ObservedJetStream,
     timeout: Duration,
 ) {
-    observed.arrivals = arrivals(api, observed, Limits::new(timeout)).await;
+    (observed.arrivals, observed.not_permitted) = arrivals(api, observed, Limits::new(timeout)).await;
     take_waiting(origins, observed, timeout).await;
 }
 
@@ -196,21 +197,28 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
             }
         }
     }
-    observed.waiting = stream::iter(behind)
+    let looked: Vec<Result<Option<Waiting>, String>> = stream::iter(behind)
         .map(|(stream, origin, from)| async move {
             // The first message at or after `from`: it may have expired meanwhile.
             let body = json!({ "seq": from, "next_by_subj": ">" });
             let operation = format!("STREAM.MSG.GET.{origin}");
-            let reply = origins.call(&operation, &body, timeout).await.ok()?;
-            Some(Waiting {
-                stream,
-                origin,
-                sequence: reply["message"]["seq"].as_u64()?,
-                time: reply["message"]["time"].as_str()?.to_owned(),
-            })
+            let reply = match origins.call(&operation, &body, timeout).await {
+                Err(error) => return error.denied().map_or(Ok(None), |subject| Err(subject.to_owned())),
+                Ok(reply) => reply,
+            };
+            let message = &reply["message"];
+            let (sequence, time) = (message["seq"].as_u64(), message["time"].as_str());
+            Ok(sequence.zip(time).map(|(sequence, time)| Waiting { stream, origin, sequence, time: time.to_owned() }))
         })
         .buffered(IN_FLIGHT)
-        .filter_map(|waiting| async { waiting })
         .collect()
         .await;
+    for result in looked {
+        match result {
+            Ok(waiting) => observed.waiting.extend(waiting),
+            Err(subject) => observed.not_permitted.push(subject),
+        }
+    }
+    observed.not_permitted.sort();
+    observed.not_permitted.dedup();
 }

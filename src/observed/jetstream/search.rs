@@ -44,6 +44,8 @@ pub(super) struct Search<'a, R> {
     ends: Instant,
     left: usize,
     seen: HashMap<u64, Option<Origin>>,
+    /// On which subject the user may not ask.
+    denied: Option<String>,
 }
 
 const IN_FLIGHT: usize = 32;
@@ -55,11 +57,19 @@ impl<'a, R: Requests> Search<'a, R> {
     pub(super) fn new(api: Api<'a, R>, stream: &'a ObservedStream, said: Known, limits: Limits, ends: Instant) -> Self {
         let size = (stream.state.bytes / stream.state.messages.max(1)).max(1);
         let left = limits.messages.min(usize::try_from(limits.bytes / size).unwrap_or(usize::MAX));
-        Self { api, stream, said, limits, ends, left, seen: HashMap::new() }
+        Self { api, stream, said, limits, ends, left, seen: HashMap::new(), denied: None }
     }
 
     /// Finds what is missing; `None` when the messages do not tell.
-    pub(super) async fn run(mut self) -> Option<Arrivals> {
+    ///
+    /// # Errors
+    /// The subject on which the user may not ask.
+    pub(super) async fn run(mut self) -> Result<Option<Arrivals>, String> {
+        let found = self.find().await;
+        self.denied.map_or(Ok(found), Err)
+    }
+
+    async fn find(&mut self) -> Option<Arrivals> {
         let start = self.start().await.ok().flatten()?;
         let end = self.end(&start).await.ok().flatten()?;
         let names = self.stream.sources.iter().map(|source| source.name.clone());
@@ -368,7 +378,10 @@ impl<'a, R: Requests> Search<'a, R> {
             let origin = match reply {
                 Ok(reply) => Some(self.origin(&reply).ok_or(Stop::Failed)?),
                 Err(error) if gone(&error) => None,
-                Err(_) => return Err(Stop::Failed),
+                Err(error) => {
+                    self.denied = error.denied().map(str::to_owned);
+                    return Err(Stop::Failed);
+                }
             };
             self.seen.insert(at, origin);
         }

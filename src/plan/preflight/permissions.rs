@@ -10,20 +10,28 @@ use serde_json::Value;
 /// What carrying out the changes of an account's streams and consumers publishes in the account. Permissions are checked
 /// on the subject after mapping, so it does not matter by which prefix the API is reached.
 pub fn requests(account: &AccountPlan) -> Vec<String> {
-    let streams = account.streams.changes.iter().map(|change| {
-        let verb = match change.action {
-            Action::Create => "CREATE",
-            Action::Update => "UPDATE",
-            Action::Delete => "DELETE",
+    let streams = account.streams.changes.iter().flat_map(|change| {
+        let verbs: &[&str] = match (change.action, &change.history) {
+            (Action::Create, None) => &["CREATE"],
+            // They are looked at right before.
+            (Action::Update, None) => &["INFO", "UPDATE"],
+            (Action::Delete, _) => &["INFO", "DELETE"],
+            (Action::Create, Some(_)) => &["CREATE", "INFO", "MSG.GET", "UPDATE"],
+            (Action::Update, Some(_)) => &["INFO", "MSG.GET", "UPDATE"],
         };
-        format!("$JS.API.STREAM.{verb}.{}", change.name)
+        verbs.iter().map(|verb| format!("$JS.API.STREAM.{verb}.{}", change.name))
     });
-    let consumers = account
-        .consumers
-        .changes
-        .iter()
-        .map(|change| format!("$JS.API.CONSUMER.CREATE.{}.{}", change.stream, change.name));
+    let consumers = account.consumers.changes.iter().flat_map(|change| {
+        let verbs: &[&str] = if change.action == Action::Update { &["INFO", "CREATE"] } else { &["CREATE"] };
+        verbs.iter().map(|verb| format!("$JS.API.CONSUMER.{verb}.{}.{}", change.stream, change.name))
+    });
     streams.chain(consumers).collect()
+}
+
+/// What taking history along into the streams of a regional account publishes in the application's account.
+pub fn history_requests(regional: &AccountPlan) -> impl Iterator<Item = String> {
+    let old = regional.streams.changes.iter().filter_map(|change| Some(&change.history.as_ref()?.from));
+    old.flat_map(|from| ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.LIST"].map(|verb| format!("$JS.API.{verb}.{from}")))
 }
 
 /// The subjects of `needed` that `user` may not publish on. `account` are the claims of the user's account: scopes and

@@ -75,7 +75,7 @@ impl Simulated {
         let limits = Limits::new(Duration::from_secs(5));
         let ends = Instant::now() + Duration::from_secs(60);
         let said = self.sent.map(Some).to_vec();
-        let found = Search::new(Api::new(&requests), &info, said, limits, ends).run().await;
+        let found = Search::new(Api::new(&requests), &info, said, limits, ends).run().await.unwrap();
         (found, requests.asked.into_inner())
     }
 
@@ -203,7 +203,7 @@ async fn what_does_not_add_up_is_not_told() {
     shown.sources.remove(0);
     let ends = Instant::now() + Duration::from_secs(60);
     let limits = Limits::new(Duration::from_secs(5));
-    assert_eq!(Search::new(Api::new(&requests), &shown, vec![None; 2], limits, ends).run().await, None);
+    assert_eq!(Search::new(Api::new(&requests), &shown, vec![None; 2], limits, ends).run().await, Ok(None));
 }
 
 #[tokio::test]
