@@ -18,6 +18,7 @@ mod plan;
 mod plan_markdown;
 mod plan_view;
 mod planfile;
+mod prompt;
 mod redact;
 mod render;
 mod rollback;

@@ -1,6 +1,6 @@
 //! Where the operator's signature comes from: a key in a file, a token or the environment, or a command.
 
-use super::Failure;
+use super::{Failure, prompt};
 use crate::sign::age::{AgeError, Unlock};
 use crate::sign::command::{CommandSigner, PATIENCE};
 use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
@@ -53,7 +53,7 @@ impl OperatorArgs {
                 identity: self.operator_identity.or_else(|| path_variable("VSTREAM_OPERATOR_IDENTITY")),
                 passphrase_file: (self.operator_passphrase_file)
                     .or_else(|| path_variable("VSTREAM_OPERATOR_PASSPHRASE_FILE")),
-                ask: Some(ask),
+                ask: Some(prompt::secret),
             },
         };
         let named = inputs.flag.as_ref().or(inputs.env_file.as_ref().filter(|_| inputs.env_seed.is_none()));
@@ -86,11 +86,6 @@ fn seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed>, Failure> {
     })
 }
 
-/// Asks on the terminal, whatever standard input is.
-fn ask(question: &str) -> std::io::Result<Zeroizing<String>> {
-    rpassword::prompt_password(question).map(Zeroizing::new)
-}
-
 /// Pipelines set variables to nothing when there is no such secret.
 fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
@@ -103,7 +98,7 @@ fn secret_variable(name: &str) -> Option<Zeroizing<String>> {
 #[cfg(feature = "pkcs11")]
 fn token(uri: &str) -> Result<Box<dyn Signer>, Failure> {
     use crate::sign::pkcs11::{KeyUri, PinInputs, TokenError, TokenSigner};
-    let pin = PinInputs { env: secret_variable("VSTREAM_PKCS11_PIN"), ask: Some(ask) };
+    let pin = PinInputs { env: secret_variable("VSTREAM_PKCS11_PIN"), ask: Some(prompt::secret) };
     let signer = KeyUri::parse(uri).map_err(TokenError::from).and_then(|uri| TokenSigner::open(&uri, &pin));
     let signer = signer.map_err(|error| {
         let next = match &error {

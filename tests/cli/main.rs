@@ -12,3 +12,4 @@ mod help;
 mod history;
 mod keys;
 mod structure;
+mod terminal;

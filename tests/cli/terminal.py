@@ -1,0 +1,73 @@
+"""Prompts for secrets, on a terminal of their own: terminal.py TYPED FOLDER COMMAND...
+
+Runs the command in the folder with its standard output in a pipe, and everything else on the terminal. Types TYPED once
+the terminal does not echo. Prints what happened as JSON: {"exit", "stdout", "terminal", "echo_at_prompt", "echo_after"}.
+TYPED may be `ctrl-c`.
+"""
+
+import json
+import os
+import pty
+import select
+import signal
+import sys
+import termios
+import time
+
+PATIENCE = 60  # seconds
+
+
+def main():
+    typed, folder, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+    reading, writing = os.pipe()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.dup2(writing, 1)
+        os.closerange(3, 64)
+        os.execv(command[0], command)
+    os.close(writing)
+    until = time.monotonic() + PATIENCE
+
+    def echoes():
+        return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+
+    shown, told, echo_at_prompt, sent = b"", b"", True, False
+    open_ends = {terminal, reading}
+    try:
+        while open_ends:
+            if time.monotonic() > until:
+                sys.exit(f"no end after {PATIENCE} s; the terminal shows {shown!r}")
+            if not sent and shown.rstrip().endswith(b":") and not echoes():
+                echo_at_prompt, sent = echoes(), True
+                os.write(terminal, b"\x03" if typed == "ctrl-c" else typed.encode() + b"\n")
+            for end in select.select(open_ends, [], [], 0.05)[0]:
+                try:
+                    data = os.read(end, 4096)
+                except OSError:  # the other side of the terminal is closed
+                    data = b""
+                if not data:
+                    open_ends.discard(end)
+                elif end == terminal:
+                    shown += data
+                else:
+                    told += data
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done and not select.select(open_ends, [], [], 0.2)[0]:
+                break
+        else:
+            status = os.waitpid(pid, 0)[1]
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    happened = {
+        "exit": os.waitstatus_to_exitcode(status),
+        "stdout": told.decode(),
+        "terminal": shown.decode(),
+        "echo_at_prompt": echo_at_prompt,
+        "echo_after": echoes(),
+    }
+    print(json.dumps(happened))
+
+
+main()
