@@ -258,9 +258,9 @@ async fn each_verb_shared() -> Tried {
 
     // A stream and a consumer are changed, others go.
     let mut changed = definition(&bench, "shared");
-    let foo = &mut changed["accounts"]["APP"]["virtual_streams"]["foo"];
-    foo["write"] = json!({ "max_age": "2h" });
-    foo["consumers"]["worker"]["max_ack_pending"] = json!(7);
+    let stream = &mut changed["accounts"]["APP"]["virtual_streams"]["foo"];
+    stream["write"] = json!({ "max_age": "2h" });
+    stream["consumers"]["worker"]["max_ack_pending"] = json!(7);
     let prune = [&apply[..], &["--prune", "bar", "--delete-streams", "--yes"]].concat();
     let needed = [PUSH, LEASE, MESSAGES, INFO, UPDATE, DELETE, CONSUMER, CONSUMER_INFO];
     users.prove(&changed, &[case(Purpose::Change, &prune, &[0], &needed).only_besides()]);
