@@ -56,6 +56,7 @@ pub mod cli;
 pub mod definition;
 pub mod desired;
 pub mod dev;
+mod files;
 pub mod lint;
 pub mod model;
 pub mod nats;

@@ -1,6 +1,7 @@
 //! `man`: manual pages.
 
 use super::{Exit, Failure, Shell};
+use crate::files::{self, Access};
 use clap_mangen::Man;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ impl Args {
             let file = format!("{name}.1");
             let path = folder.join(&file);
             let page = page(command).map_err(|error| failed(&path, error))?;
-            std::fs::write(&path, page).map_err(|error| failed(&path, error))?;
+            files::replace(&path, Access::Usual, &[page.as_bytes()]).map_err(|error| failed(&path, error))?;
             files.push(file);
         }
         let text = format!("{} pages in {}\n  {}", files.len(), folder.display(), files.join("\n  "));

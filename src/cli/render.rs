@@ -1,6 +1,7 @@
 //! `render`: prints what would be written, offline.
 
 use super::{Exit, Failure, Format, Shell};
+use crate::files::{self, Access};
 use crate::ops::render::{self, Document};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ fn write(folder: &Path, documents: &[Document], format: Format) -> Result<Vec<St
             Format::Json => (format!("{name}.json"), format!("{json:#}\n")),
         };
         let path = folder.join(&file);
-        std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
+        files::replace(&path, Access::Usual, &[text.as_bytes()]).map_err(|error| failed(&path, error))?;
         files.push(file);
     }
     Ok(files)

@@ -10,7 +10,7 @@ use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::apply::{Again, Run, Signers};
-use crate::ops::record::list;
+use crate::ops::record::{Read, list};
 use crate::ops::session::Hearing;
 use crate::plan::Options;
 use crate::plan::rollback::{Effects, Named, Undo, Unused};
@@ -52,7 +52,10 @@ impl Args {
         let loaded = shell.load()?;
         let options = options(Options { allow: self.allow, ..Options::default() })?;
         let all = list(&self.history.to_read(&loaded.base)?).map_err(|error| history::failure(&error))?;
-        let place = history::place(&all, self.record.as_deref().unwrap_or("last"))?;
+        let place = match &self.record {
+            Some(record) => history::place(&all, record)?,
+            None => newest(&all)?,
+        };
         // Of those before it nothing is needed; of those after it, every one is.
         let mut records = Vec::new();
         for (number, (name, record)) in all.iter().enumerate() {
@@ -154,6 +157,22 @@ impl Args {
         shell.result(&text, &document);
         Ok(exit)
     }
+}
+
+/// The place of the newest push; what `rollback --last` began and did not finish since is none.
+fn newest(all: &[Read]) -> Result<usize, Failure> {
+    let mut place = history::place(all, "last")?;
+    let mut deployment = None;
+    for (number, (_, record)) in all.iter().enumerate().rev() {
+        let content = &record.as_ref().map_err(history::failure)?.content;
+        if *deployment.get_or_insert(&content.system_account) == &content.system_account {
+            place = number;
+            if !content.stopped_going_back() {
+                break;
+            }
+        }
+    }
+    Ok(place)
 }
 
 fn described(undone: &[&str], effects: &Effects) -> serde_json::Value {

@@ -1,7 +1,7 @@
 //! Writing the files of a super-cluster: whole or not at all, private unless said otherwise.
 
 use super::DevError;
-use std::io::Write as _;
+use crate::files::{self, Access};
 use std::path::Path;
 
 /// Creates a folder and what is missing above it.
@@ -14,10 +14,7 @@ pub(super) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<()
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folder(folder)?;
     let failed = |error: std::io::Error| DevError::file("write", path, error);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(content.as_ref()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    files::replace(path, Access::Owner, &[content.as_ref()]).map_err(failed)
 }
 
 /// Reads a text file.

@@ -94,6 +94,9 @@ impl Default for Options {
 /// started again: nats-server 2.10.26 leaves one or two out at about every eighth first start of nine (measured).
 const LEFT_OUT: Duration = Duration::from_secs(5);
 
+/// How long a supervisor may take until it listens.
+const STARTING: Duration = Duration::from_secs(3);
+
 /// How long the servers live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
@@ -159,7 +162,7 @@ impl SuperCluster {
             if let Some(difference) = layout.difference(&options) {
                 return Err(DevError::OtherOptions { folder, difference });
             }
-            if control::ask(&layout, Request::Status).await.is_ok() {
+            if answers(&layout).await? {
                 let cluster = Self { folder, layout, supervisor: None };
                 let all = cluster.layout.servers.iter().map(|server| server.name.clone()).collect();
                 control::ask(&cluster.layout, Request::Start(all)).await?;
@@ -456,6 +459,21 @@ impl Drop for SuperCluster {
             drop(supervisor.stdin.take());
             let _ = supervisor.wait();
         }
+    }
+}
+
+/// Whether a supervisor runs; one that has the ports and does not listen yet is just being started, by a run that may have
+/// been killed since.
+async fn answers(layout: &Layout) -> Result<bool, DevError> {
+    let until = Instant::now() + STARTING;
+    loop {
+        if control::ask(layout, Request::Status).await.is_ok() {
+            return Ok(true);
+        }
+        if !ports::held(layout.ports().0)? || Instant::now() > until {
+            return Ok(false);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -49,6 +49,11 @@ pub(super) fn reserve_again(first: u16, count: u16) -> Result<Block, DevError> {
     }
 }
 
+/// Whether somebody has the block at `first`.
+pub(super) fn held(first: u16) -> Result<bool, DevError> {
+    Ok(lock(first)?.is_none())
+}
+
 fn taken(first: u16, count: u16) -> Option<u16> {
     (first..first + count).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err())
 }

@@ -7,10 +7,10 @@ mod judge;
 
 pub use judge::{Copy, judge};
 
+use crate::files::{self, Access};
 use crate::model::claims::{AccountClaims, ClaimsError, OperatorClaims};
 use crate::model::nkey::PublicKey;
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The operator's part of a store, as it was read.
@@ -188,12 +188,7 @@ fn write(folder: &Path, path: &Path, token: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
-    // tempfile creates with 0600.
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-    file.write_all(token.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    files::replace(path, Access::Owner, &[token.as_bytes()])
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A new project: a commented definition and a keys folder.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use crate::files::{self, Access};
+use std::fs::DirBuilder;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The commented definition.
@@ -38,7 +39,7 @@ pub fn init(folder: &Path) -> Result<Vec<PathBuf>, InitError> {
     make_private(&keys).map_err(|source| InitError::Io { path: keys.clone(), source })?;
     let mut written = Vec::new();
     for (path, text) in [(keys.join(".gitignore"), IGNORE), (keys.join("README.md"), README), (definition, EXAMPLE)] {
-        match write_new(&path, text) {
+        match files::create(&path, Access::Usual, &[text.as_bytes()]) {
             Ok(()) => written.push(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(InitError::Io { path, source }),
@@ -59,8 +60,4 @@ fn make_private(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }

@@ -6,6 +6,7 @@ use super::issue::{IssueError, Issued, ToIssue, issue_all};
 use super::plan::Planned;
 use super::session::{Session, now};
 use crate::definition::{Definition, Problems, SourceFile, parse};
+use crate::files::{self, Access};
 use crate::model::claims::{AccountClaims, Activation, ClaimsError};
 use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
@@ -18,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use review::Inconsistent;
 use serde_json::Value;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The largest plan file that is read, in bytes.
@@ -140,13 +141,8 @@ pub fn without_keys(plan: &Plan, keys: &Keyring) -> Result<Vec<String>, KeyringE
 /// # Errors
 /// [`FileError::Io`]
 pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
-    let failed = |cause| FileError::Io { path: path.to_owned(), cause };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    temporary.write_all(file.render().as_bytes()).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    files::replace(path, Access::Owner, &[file.render().as_bytes()])
+        .map_err(|cause| FileError::Io { path: path.to_owned(), cause })
 }
 
 /// Reads a plan file; the seal of a signed one was verified.

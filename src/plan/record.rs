@@ -233,6 +233,12 @@ impl Content {
         tokens.filter(|token| token.progress >= Progress::Sending)
     }
 
+    /// Whether this is of a `rollback --last` that did not come to its end.
+    pub fn stopped_going_back(&self) -> bool {
+        let ended = matches!(self.outcome, Outcome::Confirmed | Outcome::Unconfirmed);
+        self.verb == "rollback" && self.back_to.is_none() && !ended
+    }
+
     /// How many servers confirmed the last token of every account, and how many were asked.
     pub fn confirmations(&self) -> (usize, usize) {
         let mut last: BTreeMap<&PublicKey, &Recorded> = BTreeMap::new();

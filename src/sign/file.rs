@@ -1,6 +1,7 @@
 //! Reading and writing seed files: wiped buffers, nobody else's permissions.
 
 use super::{Seed, SeedError};
+use crate::files::{self, Access};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -153,18 +154,11 @@ pub(crate) fn read_secret(source: &mut impl Read, largest: usize) -> std::io::Re
 /// # Errors
 /// [`KeyFileError::Exists`], [`KeyFileError::Unwritable`]
 pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
-    use std::io::Write as _;
     let unwritable = |cause: std::io::Error| match cause.kind() {
         std::io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
         _ => KeyFileError::Unwritable { path: path.to_owned(), cause },
     };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // tempfile creates with 0600, and persist_noclobber refuses to replace.
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(unwritable)?;
-    file.write_all(seed.reveal().as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(unwritable)?;
-    file.as_file().sync_all().map_err(unwritable)?;
-    file.persist_noclobber(path).map_err(|error| unwritable(error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)
+    files::create(path, Access::Owner, &[seed.reveal().as_bytes(), b"\n"]).map_err(unwritable)
 }
 
 /// The permission bits of a file or folder; `None` if there is none, or no such thing as permissions.

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// The stages in their order, each of which may use those before it; then what puts them together.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "model",
     "definition",
     "desired",
     "observed",
     "lint",
     "plan",
+    "files",
     "nsc",
     "sign",
     "provision",

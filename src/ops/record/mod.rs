@@ -10,10 +10,11 @@ pub use find::{Entry, FindError, HistoryError, Read, find, list};
 use super::apply::Pushed;
 use super::journal::{Intent, Journal, JournalError};
 use crate::desired::DesiredAccount;
+use crate::files::{self, Access};
 use crate::plan::Stage;
 use crate::plan::record::{Attempt, Content, OnServer, Outcome, Progress, Record, Recorded, Streamed};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -42,7 +43,7 @@ impl Recorder {
     pub fn open(folder: &Path, content: Content) -> Result<Self, JournalError> {
         let failed = |cause| JournalError { path: folder.to_owned(), cause };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        files::probe(folder).map_err(failed)?;
         Ok(Self { folder: folder.to_owned(), state: Mutex::new(State { content, path: None, behind: None }) })
     }
 
@@ -73,10 +74,7 @@ impl Recorder {
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
         let text = Record::new(state.content.clone()).render();
-        let replaced = temporary(&self.folder, &text).and_then(|file| {
-            file.persist(&path).map_err(|error| error.error)?;
-            sync(&self.folder)
-        });
+        let replaced = files::replace(&path, Access::Owner, &[text.as_bytes()]);
         state.behind = replaced.err().map(|cause| JournalError { path, cause });
     }
 
@@ -89,13 +87,10 @@ impl Recorder {
             getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
             let name = format!("{time}-{}-{}.json", content.verb, data_encoding::HEXLOWER.encode(&id));
             let path = self.folder.join(name);
-            match temporary(&self.folder, &text)?.persist_noclobber(&path) {
-                Ok(_) => {
-                    sync(&self.folder)?;
-                    return Ok(path);
-                }
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.error),
+            match files::create(&path, Access::Owner, &[text.as_bytes()]) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -173,22 +168,6 @@ impl Journal for Recorder {
 /// Now, to the millisecond, so that records sort by their names.
 fn timestamp() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
-}
-
-/// A file with this text, 0600 and on the disk, that does not have its name yet.
-fn temporary(folder: &Path, text: &str) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".record-")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-/// The folder's own entry on the disk.
-fn sync(folder: &Path) -> io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::plan::record::tests::content;
 use crate::plan::{Reason, record};
+use std::os::unix::fs::PermissionsExt as _;
 
 fn opened(folder: &Path) -> Recorder {
     Recorder::open(folder, record::Content { attempts: Vec::new(), ..content() }).unwrap()

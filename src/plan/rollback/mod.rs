@@ -59,19 +59,20 @@ impl<'r> Undo<'r> {
     pub fn back_to(records: &[Named<'r>], place: usize) -> Self {
         let target = records.get(place).copied();
         let newer = records.get(place + 1..).unwrap_or_default();
-        Self::of(records, newer, target, target.map(|target| target.content))
+        Self::of(records, newer, target, target.map(|target| applications(target.content)).unwrap_or_default())
     }
 
-    /// Back to before the newest record.
+    /// Back to before the newest record. One of a run that was to do just that and did not come to its end is gone on
+    /// with: undoing it would bring back what it was to undo.
     pub fn last(records: &[Named<'r>]) -> Self {
-        let Some((newest, older)) = records.split_last() else { return Self::of(records, &[], None, None) };
-        let about = applications(newest.content);
+        let begun = records.iter().rev().take_while(|record| record.content.stopped_going_back()).count();
+        let (older, undone) = records.split_at(records.len().saturating_sub(begun + 1));
+        let about: BTreeSet<_> = undone.iter().flat_map(|record| applications(record.content)).collect();
         let target = older.iter().rfind(|record| about.is_subset(&applications(record.content))).copied();
-        Self::of(records, std::slice::from_ref(newest), target, Some(newest.content))
+        Self::of(records, undone, target, about)
     }
 
-    fn of(records: &[Named<'r>], undone: &[Named<'r>], target: Option<Named<'r>>, about: Option<&Content>) -> Self {
-        let about = about.map(applications).unwrap_or_default();
+    fn of(records: &[Named<'r>], undone: &[Named<'r>], target: Option<Named<'r>>, about: BTreeSet<PublicKey>) -> Self {
         let concerns = |record: &&Named<'_>| !about.is_disjoint(&applications(record.content));
         Self {
             pushes: undone.iter().rev().filter(concerns).copied().collect(),
@@ -407,3 +408,6 @@ fn pushes(
     }
     pushes
 }
+
+#[cfg(test)]
+mod tests;

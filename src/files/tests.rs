@@ -1,0 +1,86 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_new_file_takes_the_place_of_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.nk");
+    create(&path, Access::Owner, &[b"one", b"\n"]).unwrap();
+    assert_eq!(create(&path, Access::Owner, &[b"two"]).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"one\n".to_vec(), 0o600));
+    replace(&path, Access::Owner, &[b"three"]).unwrap();
+    assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"three".to_vec(), 0o600));
+    assert_eq!(names(folder.path()), ["key.nk"]);
+}
+
+#[test]
+fn a_file_for_all_is_as_private_as_the_umask_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+    create(&ours, Access::Usual, &[b"x"]).unwrap();
+    std::fs::write(&plain, "x").unwrap();
+    assert_eq!(mode(&ours), mode(&plain));
+}
+
+#[test]
+fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = [format!("{UNFINISHED}dead"), ".hidden".to_owned(), "vstream-new-x".to_owned()];
+    for name in &left {
+        std::fs::write(folder.path().join(name), "SEED").unwrap();
+    }
+    std::fs::create_dir(folder.path().join(format!("{UNFINISHED}folder"))).unwrap();
+    let under_way = unfinished(folder.path(), Access::Owner, &[b"half"]).unwrap();
+    create(&folder.path().join("new"), Access::Owner, &[b"x"]).unwrap();
+    let own = under_way.path().file_name().unwrap().to_str().unwrap().to_owned();
+    let mut expected = vec![own, ".hidden".into(), format!("{UNFINISHED}folder"), "new".into(), "vstream-new-x".into()];
+    expected.sort();
+    assert_eq!(names(folder.path()), expected);
+    under_way.persist(folder.path().join("done")).unwrap();
+    probe(folder.path()).unwrap();
+    assert_eq!(names(folder.path()), [".hidden", ".vstream-new-folder", "done", "new", "vstream-new-x"]);
+}
+
+/// Many writers in one folder tidy up at once, and none takes another's file away.
+#[test]
+fn writers_do_not_disturb_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: String| -> PathBuf { folder.path().join(name) };
+    let reading = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                scope.spawn(move || {
+                    for n in 0..40 {
+                        create(&path(format!("{writer}-{n}")), Access::Owner, &[b"whole"]).unwrap();
+                        replace(&path("shared".to_owned()), Access::Owner, &[b"who", b"le"]).unwrap();
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while reading.load(Ordering::Relaxed) {
+                if let Ok(text) = std::fs::read(path("shared".to_owned())) {
+                    assert_eq!(text, b"whole");
+                }
+            }
+        });
+        let ended: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        reading.store(false, Ordering::Relaxed);
+        ended.into_iter().for_each(|writer| writer.unwrap());
+    });
+    assert_eq!(names(folder.path()).len(), 8 * 40 + 1);
+}
