@@ -3,6 +3,9 @@
 #[path = "../support/documented.rs"]
 mod documented;
 
+#[path = "../support/killing.rs"]
+mod killing;
+
 #[path = "../support/secrets.rs"]
 mod secrets;
 
@@ -11,5 +14,6 @@ mod docs;
 mod help;
 mod history;
 mod keys;
+mod killed;
 mod structure;
 mod terminal;
