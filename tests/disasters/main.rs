@@ -5,12 +5,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../supercluster/bench.rs"]
+#[expect(dead_code, reason = "it is the other suite's; this one uses a part of it")]
+mod bench;
+
 mod backlog;
 mod blackout;
 mod drift;
 mod gap;
 mod killed;
-mod killed_regional;
+mod kills;
+mod others;
 mod stages;
 mod steps;
 mod traffic;
+mod watch;

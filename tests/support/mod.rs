@@ -6,6 +6,9 @@
 
 #![allow(dead_code, missing_docs)]
 
+#[path = "killing.rs"]
+pub mod killing;
+
 #[path = "secrets.rs"]
 pub mod secrets;
 
