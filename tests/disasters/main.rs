@@ -14,6 +14,7 @@ mod blackout;
 mod drift;
 mod gap;
 mod killed;
+mod killed_back;
 mod kills;
 mod others;
 mod stages;
