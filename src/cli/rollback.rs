@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(value_name = "RECORD", required_unless_present = "last", conflicts_with = "last")]
     record: Option<String>,
 
-    /// Back to before the newest push
+    /// Back to before the newest push; goes on with a `rollback --last` that was killed or failed
     #[arg(long)]
     last: bool,
 

@@ -99,7 +99,8 @@ impl Test<'_> {
             assert!(again.code == 1 && again.text.contains("the plan is stale"), "{when}:\n{}", again.text);
             if let Some(file) = self.plan_file(signed).await {
                 let args = [&["apply", file], operator].concat();
-                expect(self.cluster, 0, &args).await;
+                let ran = self.kills.next(self.cluster, &args, self.takes).await;
+                assert_eq!(ran.code, 0, "{when}:\n{}", ran.text);
             }
         }
         in_sync(self.cluster, &when).await;

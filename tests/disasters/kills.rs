@@ -60,7 +60,8 @@ impl Kills {
     pub async fn next(&mut self, cluster: &SuperCluster, args: &[&str], takes: Duration) -> Ran {
         let started = Instant::now();
         let ran = run(cluster, args).await;
-        if std::mem::take(&mut self.waiting) {
+        // What is refused as stale comes to no lease.
+        if ran.code != 1 && std::mem::take(&mut self.waiting) {
             let took = started.elapsed();
             self.waits.push(took);
             let most = Duration::from_secs(EXPIRY) + 4 * takes + Duration::from_secs(5);
