@@ -84,8 +84,8 @@ pub struct Reach {
 }
 
 /// Makes push consumers of `foo` that deliver on subjects of another stream, of the API, of other regions, of acks and of
-/// flow control, listens there as servers want it, and publishes what they are to deliver: requests that purge and delete
-/// `bar`, and one that makes a consumer.
+/// flow control, listens there as servers want it, and publishes what they are to deliver: nothing, an ack, and a request that
+/// makes a consumer.
 pub async fn hostile(bench: &Bench<'_>, regional: bool) -> Reach {
     let client = client(bench.cluster, "central").await;
     let number = async |subject: &str, field: &str| {
@@ -102,8 +102,9 @@ pub async fn hostile(bench: &Bench<'_>, regional: bool) -> Reach {
     let subjects = [
         "app.bar.delivered".to_owned(),
         "app.central.bar.delivered".to_owned(),
-        "$JS.API.STREAM.PURGE.bar".to_owned(),
-        "$JS.API.STREAM.DELETE.bar".to_owned(),
+        // Of a stream that is not there: in a plain account some servers carry it out.
+        "$JS.API.STREAM.PURGE.gone".to_owned(),
+        "$JS.API.STREAM.DELETE.gone".to_owned(),
         "$JS.API.CONSUMER.DURABLE.CREATE.bar.hop".to_owned(),
         format!("$JS.HUB.API.CONSUMER.DURABLE.CREATE.{write}.hop"),
         format!("$VSH.API.STREAM.PURGE.{write}"),
