@@ -15,6 +15,7 @@ mod drift;
 mod gap;
 mod killed;
 mod killed_back;
+mod killed_files;
 mod kills;
 mod others;
 mod stages;
