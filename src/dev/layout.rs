@@ -143,6 +143,10 @@ pub(super) fn check(options: &Options) -> Result<(), DevError> {
     if options.regions.is_empty() || options.servers == 0 {
         return refuse("a super-cluster needs at least one region with one server".to_owned());
     }
+    if options.regions.len() == 1 && options.servers == 1 && !options.stretch {
+        // It waits for a second one for ever (nats-server 2.15.1: `cluster_size` 2, `quorum_needed` 2).
+        return refuse("one server alone gets no JetStream in a cluster; two are the least".to_owned());
+    }
     for (n, region) in options.regions.iter().enumerate() {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if region.is_empty() || !region.chars().all(plain) {

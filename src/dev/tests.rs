@@ -34,6 +34,7 @@ fn options_that_cannot_be_are_refused() {
     for (options, why) in [
         (Options { regions: vec![], ..base() }, "at least one region"),
         (Options { servers: 0, ..base() }, "at least one region with one server"),
+        (Options { regions: vec!["a".into()], servers: 1, ..base() }, "one server alone"),
         (Options { regions: vec!["a.b".into()], ..base() }, "use letters"),
         (Options { regions: vec!["a".into(), "a".into()], ..base() }, "twice"),
         (Options { regions: vec!["stretch".into()], stretch: true, ..base() }, "beside the stretch cluster"),
