@@ -1,14 +1,16 @@
 //! Records of pushes, and going back: ours is undone, others' stays, and nothing that is published is lost.
 
 use crate::bench::{Bench, new_seed, now, public};
-use crate::support::{Cluster, VSTREAM, client, options, up};
+use crate::support::{Cluster, VSTREAM, client, options, secrets, up};
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
+use vstream_jwt::desired::lease::{Note, SUBJECT};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::ops::record::list;
 use vstream_jwt::plan::record::{Outcome, Progress, Record};
@@ -100,6 +102,8 @@ async fn ours_is_undone_and_what_others_changed_stays() {
 
     conflicts(&bench).await;
     streams_that_are_gone(&bench, &all[0].0).await;
+    mappings_to_nowhere(&bench).await;
+    overtaken(&bench).await;
     foreign_records(&bench, &cluster.folder().join("history")).await;
     traffic.stop_and_judge(&cluster).await;
     bench.no_complaints();
@@ -127,6 +131,63 @@ async fn streams_that_are_gone(bench: &Bench<'_>, first: &str) {
     let said = ["mapping baz.>", "stream baz-write-", "is not there any more"];
     bench.expect(1, &[&ROLLBACK[..], &["--last"]].concat(), "stream-gone", &said);
     bench.unchanged_since(&before, "a rollback to deleted streams").await;
+}
+
+/// A mapping that was taken over would come back, and no stream stores what it leads to.
+async fn mappings_to_nowhere(bench: &Bench<'_>) {
+    let stored = bench.claims().await;
+    others(bench, |nats| nats["mappings"]["own.>"] = json!([{ "subject": "elsewhere.>" }])).await;
+    let before = claims(bench).await;
+    bench.write("own", &definition(bench, &["own"]));
+    let definition = ["--definition", "own.yaml"];
+    bench.run(&[&APPLY[..], &definition, &["--adopt"]].concat()).ends(0);
+    let taken = bench.everything().await;
+    let last = [&ROLLBACK[..], &["--last"], &definition].concat();
+    let said = ["mapping own.>", "no stream of the account stores elsewhere.>", "--allow leads-nowhere"];
+    bench.expect(1, &last, "leads-nowhere", &said);
+    bench.unchanged_since(&taken, "a rollback to nowhere").await;
+    bench.run(&[&last[..], &["--allow", "leads-nowhere"]].concat()).ends(0);
+    assert_eq!(claims(bench).await, before);
+    bench.push(&stored).await;
+}
+
+/// Others push while a rollback waits for its turn: it is planned again, on top of that.
+async fn overtaken(bench: &Bench<'_>) {
+    let stored = bench.claims().await;
+    bench.write("late", &definition(bench, &["late"]));
+    let before = claims(bench).await;
+    bench.run(&[&APPLY[..], &["--definition", "late.yaml"]].concat()).ends(0);
+    assert!(bench.claims().await["nats"]["mappings"]["late.>"].is_array());
+    let js = jetstream::new(client(bench.cluster, "west").await);
+    let hold = async |released: bool| {
+        let note = Note {
+            id: "somebody".to_owned(),
+            holder: "somebody".to_owned(),
+            verb: "apply".to_owned(),
+            tool: String::new(),
+            since: String::new(),
+            released,
+        };
+        js.publish(SUBJECT, serde_json::to_vec(&note).unwrap().into()).await.unwrap().await.unwrap();
+    };
+    hold(false).await;
+    let mut command = Command::new(VSTREAM);
+    command.current_dir(bench.cluster.folder()).args(ROLLBACK).args(["--last", "--definition", "late.yaml"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = tokio::task::spawn_blocking(move || secrets::output(&mut command));
+    // Its plan is made by then, and it waits.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(!running.is_finished(), "it did not wait");
+    others(bench, |nats| nats["tags"] = json!(["while:waiting"])).await;
+    hold(true).await;
+    let output = running.await.unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success() && said.contains("waiting for the lease"), "{said}");
+    assert!(said.contains("planning again"), "{said}");
+    let mut expected = before;
+    expected["nats"]["tags"] = json!(["while:waiting"]);
+    assert_eq!(claims(bench).await, expected);
+    bench.push(&stored).await;
 }
 
 /// Records that others may have written.
@@ -179,13 +240,13 @@ async fn a_run_that_is_killed_leaves_a_record_to_go_back_by() {
     let history = cluster.folder().join("history");
     for (round, delay) in [0, 120, 400, 1000].into_iter().enumerate() {
         let folder = PathBuf::from(format!("{}-{round}", history.display()));
-        let mut child = std::process::Command::new(VSTREAM)
+        let mut child = Command::new(VSTREAM)
             .current_dir(cluster.folder())
             .args(APPLY)
             .arg("--history")
             .arg(&folder)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let started = Instant::now();

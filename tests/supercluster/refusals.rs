@@ -1,7 +1,7 @@
 //! What a run refuses: each for its own reason, with the next step, and without a change on any server.
 
 use crate::bench::{Bench, new_seed, now, public, set_mode};
-use crate::support::cluster;
+use crate::support::{PATIENCE, client, cluster, eventually};
 use serde_json::{Value, json};
 use vstream_jwt::model::nkey::KeyKind;
 
@@ -20,6 +20,8 @@ async fn every_refusal_has_its_reason_and_changes_nothing() {
     bench.unchanged_since(&before, "a refusal").await;
     account_limits(&bench).await;
     others_in_the_way(&bench).await;
+    regional_account_of_another(&bench).await;
+    settings_of_servers(&bench).await;
     bench.no_complaints();
 }
 
@@ -153,8 +155,36 @@ async fn account_limits(bench: &Bench<'_>) {
     stream["write"] = json!({ "max_bytes": "1GB" });
     stream["read"] = json!({ "max_bytes": "1GB" });
     bench.write("plain", &definition);
-    limited(&|nats| nats["limits"]["disk_storage"] = json!(5_000_000_000_u64), "storage-limit", &["file storage"])
+    let five: &dyn Fn(&mut Value) = &|nats| nats["limits"]["disk_storage"] = json!(5_000_000_000_u64);
+    limited(five, "storage-limit", &["file storage"]).await;
+    // Six of 100 MB would fit, did another stream not reserve most of it; it is empty.
+    let stream = &mut definition["accounts"]["APP"]["virtual_streams"]["foo"];
+    stream["write"] = json!({ "max_bytes": "100MB" });
+    stream["read"] = json!({ "max_bytes": "100MB" });
+    bench.write("plain", &definition);
+    bench.says(3, &["plan", "--definition", "plain.yaml"], &[]);
+    bench
+        .make_stream(json!({ "name": "held", "subjects": ["held"], "max_bytes": 4_000_000_000_u64, "num_replicas": 1 }))
         .await;
+    limited(five, "storage-limit", &["file storage", "4000000000 of 5000000000 are used"]).await;
+    // What is stored already is most of what is allowed.
+    let client = client(bench.cluster, "west").await;
+    for _ in 0..4 {
+        let answer = client.request("held", vec![b'x'; 950_000].into()).await.unwrap();
+        assert!(answer.payload.starts_with(b"{\"stream\":\"held\""), "{answer:?}");
+    }
+    // Servers tell each other now and then how much an account uses.
+    eventually("the account's usage is known", async || {
+        (bench.api("west", "INFO", Value::Null).await["storage"].as_u64()? > 3_800_000).then_some(())
+    })
+    .await;
+    let mut full = claims.clone();
+    full["nats"]["limits"]["disk_storage"] = json!(4_100_000);
+    bench.push(&full).await;
+    bench.write("plain", &bench.definition());
+    let said = ["account APP", "of 4100000 bytes of file storage are used", "servers refuse messages"];
+    bench.expect(3, &["plan", "--definition", "plain.yaml"], "storage-nearly-full", &said);
+    bench.delete_stream("held").await;
     bench.write("plain", &bench.definition());
 
     // What is stored fits; with the mappings it is over 1 MiB.
@@ -205,4 +235,77 @@ async fn others_in_the_way(bench: &Bench<'_>) {
 
     mapped("foo.>", "foreign-mapping", &["elsewhere", "--adopt"]).await;
     bench.push(&claims).await;
+}
+
+/// An account that serves the regions of another application is named for one of ours.
+async fn regional_account_of_another(bench: &Bench<'_>) {
+    let mut given = serde_json::Map::new();
+    let other = public(&new_seed(KeyKind::Account)).to_lowercase();
+    for region in bench.cluster.regions() {
+        let (identity, signing) = (new_seed(KeyKind::Account), new_seed(KeyKind::Account));
+        let mut claims = bench.claims().await;
+        claims["sub"] = json!(public(&identity));
+        claims["name"] = json!(format!("theirs-{region}"));
+        claims["nats"]["signing_keys"] = json!([public(&signing)]);
+        claims["nats"]["tags"] = json!([format!("vstream.application:{other}")]);
+        bench.push_signed(&bench.key("op.nk"), &claims, now()).await;
+        let file = format!("theirs-{region}.creds");
+        bench.write_credentials(&file, &signing, &public(&identity), now() + 3600);
+        given.insert(region.clone(), json!({ "id": public(&identity), "credentials": format!("keys/{file}") }));
+    }
+    let mut definition = bench.definition();
+    definition["accounts"]["APP"]["layout"] = json!("regional");
+    definition["accounts"]["APP"]["regional_accounts"] = given.into();
+    let file = bench.write("taken", &definition);
+    let before = bench.everything().await;
+    let said = ["account APP-west", "serves another application already", &other, "one regional account serves one"];
+    bench.expect(1, &apply(&file), "regional-account-taken", &said);
+    bench.unchanged_since(&before, "a regional account of another").await;
+}
+
+/// What the servers' own configuration does not allow, or makes different for clients.
+async fn settings_of_servers(bench: &Bench<'_>) {
+    let cluster = bench.cluster;
+    let of = |server: &str| cluster.folder().join("servers").join(server).join("nats-server.conf");
+    let change = |server: &str, from: &str, to: &str| {
+        let config = std::fs::read_to_string(of(server)).unwrap();
+        assert!(config.contains(from), "{config}");
+        std::fs::write(of(server), config.replace(from, to)).unwrap();
+    };
+    for region in cluster.regions() {
+        cluster.kill(region).await.unwrap();
+    }
+    let limits = r#"max_file_store: 64MB, domain: "hub", limits { duplicate_window: "1m", max_ha_assets: 1, max_ack_pending: 500 }"#;
+    for server in cluster.servers() {
+        change(&server.name, "max_file_store: 100GB", limits);
+    }
+    for region in cluster.regions() {
+        cluster.start(region).await.unwrap();
+    }
+    cluster.wait_ready(PATIENCE).await.unwrap();
+
+    let mut definition = bench.definition();
+    let stream = &mut definition["accounts"]["APP"]["virtual_streams"]["foo"];
+    stream["write"] = json!({ "max_bytes": "1GB" });
+    stream["consumers"] = json!({ "worker": { "max_ack_pending": 1000 } });
+    let file = bench.write("plain", &definition);
+    let before = bench.everything().await;
+    for (code, said) in [
+        ("server-limit", ["`duplicate_window` of 60000000000", "has 120000000000"]),
+        ("server-limit", ["`max_ack_pending` of 500", "has 1000"]),
+        ("server-full", ["replicated streams and consumers, and may have 1", "max_ha_assets"]),
+        ("server-storage", ["stream foo-write-", "insufficient storage"]),
+        ("jetstream-domain", ["JetStream domain hub", "`$JS.hub.API`"]),
+    ] {
+        bench.expect(1, &apply(&file), code, &said);
+    }
+    bench.unchanged_since(&before, "what servers do not allow").await;
+
+    // One of them is in no domain: its streams would find none of the others'.
+    cluster.kill("central-3").await.unwrap();
+    change("central-3", "domain: \"hub\", ", "");
+    cluster.start("central-3").await.unwrap();
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    let said = ["none on server central-3", "hub on servers ", "Give the servers of all regions one domain"];
+    bench.expect(1, &apply(&file), "jetstream-domains-differ", &said);
 }

@@ -90,6 +90,21 @@ fn other_credentials_old_servers_and_dead_ones_are_named() {
 }
 
 #[test]
+fn servers_of_different_domains_are_named() {
+    let mut world = world(&["west", "east"]);
+    for server in &mut world.deployment.servers {
+        server.varz["jetstream"]["config"] = json!({});
+    }
+    world.deployment.servers[1].domain = Some("hub".to_owned());
+    let findings = deployment(&topology(&["west", "east"]), &world.deployment, &world.system);
+    assert_eq!(codes(&findings), ["jetstream-domains-differ", "jetstream-domain"]);
+    assert!(findings[0].message.contains("none on server west-0; hub on server east-0"), "{}", findings[0].message);
+    // Where no region's clients are, it does not matter.
+    let findings = deployment(&topology(&["west"]), &world.deployment, &world.system);
+    assert!(!codes(&findings).contains(&"jetstream-domains-differ"), "{findings:?}");
+}
+
+#[test]
 fn the_system_account_is_no_place_for_virtual_streams() {
     let world = world(&["west"]);
     let found = not_the_system_account("APP", &world.system, &world.system);
@@ -170,6 +185,46 @@ impl Tokens<'_> {
             .collect();
         base("APP", &self.world.deployment, &on_servers, now)
     }
+}
+
+#[test]
+fn a_token_that_cannot_be_read_is_named_and_passed_over() {
+    let world = world(&["west", "east"]);
+    let claims = json!({ "sub": key(KeyKind::Account), "nats": { "type": "account", "version": 2, "limits": {} } });
+    let tokens = Tokens { world: &world, claims };
+    let good = tokens.by(&world.operator, 1000);
+    let cut = good[..good.len() - 40].to_owned();
+    let (base, findings) = tokens.base([Stored::Token(cut), Stored::Token(good.clone())], 2000);
+    assert_eq!(base.unwrap().token, good);
+    assert_eq!(codes(&findings), ["token-unreadable", "stored-differently"]);
+    assert!(findings[0].message.starts_with("the token on west-0 is ignored: "), "{}", findings[0].message);
+}
+
+#[test]
+fn imports_of_others_whose_activation_ends_soon_are_named() {
+    let world = world(&["west"]);
+    let (exporter, app) = (Seed::generate(KeyKind::Account).unwrap(), key(KeyKind::Account));
+    let import = |name: &str, end: u64| {
+        let claims = json!({ "sub": app, "exp": end,
+            "nats": { "type": "activation", "version": 2, "subject": name, "kind": "service" } });
+        json!({ "name": name, "account": exporter.public_key(), "subject": name, "local_subject": format!("their.{name}"),
+            "type": "service", "token": issue(&claims, &exporter, 1_000).unwrap().as_str() })
+    };
+    let day = 86_400;
+    let imports = [import("soon", 61 * day), import("later", 400 * day), import("vstream ours", 61 * day)];
+    let claims = json!({ "sub": app, "nats": { "type": "account", "version": 2, "limits": {}, "imports": imports } });
+    let tokens = Tokens { world: &world, claims };
+    let token = Stored::Token(tokens.by(&world.operator, 1_000));
+    let on_server = AccountOnServer {
+        server: "west-0".to_owned(),
+        cluster: "west".to_owned(),
+        stored: token,
+        live: Live::NotLoaded,
+    };
+    let (_, findings) = base("APP", &world.deployment, &[on_server], 55 * day);
+    assert_eq!(codes(&findings), ["activation-expires"], "this tool renews its own");
+    assert_eq!(findings[0].place, "account APP, import their.soon");
+    assert!(findings[0].message.contains("expires in 6d"), "{}", findings[0].message);
 }
 
 #[test]
