@@ -229,3 +229,27 @@ fn tests_look_for_secrets_in_what_they_run() {
     assert!(looked > 8, "tests run the command: {looked}");
     assert_none("runs of the command go through tests/support/secrets.rs", offenders);
 }
+
+/// `scripts/scan-secrets` looks at what other suites leave, by the same rules.
+#[test]
+fn secrets_in_files_are_named_by_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (body, signature) = ("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".repeat(2), "x".repeat(86));
+    let seeds = ["SO", "SA", "SU", "SN", "SC", "SX"].map(|kind| format!("key={kind}{}\n", &body[..56]));
+    let token = format!("eyJhbGciOiJlZDI1NTE5In0.eyJzdWIiOiJBIn0.{signature}");
+    let shown = write("shown.log", format!("nothing\n{}token {token}\nAGE-SECRET-KEY-1X\n", seeds.concat()));
+    // Public keys, claims without their signature, and what is too short.
+    let public = format!("A{}\neyJhbGciOiJlZDI1NTE5In0.eyJzdWIiOiJBIn0\nSO{}\n", &body[..55], &body[..55]);
+    let clean = write("clean.log", public);
+    let found = crate::secrets::in_files(&[clean, shown.clone()]).unwrap();
+    let line = |number: usize, what: &str| format!("{}:{number}: {what}", shown.display());
+    let mut expected: Vec<String> = (2..8).map(|number| line(number, "a seed")).collect();
+    expected.extend([line(8, "a signed token"), line(9, "an age identity")]);
+    assert_eq!(found, expected);
+    assert!(crate::secrets::in_files(&[folder.path().join("none")]).is_err(), "what cannot be read was not looked at");
+}

@@ -22,6 +22,8 @@ def main():
     reading, writing = os.pipe()
     pid, terminal = pty.fork()
     if pid == 0:
+        # Whoever started the tests may ignore it, as shells do for what they run in the background.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(folder)
         os.dup2(writing, 1)
         os.closerange(3, 64)
