@@ -152,9 +152,32 @@ async fn a_token_signs() {
     let sign = ["sign", "p.json", "--operator", &token.uri("object=op", ""), "--out", "s.json"];
     let (code, text) = run(&cluster, &token, &sign, &pin);
     assert!(code == 0 && text.contains(&format!("with {key}")), "{text}");
+    typed_pin(&cluster, &token, &token.uri("object=op", ""));
     let (code, text) = run(&cluster, &token, &["apply", "-vvv", "--operator", &token.key("id=%01")], &[]);
     assert!(code == 0 && text.contains("Done."), "{text}");
     assert_eq!(run(&cluster, &token, &["verify", "--wait", "30s"], &[]).0, 0);
+}
+
+/// The PIN is asked for on a terminal, which shows nothing of it.
+fn typed_pin(cluster: &SuperCluster, token: &Token, uri: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/terminal.py");
+    for (typed, exit) in [("11111111", 2), ("ctrl-c", -2), (PIN, 0)] {
+        let mut command = Command::new("python3");
+        command.arg(&script).arg(typed).arg(cluster.folder()).arg(support::VSTREAM);
+        command
+            .args(["sign", "p.json", "--yes", "-vvv", "--operator", uri, "--out", "typed.json"])
+            .env("NO_COLOR", "1");
+        command.env("SOFTHSM2_CONF", token.folder.join("softhsm2.conf"));
+        let output = secrets::output(&mut command);
+        assert!(output.status.success(), "{output:?}");
+        let happened: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let terminal = happened["terminal"].as_str().unwrap();
+        assert!(terminal.starts_with("PIN of the token vstream test: \r\n"), "{happened}");
+        assert!(!happened.to_string().contains(typed), "what was typed is shown: {happened}");
+        assert_eq!(happened["exit"], exit, "{happened}");
+        assert_eq!((&happened["echo_at_prompt"], &happened["echo_after"]), (&json!(false), &json!(true)), "{happened}");
+        assert_eq!(terminal.contains("refuses the PIN"), exit == 2, "{happened}");
+    }
 }
 
 /// A key that the token made: its public key is wrapped in DER, where an imported one is bare.
