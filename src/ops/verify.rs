@@ -212,9 +212,12 @@ impl VerifiedAccount {
             let mut wrong = checked.problems.iter().filter(|problem| problem.verdict == Verdict::Wrong);
             wrong.all(|problem| ["no-leader", "in-other-cluster", "source-stalled"].contains(&problem.finding.code))
         };
+        // Who may not look will not be let look by waiting.
+        let heals_too =
+            |finding: &Finding| finding.code != deliveries::NOT_PERMITTED && of_deployment(finding) != Verdict::Wrong;
         self.mappings.is_empty()
             && self.claims.is_empty()
-            && self.findings.iter().all(|finding| of_deployment(finding) != Verdict::Wrong)
+            && self.findings.iter().all(heals_too)
             && self.servers.iter().all(|server| server.verdict.is_confirmed() || may_still_change(&server.verdict))
             && self.streams.iter().all(heals)
     }
@@ -301,4 +304,28 @@ fn gone(
         ),
         "Run apply; then bring that tool's copy up to date (`nsc pull -A`), or its next push does it again.",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::nkey::KeyKind;
+    use crate::sign::{Seed, Signer as _};
+
+    #[test]
+    fn what_may_not_be_looked_at_is_not_waited_for() {
+        let verified = |findings: Vec<Finding>| {
+            let id = Seed::generate(KeyKind::Account).unwrap().public_key();
+            let (servers, mappings, claims, streams, status) = <_>::default();
+            let account = "APP".to_owned();
+            let found =
+                VerifiedAccount { account, id, servers, mappings, claims, findings, streams, status, lease: None };
+            let verdict = found.verdict().max(Verdict::CantTell);
+            Verified { verdict, servers: 8, expected_servers: 9, findings: Vec::new(), accounts: vec![found] }
+        };
+        assert!(verified(Vec::new()).may_heal(), "a server that is away comes back");
+        let denied = deliveries::not_permitted("account APP".to_owned(), "its consumers", "$JS.API.CONSUMER.LIST.foo");
+        let verified = verified(vec![denied]);
+        assert_eq!((verified.verdict, verified.may_heal()), (Verdict::CantTell, false));
+    }
 }
