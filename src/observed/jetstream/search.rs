@@ -49,6 +49,8 @@ pub(super) struct Search<'a, R> {
 }
 
 const IN_FLIGHT: usize = 32;
+/// At how many messages a gap is checked: at each, if there are no more since the last of its source.
+const LOOKS: u64 = 256;
 /// How far back each source is looked for, message by message; one that is not found there is quiet at that place.
 const BLOCKS: [u64; 4] = [4, 8, 16, 32];
 
@@ -101,7 +103,13 @@ impl<'a, R: Requests> Search<'a, R> {
             match self.missing(&high) - self.missing(&low) {
                 ..0 => return Err(Stop::Contradiction),
                 0 => continue,
-                missing if high.at - low.at == 1 => gaps.extend(self.step(&low, &high, missing)?),
+                missing if high.at - low.at == 1 => {
+                    let found = self.step(&low, &high, missing)?;
+                    if let Some(gap) = &found {
+                        self.check(gap).await?;
+                    }
+                    gaps.extend(found);
+                }
                 missing => match self.split(&low, &high).await {
                     Ok(Some(middle)) => open.extend([(low, middle.clone()), (middle, high)]),
                     Ok(None) | Err(Stop::Spent) => gaps.push(self.between(&low, &high, missing)),
@@ -137,6 +145,35 @@ impl<'a, R: Requests> Search<'a, R> {
             false if high.at == self.stream.state.last_seq => Ok(None),
             false => Err(Stop::Contradiction),
         }
+    }
+
+    /// Looks for what a gap says is missing, between the last message of that source and the one behind the gap: as many
+    /// messages of another source may be missing as there are of this one where nobody looked.
+    async fn check(&mut self, gap: &Gap) -> Result<(), Stop> {
+        for range in gap.among.iter().filter(|_| gap.is_exact()) {
+            let of = |origin: &Option<Origin>| {
+                origin.and_then(|(i, seq)| (self.stream.sources[i].name == range.origin).then_some(seq))
+            };
+            let before = self.seen.iter().filter(|(at, origin)| **at <= gap.after && of(origin).is_some());
+            let from = before.map(|(at, _)| *at).max().unwrap_or(self.stream.state.first_seq - 1);
+            let every = (gap.after - from).div_ceil(LOOKS).max(1);
+            let places: Vec<u64> =
+                (from + 1..=gap.after).step_by(usize::try_from(every).unwrap_or(usize::MAX)).collect();
+            match self.fetch(places.into_iter()).await {
+                Ok(()) | Err(Stop::Spent) => {}
+                Err(stop) => return Err(stop),
+            }
+            let of = |(i, seq): Origin| (self.stream.sources[i].name == range.origin).then_some(seq);
+            if self
+                .seen
+                .values()
+                .filter_map(|origin| of((*origin)?))
+                .any(|seq| (range.first..=range.last).contains(&seq))
+            {
+                return Err(Stop::Contradiction);
+            }
+        }
+        Ok(())
     }
 
     fn between(&self, low: &Place, high: &Place, missing: i128) -> Gap {
