@@ -23,6 +23,16 @@ pub struct Confirmation {
     pub verdict: Verdict,
 }
 
+impl Confirmation {
+    /// What is known after an earlier look at the same: who has said that it is so needs not say it again.
+    pub(super) fn after(self, earlier: Option<&Self>) -> Self {
+        match earlier {
+            Some(earlier) if earlier.verdict.is_confirmed() && self.verdict.is_unknown() => earlier.clone(),
+            _ => self,
+        }
+    }
+}
+
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
@@ -42,6 +52,9 @@ pub enum ConfirmError {
 /// How long a server is waited for that said no, or whether a token arrives that nobody said anything to.
 const BRIEFLY: Duration = Duration::from_secs(2);
 
+/// The least time that a look takes part in: with less left, servers that are about to answer would seem to be silent.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Asks again and again until every server confirms every token, until waiting cannot help any more, or until the
 /// timeout; then says how it is on each server, in the order of `tokens` and of the deployment.
 ///
@@ -57,7 +70,7 @@ pub async fn confirm(
 }
 
 /// The same directly after a push with these outcomes: who refused a token is hardly waited for, nor is anybody for a
-/// token that nobody answered.
+/// token that nobody answered, or that a server missed.
 ///
 /// # Errors
 /// [`ConfirmError`]
@@ -79,6 +92,8 @@ pub async fn confirm_push(
         answers.any(|one| one.server == confirmation.server && matches!(one.answer, Answer::Refused { .. }))
     };
     let hopeless = |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one));
+    // It has to be pushed again: whoever does not answer will not make that better.
+    let missed = |found: &[Confirmation]| start.elapsed() >= BRIEFLY && found.iter().any(|one| missed(one, outcomes));
     let expected = tokens
         .iter()
         .map(|(account, token)| match AccountClaims::decode(token.as_ref()) {
@@ -92,32 +107,50 @@ pub async fn confirm_push(
     while !open.is_empty() {
         let ids: Vec<PublicKey> = open.iter().map(|index| tokens[*index].0.clone()).collect();
         let left = deadline.saturating_duration_since(Instant::now());
+        let last = || Instant::now() + pause + LOOK >= deadline;
         match system::accounts(requests, deployment, &ids, left).await {
             Ok(accounts) => {
                 for (index, on_servers) in open.iter().zip(accounts) {
-                    let judged = deployment.servers.iter().zip(on_servers).map(|(server, on_server)| Confirmation {
-                        account: tokens[*index].0.clone(),
-                        verdict: judge(server, &on_server, &expected[*index]),
-                        server: on_server.server,
-                        cluster: on_server.cluster,
+                    let earlier = std::mem::take(&mut found[*index]);
+                    let judged = deployment.servers.iter().zip(on_servers).enumerate();
+                    let judged = judged.map(|(place, (server, on_server))| {
+                        let verdict = judge(server, &on_server, &expected[*index]);
+                        // Who has said that it is so needs not say it again.
+                        let before =
+                            earlier.get(place).filter(|one| one.verdict.is_confirmed() && verdict.is_unknown());
+                        Confirmation {
+                            account: tokens[*index].0.clone(),
+                            verdict: before.map_or(verdict, |one| one.verdict.clone()),
+                            server: on_server.server,
+                            cluster: on_server.cluster,
+                        }
                     });
                     found[*index] = judged.collect();
                 }
             }
-            Err(error) if Instant::now() + pause >= deadline => return Err(error.into()),
+            Err(error) if last() => return Err(error.into()),
             // A server that goes away takes the connection with it, which then finds another.
             Err(_) => {}
         }
         open.retain(|index| {
-            found[*index].is_empty() || found[*index].iter().any(|one| may_still_change(&one.verdict) && !hopeless(one))
+            let found = &found[*index];
+            let may_change = |one: &Confirmation| may_still_change(&one.verdict) && !hopeless(one);
+            found.is_empty() || (found.iter().any(may_change) && !missed(found))
         });
-        if open.is_empty() || Instant::now() + pause >= deadline {
+        if open.is_empty() || last() {
             break;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(500));
     }
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Whether a push did not get to a server that can be asked: it said nothing to it, and has an older token.
+pub(super) fn missed(one: &Confirmation, outcomes: &[PushOutcome]) -> bool {
+    let mut answers = outcomes.iter().filter(|outcome| outcome.account == one.account && outcome.server == one.server);
+    answers.any(|outcome| outcome.answer == Answer::NoAnswer)
+        && matches!(one.verdict, Verdict::OtherToken { newer: false, .. } | Verdict::NothingStored)
 }
 
 /// Whether waiting may change it.

@@ -5,7 +5,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
 use crate::ops::Tell;
-use crate::ops::confirm::{Confirmation, confirm_push};
+use crate::ops::confirm::{Confirmation, confirm_push, missed};
 use crate::ops::issue::Issued;
 use crate::ops::session::{Session, now, too_late};
 use crate::plan::{Plan, Stage, is_nowhere, preflight};
@@ -36,9 +36,10 @@ pub(super) async fn push_stage<L: Link>(
         });
     }
     let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
-    let (mut outcomes, mut confirmations) = (Vec::new(), Vec::new());
+    let (mut outcomes, mut confirmations) = (Vec::new(), Vec::<Confirmation>::new());
     let mut open = issued.clone();
-    // A connection that breaks may take the tokens with it: then they are pushed again, to what is still as planned.
+    // A connection that breaks may take the tokens with it, and so may a gateway whose other end is gone: then they are
+    // pushed again, to what is still as planned.
     for attempt in 0..PUSHES {
         still_as_planned(session, plan, &open, applied).await?;
         tell.step(pushing(stage), 0, 0);
@@ -70,10 +71,17 @@ pub(super) async fn push_stage<L: Link>(
         };
         outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));
         outcomes.extend(answers);
-        confirmations.retain(|known: &Confirmation| open.iter().all(|one| one.id != known.account));
-        confirmations.extend(found);
-        open.retain(|one| reached_nobody(&one.id, &outcomes, &confirmations));
-        if open.is_empty() || session.deadline.is_over() {
+        let (earlier, rest): (Vec<_>, Vec<_>) =
+            confirmations.into_iter().partition(|known| open.iter().any(|one| one.id == known.account));
+        confirmations = rest;
+        confirmations.extend(found.into_iter().map(|one| {
+            let mut same =
+                earlier.iter().filter(|known| (&known.account, &known.server) == (&one.account, &one.server));
+            let earlier = same.next();
+            one.after(earlier)
+        }));
+        open.retain(|one| was_missed(&one.id, &outcomes, &confirmations));
+        if open.is_empty() || session.deadline.left() < AGAIN {
             break;
         }
     }
@@ -120,16 +128,11 @@ fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Re
     }
 }
 
-/// Whether no server said anything to a token, and none that can be asked has it.
-fn reached_nobody(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
-    let mut answers = outcomes.iter().filter(|one| one.account == *id && one.answer != Answer::Stranger);
-    let mut found = confirmations.iter().filter(|one| one.account == *id);
-    answers.all(|one| one.answer == Answer::NoAnswer)
-        && found.clone().any(|one| !one.verdict.is_unknown())
-        && found.all(|one| {
-            let without = matches!(one.verdict, Has::OtherToken { newer: false, .. } | Has::NothingStored);
-            without || one.verdict == Has::NoAnswer
-        })
+/// Whether a server that can be asked said nothing to a token and has an older one, and none a newer one.
+fn was_missed(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
+    let found = || confirmations.iter().filter(|one| one.account == *id);
+    found().any(|one| missed(one, outcomes))
+        && !found().any(|one| matches!(one.verdict, Has::OtherToken { newer: true, .. }))
 }
 
 fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
@@ -140,7 +143,7 @@ fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
     names
 }
 
-/// How often a token is pushed that reaches nobody.
+/// How often a token is pushed that does not reach all that can be asked.
 const PUSHES: usize = 3;
 
 fn pushing(stage: Stage) -> &'static str {
@@ -155,11 +158,14 @@ fn pushing(stage: Stage) -> &'static str {
     }
 }
 
+/// The least time for a push to be made again.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// How long servers may take to answer a push.
 pub(super) const PUSH: Duration = Duration::from_secs(10);
 
 /// The resolver has no compare-and-set: looks once more, directly before the push, whether the stored tokens are
-/// still those that the plan edits.
+/// still those that the plan edits, or already the ones to be pushed.
 async fn still_as_planned<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -174,12 +180,12 @@ async fn still_as_planned<L: Link>(
         if session.deadline.is_over() {
             return Err(too_late(account).into());
         }
-        let as_planned = match &one.base {
-            None => is_nowhere(&servers),
-            Some(token) => {
-                let (base, _) = preflight::base(account, &session.deployment, &servers, now);
-                base.is_some_and(|base| base.token == *token)
-            }
+        let (newest, _) = preflight::base(account, &session.deployment, &servers, now);
+        let as_planned = match (&one.base, newest) {
+            (_, Some(newest)) if newest.token == one.token.as_str() => true,
+            (Some(base), Some(newest)) => newest.token == *base,
+            (None, _) => is_nowhere(&servers),
+            (Some(_), None) => false,
         };
         if !as_planned {
             return Err(ApplyError::ChangedMeanwhile { account: account.clone(), pushed: !applied.pushed.is_empty() });

@@ -1,4 +1,5 @@
 use super::*;
+use crate::observed::Reply;
 use crate::observed::fake::{Fake, account, claims};
 use crate::push::push;
 use serde_json::json;
@@ -54,4 +55,51 @@ async fn a_success_that_was_none_is_found() {
     let differ = Verdict::MappingsDiffer { missing, unexpected: Vec::new(), changed: Vec::new() };
     assert_eq!(*verdict("west-1"), differ);
     assert_eq!((verdict("east-1"), verdict("west-0")), (&Verdict::Confirmed, &Verdict::Confirmed));
+}
+
+/// Servers whose answers take a while.
+struct Slow<'f>(&'f Fake, Duration);
+
+impl Requests for Slow<'_> {
+    async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
+        self.0.request(subject, payload, timeout).await
+    }
+
+    async fn request_many(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+        enough: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        tokio::time::sleep(self.1.min(timeout)).await;
+        match timeout.checked_sub(self.1) {
+            Some(left) => self.0.request_many(subject, payload, left, enough).await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// One is waited for until the end, wherever in a look that comes.
+#[tokio::test(start_paused = true)]
+async fn who_has_confirmed_does_not_lose_that_at_the_end_of_the_time() {
+    let fake = Fake::new(&["west", "east"], 2);
+    let id = account();
+    let token = fake.sign(&claims(&id, mappings()), 2000);
+    let deployment = system::deployment(&fake, TIME).await.unwrap();
+    for server in fake.servers.lock().unwrap().iter_mut() {
+        server.stored.insert(id.to_string(), token.as_str().to_owned());
+        server.live.insert(id.to_string(), token.as_str().to_owned());
+    }
+    fake.edit("east-1", |server| server.down = true);
+    let tokens = [(id, token.as_str().to_owned())];
+    for tenths in 5..80 {
+        let time = Duration::from_millis(100 * tenths);
+        let start = Instant::now();
+        let found = confirm(&Slow(&fake, Duration::from_millis(300)), &deployment, &tokens, time).await.unwrap();
+        let without: Vec<&str> =
+            found.iter().filter(|one| !one.verdict.is_confirmed()).map(|one| one.server.as_str()).collect();
+        assert_eq!(without, ["east-1"], "after {time:?}");
+        assert!(start.elapsed() <= time && start.elapsed() + Duration::from_secs(4) > time, "{:?}", start.elapsed());
+    }
 }
