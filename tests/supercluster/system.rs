@@ -179,21 +179,22 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
     let account = Seed::generate(KeyKind::Account).unwrap();
     let (id, mut claims) = (account.public_key(), new_account().1);
     claims["sub"] = json!(id);
-    let good = issue(&claims, &operator, now()).unwrap();
+    let issued = now();
+    let good = issue(&claims, &operator, issued).unwrap();
     push_and_confirm((&connection, &deployment), &[(id.clone(), good)]).await;
 
     // A client loads the account on its server.
     let access = user(&account, &id, &UserPermissions::only(&[], &[]));
     let client = try_connect(&cluster.urls("west")[..1], &access, None).await.unwrap();
     claims["nats"]["mappings"]["bar.*"] = json!([{ "subject": "baz.{{wildcard(1)}}", "weight": 30 }]);
-    let good = issue(&claims, &operator, now() + 1).unwrap();
+    let good = issue(&claims, &operator, issued + 1).unwrap();
     let found = push_and_confirm((&connection, &deployment), &[(id.clone(), good.clone())]).await;
     let here = found.iter().find(|one| one.server == client.server_name()).unwrap();
     assert_eq!(here.verdict, Verdict::Confirmed);
     assert!(found.iter().all(|one| one.verdict.is_confirmed()), "{found:?}");
 
     // Every server says 200 to a token that none of them trusts.
-    let bad = issue(&claims, &Seed::generate(KeyKind::Operator).unwrap(), now() + 2).unwrap();
+    let bad = issue(&claims, &Seed::generate(KeyKind::Operator).unwrap(), issued + 2).unwrap();
     let start = Instant::now();
     let found = push_and_confirm((&connection, &deployment), &[(id.clone(), bad)]).await;
     assert!(found.iter().all(|one| matches!(one.verdict, Verdict::Untrusted { .. })), "{found:?}");
