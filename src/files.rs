@@ -31,11 +31,21 @@ pub(crate) fn create(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result
     sync(folder)
 }
 
-/// Writes a file, in place of the one that may be there.
+/// Writes a file, in place of the one that may be there. A link stays and leads to the new one; a pipe, a terminal or
+/// another device is written to.
 ///
 /// # Errors
-/// What the system says; what was there is as it was then.
+/// What the system says; a file that was there is as it was then.
 pub(crate) fn replace(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result<()> {
+    let there = std::fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file() && !there.is_dir()) {
+        let mut device = File::options().write(true).open(path)?;
+        return parts.iter().try_for_each(|part| device.write_all(part));
+    }
+    let path = match there {
+        Some(_) => &std::fs::canonicalize(path)?,
+        None => path,
+    };
     let folder = folder_of(path);
     unfinished(folder, access, parts)?.persist(path).map_err(|error| error.error)?;
     sync(folder)

@@ -27,6 +27,27 @@ fn a_new_file_takes_the_place_of_none() {
 }
 
 #[test]
+fn what_a_name_leads_to_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    replace(&link, Access::Usual, &[b"new"]).unwrap();
+    assert_eq!((std::fs::read(&file).unwrap(), std::fs::read_link(&link).unwrap()), (b"new".to_vec(), "file".into()));
+
+    // A pipe, as a shell's `>(…)` is one.
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read(pipe).unwrap()
+    });
+    replace(&pipe, Access::Owner, &[b"through", b" it"]).unwrap();
+    assert_eq!(reader.join().unwrap(), b"through it");
+    assert_eq!(names(folder.path()), ["file", "link", "pipe"]);
+}
+
+#[test]
 fn a_file_for_all_is_as_private_as_the_umask_says() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
