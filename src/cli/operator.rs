@@ -36,8 +36,16 @@ impl OperatorArgs {
     pub(super) fn signer(self, keys: &Path) -> Result<Option<Box<dyn Signer>>, Failure> {
         // What the command line says wins over the environment.
         let in_environment = || std::env::var("VSTREAM_OPERATOR_CMD").ok().filter(|command| !command.is_empty());
+        let named_command = self.operator_cmd.is_some();
         let command = self.operator_cmd.or_else(|| in_environment().filter(|_| self.operator.is_none()));
+        let (env_file, env_seed) = (path_variable("VSTREAM_OPERATOR_FILE"), secret_variable("VSTREAM_OPERATOR_SEED"));
         if let Some(command) = command {
+            if !named_command && (env_file.is_some() || env_seed.is_some()) {
+                let other = if env_file.is_some() { "VSTREAM_OPERATOR_FILE" } else { "VSTREAM_OPERATOR_SEED" };
+                let message = format!("VSTREAM_OPERATOR_CMD and {other} are both set");
+                return Err(Failure::usage("operator-key", message)
+                    .next("Unset one of the two, or name the signer by --operator or --operator-cmd."));
+            }
             let signer = CommandSigner::start(&command, PATIENCE).map_err(|error| {
                 Failure::failed("operator-cmd", error.to_string()).next(
                     "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
@@ -47,8 +55,8 @@ impl OperatorArgs {
         }
         let inputs = OperatorInputs {
             flag: self.operator,
-            env_file: path_variable("VSTREAM_OPERATOR_FILE"),
-            env_seed: secret_variable("VSTREAM_OPERATOR_SEED"),
+            env_file,
+            env_seed,
             unlock: Unlock {
                 identity: self.operator_identity.or_else(|| path_variable("VSTREAM_OPERATOR_IDENTITY")),
                 passphrase_file: (self.operator_passphrase_file)

@@ -34,7 +34,7 @@ def main():
     def echoes():
         return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
 
-    shown, told, echo_at_prompt, sent = b"", b"", True, False
+    shown, told, echo_at_prompt, sent, status = b"", b"", True, False, None
     open_ends = {terminal, reading}
     try:
         while open_ends:
@@ -54,13 +54,16 @@ def main():
                     shown += data
                 else:
                     told += data
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done and not select.select(open_ends, [], [], 0.2)[0]:
+            if status is None:
+                ended, how = os.waitpid(pid, os.WNOHANG)
+                status = how if ended else None
+            if status is not None and not select.select(open_ends, [], [], 0.2)[0]:
                 break
-        else:
+        if status is None:
             status = os.waitpid(pid, 0)[1]
     except BaseException:
-        os.kill(pid, signal.SIGKILL)
+        if status is None:
+            os.kill(pid, signal.SIGKILL)
         raise
     happened = {
         "exit": os.waitstatus_to_exitcode(status),

@@ -100,6 +100,8 @@ fn operator_keys(bench: &Bench<'_>) {
     refused(2, &["--operator", as_argument.as_str()], &[], "operator-key", &["seed"]);
     let both = [("VSTREAM_OPERATOR_FILE", "op.nk"), ("VSTREAM_OPERATOR_SEED", as_argument.as_str())];
     refused(2, &[], &both, "operator-key", &["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_SEED"]);
+    let both = [("VSTREAM_OPERATOR_FILE", "op.nk"), ("VSTREAM_OPERATOR_CMD", "exit 9")];
+    refused(2, &[], &both, "operator-key", &["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_CMD"]);
 
     bench.write_key("other-op.nk", seed.reveal().as_str());
     let said = [&public(&seed), "not a key of the operator", &public(&bench.key("op.nk")), "nothing was changed"];
