@@ -90,10 +90,6 @@ impl Default for Options {
     }
 }
 
-/// When JetStream has a meta leader and does not count a server after this time, it never will until that server is
-/// started again: nats-server 2.10.26 leaves one or two out at about every eighth first start of nine (measured).
-const LEFT_OUT: Duration = Duration::from_secs(5);
-
 /// How long a supervisor may take until it listens.
 const STARTING: Duration = Duration::from_secs(3);
 
@@ -244,7 +240,7 @@ impl SuperCluster {
             }
             match &left_out {
                 Some((names, since)) if *names == missing.left_out => {
-                    if !names.is_empty() && since.elapsed() > LEFT_OUT {
+                    if !names.is_empty() && since.elapsed() > missing.patience {
                         self.ask(Request::Kill(names.clone())).await?;
                         self.ask(Request::Start(names.clone())).await?;
                         left_out = None;

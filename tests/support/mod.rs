@@ -27,7 +27,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// So many super-clusters at a time, however many tests run in parallel: each takes 250 MB, and a tenth of a core when
 /// nothing happens in it.
-static TURNS: Semaphore = Semaphore::const_new(4);
+static TURNS: Semaphore = Semaphore::const_new(3);
 
 /// A super-cluster for one test, to do with as it likes. A test asks for one at a time.
 pub struct Cluster {
