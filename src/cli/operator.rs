@@ -35,17 +35,12 @@ impl OperatorArgs {
     /// What signs, if it was named: a key, or a command.
     pub(super) fn signer(self, keys: &Path) -> Result<Option<Box<dyn Signer>>, Failure> {
         // What the command line says wins over the environment.
-        let in_environment = || std::env::var("VSTREAM_OPERATOR_CMD").ok().filter(|command| !command.is_empty());
-        let named_command = self.operator_cmd.is_some();
-        let command = self.operator_cmd.or_else(|| in_environment().filter(|_| self.operator.is_none()));
-        let (env_file, env_seed) = (path_variable("VSTREAM_OPERATOR_FILE"), secret_variable("VSTREAM_OPERATOR_SEED"));
+        let command = match (self.operator_cmd, &self.operator) {
+            (Some(command), _) => Some(command),
+            (None, Some(_)) => None,
+            (None, None) => command_variable()?,
+        };
         if let Some(command) = command {
-            if !named_command && (env_file.is_some() || env_seed.is_some()) {
-                let other = if env_file.is_some() { "VSTREAM_OPERATOR_FILE" } else { "VSTREAM_OPERATOR_SEED" };
-                let message = format!("VSTREAM_OPERATOR_CMD and {other} are both set");
-                return Err(Failure::usage("operator-key", message)
-                    .next("Unset one of the two, or name the signer by --operator or --operator-cmd."));
-            }
             let signer = CommandSigner::start(&command, PATIENCE).map_err(|error| {
                 Failure::failed("operator-cmd", error.to_string()).next(
                     "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
@@ -55,8 +50,8 @@ impl OperatorArgs {
         }
         let inputs = OperatorInputs {
             flag: self.operator,
-            env_file,
-            env_seed,
+            env_file: path_variable("VSTREAM_OPERATOR_FILE"),
+            env_seed: secret_variable("VSTREAM_OPERATOR_SEED"),
             unlock: Unlock {
                 identity: self.operator_identity.or_else(|| path_variable("VSTREAM_OPERATOR_IDENTITY")),
                 passphrase_file: (self.operator_passphrase_file)
@@ -92,6 +87,18 @@ fn seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed>, Failure> {
         };
         Failure::usage("operator-key", error.to_string()).next(next)
     })
+}
+
+/// The command that the environment names, and nothing beside it.
+fn command_variable() -> Result<Option<String>, Failure> {
+    let command = std::env::var("VSTREAM_OPERATOR_CMD").ok().filter(|command| !command.is_empty());
+    let other = match command {
+        Some(_) if path_variable("VSTREAM_OPERATOR_FILE").is_some() => "VSTREAM_OPERATOR_FILE",
+        Some(_) if secret_variable("VSTREAM_OPERATOR_SEED").is_some() => "VSTREAM_OPERATOR_SEED",
+        command => return Ok(command),
+    };
+    Err(Failure::usage("operator-key", format!("VSTREAM_OPERATOR_CMD and {other} are both set"))
+        .next("Unset one of the two, or name the signer by --operator or --operator-cmd."))
 }
 
 /// Pipelines set variables to nothing when there is no such secret.

@@ -115,15 +115,9 @@ pub async fn confirm_push(
                     let judged = deployment.servers.iter().zip(on_servers).enumerate();
                     let judged = judged.map(|(place, (server, on_server))| {
                         let verdict = judge(server, &on_server, &expected[*index]);
-                        // Who has said that it is so needs not say it again.
-                        let before =
-                            earlier.get(place).filter(|one| one.verdict.is_confirmed() && verdict.is_unknown());
-                        Confirmation {
-                            account: tokens[*index].0.clone(),
-                            verdict: before.map_or(verdict, |one| one.verdict.clone()),
-                            server: on_server.server,
-                            cluster: on_server.cluster,
-                        }
+                        let (server, cluster) = (on_server.server, on_server.cluster);
+                        let now = Confirmation { account: tokens[*index].0.clone(), server, cluster, verdict };
+                        now.after(earlier.get(place))
                     });
                     found[*index] = judged.collect();
                 }

@@ -150,26 +150,20 @@ impl<'a, R: Requests> Search<'a, R> {
     /// Looks for what a gap says is missing, between the last message of that source and the one behind the gap: as many
     /// messages of another source may be missing as there are of this one where nobody looked.
     async fn check(&mut self, gap: &Gap) -> Result<(), Stop> {
+        let stream = self.stream;
         for range in gap.among.iter().filter(|_| gap.is_exact()) {
             let of = |origin: &Option<Origin>| {
-                origin.and_then(|(i, seq)| (self.stream.sources[i].name == range.origin).then_some(seq))
+                origin.and_then(|(i, seq)| (stream.sources[i].name == range.origin).then_some(seq))
             };
             let before = self.seen.iter().filter(|(at, origin)| **at <= gap.after && of(origin).is_some());
-            let from = before.map(|(at, _)| *at).max().unwrap_or(self.stream.state.first_seq - 1);
+            let from = before.map(|(at, _)| *at).max().unwrap_or(stream.state.first_seq - 1);
             let every = (gap.after - from).div_ceil(LOOKS).max(1);
-            let places: Vec<u64> =
-                (from + 1..=gap.after).step_by(usize::try_from(every).unwrap_or(usize::MAX)).collect();
-            match self.fetch(places.into_iter()).await {
+            let every = usize::try_from(every).unwrap_or(usize::MAX);
+            match self.fetch((from + 1..=gap.after).step_by(every)).await {
                 Ok(()) | Err(Stop::Spent) => {}
                 Err(stop) => return Err(stop),
             }
-            let of = |(i, seq): Origin| (self.stream.sources[i].name == range.origin).then_some(seq);
-            if self
-                .seen
-                .values()
-                .filter_map(|origin| of((*origin)?))
-                .any(|seq| (range.first..=range.last).contains(&seq))
-            {
+            if self.seen.values().filter_map(of).any(|seq| (range.first..=range.last).contains(&seq)) {
                 return Err(Stop::Contradiction);
             }
         }

@@ -71,15 +71,13 @@ pub(super) async fn push_stage<L: Link>(
         };
         outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));
         outcomes.extend(answers);
-        let (earlier, rest): (Vec<_>, Vec<_>) =
-            confirmations.into_iter().partition(|known| open.iter().any(|one| one.id == known.account));
-        confirmations = rest;
-        confirmations.extend(found.into_iter().map(|one| {
-            let mut same =
-                earlier.iter().filter(|known| (&known.account, &known.server) == (&one.account, &one.server));
-            let earlier = same.next();
-            one.after(earlier)
-        }));
+        for one in found {
+            let same = |known: &&mut Confirmation| (&known.account, &known.server) == (&one.account, &one.server);
+            match confirmations.iter_mut().find(same) {
+                Some(known) => *known = one.after(Some(known)),
+                None => confirmations.push(one),
+            }
+        }
         open.retain(|one| was_missed(&one.id, &outcomes, &confirmations));
         if open.is_empty() || session.deadline.left() < AGAIN {
             break;
