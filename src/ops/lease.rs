@@ -199,7 +199,7 @@ pub(super) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed)
         let Some(api) = session.api(place).filter(|_| there) else { return Ok(None) };
         match last(api).await {
             Ok(last) => Ok(last.map(|(_, note)| note).filter(|note| !note.released)),
-            Err(error) => error.denied().map_or(Ok(None), |subject| Err(subject.to_owned())),
+            Err(error) => error.nothing_or_denied(),
         }
     });
     join_all(accounts).await

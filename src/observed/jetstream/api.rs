@@ -152,6 +152,14 @@ impl CallError {
         }
     }
 
+    /// Nothing was found.
+    ///
+    /// # Errors
+    /// The subject on which the user may not publish, if that is why.
+    pub fn nothing_or_denied<T>(&self) -> Result<Option<T>, String> {
+        self.denied().map_or(Ok(None), |subject| Err(subject.to_owned()))
+    }
+
     /// The API's error number, if the API answered.
     pub fn err_code(&self) -> Option<u64> {
         match self {

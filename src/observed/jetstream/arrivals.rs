@@ -97,10 +97,15 @@ pub(super) async fn arrivals<R: Requests>(
         let said = stream.sources.iter().map(|source| observed.got(stream, source)).collect();
         searches.push(Search::new(api, stream, said, limits, ends).run());
     }
+    apart(stream::iter(searches).buffered(AT_ONCE).collect().await)
+}
+
+/// What was found, and the subjects on which the user may not ask.
+pub(super) fn apart<T>(results: Vec<Result<Option<T>, String>>) -> (Vec<T>, Vec<String>) {
     let (mut found, mut denied) = (Vec::new(), Vec::new());
-    for result in stream::iter(searches).buffered(AT_ONCE).collect::<Vec<_>>().await {
+    for result in results {
         match result {
-            Ok(arrivals) => found.extend(arrivals),
+            Ok(one) => found.extend(one),
             Err(subject) => denied.push(subject),
         }
     }

@@ -1,7 +1,7 @@
 //! Reading: few requests, all in flight at once, and what could not be asked is named.
 
 use super::api::{Api, CallError, code};
-use super::arrivals::{Limits, arrivals};
+use super::arrivals::{Limits, apart, arrivals};
 use super::data::{ObservedConsumer, ObservedJetStream, ObservedStream, Unknown, Waiting};
 use crate::desired::DesiredConsumer;
 use crate::observed::{RequestError, Requests};
@@ -203,7 +203,7 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
             let body = json!({ "seq": from, "next_by_subj": ">" });
             let operation = format!("STREAM.MSG.GET.{origin}");
             let reply = match origins.call(&operation, &body, timeout).await {
-                Err(error) => return error.denied().map_or(Ok(None), |subject| Err(subject.to_owned())),
+                Err(error) => return error.nothing_or_denied(),
                 Ok(reply) => reply,
             };
             let message = &reply["message"];
@@ -213,12 +213,9 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
         .buffered(IN_FLIGHT)
         .collect()
         .await;
-    for result in looked {
-        match result {
-            Ok(waiting) => observed.waiting.extend(waiting),
-            Err(subject) => observed.not_permitted.push(subject),
-        }
-    }
+    let (waiting, denied) = apart(looked);
+    observed.waiting = waiting;
+    observed.not_permitted.extend(denied);
     observed.not_permitted.sort();
     observed.not_permitted.dedup();
 }
