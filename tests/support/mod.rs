@@ -25,8 +25,8 @@ pub const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
 /// How long anything on the servers may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// So many super-clusters at a time, however many tests run in parallel: each takes 250 MB, and a tenth of a core when
-/// nothing happens in it.
+/// So many super-clusters at a time, however many tests run in parallel: each takes 250 MB. On two cores two tests run at a
+/// time; with three and more, servers are late enough to be taken for faulty.
 static TURNS: Semaphore = Semaphore::const_new(3);
 
 /// A super-cluster for one test, to do with as it likes. A test asks for one at a time.
