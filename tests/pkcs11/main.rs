@@ -14,6 +14,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use support::secrets;
 use vstream_jwt::dev::{Options, SuperCluster};
 use vstream_jwt::model::nkey::KeyKind;
@@ -23,8 +24,8 @@ use vstream_jwt::sign::{Seed, Signer as _, issue};
 
 const PIN: &str = "98765432";
 
-/// The library of SoftHSM2, installed if need be.
-fn module() -> PathBuf {
+/// The library of SoftHSM2, installed if need be: once, since a second `apt-get` beside the first fails.
+static MODULE: LazyLock<PathBuf> = LazyLock::new(|| {
     let places = [
         "/usr/lib/softhsm/libsofthsm2.so",
         "/usr/local/lib/softhsm/libsofthsm2.so",
@@ -38,22 +39,21 @@ fn module() -> PathBuf {
         }
         found().expect("the package softhsm2 has libsofthsm2.so")
     })
-}
+});
 
 /// A token of its own in a folder, for this process and its children.
 struct Token {
     folder: PathBuf,
-    module: PathBuf,
 }
 
 impl Token {
     fn new(folder: &Path) -> Self {
-        let module = module();
+        LazyLock::force(&MODULE);
         std::fs::create_dir(folder.join("tokens")).unwrap();
         let tokens = folder.join("tokens").display().to_string();
         let config = format!("directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n");
         std::fs::write(folder.join("softhsm2.conf"), config).unwrap();
-        let token = Self { folder: folder.to_owned(), module };
+        let token = Self { folder: folder.to_owned() };
         token.util(&["--init-token", "--free", "--label", "vstream test", "--pin", PIN, "--so-pin", "12345678"]);
         token.private("pin", PIN);
         token
@@ -84,7 +84,7 @@ impl Token {
 
     /// A URI, with these attributes before the `?` and after the module.
     fn uri(&self, key: &str, more: &str) -> String {
-        format!("pkcs11:token=vstream%20test;{key}?module-path={}{more}", self.module.display())
+        format!("pkcs11:token=vstream%20test;{key}?module-path={}{more}", MODULE.display())
     }
 
     /// With the PIN from its file.
@@ -200,8 +200,8 @@ fn a_key_that_the_token_made_is_found_and_signs() {
 #[ignore = "run by a_key_that_the_token_made_is_found_and_signs"]
 fn in_a_child() {
     let folder = PathBuf::from(std::env::var_os("TEST_TOKEN").unwrap());
-    let token = Token { module: module(), folder };
-    let library = Pkcs11::new(&token.module).unwrap();
+    let token = Token { folder };
+    let library = Pkcs11::new(&*MODULE).unwrap();
     library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
     let slot = library.get_slots_with_initialized_token().unwrap()[0];
     let session = library.open_rw_session(slot).unwrap();
