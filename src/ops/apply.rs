@@ -13,6 +13,7 @@ use super::issue::Issued;
 use super::lease::{self, Holder};
 use super::plan::{Planned, plan};
 use super::session::{Hearing, Session, now};
+use super::watch::Watch;
 use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, journal, planfile, rollback::plan_rollback};
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;
@@ -150,6 +151,10 @@ async fn in_rounds<'d, C: Connector>(
     let agreed = taken_away(&planned.plan);
     let Begun { waited, mut signed } = begun;
     let mut overtaken = waited || !is_as_planned(session, planned).await?;
+    // By now the server's word on it has arrived.
+    if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
+        return Err(ApplyError::Refused(vec![finding]));
+    }
     let mut applied = Applied::default();
     loop {
         if overtaken {

@@ -5,7 +5,8 @@ use crate::desired::lease;
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::observed::Requests;
-use crate::plan::{Options, Plan, preflight};
+use crate::plan::preflight::{self, Verb};
+use crate::plan::{Options, Plan};
 use crate::push;
 use std::time::Duration;
 
@@ -28,8 +29,10 @@ pub(super) async fn users<L: Requests>(
         let pushes = plan.accounts.iter().any(|account| !account.pushes.is_empty());
         if pushes && (changes || !user.minted) {
             let claims = system_claims(session).await;
-            let needed = [push::SUBJECT.to_owned()];
-            denied.extend(preflight::permissions("system account", user, claims.as_ref(), &needed));
+            let lacks =
+                |verb, needed: &[&str]| preflight::permissions("system account", user, claims.as_ref(), verb, needed);
+            denied.extend(lacks(Verb::Publish, &[push::SUBJECT]));
+            denied.extend(lacks(Verb::Subscribe, &push::ALL_SUBJECTS));
         }
     }
     for (place, account) in plan.accounts.iter().enumerate() {
@@ -46,7 +49,7 @@ pub(super) async fn users<L: Requests>(
                 let regional = plan.accounts[place + 1..].iter().take_while(|other| other.region.is_some());
                 needed.extend(regional.flat_map(preflight::history_requests));
             }
-            denied.extend(preflight::permissions(&name, user, account.current.as_ref(), &needed));
+            denied.extend(preflight::permissions(&name, user, account.current.as_ref(), Verb::Publish, &needed));
         }
     }
     if !changes {

@@ -42,7 +42,8 @@ impl<L: Link> Watch<L> {
         Ok(Self { link: system.clone(), heard: Mutex::new(heard) })
     }
 
-    /// The finding that the system user may not hear; known once a request was answered since the start.
+    /// The finding that the system user may not hear. The server says so before it answers a later request, but in a
+    /// task of its own, which may not have run yet: whoever depends on it asks again.
     pub(super) fn denied(&self) -> Option<Finding> {
         self.link.may_not_hear(&ALL_SUBJECTS).map(|subject| {
             Finding::error(

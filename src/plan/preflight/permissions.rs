@@ -1,4 +1,4 @@
-//! What the users in use may publish, against what a plan needs: known before it is tried.
+//! What the users in use may do, against what a plan needs: known before it is tried.
 
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
@@ -34,21 +34,40 @@ pub fn history_requests(regional: &AccountPlan) -> impl Iterator<Item = String> 
     old.flat_map(|from| ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.LIST"].map(|verb| format!("$JS.API.{verb}.{from}")))
 }
 
-/// The subjects of `needed` that `user` may not publish on. `account` are the claims of the user's account: scopes and
-/// default permissions are there; without them nothing is known of those.
-pub fn permissions(place: &str, user: &User, account: Option<&AccountClaims>, needed: &[String]) -> Option<Finding> {
-    let (allow, deny) = rules(user, account);
+/// What is done with a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// To publish there.
+    Publish,
+    /// To subscribe to it, and hear all of it: servers leave out, without a word, what a narrower rule denies.
+    Subscribe,
+}
+
+/// The subjects of `needed` that `user` may not publish on, or subscribe to. `account` are the claims of the user's
+/// account: scopes and default permissions are there; without them nothing is known of those.
+pub fn permissions<S: AsRef<str>>(
+    place: &str,
+    user: &User,
+    account: Option<&AccountClaims>,
+    verb: Verb,
+    needed: &[S],
+) -> Option<Finding> {
+    let (allow, deny) = rules(user, account, verb);
     // `{{name()}}` in a scope is filled in by the server.
     let unclear = allow.iter().chain(&deny).any(|rule| rule.contains("{{"));
     let (allow, deny) = (filters(&allow), filters(&deny));
     let denied: Vec<&str> = needed
         .iter()
+        .map(AsRef::as_ref)
         .filter(|subject| {
             let Ok(subject) = SubjectFilter::parse(subject) else { return false };
-            let covers = |rules: &[SubjectFilter]| rules.iter().any(|rule| rule.covers(&subject));
-            (!allow.is_empty() && !covers(&allow)) || covers(&deny)
+            let covered = |rules: &[SubjectFilter]| rules.iter().any(|rule| rule.covers(&subject));
+            let denied = match verb {
+                Verb::Publish => covered(&deny),
+                Verb::Subscribe => deny.iter().any(|rule| rule.overlaps(&subject)),
+            };
+            (!allow.is_empty() && !covered(&allow)) || denied
         })
-        .map(String::as_str)
         .collect();
     if denied.is_empty() || unclear {
         return None;
@@ -59,11 +78,15 @@ pub fn permissions(place: &str, user: &User, account: Option<&AccountClaims>, ne
         more => format!(" and {more} more subjects"),
     };
     let shown = denied.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let (may_not, so, allow) = match verb {
+        Verb::Publish => ("publish on", "the run would stop on its way", "publish there"),
+        Verb::Subscribe => ("subscribe to", "what others push meanwhile would not be noticed", "subscribe to it"),
+    };
     Some(Finding::error(
         "permission-missing",
         format!("{place}, {}", user.place),
-        format!("the user {} may not publish on {shown}{more}: the run would stop on its way", user.name()),
-        "Allow the user to publish there, or name other credentials.",
+        format!("the user {} may not {may_not} {shown}{more}: {so}", user.name()),
+        format!("Allow the user to {allow}, or name other credentials."),
     ))
 }
 
@@ -72,9 +95,9 @@ pub fn as_information(finding: Finding) -> Finding {
     Finding { severity: Severity::Info, ..finding }
 }
 
-/// The user's publish rules: its own, those of the scope that it was issued by, or the account's defaults
+/// The user's rules for one of the two: its own, those of the scope that it was issued by, or the account's defaults
 /// (nats-server 2.15 `auth.go`, `processClientOrLeafAuthentication`).
-fn rules(user: &User, account: Option<&AccountClaims>) -> (Vec<String>, Vec<String>) {
+fn rules(user: &User, account: Option<&AccountClaims>, verb: Verb) -> (Vec<String>, Vec<String>) {
     let nats = &user.claims["nats"];
     let issuer = user.claims["iss"].as_str().unwrap_or_default();
     let scope = account.and_then(|account| {
@@ -89,10 +112,14 @@ fn rules(user: &User, account: Option<&AccountClaims>) -> (Vec<String>, Vec<Stri
     let any = ["pub", "sub"].iter().any(|side| !list(side, "allow").is_empty() || !list(side, "deny").is_empty());
     match account {
         Some(account) if !any && !own["resp"].is_object() => {
-            let defaults = &account.default_permissions().publish;
-            (defaults.allow.clone(), defaults.deny.clone())
+            let defaults = account.default_permissions();
+            let rules = if verb == Verb::Publish { &defaults.publish } else { &defaults.subscribe };
+            (rules.allow.clone(), rules.deny.clone())
         }
-        _ => (list("pub", "allow"), list("pub", "deny")),
+        _ => {
+            let side = if verb == Verb::Publish { "pub" } else { "sub" };
+            (list(side, "allow"), list(side, "deny"))
+        }
     }
 }
 

@@ -310,7 +310,7 @@ fn what_a_user_may_do_is_known_from_its_token_and_its_accounts() {
     let needed = ["$JS.API.STREAM.CREATE.a", "$JS.API.STREAM.DELETE.b"].map(str::to_owned);
     let denied = |nats: Value, issuer: &PublicKey, account: &AccountClaims| {
         let user = user(json!({ "name": "ci", "iss": issuer, "nats": nats }));
-        permissions("account APP", &user, Some(account), &needed).map(|finding| {
+        permissions("account APP", &user, Some(account), Verb::Publish, &needed).map(|finding| {
             assert_eq!((finding.code, &*finding.place), ("permission-missing", "account APP, credentials x.creds"));
             needed.iter().filter(|subject| finding.message.contains(*subject)).count()
         })
@@ -322,6 +322,17 @@ fn what_a_user_may_do_is_known_from_its_token_and_its_accounts() {
     assert_eq!(denied(json!({ "pub": { "deny": ["$JS.API.STREAM.DELETE.*"] } }), &identity, &open), Some(1));
     assert_eq!(denied(json!({ "sub": { "allow": ["_INBOX.>"] } }), &identity, &closed), None);
     assert_eq!(denied(json!({}), &role, &open), Some(1), "the scope of the key that issued it");
+    let deaf = |sub: Value| {
+        let user = user(json!({ "name": "ci", "iss": identity, "nats": { "pub": { "deny": ["$JS.>"] }, "sub": sub } }));
+        let heard = ["$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE"];
+        let finding = permissions("system account", &user, Some(&open), Verb::Subscribe, &heard)?;
+        Some(heard.iter().filter(|subject| finding.message.contains(&format!("subscribe to {subject}"))).count())
+    };
+    assert_eq!(deaf(json!({})), None);
+    assert_eq!(deaf(json!({ "allow": ["$SYS.REQ.>"] })), None);
+    assert_eq!(deaf(json!({ "allow": ["_INBOX.>", "$SYS.REQ.CLAIMS.UPDATE"] })), Some(1));
+    // The server would let it subscribe, and keep the pushes of one account from it.
+    assert_eq!(deaf(json!({ "deny": ["$SYS.REQ.ACCOUNT.ABC.CLAIMS.UPDATE"] })), Some(1));
 }
 
 #[test]
