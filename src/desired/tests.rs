@@ -256,7 +256,7 @@ fn what_cannot_be_is_refused_by_name() {
     );
 }
 
-fn regional(virtual_streams: Vec<VirtualStream>) -> Account {
+pub(crate) fn regional(virtual_streams: Vec<VirtualStream>) -> Account {
     Account {
         layout: Layout::Regional,
         inbox_prefixes: vec![SubjectFilter::parse("_INBOX").unwrap()],
@@ -264,7 +264,7 @@ fn regional(virtual_streams: Vec<VirtualStream>) -> Account {
     }
 }
 
-fn bucket(name: &str, kind: Kind) -> VirtualStream {
+pub(crate) fn bucket(name: &str, kind: Kind) -> VirtualStream {
     let subjects: &[&str] = match kind {
         Kind::ObjectStore => &["$O.files.C.>", "$O.files.M.>"],
         _ => &["$KV.cfg.>"],

@@ -447,11 +447,14 @@ fn placement(desired: Option<&Value>, observed: Option<&Value>) -> Option<Differ
     Some(Difference::Placement { before: observed.cloned(), after: Value::Object(after) })
 }
 
-/// What makes a source the same one to the server (nats-server 2.15 `server/stream.go`, `composeIName`).
+/// In what two sources differ that makes them others to the server (nats-server 2.15 `server/stream.go`, `composeIName`).
+pub(crate) fn source_differences(a: &Value, b: &Value) -> impl Iterator<Item = &'static str> {
+    let identity = ["name", "external", "filter_subject", "subject_transforms", "consumer"];
+    identity.into_iter().filter(|key| !same(a.get(key), b.get(key)))
+}
+
 fn same_source(a: &Value, b: &Value) -> bool {
-    ["name", "external", "filter_subject", "subject_transforms", "consumer"]
-        .iter()
-        .all(|key| same(a.get(key), b.get(key)))
+    source_differences(a, b).next().is_none()
 }
 
 fn sources(desired: Option<&Value>, observed: Option<&Value>) -> Option<Difference> {

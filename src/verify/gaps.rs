@@ -26,7 +26,7 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
                         seconds(active),
                         seconds(max_age)
                     ),
-                    "Bring the regions together.",
+                    "Connect the regions again.",
                 );
             }
             continue;
@@ -58,7 +58,7 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
                     seconds(age),
                     seconds(max_age)
                 ),
-                "Bring the regions together before that, or raise max_age of the write streams.",
+                "Connect the regions again before that, or raise max_age of the write streams.",
             );
         }
     }
@@ -206,3 +206,6 @@ fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     found.sources.iter().all(|s| observed.origin(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
 }
+
+#[cfg(test)]
+mod tests;

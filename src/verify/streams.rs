@@ -8,8 +8,9 @@ pub use super::problem::{Problem, Verdict};
 use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
 use crate::model::finding::Severity;
 use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SILENCE, SourceState};
+use crate::plan::along;
 use crate::plan::consumers::consumer_differences;
-use crate::plan::streams::{Difference, differences};
+use crate::plan::streams::{Difference, differences, source_differences};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -77,9 +78,10 @@ fn checked(stream: &DesiredStream<'_>, consumer: Option<String>, problems: Vec<P
 /// After this time (nanoseconds) without a word from its source a stream has tried again, and failed.
 const RETRY: u64 = 180_000_000_000;
 
+const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
+
 impl Out {
     fn stream(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
-        const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
         if let Some(unknown) = observed.unknown_stream(&stream.name) {
             let what = if observed.info.is_null() { "cannot be looked at:" } else { "exists, but" };
             self.cant_tell("stream-unknown", format!("{what} {}", unknown.reason), LOOK);
@@ -94,15 +96,20 @@ impl Out {
             return self.away(stream, desired, observed);
         }
         if found.cluster.cluster != stream.cluster.as_str() && !found.cluster.cluster.is_empty() {
+            let placed = found.config.get("placement").is_some_and(|p| p["cluster"] == stream.cluster.as_str());
             self.wrong(
                 "in-other-cluster",
                 format!("lives in cluster {}, should be in {}", found.cluster.cluster, stream.cluster),
-                "Wait if it is being moved; else move it back by its placement.",
+                if placed { "Wait: it is being moved." } else { "Run plan, which says what moving it back would do." },
             );
         }
         self.placement(&found.cluster, "takes no messages");
+        if found.cluster.is_leaderless() {
+            // What a follower says of sources is not news.
+            return self.away(stream, desired, observed);
+        }
         for source in &found.sources {
-            self.source(source, found, observed);
+            self.source(source, observed);
         }
         gaps::check(self, found, observed);
     }
@@ -121,7 +128,12 @@ impl Out {
                     && owner.region == stream.region.as_str() => {}
             Some(owner) => self.wrong(
                 "belongs-to-another",
-                format!("is marked as a stream of virtual stream {}, region {}", owner.virtual_stream, owner.region),
+                format!(
+                    "is marked as the {} stream of virtual stream {} in region {}",
+                    owner.role.as_str(),
+                    owner.virtual_stream,
+                    owner.region
+                ),
                 "Run plan, which says what is in the way.",
             ),
             None => self.wrong(
@@ -129,6 +141,14 @@ impl Out {
                 "exists, but without our metadata",
                 "Run apply --adopt to take it over, or change `names` of the virtual stream.",
             ),
+        }
+        // Its sources are not yet what they will be.
+        if let Some((from, _)) = along::phase(&found.config).filter(|(_, phase)| *phase != along::Phase::Done) {
+            return self.wrong(
+                "history-under-way",
+                format!("does not have all the history of {from} yet; what is published now arrives after that"),
+                "Run apply: it goes on from here.",
+            );
         }
         let mut fields = Vec::new();
         for difference in differences(&stream.config(), &found.config) {
@@ -151,11 +171,15 @@ impl Out {
                                 format!("sources {name}, which the definition doesn't have"),
                                 "Run plan, which says what taking it away would do.",
                             ),
-                            (Some(before), Some(after)) => self.wrong(
-                                "source-changed",
-                                format!("sources {name} as {before}, should be {after}"),
-                                "Run plan, which says what changing it back would do.",
-                            ),
+                            (Some(before), Some(after)) => {
+                                let fields = source_differences(&before, &after);
+                                let fields = fields.map(|key| differs(key, before.get(key), after.get(key)));
+                                self.wrong(
+                                    "source-changed",
+                                    format!("sources {name} in another way: {}", fields.collect::<Vec<_>>().join("; ")),
+                                    "Run plan, which says what changing it back would do.",
+                                );
+                            }
                         }
                     }
                 }
@@ -167,28 +191,31 @@ impl Out {
     }
 
     fn placement(&mut self, cluster: &Placement, without_leader: &str) {
-        // Servers that are not clustered have no leader to name.
-        if cluster.leader.is_none() && !cluster.cluster.is_empty() {
+        if cluster.is_leaderless() {
             self.wrong(
                 "no-leader",
                 format!("has no leader: {without_leader} until most of its servers are back"),
-                "See which servers are down: `nats server report jetstream`.",
+                LOOK,
             );
         }
         for replica in &cluster.replicas {
             if replica.offline {
-                self.warn("replica-offline", format!("its replica on {} is offline", replica.server), "");
+                self.warn(
+                    "replica-offline",
+                    format!("its replica on {} is offline", replica.server),
+                    "Bring that server back: its replicas catch up by themselves.",
+                );
             } else if !replica.current && replica.lag > 1000 {
                 self.warn(
                     "replica-behind",
                     format!("its replica on {} is {} entries behind", replica.server, replica.lag),
-                    "",
+                    "Wait: it catches up by itself. If it does not, see that server's log.",
                 );
             }
         }
     }
 
-    fn source(&mut self, source: &SourceState, found: &ObservedStream, observed: &ObservedJetStream) {
+    fn source(&mut self, source: &SourceState, observed: &ObservedJetStream) {
         let origin = &source.name;
         if source.active.is_some_and(|ns| ns < SILENCE) && source.error.is_none() {
             return;
@@ -198,34 +225,39 @@ impl Out {
             None => format!("has not heard from its source {origin} yet"),
         };
         let why = source.error.as_ref().map(|e| format!(" ({e})")).unwrap_or_default();
-        let at_origin = observed.origin(origin).filter(|o| !o.offline && o.cluster.leader.is_some());
-        if found.cluster.leader.is_none() || at_origin.is_none() {
+        if observed.origin(origin).is_none_or(|o| o.offline || o.cluster.is_leaderless()) {
             return self.cant_tell(
                 "source-silent",
                 format!("{silence}{why}, and {origin} does not answer either"),
                 "Bring that region back; what waits there arrives then, unless it is older than max_age.",
             );
         }
-        let message = format!("{silence}{why}; {} messages were waiting there then", source.lag);
+        let waiting = source.active.map(|_| format!("; {} messages were waiting there then", source.lag));
+        let message = format!("{silence}{why}{}", waiting.unwrap_or_default());
         // Servers try again after 30 s, and then less and less often, up to every 2 min: until then it is lag.
         match source.active {
             Some(ns) if ns > RETRY => self.wrong(
                 "source-stalled",
                 message,
-                "Elect another leader: `nats stream cluster step-down` of this stream.",
+                "Let another server lead it: `nats stream cluster step-down STREAM`.",
             ),
-            _ => self.cant_tell("source-waiting", message, "Wait: servers try again after 30 s, later every 2 min."),
+            _ => self.cant_tell(
+                "source-waiting",
+                message,
+                "Wait: servers try again after 30 s, later every 2 min. If it lasts for 5 min, let another server lead the \
+                 stream: `nats stream cluster step-down STREAM`.",
+            ),
         }
     }
 
     fn consumer(&mut self, consumer: &DesiredConsumer, observed: &ObservedJetStream) {
         let asked = format!("{} > {}", consumer.stream, consumer.name);
         if let Some(unknown) = observed.unknown_consumers.iter().find(|u| u.name == asked) {
-            return self.cant_tell("consumer-unknown", format!("could not be asked: {}", unknown.reason), "");
+            return self.cant_tell("consumer-unknown", format!("could not be asked: {}", unknown.reason), LOOK);
         }
         let Some(found) = observed.consumer(&consumer.stream, &consumer.name) else {
             if observed.unknown_stream(&consumer.stream).is_some() {
-                return self.cant_tell("consumer-unknown", "its stream does not answer", "");
+                return self.cant_tell("consumer-unknown", "its stream does not answer", LOOK);
             }
             return self.wrong("consumer-missing", "does not exist", "Run apply.");
         };
@@ -269,3 +301,6 @@ pub fn counts(checked: &[Checked]) -> Counts {
         warnings: checked.iter().flat_map(|c| &c.problems).filter(warning).count(),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -164,7 +164,12 @@ impl Drift {
             source["subject_transforms"] = json!([{ "src": "foo.east.numbers", "dest": "foo.numbers" }]);
         })
         .await;
-        self.verify_names(what, "source-changed", &["stream foo-read-west: sources foo-write-east as"]).await;
+        self.verify_names(
+            what,
+            "source-changed",
+            &["stream foo-read-west: sources foo-write-east in another way: `subject_transforms` is"],
+        )
+        .await;
         self.refused(what, "imports-again", "--allow imports-again").await;
     }
 

@@ -239,6 +239,11 @@ pub struct Placement {
 }
 
 impl Placement {
+    /// Whether nobody leads. Servers that are not clustered have no leader to name.
+    pub fn is_leaderless(&self) -> bool {
+        self.leader.is_none() && !self.cluster.is_empty()
+    }
+
     fn from_value(value: &Value) -> Self {
         Self {
             cluster: text(value, "name"),

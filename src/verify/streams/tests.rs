@@ -1,0 +1,282 @@
+//! What is said of streams that are not as defined, each on made data that is as defined but for one thing.
+
+use super::*;
+use crate::desired::tests::{app, application, regional, stream, topology};
+use crate::desired::{Options, accounts, metadata};
+use crate::model::finding::Finding;
+use crate::model::names::ConsumerName;
+use crate::model::virtual_stream::{Account, ConsumerDefinition};
+use crate::observed::jetstream::{ObservedConsumer, Replica, StreamState, Unknown};
+use serde_json::{Map, json};
+use std::sync::LazyLock;
+
+pub(in crate::verify) const SECOND: u64 = 1_000_000_000;
+
+static ACCOUNT: LazyLock<Account> = LazyLock::new(|| {
+    let mut foo = stream("foo", &["foo.>"], 1);
+    let worker = ConsumerName::parse("worker").unwrap();
+    foo.consumers = vec![ConsumerDefinition { name: worker, regions: Vec::new(), config: Map::new() }];
+    app(vec![foo])
+});
+
+/// Virtual stream `foo` in two regions, all in one account.
+fn foo() -> DesiredAccount<'static> {
+    application(topology(), &ACCOUNT, &Options::default()).unwrap()
+}
+
+/// Streams and consumers as they are when all is well.
+fn as_defined(desired: &DesiredAccount<'_>) -> ObservedJetStream {
+    let at = |cluster: &str| Placement {
+        cluster: cluster.to_owned(),
+        leader: Some(format!("{cluster}-1")),
+        replicas: [2, 3].map(|n| Replica { server: format!("{cluster}-{n}"), current: true, ..<_>::default() }).into(),
+    };
+    let mut streams: Vec<ObservedStream> = (desired.streams.iter())
+        .map(|stream| {
+            let mut found = ObservedStream::from_info(json!({ "config": stream.config() })).unwrap();
+            let names = found.config.get("sources").and_then(Value::as_array).into_iter().flatten();
+            let names = names.map(|source| source["name"].as_str().unwrap().to_owned());
+            let heard = |name| SourceState { name, seq: Some(0), active: Some(SECOND), ..<_>::default() };
+            found.sources = names.map(heard).collect();
+            found.cluster = at(stream.cluster.as_str());
+            found.state = StreamState { first_seq: 1, ..<_>::default() };
+            found.ts = "2026-01-02T00:00:00Z".to_owned();
+            found
+        })
+        .collect();
+    streams.sort_by(|a, b| a.name.cmp(&b.name));
+    let consumers = desired.consumers.iter().map(|consumer| ObservedConsumer {
+        stream: consumer.stream.clone(),
+        name: consumer.name.clone(),
+        config: consumer.config.clone(),
+        cluster: at(&format!("c-{}", consumer.region)),
+        ..<_>::default()
+    });
+    ObservedJetStream { info: json!({}), streams, consumers: consumers.collect(), ..<_>::default() }
+}
+
+pub(in crate::verify) fn edit<'o>(observed: &'o mut ObservedJetStream, name: &str) -> &'o mut ObservedStream {
+    observed.streams.iter_mut().find(|stream| stream.name == name).unwrap()
+}
+
+/// The read stream's source.
+pub(in crate::verify) fn source<'o>(
+    observed: &'o mut ObservedJetStream,
+    stream: &str,
+    origin: &str,
+) -> &'o mut SourceState {
+    edit(observed, stream).sources.iter_mut().find(|source| source.name == origin).unwrap()
+}
+
+/// All that is said once `change` is made.
+pub(in crate::verify) fn said(change: impl FnOnce(&mut ObservedJetStream)) -> Vec<Problem> {
+    let desired = foo();
+    let mut observed = as_defined(&desired);
+    change(&mut observed);
+    let checked = streams(&desired, &observed);
+    let worst = |c: &Checked| c.problems.iter().map(|p| p.verdict).max().unwrap_or(Verdict::Ok);
+    assert!(checked.iter().all(|c| c.verdict == worst(c)), "{checked:#?}");
+    checked.into_iter().flat_map(|checked| checked.problems).collect()
+}
+
+/// The change raises this, and nothing else: of the verdict follows the severity.
+#[track_caller]
+pub(in crate::verify) fn raises(
+    change: impl FnOnce(&mut ObservedJetStream),
+    verdict: Verdict,
+    code: &str,
+    place: &str,
+    words: &[&str],
+) {
+    let said = said(change);
+    let [Problem { verdict: given, finding }] = &said[..] else { panic!("not {code} alone: {said:#?}") };
+    let Finding { code: found, severity, place: at, message, next } = finding;
+    let severity_of_verdict = if verdict == Verdict::Wrong { Severity::Error } else { Severity::Warning };
+    assert_eq!((*given, *found, *severity), (verdict, code, severity_of_verdict));
+    assert_eq!(*at, format!("account APP, stream {place}"));
+    for words in words {
+        assert!(format!("{message}\n{next}").contains(words), "{code} without {words:?}: {message}\n{next}");
+    }
+    assert!(!next.is_empty(), "{code} has no next step");
+}
+
+#[test]
+fn nothing_is_said_of_what_is_as_defined() {
+    assert_eq!(said(|_| ()), []);
+    // Servers that are not clustered have neither cluster nor leader.
+    let single = |observed: &mut ObservedJetStream| {
+        observed.streams.iter_mut().for_each(|stream| stream.cluster = Placement::default());
+        observed.consumers.iter_mut().for_each(|consumer| consumer.cluster = Placement::default());
+    };
+    assert_eq!(said(single), []);
+}
+
+#[test]
+fn where_a_stream_lives_is_checked() {
+    let lives = |placed: &'static str| {
+        move |observed: &mut ObservedJetStream| {
+            let stream = edit(observed, "foo-write-west");
+            stream.cluster.cluster = "c-east".to_owned();
+            stream.config["placement"]["cluster"] = json!(placed);
+        }
+    };
+    let said_of = ["lives in cluster c-east, should be in c-west", "Wait: it is being moved."];
+    raises(lives("c-west"), Verdict::Wrong, "in-other-cluster", "foo-write-west", &said_of);
+    let both = said(lives("c-east"));
+    assert_eq!(both.iter().map(|p| p.finding.code).collect::<Vec<_>>(), ["config-differs", "in-other-cluster"]);
+    assert_eq!(both[1].finding.next, "Run plan, which says what moving it back would do.");
+}
+
+#[test]
+fn servers_that_are_down_or_behind_are_named() {
+    let leaderless = |observed: &mut ObservedJetStream| edit(observed, "foo-read-west").cluster.leader = None;
+    let words = ["has no leader: takes no messages until most of its servers are back", "nats server report jetstream"];
+    raises(leaderless, Verdict::Wrong, "no-leader", "foo-read-west", &words);
+    let of_consumer = |observed: &mut ObservedJetStream| observed.consumers[0].cluster.leader = None;
+    let words = ["has no leader: delivers nothing until most of its servers are back"];
+    raises(of_consumer, Verdict::Wrong, "no-leader", "foo-read-west, consumer worker", &words);
+
+    let offline = |observed: &mut ObservedJetStream| {
+        let stream = edit(observed, "foo-read-east");
+        (stream.offline, stream.cluster.leader) = (true, None);
+    };
+    let words = ["all its servers are offline", "nats server report jetstream"];
+    raises(offline, Verdict::CantTell, "stream-offline", "foo-read-east", &words);
+
+    let replica = |change: fn(&mut Replica)| {
+        move |observed: &mut ObservedJetStream| change(&mut edit(observed, "foo-write-east").cluster.replicas[1])
+    };
+    let down = replica(|replica| (replica.offline, replica.current, replica.lag) = (true, false, 5_000));
+    let words = ["its replica on c-east-3 is offline", "Bring that server back"];
+    raises(down, Verdict::Ok, "replica-offline", "foo-write-east", &words);
+    let behind = replica(|replica| (replica.current, replica.lag) = (false, 1_001));
+    let words = ["its replica on c-east-3 is 1001 entries behind", "it catches up by itself"];
+    raises(behind, Verdict::Ok, "replica-behind", "foo-write-east", &words);
+    // A few entries are on their way all the time.
+    assert_eq!(said(replica(|replica| (replica.current, replica.lag) = (false, 1_000))), []);
+}
+
+#[test]
+fn what_does_not_answer_cannot_be_told() {
+    let unknown = |name: &str| Unknown { name: name.to_owned(), reason: "its leader did not answer".to_owned() };
+    let stream = |observed: &mut ObservedJetStream| {
+        observed.streams.retain(|stream| stream.name != "foo-write-east");
+        observed.unknown_streams = vec![unknown("foo-write-east")];
+    };
+    let words = ["exists, but its leader did not answer", "nats server report jetstream"];
+    raises(stream, Verdict::CantTell, "stream-unknown", "foo-write-east", &words);
+    let consumer = |observed: &mut ObservedJetStream| {
+        observed.consumers.remove(0);
+        observed.unknown_consumers = vec![unknown("foo-read-west > worker")];
+    };
+    let words = ["could not be asked: its leader did not answer", "nats server report jetstream"];
+    raises(consumer, Verdict::CantTell, "consumer-unknown", "foo-read-west, consumer worker", &words);
+}
+
+#[test]
+fn sources_are_compared() {
+    let missing = |observed: &mut ObservedJetStream| {
+        let stream = edit(observed, "foo-read-west");
+        stream.config["sources"].as_array_mut().unwrap().remove(1);
+        stream.sources.remove(1);
+    };
+    let words = ["does not source foo-write-east: what is published there does not arrive", "Run apply."];
+    raises(missing, Verdict::Wrong, "source-missing", "foo-read-west", &words);
+
+    let extra = |observed: &mut ObservedJetStream| {
+        edit(observed, "foo-read-west").config["sources"].as_array_mut().unwrap().push(json!({ "name": "other" }));
+    };
+    let words = ["sources other, which the definition doesn't have", "Run plan"];
+    raises(extra, Verdict::Wrong, "source-extra", "foo-read-west", &words);
+
+    let changed = |observed: &mut ObservedJetStream| {
+        let source = &mut edit(observed, "foo-read-west").config["sources"][1];
+        source["subject_transforms"] = json!([{ "src": "a", "dest": "b" }]);
+    };
+    let words = [
+        r#"sources foo-write-east in another way: `subject_transforms` is [{"src":"a","dest":"b"}], should be [{"src""#,
+        "Run plan",
+    ];
+    raises(changed, Verdict::Wrong, "source-changed", "foo-read-west", &words);
+}
+
+#[test]
+fn sources_that_are_not_heard_from_are_told_apart() {
+    let silent = |ns: Option<u64>| {
+        move |observed: &mut ObservedJetStream| {
+            let source = source(observed, "foo-read-west", "foo-write-east");
+            (source.active, source.lag) = (ns, 7);
+        }
+    };
+    assert_eq!(said(silent(Some(9 * SECOND))), []);
+    let words = [
+        "has not heard from its source foo-write-east for 20 s; 7 messages were waiting there then",
+        "Wait: servers try again after 30 s",
+        "If it lasts for 5 min",
+    ];
+    raises(silent(Some(20 * SECOND)), Verdict::CantTell, "source-waiting", "foo-read-west", &words);
+    let words = [
+        "has not heard from its source foo-write-east for 4 min; 7 messages were waiting there then",
+        "nats stream cluster step-down",
+    ];
+    raises(silent(Some(241 * SECOND)), Verdict::Wrong, "source-stalled", "foo-read-west", &words);
+    // Of one that was never heard from no figures are known.
+    let never = said(silent(None));
+    assert_eq!((never.len(), never[0].finding.code), (1, "source-waiting"));
+    assert_eq!(never[0].finding.message, "has not heard from its source foo-write-east yet");
+    let failing = |observed: &mut ObservedJetStream| {
+        let error = ApiError { code: 404, err_code: 10059, description: "stream not found".to_owned() };
+        source(observed, "foo-read-west", "foo-write-east").error = Some(error);
+    };
+    raises(failing, Verdict::CantTell, "source-waiting", "foo-read-west", &["stream not found", "10059"]);
+}
+
+/// Whoever reads does not know whether a source is late, or its origin down: that is looked up.
+#[test]
+fn a_source_is_silent_when_its_origin_is() {
+    for away in [
+        |origin: &mut ObservedStream| origin.offline = true,
+        |origin: &mut ObservedStream| origin.cluster.leader = None,
+    ] {
+        let said = said(|observed| {
+            away(edit(observed, "foo-write-east"));
+            source(observed, "foo-read-west", "foo-write-east").active = Some(600 * SECOND);
+        });
+        let found = said.iter().find(|problem| problem.finding.code == "source-silent").expect("it is silent");
+        assert_eq!((found.verdict, found.finding.severity), (Verdict::CantTell, Severity::Warning));
+        assert_eq!(found.finding.place, "account APP, stream foo-read-west");
+        let message =
+            "has not heard from its source foo-write-east for 10 min, and foo-write-east does not answer either";
+        assert_eq!(found.finding.message, message);
+        assert!(found.finding.next.starts_with("Bring that region back"), "{found:?}");
+    }
+    // Without a leader nobody listens: that is not the origin's fault.
+    let deaf = |observed: &mut ObservedJetStream| {
+        edit(observed, "foo-read-west").cluster.leader = None;
+        source(observed, "foo-read-west", "foo-write-east").active = None;
+    };
+    raises(deaf, Verdict::Wrong, "no-leader", "foo-read-west", &[]);
+}
+
+/// Another layout's history comes along first: until then nothing is wrong with the sources.
+#[test]
+fn history_that_is_under_way_is_said() {
+    let account = regional(vec![stream("foo", &["foo.>"], 1)]);
+    let west = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
+    let mut observed = as_defined(&west);
+    let config = &mut edit(&mut observed, "foo").config;
+    let history = along::History { from: "foo-read-west".to_owned(), messages: 600 };
+    *config = along::filling(config, &history);
+    assert_eq!(config["metadata"][metadata::HISTORY], "foo-read-west");
+    for _ in 0..2 {
+        let checked = streams(&west, &observed);
+        let [Checked { verdict: Verdict::Wrong, problems, .. }] = &checked[..] else { panic!("{checked:#?}") };
+        let finding = &problems[0].finding;
+        assert_eq!((problems.len(), finding.code), (1, "history-under-way"), "{problems:#?}");
+        assert_eq!(finding.place, "account APP-west, stream foo");
+        assert!(finding.message.starts_with("does not have all the history of foo-read-west yet"), "{finding:?}");
+        assert_eq!(finding.next, "Run apply: it goes on from here.");
+        let config = &mut edit(&mut observed, "foo").config;
+        *config = along::held(config);
+    }
+}
