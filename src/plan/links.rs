@@ -7,7 +7,7 @@ use super::{Action, Options};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{self, Seat};
 use crate::model::claims::{
-    AccountClaims, Activation, ExportSpec, Import, ImportSpec, LinkKind, Permission, Permissions,
+    AccountClaims, Activation, Export, ExportSpec, Import, ImportSpec, LinkKind, Permission, Permissions,
 };
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -119,17 +119,35 @@ pub(super) fn exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, 
     let mut edited = Edited::default();
     let place = |subject: &str| format!("account {}, export {subject}", desired.name);
     for wanted in &desired.exports {
-        let found = claims.exports().iter().find(|e| e.subject == wanted.subject && e.kind == wanted.kind.as_str());
-        let action = if found.is_some() { Action::Update } else { Action::Create };
-        if found.is_some_and(|export| !is_ours(&export.name)) && !options.adopt {
+        let kind = wanted.kind.as_str();
+        let near = claims.exports().iter().filter(|e| e.kind == kind && nested(&e.subject, &wanted.subject));
+        let (same, near): (Vec<Export>, Vec<Export>) = near.cloned().partition(|e| e.subject == wanted.subject);
+        let (ours, others): (Vec<Export>, Vec<Export>) = near.into_iter().partition(|export| is_ours(&export.name));
+        if same.is_empty() && ours.iter().any(|export| covers(&export.subject, &wanted.subject)) {
+            continue;
+        }
+        let taken = same.iter().find(|export| !is_ours(&export.name) && !options.adopt);
+        if let Some(foreign) = taken.or(others.first()) {
+            let (message, next) = match taken {
+                Some(_) => ("it already, and not for this definition", "or take it over with --adopt."),
+                None => ("what overlaps it, and servers refuse a token with both", "or let it export other subjects."),
+            };
             edited.findings.push(Finding::error(
                 "foreign-export",
                 place(&wanted.subject),
-                "the account exports it already, and not for this definition",
-                "Take that export away, or take it over with --adopt.",
+                format!("the account exports {message}: {kind} {} ({})", foreign.subject, foreign.name),
+                format!("Take that export away, {next}"),
             ));
-            continue;
+            if !options.adopt {
+                continue;
+            }
         }
+        // Narrower ones of ours give way to it.
+        for export in ours {
+            claims.remove_export(wanted.kind, &export.subject);
+            edited.note(Action::Delete, ClaimPart::Export, export.subject);
+        }
+        let action = if same.is_empty() { Action::Create } else { Action::Update };
         if claims.set_export(wanted) {
             edited.note(action, ClaimPart::Export, &wanted.subject);
         }
@@ -167,27 +185,14 @@ pub(super) fn imports(
     let mut edited = Edited::default();
     let lifetime = desired.account.activation_lifetime;
     for wanted in &desired.imports {
+        let Some(wanted) = &make_room(claims, wanted, &desired.name, options, &mut edited) else { continue };
+        if edited.activations.iter().any(|request| request.import == *wanted) {
+            continue;
+        }
         let peer = peers.iter().find(|peer| *peer.id == wanted.account);
         let name = peer.map_or_else(|| wanted.account.to_string(), |peer| peer.name.to_owned());
         let local = wanted.local();
         let found = claims.imports().iter().find(|import| is_same(import, wanted));
-        if found.is_none() && !options.adopt {
-            let foreign = claims.imports().iter().find(|i| {
-                !is_ours(&i.name) && i.kind == wanted.kind.as_str() && i.local() == local && !shared_by_design(wanted)
-            });
-            if let Some(foreign) = foreign {
-                edited.findings.push(Finding::error(
-                    "foreign-import",
-                    format!("account {}, import {local}", desired.name),
-                    format!(
-                        "the account imports {} of {} under that subject already",
-                        foreign.subject, foreign.account
-                    ),
-                    "Take that import away, or take its place with --adopt.",
-                ));
-                continue;
-            }
-        }
         let action = if found.is_some() { Action::Update } else { Action::Create };
         let fault = match found.map(|import| import.token()) {
             None => None,
@@ -228,6 +233,56 @@ pub(super) fn imports(
     edited
 }
 
+/// Takes away what servers would refuse beside a wanted import: service imports that overlap it. Gives the import to
+/// have, which may be a wider one that is there, and none where others are in the way.
+fn make_room(
+    claims: &mut AccountClaims,
+    wanted: &ImportSpec,
+    account: &str,
+    options: &Options,
+    edited: &mut Edited,
+) -> Option<ImportSpec> {
+    if wanted.kind == LinkKind::Stream || claims.imports().iter().any(|import| is_same(import, wanted)) {
+        return Some(wanted.clone());
+    }
+    let local = wanted.local();
+    let near = claims.imports().iter().filter(|import| import.kind == "service" && nested(import.local(), local));
+    let (ours, others): (Vec<Import>, Vec<Import>) = near.cloned().partition(|import| is_ours(&import.name));
+    let wider = |import: &&Import| import.account == wanted.account.to_string() && covers(import.local(), local);
+    if let Some(wider) = ours.iter().find(wider) {
+        return ImportSpec::of(wider);
+    }
+    let (same, others): (Vec<Import>, Vec<Import>) = others.into_iter().partition(|import| import.local() == local);
+    let taken = same.first().filter(|_| !options.adopt);
+    if let Some(foreign) = taken.or(others.first()) {
+        let (message, next) = match taken {
+            Some(_) => ("on that subject already", "or take its place with --adopt."),
+            None => ("on subjects that overlap it, and servers refuse a token with both", "or import elsewhere."),
+        };
+        edited.findings.push(Finding::error(
+            "foreign-import",
+            format!("account {account}, import {local}"),
+            format!(
+                "the account has an import {message}: {} ({}), service {} of account {}",
+                foreign.local(),
+                foreign.name,
+                foreign.subject,
+                foreign.account
+            ),
+            format!("Take that import away, {next}"),
+        ));
+        if !options.adopt {
+            return None;
+        }
+    }
+    // What is to come from another account now, and narrower ones of ours, give way to it.
+    for import in same.iter().chain(&ours) {
+        claims.remove_import(import);
+        edited.note(Action::Delete, ClaimPart::Import, import.local());
+    }
+    Some(wanted.clone())
+}
+
 /// Takes away imports of ours that are not desired.
 pub(super) fn stale_imports(claims: &mut AccountClaims, desired: &[ImportSpec]) -> Edited {
     let mut edited = Edited::default();
@@ -266,9 +321,17 @@ fn is_same(import: &Import, wanted: &ImportSpec) -> bool {
         && import.local() == wanted.local()
 }
 
-/// Streams of several accounts may arrive on one subject.
-fn shared_by_design(wanted: &ImportSpec) -> bool {
-    wanted.kind == LinkKind::Stream
+/// Whether one of two subjects is within the other; servers refuse such exports of one kind, and such service imports
+/// (jwt `exports.go` and `imports.go`, `Validate`).
+fn nested(one: &str, other: &str) -> bool {
+    covers(one, other) || covers(other, one)
+}
+
+fn covers(wide: &str, narrow: &str) -> bool {
+    match (SubjectFilter::parse(wide), SubjectFilter::parse(narrow)) {
+        (Ok(wide), Ok(narrow)) => wide.covers(&narrow),
+        _ => wide == narrow,
+    }
 }
 
 /// Why an activation token has to be issued anew, if it has.
@@ -488,3 +551,6 @@ pub(super) fn exceeded(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> 
     }
     findings
 }
+
+#[cfg(test)]
+mod tests;

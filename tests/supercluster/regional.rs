@@ -87,6 +87,7 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     assert!(none, "{reach:?}");
     others_stay_outside(&bench).await;
     drift_is_named_and_mended(&bench).await;
+    requests_are_opened_wider(&bench).await;
     lost_keys(&bench).await;
     bench.no_complaints();
     destroyed(&bench).await;
@@ -355,6 +356,28 @@ async fn drift_is_named_and_mended(bench: &Bench<'_>) {
     bench.until(0, &["verify"]).await;
 
     activations::drift(bench).await;
+}
+
+/// A request for one stream, then for all: servers refuse a token with both.
+async fn requests_are_opened_wider(bench: &Bench<'_>) {
+    let client = client(bench.cluster, "east").await;
+    let purge = async |stream: &str| {
+        let answer = ask(&client, &format!("$JS.API.STREAM.PURGE.{stream}"), Value::Null).await;
+        answer.is_some_and(|answer| answer["success"] == true)
+    };
+    let mut definition = regional(bench);
+    let account = &mut definition["accounts"]["APP"];
+    account["virtual_streams"]["foo"]["map_requests"] = json!(["purge"]);
+    bench.write("vstream", &definition);
+    bench.run(&APPLY).ends(0);
+    assert_eq!((purge("foo").await, purge("bar").await), (true, false));
+    definition["accounts"]["APP"]["map_requests"] = json!(["purge"]);
+    bench.write("vstream", &definition);
+    bench.run(&APPLY).ends(0);
+    assert_eq!((purge("foo").await, purge("bar").await), (true, true));
+    // What is open stays so, as everything that a definition no longer has.
+    bench.write("vstream", &regional(bench));
+    bench.says(0, &APPLY, &["In sync"]);
 }
 
 /// Reading goes on by the application's imports; what needs the key is refused, and a new signing key recovers it.

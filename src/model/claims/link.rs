@@ -1,7 +1,7 @@
 //! Exports and imports as they are wanted, and their edits in a document.
 
 use super::views::{Import, items};
-use crate::model::nkey::PublicKey;
+use crate::model::nkey::{KeyKind, PublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -66,6 +66,17 @@ pub struct ImportSpec {
 }
 
 impl ImportSpec {
+    /// An import as it is; `None` when its kind or its account is none.
+    pub fn of(import: &Import) -> Option<Self> {
+        Some(Self {
+            name: import.name.clone(),
+            account: PublicKey::parse_kind(&import.account, KeyKind::Account).ok()?,
+            subject: import.subject.clone(),
+            local_subject: import.local_subject.clone(),
+            kind: LinkKind::parse(&import.kind)?,
+        })
+    }
+
     /// Subject in this account.
     pub fn local(&self) -> &str {
         if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }

@@ -19,9 +19,9 @@ use super::streams::StreamPlan;
 use super::{AccountPlan, Options, Plan, admit, preflight};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
-use crate::model::claims::{AccountClaims, Activation, Import, ImportSpec, LinkKind, merge, with_credentials_of};
+use crate::model::claims::{AccountClaims, Activation, ImportSpec, merge, with_credentials_of};
 use crate::model::finding::Finding;
-use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::observed::survey::Observed;
 use serde_json::Value;
@@ -337,7 +337,7 @@ fn activations(
     let mut requests = Vec::new();
     let back = goal.imports().iter().filter(|import| !current.imports().contains(import));
     for (import, token) in back.filter_map(|import| Some((import, import.token()?))) {
-        let Some(spec) = spec(import) else { continue };
+        let Some(spec) = ImportSpec::of(import) else { continue };
         let Ok(activation) = Activation::decode(token) else { continue };
         let exporter = desired.iter().zip(goals).find(|(exporter, _)| exporter.id == spec.account);
         match exporter {
@@ -360,16 +360,6 @@ fn activations(
         }
     }
     requests
-}
-
-fn spec(import: &Import) -> Option<ImportSpec> {
-    Some(ImportSpec {
-        name: import.name.clone(),
-        account: PublicKey::parse_kind(&import.account, KeyKind::Account).ok()?,
-        subject: import.subject.clone(),
-        local_subject: import.local_subject.clone(),
-        kind: LinkKind::parse(&import.kind)?,
-    })
 }
 
 /// The tokens, stage by stage.

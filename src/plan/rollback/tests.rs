@@ -1,6 +1,7 @@
 use super::super::record::tests::content;
 use super::super::record::{Outcome, Progress};
 use super::*;
+use crate::model::nkey::KeyKind;
 
 /// A record of a push of an account.
 fn record(verb: &str, account: u8, outcome: Outcome, progress: Progress) -> Content {

@@ -1,0 +1,155 @@
+use super::*;
+use crate::desired::tests::{regional, stream, topology};
+use crate::desired::{Options as DesiredOptions, accounts};
+use crate::model::finding::Severity;
+use crate::model::nkey::KeyKind;
+use crate::model::virtual_stream::{Account, MapRequest};
+
+const LIST: &str = "$VS.west.API.STREAM.LIST";
+
+fn account() -> Account {
+    regional(vec![stream("foo", &["foo.>"], 1)])
+}
+
+/// The claims of the application's account with these exports and imports.
+fn claims(exports: &Value, imports: &Value) -> AccountClaims {
+    let nats = json!({ "type": "account", "version": 2, "limits": {}, "exports": exports, "imports": imports });
+    AccountClaims::unsigned(json!({ "sub": account().id, "name": "APP", "nats": nats })).unwrap()
+}
+
+fn adopt() -> Options {
+    Options { adopt: true, ..Options::default() }
+}
+
+/// What is edited in the application's account, and its claims afterwards.
+fn edited(account: &Account, claims: &AccountClaims, options: &Options) -> (Edited, AccountClaims) {
+    let desired = accounts(topology(), account, &DesiredOptions::default()).unwrap().remove(0);
+    let mut claims = claims.clone();
+    let mut all = exports(&mut claims, &desired, options);
+    all.append(imports(&mut claims, &desired, &[], options, 0));
+    (all, claims)
+}
+
+/// The one finding.
+#[track_caller]
+fn found(claims: &AccountClaims, options: &Options) -> Finding {
+    let (edited, _) = edited(&account(), claims, options);
+    let [finding] = &edited.findings[..] else { panic!("{:#?}", edited.findings) };
+    assert_eq!(finding.severity, Severity::Error);
+    finding.clone()
+}
+
+fn export(name: &str, subject: &str, kind: &str) -> Value {
+    json!([{ "name": name, "subject": subject, "type": kind }])
+}
+
+fn import(name: &str, subject: &str, local: &str) -> Value {
+    let account = PublicKey::from_bytes(KeyKind::Account, [9; 32]);
+    json!([{ "name": name, "subject": subject, "local_subject": local, "account": account, "type": "service" }])
+}
+
+#[test]
+fn exports_of_others_are_not_taken_over_unasked() {
+    let same = claims(&export("theirs", "$VS.>", "stream"), &json!([]));
+    let finding = found(&same, &Options::default());
+    assert_eq!((finding.code, &*finding.place), ("foreign-export", "account APP, export $VS.>"));
+    let message = "the account exports it already, and not for this definition: stream $VS.> (theirs)";
+    assert_eq!(finding.message, message);
+    assert_eq!(finding.next, "Take that export away, or take it over with --adopt.");
+    let (taken, after) = edited(&account(), &same, &adopt());
+    assert_eq!(taken.findings, []);
+    let names: Vec<&str> = after.exports().iter().map(|e| e.name.as_str()).filter(|n| n.contains("$VS.>")).collect();
+    assert_eq!(names, ["vstream $VS.>"]);
+
+    // Servers refuse one export of a kind within another, whoever's they are.
+    for near in ["$VS.west.>", ">"] {
+        let wide = claims(&export("theirs", near, "stream"), &json!([]));
+        for options in [Options::default(), adopt()] {
+            let findings = edited(&account(), &wide, &options).0.findings;
+            let finding = &findings[0];
+            assert_eq!((finding.code, finding.severity), ("foreign-export", Severity::Error));
+            let message = format!(
+                "the account exports what overlaps it, and servers refuse a token with both: stream {near} (theirs)"
+            );
+            assert_eq!(finding.message, message);
+            assert_eq!(finding.next, "Take that export away, or let it export other subjects.");
+        }
+    }
+    // A service is no stream, and ours are ours.
+    for (name, kind) in [("theirs", "service"), ("vstream $VS.>", "stream")] {
+        let findings = edited(&account(), &claims(&export(name, "$VS.>", kind), &json!([])), &Options::default()).0;
+        assert_eq!(findings.findings, [], "{name} {kind}");
+    }
+}
+
+#[test]
+fn imports_of_others_are_not_replaced_unasked() {
+    let same = claims(&json!([]), &import("theirs", "list", LIST));
+    let finding = found(&same, &Options::default());
+    assert_eq!((finding.code, finding.place), ("foreign-import", format!("account APP, import {LIST}")));
+    let other = PublicKey::from_bytes(KeyKind::Account, [9; 32]);
+    assert_eq!(
+        finding.message,
+        format!("the account has an import on that subject already: {LIST} (theirs), service list of account {other}")
+    );
+    assert_eq!(finding.next, "Take that import away, or take its place with --adopt.");
+    let (taken, after) = edited(&account(), &same, &adopt());
+    assert_eq!(taken.findings, []);
+    let local = |claims: &AccountClaims| -> Vec<String> {
+        claims.imports().iter().filter(|import| import.local() == LIST).map(|import| import.name.clone()).collect()
+    };
+    assert_eq!(local(&after), [format!("vstream {LIST}")], "it is there once");
+    let deleted = taken.changes.iter().filter(|change| change.action == Action::Delete);
+    assert_eq!(deleted.map(|change| change.name.as_str()).collect::<Vec<_>>(), [LIST]);
+
+    let wide = claims(&json!([]), &import("theirs", "x.>", "$VS.west.API.STREAM.*"));
+    for options in [Options::default(), adopt()] {
+        let findings = edited(&account(), &wide, &options).0.findings;
+        assert!(findings.iter().all(|finding| finding.code == "foreign-import"), "{findings:#?}");
+        assert_eq!(findings.len(), 2, "STREAM.NAMES and STREAM.LIST");
+        assert!(findings[0].message.contains("on subjects that overlap it"), "{findings:#?}");
+        assert_eq!(findings[0].next, "Take that import away, or import elsewhere.");
+    }
+    // Where it came from before it gives way by itself.
+    let (moved, after) =
+        edited(&account(), &claims(&json!([]), &import("vstream x", "list", LIST)), &Options::default());
+    assert_eq!((moved.findings, local(&after)), (vec![], vec![format!("vstream {LIST}")]));
+}
+
+/// Servers refuse an export or service import within another: requests that are opened for all streams take the place of
+/// those for one, and serve these afterwards.
+#[test]
+fn wider_links_take_the_place_of_narrower_ones() {
+    let mut narrow = account();
+    narrow.virtual_streams[0].map_requests = vec![MapRequest::Purge];
+    let wide = Account { map_requests: vec![MapRequest::Purge], ..account() };
+    let options = Options::default();
+    let nothing = claims(&json!([]), &json!([]));
+    let desired = |account| accounts(topology(), account, &DesiredOptions::default()).unwrap();
+
+    let (of_narrow, of_wide) = (edited(&narrow, &nothing, &options).1, edited(&wide, &nothing, &options).1);
+    let purges = |claims: &AccountClaims| {
+        let locals = claims.imports().iter().map(Import::local).filter(|local| local.contains("PURGE"));
+        locals.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(purges(&of_narrow), ["$VS.west.API.STREAM.PURGE.foo", "$VS.east.API.STREAM.PURGE.foo"]);
+    let (widened, after) = edited(&wide, &of_narrow, &options);
+    assert_eq!((widened.findings, purges(&after)), (vec![], purges(&of_wide)));
+    let (kept, after) = edited(&narrow, &of_wide, &options);
+    assert_eq!((kept.findings, purges(&after)), (vec![], purges(&of_wide)));
+    // Its activation token is looked after all the same.
+    let renewed = kept.activations.iter().map(|request| request.import.local());
+    assert_eq!(renewed.filter(|local| local.contains("PURGE")).collect::<Vec<_>>(), purges(&of_wide));
+
+    let (narrow, wide) = (desired(&narrow).remove(1), desired(&wide).remove(1));
+    let purges = |claims: &AccountClaims| {
+        let subjects = claims.exports().iter().map(|e| e.subject.clone()).filter(|subject| subject.contains("PURGE"));
+        subjects.collect::<Vec<_>>()
+    };
+    let mut region = nothing;
+    exports(&mut region, &narrow, &options);
+    assert_eq!(purges(&region), ["$JS.API.STREAM.PURGE.foo"]);
+    assert_eq!(exports(&mut region, &wide, &options).changes.len(), 2);
+    assert_eq!(purges(&region), ["$JS.API.STREAM.PURGE.>"]);
+    assert!(exports(&mut region, &narrow, &options).is_empty());
+}
