@@ -1,0 +1,145 @@
+//! Streams and consumers: what they are like, or what changes about them.
+
+use super::View;
+use super::lines::{Line, generalised, lines, mark};
+use crate::desired::Role;
+use crate::model::units::{format_duration, format_size};
+use crate::plan::along::History;
+use crate::plan::consumers::ConsumerChange;
+use crate::plan::streams::StreamChange;
+use crate::plan::{Action, FieldChange};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+impl View<'_> {
+    pub(super) fn streams(&self, out: &mut String, changes: &[StreamChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "  streams");
+        let regions: Vec<&str> = self.definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
+        let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
+        let lines_of = others.into_iter().chain(updates).map(|change| Line {
+            action: change.action,
+            region: change.region.clone(),
+            text: match change.action {
+                Action::Update => format!("{}{}", change.name, along(change, &regions)),
+                Action::Create | Action::Delete => format!("{}  {}", change.name, describe(change, &regions)),
+            },
+            below: self.fields(&change.fields),
+        });
+        lines(out, lines_of, self.all);
+    }
+
+    pub(super) fn consumers(&self, out: &mut String, changes: &[ConsumerChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "  consumers");
+        let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
+        let lines_of = others.into_iter().chain(updates).map(|change| Line {
+            action: change.action,
+            region: change.region.clone(),
+            text: format!("{} on {}", change.name, change.stream),
+            below: self.fields(&change.fields),
+        });
+        lines(out, lines_of, self.all);
+    }
+
+    /// What an update changes, a line per field.
+    fn fields(&self, fields: &[FieldChange]) -> String {
+        let mut out = String::new();
+        for FieldChange { path, before, after } in fields {
+            let _ = match (path.strip_prefix("sources."), before, after) {
+                (Some(source), None, Some(_)) if !self.all => {
+                    writeln!(out, "        {} source {source}", mark(Action::Create))
+                }
+                (Some(source), Some(_), None) if !self.all => {
+                    writeln!(out, "        {} source {source}", mark(Action::Delete))
+                }
+                _ => {
+                    let (before, after) = (value(path, before.as_ref()), value(path, after.as_ref()));
+                    writeln!(out, "        {path}: {before} → {after}")
+                }
+            };
+        }
+        out
+    }
+}
+
+/// What a stream that is made or taken away is like.
+fn describe(change: &StreamChange, regions: &[&str]) -> String {
+    let config = change.after.as_ref().or(change.before.as_ref());
+    let list = |key: &str, of: &str| -> Vec<&str> {
+        let items = config.and_then(|config| config.get(key)?.as_array()).into_iter().flatten();
+        items.filter_map(|item| item.as_str().or(item[of].as_str())).collect()
+    };
+    let number = |key: &str| config.and_then(|config| config.get(key)?.as_i64());
+    let keeps = match number("max_age") {
+        Some(age) if age > 0 => format!("keeps {}", format_duration(age)),
+        _ => "keeps everything".to_owned(),
+    };
+    let replicas = number("num_replicas").unwrap_or(1);
+    match (change.action, change.role) {
+        (Action::Delete, _) => format!("with {} messages", change.messages.unwrap_or(0)),
+        (_, Role::Write) => format!("R{replicas}, captures {}, {keeps}", list("subjects", "").join(", ")),
+        (_, Role::Read) => {
+            let mut sources: Vec<String> = list("sources", "name")
+                .into_iter()
+                .map(|name| regions.iter().fold(name.to_owned(), |name, region| generalised(&name, region)))
+                .collect();
+            sources.dedup();
+            format!("R{replicas}, sources {}, {keeps}{}", sources.join(", "), along(change, regions))
+        }
+    }
+}
+
+/// What history a read stream takes along.
+fn along(change: &StreamChange, regions: &[&str]) -> String {
+    let from = |history: &History| regions.iter().fold(history.from.clone(), |name, region| generalised(&name, region));
+    change.history.as_ref().map_or_else(String::new, |history| format!("; takes along what {} has", from(history)))
+}
+
+/// A field's value as it stands in a definition: nanoseconds and bytes with units.
+fn value(path: &str, value: Option<&Value>) -> String {
+    match (path.rsplit('.').next().unwrap_or_default(), value) {
+        (_, None) => "(not set)".to_owned(),
+        ("max_age", Some(Value::Number(age))) if age.as_i64() == Some(0) => "unlimited".to_owned(),
+        (
+            "max_age"
+            | "duplicate_window"
+            | "subject_delete_marker_ttl"
+            | "ack_wait"
+            | "inactive_threshold"
+            | "max_expires"
+            | "priority_timeout"
+            | "idle_heartbeat",
+            Some(Value::Number(time)),
+        ) => time.as_i64().map_or_else(|| time.to_string(), format_duration),
+        ("backoff", Some(Value::Array(times))) => {
+            let times = times.iter().map(|time| time.as_i64().map_or_else(|| time.to_string(), format_duration));
+            format!("[{}]", times.collect::<Vec<_>>().join(", "))
+        }
+        ("max_bytes" | "max_msg_size", Some(Value::Number(size))) => {
+            size.as_i64().map_or_else(|| size.to_string(), format_size)
+        }
+        (_, Some(value)) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_read_as_in_a_definition() {
+        assert_eq!(value("max_age", Some(&json!(129_600_000_000_000_i64))), "1d12h");
+        assert_eq!(value("max_age", Some(&json!(0))), "unlimited");
+        assert_eq!(value("consumer_limits.inactive_threshold", Some(&json!(1_000_000_000))), "1s");
+        assert_eq!(value("backoff", Some(&json!([1_000_000, 0]))), "[1ms, 0s]");
+        assert_eq!(value("max_bytes", Some(&json!(-1))), "unlimited");
+        assert_eq!(value("num_replicas", Some(&json!(3))), "3");
+        assert_eq!(value("placement", None), "(not set)");
+    }
+}
