@@ -212,15 +212,13 @@ pub enum DesiredError {
 /// What the definition does not say, but the deployment does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// The JetStream domains of the servers; their API prefixes are mapped as well.
-    pub domains: Vec<String>,
     /// Major and minor version of the oldest server; `None` means one of the newest.
     pub oldest_server: Option<(u64, u64)>,
     /// The regional accounts that exist.
     pub regional: RegionalIds,
 }
 
-/// Everything that the definition's accounts have to have, on the newest servers without a JetStream domain.
+/// Everything that the definition's accounts have to have, on the newest servers.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -259,7 +257,7 @@ pub fn accounts<'a>(
         seat: Seat::Application,
         name: account.name.clone(),
         id: account.id.clone(),
-        mappings: MappingSet::new(mappings::of_account(topology, account, &options.domains)?)
+        mappings: MappingSet::new(mappings::of_account(topology, account)?)
             .map_err(|overlap| DesiredError::Overlap { account: account.name.clone(), overlap })?,
         exports: Vec::new(),
         imports: Vec::new(),

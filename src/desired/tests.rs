@@ -101,19 +101,18 @@ fn the_mapping_set_of_foo() {
 }
 
 #[test]
-fn requests_on_demand_and_domains_add_entries() {
+fn requests_on_demand_add_entries() {
     let mut foo = stream("foo", &["foo.*.bar"], 2);
     foo.map_requests = vec![MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
     let account = app(vec![foo]);
-    let options = Options { domains: vec!["hub".to_owned()], ..Options::default() };
-    let desired = application(topology(), &account, &options).unwrap();
+    let desired = application(topology(), &account, &Options::default()).unwrap();
     let lines = lines(&desired.mappings);
-    assert_eq!(lines.len(), 1 + 2 * 12);
+    assert_eq!(lines.len(), 1 + 12);
     assert_eq!(lines[0], "foo.*.bar → c-west=foo.{{wildcard(1)}}.west.bar c-east=foo.{{wildcard(1)}}.east.bar");
     for line in [
         "$JS.API.STREAM.PURGE.foo → c-west=$JS.API.STREAM.PURGE.foo-read-west c-east=$JS.API.STREAM.PURGE.foo-read-east",
-        "$JS.hub.API.STREAM.MSG.DELETE.foo → c-west=$JS.API.STREAM.MSG.DELETE.foo-read-west c-east=$JS.API.STREAM.MSG.DELETE.foo-read-east",
-        "$JS.hub.API.STREAM.SNAPSHOT.foo → c-west=$JS.API.STREAM.SNAPSHOT.foo-read-west c-east=$JS.API.STREAM.SNAPSHOT.foo-read-east",
+        "$JS.API.STREAM.MSG.DELETE.foo → c-west=$JS.API.STREAM.MSG.DELETE.foo-read-west c-east=$JS.API.STREAM.MSG.DELETE.foo-read-east",
+        "$JS.API.STREAM.SNAPSHOT.foo → c-west=$JS.API.STREAM.SNAPSHOT.foo-read-west c-east=$JS.API.STREAM.SNAPSHOT.foo-read-east",
     ] {
         assert!(lines.contains(&line.to_owned()), "{line}");
     }
@@ -303,9 +302,6 @@ fn the_mapping_set_of_an_exclusive_account() {
     assert_eq!(names[1], ["foo", "bar", "baz", "KV_cfg", "OBJ_files"]);
     assert_eq!(names[0].len(), 10);
     assert!(desired[1].mappings.is_empty());
-    let domains = Options { domains: vec!["hub".to_owned()], ..Options::default() };
-    let with_domain = accounts(topology(), &account, &domains).unwrap();
-    assert_eq!(with_domain[0].mappings.len(), desired[0].mappings.len() + 4);
 }
 
 /// Every message that is published in the account is compared with each entry.

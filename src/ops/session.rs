@@ -209,11 +209,7 @@ impl<'d, L: Requests> Session<'d, L> {
     /// [`DesiredError`]
     pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
         let versions = self.deployment.servers.iter().filter_map(|server| minor_version(&server.version));
-        let options = desired::Options {
-            oldest_server: versions.min(),
-            regional: self.regional.clone(),
-            ..desired::Options::default()
-        };
+        let options = desired::Options { oldest_server: versions.min(), regional: self.regional.clone() };
         desired_with(self.definition, &options)
     }
 

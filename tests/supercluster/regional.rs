@@ -8,6 +8,7 @@ use crate::support::{self, client, eventually};
 use async_nats::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
+use vstream_jwt::dev::Options;
 use vstream_jwt::model::claims::{ImportSpec, LinkKind, Permission, Permissions};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
@@ -56,6 +57,42 @@ fn regional(bench: &Bench<'_>) -> Value {
         "session": { "kind": "kv", "bucket": settings() },
     });
     definition
+}
+
+/// Such servers map `$JS.<domain>.API.…` themselves; of this name, it is where read streams ask for their sources.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_may_have_a_jetstream_domain() {
+    let cluster = support::up(Options { servers: 1, ..support::options() }).await;
+    for region in cluster.regions() {
+        cluster.kill(region).await.unwrap();
+    }
+    for server in cluster.servers() {
+        let file = cluster.folder().join("servers").join(&server.name).join("nats-server.conf");
+        let config = std::fs::read_to_string(&file).unwrap();
+        assert!(config.contains("max_file_store"), "{config}");
+        std::fs::write(&file, config.replace("max_file_store", "domain: HUB, max_file_store")).unwrap();
+    }
+    for region in cluster.regions() {
+        cluster.start(region).await.unwrap();
+    }
+    cluster.wait_ready(support::PATIENCE).await.unwrap();
+
+    let bench = Bench::new(&cluster).await;
+    assert_eq!(bench.definition()["accounts"]["APP"]["layout"], "regional");
+    bench.says(0, &APPLY, &["JetStream domain HUB", "Done."]);
+    bench.says(0, &["verify"], &["In sync"]);
+    for region in REGIONS {
+        let stored = ask(&client(&cluster, region).await, "foo.x", json!({})).await.unwrap();
+        assert_eq!(stored["domain"], "HUB", "{stored}");
+    }
+    for region in REGIONS {
+        let client = client(&cluster, region).await;
+        eventually(&format!("all messages in {region}"), async || {
+            let info = ask(&client, "$JS.API.STREAM.INFO.foo", Value::Null).await?;
+            (info["state"]["messages"] == 3).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
