@@ -437,7 +437,8 @@ fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
             continue;
         }
         let jetstream = &accounts[place].jetstream;
-        let away = !jetstream.unknown_streams.is_empty() || jetstream.streams.iter().any(|stream| stream.offline);
+        let away = !jetstream.unknown_streams.is_empty()
+            || jetstream.streams.iter().any(|stream| stream.offline || stream.cluster.is_leaderless());
         let others = desired.iter().zip(accounts.iter()).enumerate().filter(|(other, (wanted, _))| {
             away && *other != place
                 && wanted.seat != Seat::Application

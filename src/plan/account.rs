@@ -424,3 +424,6 @@ pub(super) fn lint_mappings(
     findings.retain(|finding| !(finding.code == "cluster-not-covered" && finding.severity == Severity::Error));
     findings
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,9 +272,13 @@ fn move_away(other: &ObservedStream) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::Role;
+    use crate::desired::tests::{bucket, regional, stream, topology};
+    use crate::desired::{Options as DesiredOptions, Role, accounts};
+    use crate::model::finding::Severity;
     use crate::model::mapping::Destination;
+    use crate::model::virtual_stream::Account;
     use crate::plan::mappings::MappingChange;
+    use crate::plan::streams::streams;
     use serde_json::json;
 
     #[test]
@@ -300,7 +304,14 @@ mod tests {
         let removal = MappingChange { action: Action::Delete, source: "bar.*".to_owned(), before: None, after: None };
         let removed = MappingPlan { changes: vec![removal], ..MappingPlan::default() };
         let found = |mappings: &MappingPlan, change: StreamChange| {
-            orphans("APP", std::slice::from_ref(&bar), mappings, &[change]).len()
+            let findings = orphans("APP", std::slice::from_ref(&bar), mappings, &[change]);
+            for Finding { code, severity, place, message, next } in &findings {
+                assert_eq!((*code, *severity), ("orphans-mapping", Severity::Error));
+                assert_eq!(place, "account APP, stream foo-write-west");
+                let words = "it would stop capturing bar.west.{{wildcard(1)}}, where the mapping bar.* leads: ";
+                assert!(message.starts_with(words) && next.contains("--prune foo"), "{message}\n{next}");
+            }
+            findings.len()
         };
         let narrower = change(&["foo.west.>", "bar.west.*"], &["foo.west.>"]);
         assert!(narrower.narrows());
@@ -311,5 +322,46 @@ mod tests {
         let wider = change(&["bar.west.*"], &["bar.>"]);
         assert!(!wider.narrows());
         assert_eq!(found(&kept, wider), 0);
+    }
+
+    /// An account of the layout `regional` and its regional accounts, of which nothing is there yet.
+    fn new(account: &Account, oldest_server: Option<(u64, u64)>) -> Vec<(DesiredAccount<'_>, Vec<StreamChange>)> {
+        let options = DesiredOptions { oldest_server, ..DesiredOptions::default() };
+        let all = accounts(topology(), account, &options).unwrap();
+        let changes =
+            |desired: &DesiredAccount<'_>| streams(desired, &ObservedJetStream::default(), &Options::default()).changes;
+        all.into_iter().map(|desired| (desired.clone(), changes(&desired))).collect()
+    }
+
+    #[test]
+    fn users_of_new_buckets_are_told_of_their_order_once() {
+        let account =
+            regional(vec![bucket("cfg", Kind::Kv), stream("foo", &["foo.>"], 1), bucket("files", Kind::ObjectStore)]);
+        let found = new(&account, None).iter().filter_map(|(d, changes)| buckets(d, changes)).collect::<Vec<_>>();
+        let [Finding { code, severity, place, message, next }] = &found[..] else { panic!("{found:#?}") };
+        assert_eq!((*code, *severity, &**place), ("kv-regions-differ", Severity::Warning, "account APP, bucket cfg"));
+        assert!(message.contains("each may keep another last value") && message.contains("10071"), "{message}");
+        assert_eq!(next, "Let one region write each key, where that matters.");
+        // One that is there is known.
+        assert!(new(&account, None).iter().all(|(desired, _)| buckets(desired, &[]).is_none()));
+    }
+
+    #[test]
+    fn old_servers_cannot_keep_the_regions_sequences_apart() {
+        let account = regional(vec![stream("foo", &["foo.>"], 1)]);
+        let found = |version| -> Vec<Option<Finding>> {
+            new(&account, Some(version)).iter().map(|(desired, changes)| sequences(desired, changes)).collect()
+        };
+        let [None, Some(west), Some(east)] = &found((2, 10))[..] else { panic!("{:#?}", found((2, 10))) };
+        // Said once for the application's account.
+        assert_eq!(west, east);
+        let Finding { code, severity, place, message, next } = west;
+        assert_eq!((*code, *severity, &**place), ("sequences-alike", Severity::Warning, "account APP"));
+        assert!(message.contains("on servers before 2.11"), "{message}");
+        assert!(message.contains("an ack that a client carries to another region"), "{message}");
+        assert!(next.contains("2.11 or newer"), "{next}");
+        assert_eq!(found((2, 11)), [None, None, None]);
+        // Streams that are made keep what they have.
+        assert!(new(&account, Some((2, 10))).iter().all(|(desired, _)| sequences(desired, &[]).is_none()));
     }
 }

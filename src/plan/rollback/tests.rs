@@ -1,7 +1,12 @@
 use super::super::record::tests::content;
 use super::super::record::{Outcome, Progress};
 use super::*;
+use crate::desired::Options as DesiredOptions;
+use crate::desired::tests::{app, application, stream, topology};
+use crate::model::finding::Severity;
 use crate::model::nkey::KeyKind;
+use crate::sign::{Seed, Signer as _, issue};
+use serde_json::json;
 
 /// A record of a push of an account.
 fn record(verb: &str, account: u8, outcome: Outcome, progress: Progress) -> Content {
@@ -58,4 +63,43 @@ fn going_back_that_was_stopped_is_gone_on_with() {
             [good(), good(), stopped(Progress::Sending), stopped(Progress::Signed), stopped(Progress::Pushed)];
         assert_eq!(last(&records), (names(&["4", "2", "1"]), Some("0".to_owned())));
     }
+}
+
+/// Imports that come back need activation tokens that hold: ours are issued anew, others' are somebody's to issue.
+#[test]
+fn an_import_whose_activation_has_ended_does_not_come_back() {
+    let (ours, theirs) = (Seed::generate(KeyKind::Account).unwrap(), Seed::generate(KeyKind::Account).unwrap());
+    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    let wanted = application(topology(), &account, &DesiredOptions::default()).unwrap();
+    let exporting = DesiredAccount { id: ours.public_key(), name: "OURS".to_owned(), ..wanted.clone() };
+    let import = |exporter: &Seed, ends: u64| {
+        let activation = json!({ "sub": wanted.id, "exp": ends,
+            "nats": { "type": "activation", "version": 2, "subject": "desk", "kind": "service" } });
+        json!({ "name": "desk", "subject": "desk", "local_subject": "their.desk", "type": "service",
+            "account": exporter.public_key(), "token": issue(&activation, exporter, 1000).unwrap().as_str() })
+    };
+    let claims = |id: &PublicKey, imports: Value| {
+        let nats = json!({ "type": "account", "version": 2, "limits": {}, "imports": imports,
+            "exports": [{ "name": "desk", "subject": "desk", "type": "service", "token_req": true }] });
+        AccountClaims::unsigned(json!({ "sub": id, "name": "A", "nats": nats })).unwrap()
+    };
+    let desired = [wanted.clone(), exporting];
+    // At the time 5000.
+    let back = |exporter: &Seed, ends: u64| {
+        let (current, goal) = (claims(&wanted.id, json!([])), claims(&wanted.id, json!([import(exporter, ends)])));
+        let goals = [Some(goal.clone()), Some(claims(&ours.public_key(), json!([])))];
+        let mut findings = Vec::new();
+        let asked = activations(&wanted, &current, &goal, &desired, &goals, 5000, &mut findings);
+        (asked.len(), findings)
+    };
+    assert_eq!(back(&ours, 9000), (0, vec![]));
+    assert_eq!(back(&ours, 4000), (1, vec![]), "it is issued anew");
+    assert_eq!(back(&theirs, 9000), (0, vec![]));
+    let (0, findings) = back(&theirs, 4000) else { panic!("nobody here can issue it") };
+    let [Finding { code, severity, place, message, next }] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!((*code, *severity), ("activation-expired", Severity::Error));
+    assert_eq!(place, "account APP, import their.desk");
+    let words = format!("it comes back, and its activation token by {} has expired", theirs.public_key());
+    assert_eq!(*message, words);
+    assert!(next.starts_with("Have the exporting account issue another"), "{next}");
 }

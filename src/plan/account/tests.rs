@@ -1,0 +1,68 @@
+use super::*;
+use crate::desired::Options as DesiredOptions;
+use crate::desired::tests::{app, application, stream, topology};
+use crate::model::nkey::KeyKind;
+use crate::observed::{Deployment, Live, Server};
+use crate::sign::{Seed, Signer as _, issue};
+use serde_json::{Value, json};
+
+/// Two edits of one token that go together are put together, others are somebody's to decide.
+#[test]
+fn pushes_that_changed_the_same_differently_stop_the_run() {
+    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    let desired = [application(topology(), &account, &DesiredOptions::default()).unwrap()];
+    let operator = Seed::generate(KeyKind::Operator).unwrap();
+    let claims = json!({ "sub": account.id, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {} } });
+    let token = issue(&claims, &operator, 1000).unwrap().as_str().to_owned();
+    let server = Server {
+        id: "N".to_owned(),
+        name: "west-0".to_owned(),
+        cluster: "c-west".to_owned(),
+        version: "2.15.1".to_owned(),
+        trusted_keys: vec![operator.public_key().to_string()],
+        system_account: String::new(),
+        max_payload: 1_048_576,
+        domain: None,
+        clock: None,
+        varz: Value::Null,
+    };
+    let on_server = AccountOnServer {
+        server: "west-0".to_owned(),
+        cluster: "c-west".to_owned(),
+        stored: Stored::Token(token.clone()),
+        live: Live::NotLoaded,
+    };
+    let started = |heard: Heard| {
+        let observed = Observed {
+            deployment: Deployment { servers: vec![server.clone()], expected: 1 },
+            system_account: Seed::generate(KeyKind::Account).unwrap().public_key(),
+            accounts: vec![ObservedAccount {
+                servers: vec![on_server.clone()],
+                jetstream: ObservedJetStream::default(),
+                listeners: Listeners::NotAsked,
+                heard,
+            }],
+        };
+        let mut findings = Vec::new();
+        let start = starts(&desired, &observed, 2000, &mut findings).remove(0).expect("there is a token");
+        assert_eq!(start.token.as_ref(), Some(&token));
+        (start, findings)
+    };
+
+    let (start, findings) = started(Heard::Nothing);
+    assert_eq!((findings, start.merged), (vec![], false));
+
+    let mut both = claims.clone();
+    both["nats"]["tags"] = json!(["theirs"]);
+    let merged = AccountClaims::unsigned(both).unwrap();
+    let (start, findings) = started(Heard::Merged(Box::new(merged)));
+    assert_eq!((findings, start.merged, start.claims.tags()), (vec![], true, vec!["theirs"]));
+
+    let conflicts = ["nats.limits.conn: from 1 to 2, and to 3", "nats.description: from nothing to a, and to b"];
+    let (start, findings) = started(Heard::Conflict(conflicts.map(str::to_owned).to_vec()));
+    let [Finding { code, severity, place, message, next }] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!((*code, *severity, &**place, start.merged), ("pushes-conflict", Severity::Error, "account APP", false));
+    assert!(message.contains("somebody pushed a token of it that was made from an older one"), "{message}");
+    assert!(message.ends_with(&format!("both changed: {}", conflicts.join("; "))), "{message}");
+    assert_eq!(next, "Find out who pushed, agree on what it should be, and run again.");
+}
