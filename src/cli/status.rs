@@ -152,7 +152,7 @@ fn row(stream: &StreamStatus) -> [String; 7] {
         Seen::Here => {}
     }
     let all = cluster.replicas.len() + usize::from(cluster.leader.is_some());
-    let good = cluster.replicas.iter().filter(|replica| replica.current && !replica.offline).count()
+    let good = cluster.replicas.iter().filter(|replica| replica.current && !replica.is_away()).count()
         + usize::from(cluster.leader.is_some());
     let leader = cluster.leader.as_deref().map_or("no leader".to_owned(), |leader| format!("leader {leader}"));
     let behind = match role {

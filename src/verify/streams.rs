@@ -199,7 +199,7 @@ impl Out {
             );
         }
         for replica in &cluster.replicas {
-            if replica.offline {
+            if replica.is_away() {
                 self.warn(
                     "replica-offline",
                     format!("its replica on {} is offline", replica.server),

@@ -5,7 +5,7 @@ use crate::support::{PATIENCE, client, cluster, eventually};
 use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
@@ -95,6 +95,29 @@ fn with_streams(bench: &Bench<'_>, names: &[&str]) {
     bench.write("vstream", &definition);
 }
 
+/// A finding by its code, the stream that it is about, and words of it.
+type Said<'s> = (&'s str, &'s str, [&'s str; 2]);
+
+/// Verifies until all of this is said: servers need a while to miss each other.
+async fn until_verify_says(bench: &Bench<'_>, expected: &[Said<'_>]) {
+    let codes: Vec<&str> = expected.iter().map(|(code, ..)| *code).collect();
+    let (started, codes) = (Instant::now(), codes.join(", "));
+    eventually(&codes, || async {
+        let verified = bench.run(&["verify", "--format", "json", "--timeout", "8s"]).document();
+        let streams = verified["accounts"][0]["streams"].as_array().unwrap();
+        let problems: Vec<_> = streams.iter().flat_map(|checked| checked["problems"].as_array().unwrap()).collect();
+        for (code, stream, words) in expected {
+            let place = format!("account APP, stream {stream}");
+            let found = problems.iter().find(|problem| problem["code"] == *code && problem["place"] == place)?;
+            let said = format!("{} {}", found["message"], found["next"]);
+            assert!(words.iter().all(|words| said.contains(words)), "{code} without one of {words:?}: {said}");
+        }
+        Some(())
+    })
+    .await;
+    println!("{:?} until verify says {codes}", started.elapsed());
+}
+
 async fn one_server_down(bench: &Bench<'_>) {
     bench.cluster.kill("east-1").await.unwrap();
     // Gateways that led to it need a moment to find the region's other servers.
@@ -104,6 +127,8 @@ async fn one_server_down(bench: &Bench<'_>) {
     bench.until(0, &APPLY).await;
     bench.says(0, &APPLY, &["In sync", "1 of 9 servers does not answer (east-1)", "next:"]);
     bench.says(4, &["verify"], &["8 of 9 servers have the newest", "Not sure"]);
+    let words = ["its replica on east-1 is offline", "Bring that server back"];
+    until_verify_says(bench, &[("replica-offline", "foo-write-east", words)]).await;
 
     with_streams(bench, &["bar"]);
     let said = ["cluster east: 2 servers with JetStream answered", "bar-write-east has 3 replicas", "next:"];
@@ -115,9 +140,15 @@ async fn one_server_down(bench: &Bench<'_>) {
     bench.write("vstream", &definition);
     bench.says(4, &APPLY, &["token pushed; 8 of 9 servers confirm", "Not everything is confirmed"]);
 
-    bench.cluster.start("east-1").await.unwrap();
+    // One more, and the region's streams have no leader: what is published there is refused.
+    bench.cluster.kill("east-2").await.unwrap();
+    let words = ["has no leader: takes no messages until most of its servers are back", "nats server report jetstream"];
+    until_verify_says(bench, &[("no-leader", "foo-write-east", words)]).await;
+    for server in ["east-1", "east-2"] {
+        bench.cluster.start(server).await.unwrap();
+    }
     bench.cluster.wait_ready(PATIENCE).await.unwrap();
-    bench.says(0, &APPLY, &[]);
+    bench.until(0, &APPLY).await;
     let claims = bench.claims().await;
     assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_array(), "{claims}");
 }
@@ -133,6 +164,12 @@ async fn one_region_down(bench: &Bench<'_>) {
     bench.says(4, &[&APPLY[..], &["--allow", "region-missing"]].concat(), &said);
     let names = bench.stream_names().await;
     assert!(names.contains(&"baz-read-west".to_owned()) && !names.contains(&"baz-read-east".to_owned()), "{names:?}");
+
+    // Servers that were killed are not called offline for 150 s.
+    let unknown = ["exists, but its leader did not answer", "See which servers are down"];
+    let silent = ["has not heard from its source foo-write-east for", "and foo-write-east does not answer either"];
+    let said = [("stream-unknown", "foo-write-east", unknown), ("source-silent", "foo-read-west", silent)];
+    until_verify_says(bench, &said).await;
 
     bench.cluster.start("east").await.unwrap();
     bench.cluster.wait_ready(PATIENCE).await.unwrap();

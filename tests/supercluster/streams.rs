@@ -208,6 +208,21 @@ async fn foreign_streams_are_refused_and_adopted_on_request() {
     let (_, done) = apply(&west, &desired, &Options { adopt: true, ..Options::default() }).await;
     assert_eq!(done.iter().filter(|d| **d == Done::Updated).count(), 1);
     all_ok(&west, &desired).await;
+
+    // Moved by hand, and back on request.
+    tamper(&client, "adopt-write-east", |config| config["placement"]["cluster"] = json!("west")).await;
+    let moved = support::eventually("the stream has moved", || async {
+        let said = problems(&west, &desired, "adopt-write-east").await;
+        assert!(said.iter().any(|f| f.code == "config-differs" && f.message.contains("`placement` is")), "{said:?}");
+        said.into_iter().find(|finding| finding.code == "in-other-cluster")
+    })
+    .await;
+    assert_eq!(moved.message, "lives in cluster west, should be in east");
+    assert_eq!(moved.next, "Run plan, which says what moving it back would do.");
+    let plan = streams(&desired, &observe(&west, &desired).await, &Options::default());
+    assert_eq!(plan.findings.iter().map(|f| f.code).collect::<Vec<_>>(), ["moves-stream"]);
+    apply(&west, &desired, &Options { allow: vec!["moves-stream".to_owned()], ..Options::default() }).await;
+    all_ok(&west, &desired).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -191,7 +191,7 @@ impl ObservedStream {
     }
 }
 
-/// Sources are heard from every second; after this many nanoseconds of silence something is in the way.
+/// Sources and replicas are heard from every second; after this many nanoseconds of silence something is in the way.
 pub const SILENCE: u64 = 10_000_000_000;
 
 /// What a stream holds.
@@ -253,6 +253,7 @@ impl Placement {
                     server: text(r, "name"),
                     current: r["current"].as_bool().unwrap_or(false),
                     offline: r["offline"].as_bool().unwrap_or(false),
+                    active: number(r, "active"),
                     lag: number(r, "lag"),
                 })
                 .collect(),
@@ -267,10 +268,19 @@ pub struct Replica {
     pub server: String,
     /// Has what the leader has.
     pub current: bool,
-    /// Not reachable, as the leader sees it.
+    /// Its server is known to be away. One that was killed is not known to be for 150 s.
     pub offline: bool,
+    /// Nanoseconds since the leader heard from it; 0 when it never did.
+    pub active: u64,
     /// Raft entries behind the leader.
     pub lag: u64,
+}
+
+impl Replica {
+    /// Whether it is away: its server is, or the leader has not heard from it for too long.
+    pub fn is_away(&self) -> bool {
+        self.offline || (!self.current && self.active >= SILENCE)
+    }
 }
 
 /// How a source is doing, as the leader of the stream that has it sees it.

@@ -149,6 +149,9 @@ fn servers_that_are_down_or_behind_are_named() {
     let down = replica(|replica| (replica.offline, replica.current, replica.lag) = (true, false, 5_000));
     let words = ["its replica on c-east-3 is offline", "Bring that server back"];
     raises(down, Verdict::Ok, "replica-offline", "foo-write-east", &words);
+    // Killed, which servers do not call offline for minutes.
+    let silent = replica(|replica| (replica.current, replica.active) = (false, 11 * SECOND));
+    raises(silent, Verdict::Ok, "replica-offline", "foo-write-east", &words);
     let behind = replica(|replica| (replica.current, replica.lag) = (false, 1_001));
     let words = ["its replica on c-east-3 is 1001 entries behind", "it catches up by itself"];
     raises(behind, Verdict::Ok, "replica-behind", "foo-write-east", &words);
