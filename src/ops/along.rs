@@ -416,3 +416,6 @@ impl<L: Requests> Move<'_, L> {
         Ok(low)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ pub enum LeaseError {
         note: Box<Note>,
     },
     /// Its stream cannot be made or asked.
-    #[error("{} {}", .0.place, .0.message)]
+    #[error("{}: {}", .0.place, .0.message)]
     Unreachable(Box<Finding>),
     /// It was not renewed in time, or somebody took it.
     #[error("the lease of account {account} was lost: {reason}")]

@@ -164,7 +164,7 @@ fn unusable(folder: &Path, reason: &str) -> Finding {
 }
 
 fn in_the_way(store: &Store, member: &Member, copy: Copy) -> Option<Finding> {
-    let Member { name, base, .. } = member;
+    let Member { name, id: _, regional, base } = member;
     let place = format!("{}, account {name}", place(store.folder()));
     let lines = |diff: &[String]| diff.iter().map(|line| format!("\n    {line}")).collect::<String>();
     let since = base.as_ref().map(|base| format_time(base.claims.issued_at())).unwrap_or_default();
@@ -204,7 +204,12 @@ fn in_the_way(store: &Store, member: &Member, copy: Copy) -> Option<Finding> {
             "nsc-store-name-taken",
             place,
             format!("nsc knows {by} by that name, so that this account cannot be written there"),
-            "Rename the other one (`nsc rename account`), or choose another name under `regional_accounts`.",
+            match regional {
+                true => {
+                    "Rename the other one (`nsc rename account`), or choose another name under `regional_accounts`."
+                }
+                false => "Rename the other one: `nsc rename account`.",
+            },
         )),
     }
 }

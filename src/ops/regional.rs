@@ -115,7 +115,8 @@ pub(super) fn missing_keys(definition: &Definition, plan: &Plan, keys: &Keyring,
         let place = format!("account {}", account.name);
         match issuer(claims, keys) {
             Err(error) if asks(account) || provisions => {
-                findings.push(Finding::error("regional-key-unusable", place, error.to_string(), "Mend the key file."));
+                let next = "Mend that file, as `keys check` says, then run it again.";
+                findings.push(Finding::error("regional-key-unusable", place, error.to_string(), next));
             }
             Ok(None) if !given && (asks(account) || provisions) => {
                 let folder = keys.folder().display();

@@ -2,6 +2,7 @@ use super::*;
 use crate::desired::Options as DesiredOptions;
 use crate::desired::tests::application;
 use crate::model::claims::AccountClaims;
+use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
@@ -153,11 +154,26 @@ fn refuses_what_would_lose_move_or_import_again() {
     let d = desired(&app(), "2.15.1");
     let plan = streams(&d, &observed, &Options::default());
     assert_eq!(codes(&plan), ["deletes-messages", "moves-stream", "immutable-field", "imports-again"]);
-    assert!(plan.findings.iter().all(|f| f.severity == crate::model::finding::Severity::Error && !f.next.is_empty()));
+    assert!(plan.findings.iter().all(|f| f.severity == Severity::Error && !f.next.is_empty()));
     let allow = ALLOWABLE.map(str::to_owned).to_vec();
     let allowed = streams(&d, &observed, &Options { allow, ..Options::default() });
-    let errors = allowed.findings.iter().filter(|f| f.severity == crate::model::finding::Severity::Error);
+    let errors = allowed.findings.iter().filter(|f| f.severity == Severity::Error);
     assert_eq!(errors.map(|f| f.code).collect::<Vec<_>>(), ["immutable-field"]);
+}
+
+#[test]
+fn a_stream_is_not_moved_and_scaled_at_once() {
+    let mut observed = recorded("2.15.1");
+    let stream = edit(&mut observed, "p0-write-west");
+    stream.config["placement"]["cluster"] = json!("east");
+    stream.config["num_replicas"] = json!(1);
+    let options = Options { allow: vec!["moves-stream".to_owned()], ..Options::default() };
+    let plan = streams(&desired(&app(), "2.15.1"), &observed, &options);
+    assert_eq!(codes(&plan), ["moves-and-scales", "moves-stream"]);
+    let finding = &plan.findings[0];
+    assert_eq!((finding.severity, &*finding.place), (Severity::Error, "account APP, stream p0-write-west"));
+    assert!(finding.message.starts_with("placement and replicas both change"), "{finding:?}");
+    assert_eq!(finding.next, "Change one of them in the definition, apply, then the other.");
 }
 
 #[test]

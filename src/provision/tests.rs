@@ -124,7 +124,7 @@ async fn a_stream_that_appeared_meanwhile_is_not_overwritten() {
     let server =
         Scripted::default().on("STREAM.CREATE.w", [error(400, 10058)]).on("STREAM.INFO.w", [info(&config("w", 9))]);
     let made = change(Action::Create, "w", None, Some(config("w", 1)));
-    assert!(matches!(results(&server, &[made]).await[0], Err(ItemError::Changed(_))));
+    assert_eq!(results(&server, &[made]).await[0].as_ref().unwrap_err().code(), "changed-meanwhile");
 }
 
 #[tokio::test]

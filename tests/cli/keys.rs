@@ -1,4 +1,6 @@
 use assert_cmd::Command;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 fn run(folder: &Path, args: &[&str], stdin: &str) -> (i32, String, String) {
@@ -39,6 +41,52 @@ fn keys_are_made_listed_and_checked() {
     let (code, out, _) = run(folder, &["check", "--format", "json"], "");
     let check: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(code == 1 && check["findings"].as_array().unwrap().iter().any(|f| f["code"] == "key-file-damaged"));
+}
+
+/// What others may do with key files is found before they do it; each has its place, what is the case, and what to do.
+#[test]
+fn files_that_others_reach_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for name in ["open", "again", "theirs"] {
+        run(folder, &["generate", "--name", name], "");
+    }
+    let keys = folder.join("keys");
+    std::fs::copy(keys.join("open.nk"), keys.join("again.nk")).unwrap();
+    std::fs::create_dir(keys.join("folder.nk")).unwrap();
+    std::fs::set_permissions(keys.join("open.nk"), Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(&keys, Permissions::from_mode(0o770)).unwrap();
+    let mut expected = vec![
+        ("key-file-open", "key file keys/open.nk", "mode 0644", "chmod 600 keys/open.nk"),
+        ("key-file-unreadable", "key file keys/folder.nk", "is not a file", "Make it a file that you may read"),
+        ("duplicate-key-file", "key A", "is in 2 files: keys/again.nk, keys/open.nk", "Keep one"),
+        ("keys-folder-open", "keys folder keys", "others may put files into it (mode 0770)", "chmod 700 keys"),
+    ];
+    if given_away(&keys.join("theirs.nk")) {
+        let of_another = "it belongs to another user, who can read and change it";
+        expected.push(("key-file-owner", "key file keys/theirs.nk", of_another, "Copy it to a file of your own"));
+    }
+    let (code, out, _) = run(folder, &["check", "--format", "json"], "");
+    let check: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let findings = check["findings"].as_array().unwrap();
+    assert_eq!((code, findings.len()), (1, expected.len()), "{out}");
+    for (code, place, message, next) in expected {
+        let found =
+            findings.iter().find(|finding| finding["code"] == code).unwrap_or_else(|| panic!("no {code}: {out}"));
+        let says = |field: &str, words: &str| found[field].as_str().unwrap().contains(words);
+        assert!(says("place", place) && says("message", message) && says("next", next), "{found}");
+    }
+}
+
+/// Gives a file to `nobody`; that takes the rights of root, which CI has by `sudo`.
+fn given_away(file: &Path) -> bool {
+    const NOBODY: u32 = 65534;
+    std::os::unix::fs::chown(file, Some(NOBODY), None).is_ok()
+        || std::process::Command::new("sudo")
+            .args(["-n", "chown", &NOBODY.to_string()])
+            .arg(file)
+            .output()
+            .is_ok_and(|output| output.status.success())
 }
 
 #[test]

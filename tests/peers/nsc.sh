@@ -80,6 +80,11 @@ vstream 0 'In sync' plan
 
 # A run that was stopped before it wrote the store: the next one does, without anything to push or a key.
 rm -r "$accounts"/APP-*
+# Not over another account that has the name there meanwhile.
+nsc add account APP-west
+vstream 1 'nsc-store-name-taken' plan
+vstream 3 'Rename the other one (`nsc rename account`), or choose another name under `regional_accounts`' verify
+rm -r "$accounts/APP-west"
 vstream 3 'nsc-store-behind' verify
 vstream 3 'nsc-store-behind' plan
 vstream 0 'was brought up to date: APP-west, APP-central, APP-east' apply

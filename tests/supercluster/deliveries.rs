@@ -63,7 +63,7 @@ pub async fn by_prefix(bench: &Bench<'_>) {
     ran.ends(0);
     let said = format!("{}{}", ran.out, ran.err);
     assert!(said.contains("APP-east, stream foo, consumer astray: it delivers on elsewhere.here"), "{ran}");
-    assert!(said.contains("`inbox_prefixes` of account APP"), "{ran}");
+    assert!(said.contains("`inbox_prefixes` of account APP") && said.contains("[deliveries-astray]"), "{ran}");
     assert!(!said.contains("deliver.") && !said.contains("team.inbox"), "{ran}");
     for name in ["made", "astray"] {
         delete_consumer(&east, name).await;

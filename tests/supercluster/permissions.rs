@@ -162,10 +162,27 @@ impl Users<'_, '_> {
         let named = |line: &str| {
             line.contains(" may not ") && lacking.subject.split(['*', '>']).all(|part| line.contains(part))
         };
+        // What `status` says is for people alone.
+        let code = finding(case.purpose, lacking).filter(|_| case.args[0] != "status");
+        let coded = |line: &str| code.is_none_or(|code| line.ends_with(&format!("[{code}]")));
         // What is not as it should be, or not known, stays so.
         let failed = ran.code == 1 || ran.code == 4;
-        (!failed || !said.lines().any(named))
+        (!failed || !said.lines().any(|line| named(line) && coded(line)))
             .then(|| format!("without {} of {:?}: {ran}", lacking.subject, lacking.side))
+    }
+}
+
+/// The finding that names what is lacking, where one does for certain.
+fn finding(purpose: Purpose, lacking: &Need) -> Option<&'static str> {
+    let below = |ending: &str| lacking.subject.ends_with(ending);
+    match purpose {
+        _ if lacking.subject == CONNZ => Some("listeners-unknown"),
+        Purpose::Verify if below("STREAM.MSG.GET.*") || below("CONSUMER.LIST.*") => Some("not-permitted"),
+        Purpose::Read | Purpose::Change if below("CONSUMER.INFO.*.*") => Some("consumer-unknown"),
+        Purpose::Change | Purpose::Destroy if lacking.publish && [PUSH, LEASE, DELETE].contains(&lacking.subject) => {
+            Some("permission-missing")
+        }
+        _ => None,
     }
 }
 

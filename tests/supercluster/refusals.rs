@@ -219,6 +219,15 @@ async fn others_in_the_way(bench: &Bench<'_>) {
     )
     .await;
 
+    // The subject of the lease is captured by another stream.
+    bench.make_stream(json!({ "name": "old", "subjects": ["$VSTREAM.>"] })).await;
+    let before = bench.everything().await;
+    let said =
+        ["account APP, stream vstream-lease: the lease that keeps two runs apart cannot be taken", "10065", "next:"];
+    bench.expect(1, &apply(&file), "lease-unreachable", &said);
+    bench.unchanged_since(&before, "a lease that cannot be taken").await;
+    bench.delete_stream("old").await;
+
     let claims = bench.claims().await;
     let mapped = async |source: &str, code: &str, said: &[&str]| {
         let mut changed = claims.clone();

@@ -2,7 +2,7 @@
 //! others kept out, ordinary streams beside it, and taken away.
 
 use crate::activations;
-use crate::bench::{Bench, new_seed, now, public};
+use crate::bench::{Bench, new_seed, now, public, set_mode};
 use crate::deliveries::{self, Reach};
 use crate::support::{self, client, eventually};
 use async_nats::Client;
@@ -421,13 +421,22 @@ async fn requests_are_opened_wider(bench: &Bench<'_>) {
 async fn lost_keys(bench: &Bench<'_>) {
     let keys = bench.cluster.keys_folder();
     let away = bench.cluster.folder().join("away.nk");
+    let mut definition = regional(bench);
+    definition["accounts"]["APP"]["virtual_streams"]["baz"] = json!({ "subjects": ["app.baz"] });
+    let more = bench.write("more", &definition);
+    let before = bench.tokens().await;
+    set_mode(&keys.join("APP-west.nk"), 0o644);
+    bench.expect(
+        1,
+        &[&APPLY[..], &["--definition", &more]].concat(),
+        "regional-key-unusable",
+        &["account APP-west", "keys/APP-west.nk is open to others (mode 0644)", "chmod 600", "next:"],
+    );
+    set_mode(&keys.join("APP-west.nk"), 0o600);
     std::fs::rename(keys.join("APP-west.nk"), &away).unwrap();
     bench.run(&["verify"]).ends(0);
     bench.says(0, &APPLY, &["In sync"]);
-    let mut definition = regional(bench);
-    definition["accounts"]["APP"]["virtual_streams"]["baz"] = json!({ "subjects": ["app.baz"] });
     bench.write("vstream", &definition);
-    let before = bench.tokens().await;
     bench.expect(
         1,
         &APPLY,

@@ -116,6 +116,31 @@ fn imports_of_others_are_not_replaced_unasked() {
     assert_eq!((moved.findings, local(&after)), (vec![], vec![format!("vstream {LIST}")]));
 }
 
+#[test]
+fn users_who_reach_the_write_streams_are_named() {
+    let found = |restrict_users: bool, layout: Layout, nats: Value| {
+        let account = Account { restrict_users, layout, ..account() };
+        let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(0);
+        let mut all = json!({ "type": "account", "version": 2, "limits": {} });
+        all.as_object_mut().unwrap().extend(nats.as_object().unwrap().clone());
+        reachable(&desired, &AccountClaims::unsigned(json!({ "sub": account.id, "name": "APP", "nats": all })).unwrap())
+    };
+    let denied = json!({ "default_permissions": { "pub": { "deny": ["$JS.>"] } } });
+    let Finding { code, severity, place, message, next } = found(false, Layout::Regional, json!({})).unwrap();
+    assert_eq!((code, severity, &*place), ("users-reach-write-streams", Severity::Warning, "account APP"));
+    let words = "users without permissions of their own may publish on the account's own JetStream, by `$VSH.>`";
+    assert!(message.starts_with(words) && next.starts_with("Set `restrict_users: true`"), "{message}\n{next}");
+    assert_eq!(found(false, Layout::Regional, denied.clone()), None);
+    assert_eq!(found(false, Layout::Shared, json!({})), None, "there is no other JetStream");
+    // A scope is somebody else's to narrow.
+    let key = PublicKey::from_bytes(KeyKind::Account, [3; 32]);
+    let mut scoped = denied;
+    scoped["signing_keys"] = json!([{ "kind": "user_scope", "key": key, "role": "dev", "template": { "pub": {} } }]);
+    let Finding { message, next, .. } = found(true, Layout::Regional, scoped).unwrap();
+    assert!(message.starts_with("users of the scoped signing key dev may publish"), "{message}");
+    assert!(next.starts_with("Deny publishing on `$JS.>` where these permissions are set"), "{next}");
+}
+
 /// Servers refuse an export or service import within another: requests that are opened for all streams take the place of
 /// those for one, and serve these afterwards.
 #[test]

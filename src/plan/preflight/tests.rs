@@ -4,7 +4,7 @@ use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::nkey::KeyKind;
 use crate::model::topology::Region;
-use crate::observed::{AccountOnServer, ClockOffset, Live, Stored, User};
+use crate::observed::{AccountOnServer, ClockOffset, Live, RequestError, Stored, User};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
@@ -102,6 +102,32 @@ fn servers_of_different_domains_are_named() {
     // Where no region's clients are, it does not matter.
     let findings = deployment(&topology(&["west"]), &world.deployment, &world.system);
     assert!(!codes(&findings).contains(&"jetstream-domains-differ"), "{findings:?}");
+}
+
+#[test]
+fn why_the_system_account_says_nothing_is_told_apart() {
+    let account = key(KeyKind::Account);
+    let subject = || "$SYS.REQ.SERVER.PING.STATSZ".to_owned();
+    for (error, code, message, next) in [
+        (
+            RequestError::NoResponders(subject()),
+            "system-account",
+            account.to_string(),
+            "Name credentials of the system",
+        ),
+        (RequestError::Permission(subject()), "system-permissions", subject(), "Allow the system user to publish on"),
+        (
+            RequestError::Timeout(subject()),
+            "system-silent",
+            "no server answered: ".to_owned(),
+            "Check that servers are up",
+        ),
+        (RequestError::Connection("cut".to_owned()), "system-silent", "cut".to_owned(), "Check that servers are up"),
+    ] {
+        let found = system_account_silent(&account, &error);
+        assert_eq!((found.code, found.severity, &*found.place), (code, Severity::Error, "system account"));
+        assert!(found.message.contains(&message) && found.next.contains(next), "{found:?}");
+    }
 }
 
 #[test]

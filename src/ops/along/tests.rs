@@ -1,0 +1,66 @@
+use super::*;
+use crate::desired::tests::{regional, stream, topology};
+use crate::desired::{Options, accounts};
+use crate::model::finding::Severity;
+use crate::observed::{Reply, RequestError};
+use std::collections::HashMap;
+
+/// Streams by their names, and messages that say where they come from.
+struct Streams(HashMap<&'static str, Value>);
+
+impl Requests for Streams {
+    async fn request(&self, subject: &str, _: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+        let operation = subject.trim_start_matches("$JS.API.");
+        let reply = self.0.get(operation).ok_or_else(|| RequestError::NoResponders(subject.to_owned()))?;
+        Ok(Reply { headers: Vec::new(), payload: reply.to_string().into_bytes() })
+    }
+
+    async fn request_many(
+        &self,
+        _: &str,
+        _: Vec<u8>,
+        _: Duration,
+        _: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        Ok(Vec::new())
+    }
+}
+
+/// A run whose time is over says how much of the history is there, and that the next one goes on.
+#[tokio::test]
+async fn history_that_is_under_way_is_said() {
+    let account = regional(vec![stream("foo", &["foo.>"], 1)]);
+    let desired = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
+    let history = History { from: "foo-read-west".to_owned(), messages: 600 };
+    let config = along::filling(&desired.streams[0].config(), &history);
+    let change = StreamChange {
+        action: Action::Create,
+        name: "foo".to_owned(),
+        virtual_stream: "foo".to_owned(),
+        region: "west".to_owned(),
+        role: Role::Read,
+        before: None,
+        after: Some(config.clone()),
+        fields: Vec::new(),
+        messages: None,
+        history: Some(history.clone()),
+    };
+    let header = data_encoding::BASE64.encode(b"NATS/1.0\r\nNats-Stream-Source: foo-read-west 20 > >\r\n\r\n");
+    let streams = Streams(HashMap::from([
+        (
+            "STREAM.INFO.foo-read-west",
+            json!({ "config": { "name": "foo-read-west" }, "state": { "messages": 600, "last_seq": 600 } }),
+        ),
+        ("STREAM.INFO.foo", json!({ "config": config, "state": { "messages": 20, "last_seq": 20 } })),
+        ("STREAM.MSG.GET.foo", json!({ "message": { "seq": 20, "hdrs": header } })),
+    ]));
+    let (old, new, deadline) = (Api::new(&streams), Api::new(&streams), Deadline::after(Duration::ZERO));
+    let one = Move { old, new, desired: &desired, change: &change, history: &history, consumers: Vec::new(), deadline };
+    let Err(Unfinished(message)) = one.run().await else { panic!("it is not all there") };
+    let Checked { verdict: Verdict::Wrong, problems, .. } = one.problem(message) else { panic!("it is not ready") };
+    let [Problem { verdict: Verdict::Wrong, finding }] = &problems[..] else { panic!("{problems:#?}") };
+    let Finding { code, severity, place, message, next } = finding;
+    assert_eq!((*code, *severity, &**place), ("history-under-way", Severity::Error, "account APP-west, stream foo"));
+    assert_eq!(message, "has 20 of the 600 messages of foo-read-west so far; the rest is on its way");
+    assert_eq!(next, "Run apply again: it goes on from here.");
+}
