@@ -237,21 +237,29 @@ const SAYING: [&str; 12] = [
     ".warn(",
 ];
 
-/// The codes of findings and failures in the source: what is first in a call that says something, and all literals
-/// that look like one.
+/// Whether a source file is nothing but tests.
+fn is_test(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    name.ends_with("tests") || name == "fake"
+}
+
+const MOD_TESTS: &str = "#[cfg(test)]\nmod tests {";
+
+/// The codes of findings and failures in the source, but for those of definitions: what is first in a call that says
+/// something, and all literals that look like one.
 fn codes() -> BTreeSet<String> {
+    codes_outside(&["src/definition"])
+}
+
+fn codes_outside(folders: &[&str]) -> BTreeSet<String> {
     let mut sources = Vec::new();
     files(&root().join("src"), "rs", &mut sources);
-    let test = |path: &PathBuf| {
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        name.ends_with("tests") || name == "fake"
-    };
-    sources.retain(|path| !test(path) && !path.starts_with(root().join("src/definition")));
+    sources.retain(|path| !is_test(path) && !folders.iter().any(|folder| path.starts_with(root().join(folder))));
     let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase());
     let mut codes = BTreeSet::new();
     for path in sources {
         let text = std::fs::read_to_string(path).unwrap();
-        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let text = text.split(MOD_TESTS).next().unwrap();
         let kebab = |part: &&str| part.contains('-') && part.split('-').all(word);
         codes.extend(text.split('"').skip(1).step_by(2).filter(kebab).map(str::to_owned));
         for call in SAYING {
@@ -291,6 +299,39 @@ fn every_code_has_a_runbook_entry() {
     assert!(codes.contains("overlapping-sources") && codes.contains("permission-missing"), "{codes:?}");
     let missing: Vec<&String> = codes.iter().filter(|code| !entries.contains(code.as_str())).collect();
     assert!(missing.is_empty(), "docs/runbooks.md has no entry for\n  {missing:?}");
+}
+
+/// All that tests say, this file's own lists aside.
+fn tests() -> String {
+    let mut paths = Vec::new();
+    for ending in ["rs", "sh", "py"] {
+        files(&root().join("tests"), ending, &mut paths);
+    }
+    files(&root().join("src"), "rs", &mut paths);
+    paths.retain(|path| !path.ends_with(file!()));
+    let own = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let all = is_test(path) || path.starts_with(root().join("tests"));
+        if all { text } else { text.split(MOD_TESTS).skip(1).collect() }
+    };
+    paths.iter().map(own).collect()
+}
+
+/// A finding that no test names could be gone, or wrong, and nobody would notice. Failures, which are named where
+/// `cli` makes them of errors, are those that the tests of the verbs meet.
+#[test]
+fn every_finding_is_named_by_a_test() {
+    let findings = codes_outside(&["src/definition", "src/cli", "src/nats", "src/dev"]);
+    assert!(findings.len() > 80, "findings were found: {}", findings.len());
+    let tests = tests();
+    let named = |code: &str| {
+        // `"code"`, `[code]` as people see it, `'code'` in a script.
+        [('"', '"'), ('[', ']'), ('\'', '\'')]
+            .iter()
+            .any(|(open, close)| tests.contains(&format!("{open}{code}{close}")))
+    };
+    let missing: Vec<&String> = findings.iter().filter(|code| !named(code)).collect();
+    assert!(missing.is_empty(), "no test names\n  {missing:?}");
 }
 
 #[test]
