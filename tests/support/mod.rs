@@ -15,6 +15,7 @@ pub mod secrets;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
@@ -25,9 +26,13 @@ pub const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
 /// How long anything on the servers may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// So many super-clusters at a time, however many tests run in parallel: each takes 250 MB. On two cores two tests run at a
-/// time; with three and more, servers are late enough to be taken for faulty.
-static TURNS: Semaphore = Semaphore::const_new(3);
+/// So many super-clusters at a time, however many tests run in parallel: each takes 250 MB. Disasters are mostly waited
+/// for; elsewhere, with more than the two cores of a small machine can serve, servers are late enough to be taken for
+/// faulty.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let disasters = env!("CARGO_CRATE_NAME") == "disasters";
+    Semaphore::new(if disasters { 4 } else { 3 })
+});
 
 /// A super-cluster for one test, to do with as it likes. A test asks for one at a time.
 pub struct Cluster {
