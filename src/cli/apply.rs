@@ -203,6 +203,13 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
 }
 
+/// What servers that did not confirm a token have instead, and why those that refused it did.
+fn has_instead(pushed: &Pushed) -> Vec<String> {
+    let open = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
+    let has = open.map(|server| format!("{} ({}): {}", server.server, server.cluster, server.verdict));
+    has.chain(pushed.refused.iter().map(|refused| format!("refused by {refused}"))).collect()
+}
+
 /// What was done and who confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
     let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again, .. } = applied;
@@ -239,11 +246,8 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
                  that the last is in force"
             ),
         };
-        for server in last.servers.iter().filter(|server| !server.verdict.is_confirmed()) {
-            let _ = writeln!(out, "  {} ({}): {}", server.server, server.cluster, server.verdict);
-        }
-        for refused in &last.refused {
-            let _ = writeln!(out, "  {refused}");
+        for line in has_instead(last) {
+            let _ = writeln!(out, "  {line}");
         }
         if !last.strangers.is_empty() {
             let names: Vec<&str> = last.strangers.iter().map(String::as_str).collect();
@@ -301,9 +305,13 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         }
         ApplyError::Issue(IssueError::Keys { .. }) | ApplyError::Keys(_) => Failure::failed("keys", message)
             .next("Mend the keys folder, or name another with --keys; `keys check` lists what is wrong."),
-        ApplyError::StageUnconfirmed { applied, .. } => Failure::failed("stage-unconfirmed", message)
-            .next("Run verify to see which servers lack the token, then apply again: it goes on from here.")
-            .detail("applied", applied),
+        ApplyError::StageUnconfirmed { applied, .. } => {
+            let open = applied.pushed.iter().filter(|pushed| !pushed.is_confirmed());
+            let lines: Vec<String> = open.flat_map(has_instead).collect();
+            Failure::failed("stage-unconfirmed", format!("{message}\n  {}", lines.join("\n  ")))
+                .next("Mend what these servers say, then apply again: it goes on from here.")
+                .detail("applied", applied)
+        }
         ApplyError::NotCaughtUp { problems, provisioned } => {
             let lines: Vec<String> = problems
                 .iter()

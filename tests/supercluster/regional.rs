@@ -416,11 +416,30 @@ async fn requests_are_opened_wider(bench: &Bench<'_>) {
     assert_eq!((purge("foo").await, purge("bar").await), (true, false));
     definition["accounts"]["APP"]["map_requests"] = json!(["purge"]);
     bench.write("vstream", &definition);
+    one_server_refuses(bench);
     bench.run(&APPLY).ends(0);
     assert_eq!((purge("foo").await, purge("bar").await), (true, true));
     // What is open stays so, as everything that a definition no longer has.
     bench.write("vstream", &regional(bench));
     bench.says(0, &APPLY, &["In sync"]);
+}
+
+/// Its resolver has nowhere to store what regional accounts export: nothing that builds on that is pushed.
+fn one_server_refuses(bench: &Bench<'_>) {
+    let server = bench.cluster.servers().iter().find(|server| server.name == "central-2").unwrap();
+    let folder = bench.cluster.server_folder(server).join("jwt");
+    let away = folder.with_extension("away");
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let ran = bench.run(&[&APPLY[..], &["--format", "json"]].concat());
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    let error = &ran.ends(1).document()["error"];
+    let message = error["message"].as_str().unwrap();
+    assert_eq!(error["code"], "stage-unconfirmed", "{ran}");
+    for words in ["the new token of account APP-", "\n  central-2 (central): ", "\n  refused by central-2: 500 "] {
+        assert!(message.contains(words), "{ran}");
+    }
 }
 
 /// Reading goes on by the application's imports; what needs the key is refused, and a new signing key recovers it.
