@@ -202,7 +202,7 @@ impl Out {
             if replica.is_away() {
                 self.warn(
                     "replica-offline",
-                    format!("its replica on {} is offline", replica.server),
+                    format!("its replica on {} does not answer the leader", replica.server),
                     "Bring that server back: its replicas catch up by themselves.",
                 );
             } else if !replica.current && replica.lag > 1000 {

@@ -127,7 +127,7 @@ async fn one_server_down(bench: &Bench<'_>) {
     bench.until(0, &APPLY).await;
     bench.says(0, &APPLY, &["In sync", "1 of 9 servers does not answer (east-1)", "next:"]);
     bench.says(4, &["verify"], &["8 of 9 servers have the newest", "Not sure"]);
-    let words = ["its replica on east-1 is offline", "Bring that server back"];
+    let words = ["its replica on east-1 does not answer the leader", "Bring that server back"];
     until_verify_says(bench, &[("replica-offline", "foo-write-east", words)]).await;
 
     with_streams(bench, &["bar"]);

@@ -277,9 +277,10 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Whether it is away: its server is, or the leader has not heard from it for too long.
+    /// Whether it is away: its server is, or the leader has not heard from it for too long, or ever. One that led itself
+    /// until its server was killed was never heard by who leads since.
     pub fn is_away(&self) -> bool {
-        self.offline || (!self.current && self.active >= SILENCE)
+        self.offline || (!self.current && (self.active == 0 || self.active >= SILENCE))
     }
 }
 

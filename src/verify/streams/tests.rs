@@ -26,10 +26,11 @@ fn foo() -> DesiredAccount<'static> {
 
 /// Streams and consumers as they are when all is well.
 fn as_defined(desired: &DesiredAccount<'_>) -> ObservedJetStream {
+    let replica = |server| Replica { server, current: true, offline: false, active: SECOND, lag: 0 };
     let at = |cluster: &str| Placement {
         cluster: cluster.to_owned(),
         leader: Some(format!("{cluster}-1")),
-        replicas: [2, 3].map(|n| Replica { server: format!("{cluster}-{n}"), current: true, ..<_>::default() }).into(),
+        replicas: [2, 3].map(|n| replica(format!("{cluster}-{n}"))).into(),
     };
     let mut streams: Vec<ObservedStream> = (desired.streams.iter())
         .map(|stream| {
@@ -147,11 +148,15 @@ fn servers_that_are_down_or_behind_are_named() {
         move |observed: &mut ObservedJetStream| change(&mut edit(observed, "foo-write-east").cluster.replicas[1])
     };
     let down = replica(|replica| (replica.offline, replica.current, replica.lag) = (true, false, 5_000));
-    let words = ["its replica on c-east-3 is offline", "Bring that server back"];
+    let words = ["its replica on c-east-3 does not answer the leader", "Bring that server back"];
     raises(down, Verdict::Ok, "replica-offline", "foo-write-east", &words);
-    // Killed, which servers do not call offline for minutes.
-    let silent = replica(|replica| (replica.current, replica.active) = (false, 11 * SECOND));
-    raises(silent, Verdict::Ok, "replica-offline", "foo-write-east", &words);
+    // Killed, which servers do not call offline for minutes; it may have been the leader.
+    for change in [
+        |replica: &mut Replica| (replica.current, replica.active) = (false, 11 * SECOND),
+        |replica: &mut Replica| (replica.current, replica.active) = (false, 0),
+    ] {
+        raises(replica(change), Verdict::Ok, "replica-offline", "foo-write-east", &words);
+    }
     let behind = replica(|replica| (replica.current, replica.lag) = (false, 1_001));
     let words = ["its replica on c-east-3 is 1001 entries behind", "it catches up by itself"];
     raises(behind, Verdict::Ok, "replica-behind", "foo-write-east", &words);
