@@ -253,12 +253,16 @@ async fn ask_account(
 /// Whether a reply to a look-up is what a server says: "none", or a token of the account. Whoever else is in the system
 /// account may answer, too.
 fn is_copy(reply: &Reply, id: &str) -> bool {
-    let payload = || {
+    #[derive(serde::Deserialize)]
+    struct Subject {
+        sub: String,
+    }
+    let subject = || {
         let token = std::str::from_utf8(&reply.payload).ok()?;
         let part = token.trim().split('.').nth(1)?;
-        serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+        serde_json::from_slice::<Subject>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
     };
-    reply.payload.is_empty() || payload().is_some_and(|claims| claims["sub"] == id)
+    reply.payload.is_empty() || subject().is_some_and(|claims| claims.sub == id)
 }
 
 /// Server id and what it has in force, from a reply to `ACCOUNTZ`.
