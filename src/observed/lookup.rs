@@ -92,10 +92,8 @@ pub(super) fn attribute(
 fn take_what_is_live(pool: &mut Vec<Option<String>>, found: &mut [(Option<Stored>, Live)]) {
     let mut by_token: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, (stored, live)) in found.iter().enumerate() {
-        if let (None, Live::Loaded(detail)) = (stored, live)
-            && let Some(token) = detail["jwt"].as_str()
-        {
-            by_token.entry(token.to_owned()).or_default().push(index);
+        if let (None, Live::Loaded(detail)) = (stored, live) {
+            by_token.entry(detail.jwt.clone()).or_default().push(index);
         }
     }
     for (token, servers) in by_token {

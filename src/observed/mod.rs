@@ -12,7 +12,9 @@ mod user;
 
 pub use user::User;
 
+use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A reply to a request.
@@ -222,11 +224,59 @@ pub enum Stored {
     NoAnswer,
 }
 
+/// Of an account's `account_detail` in `ACCOUNTZ`, what is looked at: the rest, its decoded claims among it, is as much
+/// again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Detail {
+    /// The token in force. Without one it is a placeholder, made when another server told of interest in the account.
+    pub jwt: String,
+    /// Whether the token has expired.
+    pub expired: bool,
+    /// `false` when imports do not work.
+    pub complete: Option<bool>,
+    /// The imports.
+    pub imports: Vec<DetailImport>,
+    /// The live mappings, by their source.
+    pub mappings: BTreeMap<String, Vec<DetailDestination>>,
+}
+
+/// An import in [`Detail`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct DetailImport {
+    /// The subject in the exporting account.
+    pub subject: String,
+    /// The subject in the importing account, when it is another.
+    pub local_subject: String,
+    /// Whether the server calls it invalid.
+    pub invalid: bool,
+}
+
+impl DetailImport {
+    /// The subject in the importing account.
+    pub fn local(&self) -> &str {
+        if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }
+    }
+}
+
+/// A destination of a mapping in [`Detail`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct DetailDestination {
+    /// The subject.
+    pub subject: String,
+    /// The sum of the weights up to this one, among those of its cluster.
+    pub weight: u64,
+    /// The cluster that it is for; empty for all others.
+    pub cluster: String,
+}
+
 /// The account as it is in force on one server.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Live {
-    /// Loaded; the whole `account_detail` of `ACCOUNTZ`.
-    Loaded(Value),
+    /// Loaded.
+    Loaded(Detail),
     /// Not loaded, or only known by name: it loads on first use.
     NotLoaded,
     /// No answer in time.

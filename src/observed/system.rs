@@ -3,7 +3,7 @@
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
 use super::lookup::{self, Answers};
-use super::{AccountOnServer, ClockOffset, Deployment, Live, Reply, RequestError, Requests, Server};
+use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
 use crate::model::claims::AccountClaims;
 use crate::model::claims::OperatorClaims;
 use crate::model::nkey::PublicKey;
@@ -267,19 +267,30 @@ fn is_copy(reply: &Reply, id: &str) -> bool {
 
 /// Server id and what it has in force, from a reply to `ACCOUNTZ`.
 fn live_of(reply: &Reply) -> Option<(String, Live)> {
-    let mut document: Value = serde_json::from_slice(&reply.payload).ok()?;
-    let id = document.pointer("/server/id")?.as_str()?.to_owned();
-    let live = match document.pointer_mut("/data/account_detail").map(Value::take) {
-        // Without a token it is a placeholder, made when another server told of interest in the account.
-        Some(detail) if detail["jwt"].as_str().is_some_and(|jwt| !jwt.is_empty()) => Live::Loaded(detail),
-        Some(_) => Live::NotLoaded,
-        None => match document.pointer("/error/description").and_then(Value::as_str) {
-            Some(text) if text.ends_with("does not exist") => Live::NotLoaded,
-            Some(text) => Live::Failed(text.to_owned()),
-            None => Live::Failed("an answer without account_detail".to_owned()),
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        data: Option<Data>,
+        error: Option<Refusal>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Data {
+        account_detail: Option<Detail>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        description: String,
+    }
+    let live = match serde_json::from_slice(&reply.payload) {
+        Ok(Answer { data: Some(Data { account_detail: Some(detail) }), error: _ }) => match detail.jwt.is_empty() {
+            true => Live::NotLoaded,
+            false => Live::Loaded(detail),
         },
+        Ok(Answer { error: Some(refusal), .. }) if refusal.description.ends_with("does not exist") => Live::NotLoaded,
+        Ok(Answer { error: Some(refusal), .. }) => Live::Failed(refusal.description),
+        Ok(_) => Live::Failed("an answer without account_detail".to_owned()),
+        Err(error) => Live::Failed(format!("an answer that cannot be read: {error}")),
     };
-    Some((id, live))
+    Some((sender(reply)?, live))
 }
 
 /// Which accounts each server's resolver holds, by server id (`$SYS.REQ.CLAIMS.LIST`, which names the server).

@@ -267,7 +267,7 @@ fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
         Stored::NoAnswer => false,
     };
     let live = match &server.live {
-        Live::Loaded(detail) => detail["jwt"].as_str().is_some_and(|live| live.trim() != newest),
+        Live::Loaded(detail) => detail.jwt.trim() != newest,
         Live::NotLoaded | Live::NoAnswer | Live::Failed(_) => false,
     };
     stored || live

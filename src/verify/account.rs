@@ -6,9 +6,8 @@
 use crate::model::claims::{AccountClaims, ImportSpec, Token};
 use crate::model::mapping::RawMapping;
 use crate::model::units::format_time;
-use crate::observed::{AccountOnServer, Live, Server, Stored};
+use crate::observed::{AccountOnServer, Detail, Live, Server, Stored};
 use serde::Serialize;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The token that every server should have, decoded once.
@@ -167,12 +166,10 @@ pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) 
     }
     let trusted = server.trusted_keys.contains(&expected.issuer);
     match live {
-        Live::Loaded(detail) if is_live(detail, &expected.token) => judge_live(detail, expected),
+        Live::Loaded(detail) if detail.jwt.trim() == expected.token => judge_live(detail, expected),
         Live::Loaded(_) if !trusted => Verdict::Untrusted { issuer: expected.issuer.clone() },
-        Live::Loaded(detail) => match detail["jwt"].as_str() {
-            Some(token) if *stored == Stored::NoAnswer => other(token, expected),
-            token => Verdict::NotInForce { live_issued_at: token.map_or(0, issued_at) },
-        },
+        Live::Loaded(detail) if *stored == Stored::NoAnswer => other(&detail.jwt, expected),
+        Live::Loaded(detail) => Verdict::NotInForce { live_issued_at: issued_at(&detail.jwt) },
         Live::NotLoaded if *stored == Stored::NoAnswer => Verdict::NoAnswer,
         Live::NotLoaded if trusted => Verdict::StoredNotLoaded,
         Live::NotLoaded => Verdict::Untrusted { issuer: expected.issuer.clone() },
@@ -181,12 +178,8 @@ pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) 
     }
 }
 
-fn is_live(detail: &Value, token: &str) -> bool {
-    detail["jwt"].as_str().is_some_and(|live| live.trim() == token)
-}
-
-fn judge_live(detail: &Value, expected: &Expected) -> Verdict {
-    if detail["expired"].as_bool() == Some(true) {
+fn judge_live(detail: &Detail, expected: &Expected) -> Verdict {
+    if detail.expired {
         return Verdict::Expired;
     }
     let live = live_mappings(detail);
@@ -206,15 +199,12 @@ fn judge_live(detail: &Value, expected: &Expected) -> Verdict {
     if !(missing.is_empty() && unexpected.is_empty() && changed.is_empty()) {
         return Verdict::MappingsDiffer { missing, unexpected, changed };
     }
-    let imports = detail["imports"].as_array().into_iter().flatten();
-    let invalid: Vec<String> = imports
-        .filter(|import| import["invalid"].as_bool() == Some(true))
-        .map(|import| import["local_subject"].as_str().or(import["subject"].as_str()).unwrap_or_default().to_owned())
-        .collect();
+    let invalid = detail.imports.iter().filter(|import| import.invalid);
+    let invalid: Vec<String> = invalid.map(|import| import.local().to_owned()).collect();
     if invalid.iter().any(|local| expected.imports.contains(local)) {
         return Verdict::ImportsInvalid { imports: invalid };
     }
-    if detail["complete"].as_bool() == Some(false) || !invalid.is_empty() {
+    if detail.complete == Some(false) || !invalid.is_empty() {
         return Verdict::ImportsIncomplete { imports: invalid };
     }
     Verdict::Confirmed
@@ -275,15 +265,14 @@ fn identity(source: &str) -> String {
 }
 
 /// `ACCOUNTZ` lists destinations per cluster with the sum of the weights up to each.
-fn live_mappings(detail: &Value) -> BTreeMap<String, BTreeSet<LiveDestination>> {
-    let mappings = detail["mappings"].as_object().into_iter().flatten();
-    mappings
+fn live_mappings(detail: &Detail) -> BTreeMap<String, BTreeSet<LiveDestination>> {
+    detail
+        .mappings
+        .iter()
         .map(|(source, destinations)| {
             let mut by_cluster: BTreeMap<&str, Vec<(u64, &str)>> = BTreeMap::new();
-            for to in destinations.as_array().into_iter().flatten() {
-                let cluster = to["cluster"].as_str().unwrap_or_default();
-                let entry = (to["weight"].as_u64().unwrap_or(0), to["subject"].as_str().unwrap_or_default());
-                by_cluster.entry(cluster).or_default().push(entry);
+            for to in destinations {
+                by_cluster.entry(&to.cluster).or_default().push((to.weight, &to.subject));
             }
             let mut shares = BTreeSet::new();
             for (cluster, mut entries) in by_cluster {

@@ -57,7 +57,7 @@ impl<'c> Bench<'c> {
         let on_servers = system::accounts(&self.system, &deployment, ids, TIME).await.unwrap().remove(0);
         let token = |stored, live| match (stored, live) {
             (Stored::Token(token), _) => Some(token),
-            (_, Live::Loaded(detail)) => detail["jwt"].as_str().map(str::to_owned),
+            (_, Live::Loaded(detail)) => Some(detail.jwt),
             _ => None,
         };
         on_servers.into_iter().map(|on| (on.server, token(on.stored, on.live))).collect()

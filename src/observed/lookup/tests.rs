@@ -1,4 +1,5 @@
 use super::*;
+use crate::observed::Detail;
 use crate::observed::fake::{Fake, account, claims};
 use crate::observed::system;
 use serde_json::json;
@@ -24,7 +25,7 @@ async fn case() -> Case {
 }
 
 fn live(token: &str) -> Live {
-    Live::Loaded(json!({ "jwt": token }))
+    Live::Loaded(Detail { jwt: token.to_owned(), ..Detail::default() })
 }
 
 fn stored(deployment: &Deployment, stored: &[Option<&str>], live: [Live; 3]) -> Vec<Stored> {

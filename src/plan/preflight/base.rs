@@ -116,7 +116,7 @@ pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
         Stored::Nothing | Stored::NoAnswer => Vec::new(),
     };
     let live = match live {
-        Live::Loaded(detail) => detail["jwt"].as_str(),
+        Live::Loaded(detail) => Some(detail.jwt.as_str()),
         Live::NotLoaded | Live::NoAnswer | Live::Failed(_) => None,
     };
     stored.into_iter().chain(live).collect()

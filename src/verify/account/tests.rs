@@ -1,7 +1,11 @@
 use super::*;
 use crate::model::nkey::KeyKind;
 use crate::sign::{Seed, Signer as _, issue};
-use serde_json::json;
+use serde_json::{Value, json};
+
+fn loaded(detail: Value) -> Live {
+    Live::Loaded(serde_json::from_value(detail).unwrap())
+}
 
 struct Case {
     token: String,
@@ -44,7 +48,7 @@ impl Case {
     }
 
     fn live(&self, mappings: Value) -> Live {
-        Live::Loaded(json!({ "jwt": self.token, "mappings": mappings, "complete": true, "expired": false }))
+        loaded(json!({ "jwt": self.token, "mappings": mappings, "complete": true, "expired": false }))
     }
 }
 
@@ -101,7 +105,7 @@ fn stored_and_not_loaded_counts_only_with_trust() {
     case.server.trusted_keys.clear();
     let untrusted = Verdict::Untrusted { issuer: case.expected.issuer.clone() };
     assert_eq!(case.judge(case.stored(), Live::NotLoaded), untrusted);
-    assert_eq!(case.judge(case.stored(), Live::Loaded(json!({ "jwt": "older" }))), untrusted);
+    assert_eq!(case.judge(case.stored(), loaded(json!({ "jwt": "older" }))), untrusted);
 }
 
 #[test]
@@ -112,9 +116,9 @@ fn another_token_is_older_or_newer() {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
         let wanted = Verdict::OtherToken { newer, issued_at: iat, issuer: other.public_key().to_string() };
         assert_eq!(case.judge(Stored::Token(token.clone()), case.live(json!({}))), wanted);
-        assert_eq!(case.judge(Stored::NoAnswer, Live::Loaded(json!({ "jwt": token }))), wanted);
+        assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
         let behind = Verdict::NotInForce { live_issued_at: iat };
-        assert_eq!(case.judge(case.stored(), Live::Loaded(json!({ "jwt": token }))), behind);
+        assert_eq!(case.judge(case.stored(), loaded(json!({ "jwt": token }))), behind);
     }
 }
 
@@ -136,7 +140,7 @@ fn what_is_not_known_is_not_called_wrong() {
 #[test]
 fn broken_imports_are_named() {
     let case = case(json!({}));
-    let live = Live::Loaded(json!({ "jwt": case.token, "complete": false, "imports": [
+    let live = loaded(json!({ "jwt": case.token, "complete": false, "imports": [
         { "subject": "a.>", "local_subject": "b.>", "invalid": true }, { "subject": "c", "invalid": false }
     ] }));
     let verdict = case.judge(case.stored(), live);
