@@ -108,6 +108,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether JetStream is on there.
+    pub fn has_jetstream(&self) -> bool {
+        self.varz["jetstream"]["config"].is_object()
+    }
+
     /// Whether it started so recently that others may still count its predecessor.
     fn is_new(&self) -> bool {
         const REMEMBERED: i64 = 160;
@@ -135,7 +140,7 @@ impl Deployment {
     /// measured). So while a server is that new, the count is not believed, but what is known by other ways: routes
     /// inside the clusters, and the peers of JetStream's meta group.
     pub fn missing(&self) -> usize {
-        let known = self.unanswered_routes().max(self.missing_names().len());
+        let known = self.unanswered_routes().max(self.unanswered_peers()).max(self.missing_names().len());
         match self.servers.iter().any(Server::is_new) {
             true => known,
             false => known.max(self.expected.saturating_sub(self.servers.len())),
@@ -152,19 +157,27 @@ impl Deployment {
         self.clusters().into_iter().map(of_cluster).sum()
     }
 
+    /// Peers of the meta group, by their number, that did not answer: a new meta leader does not know their names yet.
+    fn unanswered_peers(&self) -> usize {
+        let peers = |server: &Server| server.varz.pointer("/jetstream/meta/replicas")?.as_array().map(Vec::len);
+        let peers = self.servers.iter().filter_map(peers).max().map_or(0, |others| others + 1);
+        peers.saturating_sub(self.servers.iter().filter(|server| server.has_jetstream()).count())
+    }
+
     /// How many servers there are, those included that do not answer.
     pub fn total(&self) -> usize {
         self.servers.len() + self.missing()
     }
 
-    /// Names of JetStream servers that the meta leader knows and that did not answer; servers without JetStream
-    /// are not among them.
+    /// Names of JetStream servers that did not answer: of the meta leader, by what the others say, and of those that it
+    /// knows. Servers without JetStream are not among them.
     pub fn missing_names(&self) -> Vec<String> {
-        let peers =
-            self.servers.iter().filter_map(|server| server.varz.pointer("/jetstream/meta/replicas")?.as_array());
-        let mut names: Vec<String> = peers
-            .flatten()
-            .filter_map(|peer| peer["name"].as_str())
+        let meta = || self.servers.iter().filter_map(|server| server.varz.pointer("/jetstream/meta"));
+        let leaders = meta().filter_map(|meta| meta["leader"].as_str()).filter(|name| !name.is_empty());
+        let peers = meta().filter_map(|meta| meta["replicas"].as_array()).flatten();
+        let peers = peers.filter_map(|peer| peer["name"].as_str());
+        let mut names: Vec<String> = leaders
+            .chain(peers)
             // A new meta leader does not know its peers' names yet (measured, 2.15.1); they may be those that
             // answer.
             .filter(|name| !name.starts_with("Server name unknown"))

@@ -70,10 +70,21 @@ async fn a_peer_without_a_name_is_not_taken_for_a_dead_server() {
     let mut found = deployment(&Fake::new(&["west"], 3), TIME).await.unwrap();
     let peer = |name: &str| json!({ "name": name });
     let unnamed = "Server name unknown at this time (peerID: 2eapBaq0)";
-    found.servers[0].varz["jetstream"] = json!({ "meta": { "replicas": [peer("west-1"), peer(unnamed)] } });
+    for server in &mut found.servers {
+        server.varz["jetstream"] = json!({ "config": {} });
+    }
+    found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer("west-1"), peer(unnamed)] });
     assert_eq!(found.missing(), 0);
-    found.servers[0].varz["jetstream"] = json!({ "meta": { "replicas": [peer("west-1"), peer("west-9")] } });
+    found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer("west-1"), peer("west-9")] });
     assert_eq!((found.missing(), found.missing_names()), (1, vec!["west-9".to_owned()]));
+    // More of them than answered: one is gone, whichever it is.
+    found.servers.pop();
+    found.expected = 2;
+    found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer(unnamed), peer(unnamed)] });
+    assert_eq!((found.missing(), found.missing_names()), (1, Vec::new()));
+    // It led the group, and nobody was elected yet.
+    found.servers[0].varz["jetstream"]["meta"] = json!({ "leader": "west-2" });
+    assert_eq!((found.missing(), found.missing_names()), (1, vec!["west-2".to_owned()]));
 }
 
 #[test]

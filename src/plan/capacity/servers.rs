@@ -55,9 +55,7 @@ pub(super) fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deploymen
                     let own = server.varz["tags"].as_array().into_iter().flatten();
                     own.filter_map(Value::as_str).any(|t| t.eq_ignore_ascii_case(tag))
                 };
-                server.cluster == cluster
-                    && server.varz["jetstream"]["config"].is_object()
-                    && tags.iter().all(of_server)
+                server.cluster == cluster && server.has_jetstream() && tags.iter().all(of_server)
             })
             .collect();
         let Need { replicas, stream, largest, bytes } = need;

@@ -35,7 +35,7 @@ pub(in crate::plan) fn features(desired: &DesiredAccount<'_>, deployment: &Deplo
     let servers: Vec<(&Server, (u64, u64))> = deployment
         .servers
         .iter()
-        .filter(|server| server.varz["jetstream"]["config"].is_object())
+        .filter(|server| server.has_jetstream())
         .filter_map(|server| Some((server, version(server)?)))
         .collect();
     let newest_needed = STREAM.iter().chain(&CONSUMER).map(|(_, since)| *since).max();

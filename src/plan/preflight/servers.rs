@@ -87,8 +87,7 @@ pub(super) fn missing_servers(deployment: &Deployment) -> Option<Finding> {
 pub(super) fn domains(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
     let known = known_clusters(topology);
     let mut domains: BTreeMap<Option<&str>, Vec<&Server>> = BTreeMap::new();
-    let with_jetstream = |server: &&Server| server.varz["jetstream"]["config"].is_object();
-    for server in deployment.servers.iter().filter(with_jetstream) {
+    for server in deployment.servers.iter().filter(|server| server.has_jetstream()) {
         if known.contains(server.cluster.as_str()) {
             domains.entry(server.domain.as_deref()).or_default().push(server);
         }

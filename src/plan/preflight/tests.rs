@@ -79,7 +79,10 @@ fn clusters_and_regions_have_to_match() {
 fn other_credentials_old_servers_and_dead_ones_are_named() {
     let mut world = world(&["west", "east"]);
     world.deployment.servers[0].version = "2.9.25".to_owned();
-    world.deployment.servers[1].domain = Some("hub".to_owned());
+    for server in &mut world.deployment.servers {
+        server.varz["jetstream"]["config"] = json!({ "domain": "hub" });
+        server.domain = Some("hub".to_owned());
+    }
     world.deployment.servers[1].varz["jetstream"]["meta"]["replicas"] =
         json!([{ "name": "west-0" }, { "name": "east-1" }]);
     world.deployment.expected = 3;
