@@ -7,7 +7,7 @@ use super::{Action, Options};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{self, Seat};
 use crate::model::claims::{
-    AccountClaims, Activation, Export, ExportSpec, Import, ImportSpec, LinkKind, Permission, Permissions,
+    AccountClaims, Activation, Export, ExportSpec, Import, ImportSpec, LinkKind, Permission, Permissions, covers,
 };
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -186,6 +186,7 @@ pub(super) fn imports(
     let lifetime = desired.account.activation_lifetime;
     for wanted in &desired.imports {
         let Some(wanted) = &make_room(claims, wanted, &desired.name, options, &mut edited) else { continue };
+        // One wider import may serve several that are wanted.
         if edited.activations.iter().any(|request| request.import == *wanted) {
             continue;
         }
@@ -257,7 +258,9 @@ fn make_room(
     if let Some(foreign) = taken.or(others.first()) {
         let (message, next) = match taken {
             Some(_) => ("on that subject already", "or take its place with --adopt."),
-            None => ("on subjects that overlap it, and servers refuse a token with both", "or import elsewhere."),
+            None => {
+                ("on subjects that overlap it, so that requests would not go to one of them", "or import elsewhere.")
+            }
         };
         edited.findings.push(Finding::error(
             "foreign-import",
@@ -271,6 +274,7 @@ fn make_room(
             ),
             format!("Take that import away, {next}"),
         ));
+        // Else it is noted all the same: for [`claim_drift`], which asks what is not as desired.
         if !options.adopt {
             return None;
         }
@@ -321,17 +325,9 @@ fn is_same(import: &Import, wanted: &ImportSpec) -> bool {
         && import.local() == wanted.local()
 }
 
-/// Whether one of two subjects is within the other; servers refuse such exports of one kind, and such service imports
-/// (jwt `exports.go` and `imports.go`, `Validate`).
+/// Whether one of two subjects is within the other.
 fn nested(one: &str, other: &str) -> bool {
     covers(one, other) || covers(other, one)
-}
-
-fn covers(wide: &str, narrow: &str) -> bool {
-    match (SubjectFilter::parse(wide), SubjectFilter::parse(narrow)) {
-        (Ok(wide), Ok(narrow)) => wide.covers(&narrow),
-        _ => wide == narrow,
-    }
 }
 
 /// Why an activation token has to be issued anew, if it has.

@@ -419,6 +419,11 @@ async fn requests_are_opened_wider(bench: &Bench<'_>) {
     one_server_refuses(bench);
     bench.run(&APPLY).ends(0);
     assert_eq!((purge("foo").await, purge("bar").await), (true, true));
+    // Back to the narrower one, and once more to the wider.
+    for bar in [false, true] {
+        bench.run(&["rollback", "--last", "--operator", "op.nk", "--yes"]).ends(0);
+        assert_eq!((purge("foo").await, purge("bar").await), (true, bar));
+    }
     // What is open stays so, as everything that a definition no longer has.
     bench.write("vstream", &regional(bench));
     bench.says(0, &APPLY, &["In sync"]);

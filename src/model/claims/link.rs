@@ -2,6 +2,7 @@
 
 use super::views::{Import, items};
 use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::subject::SubjectFilter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,6 +28,21 @@ impl LinkKind {
     /// From a token.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Stream, Self::Service].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Whether all of a subject is within another one; `$1` in a local subject stands for a token, as `*` does. Servers refuse
+/// a token with exports of one kind, or service imports from one account, of which that is so (jwt 2.8 `exports.go` and
+/// `imports.go`, `Validate`).
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    let filter = |subject: &str| {
+        let is_reference = |token: &str| token.strip_prefix('$').is_some_and(|n| n.parse::<u8>().is_ok());
+        let tokens = subject.split('.').map(|token| if is_reference(token) { "*" } else { token });
+        SubjectFilter::parse(&tokens.collect::<Vec<_>>().join("."))
+    };
+    match (filter(wide), filter(narrow)) {
+        (Ok(wide), Ok(narrow)) => wide.covers(&narrow),
+        _ => wide == narrow,
     }
 }
 

@@ -19,7 +19,7 @@ mod words;
 pub use account::AccountClaims;
 pub use activation::{Activation, ActivationFault};
 pub use error::ClaimsError;
-pub use link::{ExportSpec, ImportSpec, LinkKind};
+pub use link::{ExportSpec, ImportSpec, LinkKind, covers};
 pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;
 pub use restore::{with_credentials_of, with_entries_of};
