@@ -133,6 +133,9 @@ pub struct Deployment {
     pub expected: usize,
 }
 
+/// How servers call a peer whose name they do not know yet.
+const UNNAMED: &str = "Server name unknown";
+
 impl Deployment {
     /// How many servers should have answered and did not.
     ///
@@ -157,11 +160,22 @@ impl Deployment {
         self.clusters().into_iter().map(of_cluster).sum()
     }
 
-    /// Peers of the meta group, by their number, that did not answer: a new meta leader does not know their names yet.
+    /// Peers of the meta group that did not answer. A new meta leader does not know all their names yet (measured, 2.15.1):
+    /// those without a name may be servers that answered and are not in its list otherwise.
     fn unanswered_peers(&self) -> usize {
-        let peers = |server: &Server| server.varz.pointer("/jetstream/meta/replicas")?.as_array().map(Vec::len);
-        let peers = self.servers.iter().filter_map(peers).max().map_or(0, |others| others + 1);
-        peers.saturating_sub(self.servers.iter().filter(|server| server.has_jetstream()).count())
+        let of = |reporter: &Server| {
+            let list = reporter.varz.pointer("/jetstream/meta/replicas")?.as_array()?;
+            let names: Vec<&str> = list.iter().filter_map(|peer| peer["name"].as_str()).collect();
+            let (unnamed, named): (Vec<&str>, Vec<&str>) =
+                names.into_iter().partition(|name| name.starts_with(UNNAMED));
+            let silent = named.iter().filter(|name| !self.servers.iter().any(|server| server.name == **name)).count();
+            let others = self.servers.iter().filter(|server| {
+                let same_group = server.has_jetstream() && server.domain == reporter.domain;
+                same_group && server.name != reporter.name && !named.contains(&server.name.as_str())
+            });
+            Some(silent + unnamed.len().saturating_sub(others.count()))
+        };
+        self.servers.iter().filter_map(of).max().unwrap_or(0)
     }
 
     /// How many servers there are, those included that do not answer.
@@ -178,9 +192,7 @@ impl Deployment {
         let peers = peers.filter_map(|peer| peer["name"].as_str());
         let mut names: Vec<String> = leaders
             .chain(peers)
-            // A new meta leader does not know its peers' names yet (measured, 2.15.1); they may be those that
-            // answer.
-            .filter(|name| !name.starts_with("Server name unknown"))
+            .filter(|name| !name.starts_with(UNNAMED))
             .filter(|name| !self.servers.iter().any(|server| server.name == *name))
             .map(str::to_owned)
             .collect();

@@ -82,6 +82,12 @@ async fn a_peer_without_a_name_is_not_taken_for_a_dead_server() {
     found.expected = 2;
     found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer(unnamed), peer(unnamed)] });
     assert_eq!((found.missing(), found.missing_names()), (1, Vec::new()));
+    // A group without a leader may list who reports, too; and JetStream may be off on a server that answers.
+    found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer("west-0"), peer("west-1")] });
+    assert_eq!(found.missing(), 0);
+    found.servers[1].varz["jetstream"] = json!({});
+    assert_eq!(found.missing(), 0);
+    found.servers[1].varz["jetstream"] = json!({ "config": {} });
     // It led the group, and nobody was elected yet.
     found.servers[0].varz["jetstream"]["meta"] = json!({ "leader": "west-2" });
     assert_eq!((found.missing(), found.missing_names()), (1, vec!["west-2".to_owned()]));
