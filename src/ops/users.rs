@@ -6,7 +6,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::observed::Requests;
 use crate::plan::preflight::{self, Verb};
-use crate::plan::{Options, Plan};
+use crate::plan::{AccountPlan, Options, Plan};
 use crate::push;
 use std::time::Duration;
 
@@ -30,9 +30,12 @@ pub(super) async fn users<L: Requests>(
         if pushes && (changes || !user.minted) {
             let claims = system_claims(session).await;
             let lacks =
-                |verb, needed: &[&str]| preflight::permissions("system account", user, claims.as_ref(), verb, needed);
-            denied.extend(lacks(Verb::Publish, &[push::SUBJECT]));
-            denied.extend(lacks(Verb::Subscribe, &push::ALL_SUBJECTS));
+                |verb, needed: &[String]| preflight::permissions("system account", user, claims.as_ref(), verb, needed);
+            denied.extend(lacks(Verb::Publish, &[push::SUBJECT.to_owned()]));
+            let of = |account: &AccountPlan| format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", account.id);
+            let heard: Vec<String> =
+                push::ALL_SUBJECTS.map(str::to_owned).into_iter().chain(plan.accounts.iter().map(of)).collect();
+            denied.extend(lacks(Verb::Subscribe, &heard));
         }
     }
     for (place, account) in plan.accounts.iter().enumerate() {

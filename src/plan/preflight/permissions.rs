@@ -39,34 +39,32 @@ pub fn history_requests(regional: &AccountPlan) -> impl Iterator<Item = String> 
 pub enum Verb {
     /// To publish there.
     Publish,
-    /// To subscribe to it, and hear all of it: servers leave out, without a word, what a narrower rule denies.
+    /// To subscribe to it. Servers leave out, without a word, what a narrower rule denies: ask for what has to be heard, too.
     Subscribe,
 }
 
 /// The subjects of `needed` that `user` may not publish on, or subscribe to. `account` are the claims of the user's
 /// account: scopes and default permissions are there; without them nothing is known of those.
-pub fn permissions<S: AsRef<str>>(
+pub fn permissions(
     place: &str,
     user: &User,
     account: Option<&AccountClaims>,
     verb: Verb,
-    needed: &[S],
+    needed: &[String],
 ) -> Option<Finding> {
     let (allow, deny) = rules(user, account, verb);
     // `{{name()}}` in a scope is filled in by the server.
     let unclear = allow.iter().chain(&deny).any(|rule| rule.contains("{{"));
+    let restricted = !allow.is_empty();
+    // A rule with a queue group is for members of that alone, which we are not.
     let (allow, deny) = (filters(&allow), filters(&deny));
     let denied: Vec<&str> = needed
         .iter()
-        .map(AsRef::as_ref)
+        .map(String::as_str)
         .filter(|subject| {
             let Ok(subject) = SubjectFilter::parse(subject) else { return false };
             let covered = |rules: &[SubjectFilter]| rules.iter().any(|rule| rule.covers(&subject));
-            let denied = match verb {
-                Verb::Publish => covered(&deny),
-                Verb::Subscribe => deny.iter().any(|rule| rule.overlaps(&subject)),
-            };
-            (!allow.is_empty() && !covered(&allow)) || denied
+            (restricted && !covered(&allow)) || covered(&deny)
         })
         .collect();
     if denied.is_empty() || unclear {
