@@ -143,16 +143,20 @@ impl Out {
             ),
         }
         // Its sources are not yet what they will be.
-        if let Some((from, _)) = along::phase(&found.config).filter(|(_, phase)| *phase != along::Phase::Done) {
-            return self.wrong(
-                "history-under-way",
-                format!("does not have all the history of {from} yet; what is published now arrives after that"),
-                "Run apply: it goes on from here.",
-            );
+        let under_way = along::phase(&found.config).filter(|(_, phase)| *phase != along::Phase::Done);
+        if let Some((from, phase)) = under_way {
+            let message = match phase {
+                along::Phase::Held => format!("has no sources, as while the history of {from} is taken along"),
+                _ => format!("does not have all the history of {from} yet"),
+            };
+            let message = format!("{message}; what is published now arrives after that");
+            self.wrong("history-under-way", message, "Run apply: it goes on from here.");
         }
         let mut fields = Vec::new();
         for difference in differences(&stream.config(), &found.config) {
             match difference {
+                Difference::Sources(_) if under_way.is_some() => {}
+                Difference::Field { key, .. } if under_way.is_some() && key == "duplicate_window" => {}
                 Difference::Field { key, before, after } => fields.push(differs(&key, before.as_ref(), after.as_ref())),
                 Difference::Placement { before, after } => {
                     fields.push(differs("placement", before.as_ref(), Some(&after)));
@@ -199,13 +203,15 @@ impl Out {
             );
         }
         for replica in &cluster.replicas {
-            if replica.is_away() {
+            // Without a leader followers answer, who hear nothing of each other.
+            let away = if cluster.is_leaderless() { replica.offline } else { replica.is_away() };
+            if away {
                 self.warn(
                     "replica-offline",
                     format!("its replica on {} does not answer the leader", replica.server),
                     "Bring that server back: its replicas catch up by themselves.",
                 );
-            } else if !replica.current && replica.lag > 1000 {
+            } else if !cluster.is_leaderless() && !replica.current && replica.lag > 1000 {
                 self.warn(
                     "replica-behind",
                     format!("its replica on {} is {} entries behind", replica.server, replica.lag),

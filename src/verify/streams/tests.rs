@@ -130,7 +130,12 @@ fn where_a_stream_lives_is_checked() {
 
 #[test]
 fn servers_that_are_down_or_behind_are_named() {
-    let leaderless = |observed: &mut ObservedJetStream| edit(observed, "foo-read-west").cluster.leader = None;
+    let leaderless = |observed: &mut ObservedJetStream| {
+        let cluster = &mut edit(observed, "foo-read-west").cluster;
+        cluster.leader = None;
+        // As a follower tells of the others.
+        cluster.replicas.iter_mut().for_each(|replica| (replica.current, replica.active) = (false, 0));
+    };
     let words = ["has no leader: takes no messages until most of its servers are back", "nats server report jetstream"];
     raises(leaderless, Verdict::Wrong, "no-leader", "foo-read-west", &words);
     let of_consumer = |observed: &mut ObservedJetStream| observed.consumers[0].cluster.leader = None;
@@ -276,15 +281,21 @@ fn history_that_is_under_way_is_said() {
     let history = along::History { from: "foo-read-west".to_owned(), messages: 600 };
     *config = along::filling(config, &history);
     assert_eq!(config["metadata"][metadata::HISTORY], "foo-read-west");
-    for _ in 0..2 {
+    let words =
+        ["does not have all the history of foo-read-west yet", "has no sources, as while the history of foo-read-west"];
+    for words in words {
         let checked = streams(&west, &observed);
         let [Checked { verdict: Verdict::Wrong, problems, .. }] = &checked[..] else { panic!("{checked:#?}") };
         let finding = &problems[0].finding;
         assert_eq!((problems.len(), finding.code), (1, "history-under-way"), "{problems:#?}");
         assert_eq!(finding.place, "account APP-west, stream foo");
-        assert!(finding.message.starts_with("does not have all the history of foo-read-west yet"), "{finding:?}");
+        assert!(finding.message.starts_with(words), "{finding:?}");
         assert_eq!(finding.next, "Run apply: it goes on from here.");
         let config = &mut edit(&mut observed, "foo").config;
         *config = along::held(config);
     }
+    // All else is as it will be.
+    edit(&mut observed, "foo").config.insert("max_age".to_owned(), json!(1));
+    let codes: Vec<&str> = streams(&west, &observed)[0].problems.iter().map(|problem| problem.finding.code).collect();
+    assert_eq!(codes, ["history-under-way", "config-differs"]);
 }
