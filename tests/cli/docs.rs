@@ -240,7 +240,7 @@ const SAYING: [&str; 12] = [
 /// Whether a source file is nothing but tests.
 fn is_test(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_str().unwrap();
-    name.ends_with("tests") || name == "fake"
+    name == "tests" || name.ends_with("_tests") || name == "fake"
 }
 
 const MOD_TESTS: &str = "#[cfg(test)]\nmod tests {";
@@ -317,7 +317,7 @@ fn tests() -> String {
     paths.iter().map(own).collect()
 }
 
-/// A finding that no test names could be gone, or wrong, and nobody would notice. Failures, which are named where
+/// A finding that no test even names could be gone, and nobody would notice. Failures, which are named where
 /// `cli` makes them of errors, are those that the tests of the verbs meet.
 #[test]
 fn every_finding_is_named_by_a_test() {
