@@ -354,9 +354,11 @@ async fn joins_and_leaves(bench: &Bench<'_>) {
     assert_eq!(unconfirmed(&applied), Vec::<&str>::new());
     bench.cluster.wait_ready(PATIENCE).await.unwrap();
     // The one that joined has an older token, unless the others of its cluster handed it the new one already.
+    // Streams that it led may not have heard from their sources yet.
     let ran = bench.run(&["verify"]);
-    assert!(ran.code == 0 || ran.out.contains("east-3 (east): has an older token"), "{ran}");
-    bench.says(0, &APPLY, &[]);
+    let newest = ran.out.contains("9 of 9 servers have the newest in force") && [0, 4].contains(&ran.code);
+    assert!(newest || ran.out.contains("east-3 (east): has an older token"), "{ran}");
+    bench.until(0, &APPLY).await;
     bench.until(0, &["verify"]).await;
 }
 
