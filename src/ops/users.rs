@@ -32,7 +32,7 @@ pub(super) async fn users<L: Requests>(
             let lacks =
                 |verb, needed: &[String]| preflight::permissions("system account", user, claims.as_ref(), verb, needed);
             denied.extend(lacks(Verb::Publish, &[push::SUBJECT.to_owned()]));
-            let of = |account: &AccountPlan| format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", account.id);
+            let of = |account: &AccountPlan| push::ALL_SUBJECTS[1].replace('*', &account.id.to_string());
             let heard: Vec<String> =
                 push::ALL_SUBJECTS.map(str::to_owned).into_iter().chain(plan.accounts.iter().map(of)).collect();
             denied.extend(lacks(Verb::Subscribe, &heard));

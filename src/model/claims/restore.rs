@@ -1,7 +1,8 @@
 //! What going back to older claims needs: what must not come back with them, and the steps in between.
 
+use super::link::covers;
 use super::merge::{export_identity, import_identity};
-use super::views::items;
+use super::views::{Import, items};
 use serde_json::{Map, Value};
 
 /// The older claims with the credentials of the newer: signing keys, revocations and the activation tokens of imports
@@ -33,7 +34,8 @@ fn take(fields: &mut Map<String, Value>, name: &str, value: &Value) {
     }
 }
 
-/// The claims with what `wanted` has in its list (`imports`, `exports`), and what only they have besides.
+/// The claims with what `wanted` has in its list (`imports`, `exports`), and what only they have besides. Of two that servers
+/// refuse together, which neither side has so, the wider one is there alone: it serves whom the narrower one did.
 pub fn with_entries_of(claims: &Value, wanted: &Value, list: &str) -> Value {
     let mut claims = claims.clone();
     let identity = identity(list);
@@ -42,10 +44,26 @@ pub fn with_entries_of(claims: &Value, wanted: &Value, list: &str) -> Value {
     let kept = here.iter().map(|entry| of(wanted, &identity(entry)).unwrap_or_else(|| entry.clone()));
     let added = wanted.iter().filter(|entry| of(here, &identity(entry)).is_none()).cloned();
     let all: Vec<Value> = kept.chain(added).collect();
+    let has = |side: &[Value], entry: &Value| of(side, &identity(entry)).is_some();
+    let together = |a: &Value, b: &Value| [here, wanted].iter().any(|side| has(side, a) && has(side, b));
+    let alone = |narrow: &&Value| all.iter().all(|wide| !is_within(narrow, wide, list) || together(narrow, wide));
+    let all: Vec<Value> = all.iter().filter(alone).cloned().collect();
     if let (Some(nats), false) = (claims["nats"].as_object_mut(), all.is_empty()) {
         nats.insert(list.to_owned(), all.into());
     }
     claims
+}
+
+/// Whether servers refuse a token with both, since all of the one is within the other.
+fn is_within(narrow: &Value, wide: &Value, list: &str) -> bool {
+    let within = |narrow: &str, wide: &str| narrow != wide && covers(wide, narrow);
+    if list == "exports" {
+        let subjects = narrow["subject"].as_str().zip(wide["subject"].as_str());
+        return narrow["type"] == wide["type"] && subjects.is_some_and(|(narrow, wide)| within(narrow, wide));
+    }
+    let (narrow, wide) = (Import::of(narrow), Import::of(wide));
+    let comparable = narrow.kind == "service" && wide.kind == "service" && narrow.account == wide.account;
+    comparable && within(narrow.local(), wide.local())
 }
 
 fn identity(list: &str) -> fn(&Value) -> Option<String> {

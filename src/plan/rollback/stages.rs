@@ -2,21 +2,20 @@
 //! exporters before importers, then the mappings that capture, and what is lost last.
 
 use crate::desired::regional::{Seat, VSH};
-use crate::model::claims::{covers, with_entries_of};
+use crate::model::claims::with_entries_of;
 use crate::plan::Stage;
 use serde_json::{Map, Value};
 
 /// The claims of each stage that changes something; the last are `goal`.
 pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Stage, Value)> {
-    let apart = |claims: Value, list: &str| without_nested(claims, [current, goal], list);
     let with = |claims: &Value, other: &Value, lists: &[&str]| {
-        lists.iter().fold(claims.clone(), |claims, list| apart(with_entries_of(&claims, other, list), list))
+        lists.iter().fold(claims.clone(), |claims, list| with_entries_of(&claims, other, list))
     };
     // What the goal has, and what is there now besides.
     let kept = |lists: &[&str]| {
         let mut claims = goal.clone();
         for list in lists {
-            let all = apart(with_entries_of(current, goal, list), list)["nats"][*list].clone();
+            let all = with_entries_of(current, goal, list)["nats"][*list].clone();
             if let (Some(nats), false) = (claims["nats"].as_object_mut(), all.is_null()) {
                 nats.insert((*list).to_owned(), all);
             }
@@ -46,33 +45,6 @@ pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Sta
         }
     }
     changed
-}
-
-/// Without what lies within another entry, unless one side has both: servers refuse such a token. Until the last stage the
-/// wider one serves whom the narrower one did.
-fn without_nested(mut claims: Value, sides: [&Value; 2], list: &str) -> Value {
-    let Some(entries) = claims.pointer_mut(&format!("/nats/{list}")).and_then(Value::as_array_mut) else {
-        return claims;
-    };
-    let subject = |link: &Value| -> String {
-        let local = link["local_subject"].as_str().filter(|local| !local.is_empty());
-        local.or(link["subject"].as_str()).unwrap_or_default().to_owned()
-    };
-    let same = |a: &Value, b: &Value| ["type", "account"].iter().all(|key| a[*key] == b[*key]);
-    let has = |side: &Value, link: &Value| {
-        let mut links = side["nats"][list].as_array().into_iter().flatten();
-        links.any(|other| same(link, other) && subject(link) == subject(other))
-    };
-    let all = entries.clone();
-    entries.retain(|narrow| {
-        let overlaps = list == "exports" || narrow["type"] == "service";
-        let within = |wide: &Value| {
-            same(wide, narrow) && subject(wide) != subject(narrow) && covers(&subject(wide), &subject(narrow))
-        };
-        let together = |wide: &Value| sides.iter().any(|side| has(side, wide) && has(side, narrow));
-        !overlaps || !all.iter().any(|wide| within(wide) && !together(wide))
-    });
-    claims
 }
 
 fn is_way_back(source: &str) -> bool {
