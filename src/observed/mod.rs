@@ -150,6 +150,10 @@ impl Deployment {
         }
     }
 
+    fn has_answered(&self, name: &str) -> bool {
+        self.servers.iter().any(|server| server.name == name)
+    }
+
     /// Servers that others of their cluster have a route to (`VARZ` `remotes`), and that did not answer.
     fn unanswered_routes(&self) -> usize {
         let of_cluster = |cluster: &str| {
@@ -168,7 +172,7 @@ impl Deployment {
             let names: Vec<&str> = list.iter().filter_map(|peer| peer["name"].as_str()).collect();
             let (unnamed, named): (Vec<&str>, Vec<&str>) =
                 names.into_iter().partition(|name| name.starts_with(UNNAMED));
-            let silent = named.iter().filter(|name| !self.servers.iter().any(|server| server.name == **name)).count();
+            let silent = named.iter().filter(|name| !self.has_answered(name)).count();
             let others = self.servers.iter().filter(|server| {
                 let same_group = server.has_jetstream() && server.domain == reporter.domain;
                 same_group && server.name != reporter.name && !named.contains(&server.name.as_str())
@@ -193,7 +197,7 @@ impl Deployment {
         let mut names: Vec<String> = leaders
             .chain(peers)
             .filter(|name| !name.starts_with(UNNAMED))
-            .filter(|name| !self.servers.iter().any(|server| server.name == *name))
+            .filter(|name| !self.has_answered(name))
             .map(str::to_owned)
             .collect();
         names.sort();
