@@ -32,7 +32,7 @@ pub(super) struct GlobalArgs {
     format: Format,
 
     /// The most that the whole verb may take (30s, 2m, …)
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout)]
+    #[arg(long, global = true, value_name = "DURATION", default_value = "1m", value_parser = parse_timeout)]
     timeout: Duration,
 
     /// Say more on standard error; repeat for more

@@ -15,6 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 
+/// A source that servers try again in a while, by themselves.
+const SOURCE_WAITING: &str = "source-waiting";
+
 /// One stream or consumer of the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checked {
@@ -33,6 +36,13 @@ pub struct Checked {
     pub verdict: Verdict,
     /// What is wrong, unknown or worth a warning.
     pub problems: Vec<Problem>,
+}
+
+impl Checked {
+    /// Whether nothing is left but that servers try its sources again in a while.
+    pub fn waits_for_sources(&self) -> bool {
+        self.problems.iter().all(|one| one.verdict == Verdict::Ok || one.finding.code == SOURCE_WAITING)
+    }
 }
 
 /// Checks every stream and consumer of the definition, in its order.
@@ -248,7 +258,7 @@ impl Out {
                 "Let another server lead it: `nats stream cluster step-down STREAM`.",
             ),
             _ => self.cant_tell(
-                "source-waiting",
+                SOURCE_WAITING,
                 message,
                 "Wait: servers try again after 30 s, later every 2 min. If it lasts for 5 min, let another server lead the \
                  stream: `nats stream cluster step-down STREAM`.",

@@ -244,6 +244,22 @@ fn sources_that_are_not_heard_from_are_told_apart() {
     raises(failing, Verdict::CantTell, "source-waiting", "foo-read-west", &["stream not found", "10059"]);
 }
 
+#[test]
+fn only_what_servers_try_again_is_worth_a_wait() {
+    let desired = foo();
+    let waits = |change: &dyn Fn(&mut ObservedJetStream)| {
+        let mut observed = as_defined(&desired);
+        source(&mut observed, "foo-read-west", "foo-write-east").active = None;
+        change(&mut observed);
+        let checked = streams(&desired, &observed);
+        checked.iter().filter(|one| one.verdict != Verdict::Ok).all(Checked::waits_for_sources)
+    };
+    assert!(waits(&|_| ()));
+    assert!(!waits(&|observed| edit(observed, "foo-read-west").cluster.leader = None));
+    assert!(!waits(&|observed| edit(observed, "foo-write-east").offline = true), "its origin is down");
+    assert!(!waits(&|observed| observed.streams.retain(|stream| stream.name != "foo-read-east")));
+}
+
 /// Whoever reads does not know whether a source is late, or its origin down: that is looked up.
 #[test]
 fn a_source_is_silent_when_its_origin_is() {
