@@ -69,7 +69,7 @@ fn definition(accounts: usize, streams: usize) -> Definition {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: Map::new(),
-        map_requests: Vec::new(),
+        map_requests: None,
         activation_lifetime: None,
         virtual_streams: (0..streams).map(stream).collect(),
     };

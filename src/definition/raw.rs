@@ -108,7 +108,7 @@ keys! {
         /// account's own JetStream limits and tiers, few connections, no leaf nodes.
         regional_limits: Option<At<Fields<LimitTable>>>,
         /// Layout `regional`: requests about all its virtual streams that applications may make besides the harmless
-        /// ones. Default: none.
+        /// ones. A list closes what it does not have (`[]`: all); without one, what is open stays open. Default: none.
         map_requests: Option<Vec<At<MapRequest>>>,
         /// Layout `regional`: how long activation tokens hold, `90d`; `plan` renews them in time. Default: for ever.
         activation_lifetime: Option<At<String>>,

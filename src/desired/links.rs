@@ -31,6 +31,14 @@ const REQUESTS: [&str; 15] = [
     "CONSUMER.RESET.>",
 ];
 
+/// What `map_requests` opens by an export or import of this subject, as regional accounts have it: a request, and of
+/// which stream (`>`: of all).
+pub fn opened(subject: &str) -> Option<(MapRequest, &str)> {
+    let operation = subject.strip_prefix(JETSTREAM)?.strip_prefix(".API.")?;
+    let of = |asked: MapRequest| Some((asked, operation.strip_prefix(asked.operation())?.strip_prefix('.')?));
+    MapRequest::ALL.into_iter().find_map(of)
+}
+
 /// What applications send to their region without waiting for a reply, below `$JS.`: pull requests, acks, and the
 /// flow control of push consumers.
 const SENT: [&str; 3] = ["API.CONSUMER.MSG.NEXT.>", "ACK.>", "FC.>"];
@@ -43,16 +51,11 @@ fn request(operation: &str) -> String {
 /// All requests that this account's applications may make, `map_requests` included.
 fn requests(account: &Account) -> Vec<String> {
     let mut requests: Vec<String> = REQUESTS.iter().map(|operation| request(operation)).collect();
-    let operation = |asked: &MapRequest| match asked {
-        MapRequest::Purge => "STREAM.PURGE",
-        MapRequest::MsgDelete => "STREAM.MSG.DELETE",
-        MapRequest::Snapshot => "STREAM.SNAPSHOT",
-    };
-    requests.extend(account.map_requests.iter().map(|asked| request(&format!("{}.>", operation(asked)))));
+    requests.extend(account.opens_to_all().iter().map(|asked| request(&format!("{}.>", asked.operation()))));
     for stream in &account.virtual_streams {
-        let all = [MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
-        let own = all.iter().filter(|asked| account.opens(stream, **asked) && !account.map_requests.contains(asked));
-        requests.extend(own.map(|asked| request(&format!("{}.{}", operation(asked), stream.stream_name()))));
+        let opened = |asked: &MapRequest| account.opens(stream, *asked) && !account.opens_to_all().contains(asked);
+        let own = MapRequest::ALL.into_iter().filter(opened);
+        requests.extend(own.map(|asked| request(&format!("{}.{}", asked.operation(), stream.stream_name()))));
     }
     requests
 }

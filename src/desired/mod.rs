@@ -3,7 +3,7 @@
 pub mod api;
 mod bucket;
 pub mod lease;
-mod links;
+pub mod links;
 mod mappings;
 pub mod permissions;
 pub mod regional;

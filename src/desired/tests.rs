@@ -65,7 +65,7 @@ pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: Map::new(),
-        map_requests: Vec::new(),
+        map_requests: None,
         activation_lifetime: None,
         virtual_streams,
     }

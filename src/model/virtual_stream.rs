@@ -70,6 +70,20 @@ pub enum MapRequest {
     Snapshot,
 }
 
+impl MapRequest {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Purge, Self::MsgDelete, Self::Snapshot];
+
+    /// The request's name in the JetStream API.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Purge => "STREAM.PURGE",
+            Self::MsgDelete => "STREAM.MSG.DELETE",
+            Self::Snapshot => "STREAM.SNAPSHOT",
+        }
+    }
+}
+
 /// The templates of the real streams' names; `{stream}` and `{region}` are filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameTemplates {
@@ -176,7 +190,12 @@ impl Account {
     /// object stores, since clients purge the chunks of an object that is deleted or replaced.
     pub fn opens(&self, stream: &VirtualStream, request: MapRequest) -> bool {
         let chunks = stream.kind == Kind::ObjectStore && request == MapRequest::Purge;
-        chunks || stream.map_requests.contains(&request) || self.map_requests.contains(&request)
+        chunks || stream.map_requests.contains(&request) || self.opens_to_all().contains(&request)
+    }
+
+    /// Requests that applications may make of all virtual streams (`map_requests` of the account).
+    pub fn opens_to_all(&self) -> &[MapRequest] {
+        self.map_requests.as_deref().unwrap_or_default()
     }
 
     /// The subject root that a subject is below.
@@ -251,8 +270,9 @@ pub struct Account {
     pub inbox_prefixes: Vec<SubjectFilter>,
     /// Layout `regional`: limits of the regional accounts, by their names in an account token (`nats.limits`).
     pub regional_limits: Map<String, Value>,
-    /// Requests of all its virtual streams that are opened to applications besides those that are harmless.
-    pub map_requests: Vec<MapRequest>,
+    /// Requests of all its virtual streams that are opened to applications besides those that are harmless. `None` where
+    /// the definition says nothing of them: then what another definition opened stays open.
+    pub map_requests: Option<Vec<MapRequest>>,
     /// How long activation tokens between the account and its regional accounts hold, in seconds; without end when
     /// `None`.
     pub activation_lifetime: Option<u64>,

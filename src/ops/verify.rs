@@ -13,7 +13,7 @@ use crate::observed::Deployment;
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::plan::mappings::{MappingChange, mappings};
 use crate::plan::preflight::{self, Base};
-use crate::plan::{Action, ClaimChange, Options, Peer, claim_drift};
+use crate::plan::{Action, ClaimChange, Options, Peer, claim_drift, left_open};
 use crate::sign::keyring::Keyring;
 use crate::verify::account::{Expected, judge};
 use crate::verify::status::{StreamStatus, status};
@@ -259,6 +259,7 @@ fn account(
         let owners: HashSet<&str> = owners.map(|owner| owner.virtual_stream.as_str()).collect();
         changes = mappings(name, &owners, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
         findings.extend(gone(desired, found, &changes, base));
+        findings.extend(left_open(desired, &base.claims));
         let expected = Expected::new(&base.token, &base.claims).with_imports(&desired.imports);
         let judged = deployment.servers.iter().zip(&found.servers).map(|(server, on_server)| Confirmation {
             account: desired.id.clone(),

@@ -314,6 +314,7 @@ fn account_plan(
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);
     let claims = pushed.pushes.last().map(|push| &push.claims).or(claims);
+    findings.extend(claims.and_then(|claims| links::left_open(desired, claims)));
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, Some(&observed.deployment)));
     // Activation tokens that are yet to be issued come on top; what is signed is measured again.
     let sizes = pushed.pushes.iter().map(|push| push.claims.token_size());

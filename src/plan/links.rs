@@ -5,6 +5,7 @@
 
 use super::{Action, Options};
 use crate::desired::DesiredAccount;
+use crate::desired::links::opened;
 use crate::desired::regional::{self, Seat};
 use crate::model::claims::{
     AccountClaims, Activation, Export, ExportSpec, Import, ImportSpec, LinkKind, Permission, Permissions, covers,
@@ -15,6 +16,7 @@ use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::{Layout, RegionalAccounts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// One thing in an account's claims that is added, changed or taken away; not a mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -114,10 +116,56 @@ pub fn is_ours(name: &str) -> bool {
     name.starts_with(OURS)
 }
 
+/// Whether what opens this request (by an export's or import's subject) goes: of a virtual stream of the definition that
+/// does not open it any more; of all of them, where the definition says which are open (`map_requests` of the account).
+fn closes(subject: &str, desired: &DesiredAccount<'_>) -> bool {
+    let account = desired.account;
+    match opened(subject) {
+        None => false,
+        Some((asked, ">")) => account.map_requests.as_ref().is_some_and(|open| !open.contains(&asked)),
+        Some((asked, name)) => {
+            let mut streams = account.virtual_streams.iter();
+            streams.any(|stream| stream.stream_name() == name && !account.opens(stream, asked))
+        }
+    }
+}
+
+/// Requests of all virtual streams that are open, while the definition says nothing of them: another one may have opened
+/// them.
+pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
+    if desired.seat != Seat::Application || desired.account.layout != Layout::Regional {
+        return None;
+    }
+    if desired.account.map_requests.is_some() {
+        return None;
+    }
+    let ours = claims.imports().iter().filter(|import| is_ours(&import.name) && import.kind == "service");
+    let of_all = ours.filter_map(|import| opened(&import.subject)).filter(|(_, stream)| *stream == ">");
+    let open: BTreeSet<&str> = of_all.map(|(asked, _)| asked.operation()).collect();
+    if open.is_empty() {
+        return None;
+    }
+    Some(Finding::warning(
+        "requests-left-open",
+        format!("account {}", desired.name),
+        format!(
+            "applications may ask for {} of all its virtual streams, of which this definition says nothing; another one \
+             may have opened it",
+            open.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+        "If none needs it, write as `map_requests` of the account what is to be open (`[]`: nothing), and apply.",
+    ))
+}
+
 /// Adds and corrects exports, and takes away those that nobody needs any more.
 pub(super) fn exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
     let mut edited = Edited::default();
     let place = |subject: &str| format!("account {}, export {subject}", desired.name);
+    let closed = claims.exports().iter().filter(|export| is_ours(&export.name) && closes(&export.subject, desired));
+    for subject in closed.map(|export| export.subject.clone()).collect::<Vec<_>>() {
+        claims.remove_export(LinkKind::Service, &subject);
+        edited.note(Action::Delete, ClaimPart::Export, subject);
+    }
     for wanted in &desired.exports {
         let kind = wanted.kind.as_str();
         let near = claims.exports().iter().filter(|e| e.kind == kind && nested(&e.subject, &wanted.subject));
@@ -184,6 +232,11 @@ pub(super) fn imports(
 ) -> Edited {
     let mut edited = Edited::default();
     let lifetime = desired.account.activation_lifetime;
+    let closed = claims.imports().iter().filter(|import| is_ours(&import.name) && closes(&import.subject, desired));
+    for import in closed.cloned().collect::<Vec<_>>() {
+        claims.remove_import(&import);
+        edited.note(Action::Delete, ClaimPart::Import, import.local());
+    }
     for wanted in &desired.imports {
         let Some(wanted) = &make_room(claims, wanted, &desired.name, options, &mut edited) else { continue };
         // One wider import may serve several that are wanted.

@@ -20,7 +20,7 @@ pub mod streams;
 pub use account::{AccountPlan, Plan, admit, destroy, is_nowhere, plan};
 pub use change::FieldChange;
 pub use claims_diff::claims_diff;
-pub use links::{ActivationRequest, ClaimChange, ClaimPart, Peer, claim_drift};
+pub use links::{ActivationRequest, ClaimChange, ClaimPart, Peer, claim_drift, left_open};
 pub use pushes::{Push, Reason, Stage};
 
 pub mod mappings;

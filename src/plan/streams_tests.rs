@@ -31,7 +31,7 @@ fn app() -> Account {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: Map::new(),
-        map_requests: Vec::new(),
+        map_requests: None,
         activation_lifetime: None,
         virtual_streams: vec![VirtualStream {
             name: StreamName::parse("p0").unwrap(),

@@ -45,7 +45,7 @@ fn definition() -> Definition {
         restrict_users: false,
         inbox_prefixes: Vec::new(),
         regional_limits: serde_json::Map::new(),
-        map_requests: Vec::new(),
+        map_requests: None,
         activation_lifetime: None,
         virtual_streams: vec![
             stream("foo", &["foo.>", "bar.*.x.*"], 1),

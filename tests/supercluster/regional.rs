@@ -424,9 +424,26 @@ async fn requests_are_opened_wider(bench: &Bench<'_>) {
         bench.run(&["rollback", "--last", "--operator", "op.nk", "--yes"]).ends(0);
         assert_eq!((purge("foo").await, purge("bar").await), (true, bar));
     }
-    // What is open stays so, as everything that a definition no longer has.
+    // Another definition of the account may have opened it for all.
     bench.write("vstream", &regional(bench));
-    bench.says(0, &APPLY, &["In sync"]);
+    let open =
+        "applications may ask for STREAM.PURGE of all its virtual streams, of which this definition says nothing";
+    bench.says(0, &APPLY, &["In sync", open, "[requests-left-open]", "write as `map_requests` of the account"]);
+    bench.says(0, &["verify"], &[open]);
+    assert_eq!((purge("foo").await, purge("bar").await), (true, true));
+    // A list closes what it does not have; a virtual stream's own requests are its definition's alone.
+    for (of_foo, opens) in [(json!(["purge"]), true), (json!([]), false)] {
+        let mut definition = regional(bench);
+        let account = &mut definition["accounts"]["APP"];
+        account["map_requests"] = json!([]);
+        account["virtual_streams"]["foo"]["map_requests"] = of_foo;
+        bench.write("vstream", &definition);
+        bench.says(3, &["verify"], &["STREAM.PURGE"]);
+        bench.run(&APPLY).ends(0);
+        assert_eq!((purge("foo").await, purge("bar").await), (opens, false));
+        let ran = bench.until(0, &["verify"]).await;
+        assert!(!ran.out.contains("requests-left-open"), "{ran}");
+    }
 }
 
 /// Its resolver has nowhere to store what regional accounts export: nothing that builds on that is pushed.

@@ -66,7 +66,7 @@ fn account(cluster: &Cluster, name: &str, write: Value) -> Account {
         regional_accounts: RegionalAccounts::default(),
         restrict_users: false,
         inbox_prefixes: Vec::new(),
-        map_requests: Vec::new(),
+        map_requests: None,
         activation_lifetime: None,
         regional_limits: Map::new(),
         virtual_streams: vec![stream],

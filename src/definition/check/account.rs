@@ -113,8 +113,7 @@ impl Checker<'_> {
         };
         let regional_limits =
             regional_limits.map_or_else(Default::default, |limits| fields::config(&limits.value, false, self.problems));
-        let requests = map_requests.unwrap_or_default();
-        let map_requests = self.map_requests(requests, &serde_json::Map::new(), place);
+        let map_requests = map_requests.map(|requests| self.map_requests(requests, &serde_json::Map::new(), place));
         let activation_lifetime = activation_lifetime.and_then(|lifetime| self.lifetime(&lifetime));
         let rooted = roots.as_ref().is_some_and(|roots| !roots.is_empty());
         let streams = virtual_streams.map_or_else(Vec::new, |streams| streams.value.0);

@@ -147,7 +147,7 @@ fn users_who_reach_the_write_streams_are_named() {
 fn wider_links_take_the_place_of_narrower_ones() {
     let mut narrow = account();
     narrow.virtual_streams[0].map_requests = vec![MapRequest::Purge];
-    let wide = Account { map_requests: vec![MapRequest::Purge], ..account() };
+    let wide = Account { map_requests: Some(vec![MapRequest::Purge]), ..account() };
     let options = Options::default();
     let nothing = claims(&json!([]), &json!([]));
     let desired = |account| accounts(topology(), account, &DesiredOptions::default()).unwrap();
@@ -177,4 +177,43 @@ fn wider_links_take_the_place_of_narrower_ones() {
     assert_eq!(exports(&mut region, &wide, &options).changes.len(), 2);
     assert_eq!(purges(&region), ["$JS.API.STREAM.PURGE.>"]);
     assert!(exports(&mut region, &narrow, &options).is_empty());
+}
+
+/// What a definition says of a request is how it is; what it does not speak of may be another's.
+#[test]
+fn requests_are_closed_by_whoever_defines_them() {
+    let options = Options::default();
+    let opening = |of_all: Option<&[MapRequest]>, of_foo: &[MapRequest]| {
+        let mut account = Account { map_requests: of_all.map(<[_]>::to_vec), ..account() };
+        account.virtual_streams[0].map_requests = of_foo.to_vec();
+        account
+    };
+    let purges = |claims: &AccountClaims| {
+        let subjects = claims.imports().iter().map(|import| import.subject.clone());
+        subjects.filter(|subject| subject.contains("PURGE")).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    let nothing = claims(&json!([]), &json!([]));
+    let of_all = edited(&opening(Some(&[MapRequest::Purge]), &[]), &nothing, &options).1;
+    let of_foo = edited(&opening(None, &[MapRequest::Purge]), &nothing, &options).1;
+    for (before, account, after, left) in [
+        (&of_all, opening(None, &[]), vec!["$JS.API.STREAM.PURGE.>"], true),
+        (&of_all, opening(Some(&[]), &[]), vec![], false),
+        (
+            &of_all,
+            opening(Some(&[MapRequest::Snapshot]), &[MapRequest::Purge]),
+            vec!["$JS.API.STREAM.PURGE.foo"],
+            false,
+        ),
+        (&of_foo, opening(None, &[]), vec![], false),
+        (&of_foo, opening(Some(&[]), &[MapRequest::Purge]), vec!["$JS.API.STREAM.PURGE.foo"], false),
+    ] {
+        let (_, found) = edited(&account, before, &options);
+        assert_eq!(purges(&found), after);
+        let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(0);
+        assert_eq!(left_open(&desired, &found).map(|finding| finding.code), left.then_some("requests-left-open"));
+    }
+    // Of a virtual stream that this definition does not have.
+    let mut other = opening(Some(&[]), &[]);
+    other.virtual_streams.clear();
+    assert_eq!(purges(&edited(&other, &of_foo, &options).1), ["$JS.API.STREAM.PURGE.foo"]);
 }
