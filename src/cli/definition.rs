@@ -1,6 +1,7 @@
 //! The definition that `--definition` names, for all verbs that need one.
 
 use super::{Exit, Failure, Shell};
+use crate::desired::DesiredError;
 use crate::ops::load::{LoadError, Loaded, load};
 
 impl Shell {
@@ -13,7 +14,14 @@ impl Shell {
     }
 }
 
-fn failure(error: &LoadError) -> Failure {
+/// A definition that is valid by itself, and amounts to something that servers would not take.
+impl From<DesiredError> for Failure {
+    fn from(error: DesiredError) -> Self {
+        Self::usage("definition", error.to_string()).next("Correct that in the definition.")
+    }
+}
+
+pub(super) fn failure(error: &LoadError) -> Failure {
     let failure = |code| Failure::new(Exit::Usage, code, error.to_string());
     match error {
         LoadError::NotFound(_) => failure("no-definition")

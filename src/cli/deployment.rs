@@ -40,6 +40,9 @@ pub(super) async fn interrupted() {
     }
 }
 
+/// What to do after a question was answered with no.
+pub(super) const NOT_CONFIRMED: &str = "Run it again when you are sure; --yes does not ask.";
+
 /// Shows a plan and, on a terminal, asks whether to go on; without one the answer is `otherwise`. The time that a person
 /// takes is not the servers'.
 pub(super) fn agree<L>(
@@ -60,7 +63,7 @@ pub(super) fn agree<L>(
     let lost = if deletes { " The messages are lost for good." } else { "" };
     let asked = Instant::now();
     if !shell.confirm(&format!("{}.{lost} Go on?", plan_view::summary(plan)), otherwise) {
-        return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed"));
+        return Err(Failure::failed("not-confirmed", "not confirmed; nothing was changed").next(NOT_CONFIRMED));
     }
     session.deadline = session.deadline.extended(asked.elapsed());
     Ok(())
@@ -86,7 +89,7 @@ impl From<ReadError> for Failure {
                 "Check that a majority of all JetStream servers is up: without it there is no meta leader, and streams \
                  can be neither listed nor made. Publishing to those that have their own majority goes on.",
             ),
-            ReadError::Desired(error) => Self::usage("definition", error.to_string()),
+            ReadError::Desired(error) => error.into(),
         }
     }
 }

@@ -263,25 +263,32 @@ impl From<DevError> for Failure {
     fn from(error: DevError) -> Self {
         let message = error.to_string();
         match error {
-            DevError::Options(_) => Self::usage("dev-options", message),
-            DevError::OtherOptions { .. } => Self::usage("dev-other-options", message).next(
-                "Name the same options or another --folder, or delete this one first: `vstream-jwt dev down --delete`.",
-            ),
-            DevError::UnknownTarget { .. } => Self::usage("dev-unknown-target", message),
+            DevError::Options(_) => Self::usage("dev-options", message).next("Correct the option that is named."),
+            DevError::OtherOptions { folder, .. } => Self::usage("dev-other-options", message).next(format!(
+                "Name the same options or another --folder, or delete this one first: `vstream-jwt dev --folder {} down \
+                 --delete`.",
+                shell_word(&folder)
+            )),
+            DevError::UnknownTarget { .. } => Self::usage("dev-unknown-target", message)
+                .next("Name one of these; `vstream-jwt dev status` shows them."),
             DevError::NoCluster(_) => {
                 Self::usage("dev-no-cluster", message).next("Make one with `vstream-jwt dev up`, or name its --folder.")
             }
-            DevError::NotRunning(_) => {
-                Self::failed("dev-not-running", message).next("Start it with `vstream-jwt dev up`.")
-            }
-            DevError::Binary(_) => Self::failed("dev-no-server", message),
+            DevError::NotRunning(folder) => Self::failed("dev-not-running", message)
+                .next(format!("Start it with `vstream-jwt dev --folder {} up`.", shell_word(&folder))),
+            DevError::Binary(_) => Self::failed("dev-no-server", message)
+                .next("Name a nats-server of 2.10 or newer with --nats-server PATH."),
             DevError::NotReady { .. } => Self::failed("dev-not-ready", message)
-                .next("Wait longer with --timeout; the logs are in servers/*/server.log of the folder."),
+                .next("Look into servers/*/server.log of the folder; if nothing is wrong there, wait longer with --timeout."),
             DevError::Ports(_) => {
                 Self::failed("dev-ports", message).next("Free the port, or use another --folder, which gets others.")
             }
-            DevError::File { .. } => Self::failed("dev-file", message),
-            DevError::Identity { .. } => Self::failed("dev-identity", message),
+            DevError::File { .. } => {
+                Self::failed("dev-file", message).next("Mend what is named, or use another --folder.")
+            }
+            DevError::Identity { .. } => {
+                Self::failed("dev-identity", message).next("Mend what is named, or use another --folder.")
+            }
             DevError::Supervisor(_) => Self::failed("dev-supervisor", message)
                 .next("Run `vstream-jwt dev down`, then `dev up`; its log is supervisor.log in the folder."),
         }

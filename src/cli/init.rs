@@ -26,7 +26,7 @@ impl Args {
             InitError::Exists(_) => Failure::failed("exists", error.to_string())
                 .next("Edit that file, or name another folder: `vstream-jwt init DIR`."),
             InitError::Io { .. } => {
-                Failure::failed("unwritable", error.to_string()).next("Check the folder's permissions.")
+                Failure::failed("unwritable", error.to_string()).next("Name another folder, or make this one writable.")
             }
         })?;
         let files: String = written.iter().map(|path| format!("wrote {}\n", path.display())).collect();

@@ -108,7 +108,10 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return shell.failed(&Failure::failed("no-runtime", format!("cannot start the I/O runtime: {error}")));
+            return shell.failed(
+                &Failure::failed("no-runtime", format!("cannot start the I/O runtime: {error}"))
+                    .next("Free file descriptors or memory, then run it again."),
+            );
         }
     };
     match runtime.block_on(cli.verb.run(&shell)) {

@@ -1,7 +1,7 @@
 //! `plan`: what `apply` would do.
 
 use super::deployment::options;
-use super::shell::{quoted, some};
+use super::shell::{quoted, some, unusable_keys};
 use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile};
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
@@ -99,8 +99,7 @@ impl Args {
 
 /// Refuses to write a plan that could not name the accounts that it makes.
 fn all_have_keys(plan: &Plan, keys: &Keyring, shell: &Shell) -> Result<(), Failure> {
-    let without =
-        ops::planfile::without_keys(plan, keys).map_err(|error| Failure::failed("keys", error.to_string()))?;
+    let without = ops::planfile::without_keys(plan, keys).map_err(unusable_keys)?;
     if without.is_empty() {
         return Ok(());
     }

@@ -47,14 +47,12 @@ impl Args {
             What::Claims => render::What::Claims,
             What::Permissions => render::What::Permissions,
         };
-        let documents = render::render(what, &loaded.definition)
-            .map_err(|error| Failure::usage("definition", error.to_string()))?;
+        let documents = render::render(what, &loaded.definition)?;
         match self.out {
             Some(folder) => {
                 let files = write(&folder, &documents, shell.format).map_err(|message| {
-                    let mut failure = Failure::failed("cannot-write", message);
-                    failure.next = "Choose another folder for --out, or make this one writable.".to_owned();
-                    failure
+                    Failure::failed("cannot-write", message)
+                        .next("Choose another folder for --out, or make this one writable.")
                 })?;
                 let mut text = format!("{} files in {}", files.len(), folder.display());
                 for file in &files {

@@ -3,7 +3,7 @@
 use super::redact::redact;
 use super::{Exit, Failure};
 use crate::model::finding::{Finding, Severity};
-use crate::sign::keyring::Keyring;
+use crate::sign::keyring::{Keyring, KeyringError};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -123,6 +123,11 @@ pub(super) fn some(names: &[&str]) -> String {
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
+/// A keys folder, or a file in it, that cannot be used.
+pub(super) fn unusable_keys(error: KeyringError) -> Failure {
+    Failure::failed("keys", error.to_string()).next("Name another folder with --keys, or mend this one.")
+}
+
 /// A path as one word of a POSIX shell.
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -177,9 +182,7 @@ impl Shell {
 
     /// The keys folder, opened.
     pub(super) fn keyring(&self, base: &Path) -> Result<Keyring, Failure> {
-        Keyring::open(&self.keys_folder(base)).map_err(|error| {
-            Failure::failed("keys", error.to_string()).next("Name another folder with --keys, or mend this one.")
-        })
+        Keyring::open(&self.keys_folder(base)).map_err(unusable_keys)
     }
 
     /// The folder that the definition is in, or that it is.
@@ -385,7 +388,8 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     let json =
         args.iter().any(|a| a == "--format=json") || args.windows(2).any(|a| a[0] == "--format" && a[1] == "json");
     if json && error.use_stderr() {
-        let failure = Failure::usage("usage", error.render().to_string().trim().to_owned());
+        let failure = Failure::usage("usage", error.render().to_string().trim().to_owned())
+            .next("Correct the command line; `--help` shows what a verb takes.");
         let document = serde_json::json!({ "error": failure });
         let _ = writeln!(std::io::stdout(), "{}", redact(&format!("{document:#}")));
         return Exit::Usage.into();

@@ -1,6 +1,6 @@
 //! `sign`: a plan file is signed where the operator's key is, on a machine without a network.
 
-use super::deployment::OperatorArgs;
+use super::deployment::{NOT_CONFIRMED, OperatorArgs};
 use super::{Exit, Failure, Format, Shell, apply, planfile};
 use crate::ops::apply::ApplyError;
 use crate::ops::planfile::{self as file, SignFileError, review};
@@ -44,7 +44,7 @@ impl Args {
         }
         let tokens: usize = plan.content.accounts.iter().map(|account| account.tokens.len()).sum();
         if !self.yes && !shell.confirm(&format!("Sign {tokens} tokens with {key}?"), true) {
-            return Err(Failure::failed("not-confirmed", "not confirmed; nothing was signed"));
+            return Err(Failure::failed("not-confirmed", "not confirmed; nothing was signed").next(NOT_CONFIRMED));
         }
         let signed = file::sign(plan, &loaded.definition, &*operator, &keys).map_err(failure)?;
         // The seed is in memory no longer than it is needed.
@@ -116,7 +116,7 @@ fn failure(error: SignFileError) -> Failure {
             Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
         }
         SignFileError::Issue(error) => apply::failure(ApplyError::Issue(error)),
-        SignFileError::Seal(_) => Failure::failed("signing", message),
+        SignFileError::Seal(_) => Failure::failed("signing", message).next("Check the key, or the command that signs."),
     }
 }
 

@@ -114,8 +114,9 @@ fn failure(error: KeysError) -> Failure {
         KeysError::Keyring(KeyringError::File(crate::sign::file::KeyFileError::Exists { .. })) => {
             Failure::failed("key-exists", message).next("Choose another name by --name.")
         }
-        KeysError::Keyring(_) | KeysError::File(_) => Failure::failed("keys", message),
-        KeysError::Generate(_) => Failure::failed("no-random", message),
+        KeysError::Keyring(_) | KeysError::File(_) => Failure::failed("keys", message)
+            .next("Name another folder with --keys, or mend this one."),
+        KeysError::Generate(_) => Failure::failed("no-random", message).next("Mend what the system says, then run it again."),
         KeysError::Unreadable { .. } | KeysError::TooLarge(_) => Failure::failed("unreadable", message)
             .next("Check the path, and that you may read the file."),
         KeysError::Nothing { .. } => Failure::failed("nothing-found", message)
