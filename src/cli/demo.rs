@@ -45,7 +45,12 @@ impl Args {
     /// the story.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let Self { keep, folder, nats_server, server_version } = self;
-        let folder = if keep { free(folder)? } else { temporary()? };
+        // A temporary folder is gone with this value, also when no server was started.
+        let temporary = if keep { None } else { Some(temporary()?) };
+        let folder = match &temporary {
+            Some(temporary) => temporary.path().to_owned(),
+            None => free(folder)?,
+        };
         let lifetime = if keep { Lifetime::UntilDown } else { Lifetime::Scoped { delete: true } };
         let options = Options { folder: folder.clone(), nats_server, server_version, lifetime, ..Options::default() };
         tokio::select! {
@@ -55,7 +60,8 @@ impl Args {
                 if let (true, Ok(cluster)) = (keep, SuperCluster::open(&folder)) {
                     let _ = cluster.delete().await;
                 }
-                Err(Failure::failed("interrupted", "interrupted; the servers are stopped and their folder is deleted"))
+                Err(Failure::failed("interrupted", "interrupted; the servers are stopped and their folder is deleted")
+                    .next("Run it again; it starts from the beginning."))
             }
         }
     }
@@ -73,10 +79,13 @@ fn free(folder: PathBuf) -> Result<PathBuf, Failure> {
     )))
 }
 
-fn temporary() -> Result<PathBuf, Failure> {
+fn temporary() -> Result<tempfile::TempDir, Failure> {
     let folder = tempfile::Builder::new().prefix("vstream-demo-").tempdir();
-    let failed = |error| Failure::failed("no-folder", format!("cannot make a temporary folder: {error}"));
-    Ok(folder.map_err(failed)?.keep())
+    let failed = |error| {
+        Failure::failed("no-folder", format!("cannot make a temporary folder: {error}"))
+            .next("Free disk space, or set TMPDIR to a folder that you may write to.")
+    };
+    folder.map_err(failed)
 }
 
 /// How this program was called, so that what it prints can be typed.
@@ -93,7 +102,7 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
     cluster.wait_ready(shell.timeout).await?;
     teller.chapter(&servers(&cluster, started.elapsed()));
 
-    let loaded = load(&cluster.definition_path()).map_err(|e| Failure::failed("definition", e.to_string()))?;
+    let loaded = load(&cluster.definition_path()).map_err(|error| super::definition::failure(&error))?;
     let seed = read_seed_file(&cluster.operator_key_path());
     let seed = seed.map_err(|error| Failure::failed("operator-key", error.to_string()))?;
     let keys = shell.keys_folder(&loaded.base);

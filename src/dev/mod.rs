@@ -313,7 +313,8 @@ impl SuperCluster {
         }
         control::ask(&self.layout, Request::Stop).await?;
         let deadline = Instant::now() + Duration::from_secs(10);
-        while control::ask(&self.layout, Request::Status).await.is_ok() {
+        // It writes into the folder until it has ended, and then lets go of the ports.
+        while control::ask(&self.layout, Request::Status).await.is_ok() || ports::held(self.layout.ports().0)? {
             if Instant::now() > deadline {
                 return Err(DevError::Supervisor("does not end".to_owned()));
             }
