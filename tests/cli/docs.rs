@@ -222,12 +222,13 @@ fn the_documents_of_offline_verbs_are_as_documented() {
 }
 
 /// Calls whose first text is the code of a finding or failure.
-const SAYING: [&str; 12] = [
+const SAYING: [&str; 13] = [
     "code: ",
     "Failure::failed(",
     "Failure::usage(",
     "Self::failed(",
     "Self::usage(",
+    "failure(",
     "Exit::Usage, ",
     "Exit::Unconfirmed, ",
     "Finding::error(",
@@ -248,13 +249,9 @@ const MOD_TESTS: &str = "#[cfg(test)]\nmod tests {";
 /// The codes of findings and failures in the source, but for those of definitions: what is first in a call that says
 /// something, and all literals that look like one.
 fn codes() -> BTreeSet<String> {
-    codes_outside(&["src/definition"])
-}
-
-fn codes_outside(folders: &[&str]) -> BTreeSet<String> {
     let mut sources = Vec::new();
     files(&root().join("src"), "rs", &mut sources);
-    sources.retain(|path| !is_test(path) && !folders.iter().any(|folder| path.starts_with(root().join(folder))));
+    sources.retain(|path| !is_test(path) && !path.starts_with(root().join("src/definition")));
     let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase());
     let mut codes = BTreeSet::new();
     for path in sources {
@@ -317,12 +314,25 @@ fn tests() -> String {
     paths.iter().map(own).collect()
 }
 
-/// A finding that no test even names could be gone, and nobody would notice. Failures, which are named where
-/// `cli` makes them of errors, are those that the tests of the verbs meet.
+/// Codes that no test names, and why.
+const UNNAMED: [&str; 7] = [
+    // What goes wrong on the servers of a demo, which starts only servers that work.
+    "demo-traffic",
+    "demo-unconfirmed",
+    // A person is told, who is not told codes.
+    "format-markdown",
+    // The system has random numbers.
+    "no-random",
+    // Servers that fail between two requests of one run. The suite `disasters` kills them at all moments, and wants the
+    // next run to finish, whatever the killed one said.
+    "not-caught-up",
+    "provisioning",
+    "unconfirmed",
+];
+
+/// A finding or failure that no test even names could be gone, and nobody would notice.
 #[test]
-fn every_finding_is_named_by_a_test() {
-    let findings = codes_outside(&["src/definition", "src/cli", "src/nats", "src/dev"]);
-    assert!(findings.len() > 80, "findings were found: {}", findings.len());
+fn every_code_is_named_by_a_test() {
     let tests = tests();
     let named = |code: &str| {
         // `"code"`, `[code]` as people see it, `'code'` in a script.
@@ -330,8 +340,13 @@ fn every_finding_is_named_by_a_test() {
             .iter()
             .any(|(open, close)| tests.contains(&format!("{open}{code}{close}")))
     };
-    let missing: Vec<&String> = findings.iter().filter(|code| !named(code)).collect();
+    let codes = codes();
+    let unnamed: BTreeSet<&str> = codes.iter().map(String::as_str).filter(|code| !named(code)).collect();
+    let excepted = BTreeSet::from(UNNAMED);
+    let missing: Vec<_> = unnamed.difference(&excepted).collect();
     assert!(missing.is_empty(), "no test names\n  {missing:?}");
+    let needless: Vec<_> = excepted.difference(&unnamed).collect();
+    assert!(needless.is_empty(), "named by a test, or gone; no exceptions any more:\n  {needless:?}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn run(folder: &Path, args: &[&str]) -> (i32, Duration) {
 }
 
 /// The files of a folder and below, but those that were not finished.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let (path, name) = {

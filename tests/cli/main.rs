@@ -15,5 +15,6 @@ mod help;
 mod history;
 mod keys;
 mod killed;
+mod refusals;
 mod structure;
 mod terminal;

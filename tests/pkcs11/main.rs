@@ -117,7 +117,9 @@ async fn a_token_signs() {
     std::fs::remove_file(cluster.keys_folder().join("op.nk")).unwrap();
 
     let refused = |operator: &str, env: &[(&str, &str)], code: i32, said: &str| {
-        let (got, text) = run(&cluster, &token, &["apply", "--operator", operator], env);
+        let (got, text) = run(&cluster, &token, &["apply", "--operator", operator, "--format", "json"], env);
+        let name = if code == 2 { r#""code": "operator-token""# } else { r#""code": "refused""# };
+        assert!(text.contains(name) && text.contains(r#""next": ""#), "{operator}: without `{name}`:\n{text}");
         assert!(got == code && text.contains(said), "{operator}: exit {got}, not {code}, or without `{said}`:\n{text}");
     };
     refused(

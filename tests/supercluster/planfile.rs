@@ -49,6 +49,16 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
         assert!(copied.success());
     }
     let sign = ["sign", "away/p.json", "--definition", "away/vstream.yaml", "--operator", "op.nk", "--out", "s.json"];
+    // What accounts open to each other, they sign with keys of their own.
+    let elsewhere = ["sign", "away/p.json", "--definition", "away/vstream.yaml", "--keys", "none", "--operator"];
+    let elsewhere = [&elsewhere[..], &["away/keys/op.nk", "--out", "s.json"]].concat();
+    bench.expect(
+        1,
+        &elsewhere,
+        "account-key-missing",
+        &["account APP", "nothing was pushed", "next: Put a signing key"],
+    );
+    assert!(!folder.join("s.json").exists());
     let signed = bench.run(&sign);
     signed.ends(0);
     for said in ["$JS.>  →  $VS.<region>.>", "+ nats.mappings.$VSH.>: {\"subject\":\"$JS.>\"}", "Signed 8 tokens"] {

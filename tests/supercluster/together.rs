@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use vstream_jwt::desired::lease::{EXPIRY, SUBJECT};
+use vstream_jwt::desired::lease::{EXPIRY, STREAM, SUBJECT};
 use vstream_jwt::model::claims::{AccountClaims, Token};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{Run, Signers, apply};
@@ -220,7 +220,9 @@ async fn a_slow_signer_does_not_cost_the_lease() {
     application.flush().await.unwrap();
     let mut command = Command::new(VSTREAM);
     command.current_dir(cluster.folder()).args(["apply", "--definition", &foo, "--operator-cmd", &slowly]);
-    command.args(["--timeout", "2m"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["--timeout", "2m", "--format", "json"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    lost_lease(&bench, &mut command, &mut notes).await;
     let run = command.spawn().unwrap();
     tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_secs(EXPIRY + 2)).await;
@@ -234,6 +236,31 @@ async fn a_slow_signer_does_not_cost_the_lease() {
     let (code, said) = ended(run);
     assert_eq!(code, 0, "{said}");
     bench.no_complaints();
+}
+
+/// Somebody takes the lease over while a run signs: it stops, and pushes nothing.
+async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_nats::Subscriber) {
+    let before = bench.everything().await;
+    let run = command.spawn().unwrap();
+    let note = tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+    let mut note: Value = serde_json::from_slice(&note.payload).unwrap();
+    (note["id"], note["holder"]) = ("somebody".into(), "somebody".into());
+    let application = client(bench.cluster, "west").await;
+    application.request(SUBJECT, note.to_string().into()).await.unwrap();
+    let (code, said) = ended(run);
+    for words in [r#""code": "lease-lost""#, "the lease of account APP was lost: somebody has it now", r#""next": ""#] {
+        assert!(code == 1 && said.contains(words), "exit {code}: {said}");
+    }
+    let mut after = bench.everything().await;
+    after.streams.retain(|stream| stream["name"] != STREAM);
+    assert_eq!(after, before);
+    // As if it had not been.
+    note["released"] = true.into();
+    application.request(SUBJECT, note.to_string().into()).await.unwrap();
+    for region in bench.cluster.regions() {
+        std::fs::remove_file(bench.cluster.keys_folder().join(format!("APP-{region}.nk"))).unwrap();
+    }
+    while tokio::time::timeout(Duration::from_millis(500), notes.next()).await.is_ok() {}
 }
 
 /// A step of a run, and what is done when it comes to it.
