@@ -18,24 +18,22 @@ use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, journal, pl
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;
 use crate::plan::file::Content;
-use crate::plan::mappings::MappingChange;
 use crate::plan::rollback::Undo;
-use crate::plan::streams::StreamChange;
 use crate::plan::{AccountPlan, Action, Plan, Stage, preflight};
 use crate::sign::Signer;
 use crate::sign::keyring::Keyring;
-use crate::verify::streams::Verdict;
+use crate::verify::streams::{Checked, Verdict};
 use futures::future::{BoxFuture, Either, pending, select};
 pub use outcome::{Applied, ApplyError, Provisioned, Pushed};
-use provisioning::{TRIED_AGAIN, look_at_streams, make, reach_regions, take_away, takes_away};
+use provisioning::{Patience, SETTLED, look_at_streams, make, reach_regions, take_away, takes_away};
 use signing::{may_sign, sign, sign_early};
 use stage::{PUSH, push_stage};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
-/// How long streams may take to be as planned after they were made, and sources to get in touch.
-const SETTLE: Duration = Duration::from_secs(10);
-/// How long a push waits for sources to get in touch, which takes them 0.3 s (measured, 2.15.1, idle).
+/// How long a push waits for sources to get in touch. Those of one virtual stream take 0.3 s, those of 20 0.8 s (measured,
+/// 2.15.1, idle).
 const MEET: Duration = Duration::from_secs(3);
 /// How long read streams may take to catch up before readers are led to them.
 const CATCH_UP: Duration = Duration::from_secs(120);
@@ -241,7 +239,7 @@ fn nothing_stays(planned: &Planned<'_>) -> bool {
     })
 }
 
-/// All that a plan takes away, in words.
+/// All streams and mappings that a plan takes away, in words.
 fn taken_away(plan: &Plan) -> Vec<String> {
     let accounts = plan.accounts.iter().flat_map(|account| {
         let streams = account.streams.changes.iter().filter(|change| takes_away(change));
@@ -275,18 +273,56 @@ async fn carry_out<'d, C: Connector>(
     along::take_along(session, planned, rest, applied, tell).await?;
     let changes = |account: &AccountPlan| account.streams.changes.len() + account.consumers.changes.len();
     applied.looked &= plan.accounts.iter().all(|account| changes(account) == 0);
-    let (unseen, skipped) = (!(applied.looked || applied.provisioned.is_empty()), applied.skipped.clone());
-    let narrows = plan.accounts.iter().flat_map(|account| &account.streams.changes).any(StreamChange::narrows);
-    let regional = plan.accounts.iter().any(|account| account.region.is_some());
+    let unseen = !(applied.looked || applied.provisioned.is_empty());
+    let left_out: Vec<String> =
+        applied.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect();
+    let changed = plan.accounts.iter().flat_map(|account| &account.streams.changes);
+    let narrowed: Vec<String> = changed.filter(|change| change.narrows()).map(|change| change.name.clone()).collect();
+    // These are as planned only when no mapping leads there any more.
+    let before = [&left_out[..], &narrowed[..]].concat();
+    let mut looked = look_before_mappings(session, planned, &tokens, unseen, &before, applied, tell).await?;
+    // A push that was begun is seen through, whatever the streams say.
+    push_stage(session, plan, &tokens, Stage::Mappings, applied, tell).await?;
+    take_away(session, planned, applied, tell).await?;
+    let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
+    if applied.kept.is_empty() {
+        for stage in gone {
+            push_stage(session, plan, &tokens, stage, applied, tell).await?;
+        }
+    }
+    if (unseen && looked.is_none()) || !narrowed.is_empty() {
+        looked = Some(look_at_streams(session, planned, SETTLED, &left_out, tell).await);
+    }
+    match looked {
+        Some(Ok(problems)) => applied.problems = problems,
+        // What was done, and who confirmed it, is told all the same.
+        Some(Err(error)) => applied.unread = Some(error.to_string()),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Looks at the streams before mappings lead to them; `None` when that was not due, or has to be done once more.
+async fn look_before_mappings<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    tokens: &[Issued],
+    unseen: bool,
+    left_out: &[String],
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<Option<Result<Vec<Checked>, ApplyError>>, ApplyError> {
+    let accounts = &planned.plan.accounts;
+    let regional = accounts.iter().any(|account| account.region.is_some());
     let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
     // Streams that an earlier run made may not have all yet.
-    let leads = |change: &MappingChange| change.action == Action::Create;
-    let leads = plan.accounts.iter().flat_map(|account| &account.mappings.changes).any(leads);
-    let looked = if regional && maps && (unseen || (leads && !applied.looked)) {
+    let mut mappings = accounts.iter().flat_map(|account| &account.mappings.changes);
+    let leads = mappings.any(|change| change.action == Action::Create);
+    let left = session.deadline.left().saturating_sub(PUSH);
+    if regional && maps && (unseen || (leads && !applied.looked)) {
         // Readers are about to be led to these streams: first they have to have what there is to read.
-        let settle = CATCH_UP.min(session.deadline.left().saturating_sub(PUSH));
-        let looked = look_at_streams(session, planned, settle, settle, &skipped, tell).await;
-        if let Ok(problems) = &looked
+        let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, tell).await;
+        if let Ok(problems) = &seen
             && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
         {
             return Err(ApplyError::NotCaughtUp {
@@ -295,42 +331,16 @@ async fn carry_out<'d, C: Connector>(
             });
         }
         // When the push has to be made again, they have been seen.
-        applied.looked = looked.is_ok();
-        push_stage(session, plan, &tokens, Stage::Mappings, applied, tell).await?;
-        Some(looked)
-    } else {
-        // A push that was begun is seen through, whatever the streams say; but not while sources get in touch, which a
-        // push would cut short.
-        let look = unseen && !narrows;
-        let met = match look {
-            true => Some(look_at_streams(session, planned, MEET, MEET, &skipped, tell).await),
-            false => None,
-        };
-        push_stage(session, plan, &tokens, Stage::Mappings, applied, tell).await?;
-        match met {
-            Some(Ok(problems)) if problems.is_empty() => Some(Ok(problems)),
-            Some(_) => Some(look_at_streams(session, planned, SETTLE, TRIED_AGAIN, &skipped, tell).await),
-            None => None,
-        }
-    };
-    take_away(session, planned, applied, tell).await?;
-    let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
-    if applied.kept.is_empty() {
-        for stage in gone {
-            push_stage(session, plan, &tokens, stage, applied, tell).await?;
-        }
+        applied.looked = seen.is_ok();
+        return Ok(Some(seen));
     }
-    let looked = match narrows {
-        true => Some(look_at_streams(session, planned, SETTLE, TRIED_AGAIN, &skipped, tell).await),
-        false => looked,
-    };
-    match looked {
-        Some(Ok(problems)) => applied.problems = problems,
-        // What was done, and who confirmed it, is told all the same.
-        Some(Err(error)) => applied.unread = Some(error.to_string()),
-        None => {}
+    if !unseen {
+        return Ok(None);
     }
-    Ok(())
+    // Not while sources get in touch: a push would cut that short.
+    let meet = MEET.min(left);
+    let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, tell)).await;
+    Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 
 /// How a run begins: whether another one went before, and what was signed already.

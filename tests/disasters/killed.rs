@@ -51,7 +51,7 @@ async fn killed(cluster: &Cluster, watch: Option<Watch>, rounds: usize) {
     let started = Instant::now();
     let account = client(cluster, "east").await;
     let kills = Kills::seeded();
-    let mut test = Test { cluster, account, watch, others, kills, apply, destroy, keys: keys(cluster), waiting: 0 };
+    let mut test = Test { cluster, account, watch, others, kills, apply, destroy, keys: keys(cluster) };
     let mut messages = 0;
     for round in 0..rounds {
         ledger.clear();
@@ -73,11 +73,10 @@ async fn killed(cluster: &Cluster, watch: Option<Watch>, rounds: usize) {
         None => String::new(),
     };
     eprintln!(
-        "{rounds} rounds in {:.1?} (apply takes {apply:.1?}, destroy {destroy:.1?}): {}; {} of the next runs ended 4, with sources to \
-         wait for; {messages} messages, {}{looks}",
+        "{rounds} rounds in {:.1?} (apply takes {apply:.1?}, destroy {destroy:.1?}): {}; \
+         {messages} messages, {}{looks}",
         started.elapsed(),
         test.kills.says(),
-        test.waiting,
         test.others.says(),
     );
 }
@@ -92,8 +91,6 @@ struct Test<'c> {
     destroy: Duration,
     /// The keys of the regional accounts.
     keys: Vec<(String, Vec<u8>)>,
-    /// Runs after a killed one that ended before a source had been in touch.
-    waiting: usize,
 }
 
 impl Test<'_> {
@@ -161,10 +158,7 @@ impl Test<'_> {
     async fn finish(&mut self, args: &[&str], when: &str) {
         self.is_content(when);
         let ran = self.kills.next(self.cluster, args, self.apply.max(self.destroy)).await;
-        // Servers look for an origin that was made later again after 30 s: what is made is right, and not yet proved.
-        let waiting = ran.code == 4 && args == APPLY && ran.text.contains("[source-waiting]");
-        assert!(ran.code == 0 || waiting, "{when}, then {args:?} ends {}:\n{}", ran.code, ran.text);
-        self.waiting += usize::from(waiting);
+        assert_eq!(ran.code, 0, "{when}, then {args:?}:\n{}", ran.text);
         self.is_content(when);
     }
 

@@ -90,7 +90,10 @@ impl<R: Requests> Reader<'_, R> {
         let mut left = self.options.patience;
         loop {
             match self.api.call(operation, body, self.options.timeout).await {
-                Err(CallError::Request(RequestError::Timeout(_))) if left >= self.options.timeout => {
+                // Without any time left, it would be asked for ever.
+                Err(CallError::Request(RequestError::Timeout(_)))
+                    if left >= self.options.timeout && !self.options.timeout.is_zero() =>
+                {
                     left -= self.options.timeout;
                 }
                 Err(error)
@@ -218,4 +221,43 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
     observed.not_permitted.extend(denied);
     observed.not_permitted.sort();
     observed.not_permitted.dedup();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Reply;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Silent(AtomicUsize);
+
+    impl Requests for Silent {
+        async fn request(&self, subject: &str, _: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) < 100, "asked for ever");
+            Err(RequestError::Timeout(subject.to_owned()))
+        }
+
+        async fn request_many(
+            &self,
+            _: &str,
+            _: Vec<u8>,
+            _: Duration,
+            _: impl FnMut(&[Reply]) -> bool + Send,
+        ) -> Result<Vec<Reply>, RequestError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_asked_as_long_as_the_patience_lasts() {
+        let (second, nothing) = (Duration::from_secs(1), Duration::ZERO);
+        for (timeout, patience, asked) in [(second, second * 3, 4), (second, nothing, 1), (nothing, nothing, 1)] {
+            let silent = Silent(AtomicUsize::new(0));
+            let options = ReadOptions { timeout, patience, ..ReadOptions::default() };
+            let read = read(Api::new(&silent), options).await;
+            assert!(matches!(read, Err(CallError::Request(RequestError::Timeout(_)))), "{read:?}");
+            // For the limits, and for the list of streams.
+            assert_eq!(silent.0.into_inner(), 2 * asked);
+        }
+    }
 }

@@ -17,8 +17,7 @@ use crate::plan::streams::StreamChange;
 use crate::plan::{Action, Plan, Stage, preflight};
 use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
 use crate::verify::streams::{Checked, Verdict, streams};
-use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Connects to the regional accounts that have streams to be made or taken away, and from now on reaches the
 /// application's own JetStream by the way back, where its tokens have one.
@@ -210,56 +209,100 @@ fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
     }
 }
 
-/// How long it takes until a source is tried again whose first request went unanswered, and a bit: the server waits 30 s
-/// for the answer, and 10 s more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it
-/// meets a push: while a server takes over an account's new token, the account's JetStream API is not there for a moment
-/// (accounts.go, `updateAccountClaimsWithRefresh`).
-pub(super) const TRIED_AGAIN: Duration = Duration::from_secs(50);
+/// How long streams are looked at until they are as planned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Whatever it is that they lack.
+    any: Duration,
+    /// When nothing is left but sources that servers try again by themselves.
+    sources: Duration,
+}
+
+impl Patience {
+    pub fn of(time: Duration) -> Self {
+        Self { any: time, sources: time }
+    }
+}
+
+/// After all is done.
+///
+/// A source whose first request went unanswered is tried again after 40 s: the server waits 30 s for the answer, and 10 s
+/// more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it meets a push: while a
+/// server takes over an account's new token, the account's JetStream API is not there for a moment (accounts.go,
+/// `updateAccountClaimsWithRefresh`).
+pub(super) const SETTLED: Patience = Patience { any: USUAL, sources: Duration::from_secs(50) };
+
+/// What takes longer is told.
+const USUAL: Duration = Duration::from_secs(10);
 /// Sources get in touch 0.1 – 0.2 s after their stream was made, at the soonest (`setupSourceConsumer`). Who asks for the
 /// list of streams before those that were just made are known everywhere waits 4 s for it (measured, 2.15.1: in 6 of 120
 /// runs of `apply` with 60 new streams; none of 120 after this pause).
 const FIRST_LOOK: Duration = Duration::from_millis(150);
-/// Between two looks at streams that wait for that.
-const SECOND: Duration = Duration::from_secs(1);
+/// Between two looks.
+const NEXT_LOOK: Duration = Duration::from_millis(100);
+/// The same once it takes long.
+const LATER_LOOK: Duration = Duration::from_secs(1);
+/// For the last look: a list of streams takes 4 s when a stream does not answer.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// Reads the streams back until they are as defined, for as long as `settle`; for as long as `patience` when nothing is
-/// left but sources that get in touch by themselves.
+/// Reads the streams back until they are as defined, or as long as the patience lasts; those that are left out aside.
 pub(super) async fn look_at_streams<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
-    settle: Duration,
-    patience: Duration,
-    skipped: &[String],
+    patience: Patience,
+    left_out: &[String],
     tell: &dyn Tell,
 ) -> Result<Vec<Checked>, ApplyError> {
     tell.step("looking at the streams", 0, 0);
     // What comes from servers that are down is not waited for.
-    let all_there = session.deployment.missing() == 0;
-    let settle = if all_there { settle } else { settle / 5 };
-    let until = Deadline::after(session.deadline.at_most(settle));
-    let patient_until = Deadline::after(session.deadline.at_most(if all_there { patience } else { settle }));
-    let left_out: HashSet<&str> = skipped.iter().filter_map(|place| place.strip_prefix("stream ")).collect();
+    let Patience { any, sources } = match session.deployment.missing() {
+        0 => patience,
+        _ => Patience::of(patience.any / 5),
+    };
+    let most = session.deadline.left().saturating_sub(LAST_LOOK);
+    let (until, until_sources) = (Deadline::after(any.min(most)), Deadline::after(sources.min(most)));
     tokio::time::sleep(until.at_most(FIRST_LOOK)).await;
-    let mut pause = Duration::from_millis(25);
+    let (begun, mut told) = (Instant::now(), false);
+    let mut earlier = None;
     loop {
-        let observed =
-            session.observe(&planned.desired, vec![Vec::new(); planned.desired.len()], Reading::ToChange).await?;
+        let nothing = vec![Vec::new(); planned.desired.len()];
+        let observed = match (session.observe(&planned.desired, nothing, Reading::ToChange).await, earlier) {
+            (Ok(observed), _) => observed,
+            (Err(_), Some(problems)) => return Ok(problems),
+            (Err(error), None) => return Err(error.into()),
+        };
         let checked = planned.desired.iter().zip(&observed.accounts);
         let checked = checked.flat_map(|(desired, found)| streams(desired, &found.jetstream));
-        let problems: Vec<Checked> = checked
-            .filter(|checked| checked.verdict != Verdict::Ok && !left_out.contains(checked.stream.as_str()))
-            .collect();
-        let patient = !patient_until.is_over() && problems.iter().all(Checked::waits_for_sources);
-        if problems.is_empty() || (until.is_over() && !patient) {
+        let problems: Vec<Checked> =
+            checked.filter(|checked| checked.verdict != Verdict::Ok && !left_out.contains(&checked.stream)).collect();
+        let waits = problems.iter().all(Checked::waits_for_sources);
+        // Older streams may wait for ever.
+        let end =
+            if waits && problems.iter().any(|checked| is_changed(planned, checked)) { until_sources } else { until };
+        if problems.is_empty() || end.is_over() {
             return Ok(problems);
         }
-        if until.is_over() && pause < SECOND {
-            let count = problems.len();
-            tell.step(&format!("waiting for servers to try the sources of {count} streams once more"), 0, 0);
-            pause = SECOND;
-        } else if !until.is_over() {
-            pause = until.at_most((pause * 2).min(Duration::from_millis(200)));
+        let late = begun.elapsed() > USUAL;
+        if late && waits && !told {
+            let names: Vec<&str> = problems.iter().map(|checked| checked.stream.as_str()).collect();
+            tell.step(&format!("waiting for servers to try the sources of {} again", first_of(&names)), 0, 0);
+            told = true;
         }
-        tokio::time::sleep(patient_until.at_most(pause)).await;
+        earlier = Some(problems);
+        tokio::time::sleep(end.at_most(if late { LATER_LOOK } else { NEXT_LOOK })).await;
+    }
+}
+
+/// Whether the plan makes or changes the stream.
+fn is_changed(planned: &Planned<'_>, checked: &Checked) -> bool {
+    let changes = planned.plan.accounts.iter().flat_map(|account| &account.streams.changes);
+    changes.into_iter().any(|change| change.name == checked.stream)
+}
+
+fn first_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first, more @ ..] => format!("{first} and {} more", more.len()),
     }
 }
