@@ -144,8 +144,8 @@ keys! {
         names: Option<Names>,
         /// Durable consumers that are provisioned in every region, by name.
         consumers: Option<At<Named<At<Fields<ConsumerTable>>>>>,
-        /// Extra requests that are mapped to the local read stream; regions diverge by `purge` and `msg_delete`.
-        /// Default: none.
+        /// Extra requests that are mapped to the local read stream; regions diverge by `purge` and `msg_delete`. What is
+        /// not listed is closed, unless the account opens it. Default: none.
         map_requests: Option<Vec<At<MapRequest>>>,
         /// Settings of a bucket, for the kinds `kv` and `object_store`, by their NATS names.
         bucket: Option<At<Fields<BucketTable>>>,

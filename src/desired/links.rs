@@ -53,8 +53,8 @@ fn requests(account: &Account) -> Vec<String> {
     let mut requests: Vec<String> = REQUESTS.iter().map(|operation| request(operation)).collect();
     requests.extend(account.opens_to_all().iter().map(|asked| request(&format!("{}.>", asked.operation()))));
     for stream in &account.virtual_streams {
-        let opened = |asked: &MapRequest| account.opens(stream, *asked) && !account.opens_to_all().contains(asked);
-        let own = MapRequest::ALL.into_iter().filter(opened);
+        let is_own = |asked: &MapRequest| account.opens(stream, *asked) && !account.opens_to_all().contains(asked);
+        let own = MapRequest::ALL.into_iter().filter(is_own);
         requests.extend(own.map(|asked| request(&format!("{}.{}", asked.operation(), stream.stream_name()))));
     }
     requests

@@ -48,7 +48,7 @@ pub struct VerifiedAccount {
     pub servers: Vec<Confirmation>,
     /// Mappings that its newest token lacks, or has otherwise.
     pub mappings: Vec<MappingChange>,
-    /// Exports, imports and activation tokens that it lacks, has otherwise, or that do not hold.
+    /// Exports, imports and activation tokens that it lacks, has otherwise or should not have, or that do not hold.
     pub claims: Vec<ClaimChange>,
     /// What is odd about its token.
     pub findings: Vec<Finding>,

@@ -95,6 +95,11 @@ impl Edited {
     fn note(&mut self, action: Action, what: ClaimPart, name: impl Into<String>) {
         self.changes.push(ClaimChange { action, what, name: name.into(), account: None, why: None });
     }
+
+    fn close(&mut self, what: ClaimPart, name: impl Into<String>) {
+        let why = Some(NOT_OPENED.to_owned());
+        self.changes.push(ClaimChange { action: Action::Delete, what, name: name.into(), account: None, why });
+    }
 }
 
 /// An account that others import from.
@@ -117,18 +122,23 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 /// Whether what opens this request (by an export's or import's subject) goes: of a virtual stream of the definition that
-/// does not open it any more; of all of them, where the definition says which are open (`map_requests` of the account).
-fn closes(subject: &str, desired: &DesiredAccount<'_>) -> bool {
+/// does not open it, or of one that is pruned; of all of them, where the definition says which are open (`map_requests`
+/// of the account).
+fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> bool {
     let account = desired.account;
     match opened(subject) {
+        _ if account.layout != Layout::Regional => false,
         None => false,
         Some((asked, ">")) => account.map_requests.as_ref().is_some_and(|open| !open.contains(&asked)),
-        Some((asked, name)) => {
-            let mut streams = account.virtual_streams.iter();
-            streams.any(|stream| stream.stream_name() == name && !account.opens(stream, asked))
-        }
+        Some((asked, name)) => match account.virtual_streams.iter().find(|stream| stream.stream_name() == name) {
+            Some(stream) => !account.opens(stream, asked),
+            None => ["", "KV_", "OBJ_"].iter().filter_map(|kind| name.strip_prefix(kind)).any(|n| options.prunes(n)),
+        },
     }
 }
+
+/// Why an export or import goes that opens a request.
+const NOT_OPENED: &str = "the definition does not open it";
 
 /// Requests of all virtual streams that are open, while the definition says nothing of them: another one may have opened
 /// them.
@@ -149,23 +159,36 @@ pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option
         "requests-left-open",
         format!("account {}", desired.name),
         format!(
-            "applications may ask for {} of all its virtual streams, of which this definition says nothing; another one \
-             may have opened it",
+            "applications may ask for {} of any virtual stream by its name, of which this definition says nothing; another \
+             one may have opened it",
             open.into_iter().collect::<Vec<_>>().join(", ")
         ),
-        "If none needs it, write as `map_requests` of the account what is to be open (`[]`: nothing), and apply.",
+        "If none needs it, write as `map_requests` of the account what is to be open (`[]`: nothing) and apply; other \
+         definitions of the account that open requests of their own, or have object stores, are applied once more then.",
     ))
 }
 
-/// Adds and corrects exports, and takes away those that nobody needs any more.
+/// Takes away exports that open more than the definition does, when nobody imports them any more; the wider of two has
+/// served until then, and what stays open gets its own.
+pub(super) fn close_exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
+    let mut edited = Edited::default();
+    let closed = claims.exports().iter().filter(|e| is_ours(&e.name) && closes(&e.subject, desired, options));
+    for subject in closed.map(|export| export.subject.clone()).collect::<Vec<_>>() {
+        if claims.remove_export(LinkKind::Service, &subject) {
+            edited.close(ClaimPart::Export, subject);
+        }
+    }
+    if !edited.is_empty() {
+        // Its findings are known by now.
+        edited.changes.append(&mut exports(claims, desired, options).changes);
+    }
+    edited
+}
+
+/// Adds and corrects exports; narrower ones of ours give way to a wider one.
 pub(super) fn exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
     let mut edited = Edited::default();
     let place = |subject: &str| format!("account {}, export {subject}", desired.name);
-    let closed = claims.exports().iter().filter(|export| is_ours(&export.name) && closes(&export.subject, desired));
-    for subject in closed.map(|export| export.subject.clone()).collect::<Vec<_>>() {
-        claims.remove_export(LinkKind::Service, &subject);
-        edited.note(Action::Delete, ClaimPart::Export, subject);
-    }
     for wanted in &desired.exports {
         let kind = wanted.kind.as_str();
         let near = claims.exports().iter().filter(|e| e.kind == kind && nested(&e.subject, &wanted.subject));
@@ -221,8 +244,8 @@ pub(super) fn stale_exports(claims: &mut AccountClaims, desired: &[ExportSpec]) 
     edited
 }
 
-/// Adds and corrects imports, and asks for activation tokens where there is none that holds. `now` in seconds since
-/// 1970.
+/// Adds and corrects imports, takes away those that open more than the definition does, and asks for activation tokens
+/// where there is none that holds. `now` in seconds since 1970.
 pub(super) fn imports(
     claims: &mut AccountClaims,
     desired: &DesiredAccount<'_>,
@@ -232,10 +255,11 @@ pub(super) fn imports(
 ) -> Edited {
     let mut edited = Edited::default();
     let lifetime = desired.account.activation_lifetime;
-    let closed = claims.imports().iter().filter(|import| is_ours(&import.name) && closes(&import.subject, desired));
+    let closed = claims.imports().iter().filter(|i| is_ours(&i.name) && closes(&i.subject, desired, options));
     for import in closed.cloned().collect::<Vec<_>>() {
-        claims.remove_import(&import);
-        edited.note(Action::Delete, ClaimPart::Import, import.local());
+        if claims.remove_import(&import) {
+            edited.close(ClaimPart::Import, import.local());
+        }
     }
     for wanted in &desired.imports {
         let Some(wanted) = &make_room(claims, wanted, &desired.name, options, &mut edited) else { continue };
@@ -357,7 +381,8 @@ pub(super) fn stale_imports(claims: &mut AccountClaims, desired: &[ImportSpec]) 
     edited
 }
 
-/// What of an account's exports and imports is not as desired, activation tokens that do not hold among them.
+/// What of an account's exports and imports is not as desired, requests that are open and should not be among them, and
+/// activation tokens that do not hold.
 pub fn claim_drift(
     desired: &DesiredAccount<'_>,
     claims: &AccountClaims,
@@ -368,6 +393,7 @@ pub fn claim_drift(
     let adopt = Options { adopt: true, ..Options::default() };
     let mut edited = exports(&mut claims, desired, &adopt);
     edited.append(imports(&mut claims, desired, peers, &adopt, now));
+    edited.append(close_exports(&mut claims, desired, &adopt));
     edited.changes
 }
 

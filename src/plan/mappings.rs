@@ -5,6 +5,7 @@
 //! foreign. Entries that several virtual streams share go only when none needs them.
 
 use super::{Action, Options, Report};
+use crate::desired::links::opened;
 use crate::desired::regional::{JETSTREAM, NEAR};
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
@@ -96,6 +97,8 @@ pub fn mappings(
         let goes = match owned {
             // Of this account's other layout: servers would take the one or the other at random.
             Owned::By(owner) if defined.contains(owner) && in_the_way(entry, desired) => true,
+            // Its own definition does not open that request any more (`map_requests`).
+            Owned::By(owner) if defined.contains(owner) && opened(&entry.source).is_some() => true,
             Owned::Shared if in_the_way(entry, desired) => true,
             Owned::By(owner) => options.prunes(owner),
             Owned::Shared => false,

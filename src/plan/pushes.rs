@@ -192,6 +192,8 @@ pub(super) fn pushes(
             draft.stage(Stage::RegionalExports, edited, false);
             let edited = links::imports(&mut draft.claims, desired, peers, options, now);
             draft.stage(Stage::RegionalImports, edited, false);
+            let edited = links::close_exports(&mut draft.claims, desired, options);
+            draft.stage(Stage::RegionalExportsGone, edited, false);
             draft.repair(Stage::RegionalImports, found)
         }
         Seat::Application => {

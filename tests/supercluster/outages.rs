@@ -151,6 +151,12 @@ async fn one_server_down(bench: &Bench<'_>) {
     bench.until(0, &APPLY).await;
     let claims = bench.claims().await;
     assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_array(), "{claims}");
+    // What a virtual stream does not open any more is closed.
+    bench.write("vstream", &bench.definition());
+    bench.says(3, &["verify"], &["not in the definition: $JS.API.STREAM.PURGE.foo"]);
+    bench.until(0, &APPLY).await;
+    let claims = bench.claims().await;
+    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_null(), "{claims}");
 }
 
 async fn one_region_down(bench: &Bench<'_>) {

@@ -130,7 +130,7 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     assert!(none, "{reach:?}");
     others_stay_outside(&bench).await;
     drift_is_named_and_mended(&bench).await;
-    requests_are_opened_wider(&bench).await;
+    requests_are_opened_wider_and_closed(&bench).await;
     lost_keys(&bench).await;
     bench.no_complaints();
     destroyed(&bench).await;
@@ -402,7 +402,7 @@ async fn drift_is_named_and_mended(bench: &Bench<'_>) {
 }
 
 /// A request for one stream, then for all: servers refuse a token with both.
-async fn requests_are_opened_wider(bench: &Bench<'_>) {
+async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
     let client = client(bench.cluster, "east").await;
     let purge = async |stream: &str| {
         let answer = ask(&client, &format!("$JS.API.STREAM.PURGE.{stream}"), Value::Null).await;
@@ -426,21 +426,25 @@ async fn requests_are_opened_wider(bench: &Bench<'_>) {
     }
     // Another definition of the account may have opened it for all.
     bench.write("vstream", &regional(bench));
-    let open =
-        "applications may ask for STREAM.PURGE of all its virtual streams, of which this definition says nothing";
+    let open = "applications may ask for STREAM.PURGE of any virtual stream by its name, of which this definition says nothing";
     bench.says(0, &APPLY, &["In sync", open, "[requests-left-open]", "write as `map_requests` of the account"]);
     bench.says(0, &["verify"], &[open]);
     assert_eq!((purge("foo").await, purge("bar").await), (true, true));
-    // A list closes what it does not have; a virtual stream's own requests are its definition's alone.
+    // A list closes what it does not have; a virtual stream's own requests are its definition's alone. Chunks of object
+    // stores are purged by clients.
+    let chunks = async || {
+        let nothing = json!({ "filter": "$O.files.C.nothing" });
+        ask(&client, "$JS.API.STREAM.PURGE.OBJ_files", nothing).await.is_some_and(|answer| answer["success"] == true)
+    };
     for (of_foo, opens) in [(json!(["purge"]), true), (json!([]), false)] {
         let mut definition = regional(bench);
         let account = &mut definition["accounts"]["APP"];
         account["map_requests"] = json!([]);
         account["virtual_streams"]["foo"]["map_requests"] = of_foo;
         bench.write("vstream", &definition);
-        bench.says(3, &["verify"], &["STREAM.PURGE"]);
+        bench.says(3, &["verify"], &["STREAM.PURGE", "the definition does not open it"]);
         bench.run(&APPLY).ends(0);
-        assert_eq!((purge("foo").await, purge("bar").await), (opens, false));
+        assert_eq!((purge("foo").await, purge("bar").await, chunks().await), (opens, false, true));
         let ran = bench.until(0, &["verify"]).await;
         assert!(!ran.out.contains("requests-left-open"), "{ran}");
     }

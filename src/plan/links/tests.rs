@@ -3,7 +3,7 @@ use crate::desired::tests::{regional, stream, topology};
 use crate::desired::{Options as DesiredOptions, accounts};
 use crate::model::finding::Severity;
 use crate::model::nkey::KeyKind;
-use crate::model::virtual_stream::{Account, MapRequest};
+use crate::model::virtual_stream::{Account, Kind, MapRequest};
 
 const LIST: &str = "$VS.west.API.STREAM.LIST";
 
@@ -212,8 +212,37 @@ fn requests_are_closed_by_whoever_defines_them() {
         let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(0);
         assert_eq!(left_open(&desired, &found).map(|finding| finding.code), left.then_some("requests-left-open"));
     }
-    // Of a virtual stream that this definition does not have.
+    // Of a virtual stream that this definition does not have, unless it is pruned.
     let mut other = opening(Some(&[]), &[]);
     other.virtual_streams.clear();
     assert_eq!(purges(&edited(&other, &of_foo, &options).1), ["$JS.API.STREAM.PURGE.foo"]);
+    let prune = Options { prune: vec!["foo".to_owned()], ..Options::default() };
+    assert_eq!(purges(&edited(&other, &of_foo, &prune).1), [""; 0]);
+}
+
+/// Regional accounts lose what is closed last, and what stays open has its own by then: an object store's chunks are purged
+/// by its clients.
+#[test]
+fn the_wider_export_serves_until_nobody_imports_it() {
+    let mut account = Account { map_requests: Some(vec![MapRequest::Purge]), ..account() };
+    account.virtual_streams[0].kind = Kind::ObjectStore;
+    let desired = |account| accounts(topology(), account, &DesiredOptions::default()).unwrap().remove(1);
+    let options = Options::default();
+    let purges = |claims: &AccountClaims| {
+        let subjects = claims.exports().iter().map(|export| export.subject.clone());
+        subjects.filter(|subject| subject.contains("PURGE")).collect::<Vec<_>>()
+    };
+    let mut region = claims(&json!([]), &json!([]));
+    let wide = account.clone();
+    exports(&mut region, &desired(&wide), &options);
+    assert_eq!(purges(&region), ["$JS.API.STREAM.PURGE.>"]);
+    let account = Account { map_requests: Some(Vec::new()), ..account };
+    let closing = desired(&account);
+    assert!(exports(&mut region, &closing, &options).is_empty());
+    let closed = close_exports(&mut region, &closing, &options);
+    assert_eq!(purges(&region), ["$JS.API.STREAM.PURGE.OBJ_foo"]);
+    let changes: Vec<_> = closed.changes.iter().map(|c| (c.action, c.name.as_str(), c.why.as_deref())).collect();
+    let [gone, own] = ["$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.PURGE.OBJ_foo"];
+    assert_eq!(changes, [(Action::Delete, gone, Some(NOT_OPENED)), (Action::Create, own, None)]);
+    assert!(close_exports(&mut region, &closing, &options).is_empty());
 }

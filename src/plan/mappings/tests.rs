@@ -95,6 +95,23 @@ fn reports_our_leftovers_and_prunes_them_by_name() {
 }
 
 #[test]
+fn requests_that_a_definition_no_longer_opens_are_closed() {
+    let purge = |owner: &str| {
+        entry(&format!("$JS.API.STREAM.PURGE.{owner}"), &[("$JS.API.STREAM.PURGE.foo-read-west", "west")])
+    };
+    let observed = [purge("foo")];
+    let plan =
+        |defined| mappings("APP", &HashSet::from([defined]), &desired(&[]), &observed, &ours(), &Options::default());
+    let changes = plan("foo").changes;
+    assert_eq!(
+        (changes.len(), changes[0].action, changes[0].source.as_str()),
+        (1, Action::Delete, "$JS.API.STREAM.PURGE.foo")
+    );
+    // Another definition's virtual stream is that one's.
+    assert_eq!((plan("bar").changes.len(), plan("bar").reports.len()), (0, 1));
+}
+
+#[test]
 fn removal_takes_desired_entries_and_those_that_lead_to_the_named_streams() {
     let observed = [
         entry("foo.>", FOO[0].1),
