@@ -291,7 +291,7 @@ async fn carry_out<'d, C: Connector>(
         }
     }
     if (unseen && looked.is_none()) || !narrowed.is_empty() {
-        looked = Some(look_at_streams(session, planned, SETTLED, &left_out, tell).await);
+        looked = Some(look_at_streams(session, planned, SETTLED, &left_out, applied, tell).await);
     }
     match looked {
         Some(Ok(problems)) => applied.problems = problems,
@@ -321,7 +321,7 @@ async fn look_before_mappings<L: Link>(
     let left = session.deadline.left().saturating_sub(PUSH);
     if regional && maps && (unseen || (leads && !applied.looked)) {
         // Readers are about to be led to these streams: first they have to have what there is to read.
-        let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, tell).await;
+        let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, applied, tell).await;
         if let Ok(problems) = &seen
             && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
         {
@@ -339,7 +339,7 @@ async fn look_before_mappings<L: Link>(
     }
     // Not while sources get in touch: a push would cut that short.
     let meet = MEET.min(left);
-    let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, tell)).await;
+    let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, applied, tell)).await;
     Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 

@@ -96,8 +96,9 @@ impl Edited {
         self.changes.push(ClaimChange { action, what, name: name.into(), account: None, why: None });
     }
 
-    fn close(&mut self, what: ClaimPart, name: impl Into<String>) {
-        let why = Some(NOT_OPENED.to_owned());
+    /// Of an export or import with this subject.
+    fn close(&mut self, what: ClaimPart, name: &str, subject: &str) {
+        let why = opened(subject).map(|(asked, _)| format!("the definition does not open {}", asked.operation()));
         self.changes.push(ClaimChange { action: Action::Delete, what, name: name.into(), account: None, why });
     }
 }
@@ -137,9 +138,6 @@ fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> boo
     }
 }
 
-/// Why an export or import goes that opens a request.
-const NOT_OPENED: &str = "the definition does not open it";
-
 /// Requests of all virtual streams that are open, while the definition says nothing of them: another one may have opened
 /// them.
 pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
@@ -175,7 +173,7 @@ pub(super) fn close_exports(claims: &mut AccountClaims, desired: &DesiredAccount
     let closed = claims.exports().iter().filter(|e| is_ours(&e.name) && closes(&e.subject, desired, options));
     for subject in closed.map(|export| export.subject.clone()).collect::<Vec<_>>() {
         if claims.remove_export(LinkKind::Service, &subject) {
-            edited.close(ClaimPart::Export, subject);
+            edited.close(ClaimPart::Export, &subject, &subject);
         }
     }
     if !edited.is_empty() {
@@ -258,7 +256,7 @@ pub(super) fn imports(
     let closed = claims.imports().iter().filter(|i| is_ours(&i.name) && closes(&i.subject, desired, options));
     for import in closed.cloned().collect::<Vec<_>>() {
         if claims.remove_import(&import) {
-            edited.close(ClaimPart::Import, import.local());
+            edited.close(ClaimPart::Import, import.local(), &import.subject);
         }
     }
     for wanted in &desired.imports {

@@ -442,7 +442,7 @@ async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
         account["map_requests"] = json!([]);
         account["virtual_streams"]["foo"]["map_requests"] = of_foo;
         bench.write("vstream", &definition);
-        bench.says(3, &["verify"], &["STREAM.PURGE", "the definition does not open it"]);
+        bench.says(3, &["verify"], &["STREAM.PURGE", "the definition does not open STREAM.PURGE"]);
         bench.run(&APPLY).ends(0);
         assert_eq!((purge("foo").await, purge("bar").await, chunks().await), (opens, false, true));
         let ran = bench.until(0, &["verify"]).await;

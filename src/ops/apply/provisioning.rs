@@ -251,6 +251,7 @@ pub(super) async fn look_at_streams<L: Link>(
     planned: &Planned<'_>,
     patience: Patience,
     left_out: &[String],
+    applied: &Applied,
     tell: &dyn Tell,
 ) -> Result<Vec<Checked>, ApplyError> {
     tell.step("looking at the streams", 0, 0);
@@ -262,6 +263,8 @@ pub(super) async fn look_at_streams<L: Link>(
     let most = session.deadline.left().saturating_sub(LAST_LOOK);
     let (until, until_sources) = (Deadline::after(any.min(most)), Deadline::after(sources.min(most)));
     tokio::time::sleep(until.at_most(FIRST_LOOK)).await;
+    let made =
+        |checked: &Checked| applied.provisioned.iter().any(|one| one.place == format!("stream {}", checked.stream));
     let (begun, mut told) = (Instant::now(), false);
     let mut earlier = None;
     loop {
@@ -276,9 +279,8 @@ pub(super) async fn look_at_streams<L: Link>(
         let problems: Vec<Checked> =
             checked.filter(|checked| checked.verdict != Verdict::Ok && !left_out.contains(&checked.stream)).collect();
         let waits = problems.iter().all(Checked::waits_for_sources);
-        // Older streams may wait for ever.
-        let end =
-            if waits && problems.iter().any(|checked| is_changed(planned, checked)) { until_sources } else { until };
+        // Older streams than those of this run may wait for ever.
+        let end = if waits && problems.iter().any(made) { until_sources } else { until };
         if problems.is_empty() || end.is_over() {
             return Ok(problems);
         }
@@ -291,12 +293,6 @@ pub(super) async fn look_at_streams<L: Link>(
         earlier = Some(problems);
         tokio::time::sleep(end.at_most(if late { LATER_LOOK } else { NEXT_LOOK })).await;
     }
-}
-
-/// Whether the plan makes or changes the stream.
-fn is_changed(planned: &Planned<'_>, checked: &Checked) -> bool {
-    let changes = planned.plan.accounts.iter().flat_map(|account| &account.streams.changes);
-    changes.into_iter().any(|change| change.name == checked.stream)
 }
 
 fn first_of(names: &[&str]) -> String {
