@@ -51,7 +51,8 @@ impl Project {
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.0.path()).env("NO_COLOR", "1").stdin(std::process::Stdio::null());
-        for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_SEED", "VSTREAM_OPERATOR_CMD"] {
+        let given = ["OPERATOR_FILE", "OPERATOR_SEED", "OPERATOR_CMD", "NATS_SERVER_VERSION"];
+        for name in given.map(|name| format!("VSTREAM_{name}")) {
             command.env_remove(name);
         }
         // Neither contexts nor temporary files of whoever runs the tests.
