@@ -3,7 +3,7 @@
 use super::redact::redact;
 use super::{Exit, Failure};
 use crate::model::finding::{Finding, Severity};
-use crate::sign::keyring::{Keyring, KeyringError};
+use crate::sign::keyring::Keyring;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -124,7 +124,7 @@ pub(super) fn some(names: &[&str]) -> String {
 }
 
 /// A keys folder, or a file in it, that cannot be used.
-pub(super) fn unusable_keys(error: KeyringError) -> Failure {
+pub(super) fn unusable_keys(error: impl std::fmt::Display) -> Failure {
     Failure::failed("keys", error.to_string()).next("Name another folder with --keys, or mend this one.")
 }
 

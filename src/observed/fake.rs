@@ -9,6 +9,28 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+/// One reply for each request, and whose many replies nobody asks for.
+pub(crate) trait Answers: Send + Sync {
+    fn answer(&self, subject: &str, payload: &[u8]) -> Result<Value, RequestError>;
+}
+
+impl<A: Answers> Requests for A {
+    async fn request(&self, subject: &str, payload: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+        let reply = self.answer(subject, &payload)?;
+        Ok(Reply { headers: Vec::new(), payload: reply.to_string().into_bytes() })
+    }
+
+    async fn request_many(
+        &self,
+        _: &str,
+        _: Vec<u8>,
+        _: Duration,
+        _: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        unreachable!("one reply is asked for")
+    }
+}
+
 /// A deployment of `clusters` × `size` servers that trust one operator.
 pub(crate) struct Fake {
     pub operator: Seed,

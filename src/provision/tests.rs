@@ -1,7 +1,7 @@
 use super::*;
 use crate::desired::Role;
 use crate::observed::jetstream::Api;
-use crate::observed::{Reply, RequestError, Requests};
+use crate::observed::{RequestError, fake::Answers};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -24,23 +24,12 @@ impl Scripted {
     }
 }
 
-impl Requests for Scripted {
-    async fn request(&self, subject: &str, _: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+impl Answers for Scripted {
+    fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
         self.asked.lock().unwrap().push(subject.trim_start_matches("$JS.API.").to_owned());
         let mut replies = self.replies.lock().unwrap();
         let script = replies.get_mut(subject).filter(|script| !script.is_empty());
-        let reply = script.map_or_else(|| Err(RequestError::NoResponders(subject.to_owned())), |s| s.remove(0));
-        reply.map(|value| Reply { headers: Vec::new(), payload: value.to_string().into_bytes() })
-    }
-
-    async fn request_many(
-        &self,
-        _: &str,
-        _: Vec<u8>,
-        _: Duration,
-        _: impl FnMut(&[Reply]) -> bool + Send,
-    ) -> Result<Vec<Reply>, RequestError> {
-        Ok(Vec::new())
+        script.map_or_else(|| Err(RequestError::NoResponders(subject.to_owned())), |script| script.remove(0))
     }
 }
 

@@ -1,22 +1,12 @@
 //! Records that are not as they were written, and names that lead to none: refused before anything is connected to.
 
+use super::DEFINITION;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::plan::record::{Content, Outcome, Record, Who};
 use vstream_jwt::plan::{Reason, Stage};
-
-const DEFINITION: &str = "version: 1
-system: { credentials: keys/sys.creds }
-regions:
-  west: { servers: [nats://127.0.0.1:1] }
-accounts:
-  APP:
-    id: AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN
-    credentials: keys/app.creds
-    virtual_streams: { foo: { subjects: [foo.>] } }
-";
 
 fn record() -> Record {
     let key = PublicKey::from_bytes(KeyKind::Account, [7; 32]);

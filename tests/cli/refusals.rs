@@ -1,22 +1,12 @@
 //! What is refused before any server is asked: each by its code, with place, cause and next step, and nothing written.
 
+use super::DEFINITION;
 use super::killed::files;
 use super::secrets::output;
 use serde_json::Value;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-const DEFINITION: &str = "version: 1
-system: { credentials: keys/sys.creds }
-regions:
-  west: { servers: [nats://127.0.0.1:1] }
-accounts:
-  APP:
-    id: AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN
-    credentials: keys/app.creds
-    virtual_streams: { foo: { subjects: [foo.>] } }
-";
 
 /// A project with a definition and keys.
 struct Project(tempfile::TempDir);

@@ -2,6 +2,7 @@
 
 mod view;
 
+use super::shell::unusable_keys;
 use super::{Exit, Failure, Shell};
 use crate::model::nkey::KeyKind;
 use crate::ops::keys::{self, KeysError};
@@ -114,8 +115,7 @@ fn failure(error: KeysError) -> Failure {
         KeysError::Keyring(KeyringError::File(crate::sign::file::KeyFileError::Exists { .. })) => {
             Failure::failed("key-exists", message).next("Choose another name by --name.")
         }
-        KeysError::Keyring(_) | KeysError::File(_) => Failure::failed("keys", message)
-            .next("Name another folder with --keys, or mend this one."),
+        KeysError::Keyring(_) | KeysError::File(_) => unusable_keys(&message),
         KeysError::Generate(_) => Failure::failed("no-random", message).next("Mend what the system says, then run it again."),
         KeysError::Unreadable { .. } | KeysError::TooLarge(_) => Failure::failed("unreadable", message)
             .next("Check the path, and that you may read the file."),

@@ -226,25 +226,15 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::Reply;
+    use crate::observed::fake::Answers;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     struct Silent(AtomicUsize);
 
-    impl Requests for Silent {
-        async fn request(&self, subject: &str, _: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+    impl Answers for Silent {
+        fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
             assert!(self.0.fetch_add(1, Ordering::Relaxed) < 100, "asked for ever");
             Err(RequestError::Timeout(subject.to_owned()))
-        }
-
-        async fn request_many(
-            &self,
-            _: &str,
-            _: Vec<u8>,
-            _: Duration,
-            _: impl FnMut(&[Reply]) -> bool + Send,
-        ) -> Result<Vec<Reply>, RequestError> {
-            Ok(Vec::new())
         }
     }
 

@@ -2,27 +2,16 @@ use super::*;
 use crate::desired::tests::{regional, stream, topology};
 use crate::desired::{Options, accounts};
 use crate::model::finding::Severity;
-use crate::observed::{Reply, RequestError};
+use crate::observed::{RequestError, fake::Answers};
 use std::collections::HashMap;
 
 /// Streams by their names, and messages that say where they come from.
 struct Streams(HashMap<&'static str, Value>);
 
-impl Requests for Streams {
-    async fn request(&self, subject: &str, _: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+impl Answers for Streams {
+    fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
         let operation = subject.trim_start_matches("$JS.API.");
-        let reply = self.0.get(operation).ok_or_else(|| RequestError::NoResponders(subject.to_owned()))?;
-        Ok(Reply { headers: Vec::new(), payload: reply.to_string().into_bytes() })
-    }
-
-    async fn request_many(
-        &self,
-        _: &str,
-        _: Vec<u8>,
-        _: Duration,
-        _: impl FnMut(&[Reply]) -> bool + Send,
-    ) -> Result<Vec<Reply>, RequestError> {
-        Ok(Vec::new())
+        self.0.get(operation).cloned().ok_or_else(|| RequestError::NoResponders(subject.to_owned()))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::arrivals::{Arrivals, Limits};
 use super::super::data::ObservedStream;
 use super::*;
-use crate::observed::{Reply, RequestError};
+use crate::observed::{RequestError, fake::Answers};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -98,13 +98,13 @@ struct Answering<'a> {
     asked: AtomicUsize,
 }
 
-impl Requests for Answering<'_> {
-    async fn request(&self, subject: &str, payload: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+impl Answers for Answering<'_> {
+    fn answer(&self, subject: &str, payload: &[u8]) -> Result<Value, RequestError> {
         assert_eq!(subject, "$JS.API.STREAM.MSG.GET.foo");
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let body: Value = serde_json::from_slice(&payload).unwrap();
+        let body: Value = serde_json::from_slice(payload).unwrap();
         let place = body["seq"].as_u64().unwrap().checked_sub(self.stream.first);
-        let reply = match place.and_then(|place| *self.stream.messages.get(place as usize)?) {
+        Ok(match place.and_then(|place| *self.stream.messages.get(place as usize)?) {
             Some((source, sequence)) => {
                 let headers = format!(
                     "NATS/1.0\r\nNats-Stream-Source: {} {sequence} foo.a.> foo.> foo.a.x j0Y3EXgW\r\n\r\n",
@@ -113,18 +113,7 @@ impl Requests for Answering<'_> {
                 json!({ "message": { "hdrs": STANDARD.encode(headers) } })
             }
             None => json!({ "error": { "code": 404, "err_code": 10037, "description": "no message found" } }),
-        };
-        Ok(Reply { headers: Vec::new(), payload: reply.to_string().into_bytes() })
-    }
-
-    async fn request_many(
-        &self,
-        _: &str,
-        _: Vec<u8>,
-        _: Duration,
-        _: impl FnMut(&[Reply]) -> bool + Send,
-    ) -> Result<Vec<Reply>, RequestError> {
-        unreachable!()
+        })
     }
 }
 
