@@ -1,5 +1,6 @@
 //! `demo`: the main job on real servers of its own, told as a story.
 
+use super::deployment::interrupted;
 use super::dev::shell_word;
 use super::shell::Paint;
 use super::{Exit, Failure, Format, Shell};
@@ -44,6 +45,7 @@ impl Args {
     /// [`Failure`] with exit code 2 for a folder that is taken, else 1. A proof that fails ends with exit code 1 and
     /// the story.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let interrupted = interrupted();
         let Self { keep, folder, nats_server, server_version } = self;
         // A temporary folder is gone with this value, also when no server was started.
         let temporary = if keep { None } else { Some(temporary()?) };
@@ -55,7 +57,7 @@ impl Args {
         let options = Options { folder: folder.clone(), nats_server, server_version, lifetime, ..Options::default() };
         tokio::select! {
             told = tell(shell, options, keep) => told,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupted => {
                 // Dropping what runs has ended the servers already, unless they were to be kept.
                 if let (true, Ok(cluster)) = (keep, SuperCluster::open(&folder)) {
                     let _ = cluster.delete().await;

@@ -7,7 +7,10 @@ use crate::ops::Tell;
 use crate::ops::lease::Holder;
 use crate::ops::session::{ReadError, Session};
 use crate::plan::{Action, Options, Plan, allowable};
+use futures::FutureExt as _;
+use futures::future::select_all;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long to wait for other runs.
 #[derive(Debug, clap::Args)]
@@ -25,19 +28,20 @@ pub(super) fn holder(verb: &'static str) -> Holder {
     Holder { who: format!("{user}@{host}"), verb }
 }
 
-/// Ends when the run is asked to end: by an interrupt from the terminal, or by SIGTERM.
-pub(super) async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
+/// Ends when the run is asked to end: by an interrupt from the terminal, or by SIGTERM. It listens from this call on, not
+/// only when it is first waited for: a run that has taken a lease by then must give it back.
+pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
+    let received = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| {
+        let signal = signal(kind);
+        Box::pin(async move {
+            match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                // It ends the run without being asked about.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    });
+    select_all(received).map(drop)
 }
 
 /// What to do after a question was answered with no.
@@ -101,5 +105,21 @@ pub(super) fn options(options: Options) -> Result<Options, Failure> {
         None => Ok(options),
         Some(code) => Err(Failure::usage("unknown-finding", format!("--allow {code}: there is no such exception"))
             .next(format!("Name one of {}.", known.join(", ")))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    /// Without the listener it would be the end of this process.
+    #[tokio::test]
+    async fn an_interrupt_is_heard_before_it_is_waited_for() {
+        for signal in [Signal::INT, Signal::TERM] {
+            let interrupted = interrupted();
+            kill_process(getpid(), signal).unwrap();
+            interrupted.await;
+        }
     }
 }
