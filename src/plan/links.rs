@@ -5,10 +5,9 @@
 
 use super::{Action, Options};
 use crate::desired::DesiredAccount;
-use crate::desired::links::opened;
 use crate::desired::regional::{self, Seat};
 use crate::model::claims::{
-    AccountClaims, Activation, Export, ExportSpec, Import, ImportSpec, LinkKind, Permission, Permissions, covers,
+    AccountClaims, Activation, Export, Import, ImportSpec, LinkKind, Permission, Permissions, covers,
 };
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -16,7 +15,11 @@ use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::{Layout, RegionalAccounts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+
+mod requests;
+
+pub(super) use requests::close_exports;
+pub use requests::left_open;
 
 /// One thing in an account's claims that is added, changed or taken away; not a mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,14 +95,12 @@ impl Edited {
         self.findings.append(&mut other.findings);
     }
 
-    fn note(&mut self, action: Action, what: ClaimPart, name: impl Into<String>) {
-        self.changes.push(ClaimChange { action, what, name: name.into(), account: None, why: None });
+    fn remove(&mut self, what: ClaimPart, name: &str, why: Option<String>) {
+        self.changes.push(ClaimChange { action: Action::Delete, what, name: name.to_owned(), account: None, why });
     }
 
-    /// Of an export or import with this subject.
-    fn close(&mut self, what: ClaimPart, name: &str, subject: &str) {
-        let why = opened(subject).map(|(asked, _)| format!("the definition does not open {}", asked.operation()));
-        self.changes.push(ClaimChange { action: Action::Delete, what, name: name.into(), account: None, why });
+    fn note(&mut self, action: Action, what: ClaimPart, name: impl Into<String>) {
+        self.changes.push(ClaimChange { action, what, name: name.into(), account: None, why: None });
     }
 }
 
@@ -120,67 +121,6 @@ const OURS: &str = "vstream ";
 /// Whether an export or import is of our making.
 pub fn is_ours(name: &str) -> bool {
     name.starts_with(OURS)
-}
-
-/// Whether what opens this request (by an export's or import's subject) goes: of a virtual stream of the definition that
-/// does not open it, or of one that is pruned; of all of them, where the definition says which are open (`map_requests`
-/// of the account).
-fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> bool {
-    let account = desired.account;
-    match opened(subject) {
-        _ if account.layout != Layout::Regional => false,
-        None => false,
-        Some((asked, ">")) => account.map_requests.as_ref().is_some_and(|open| !open.contains(&asked)),
-        Some((asked, name)) => match account.virtual_streams.iter().find(|stream| stream.stream_name() == name) {
-            Some(stream) => !account.opens(stream, asked),
-            None => ["", "KV_", "OBJ_"].iter().filter_map(|kind| name.strip_prefix(kind)).any(|n| options.prunes(n)),
-        },
-    }
-}
-
-/// Requests of all virtual streams that are open, while the definition says nothing of them: another one may have opened
-/// them.
-pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
-    if desired.seat != Seat::Application || desired.account.layout != Layout::Regional {
-        return None;
-    }
-    if desired.account.map_requests.is_some() {
-        return None;
-    }
-    let ours = claims.imports().iter().filter(|import| is_ours(&import.name) && import.kind == "service");
-    let of_all = ours.filter_map(|import| opened(&import.subject)).filter(|(_, stream)| *stream == ">");
-    let open: BTreeSet<&str> = of_all.map(|(asked, _)| asked.operation()).collect();
-    if open.is_empty() {
-        return None;
-    }
-    Some(Finding::warning(
-        "requests-left-open",
-        format!("account {}", desired.name),
-        format!(
-            "applications may ask for {} of any virtual stream by its name, of which this definition says nothing; another \
-             one may have opened it",
-            open.into_iter().collect::<Vec<_>>().join(", ")
-        ),
-        "If none needs it, write as `map_requests` of the account what is to be open (`[]`: nothing) and apply; other \
-         definitions of the account that open requests of their own, or have object stores, are applied once more then.",
-    ))
-}
-
-/// Takes away exports that open more than the definition does, when nobody imports them any more; the wider of two has
-/// served until then, and what stays open gets its own.
-pub(super) fn close_exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
-    let mut edited = Edited::default();
-    let closed = claims.exports().iter().filter(|e| is_ours(&e.name) && closes(&e.subject, desired, options));
-    for subject in closed.map(|export| export.subject.clone()).collect::<Vec<_>>() {
-        if claims.remove_export(LinkKind::Service, &subject) {
-            edited.close(ClaimPart::Export, &subject, &subject);
-        }
-    }
-    if !edited.is_empty() {
-        // Its findings are known by now.
-        edited.changes.append(&mut exports(claims, desired, options).changes);
-    }
-    edited
 }
 
 /// Adds and corrects exports; narrower ones of ours give way to a wider one.
@@ -224,24 +164,6 @@ pub(super) fn exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, 
     edited
 }
 
-/// Takes away exports of ours that are not desired.
-pub(super) fn stale_exports(claims: &mut AccountClaims, desired: &[ExportSpec]) -> Edited {
-    let mut edited = Edited::default();
-    let stale: Vec<(LinkKind, String)> = claims
-        .exports()
-        .iter()
-        .filter(|export| is_ours(&export.name))
-        .filter(|export| !desired.iter().any(|d| d.subject == export.subject && d.kind.as_str() == export.kind))
-        .filter_map(|export| Some((LinkKind::parse(&export.kind)?, export.subject.clone())))
-        .collect();
-    for (kind, subject) in stale {
-        if claims.remove_export(kind, &subject) {
-            edited.note(Action::Delete, ClaimPart::Export, subject);
-        }
-    }
-    edited
-}
-
 /// Adds and corrects imports, takes away those that open more than the definition does, and asks for activation tokens
 /// where there is none that holds. `now` in seconds since 1970.
 pub(super) fn imports(
@@ -251,14 +173,8 @@ pub(super) fn imports(
     options: &Options,
     now: u64,
 ) -> Edited {
-    let mut edited = Edited::default();
+    let mut edited = requests::close_imports(claims, desired, options);
     let lifetime = desired.account.activation_lifetime;
-    let closed = claims.imports().iter().filter(|i| is_ours(&i.name) && closes(&i.subject, desired, options));
-    for import in closed.cloned().collect::<Vec<_>>() {
-        if claims.remove_import(&import) {
-            edited.close(ClaimPart::Import, import.local(), &import.subject);
-        }
-    }
     for wanted in &desired.imports {
         let Some(wanted) = &make_room(claims, wanted, &desired.name, options, &mut edited) else { continue };
         // One wider import may serve several that are wanted.
@@ -362,18 +278,34 @@ fn make_room(
     Some(wanted.clone())
 }
 
-/// Takes away imports of ours that are not desired.
-pub(super) fn stale_imports(claims: &mut AccountClaims, desired: &[ImportSpec]) -> Edited {
+/// Takes away imports of ours that `goes` names; `why` says the reason for one, by its subject.
+pub(super) fn remove_imports(
+    claims: &mut AccountClaims,
+    goes: impl Fn(&Import) -> bool,
+    why: impl Fn(&str) -> Option<String>,
+) -> Edited {
     let mut edited = Edited::default();
-    let stale: Vec<Import> = claims
-        .imports()
-        .iter()
-        .filter(|import| is_ours(&import.name) && !desired.iter().any(|wanted| is_same(import, wanted)))
-        .cloned()
-        .collect();
-    for import in stale {
+    let gone = claims.imports().iter().filter(|import| is_ours(&import.name) && goes(import));
+    for import in gone.cloned().collect::<Vec<_>>() {
         if claims.remove_import(&import) {
-            edited.note(Action::Delete, ClaimPart::Import, import.local());
+            edited.remove(ClaimPart::Import, import.local(), why(&import.subject));
+        }
+    }
+    edited
+}
+
+/// Takes away exports of ours that `goes` names; `why` says the reason for one, by its subject.
+pub(super) fn remove_exports(
+    claims: &mut AccountClaims,
+    goes: impl Fn(&Export) -> bool,
+    why: impl Fn(&str) -> Option<String>,
+) -> Edited {
+    let mut edited = Edited::default();
+    let gone = claims.exports().iter().filter(|export| is_ours(&export.name) && goes(export));
+    let gone = gone.filter_map(|export| Some((LinkKind::parse(&export.kind)?, export.subject.clone())));
+    for (kind, subject) in gone.collect::<Vec<_>>() {
+        if claims.remove_export(kind, &subject) {
+            edited.remove(ClaimPart::Export, &subject, why(&subject));
         }
     }
     edited

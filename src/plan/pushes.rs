@@ -226,15 +226,15 @@ pub(super) fn removal(
     if all {
         match desired.seat {
             Seat::Application => {
-                let mut edited = links::stale_imports(&mut draft.claims, &[]);
-                edited.append(links::stale_exports(&mut draft.claims, &[]));
+                let mut edited = links::remove_imports(&mut draft.claims, |_| true, |_| None);
+                edited.append(links::remove_exports(&mut draft.claims, |_| true, |_| None));
                 let mapped = edit(&mut draft.claims, &way_back, desired);
                 draft.stage(Stage::ApplicationLinksGone, edited, mapped);
             }
             Seat::Regional(_) => {
-                let edited = links::stale_imports(&mut draft.claims, &[]);
+                let edited = links::remove_imports(&mut draft.claims, |_| true, |_| None);
                 draft.stage(Stage::RegionalImportsGone, edited, false);
-                let edited = links::stale_exports(&mut draft.claims, &[]);
+                let edited = links::remove_exports(&mut draft.claims, |_| true, |_| None);
                 draft.stage(Stage::RegionalExportsGone, edited, false);
             }
         }

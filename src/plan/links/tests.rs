@@ -4,6 +4,7 @@ use crate::desired::{Options as DesiredOptions, accounts};
 use crate::model::finding::Severity;
 use crate::model::nkey::KeyKind;
 use crate::model::virtual_stream::{Account, Kind, MapRequest};
+use std::collections::BTreeSet;
 
 const LIST: &str = "$VS.west.API.STREAM.LIST";
 
