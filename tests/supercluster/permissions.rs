@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use vstream_jwt::model::nkey::PublicKey;
 use vstream_jwt::nats::Purpose;
 use vstream_jwt::nats::permissions::{NEEDS, Need, Side, When, needs};
@@ -146,9 +147,19 @@ impl Users<'_, '_> {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         for case in cases.iter().filter(|case| !case.only_without) {
             let (system, account) = (case.needs(Side::System), case.needs(Side::Account));
-            let ran = self.run(definition, case.args, &system, &account);
-            let denied = format!("{}{}", ran.out, ran.err).contains(" may not ");
-            assert!(case.good.contains(&ran.code) && !denied, "with all that {:?} needs: {ran}", case.purpose);
+            let begun = Instant::now();
+            loop {
+                let ran = self.run(definition, case.args, &system, &account);
+                let denied = format!("{}{}", ran.out, ran.err).contains(" may not ");
+                let good = case.good.contains(&ran.code);
+                // On a busy machine a source may not have been heard from in time; that is no lack of permissions.
+                let late = ran.code == 4 && begun.elapsed() < PATIENCE;
+                assert!((good || late) && !denied, "with all that {:?} needs: {ran}", case.purpose);
+                if good {
+                    break;
+                }
+                std::thread::sleep(Duration::from_secs(1));
+            }
         }
     }
 

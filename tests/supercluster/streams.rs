@@ -1,6 +1,6 @@
 //! Planning, provisioning and verifying streams, against real servers.
 
-use crate::support::{self, Cluster, PATIENCE};
+use crate::support::{self, Cluster, PATIENCE, version};
 use async_nats::Client;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -74,9 +74,7 @@ fn account(cluster: &Cluster, name: &str, write: Value) -> Account {
 }
 
 fn desired<'a>(cluster: &Cluster, account: &'a Account) -> DesiredAccount<'a> {
-    let mut parts = cluster.server_version().split('.').map(|part| part.parse().unwrap_or(0));
-    let oldest_server = parts.next().zip(parts.next());
-    let options = desired::Options { oldest_server, ..desired::Options::default() };
+    let options = desired::Options { oldest_server: Some(version(cluster)), ..desired::Options::default() };
     let topology: &'static Topology = Box::leak(Box::new(topology(cluster)));
     desired::accounts(topology, account, &options).unwrap().remove(0)
 }

@@ -112,7 +112,8 @@ fn room(server: &Server, storage: &str) -> u64 {
 }
 
 /// Settings of streams and consumers that are beyond a server's own limits (`jetstream { limits }`), as any server with
-/// JetStream may have to carry out a request; and servers that have as many replicated assets as they may.
+/// JetStream may have to carry out a request; and servers that have as many replicated assets as they may. Servers before
+/// 2.11 do not say their limits (monitor.go, `JetStreamVarz`): there the request is refused.
 pub(super) fn limits(streams: &StreamPlan, consumers: &ConsumerPlan, deployment: &Deployment) -> Vec<Finding> {
     let of_streams = streams.changes.iter().filter_map(|c| Some((format!("stream {}", c.name), c.after.as_ref()?)));
     let of_consumers =
