@@ -165,21 +165,29 @@ impl Deployment {
     }
 
     /// Peers of the meta group that did not answer. A new meta leader does not know all their names yet (measured, 2.15.1):
-    /// those without a name may be servers that answered and are not in its list otherwise.
+    /// those without a name may be servers that answered and are not in its list otherwise. Only a leader lists them; where
+    /// none answers, there is the size of the group (monitor.go, `MetaClusterInfo`).
     fn unanswered_peers(&self) -> usize {
+        let group = |reporter: &Server| {
+            let domain = reporter.domain.clone();
+            self.servers.iter().filter(move |server| server.has_jetstream() && server.domain == domain)
+        };
         let of = |reporter: &Server| {
             let list = reporter.varz.pointer("/jetstream/meta/replicas")?.as_array()?;
             let names: Vec<&str> = list.iter().filter_map(|peer| peer["name"].as_str()).collect();
             let (unnamed, named): (Vec<&str>, Vec<&str>) =
                 names.into_iter().partition(|name| name.starts_with(UNNAMED));
             let silent = named.iter().filter(|name| !self.has_answered(name)).count();
-            let others = self.servers.iter().filter(|server| {
-                let same_group = server.has_jetstream() && server.domain == reporter.domain;
-                same_group && server.name != reporter.name && !named.contains(&server.name.as_str())
-            });
+            let others =
+                group(reporter).filter(|server| server.name != reporter.name && !named.contains(&server.name.as_str()));
             Some(silent + unnamed.len().saturating_sub(others.count()))
         };
-        self.servers.iter().filter_map(of).max().unwrap_or(0)
+        let by_size = |reporter: &Server| {
+            let size = reporter.varz.pointer("/jetstream/meta/cluster_size")?.as_u64()?;
+            Some(usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(group(reporter).count()))
+        };
+        let listed = self.servers.iter().filter_map(of).max();
+        listed.or_else(|| self.servers.iter().filter_map(by_size).max()).unwrap_or(0)
     }
 
     /// How many servers there are, those included that do not answer.

@@ -93,6 +93,34 @@ async fn a_peer_without_a_name_is_not_taken_for_a_dead_server() {
     assert_eq!((found.missing(), found.missing_names()), (1, vec!["west-2".to_owned()]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn without_a_meta_leader_the_groups_size_tells_who_is_missing() {
+    let fake = Fake::new(&["west", "east"], 3);
+    for server in ["east-0", "east-1", "east-2"] {
+        fake.edit(server, |server| server.down = true);
+    }
+    let mut found = deployment(&fake, TIME).await.unwrap();
+    // Servers are new, and so their count is not believed.
+    let now = jiff::Timestamp::now().to_string();
+    for server in &mut found.servers {
+        server.varz["start"] = json!(now);
+        server.varz["now"] = json!(now);
+    }
+    assert_eq!(found.missing(), 0);
+    for server in &mut found.servers {
+        server.varz["jetstream"] = json!({ "config": {}, "meta": { "cluster_size": 6 } });
+    }
+    assert_eq!((found.missing(), found.total()), (3, 6));
+    // Of another domain: a group of its own.
+    found.servers[2].domain = Some("other".to_owned());
+    found.servers[2].varz["jetstream"]["meta"]["cluster_size"] = json!(1);
+    assert_eq!(found.missing(), 4);
+    // A leader knows it by their names.
+    let peers = json!([{ "name": "west-1" }, { "name": "east-0" }, { "name": "east-1" }]);
+    found.servers[0].varz["jetstream"]["meta"]["replicas"] = peers;
+    assert_eq!(found.missing(), 2);
+}
+
 #[test]
 fn a_placeholder_is_not_a_loaded_account() {
     let reply = |detail: Value| Reply {
