@@ -127,7 +127,11 @@ pub fn plan(
         planned.skipped = skipped;
         planned
     });
-    let accounts = accounts.collect();
+    let accounts: Vec<AccountPlan> = accounts.collect();
+    findings.extend(preflight::forgetful(
+        accounts.iter().flat_map(|account| &account.streams.changes),
+        &observed.deployment,
+    ));
     findings.extend(unknown_prunes(desired, observed, options));
     admit(&mut findings, options);
     // What holds for all regions of an account is said once.

@@ -12,9 +12,10 @@ use crate::model::virtual_stream::{
 };
 use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
 use crate::observed::{Deployment, Server};
+use crate::plan::along::History;
 use crate::plan::capacity::capacity;
 use crate::plan::consumers::consumers;
-use crate::plan::preflight::features;
+use crate::plan::preflight::{features, forgetful};
 use crate::verify::streams::{Verdict, counts};
 use serde_json::json;
 
@@ -431,6 +432,27 @@ fn fields_that_a_server_is_too_old_for_are_named() {
     assert!(said(["virtual stream p0, read", "`allow_msg_ttl` needs nats-server 2.11", "server east-1"]));
     assert!(said(["consumer worker", "`priority_policy` needs nats-server 2.12", "servers central-1, east-1"]));
     assert!(said(["consumer worker", "`priority_groups` needs nats-server 2.11", "server east-1"]));
+}
+
+#[test]
+fn servers_that_forget_what_is_changed_are_named() {
+    let jetstream = json!({ "config": {} });
+    let found = |plan: &StreamPlan, version| {
+        let found = forgetful(plan.changes.iter(), &deployment(["2.15.1", version, version], &jetstream));
+        found.map(|finding| format!("{} {} {}", finding.code, finding.place, finding.message))
+    };
+    let made = streams(&desired(&app(), "2.15.1"), &ObservedJetStream::default(), &Options::default());
+    assert_eq!(found(&made, "2.11.11"), None);
+    let mut observed = recorded("2.15.1");
+    edit(&mut observed, "p0-write-west").config["max_age"] = json!(7_200_000_000_000_u64);
+    let changed = streams(&desired(&app(), "2.15.1"), &observed, &Options::default());
+    let text = found(&changed, "2.11.11").unwrap();
+    assert!(text.starts_with("restart-loses-streams servers central-1, east-1 nats-server 2.11.11 forgets"), "{text}");
+    assert_eq!(found(&changed, "2.12.8"), None);
+    // Made, and changed before the run ends.
+    let mut along = made;
+    along.changes[3].history = Some(History { from: "p0-read-west".to_owned(), messages: 1 });
+    assert!(found(&along, "2.12.2").is_some());
 }
 
 #[test]

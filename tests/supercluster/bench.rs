@@ -1,7 +1,7 @@
 //! What the tests of whole runs of the command share: definitions to write, tokens to push, and a look at everything
 //! that a run could have changed.
 
-use crate::support::{Cluster, PATIENCE, VSTREAM, client, secrets};
+use crate::support::{Cluster, PATIENCE, VSTREAM, client, eventually, secrets};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,10 +94,15 @@ impl<'c> Bench<'c> {
         serde_json::from_slice(&answer.payload).unwrap()
     }
 
-    /// Makes a stream, as an application would.
+    /// Makes a stream, as an application would. Servers may take a moment to turn JetStream on after a push.
     pub async fn make_stream(&self, config: Value) {
+        const NOT_ON_YET: u64 = 10039;
         let name = config["name"].as_str().unwrap();
-        let answer = self.api("west", &format!("STREAM.CREATE.{name}"), config.clone()).await;
+        let answer = eventually("JetStream is on", || async {
+            let answer = self.api("west", &format!("STREAM.CREATE.{name}"), config.clone()).await;
+            (answer["error"]["err_code"] != NOT_ON_YET).then_some(answer)
+        });
+        let answer = answer.await;
         assert!(answer.get("error").is_none(), "{answer}");
     }
 

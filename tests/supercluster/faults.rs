@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::observed::Server;
 use vstream_jwt::ops::apply::{Applied, ApplyError, Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::plan::plan;
@@ -208,7 +209,25 @@ async fn strangers_answer(bench: &Bench<'_>) {
     tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
+/// With JetStream's meta leader a hanging server would take streams' lists with it until another one is elected.
+async fn meta_leader_in(bench: &Bench<'_>, cluster: &str) {
+    let client = system_client(bench.cluster).await;
+    eventually("the meta leader is elsewhere", || async {
+        let servers = bench.deployment().await.servers;
+        let leads = |server: &&Server| server.varz.pointer("/jetstream/meta/leader") == Some(&json!(server.name));
+        if servers.iter().find(leads).is_some_and(|leader| leader.cluster == cluster) {
+            return Some(());
+        }
+        let there = json!({ "placement": { "cluster": cluster } }).to_string();
+        let _ = client.request("$JS.API.META.LEADER.STEPDOWN", there.into()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        None
+    })
+    .await;
+}
+
 async fn late(bench: &Bench<'_>) {
+    meta_leader_in(bench, "west").await;
     // It hangs for longer than the answers to a push are waited for, and for less than the whole time.
     something_to_push(bench).await;
     let stop = || signal(bench, "east-2", "-STOP");

@@ -281,7 +281,7 @@ async fn each_verb_shared() -> Tried {
             case(Purpose::Verify, &["status"], &[0], &[CONSUMER_INFO, MESSAGES]).only_besides(),
         ],
     );
-    let ran = bench.run(&["verify"]).ends(0).to_string();
+    let ran = bench.until(0, &["verify"]).await.to_string();
     assert!(ran.contains("1 message of its sources never arrived here"), "nothing is missing: {ran}");
 
     // A stream and a consumer are changed, others go.

@@ -121,6 +121,27 @@ async fn without_a_meta_leader_the_groups_size_tells_who_is_missing() {
     assert_eq!(found.missing(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn versions_that_forget_changed_streams_are_known() {
+    let mut found = deployment(&Fake::new(&["west"], 1), TIME).await.unwrap();
+    let server = &mut found.servers[0];
+    for (version, forgets) in [
+        ("2.10.26", false),
+        ("2.11.9", false),
+        ("2.11.10", true),
+        ("2.11.17", true),
+        ("2.12.0", false),
+        ("2.12.1", true),
+        ("2.12.2-RC.1", true),
+        ("2.12.3", false),
+        ("2.15.1", false),
+        ("", false),
+    ] {
+        version.clone_into(&mut server.version);
+        assert_eq!(server.forgets_changed_streams(), forgets, "{version}");
+    }
+}
+
 #[test]
 fn a_placeholder_is_not_a_loaded_account() {
     let reply = |detail: Value| Reply {

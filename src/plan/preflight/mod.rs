@@ -15,6 +15,7 @@ pub use base::{ACCOUNT_EXPIRED, Base, base};
 pub use expiry::credentials;
 pub(super) use features::features;
 pub use permissions::{Verb, as_information, history_requests, permissions, requests};
+pub(super) use servers::forgetful;
 pub use servers::{not_the_system_account, system_account_silent};
 pub use signer::{signer, size};
 

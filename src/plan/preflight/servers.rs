@@ -7,6 +7,8 @@ use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::observed::{Deployment, RequestError, Server};
+use crate::plan::Action;
+use crate::plan::streams::StreamChange;
 use std::collections::BTreeMap;
 
 /// The oldest server that cluster-scoped mappings and the streams' recipe were proved on.
@@ -82,6 +84,29 @@ pub(super) fn missing_servers(deployment: &Deployment) -> Option<Finding> {
             "Start them, and run again. One that was removed for good, or came back, is counted as missing for up to 150 s.",
         )
     })
+}
+
+/// Servers that would lose the streams that are changed, if they were restarted too soon.
+pub(in crate::plan) fn forgetful<'c>(
+    mut changes: impl Iterator<Item = &'c StreamChange>,
+    deployment: &Deployment,
+) -> Option<Finding> {
+    // A stream that takes history along is made first, and changed then.
+    changes.find(|change| change.action == Action::Update || change.history.is_some())?;
+    let servers = deployment.servers.iter().filter(|server| server.has_jetstream() && server.forgets_changed_streams());
+    let servers: Vec<&Server> = servers.collect();
+    let first = servers.first()?;
+    Some(Finding::warning(
+        "restart-loses-streams",
+        names(&servers),
+        format!(
+            "nats-server {} forgets a stream that was changed less than a minute before a restart, and deletes what it \
+             has of it; where all its servers are restarted, the stream is gone with its messages",
+            first.version
+        ),
+        "Update the servers before (2.11.9, 2.12.0, and 2.12.3 or newer keep it); else let none restart for a minute after \
+         the change, and run `verify` when one did.",
+    ))
 }
 
 pub(super) fn domains(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
