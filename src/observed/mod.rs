@@ -113,8 +113,8 @@ impl Server {
         self.varz["jetstream"]["config"].is_object()
     }
 
-    /// Whether it forgets a stream that was changed since its last snapshot of the JetStream meta group, which it takes once a
-    /// minute, when it restarts; 30 s later it deletes what it has of it. From jetstream_cluster.go
+    /// Whether it may forget a stream that was changed since its last snapshot of the JetStream meta group, which it takes once
+    /// a minute, when it restarts (a change that is the last of its log is kept); 30 s later it deletes what it has of it. From jetstream_cluster.go
     /// (`recoveryUpdates.updateStream`, and no snapshot after an update) in 2.11.10 to 2.11.17, 2.12.1 and 2.12.2; measured on
     /// 2.11.11: streams that had been made and changed were gone with all messages when their region was started again.
     pub fn forgets_changed_streams(&self) -> bool {

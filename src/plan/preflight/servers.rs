@@ -100,8 +100,8 @@ pub(in crate::plan) fn forgetful<'c>(
         "restart-loses-streams",
         names(&servers),
         format!(
-            "nats-server {} forgets a stream that was changed less than a minute before a restart, and deletes what it \
-             has of it; where all its servers are restarted, the stream is gone with its messages",
+            "nats-server {} may forget a stream that was changed less than a minute before a restart, and deletes what \
+             it has of it; where all its servers are restarted, the stream is gone with its messages",
             first.version
         ),
         "Update the servers before (2.11.9, 2.12.0, and 2.12.3 or newer keep it); else let none restart for a minute after \
