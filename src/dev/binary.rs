@@ -2,6 +2,7 @@
 
 use super::pins::{DEFAULT_VERSION, PINS};
 use super::{DevError, files};
+use crate::model::server_version::{self, OLDEST};
 use crate::sign::memory;
 use std::path::{Path, PathBuf};
 
@@ -68,9 +69,8 @@ fn ask(path: PathBuf) -> Result<Binary, DevError> {
 }
 
 pub(super) fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
-    let mut numbers = binary.version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) >= (2, 10) => Ok(binary),
+    match server_version::minor(&binary.version) {
+        Some(version) if version >= OLDEST => Ok(binary),
         _ => Err(DevError::Binary(format!(
             "{} is version {}, 2.10 or newer is needed for cluster-scoped mappings in account JWTs",
             binary.path.display(),

@@ -8,6 +8,7 @@ pub mod finding;
 pub mod mapping;
 pub mod names;
 pub mod nkey;
+pub mod server_version;
 pub mod subject;
 pub mod subject_trie;
 pub mod topology;

@@ -12,6 +12,7 @@ mod user;
 
 pub use user::User;
 
+use crate::model::server_version;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -113,15 +114,15 @@ impl Server {
         self.varz["jetstream"]["config"].is_object()
     }
 
-    /// Whether it may forget a stream that was changed since its last snapshot of the JetStream meta group, which it takes once
-    /// a minute, when it restarts (a change that is the last of its log is kept); 30 s later it deletes what it has of it. From jetstream_cluster.go
-    /// (`recoveryUpdates.updateStream`, and no snapshot after an update) in 2.11.10 to 2.11.17, 2.12.1 and 2.12.2; measured on
-    /// 2.11.11: streams that had been made and changed were gone with all messages when their region was started again.
+    /// Whether it may forget a stream, when it restarts, that was changed since its last snapshot of the JetStream meta
+    /// group, which it takes once a minute (a change that is the last of its log is kept); 30 s later it deletes what it has
+    /// of it. From jetstream_cluster.go (`recoveryUpdates.updateStream`, and no snapshot after an update) in 2.11.10 to
+    /// 2.11.17, 2.12.1 and 2.12.2; measured on 2.11.11: streams that had been made and changed were gone with all messages
+    /// when their region was started again.
     pub fn forgets_changed_streams(&self) -> bool {
-        let mut numbers = self.version.split(['.', '-']).map(|part| part.parse::<u64>().ok());
-        match (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten()) {
-            (Some(2), Some(11), Some(patch)) => patch >= 10,
-            (Some(2), Some(12), Some(patch)) => patch == 1 || patch == 2,
+        match server_version::numbers(&self.version).collect::<Vec<_>>()[..] {
+            [2, 11, patch, ..] => patch >= 10,
+            [2, 12, patch, ..] => patch == 1 || patch == 2,
             _ => false,
         }
     }
@@ -181,9 +182,9 @@ impl Deployment {
     /// those without a name may be servers that answered and are not in its list otherwise. Only a leader lists them; where
     /// none answers, there is the size of the group (monitor.go, `MetaClusterInfo`).
     fn unanswered_peers(&self) -> usize {
-        let group = |reporter: &Server| {
-            let domain = reporter.domain.clone();
-            self.servers.iter().filter(move |server| server.has_jetstream() && server.domain == domain)
+        let group = |reporter: &Server| -> Vec<&Server> {
+            let members = self.servers.iter().filter(|server| server.has_jetstream());
+            members.filter(|server| server.domain == reporter.domain).collect()
         };
         let of = |reporter: &Server| {
             let list = reporter.varz.pointer("/jetstream/meta/replicas")?.as_array()?;
@@ -191,13 +192,14 @@ impl Deployment {
             let (unnamed, named): (Vec<&str>, Vec<&str>) =
                 names.into_iter().partition(|name| name.starts_with(UNNAMED));
             let silent = named.iter().filter(|name| !self.has_answered(name)).count();
+            let group = group(reporter);
             let others =
-                group(reporter).filter(|server| server.name != reporter.name && !named.contains(&server.name.as_str()));
+                group.iter().filter(|server| server.name != reporter.name && !named.contains(&server.name.as_str()));
             Some(silent + unnamed.len().saturating_sub(others.count()))
         };
         let by_size = |reporter: &Server| {
             let size = reporter.varz.pointer("/jetstream/meta/cluster_size")?.as_u64()?;
-            Some(usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(group(reporter).count()))
+            Some(usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(group(reporter).len()))
         };
         let listed = self.servers.iter().filter_map(of).max();
         listed.or_else(|| self.servers.iter().filter_map(by_size).max()).unwrap_or(0)

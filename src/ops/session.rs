@@ -9,6 +9,7 @@ use crate::desired::{self, DesiredAccount, DesiredError, Role, desired_with};
 use crate::model::claims::{AccountClaims, OperatorClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
+use crate::model::server_version;
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::{
     Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ObservedStream, ReadOptions, Unknown, look_at_messages, read,
@@ -208,7 +209,7 @@ impl<'d, L: Requests> Session<'d, L> {
     /// # Errors
     /// [`DesiredError`]
     pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
-        let versions = self.deployment.servers.iter().filter_map(|server| minor_version(&server.version));
+        let versions = self.deployment.servers.iter().filter_map(|server| server_version::minor(&server.version));
         let options = desired::Options { oldest_server: versions.min(), regional: self.regional.clone() };
         desired_with(self.definition, &options)
     }
@@ -497,10 +498,4 @@ fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// `2.15.1` → (2, 15)
-fn minor_version(version: &str) -> Option<(u64, u64)> {
-    let mut numbers = version.split('.').map(|part| part.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
 }

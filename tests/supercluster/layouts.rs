@@ -115,8 +115,9 @@ async fn history_comes_along(bench: &Bench<'_>, regional: &Value, clients: &[&Cl
     let [west, east] = clients;
     bench.write("vstream", regional);
     let forgetful = bench.deployment().await.servers.iter().any(Server::forgets_changed_streams);
-    let warned = if forgetful { "[restart-loses-streams]" } else { "" };
-    bench.says(3, &["plan"], &["takes along what foo-read-<region> has", warned]);
+    let plan = bench.run(&["plan"]).ends(3).to_string();
+    assert!(plan.contains("takes along what foo-read-<region> has"), "{plan}");
+    assert_eq!(plan.contains("[restart-loses-streams]"), forgetful, "{plan}");
     bench.says(3, &["plan", "-v"], &["the 600 messages of foo-read-west", "history-along"]);
     let publisher = (*east).clone();
     let traffic = tokio::spawn(async move { publish(&publisher, "foo.x", 600..1600).await });

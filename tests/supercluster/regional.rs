@@ -580,7 +580,9 @@ async fn ordinary_streams(bench: &Bench<'_>) {
     eventually("all regions' values", async || {
         let info = ask(&client, "$JS.API.STREAM.INFO.KV_cfg", Value::Null).await.unwrap();
         let sources = info["sources"].as_array().unwrap();
-        (sources.iter().all(|source| source["lag"] == 0) && info["state"]["messages"] == 3).then_some(())
+        let sequences = before_2_11(bench) || info["state"]["last_seq"].as_u64() >= Some(3_000_000_000_003);
+        let all = sequences && info["state"]["messages"] == 3;
+        (all && sources.iter().all(|source| source["lag"] == 0)).then_some(())
     })
     .await;
     let own = ask(&client, "$JS.API.STREAM.INFO.own", Value::Null).await.unwrap();

@@ -98,8 +98,7 @@ pub async fn shared() -> &'static Cluster {
 
 /// Major and minor version of the servers: some behave or say otherwise than the newest do.
 pub fn version(cluster: &SuperCluster) -> (u64, u64) {
-    let mut parts = cluster.server_version().split('.').map(|part| part.parse().unwrap());
-    (parts.next().unwrap(), parts.next().unwrap())
+    vstream_jwt::model::server_version::minor(cluster.server_version()).unwrap()
 }
 
 /// Runs the command in the super-cluster's folder, where its definition and keys are the default ones.

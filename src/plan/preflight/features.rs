@@ -3,6 +3,7 @@
 use super::names;
 use crate::desired::{DesiredAccount, Role};
 use crate::model::finding::Finding;
+use crate::model::server_version;
 use crate::observed::{Deployment, Server};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -24,19 +25,13 @@ const CONSUMER: [(&str, (u64, u64)); 4] = [
     ("priority_timeout", (2, 11)),
 ];
 
-/// `2.15.1` → (2, 15)
-pub(super) fn version(server: &Server) -> Option<(u64, u64)> {
-    let mut numbers = server.version.split('.').map(|part| part.parse::<u64>().ok());
-    Some((numbers.next()??, numbers.next()??))
-}
-
 /// Fields that a server with JetStream does not know: any of them may have to carry out a request.
 pub(in crate::plan) fn features(desired: &DesiredAccount<'_>, deployment: &Deployment) -> Vec<Finding> {
     let servers: Vec<(&Server, (u64, u64))> = deployment
         .servers
         .iter()
         .filter(|server| server.has_jetstream())
-        .filter_map(|server| Some((server, version(server)?)))
+        .filter_map(|server| Some((server, server_version::minor(&server.version)?)))
         .collect();
     let newest_needed = STREAM.iter().chain(&CONSUMER).map(|(_, since)| *since).max();
     if servers.iter().all(|(_, version)| Some(*version) >= newest_needed) {

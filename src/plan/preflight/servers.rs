@@ -1,18 +1,15 @@
 //! The servers: their system account, versions, JetStream domains, and those that do not answer.
 
 use super::clusters::known_clusters;
-use super::features::version;
 use super::names;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
+use crate::model::server_version::{self, OLDEST};
 use crate::model::topology::Topology;
 use crate::observed::{Deployment, RequestError, Server};
 use crate::plan::Action;
 use crate::plan::streams::StreamChange;
 use std::collections::BTreeMap;
-
-/// The oldest server that cluster-scoped mappings and the streams' recipe were proved on.
-const OLDEST: (u64, u64) = (2, 10);
 
 /// Why the system account could not be asked, as a finding. `account` is the one that the credentials are of.
 pub fn system_account_silent(account: &PublicKey, error: &RequestError) -> Finding {
@@ -64,8 +61,11 @@ pub(super) fn other_system_account(deployment: &Deployment, account: &PublicKey)
 }
 
 pub(super) fn too_old(deployment: &Deployment) -> Option<Finding> {
-    let old: Vec<&Server> =
-        deployment.servers.iter().filter(|server| version(server).is_some_and(|version| version < OLDEST)).collect();
+    let old: Vec<&Server> = deployment
+        .servers
+        .iter()
+        .filter(|server| server_version::minor(&server.version).is_some_and(|version| version < OLDEST))
+        .collect();
     let first = old.first()?;
     Some(Finding::error(
         "server-too-old",
