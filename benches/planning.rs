@@ -16,9 +16,7 @@ use vstream_jwt::model::names::{ClusterName, RegionName, StreamName};
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::model::subject::SubjectFilter;
 use vstream_jwt::model::topology::{Region, Topology};
-use vstream_jwt::model::virtual_stream::{
-    Access, Account, Consistency, Kind, Layout, NameTemplates, RegionalAccounts, VirtualStream,
-};
+use vstream_jwt::model::virtual_stream::{Access, Account, Layout, VirtualStream};
 use vstream_jwt::observed::jetstream::ObservedJetStream;
 use vstream_jwt::observed::listeners::Listeners;
 use vstream_jwt::observed::survey::{Heard, Observed, ObservedAccount};
@@ -36,42 +34,21 @@ fn main() {
 
 /// So many accounts of so many virtual streams each, in three regions.
 fn definition(accounts: usize, streams: usize) -> Definition {
-    let region = |name: &str| Region {
-        name: RegionName::parse(name).unwrap(),
-        cluster: ClusterName::parse(name).unwrap(),
-        servers: vec!["nats://127.0.0.1:4222".to_owned()],
-        tags: Vec::new(),
-        serves: Vec::new(),
-        tls: None,
+    let region = |name: &str| {
+        let servers = vec!["nats://127.0.0.1:4222".to_owned()];
+        Region::new(RegionName::parse(name).unwrap(), ClusterName::parse(name).unwrap(), servers)
     };
-    let stream = |number: usize| VirtualStream {
-        name: StreamName::parse(&format!("stream{number}")).unwrap(),
-        subjects: vec![SubjectFilter::parse(&format!("stream{number}.>")).unwrap()],
-        kind: Kind::Stream,
-        consistency: Consistency::Eventual,
-        region_token: 1,
-        write: Map::new(),
-        read: Map::new(),
-        names: NameTemplates::default(),
-        consumers: Vec::new(),
-        map_requests: Vec::new(),
-        bucket: Map::new(),
+    let stream = |number: usize| {
+        VirtualStream::new(
+            StreamName::parse(&format!("stream{number}")).unwrap(),
+            vec![SubjectFilter::parse(&format!("stream{number}.>")).unwrap()],
+        )
     };
-    let account = |number: usize| Account {
-        name: format!("APP{number}"),
-        id: Seed::generate(KeyKind::Account).unwrap().public_key(),
-        access: Access::Context("app".to_owned()),
-        signing_key: None,
-        layout: Layout::Shared,
-        exclusive: true,
-        subject_roots: Vec::new(),
-        regional_accounts: RegionalAccounts::default(),
-        restrict_users: false,
-        inbox_prefixes: Vec::new(),
-        regional_limits: Map::new(),
-        map_requests: None,
-        activation_lifetime: None,
-        virtual_streams: (0..streams).map(stream).collect(),
+    let account = |number: usize| {
+        let id = Seed::generate(KeyKind::Account).unwrap().public_key();
+        let virtual_streams = (0..streams).map(stream).collect();
+        let access = Access::Context("app".to_owned());
+        Account { layout: Layout::Shared, virtual_streams, ..Account::new(&format!("APP{number}"), id, access) }
     };
     Definition {
         resolver: Resolver::Nats,
@@ -124,16 +101,9 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
     let operator = Seed::generate(KeyKind::Operator).unwrap();
     let system_account = Seed::generate(KeyKind::Account).unwrap().public_key();
     let server = |region: &Region| Server {
-        id: region.name.to_string(),
-        name: region.name.to_string(),
-        cluster: region.cluster.to_string(),
-        version: "2.15.1".to_owned(),
         trusted_keys: vec![operator.public_key().to_string()],
         system_account: system_account.to_string(),
-        max_payload: 1 << 20,
-        domain: None,
-        clock: None,
-        varz: Value::Null,
+        ..Server::new(region.name.as_str(), region.cluster.as_str(), "2.15.1")
     };
     let servers: Vec<Server> = definition.topology.regions.iter().map(server).collect();
     let account = |account: &Account| {

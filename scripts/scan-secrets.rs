@@ -1,6 +1,6 @@
 //! `scripts/scan-secrets`
 
-#[path = "../tests/support/secrets.rs"]
+#[path = "../tests/it/support/secrets.rs"]
 mod secrets;
 
 use std::path::PathBuf;

@@ -4,21 +4,13 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Region;
 use crate::model::transform::Transform;
-use crate::model::virtual_stream::{
-    Access, ConsumerDefinition, MapRequest, NameTemplates, RegionalAccounts, VirtualStream,
-};
+use crate::model::virtual_stream::{Access, ConsumerDefinition, MapRequest, VirtualStream};
 use proptest::prelude::*;
 use serde_json::json;
 
 fn region(name: &str) -> Region {
-    Region {
-        name: RegionName::parse(name).unwrap(),
-        cluster: ClusterName::parse(&format!("c-{name}")).unwrap(),
-        servers: vec!["nats://127.0.0.1:4222".to_owned()],
-        tags: Vec::new(),
-        serves: Vec::new(),
-        tls: None,
-    }
+    let cluster = ClusterName::parse(&format!("c-{name}")).unwrap();
+    Region::new(RegionName::parse(name).unwrap(), cluster, vec!["nats://127.0.0.1:4222".to_owned()])
 }
 
 pub(crate) fn topology() -> &'static Topology {
@@ -28,19 +20,8 @@ pub(crate) fn topology() -> &'static Topology {
 }
 
 pub(crate) fn stream(name: &str, subjects: &[&str], region_token: usize) -> VirtualStream {
-    VirtualStream {
-        name: StreamName::parse(name).unwrap(),
-        subjects: subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect(),
-        kind: Kind::Stream,
-        consistency: Consistency::Eventual,
-        region_token,
-        write: Map::new(),
-        read: Map::new(),
-        names: NameTemplates::default(),
-        consumers: Vec::new(),
-        map_requests: Vec::new(),
-        bucket: Map::new(),
-    }
+    let subjects = subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect();
+    VirtualStream { region_token, ..VirtualStream::new(StreamName::parse(name).unwrap(), subjects) }
 }
 
 /// The application's own account of what is desired.
@@ -53,22 +34,8 @@ pub(crate) fn application<'a>(
 }
 
 pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
-    Account {
-        name: "APP".to_owned(),
-        id: PublicKey::from_bytes(KeyKind::Account, [7; 32]),
-        access: Access::Context("app".to_owned()),
-        signing_key: None,
-        layout: Layout::Shared,
-        exclusive: true,
-        subject_roots: Vec::new(),
-        regional_accounts: RegionalAccounts::default(),
-        restrict_users: false,
-        inbox_prefixes: Vec::new(),
-        regional_limits: Map::new(),
-        map_requests: None,
-        activation_lifetime: None,
-        virtual_streams,
-    }
+    let id = PublicKey::from_bytes(KeyKind::Account, [7; 32]);
+    Account { layout: Layout::Shared, virtual_streams, ..Account::new("APP", id, Access::Context("app".to_owned())) }
 }
 
 fn lines(mappings: &MappingSet) -> Vec<String> {
@@ -256,11 +223,7 @@ fn what_cannot_be_is_refused_by_name() {
 }
 
 pub(crate) fn regional(virtual_streams: Vec<VirtualStream>) -> Account {
-    Account {
-        layout: Layout::Regional,
-        inbox_prefixes: vec![SubjectFilter::parse("_INBOX").unwrap()],
-        ..app(virtual_streams)
-    }
+    Account { layout: Layout::Regional, ..app(virtual_streams) }
 }
 
 pub(crate) fn bucket(name: &str, kind: Kind) -> VirtualStream {

@@ -1,4 +1,4 @@
-//! What can be known without a server; the rest is `tests/supercluster`.
+//! What can be known without a server; the rest is `tests/it/supercluster`.
 
 use super::binary::{Binary, recent_enough};
 use super::layout::{self, Layout};

@@ -29,6 +29,13 @@ pub struct Region {
     pub tls: Option<Tls>,
 }
 
+impl Region {
+    /// Returns a region served by these servers of a cluster, every other setting at the definition's default.
+    pub fn new(name: RegionName, cluster: ClusterName, servers: Vec<String>) -> Self {
+        Self { name, cluster, servers, tags: Vec::new(), serves: Vec::new(), tls: None }
+    }
+}
+
 /// TLS settings of a connection; relative paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {

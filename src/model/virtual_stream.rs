@@ -137,6 +137,8 @@ pub struct VirtualStream {
     pub bucket: Map<String, Value>,
 }
 
+/// Where NATS clients receive replies unless told otherwise: the default of `inbox_prefixes`.
+pub const INBOX: &str = "_INBOX";
 /// Subjects of KV buckets, as clients publish them.
 pub const KV: &str = "$KV";
 /// What they become: `$KVW.west.cfg.>`.
@@ -158,6 +160,23 @@ impl Kind {
 }
 
 impl VirtualStream {
+    /// Returns an eventually consistent stream of these subjects, every other setting at the definition's default.
+    pub fn new(name: StreamName, subjects: Vec<SubjectFilter>) -> Self {
+        Self {
+            name,
+            subjects,
+            kind: Kind::Stream,
+            consistency: Consistency::Eventual,
+            region_token: 1,
+            write: Map::new(),
+            read: Map::new(),
+            names: NameTemplates::default(),
+            consumers: Vec::new(),
+            map_requests: Vec::new(),
+            bucket: Map::new(),
+        }
+    }
+
     /// The stream's name as clients know it: `foo`, `KV_cfg`, `OBJ_files`.
     pub fn stream_name(&self) -> String {
         match self.kind {
@@ -278,4 +297,26 @@ pub struct Account {
     pub activation_lifetime: Option<u64>,
     /// In definition order.
     pub virtual_streams: Vec<VirtualStream>,
+}
+
+impl Account {
+    /// Returns an account without virtual streams, every setting at the definition's default.
+    pub fn new(name: &str, id: PublicKey, access: Access) -> Self {
+        Self {
+            name: name.to_owned(),
+            id,
+            access,
+            signing_key: None,
+            layout: Layout::Regional,
+            exclusive: true,
+            subject_roots: Vec::new(),
+            regional_accounts: RegionalAccounts::default(),
+            restrict_users: false,
+            inbox_prefixes: SubjectFilter::parse(INBOX).into_iter().collect(),
+            regional_limits: Map::new(),
+            map_requests: None,
+            activation_lifetime: None,
+            virtual_streams: Vec::new(),
+        }
+    }
 }

@@ -109,6 +109,24 @@ pub struct Server {
 }
 
 impl Server {
+    /// Returns a server of which no more than this is known; it takes messages of 1 MiB, as servers do by default.
+    pub fn new(name: &str, cluster: &str, version: &str) -> Self {
+        Self {
+            id: format!("N-{name}"),
+            name: name.to_owned(),
+            cluster: cluster.to_owned(),
+            version: version.to_owned(),
+            trusted_keys: Vec::new(),
+            system_account: String::new(),
+            max_payload: 1 << 20,
+            domain: None,
+            clock: None,
+            varz: Value::Null,
+        }
+    }
+}
+
+impl Server {
     /// Whether JetStream is on there.
     pub fn has_jetstream(&self) -> bool {
         self.varz["jetstream"]["config"].is_object()

@@ -4,12 +4,9 @@ use crate::desired::tests::application;
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
-use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{
-    Access, Account, Consistency, ConsumerDefinition, Kind, Layout, NameTemplates, RegionalAccounts, VirtualStream,
-};
+use crate::model::virtual_stream::{Account, ConsumerDefinition, VirtualStream};
 use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
 use crate::observed::{Deployment, Server};
 use crate::plan::along::History;
@@ -20,49 +17,21 @@ use crate::verify::streams::{Verdict, counts};
 use serde_json::json;
 
 fn app() -> Account {
-    Account {
-        name: "APP".to_owned(),
-        id: PublicKey::from_bytes(KeyKind::Account, [7; 32]),
-        access: Access::Context("app".to_owned()),
-        signing_key: None,
-        layout: Layout::Shared,
-        exclusive: true,
-        subject_roots: Vec::new(),
-        regional_accounts: RegionalAccounts::default(),
-        restrict_users: false,
-        inbox_prefixes: Vec::new(),
-        regional_limits: Map::new(),
-        map_requests: None,
-        activation_lifetime: None,
-        virtual_streams: vec![VirtualStream {
-            name: StreamName::parse("p0").unwrap(),
-            subjects: ["p0.>", "q0.*.x"].map(|s| SubjectFilter::parse(s).unwrap()).to_vec(),
-            kind: Kind::Stream,
-            consistency: Consistency::Eventual,
-            region_token: 1,
-            write: Map::new(),
-            read: Map::new(),
-            names: NameTemplates::default(),
-            consumers: vec![ConsumerDefinition {
-                name: ConsumerName::parse("worker").unwrap(),
-                regions: vec![RegionName::parse("west").unwrap()],
-                config: Map::new(),
-            }],
-            map_requests: Vec::new(),
-            bucket: Map::new(),
-        }],
-    }
+    let mut p0 = VirtualStream::new(
+        StreamName::parse("p0").unwrap(),
+        ["p0.>", "q0.*.x"].map(|s| SubjectFilter::parse(s).unwrap()).to_vec(),
+    );
+    p0.consumers = vec![ConsumerDefinition {
+        name: ConsumerName::parse("worker").unwrap(),
+        regions: vec![RegionName::parse("west").unwrap()],
+        config: Map::new(),
+    }];
+    crate::desired::tests::app(vec![p0])
 }
 
 fn topology() -> Topology {
-    let region = |name: &str| Region {
-        name: RegionName::parse(name).unwrap(),
-        cluster: ClusterName::parse(name).unwrap(),
-        servers: Vec::new(),
-        tags: Vec::new(),
-        serves: Vec::new(),
-        tls: None,
-    };
+    let region =
+        |name: &str| Region::new(RegionName::parse(name).unwrap(), ClusterName::parse(name).unwrap(), Vec::new());
     Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None }
 }
 
@@ -332,15 +301,8 @@ fn limits_are_checked_before_anything_is_made() {
 fn deployment(versions: [&str; 3], jetstream: &Value) -> Deployment {
     let server = |(cluster, version): (&str, &str)| Server {
         id: cluster.to_owned(),
-        name: format!("{cluster}-1"),
-        cluster: cluster.to_owned(),
-        version: version.to_owned(),
-        trusted_keys: Vec::new(),
-        system_account: String::new(),
-        max_payload: 1_048_576,
-        domain: None,
-        clock: None,
         varz: json!({ "jetstream": jetstream }),
+        ..Server::new(&format!("{cluster}-1"), cluster, version)
     };
     let servers: Vec<Server> = ["west", "central", "east"].into_iter().zip(versions).map(server).collect();
     Deployment { expected: servers.len(), servers }

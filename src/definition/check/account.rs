@@ -14,11 +14,8 @@ use crate::model::nkey::KeyKind;
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Topology;
 use crate::model::units::parse_duration;
-use crate::model::virtual_stream::{Account, ExistingAccount, Kind, Layout, NameTemplates, RegionalAccounts};
+use crate::model::virtual_stream::{Account, ExistingAccount, INBOX, Kind, Layout, NameTemplates, RegionalAccounts};
 use std::collections::{BTreeMap, HashMap};
-
-/// What clients deliver replies below, unless they are told otherwise.
-const INBOX: &str = "_INBOX";
 
 const ACCOUNT_KEY: &str = "write the account's public key, A and 55 more characters: `nsc describe account` shows it";
 

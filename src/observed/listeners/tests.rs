@@ -36,18 +36,7 @@ impl Requests for Pages {
 }
 
 async fn find(pages: &Pages, servers: usize, subjects: &[&str]) -> Result<Vec<Subscription>, RequestError> {
-    let server = Server {
-        id: String::new(),
-        name: String::new(),
-        cluster: String::new(),
-        version: String::new(),
-        trusted_keys: Vec::new(),
-        system_account: String::new(),
-        max_payload: 0,
-        domain: None,
-        clock: None,
-        varz: Value::Null,
-    };
+    let server = Server::new("west-1", "west", "2.15.1");
     let deployment = Deployment { servers: vec![server; servers], expected: servers };
     let subjects: Vec<SubjectFilter> = subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect();
     subscriptions(pages, &deployment, &account(), &subjects, Duration::from_secs(1)).await

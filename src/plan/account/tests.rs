@@ -4,7 +4,7 @@ use crate::desired::tests::{app, application, stream, topology};
 use crate::model::nkey::KeyKind;
 use crate::observed::{Deployment, Live, Server};
 use crate::sign::{Seed, Signer as _, issue};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Two edits of one token that go together are put together, others are somebody's to decide.
 #[test]
@@ -14,18 +14,8 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
     let operator = Seed::generate(KeyKind::Operator).unwrap();
     let claims = json!({ "sub": account.id, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {} } });
     let token = issue(&claims, &operator, 1000).unwrap().as_str().to_owned();
-    let server = Server {
-        id: "N".to_owned(),
-        name: "west-0".to_owned(),
-        cluster: "c-west".to_owned(),
-        version: "2.15.1".to_owned(),
-        trusted_keys: vec![operator.public_key().to_string()],
-        system_account: String::new(),
-        max_payload: 1_048_576,
-        domain: None,
-        clock: None,
-        varz: Value::Null,
-    };
+    let server =
+        Server { trusted_keys: vec![operator.public_key().to_string()], ..Server::new("west-0", "c-west", "2.15.1") };
     let on_server = AccountOnServer {
         server: "west-0".to_owned(),
         cluster: "c-west".to_owned(),

@@ -13,14 +13,8 @@ fn key(kind: KeyKind) -> PublicKey {
 }
 
 fn region(cluster: &str) -> Region {
-    Region {
-        name: RegionName::parse(cluster).unwrap(),
-        cluster: ClusterName::parse(cluster).unwrap(),
-        servers: vec!["nats://127.0.0.1:4222".to_owned()],
-        tags: Vec::new(),
-        serves: Vec::new(),
-        tls: None,
-    }
+    let servers = vec!["nats://127.0.0.1:4222".to_owned()];
+    Region::new(RegionName::parse(cluster).unwrap(), ClusterName::parse(cluster).unwrap(), servers)
 }
 
 fn topology(clusters: &[&str]) -> Topology {
@@ -38,15 +32,10 @@ fn world(clusters: &[&str]) -> World {
     let system = key(KeyKind::Account);
     let server = |cluster: &&str| Server {
         id: format!("N{cluster}"),
-        name: format!("{cluster}-0"),
-        cluster: (*cluster).to_owned(),
-        version: "2.15.1".to_owned(),
         trusted_keys: vec![operator.public_key().to_string()],
         system_account: system.to_string(),
-        max_payload: 1_048_576,
-        domain: None,
-        clock: None,
         varz: json!({ "trusted_operators_claim": [{ "sub": operator.public_key(), "name": "OP", "nats": {} }] }),
+        ..Server::new(&format!("{cluster}-0"), cluster, "2.15.1")
     };
     let servers: Vec<Server> = clusters.iter().map(server).collect();
     World { deployment: Deployment { expected: servers.len(), servers }, operator, system }

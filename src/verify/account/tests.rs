@@ -22,18 +22,8 @@ fn case(mappings: Value) -> Case {
     });
     let token = issue(&claims, &operator, 1000).unwrap().as_str().to_owned();
     let expected = Expected::new(&token, &AccountClaims::decode(&token).unwrap());
-    let server = Server {
-        id: "N".to_owned(),
-        name: "west-0".to_owned(),
-        cluster: "west".to_owned(),
-        version: "2.15.1".to_owned(),
-        trusted_keys: vec![operator.public_key().to_string()],
-        system_account: String::new(),
-        max_payload: 1_048_576,
-        domain: None,
-        clock: None,
-        varz: Value::Null,
-    };
+    let server =
+        Server { trusted_keys: vec![operator.public_key().to_string()], ..Server::new("west-0", "west", "2.15.1") };
     Case { token, expected, server, claims }
 }
 

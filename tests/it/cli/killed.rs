@@ -1,0 +1,155 @@
+//! Verbs that only write files, killed at any moment: a file is there as a whole or not at all, a secret is nobody
+//! else's business at any time, and the next run finishes and tidies up.
+
+use crate::support::killing::{Killer, rounds, unfinished};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const DEFINITION: &str = "version: 1
+system: { credentials: keys/sys.creds }
+regions:
+  west: { servers: [nats://127.0.0.1:1] }
+  central: { servers: [nats://127.0.0.1:2] }
+  east: { servers: [nats://127.0.0.1:3] }
+accounts:
+  APP:
+    id: AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN
+    credentials: keys/app.creds
+    virtual_streams: { foo: { subjects: [foo.>] }, bar: { subjects: [bar.>] } }
+";
+
+/// Kills for each verb; `VSTREAM_KILL_ROUNDS` makes it more.
+const ROUNDS: usize = 10;
+
+fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"));
+    command.current_dir(folder).args(args).env_remove("VSTREAM_OPERATOR_FILE").env_remove("VSTREAM_OPERATOR_SEED");
+    command
+}
+
+/// A run to its end: how it ended, and how long it took.
+fn run(folder: &Path, args: &[&str]) -> (i32, Duration) {
+    let started = Instant::now();
+    let output = crate::support::secrets::output(&mut command(folder, args));
+    (output.status.code().unwrap(), started.elapsed())
+}
+
+/// The files of a folder and below, but those that were not finished.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let (path, name) = {
+            let entry = entry.unwrap();
+            (entry.path(), entry.file_name().into_string().unwrap())
+        };
+        if path.is_dir() {
+            files.extend(self::files(&path).into_iter().map(|(below, text)| (format!("{name}/{below}"), text)));
+        } else if unfinished(folder).iter().all(|left| *left != path) {
+            files.insert(name, std::fs::read(path).unwrap());
+        }
+    }
+    files
+}
+
+fn none(_: &Path) -> bool {
+    false
+}
+
+/// Kills runs of a verb that always writes the same files, and looks at what is there: each file is whole.
+fn writes_the_same(args: &[&str], out: &str, again: i32) {
+    let folder = tempfile::tempdir().unwrap();
+    let fresh = |name: &str| {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("definition.yaml"), DEFINITION).unwrap();
+        folder
+    };
+    let whole = fresh("whole");
+    let (code, takes) = run(&whole, args);
+    assert_eq!(code, 0, "{args:?}");
+    let expected = files(&whole.join(out));
+    assert!(!expected.is_empty());
+
+    let mut killer = Killer::seeded();
+    for round in 0..rounds(ROUNDS) {
+        let folder = fresh(&round.to_string());
+        killer.run(&mut command(&folder, args), takes, &folder, none);
+        let left = files(&folder.join(out));
+        for (name, text) in &left {
+            assert_eq!(text, &expected[name], "{args:?}, round {round}: {name} is not whole");
+        }
+        let (code, _) = run(&folder, args);
+        assert_eq!(code, if left == expected { again } else { 0 }, "{args:?}, round {round}, with {:?}", left.keys());
+        assert_eq!(files(&folder.join(out)), expected, "{args:?}, round {round}");
+        if code == 0 {
+            assert!(unfinished(&folder).is_empty(), "{args:?}, round {round}: {:?}", unfinished(&folder));
+        }
+    }
+    killer.says(args[0]);
+}
+
+#[test]
+fn a_new_project() {
+    writes_the_same(&["init", "project"], "project", 1);
+}
+
+#[test]
+fn what_is_rendered() {
+    writes_the_same(&["render", "streams", "--definition", "definition.yaml", "--out", "out"], "out", 0);
+}
+
+#[test]
+fn manual_pages() {
+    writes_the_same(&["man", "--out", "pages"], "pages", 0);
+}
+
+#[test]
+fn keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let keys = folder.join("keys");
+    let (_, takes) = run(folder, &["keys", "generate", "--operator"]);
+    let mut killer = Killer::seeded();
+    for round in 0..rounds(ROUNDS) {
+        let name = format!("key-{round}");
+        let args = ["keys", "generate", ["--account", "--operator", "--user"][round % 3], "--name", &name];
+        killer.run(&mut command(folder, &args), takes, &keys, |_| true);
+        // A file that is there is a key, and is not made again.
+        let file = keys.join(format!("{name}.nk"));
+        let before = std::fs::read(&file).ok();
+        assert_eq!(run(folder, &["keys", "check"]).0, 0, "round {round}");
+        assert_eq!(run(folder, &args).0, i32::from(before.is_some()), "round {round}");
+        assert!(before.is_none_or(|before| std::fs::read(&file).unwrap() == before), "round {round}");
+    }
+    assert_eq!(run(folder, &["keys", "generate", "--name", "last"]).0, 0);
+    assert!(unfinished(folder).is_empty(), "{:?}", unfinished(folder));
+    assert_eq!(files(&keys).len(), rounds(ROUNDS) + 2);
+    killer.says("keys generate");
+}
+
+#[test]
+fn keys_of_regional_accounts() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("vstream.yaml"), DEFINITION).unwrap();
+    let keys = folder.join("keys");
+    let args = ["keys", "generate", "--regional"];
+    let (_, takes) = run(folder, &args);
+    let mut killer = Killer::seeded();
+    for round in 0..rounds(ROUNDS) {
+        std::fs::remove_dir_all(&keys).unwrap();
+        killer.run(&mut command(folder, &args), takes, &keys, |_| true);
+        let before = files(&keys);
+        assert_eq!(run(folder, &args).0, 0, "round {round}");
+        let after = files(&keys);
+        assert_eq!(after.keys().collect::<Vec<_>>(), ["APP-central.nk", "APP-east.nk", "APP-west.nk"], "round {round}");
+        assert!(before.iter().all(|(name, text)| after[name] == *text), "round {round}: a key was made again");
+        assert_eq!(run(folder, &["keys", "check"]).0, 0, "round {round}");
+        if before.len() < 3 {
+            assert!(unfinished(&keys).is_empty(), "round {round}: {:?}", unfinished(&keys));
+        }
+    }
+    killer.says("keys generate --regional");
+}

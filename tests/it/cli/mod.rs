@@ -1,0 +1,23 @@
+//! The command line without servers: what a verb prints, where, and how it exits.
+
+mod definition;
+mod docs;
+mod help;
+mod history;
+mod keys;
+mod killed;
+mod refusals;
+mod structure;
+mod terminal;
+
+/// A definition whose servers nobody has to reach.
+const DEFINITION: &str = "version: 1
+system: { credentials: keys/sys.creds }
+regions:
+  west: { servers: [nats://127.0.0.1:1] }
+accounts:
+  APP:
+    id: AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN
+    credentials: keys/app.creds
+    virtual_streams: { foo: { subjects: [foo.>] } }
+";

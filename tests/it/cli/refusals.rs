@@ -1,0 +1,301 @@
+//! What is refused before any server is asked: each by its code, with place, cause and next step, and nothing written.
+
+use super::DEFINITION;
+use super::killed::files;
+use crate::support::secrets::output;
+use serde_json::Value;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A project with a definition and keys.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new() -> Self {
+        let project = Self(tempfile::tempdir().unwrap());
+        project.write("vstream.yaml", DEFINITION);
+        for (kind, name) in [("--operator", "op"), ("--account", "app"), ("--user", "user")] {
+            assert_eq!(project.run(&["keys", "generate", kind, "--name", name]).0, 0);
+        }
+        project
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Readable by its owner alone.
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut options = std::fs::File::options();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+        std::io::Write::write_all(&mut file, text.as_ref()).unwrap();
+    }
+
+    fn set_mode(&self, name: &str, mode: u32) {
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.0.path()).env("NO_COLOR", "1").stdin(std::process::Stdio::null());
+        let given = ["OPERATOR_FILE", "OPERATOR_SEED", "OPERATOR_CMD", "NATS_SERVER_VERSION"];
+        for name in given.map(|name| format!("VSTREAM_{name}")) {
+            command.env_remove(name);
+        }
+        // Neither contexts nor temporary files of whoever runs the tests.
+        command.env("XDG_CONFIG_HOME", self.path("config")).env("TMPDIR", self.path("tmp"));
+        command
+    }
+
+    /// The exit code, and what is on standard output and on standard error.
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let output = output(self.command(Path::new(env!("CARGO_BIN_EXE_vstream-jwt"))).args(args));
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Runs it for a script and for a person: both end with `exit` and say the words, and no file is changed.
+    #[track_caller]
+    fn refused(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
+        let before = files(self.0.path());
+        self.fails(args, exit, code, words);
+        let (person, out, said) = self.run(args);
+        assert!(person == exit && out.is_empty() && said.contains("next: "), "{args:?}: exit {person}: {out}{said}");
+        assert!(words.iter().all(|words| said.contains(words)), "{args:?}: without {words:?}: {said}");
+        assert!(files(self.0.path()) == before, "{args:?} changed a file");
+    }
+
+    /// Runs it for a script.
+    #[track_caller]
+    fn fails(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
+        let (script, out, _) = self.run(&[args, &["--format", "json"]].concat());
+        failed((script, &out), exit, code, words);
+    }
+}
+
+#[track_caller]
+fn failed((ended, out): (i32, &str), exit: i32, code: &str, words: &[&str]) {
+    let document: Value = serde_json::from_str(out).unwrap_or_else(|error| panic!("{error}: {out}"));
+    let error = &document["error"];
+    assert_eq!((ended, &error["exit"], &error["code"]), (exit, &exit.into(), &code.into()), "{document:#}");
+    let message = error["message"].as_str().unwrap();
+    assert!(words.iter().all(|words| message.contains(words)), "without {words:?}: {document:#}");
+    assert!(error["next"].as_str().is_some_and(|next| !next.is_empty()), "no next step: {document:#}");
+}
+
+#[test]
+fn definitions() {
+    let project = Project::new();
+    project.write("large.yaml", " ".repeat(9_000_000));
+    project.write("latin-1.yaml", b"version: 1\n# caf\xe9\n");
+    std::fs::create_dir(project.path("empty")).unwrap();
+    for (path, code, words) in [
+        ("nowhere.yaml", "no-definition", &["no definition at nowhere.yaml"][..]),
+        ("empty", "no-definition", &["no *.yaml in the folder empty"]),
+        ("vstream.yaml/x", "unreadable", &["cannot read vstream.yaml/x"]),
+        ("large.yaml", "too-large", &["more than 8 MB", "large.yaml"]),
+        ("latin-1.yaml", "encoding", &["latin-1.yaml:2:6", "UTF-8"]),
+    ] {
+        for verb in [&["validate"][..], &["render", "claims"], &["plan"], &["destroy", "--yes"]] {
+            project.refused(&[verb, &["--definition", path]].concat(), 2, code, words);
+        }
+    }
+}
+
+#[test]
+fn command_lines() {
+    let project = Project::new();
+    for args in [&["no-such-verb"][..], &["completions", "no-such-shell"], &["render", "nothing"], &["sign", "p.json"]]
+    {
+        project.fails(args, 2, "usage", &["--help"]);
+    }
+    for args in [&["destroy"][..], &["destroy", "foo", "--delete-streams"]] {
+        project.refused(args, 2, "not-confirmed", &["without a terminal, destroy needs --yes", "nothing was changed"]);
+    }
+    project.refused(&["destroy", "--yes", "bar"], 2, "unknown-virtual-stream", &["no virtual stream bar"]);
+    for verb in ["plan", "apply"] {
+        project.refused(&[verb, "--allow", "all"], 2, "unknown-finding", &["--allow all"]);
+    }
+}
+
+/// Folders and files that are in the way of what is to be written.
+#[test]
+fn places_that_cannot_be_written() {
+    let project = Project::new();
+    project.write("file", "");
+    for (args, code, words) in [
+        (&["man", "--out", "file"][..], "cannot-write", &["cannot write file: "][..]),
+        (&["render", "streams", "--out", "file/x"], "cannot-write", &["cannot write file/x: "]),
+        (&["init"], "exists", &["vstream.yaml exists already", "nothing was written"]),
+        (&["init", "file/x"], "unwritable", &["cannot write file/x/keys: "]),
+        (&["keys", "generate", "--name", "op"], "key-exists", &["keys/op.nk exists already"]),
+        (&["keys", "generate", "--keys", "file"], "keys", &["keys folder file cannot be read"]),
+        // The folder of temporary files is not there.
+        (&["demo"], "no-folder", &["cannot make a temporary folder", "/tmp/"]),
+    ] {
+        project.refused(args, 1, code, words);
+    }
+    project.refused(&["keys", "generate", "--name", "a/b"], 2, "key-name", &["`a/b`"]);
+}
+
+#[test]
+fn what_cannot_be_inspected() {
+    let project = Project::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokens/nsc-account-app.jwt");
+    let token = std::fs::read_to_string(fixture).unwrap();
+    project.write("cut.jwt", &token.trim()[..token.len() - 10]);
+    project.write("text", "no key");
+    project.write("large", "x".repeat(3_000_000));
+    for (file, code, words) in [
+        ("nowhere", "unreadable", &["nowhere cannot be read"][..]),
+        ("keys", "unreadable", &["keys cannot be read"]),
+        ("large", "unreadable", &["large is too large"]),
+        ("text", "nothing-found", &["text holds no token and no nkey"]),
+        ("cut.jwt", "bad-token", &["cut.jwt: ", "signature"]),
+    ] {
+        project.refused(&["keys", "inspect", file], 1, code, words);
+    }
+    let seed = std::fs::read_to_string(project.path("keys/op.nk")).unwrap();
+    project.refused(&["keys", "inspect", seed.trim()], 2, "seed-as-argument", &["given as an argument"]);
+}
+
+/// The operator's key is read before anything is asked.
+#[test]
+fn keys_of_the_operator() {
+    let project = Project::new();
+    project.write("text", "no key");
+    project.write("open.nk", std::fs::read(project.path("keys/op.nk")).unwrap());
+    project.set_mode("open.nk", 0o644);
+    for (operator, words) in [
+        ("nowhere.nk", &["no file nowhere.nk", "keys folder keys"][..]),
+        ("keys", &["keys is not a file"]),
+        ("text", &["key file text "]),
+        ("app.nk", &["keys/app.nk", "operator"]),
+        ("user.nk", &["keys/user.nk", "operator"]),
+        ("open.nk", &["open.nk is open to others (mode 0644)"]),
+    ] {
+        for verb in [&["apply"][..], &["destroy", "--yes"]] {
+            project.refused(&[verb, &["--operator", operator]].concat(), 2, "operator-key", words);
+        }
+    }
+    project.refused(&["apply", "--operator-cmd", "exit 9"], 1, "operator-cmd", &["ended without an answer"]);
+}
+
+#[test]
+fn plan_files() {
+    let project = Project::new();
+    project.write("text", "no plan");
+    project.write("newer.json", "{\"vstream_jwt_plan\": 99}");
+    for (file, exit, code, words) in [
+        ("nowhere.json", 1, "plan-file", &["the plan file nowhere.json: "][..]),
+        ("text", 2, "not-a-plan-file", &["text "]),
+        ("newer.json", 2, "plan-file-newer", &["newer.json "]),
+    ] {
+        project.refused(&["apply", file], exit, code, words);
+        project.refused(&["sign", file, "--operator", "op.nk", "--out", "signed.json"], exit, code, words);
+    }
+}
+
+/// The access to the system account.
+#[test]
+fn credentials() {
+    let project = Project::new();
+    project.write("open.creds", "");
+    project.set_mode("open.creds", 0o644);
+    project.write("text.creds", "no credentials");
+    for (access, code, words) in [
+        ("context: nowhere", "context-not-found", &["no context `nowhere`", "config/nats/context"][..]),
+        ("credentials: nowhere.creds", "file-unreadable", &["nowhere.creds: "]),
+        ("credentials: open.creds", "credentials-readable", &["open.creds: ", "(mode 0644)"]),
+        ("credentials: text.creds", "credentials-invalid", &["text.creds: "]),
+    ] {
+        project.write("vstream.yaml", DEFINITION.replace("credentials: keys/sys.creds", access));
+        for verb in ["plan", "verify", "status"] {
+            project.refused(&[verb], 1, code, words);
+        }
+    }
+}
+
+/// A process that may open nothing.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_without_file_descriptors() {
+    let project = Project::new();
+    let mut limited = project.command(Path::new("sh"));
+    limited.args(["-c", "ulimit -n 4 && exec \"$0\" validate --format json", env!("CARGO_BIN_EXE_vstream-jwt")]);
+    let ended = output(&mut limited);
+    let out = String::from_utf8(ended.stdout).unwrap();
+    failed((ended.status.code().unwrap(), &out), 1, "no-runtime", &["cannot start the I/O runtime: "]);
+}
+
+/// Server binaries that are no good, folders and ports that others have.
+#[test]
+fn local_super_clusters() {
+    let project = Project::new();
+    let binary = |name: &str, version: &str, rest: &str| {
+        let version = format!("[ \"$1\" = --version ] && echo 'nats-server: v{version}'");
+        project.write(name, format!("#!/bin/sh\n{version} && {rest}\n"));
+        project.set_mode(name, 0o700);
+    };
+    binary("old", "2.9.0", "exit 0");
+    binary("ends", "2.15.1", "exit 0; exit 3");
+    binary("vanishes", "2.15.1", "rm \"$0\"");
+    project.write("damaged/super-cluster.json", "{");
+    project.write("file", "");
+    project.write("theirs/keys/op.nk", "");
+    let up = ["dev", "up", "--regions", "west,east", "--servers", "1", "--timeout", "10s"];
+    let up =
+        |folder: &'static str, binary: &'static str| [&up[..], &["--folder", folder, "--nats-server", binary]].concat();
+
+    for (args, exit, code, words) in [
+        (vec!["dev", "up", "--regions", "a,a"], 2, "dev-options", &["region `a` is named twice"][..]),
+        (up("theirs", "./ends"), 2, "dev-options", &["theirs is not a folder of `dev up` and already has `keys`"]),
+        (vec!["dev", "status", "--folder", "nowhere"], 2, "dev-no-cluster", &["nowhere holds no super-cluster"]),
+        (up("new", "./old"), 1, "dev-no-server", &["old is version 2.9.0, 2.10 or newer is needed"]),
+        (up("new", "./nowhere"), 1, "dev-no-server", &["nowhere --version: "]),
+        (vec!["demo", "--keep", "--folder", "new", "--nats-server", "./old"], 1, "dev-no-server", &["2.9.0"]),
+        (vec!["dev", "status", "--folder", "damaged"], 1, "dev-file", &["damaged/super-cluster.json"]),
+        (up("damaged", "./ends"), 1, "dev-file", &["damaged/super-cluster.json"]),
+        (up("file/x", "./ends"), 1, "dev-file", &["cannot create", "file/x"]),
+    ] {
+        project.refused(&args, exit, code, words);
+    }
+    // Nor is the folder of a demo left that could not begin.
+    std::fs::create_dir(project.path("tmp")).unwrap();
+    project.refused(&["demo", "--nats-server", "./old"], 1, "dev-no-server", &["2.9.0"]);
+    assert_eq!(std::fs::read_dir(project.path("tmp")).unwrap().count(), 0);
+
+    project.fails(&up("vanished", "./vanishes"), 1, "dev-supervisor", &["did not start", "west-1"]);
+    // What was begun, and is in the way now.
+    std::fs::remove_dir_all(project.path("vanished/keys")).unwrap();
+    std::fs::remove_file(project.path("vanished/super-cluster.json")).unwrap();
+    project.write("vanished/keys", "");
+    project.refused(&up("vanished", "./ends"), 1, "dev-identity", &["cannot make the keys", "vanished/keys"]);
+
+    let (ended, out, _) = project.run(&[&up("local", "./ends")[..], &["--format", "json"]].concat());
+    assert_eq!(project.run(&["dev", "down", "--folder", "local"]).0, 0);
+    failed((ended, &out), 1, "dev-not-ready", &["server west-1 ended (exit status: 3)"]);
+    let layout: Value =
+        serde_json::from_slice(&std::fs::read(project.path("local/super-cluster.json")).unwrap()).unwrap();
+    let port = layout["servers"][0]["client_port"].as_u64().unwrap() as u16;
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let local = |args: &[&'static str]| [&["dev", "--folder", "local"], args].concat();
+    for (args, exit, code, words) in [
+        (local(&["start", "west"]), 1, "dev-not-running", "local is not running"),
+        (local(&["kill", "north"]), 2, "dev-unknown-target", "`north`; there are west, east, west-1, east-1"),
+        (
+            local(&["up", "--servers", "3"]),
+            2,
+            "dev-other-options",
+            "local holds a super-cluster made with other options",
+        ),
+        (vec!["demo", "--keep", "--folder", "local"], 2, "demo-folder-taken", "local already holds a super-cluster"),
+        (up("local", "./ends"), 1, "dev-ports", &format!("127.0.0.1:{port} is taken")),
+    ] {
+        project.refused(&args, exit, code, &[words]);
+    }
+    drop(taken);
+}

@@ -1,0 +1,258 @@
+//! The rules of the source tree: what a module may use, and who may print. Read from the text of `src/`.
+
+use std::path::{Path, PathBuf};
+
+/// The stages in their order, each of which may use those before it; then what puts them together.
+const ORDER: [&str; 14] = [
+    "model",
+    "definition",
+    "desired",
+    "observed",
+    "lint",
+    "plan",
+    "files",
+    "nsc",
+    "sign",
+    "provision",
+    "push",
+    "verify",
+    "ops",
+    "cli",
+];
+
+/// Modules without async, files, clock and environment.
+const PURE: [&str; 6] = ["model", "definition", "desired", "plan", "verify", "lint"];
+
+const IMPURE: [&str; 12] = [
+    "async fn",
+    "async {",
+    "async move",
+    ".await",
+    "tokio",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "TcpStream",
+    "SystemTime",
+    "Instant",
+    "Timestamp::now",
+];
+
+struct Source {
+    path: PathBuf,
+    /// The module directly below `src/`.
+    module: String,
+    /// Without comments, and without test modules.
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let below = path.strip_prefix(&root).unwrap().to_owned();
+            let test = name == "tests" || name.ends_with("_tests") || name == "fake";
+            if path.is_dir() && !test {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && !test {
+                let module = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+                let code = code(&std::fs::read_to_string(&path).unwrap());
+                sources.push(Source { path: below, module, code });
+            }
+        }
+    }
+    assert!(sources.len() > 50, "src/ was not found");
+    sources
+}
+
+/// The text without comments, up to a test module at the end of the file.
+fn code(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    match text.find("#[cfg(test)]\nmod tests {") {
+        Some(tests) => text[..tests].to_owned(),
+        None => text,
+    }
+}
+
+/// The modules of this crate that a file uses.
+fn used(code: &str) -> Vec<&str> {
+    let mut used = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            used.push(first_word(rest));
+            continue;
+        };
+        let group = &group[..group.find("};").unwrap_or(group.len())];
+        let mut depth = 0;
+        let parts = group.split(|c: char| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            c == ',' && depth == 0
+        });
+        used.extend(parts.map(|part| first_word(part.trim_start())));
+    }
+    used
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+}
+
+fn rank(module: &str) -> Option<usize> {
+    ORDER.iter().position(|stage| *stage == module)
+}
+
+fn assert_none(rule: &str, offenders: Vec<String>) {
+    assert!(offenders.is_empty(), "{rule}:\n  {}", offenders.join("\n  "));
+}
+
+#[test]
+fn every_module_has_its_place() {
+    let known = |module: &str| rank(module).is_some() || ["lib", "main", "nats", "dev"].contains(&module);
+    let strangers = sources().iter().filter(|s| !known(&s.module)).map(|s| s.path.display().to_string()).collect();
+    assert_none("a new module needs a place in the order of stages", strangers);
+}
+
+#[test]
+fn pure_modules_have_no_async_files_clock_or_environment() {
+    let mut offenders = Vec::new();
+    for source in sources().iter().filter(|source| PURE.contains(&source.module.as_str())) {
+        let found = IMPURE.iter().filter(|word| source.code.contains(**word));
+        offenders.extend(found.map(|word| format!("{}: {word}", source.path.display())));
+    }
+    assert_none("pure modules take what they need as arguments", offenders);
+}
+
+#[test]
+fn stages_use_earlier_stages_only() {
+    let mut offenders = Vec::new();
+    for source in sources() {
+        let Some(own) = rank(&source.module) else { continue };
+        let later = used(&source.code).into_iter().filter(|used| rank(used).is_some_and(|used| used > own));
+        offenders.extend(later.map(|used| format!("{} uses {used}", source.path.display())));
+    }
+    assert_none("a stage uses earlier stages only", offenders);
+}
+
+#[test]
+fn only_the_command_line_picks_implementations() {
+    let mut offenders = Vec::new();
+    for source in sources() {
+        let used = used(&source.code);
+        let forbidden: &[&str] = match source.module.as_str() {
+            "cli" | "main" | "lib" => &[],
+            "ops" => &["cli", "nats"],
+            "nats" | "dev" => &["cli", "ops"],
+            _ => &["cli", "ops", "nats", "dev"],
+        };
+        let found = used.into_iter().filter(|used| forbidden.contains(used));
+        offenders.extend(found.map(|used| format!("{} uses {used}", source.path.display())));
+    }
+    assert_none("implementations are handed down by cli", offenders);
+}
+
+#[test]
+fn only_nats_knows_the_client_library() {
+    let sources = sources();
+    let offenders = sources.iter().filter(|s| s.module != "nats" && s.code.contains("async_nats"));
+    assert_none("async-nats is for src/nats alone", offenders.map(|s| s.path.display().to_string()).collect());
+}
+
+#[test]
+fn the_library_does_not_print() {
+    let printing =
+        |code: &str| ["println!", "print!", "dbg!", "stdout()", "stderr()"].iter().any(|word| code.contains(word));
+    let sources = sources();
+    let offenders = sources.iter().filter(|s| !["cli", "main"].contains(&s.module.as_str()) && printing(&s.code));
+    assert_none("only src/cli prints", offenders.map(|s| s.path.display().to_string()).collect());
+}
+
+#[test]
+fn children_inherit_no_secret() {
+    let sources = sources();
+    let starts = |s: &&Source| s.code.contains("Command::new(") && !s.path.ends_with("sign/memory.rs");
+    assert_none(
+        "child processes are started by sign::memory::command",
+        sources.iter().filter(starts).map(|s| s.path.display().to_string()).collect(),
+    );
+}
+
+#[test]
+fn next_steps_are_sentences() {
+    let mut offenders = Vec::new();
+    for source in sources() {
+        for (at, _) in source.code.match_indices(".next(\"") {
+            let text = &source.code[at + ".next(\"".len()..];
+            let text = &text[..text.find("\")").unwrap_or(text.len())];
+            let sentence = text.starts_with(char::is_uppercase) && text.ends_with(['.', '?']);
+            if !(sentence || text.is_empty()) {
+                offenders.push(format!("{}: {text}", source.path.display()));
+            }
+        }
+    }
+    assert_none("a next step is a sentence with a capital and a full stop", offenders);
+}
+
+#[test]
+fn uses_are_found_in_groups_too() {
+    let found = used("use crate::plan::Plan;\nuse crate::{ops::{a, b}, sign};\nlet x = crate::cli::command();");
+    assert_eq!(found, ["plan", "ops", "sign", "cli"]);
+}
+
+/// What the command says in any test is searched for secrets.
+#[test]
+fn tests_look_for_secrets_in_what_they_run() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let (mut folders, mut offenders, mut looked) = (vec![tests.clone()], Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let runs = ["Command::new(VSTREAM)", "Command::new(support::VSTREAM)", "CARGO_BIN_EXE_vstream-jwt\"))"];
+            let runs = path.extension().is_some_and(|e| e == "rs") && runs.iter().any(|run| text.contains(run));
+            let listens = ["output()", "Stdio::piped()"].iter().any(|how| text.contains(how));
+            looked += usize::from(runs);
+            if runs && listens && !text.contains("secrets") {
+                offenders.push(path.strip_prefix(&tests).unwrap().display().to_string());
+            }
+        }
+    }
+    assert!(looked > 8, "tests run the command: {looked}");
+    assert_none("runs of the command go through tests/it/support/secrets.rs", offenders);
+}
+
+/// `scripts/scan-secrets` looks at what other suites leave, by the same rules.
+#[test]
+fn secrets_in_files_are_named_by_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (body, signature) = ("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".repeat(2), "x".repeat(86));
+    let seeds = ["SO", "SA", "SU", "SN", "SC", "SX"].map(|kind| format!("key={kind}{}\n", &body[..56]));
+    let token = format!("eyJhbGciOiJlZDI1NTE5In0.eyJzdWIiOiJBIn0.{signature}");
+    let shown = write("shown.log", format!("nothing\n{}token {token}\nAGE-SECRET-KEY-1X\n", seeds.concat()));
+    // Public keys, claims without their signature, and what is too short.
+    let public = format!("A{}\neyJhbGciOiJlZDI1NTE5In0.eyJzdWIiOiJBIn0\nSO{}\n", &body[..55], &body[..55]);
+    let clean = write("clean.log", public);
+    let found = crate::support::secrets::in_files(&[clean, shown.clone()]).unwrap();
+    let line = |number: usize, what: &str| format!("{}:{number}: {what}", shown.display());
+    let mut expected: Vec<String> = (2..8).map(|number| line(number, "a seed")).collect();
+    expected.extend([line(8, "a signed token"), line(9, "an age identity")]);
+    assert_eq!(found, expected);
+    assert!(
+        crate::support::secrets::in_files(&[folder.path().join("none")]).is_err(),
+        "what cannot be read was not looked at"
+    );
+}

@@ -1,0 +1,17 @@
+//! What virtual streams must withstand on real servers: lost regions, split brain, kills in the middle, drift, gaps.
+//!
+//! `VSTREAM_NATS_SERVER_VERSION` chooses the servers, `VSTREAM_SEED` repeats the random moments of a run.
+
+mod backlog;
+mod blackout;
+mod drift;
+mod gap;
+mod killed;
+mod killed_back;
+mod killed_files;
+mod kills;
+mod others;
+mod stages;
+mod steps;
+mod traffic;
+mod watch;

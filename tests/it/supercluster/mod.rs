@@ -1,0 +1,24 @@
+//! On real servers: super-clusters in operator mode, started by the tests themselves.
+
+mod activations;
+mod bad_plan_files;
+mod bad_pushes;
+mod deliveries;
+mod dev;
+mod faults;
+mod flow;
+mod foreign;
+mod history;
+mod json;
+mod keys;
+mod layouts;
+#[cfg(target_os = "linux")]
+mod memory;
+mod outages;
+mod permissions;
+mod planfile;
+mod refusals;
+mod regional;
+mod streams;
+mod system;
+mod together;

@@ -1,0 +1,223 @@
+//! Runs while something else happens: subscribers are there, somebody else pushes, servers and regions are down.
+
+use crate::support::bench::Bench;
+use crate::support::{PATIENCE, client, cluster, eventually};
+use serde_json::json;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::ops::apply::{Run, Signers, apply};
+use vstream_jwt::ops::lease::Holder;
+use vstream_jwt::ops::plan::plan;
+use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::{Deadline, Silent, Tell, load};
+use vstream_jwt::plan::Options;
+use vstream_jwt::sign::keyring::Keyring;
+
+const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_meanwhile_is_seen_and_the_next_run_finishes() {
+    let cluster = cluster().await;
+    let bench = Bench::new(&cluster).await;
+    bench.write("vstream", &bench.definition());
+    live_subscribers(&bench).await;
+    somebody_else_pushes(&bench).await;
+    one_server_down(&bench).await;
+    one_region_down(&bench).await;
+    destroyed_while_a_region_is_down(&bench).await;
+    no_meta_leader(&bench).await;
+    bench.no_complaints();
+}
+
+async fn live_subscribers(bench: &Bench<'_>) {
+    let mut definition = bench.definition();
+    definition["system"] = json!({ "key": "keys/sys-identity.nk" });
+    let minted = bench.write("minted", &definition);
+    let before = bench.everything().await;
+    let subscriber = client(bench.cluster, "east").await;
+    let _orders = subscriber.subscribe("foo.orders").await.unwrap();
+    let _all = subscriber.subscribe("foo.>").await.unwrap();
+    subscriber.flush().await.unwrap();
+    let said = ["subscription foo.orders of client", "on east-", "mapped by `foo.>`", "--allow subscription-stops"];
+    bench.expect(1, &APPLY, "subscription-stops", &said);
+    bench.expect(1, &[&APPLY[..], &["--definition", &minted]].concat(), "subscription-stops", &said);
+    bench.unchanged_since(&before, "a refusal").await;
+    bench.expect(3, &["plan", "--allow", "subscription-stops"], "subscription-stops", &["warning", "foo.orders"]);
+}
+
+/// Does something when a run comes to a step, once.
+struct When<'a> {
+    step: &'static str,
+    done: AtomicBool,
+    what: &'a (dyn Fn() + Sync),
+}
+
+impl Tell for When<'_> {
+    fn step(&self, step: &str, _: usize, _: usize) {
+        if step == self.step && !self.done.swap(true, Ordering::SeqCst) {
+            (self.what)();
+        }
+    }
+}
+
+/// The token changes between plan and push: the plan is made again on top of it, and nobody's change is lost.
+async fn somebody_else_pushes(bench: &Bench<'_>) {
+    let loaded = load::load(Path::new(&bench.cluster.folder().join("vstream.yaml"))).unwrap();
+    let folder = loaded.base.join("keys");
+    let mut keys = Keyring::open(&folder).unwrap();
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+    let deadline = Deadline::after(Duration::from_secs(30));
+    let (mut session, mut planned) =
+        plan(&loaded.definition, &connector, &keys, &Options::default(), Hearing::On, deadline, &Silent).await.unwrap();
+    let mut claims = bench.claims().await;
+    claims["nats"]["description"] = json!("by somebody else");
+    let runtime = tokio::runtime::Handle::current();
+    let push = || tokio::task::block_in_place(|| runtime.block_on(bench.push(&claims)));
+    let tell = When { step: "making streams", done: AtomicBool::new(false), what: &push };
+    let operator = bench.key("op.nk");
+    let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
+    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let applied = apply(&mut session, &mut planned, run, &connector, &tell).await.unwrap();
+    assert!(applied.is_confirmed() && applied.planned_again == 1, "{applied:?}");
+    let now = bench.claims().await;
+    assert_eq!(now["nats"]["description"], "by somebody else");
+    assert_eq!(now["nats"]["mappings"]["foo.>"].as_array().unwrap().len(), 3);
+    bench.until(0, &["verify"]).await;
+}
+
+fn with_streams(bench: &Bench<'_>, names: &[&str]) {
+    let mut definition = bench.definition();
+    for name in names {
+        definition["accounts"]["APP"]["virtual_streams"][*name] = json!({ "subjects": [format!("{name}.>")] });
+    }
+    bench.write("vstream", &definition);
+}
+
+/// A finding by its code, the stream that it is about, and words of it.
+type Said<'s> = (&'s str, &'s str, [&'s str; 2]);
+
+/// Verifies until all of this is said: servers need a while to miss each other.
+async fn until_verify_says(bench: &Bench<'_>, expected: &[Said<'_>]) {
+    let codes: Vec<&str> = expected.iter().map(|(code, ..)| *code).collect();
+    let (started, codes) = (Instant::now(), codes.join(", "));
+    eventually(&codes, || async {
+        let verified = bench.run(&["verify", "--format", "json", "--timeout", "8s"]).document();
+        let streams = verified["accounts"][0]["streams"].as_array().unwrap();
+        let problems: Vec<_> = streams.iter().flat_map(|checked| checked["problems"].as_array().unwrap()).collect();
+        for (code, stream, words) in expected {
+            let place = format!("account APP, stream {stream}");
+            let found = problems.iter().find(|problem| problem["code"] == *code && problem["place"] == place)?;
+            let said = format!("{} {}", found["message"], found["next"]);
+            assert!(words.iter().all(|words| said.contains(words)), "{code} without one of {words:?}: {said}");
+        }
+        Some(())
+    })
+    .await;
+    println!("{:?} until verify says {codes}", started.elapsed());
+}
+
+async fn one_server_down(bench: &Bench<'_>) {
+    bench.cluster.kill("east-1").await.unwrap();
+    // Gateways that led to it need a moment to find the region's other servers.
+    let settled = || async { (bench.deployment().await.servers.len() == 8).then_some(()) };
+    eventually("eight servers answer", settled).await;
+    // Streams that it led need another leader: until then they cannot be compared, and `apply` refuses.
+    bench.until(0, &APPLY).await;
+    bench.says(0, &APPLY, &["In sync", "1 of 9 servers does not answer (east-1)", "next:"]);
+    bench.says(4, &["verify"], &["8 of 9 servers have the newest", "Not sure"]);
+    let words = ["its replica on east-1 does not answer the leader", "Bring that server back"];
+    until_verify_says(bench, &[("replica-offline", "foo-write-east", words)]).await;
+
+    with_streams(bench, &["bar"]);
+    let said = ["cluster east: 2 servers with JetStream answered", "bar-write-east has 3 replicas", "next:"];
+    bench.says(1, &APPLY, &[&said[..], &["nothing was changed"]].concat());
+
+    // A push needs no quorum: what can be proved is, and the run says what cannot.
+    let mut definition = bench.definition();
+    definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["purge"]);
+    bench.write("vstream", &definition);
+    bench.says(4, &APPLY, &["token pushed; 8 of 9 servers confirm", "Not everything is confirmed"]);
+
+    // One more, and the region's streams have no leader: what is published there is refused.
+    bench.cluster.kill("east-2").await.unwrap();
+    let words = ["has no leader: takes no messages until most of its servers are back", "nats server report jetstream"];
+    until_verify_says(bench, &[("no-leader", "foo-write-east", words)]).await;
+    for server in ["east-1", "east-2"] {
+        bench.cluster.start(server).await.unwrap();
+    }
+    bench.cluster.wait_ready(PATIENCE).await.unwrap();
+    bench.until(0, &APPLY).await;
+    let claims = bench.claims().await;
+    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_array(), "{claims}");
+    // What a virtual stream does not open any more is closed.
+    bench.write("vstream", &bench.definition());
+    bench.says(3, &["verify"], &["not in the definition: $JS.API.STREAM.PURGE.foo"]);
+    bench.until(0, &APPLY).await;
+    let claims = bench.claims().await;
+    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_null(), "{claims}");
+}
+
+async fn one_region_down(bench: &Bench<'_>) {
+    with_streams(bench, &["baz"]);
+    bench.cluster.kill("east").await.unwrap();
+    let said =
+        ["region east: no server of cluster east answers", "--allow region-missing", "1 finding stands in the way"];
+    bench.says(1, &APPLY, &said);
+
+    let said = ["left out, the region does not answer", "stream baz-read-east", "6 of 9 servers confirm"];
+    bench.says(4, &[&APPLY[..], &["--allow", "region-missing"]].concat(), &said);
+    let names = bench.stream_names().await;
+    assert!(names.contains(&"baz-read-west".to_owned()) && !names.contains(&"baz-read-east".to_owned()), "{names:?}");
+
+    // Servers that were killed are not called offline for 150 s.
+    let unknown = ["exists, but its leader did not answer", "See which servers are down"];
+    let silent = ["has not heard from its source foo-write-east for", "and foo-write-east does not answer either"];
+    let said = [("stream-unknown", "foo-write-east", unknown), ("source-silent", "foo-read-west", silent)];
+    until_verify_says(bench, &said).await;
+
+    bench.cluster.start("east").await.unwrap();
+    bench.cluster.wait_ready(PATIENCE).await.unwrap();
+    // Sources that lost their origin try again after 30 s: not yet confirmed, but all of it done.
+    let finished = bench.run(&[&APPLY[..], &["--prune", "foo"]].concat());
+    assert!([0, 4].contains(&finished.code), "{finished}");
+    assert!(finished.out.contains("streams and consumers: 2 of 2") && finished.out.contains("9 of 9"), "{finished}");
+    bench.says(0, &["plan"], &["In sync"]);
+}
+
+/// The region comes back with the mappings that the others no longer have: streams stay, and the mappings go there too.
+async fn destroyed_while_a_region_is_down(bench: &Bench<'_>) {
+    let destroy = ["destroy", "--yes", "--operator", "op.nk"];
+    bench.cluster.kill("east").await.unwrap();
+    bench.says(4, &[&destroy[..], &["--delete-streams"]].concat(), &["6 of 9 servers confirm", "kept, since"]);
+    bench.says(4, &destroy, &["Nothing to take away on the servers that answer; 3 of 9 do not"]);
+    bench.cluster.start("east").await.unwrap();
+    bench.cluster.wait_ready(PATIENCE).await.unwrap();
+    let said = ["the newest token, again, for east-1, east-2, east-3", "9 of 9 servers confirm", "Done."];
+    bench.says(0, &destroy, &said);
+}
+
+/// Two of three regions are gone, and with them the quorum of JetStream's meta group.
+async fn no_meta_leader(bench: &Bench<'_>) {
+    with_streams(bench, &["baz", "qux"]);
+    bench.cluster.kill("east").await.unwrap();
+    bench.cluster.kill("central").await.unwrap();
+    let leaderless = || async {
+        let servers = bench.deployment().await.servers;
+        servers.iter().all(|server| server.varz.pointer("/jetstream/meta/leader").is_none()).then_some(())
+    };
+    eventually("the lost leader is noticed", leaderless).await;
+    let tokens = bench.tokens().await;
+    let said = [
+        "account APP, JetStream does not answer",
+        "temporarily unavailable (10008)",
+        "servers do not answer",
+        "majority",
+    ];
+    bench.says(1, &[&APPLY[..], &["--allow", "region-missing", "--timeout", "8s"]].concat(), &said);
+    assert!(bench.tokens().await == tokens, "a token was pushed");
+    // What can be asked is still told: the region that lives missed a push while it was away.
+    let said = ["cannot be looked at", "temporarily unavailable", "not as defined"];
+    bench.says(3, &["verify", "--timeout", "8s"], &said);
+}

@@ -1,0 +1,335 @@
+//! Several runs at once, and other tools that push meanwhile: everybody's change is there in the end.
+
+use crate::support::bench::{Bench, now};
+use crate::support::secrets::assert_shows_none;
+use crate::support::{PATIENCE, VSTREAM, client, cluster, cluster_with_shared_layout, system_client};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use vstream_jwt::desired::lease::{EXPIRY, STREAM, SUBJECT};
+use vstream_jwt::model::claims::{AccountClaims, Token};
+use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::ops::apply::{Run, Signers, apply};
+use vstream_jwt::ops::lease::Holder;
+use vstream_jwt::ops::plan::plan;
+use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::{Deadline, Silent, Tell, load};
+use vstream_jwt::plan::Options;
+use vstream_jwt::sign::issue;
+use vstream_jwt::sign::keyring::Keyring;
+
+const TEN: usize = 10;
+
+fn spawn(bench: &Bench<'_>, definition: &str, more: &[&str]) -> Child {
+    let mut command = Command::new(VSTREAM);
+    command.current_dir(bench.cluster.folder()).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(["apply", "--definition", definition, "--operator", "op.nk", "--timeout", "2m"]).args(more);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// A definition with one virtual stream; those of several files are of one account.
+fn one(bench: &Bench<'_>, layout: &str, name: &str) -> String {
+    let mut definition = bench.definition();
+    let small = json!({ "num_replicas": 1 });
+    let stream = json!({ "subjects": [format!("{name}.>")], "write": small, "read": small });
+    definition["accounts"]["APP"]["layout"] = layout.into();
+    definition["accounts"]["APP"]["virtual_streams"] = json!({ name: stream });
+    bench.write(name, &definition)
+}
+
+fn ended(child: Child) -> (i32, String) {
+    let output = child.wait_with_output().unwrap();
+    assert_shows_none("apply", &[&output.stdout, &output.stderr]);
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
+}
+
+/// All tokens that anybody pushes, with who is in the last.
+async fn sources(bench: &Bench<'_>) -> Vec<String> {
+    let claims = bench.claims().await;
+    claims["nats"]["mappings"].as_object().into_iter().flatten().map(|(source, _)| source.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_runs_at_once_and_another_tool_in_between_lose_nothing() {
+    ten_runs("shared", Duration::from_millis(500)).await;
+}
+
+/// The first of them makes the regional accounts, and sends the account's JetStream to the regions while others wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_in_the_layout_regional() {
+    ten_runs("regional", Duration::from_secs(4)).await;
+}
+
+async fn ten_runs(layout: &str, pause: Duration) {
+    let cluster = cluster().await;
+    let bench = Bench::new(&cluster).await;
+    // Whether somebody's push falls into a run is chance; what must not happen is checked each time.
+    for round in 0..5 {
+        if at_once(&bench, layout, pause, round).await {
+            return;
+        }
+    }
+    panic!("no push of another tool came while a run went on");
+}
+
+/// Ten runs, and the other tool; whether its pushes made runs plan again.
+async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize) -> bool {
+    let names: Vec<String> = (0..TEN).map(|i| format!("s{round}-{i}")).collect();
+    let definitions: Vec<String> = names.iter().map(|name| one(bench, layout, name)).collect();
+    let started = Instant::now();
+    let mut runs: Vec<Child> = definitions.iter().map(|definition| spawn(bench, definition, &[])).collect();
+    // A push after the last run would be nobody's business any more.
+    let mut some_left = || runs.iter_mut().filter_map(|run| run.try_wait().ok()).filter(Option::is_none).count() > 3;
+
+    // What nsc does: pull, edit, push. In between, somebody else has pushed.
+    let operator = bench.key("op.nk");
+    let mut tags = Vec::new();
+    while some_left() {
+        let stored = bench.tokens().await.into_iter().filter_map(|(_, token)| token);
+        let newest = stored.max_by_key(|token| AccountClaims::decode(token).unwrap().issued_at()).unwrap();
+        let mut claims = Token::decode(&newest).unwrap().claims().clone();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let tag = format!("tag-{round}-{}", tags.len());
+        let list = claims["nats"]["tags"].as_array().cloned().unwrap_or_default();
+        claims["nats"]["tags"] = list.into_iter().chain([tag.as_str().into()]).collect();
+        if some_left() {
+            // nsc dates its tokens by its clock, whatever is stored.
+            let token = issue(&claims, &operator, now()).unwrap();
+            let system = system_client(bench.cluster).await;
+            system.request("$SYS.REQ.CLAIMS.UPDATE", token.as_str().to_owned().into()).await.unwrap();
+            tags.push(tag);
+        }
+        // A round of planning and pushing has to fit in between, on a busy machine too.
+        tokio::time::sleep(pause).await;
+    }
+    let results: Vec<(i32, String)> = runs.into_iter().map(ended).collect();
+    let again = results.iter().filter(|(_, said)| said.contains("planned again")).count();
+    eprintln!(
+        "{TEN} runs and {} pushes of another tool in {:.1?}; {again} planned again",
+        tags.len(),
+        started.elapsed()
+    );
+    for (code, said) in &results {
+        assert_eq!(*code, 0, "{said}");
+        assert!(said.contains("Done."), "{said}");
+    }
+
+    let there = sources(bench).await;
+    for name in &names {
+        assert!(there.contains(&format!("{name}.>")), "{name} is not among {there:?}");
+    }
+    let claims = bench.claims().await;
+    let found: Vec<&str> = claims["nats"]["tags"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for tag in &tags {
+        assert!(found.contains(&tag.as_str()), "{tag} is not among {found:?}");
+    }
+    for definition in &definitions {
+        bench.run(&["verify", "--definition", definition]).ends(0);
+    }
+
+    // Back to how the first of them left it: the others are undone, and what the other tool pushed in between stays.
+    bench.run(&["rollback", "last~9", "--operator", "op.nk", "--definition", &definitions[0]]).ends(0);
+    let there = sources(bench).await;
+    let left: Vec<&String> = names.iter().filter(|name| there.contains(&format!("{name}.>"))).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let claims = bench.claims().await;
+    for tag in &tags {
+        assert!(claims["nats"]["tags"].as_array().unwrap().contains(&json!(tag)), "{tag} was undone: {claims}");
+    }
+    tags.len() > 1 && again > 0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
+    let cluster = cluster().await;
+    let bench = Bench::new(&cluster).await;
+    one(&bench, "regional", "foo");
+    let bar = one(&bench, "regional", "bar");
+    bench.run(&["apply", "--definition", "foo.yaml", "--operator", "op.nk"]).ends(0);
+    // Streams of the regional layout, and nothing of the lease, are what an application sees.
+    assert_eq!(bench.stream_names().await, ["foo"]);
+
+    // Killed as soon as it has the lease, which stays.
+    let application = client(&cluster, "central").await;
+    let mut notes = application.subscribe(SUBJECT).await.unwrap();
+    application.flush().await.unwrap();
+    let mut first = spawn(&bench, &bar, &[]);
+    tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let killed = Instant::now();
+    let said =
+        ["account APP is being changed by", "with `apply` since", "next: Run it again when the other run has ended"];
+    bench.expect(
+        1,
+        &["apply", "--definition", &bar, "--operator", "op.nk", "--lease-timeout", "0s"],
+        "lease-held",
+        &said,
+    );
+    bench.says(
+        1,
+        &["destroy", "--yes", "--definition", "foo.yaml", "--operator", "op.nk", "--lease-timeout", "1s"],
+        &said[..2],
+    );
+    // A lease left behind delays the next run by no more than its expiry.
+    bench.run(&["apply", "--definition", &bar, "--operator", "op.nk"]).ends(0);
+    let (delay, most) = (killed.elapsed(), Duration::from_secs(EXPIRY));
+    eprintln!("a killed run delayed the next by {delay:.1?}");
+    assert!(delay < most + PATIENCE / 4, "{delay:?}");
+    bench.until(0, &["verify", "--definition", &bar]).await;
+
+    // An interrupted run gives it back. On a busy machine it may have ended before it was interrupted.
+    let mut interrupted = None;
+    for attempt in 0..5 {
+        let baz = one(&bench, "regional", &format!("baz{attempt}"));
+        while tokio::time::timeout(Duration::from_millis(500), notes.next()).await.is_ok() {}
+        let run = spawn(&bench, &baz, &[]);
+        tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+        Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+        let (code, said) = ended(run);
+        if code != 0 {
+            assert!(code == 1 && said.contains("interrupted"), "exit {code}: {said}");
+            interrupted = Some(baz);
+            break;
+        }
+    }
+    let baz = interrupted.expect("no run could be interrupted");
+    bench.run(&["apply", "--definition", &baz, "--operator", "op.nk", "--lease-timeout", "0s"]).ends(0);
+
+    bench.until(0, &["verify", "--definition", &baz]).await;
+    bench.no_complaints();
+}
+
+/// Somebody may have to press a button for each signature; the lease is renewed all the while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_signer_does_not_cost_the_lease() {
+    let cluster = cluster().await;
+    let bench = Bench::new(&cluster).await;
+    let (foo, bar) = (one(&bench, "regional", "foo"), one(&bench, "regional", "bar"));
+    let example = Path::new(VSTREAM).with_file_name("examples").join("operator_cmd");
+    let build = ["build", "--quiet", "--locked", "--example", "operator_cmd"];
+    assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
+    // The keys of new accounts are made under the lease, and so their eight tokens are signed under it.
+    let slowly = format!("while read -r line; do sleep 2.5; echo \"$line\"; done | {} keys/op.nk", example.display());
+    let application = client(&cluster, "east").await;
+    let mut notes = application.subscribe(SUBJECT).await.unwrap();
+    application.flush().await.unwrap();
+    let mut command = Command::new(VSTREAM);
+    command.current_dir(cluster.folder()).args(["apply", "--definition", &foo, "--operator-cmd", &slowly]);
+    command.args(["--timeout", "2m", "--format", "json"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    lost_lease(&bench, &mut command, &mut notes).await;
+    let run = command.spawn().unwrap();
+    tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(EXPIRY + 2)).await;
+    let said = ["account APP is being changed by"];
+    bench.expect(
+        1,
+        &["apply", "--definition", &bar, "--operator", "op.nk", "--lease-timeout", "0s"],
+        "lease-held",
+        &said,
+    );
+    let (code, said) = ended(run);
+    assert_eq!(code, 0, "{said}");
+    bench.no_complaints();
+}
+
+/// Somebody takes the lease over while a run signs: it stops, and pushes nothing.
+async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_nats::Subscriber) {
+    let before = bench.everything().await;
+    let run = command.spawn().unwrap();
+    let note = tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+    let mut note: Value = serde_json::from_slice(&note.payload).unwrap();
+    (note["id"], note["holder"]) = ("somebody".into(), "somebody".into());
+    let application = client(bench.cluster, "west").await;
+    application.request(SUBJECT, note.to_string().into()).await.unwrap();
+    let (code, said) = ended(run);
+    for words in [r#""code": "lease-lost""#, "the lease of account APP was lost: somebody has it now", r#""next": ""#] {
+        assert!(code == 1 && said.contains(words), "exit {code}: {said}");
+    }
+    let mut after = bench.everything().await;
+    after.streams.retain(|stream| stream["name"] != STREAM);
+    assert_eq!(after, before);
+    // As if it had not been.
+    note["released"] = true.into();
+    application.request(SUBJECT, note.to_string().into()).await.unwrap();
+    for region in bench.cluster.regions() {
+        std::fs::remove_file(bench.cluster.keys_folder().join(format!("APP-{region}.nk"))).unwrap();
+    }
+    while tokio::time::timeout(Duration::from_millis(500), notes.next()).await.is_ok() {}
+}
+
+/// A step of a run, and what is done when it comes to it.
+type Step<'t> = (&'static str, &'t (dyn Fn() + Sync));
+
+/// Pushes when a run comes to a step, once each.
+struct At<'t> {
+    steps: Mutex<Vec<Step<'t>>>,
+}
+
+impl Tell for At<'_> {
+    fn step(&self, step: &str, _done: usize, _total: usize) {
+        let mut steps = self.steps.lock().unwrap();
+        if let Some(place) = steps.iter().position(|(name, _)| *name == step) {
+            let (_, push) = steps.remove(place);
+            push();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_is_overwritten_is_heard_and_kept() {
+    let cluster = cluster_with_shared_layout().await;
+    let bench = Bench::new(&cluster).await;
+    let path = cluster.folder().join(one(&bench, "shared", "foo"));
+    let loaded = load::load(&path).unwrap();
+    let folder = loaded.base.join("keys");
+    let mut keys = Keyring::open(&folder).unwrap();
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+    let deadline = Deadline::after(PATIENCE);
+    let options = Options::default();
+    let planned = plan(&loaded.definition, &connector, &keys, &options, Hearing::On, deadline, &Silent).await;
+    let (mut session, mut planned) = planned.unwrap();
+
+    // All edits are of the token from before the run; the subject that names the account is heard like the other.
+    let (before, operator) = (bench.claims().await, bench.key("op.nk"));
+    let runtime = tokio::runtime::Handle::current();
+    let edited = |field: &str, value: Value, region: &str, subject: String| {
+        let mut claims = before.clone();
+        claims["nats"][field] = value;
+        let token = issue(&claims, &operator, now()).unwrap().as_str().to_owned();
+        tokio::task::block_in_place(|| {
+            runtime.block_on(async {
+                let access = cluster.system_credentials_path();
+                let pusher = async_nats::ConnectOptions::with_credentials_file(access).await.unwrap();
+                let pusher = pusher.connect(cluster.urls(region)).await.unwrap();
+                pusher.request(subject, token.into()).await.unwrap();
+            });
+        });
+    };
+    let all = || "$SYS.REQ.CLAIMS.UPDATE".to_owned();
+    let described = || edited("description", json!("by another"), "central", all());
+    let by_name = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
+    let tagged = || edited("tags", json!(["by-a-third"]), "east", by_name.clone());
+    // Told directly before the push, so that ours goes over it; and after it, so that theirs goes over ours.
+    let steps: Vec<Step<'_>> =
+        vec![("pushing account tokens", &described), ("waiting for every server to confirm", &tagged)];
+    let tell = At { steps: Mutex::new(steps) };
+    let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
+    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let applied = apply(&mut session, &mut planned, run, &connector, &tell).await.unwrap();
+    assert!(applied.is_confirmed() && applied.planned_again > 0, "{applied:?}");
+    assert!(tell.steps.lock().unwrap().is_empty());
+
+    let claims = bench.claims().await;
+    assert!(claims["nats"]["mappings"]["foo.>"].is_array(), "{claims}");
+    assert_eq!(
+        (&claims["nats"]["description"], &claims["nats"]["tags"]),
+        (&json!("by another"), &json!(["by-a-third"]))
+    );
+    bench.run(&["verify", "--definition", "foo.yaml"]).ends(0);
+}
