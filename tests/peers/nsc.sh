@@ -7,9 +7,13 @@ work=$(mktemp -d)
 trap '"$work/vstream-jwt" dev down --folder "$work/dev" --delete >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
 go build -o "$work/nsc" github.com/nats-io/nsc/v2
-target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-cargo build --quiet --locked
-cp "$target/debug/vstream-jwt" "$work/"
+# VSTREAM_JWT names a build of the tool; without one it is built.
+if [ -z "${VSTREAM_JWT-}" ]; then
+    target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+    cargo build --quiet --locked
+    VSTREAM_JWT=$target/debug/vstream-jwt
+fi
+cp "$VSTREAM_JWT" "$work/vstream-jwt"
 
 export XDG_CONFIG_HOME=$work/config XDG_DATA_HOME=$work/data NKEYS_PATH=$work/keys NSC_HOME=$work/nsc-home NSC_NO_GIT_IGNORE=true
 nsc() { "$work/nsc" "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; echo "failed: nsc $*" >&2; exit 1; }; }

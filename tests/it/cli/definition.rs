@@ -198,7 +198,7 @@ fn up_to_date(path: &str, expected: &str) {
         std::fs::write(&path, expected).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "{} is out of date: VSTREAM_UPDATE=1 cargo test --test cli", path.display());
+    assert!(found == expected, "{} is out of date: VSTREAM_UPDATE=1 cargo test --test it cli::", path.display());
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn the_json_schema_is_up_to_date() {
 fn the_reference_is_up_to_date_and_its_example_valid() {
     let path = "docs/reference/definition.md";
     let found = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let mark = "--test cli`. -->\n";
+    let mark = "--test it cli::`. -->\n";
     let written = &found[..found.find(mark).unwrap() + mark.len()];
     up_to_date(path, &format!("{written}\n{}", vstream_jwt::definition::reference()));
     let example = found.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();

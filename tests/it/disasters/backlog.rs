@@ -3,7 +3,7 @@
 
 use crate::disasters::steps::{APPLY, expect, in_sync};
 use crate::disasters::traffic::{ask, stored};
-use crate::support::{PATIENCE, client, cluster, eventually};
+use crate::support::{Cluster, PATIENCE, client, cluster, eventually};
 use async_nats::{Client, HeaderMap, Request};
 use futures::stream::{self, StreamExt as _};
 use serde_json::json;
@@ -49,7 +49,7 @@ async fn sixty_thousand_messages_wait_for_a_region_and_arrive_exactly_once() {
 }
 
 /// Publishes messages of 1 KB, each until it is acknowledged.
-async fn publish(cluster: &vstream_jwt::dev::SuperCluster, region: &str, numbers: std::ops::Range<usize>) {
+async fn publish(cluster: &Cluster, region: &str, numbers: std::ops::Range<usize>) {
     let client = client(cluster, region).await;
     let publish = |number: usize| {
         let (client, id) = (client.clone(), format!("{region}-{number}"));

@@ -2,7 +2,7 @@
 
 use crate::disasters::steps::{APPLY, expect, in_sync};
 use crate::disasters::traffic::{Ledger, Traffic, arrived, stored};
-use crate::support::{Cluster, PATIENCE, client, cluster, cluster_with_shared_layout};
+use crate::support::{Cluster, PATIENCE, client, cluster};
 use std::time::Instant;
 
 const ALL: [&str; 3] = ["west", "central", "east"];
@@ -17,7 +17,7 @@ async fn every_acknowledged_message_is_in_every_region_exactly_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_in_the_layout_shared() {
-    disasters(cluster_with_shared_layout().await).await;
+    disasters(cluster().await.with_shared_layout()).await;
 }
 
 async fn disasters(cluster: Cluster) {

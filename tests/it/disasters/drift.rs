@@ -2,7 +2,7 @@
 
 use crate::disasters::steps::{APPLY, expect, in_sync, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived, ask};
-use crate::support::{Cluster, PATIENCE, client, cluster_with_shared_layout, system_client};
+use crate::support::{Cluster, PATIENCE, client, cluster, system_client};
 use async_nats::Client;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_by_hand_is_named_and_repaired() {
-    let cluster = cluster_with_shared_layout().await;
+    let cluster = cluster().await.with_shared_layout();
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let consumers = "        consumers:\n          worker: { ack_policy: explicit, max_deliver: 5 }\n";
     std::fs::write(cluster.definition_path(), definition + consumers).unwrap();

@@ -2,9 +2,8 @@
 
 use crate::disasters::steps::{APPLY, Ran, expect, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived};
-use crate::support::{PATIENCE, options, up};
+use crate::support::{Cluster, PATIENCE, small};
 use std::time::{Duration, Instant};
-use vstream_jwt::dev::{Options, SuperCluster};
 
 const ALL: [&str; 3] = ["west", "central", "east"];
 
@@ -20,7 +19,7 @@ async fn so_it_is_in_the_layout_shared() {
 
 /// `read` of `account` is the read stream in west.
 async fn outage(layout: &str, account: &str, read: &str) {
-    let cluster = up(Options { servers: 1, ..options() }).await;
+    let cluster = small().await;
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let short = definition
         .replace("layout: regional", &format!("layout: {layout}"))
@@ -58,14 +57,14 @@ async fn outage(layout: &str, account: &str, read: &str) {
     assert!(west["problems"].as_array().unwrap().iter().any(|problem| problem["code"] == code), "{west}");
 }
 
-async fn publish(cluster: &SuperCluster, ledger: &Ledger, regions: &[&str]) {
+async fn publish(cluster: &Cluster, ledger: &Ledger, regions: &[&str]) {
     let traffic = Traffic::start(cluster, regions, ledger).await;
     traffic.advance(regions, 10).await;
     traffic.stop().await;
 }
 
 /// Runs `verify` until it ends with one of the codes and says what goes with it.
-async fn until(cluster: &SuperCluster, ends: &[(i32, &str)]) -> Ran {
+async fn until(cluster: &Cluster, ends: &[(i32, &str)]) -> Ran {
     let started = Instant::now();
     loop {
         let ran = run(cluster, &["verify"]).await;

@@ -8,7 +8,7 @@ use crate::disasters::traffic::{Ledger, Traffic, arrived};
 use crate::disasters::watch::{Watch, streams};
 use crate::support::bench::Bench;
 use crate::support::killing::rounds;
-use crate::support::{Cluster, client, cluster, cluster_with_shared_layout};
+use crate::support::{Cluster, account, client};
 use async_nats::Client;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -20,7 +20,7 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_next_run_finishes() {
-    let cluster = cluster_with_shared_layout().await;
+    let cluster = account().await.with_shared_layout();
     let watch = Watch::start(&cluster).await;
     killed(&cluster, Some(watch), rounds(6)).await;
 }
@@ -28,7 +28,7 @@ async fn killed_at_any_moment_the_next_run_finishes() {
 /// Keys are made, and the tokens of four accounts pushed in four stages.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_are_the_stages_of_the_layout_regional() {
-    let cluster = cluster().await;
+    let cluster = account().await;
     killed(&cluster, None, rounds(3)).await;
 }
 

@@ -7,7 +7,7 @@ use crate::disasters::steps::{APPLY, DESTROY, Ran, expect, in_sync, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived};
 use crate::support::bench::Bench;
 use crate::support::killing::{UNFINISHED, rounds};
-use crate::support::{Cluster, client, cluster_with_shared_layout};
+use crate::support::{Cluster, account, client};
 use async_nats::Client;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_plan_file_or_rollback_left_is_finished_by_the_next_run() {
-    let cluster = cluster_with_shared_layout().await;
+    let cluster = account().await.with_shared_layout();
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     expect(&cluster, 0, &APPLY).await;
     let ledger = Ledger::default();

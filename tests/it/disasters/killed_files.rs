@@ -5,7 +5,7 @@ use crate::disasters::others::Others;
 use crate::support::bench::Bench;
 use crate::support::killing::{Killer, rounds, unfinished};
 use crate::support::secrets::output;
-use crate::support::{Cluster, VSTREAM, options, up};
+use crate::support::{Cluster, VSTREAM, small};
 use serde_json::json;
 use std::path::Path;
 use std::process::Command;
@@ -32,7 +32,7 @@ const APPLY: [&str; 5] = ["apply", "--operator", "op.nk", "--allow", "nsc-store-
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_whole_or_not_there() {
-    let cluster = up(vstream_jwt::dev::Options { servers: 1, ..options() }).await;
+    let cluster = small().await;
     let folder = cluster.folder();
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     std::fs::write(cluster.definition_path(), definition.replace("layout: regional", "layout: shared")).unwrap();

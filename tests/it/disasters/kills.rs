@@ -2,6 +2,7 @@
 
 use crate::disasters::steps::{Ran, run, spawn};
 use crate::disasters::traffic::ask;
+use crate::support::Cluster;
 use crate::support::killing::Random;
 use async_nats::Client;
 use base64::Engine as _;
@@ -9,7 +10,6 @@ use base64::engine::general_purpose::STANDARD as B64;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use vstream_jwt::desired::lease::{self, EXPIRY, Note};
-use vstream_jwt::dev::SuperCluster;
 
 /// The prefixes under which an account may reach its own JetStream.
 const PREFIXES: [&str; 2] = ["$VSH.API", "$JS.API"];
@@ -33,7 +33,7 @@ impl Kills {
 
     /// Runs the verb, and kills it at any moment of the time that it `takes`; nothing is killed when it ended before.
     /// Says when.
-    pub async fn kill(&mut self, cluster: &SuperCluster, account: &Client, args: &[&str], takes: Duration) -> Duration {
+    pub async fn kill(&mut self, cluster: &Cluster, account: &Client, args: &[&str], takes: Duration) -> Duration {
         let time = self.random.below(takes);
         let counts = self.verbs.entry(args[0].to_owned()).or_default();
         counts[0] += 1;
@@ -57,7 +57,7 @@ impl Kills {
     }
 
     /// The run after: a lease left behind delays it by no more than its expiry.
-    pub async fn next(&mut self, cluster: &SuperCluster, args: &[&str], takes: Duration) -> Ran {
+    pub async fn next(&mut self, cluster: &Cluster, args: &[&str], takes: Duration) -> Ran {
         let started = Instant::now();
         let ran = run(cluster, args).await;
         // What is refused as stale comes to no lease.

@@ -1,12 +1,11 @@
 //! The command in a super-cluster's folder, without holding up the publishers.
 
 use crate::support::secrets::assert_shows_none;
-use crate::support::{PATIENCE, VSTREAM};
+use crate::support::{Cluster, PATIENCE, VSTREAM};
 use serde_json::Value;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
-use vstream_jwt::dev::SuperCluster;
 
 pub const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 pub const DESTROY: [&str; 5] = ["destroy", "--operator", "op.nk", "--yes", "--delete-streams"];
@@ -29,7 +28,7 @@ impl Ran {
     }
 }
 
-pub fn spawn(cluster: &SuperCluster, args: &[&str]) -> Child {
+pub fn spawn(cluster: &Cluster, args: &[&str]) -> Child {
     let mut command = Command::new(VSTREAM);
     command.current_dir(cluster.folder()).args(args).env("NO_COLOR", "1").env_remove("XDG_CONFIG_HOME");
     command.env_remove("VSTREAM_OPERATOR_FILE").env_remove("VSTREAM_OPERATOR_SEED");
@@ -37,7 +36,7 @@ pub fn spawn(cluster: &SuperCluster, args: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-pub async fn run(cluster: &SuperCluster, args: &[&str]) -> Ran {
+pub async fn run(cluster: &Cluster, args: &[&str]) -> Ran {
     let output = spawn(cluster, args).wait_with_output().await.unwrap();
     assert_shows_none(&args.join(" "), &[&output.stdout, &output.stderr]);
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -45,14 +44,14 @@ pub async fn run(cluster: &SuperCluster, args: &[&str]) -> Ran {
 }
 
 /// Runs a command that has to end with `code`.
-pub async fn expect(cluster: &SuperCluster, code: i32, args: &[&str]) -> Ran {
+pub async fn expect(cluster: &Cluster, code: i32, args: &[&str]) -> Ran {
     let ran = run(cluster, args).await;
     assert_eq!(ran.code, code, "{args:?}:\n{}", ran.text);
     ran
 }
 
 /// `verify` until everything is as defined: servers and sources that were away are waited for.
-pub async fn in_sync(cluster: &SuperCluster, when: &str) -> Duration {
+pub async fn in_sync(cluster: &Cluster, when: &str) -> Duration {
     let started = Instant::now();
     let mut before = None;
     loop {

@@ -1,6 +1,6 @@
 //! Publishers in all regions, a ledger of what was acknowledged, and reading it all back by the virtual name.
 
-use crate::support::{PATIENCE, client};
+use crate::support::{Cluster, PATIENCE, client};
 use async_nats::{Client, HeaderMap, Request, RequestErrorKind};
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::task::JoinHandle;
-use vstream_jwt::dev::SuperCluster;
 
 /// How long a region may take to have everything: sources look for a lost origin after 30 s, then later and later.
 const ARRIVAL: Duration = Duration::from_secs(150);
@@ -61,7 +60,7 @@ pub struct Traffic {
 impl Traffic {
     /// One publisher in each of the regions, each with one message under way at a time, so that the last one is never
     /// in doubt: it is sent again with the same `Nats-Msg-Id`, in the same region, until it is acknowledged.
-    pub async fn start(cluster: &SuperCluster, regions: &[&str], ledger: &Ledger) -> Self {
+    pub async fn start(cluster: &Cluster, regions: &[&str], ledger: &Ledger) -> Self {
         let (stop, going) = (Arc::new(AtomicBool::new(false)), Arc::new(RwLock::new(())));
         let mut publishers = Vec::new();
         for region in regions {
@@ -155,7 +154,7 @@ impl Publisher {
 
 /// Waits until a reader of the virtual name finds everything acknowledged in every region, and reads it all: each
 /// message exactly once, and no other. Returns how long it took to arrive.
-pub async fn arrived(cluster: &SuperCluster, ledger: &Ledger, when: &str) -> Duration {
+pub async fn arrived(cluster: &Cluster, ledger: &Ledger, when: &str) -> Duration {
     let started = Instant::now();
     let expected = ledger.len();
     let mut regions: Vec<&str> = cluster.regions().iter().map(String::as_str).collect();

@@ -1,7 +1,7 @@
 //! A look at all servers all the time, while runs of the command are killed.
 
 use crate::disasters::traffic::ask;
-use crate::support::{PATIENCE, client, system_client};
+use crate::support::{Cluster, PATIENCE, client, system_client};
 use async_nats::Client;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use vstream_jwt::desired::lease;
-use vstream_jwt::dev::SuperCluster;
 
 const ALL: [&str; 3] = ["west", "central", "east"];
 
@@ -48,7 +47,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub async fn start(cluster: &SuperCluster) -> Self {
+    pub async fn start(cluster: &Cluster) -> Self {
         let (account, system) = (client(cluster, "east").await, system_client(cluster).await);
         let (id, servers) = (cluster.account_id().to_owned(), cluster.servers().len());
         let (removing, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));

@@ -17,7 +17,7 @@ fn example(path: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_plan_sign_apply_and_verify() {
-    let cluster = support::cluster().await;
+    let cluster = support::account().await;
     let project = Project::new(&cluster);
     github::run(&project, &example("github/vstream.yml"));
     gitlab::run(&project, &example("gitlab/.gitlab-ci.yml"));

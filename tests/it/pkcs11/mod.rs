@@ -1,6 +1,6 @@
 //! An operator's key in a PKCS#11 token: a real SoftHSM2, which is installed if it is not there.
 
-use crate::support::{self, secrets};
+use crate::support::{self, Cluster, secrets};
 use base64::Engine as _;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
-use vstream_jwt::dev::{Options, SuperCluster};
+use vstream_jwt::dev::Options;
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::pkcs11::{KeyUri, PinInputs, TokenSigner};
@@ -91,7 +91,7 @@ impl Token {
 }
 
 /// Runs the command with the token in its environment.
-fn run(cluster: &SuperCluster, token: &Token, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
+fn run(cluster: &Cluster, token: &Token, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let mut command = Command::new(support::VSTREAM);
     command.current_dir(cluster.folder()).args(args).env("NO_COLOR", "1").envs(env.iter().copied());
     command.env("SOFTHSM2_CONF", token.folder.join("softhsm2.conf")).stdin(std::process::Stdio::null());
@@ -158,7 +158,7 @@ async fn a_token_signs() {
 }
 
 /// The PIN is asked for on a terminal, which shows nothing of it.
-fn typed_pin(cluster: &SuperCluster, token: &Token, uri: &str) {
+fn typed_pin(cluster: &Cluster, token: &Token, uri: &str) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/terminal.py");
     for (typed, exit) in [("11111111", 2), ("ctrl-c", -2), (PIN, 0)] {
         let mut command = Command::new("python3");
@@ -186,7 +186,7 @@ fn a_key_that_the_token_made_is_found_and_signs() {
     let token = Token::new(folder.path());
     // The module reads its configuration from the environment, which a test may not change: a child does it.
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "in_a_child", "--ignored", "--nocapture"])
+        .args(["--exact", "pkcs11::in_a_child", "--ignored", "--nocapture"])
         .env("SOFTHSM2_CONF", token.folder.join("softhsm2.conf"))
         .env("TEST_TOKEN", &token.folder)
         .output()

@@ -2,8 +2,8 @@
 //! the operator's key and says one thing while doing another. None of them writes anything on any server.
 
 use crate::supercluster::bad_pushes::Refusals;
+use crate::support::account;
 use crate::support::bench::{Bench, new_seed, now, public};
-use crate::support::cluster;
 use serde_json::{Value, json};
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::ops::planfile::{read, write};
@@ -37,7 +37,7 @@ fn resealed(bench: &Bench<'_>, from: &str, name: &str, operator: &Seed, edit: im
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_plan_files_are_refused_before_anything_is_written() {
-    let cluster = cluster().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     bench.write("vstream", &definition(&bench));
     bench.run(&["keys", "generate", "--regional"]).ends(0);
@@ -238,7 +238,8 @@ async fn time(refusals: &mut Refusals<'_, '_>) {
     bench.run(&["sign", "p.json", "--operator", "op.nk", "--out", "s.json"]).ends(0);
     bench.says(0, &["apply", "s.json"], &["Done."]);
     refusals.begin_from_here().await;
-    let said = ["account APP-west: its token", "stream foo-write-west was made"];
+    let west = format!("account {}: its token", bench.cluster.regional_account("west"));
+    let said = [west.as_str(), "stream foo-write-west was made"];
     refusals.refused("applied already", 1, &["apply", "s.json"], "stale-plan", &said).await;
     bench.run(&["verify"]).ends(0);
     bench.no_complaints();

@@ -3,8 +3,8 @@
 //! What is wrong with a definition or with streams that are in the way is in `refusals.rs`; here are keys, credentials,
 //! clocks, dates, limits and mappings. Plan files are in `bad_plan_files.rs`.
 
+use crate::support::account;
 use crate::support::bench::{Bench, Everything, new_seed, now, public, set_mode};
-use crate::support::cluster;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -94,7 +94,7 @@ fn with(bench: &Bench<'_>, path: &str, value: Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_pushes_are_refused_before_anything_is_written() {
-    let cluster = cluster().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let mut refusals = Refusals::new(&bench).await;
     signers(&mut refusals).await;

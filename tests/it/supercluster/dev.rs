@@ -1,7 +1,7 @@
 //! The local super-cluster itself.
 
 use crate::support::secrets::output;
-use crate::support::{VSTREAM, client, cluster, eventually, options, up, vstream_json};
+use crate::support::{Cluster, VSTREAM, client, cluster, eventually, options, up, vstream_json};
 use futures::StreamExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vstream_jwt::dev::{STRETCH, ServerState, SuperCluster};
 
 /// Whether what is published in one region arrives in another.
-async fn reaches(cluster: &SuperCluster, from: &str, to: &str) -> bool {
+async fn reaches(cluster: &Cluster, from: &str, to: &str) -> bool {
     let (publisher, subscriber) = (client(cluster, from).await, client(cluster, to).await);
     let mut messages = subscriber.subscribe("probe").await.unwrap();
     subscriber.flush().await.unwrap();
@@ -24,13 +24,13 @@ async fn reaches(cluster: &SuperCluster, from: &str, to: &str) -> bool {
     false
 }
 
-async fn until_reaches(cluster: &SuperCluster, from: &str, to: &str) {
+async fn until_reaches(cluster: &Cluster, from: &str, to: &str) {
     eventually(&format!("{from} reaches {to}"), || async { reaches(cluster, from, to).await.then_some(()) }).await;
 }
 
 /// Under load a server now and then answers "error creating store" (10049) right after its start, or "account not found"
 /// (10035) although the token is in its folder (each seen once on 2.15.1): asked again, as `apply` does.
-async fn create_stream(cluster: &SuperCluster, region: &str, replicas: u8) -> serde_json::Value {
+async fn create_stream(cluster: &Cluster, region: &str, replicas: u8) -> serde_json::Value {
     let name = format!("made-in-{region}");
     let config = serde_json::json!({
         "name": name, "subjects": [format!("made.{region}.>")], "num_replicas": replicas, "storage": "file",
@@ -55,7 +55,7 @@ async fn monitor(port: u16, path: &str) -> serde_json::Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-async fn running(cluster: &SuperCluster) -> usize {
+async fn running(cluster: &Cluster) -> usize {
     let status = cluster.status().await;
     status.servers.iter().filter(|server| matches!(server.state, ServerState::Running { .. })).count()
 }
@@ -189,7 +189,7 @@ async fn the_command_keeps_a_cluster_over_stops_and_crashes() {
     line.expect(2, &["up", "--servers", "3"], "servers per region 1, asked for 3");
     line.expect(2, &["kill", "north"], "no region or server `north`; there are west, east, west-1, east-1");
 
-    let cluster = SuperCluster::open(&line.0).unwrap();
+    let cluster = Cluster::opened(SuperCluster::open(&line.0).unwrap());
     let created = create_stream(&cluster, "west", 1).await;
     assert_eq!(created["config"]["num_replicas"], 1, "{created}");
 

@@ -1,9 +1,8 @@
 //! The whole job through the command line: define, plan, apply, use, verify, change, destroy.
 
-use crate::support::{self, client, eventually, vstream, vstream_json};
+use crate::support::{self, Cluster, client, eventually, vstream, vstream_json};
 use serde_json::{Value, json};
 use std::process::Output;
-use vstream_jwt::dev::SuperCluster;
 
 fn exit(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
@@ -24,7 +23,7 @@ async fn request(client: &async_nats::Client, subject: &str, body: Value) -> Val
 }
 
 /// Replaces the virtual streams of the definition that `dev` wrote.
-fn define(cluster: &SuperCluster, virtual_streams: &str) {
+fn define(cluster: &Cluster, virtual_streams: &str) {
     let path = cluster.definition_path();
     let text = std::fs::read_to_string(&path).unwrap();
     let head = text.split("    virtual_streams:").next().unwrap();
@@ -37,7 +36,7 @@ const FOO_AND_ORDERS: &str = "      foo:\n        subjects: [foo.>]\n      order
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
-    let cluster = support::cluster_with_shared_layout().await;
+    let cluster = support::account().await.with_shared_layout();
     define(&cluster, FOO);
 
     // Nothing is there yet.

@@ -1,7 +1,7 @@
 //! An account that others use too: what is theirs stays, and goes on working while it is changed beside them.
 
 use crate::support::bench::{Bench, new_seed, now, public};
-use crate::support::{Cluster, client, options, up};
+use crate::support::{Cluster, account, client};
 use async_nats::{Client, jetstream};
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ use vstream_jwt::sign::{Seed, issue};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_others_stays_and_works() {
-    let cluster = up(vstream_jwt::dev::Options { servers: 1, ..options() }).await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let exporter = new_seed(KeyKind::Account);
     prepare(&bench, &exporter).await;

@@ -1,7 +1,7 @@
 //! Records of pushes, and going back: ours is undone, others' stays, and nothing that is published is lost.
 
 use crate::support::bench::{Bench, new_seed, now, public};
-use crate::support::{Cluster, VSTREAM, client, options, secrets, up};
+use crate::support::{Cluster, VSTREAM, account, client, secrets};
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -30,10 +30,6 @@ fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 const ROLLBACK: [&str; 3] = ["rollback", "--operator", "op.nk"];
 
-async fn small() -> Cluster {
-    up(vstream_jwt::dev::Options { servers: 1, ..options() }).await
-}
-
 /// The claims on every server, without what each token has anew.
 async fn claims(bench: &Bench<'_>) -> Value {
     let mut claims = bench.claims().await;
@@ -54,7 +50,7 @@ fn records(folder: &Path) -> Vec<(String, Record)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ours_is_undone_and_what_others_changed_stays() {
-    let cluster = small().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let apply = |names: &[&str]| {
         bench.write("vstream", &definition(&bench, names));
@@ -75,17 +71,17 @@ async fn ours_is_undone_and_what_others_changed_stays() {
     let outcomes: Vec<Outcome> = all.iter().map(|(_, record)| record.content.outcome).collect();
     assert_eq!(outcomes, [Outcome::Confirmed; 3]);
     assert!(all.iter().all(|(_, record)| record.content.sent().all(|token| token.progress == Progress::Pushed)));
-    bench.says(0, &["history"], &["apply by", "8 of 8 tokens pushed, 3 of 3 servers confirmed", "APP-west"]);
+    bench.says(0, &["history"], &["apply by", "8 of 8 tokens pushed, 9 of 9 servers confirmed", "APP-west"]);
     bench.says(
         0,
         &["history", "last~2", "last"],
         &["+ nats.mappings.bar.>", "+ nats.mappings.baz.>", "1234", "team:a"],
     );
-    bench.says(0, &["history", "last"], &["+ nats.mappings.baz.>", "mappings: 3 of 3 servers confirmed"]);
+    bench.says(0, &["history", "last"], &["+ nats.mappings.baz.>", "mappings: 9 of 9 servers confirmed"]);
 
     // Back to how the first left it.
     let back = bench.run(&[&ROLLBACK[..], &["last~2"]].concat());
-    for said in ["unused then", "streams of bar", "streams of baz", "3 of 3 servers confirm"] {
+    for said in ["unused then", "streams of bar", "streams of baz", "9 of 9 servers confirm"] {
         assert!(back.ends(0).to_string().contains(said), "{said}: {back}");
     }
     let mut expected = first.clone();
@@ -233,7 +229,7 @@ async fn foreign_records(bench: &Bench<'_>, history: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_killed_leaves_a_record_to_go_back_by() {
-    let cluster = small().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     bench.write("vstream", &definition(&bench, &["foo"]));
     let before = claims(&bench).await;

@@ -1,8 +1,8 @@
 //! What verbs print for scripts, against its documentation, on a small super-cluster.
 
 use crate::support::documented::compare;
-use crate::support::{options, up, vstream, vstream_json};
-use vstream_jwt::dev::{Options, SuperCluster};
+use crate::support::{Cluster, options, up, vstream, vstream_json};
+use vstream_jwt::dev::Options;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documents_of_verbs_that_ask_servers_are_as_documented() {
@@ -42,7 +42,7 @@ async fn the_documents_of_verbs_that_ask_servers_are_as_documented() {
 
 /// Every verb that handles keys or tokens, as talkative as it gets: what a run says is searched for secrets
 /// (`support/secrets.rs`).
-fn aloud(cluster: &SuperCluster) {
+fn aloud(cluster: &Cluster) {
     let operator = ["--operator", "op.nk"];
     let talks = |code: i32, args: &[&str]| {
         let output = vstream(cluster, &[args, &["-vvv"]].concat());

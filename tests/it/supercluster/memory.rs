@@ -183,7 +183,7 @@ fn encrypt(path: &Path, recipient: &dyn age::Recipient, seed: &Seed) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_a_seed() {
-    let cluster = support::cluster().await;
+    let cluster = support::account().await;
     let bench = Bench::new(&cluster).await;
     let folder = cluster.folder();
     let operator = read_seed_file(&cluster.keys_folder().join("op.nk")).unwrap();

@@ -2,7 +2,7 @@
 //! Every line of the table is tried, for every verb that it names, in a situation in which it is needed.
 
 use crate::support::bench::{Bench, Ran, now, public};
-use crate::support::{PATIENCE, client, cluster};
+use crate::support::{PATIENCE, account, client, cluster};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -253,7 +253,7 @@ async fn a_message_that_is_gone(bench: &Bench<'_>, definition: &Value) {
 }
 
 async fn each_verb_shared() -> Tried {
-    let cluster = cluster().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let users = users(&bench).await;
     let apply = [&["apply"][..], &OPERATOR].concat();
@@ -349,7 +349,7 @@ async fn each_verb_regional() -> Tried {
     );
 
     // The regional accounts are given with credentials.
-    users.regional = REGIONS.map(|region| (region, bench.key(&format!("APP-{region}.nk")))).into();
+    users.regional = REGIONS.map(|region| (region, bench.regional_key(region))).into();
     users.prove(
         &regional,
         &[

@@ -29,7 +29,7 @@ fn rewritten(path: &Path, edit: impl FnOnce(&mut PlanFile)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_is_carried_out_exactly_or_refused() {
-    let cluster = support::cluster().await;
+    let cluster = support::account().await;
     let bench = Bench::new(&cluster).await;
     let folder = cluster.folder();
     bench.write("vstream", &definition(&bench, &["foo"]));
@@ -37,7 +37,9 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
     // New accounts are named by their keys, so these come first.
     bench.expect(1, &["plan", "--out", "p.json"], "regional-keys-first", &["APP-west", "keys generate --regional"]);
     assert!(!folder.join("p.json").exists());
-    bench.says(0, &["keys", "generate", "--regional"], &["APP-west.nk", "APP-central.nk", "APP-east.nk"]);
+    let keys = ["west", "central", "east"].map(|region| format!("{}.nk", cluster.regional_account(region)));
+    let keys = keys.each_ref().map(String::as_str);
+    bench.says(0, &["keys", "generate", "--regional"], &keys);
     bench.says(0, &["keys", "generate", "--regional"], &["nothing was made"]);
     bench.says(3, &["plan", "--out", "p.json"], &["3 regional accounts to make", "the plan is in p.json"]);
 
@@ -164,9 +166,7 @@ async fn moved_meanwhile(bench: &Bench<'_>) {
 
 /// A command that holds the operator's key, for `apply` and for `sign`.
 async fn signed_by_a_command(bench: &Bench<'_>) {
-    let example = Path::new(env!("CARGO_BIN_EXE_vstream-jwt")).with_file_name("examples").join("operator_cmd");
-    let build = ["build", "--quiet", "--locked", "--example", "operator_cmd"];
-    assert!(std::process::Command::new(env!("CARGO")).args(build).status().unwrap().success());
+    let example = crate::support::example("operator_cmd");
     let command = format!("{} keys/op.nk", example.display());
     bench.write("vstream", &definition(bench, &["foo", "bar", "baz"]));
     bench.run(&["plan", "--out", "three.json"]).ends(3);

@@ -1,7 +1,7 @@
 //! What a run refuses: each for its own reason, with the next step, and without a change on any server.
 
 use crate::support::bench::{Bench, new_seed, now, public, set_mode};
-use crate::support::{PATIENCE, client, cluster, eventually, version};
+use crate::support::{PATIENCE, account, client, cluster, eventually, version};
 use serde_json::{Value, json};
 use vstream_jwt::model::nkey::KeyKind;
 
@@ -11,7 +11,7 @@ fn apply(definition: &str) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_has_its_reason_and_changes_nothing() {
-    let cluster = cluster().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let before = bench.everything().await;
     access(&bench);
@@ -21,6 +21,13 @@ async fn every_refusal_has_its_reason_and_changes_nothing() {
     account_limits(&bench).await;
     others_in_the_way(&bench).await;
     regional_account_of_another(&bench).await;
+    bench.no_complaints();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_servers_that_do_not_allow_it_are_named() {
+    let cluster = cluster().await;
+    let bench = Bench::new(&cluster).await;
     settings_of_servers(&bench).await;
     bench.no_complaints();
 }

@@ -112,7 +112,7 @@ async fn all_ok(connection: &Connection, desired: &DesiredAccount<'_>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_are_made_once_kept_and_repaired() {
-    let cluster = support::shared().await;
+    let cluster = &support::account().await;
     let account = account(cluster, "repair", json!({}));
     let desired = desired(cluster, &account);
     let west = connection(cluster, "west").await;
@@ -159,7 +159,7 @@ async fn streams_are_made_once_kept_and_repaired() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_streams_are_refused_and_adopted_on_request() {
-    let cluster = support::shared().await;
+    let cluster = &support::account().await;
     let account = account(cluster, "adopt", json!({}));
     let desired = desired(cluster, &account);
     let west = connection(cluster, "west").await;

@@ -71,7 +71,7 @@ async fn push_and_confirm(
 
 #[tokio::test]
 async fn the_deployment_is_read_completely_and_at_once() {
-    let cluster = support::shared().await;
+    let cluster = &support::account().await;
     let (connection, deployment) = as_system(cluster).await;
     assert_eq!(*connection.account(), system_account(cluster));
     assert_eq!((deployment.servers.len(), deployment.expected), (9, 9));
@@ -88,7 +88,7 @@ async fn the_deployment_is_read_completely_and_at_once() {
 
 #[tokio::test]
 async fn each_failure_to_connect_has_its_name() {
-    let cluster = support::shared().await;
+    let cluster = &support::account().await;
     let (urls, sys) = (cluster.urls("west"), Access::Credentials(cluster.system_credentials_path()));
 
     let nobody = vec!["nats://127.0.0.1:1".to_owned(), "nats://no-such-host.invalid:4222".to_owned()];
@@ -128,7 +128,7 @@ async fn each_failure_to_connect_has_its_name() {
 
 #[tokio::test]
 async fn missing_permissions_are_errors_not_timeouts() {
-    let cluster = support::shared().await;
+    let cluster = &support::account().await;
     let (urls, signer, account) = (cluster.urls("east"), key(cluster, "sys.nk"), system_account(cluster));
     let start = Instant::now();
 
@@ -153,7 +153,7 @@ async fn missing_permissions_are_errors_not_timeouts() {
 
 #[tokio::test]
 async fn a_push_is_confirmed_on_every_server_and_a_hundred_are_quick() {
-    let cluster = support::shared().await;
+    let cluster = &support::account().await;
     let (connection, deployment) = as_system(cluster).await;
     let operator = key(cluster, "op.nk");
     let (id, claims) = new_account();
@@ -173,7 +173,7 @@ async fn a_push_is_confirmed_on_every_server_and_a_hundred_are_quick() {
 
 #[tokio::test]
 async fn live_mappings_and_an_untrusted_signer_are_seen() {
-    let cluster = support::shared().await;
+    let cluster = &support::account().await;
     let (connection, deployment) = as_system(cluster).await;
     let operator = key(cluster, "op.nk");
     let account = Seed::generate(KeyKind::Account).unwrap();
@@ -213,7 +213,7 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
 
 #[tokio::test]
 async fn a_server_that_missed_a_push_is_named() {
-    let cluster = support::up(Options { servers: 1, ..support::options() }).await;
+    let cluster = support::small().await;
     let (connection, all) = as_system(&cluster).await;
     let operator = key(&cluster, "op.nk");
     let (id, claims) = new_account();

@@ -2,10 +2,9 @@
 
 use crate::support::bench::{Bench, now};
 use crate::support::secrets::assert_shows_none;
-use crate::support::{PATIENCE, VSTREAM, client, cluster, cluster_with_shared_layout, system_client};
+use crate::support::{PATIENCE, VSTREAM, account, client, system_client};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -65,7 +64,7 @@ async fn so_it_is_in_the_layout_regional() {
 }
 
 async fn ten_runs(layout: &str, pause: Duration) {
-    let cluster = cluster().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     // Whether somebody's push falls into a run is chance; what must not happen is checked each time.
     for round in 0..5 {
@@ -145,7 +144,7 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
-    let cluster = cluster().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     one(&bench, "regional", "foo");
     let bar = one(&bench, "regional", "bar");
@@ -207,12 +206,10 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
 /// Somebody may have to press a button for each signature; the lease is renewed all the while.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_signer_does_not_cost_the_lease() {
-    let cluster = cluster().await;
+    let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let (foo, bar) = (one(&bench, "regional", "foo"), one(&bench, "regional", "bar"));
-    let example = Path::new(VSTREAM).with_file_name("examples").join("operator_cmd");
-    let build = ["build", "--quiet", "--locked", "--example", "operator_cmd"];
-    assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
+    let example = crate::support::example("operator_cmd");
     // The keys of new accounts are made under the lease, and so their eight tokens are signed under it.
     let slowly = format!("while read -r line; do sleep 2.5; echo \"$line\"; done | {} keys/op.nk", example.display());
     let application = client(&cluster, "east").await;
@@ -258,7 +255,10 @@ async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_
     note["released"] = true.into();
     application.request(SUBJECT, note.to_string().into()).await.unwrap();
     for region in bench.cluster.regions() {
-        std::fs::remove_file(bench.cluster.keys_folder().join(format!("APP-{region}.nk"))).unwrap();
+        std::fs::remove_file(
+            bench.cluster.keys_folder().join(format!("{}.nk", bench.cluster.regional_account(region))),
+        )
+        .unwrap();
     }
     while tokio::time::timeout(Duration::from_millis(500), notes.next()).await.is_ok() {}
 }
@@ -283,7 +283,7 @@ impl Tell for At<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_is_overwritten_is_heard_and_kept() {
-    let cluster = cluster_with_shared_layout().await;
+    let cluster = account().await.with_shared_layout();
     let bench = Bench::new(&cluster).await;
     let path = cluster.folder().join(one(&bench, "shared", "foo"));
     let loaded = load::load(&path).unwrap();

@@ -1,10 +1,10 @@
 //! What the tests of whole runs of the command share: definitions to write, tokens to push, and a look at everything
 //! that a run could have changed.
 
-use crate::support::{Cluster, PATIENCE, VSTREAM, client, eventually, secrets};
+use crate::support::cluster::command;
+use crate::support::{Cluster, PATIENCE, client, eventually, secrets};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::model::claims::Token;
@@ -138,7 +138,8 @@ impl<'c> Bench<'c> {
         let deployment = self.deployment().await;
         let claims = system::stored_claims(&self.system, &deployment, TIME).await.unwrap();
         let lasting = claims.iter().filter(|claims| claims.expires().is_none() && *claims.id() != self.account);
-        let mut ids: Vec<PublicKey> = lasting.map(|claims| claims.id().clone()).collect();
+        let mut ids: Vec<PublicKey> =
+            lasting.filter(|claims| self.cluster.concerns(claims)).map(|claims| claims.id().clone()).collect();
         ids.sort();
         let found = system::accounts(&self.system, &deployment, &ids, TIME).await.unwrap();
         let found = ids.iter().zip(found);
@@ -147,6 +148,11 @@ impl<'c> Bench<'c> {
 
     pub fn key(&self, name: &str) -> Seed {
         read_seed_file(&self.cluster.keys_folder().join(name)).unwrap()
+    }
+
+    /// The key of a region's account.
+    pub fn regional_key(&self, region: &str) -> Seed {
+        self.key(&format!("{}.nk", self.cluster.regional_account(region)))
     }
 
     /// The definition with one virtual stream `foo` on `foo.>`, to be changed and written.
@@ -165,9 +171,17 @@ impl<'c> Bench<'c> {
         })
     }
 
-    /// Writes a definition (JSON is YAML) beside the keys, and returns its name.
+    /// Writes a definition (JSON is YAML) beside the keys, and returns its name. Where the test names no regional accounts,
+    /// they get names that no other test has.
     pub fn write(&self, name: &str, definition: &Value) -> String {
         let name = format!("{name}.yaml");
+        let mut definition = definition.clone();
+        if let (Some(names), Some(app)) =
+            (self.cluster.regional_accounts(), definition["accounts"]["APP"].as_object_mut())
+            && app.get("layout") != Some(&json!("shared"))
+        {
+            app.entry("regional_accounts").or_insert(json!(names));
+        }
         std::fs::write(self.cluster.folder().join(&name), definition.to_string()).unwrap();
         name
     }
@@ -210,11 +224,8 @@ impl<'c> Bench<'c> {
     }
 
     pub fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
-        let mut command = Command::new(VSTREAM);
-        command.current_dir(self.cluster.folder()).args(args).env("NO_COLOR", "1");
-        for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_SEED", "XDG_CONFIG_HOME"] {
-            command.env_remove(name);
-        }
+        let mut command = command(self.cluster);
+        command.args(args);
         let output = secrets::output(command.envs(env.iter().copied()).stdin(std::process::Stdio::null()));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ran {

@@ -1,0 +1,344 @@
+//! Super-clusters for tests: one that all tests share, each in an account of its own, and others for one test alone.
+
+use super::{PATIENCE, VSTREAM};
+use async_nats::ConnectOptions;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use vstream_jwt::dev::{DevError, Lifetime, Options, Server, Status, SuperCluster};
+use vstream_jwt::model::claims::AccountClaims;
+use vstream_jwt::model::nkey::KeyKind;
+use vstream_jwt::sign::file::read_seed_file;
+use vstream_jwt::sign::{Seed, Signer as _, issue};
+
+/// Servers that may run at a time in super-clusters of single tests, beside the shared one. With more than the two cores of
+/// a small machine can serve, servers answer so late that runs take them for dead.
+static SERVERS: Semaphore = Semaphore::const_new(18);
+
+/// Tests that may use the shared super-cluster at a time, for the same reason.
+static TENANTS: Semaphore = Semaphore::const_new(3);
+
+/// The servers that a test uses, and the folder that its definition and keys are in.
+///
+/// A test holds one at a time. Servers and folders are gone when the value is dropped, and at the latest when the test
+/// process ends, in whatever way.
+pub struct Cluster {
+    servers: Servers,
+    home: Home,
+    _turn: Option<SemaphorePermit<'static>>,
+}
+
+enum Servers {
+    Own(SuperCluster),
+    Shared(&'static SuperCluster),
+}
+
+/// Where the command runs: definition, keys, and the application's account.
+struct Home {
+    folder: PathBuf,
+    account: String,
+    /// Ends the names of the regional accounts, which have to differ among the tenants of the shared super-cluster.
+    suffix: String,
+    /// Deletes the folder, where no super-cluster of its own does.
+    _made: Option<tempfile::TempDir>,
+}
+
+/// Returns the options of a 3 × 3 super-cluster in a temporary folder: change what the test needs and pass them to [`up`].
+pub fn options() -> Options {
+    let folder = tempfile::Builder::new().prefix("vstream-").tempdir().unwrap().keep();
+    Options {
+        folder,
+        server_version: std::env::var("VSTREAM_NATS_SERVER_VERSION").ok(),
+        executable: Some(PathBuf::from(VSTREAM)),
+        lifetime: Lifetime::Scoped { delete: std::env::var_os("VSTREAM_KEEP").is_none() },
+        ..Options::default()
+    }
+}
+
+/// Starts a super-cluster for one test: for what kills, cuts or fills servers, or needs servers of another kind.
+pub async fn up(options: Options) -> Cluster {
+    let servers = options.regions.len() * (options.servers + usize::from(options.stretch));
+    let turn = SERVERS.acquire_many(servers as u32).await.unwrap();
+    let running = SuperCluster::up(options).await.unwrap();
+    running.wait_ready(PATIENCE).await.unwrap();
+    Cluster { _turn: Some(turn), ..Cluster::opened(running) }
+}
+
+/// Starts a 3 × 3 super-cluster for one test.
+pub async fn cluster() -> Cluster {
+    up(options()).await
+}
+
+/// Starts a super-cluster of one server per region for one test.
+pub async fn small() -> Cluster {
+    up(Options { servers: 1, ..options() }).await
+}
+
+/// Makes an account on the 3 × 3 super-cluster that all tests share, for tests that harm no server.
+pub async fn account() -> Cluster {
+    static SHARED: OnceCell<SuperCluster> = OnceCell::const_new();
+    let turn = TENANTS.acquire().await.unwrap();
+    let running = SHARED
+        .get_or_init(|| async {
+            let running = SuperCluster::up(options()).await.unwrap();
+            running.wait_ready(PATIENCE).await.unwrap();
+            running
+        })
+        .await;
+    Cluster { servers: Servers::Shared(running), home: Home::make(running).await, _turn: Some(turn) }
+}
+
+impl Home {
+    /// Makes an account as `dev` makes them, and a folder like that of a super-cluster, with the account in the place of
+    /// the super-cluster's own.
+    async fn make(cluster: &SuperCluster) -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(1);
+        let suffix = format!("-t{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let made = tempfile::Builder::new().prefix("vstream-account-").tempdir().unwrap();
+        let (folder, made) = match std::env::var_os("VSTREAM_KEEP") {
+            Some(_) => (made.keep(), None),
+            None => (made.path().to_owned(), Some(made)),
+        };
+        copy(&cluster.keys_folder(), &folder.join("keys"), &|text| text);
+        std::fs::copy(cluster.folder().join("operator.jwt"), folder.join("operator.jwt")).unwrap();
+
+        let [identity, signing, user] =
+            [KeyKind::Account, KeyKind::Account, KeyKind::User].map(|kind| Seed::generate(kind).unwrap());
+        let account = identity.public_key().to_string();
+        let keys = folder.join("keys");
+        let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        std::fs::write(keys.join("app-identity.nk"), identity.reveal().as_str()).unwrap();
+        std::fs::write(keys.join("app.nk"), signing.reveal().as_str()).unwrap();
+        std::fs::write(keys.join("app.creds"), credentials(&user, &account, &signing, iat)).unwrap();
+
+        let here = folder.display().to_string();
+        let there = cluster.folder().display().to_string();
+        copy(&cluster.folder().join("config"), &folder.join("config"), &|text| text.replace(&there, &here));
+        let old = app_claims(cluster).await;
+        let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
+        let (old_id, old_key) = (old["sub"].as_str().unwrap(), old["nats"]["signing_keys"][0].as_str().unwrap());
+        assert!(definition.contains(old_id) && definition.contains("    layout: regional\n"), "{definition}");
+        let definition = definition.replace(old_id, &account).replace(old_key, &signing.public_key().to_string());
+        let names = format!("    regional_accounts: \"{{account}}-{{region}}{suffix}\"\n    layout: regional\n");
+        std::fs::write(folder.join("vstream.yaml"), definition.replace("    layout: regional\n", &names)).unwrap();
+
+        let mut claims = old;
+        claims["sub"] = json!(account);
+        claims["nats"]["signing_keys"] = json!([signing.public_key()]);
+        push(cluster, &claims, iat).await;
+        Self { folder, account, suffix, _made: made }
+    }
+}
+
+/// Returns the claims of the super-cluster's own account, which nothing ever changes.
+async fn app_claims(cluster: &SuperCluster) -> Value {
+    let token = format!("{}.jwt", cluster.account_id());
+    let path = cluster.server_folder(&cluster.servers()[0]).join("jwt").join(token);
+    let token = std::fs::read_to_string(path).unwrap();
+    vstream_jwt::model::claims::Token::decode(token.trim()).unwrap().into_claims()
+}
+
+/// Pushes the first token of an account to all servers.
+async fn push(cluster: &SuperCluster, claims: &Value, iat: u64) {
+    use futures::StreamExt as _;
+    let operator = read_seed_file(&cluster.operator_key_path()).unwrap();
+    let token = issue(claims, &operator, iat).unwrap().as_str().to_owned();
+    let options = ConnectOptions::with_credentials_file(cluster.system_credentials_path()).await.unwrap();
+    let client = options.connect(cluster.all_urls()).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut replies = client.subscribe(inbox.clone()).await.unwrap();
+    client.publish_with_reply("$SYS.REQ.CLAIMS.UPDATE", inbox, token.into()).await.unwrap();
+    for _ in cluster.servers() {
+        let reply = tokio::time::timeout(PATIENCE, replies.next()).await.unwrap().unwrap();
+        let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+        assert_eq!(reply["data"]["code"], 200, "{reply}");
+    }
+}
+
+/// Returns a `.creds` file of a user that the account's default permissions are for, as `dev` makes them.
+fn credentials(user: &Seed, account: &str, signing: &Seed, iat: u64) -> String {
+    let nats = json!({ "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "issuer_account": account,
+        "type": "user", "version": 2 });
+    let token = issue(&json!({ "name": "app", "sub": user.public_key(), "nats": nats }), signing, iat).unwrap();
+    let dashes = "------";
+    format!(
+        "-----BEGIN NATS USER JWT-----\n{}\n{dashes}END NATS USER JWT{dashes}\n\n\
+         -----BEGIN USER NKEY SEED-----\n{}\n{dashes}END USER NKEY SEED{dashes}\n",
+        token.as_str(),
+        user.reveal().as_str()
+    )
+}
+
+/// Copies a folder with its modes, each text edited.
+fn copy(from: &Path, to: &Path, edit: &dyn Fn(String) -> String) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to, edit);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
+            std::fs::write(&to, edit(std::fs::read_to_string(&from).unwrap())).unwrap();
+        }
+    }
+}
+
+impl Cluster {
+    /// Takes over a super-cluster that the test made by itself.
+    pub fn opened(running: SuperCluster) -> Self {
+        let (folder, account) = (running.folder().to_owned(), running.account_id().to_owned());
+        let home = Home { folder, account, suffix: String::new(), _made: None };
+        Self { servers: Servers::Own(running), home, _turn: None }
+    }
+
+    /// The servers, for reading. What harms them has methods here, which the shared super-cluster refuses.
+    pub fn running(&self) -> &SuperCluster {
+        match &self.servers {
+            Servers::Own(running) => running,
+            Servers::Shared(running) => running,
+        }
+    }
+
+    /// The servers of a super-cluster that no other test uses.
+    pub fn own(&self) -> &SuperCluster {
+        match &self.servers {
+            Servers::Own(running) => running,
+            Servers::Shared(_) => panic!("the shared super-cluster is not to be harmed: start one for this test"),
+        }
+    }
+
+    /// Sets the layout `shared` in the definition of the folder.
+    pub fn with_shared_layout(self) -> Self {
+        let definition = std::fs::read_to_string(self.definition_path()).unwrap();
+        let names = format!("    regional_accounts: \"{{account}}-{{region}}{}\"\n", self.home.suffix);
+        let shared = definition.replace("layout: regional", "layout: shared").replace(&names, "");
+        assert_ne!(shared, definition);
+        std::fs::write(self.definition_path(), shared).unwrap();
+        self
+    }
+
+    /// The name of a region's account.
+    pub fn regional_account(&self, region: &str) -> String {
+        format!("APP-{region}{}", self.home.suffix)
+    }
+
+    /// `regional_accounts` of definitions; `None` where it is the default.
+    pub fn regional_accounts(&self) -> Option<String> {
+        let suffix = Some(&self.home.suffix).filter(|suffix| !suffix.is_empty())?;
+        Some(format!("{{account}}-{{region}}{suffix}"))
+    }
+
+    /// Whether an account is of this test: on the shared super-cluster there are those of the other tests, too.
+    pub fn concerns(&self, claims: &AccountClaims) -> bool {
+        let name = claims.value()["name"].as_str().unwrap_or_default();
+        matches!(self.servers, Servers::Own(_))
+            || name.ends_with(&self.home.suffix)
+            || [self.system_account_id(), self.running().account_id()].contains(&claims.id().to_string().as_str())
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.home.folder
+    }
+
+    pub fn definition_path(&self) -> PathBuf {
+        self.home.folder.join("vstream.yaml")
+    }
+
+    pub fn keys_folder(&self) -> PathBuf {
+        self.home.folder.join("keys")
+    }
+
+    pub fn operator_key_path(&self) -> PathBuf {
+        self.keys_folder().join("op.nk")
+    }
+
+    pub fn credentials_path(&self) -> PathBuf {
+        self.keys_folder().join("app.creds")
+    }
+
+    pub fn system_credentials_path(&self) -> PathBuf {
+        self.keys_folder().join("sys.creds")
+    }
+
+    pub fn account_id(&self) -> &str {
+        &self.home.account
+    }
+
+    pub fn system_account_id(&self) -> &str {
+        self.running().system_account_id()
+    }
+
+    pub fn operator_id(&self) -> &str {
+        self.running().operator_id()
+    }
+
+    pub fn server_version(&self) -> &str {
+        self.running().server_version()
+    }
+
+    pub fn regions(&self) -> &[String] {
+        self.running().regions()
+    }
+
+    pub fn servers(&self) -> &[Server] {
+        self.running().servers()
+    }
+
+    pub fn server_folder(&self, server: &Server) -> PathBuf {
+        self.running().server_folder(server)
+    }
+
+    pub fn urls(&self, cluster: &str) -> Vec<String> {
+        self.running().urls(cluster)
+    }
+
+    pub fn all_urls(&self) -> Vec<String> {
+        self.running().all_urls()
+    }
+
+    pub fn tls_folder(&self) -> Option<PathBuf> {
+        self.running().tls_folder()
+    }
+
+    pub async fn status(&self) -> Status {
+        self.running().status().await
+    }
+
+    pub async fn wait_ready(&self, timeout: std::time::Duration) -> Result<(), DevError> {
+        self.running().wait_ready(timeout).await
+    }
+
+    pub async fn kill(&self, target: &str) -> Result<(), DevError> {
+        self.own().kill(target).await
+    }
+
+    pub async fn start(&self, target: &str) -> Result<(), DevError> {
+        self.own().start(target).await
+    }
+
+    pub async fn cut(&self, region: &str) -> Result<(), DevError> {
+        self.own().cut(region).await
+    }
+
+    pub async fn heal(&self, region: &str) -> Result<(), DevError> {
+        self.own().heal(region).await
+    }
+}
+
+/// Major and minor version of the servers: some behave or say otherwise than the newest do.
+pub fn version(cluster: &Cluster) -> (u64, u64) {
+    vstream_jwt::model::server_version::minor(cluster.server_version()).unwrap()
+}
+
+/// The command in the folder of the test, without what the environment of the tests says.
+pub fn command(cluster: &Cluster) -> Command {
+    let mut command = Command::new(VSTREAM);
+    command.current_dir(cluster.folder()).env("NO_COLOR", "1");
+    for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_SEED", "XDG_CONFIG_HOME"] {
+        command.env_remove(name);
+    }
+    command
+}
