@@ -9,6 +9,7 @@ pub mod mapping;
 pub mod names;
 pub mod nkey;
 pub mod server_version;
+pub mod shown;
 pub mod subject;
 pub mod subject_trie;
 pub mod topology;

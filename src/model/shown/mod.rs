@@ -1,0 +1,131 @@
+//! Text from elsewhere as it may be shown. Names, tokens, answers and files can hold anything: characters that move the
+//! cursor, hide what follows, turn the direction of writing, end a line, or give a CI system a command.
+//!
+//! A line that is shown is put together with [`push`]. What is escaped reads as in Rust and JSON: `\n`, `\u{1b}`. A
+//! backslash stays as it is, so that escaping twice changes nothing.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// A value as it may be shown, by itself.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    match needs_care(text) {
+        None => Cow::Borrowed(text),
+        Some(_) => {
+            let mut out = String::with_capacity(text.len() + 16);
+            push(&mut out, text);
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// Puts `text` to the end of `out`, escaped. A line break in `text` becomes `\n`; those that `out` has end its lines.
+/// Text that would be a command of a CI system together with what the line begins with is broken up.
+pub fn push(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = needs_care(rest) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = from.chars();
+        let Some(c) = chars.next() else { return };
+        match c {
+            ':' if opens_a_command(out) => escape(out, c),
+            '[' if follows_hashes(out) => escape(out, c),
+            ':' | '[' => out.push(c),
+            c if is_hidden(c) => escape(out, c),
+            c => out.push(c),
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// A JSON document with the escapes of JSON for every character that is not to be seen raw. `text` is what a serializer
+/// wrote: such characters are in its strings only, line breaks between its tokens only.
+pub fn json(text: &str) -> Cow<'_, str> {
+    let careful = |at: &(usize, char)| match at.1 {
+        '\n' => false,
+        '[' => follows_hashes(&text[..at.0]),
+        c => is_hidden(c),
+    };
+    let mut found = text.char_indices().filter(careful).peekable();
+    if found.peek().is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut from = 0;
+    for (at, c) in found {
+        out.push_str(&text[from..at]);
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+        from = at + c.len_utf8();
+    }
+    out.push_str(&text[from..]);
+    Cow::Owned(out)
+}
+
+/// Characters that change what is seen around them, or are not seen themselves: controls, line separators, what turns the
+/// direction of writing, and all that Unicode calls default-ignorable, zero-width characters among them.
+pub fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    matches!(c,
+        '\u{80}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fdd0}'..='\u{fdef}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{13430}'..='\u{13440}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}'
+    ) || u32::from(c) & 0xfffe == 0xfffe
+}
+
+/// Where the first character stands that may have to be escaped.
+fn needs_care(text: &str) -> Option<usize> {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b':' && byte != b'[';
+    text.bytes().position(|byte| !plain(byte))
+}
+
+fn escape(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c => out.extend(c.escape_unicode()),
+    }
+}
+
+/// With one colon more, the line would be a command: `::error` of GitHub, which may be indented, `section_start:` of
+/// GitLab, `travis_fold:`.
+fn opens_a_command(line: &str) -> bool {
+    const OPEN: [&str; 4] = [":", "section_start", "section_end", "travis_fold"];
+    OPEN.iter().any(|open| line.strip_suffix(open).is_some_and(|before| last_line(before).trim().is_empty()))
+}
+
+/// With a bracket more, it would be a command: `##[group` of GitHub, `##vso[` of Azure, `##teamcity[`. The first two are
+/// looked for anywhere in a line.
+fn follows_hashes(line: &str) -> bool {
+    line.trim_end_matches(|c: char| c.is_ascii_alphabetic()).ends_with("##")
+}
+
+fn last_line(text: &str) -> &str {
+    text.rsplit('\n').next().unwrap_or_default()
+}
