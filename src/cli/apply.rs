@@ -4,6 +4,7 @@ use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
 use super::history::{HistoryArgs, Recording, unwritable};
 use super::plan::ChangeArgs;
 use super::shell::{findings_text, some};
+use super::text::{Text, put, text};
 use super::{Exit, Failure, Shell, nsc, plan_view, planfile};
 use crate::definition::Definition;
 use crate::model::finding::{Finding, Severity};
@@ -16,7 +17,6 @@ use crate::ops::lease::LeaseError;
 use crate::ops::plan::Planned;
 use crate::ops::session::Hearing;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Make the deployment match the definition, and prove it on every server
@@ -116,7 +116,7 @@ impl Args {
         let mut text = text(definition, &planned, &applied, &session.deployment, exit, shell);
         let mut document = document(&planned, &applied, &session.deployment, exit);
         let exit = nsc::write_back(shell, &session, &options, (&mut text, &mut document), exit).await;
-        shell.result(&text, &document);
+        shell.result(text, &document);
         Ok(exit)
     }
 }
@@ -142,41 +142,27 @@ fn text(
     deployment: &Deployment,
     exit: Exit,
     shell: &Shell,
-) -> String {
+) -> Text {
+    let servers = deployment.servers.len();
     if planned.plan.is_empty() && exit == Exit::Done {
-        return format!("In sync: nothing to do, nothing was pushed ({} servers asked).", deployment.servers.len());
+        return text!("In sync: nothing to do, nothing was pushed ({servers} servers asked).");
     }
     let mut out = done(applied, deployment);
     if planned.plan.is_empty() {
-        let _ = write!(
-            out,
-            "Nothing to do on the {} servers that answer; what is left out has to wait.\nnext: Bring its servers back, then \
-             apply again.",
-            deployment.servers.len()
-        );
+        put!(out, "Nothing to do on the {servers} servers that answer; what is left out has to wait.");
+        put!(out, "next: Bring its servers back, then apply again.");
         return out;
     }
     if exit == Exit::Done {
         let streams = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
         let names: Vec<&str> = streams.map(|stream| stream.name.as_str()).take(3).collect();
-        let _ = writeln!(
-            out,
-            "Done. Applications publish and read by the virtual name ({}) in every region.",
-            names.join(", ")
-        );
+        put!(out, "Done. Applications publish and read by the virtual name ({}) in every region.", names.join(", "));
     } else {
-        let _ = writeln!(
-            out,
-            "Not everything is confirmed{}.\nnext: Run `{} --wait 2m`; apply again if it names something.",
-            unconfirmed(applied, deployment),
-            shell.command("verify")
-        );
+        put!(out, "Not everything is confirmed{}.", unconfirmed(applied, deployment));
+        put!(out, "next: Run `{} --wait 2m`; apply again if it names something.", shell.command("verify"));
     }
     if !applied.pushed.is_empty() && definition.nsc_store.is_none() {
-        let _ = writeln!(
-            out,
-            "An nsc store is behind now; its next push would undo this. Bring it up to date: nsc pull -A"
-        );
+        put!(out, "An nsc store is behind now; its next push would undo this. Bring it up to date: nsc pull -A");
     }
     out
 }
@@ -211,16 +197,16 @@ fn has_instead(pushed: &Pushed) -> Vec<String> {
 }
 
 /// What was done and who confirmed it.
-pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
+pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
     let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again, .. } = applied;
-    let mut out = String::new();
+    let mut out = Text::new();
     if *planned_again > 0 {
         let times = if *planned_again == 1 { "once".to_owned() } else { format!("{planned_again} times") };
-        let _ = writeln!(out, "planned again {times}: others pushed tokens meanwhile, and what they changed was kept");
+        put!(out, "planned again {times}: others pushed tokens meanwhile, and what they changed was kept");
     }
     if !provisioned.is_empty() {
         let made = provisioned.iter().filter(|one| one.error.is_none()).count();
-        let _ = writeln!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
+        put!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
     }
     let mut told: Vec<&str> = Vec::new();
     for last in pushed.iter().rev() {
@@ -235,23 +221,22 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
         let Some(last) = tokens.next_back() else { continue };
         let confirmed = last.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
         let total = deployment.total();
-        let _ = match count {
-            1 => writeln!(
-                out,
-                "account {account}: token pushed; {confirmed} of {total} servers confirm that it is in force"
-            ),
-            _ => writeln!(
+        match count {
+            1 => {
+                put!(out, "account {account}: token pushed; {confirmed} of {total} servers confirm that it is in force")
+            }
+            _ => put!(
                 out,
                 "account {account}: {count} tokens pushed, one after the other; {confirmed} of {total} servers confirm \
                  that the last is in force"
             ),
-        };
+        }
         for line in has_instead(last) {
-            let _ = writeln!(out, "  {line}");
+            put!(out, "  {line}");
         }
         if !last.strangers.is_empty() {
             let names: Vec<&str> = last.strangers.iter().map(String::as_str).collect();
-            let _ = writeln!(
+            put!(
                 out,
                 "  answers that are not those of a server of the deployment, not counted: {}; find out who else is in the system \
                  account",
@@ -261,18 +246,16 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> String {
     }
     let problems: Vec<&Finding> =
         problems.iter().flat_map(|checked| &checked.problems).map(|one| &one.finding).collect();
-    for line in findings_text(&problems) {
-        let _ = writeln!(out, "{line}");
-    }
+    findings_text(&problems).iter().for_each(|text| out.append(text));
     if let Some(reason) = unread {
-        let _ = writeln!(out, "the streams could not be read back: {reason}");
+        put!(out, "the streams could not be read back: {reason}");
     }
     if !skipped.is_empty() {
         let skipped: Vec<&str> = skipped.iter().map(String::as_str).collect();
-        let _ = writeln!(out, "left out, the region does not answer: {}", some(&skipped));
+        put!(out, "left out, the region does not answer: {}", some(&skipped));
     }
     for kept in kept {
-        let _ = writeln!(out, "kept, since not every server confirmed that its mappings are gone: stream {kept}");
+        put!(out, "kept, since not every server confirmed that its mappings are gone: stream {kept}");
     }
     out
 }
@@ -308,7 +291,8 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::StageUnconfirmed { applied, .. } => {
             let open = applied.pushed.iter().filter(|pushed| !pushed.is_confirmed());
             let lines: Vec<String> = open.flat_map(has_instead).collect();
-            Failure::failed("stage-unconfirmed", format!("{message}\n  {}", lines.join("\n  ")))
+            Failure::failed("stage-unconfirmed", message)
+                .lines(lines)
                 .next("Mend what these servers say, then apply again: it goes on from here.")
                 .detail("applied", applied)
         }
@@ -318,14 +302,16 @@ pub(super) fn failure(error: ApplyError) -> Failure {
                 .flat_map(|checked| &checked.problems)
                 .map(|problem| format!("{}: {}", problem.finding.place, problem.finding.message))
                 .collect();
-            Failure::failed("not-caught-up", format!("{message}\n  {}", lines.join("\n  ")))
+            Failure::failed("not-caught-up", message)
+                .lines(lines)
                 .next("Run apply again: it goes on from here. `status` shows what the streams wait for.")
                 .detail("provisioned", provisioned)
         }
         ApplyError::Provision { provisioned, .. } => {
             let errors = provisioned.iter().filter_map(|one| Some(format!("{}: {}", one.place, one.error.as_ref()?)));
             let errors: Vec<String> = errors.collect();
-            Failure::failed("provisioning", format!("{message}\n  {}", errors.join("\n  ")))
+            Failure::failed("provisioning", message)
+                .lines(errors)
                 .next("Mend what the servers name, and run apply again: it goes on from here.")
                 .detail("provisioned", provisioned)
         }

@@ -29,7 +29,7 @@ impl Args {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::command(), "vstream-jwt", &mut script);
         let script = String::from_utf8_lossy(&script);
-        shell.result(&script, &json!({ "shell": self.shell.to_string(), "script": script }));
+        shell.script(&script, &json!({ "shell": self.shell.to_string(), "script": script }));
         Ok(Exit::Done)
     }
 }

@@ -1,5 +1,6 @@
 //! The definition that `--definition` names, for all verbs that need one.
 
+use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
 use crate::desired::DesiredError;
 use crate::ops::load::{LoadError, Loaded, load};
@@ -41,9 +42,10 @@ pub(super) fn failure(error: &LoadError) -> Failure {
                 }
                 [] => "the definition is not valid".to_owned(),
             };
-            let mut excerpt = problems.render(true);
+            let mut excerpt = Text::of_ansi(&problems.render(true));
             if reports.len() > 1 {
-                excerpt += &format!("\n\n{} problems in the definition; nothing was done", reports.len());
+                excerpt.end();
+                put!(excerpt, "{} problems in the definition; nothing was done", reports.len());
             }
             // The next step is in each problem.
             Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt).detail("problems", reports)

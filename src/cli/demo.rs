@@ -2,7 +2,7 @@
 
 use super::deployment::interrupted;
 use super::dev::shell_word;
-use super::shell::Paint;
+use super::text::{Paint as _, Text, put};
 use super::{Exit, Failure, Format, Shell};
 use crate::dev::{Lifetime, Options, SuperCluster};
 use crate::nats::{Access, ConnectOptions, Connection, DefinitionConnector, Purpose, connect};
@@ -14,7 +14,6 @@ use crate::ops::demo::{
 use crate::ops::load::load;
 use crate::sign::file::read_seed_file;
 use serde_json::json;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,10 +136,10 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
     let holds = story.proof.holds();
     let mut text = proof_text(&story);
     if holds {
-        text.push_str(&explanation(&story));
+        explanation(&mut text, &story);
     }
-    text.push_str(&next(keep.then_some((&cluster, &*folder)), holds));
-    shell.result(&text, &document);
+    next(&mut text, keep.then_some((&cluster, &*folder)), holds);
+    shell.result(text, &document);
     Ok(if holds { Exit::Done } else { Exit::Failed })
 }
 
@@ -165,7 +164,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// A chapter for a person; a script gets one document in the end.
-    fn chapter(&self, text: &str) {
+    fn chapter(&self, text: &Text) {
         if self.shell.format == Format::Human {
             self.progress.suspend(|| self.shell.result(text, &()));
         }
@@ -182,29 +181,41 @@ impl Tell for Teller<'_> {
     }
 }
 
-fn servers(cluster: &SuperCluster, took: Duration) -> String {
-    format!(
-        "\n{} nats-server {} in {} regions ({}), in operator mode, up after {:.1} s.\n",
-        cluster.servers().len(),
-        cluster.server_version(),
-        cluster.regions().len(),
-        cluster.regions().join(", "),
+fn servers(cluster: &SuperCluster, took: Duration) -> Text {
+    let (servers, version, regions) = (cluster.servers().len(), cluster.server_version(), cluster.regions());
+    let mut out = Text::new();
+    out.end();
+    put!(
+        out,
+        "{servers} nats-server {version} in {} regions ({}), in operator mode, up after {:.1} s.",
+        regions.len(),
+        regions.join(", "),
         took.as_secs_f32(),
-    )
+    );
+    out
 }
 
-fn applied_text(applied: &AppliedSummary) -> String {
+/// A title, after an empty line.
+fn titled(title: &str) -> Text {
+    let mut out = Text::new();
+    out.end();
+    put!(out, "{}", title.bold());
+    out
+}
+
+fn applied_text(applied: &AppliedSummary) -> Text {
     let AppliedSummary { virtual_stream, streams, mappings, confirmed, seconds } = applied;
-    format!(
-        "\n{}\n\
-         The definition asks for one virtual stream, `{virtual_stream}`, in all regions. `apply` has made {streams}\n\
-         streams, put {mappings} mappings into the account's token, signed it with the operator's key and\n\
-         pushed it. {confirmed} of {confirmed} servers confirm that it is in force. That took {seconds:.1} s.\n",
-        Paint::bold("1  Apply"),
-    )
+    let mut out = titled("1  Apply");
+    put!(
+        out,
+        "The definition asks for one virtual stream, `{virtual_stream}`, in all regions. `apply` has made {streams}"
+    );
+    put!(out, "streams, put {mappings} mappings into the account's token, signed it with the operator's key and");
+    put!(out, "pushed it. {confirmed} of {confirmed} servers confirm that it is in force. That took {seconds:.1} s.");
+    out
 }
 
-fn round_text(round: &Round) -> String {
+fn round_text(round: &Round) -> Text {
     let Round { down, back, woken, regions, seconds } = round;
     let (title, text) = match (down, back) {
         (Some(down), _) => (
@@ -221,57 +232,58 @@ fn round_text(round: &Round) -> String {
         ),
     };
     let width = regions.iter().map(|region| region.region.len()).max().unwrap_or(0).max(7);
-    let mut out = format!("\n{}\n{text}\n\n", Paint::bold(&title));
+    let mut out = titled(&title);
+    put!(out, "{text}");
+    out.end();
     let head = format!("  {:width$}  {:>9}  {:>8}", "region", "published", "can read");
-    let _ = writeln!(out, "{}", Paint::dim(&head));
+    put!(out, "{}", head.dim());
     for RegionRound { region, published, readable } in regions {
         match (published, readable) {
-            (Some(published), Some(readable)) => {
-                let _ = writeln!(out, "  {region:width$}  {published:>9}  {readable:>8}");
-            }
-            _ => {
-                let _ = writeln!(out, "  {region:width$}  {}", Paint::red(&format!("{:>9}", "down")));
-            }
+            (Some(published), Some(readable)) => put!(out, "  {region:width$}  {published:>9}  {readable:>8}"),
+            _ => put!(out, "  {region:width$}  {}", format_args!("{:>9}", "down").red()),
         }
     }
     if let (true, Some(back)) = (woken, back) {
-        let _ = writeln!(
+        out.end();
+        put!(
             out,
-            "\nThe read stream of {back} had asked its sources before they were up. The demo had it elect a new leader,\n\
-             which asks at once; left alone it asks again after half a minute or more."
+            "The read stream of {back} had asked its sources before they were up. The demo had it elect a new leader,"
         );
+        put!(out, "which asks at once; left alone it asks again after half a minute or more.");
     }
     let took = if *seconds < 0.1 { "less than 0.1 s".to_owned() } else { format!("{seconds:.1} s") };
     let regions = if down.is_some() { "both" } else { "all three" };
-    let _ = writeln!(out, "\nFrom the first publish until {regions} could read everything: {took}.");
+    out.end();
+    put!(out, "From the first publish until {regions} could read everything: {took}.");
     out
 }
 
-fn proof_text(story: &Story) -> String {
+fn proof_text(story: &Story) -> Text {
     let Proof { exactly_once, acknowledged, regions } = &story.proof;
-    let mut out = format!(
-        "\n{}\n{acknowledged} messages were acknowledged. All that each region has, read and compared one by one:\n\n",
-        Paint::bold("5  Count")
-    );
+    let mut out = titled("5  Count");
+    put!(out, "{acknowledged} messages were acknowledged. All that each region has, read and compared one by one:");
+    out.end();
     let width = regions.iter().map(|region| region.region.len()).max().unwrap_or(0).max(7);
     let head = format!("  {:width$}  {:>8}  {:>8}  {:>8}", "region", "read", "missing", "double");
-    let _ = writeln!(out, "{}", Paint::dim(&head));
+    put!(out, "{}", head.dim());
     for RegionProof { region, read, missing, doubled, strange: _ } in regions {
-        let _ = writeln!(out, "  {region:width$}  {read:>8}  {:>8}  {:>8}", missing.len(), doubled.len());
+        put!(out, "  {region:width$}  {read:>8}  {:>8}  {:>8}", missing.len(), doubled.len());
     }
-    out.push('\n');
+    out.end();
     for RegionProof { region, read: _, missing, doubled, strange } in regions {
         for (what, messages) in [("missing", missing), ("more than once", doubled), ("not ours", strange)] {
             if !messages.is_empty() {
-                let _ = writeln!(out, "  {region}: {what}: {}", some(messages));
+                put!(out, "  {region}: {what}: {}", some(messages));
             }
         }
     }
-    let line = match exactly_once {
-        true => Paint::green("Every message arrived exactly once in every region."),
-        false => Paint::red("The proof failed: not every message arrived exactly once in every region."),
-    };
-    let _ = writeln!(out, "{line}");
+    match exactly_once {
+        true => put!(out, "{}", "Every message arrived exactly once in every region.".green()),
+        false => {
+            let failed = "The proof failed: not every message arrived exactly once in every region.";
+            put!(out, "{}", failed.red());
+        }
+    }
     out
 }
 
@@ -281,54 +293,47 @@ fn some(messages: &[String]) -> String {
     if messages.len() > 5 { format!("{shown} and {} more", messages.len() - 5) } else { shown }
 }
 
-fn explanation(story: &Story) -> String {
+fn explanation(out: &mut Text, story: &Story) {
     let name = &story.applied.virtual_stream;
     let lost = story.regions.first().map(String::as_str).unwrap_or_default();
-    format!(
-        "\n{}\n\
-         Who publishes on `{name}.>` writes into the region's own stream, {name}-write-{lost} in {lost}. Each region\n\
-         has an account of its own too, with a stream that is really called `{name}` and copies the write\n\
-         streams of all regions. The mappings in the application account's token lead publishers and readers\n\
-         to their own region, on every server of it: applications need not know of any of this.\n\
-         So nobody waits for another region, and nothing is lost while one is away: its servers fetch\n\
-         the rest when they are back.\n",
-        Paint::bold("What happened"),
-    )
+    out.append(&titled("What happened"));
+    put!(
+        out,
+        "Who publishes on `{name}.>` writes into the region's own stream, {name}-write-{lost} in {lost}. Each region"
+    );
+    put!(out, "has an account of its own too, with a stream that is really called `{name}` and copies the write");
+    put!(out, "streams of all regions. The mappings in the application account's token lead publishers and readers");
+    put!(out, "to their own region, on every server of it: applications need not know of any of this.");
+    put!(out, "So nobody waits for another region, and nothing is lost while one is away: its servers fetch");
+    put!(out, "the rest when they are back.");
 }
 
 /// `kept`: what runs on, and its folder as it was named.
-fn next(kept: Option<(&SuperCluster, &Path)>, holds: bool) -> String {
+fn next(out: &mut Text, kept: Option<(&SuperCluster, &Path)>, holds: bool) {
     let me = me();
-    let mut out = format!("\n{}\n", Paint::bold("What to try next"));
+    out.append(&titled("What to try next"));
     let Some((cluster, folder)) = kept else {
-        let _ = write!(
-            out,
-            "  the same, left running   {me} demo --keep\n  \
-             your own deployment      {me} init, then edit vstream.yaml, then {me} plan\n"
-        );
-        return out;
+        put!(out, "  the same, left running   {me} demo --keep");
+        put!(out, "  your own deployment      {me} init, then edit vstream.yaml, then {me} plan");
+        return;
     };
     let definition = shell_word(&folder.join("vstream.yaml"));
     let folder = shell_word(folder);
+    let config = shell_word(&cluster.nats_config_home());
     let region = cluster.regions().first().map(String::as_str).unwrap_or_default();
-    let _ = writeln!(out, "  It runs on, with its definition and keys in {folder}.");
+    put!(out, "  It runs on, with its definition and keys in {folder}.");
     if !holds {
-        let _ = writeln!(out, "  The servers' logs are in {folder}/servers/*/server.log.");
+        put!(out, "  The servers' logs are in {folder}/servers/*/server.log.");
     }
-    let _ = write!(
-        out,
-        "  regions and lag     {me} status --definition {definition}\n  \
-         every server        {me} verify --definition {definition}\n  \
-         change something    edit {definition}, then\n                      \
-         {me} apply --definition {definition} --operator op.nk\n  \
-         lose a region       {me} dev --folder {folder} kill {region}\n  \
-         get it back         {me} dev --folder {folder} start {region}\n  \
-         split brain         {me} dev --folder {folder} cut {region} (and heal {region})\n  \
-         read with nats CLI  XDG_CONFIG_HOME={} nats --context vs-{region} stream view foo\n  \
-         stop and delete     {me} dev --folder {folder} down --delete\n",
-        shell_word(&cluster.nats_config_home()),
-    );
-    out
+    put!(out, "  regions and lag     {me} status --definition {definition}");
+    put!(out, "  every server        {me} verify --definition {definition}");
+    put!(out, "  change something    edit {definition}, then");
+    put!(out, "                      {me} apply --definition {definition} --operator op.nk");
+    put!(out, "  lose a region       {me} dev --folder {folder} kill {region}");
+    put!(out, "  get it back         {me} dev --folder {folder} start {region}");
+    put!(out, "  split brain         {me} dev --folder {folder} cut {region} (and heal {region})");
+    put!(out, "  read with nats CLI  XDG_CONFIG_HOME={config} nats --context vs-{region} stream view foo");
+    put!(out, "  stop and delete     {me} dev --folder {folder} down --delete");
 }
 
 /// `kept`: where it runs on.

@@ -57,7 +57,8 @@ pub(super) fn agree<L>(
     otherwise: bool,
 ) -> Result<(), Failure> {
     if shell.format == Format::Human {
-        shell.say(&plan_view::text(session.definition, plan, &session.deployment, shell.verbosity > 0));
+        let view = plan_view::text(session.definition, plan, &session.deployment, shell.verbosity > 0);
+        shell.say(view.whole());
     }
     if yes {
         return Ok(());

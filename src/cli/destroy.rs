@@ -3,6 +3,7 @@
 use super::apply::{document, done, exit, failure, no_signer, refused, unconfirmed};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
 use super::history::{HistoryArgs, Recording};
+use super::text::{put, text};
 use super::{Exit, Failure, Shell, nsc, planfile};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
@@ -70,21 +71,20 @@ impl Args {
         shell.findings(&plan.findings);
         if plan.is_empty() {
             let applied = ops::apply::Applied::default();
-            let (exit, text) = match session.deployment.missing() {
-                0 => (Exit::Done, "Nothing to take away.".to_owned()),
-                missing => (
-                    Exit::Unconfirmed,
-                    format!(
-                        "Nothing to take away on the servers that answer; {missing} of {} do not.\nnext: Bring them \
-                         back, then run destroy again.",
-                        session.deployment.total()
-                    ),
-                ),
+            let (missing, total) = (session.deployment.missing(), session.deployment.total());
+            let kept = kept(self.delete_streams);
+            let (exit, mut text) = match missing {
+                0 => (Exit::Done, text!("Nothing to take away.{kept}")),
+                _ => {
+                    let mut text =
+                        text!("Nothing to take away on the servers that answer; {missing} of {total} do not.{kept}");
+                    put!(text, "next: Bring them back, then run destroy again.");
+                    (Exit::Unconfirmed, text)
+                }
             };
-            let mut text = format!("{text}{}", kept(self.delete_streams));
             let mut json = document(&planned, &applied, &session.deployment, exit);
             let exit = nsc::write_back(shell, &session, &planned.options, (&mut text, &mut json), exit).await;
-            shell.result(&text, &json);
+            shell.result(text, &json);
             return Ok(exit);
         }
         if plan.accounts.iter().any(|account| !account.pushes.is_empty()) && signer.is_none() {
@@ -115,18 +115,17 @@ impl Args {
         let applied = result.map_err(failure)?;
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
-        text.push_str(match exit {
-            Exit::Done => "Done.",
-            _ => "Not everything is confirmed",
-        });
-        if exit != Exit::Done {
-            text.push_str(&unconfirmed(&applied, &session.deployment));
-            text.push_str(".\nnext: Bring back the servers that are missing, then run destroy again.");
+        let kept = kept(self.delete_streams);
+        match exit {
+            Exit::Done => put!(text, "Done.{kept}"),
+            _ => {
+                put!(text, "Not everything is confirmed{}.{kept}", unconfirmed(&applied, &session.deployment));
+                put!(text, "next: Bring back the servers that are missing, then run destroy again.");
+            }
         }
-        text.push_str(kept(self.delete_streams));
         let mut document = document(&planned, &applied, &session.deployment, exit);
         let exit = nsc::write_back(shell, &session, &planned.options, (&mut text, &mut document), exit).await;
-        shell.result(&text, &document);
+        shell.result(text, &document);
         Ok(exit)
     }
 }

@@ -1,9 +1,9 @@
 //! `dev`: a local super-cluster on real servers.
 
+use super::text::{Text, part, put, text};
 use super::{Exit, Failure, Shell};
 use crate::dev::{DEFAULT_FOLDER, DevError, Ending, Lifetime, Options, ServerState, Status, SuperCluster, supervise};
 use serde_json::json;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,12 +163,13 @@ impl Up {
         cluster.wait_ready(shell.timeout).await?;
         drop(progress);
         let status = cluster.status().await;
-        let text = table(&status) + &how_to_use(&cluster, started.elapsed());
+        let mut text = table(&status);
+        how_to_use(&mut text, &cluster, started.elapsed());
         let mut document = json!(status);
         document["definition"] = json!(cluster.definition_path());
         document["operator_key"] = json!(cluster.operator_key_path());
         document["nats_config_home"] = json!(cluster.nats_config_home());
-        shell.result(&text, &document);
+        shell.result(text, &document);
         Ok(Exit::Done)
     }
 }
@@ -181,10 +182,10 @@ async fn down(shell: &Shell, cluster: SuperCluster, delete: bool) -> Result<Exit
         cluster.down().await?;
     }
     let text = match delete {
-        true => format!("stopped and deleted: {}", folder.display()),
-        false => format!("stopped; {} keeps keys, stores and configuration", folder.display()),
+        true => text!("stopped and deleted: {}", folder.display()),
+        false => text!("stopped; {} keeps keys, stores and configuration", folder.display()),
     };
-    shell.result(&text, &json!({ "folder": folder, "deleted": delete }));
+    shell.result(text, &json!({ "folder": folder, "deleted": delete }));
     Ok(Exit::Done)
 }
 
@@ -199,24 +200,25 @@ async fn settle(shell: &Shell, cluster: &SuperCluster) -> Result<Exit, Failure> 
 
 async fn show(shell: &Shell, cluster: &SuperCluster) -> Result<Exit, Failure> {
     let status = cluster.status().await;
-    shell.result(&table(&status), &status);
+    shell.result(table(&status), &status);
     Ok(Exit::Done)
 }
 
-fn table(status: &Status) -> String {
+fn table(status: &Status) -> Text {
     let Status { folder, supervisor, left_behind, server_version, servers, cut } = status;
     let running = servers.iter().filter(|server| matches!(server.state, ServerState::Running { .. })).count();
-    let mut text = format!("nats-server {server_version}, {running} of {} servers up", servers.len());
+    let mut text = Text::new();
+    part!(text, "nats-server {server_version}, {running} of {} servers up", servers.len());
     if !left_behind.is_empty() {
-        let _ = write!(
+        part!(
             text,
             "; {} run on without their supervisor, which was killed: `dev down` ends them, `dev up` starts them anew",
             left_behind.len()
         );
     } else if supervisor.is_none() {
-        let _ = write!(text, "; the super-cluster in {} is stopped", folder.display());
+        part!(text, "; the super-cluster in {} is stopped", folder.display());
     }
-    text.push('\n');
+    text.end();
     let width = servers.iter().map(|server| server.server.name.len()).max().unwrap_or_default();
     for server in servers {
         let state = match &server.state {
@@ -226,30 +228,26 @@ fn table(status: &Status) -> String {
         };
         let off = if cut.contains(&server.server.region) { "  cut off" } else { "" };
         let monitor = format!("http://127.0.0.1:{}", server.server.monitor_port);
-        let _ = writeln!(text, "  {:width$}  {}  {monitor}  {state}{off}", server.server.name, server.url);
+        put!(text, "  {:width$}  {}  {monitor}  {state}{off}", server.server.name, server.url);
     }
     text
 }
 
-fn how_to_use(cluster: &SuperCluster, took: Duration) -> String {
+fn how_to_use(out: &mut Text, cluster: &SuperCluster, took: Duration) {
     let region = cluster.regions().first().map(String::as_str).unwrap_or_default();
     let dev = match cluster.folder().ends_with(DEFAULT_FOLDER) {
         true => "vstream-jwt dev".to_owned(),
         false => format!("vstream-jwt dev --folder {}", shell_word(cluster.folder())),
     };
-    format!(
-        "ready in {:.1} s\n\n\
-         definition      {}\n\
-         operator key    {}\n\
-         nats CLI        XDG_CONFIG_HOME={} nats --context vs-{region} stream ls\n\
-         lose a region   {dev} kill {region}; {dev} start {region}\n\
-         split brain     {dev} cut {region}; {dev} heal {region}\n\
-         stop            {dev} down [--delete]\n",
-        took.as_secs_f32(),
-        cluster.definition_path().display(),
-        cluster.operator_key_path().display(),
-        shell_word(&cluster.nats_config_home()),
-    )
+    let config = shell_word(&cluster.nats_config_home());
+    put!(out, "ready in {:.1} s", took.as_secs_f32());
+    out.end();
+    put!(out, "definition      {}", cluster.definition_path().display());
+    put!(out, "operator key    {}", cluster.operator_key_path().display());
+    put!(out, "nats CLI        XDG_CONFIG_HOME={config} nats --context vs-{region} stream ls");
+    put!(out, "lose a region   {dev} kill {region}; {dev} start {region}");
+    put!(out, "split brain     {dev} cut {region}; {dev} heal {region}");
+    put!(out, "stop            {dev} down [--delete]");
 }
 
 /// A path as a shell reads it.

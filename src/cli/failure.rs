@@ -1,5 +1,6 @@
 //! How a verb ends: exit codes, and errors that say the next step.
 
+use super::text::Text;
 use crate::model::finding::Finding;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -48,9 +49,12 @@ pub struct Failure {
     pub code: &'static str,
     /// What is wrong, the place included; one line.
     pub message: String,
+    /// What belongs to it, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
     /// The same for a person with the source shown, several lines; printed instead of `message`.
     #[serde(skip)]
-    pub excerpt: Option<String>,
+    pub excerpt: Option<Text>,
     /// The next step, an imperative sentence; empty where there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub next: String,
@@ -84,6 +88,7 @@ impl Failure {
             exit,
             code,
             message: message.into(),
+            lines: Vec::new(),
             excerpt: None,
             next: String::new(),
             findings: Vec::new(),
@@ -98,10 +103,17 @@ impl Failure {
         self
     }
 
+    /// With lines that belong to the message.
+    #[must_use]
+    pub fn lines(mut self, lines: Vec<String>) -> Self {
+        self.lines = lines;
+        self
+    }
+
     /// With a text that shows the source.
     #[must_use]
-    pub fn excerpt(mut self, excerpt: impl Into<String>) -> Self {
-        self.excerpt = Some(excerpt.into());
+    pub(super) fn excerpt(mut self, excerpt: Text) -> Self {
+        self.excerpt = Some(excerpt);
         self
     }
 

@@ -1,8 +1,10 @@
 //! `history`: what was pushed, and the folder that the verbs that push write it to.
 
-use super::shell::{Paint, quoted, some};
+use super::shell::{label, quoted, some};
+use super::text::{Paint as _, Text, put, text};
 use super::{Exit, Failure, Format, Shell, plan_view};
 use crate::model::claims::AccountClaims;
+use crate::model::finding::Severity;
 use crate::model::nkey::PublicKey;
 use crate::observed::Deployment;
 use crate::observed::link::Link;
@@ -15,7 +17,6 @@ use crate::plan::file::File;
 use crate::plan::record::{Content, Outcome, Progress, RecordError, Recorded, Who};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ impl HistoryArgs {
             system_account: session.system_account.clone(),
             back_to: recording.back_to,
             definition: recording.definition,
-            text: anstream::adapter::strip_str(&text).to_string().lines().map(str::to_owned).collect(),
+            text: text.whole().plain().lines().map(str::to_owned).collect(),
             changes: plan_view::document(plan, &session.deployment),
             streams: Vec::new(),
             attempts: Vec::new(),
@@ -106,9 +107,9 @@ impl Written {
         match recorder.finish(outcome, error) {
             Ok(None) => {}
             Ok(Some(path)) => shell.detail(1, || format!("the record of this push: {}", path.display())),
-            Err(error) => shell.say(&format!(
+            Err(error) => shell.say(text!(
                 "{}: {error}; it has what is needed to go back, and not how the run ended",
-                super::shell::label(crate::model::finding::Severity::Warning)
+                label(Severity::Warning)
             )),
         }
     }
@@ -167,7 +168,7 @@ impl Args {
         let all = list(&folder).map_err(|error| failure(&error))?;
         let Some(record) = &self.record else {
             let (text, document) = overview(&folder, &all);
-            shell.result(&text, &document);
+            shell.result(text, &document);
             return Ok(Exit::Done);
         };
         let one = entry(&all, record)?;
@@ -175,7 +176,7 @@ impl Args {
             None => shown(&one, shell.verbosity > 0 || shell.format == Format::Json),
             Some(other) => between(&all, &one, &entry(&all, other)?)?,
         };
-        shell.result(&text, &document);
+        shell.result(text, &document);
         Ok(Exit::Done)
     }
 }
@@ -244,15 +245,16 @@ fn accounts(content: &Content) -> Vec<&str> {
 }
 
 /// All records, the newest last, as a terminal shows the newest.
-fn overview(folder: &Path, all: &[Read]) -> (String, Value) {
-    let mut out = String::new();
+fn overview(folder: &Path, all: &[Read]) -> (Text, Value) {
+    let mut out = Text::new();
     let mut records = Vec::new();
     for (name, record) in all {
         let content = match record {
             Ok(record) => &record.content,
             Err(error) => {
                 let Failure { code, message, .. } = failure(error);
-                let _ = writeln!(out, "{}\n  {} {}", Paint::bold(name), Paint::red("cannot be used:"), message);
+                put!(out, "{}", name.bold());
+                put!(out, "  {} {message}", "cannot be used:".red());
                 records.push(json!({ "record": name, "error": { "code": code, "message": message } }));
                 continue;
             }
@@ -260,10 +262,10 @@ fn overview(folder: &Path, all: &[Read]) -> (String, Value) {
         let (confirmed, asked) = content.confirmations();
         let (pushed, tokens) = pushed(content);
         let who = &content.who;
-        let _ = writeln!(
+        put!(out, "{}", name.bold());
+        put!(
             out,
-            "{}\n  {} by {}@{}: {pushed} of {tokens} tokens pushed, {confirmed} of {asked} servers confirmed, {}; {}",
-            Paint::bold(name),
+            "  {} by {}@{}: {pushed} of {tokens} tokens pushed, {confirmed} of {asked} servers confirmed, {}; {}",
             content.verb,
             who.user,
             who.host,
@@ -272,8 +274,10 @@ fn overview(folder: &Path, all: &[Read]) -> (String, Value) {
         );
         records.push(summary(name, content));
     }
-    let text = if out.is_empty() { format!("No push is recorded in {}.", quoted(folder)) } else { out };
-    (text, json!({ "folder": folder, "records": records }))
+    if out.is_empty() {
+        put!(out, "No push is recorded in {}.", quoted(folder));
+    }
+    (out, json!({ "folder": folder, "records": records }))
 }
 
 fn summary(name: &str, content: &Content) -> Value {
@@ -298,33 +302,29 @@ fn summary(name: &str, content: &Content) -> Value {
 }
 
 /// One record: its summary, what it changed, its tokens with what servers said.
-fn shown(entry: &Entry, all: bool) -> (String, Value) {
+fn shown(entry: &Entry, all: bool) -> (Text, Value) {
     let content = &entry.record.content;
     let who = &content.who;
     let (confirmed, asked) = content.confirmations();
-    let mut out = format!(
-        "{}\n{} by {}@{} with {}, {}\n",
-        Paint::bold(&entry.name),
-        content.verb,
-        who.user,
-        who.host,
-        content.tool,
-        content.started
-    );
+    let mut out = text!("{}", entry.name.bold());
+    let (verb, tool, started) = (&content.verb, &content.tool, &content.started);
+    put!(out, "{verb} by {}@{} with {tool}, {started}", who.user, who.host);
     for (name, value) in &who.ci {
-        let _ = writeln!(out, "  {name}: {value}");
+        put!(out, "  {name}: {value}");
     }
-    let _ = writeln!(out, "{}, {confirmed} of {asked} servers confirmed", outcome(content));
+    put!(out, "{}, {confirmed} of {asked} servers confirmed", outcome(content));
     if let Some(error) = &content.error {
-        let _ = writeln!(out, "  {error}");
+        put!(out, "  {error}");
     }
     if all {
-        let _ = writeln!(out, "\nThe plan:");
+        out.end();
+        put!(out, "The plan:");
         indented(&mut out, "  ", &content.text);
     }
     let mut documents = Vec::new();
     for (account, tokens) in by_account(content) {
-        let _ = writeln!(out, "\naccount {} {}", Paint::bold(&tokens[0].account), Paint::dim(&account.to_string()));
+        out.end();
+        put!(out, "account {} {}", tokens[0].account.bold(), account.dim());
         for token in &tokens {
             let confirmed = token.servers.iter().filter(|on| on.confirmed).count();
             let progress = match token.progress {
@@ -332,9 +332,9 @@ fn shown(entry: &Entry, all: bool) -> (String, Value) {
                 Progress::Sending => "perhaps pushed".to_owned(),
                 Progress::Pushed => format!("{confirmed} of {} servers confirmed", token.servers.len()),
             };
-            let _ = writeln!(out, "  {}: {progress}", stage(token));
+            put!(out, "  {}: {progress}", stage(token));
             for on in token.servers.iter().filter(|on| !on.confirmed) {
-                let _ = writeln!(out, "    {} ({}): {}", on.server, on.cluster, on.found);
+                put!(out, "    {} ({}): {}", on.server, on.cluster, on.found);
             }
             indented(&mut out, "    ", &token.refused);
         }
@@ -364,9 +364,9 @@ fn shown(entry: &Entry, all: bool) -> (String, Value) {
     (out, document)
 }
 
-fn indented(out: &mut String, by: &str, lines: &[String]) {
+fn indented(out: &mut Text, by: &str, lines: &[String]) {
     for line in lines {
-        let _ = writeln!(out, "{by}{line}");
+        put!(out, "{by}{line}");
     }
 }
 
@@ -396,7 +396,7 @@ fn changes(before: Option<&str>, after: &str) -> Vec<String> {
 }
 
 /// What each account's claims became from the one record to the other: as the last push until then left them.
-fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(String, Value), Failure> {
+fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(Text, Value), Failure> {
     let left = |by: &Entry| -> Result<BTreeMap<String, (String, String)>, Failure> {
         let mut left = BTreeMap::new();
         for (name, record) in all.iter().take_while(|(name, _)| *name <= by.name) {
@@ -411,7 +411,7 @@ fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(String, Value), 
         Ok(left)
     };
     let (before, after) = (left(one)?, left(other)?);
-    let mut out = String::new();
+    let mut out = Text::new();
     let mut accounts = Vec::new();
     let mut ids: Vec<&String> = before.keys().chain(after.keys()).collect();
     ids.sort_unstable();
@@ -427,13 +427,14 @@ fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(String, Value), 
         if claims.is_empty() {
             continue;
         }
-        let _ = writeln!(out, "account {} {}", Paint::bold(name), Paint::dim(id));
+        put!(out, "account {} {}", name.bold(), id.dim());
         indented(&mut out, "  ", &claims);
         accounts.push(json!({ "account": name, "id": id, "claims": claims }));
     }
-    let text = match out.is_empty() {
-        true => format!("No difference between what {} and {} left.", one.name, other.name),
-        false => format!("From how {} left it to how {} did:\n{out}", one.name, other.name),
+    let mut text = match out.is_empty() {
+        true => text!("No difference between what {} and {} left.", one.name, other.name),
+        false => text!("From how {} left it to how {} did:", one.name, other.name),
     };
+    text.append(&out);
     Ok((text, json!({ "from": one.name, "to": other.name, "accounts": accounts })))
 }

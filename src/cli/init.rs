@@ -1,6 +1,7 @@
 //! `init`: a new project.
 
 use super::shell::quoted;
+use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
 use crate::ops::init::{InitError, init};
 use serde_json::json;
@@ -29,15 +30,16 @@ impl Args {
                 Failure::failed("unwritable", error.to_string()).next("Name another folder, or make this one writable.")
             }
         })?;
-        let files: String = written.iter().map(|path| format!("wrote {}\n", path.display())).collect();
+        let mut text = Text::new();
+        written.iter().for_each(|path| put!(text, "wrote {}", path.display()));
         let definition = self.folder.join("vstream.yaml");
         let next = if definition == Path::new("./vstream.yaml") {
             "vstream-jwt validate".to_owned()
         } else {
             format!("vstream-jwt validate --definition {}", quoted(&definition))
         };
-        let human = format!("{files}next: Fill in the regions, their servers and the account's id, then run `{next}`.");
-        shell.result(&human, &json!({ "written": written }));
+        put!(text, "next: Fill in the regions, their servers and the account's id, then run `{next}`.");
+        shell.result(text, &json!({ "written": written }));
         Ok(Exit::Done)
     }
 }

@@ -1,5 +1,6 @@
 //! `man`: manual pages.
 
+use super::text::{put, text};
 use super::{Exit, Failure, Shell};
 use crate::files::{self, Access};
 use clap_mangen::Man;
@@ -28,7 +29,7 @@ impl Args {
         };
         let Some(folder) = self.out else {
             let page = page(super::command()).map_err(|error| failed(Path::new("the page"), error))?;
-            shell.result(&page, &json!({ "page": page }));
+            shell.script(&page, &json!({ "page": page }));
             return Ok(Exit::Done);
         };
         std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
@@ -42,8 +43,9 @@ impl Args {
             files::replace(&path, Access::Usual, &[page.as_bytes()]).map_err(|error| failed(&path, error))?;
             files.push(file);
         }
-        let text = format!("{} pages in {}\n  {}", files.len(), folder.display(), files.join("\n  "));
-        shell.result(&text, &json!({ "folder": folder, "files": files }));
+        let mut text = text!("{} pages in {}", files.len(), folder.display());
+        files.iter().for_each(|file| put!(text, "  {file}"));
+        shell.result(text, &json!({ "folder": folder, "files": files }));
         Ok(Exit::Done)
     }
 }

@@ -14,6 +14,7 @@ mod keys;
 mod man;
 mod nsc;
 mod operator;
+mod output;
 mod plan;
 mod plan_markdown;
 mod plan_view;
@@ -25,6 +26,8 @@ mod rollback;
 mod shell;
 mod sign;
 mod status;
+mod text;
+mod usage;
 mod validate;
 mod verify;
 
@@ -94,11 +97,13 @@ impl Verb {
 
 /// Parses the command line, runs the verb, prints what it has to say and returns the exit code.
 pub fn main() -> ExitCode {
+    output::tell_panics();
     // Keys of accounts are read by most verbs.
     crate::sign::memory::protect();
-    let cli = match Cli::try_parse() {
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match usage::parse(&args) {
         Ok(cli) => cli,
-        Err(error) => return shell::usage(&error),
+        Err(error) => return usage::tell(&error, &args),
     };
     let shell = Shell::new(cli.global);
     if shell.format == Format::Markdown && !matches!(cli.verb, Verb::Plan(_)) {

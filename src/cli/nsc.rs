@@ -1,6 +1,7 @@
 //! What `apply` and `destroy` do last: the nsc store.
 
 use super::shell::some;
+use super::text::{Text, put};
 use super::{Exit, Shell};
 use crate::observed::Requests;
 use crate::ops;
@@ -15,26 +16,20 @@ pub(super) async fn write_back<L: Requests>(
     shell: &Shell,
     session: &Session<'_, L>,
     options: &Options,
-    (text, document): (&mut String, &mut Value),
+    (text, document): (&mut Text, &mut Value),
     exit: Exit,
 ) -> Exit {
     let Some(back) = ops::nsc::write_back(session, options).await else { return exit };
     document["nsc_store"] = json!(back);
     let WrittenBack { folder, written, findings } = back;
-    let mut line = |words: String| {
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text.push_str(&words);
-    };
     if !written.is_empty() {
         let names: Vec<&str> = written.iter().map(String::as_str).collect();
-        line(format!("The nsc store {} was brought up to date: {}.", folder.display(), some(&names)));
+        put!(text, "The nsc store {} was brought up to date: {}.", folder.display(), some(&names));
     }
     if findings.is_empty() {
         return exit;
     }
     shell.findings(&findings);
-    line("The nsc store is not up to date: its next push may undo what is on the servers.".to_owned());
+    put!(text, "The nsc store is not up to date: its next push may undo what is on the servers.");
     Exit::Failed
 }

@@ -2,6 +2,7 @@
 
 use super::deployment::options;
 use super::shell::{quoted, some, unusable_keys};
+use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile};
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
@@ -68,27 +69,27 @@ impl Args {
         drop(progress);
         let plan = &planned.plan;
         shell.findings(&plan.findings);
-        let mut text = plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0);
+        let view = plan_view::text(definition, plan, &session.deployment, shell.verbosity > 0);
         let document = plan_view::document(plan, &session.deployment);
-        text.push('\n');
         let last = match self.out.filter(|_| !plan.is_refused()) {
             None => outlook(&planned, &options, shell),
             Some(out) => {
                 all_have_keys(plan, &keys, shell)?;
-                let plain = anstream::adapter::strip_str(&text).to_string();
                 let files = planfile::files(&loaded);
-                let content = ops::planfile::content(&session, &planned, files, &plain, document.clone());
+                let content = ops::planfile::content(&session, &planned, files, view.whole().plain(), document.clone());
                 ops::planfile::write(&out, &PlanFile::new(content)).map_err(planfile::failure)?;
                 written(plan, &out, shell)
             }
         };
-        if shell.format == Format::Markdown {
-            let plain = anstream::adapter::strip_str(&text).to_string();
-            text = plan_markdown::markdown(plan, &plain, &last);
+        let text = if shell.format == Format::Markdown {
+            plan_markdown::markdown(plan, &view, &last)
         } else {
-            text.push_str(&last);
-        }
-        shell.result(&text, &document);
+            let mut text = view.whole();
+            text.end();
+            text.append(&last);
+            text
+        };
+        shell.result(text, &document);
         Ok(match (plan.is_refused(), plan.is_empty()) {
             (true, _) => Exit::Failed,
             (false, true) if planned.behind.is_empty() => Exit::Done,
@@ -117,44 +118,52 @@ fn all_have_keys(plan: &Plan, keys: &Keyring, shell: &Shell) -> Result<(), Failu
 }
 
 /// The last lines when a plan file was written.
-fn written(plan: &Plan, out: &Path, shell: &Shell) -> String {
+fn written(plan: &Plan, out: &Path, shell: &Shell) -> Text {
     let file = quoted(out);
     let summary = if plan.is_empty() { "In sync: nothing to do".to_owned() } else { plan_view::summary(plan) };
     let signs = plan.accounts.iter().any(|account| !account.pushes.is_empty());
     let apply = shell.command("apply");
-    let next = match signs {
-        true => format!(
-            "Run `{apply} {file} --operator FILE`; or, where the operator's key is, `{} {file} --operator FILE --out SIGNED`, \
-             and `{apply} SIGNED` here.",
+    let mut out = text!("{summary}. Nothing was changed; the plan is in {file}.");
+    match signs {
+        true => put!(
+            out,
+            "next: Run `{apply} {file} --operator FILE`; or, where the operator's key is, `{} {file} --operator FILE \
+             --out SIGNED`, and `{apply} SIGNED` here.",
             shell.command("sign")
         ),
-        false => format!("Run `{apply} {file}`."),
-    };
-    format!("{summary}. Nothing was changed; the plan is in {file}.\nnext: {next}")
+        false => put!(out, "next: Run `{apply} {file}`."),
+    }
+    out
 }
 
 /// The last lines: what would be done, and how.
-fn outlook(planned: &Planned<'_>, options: &Options, shell: &Shell) -> String {
+fn outlook(planned: &Planned<'_>, options: &Options, shell: &Shell) -> Text {
     let Planned { plan, behind, .. } = planned;
     if plan.is_refused() {
-        return "`apply` would refuse: see the errors above. Nothing was changed.".to_owned();
+        return "`apply` would refuse: see the errors above. Nothing was changed.".into();
     }
+    let (apply, flags) = (shell.command("apply"), flags(options));
     if plan.is_empty() && !behind.is_empty() {
-        let (apply, flags) = (shell.command("apply"), flags(options));
-        return format!("The servers are in sync; the nsc store is behind.\nnext: Run `{apply}{flags}`.");
+        let mut out = Text::from("The servers are in sync; the nsc store is behind.");
+        put!(out, "next: Run `{apply}{flags}`.");
+        return out;
     }
     if plan.is_empty() {
-        return "In sync: nothing to do.".to_owned();
+        return "In sync: nothing to do.".into();
+    }
+    let mut out = Text::new();
+    if let Some(least) = outage(plan) {
+        put!(
+            out,
+            "Write streams keep messages for {}: the longest outage of a region without loss.",
+            format_duration(least)
+        );
     }
     let signs = plan.accounts.iter().any(|account| !account.pushes.is_empty());
-    format!(
-        "{}{}. Nothing was changed.\nnext: Run `{}{}{}`.",
-        outage(plan).unwrap_or_default(),
-        plan_view::summary(plan),
-        shell.command("apply"),
-        flags(options),
-        if signs { " --operator FILE" } else { "" }
-    )
+    let signer = if signs { " --operator FILE" } else { "" };
+    put!(out, "{}. Nothing was changed.", plan_view::summary(plan));
+    put!(out, "next: Run `{apply}{flags}{signer}`.");
+    out
 }
 
 /// The same options for `apply`.
@@ -177,17 +186,13 @@ fn flags(options: &Options) -> String {
 }
 
 /// How long an outage the write streams that are made or changed survive.
-fn outage(plan: &Plan) -> Option<String> {
+fn outage(plan: &Plan) -> Option<i64> {
     let writes =
         plan.accounts.iter().flat_map(|account| &account.streams.changes).filter(|change| {
             change.role == crate::desired::Role::Write && change.action != crate::plan::Action::Delete
         });
     let ages = writes.filter_map(|change| change.after.as_ref()?.get("max_age").and_then(Value::as_i64));
-    let least = ages.filter(|age| *age > 0).min()?;
-    Some(format!(
-        "Write streams keep messages for {}: the longest outage of a region without loss.\n",
-        format_duration(least)
-    ))
+    ages.filter(|age| *age > 0).min()
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! A plan as a comment on a merge request: Markdown as GitHub and GitLab read it, with what is long folded away.
 
-use super::plan_view;
+use super::plan_view::{self, PlanText};
+use super::text::{Text, put, text};
 use crate::model::finding::{Finding, Severity};
+use crate::model::shown::shown;
 use crate::plan::{Action, Plan};
-use std::fmt::Write as _;
 
 /// GitHub takes comments of 65,536 characters, GitLab more.
 const MOST: usize = 60_000;
@@ -12,105 +13,114 @@ const MOST_OF_ONE: usize = 20_000;
 /// Lines that are shown without unfolding.
 const SHORT: usize = 12;
 
-/// The plan, whose view for people is `text` (without colors). `outlook` are the last lines of that view.
-pub(super) fn markdown(plan: &Plan, text: &str, outlook: &str) -> String {
-    let mut out = String::from("<!-- vstream-jwt plan -->\n");
+/// The plan, with its view for people. `outlook` are the last lines of that view.
+pub(super) fn markdown(plan: &Plan, view: &PlanText, outlook: &Text) -> Text {
+    let mut out = Text::from("<!-- vstream-jwt plan -->");
     let title = match (plan.is_refused(), plan.is_empty()) {
         (true, _) => "`apply` would refuse".to_owned(),
         (false, true) => "in sync, nothing to do".to_owned(),
         (false, false) => plan_view::summary(plan),
     };
-    let _ = writeln!(out, "### vstream-jwt plan: {title}\n");
-    out.push_str(&deletions(plan));
-    out.push_str(&findings(&plan.findings));
-    let (head, accounts) = sections(text);
-    let _ = writeln!(out, "{}\n", escaped(head.trim()));
-    let end = format!("\n{}\n", outlook.lines().map(escaped).collect::<Vec<_>>().join("  \n"));
+    put!(out, "### vstream-jwt plan: {title}");
+    out.end();
+    deletions(&mut out, plan);
+    findings(&mut out, &plan.findings);
+    for line in view.head.plain().lines() {
+        put!(out, "{}", escaped(line));
+    }
+    out.end();
+    let mut end = Text::new();
+    end.end();
+    let mut lines = outlook.plain().lines().map(escaped).peekable();
+    while let Some(line) = lines.next() {
+        // Two blanks break a line.
+        put!(end, "{line}{}", if lines.peek().is_some() { "  " } else { "" });
+    }
     let mut left_out = 0;
-    for account in accounts {
+    for account in &view.accounts {
         let section = section(account);
-        match out.len() + section.len() + end.len() + 200 < MOST {
-            true => out.push_str(&section),
+        match out.plain().len() + section.plain().len() + end.plain().len() + 200 < MOST {
+            true => out.append(&section),
             false => left_out += 1,
         }
     }
     if left_out > 0 {
-        let _ =
-            writeln!(out, "**{left_out} more accounts do not fit here; the plan file and the job's log have them.**");
+        put!(out, "**{left_out} more accounts do not fit here; the plan file and the job's log have them.**");
     }
-    out.push_str(&end);
+    out.append(&end);
     out
 }
 
 /// What is lost for good comes first.
-fn deletions(plan: &Plan) -> String {
+fn deletions(out: &mut Text, plan: &Plan) {
     let changes = plan.accounts.iter().flat_map(|account| &account.streams.changes);
     let deleted: Vec<_> = changes.filter(|change| change.action == Action::Delete).collect();
     if deleted.is_empty() {
-        return String::new();
+        return;
     }
     let messages: u64 = deleted.iter().filter_map(|change| change.messages).sum();
     let names: Vec<String> = deleted.iter().take(20).map(|change| escaped(&change.name)).collect();
     let more = if deleted.len() > names.len() { ", …" } else { "" };
-    format!("**Deletes {} streams with {messages} messages, for good:** {}{more}\n\n", deleted.len(), names.join(", "))
+    let (count, names) = (deleted.len(), names.join(", "));
+    put!(out, "**Deletes {count} streams with {messages} messages, for good:** {names}{more}");
+    out.end();
 }
 
 /// Errors and warnings as a table; what is only information is in the log.
-fn findings(findings: &[Finding]) -> String {
+fn findings(out: &mut Text, findings: &[Finding]) {
     let mut shown: Vec<&Finding> = findings.iter().filter(|finding| finding.severity > Severity::Info).collect();
     if shown.is_empty() {
-        return String::new();
+        return;
     }
     shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let mut out = String::from("| | where | what is the case | what to do |\n|---|---|---|---|\n");
+    put!(out, "| | where | what is the case | what to do |");
+    put!(out, "|---|---|---|---|");
+    let mut size = 0;
     for (number, finding) in shown.iter().enumerate() {
         let severity = if finding.severity == Severity::Error { "**error**" } else { "warning" };
-        let Finding { code, severity: _, place, message, next } = finding;
+        let Finding { code, severity: _, place, message, lines, next } = finding;
         let [place, message, next] = [place, message, next].map(|text| cut(&escaped(text), 1_000));
-        let row = format!("| {severity} | {place} | {message} (`{code}`) | {next} |\n");
-        if out.len() + row.len() > MOST / 3 {
-            let _ = writeln!(out, "| | | {} more | |", shown.len() - number);
+        let lines: String = lines.iter().map(|line| format!("<br>{}", cut(&escaped(line), 200))).take(10).collect();
+        let row = format!("| {severity} | {place} | {message} (`{code}`){lines} | {next} |");
+        size += row.len() + 1;
+        if size > MOST / 3 {
+            put!(out, "| | | {} more | |", shown.len() - number);
             break;
         }
-        out.push_str(&row);
+        put!(out, "{row}");
     }
-    out.push('\n');
-    out
-}
-
-/// The first lines, and the accounts'.
-fn sections(text: &str) -> (&str, Vec<&str>) {
-    let mut starts: Vec<usize> = text
-        .match_indices("\naccount")
-        .filter(|(at, found)| matches!(text[at + found.len()..].chars().next(), Some(' ' | 's')))
-        .map(|(at, _)| at + 1)
-        .collect();
-    let head = &text[..starts.first().copied().unwrap_or(text.len())];
-    starts.push(text.len());
-    (head, starts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect())
+    out.end();
 }
 
 /// An account as a block that shows what is added and taken away in colors; folded when it is long.
-fn section(account: &str) -> String {
-    let (title, lines) = account.split_once('\n').unwrap_or((account, ""));
+fn section(account: &Text) -> Text {
+    let (title, lines) = account.plain().split_once('\n').unwrap_or((account.plain(), ""));
     let lines: Vec<String> = lines.trim_end().lines().map(diff_line).collect();
-    let mut body = String::new();
+    let mut body = Text::new();
     for (number, line) in lines.iter().enumerate() {
-        if body.len() + line.len() > MOST_OF_ONE {
-            let _ = writeln!(body, "  … {} more lines", lines.len() - number);
+        if body.plain().len() + line.len() > MOST_OF_ONE {
+            put!(body, "  … {} more lines", lines.len() - number);
             break;
         }
-        let _ = writeln!(body, "{line}");
+        put!(body, "{line}");
     }
-    let fence = fence(&body);
+    let fence = fence(body.plain());
     let title = escaped(title.trim());
-    match lines.len() > SHORT {
-        true => format!(
-            "<details><summary>{title}: {} lines</summary>\n\n{fence}diff\n{body}{fence}\n\n</details>\n\n",
-            lines.len()
-        ),
-        false => format!("{title}\n\n{fence}diff\n{body}{fence}\n\n"),
+    let folded = lines.len() > SHORT;
+    let mut out = match folded {
+        true => text!("<details><summary>{title}: {} lines</summary>", lines.len()),
+        false => text!("{title}"),
+    };
+    out.end();
+    put!(out, "{fence}diff");
+    out.append(&body);
+    put!(out, "{fence}");
+    out.end();
+    if folded {
+        put!(out, "</details>");
+        out.end();
     }
+    out
 }
 
 /// The mark of a line moves to its beginning, where `diff` has it.
@@ -131,24 +141,30 @@ fn fence(text: &str) -> String {
     "`".repeat(longest.max(2) + 1)
 }
 
-/// Text that Markdown, HTML, mentions and references leave as it is, in one line.
+/// Text that Markdown, HTML, mentions, references and links leave as it is, in one line.
 fn escaped(text: &str) -> String {
+    // Looked for in what is rendered, where an entity is a character again; it ends at a character without width.
+    const APART: &str = "&#8203;";
+    let text = shown(text);
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             // GitLab takes a line that begins so for a command.
             '/' if out.is_empty() => out.push_str("&#47;"),
+            '/' if out.ends_with(":/") => out.push_str(&format!("{APART}/")),
+            '.' if out.as_bytes().last_chunk().is_some_and(|end: &[u8; 3]| end.eq_ignore_ascii_case(b"www")) => {
+                out.push_str(&format!("{APART}."));
+            }
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            '@' => out.push_str("&#64;"),
-            '#' => out.push_str("&#35;"),
-            '!' => out.push_str("&#33;"),
+            '@' => out.push_str(&format!("&#64;{APART}")),
+            '#' => out.push_str(&format!("&#35;{APART}")),
+            '!' => out.push_str(&format!("&#33;{APART}")),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' => {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
     }
@@ -175,13 +191,18 @@ mod tests {
         Plan { accounts: Vec::new(), findings }
     }
 
+    fn view(head: &str, accounts: impl IntoIterator<Item = String>) -> PlanText {
+        let accounts = accounts.into_iter().map(|account| Text::of_lines(&account)).collect();
+        PlanText { head: head.into(), accounts }
+    }
+
     #[test]
     fn a_plan_reads_as_a_diff_and_what_is_long_is_folded() {
         let long: String = (0..20).map(|n| format!("    + stream-{n}\n")).collect();
-        let text = format!(
-            "9 servers\n\naccount APP ABC\n  mappings\n    + foo.>  →  x\n    ~ y\n    - z\n\naccounts B (west)\n{long}"
-        );
-        let shown = markdown(&plan(Vec::new()), &text, "In sync: nothing to do.");
+        let short = "account APP ABC\n  mappings\n    + foo.>  →  x\n    ~ y\n    - z\n";
+        let view = view("9 servers", [short.to_owned(), format!("accounts B (west)\n{long}")]);
+        let shown = markdown(&plan(Vec::new()), &view, &"In sync: nothing to do.".into());
+        let shown = shown.plain();
         assert!(shown.starts_with("<!-- vstream-jwt plan -->\n### vstream-jwt plan: in sync"), "{shown}");
         assert!(
             shown.contains("account APP ABC\n\n```diff\n    mappings\n+     foo.>  →  x\n!     y\n-     z\n```\n"),
@@ -195,8 +216,12 @@ mod tests {
     fn nothing_in_a_plan_can_become_markup() {
         let evil = "</details><script> @everyone ![x](http://y) | `code` #1\n/merge";
         let finding = Finding::error("code", evil, evil, evil);
-        let text = format!("head {evil}\n\naccount {evil}\n    + ```\n    + ````\n    + /merge\n");
-        let shown = markdown(&plan(vec![finding]), &text, evil);
+        let finding = finding.lines([evil.to_owned()]);
+        let mut account = text!("account {evil}");
+        ["```", "````", "/merge", "\n```", evil].iter().for_each(|evil| put!(account, "    + {evil}"));
+        let view = PlanText { head: text!("head {evil}"), accounts: vec![account] };
+        let shown = markdown(&plan(vec![finding]), &view, &evil.into());
+        let shown = shown.plain();
         let mut outside = String::new();
         let mut fence: Option<&str> = None;
         for line in shown.lines() {
@@ -208,8 +233,14 @@ mod tests {
             }
         }
         assert!(fence.is_none(), "every block is closed: {shown}");
-        for markup in ["<script", "</details>", "@", "![", "](", " `code`", "\n/merge"] {
+        for markup in ["<script", "</details>", "@", "![", "](", " `code`", "\n/merge", "://"] {
             assert!(!outside.replace("\\]", "").contains(markup), "{markup:?} in {outside}");
+        }
+        // As a page has it: what looks for mentions, references and links looks there.
+        let page =
+            outside.replace("&#64;", "@").replace("&#35;", "#").replace("&#33;", "!").replace("&#8203;", "\u{200b}");
+        for found in ["@e", "#1", "!["] {
+            assert!(!page.contains(found), "{found:?} in {page}");
         }
         let row = outside.lines().find(|line| line.starts_with("| **error**")).unwrap();
         assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
@@ -219,8 +250,9 @@ mod tests {
     fn however_long_a_plan_is_the_comment_is_not() {
         let findings = (0..2_000).map(|n| Finding::warning("code", format!("place {n}"), "x ".repeat(2_000), "Do it."));
         let line = format!("    + {}\n", "ü".repeat(300));
-        let accounts: String = (0..50).map(|n| format!("\naccount A{n}\n{}", line.repeat(200))).collect();
-        let shown = markdown(&plan(findings.collect()), &format!("head\n{accounts}"), "the end");
+        let accounts = (0..50).map(|n| format!("account A{n}\n{}", line.repeat(200)));
+        let shown = markdown(&plan(findings.collect()), &view("head", accounts), &"the end".into());
+        let shown = shown.plain();
         assert!(shown.chars().count() < 60_000 && shown.len() < 64_000, "{}", shown.len());
         assert!(shown.contains("more lines") && shown.contains("more accounts") && shown.contains(" more | |"));
         assert!(shown.trim_end().ends_with("the end"));

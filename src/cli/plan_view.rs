@@ -4,14 +4,14 @@ mod lines;
 mod mappings;
 mod streams;
 
-use super::shell::{Paint, some};
+use super::shell::some;
+use super::text::{Paint as _, Text, put, text};
 use crate::definition::Definition;
 use crate::observed::Deployment;
 use crate::plan::{AccountPlan, Action, ClaimChange, ClaimPart, Plan, Reason, Report};
 use lines::mark;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 /// The plan for a script.
 pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
@@ -47,28 +47,40 @@ pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
     })
 }
 
+/// The plan for a person: what it was made of, and its accounts.
+pub(super) struct PlanText {
+    pub(super) head: Text,
+    pub(super) accounts: Vec<Text>,
+}
+
+impl PlanText {
+    /// As one text.
+    pub(super) fn whole(&self) -> Text {
+        let mut out = self.head.clone();
+        for account in &self.accounts {
+            out.end();
+            out.append(account);
+        }
+        out
+    }
+}
+
 /// The plan for a person. `all`: nothing is summed up.
-pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment, all: bool) -> String {
+pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment, all: bool) -> PlanText {
     let view = View { definition, names: names(definition, plan), all };
-    let mut out = String::new();
-    let versions = versions(deployment);
-    let _ = writeln!(
-        out,
-        "{} servers in {} clusters, nats-server {versions}",
-        deployment.servers.len(),
-        deployment.clusters().len()
-    );
+    let (servers, clusters) = (deployment.servers.len(), deployment.clusters().len());
+    let head = text!("{servers} servers in {clusters} clusters, nats-server {}", versions(deployment));
+    let mut accounts = Vec::new();
     let mut rest = plan.accounts.as_slice();
     while let Some((first, more)) = rest.split_first() {
-        let (mut text, alike) = view.alike(first, more);
-        if alike == 0 {
-            text.clear();
-            view.account(&mut text, first);
-        }
-        out.push_str(&text);
+        let alike = view.alike(first, more);
+        accounts.push(match alike {
+            0 => view.account(first),
+            _ => view.accounts(first, &more[..alike]),
+        });
         rest = &more[alike..];
     }
-    out
+    PlanText { head, accounts }
 }
 
 /// The virtual streams of the definition, and those that the plan speaks of besides.
@@ -144,8 +156,10 @@ pub(super) fn part(what: ClaimPart, count: usize) -> String {
     if count == 1 { name.to_owned() } else { format!("{name}s") }
 }
 
-/// Stands for the regions that several accounts are of.
-const ANY: &str = "\u{0}";
+/// The name of a regional account for any region.
+fn general(account: &AccountPlan) -> Option<String> {
+    Some(account.name.replace(account.region.as_ref()?.as_str(), "<region>"))
+}
 
 struct View<'a> {
     definition: &'a Definition,
@@ -154,70 +168,89 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// Regional accounts that differ by their regions only, as one; and how many after the first these are.
-    fn alike(&self, first: &AccountPlan, more: &[AccountPlan]) -> (String, usize) {
-        let (Some(region), false) = (&first.region, self.all) else { return (String::new(), 0) };
-        let mut regions = vec![region.as_str()];
-        let text = self.of_any_region(first, region.as_str());
-        for account in more {
-            match &account.region {
-                Some(region) if self.of_any_region(account, region.as_str()) == text => regions.push(region.as_str()),
-                _ => break,
-            }
+    /// How many of `more` differ from `first` by their regions only.
+    fn alike(&self, first: &AccountPlan, more: &[AccountPlan]) -> usize {
+        if first.region.is_none() || self.all {
+            return 0;
         }
-        let text = text.replacen("account ", "accounts ", 1).replace(ANY, &regions.join(", "));
-        (text, regions.len() - 1)
+        let of_any_region = |account: &AccountPlan| Some((general(account)?, account.new, self.body(account, "")));
+        let wanted = of_any_region(first);
+        more.iter().take_while(|account| of_any_region(account) == wanted).count()
     }
 
-    /// An account as it reads for any region: without its key, and with a stand-in for the region.
-    fn of_any_region(&self, account: &AccountPlan, region: &str) -> String {
-        let mut text = String::new();
-        self.account(&mut text, account);
-        if !account.new {
-            text = text.replacen(&Paint::dim(&account.id.to_string()).to_string(), "", 1).replacen(" \n", "\n", 1);
-        }
-        let name = account.name.replace(region, "<region>");
-        text.replacen(&account.name, &name, 1).replace(&format!("({region})"), &format!("({ANY})"))
+    /// Regional accounts that are alike, as one.
+    fn accounts(&self, first: &AccountPlan, more: &[AccountPlan]) -> Text {
+        let regions = std::iter::once(first).chain(more).filter_map(|account| account.region.as_ref());
+        let regions: Vec<&str> = regions.map(|region| region.as_str()).collect();
+        let name = general(first).unwrap_or_default();
+        let made = if first.new { " to be made" } else { "" };
+        let mut out = text!("accounts {}{}", name.bold(), made.dim());
+        out.append(&self.body(first, &regions.join(", ")));
+        out
     }
 
-    fn account(&self, out: &mut String, account: &AccountPlan) {
-        let AccountPlan { name, id, region: _, new, current: _, mappings, claims, streams, consumers, pushes, skipped } =
-            account;
-        let id = if *new { "to be made".to_owned() } else { id.to_string() };
-        let _ = writeln!(out, "\naccount {} {}", Paint::bold(name), Paint::dim(&id));
+    fn account(&self, account: &AccountPlan) -> Text {
+        let id = if account.new { "to be made".to_owned() } else { account.id.to_string() };
+        let mut out = text!("account {} {}", account.name.bold(), id.dim());
+        let region = account.region.as_ref().map(|region| region.as_str());
+        out.append(&self.body(account, region.unwrap_or_default()));
+        out
+    }
+
+    /// What changes about an account. `regions` stands where the region of a regional account would.
+    fn body(&self, account: &AccountPlan, regions: &str) -> Text {
+        let AccountPlan {
+            name: _,
+            id: _,
+            region,
+            new: _,
+            current: _,
+            mappings,
+            claims,
+            streams,
+            consumers,
+            pushes,
+            skipped,
+        } = account;
+        let mut out = Text::new();
         if account.is_empty() {
-            let _ = writeln!(out, "  in sync");
+            put!(out, "  in sync");
         }
-        self.claims(out, claims);
-        self.mappings(out, &mappings.changes);
+        self.claims(&mut out, claims);
+        self.mappings(&mut out, &mappings.changes);
         if let Some(Reason::Repair(servers)) = pushes.first().map(|push| &push.reason) {
-            let line = format!("the newest token, again, for {}", servers.join(", "));
-            let _ = writeln!(out, "  token\n    {} {line}", mark(Action::Update));
+            put!(out, "  token");
+            put!(out, "    {} the newest token, again, for {}", mark(Action::Update), servers.join(", "));
         }
-        self.streams(out, &streams.changes);
-        self.consumers(out, &consumers.changes);
+        let label = |of: &str| match region {
+            Some(region) if region.as_str() == of => regions.to_owned(),
+            _ => of.to_owned(),
+        };
+        self.streams(&mut out, &streams.changes, label);
+        self.consumers(&mut out, &consumers.changes, label);
         if self.all {
             for place in skipped {
-                let _ = writeln!(out, "    ? {place}: its region does not answer");
+                put!(out, "    ? {place}: its region does not answer");
             }
         } else if !skipped.is_empty() {
             let skipped: Vec<&str> = skipped.iter().map(String::as_str).collect();
-            let _ = writeln!(out, "    ? {}: the region does not answer", some(&skipped));
+            put!(out, "    ? {}: the region does not answer", some(&skipped));
         }
-        self.left_alone(out, &mappings.reports, &streams.reports);
+        self.left_alone(&mut out, &mappings.reports, &streams.reports);
+        out
     }
 
     /// Exports, imports and the like: how many of each, since they are the same for every account.
-    fn claims(&self, out: &mut String, changes: &[ClaimChange]) {
+    fn claims(&self, out: &mut Text, changes: &[ClaimChange]) {
         if changes.is_empty() {
             return;
         }
-        let _ = writeln!(out, "  claims");
+        put!(out, "  claims");
         if self.all {
             for ClaimChange { action, what, name, account, why } in changes {
                 let from = account.as_ref().map(|account| format!(" of {account}")).unwrap_or_default();
                 let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                let _ = writeln!(out, "    {} {} {name}{from}{why}", mark(*action), part(*what, 1));
+                put!(out, "    {} {} {name}{from}{why}", mark(*action), part(*what, 1));
             }
             return;
         }
@@ -231,22 +264,22 @@ impl View<'_> {
                 many => format!("{} {}", many.len(), part(what, many.len())),
             };
             let why = why.map(|why| format!(" ({why})"));
-            let _ = writeln!(out, "    {} {line}{}", mark(action), why.unwrap_or_default());
+            put!(out, "    {} {line}{}", mark(action), why.unwrap_or_default());
         }
     }
 
-    fn left_alone(&self, out: &mut String, mappings: &[Report], streams: &[Report]) {
+    fn left_alone(&self, out: &mut Text, mappings: &[Report], streams: &[Report]) {
         let mut reports: Vec<&Report> = mappings.iter().chain(streams).collect();
         reports.sort_by(|a, b| a.virtual_stream.cmp(&b.virtual_stream));
         if reports.is_empty() {
             return;
         }
-        let _ = writeln!(out, "  left alone");
+        put!(out, "  left alone");
         if self.all {
             for Report { virtual_stream: _, place, message, next } in reports {
-                let _ = writeln!(out, "    = {place}: {message}");
+                put!(out, "    = {place}: {message}");
                 if !next.is_empty() {
-                    let _ = writeln!(out, "      next: {next}");
+                    put!(out, "      next: {next}");
                 }
             }
             return;
@@ -256,7 +289,7 @@ impl View<'_> {
         let stored: Vec<&str> = stored.difference(&mapped).copied().collect();
         let mapped: Vec<&str> = mapped.into_iter().collect();
         if !mapped.is_empty() {
-            let _ = writeln!(
+            put!(
                 out,
                 "    = what was made for {} and is not in this definition (-v lists it; --prune NAME takes its mappings \
                  away)",
@@ -264,7 +297,7 @@ impl View<'_> {
             );
         }
         if !stored.is_empty() {
-            let _ = writeln!(
+            put!(
                 out,
                 "    = streams of {} that are not in this definition, with their messages (-v lists them; --prune NAME \
                  --delete-streams deletes them)",

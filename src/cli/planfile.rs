@@ -30,9 +30,8 @@ pub(super) fn still_holds(file: &Content, now: &Content) -> Result<(), Failure> 
 
 /// What moved since a plan was made.
 pub(super) fn stale(moved: Vec<String>) -> Failure {
-    let message =
-        format!("the plan is stale; since it was made, this moved; nothing was changed\n  {}", moved.join("\n  "));
-    Failure::failed("stale-plan", message)
+    Failure::failed("stale-plan", "the plan is stale; since it was made, this moved; nothing was changed")
+        .lines(moved.clone())
         .next("Make the plan again: plan --out FILE; have it signed again if it was.")
         .detail("moved", moved)
 }
@@ -49,8 +48,13 @@ pub(super) fn failure(error: FileError) -> Failure {
             "Get it again from where it was made. It is refused as a whole, whatever was changed; if nobody did so on \
              purpose, find out who did.",
         ),
-        FileError::Definition { .. } => {
-            Failure::usage("definition", message).next("Make the plan again with this version of vstream-jwt.")
+        FileError::Definition { path, cause } => {
+            let problems = cause.reports();
+            let lines = problems.iter().map(|problem| format!("{}: {}", problem.position, problem.message));
+            Failure::usage("definition", format!("the definition in {} is not valid", path.display()))
+                .lines(lines.collect())
+                .detail("problems", problems)
+                .next("Make the plan again with this version of vstream-jwt.")
         }
     }
 }

@@ -1,11 +1,11 @@
 //! `render`: prints what would be written, offline.
 
+use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell};
 use crate::files::{self, Access};
 use crate::ops::render::{self, Document};
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Print what the definition amounts to; asks no server
@@ -54,16 +54,14 @@ impl Args {
                     Failure::failed("cannot-write", message)
                         .next("Choose another folder for --out, or make this one writable.")
                 })?;
-                let mut text = format!("{} files in {}", files.len(), folder.display());
-                for file in &files {
-                    let _ = write!(text, "\n  {file}");
-                }
-                shell.result(&text, &json!({ "folder": folder, "files": files }));
+                let mut text = text!("{} files in {}", files.len(), folder.display());
+                files.iter().for_each(|file| put!(text, "  {file}"));
+                shell.result(text, &json!({ "folder": folder, "files": files }));
             }
             None => {
                 let text: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
                 let json: Vec<&Value> = documents.iter().map(|document| &document.json).collect();
-                shell.result(&text.join("\n"), &json);
+                shell.result(Text::of_lines(&text.join("\n")), &json);
             }
         }
         Ok(Exit::Done)

@@ -4,6 +4,7 @@ use super::apply::{document, done, exit, failure, no_signer, refused};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted, options};
 use super::history::{self, HistoryArgs, Recording};
 use super::shell::some;
+use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, nsc, planfile};
 use crate::definition::Definition;
 use crate::nats::{DefinitionConnector, Purpose};
@@ -15,7 +16,6 @@ use crate::ops::session::Hearing;
 use crate::plan::Options;
 use crate::plan::rollback::{Effects, Named, Undo, Unused};
 use serde_json::json;
-use std::fmt::Write as _;
 
 /// Go back to how an earlier push left it; what others changed since is kept
 #[derive(Debug, clap::Args)]
@@ -111,7 +111,9 @@ impl Args {
             return Err(no_signer());
         }
         if shell.format == Format::Human {
-            shell.say(&format!("To undo: {}\n{}", some(&undone), outlook(&effects, &loaded.definition)));
+            let mut text = text!("To undo: {}", some(&undone));
+            text.append(&outlook(&effects, &loaded.definition));
+            shell.say(text);
         }
         let recording = Recording {
             verb: "rollback",
@@ -142,19 +144,26 @@ impl Args {
         let applied = result.map_err(failure)?;
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
-        let _ = writeln!(text, "Undone: {}.", some(&undone));
-        text.push_str(&outlook(&effects, &loaded.definition));
-        text.push_str(match exit {
+        put!(text, "Undone: {}.", some(&undone));
+        text.append(&outlook(&effects, &loaded.definition));
+        match exit {
             Exit::Done => {
-                "Done. The definition was not changed: the next `apply` of it brings back what it says.\nnext: Correct the \
-                 definition; the record that was gone back to has the one of then (`history RECORD --format json`)."
+                put!(text, "Done. The definition was not changed: the next `apply` of it brings back what it says.");
+                put!(
+                    text,
+                    "next: Correct the definition; the record that was gone back to has the one of then (`history RECORD \
+                     --format json`)."
+                );
             }
-            _ => "Not everything is confirmed.\nnext: Run `vstream-jwt verify` to see which servers lack the token.",
-        });
+            _ => {
+                put!(text, "Not everything is confirmed.");
+                put!(text, "next: Run `vstream-jwt verify` to see which servers lack the token.");
+            }
+        }
         let mut document = document(&planned, &applied, &session.deployment, exit);
         document["rollback"] = described(&undone, &effects);
         let exit = nsc::write_back(shell, &session, &planned.options, (&mut text, &mut document), exit).await;
-        shell.result(&text, &document);
+        shell.result(text, &document);
         Ok(exit)
     }
 }
@@ -181,9 +190,9 @@ fn described(undone: &[&str], effects: &Effects) -> serde_json::Value {
 }
 
 /// What stays although nothing leads to it any more.
-fn outlook(effects: &Effects, definition: &Definition) -> String {
+fn outlook(effects: &Effects, definition: &Definition) -> Text {
     let Effects { diffs: _, unused, left } = effects;
-    let mut out = String::new();
+    let mut out = Text::new();
     for Unused { account, virtual_stream, streams } in unused {
         let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
         let mut defined = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
@@ -191,7 +200,7 @@ fn outlook(effects: &Effects, definition: &Definition) -> String {
             true => format!("destroy {virtual_stream} --delete-streams"),
             false => format!("apply --prune {virtual_stream} --delete-streams"),
         };
-        let _ = writeln!(
+        put!(
             out,
             "unused then, with their messages: streams of {virtual_stream} in account {account} ({}); `{deletes}` deletes them",
             some(&streams)
@@ -199,7 +208,7 @@ fn outlook(effects: &Effects, definition: &Definition) -> String {
     }
     if !left.is_empty() {
         let left: Vec<&str> = left.iter().map(String::as_str).collect();
-        let _ = writeln!(out, "left in place, with their streams: accounts {}", some(&left));
+        put!(out, "left in place, with their streams: accounts {}", some(&left));
     }
     out
 }

@@ -1,15 +1,13 @@
 //! Where a verb's words go: the result to standard output, everything else to standard error.
 
-use super::redact::redact;
-use super::{Exit, Failure};
+use super::text::{DIM, Paint as _, Painted, RED, Text, YELLOW, put, text};
+use super::{Exit, Failure, output};
 use crate::model::finding::{Finding, Severity};
+use crate::model::shown::shown;
 use crate::sign::keyring::Keyring;
-use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::borrow::Cow;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,37 +82,6 @@ pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(|| "has to be less than forever".to_owned())
 }
 
-const DIM: Style = Style::new().dimmed();
-const BOLD: Style = Style::new().bold();
-const RED: Style = AnsiColor::Red.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-const GREEN: Style = AnsiColor::Green.on_default();
-
-/// Text with a colour or weight, which only a terminal sees.
-pub(super) struct Paint;
-
-impl Paint {
-    pub(super) fn bold(text: &str) -> String {
-        format!("{BOLD}{text}{BOLD:#}")
-    }
-
-    pub(super) fn dim(text: &str) -> String {
-        format!("{DIM}{text}{DIM:#}")
-    }
-
-    pub(super) fn green(text: &str) -> String {
-        format!("{GREEN}{text}{GREEN:#}")
-    }
-
-    pub(super) fn yellow(text: &str) -> String {
-        format!("{YELLOW}{text}{YELLOW:#}")
-    }
-
-    pub(super) fn red(text: &str) -> String {
-        format!("{RED}{text}{RED:#}")
-    }
-}
-
 /// The first few, and how many more.
 pub(super) fn some(names: &[&str]) -> String {
     const SHOWN: usize = 4;
@@ -139,13 +106,12 @@ pub(super) fn quoted(path: &Path) -> String {
 }
 
 /// A severity's label, coloured.
-pub(super) fn label(severity: Severity) -> String {
-    let (style, text) = match severity {
-        Severity::Error => (RED, "error"),
-        Severity::Warning => (YELLOW, "warning"),
-        Severity::Info => (DIM, "note"),
-    };
-    format!("{style}{text}{style:#}")
+pub(super) fn label(severity: Severity) -> Painted<&'static str> {
+    match severity {
+        Severity::Error => "error".in_style(RED),
+        Severity::Warning => "warning".in_style(YELLOW),
+        Severity::Info => "note".in_style(DIM),
+    }
 }
 
 /// The common flags, and the way to print.
@@ -211,27 +177,28 @@ impl Shell {
     }
 
     /// Prints the result, the one document on standard output: `human` or `json`.
-    pub fn result(&self, human: &str, json: &impl Serialize) {
-        let mut out = anstream::stdout().lock();
-        let written = match self.format {
-            Format::Human | Format::Markdown => {
-                out.write_all(redact(human).as_bytes()).and_then(|()| match human.ends_with('\n') {
-                    true => Ok(()),
-                    false => out.write_all(b"\n"),
-                })
-            }
-            Format::Json => {
-                let text = serde_json::to_string_pretty(json)
-                    .unwrap_or_else(|error| format!(r#"{{"error":{{"code":"json","message":"{error}"}}}}"#));
-                writeln!(out, "{}", redact(&text))
-            }
-        };
-        match written.and_then(|()| out.flush()) {
+    pub fn result(&self, human: impl Into<Text>, json: &impl Serialize) {
+        self.written(match self.format {
+            Format::Human | Format::Markdown => output::result(&human.into()),
+            Format::Json => output::document(json),
+        });
+    }
+
+    /// Prints a script or a page that this program generates from itself.
+    pub(super) fn script(&self, script: &str, json: &impl Serialize) {
+        self.written(match self.format {
+            Format::Human | Format::Markdown => output::script(script),
+            Format::Json => output::document(json),
+        });
+    }
+
+    fn written(&self, written: std::io::Result<()>) {
+        match written {
             // A reader that closed the pipe has seen what it wanted.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 self.unwritten.store(true, Ordering::Relaxed);
                 let label = label(Severity::Error);
-                self.say(&format!("{label}: standard output cannot be written: {error}; what it should hold is lost"));
+                self.say(text!("{label}: standard output cannot be written: {error}; what it should hold is lost"));
             }
             _ => {}
         }
@@ -245,15 +212,15 @@ impl Shell {
         }
     }
 
-    /// A line on standard error.
-    pub fn say(&self, line: &str) {
-        let _ = writeln!(anstream::stderr(), "{}", redact(line));
+    /// Lines on standard error; a string is one line.
+    pub fn say(&self, text: impl Into<Text>) {
+        output::say(&text.into());
     }
 
     /// A line on standard error when `-v` was given at least `level` times.
     pub fn detail(&self, level: u8, line: impl FnOnce() -> String) {
         if self.verbosity >= level {
-            self.say(&format!("{DIM}{}{DIM:#}", line()));
+            self.say(text!("{}", line().dim()));
         }
     }
 
@@ -267,8 +234,8 @@ impl Shell {
 
     /// A progress display on standard error: a bar on a terminal, quiet lines elsewhere.
     pub fn progress(&self) -> Progress {
-        let bar = (self.format == Format::Human && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = (self.format == Format::Human && output::talks_to_person()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, output::bar());
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
@@ -277,10 +244,10 @@ impl Shell {
 
     /// Asks for a yes on a terminal. Without one the answer is `otherwise`.
     pub fn confirm(&self, question: &str, otherwise: bool) -> bool {
-        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        if !output::is_conversation() {
             return otherwise;
         }
-        let _ = write!(anstream::stderr(), "{BOLD}{question}{BOLD:#} [y/N] ");
+        output::ask(&text!("{} [y/N]", question.bold()));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
@@ -292,11 +259,15 @@ impl Shell {
             Format::Human | Format::Markdown => {
                 self.findings(&failure.findings);
                 match &failure.excerpt {
-                    Some(excerpt) => self.say(excerpt.trim_end()),
-                    None => self.say(&format!("{}: {}", label(Severity::Error), failure.message)),
+                    Some(excerpt) => self.say(excerpt),
+                    None => {
+                        let mut out = text!("{}: {}", label(Severity::Error), failure.message);
+                        failure.lines.iter().for_each(|detail| put!(out, "  {detail}"));
+                        self.say(out);
+                    }
                 }
                 if !failure.next.is_empty() {
-                    self.say(&format!("  {BOLD}next:{BOLD:#} {}", failure.next));
+                    self.say(text!("  {} {}", "next:".bold(), failure.next));
                 }
             }
         }
@@ -305,15 +276,18 @@ impl Shell {
 }
 
 /// A finding as people read it.
-pub(super) fn finding_text(finding: &Finding) -> String {
-    let text = format!("{}: {}: {}", label(finding.severity), finding.place, finding.message);
-    let next =
-        if finding.next.is_empty() { String::new() } else { format!("\n  {BOLD}next:{BOLD:#} {}", finding.next) };
-    format!("{text} {DIM}[{}]{DIM:#}{next}", finding.code)
+pub(super) fn finding_text(finding: &Finding) -> Text {
+    let Finding { code, severity, place, message, lines, next } = finding;
+    let mut out = text!("{}: {place}: {message} {}", label(*severity), format_args!("[{code}]").dim());
+    lines.iter().for_each(|detail| put!(out, "    {detail}"));
+    if !next.is_empty() {
+        put!(out, "  {} {next}", "next:".bold());
+    }
+    out
 }
 
 /// Findings as people read them; a next step that several in a row have comes once, after them.
-pub(super) fn findings_text(findings: &[&Finding]) -> Vec<String> {
+pub(super) fn findings_text(findings: &[&Finding]) -> Vec<Text> {
     let rows = findings.chunk_by(|a, b| (a.code, a.severity, &a.next) == (b.code, b.severity, &b.next));
     let texts = rows.flat_map(|row| {
         let last = row.len() - 1;
@@ -340,13 +314,13 @@ impl Progress {
                 bar.set_style(style(total > 0));
                 bar.set_length(total as u64);
                 bar.set_position(done as u64);
-                bar.set_message(step.to_owned());
+                bar.set_message(shown(step).into_owned());
             }
             None => {
                 let Ok(mut last) = self.last.lock() else { return };
                 if *last != step {
                     step.clone_into(&mut last);
-                    let _ = writeln!(anstream::stderr(), "{GREEN}·{GREEN:#} {step}");
+                    output::say(&text!("{} {step}", "·".green()));
                 }
             }
         }
@@ -382,25 +356,6 @@ fn style(counted: bool) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Prints what `clap` has to say; with `--format json` on the command line, as a document.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    let args: Vec<_> = std::env::args_os().collect();
-    let json =
-        args.iter().any(|a| a == "--format=json") || args.windows(2).any(|a| a[0] == "--format" && a[1] == "json");
-    if json && error.use_stderr() {
-        let failure = Failure::usage("usage", error.render().to_string().trim().to_owned())
-            .next("Correct the command line; `--help` shows what a verb takes.");
-        let document = serde_json::json!({ "error": failure });
-        let _ = writeln!(std::io::stdout(), "{}", redact(&format!("{document:#}")));
-        return Exit::Usage.into();
-    }
-    match redact(&error.render().ansi().to_string()) {
-        Cow::Borrowed(_) => drop(error.print()),
-        Cow::Owned(shown) => drop(write!(anstream::stderr(), "{shown}")),
-    }
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,8 +372,8 @@ mod tests {
         let finding = |place: &str, next: &str| Finding::warning("code", place, "is so", next);
         let all = [finding("a", "Do it."), finding("b", "Do it."), finding("c", "")];
         let texts = findings_text(&all.iter().collect::<Vec<_>>());
-        let texts: Vec<String> = texts.iter().map(|text| anstream::adapter::strip_str(text).to_string()).collect();
+        let texts: Vec<&str> = texts.iter().map(Text::plain).collect();
         let wanted = ["a: is so [code]", "b: is so [code]\n  next: Do it.", "c: is so [code]"];
-        assert_eq!(texts, wanted.map(|text| format!("warning: {text}")));
+        assert_eq!(texts, wanted.map(|text| format!("warning: {text}\n")));
     }
 }

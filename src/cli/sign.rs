@@ -1,12 +1,12 @@
 //! `sign`: a plan file is signed where the operator's key is, on a machine without a network.
 
 use super::deployment::{NOT_CONFIRMED, OperatorArgs};
+use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, apply, planfile};
 use crate::ops::apply::ApplyError;
 use crate::ops::planfile::{self as file, SignFileError, review};
 use crate::plan::file::Content;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Sign a plan file; needs no network, and `apply` then needs no operator key
@@ -40,7 +40,7 @@ impl Args {
         file::check(&plan.content, &loaded.definition).map_err(failure)?;
         let diffs: Vec<_> = plan.content.accounts.iter().map(|account| review::changes(account, &key)).collect();
         if shell.format == Format::Human {
-            shell.say(&view(&plan.content, &diffs));
+            shell.say(view(&plan.content, &diffs));
         }
         let tokens: usize = plan.content.accounts.iter().map(|account| account.tokens.len()).sum();
         if !self.yes && !shell.confirm(&format!("Sign {tokens} tokens with {key}?"), true) {
@@ -51,50 +51,37 @@ impl Args {
         drop(operator);
         file::write(&self.out, &signed).map_err(planfile::failure)?;
         let out = super::shell::quoted(&self.out);
-        let text = format!("Signed {tokens} tokens with {key}: {out}\nnext: Run `{} {out}`.", shell.command("apply"));
+        let mut text = text!("Signed {tokens} tokens with {key}: {out}");
+        put!(text, "next: Run `{} {out}`.", shell.command("apply"));
         let accounts = plan_accounts(&signed.content, &diffs);
-        shell.result(&text, &json!({ "operator": key, "tokens": tokens, "file": self.out, "accounts": accounts }));
+        shell.result(text, &json!({ "operator": key, "tokens": tokens, "file": self.out, "accounts": accounts }));
         Ok(Exit::Done)
     }
 }
 
-fn view(content: &Content, changes: &[Vec<String>]) -> String {
-    let mut out = format!("Planned by {} at {}; in the planner's words:\n", content.tool, content.created);
+fn view(content: &Content, changes: &[Vec<String>]) -> Text {
+    let mut out = text!("Planned by {} at {}; in the planner's words:", content.tool, content.created);
     for line in &content.text {
-        let _ = writeln!(out, "  {line}");
+        put!(out, "  | {line}");
     }
     let beyond = review::beyond_tokens(content);
     if !beyond.is_empty() {
-        out.push_str("\nBeyond adding and changing, the plan\n");
+        out.end();
+        put!(out, "Beyond adding and changing, the plan");
         for line in beyond {
-            let _ = writeln!(out, "  {line}");
+            put!(out, "  {line}");
         }
     }
-    out.push_str("\nWhat the tokens to be signed change:\n");
+    out.end();
+    put!(out, "What the tokens to be signed change:");
     for (account, lines) in content.accounts.iter().zip(changes).filter(|(account, _)| !account.tokens.is_empty()) {
         let made = if account.base.is_none() { ", new" } else { "" };
-        let _ = writeln!(out, "  account {} ({}{made}), {} tokens", account.name, account.id, account.tokens.len());
+        put!(out, "  account {} ({}{made}), {} tokens", account.name, account.id, account.tokens.len());
         for line in lines {
-            let _ = writeln!(out, "    {line}");
+            put!(out, "    {line}");
         }
     }
-    visible(&out)
-}
-
-/// Whoever made the file does not move the cursor, nor turn the direction of writing, on the screen of who signs.
-fn visible(text: &str) -> String {
-    let hides = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match hides(c) {
-            true => shown.extend(c.escape_unicode()),
-            false => shown.push(c),
-        }
-    }
-    shown
+    out
 }
 
 fn plan_accounts(content: &Content, diffs: &[Vec<String>]) -> Vec<Value> {
@@ -117,15 +104,5 @@ fn failure(error: SignFileError) -> Failure {
         }
         SignFileError::Issue(error) => apply::failure(ApplyError::Issue(error)),
         SignFileError::Seal(_) => Failure::failed("signing", message).next("Check the key, or the command that signs."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::visible;
-
-    #[test]
-    fn nothing_moves_the_cursor() {
-        assert_eq!(visible("a\n\u{1b}[2Kb\rc\u{202e}d → é"), "a\n\\u{1b}[2Kb\\u{d}c\\u{202e}d → é");
     }
 }

@@ -1,11 +1,13 @@
 //! `status`: regions, replicas, lag per source, who is behind.
 
-use super::shell::{Paint, finding_text, some};
+use super::shell::{finding_text, some};
+use super::text::{Paint as _, Text, put, text};
 use super::verify::worst_first;
-use super::{Exit, Failure, Format, Shell};
+use super::{Exit, Failure, Format, Shell, output};
 use crate::definition::Definition;
 use crate::desired::Role;
 use crate::desired::lease::Note;
+use crate::model::shown::shown;
 use crate::model::units::format_size;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
@@ -16,8 +18,6 @@ use crate::sign::keyring::Keyring;
 use crate::verify::status::{Seen, SourceStatus, StreamStatus};
 use crate::verify::streams::Verdict;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 /// Show regions, streams, replicas and lag per source
@@ -47,21 +47,23 @@ impl Args {
                 let (verified, deployment) = looked?;
                 let mut text = text(&loaded.definition, &verified, &deployment);
                 if verified.verdict != Verdict::Ok {
-                    let _ =
-                        write!(text, "\nnext: Run `{}`; it says what is not as it should be.", shell.command("verify"));
+                    put!(text, "next: Run `{}`; it says what is not as it should be.", shell.command("verify"));
                 }
-                shell.result(&text, &verified);
+                shell.result(text, &verified);
                 return Ok(super::verify::exit(verified.verdict));
             }
-            let text = match looked {
-                Ok((verified, deployment)) => text(&loaded.definition, &verified, &deployment),
-                Err(failure) => format!("{}\nasking again in {} s", failure.message, self.every),
-            };
-            let clear = if std::io::stdout().is_terminal() { "\u{1b}[H\u{1b}[2J" } else { "" };
-            shell.result(
-                &format!("{clear}{}\n{text}", jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default()),
-                &(),
-            );
+            let mut text = text!("{}", jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default());
+            match looked {
+                Ok((verified, deployment)) => {
+                    text.append(&self::text(&loaded.definition, &verified, &deployment));
+                }
+                Err(failure) => {
+                    put!(text, "{}", failure.message);
+                    put!(text, "asking again in {} s", self.every);
+                }
+            }
+            output::clear_screen();
+            shell.result(text, &());
             tokio::time::sleep(Duration::from_secs(self.every)).await;
         }
     }
@@ -72,56 +74,58 @@ async fn look(shell: &Shell, definition: &Definition, keys: &Keyring) -> Result<
     Ok(ops::verify::verify(definition, &connector, keys, Deadline::after(shell.timeout), &ops::Silent).await?)
 }
 
-fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -> String {
-    let mut out = String::new();
+fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -> Text {
+    let mut out = Text::new();
     for region in &definition.topology.regions {
         let servers: Vec<&str> = (deployment.servers.iter())
             .filter(|server| server.cluster == region.cluster.as_str())
             .map(|server| server.name.as_str())
             .collect();
         let up = match servers.len() {
-            0 => Paint::red("no server answers"),
-            1 => format!("1 server up ({})", servers[0]),
-            count => format!("{count} servers up ({})", servers.join(", ")),
+            0 => text!("{}", "no server answers".red()),
+            1 => text!("1 server up ({})", servers[0]),
+            count => text!("{count} servers up ({})", servers.join(", ")),
         };
-        let _ = writeln!(out, "region {:<12} {up}", region.name.as_str());
+        put!(out, "region {:<12} {up}", region.name.as_str());
     }
     for finding in worst_first(&verified.findings) {
-        let _ = writeln!(out, "{}", finding_text(finding));
+        out.append(&finding_text(finding));
     }
     for account in &verified.accounts {
         let confirmed = account.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
         let mappings = match account.mappings.len() {
-            0 => Paint::green("as defined"),
-            count => Paint::red(&format!("{count} not as defined")),
+            0 => text!("{}", "as defined".green()),
+            count => text!("{}", format_args!("{count} not as defined").red()),
         };
-        let _ = writeln!(
+        out.end();
+        put!(
             out,
-            "\naccount {}  mappings {mappings}, in force on {confirmed} of {} servers",
-            Paint::bold(&account.account),
+            "account {}  mappings {mappings}, in force on {confirmed} of {} servers",
+            account.account.bold(),
             verified.expected_servers
         );
         if let Some(Note { holder, verb, since, .. }) = &account.lease {
-            let _ = writeln!(out, "  {} {holder} with `{verb}` since {since}", Paint::yellow("being changed by"));
+            put!(out, "  {} {holder} with `{verb}` since {since}", "being changed by".yellow());
         }
         table(&mut out, &account.status);
-        out.push_str(&not_asked(account));
+        not_asked(&mut out, account);
     }
-    let _ = write!(out, "\n{}", who_is_behind(verified));
+    out.end();
+    put!(out, "{}", who_is_behind(verified));
     out
 }
 
 /// Why something could not be looked at: each reason once.
-fn not_asked(account: &VerifiedAccount) -> String {
+fn not_asked(out: &mut Text, account: &VerifiedAccount) {
     let problems = account.streams.iter().flat_map(|checked| &checked.problems);
     let unknown = problems.filter(|problem| problem.verdict == Verdict::CantTell).map(|problem| &problem.finding);
     let unknown = unknown.filter(|finding| finding.code.ends_with("-unknown"));
     let denied = account.findings.iter().filter(|finding| finding.code == "not-permitted");
     let reasons: BTreeSet<&str> = unknown.chain(denied).map(|finding| finding.message.as_str()).collect();
-    reasons.into_iter().map(|reason| format!("{} {reason}\n", Paint::yellow("?"))).collect()
+    reasons.into_iter().for_each(|reason| put!(out, "{} {reason}", "?".yellow()));
 }
 
-fn table(out: &mut String, streams: &[StreamStatus]) {
+fn table(out: &mut Text, streams: &[StreamStatus]) {
     let head = ["virtual", "region", "stream", "messages", "size", "replicas", "behind"].map(str::to_owned);
     let mut rows = vec![head];
     let mut sorted: Vec<&StreamStatus> = streams.iter().collect();
@@ -136,7 +140,10 @@ fn table(out: &mut String, streams: &[StreamStatus]) {
             _ => format!("{cell:<width$}"),
         });
         let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(out, "  {}", if number == 0 { Paint::dim(&line) } else { line });
+        match number {
+            0 => put!(out, "  {}", line.dim()),
+            _ => put!(out, "  {line}"),
+        }
     }
 }
 
@@ -144,7 +151,9 @@ fn row(stream: &StreamStatus) -> [String; 7] {
     let StreamStatus { virtual_stream, region, role, stream: name, seen, messages, bytes, cluster, sources, .. } =
         stream;
     let cells = |messages: String, size: String, replicas: String, behind: String| {
-        [virtual_stream.clone(), region.clone(), name.clone(), messages, size, replicas, behind]
+        // As they will be shown, for the width of the columns.
+        [virtual_stream.as_str(), region, name, &messages, &size, &replicas, &behind]
+            .map(|cell| shown(cell).into_owned())
     };
     match seen {
         Seen::Missing => return cells("-".to_owned(), "-".to_owned(), "missing".to_owned(), String::new()),

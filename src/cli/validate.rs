@@ -1,6 +1,7 @@
 //! `validate`: checks the definition offline; with `--online` also the deployment, before anything is to be pushed.
 
 use super::deployment::options;
+use super::text::{Text, part, put, text};
 use super::{Exit, Failure, Shell};
 use crate::model::finding::Severity;
 use crate::model::units::format_duration;
@@ -11,7 +12,6 @@ use crate::ops::session::Hearing;
 use crate::ops::{self, Deadline};
 use crate::plan::Options;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 /// Check the definition offline, or with --online all that can be known before a push
 ///
@@ -38,7 +38,7 @@ impl Args {
         if self.online {
             return online(shell, &loaded, self.allow).await;
         }
-        shell.result(&human(&loaded), &document(&loaded));
+        shell.result(human(&loaded), &document(&loaded));
         Ok(Exit::Done)
     }
 }
@@ -64,7 +64,8 @@ async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Ex
         true => "`apply` would refuse",
         false => "nothing stands in the way of `apply`",
     };
-    let text = format!("{}\n{answered} of {total} servers asked: {verdict} ({found})", human(loaded));
+    let mut text = human(loaded);
+    put!(text, "{answered} of {total} servers asked: {verdict} ({found})");
     let mut document = document(loaded);
     document["online"] = json!({
         "refused": refused,
@@ -72,31 +73,33 @@ async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Ex
         "expected_servers": total,
         "findings": plan.findings,
     });
-    shell.result(&text, &document);
+    shell.result(text, &document);
     Ok(if refused { Exit::Failed } else { Exit::Done })
 }
 
-fn human(loaded: &Loaded) -> String {
+fn human(loaded: &Loaded) -> Text {
     let definition = &loaded.definition;
     let files = match &loaded.files[..] {
         [file] => file.display().to_string(),
         files => format!("{} files", files.len()),
     };
     let regions: Vec<&str> = definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
-    let mut text = format!("{files}: valid\n{}: {}", count(regions.len(), "region"), regions.join(", "));
+    let mut text = text!("{files}: valid");
+    put!(text, "{}: {}", count(regions.len(), "region"), regions.join(", "));
     for account in &definition.accounts {
         let streams = account.virtual_streams.len();
-        let _ = write!(
+        part!(
             text,
-            "\naccount {}: {}, in each region {} and {}",
+            "account {}: {}, in each region {} and {}",
             account.name,
             count(streams, "virtual stream"),
             count(streams * 2, "real stream"),
             count(account.virtual_streams.iter().map(|stream| stream.consumers.len()).sum(), "consumer"),
         );
         if let Some(age) = shortest_max_age(account) {
-            let _ = write!(text, "; an outage of up to {} loses nothing", format_duration(age));
+            part!(text, "; an outage of up to {} loses nothing", format_duration(age));
         }
+        text.end();
     }
     text
 }

@@ -1,6 +1,7 @@
 //! `verify`: every server, stream and source against the definition.
 
-use super::shell::{Paint, finding_text, parse_timeout, some};
+use super::shell::{finding_text, parse_timeout, some};
+use super::text::{Paint as _, Painted, RED, Text, YELLOW, put};
 use super::{Exit, Failure, Shell, plan_view};
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
@@ -9,7 +10,6 @@ use crate::ops::Deadline;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::plan::{Action, ClaimChange};
 use crate::verify::streams::{Problem, Verdict};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Compare every server, stream and source with the definition; changes nothing
@@ -40,7 +40,7 @@ impl Args {
             }
         };
         drop(progress);
-        shell.result(&text(&verified, shell), &verified);
+        shell.result(text(&verified, shell), &verified);
         Ok(exit(verified.verdict))
     }
 }
@@ -53,33 +53,31 @@ pub(super) fn exit(verdict: Verdict) -> Exit {
     }
 }
 
-fn text(verified: &Verified, shell: &Shell) -> String {
+fn text(verified: &Verified, shell: &Shell) -> Text {
     let Verified { verdict, servers, expected_servers, findings, accounts } = verified;
-    let mut out = String::new();
+    let mut out = Text::new();
     for finding in worst_first(findings) {
-        let _ = writeln!(out, "{}", finding_text(finding));
+        out.append(&finding_text(finding));
     }
     for account in accounts {
         account_text(&mut out, account, *expected_servers, shell.verbosity > 0);
     }
-    let _ = match verdict {
-        Verdict::Ok => write!(out, "{} as defined, on all {servers} servers.", Paint::green("In sync:")),
-        Verdict::CantTell => write!(
-            out,
-            "{} nothing wrong was seen, but not everything could be asked.\nnext: {}, then verify again.",
-            Paint::yellow("Not sure:"),
-            match servers < expected_servers {
+    match verdict {
+        Verdict::Ok => put!(out, "{} as defined, on all {servers} servers.", "In sync:".green()),
+        Verdict::CantTell => {
+            let not_sure = "Not sure:".yellow();
+            put!(out, "{not_sure} nothing wrong was seen, but not everything could be asked.");
+            let next = match servers < expected_servers {
                 true => "Bring back what does not answer",
                 false => "Do what is said above",
-            }
-        ),
-        Verdict::Wrong => write!(
-            out,
-            "{} not everything is as defined.\nnext: Run `{}` to see what apply would do about it.",
-            Paint::red("Drift:"),
-            shell.command("plan")
-        ),
-    };
+            };
+            put!(out, "next: {next}, then verify again.");
+        }
+        Verdict::Wrong => {
+            put!(out, "{} not everything is as defined.", "Drift:".red());
+            put!(out, "next: Run `{}` to see what apply would do about it.", shell.command("plan"));
+        }
+    }
     out
 }
 
@@ -94,17 +92,17 @@ pub(super) fn worst_first(findings: &[Finding]) -> Vec<&Finding> {
 const SOME: usize = 5;
 
 /// One account; `all`: no problem is summed up.
-fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, all: bool) {
+fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all: bool) {
     let VerifiedAccount { account: name, id, servers, mappings, claims, findings, streams, status: _, lease: _ } =
         account;
-    let _ = writeln!(out, "account {} {}", Paint::bold(name), Paint::dim(&id.to_string()));
+    put!(out, "account {} {}", name.bold(), id.dim());
     for finding in worst_first(findings) {
-        let _ = writeln!(out, "{}", indented(finding));
+        out.append_indented("  ", &finding_text(finding));
     }
     let confirmed = servers.iter().filter(|server| server.verdict.is_confirmed()).count();
-    let _ = writeln!(out, "  token     {confirmed} of {expected} servers have the newest in force");
+    put!(out, "  token     {confirmed} of {expected} servers have the newest in force");
     for server in servers.iter().filter(|server| !server.verdict.is_confirmed()) {
-        let _ = writeln!(
+        put!(
             out,
             "    {} {} ({}): {}",
             mark(server.verdict.is_unknown()),
@@ -114,13 +112,11 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, al
         );
     }
     match mappings.len() {
-        0 => out.push_str("  mappings  as defined\n"),
-        count => {
-            let _ = writeln!(out, "  mappings  {count} not as defined");
-        }
+        0 => put!(out, "  mappings  as defined"),
+        count => put!(out, "  mappings  {count} not as defined"),
     }
     if !claims.is_empty() {
-        let _ = writeln!(out, "  claims    {} not as defined", claims.len());
+        put!(out, "  claims    {} not as defined", claims.len());
         let shown = if all { claims.len() } else { SOME };
         for ClaimChange { action, what, name, account, why } in claims.iter().take(shown) {
             let from = account.as_ref().map(|account| format!(" of {account}")).unwrap_or_default();
@@ -129,10 +125,10 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, al
                 (Action::Create, None) => "missing",
                 (Action::Update | Action::Delete, None) => "otherwise",
             };
-            let _ = writeln!(out, "    {} {} {name}{from}: {state}", mark(false), plan_view::part(*what, 1));
+            put!(out, "    {} {} {name}{from}: {state}", mark(false), plan_view::part(*what, 1));
         }
         if claims.len() > shown {
-            let _ = writeln!(out, "    and {} more (-v lists them)", claims.len() - shown);
+            put!(out, "    and {} more (-v lists them)", claims.len() - shown);
         }
     }
     for (action, what) in
@@ -141,11 +137,11 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, al
         let sources = mappings.iter().filter(|change| change.action == action).map(|change| change.source.as_str());
         let sources: Vec<&str> = sources.collect();
         if !sources.is_empty() {
-            let _ = writeln!(out, "    {} {what}: {}", mark(false), some(&sources));
+            put!(out, "    {} {what}: {}", mark(false), some(&sources));
         }
     }
     let good = streams.iter().filter(|checked| checked.verdict == Verdict::Ok).count();
-    let _ = writeln!(out, "  streams   {good} of {} streams and consumers as defined", streams.len());
+    put!(out, "  streams   {good} of {} streams and consumers as defined", streams.len());
     let mut problems: Vec<&Problem> = streams.iter().flat_map(|checked| &checked.problems).collect();
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.verdict));
     problem_lines(out, &format!("account {name}, "), &problems, all);
@@ -155,7 +151,7 @@ fn account_text(out: &mut String, account: &VerifiedAccount, expected: usize, al
 const ALIKE: usize = 3;
 
 /// The problems in their order, each next step once.
-fn problem_lines(out: &mut String, account: &str, problems: &[&Problem], all: bool) {
+fn problem_lines(out: &mut Text, account: &str, problems: &[&Problem], all: bool) {
     let mut kinds: Vec<((Verdict, &str), Vec<&Finding>)> = Vec::new();
     for problem in problems {
         let kind = (problem.verdict, problem.finding.code);
@@ -169,17 +165,18 @@ fn problem_lines(out: &mut String, account: &str, problems: &[&Problem], all: bo
         if !all && alike.len() > ALIKE && alike.iter().all(|finding| finding.message == alike[0].message) {
             let places: Vec<String> = alike.iter().map(|finding| place(finding)).collect();
             let places: Vec<&str> = places.iter().map(String::as_str).collect();
-            let _ = writeln!(out, "    {} {}: {}", sign(*verdict), some(&places), alike[0].message);
+            put!(out, "    {} {}: {}", sign(*verdict), some(&places), alike[0].message);
             continue;
         }
         let shown = if all || alike.len() <= ALIKE { alike.len() } else { 1 };
         for finding in &alike[..shown] {
-            let _ = writeln!(out, "    {} {}: {}", sign(*verdict), place(finding), finding.message);
+            put!(out, "    {} {}: {}", sign(*verdict), place(finding), finding.message);
+            finding.lines.iter().for_each(|detail| put!(out, "        {detail}"));
         }
         let rest: Vec<String> = alike[shown..].iter().map(|finding| place(finding)).collect();
         if !rest.is_empty() {
             let names: Vec<&str> = rest.iter().map(|place| place.strip_prefix("stream ").unwrap_or(place)).collect();
-            let _ = writeln!(out, "      the same for {} (-v says each)", some(&names));
+            put!(out, "      the same for {} (-v says each)", some(&names));
         }
     }
     let mut next: Vec<&str> = Vec::new();
@@ -189,26 +186,22 @@ fn problem_lines(out: &mut String, account: &str, problems: &[&Problem], all: bo
         }
     }
     for step in next {
-        let _ = writeln!(out, "    {} {step}", Paint::bold("next:"));
+        put!(out, "    {} {step}", "next:".bold());
     }
 }
 
 /// As [`mark`], and `!` for a warning about something that is as defined.
-fn sign(verdict: Verdict) -> String {
+fn sign(verdict: Verdict) -> Painted<&'static str> {
     match verdict {
-        Verdict::Ok => Paint::yellow("!"),
+        Verdict::Ok => "!".in_style(YELLOW),
         Verdict::CantTell => mark(true),
         Verdict::Wrong => mark(false),
     }
 }
 
 /// `?` for what could not be seen, `✗` for what is wrong.
-fn mark(unknown: bool) -> String {
-    if unknown { Paint::yellow("?") } else { Paint::red("✗") }
-}
-
-fn indented(finding: &Finding) -> String {
-    finding_text(finding).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+fn mark(unknown: bool) -> Painted<&'static str> {
+    if unknown { "?".in_style(YELLOW) } else { "✗".in_style(RED) }
 }
 
 #[cfg(test)]
@@ -227,9 +220,9 @@ mod tests {
         problems.extend(names.map(|name| problem(Verdict::CantTell, "unknown", name)));
         problems[1].finding.message.push_str(" for 9 s");
         let lines = |problems: &[Problem], all| {
-            let mut out = String::new();
+            let mut out = Text::new();
             problem_lines(&mut out, "account APP, ", &problems.iter().collect::<Vec<_>>(), all);
-            anstream::adapter::strip_str(&out).to_string()
+            out.plain().to_owned()
         };
         assert_eq!(
             lines(&problems, false),

@@ -2,6 +2,7 @@
 
 use super::SourceFile;
 use super::secret::masked;
+use crate::model::shown::shown;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -106,8 +107,9 @@ impl Problems {
     pub(super) fn new(files: &[SourceFile], mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             locate(&mut problem.place, files);
-            if let Some((place, _)) = &mut problem.also {
+            if let Some((place, label)) = &mut problem.also {
                 locate(place, files);
+                *label = printable(label);
             }
             problem.message = printable(&problem.message);
             problem.help = printable(&problem.help);
@@ -161,20 +163,23 @@ impl Problems {
         let also = problem.also.as_ref().map(|(place, label)| (*place, label.as_str(), AnnotationKind::Context));
         for (place, label, kind) in std::iter::once((problem.place, "", AnnotationKind::Primary)).chain(also) {
             let Some(file) = self.files.get(place.file) else { continue };
+            let name = shown(&file.name).into_owned();
             let (source, start) = line_around(&file.text, place.start);
             if source.len() > LONGEST_LINE {
-                let origin = annotate_snippets::Origin::path(file.name.as_str());
+                let origin = annotate_snippets::Origin::path(name);
                 group =
                     group.element(origin.line(place.line.max(1) as usize).char_column(place.column.max(1) as usize));
                 continue;
             }
             let from = place.start.saturating_sub(start).min(source.len());
             let to = place.end.saturating_sub(start).clamp(from, source.len());
+            let source = masked(source);
+            let [from, to] = [from, to].map(|at| shown(&source[..at]).len());
             let annotation = kind.span(from..to).label((!label.is_empty()).then_some(label));
             group = group.element(
-                Snippet::source(masked(source).into_owned())
+                Snippet::source(shown(&source).into_owned())
                     .line_start(place.line.max(1) as usize)
-                    .path(file.name.as_str())
+                    .path(name)
                     .annotation(annotation),
             );
         }
@@ -226,10 +231,10 @@ fn line_around(text: &str, at: usize) -> (&str, usize) {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-    (&text[start..end], start)
+    (text[start..end].trim_end_matches('\r'), start)
 }
 
-/// No control characters (a terminal would obey them), no seeds.
+/// One line that a terminal can show, without seeds.
 fn printable(text: &str) -> String {
-    masked(text).chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    shown(&masked(text)).into_owned()
 }

@@ -128,7 +128,7 @@ impl Report<'_> {
     /// A finding about `place` in the account.
     fn at(&mut self, severity: Severity, code: &'static str, place: String, message: String, next: &str) {
         let place = format!("account {}, {place}", self.account);
-        self.findings.push(Finding { code, severity, place, message, next: next.to_owned() });
+        self.findings.push(Finding { code, severity, place, message, lines: Vec::new(), next: next.to_owned() });
     }
 }
 

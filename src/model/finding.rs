@@ -25,6 +25,9 @@ pub struct Finding {
     pub place: String,
     /// What is the case and what would happen.
     pub message: String,
+    /// What belongs to it, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
     /// The next step, an imperative sentence; empty where there is none.
     pub next: String,
 }
@@ -62,6 +65,13 @@ impl Finding {
         message: impl Into<String>,
         next: impl Into<String>,
     ) -> Self {
-        Self { code, severity, place: place.into(), message: message.into(), next: next.into() }
+        Self { code, severity, place: place.into(), message: message.into(), lines: Vec::new(), next: next.into() }
+    }
+
+    /// With lines that belong to the message.
+    #[must_use]
+    pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.lines.extend(lines);
+        self
     }
 }

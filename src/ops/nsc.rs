@@ -166,40 +166,44 @@ fn unusable(folder: &Path, reason: &str) -> Finding {
 fn in_the_way(store: &Store, member: &Member, copy: Copy) -> Option<Finding> {
     let Member { name, id: _, regional, base } = member;
     let place = format!("{}, account {name}", place(store.folder()));
-    let lines = |diff: &[String]| diff.iter().map(|line| format!("\n    {line}")).collect::<String>();
     let since = base.as_ref().map(|base| format_time(base.claims.issued_at())).unwrap_or_default();
     match copy {
         Copy::Same | Copy::Behind => None,
-        Copy::Newer { diff, takes_away } => Some(Finding::error(
-            "nsc-store-newer",
-            place,
-            format!(
-                "its copy was edited and not pushed: the servers' token was issued {since}, before it or in the same \
-                 second. Pushing it would change{}",
-                lines(&diff)
-            ),
-            match takes_away {
-                false => {
-                    format!("Push it (`nsc push -a {name}`), then run this again. Or drop the edit: `nsc pull -A -F`.")
-                }
-                true => "Do not push it: that takes away what virtual streams need. Take the servers' copy \
-                         (`nsc pull -A -F`), make the edit again, `nsc push`, then run this again."
-                    .to_owned(),
-            },
-        )),
-        Copy::Differs { diff } => Some(Finding::error(
-            NSC_STORE_DIFFERS,
-            place,
-            format!(
-                "its copy is older than the servers' token, which was issued {since}, and says otherwise what virtual \
-                 streams have nothing to do with: an edit that was not pushed, or somebody changed it elsewhere{}",
-                lines(&diff)
-            ),
-            format!(
-                "Take the servers' copy (`nsc pull -A`) and make the edit again if it was one; or have it replaced: \
-                 --allow {NSC_STORE_DIFFERS}."
-            ),
-        )),
+        Copy::Newer { diff, takes_away } => {
+            let finding = Finding::error(
+                "nsc-store-newer",
+                place,
+                format!(
+                    "its copy was edited and not pushed: the servers' token was issued {since}, before it or in the \
+                     same second. Pushing it would change"
+                ),
+                match takes_away {
+                    false => format!(
+                        "Push it (`nsc push -a {name}`), then run this again. Or drop the edit: `nsc pull -A -F`."
+                    ),
+                    true => "Do not push it: that takes away what virtual streams need. Take the servers' copy \
+                             (`nsc pull -A -F`), make the edit again, `nsc push`, then run this again."
+                        .to_owned(),
+                },
+            );
+            Some(finding.lines(diff))
+        }
+        Copy::Differs { diff } => {
+            let finding = Finding::error(
+                NSC_STORE_DIFFERS,
+                place,
+                format!(
+                    "its copy is older than the servers' token, which was issued {since}, and says otherwise what \
+                     virtual streams have nothing to do with: an edit that was not pushed, or somebody changed it \
+                     elsewhere"
+                ),
+                format!(
+                    "Take the servers' copy (`nsc pull -A`) and make the edit again if it was one; or have it replaced: \
+                     --allow {NSC_STORE_DIFFERS}."
+                ),
+            );
+            Some(finding.lines(diff))
+        }
         Copy::NameTaken { by } => Some(Finding::error(
             "nsc-store-name-taken",
             place,

@@ -9,6 +9,7 @@ use crate::desired::regional::Seat;
 use crate::desired::{DesiredAccount, DesiredError, DesiredStream, desired};
 use crate::model::mapping::{Destination, Mapping, MappingSet};
 use crate::model::nkey::PublicKey;
+use crate::model::shown::{self, shown};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -113,12 +114,12 @@ fn claims(account: &DesiredAccount<'_>, all: &[DesiredAccount<'_>]) -> Document 
         nats["imports"] = imports.collect();
     }
     let json = json!({ "sub": key(&account.id), "name": account.name, "nats": nats });
-    Document { name: file_name(account, "claims"), ending: "json", text: format!("{json:#}\n"), json }
+    Document { name: file_name(account, "claims"), ending: "json", text: json_text(&json), json }
 }
 
 fn stream(account: &DesiredAccount<'_>, stream: &DesiredStream<'_>) -> Document {
     let json = Value::Object(stream.config());
-    Document { name: file_name(account, &stream.name), ending: "json", text: format!("{json:#}\n"), json }
+    Document { name: file_name(account, &stream.name), ending: "json", text: json_text(&json), json }
 }
 
 fn permission_block(account: &DesiredAccount<'_>, publish: &Publish) -> Document {
@@ -147,7 +148,7 @@ fn permission_block(account: &DesiredAccount<'_>, publish: &Publish) -> Document
 }
 
 fn heading(account: &DesiredAccount<'_>, what: &str) -> String {
-    let name: String = account.name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let name = shown(&account.name);
     format!("# account {name} ({}): {what}\n", account.id)
 }
 
@@ -162,7 +163,23 @@ fn key(text: &str) -> String {
     if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
 }
 
-/// A string of the server's configuration; its escapes are JSON's.
+/// A string of the server's configuration, whose escapes are \t, \n, \r, \", \\ and \xXX for a byte (nats-server
+/// `conf/lex.go`).
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if shown::is_hidden(c) => {
+                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+            }
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+/// A document of its own, which a terminal can show.
+fn json_text(json: &Value) -> String {
+    shown::json(&format!("{json:#}\n")).into_owned()
 }

@@ -305,7 +305,7 @@ mod tests {
         let removed = MappingPlan { changes: vec![removal], ..MappingPlan::default() };
         let found = |mappings: &MappingPlan, change: StreamChange| {
             let findings = orphans("APP", std::slice::from_ref(&bar), mappings, &[change]);
-            for Finding { code, severity, place, message, next } in &findings {
+            for Finding { code, severity, place, message, lines: _, next } in &findings {
                 assert_eq!((*code, *severity), ("orphans-mapping", Severity::Error));
                 assert_eq!(place, "account APP, stream foo-write-west");
                 let words = "it would stop capturing bar.west.{{wildcard(1)}}, where the mapping bar.* leads: ";
@@ -338,7 +338,7 @@ mod tests {
         let account =
             regional(vec![bucket("cfg", Kind::Kv), stream("foo", &["foo.>"], 1), bucket("files", Kind::ObjectStore)]);
         let found = new(&account, None).iter().filter_map(|(d, changes)| buckets(d, changes)).collect::<Vec<_>>();
-        let [Finding { code, severity, place, message, next }] = &found[..] else { panic!("{found:#?}") };
+        let [Finding { code, severity, place, message, lines: _, next }] = &found[..] else { panic!("{found:#?}") };
         assert_eq!((*code, *severity, &**place), ("kv-regions-differ", Severity::Warning, "account APP, bucket cfg"));
         assert!(message.contains("each may keep another last value") && message.contains("10071"), "{message}");
         assert_eq!(next, "Let one region write each key, where that matters.");
@@ -355,7 +355,7 @@ mod tests {
         let [None, Some(west), Some(east)] = &found((2, 10))[..] else { panic!("{:#?}", found((2, 10))) };
         // Said once for the application's account.
         assert_eq!(west, east);
-        let Finding { code, severity, place, message, next } = west;
+        let Finding { code, severity, place, message, lines: _, next } = west;
         assert_eq!((*code, *severity, &**place), ("sequences-alike", Severity::Warning, "account APP"));
         assert!(message.contains("on servers before 2.11"), "{message}");
         assert!(message.contains("an ack that a client carries to another region"), "{message}");

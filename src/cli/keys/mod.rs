@@ -3,6 +3,7 @@
 mod view;
 
 use super::shell::unusable_keys;
+use super::text::Text;
 use super::{Exit, Failure, Shell};
 use crate::model::nkey::KeyKind;
 use crate::ops::keys::{self, KeysError};
@@ -66,9 +67,10 @@ impl Args {
             What::Generate(Generate { regional: true, .. }) => {
                 let loaded = shell.load()?;
                 let made = keys::generate_regional(&folder, &loaded.definition).map_err(failure)?;
-                let text: Vec<String> = made.iter().map(view::generated).collect();
-                let none = "Every regional account has a key already; nothing was made.".to_owned();
-                shell.result(&if text.is_empty() { none } else { text.join("\n") }, &made);
+                let mut text = Text::new();
+                made.iter().for_each(|key| text.append(&view::generated(key)));
+                let none = "Every regional account has a key already; nothing was made.";
+                shell.result(if made.is_empty() { none.into() } else { text }, &made);
                 Ok(Exit::Done)
             }
             What::Generate(generate) => {
@@ -78,17 +80,17 @@ impl Args {
                     _ => KeyKind::Account,
                 };
                 let made = keys::generate(&folder, kind, generate.name.as_deref()).map_err(failure)?;
-                shell.result(&view::generated(&made), &made);
+                shell.result(view::generated(&made), &made);
                 Ok(Exit::Done)
             }
             What::List => {
                 let listed = keys::list(&folder).map_err(failure)?;
-                shell.result(&view::list(&folder, &listed), &listed);
+                shell.result(view::list(&folder, &listed), &listed);
                 Ok(Exit::Done)
             }
             What::Check => {
                 let check = keys::check(&folder).map_err(failure)?;
-                shell.result(&view::check(&check), &check);
+                shell.result(view::check(&check), &check);
                 if shell.format == super::Format::Human {
                     shell.findings(&check.findings);
                 }
@@ -97,7 +99,7 @@ impl Args {
             What::Inspect { source } => {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 let inspection = keys::inspect(&source, now.as_secs()).map_err(failure)?;
-                shell.result(&view::inspection(&inspection), &inspection);
+                shell.result(view::inspection(&inspection), &inspection);
                 Ok(Exit::Done)
             }
         }

@@ -1,39 +1,45 @@
 //! Keys and tokens as people read them.
 
+use crate::cli::text::{Text, part, put, text};
 use crate::ops::keys::{Check, Generated, Inspection, Item, Listed, TokenView};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::path::Path;
 
-pub(super) fn generated(made: &Generated) -> String {
-    format!("{}\nnew {} key, its seed is in {} (mode 0600)\n", made.public_key, made.kind, made.file.display())
+pub(super) fn generated(made: &Generated) -> Text {
+    let mut out = text!("{}", made.public_key);
+    put!(out, "new {} key, its seed is in {} (mode 0600)", made.kind, made.file.display());
+    out
 }
 
-pub(super) fn list(folder: &Path, listed: &[Listed]) -> String {
+pub(super) fn list(folder: &Path, listed: &[Listed]) -> Text {
     if listed.is_empty() {
-        return format!("no *.nk files in {}\n", folder.display());
+        return text!("no *.nk files in {}", folder.display());
     }
-    let line = |key: &Listed| {
-        let file = key.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut out = Text::new();
+    for key in listed {
+        let file = key.file.file_name().unwrap_or_default().to_string_lossy();
         let kind = key.kind.map_or_else(String::new, |kind| kind.to_string());
         let public = key.public_key.as_ref().map_or_else(String::new, ToString::to_string);
-        let problem = key.problem.as_ref().map_or_else(String::new, |problem| format!("  ({problem})"));
-        format!("{kind:<9}{public:<57}{file}{problem}\n")
-    };
-    listed.iter().map(line).collect()
+        part!(out, "{kind:<9}{public:<57}{file}");
+        if let Some(problem) = &key.problem {
+            part!(out, "  ({problem})");
+        }
+        out.end();
+    }
+    out
 }
 
-pub(super) fn check(check: &Check) -> String {
+pub(super) fn check(check: &Check) -> Text {
     let folder = check.folder.display();
     match (check.files, check.findings.len()) {
-        (0, 0) => format!("no key files in {folder}\n"),
-        (files, 0) => format!("{files} key files in {folder}, nothing wrong\n"),
-        (files, problems) => format!("{files} key files in {folder}, {problems} to look at\n"),
+        (0, 0) => text!("no key files in {folder}"),
+        (files, 0) => text!("{files} key files in {folder}, nothing wrong"),
+        (files, problems) => text!("{files} key files in {folder}, {problems} to look at"),
     }
 }
 
-pub(super) fn inspection(inspection: &Inspection) -> String {
-    let mut text = String::new();
+pub(super) fn inspection(inspection: &Inspection) -> Text {
+    let mut text = Text::new();
     for item in &inspection.items {
         match item {
             Item::Token(view) => token(&mut text, view),
@@ -47,11 +53,11 @@ pub(super) fn inspection(inspection: &Inspection) -> String {
     text
 }
 
-fn line(text: &mut String, label: &str, value: impl std::fmt::Display) {
-    let _ = writeln!(text, "{label:<17} {value}");
+fn line(text: &mut Text, label: &str, value: impl std::fmt::Display) {
+    put!(text, "{label:<17} {value}");
 }
 
-fn token(text: &mut String, view: &TokenView) {
+fn token(text: &mut Text, view: &TokenView) {
     let nats = &view.claims["nats"];
     line(text, &view.claim_type, &view.subject);
     field(text, "name", &view.claims["name"]);
@@ -93,7 +99,7 @@ fn token(text: &mut String, view: &TokenView) {
     }
 }
 
-fn field(text: &mut String, label: &str, value: &Value) {
+fn field(text: &mut Text, label: &str, value: &Value) {
     let value = flat(value);
     if !value.is_empty() {
         line(text, label, value);
@@ -125,10 +131,10 @@ fn destinations(to: &Value) -> String {
     let one = |to: &Value| {
         let mut text = to["subject"].as_str().unwrap_or_default().to_owned();
         if let Some(weight) = to["weight"].as_u64().filter(|weight| *weight > 0) {
-            let _ = write!(text, " {weight}%");
+            text.push_str(&format!(" {weight}%"));
         }
         if let Some(cluster) = to["cluster"].as_str().filter(|cluster| !cluster.is_empty()) {
-            let _ = write!(text, " (cluster {cluster})");
+            text.push_str(&format!(" (cluster {cluster})"));
         }
         text
     };
@@ -140,11 +146,11 @@ fn shared(entry: &Value) -> String {
     let get = |name: &str| entry[name].as_str().unwrap_or_default();
     let mut text = format!("{} {}", get("type"), get("subject"));
     if !get("account").is_empty() {
-        let _ = write!(text, " from {}", get("account"));
+        text.push_str(&format!(" from {}", get("account")));
     }
     let local = [get("local_subject"), get("to")].into_iter().find(|subject| !subject.is_empty());
     if let Some(local) = local {
-        let _ = write!(text, " as {local}");
+        text.push_str(&format!(" as {local}"));
     }
     if entry["token_req"] == true {
         text.push_str(" (private)");

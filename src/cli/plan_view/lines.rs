@@ -1,35 +1,59 @@
 //! Lines of a plan: what differs in the region's name only is one.
 
-use crate::cli::shell::Paint;
+use crate::cli::text::{GREEN, Paint as _, Painted, RED, Text, YELLOW, put};
 use crate::plan::Action;
-use std::fmt::Write as _;
 
 /// A line of the plan, for one region, and lines below it.
 pub(super) struct Line {
     pub(super) action: Action,
     pub(super) region: String,
     pub(super) text: String,
-    pub(super) below: String,
+    pub(super) below: Vec<Below>,
 }
 
-/// Lines that differ in the region's name only become one, unless `all` is wanted.
-pub(super) fn lines(out: &mut String, lines: impl IntoIterator<Item = Line>, all: bool) {
-    let mut groups: Vec<(Action, [String; 2], Vec<Line>)> = Vec::new();
+/// A line below: what changes about something that is there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Below {
+    pub(super) mark: Option<Action>,
+    pub(super) text: String,
+}
+
+/// Lines that differ in the region's name only become one, unless `all` is wanted. `label` is what stands for a region
+/// at the end of a line.
+pub(super) fn lines(out: &mut Text, lines: impl IntoIterator<Item = Line>, all: bool, label: impl Fn(&str) -> String) {
+    /// The texts for any region, and the lines that they are of.
+    struct Group {
+        action: Action,
+        text: String,
+        below: Vec<Below>,
+        lines: Vec<Line>,
+    }
+    let mut groups: Vec<Group> = Vec::new();
     for line in lines {
-        let texts = [&line.text, &line.below].map(|text| generalised(text, &line.region));
-        match groups.iter_mut().find(|(action, template, _)| !all && *action == line.action && *template == texts) {
-            Some((_, _, group)) => group.push(line),
-            None => groups.push((line.action, texts, vec![line])),
+        let text = generalised(&line.text, &line.region);
+        let below =
+            line.below.iter().map(|Below { mark, text }| Below { mark: *mark, text: generalised(text, &line.region) });
+        let below: Vec<Below> = below.collect();
+        let alike =
+            |group: &&mut Group| !all && (group.action, &group.text, &group.below) == (line.action, &text, &below);
+        match groups.iter_mut().find(alike) {
+            Some(group) => group.lines.push(line),
+            None => groups.push(Group { action: line.action, text, below, lines: vec![line] }),
         }
     }
-    for (action, [text, below], group) in groups {
-        let _ = match group.as_slice() {
-            [one] => write!(out, "    {} {}  ({})\n{}", mark(action), one.text, one.region, one.below),
-            many => {
-                let regions: Vec<&str> = many.iter().map(|line| line.region.as_str()).collect();
-                write!(out, "    {} {text}  ({})\n{below}", mark(action), regions.join(", "))
-            }
+    for Group { action, text, below, lines } in groups {
+        let (text, below) = match lines.as_slice() {
+            [one] => (&one.text, &one.below),
+            _ => (&text, &below),
         };
+        let regions: Vec<String> = lines.iter().map(|line| label(&line.region)).collect();
+        put!(out, "    {} {text}  ({})", mark(action), regions.join(", "));
+        for Below { mark: change, text } in below {
+            match change {
+                Some(change) => put!(out, "        {} {text}", mark(*change)),
+                None => put!(out, "        {text}"),
+            }
+        }
     }
 }
 
@@ -48,11 +72,11 @@ pub(super) fn generalised(text: &str, region: &str) -> String {
     out + rest
 }
 
-pub(super) fn mark(action: Action) -> String {
+pub(super) fn mark(action: Action) -> Painted<&'static str> {
     match action {
-        Action::Create => Paint::green("+"),
-        Action::Update => Paint::yellow("~"),
-        Action::Delete => Paint::red("-"),
+        Action::Create => "+".in_style(GREEN),
+        Action::Update => "~".in_style(YELLOW),
+        Action::Delete => "-".in_style(RED),
     }
 }
 
@@ -73,12 +97,13 @@ mod tests {
             action: Action::Create,
             region: region.into(),
             text: text.into(),
-            below: format!("        a {region}\n"),
+            below: vec![Below { mark: None, text: format!("a {region}") }],
         };
         let of = |all| {
-            let mut out = String::new();
-            lines(&mut out, [line("west", "a-west"), line("east", "a-east"), line("east", "b-east R1")], all);
-            anstream::adapter::strip_str(&out).to_string()
+            let mut out = Text::new();
+            let some = [line("west", "a-west"), line("east", "a-east"), line("east", "b-east R1")];
+            lines(&mut out, some, all, str::to_owned);
+            out.plain().to_owned()
         };
         let [west, east, both] = ["west", "east", "<region>"].map(|region| format!("        a {region}\n"));
         let b = format!("    + b-east R1  (east)\n{east}");

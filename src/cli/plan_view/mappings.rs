@@ -2,18 +2,18 @@
 
 use super::View;
 use super::lines::{generalised, mark};
+use crate::cli::text::{Text, part, put, text};
 use crate::model::mapping::Destination;
 use crate::plan::Action;
 use crate::plan::mappings::MappingChange;
-use std::fmt::Write as _;
 
 impl View<'_> {
-    pub(super) fn mappings(&self, out: &mut String, changes: &[MappingChange]) {
+    pub(super) fn mappings(&self, out: &mut Text, changes: &[MappingChange]) {
         if changes.is_empty() {
             return;
         }
-        let _ = writeln!(out, "  mappings");
-        let mut api: Vec<((Action, &str, String), usize)> = Vec::new();
+        put!(out, "  mappings");
+        let mut api: Vec<((Action, &str, Text), usize)> = Vec::new();
         for change in changes {
             let stream = change.source.starts_with("$JS.").then(|| self.virtual_stream(&change.source)).flatten();
             let Some((stream, to)) = stream.filter(|_| !self.all).and_then(|stream| Some((stream, self.api(change)?)))
@@ -29,12 +29,12 @@ impl View<'_> {
         }
         for ((action, stream, to), count) in api {
             let requests = if count == 1 { "request" } else { "requests" };
-            let _ = writeln!(out, "    {} {count} JetStream API {requests} for {stream}  {to}", mark(action));
+            put!(out, "    {} {count} JetStream API {requests} for {stream}  {to}", mark(action));
         }
     }
 
     /// Where a mapping of an API request leads, or what changes about that; the same for all requests of a stream.
-    fn api(&self, change: &MappingChange) -> Option<String> {
+    fn api(&self, change: &MappingChange) -> Option<Text> {
         let stream = |subject: &str| subject.split('.').find(|token| token.contains("<region>")).map(str::to_owned);
         match (&change.before, &change.after) {
             (Some(before), Some(after)) => moved(before, after, |to| {
@@ -46,31 +46,27 @@ impl View<'_> {
             }),
             (one, other) => {
                 let to = self.template(one.as_ref().or(other.as_ref())?);
-                Some(format!("→  {}", to.and_then(|to| stream(&to)).unwrap_or_default()))
+                Some(text!("→  {}", to.and_then(|to| stream(&to)).unwrap_or_default()))
             }
         }
     }
 
-    fn mapping(&self, out: &mut String, change: &MappingChange) {
+    fn mapping(&self, out: &mut Text, change: &MappingChange) {
         let MappingChange { action, source, before, after } = change;
-        let _ = match (before, after) {
+        match (before, after) {
             (Some(before), Some(after)) => match moved(before, after, |to| Some(to.subject.clone())) {
-                Some(moved) if !self.all => writeln!(out, "    {} {source}  {moved}", mark(*action)),
-                _ => writeln!(
-                    out,
-                    "    {} {source}\n        {} {}\n        {} {}",
-                    mark(*action),
-                    mark(Action::Delete),
-                    self.destinations(before),
-                    mark(Action::Create),
-                    self.destinations(after)
-                ),
+                Some(moved) if !self.all => put!(out, "    {} {source}  {moved}", mark(*action)),
+                _ => {
+                    put!(out, "    {} {source}", mark(*action));
+                    put!(out, "        {} {}", mark(Action::Delete), self.destinations(before));
+                    put!(out, "        {} {}", mark(Action::Create), self.destinations(after));
+                }
             },
             (one, other) => {
                 let to = one.as_ref().or(other.as_ref()).map(|to| self.destinations(to)).unwrap_or_default();
-                writeln!(out, "    {} {source}  →  {to}", mark(*action))
+                put!(out, "    {} {source}  →  {to}", mark(*action));
             }
-        };
+        }
     }
 
     fn virtual_stream(&self, source: &str) -> Option<&str> {
@@ -113,23 +109,19 @@ impl View<'_> {
 }
 
 /// `+ north: foo.north.>  - east: foo.east.>` for destinations that come and go while others stay.
-fn moved(
-    before: &[Destination],
-    after: &[Destination],
-    name: impl Fn(&Destination) -> Option<String>,
-) -> Option<String> {
-    let without = |some: &[Destination], others: &[Destination], action| -> Option<Vec<String>> {
-        let gone = some.iter().filter(|to| !others.contains(to));
-        gone.map(|to| {
-            let weight = if to.weight == 100 { String::new() } else { format!(" {} %", to.weight) };
-            Some(format!("{} {}: {}{weight}", mark(action), to.cluster.as_deref()?, name(to)?))
-        })
-        .collect()
-    };
-    let added = without(after, before, Action::Create)?;
-    let gone = without(before, after, Action::Delete)?;
-    let some_stay = gone.len() < before.len();
-    some_stay.then(|| added.into_iter().chain(gone).collect::<Vec<_>>().join("  "))
+fn moved(before: &[Destination], after: &[Destination], name: impl Fn(&Destination) -> Option<String>) -> Option<Text> {
+    let gone = before.iter().filter(|to| !after.contains(to));
+    if gone.clone().count() == before.len() {
+        return None;
+    }
+    let added = after.iter().filter(|to| !before.contains(to)).map(|to| (Action::Create, to));
+    let mut out = Text::new();
+    for (number, (action, to)) in added.chain(gone.map(|to| (Action::Delete, to))).enumerate() {
+        let between = if number == 0 { "" } else { "  " };
+        let weight = if to.weight == 100 { String::new() } else { format!(" {} %", to.weight) };
+        part!(out, "{between}{} {}: {}{weight}", mark(action), to.cluster.as_deref()?, name(to)?);
+    }
+    Some(out)
 }
 
 #[cfg(test)]
@@ -145,7 +137,7 @@ mod tests {
         };
         let plain = |before: &[Destination], after: &[Destination]| {
             let moved = moved(before, after, |to| Some(to.subject.clone()));
-            moved.map(|text| anstream::adapter::strip_str(&text).to_string())
+            moved.map(|text| text.plain().to_owned())
         };
         let (two, three) = ([to("a"), to("b")], [to("a"), to("b"), to("c")]);
         assert_eq!(plain(&two, &three).as_deref(), Some("+ c: foo.c.>"));

@@ -1,7 +1,8 @@
 //! Streams and consumers: what they are like, or what changes about them.
 
 use super::View;
-use super::lines::{Line, generalised, lines, mark};
+use super::lines::{Below, Line, generalised, lines};
+use crate::cli::text::{Text, put};
 use crate::desired::Role;
 use crate::model::units::{format_duration, format_size};
 use crate::plan::along::History;
@@ -9,14 +10,13 @@ use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use crate::plan::{Action, FieldChange};
 use serde_json::Value;
-use std::fmt::Write as _;
 
 impl View<'_> {
-    pub(super) fn streams(&self, out: &mut String, changes: &[StreamChange]) {
+    pub(super) fn streams(&self, out: &mut Text, changes: &[StreamChange], label: impl Fn(&str) -> String) {
         if changes.is_empty() {
             return;
         }
-        let _ = writeln!(out, "  streams");
+        put!(out, "  streams");
         let regions: Vec<&str> = self.definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
         let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
         let lines_of = others.into_iter().chain(updates).map(|change| Line {
@@ -28,14 +28,14 @@ impl View<'_> {
             },
             below: self.fields(&change.fields),
         });
-        lines(out, lines_of, self.all);
+        lines(out, lines_of, self.all, label);
     }
 
-    pub(super) fn consumers(&self, out: &mut String, changes: &[ConsumerChange]) {
+    pub(super) fn consumers(&self, out: &mut Text, changes: &[ConsumerChange], label: impl Fn(&str) -> String) {
         if changes.is_empty() {
             return;
         }
-        let _ = writeln!(out, "  consumers");
+        put!(out, "  consumers");
         let (updates, others): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.action == Action::Update);
         let lines_of = others.into_iter().chain(updates).map(|change| Line {
             action: change.action,
@@ -43,27 +43,24 @@ impl View<'_> {
             text: format!("{} on {}", change.name, change.stream),
             below: self.fields(&change.fields),
         });
-        lines(out, lines_of, self.all);
+        lines(out, lines_of, self.all, label);
     }
 
     /// What an update changes, a line per field.
-    fn fields(&self, fields: &[FieldChange]) -> String {
-        let mut out = String::new();
-        for FieldChange { path, before, after } in fields {
-            let _ = match (path.strip_prefix("sources."), before, after) {
-                (Some(source), None, Some(_)) if !self.all => {
-                    writeln!(out, "        {} source {source}", mark(Action::Create))
-                }
-                (Some(source), Some(_), None) if !self.all => {
-                    writeln!(out, "        {} source {source}", mark(Action::Delete))
-                }
+    fn fields(&self, fields: &[FieldChange]) -> Vec<Below> {
+        let line = |FieldChange { path, before, after }: &FieldChange| {
+            let source = path.strip_prefix("sources.").filter(|_| !self.all);
+            let (mark, text) = match (source, before, after) {
+                (Some(source), None, Some(_)) => (Some(Action::Create), format!("source {source}")),
+                (Some(source), Some(_), None) => (Some(Action::Delete), format!("source {source}")),
                 _ => {
                     let (before, after) = (value(path, before.as_ref()), value(path, after.as_ref()));
-                    writeln!(out, "        {path}: {before} → {after}")
+                    (None, format!("{path}: {before} → {after}"))
                 }
             };
-        }
-        out
+            Below { mark, text }
+        };
+        fields.iter().map(line).collect()
     }
 }
 

@@ -48,7 +48,7 @@ async fn history_that_is_under_way_is_said() {
     let Err(Unfinished(message)) = one.run().await else { panic!("it is not all there") };
     let Checked { verdict: Verdict::Wrong, problems, .. } = one.problem(message) else { panic!("it is not ready") };
     let [Problem { verdict: Verdict::Wrong, finding }] = &problems[..] else { panic!("{problems:#?}") };
-    let Finding { code, severity, place, message, next } = finding;
+    let Finding { code, severity, place, message, lines: _, next } = finding;
     assert_eq!((*code, *severity, &**place), ("history-under-way", Severity::Error, "account APP-west, stream foo"));
     assert_eq!(message, "has 20 of the 600 messages of foo-read-west so far; the rest is on its way");
     assert_eq!(next, "Run apply again: it goes on from here.");

@@ -50,7 +50,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
 
     let conflicts = ["nats.limits.conn: from 1 to 2, and to 3", "nats.description: from nothing to a, and to b"];
     let (start, findings) = started(Heard::Conflict(conflicts.map(str::to_owned).to_vec()));
-    let [Finding { code, severity, place, message, next }] = &findings[..] else { panic!("{findings:#?}") };
+    let [Finding { code, severity, place, message, lines: _, next }] = &findings[..] else { panic!("{findings:#?}") };
     assert_eq!((*code, *severity, &**place, start.merged), ("pushes-conflict", Severity::Error, "account APP", false));
     assert!(message.contains("somebody pushed a token of it that was made from an older one"), "{message}");
     assert!(message.ends_with(&format!("both changed: {}", conflicts.join("; "))), "{message}");

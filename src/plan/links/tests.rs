@@ -127,7 +127,7 @@ fn users_who_reach_the_write_streams_are_named() {
         reachable(&desired, &AccountClaims::unsigned(json!({ "sub": account.id, "name": "APP", "nats": all })).unwrap())
     };
     let denied = json!({ "default_permissions": { "pub": { "deny": ["$JS.>"] } } });
-    let Finding { code, severity, place, message, next } = found(false, Layout::Regional, json!({})).unwrap();
+    let Finding { code, severity, place, message, lines: _, next } = found(false, Layout::Regional, json!({})).unwrap();
     assert_eq!((code, severity, &*place), ("users-reach-write-streams", Severity::Warning, "account APP"));
     let words = "users without permissions of their own may publish on the account's own JetStream, by `$VSH.>`";
     assert!(message.starts_with(words) && next.starts_with("Set `restrict_users: true`"), "{message}\n{next}");

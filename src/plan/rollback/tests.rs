@@ -96,7 +96,7 @@ fn an_import_whose_activation_has_ended_does_not_come_back() {
     assert_eq!(back(&ours, 4000), (1, vec![]), "it is issued anew");
     assert_eq!(back(&theirs, 9000), (0, vec![]));
     let (0, findings) = back(&theirs, 4000) else { panic!("nobody here can issue it") };
-    let [Finding { code, severity, place, message, next }] = &findings[..] else { panic!("{findings:#?}") };
+    let [Finding { code, severity, place, message, lines: _, next }] = &findings[..] else { panic!("{findings:#?}") };
     assert_eq!((*code, *severity), ("activation-expired", Severity::Error));
     assert_eq!(place, "account APP, import their.desk");
     let words = format!("it comes back, and its activation token by {} has expired", theirs.public_key());

@@ -91,7 +91,7 @@ pub(in crate::verify) fn raises(
 ) {
     let said = said(change);
     let [Problem { verdict: given, finding }] = &said[..] else { panic!("not {code} alone: {said:#?}") };
-    let Finding { code: found, severity, place: at, message, next } = finding;
+    let Finding { code: found, severity, place: at, message, lines: _, next } = finding;
     let severity_of_verdict = if verdict == Verdict::Wrong { Severity::Error } else { Severity::Warning };
     assert_eq!((*given, *found, *severity), (verdict, code, severity_of_verdict));
     assert_eq!(*at, format!("account APP, stream {place}"));

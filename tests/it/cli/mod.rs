@@ -7,6 +7,7 @@ mod history;
 mod keys;
 mod killed;
 mod refusals;
+mod shown;
 mod structure;
 mod terminal;
 

@@ -172,6 +172,27 @@ fn the_library_does_not_print() {
     assert_none("only src/cli prints", offenders.map(|s| s.path.display().to_string()).collect());
 }
 
+/// What is printed is escaped by its making: in `cli`, one file prints, and what it is given says where its line breaks
+/// are.
+#[test]
+fn one_file_prints_what_was_escaped() {
+    let sources = sources();
+    let only = |rule: &str, words: &[&str], files: &[&str]| {
+        let uses = |s: &&Source| words.iter().any(|word| s.code.replace("use_stderr()", "").contains(word));
+        let mut found: Vec<String> = sources.iter().filter(uses).map(|s| s.path.display().to_string()).collect();
+        found.sort();
+        assert_eq!(found, files, "{rule}");
+    };
+    let streams = ["stdout()", "stderr()", "println!", "print!", "dbg!"];
+    only("standard output and error are in the hands of one file", &streams, &["cli/output.rs"]);
+    only("the terminal is asked for secrets by one file", &["/dev/tty"], &["cli/prompt.rs"]);
+    only(
+        "texts with line breaks that were there before are documents of this program, or drawn from what was escaped",
+        &["Text::of_lines(", "Text::of_ansi(", ".script("],
+        &["cli/completions.rs", "cli/definition.rs", "cli/man.rs", "cli/output.rs", "cli/render.rs", "cli/usage.rs"],
+    );
+}
+
 #[test]
 fn children_inherit_no_secret() {
     let sources = sources();

@@ -1,8 +1,8 @@
-"""Prompts for secrets, on a terminal of their own: terminal.py TYPED FOLDER COMMAND...
+"""Runs a command on a terminal of its own: terminal.py TYPED FOLDER COMMAND...
 
 Runs the command in the folder with its standard output in a pipe, and everything else on the terminal. Types TYPED once
 the terminal does not echo. Prints what happened as JSON: {"exit", "stdout", "terminal", "echo_at_prompt", "echo_after"}.
-TYPED may be `ctrl-c`.
+TYPED may be `ctrl-c`, or `nothing`: then standard output is on the terminal too.
 """
 
 import json
@@ -25,7 +25,8 @@ def main():
         # Whoever started the tests may ignore it, as shells do for what they run in the background.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(folder)
-        os.dup2(writing, 1)
+        if typed != "nothing":
+            os.dup2(writing, 1)
         os.closerange(3, 64)
         os.execv(command[0], command)
     os.close(writing)

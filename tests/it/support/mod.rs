@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod documented;
+pub mod hostile;
 pub mod killing;
 pub mod secrets;
 

@@ -1,8 +1,10 @@
-//! Every run of the command in every suite goes through here: what it says, on whichever stream, has no secret in it.
+//! Every run of the command in every suite goes through here: what it says, on whichever stream, has no secret in it, and
+//! nothing that a terminal would obey, that hides, or that ends a line.
 
 #![allow(dead_code, missing_docs)]
 
 use std::process::{Command, Output};
+use vstream_jwt::model::shown::is_hidden;
 
 /// Runs the command to its end.
 pub fn output(command: &mut Command) -> Output {
@@ -12,11 +14,31 @@ pub fn output(command: &mut Command) -> Output {
     output
 }
 
-/// Fails when a text of a run has a secret in it; does not repeat it.
+/// Fails when a text of a run has a secret in it, which it does not repeat, or does more than be read.
 pub fn assert_shows_none(args: &str, texts: &[&[u8]]) {
     for text in texts {
-        if let Some(what) = secret_in(&String::from_utf8_lossy(text)) {
+        let text = String::from_utf8_lossy(text);
+        if let Some(what) = secret_in(&text) {
             panic!("{what} in the output of `{args}`");
+        }
+        // Scripts for shells have tabs.
+        if !args.contains("completions") {
+            assert_harmless(args, &text);
+        }
+    }
+}
+
+/// Fails when a terminal would obey something in the text, something in it is not seen, or a line of it is a command of a
+/// CI system.
+pub fn assert_harmless(args: &str, text: &str) {
+    for line in text.split('\n') {
+        assert!(!line.contains(is_hidden), "{args:?} printed {line:?}");
+        let found = line.to_ascii_lowercase();
+        for command in ["##[", "##vso[", "##teamcity["] {
+            assert!(!found.contains(command), "{args:?} printed {line:?}");
+        }
+        for command in ["::", "section_start:", "section_end:", "travis_fold:"] {
+            assert!(!found.trim_start().starts_with(command), "{args:?} printed {line:?}");
         }
     }
 }

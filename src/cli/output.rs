@@ -1,0 +1,122 @@
+//! The way out: no other file has standard output or standard error in its hands (a test looks). What goes through is a
+//! [`Text`], which is escaped by its making, a JSON document, or a script that this program generates.
+
+use super::redact::redact;
+use super::shell::label;
+use super::text::{Paint as _, Text, part, put};
+use crate::model::finding::Severity;
+use crate::model::shown;
+use indicatif::ProgressDrawTarget;
+use serde::Serialize;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{IsTerminal as _, Result, Write};
+use std::panic::Location;
+
+/// The result, for a person.
+pub(super) fn result(text: &Text) -> Result<()> {
+    write(&mut anstream::stdout().lock(), text)
+}
+
+/// The result, for a script.
+pub(super) fn document(document: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(document).unwrap_or_else(|error| {
+        format!("{:#}", serde_json::json!({ "error": { "code": "json", "message": error.to_string() } }))
+    });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", redact(&shown::json(&text)))?;
+    out.flush()
+}
+
+/// A document of a form of its own that this program makes of nothing but itself: as it is, to the byte.
+pub(super) fn script(script: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(script.as_bytes())?;
+    out.flush()
+}
+
+/// What is not the result, on standard error. Without one there is nobody to tell.
+pub(super) fn say(text: &Text) {
+    let _ = write(&mut anstream::stderr().lock(), text);
+}
+
+/// A question, on standard error: the answer is typed behind it.
+pub(super) fn ask(question: &Text) {
+    let mut err = anstream::stderr().lock();
+    let _ = err.write_all(redact(question.ansi().trim_end_matches('\n')).as_bytes()).and_then(|()| err.write_all(b" "));
+}
+
+/// Empties the screen that standard output is, if it is one.
+pub(super) fn clear_screen() {
+    if is_screen() {
+        let _ = std::io::stdout().write_all(b"\x1b[H\x1b[2J");
+    }
+}
+
+/// Standard output is a terminal.
+pub(super) fn is_screen() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// A person sees standard error, and may be asked.
+pub(super) fn is_conversation() -> bool {
+    std::io::stdin().is_terminal() && talks_to_person()
+}
+
+/// Standard error is a terminal.
+pub(super) fn talks_to_person() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Where a progress bar is drawn.
+pub(super) fn bar() -> ProgressDrawTarget {
+    ProgressDrawTarget::stderr()
+}
+
+/// A panic is told like everything else: its message may quote what was being worked on.
+pub(super) fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let mut text = panicked(panic.payload_as_str().unwrap_or("no reason was given"), panic.location());
+        if backtrace.status() == BacktraceStatus::Captured {
+            text.append(&Text::of_lines(&backtrace.to_string()));
+        }
+        say(&text);
+    }));
+}
+
+fn panicked(reason: &str, at: Option<&Location<'_>>) -> Text {
+    let mut text = Text::new();
+    part!(text, "{}: this program has a fault: {reason}", label(Severity::Error));
+    if let Some(at) = at {
+        part!(text, " ({at})");
+    }
+    text.end();
+    put!(text, "  {} Run it again: it goes on from here. Please report it, with RUST_BACKTRACE=1.", "next:".bold());
+    text
+}
+
+fn write(out: &mut impl Write, text: &Text) -> Result<()> {
+    let shown = text.ansi();
+    out.write_all(redact(&shown).as_bytes())?;
+    if !shown.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_one_line_whatever_it_quotes() {
+        let text = panicked("no stream `h\u{1b}[2J\n::error::x`", Some(Location::caller()));
+        let lines: Vec<&str> = text.plain().lines().collect();
+        let [reason, next] = lines[..] else { panic!("{text:?}") };
+        assert!(
+            reason.starts_with(r"error: this program has a fault: no stream `h\u{1b}[2J\n::error::x` (src/"),
+            "{reason}"
+        );
+        assert!(next.starts_with("  next: "), "{next}");
+    }
+}

@@ -1,0 +1,44 @@
+//! What `clap` says about a command line: the line is wrong, or help was asked for.
+
+use super::text::Text;
+use super::{Cli, Exit, Failure, output};
+use crate::model::shown::shown;
+use clap::Parser as _;
+use serde_json::json;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Reads the command line.
+///
+/// # Errors
+/// What `clap` says, of arguments that can be shown. It repeats what was typed, in lines and colors of its own, from
+/// which nothing tells the typed text apart afterwards. So a line that is wrong is read once more, with all arguments
+/// escaped: it is wrong in the same way then.
+pub(super) fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let escaped = |arg: &OsString| OsString::from(shown(&arg.to_string_lossy()).into_owned());
+    Cli::try_parse_from(args).map_err(|error| match Cli::try_parse_from(args.iter().map(escaped)) {
+        Err(again) => again,
+        // Not UTF-8, and nothing else is wrong with it: that is said without naming it.
+        Ok(_) => error,
+    })
+}
+
+/// Prints what `clap` has to say; with `--format json` on the command line, as a document.
+pub(super) fn tell(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let json =
+        args.iter().any(|a| a == "--format=json") || args.windows(2).any(|a| a[0] == "--format" && a[1] == "json");
+    let said = error.render();
+    let ends = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    if json && error.use_stderr() {
+        let failure = Failure::usage("usage", said.to_string().trim().to_owned())
+            .next("Correct the command line; `--help` shows what a verb takes.");
+        let _ = output::document(&json!({ "error": failure }));
+        return ends.into();
+    }
+    let text = Text::of_ansi(&said.ansi().to_string());
+    match error.use_stderr() {
+        true => output::say(&text),
+        false => drop(output::result(&text)),
+    }
+    ends.into()
+}

@@ -1,0 +1,96 @@
+//! Definitions: what is said of them, and rendered from them.
+
+use super::{DEFINITION, run};
+use crate::support::hostile::{HOSTILE, each_hostile};
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+use vstream_jwt::model::shown::json as json_escaped;
+
+#[test]
+fn definitions_are_read_without_obeying_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let id = KeyPair::new_account().public_key();
+    let definition = json!({
+        "version": 1, "system": { "credentials": "keys/sys.creds" }, "nsc_store": "nsc",
+        "tls": { "ca": "ca.pem" },
+        "regions": {
+            "west": { "cluster": "c-west", "servers": ["nats://127.0.0.1:1"], "tags": ["ssd"] },
+            "east": { "servers": ["nats://127.0.0.1:2"] },
+        },
+        "accounts": { "APP": {
+            "id": id, "credentials": "keys/app.creds", "layout": "shared",
+            "virtual_streams": { "foo": {
+                "subjects": ["foo.>"], "write": { "max_age": "24h", "description": "d", "metadata": { "a": "b" } },
+                "names": { "write": "{stream}-write-{region}" },
+                "consumers": { "worker": { "ack_policy": "explicit", "filter_subject": "foo.a", "description": "d" } },
+            } },
+        } },
+    });
+    let keys = [
+        "",
+        "/system",
+        "/regions",
+        "/regions/west",
+        "/accounts",
+        "/accounts/APP",
+        "/accounts/APP/virtual_streams",
+        "/accounts/APP/virtual_streams/foo",
+        "/accounts/APP/virtual_streams/foo/write",
+        "/accounts/APP/virtual_streams/foo/write/metadata",
+        "/accounts/APP/virtual_streams/foo/consumers",
+    ];
+    let verbs = [
+        &["validate"][..],
+        &["render", "mappings"],
+        &["render", "streams"],
+        &["render", "claims"],
+        &["render", "permissions"],
+        &["plan", "--timeout", "1s"],
+    ];
+    let mut valid = 0;
+    for (at, tame, hostile) in each_hostile(&definition, &keys) {
+        let runs = |definition: &Value| {
+            // YAML takes JSON, with its escapes.
+            let text = json_escaped(&definition.to_string()).replace(r"\udb40\udc41", r"\U000e0041");
+            std::fs::write(folder.join("vstream.yaml"), text).unwrap();
+            verbs.map(|verb| run(folder, verb))
+        };
+        let (tame, hostile) = (runs(&tame), runs(&hostile));
+        for (verb, (tame, hostile)) in verbs.iter().zip(tame.iter().zip(&hostile)) {
+            // What is refused for what it holds has another message than what is not.
+            if tame.code == hostile.code && tame.code != 2 {
+                assert_eq!(hostile.lines(), tame.lines(), "{verb:?} {at}: {}{}", hostile.out, hostile.err);
+                valid += 1;
+            }
+        }
+        let json = run(folder, &["render", "streams", "--format", "json"]);
+        assert!(serde_json::from_str::<Value>(&json.out).is_ok(), "{at}: {}", json.out);
+    }
+    assert!(valid > 40, "{valid}");
+    // Raw, in comments and in what is not YAML.
+    for line in
+        [format!("# {HOSTILE}"), format!("x: {HOSTILE}"), format!("\"{HOSTILE}"), "a: b\r\n\u{1b}: c".to_owned()]
+    {
+        std::fs::write(folder.join("vstream.yaml"), format!("version: 1\n{line}\nregions: 7\n")).unwrap();
+        assert_eq!(run(folder, &["validate"]).code, 2);
+        assert_eq!(run(folder, &["validate", "--format", "json"]).code, 2);
+    }
+    // The file's own name is in every place.
+    std::fs::write(folder.join(format!("{HOSTILE}.yaml")), "version: 1\nregions: 7\n").unwrap();
+    assert!(run(folder, &["validate", "--definition", &format!("{HOSTILE}.yaml")]).shows(HOSTILE));
+}
+
+/// What a stream's config is rendered as can still be read by what it is for.
+#[test]
+fn rendered_documents_mean_what_the_definition_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let definition =
+        DEFINITION.replace("subjects: [foo.>]", r#"subjects: [foo.>], write: { description: "a\u202eb\u0007" }"#);
+    std::fs::write(folder.join("vstream.yaml"), definition).unwrap();
+    let out = run(folder, &["render", "streams"]).out;
+    let first: Value = serde_json::Deserializer::from_str(&out).into_iter().next().unwrap().unwrap();
+    assert_eq!(first["description"], "a\u{202e}b\u{7}");
+    assert!(out.contains(r"a\u202eb\u0007"), "{out}");
+}
