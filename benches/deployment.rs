@@ -16,11 +16,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::desired::{Role, desired};
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
+use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, DefinitionConnector, Purpose, connect};
 use vstream_jwt::observed::system;
 use vstream_jwt::ops::lease::Holder;
-use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::session::{Given, Hearing};
 use vstream_jwt::ops::{self, Deadline, Silent, Tell};
 use vstream_jwt::push::{Answer, push};
 use vstream_jwt::sign::file::read_seed_file;
@@ -160,7 +161,9 @@ async fn accounts(cluster: &SuperCluster, pairs: usize) {
 
     // The tokens that `apply` made, issued anew.
     let same = async || {
-        let claims = system::stored_claims(&system, &deployment, TIMEOUT).await.unwrap();
+        let claims = system::stored_claims(&system, &deployment, TIMEOUT, |token| AccountClaims::decode(token).ok())
+            .await
+            .unwrap();
         let ours = claims.iter().filter(|claims| ids.contains(claims.id()));
         let tokens: Vec<(PublicKey, SignedToken)> = ours
             .map(|claims| (claims.id().clone(), issue(claims.value(), &operator, claims.issued_at() + 1).unwrap()))
@@ -200,8 +203,9 @@ async fn bare_requests(path: &Path) -> f64 {
     let folder = loaded.base.join("keys");
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let (keys, deadline) = (Keyring::open(&folder).unwrap(), Deadline::after(TIMEOUT));
-    let opened =
-        ops::session::Session::open(&loaded.definition, &connector, &keys, Hearing::Off, deadline, &Silent).await;
+    let trust = ops::trust::trust(Some(&loaded.definition), &loaded.base, &folder);
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let opened = ops::session::Session::open(given, &connector, Hearing::Off, deadline, &Silent).await;
     let (session, _) = opened.unwrap();
     let api = session.api(0).unwrap();
     let wanted = desired(&loaded.definition).unwrap();
@@ -248,7 +252,9 @@ async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)
     let steps = Steps::default();
     let deadline = Deadline::after(TIMEOUT);
     let options = plan::Options::default();
-    let planned = ops::plan::plan(&definition, &connector, &keys, &options, Hearing::On, deadline, &steps).await;
+    let trust = ops::trust::trust(Some(&definition), &loaded.base, &folder).signing_with(Some(seed.public_key()));
+    let given = Given { definition: &definition, keys: &keys, trust: &trust };
+    let planned = ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &steps).await;
     let (mut session, mut planned) = planned.unwrap();
     let signers = ops::apply::Signers { operator: Some(&seed), keys: &mut keys, signed: None };
     let run = ops::apply::Run::new(signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });

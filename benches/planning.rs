@@ -6,11 +6,11 @@
 
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use vstream_jwt::definition::{Definition, Resolver};
 use vstream_jwt::desired::desired;
 use vstream_jwt::lint::{Entry, LintInput, lint};
-use vstream_jwt::model::claims::AccountClaims;
+use vstream_jwt::model::claims::{AccountClaims, TrustAnchor};
 use vstream_jwt::model::mapping::MappingSet;
 use vstream_jwt::model::names::{ClusterName, RegionName, StreamName};
 use vstream_jwt::model::nkey::KeyKind;
@@ -54,6 +54,7 @@ fn definition(accounts: usize, streams: usize) -> Definition {
         resolver: Resolver::Nats,
         system: Access::Context("sys".to_owned()),
         nsc_store: None,
+        operator: None,
         tls: None,
         topology: Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None },
         accounts: (0..accounts).map(account).collect(),
@@ -123,7 +124,8 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
     };
     let accounts = definition.accounts.iter().map(account).collect();
     let deployment = Deployment { expected: servers.len(), servers: servers.clone() };
-    let observed = Observed { deployment, system_account, accounts };
+    let anchor = TrustAnchor::of_key(&operator.public_key());
+    let observed = Observed { deployment, system_account, anchor, accounts };
     bencher.bench_local(|| {
         let desired = desired(&definition).unwrap();
         let plan = plan(&definition.topology, &desired, &observed, &Options::default(), 1_700_000_001);

@@ -19,11 +19,11 @@ use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
 use vstream_jwt::observed::link::{Connector, Heard, Link, LinkError};
 use vstream_jwt::observed::{Reply, RequestError, Requests, User, system};
 use vstream_jwt::ops::lease::Holder;
-use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::session::{Given, Hearing};
 use vstream_jwt::ops::{self, Deadline, Silent};
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
-use vstream_jwt::sign::{Seed, issue};
+use vstream_jwt::sign::{Seed, Signer as _, issue};
 use vstream_jwt::{plan, push};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -102,7 +102,10 @@ async fn apply(cluster: &SuperCluster, definition: &Definition, operator: &Seed,
     let mut keys = Keyring::open(&folder).unwrap();
     let connector = Multiplied { real: DefinitionConnector::new(definition, Purpose::Change, &folder), times };
     let (options, deadline) = (plan::Options::default(), Deadline::after(TIMEOUT));
-    let planned = ops::plan::plan(definition, &connector, &keys, &options, Hearing::On, deadline, &Silent).await;
+    let trust = ops::trust::trust(Some(definition), cluster.folder(), &folder);
+    let trust = trust.signing_with(Some(operator.public_key()));
+    let given = Given { definition, keys: &keys, trust: &trust };
+    let planned = ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
     let signers = ops::apply::Signers { operator: Some(operator), keys: &mut keys, signed: None };
     let run = ops::apply::Run::new(signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });

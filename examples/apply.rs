@@ -13,9 +13,11 @@ use vstream_jwt::ops::apply::{Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::load::load;
 use vstream_jwt::ops::plan::plan;
-use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::session::{Given, Hearing};
+use vstream_jwt::ops::trust::trust;
 use vstream_jwt::ops::{Deadline, Silent};
 use vstream_jwt::plan::Options;
+use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
 
@@ -26,14 +28,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: apply DEFINITION OPERATOR_KEY".into());
     };
     let loaded = load(Path::new(definition))?;
-    let (definition, keys_folder) = (loaded.definition, loaded.base.join("keys"));
+    let keys_folder = loaded.base.join("keys");
+    let definition = &loaded.definition;
     let mut keys = Keyring::open(&keys_folder)?;
     let operator = read_seed_file(Path::new(operator_key))?;
 
-    let connector = DefinitionConnector::new(&definition, Purpose::Change, &keys_folder);
+    // Whose signatures count: the operator that the definition pins, or whose token is at hand.
+    let trust = trust(Some(definition), &loaded.base, &keys_folder).signing_with(Some(operator.public_key()));
+    let connector = DefinitionConnector::new(definition, Purpose::Change, &keys_folder);
     let deadline = Deadline::after(Duration::from_secs(30));
+    let given = Given { definition, keys: &keys, trust: &trust };
     let (mut session, mut planned) =
-        plan(&definition, &connector, &keys, &Options::default(), Hearing::On, deadline, &Silent).await?;
+        plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await?;
     for finding in &planned.plan.findings {
         println!("{}: {} {}", finding.place, finding.message, finding.next);
     }

@@ -27,8 +27,10 @@
 //! use vstream_jwt::nats::{DefinitionConnector, Purpose};
 //! use vstream_jwt::ops::apply::{Run, Signers};
 //! use vstream_jwt::ops::lease::Holder;
-//! use vstream_jwt::ops::session::Hearing;
+//! use vstream_jwt::ops::session::{Given, Hearing};
+//! use vstream_jwt::ops::trust::trust;
 //! use vstream_jwt::ops::{Deadline, Silent, apply, load, plan};
+//! use vstream_jwt::sign::Signer as _;
 //! use vstream_jwt::sign::file::read_seed_file;
 //! use vstream_jwt::sign::keyring::Keyring;
 //!
@@ -36,12 +38,15 @@
 //! let loaded = load::load(Path::new("vstream.yaml"))?;
 //! let operator = read_seed_file(Path::new("keys/op.nk"))?;
 //! let mut keys = Keyring::open(Path::new("keys"))?;
+//! let trust = trust(Some(&loaded.definition), &loaded.base, Path::new("keys"));
+//! let trust = trust.signing_with(Some(operator.public_key()));
 //! let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, Path::new("keys"));
 //! let deadline = Deadline::after(Duration::from_secs(30));
 //!
 //! let options = vstream_jwt::plan::Options::default();
+//! let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
 //! let (mut session, mut planned) =
-//!     plan::plan(&loaded.definition, &connector, &keys, &options, Hearing::On, deadline, &Silent).await?;
+//!     plan::plan(given, &connector, &options, Hearing::On, deadline, &Silent).await?;
 //! let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
 //! let run = Run::new(signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
 //! let applied = apply::apply(&mut session, &mut planned, run, &connector, &Silent).await?;

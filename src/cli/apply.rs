@@ -1,11 +1,13 @@
 //! `apply`: the whole job.
 
-use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
+use super::deployment::{
+    LeaseArgs, NOT_CONFIRMED, OperatorArgs, agree, agree_again, holder, interrupted, merged_text, with_heard,
+};
 use super::history::{HistoryArgs, Recording, unwritable};
 use super::plan::ChangeArgs;
 use super::shell::{findings_text, some};
 use super::text::{Text, put, text};
-use super::{Exit, Failure, Shell, nsc, plan_view, planfile};
+use super::{Exit, Failure, Shell, nsc, plan_view, planfile, trust};
 use crate::definition::Definition;
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
@@ -15,7 +17,8 @@ use crate::ops::Deadline;
 use crate::ops::apply::{Again, Applied, ApplyError, IssueError, Pushed, Run, Signers};
 use crate::ops::lease::LeaseError;
 use crate::ops::plan::Planned;
-use crate::ops::session::Hearing;
+use crate::ops::session::{Given, Hearing};
+use crate::sign::Signer;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -66,8 +69,15 @@ impl Args {
         let connector = if options.prune.is_empty() { connector.only_defined() } else { connector };
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
+        let key = signed.and_then(|content| content.signed.as_ref()).map(|signed| signed.operator.clone());
+        let key = key.or_else(|| operator.as_deref().map(Signer::public_key));
+        let trust = match &self.plan {
+            Some(_) => trust::of_plan_file(shell, definition, &keys, None, key)?,
+            None => trust::of_definition(&loaded, &keys, key),
+        };
+        let given = Given { definition, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
-            ops::plan::plan(definition, &connector, &keys, &options, Hearing::On, deadline, &progress).await?;
+            ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -101,6 +111,7 @@ impl Args {
                 holder: holder("apply"),
                 patience: self.lease.lease_timeout,
                 again: file.as_ref().map_or(Again::Plan, Again::Exactly),
+                agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
             &connector,
@@ -111,7 +122,8 @@ impl Args {
         // The seed is in memory no longer than it is needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(failure)?;
+        let applied = result.map_err(|error| with_heard(failure(error), &session))?;
+        shell.findings(&applied.heard);
         let exit = exit(&applied, &session.deployment);
         let mut text = text(definition, &planned, &applied, &session.deployment, exit, shell);
         let mut document = document(&planned, &applied, &session.deployment, exit);
@@ -198,12 +210,13 @@ fn has_instead(pushed: &Pushed) -> Vec<String> {
 
 /// What was done and who confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
-    let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again, .. } = applied;
+    let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again, merged, .. } = applied;
     let mut out = Text::new();
     if *planned_again > 0 {
         let times = if *planned_again == 1 { "once".to_owned() } else { format!("{planned_again} times") };
         put!(out, "planned again {times}: others pushed tokens meanwhile, and what they changed was kept");
     }
+    out.append(&merged_text(merged));
     if !provisioned.is_empty() {
         let made = provisioned.iter().filter(|one| one.error.is_none()).count();
         put!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
@@ -276,6 +289,7 @@ pub(super) fn failure(error: ApplyError) -> Failure {
     match error {
         ApplyError::Refused(findings) => refused(findings),
         ApplyError::NoSigner => no_signer(),
+        ApplyError::NotAgreed { .. } => Failure::failed("not-confirmed", message).next(NOT_CONFIRMED),
         ApplyError::NotAsPlanned(_) => Failure::failed("signed-otherwise", message)
             .next("Make the plan again, have it read and signed, and find out who made this file."),
         ApplyError::Issue(IssueError::Sign { .. }) => Failure::failed("signing", message)

@@ -2,10 +2,15 @@
 
 pub(super) use super::operator::OperatorArgs;
 use super::shell::Progress;
+use super::text::{Text, put};
 use super::{Exit, Failure, Format, Shell, plan_view};
+use crate::observed::RequestError;
+use crate::observed::link::Link;
 use crate::ops::Tell;
+use crate::ops::apply::Merged;
 use crate::ops::lease::Holder;
 use crate::ops::session::{ReadError, Session};
+use crate::plan::preflight::answers_differ;
 use crate::plan::{Action, Options, Plan, allowable};
 use futures::FutureExt as _;
 use futures::future::select_all;
@@ -74,6 +79,34 @@ pub(super) fn agree<L>(
     Ok(())
 }
 
+/// Shows what others pushed since a plan was agreed to and, on a terminal, asks whether to sign it too.
+pub(super) fn agree_again(shell: &Shell, progress: &Progress, merged: &[Merged], yes: bool) -> bool {
+    let mut agreed = true;
+    progress.suspend(|| {
+        shell.say(merged_text(merged));
+        agreed = yes || shell.confirm("Others pushed this since; it is kept, and signed with the rest. Go on?", true);
+    });
+    agreed
+}
+
+/// What others changed in accounts while a run went on.
+pub(super) fn merged_text(merged: &[Merged]) -> Text {
+    let mut out = Text::new();
+    for Merged { account, id: _, changes } in merged {
+        put!(out, "account {account}: others changed meanwhile, and it is kept:");
+        for line in changes {
+            put!(out, "  {line}");
+        }
+    }
+    out
+}
+
+/// The failure, with what was heard meanwhile and not used.
+pub(super) fn with_heard(mut failure: Failure, session: &Session<'_, impl Link>) -> Failure {
+    failure.findings.extend(session.heard());
+    failure
+}
+
 /// Progress as the stages tell it.
 impl Tell for Progress {
     fn step(&self, step: &str, done: usize, total: usize) {
@@ -87,6 +120,10 @@ impl From<ReadError> for Failure {
             ReadError::Link(error) => Self::new(Exit::Failed, error.code, error.message).next(error.next),
             ReadError::Refused(finding) => {
                 Self::failed(finding.code, format!("{}: {}", finding.place, finding.message)).next(finding.next)
+            }
+            ReadError::System(error @ RequestError::TwoAnswers { .. }) => {
+                let finding = answers_differ(&error);
+                Self::failed(finding.code, finding.message).next(finding.next)
             }
             ReadError::System(error) => Self::failed("system-account", format!("asking the servers: {error}"))
                 .next("Check that the servers are up and that the system user may ask them."),

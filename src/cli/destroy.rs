@@ -1,15 +1,16 @@
 //! `destroy`: takes away what the definition made.
 
 use super::apply::{document, done, exit, failure, no_signer, refused, unconfirmed};
-use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
 use super::history::{HistoryArgs, Recording};
 use super::text::{put, text};
-use super::{Exit, Failure, Shell, nsc, planfile};
+use super::{Exit, Failure, Shell, nsc, planfile, trust};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::apply::{Again, Run, Signers};
-use crate::ops::session::Hearing;
+use crate::ops::session::{Given, Hearing};
+use crate::sign::Signer;
 use std::io::IsTerminal as _;
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
@@ -60,8 +61,10 @@ impl Args {
         let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder).only_defined();
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
+        let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
+        let given = Given { definition: &part, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
-            ops::destroy::plan_destroy(&part, &connector, &keys, self.delete_streams, Hearing::On, deadline, &progress)
+            ops::destroy::plan_destroy(given, &connector, self.delete_streams, Hearing::On, deadline, &progress)
                 .await?;
         drop(progress);
         let plan = &planned.plan;
@@ -102,6 +105,7 @@ impl Args {
                 holder: holder("destroy"),
                 patience: self.lease.lease_timeout,
                 again: Again::Destroy { delete_streams: self.delete_streams },
+                agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
             &connector,
@@ -112,7 +116,8 @@ impl Args {
         // The seed is in memory no longer than it is needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(failure)?;
+        let applied = result.map_err(|error| with_heard(failure(error), &session))?;
+        shell.findings(&applied.heard);
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
         let kept = kept(self.delete_streams);

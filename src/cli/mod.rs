@@ -27,6 +27,7 @@ mod shell;
 mod sign;
 mod status;
 mod text;
+mod trust;
 mod usage;
 mod validate;
 mod verify;

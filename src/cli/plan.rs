@@ -3,13 +3,13 @@
 use super::deployment::options;
 use super::shell::{quoted, some, unusable_keys};
 use super::text::{Text, put, text};
-use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile};
+use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile, trust};
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::plan::Planned;
-use crate::ops::session::Hearing;
+use crate::ops::session::{Given, Hearing};
 use crate::plan::file::PlanFile;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
@@ -64,8 +64,9 @@ impl Args {
         let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
+        let given = Given { definition, keys: &keys, trust: &trust::of_definition(&loaded, &keys, None) };
         let (session, planned) =
-            ops::plan::plan(definition, &connector, &keys, &options, Hearing::Off, deadline, &progress).await?;
+            ops::plan::plan(given, &connector, &options, Hearing::Off, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         shell.findings(&plan.findings);

@@ -1,20 +1,21 @@
 //! `rollback`: back to how an earlier push left it.
 
 use super::apply::{document, done, exit, failure, no_signer, refused};
-use super::deployment::{LeaseArgs, OperatorArgs, agree, holder, interrupted, options};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_heard};
 use super::history::{self, HistoryArgs, Recording};
 use super::shell::some;
 use super::text::{Text, put, text};
-use super::{Exit, Failure, Format, Shell, nsc, planfile};
+use super::{Exit, Failure, Format, Shell, nsc, planfile, trust};
 use crate::definition::Definition;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::apply::{Again, Run, Signers};
 use crate::ops::record::{Read, list};
-use crate::ops::session::Hearing;
+use crate::ops::session::{Given, Hearing};
 use crate::plan::Options;
 use crate::plan::rollback::{Effects, Named, Undo, Unused};
+use crate::sign::Signer;
 use serde_json::json;
 
 /// Go back to how an earlier push left it; what others changed since is kept
@@ -82,16 +83,10 @@ impl Args {
         let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let (mut session, mut planned, effects) = ops::rollback::plan_rollback(
-            &loaded.definition,
-            &connector,
-            &keys,
-            &undo,
-            Hearing::On,
-            deadline,
-            &progress,
-        )
-        .await?;
+        let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
+        let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+        let (mut session, mut planned, effects) =
+            ops::rollback::plan_rollback(given, &connector, &undo, Hearing::On, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -131,6 +126,7 @@ impl Args {
                 holder: holder("rollback"),
                 patience: self.lease.lease_timeout,
                 again: Again::Back(&undo),
+                agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
             &connector,
@@ -141,7 +137,8 @@ impl Args {
         // The seed is in memory no longer than it is needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(failure)?;
+        let applied = result.map_err(|error| with_heard(failure(error), &session))?;
+        shell.findings(&applied.heard);
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
         put!(text, "Undone: {}.", some(&undone));

@@ -2,7 +2,8 @@
 
 use super::deployment::{NOT_CONFIRMED, OperatorArgs};
 use super::text::{Text, put, text};
-use super::{Exit, Failure, Format, Shell, apply, planfile};
+use super::{Exit, Failure, Format, Shell, apply, planfile, trust};
+use crate::model::nkey::{KeyKind, PublicKey};
 use crate::ops::apply::ApplyError;
 use crate::ops::planfile::{self as file, SignFileError, review};
 use crate::plan::file::Content;
@@ -23,6 +24,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
+    /// The operator whose signatures count, where no definition here pins it: only tokens that it signed are signed again
+    #[arg(long, value_name = "KEY", value_parser = operator_key)]
+    trust: Option<PublicKey>,
+
     /// Do not ask for confirmation on a terminal
     #[arg(long, short)]
     yes: bool,
@@ -38,7 +43,15 @@ impl Args {
         let keys = shell.keyring(&loaded.base)?;
         let key = operator.public_key();
         file::check(&plan.content, &loaded.definition).map_err(failure)?;
-        let diffs: Vec<_> = plan.content.accounts.iter().map(|account| review::changes(account, &key)).collect();
+        let now = jiff::Timestamp::now().as_second().unsigned_abs();
+        let trust = trust::of_plan_file(shell, &loaded.definition, &keys, self.trust, Some(key.clone()))?;
+        // Nothing is pinned by servers here: there is no network.
+        let anchor = trust.anchor(&[], now).map_err(|error| Failure::usage("operators-differ", error.to_string()))?;
+        let changes = plan.content.accounts.iter().map(|account| {
+            let start = file::start(account, &anchor).map_err(failure)?;
+            Ok(review::changes(account, start.as_ref()))
+        });
+        let diffs = changes.collect::<Result<Vec<_>, Failure>>()?;
         if shell.format == Format::Human {
             shell.say(view(&plan.content, &diffs));
         }
@@ -46,7 +59,7 @@ impl Args {
         if !self.yes && !shell.confirm(&format!("Sign {tokens} tokens with {key}?"), true) {
             return Err(Failure::failed("not-confirmed", "not confirmed; nothing was signed").next(NOT_CONFIRMED));
         }
-        let signed = file::sign(plan, &loaded.definition, &*operator, &keys).map_err(failure)?;
+        let signed = file::sign(plan, &loaded.definition, &*operator, &keys, &anchor).map_err(failure)?;
         // The seed is in memory no longer than it is needed.
         drop(operator);
         file::write(&self.out, &signed).map_err(planfile::failure)?;
@@ -57,6 +70,11 @@ impl Args {
         shell.result(text, &json!({ "operator": key, "tokens": tokens, "file": self.out, "accounts": accounts }));
         Ok(Exit::Done)
     }
+}
+
+/// A `clap` value parser for an operator's public key.
+fn operator_key(text: &str) -> Result<PublicKey, String> {
+    PublicKey::parse_kind(text, KeyKind::Operator).map_err(|error| format!("the key {error}"))
 }
 
 fn view(content: &Content, changes: &[Vec<String>]) -> Text {
@@ -99,6 +117,14 @@ fn failure(error: SignFileError) -> Failure {
             .next("Apply it as it is, or sign the file that `plan --out` wrote."),
         SignFileError::Inconsistent(_) => Failure::usage("plan-file-inconsistent", message)
             .next("Do not sign it. Make the plan again, and find out who made this file."),
+        SignFileError::Untrusted { ref issuer, ref anchor, .. } => {
+            let next = anchor.how_to_trust(None);
+            let next = match anchor.operator() {
+                None => format!("{next} Where there is no definition: --trust O…."),
+                Some(_) => next,
+            };
+            Failure::usage("token-untrusted", message).next(next).detail("issuer", issuer)
+        }
         SignFileError::Claims { .. } => {
             Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
         }

@@ -3,7 +3,7 @@
 use super::shell::{finding_text, some};
 use super::text::{Paint as _, Text, put, text};
 use super::verify::worst_first;
-use super::{Exit, Failure, Format, Shell, output};
+use super::{Exit, Failure, Format, Shell, output, trust};
 use crate::definition::Definition;
 use crate::desired::Role;
 use crate::desired::lease::Note;
@@ -13,6 +13,8 @@ use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
 use crate::ops::Deadline;
+use crate::ops::load::Loaded;
+use crate::ops::session::Given;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::sign::keyring::Keyring;
 use crate::verify::status::{Seen, SourceStatus, StreamStatus};
@@ -42,7 +44,7 @@ impl Args {
         let loaded = shell.load()?;
         loop {
             let keys = shell.keyring(&loaded.base)?;
-            let looked = look(shell, &loaded.definition, &keys).await;
+            let looked = look(shell, &loaded, &keys).await;
             if !self.watch {
                 let (verified, deployment) = looked?;
                 let mut text = text(&loaded.definition, &verified, &deployment);
@@ -69,9 +71,11 @@ impl Args {
     }
 }
 
-async fn look(shell: &Shell, definition: &Definition, keys: &Keyring) -> Result<(Verified, Deployment), Failure> {
+async fn look(shell: &Shell, loaded: &Loaded, keys: &Keyring) -> Result<(Verified, Deployment), Failure> {
+    let definition = &loaded.definition;
     let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder());
-    Ok(ops::verify::verify(definition, &connector, keys, Deadline::after(shell.timeout), &ops::Silent).await?)
+    let given = Given { definition, keys, trust: &trust::of_definition(loaded, keys, None) };
+    Ok(ops::verify::verify(given, &connector, Deadline::after(shell.timeout), &ops::Silent).await?)
 }
 
 fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -> Text {

@@ -2,13 +2,13 @@
 
 use super::deployment::options;
 use super::text::{Text, part, put, text};
-use super::{Exit, Failure, Shell};
+use super::{Exit, Failure, Shell, trust};
 use crate::model::finding::Severity;
 use crate::model::units::format_duration;
 use crate::model::virtual_stream::Account;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops::load::Loaded;
-use crate::ops::session::Hearing;
+use crate::ops::session::{Given, Hearing};
 use crate::ops::{self, Deadline};
 use crate::plan::Options;
 use serde_json::{Value, json};
@@ -50,8 +50,9 @@ async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Ex
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Read, keys.folder());
     let progress = shell.progress();
     let deadline = Deadline::after(shell.timeout);
-    let planned =
-        ops::plan::plan(&loaded.definition, &connector, &keys, &options, Hearing::Off, deadline, &progress).await;
+    let trust = trust::of_definition(loaded, &keys, None);
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let planned = ops::plan::plan(given, &connector, &options, Hearing::Off, deadline, &progress).await;
     drop(progress);
     let (session, planned) = planned?;
     let plan = &planned.plan;

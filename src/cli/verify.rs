@@ -2,11 +2,12 @@
 
 use super::shell::{finding_text, parse_timeout, some};
 use super::text::{Paint as _, Painted, RED, Text, YELLOW, put};
-use super::{Exit, Failure, Shell, plan_view};
+use super::{Exit, Failure, Shell, plan_view, trust};
 use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
+use crate::ops::session::Given;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::plan::{Action, ClaimChange};
 use crate::verify::streams::{Problem, Verdict};
@@ -29,15 +30,15 @@ impl Args {
         let definition = &loaded.definition;
         let keys = &shell.keyring(&loaded.base)?;
         let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder());
+        let trust = trust::of_definition(&loaded, keys, None);
+        let given = Given { definition, keys, trust: &trust };
         let progress = shell.progress();
         let (verified, _) = match self.wait {
             None => {
                 let deadline = Deadline::after(shell.timeout);
-                ops::verify::verify(definition, &connector, keys, deadline, &progress).await?
+                ops::verify::verify(given, &connector, deadline, &progress).await?
             }
-            Some(wait) => {
-                ops::verify::verify_until(definition, &connector, keys, shell.timeout, wait, &progress).await?
-            }
+            Some(wait) => ops::verify::verify_until(given, &connector, shell.timeout, wait, &progress).await?,
         };
         drop(progress);
         shell.result(text(&verified, shell), &verified);

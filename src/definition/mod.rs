@@ -21,6 +21,7 @@ pub use reference::reference;
 pub use schema::json_schema;
 pub use unbuilt::{Unbuilt, unbuilt};
 
+use crate::model::nkey::PublicKey;
 use crate::model::topology::{Tls, Topology};
 use crate::model::virtual_stream::{Access, Account};
 use problem::{Place, Problem};
@@ -51,6 +52,8 @@ pub struct Definition {
     pub tls: Option<Tls>,
     /// The nsc store that has copies of the tokens, if it is to be kept up to date.
     pub nsc_store: Option<PathBuf>,
+    /// The pinned operator: whose signatures count.
+    pub operator: Option<PublicKey>,
     /// Regions, clusters, servers.
     pub topology: Topology,
     /// In the order of the files.

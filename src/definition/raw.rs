@@ -20,6 +20,10 @@ keys! {
         /// Folder of an `nsc` store: what is pushed is written back there, so that a later `nsc push` does not undo it.
         /// Default: none.
         nsc_store: Option<At<String>>,
+        /// Public key of the operator (`O…`): only tokens that it signed, or a signing key that its own token lists, are
+        /// edited and signed again. Default: the operator whose token is in the keys folder, beside the definition or in the
+        /// nsc store; else the key that signs.
+        operator: Option<At<String>>,
         /// TLS towards all servers, unless a region has its own.
         tls: Option<Tls>,
         /// The regions, by name. A name is one subject token: it becomes part of subjects and stream names. Required.

@@ -101,6 +101,11 @@ pub(super) fn definition(layout: &Layout) -> String {
         "# A definition for the local super-cluster in this folder, made by `vstream-jwt dev up`; yours to change.\n\
          version: 1\n\nsystem:\n  credentials: keys/sys.creds\n\n",
     );
+    let _ = writeln!(
+        text,
+        "# Only tokens of this operator are edited and signed again; its own token is operator.jwt.\noperator: {}\n",
+        layout.operator_id
+    );
     if layout.tls {
         text.push_str("tls:\n  ca: tls/ca.pem\n  cert: tls/client.pem\n  key: tls/client-key.pem\n\n");
     }

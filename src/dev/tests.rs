@@ -107,11 +107,13 @@ fn the_example_definition_is_valid() {
         let account = PublicKey::from_bytes(KeyKind::Account, [7; 32]).to_string();
         layout.account_id.clone_from(&account);
         layout.account_signing_key = account;
+        let operator = PublicKey::from_bytes(KeyKind::Operator, [8; 32]);
+        layout.operator_id = operator.to_string();
         let text = config::definition(&layout);
         let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.clone() };
         let definition = definition::parse(&[file], Path::new("/folder"));
         let definition = definition.unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
-        assert_eq!(definition.topology.regions.len(), 3);
+        assert_eq!((definition.topology.regions.len(), definition.operator), (3, Some(operator)));
         assert_eq!((definition.topology.stretch.is_some(), definition.tls.is_some()), (stretch, tls));
     }
 }

@@ -31,8 +31,6 @@ struct Open {
     user: Option<User>,
 }
 
-/// The last token but one of this program's reply subjects.
-const MARK: &str = "vstream-jwt";
 /// How often a lost connection is looked at.
 const RECONNECT: Duration = Duration::from_millis(100);
 /// How long after a reconnect answers to what was asked before are still waited for.
@@ -96,8 +94,7 @@ fn parse_violation(text: &str) -> Option<Violation> {
 
 impl Connection {
     pub(super) async fn new(client: Client, login: &Login, denied: Denied, url: String) -> Result<Self, String> {
-        // Who hears a push sees by its reply subject that it was made by this program.
-        let inbox = format!("{}.{MARK}", client.new_inbox());
+        let inbox = client.new_inbox();
         let mut replies = client.subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
         let waiting = Waiting::default();
         let route = waiting.clone();
@@ -287,9 +284,7 @@ impl Link for Connection {
             // Ends with the connection, or when nobody hears any more.
             tokio::spawn(async move {
                 while let Some(message) = messages.next().await {
-                    let by_us = message.reply.as_ref().is_some_and(|reply| reply.rsplit('.').nth(1) == Some(MARK));
-                    let heard =
-                        Heard { subject: message.subject.to_string(), payload: message.payload.to_vec(), by_us };
+                    let heard = Heard { subject: message.subject.to_string(), payload: message.payload.to_vec() };
                     if sender.send(heard).is_err() {
                         break;
                     }

@@ -153,14 +153,27 @@ fn folders(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
+/// The files of the operators' tokens in the store at `path`; none where there is no store.
+pub fn operator_tokens(path: &Path) -> Vec<PathBuf> {
+    let folders = match path.join(".nsc").is_file() {
+        true => vec![path.to_owned()],
+        false => folders(path).unwrap_or_default(),
+    };
+    folders.iter().filter_map(|folder| operator_token(folder).ok()).collect()
+}
+
 /// The operator that a folder is of; an error is its reason.
 fn operator(folder: &Path) -> Result<OperatorClaims, String> {
-    let text = |path: PathBuf| std::fs::read_to_string(path).map_err(|error| error.to_string());
-    let info: serde_json::Value =
-        serde_json::from_str(&text(folder.join(".nsc"))?).map_err(|error| format!(".nsc: {error}"))?;
-    let name = info["name"].as_str().unwrap_or_default().trim();
-    let token = text(folder.join(format!("{name}.jwt")))?;
+    let token = std::fs::read_to_string(operator_token(folder)?).map_err(|error| error.to_string())?;
     OperatorClaims::decode(token.trim()).map_err(|error| error.to_string())
+}
+
+/// The file of the operator's token in its folder.
+fn operator_token(folder: &Path) -> Result<PathBuf, String> {
+    let text = std::fs::read_to_string(folder.join(".nsc")).map_err(|error| error.to_string())?;
+    let info: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!(".nsc: {error}"))?;
+    let name = info["name"].as_str().unwrap_or_default().trim();
+    Ok(folder.join(format!("{name}.jwt")))
 }
 
 fn accounts(folder: &Path) -> Result<Vec<StoredAccount>, StoreError> {

@@ -35,8 +35,6 @@ pub struct Heard {
     pub subject: String,
     /// Its payload.
     pub payload: Vec<u8>,
-    /// Whether this program sent it, in this process or in another.
-    pub by_us: bool,
 }
 
 /// Makes the connections that a verb needs.

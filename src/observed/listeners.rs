@@ -4,7 +4,8 @@
 //! what the server subscribes to for itself, as streams do (nats-server 2.15 `server/monitor.go`; measured 2.10.26
 //! and 2.15.1).
 
-use super::system::until_quiet;
+use super::collect::{sender, until_all};
+use super::system::by_every_server;
 use super::{Deployment, Reply, RequestError, Requests};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
@@ -96,8 +97,8 @@ async fn ask(
             body["filter_subject"] = json!(filter.to_string());
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let enough = |replies: &[Reply]| replies.len() >= deployment.servers.len();
-        let replies = until_quiet(requests, SUBJECT, body.to_string().into_bytes(), left, enough).await?;
+        let replies =
+            until_all(requests, SUBJECT, body.to_string().into_bytes(), left, by_every_server(deployment)).await?;
         let full = |reply: &Reply| {
             let document = serde_json::from_slice::<Value>(&reply.payload).unwrap_or_default();
             connections(&document).count() >= PAGE
@@ -108,10 +109,12 @@ async fn ask(
             break;
         }
     }
-    if all.len() < deployment.servers.len() {
-        return Err(RequestError::Timeout(SUBJECT.to_owned()));
+    // Others may answer too.
+    let answered: BTreeSet<String> = all.iter().filter_map(sender).map(|sender| sender.id).collect();
+    match deployment.servers.iter().all(|server| answered.contains(&server.id)) {
+        true => Ok(all),
+        false => Err(RequestError::Timeout(SUBJECT.to_owned())),
     }
-    Ok(all)
 }
 
 fn connections(document: &Value) -> impl Iterator<Item = &Value> {

@@ -1,5 +1,6 @@
 //! What the servers say: the data, and the trait by which they are asked.
 
+pub(crate) mod collect;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod jetstream;
@@ -42,6 +43,14 @@ pub enum RequestError {
     /// The connection is gone or failed.
     #[error("connection: {0}")]
     Connection(String),
+    /// Two different answers in the name of one server: one of them is not the server's.
+    #[error("two different answers on {subject} in the name of server {server}: one of them is not that server's")]
+    TwoAnswers {
+        /// Where it was asked.
+        subject: String,
+        /// The server's name.
+        server: String,
+    },
 }
 
 /// Requests over one connection, to the system account or to an application's account.
@@ -175,11 +184,16 @@ impl Deployment {
     /// measured). So while a server is that new, the count is not believed, but what is known by other ways: routes
     /// inside the clusters, and the peers of JetStream's meta group.
     pub fn missing(&self) -> usize {
-        let known = self.unanswered_routes().max(self.unanswered_peers()).max(self.missing_names().len());
+        let known = self.known_missing();
         match self.servers.iter().any(Server::is_new) {
             true => known,
             false => known.max(self.expected.saturating_sub(self.servers.len())),
         }
+    }
+
+    /// The same by what servers know of each other, without their count of active servers.
+    pub(crate) fn known_missing(&self) -> usize {
+        self.unanswered_routes().max(self.unanswered_peers()).max(self.missing_names().len())
     }
 
     fn has_answered(&self, name: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::jetstream::ObservedJetStream;
 use super::listeners::Listeners;
 use super::{AccountOnServer, Deployment};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{TrustAnchor, TrustedClaims};
 use crate::model::nkey::PublicKey;
 
 /// A deployment as it was read.
@@ -13,6 +13,8 @@ pub struct Observed {
     pub deployment: Deployment,
     /// The account that the system connection is in.
     pub system_account: PublicKey,
+    /// Whose signatures count.
+    pub anchor: TrustAnchor,
     /// The definition's accounts, in its order.
     pub accounts: Vec<ObservedAccount>,
 }
@@ -37,7 +39,7 @@ pub enum Heard {
     #[default]
     Nothing,
     /// Its newest token was made from an older one: with these claims, nobody's change is lost.
-    Merged(Box<AccountClaims>),
+    Merged(Box<TrustedClaims>),
     /// Its newest token was made from an older one, and what both changed, differently, are these.
     Conflict(Vec<String>),
 }

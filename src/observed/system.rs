@@ -2,9 +2,9 @@
 //!
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
+use super::collect::{Progress, sender, until_all, until_quiet};
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
-use crate::model::claims::AccountClaims;
 use crate::model::claims::OperatorClaims;
 use crate::model::nkey::PublicKey;
 use base64::Engine as _;
@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// What a user of the system account must be allowed to publish for everything in this module.
@@ -27,22 +26,21 @@ pub const SUBJECTS: [&str; 5] = [
     "$SYS.REQ.CLAIMS.LIST",
 ];
 
-/// When servers have answered and no other does for this long, those that are missing are taken for dead: servers
-/// that were stopped are counted as active for up to 150 s, and must not cost a whole timeout each time.
-const QUIET: Duration = Duration::from_millis(1500);
-
 /// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
 const ACCOUNTS_AT_A_TIME: usize = 32;
 
 /// Asks every server who it is (`$SYS.REQ.SERVER.PING.STATSZ` and `.VARZ`, at once).
 ///
-/// Returns as soon as as many servers answered both as the servers themselves count (`active_servers`).
+/// An answer may be forged by anyone in the system account, and so may the count of servers in it (`active_servers`). So
+/// this returns when all have answered that the answers speak of, by count and by name, and no other comes for a moment.
 ///
 /// # Errors
-/// [`RequestError`]; `Permission` or `NoResponders` when the connection is not to the system account.
+/// [`RequestError`]; `Permission` or `NoResponders` when the connection is not to the system account, `TwoAnswers` when two
+/// answers in one server's name differ.
 pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<Deployment, RequestError> {
     let asked = SystemTime::now();
-    let (seen, complete) = (Mutex::new(Pings::default()), Notify::new());
+    let seen = Mutex::new(Pings::default());
+    let progress = Progress::new();
     let ask = async |kind: Ping| {
         let mut known = 0;
         let heard = |replies: &[Reply]| {
@@ -51,26 +49,29 @@ pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<D
                 seen.take(kind, reply, asked);
             }
             known = replies.len();
-            if seen.complete(Ping::Statsz) && seen.complete(Ping::Varz) {
-                complete.notify_one();
+            if seen.has_both() {
+                progress.heard(seen.is_complete());
             }
-            seen.complete(kind)
+            seen.contradiction.is_some()
         };
-        until_quiet(requests, kind.subject(), Vec::new(), timeout, heard).await
+        requests.request_many(kind.subject(), Vec::new(), timeout, heard).await
     };
     tokio::select! {
-        // STATSZ brings the count that VARZ waits for, and may come last.
-        () = complete.notified() => {}
+        biased;
         both = futures::future::try_join(ask(Ping::Statsz), ask(Ping::Varz)) => { both?; }
+        () = progress.ends() => {}
     }
-    let pings = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut pings = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = pings.contradiction.take() {
+        return Err(error);
+    }
     if pings.varz.is_empty() {
         return Err(RequestError::Timeout(Ping::Varz.subject().to_owned()));
     }
-    Ok(pings.into_deployment())
+    Ok(pings.deployment())
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Ping {
     Statsz,
     Varz,
@@ -87,19 +88,30 @@ impl Ping {
 
 #[derive(Default)]
 struct Pings {
-    statsz: HashSet<String>,
+    /// The answers as they came, by what was asked and by server id.
+    answers: HashMap<(Ping, String), Vec<u8>>,
     varz: BTreeMap<String, (Value, Option<ClockOffset>)>,
+    /// The largest count of active servers that an answer has.
     expected: usize,
+    contradiction: Option<RequestError>,
 }
 
 impl Pings {
     fn take(&mut self, kind: Ping, reply: &Reply, asked: SystemTime) {
         let Ok(mut document) = serde_json::from_slice::<Value>(&reply.payload) else { return };
-        let Some(id) = document.pointer("/server/id").and_then(Value::as_str).map(str::to_owned) else { return };
+        let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let Some(id) = text("/server/id") else { return };
+        if let Some(first) = self.answers.get(&(kind, id.clone())) {
+            if *first != reply.payload {
+                let (subject, server) = (kind.subject().to_owned(), text("/server/name").unwrap_or(id));
+                self.contradiction = Some(RequestError::TwoAnswers { subject, server });
+            }
+            return;
+        }
+        self.answers.insert((kind, id.clone()), reply.payload.clone());
         if kind == Ping::Statsz {
             let active = document.pointer("/statsz/active_servers").and_then(Value::as_u64).unwrap_or(0);
             self.expected = self.expected.max(usize::try_from(active).unwrap_or(usize::MAX));
-            self.statsz.insert(id);
         } else {
             let varz = document["data"].take();
             let clock = clock(&varz, asked, SystemTime::now());
@@ -107,16 +119,28 @@ impl Pings {
         }
     }
 
-    fn complete(&self, kind: Ping) -> bool {
-        let answered = if kind == Ping::Statsz { self.statsz.len() } else { self.varz.len() };
-        self.expected > 0 && answered >= self.expected
+    fn ids(&self, kind: Ping) -> HashSet<&str> {
+        self.answers.keys().filter(|(of, _)| *of == kind).map(|(_, id)| id.as_str()).collect()
     }
 
-    fn into_deployment(self) -> Deployment {
-        let answered = self.statsz.iter().chain(self.varz.keys()).collect::<HashSet<_>>().len();
+    /// Whether some server has answered each of the two.
+    fn has_both(&self) -> bool {
+        [Ping::Statsz, Ping::Varz].into_iter().all(|kind| self.answers.keys().any(|(of, _)| *of == kind))
+    }
+
+    /// Whether all have answered, both, that the answers so far speak of.
+    fn is_complete(&self) -> bool {
+        self.expected > 0
+            && self.varz.len() >= self.expected
+            && self.ids(Ping::Statsz) == self.ids(Ping::Varz)
+            && self.deployment().known_missing() == 0
+    }
+
+    fn deployment(&self) -> Deployment {
+        let answered = self.ids(Ping::Statsz).union(&self.ids(Ping::Varz)).count();
         let expected = self.expected.max(answered);
-        let mut servers: Vec<Server> =
-            self.varz.into_iter().filter_map(|(id, (varz, clock))| server(id, varz, clock)).collect();
+        let servers = self.varz.iter().map(|(id, (varz, clock))| server(id.clone(), varz.clone(), *clock));
+        let mut servers: Vec<Server> = servers.flatten().collect();
         servers.sort_by(|a, b| (&a.cluster, &a.name).cmp(&(&b.cluster, &b.name)));
         Deployment { servers, expected }
     }
@@ -196,26 +220,13 @@ pub(crate) fn by_every_server(deployment: &Deployment) -> impl FnMut(&[Reply]) -
     let mut known = 0;
     move |replies| {
         for reply in &replies[known..] {
-            if let Some(id) = sender(reply) {
-                open.remove(id.as_str());
+            if let Some(sender) = sender(reply) {
+                open.remove(sender.id.as_str());
             }
         }
         known = replies.len();
         open.is_empty()
     }
-}
-
-/// The server that a reply says it is of.
-pub(crate) fn sender(reply: &Reply) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Signed {
-        server: Sender,
-    }
-    #[derive(serde::Deserialize)]
-    struct Sender {
-        id: String,
-    }
-    serde_json::from_slice::<Signed>(&reply.payload).ok().map(|signed| signed.server.id)
 }
 
 async fn ask_account(
@@ -235,14 +246,14 @@ async fn ask_account(
             known = replies.len();
             good >= count
         };
-        match until_quiet(requests, &subject, Vec::new(), left, enough).await {
+        match until_all(requests, &subject, Vec::new(), left, enough).await {
             Err(RequestError::NoResponders(_)) => Ok(Vec::new()),
             other => other,
         }
     };
     let live = async {
         let body = json!({ "account": id_text }).to_string().into_bytes();
-        until_quiet(requests, "$SYS.REQ.SERVER.PING.ACCOUNTZ", body, left, by_every_server(deployment)).await
+        until_all(requests, "$SYS.REQ.SERVER.PING.ACCOUNTZ", body, left, by_every_server(deployment)).await
     };
     let (stored, live) = futures::future::try_join(stored, live).await?;
     let copies = stored.into_iter().filter(|reply| is_copy(reply, &id_text));
@@ -290,7 +301,7 @@ fn live_of(reply: &Reply) -> Option<(String, Live)> {
         Ok(_) => Live::Failed("an answer without account_detail".to_owned()),
         Err(error) => Live::Failed(format!("an answer that cannot be read: {error}")),
     };
-    Some((sender(reply)?, live))
+    Some((sender(reply)?.id, live))
 }
 
 /// Which accounts each server's resolver holds, by server id (`$SYS.REQ.CLAIMS.LIST`, which names the server).
@@ -301,7 +312,7 @@ async fn holders(
 ) -> Result<HashMap<String, HashSet<String>>, RequestError> {
     let left = deadline.saturating_duration_since(Instant::now());
     let everyone = by_every_server(deployment);
-    let replies = match until_quiet(requests, "$SYS.REQ.CLAIMS.LIST", Vec::new(), left, everyone).await {
+    let replies = match until_all(requests, "$SYS.REQ.CLAIMS.LIST", Vec::new(), left, everyone).await {
         Err(RequestError::NoResponders(_)) => Vec::new(),
         other => other?,
     };
@@ -313,65 +324,35 @@ async fn holders(
     Ok(lists.collect())
 }
 
-/// The claims of all accounts that any server's resolver holds, as one server has them: to find an account by what it
-/// says of itself. Tokens that cannot be read are left out.
+/// The claims of all accounts that any server's resolver holds, as the first token has them that `read` takes: to find an
+/// account by what it says of itself.
 ///
 /// # Errors
 /// [`RequestError`]
-pub async fn stored_claims(
+pub async fn stored_claims<C>(
     requests: &impl Requests,
     deployment: &Deployment,
     timeout: Duration,
-) -> Result<Vec<AccountClaims>, RequestError> {
+    read: impl Fn(&str) -> Option<C> + Sync,
+) -> Result<Vec<C>, RequestError> {
     let deadline = Instant::now() + timeout;
     let holders = holders(requests, deployment, deadline).await?;
     let ids: HashSet<&String> = holders.values().flatten().collect();
+    let read = &read;
     let claims = futures::stream::iter(ids).map(|id| async move {
         let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
         let left = deadline.saturating_duration_since(Instant::now());
         // Every server answers; those that have no copy do so with nothing.
-        let held = |replies: &[Reply]| replies.iter().any(|reply| !reply.payload.is_empty());
+        let claims = |reply: &Reply| read(std::str::from_utf8(&reply.payload).ok()?.trim());
+        let held = |replies: &[Reply]| replies.last().is_some_and(|reply| claims(reply).is_some());
         match until_quiet(requests, &subject, Vec::new(), left, held).await {
             Err(RequestError::NoResponders(_)) => Ok(None),
             Err(error) => Err(error),
-            Ok(replies) => {
-                let mut tokens = replies.iter().filter_map(|reply| std::str::from_utf8(&reply.payload).ok());
-                Ok(tokens.find_map(|token| AccountClaims::decode(token).ok()))
-            }
+            Ok(replies) => Ok(replies.iter().rev().find_map(claims)),
         }
     });
-    let found: Vec<Result<Option<AccountClaims>, RequestError>> =
-        claims.buffer_unordered(ACCOUNTS_AT_A_TIME).collect().await;
+    let found: Vec<Result<Option<C>, RequestError>> = claims.buffer_unordered(ACCOUNTS_AT_A_TIME).collect().await;
     Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-}
-
-/// Replies until `enough`, the timeout, or [`QUIET`] after the last reply.
-pub(crate) async fn until_quiet(
-    requests: &impl Requests,
-    subject: &str,
-    payload: Vec<u8>,
-    timeout: Duration,
-    mut enough: impl FnMut(&[Reply]) -> bool + Send,
-) -> Result<Vec<Reply>, RequestError> {
-    let (so_far, heard) = (Mutex::new(Vec::<Reply>::new()), Notify::new());
-    let asking = requests.request_many(subject, payload, timeout, |replies| {
-        let done = enough(replies);
-        let mut so_far = so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = so_far.len();
-        so_far.extend_from_slice(&replies[known..]);
-        heard.notify_one();
-        done
-    });
-    let quiet = async {
-        heard.notified().await;
-        while tokio::time::timeout(QUIET, heard.notified()).await.is_ok() {}
-    };
-    tokio::select! {
-        biased;
-        replies = asking => return replies,
-        () = quiet => {}
-    }
-    Ok(so_far.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[cfg(test)]

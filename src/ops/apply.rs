@@ -12,19 +12,19 @@ pub use super::issue::IssueError;
 use super::issue::Issued;
 use super::lease::{self, Holder};
 use super::plan::{Planned, plan};
-use super::session::{Hearing, Session, now};
+use super::session::{Given, Hearing, Session};
 use super::watch::Watch;
 use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, journal, planfile, rollback::plan_rollback};
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;
 use crate::plan::file::Content;
 use crate::plan::rollback::Undo;
-use crate::plan::{AccountPlan, Action, Plan, Stage, preflight};
+use crate::plan::{AccountPlan, Action, Plan, Stage};
 use crate::sign::Signer;
 use crate::sign::keyring::Keyring;
 use crate::verify::streams::{Checked, Verdict};
 use futures::future::{BoxFuture, Either, pending, select};
-pub use outcome::{Applied, ApplyError, Provisioned, Pushed};
+pub use outcome::{Applied, ApplyError, Merged, Provisioned, Pushed};
 use provisioning::{Patience, SETTLED, look_at_streams, make, reach_regions, take_away, takes_away};
 use signing::{may_sign, sign, sign_early};
 use stage::{PUSH, push_stage};
@@ -51,14 +51,18 @@ pub struct Run<'r> {
     pub patience: Duration,
     /// What is done when others changed something since the plan was made.
     pub again: Again<'r>,
+    /// Whether to sign on top of what others pushed since the plan was made; asked before anything of it is signed.
+    pub agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
     /// Ends when the run shall end early.
     pub stop: BoxFuture<'r, ()>,
 }
 
 impl<'r> Run<'r> {
-    /// Plans again when others changed something, waits for other runs as long as the command does, and is not stopped.
+    /// Plans again when others changed something, agrees to that, waits for other runs as long as the command does, and is
+    /// not stopped.
     pub fn new(signers: Signers<'r>, holder: Holder) -> Self {
-        Self { signers, holder, patience: Duration::from_secs(180), again: Again::Plan, stop: Box::pin(pending()) }
+        let patience = Duration::from_secs(180);
+        Self { signers, holder, patience, again: Again::Plan, agree: &|_| true, stop: Box::pin(pending()) }
     }
 }
 
@@ -104,10 +108,11 @@ pub async fn apply<'d, C: Connector>(
     if planned.plan.is_refused() {
         return Err(ApplyError::Refused(planned.plan.findings.clone()));
     }
-    let Run { mut signers, holder, patience, again, stop } = run;
+    let Run { mut signers, holder, patience, again, agree, stop } = run;
     if planned.plan.is_empty() {
         let mut applied = Applied::default();
         carry_out(session, planned, &mut signers, None, connector, &mut applied, tell).await?;
+        applied.heard = session.heard();
         return Ok(applied);
     }
     may_sign(session, planned, &signers)?;
@@ -125,14 +130,17 @@ pub async fn apply<'d, C: Connector>(
         let lease = lease.clone();
         async move { lease.keep().await }
     });
-    let begun = Begun { waited: lease.waited, signed };
+    let begun = Begun { waited: lease.waited, signed, agree };
     let work = in_rounds(session, planned, &mut signers, begun, again, connector, tell);
-    let result = tokio::select! {
+    let mut result = tokio::select! {
         result = work => result,
         Ok(lost) = &mut keeper => Err(lost.into()),
         () = stop => Err(ApplyError::Interrupted),
     };
     keeper.abort();
+    if let Ok(applied) = &mut result {
+        applied.heard = session.heard();
+    }
     let gone = matches!(again, Again::Destroy { .. }) && result.as_ref().is_ok_and(Applied::is_confirmed);
     lease.release(gone && nothing_stays(planned)).await;
     result
@@ -143,13 +151,13 @@ async fn in_rounds<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
-    begun: Begun,
+    begun: Begun<'_>,
     again: Again<'_>,
     connector: &C,
     tell: &dyn Tell,
 ) -> Result<Applied, ApplyError> {
     let agreed = taken_away(&planned.plan);
-    let Begun { waited, mut signed } = begun;
+    let Begun { waited, mut signed, agree } = begun;
     let mut overtaken = waited || !is_as_planned(session, planned).await?;
     // By now the server's word on it has arrived.
     if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
@@ -160,6 +168,7 @@ async fn in_rounds<'d, C: Connector>(
         if overtaken {
             signed = None;
             plan_again(session, planned, signers.keys, again, connector, tell).await?;
+            agree_to_merged(session, planned, agree, &mut applied)?;
             if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
                 return Err(ApplyError::TakesAwayMore(more));
             }
@@ -188,18 +197,19 @@ async fn plan_again<'d, C: Connector>(
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
     tell.step("somebody changed something meanwhile; planning again", 0, 0);
-    let (definition, deadline) = (session.definition, session.deadline);
-    let hearing = session.watch.take().map_or(Hearing::On, Hearing::GoOn);
+    let (definition, deadline, trust) = (session.definition, session.deadline, session.trust.clone());
+    let hearing = session.watch.take().map_or(Hearing::On, |watch| Hearing::GoOn(Box::new(watch)));
     keys.reopen()?;
+    let given = Given { definition, keys, trust: &trust };
     let options = planned.options.clone();
     let journal = session.journal.take();
     (*session, *planned) = match again {
-        Again::Plan | Again::Exactly(_) => plan(definition, connector, keys, &options, hearing, deadline, tell).await?,
+        Again::Plan | Again::Exactly(_) => plan(given, connector, &options, hearing, deadline, tell).await?,
         Again::Destroy { delete_streams } => {
-            plan_destroy(definition, connector, keys, delete_streams, hearing, deadline, tell).await?
+            plan_destroy(given, connector, delete_streams, hearing, deadline, tell).await?
         }
         Again::Back(undo) => {
-            let back = plan_rollback(definition, connector, keys, undo, hearing, deadline, tell).await?;
+            let back = plan_rollback(given, connector, undo, hearing, deadline, tell).await?;
             let (session, planned, _) = back;
             (session, planned)
         }
@@ -217,18 +227,44 @@ async fn plan_again<'d, C: Connector>(
     }
 }
 
+/// Has what others pushed since the plan was made agreed to. The time that a person takes is not the servers'.
+fn agree_to_merged<L: Link>(
+    session: &mut Session<'_, L>,
+    planned: &Planned<'_>,
+    agree: &(dyn Fn(&[Merged]) -> bool + Sync),
+    applied: &mut Applied,
+) -> Result<(), ApplyError> {
+    let Some(watch) = &session.watch else { return Ok(()) };
+    let merged = planned.plan.accounts.iter().map(|account| Merged {
+        account: account.name.clone(),
+        id: account.id.clone(),
+        changes: watch.take_untold(&account.id),
+    });
+    let merged: Vec<Merged> = merged.filter(|merged| !merged.changes.is_empty()).collect();
+    if merged.is_empty() {
+        return Ok(());
+    }
+    let asked = Instant::now();
+    if !agree(&merged) {
+        return Err(ApplyError::NotAgreed { pushed: !applied.pushed.is_empty() });
+    }
+    session.deadline = session.deadline.extended(asked.elapsed());
+    applied.merged.extend(merged);
+    Ok(())
+}
+
 /// Whether the servers still have the tokens that were planned from, and nothing else was heard.
 async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<bool, ApplyError> {
     let accounts = &planned.plan.accounts;
     if session.watch.as_ref().is_some_and(|watch| watch.news(accounts.iter().map(|account| &account.id)).is_some()) {
         return Ok(false);
     }
-    let newest = |name: &str, servers: &[AccountOnServer]| {
-        preflight::base(name, &session.deployment, servers, now()).0.map(|base| base.token)
+    let newest = |account: &AccountPlan, servers: &[AccountOnServer]| {
+        session.base(&account.name, &account.id, servers).0.map(|base| base.token)
     };
     let tokens = session.tokens().await?;
     let mut each = accounts.iter().zip(&planned.observed.accounts).zip(&tokens);
-    Ok(each.all(|((account, found), servers)| newest(&account.name, &found.servers) == newest(&account.name, servers)))
+    Ok(each.all(|((account, found), servers)| newest(account, &found.servers) == newest(account, servers)))
 }
 
 /// Whether a plan takes away all streams of ours that there are.
@@ -343,8 +379,9 @@ async fn look_before_mappings<L: Link>(
     Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 
-/// How a run begins: whether another one went before, and what was signed already.
-struct Begun {
+/// How a run begins: whether another one went before, what was signed already, and who agrees to what others push.
+struct Begun<'r> {
     waited: bool,
     signed: Option<Vec<Issued>>,
+    agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
 }

@@ -10,7 +10,8 @@ pub use traffic::{Clients, SUBJECT, TrafficError};
 use super::apply::{ApplyError, Run, Signers, apply};
 use super::lease::Holder;
 use super::plan::plan;
-use super::session::{Hearing, ReadError};
+use super::session::{Given, Hearing, ReadError};
+use super::trust::trust;
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
 use crate::dev::{DevError, SuperCluster};
@@ -198,8 +199,11 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         let started = Instant::now();
         let deadline = Deadline::after(self.timeout);
         let mut keys = Keyring::open(self.keys).map_err(ApplyError::from)?;
+        let trust = trust(Some(self.definition), self.cluster.folder(), self.keys);
+        let trust = trust.signing_with(Some(self.signer.public_key()));
+        let given = Given { definition: self.definition, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
-            plan(self.definition, self.connector, &keys, &Options::default(), Hearing::On, deadline, tell).await?;
+            plan(given, self.connector, &Options::default(), Hearing::On, deadline, tell).await?;
         let signers = Signers { operator: Some(self.signer), keys: &mut keys, signed: None };
         let run = Run::new(signers, Holder { who: "the demo".to_owned(), verb: "apply" });
         let applied = apply(&mut session, &mut planned, run, self.connector, tell).await?;

@@ -1,12 +1,11 @@
 //! `destroy`: takes away what a definition made. Mappings first; streams only when told to.
 
 use super::plan::Planned;
-use super::session::{Hearing, ReadError, Reading, Session, now};
+use super::session::{Given, Hearing, ReadError, Reading, Session, now};
 use super::users::users;
 use super::{Connector, Deadline, Tell, nsc};
 use crate::definition::Definition;
 use crate::plan::{self, Options};
-use crate::sign::keyring::Keyring;
 
 /// The part of a definition that is to go: all of it, or the named virtual streams.
 ///
@@ -29,26 +28,26 @@ pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definiti
     Ok(part)
 }
 
-/// Connects, reads the deployment and plans to take away everything that `definition` has. Changes nothing; the plan
+/// Connects, reads the deployment and plans to take away everything that the definition has. Changes nothing; the plan
 /// is carried out by [`super::apply::apply`].
 ///
 /// # Errors
 /// [`ReadError`]
 pub async fn plan_destroy<'d, C: Connector>(
-    definition: &'d Definition,
+    given: Given<'d, '_>,
     connector: &C,
-    keys: &Keyring,
     delete_streams: bool,
     hearing: Hearing<C::Link>,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (mut session, tokens) = Session::open(definition, connector, keys, hearing, deadline, tell).await?;
+    let (session, tokens) = Session::open(given, connector, hearing, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     session.settle(&mut observed);
     let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
+    plan.findings.extend(session.trust_findings.iter().cloned());
     plan.findings.extend(users(&session, &plan, &Options::default(), connector.changes()).await);
     let look = nsc::look(&session, &observed);
     plan.findings.extend(look.findings);

@@ -2,14 +2,14 @@
 
 use super::session::now;
 use crate::definition::Definition;
-use crate::model::claims::{AccountClaims, ImportSpec};
+use crate::model::claims::{ImportSpec, TrustedClaims};
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Access;
 use crate::plan::{AccountPlan, ActivationRequest, Push, Stage};
 use crate::sign::activation::issue_activation;
 use crate::sign::file::read_seed_file;
 use crate::sign::keyring::{Keyring, KeyringError, issuer};
-use crate::sign::{Seed, SignError, SignedToken, Signer, issue, next_iat};
+use crate::sign::{Seed, SignError, SignedToken, Signer, issue_account, next_iat};
 use std::collections::HashMap;
 
 /// A signed token that is to be pushed.
@@ -62,7 +62,7 @@ pub(super) struct ToIssue<'a> {
     /// The account.
     pub id: &'a PublicKey,
     /// Its claims as they are.
-    pub current: Option<&'a AccountClaims>,
+    pub current: Option<&'a TrustedClaims>,
     /// The tokens.
     pub pushes: &'a [Push],
 }
@@ -93,7 +93,7 @@ pub(super) fn issue_all(
             let sign = |cause| IssueError::Sign { account: account.name.to_owned(), cause };
             let stored = [push.newest_iat, before.as_ref().map_or(0, |(_, iat)| *iat)];
             let iat = next_iat(now(), stored);
-            let token = issue(claims.value(), operator, iat).map_err(sign)?;
+            let token = issue_account(&claims, operator, iat).map_err(sign)?;
             let base = before.take().map(|(token, _)| token).or_else(|| push.base.clone());
             before = Some((token.as_str().to_owned(), iat));
             issued.push(Issued { place, id: account.id.clone(), stage: push.stage, base, token });
@@ -149,7 +149,7 @@ impl Activations<'_> {
         }
         let Some(Access::Key(path)) = account.map(|account| &account.access) else { return Ok(None) };
         let seed = read_seed_file(path).map_err(|cause| failed(cause.into()))?;
-        let of_account = |claims: &AccountClaims| {
+        let of_account = |claims: &TrustedClaims| {
             let key = seed.public_key();
             key == *claims.id() || claims.signing_keys().iter().any(|known| known.key == key && known.scope.is_none())
         };
@@ -157,7 +157,7 @@ impl Activations<'_> {
     }
 
     /// The exporter's claims as they are going to be.
-    fn claims(&self, id: &PublicKey) -> Option<&AccountClaims> {
+    fn claims(&self, id: &PublicKey) -> Option<&TrustedClaims> {
         let account = self.accounts.iter().find(|account| account.id == id)?;
         account.pushes.last().map(|push| &push.claims).or(account.current)
     }

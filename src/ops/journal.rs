@@ -9,7 +9,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
 use crate::observed::Requests;
 use crate::plan::{AccountPlan, Plan, Reason, Stage, claims_diff};
-use crate::sign::{SignedToken, Signer, issue};
+use crate::sign::{SignedToken, Signer, issue_account};
 use std::path::PathBuf;
 
 /// Where a run writes down what it pushes.
@@ -70,7 +70,7 @@ fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<Si
     let stored = push.base.as_deref().and_then(|token| AccountClaims::decode(token).ok());
     match stored {
         Some(stored) if !claims_diff(Some(stored.value()), current.value()).is_empty() => {
-            let token = issue(current.value(), signer, stored.issued_at());
+            let token = issue_account(current, signer, stored.issued_at());
             token.map(Some).map_err(|cause| IssueError::Sign { account: account.name.clone(), cause })
         }
         _ => Ok(None),

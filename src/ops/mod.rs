@@ -22,6 +22,7 @@ mod regional;
 pub mod render;
 pub mod rollback;
 pub mod session;
+pub mod trust;
 mod users;
 pub mod verify;
 pub mod watch;

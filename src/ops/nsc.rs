@@ -1,7 +1,7 @@
 //! The nsc store of a definition: looked at before anything is pushed, and brought up to date afterwards.
 
 use super::regional;
-use super::session::{Session, now};
+use super::session::Session;
 use crate::model::claims::OperatorClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -10,7 +10,7 @@ use crate::model::virtual_stream::RegionalAccounts;
 use crate::nsc::{Copy, Store, judge};
 use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, Requests};
-use crate::plan::preflight::{self, Base};
+use crate::plan::preflight::Base;
 use crate::plan::{NSC_STORE_DIFFERS, Options};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -122,11 +122,10 @@ pub async fn write_back<L: Requests>(session: &Session<'_, L>, options: &Options
 
 fn compare(store: &Store, member: &Member) -> Copy {
     let Member { name, id, regional, base } = member;
-    judge(store, id, name, *regional, base.as_ref().map(|base| (base.token.as_str(), &base.claims)))
+    judge(store, id, name, *regional, base.as_ref().map(|base| (base.token.as_str(), &*base.claims)))
 }
 
 fn members<'t, L>(session: &Session<'_, L>, servers: impl Iterator<Item = &'t [AccountOnServer]>) -> Vec<Member> {
-    let now = now();
     let members = regional::members(session.definition).zip(servers);
     let members = members.map(|((account, region), servers)| {
         let (name, id) = match region {
@@ -134,14 +133,17 @@ fn members<'t, L>(session: &Session<'_, L>, servers: impl Iterator<Item = &'t [A
             Some(region) => (regional::name(account, &region.name), session.regional.get(account, &region.name)),
         };
         let named = matches!(account.regional_accounts, RegionalAccounts::Named(_));
-        let (base, _) = preflight::base(&name, &session.deployment, servers, now);
+        let (base, _) = session.base(&name, &id, servers);
         Member { name, id, regional: region.is_some() && named, base }
     });
     members.collect()
 }
 
-/// The identities of the operators that the servers trust.
+/// The identity of the operator whose signatures count; where only the signing key is known, those that servers name.
 fn operators<L>(session: &Session<'_, L>) -> Vec<PublicKey> {
+    if let Some(operator) = session.anchor.operator() {
+        return vec![operator.clone()];
+    }
     let claims = session.deployment.servers.iter().flat_map(|server| server.varz["trusted_operators_claim"].as_array());
     let operators = claims.flatten().filter_map(|claims| OperatorClaims::from_claims(claims).ok());
     let mut operators: Vec<PublicKey> = operators.map(|operator| operator.identity).collect();

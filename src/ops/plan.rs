@@ -1,9 +1,8 @@
 //! `plan`: the deployment as it is, against the definition.
 
-use super::session::{Hearing, ReadError, Reading, Session, now};
+use super::session::{Given, Hearing, ReadError, Reading, Session, now};
 use super::users::users;
 use super::{Connector, Deadline, Tell, nsc, regional};
-use crate::definition::Definition;
 use crate::desired::DesiredAccount;
 use crate::observed::survey::Observed;
 use crate::plan::{Options, Plan};
@@ -31,15 +30,15 @@ pub struct Planned<'d> {
 /// # Errors
 /// [`ReadError`]
 pub async fn plan<'d, C: Connector>(
-    definition: &'d Definition,
+    given: Given<'d, '_>,
     connector: &C,
-    keys: &Keyring,
     options: &Options,
     hearing: Hearing<C::Link>,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (mut session, tokens) = Session::open(definition, connector, keys, hearing, deadline, tell).await?;
+    let keys = given.keys;
+    let (session, tokens) = Session::open(given, connector, hearing, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
@@ -48,6 +47,7 @@ pub async fn plan<'d, C: Connector>(
     if session.observe_listeners(&plan, &mut observed, tell).await {
         plan = compare(&session, &desired, &observed, keys, options);
     }
+    plan.findings.extend(session.trust_findings.iter().cloned());
     plan.findings.extend(users(&session, &plan, options, connector.changes()).await);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, options);

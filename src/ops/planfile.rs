@@ -7,7 +7,7 @@ use super::plan::Planned;
 use super::session::{Session, now};
 use crate::definition::{Definition, Problems, SourceFile, parse};
 use crate::files::{self, Access};
-use crate::model::claims::{AccountClaims, Activation, ClaimsError};
+use crate::model::claims::{AccountClaims, Activation, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
@@ -63,6 +63,19 @@ pub enum SignFileError {
     /// Its parts do not fit together.
     #[error("the plan file says one thing and asks for another: {0}; nothing was signed")]
     Inconsistent(#[from] Inconsistent),
+    /// The token that an account's claims are edited from is by a key that is not trusted.
+    #[error(
+        "account {account}: the token that it starts from is signed by {issuer}, which {}; nothing was signed",
+        .anchor.why_not()
+    )]
+    Untrusted {
+        /// The account's name.
+        account: String,
+        /// The key that signed it.
+        issuer: PublicKey,
+        /// Whose signatures count.
+        anchor: Box<TrustAnchor>,
+    },
     /// Claims of the file that are no account's.
     #[error("account {account}: {cause}")]
     Claims {
@@ -97,9 +110,8 @@ pub fn content<L: Link>(
     text: &str,
     changes: Value,
 ) -> Content {
-    let now = now();
     let bases = planned.plan.accounts.iter().zip(&planned.observed.accounts).map(|(account, found)| {
-        let (base, _) = preflight::base(&account.name, &session.deployment, &found.servers, now);
+        let (base, _) = session.base(&account.name, &account.id, &found.servers);
         base.map(|base| base.token)
     });
     Content {
@@ -181,6 +193,24 @@ pub fn check(content: &Content, definition: &Definition) -> Result<(), SignFileE
     Ok(review::check(content, definition, now())?)
 }
 
+/// The claims that the tokens of an account are edited from; none for an account that is yet to be made.
+///
+/// # Errors
+/// [`SignFileError::Untrusted`] when no trusted key signed them.
+pub fn start(account: &PlannedAccount, anchor: &TrustAnchor) -> Result<Option<TrustedClaims>, SignFileError> {
+    let Some(token) = &account.base else { return Ok(None) };
+    let name = || account.name.clone();
+    match TrustedClaims::verify(token, anchor) {
+        Ok(claims) => Ok(Some(claims)),
+        Err(Untrusted::Unreadable(cause)) => Err(SignFileError::Claims { account: name(), cause }),
+        Err(Untrusted::Stranger(claims)) => Err(SignFileError::Untrusted {
+            account: name(),
+            issuer: claims.issuer().clone(),
+            anchor: Box::new(anchor.clone()),
+        }),
+    }
+}
+
 /// Signs all tokens of a plan file, activation tokens too, and seals the whole. Needs no network.
 ///
 /// # Errors
@@ -190,6 +220,7 @@ pub fn sign(
     definition: &Definition,
     operator: &dyn Signer,
     keys: &Keyring,
+    anchor: &TrustAnchor,
 ) -> Result<PlanFile, SignFileError> {
     let mut content = file.content;
     if let Some(signed) = content.signed {
@@ -200,10 +231,9 @@ pub fn sign(
         let account = account.name.clone();
         move |cause| SignFileError::Claims { account, cause }
     };
-    let mut owned: Vec<(Option<AccountClaims>, Vec<Push>)> = Vec::new();
+    let mut owned: Vec<(Option<TrustedClaims>, Vec<Push>)> = Vec::new();
     for account in &content.accounts {
-        let current = account.base.as_deref().map(AccountClaims::decode).transpose().map_err(failed(account))?;
-        owned.push((current, account.pushes().map_err(failed(account))?));
+        owned.push((start(account, anchor)?, account.pushes().map_err(failed(account))?));
     }
     let accounts = content.accounts.iter().zip(&owned).map(|(account, (current, pushes))| ToIssue {
         name: &account.name,

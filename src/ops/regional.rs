@@ -4,7 +4,7 @@ use super::session::{ASK, ReadError, Session};
 use crate::definition::Definition;
 pub(super) use crate::desired::regional::name;
 use crate::desired::regional::{HUB_API, NEAR, RegionalIds, VSH, application_tag, near_api, region_tag};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -50,11 +50,11 @@ pub(super) fn imported_api(claims: &AccountClaims, region: &RegionName) -> Optio
 /// the resolver holds with our tags, or whose key is in the keys folder under their name, in this order.
 pub(super) async fn identify<L: Link>(
     session: &Session<'_, L>,
-    applications: &[AccountClaims],
+    applications: &[TrustedClaims],
     keys: &Keyring,
 ) -> Result<RegionalIds, ReadError> {
     let mut ids = RegionalIds::default();
-    let mut tagged: Option<Vec<AccountClaims>> = None;
+    let mut tagged: Option<Vec<TrustedClaims>> = None;
     for (account, region) in members(session.definition) {
         let Some(region) = region else { continue };
         if matches!(account.regional_accounts, RegionalAccounts::Existing(_)) {
@@ -67,12 +67,13 @@ pub(super) async fn identify<L: Link>(
         }
         if tagged.is_none() {
             let timeout = session.deadline.at_most(ASK);
-            let all = system::stored_claims(&session.system, &session.deployment, timeout).await;
+            let read = |token: &str| TrustedClaims::verify(token, &session.anchor).ok();
+            let all = system::stored_claims(&session.system, &session.deployment, timeout, read).await;
             tagged = Some(all.map_err(ReadError::System)?);
         }
         let (application, place) = (application_tag(&account.id), region_tag(&region.name));
-        let ours = |claims: &&AccountClaims| claims.has_tag(&application) && claims.has_tag(&place);
-        let mut found: Vec<&AccountClaims> = tagged.iter().flatten().filter(ours).collect();
+        let ours = |claims: &&TrustedClaims| claims.has_tag(&application) && claims.has_tag(&place);
+        let mut found: Vec<&TrustedClaims> = tagged.iter().flatten().filter(ours).collect();
         // Of several, the one that we have a key of; then the newest.
         found.sort_by_key(|claims| (has_key(claims, keys), claims.issued_at()));
         let by_name = || keys.named(&name(account, &region.name)).filter(|key| key.kind() == KeyKind::Account).cloned();

@@ -1,13 +1,11 @@
 //! `rollback`: back to how an earlier push left it, with what others changed since.
 
 use super::plan::Planned;
-use super::session::{Hearing, ReadError, Reading, Session, now};
+use super::session::{Given, Hearing, ReadError, Reading, Session, now};
 use super::users::users;
 use super::{Connector, Deadline, Tell, nsc};
-use crate::definition::Definition;
 use crate::plan;
 use crate::plan::rollback::{Effects, Rollback, Undo, rollback};
-use crate::sign::keyring::Keyring;
 
 /// Connects, reads the deployment and plans to undo what the records say was pushed. Changes nothing; the plan is
 /// carried out by [`super::apply::apply`].
@@ -15,25 +13,25 @@ use crate::sign::keyring::Keyring;
 /// # Errors
 /// [`ReadError`]
 pub async fn plan_rollback<'d, C: Connector>(
-    definition: &'d Definition,
+    given: Given<'d, '_>,
     connector: &C,
-    keys: &Keyring,
     undo: &Undo<'_>,
     hearing: Hearing<C::Link>,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>, Effects), ReadError> {
-    let (mut session, tokens) = Session::open(definition, connector, keys, hearing, deadline, tell).await?;
+    let (session, tokens) = Session::open(given, connector, hearing, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     session.settle(&mut observed);
-    let topology = &definition.topology;
+    let topology = &given.definition.topology;
     let mut back = rollback(topology, &desired, &observed, undo, now());
     if session.observe_listeners(&back.plan, &mut observed, tell).await {
         back = rollback(topology, &desired, &observed, undo, now());
     }
     let Rollback { mut plan, effects } = back;
+    plan.findings.extend(session.trust_findings.iter().cloned());
     plan.findings.extend(users(&session, &plan, &undo.options, connector.changes()).await);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, &undo.options);

@@ -6,7 +6,7 @@ use super::{Connector, Deadline, LinkError, Tell, regional};
 use crate::definition::Definition;
 use crate::desired::regional::{RegionalIds, Seat};
 use crate::desired::{self, DesiredAccount, DesiredError, Role, desired_with};
-use crate::model::claims::{AccountClaims, OperatorClaims};
+use crate::model::claims::{OperatorClaims, Trust, TrustAnchor, TrustedClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::server_version;
@@ -18,7 +18,7 @@ use crate::observed::link::Link;
 use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Heard, Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User, system};
-use crate::plan::preflight::ACCOUNT_EXPIRED;
+use crate::plan::preflight::{ACCOUNT_EXPIRED, AccountRef, Base};
 use crate::plan::{Plan, is_nowhere, preflight};
 use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
@@ -65,6 +65,17 @@ impl ReadError {
     }
 }
 
+/// What a verb works with: its definition, the keys folder, and what is known of the operator.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'d, 'k> {
+    /// The definition.
+    pub definition: &'d Definition,
+    /// The keys folder.
+    pub keys: &'k Keyring,
+    /// Whose signatures count.
+    pub trust: &'k Trust,
+}
+
 /// Open connections, and the deployment as it was when they were opened.
 #[derive(Debug)]
 pub struct Session<'d, L> {
@@ -78,6 +89,12 @@ pub struct Session<'d, L> {
     pub regional: RegionalIds,
     /// The servers.
     pub deployment: Deployment,
+    /// Whose signatures count.
+    pub anchor: TrustAnchor,
+    /// What has to be said of where that is known from.
+    pub trust_findings: Vec<Finding>,
+    /// What was known of the operator before.
+    pub(super) trust: Trust,
     /// The end of the verb's time.
     pub deadline: Deadline,
     /// Where it is written down what is pushed; `None`: nowhere.
@@ -118,29 +135,29 @@ pub enum Hearing<L> {
     /// From now on.
     On,
     /// As an earlier session of the same run did.
-    GoOn(Watch<L>),
+    GoOn(Box<Watch<L>>),
 }
 
 impl<'d, L: Link> Session<'d, L> {
-    /// Connects, reads the servers and the accounts' tokens. `keys` tells regional accounts that have a key and are not
+    /// Connects, reads the servers and the accounts' tokens. The keys tell regional accounts that have a key and are not
     /// pushed yet.
     ///
     /// # Errors
     /// [`ReadError`]
     pub async fn open<C: Connector<Link = L>>(
-        definition: &'d Definition,
+        given: Given<'d, '_>,
         connector: &C,
-        keys: &Keyring,
         hearing: Hearing<L>,
         deadline: Deadline,
         tell: &dyn Tell,
     ) -> Result<(Self, Tokens), ReadError> {
         tell.step("asking the servers", 0, 0);
+        let Given { definition, keys, trust } = given;
         let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
         let watch = match hearing {
             Hearing::Off => None,
             Hearing::On => Some(Watch::start(&system).await.map_err(ReadError::System)?),
-            Hearing::GoOn(watch) => Some(watch),
+            Hearing::GoOn(watch) => Some(*watch),
         };
         let deployment = match system::deployment(&system, deadline.at_most(ASK)).await {
             Ok(deployment) => deployment,
@@ -149,20 +166,36 @@ impl<'d, L: Link> Session<'d, L> {
                 return Err(ReadError::Refused(Box::new(finding)));
             }
         };
-        let regional = RegionalIds::default();
-        let (links, reaches) = (Vec::new(), Vec::new());
-        let journal = None;
-        let mut session =
-            Self { definition, system, system_account, regional, deployment, deadline, journal, watch, links, reaches };
+        let (anchor, trust_findings) = preflight::anchor(trust, &deployment, now()).map_err(ReadError::Refused)?;
+        if let Some(finding) = trust_findings.iter().find(|finding| finding.severity == Severity::Error) {
+            return Err(ReadError::Refused(Box::new(finding.clone())));
+        }
+        if let Some(watch) = &watch {
+            watch.believe(&anchor);
+        }
+        let mut session = Self {
+            definition,
+            system,
+            system_account,
+            regional: RegionalIds::default(),
+            deployment,
+            anchor,
+            trust_findings,
+            trust: trust.clone(),
+            deadline,
+            journal: None,
+            watch,
+            links: Vec::new(),
+            reaches: Vec::new(),
+        };
         let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
         let applications = session.tokens_of(&ids).await?;
         if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
             return Err(ReadError::Refused(Box::new(finding)));
         }
-        let now = now();
         let mut bases = Vec::with_capacity(applications.len());
         for (account, servers) in definition.accounts.iter().zip(&applications) {
-            let (base, findings) = preflight::base(&account.name, &session.deployment, servers, now);
+            let (base, findings) = session.base(&account.name, &account.id, servers);
             match base {
                 // Servers would refuse its users, without saying why.
                 Some(_) if findings.iter().any(|finding| finding.code == ACCOUNT_EXPIRED) => {
@@ -170,7 +203,7 @@ impl<'d, L: Link> Session<'d, L> {
                 }
                 Some(base) => bases.push(base.claims),
                 None if deadline.is_over() => return Err(too_late(&account.name)),
-                None => return Err(no_token(&account.name, findings)),
+                None => return Err(session.no_base(&account.name, findings)),
             }
         }
         session.regional = regional::identify(&session, &bases, keys).await?;
@@ -189,17 +222,58 @@ impl<'d, L: Link> Session<'d, L> {
     }
 
     /// Puts together what others pushed since this run began to hear.
-    pub(super) fn settle(&mut self, observed: &mut Observed) {
-        let Some(watch) = &mut self.watch else { return };
-        for found in &mut observed.accounts {
-            let (base, _) = preflight::base("", &self.deployment, &found.servers, now());
-            let Some(base) = base else { continue };
+    pub(super) fn settle(&self, observed: &mut Observed) {
+        let Some(watch) = &self.watch else { return };
+        for (id, found) in self.ids().iter().zip(&mut observed.accounts) {
+            let (Some(base), _) = self.base("", id, &found.servers) else { continue };
             found.heard = match watch.settle(&base.token, &base.claims, &found.jetstream.streams) {
                 Ok(None) => Heard::Nothing,
                 Ok(Some(claims)) => Heard::Merged(Box::new(claims)),
                 Err(conflicts) => Heard::Conflict(conflicts.iter().map(ToString::to_string).collect()),
             };
         }
+    }
+
+    /// Why there is no token to start from. A signer that servers do not trust is said before the tokens that others signed.
+    fn no_base(&self, account: &str, findings: Vec<Finding>) -> ReadError {
+        let signer = self.trust.signer.as_ref().filter(|_| findings.iter().any(is_about_trust));
+        match signer.and_then(|signer| preflight::signer(&self.anchor, &self.deployment, signer)) {
+            Some(finding) => ReadError::Refused(Box::new(finding)),
+            None => no_token(account, findings),
+        }
+    }
+}
+
+fn is_about_trust(finding: &Finding) -> bool {
+    finding.severity == Severity::Error && finding.code == preflight::TOKEN_UNTRUSTED
+}
+
+impl<L> Session<'_, L> {
+    /// What was heard meanwhile of these accounts and was not used.
+    pub fn heard(&self) -> Vec<Finding>
+    where
+        L: Link,
+    {
+        let Some(watch) = &self.watch else { return Vec::new() };
+        let names = regional::members(self.definition).map(|(account, region)| match region {
+            None => account.name.clone(),
+            Some(region) => regional::name(account, &region.name),
+        });
+        self.ids().iter().zip(names).flat_map(|(id, name)| watch.findings(id, &name)).collect()
+    }
+
+    /// The accounts of the definition, and their regional accounts.
+    pub(super) fn ids(&self) -> Vec<PublicKey> {
+        let ids = regional::members(self.definition).map(|(account, region)| match region {
+            None => account.id.clone(),
+            Some(region) => self.regional.get(account, &region.name),
+        });
+        ids.collect()
+    }
+
+    /// The token that an account's claims are edited from, and what is odd about its copies.
+    pub(super) fn base(&self, name: &str, id: &PublicKey, servers: &[AccountOnServer]) -> (Option<Base>, Vec<Finding>) {
+        preflight::base(AccountRef { name, id }, &self.anchor, &self.deployment, servers, now())
     }
 }
 
@@ -219,20 +293,21 @@ impl<'d, L: Requests> Session<'d, L> {
     async fn connect<C: Connector<Link = L>>(
         &mut self,
         connector: &C,
-        bases: &[AccountClaims],
+        bases: &[TrustedClaims],
         tokens: &[Vec<AccountOnServer>],
     ) -> Result<(), ReadError> {
         let (strict, timeout) = (self.is_strict(), self.deadline.at_most(ASK));
         let accounts = &self.definition.accounts;
         let applications =
             accounts.iter().zip(bases).map(|(account, claims)| connector.account(account, claims, strict, timeout));
-        let deployment = &self.deployment;
+        let session = &*self;
         let regional = regional::members(self.definition).zip(tokens).map(|((account, region), servers)| async move {
             let region = region?;
             if is_nowhere(servers) {
                 return Some(Ok(None));
             }
-            let (base, _) = preflight::base(&regional::name(account, &region.name), deployment, servers, now());
+            let id = session.regional.get(account, &region.name);
+            let (base, _) = session.base(&regional::name(account, &region.name), &id, servers);
             Some(match base {
                 Some(base) => connector.regional(account, &region.name, &base.claims, strict, timeout).await,
                 None => Ok(None),
@@ -275,13 +350,7 @@ impl<'d, L: Requests> Session<'d, L> {
     /// # Errors
     /// [`ReadError::System`]
     pub async fn tokens(&self) -> Result<Tokens, ReadError> {
-        let ids: Vec<PublicKey> = regional::members(self.definition)
-            .map(|(account, region)| match region {
-                None => account.id.clone(),
-                Some(region) => self.regional.get(account, &region.name),
-            })
-            .collect();
-        self.tokens_of(&ids).await
+        self.tokens_of(&self.ids()).await
     }
 
     pub(super) async fn tokens_of(&self, ids: &[PublicKey]) -> Result<Tokens, ReadError> {
@@ -396,7 +465,12 @@ impl<'d, L: Requests> Session<'d, L> {
             });
             join_all(looks).await;
         }
-        Ok(Observed { deployment: self.deployment.clone(), system_account: self.system_account.clone(), accounts })
+        Ok(Observed {
+            deployment: self.deployment.clone(),
+            system_account: self.system_account.clone(),
+            anchor: self.anchor.clone(),
+            accounts,
+        })
     }
 
     /// Reads who listens on the subjects that the plan is about to map; `false` when there are none. Not being told

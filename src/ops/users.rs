@@ -2,7 +2,7 @@
 
 use super::session::{Session, now};
 use crate::desired::lease;
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::observed::Requests;
 use crate::plan::preflight::{self, Verb};
@@ -52,7 +52,8 @@ pub(super) async fn users<L: Requests>(
                 let regional = plan.accounts[place + 1..].iter().take_while(|other| other.region.is_some());
                 needed.extend(regional.flat_map(preflight::history_requests));
             }
-            denied.extend(preflight::permissions(&name, user, account.current.as_ref(), Verb::Publish, &needed));
+            let now = preflight::permissions(&name, user, account.current.as_deref(), Verb::Publish, &needed);
+            denied.extend(now.or_else(|| preflight::permissions_brought(&name, user, account, &needed)));
         }
     }
     if !changes {
@@ -62,15 +63,19 @@ pub(super) async fn users<L: Requests>(
     findings
 }
 
-/// The system account's claims, from whichever server has them first.
+/// The system account's claims, from the server that answers first; a token by a trusted key before any other. They say
+/// what the user may do, and are not signed.
 async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountClaims> {
     let subject = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP", session.system_account);
     let count = session.deployment.servers.len();
     let timeout = session.deadline.at_most(PATIENCE);
     let replies = session.system.request_many(&subject, Vec::new(), timeout, |replies| {
-        replies.len() >= count || replies.iter().any(|reply| !reply.payload.is_empty())
+        let last = replies.last().and_then(|reply| std::str::from_utf8(&reply.payload).ok());
+        replies.len() >= count || last.is_some_and(|token| TrustedClaims::verify(token.trim(), &session.anchor).is_ok())
     });
     let replies = replies.await.ok()?;
-    let mut tokens = replies.iter().filter_map(|reply| std::str::from_utf8(&reply.payload).ok());
-    tokens.find_map(|token| AccountClaims::decode(token).ok())
+    let tokens = || replies.iter().filter_map(|reply| std::str::from_utf8(&reply.payload).ok()).map(str::trim);
+    let trusted = tokens().find_map(|token| Some((*TrustedClaims::verify(token, &session.anchor).ok()?).clone()));
+    let claims = trusted.or_else(|| tokens().find_map(|token| AccountClaims::decode(token).ok()));
+    claims.filter(|claims| *claims.id() == session.system_account)
 }

@@ -1,7 +1,7 @@
 //! `verify`: every server, stream and source against the definition. Changes nothing.
 
 use super::confirm::{Confirmation, may_still_change};
-use super::session::{Hearing, ReadError, Reading, Session, now};
+use super::session::{Given, Hearing, ReadError, Reading, Session, now};
 use super::{Connector, Deadline, Tell, deliveries, lease, nsc};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
@@ -12,9 +12,8 @@ use crate::model::units::format_time;
 use crate::observed::Deployment;
 use crate::observed::survey::{Observed, ObservedAccount};
 use crate::plan::mappings::{MappingChange, mappings};
-use crate::plan::preflight::{self, Base};
+use crate::plan::preflight::{self, AccountRef, Base};
 use crate::plan::{Action, ClaimChange, Options, Peer, claim_drift, left_open};
-use crate::sign::keyring::Keyring;
 use crate::verify::account::{Expected, judge};
 use crate::verify::status::{StreamStatus, status};
 use crate::verify::streams::{Checked, Verdict, streams};
@@ -66,17 +65,17 @@ pub struct VerifiedAccount {
 /// # Errors
 /// [`ReadError`]
 pub async fn verify<C: Connector>(
-    definition: &Definition,
+    given: Given<'_, '_>,
     connector: &C,
-    keys: &Keyring,
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Verified, Deployment), ReadError> {
-    let (session, tokens) = Session::open(definition, connector, keys, Hearing::Off, deadline, tell).await?;
+    let (session, tokens) = Session::open(given, connector, Hearing::Off, deadline, tell).await?;
     tell.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
-    let mut verified = judge_all(definition, &desired, &observed, now());
+    let mut verified = judge_all(given.definition, &desired, &observed, now());
+    verified.findings.extend(session.trust_findings.iter().cloned());
     let astray = deliveries::astray(&session, &desired, &observed).await;
     for (account, findings) in verified.accounts.iter_mut().zip(astray) {
         account.findings.extend(findings);
@@ -106,16 +105,15 @@ pub async fn verify<C: Connector>(
 /// # Errors
 /// [`ReadError`] of the last look, or of the first that waiting does not help.
 pub async fn verify_until<C: Connector>(
-    definition: &Definition,
+    given: Given<'_, '_>,
     connector: &C,
-    keys: &Keyring,
     each: Duration,
     wait: Duration,
     tell: &dyn Tell,
 ) -> Result<(Verified, Deployment), ReadError> {
     let end = Deadline::after(wait);
     loop {
-        let looked = verify(definition, connector, keys, Deadline::after(each), tell).await;
+        let looked = verify(given, connector, Deadline::after(each), tell).await;
         let done = match &looked {
             Ok((verified, _)) => !verified.may_heal(),
             Err(error) => !error.may_heal(),
@@ -139,7 +137,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observed: &Observed, now: u64) -> Verified {
     let findings = preflight::deployment(&definition.topology, &observed.deployment, &observed.system_account);
     let bases: Vec<(Option<Base>, Vec<Finding>)> = (desired.iter().zip(&observed.accounts))
-        .map(|(desired, found)| preflight::base(&desired.name, &observed.deployment, &found.servers, now))
+        .map(|(desired, found)| {
+            let account = AccountRef { name: &desired.name, id: &desired.id };
+            preflight::base(account, &observed.anchor, &observed.deployment, &found.servers, now)
+        })
         .collect();
     let peers: Vec<Peer<'_>> = (desired.iter().zip(&bases))
         .map(|(desired, (base, _))| Peer {
@@ -282,6 +283,12 @@ fn account(
     }
 }
 
+/// Whether a token was issued before the oldest of our streams was made.
+fn is_older_than_streams(found: &ObservedAccount, issued: u64) -> bool {
+    let ours = found.jetstream.streams.iter().filter(|stream| stream.owner.is_some());
+    ours.filter_map(|stream| stream.created).min().is_some_and(|oldest| issued < oldest)
+}
+
 /// The mappings are gone while their streams are there: another tool pushed an older copy of the token.
 fn gone(
     desired: &DesiredAccount<'_>,
@@ -294,13 +301,18 @@ fn gone(
     if missing == 0 || missing < desired.mappings.len() || !ours {
         return None;
     }
+    let issued = base.claims.issued_at();
+    let how = match is_older_than_streams(found, issued) {
+        true => "an old token was pushed again, from before the streams were made",
+        false => "another tool pushed its own copy of the account",
+    };
     Some(Finding::error(
         "mappings-gone",
         format!("account {}", desired.name),
         format!(
-            "the streams are there and the newest token, issued {} by {}, has none of their mappings: another tool \
-             pushed its own copy of the account; what applications publish now goes nowhere",
-            format_time(base.claims.issued_at()),
+            "the streams are there and the newest token, issued {} by {}, has none of their mappings: {how}; what \
+             applications publish now goes nowhere",
+            format_time(issued),
             base.claims.issuer()
         ),
         "Run apply; then bring that tool's copy up to date (`nsc pull -A`), or its next push does it again.",

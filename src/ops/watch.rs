@@ -1,15 +1,21 @@
 //! Hearing what others push while a run goes on.
+//!
+//! What is heard proves nothing by itself: anyone in the system account may publish there. A token by a trusted key is an
+//! edit to be kept; any other is named, and nothing of it is used. Ours is what this run pushed, byte for byte.
 
-use crate::model::claims::{AccountClaims, Conflict};
+use super::session::now;
+use crate::model::claims::{Conflict, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
+use crate::model::units::format_time;
 use crate::observed::RequestError;
 use crate::observed::jetstream::ObservedStream;
 use crate::observed::link::{Heard, Link};
 use crate::plan::claims_diff;
-use crate::plan::overheard::{Origin, Seen, settle};
+use crate::plan::overheard::{Origin, Seen, is_pushed_again, settle};
+use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED};
 use crate::push::ALL_SUBJECTS;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -25,10 +31,31 @@ pub struct Watch<L> {
 #[derive(Debug)]
 struct Pushes {
     messages: UnboundedReceiver<Heard>,
-    seen: HashMap<PublicKey, Vec<Seen>>,
-    unsettled: HashSet<PublicKey>,
-    /// Accounts of which a token was read.
-    known: HashSet<PublicKey>,
+    /// Whose signatures count. What comes before that is known waits in `messages`.
+    anchor: Option<TrustAnchor>,
+    /// When the run began to hear, in seconds since 1970.
+    started: u64,
+    accounts: HashMap<PublicKey, Pushed>,
+    /// How often each token that this run pushed is yet to come back.
+    ours: HashMap<String, usize>,
+    /// What was not used, by account.
+    findings: HashMap<PublicKey, Vec<Finding>>,
+}
+
+/// What is known of one account's tokens.
+#[derive(Debug, Default)]
+struct Pushed {
+    seen: Vec<Seen>,
+    /// Something was heard since the account was settled last.
+    unsettled: bool,
+    /// A token of it was read.
+    known: bool,
+    /// When the token that the run began with was issued.
+    began_with: u64,
+    /// The claims that were settled last, or that this run made of them.
+    expected: Option<TrustedClaims>,
+    /// What others changed in these, line by line, and was not told yet.
+    untold: Vec<String>,
 }
 
 impl<L: Link> Watch<L> {
@@ -38,12 +65,16 @@ impl<L: Link> Watch<L> {
     /// [`RequestError`]
     pub(super) async fn start(system: &L) -> Result<Self, RequestError> {
         let messages = system.listen(&ALL_SUBJECTS).await?;
-        let heard = Pushes { messages, seen: HashMap::new(), unsettled: HashSet::new(), known: HashSet::new() };
-        Ok(Self { link: system.clone(), heard: Mutex::new(heard) })
+        Ok(Self { link: system.clone(), heard: Mutex::new(Pushes::new(messages, now())) })
+    }
+
+    /// Believes these keys from now on.
+    pub(super) fn believe(&self, anchor: &TrustAnchor) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).anchor = Some(anchor.clone());
     }
 
     /// The finding that the system user may not hear. The server says so before it answers a later request, but in a
-    /// task of its own, which may not have run yet: whoever depends on it asks again.
+    /// task of its own, which may not have run yet: a caller that depends on it asks again.
     pub(super) fn denied(&self) -> Option<Finding> {
         self.link.may_not_hear(&ALL_SUBJECTS).map(|subject| {
             Finding::error(
@@ -63,37 +94,28 @@ impl<L: Link> Watch<L> {
         pushes
     }
 
-    /// What an account's claims should be, so that nobody's change is lost, where that is not what `stored`, the token that
-    /// servers have now, says.
+    /// What an account's claims should be, so that no change by a trusted key is lost, where that is not what `stored` says:
+    /// the newest trusted token that servers have now, with these claims.
     ///
     /// # Errors
     /// What two changed in different ways.
     pub(super) fn settle(
         &self,
         stored: &str,
-        claims: &AccountClaims,
+        claims: &TrustedClaims,
         streams: &[ObservedStream],
-    ) -> Result<Option<AccountClaims>, Vec<Conflict>> {
-        let account = claims.id();
-        let mut pushes = self.pushes();
-        pushes.unsettled.remove(account);
-        let Pushes { seen, known, .. } = &mut *pushes;
-        let seen = seen.entry(account.clone()).or_default();
-        if !seen.iter().any(|seen| seen.token == stored) {
-            let read = Seen { token: stored.to_owned(), claims: claims.clone(), origin: Origin::All };
-            // The first that is read was there before all that was heard; later, a push was missed, and is taken as it is.
-            if known.insert(account.clone()) { seen.insert(0, read) } else { seen.push(read) }
-        }
-        let settled = settle(seen, streams)?;
-        Ok(settled.filter(|settled| !claims_diff(Some(claims.value()), settled.value()).is_empty()))
+    ) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
+        self.pushes().settle(stored, claims, streams)
     }
 
     /// Notes what is about to be pushed, and what it was made from.
-    pub(super) fn push(&self, claims: AccountClaims, token: &str, origin: Option<&AccountClaims>) {
-        let mut pushes = self.pushes();
-        let seen = pushes.seen.entry(claims.id().clone()).or_default();
-        let origin = origin.map_or(Origin::All, |claims| Origin::Claims(Box::new(claims.clone())));
-        seen.push(Seen { token: token.to_owned(), claims, origin });
+    pub(super) fn push(&self, claims: TrustedClaims, token: &str, origin: Option<&TrustedClaims>) {
+        self.pushes().push(claims, token, origin);
+    }
+
+    /// Notes that a token is sent, which then comes back once.
+    pub(super) fn sends(&self, token: &str) {
+        self.pushes().sends(token);
     }
 
     /// Ends when others pushed something for one of these accounts.
@@ -106,23 +128,169 @@ impl<L: Link> Watch<L> {
     /// One of these accounts for which others pushed something since it was settled.
     pub(super) fn news<'a>(&self, accounts: impl IntoIterator<Item = &'a PublicKey>) -> Option<PublicKey> {
         let pushes = self.pushes();
-        accounts.into_iter().find(|account| pushes.unsettled.contains(*account)).cloned()
+        accounts.into_iter().find(|account| pushes.is_unsettled(account)).cloned()
+    }
+
+    /// What others changed in an account since it was settled first and was not told yet, line by line.
+    pub(super) fn take_untold(&self, account: &PublicKey) -> Vec<String> {
+        self.pushes().take_untold(account)
+    }
+
+    /// What was heard of this account and is not believed, or is old: each once.
+    pub(super) fn findings(&self, account: &PublicKey, name: &str) -> Vec<Finding> {
+        self.pushes().findings(account, name)
     }
 }
 
+/// Findings of one account that are kept, and accounts of which some are: more say nothing new.
+const KEPT: (usize, usize) = (8, 10_000);
+
 impl Pushes {
+    fn new(messages: UnboundedReceiver<Heard>, started: u64) -> Self {
+        let (accounts, ours, findings) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { messages, anchor: None, started, accounts, ours, findings }
+    }
+
     fn take_in(&mut self) {
-        while let Ok(Heard { subject: _, payload, by_us }) = self.messages.try_recv() {
-            let Ok(token) = String::from_utf8(payload) else { continue };
-            let Ok(claims) = AccountClaims::decode(token.trim()) else { continue };
-            let (account, token) = (claims.id().clone(), token.trim().to_owned());
-            let seen = self.seen.entry(account.clone()).or_default();
-            // Our own push comes back too.
-            if seen.last().is_some_and(|last| last.token == token) || (by_us && seen.iter().any(|s| s.token == token)) {
-                continue;
-            }
-            seen.push(Seen { token, claims, origin: if by_us { Origin::All } else { Origin::Unknown } });
-            self.unsettled.insert(account);
+        let Some(anchor) = self.anchor.clone() else { return };
+        while let Ok(heard) = self.messages.try_recv() {
+            self.take_in_one(heard, &anchor);
         }
     }
+
+    fn take_in_one(&mut self, Heard { subject, payload }: Heard, anchor: &TrustAnchor) {
+        let Ok(text) = String::from_utf8(payload) else { return };
+        if let Some(left) = self.ours.get_mut(&text).filter(|left| **left > 0) {
+            *left -= 1;
+            return;
+        }
+        let token = text.trim();
+        let claims = match TrustedClaims::verify(token, anchor) {
+            Ok(claims) => claims,
+            Err(Untrusted::Stranger(claims)) => {
+                self.note(claims.id(), not_believed(claims.issuer(), claims.id(), &subject, anchor));
+                return;
+            }
+            Err(Untrusted::Unreadable(_)) => return,
+        };
+        let pushed = self.accounts.entry(claims.id().clone()).or_default();
+        // Once more what is the newest anyway.
+        if pushed.seen.last().is_some_and(|last| last.token == token) {
+            return;
+        }
+        pushed.unsettled = true;
+        self.see(token, claims, Origin::Unknown);
+    }
+
+    /// Adds a token to those that were seen; an old one that was pushed again is named.
+    fn see(&mut self, token: &str, claims: TrustedClaims, origin: Origin) {
+        let pushed = self.accounts.entry(claims.id().clone()).or_default();
+        let again = pushed.known && is_pushed_again(claims.issued_at(), pushed.began_with, self.started);
+        let origin = if again { Origin::PushedAgain } else { origin };
+        let finding = again.then(|| pushed_again(&claims, pushed.began_with));
+        let account = claims.id().clone();
+        pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+        if let Some(finding) = finding {
+            self.note(&account, finding);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        stored: &str,
+        claims: &TrustedClaims,
+        streams: &[ObservedStream],
+    ) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
+        let account = claims.id();
+        let pushed = self.accounts.entry(account.clone()).or_default();
+        pushed.unsettled = false;
+        let was_seen = pushed.seen.iter().any(|seen| seen.token == stored);
+        if pushed.known && !was_seen {
+            // A push was missed, and is taken as it is.
+            self.see(stored, claims.clone(), Origin::All);
+        } else if !pushed.known {
+            (pushed.known, pushed.began_with) = (true, claims.issued_at());
+            // The first that is read was there before all that was heard. Of that, some may be old.
+            let heard = std::mem::take(&mut pushed.seen);
+            if !was_seen {
+                pushed.seen.push(Seen { token: stored.to_owned(), claims: claims.clone(), origin: Origin::All });
+            }
+            for Seen { token, claims, origin } in heard {
+                self.see(&token, claims, origin);
+            }
+        }
+        let pushed = self.accounts.entry(account.clone()).or_default();
+        let settled = settle(&pushed.seen, streams)?.unwrap_or_else(|| claims.clone());
+        if let Some(expected) = &pushed.expected {
+            pushed.untold.extend(claims_diff(Some(expected.value()), settled.value()));
+        }
+        pushed.expected = Some(settled.clone());
+        let changed = !claims_diff(Some(claims.value()), settled.value()).is_empty();
+        Ok(changed.then_some(settled))
+    }
+
+    fn push(&mut self, claims: TrustedClaims, token: &str, origin: Option<&TrustedClaims>) {
+        let pushed = self.accounts.entry(claims.id().clone()).or_default();
+        let origin = origin.map_or(Origin::All, |claims| Origin::Claims(Box::new(claims.clone())));
+        pushed.expected = Some(claims.clone());
+        pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+    }
+
+    fn sends(&mut self, token: &str) {
+        *self.ours.entry(token.to_owned()).or_default() += 1;
+    }
+
+    fn is_unsettled(&self, account: &PublicKey) -> bool {
+        self.accounts.get(account).is_some_and(|pushed| pushed.unsettled)
+    }
+
+    fn take_untold(&mut self, account: &PublicKey) -> Vec<String> {
+        self.accounts.get_mut(account).map(|pushed| std::mem::take(&mut pushed.untold)).unwrap_or_default()
+    }
+
+    fn note(&mut self, account: &PublicKey, finding: Finding) {
+        if self.findings.len() >= KEPT.1 && !self.findings.contains_key(account) {
+            return;
+        }
+        let findings = self.findings.entry(account.clone()).or_default();
+        if findings.len() < KEPT.0 && !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+
+    fn findings(&self, account: &PublicKey, name: &str) -> Vec<Finding> {
+        let findings = self.findings.get(account).into_iter().flatten();
+        findings.map(|finding| Finding { place: format!("account {name}"), ..finding.clone() }).collect()
+    }
 }
+
+fn not_believed(issuer: &PublicKey, account: &PublicKey, subject: &str, anchor: &TrustAnchor) -> Finding {
+    Finding::warning(
+        TOKEN_UNTRUSTED,
+        String::new(),
+        format!(
+            "while this run went on, a token of it ({account}) was pushed on {subject}, signed by {issuer}, which \
+             {}: nothing of it was used",
+            anchor.why_not()
+        ),
+        "Find out which user of the system account pushed it, and take away its permission to publish there.",
+    )
+}
+
+fn pushed_again(claims: &TrustedClaims, began_with: u64) -> Finding {
+    Finding::warning(
+        TOKEN_PUSHED_AGAIN,
+        String::new(),
+        format!(
+            "while this run went on, an old token of it, issued {}, was pushed again, over the one issued {}: what has \
+             changed since was kept",
+            format_time(claims.issued_at()),
+            format_time(began_with)
+        ),
+        "Find out which user of the system account pushed it. If it was an edit that waited to be pushed, make it again \
+         from the present token.",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use super::{Options, Report};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{APPLICATION_TAG, Seat, application_tag};
 use crate::lint::{Entry, LintInput, Listener, lint};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::mapping::RawMapping;
 use crate::model::names::RegionName;
@@ -27,6 +27,7 @@ use crate::observed::survey::{Heard, Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Stored};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 
 /// What has to be done to a deployment, and what stands in the way.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub struct AccountPlan {
     /// Whether the account is yet to be made.
     pub new: bool,
     /// Its claims as they are, or as the account is founded; none when they could not be read.
-    pub current: Option<AccountClaims>,
+    pub current: Option<TrustedClaims>,
     /// Changes of its mappings.
     pub mappings: MappingPlan,
     /// Other changes of its claims.
@@ -163,10 +164,12 @@ pub(super) fn starts(
         let start = match (wanted.seat, application.map(|start| &start.claims)) {
             (Seat::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
                 let nats = links::founding(wanted, application);
-                AccountClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
+                TrustedClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
             }
             _ => {
-                let (base, mut odd) = preflight::base(&wanted.name, &observed.deployment, &found.servers, now);
+                let account = preflight::AccountRef { name: &wanted.name, id: &wanted.id };
+                let Observed { deployment, anchor, .. } = observed;
+                let (base, mut odd) = preflight::base(account, anchor, deployment, &found.servers, now);
                 findings.append(&mut odd);
                 match &found.heard {
                     Heard::Nothing => base.map(Start::from),
@@ -311,13 +314,14 @@ fn account_plan(
     findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
 
     let claims = start.map(|start| &start.claims);
-    findings.extend(conflicts::history(desired, &streams.changes, claims, application, options));
+    let stored_claims = claims.map(Deref::deref);
+    findings.extend(conflicts::history(desired, &streams.changes, stored_claims, application, options));
     findings.extend(conflicts::buckets(desired, &streams.changes));
     findings.extend(conflicts::sequences(desired, &streams.changes));
     findings.extend(conflicts::ordinary(desired, &stored, &found.jetstream, options));
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);
-    let claims = pushed.pushes.last().map(|push| &push.claims).or(claims);
+    let claims = pushed.pushes.last().map(|push| &push.claims).or(claims).map(Deref::deref);
     findings.extend(claims.and_then(|claims| links::left_open(desired, claims)));
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, Some(&observed.deployment)));
     // Activation tokens that are yet to be issued come on top; what is signed is measured again.
@@ -360,7 +364,8 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         let mappings = MappingPlan { changes: removal_from(&stored), ..MappingPlan::default() };
         // A server that was away may still have the mappings that an earlier run took from the others.
         let lingers = || {
-            let claims = found.servers.iter().flat_map(tokens).filter_map(|token| AccountClaims::decode(token).ok());
+            let tokens = found.servers.iter().flat_map(tokens);
+            let claims = tokens.filter_map(|token| TrustedClaims::verify(token, &observed.anchor).ok());
             claims.map(|claims| claims.mappings()).any(|stored| !removal_from(&stored).is_empty())
         };
         let all = delete_streams && nothing_stays(desired, observed, wanted.account);

@@ -6,7 +6,7 @@
 
 use super::{ActivationRequest, Options, Plan, Push, Reason, Stage};
 use crate::desired::DesiredAccount;
-use crate::model::claims::{AccountClaims, ClaimsError};
+use crate::model::claims::{AccountClaims, ClaimsError, TrustedClaims};
 use crate::model::nkey::PublicKey;
 use crate::observed::survey::Observed;
 use serde::{Deserialize, Serialize};
@@ -278,7 +278,7 @@ pub fn planned_accounts(
 }
 
 impl PlannedAccount {
-    /// The pushes of the plan.
+    /// The pushes of the plan, for a review: what they change is shown before anything is signed.
     ///
     /// # Errors
     /// [`ClaimsError`] when claims of the file are not an account's.
@@ -287,7 +287,7 @@ impl PlannedAccount {
             Ok(Push {
                 stage: token.stage,
                 reason: token.reason.clone(),
-                claims: AccountClaims::unsigned(token.claims.clone())?,
+                claims: TrustedClaims::reviewed(token.claims.clone())?,
                 activations: token.activations.clone(),
                 base: self.base.clone(),
                 newest_iat: token.newest_iat,

@@ -7,7 +7,7 @@ use super::{Action, Options};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{self, Seat};
 use crate::model::claims::{
-    AccountClaims, Activation, Export, Import, ImportSpec, LinkKind, Permission, Permissions, covers,
+    AccountClaims, Activation, Export, Import, ImportSpec, LinkKind, Permission, Permissions, TrustedClaims, covers,
 };
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -112,7 +112,7 @@ pub struct Peer<'p> {
     /// Its name.
     pub name: &'p str,
     /// Its claims; `None` for an account that is yet to be made.
-    pub claims: Option<&'p AccountClaims>,
+    pub claims: Option<&'p TrustedClaims>,
 }
 
 /// Names of exports and imports that we make begin so.
@@ -124,7 +124,7 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 /// Adds and corrects exports; narrower ones of ours give way to a wider one.
-pub(super) fn exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
+pub(super) fn exports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
     let mut edited = Edited::default();
     let place = |subject: &str| format!("account {}, export {subject}", desired.name);
     for wanted in &desired.exports {
@@ -167,7 +167,7 @@ pub(super) fn exports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, 
 /// Adds and corrects imports, takes away those that open more than the definition does, and asks for activation tokens
 /// where there is none that holds. `now` in seconds since 1970.
 pub(super) fn imports(
-    claims: &mut AccountClaims,
+    claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
     peers: &[Peer<'_>],
     options: &Options,
@@ -228,7 +228,7 @@ pub(super) fn imports(
 /// Takes away what servers would refuse beside a wanted import: service imports that overlap it. Gives the import to
 /// have, which may be a wider one that is there, and none where others are in the way.
 fn make_room(
-    claims: &mut AccountClaims,
+    claims: &mut TrustedClaims,
     wanted: &ImportSpec,
     account: &str,
     options: &Options,
@@ -280,7 +280,7 @@ fn make_room(
 
 /// Takes away imports of ours that `goes` names; `why` says the reason for one, by its subject.
 pub(super) fn remove_imports(
-    claims: &mut AccountClaims,
+    claims: &mut TrustedClaims,
     goes: impl Fn(&Import) -> bool,
     why: impl Fn(&str) -> Option<String>,
 ) -> Edited {
@@ -296,7 +296,7 @@ pub(super) fn remove_imports(
 
 /// Takes away exports of ours that `goes` names; `why` says the reason for one, by its subject.
 pub(super) fn remove_exports(
-    claims: &mut AccountClaims,
+    claims: &mut TrustedClaims,
     goes: impl Fn(&Export) -> bool,
     why: impl Fn(&str) -> Option<String>,
 ) -> Edited {
@@ -315,7 +315,7 @@ pub(super) fn remove_exports(
 /// activation tokens that do not hold.
 pub fn claim_drift(
     desired: &DesiredAccount<'_>,
-    claims: &AccountClaims,
+    claims: &TrustedClaims,
     peers: &[Peer<'_>],
     now: u64,
 ) -> Vec<ClaimChange> {
@@ -342,7 +342,7 @@ fn nested(one: &str, other: &str) -> bool {
 /// Why an activation token has to be issued anew, if it has.
 fn token_fault(
     token: &str,
-    exporter: Option<&AccountClaims>,
+    exporter: Option<&TrustedClaims>,
     importer: &PublicKey,
     import: &ImportSpec,
     lifetime: Option<u64>,
@@ -377,7 +377,7 @@ fn days(seconds: u64) -> String {
 }
 
 /// The claims that a regional account is founded with: no exports yet.
-pub(super) fn founding(desired: &DesiredAccount<'_>, application: &AccountClaims) -> Map<String, Value> {
+pub(super) fn founding(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<String, Value> {
     let mut nats = Map::new();
     nats.insert("limits".to_owned(), Value::Object(limits(desired, application)));
     nats.insert("default_permissions".to_owned(), json!({ "pub": {}, "sub": {} }));
@@ -392,7 +392,7 @@ const CONNECTIONS: i64 = 16;
 
 /// The limits of a regional account: the application's JetStream limits and tiers, a handful of connections, no leaf
 /// nodes; the definition's `regional_limits` over these.
-fn limits(desired: &DesiredAccount<'_>, application: &AccountClaims) -> Map<String, Value> {
+fn limits(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<String, Value> {
     const JETSTREAM: [&str; 9] = [
         "mem_storage",
         "disk_storage",
@@ -423,9 +423,9 @@ fn limits(desired: &DesiredAccount<'_>, application: &AccountClaims) -> Map<Stri
 
 /// Marks a regional account, and gives it its limits.
 pub(super) fn furnish(
-    claims: &mut AccountClaims,
+    claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
-    application: Option<&AccountClaims>,
+    application: Option<&TrustedClaims>,
     new: bool,
 ) -> Edited {
     let mut edited = Edited::default();
@@ -454,7 +454,7 @@ pub(super) fn furnish(
 }
 
 /// Adds a signing key to an account whose other keys are lost.
-pub(super) fn signing_key(claims: &mut AccountClaims, key: &PublicKey) -> Edited {
+pub(super) fn signing_key(claims: &mut TrustedClaims, key: &PublicKey) -> Edited {
     let mut edited = Edited::default();
     if claims.add_signing_key(key) {
         edited.note(Action::Create, ClaimPart::SigningKey, key.to_string());
@@ -463,7 +463,7 @@ pub(super) fn signing_key(claims: &mut AccountClaims, key: &PublicKey) -> Edited
 }
 
 /// `restrict_users`: what users without permissions of their own may not publish, where the account says nothing yet.
-pub(super) fn restrict(claims: &mut AccountClaims, desired: &DesiredAccount<'_>) -> Edited {
+pub(super) fn restrict(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
     let mut edited = Edited::default();
     let Some(deny) = &desired.denied else { return edited };
     if *claims.default_permissions() != Permissions::default() {

@@ -53,8 +53,8 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
             None
         }
         Listeners::Unknown(error) => {
-            // Servers may be away; a permission is somebody's to give.
-            let denied = matches!(error, RequestError::Permission(_));
+            // Servers may be away; a permission can be given, and a forger found.
+            let stops = matches!(error, RequestError::Permission(_) | RequestError::TwoAnswers { .. });
             let finding = Finding::warning(
                 LISTENERS_UNKNOWN,
                 format!("account {account}"),
@@ -67,7 +67,7 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
                      --allow {LISTENERS_UNKNOWN}."
                 ),
             );
-            Some(if denied { Finding { severity: Severity::Error, ..finding } } else { finding })
+            Some(if stops { Finding { severity: Severity::Error, ..finding } } else { finding })
         }
     };
     (all, unknown)

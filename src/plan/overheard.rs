@@ -1,14 +1,18 @@
 //! What an account's claims should be when others pushed while a run went on.
 //!
 //! Resolvers keep the last token that was pushed, whatever it was made from (nats-server 2.15 `server/accounts.go`). A
-//! tool that reads, edits and pushes takes back what was pushed in between. Whoever heard all of it can put it together
-//! again: each token is taken for an edit of the one that it differs least from, and the edits are merged.
+//! tool that reads, edits and pushes takes back what was pushed in between. Because every push is heard, the lost edits can
+//! be put together again: each token is taken for an edit of the one that it differs least from, and the edits are merged.
+//!
+//! Only tokens by a trusted key get here. Even so, a user of the system account that cannot sign anything can push an old
+//! one again: a token that was signed before the run began and before the token that the run began with edits nothing.
 
 use super::claims_diff;
+use super::links::is_ours as is_our_link;
 use super::mappings::is_ours;
-use crate::model::claims::{AccountClaims, Conflict, merge};
-use crate::model::mapping::RawMapping;
+use crate::model::claims::{Conflict, TrustedClaims, Unmergeable};
 use crate::observed::jetstream::ObservedStream;
+use serde_json::Value;
 use std::collections::HashSet;
 
 /// A token that an account had, in the order in which they were seen.
@@ -17,7 +21,7 @@ pub struct Seen {
     /// The token.
     pub token: String,
     /// Its claims.
-    pub claims: AccountClaims,
+    pub claims: TrustedClaims,
     /// What it was made from.
     pub origin: Origin,
 }
@@ -25,21 +29,32 @@ pub struct Seen {
 /// What a token was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    /// Everything that was pushed before: another run of this program made it, or nothing more is known.
+    /// Everything that was pushed before: the servers had it when they were read, and nothing more is known.
     All,
     /// These claims: this run made it.
-    Claims(Box<AccountClaims>),
-    /// One of the tokens before: another tool made it.
+    Claims(Box<TrustedClaims>),
+    /// One of the tokens before: another tool, or another run, made it.
     Unknown,
+    /// A token from before the run, older than the one that the run began with: it was pushed again.
+    PushedAgain,
+}
+
+/// How many seconds the clock of another signer may be behind.
+const BEHIND: u64 = 5;
+
+/// Whether a token issued at `issued` was there before the one that a run began with: no edit of what the run works on.
+/// `began_with` is when that one was issued, and `started` when the run began to hear.
+pub fn is_pushed_again(issued: u64, began_with: u64, started: u64) -> bool {
+    issued < began_with && issued.saturating_add(BEHIND) < started
 }
 
 /// The claims that keep what everyone changed. `streams` are those of the account, whose metadata says which mappings are
-/// of virtual streams: these another tool does not take away while a run goes on, since that is rarely meant, and looks the
-/// same as an edit of a token from before the run.
+/// of virtual streams: another tool does not remove these while a run goes on, since that is rarely meant, and looks the
+/// same as an edit of a token from before the run. A push that changes nothing but what belongs to virtual streams may.
 ///
 /// # Errors
 /// What two changed in different ways.
-pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<AccountClaims>, Vec<Conflict>> {
+pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
     let Some((first, later)) = seen.split_first() else { return Ok(None) };
     let mut state = first.claims.clone();
     for (index, next) in later.iter().enumerate() {
@@ -51,44 +66,66 @@ pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<Accoun
                 continue;
             }
             Origin::Claims(claims) => claims,
-            // A token that was there before is pushed once more by who does not know of the later ones.
+            Origin::PushedAgain => continue,
+            // The pusher of a token that was there before does not know of the later ones.
             Origin::Unknown if before.iter().any(|earlier| earlier.token == next.token) => continue,
-            // Of several, the last.
+            // Of several, the last. An old token that was pushed again may have been read and edited before it was replaced.
             Origin::Unknown => match before.iter().rev().min_by_key(distance) {
                 Some(nearest) => &nearest.claims,
                 None => continue,
             },
         };
-        let merged = merge(origin.value(), next.claims.value(), state.value())?;
-        // Merged claims that are none: then what was pushed counts, as if nobody had heard anything before.
-        let merged = AccountClaims::unsigned(merged).unwrap_or_else(|_| next.claims.clone());
-        state = match next.origin {
-            Origin::Unknown => with_mappings_of(&state, merged, streams),
-            Origin::All | Origin::Claims(_) => merged,
+        let merged = match TrustedClaims::merge(origin, &next.claims, &state) {
+            Ok(merged) => merged,
+            Err(Unmergeable::Conflicts(conflicts)) => return Err(conflicts),
+            // Then what was pushed counts, as if nothing had been heard before.
+            Err(Unmergeable::Broken(_)) => next.claims.clone(),
         };
+        let by_another_tool = next.origin == Origin::Unknown && !changes_ours_alone(origin, &next.claims, streams);
+        state = if by_another_tool { with_mappings_of(&state, merged, streams) } else { merged };
     }
     Ok(Some(state))
 }
 
 /// `claims`, with the mappings of virtual streams that `before` has and they lack.
-fn with_mappings_of(before: &AccountClaims, claims: AccountClaims, streams: &[ObservedStream]) -> AccountClaims {
+fn with_mappings_of(before: &TrustedClaims, claims: TrustedClaims, streams: &[ObservedStream]) -> TrustedClaims {
     let there: HashSet<String> = claims.mappings().into_iter().map(|mapping| mapping.source).collect();
     let gone = before.mappings().into_iter().filter(|mapping| !there.contains(&mapping.source));
-    let gone: Vec<RawMapping> = gone.filter(|mapping| is_ours(mapping, streams)).collect();
-    if gone.is_empty() {
-        return claims;
-    }
-    let mut value = claims.value().clone();
-    for mapping in gone {
-        let entry = before.value()["nats"]["mappings"][&mapping.source].clone();
-        value["nats"]["mappings"][&mapping.source] = entry;
-    }
-    AccountClaims::unsigned(value).unwrap_or(claims)
+    let gone: Vec<String> = gone.filter(|mapping| is_ours(mapping, streams)).map(|mapping| mapping.source).collect();
+    if gone.is_empty() { claims } else { claims.with_mappings_of(before, &gone) }
+}
+
+/// Whether one token differs from another in nothing but what belongs to virtual streams, as a run of this program makes
+/// it. Nothing else tells its tokens from others': a reply subject can be forged.
+fn changes_ours_alone(before: &TrustedClaims, after: &TrustedClaims, streams: &[ObservedStream]) -> bool {
+    let theirs = |claims: &TrustedClaims| {
+        let mut value = claims.value().clone();
+        let ours: HashSet<String> =
+            claims.mappings().into_iter().filter(|m| is_ours(m, streams)).map(|m| m.source).collect();
+        let Some(nats) = value["nats"].as_object_mut() else { return value };
+        if let Some(mappings) = nats.get_mut("mappings").and_then(Value::as_object_mut) {
+            mappings.retain(|source, _| !ours.contains(source));
+            if mappings.is_empty() {
+                nats.shift_remove("mappings");
+            }
+        }
+        for list in ["exports", "imports"] {
+            if let Some(entries) = nats.get_mut(list).and_then(Value::as_array_mut) {
+                entries.retain(|entry| !entry["name"].as_str().is_some_and(is_our_link));
+                if entries.is_empty() {
+                    nats.shift_remove(list);
+                }
+            }
+        }
+        value
+    };
+    claims_diff(Some(&theirs(before)), &theirs(after)).is_empty()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::claims::TrustAnchor;
     use crate::model::nkey::KeyKind;
     use crate::sign::{Seed, Signer as _, issue};
     use serde_json::{Value, json};
@@ -104,6 +141,10 @@ mod tests {
             Self { operator: key(KeyKind::Operator), id: key(KeyKind::Account).public_key().to_string() }
         }
 
+        fn read(&self, token: &str) -> TrustedClaims {
+            TrustedClaims::verify(token, &TrustAnchor::of_key(&self.operator.public_key())).unwrap()
+        }
+
         fn seen(&self, mappings: &[&str], tags: &[&str], iat: u64, by_us: bool) -> Seen {
             let origin = if by_us { Origin::All } else { Origin::Unknown };
             let to = |subject: &&str| (subject.to_string(), json!([{ "subject": "x.y", "weight": 100 }]));
@@ -111,7 +152,7 @@ mod tests {
             let claims = json!({ "sub": self.id, "name": "APP", "nats": {
                 "type": "account", "version": 2, "limits": { "subs": -1 }, "mappings": mappings, "tags": tags } });
             let token = issue(&claims, &self.operator, iat).unwrap().as_str().to_owned();
-            let claims = AccountClaims::decode(&token).unwrap();
+            let claims = self.read(&token);
             Seen { token, claims, origin }
         }
     }
@@ -190,7 +231,7 @@ mod tests {
             let mut value = seen.claims.value().clone();
             value["nats"]["description"] = name.into();
             let token = issue(&value, &account.operator, iat).unwrap().as_str().to_owned();
-            seen.claims = AccountClaims::decode(&token).unwrap();
+            seen.claims = account.read(&token);
             seen.token = token;
             seen
         };
@@ -203,7 +244,7 @@ mod tests {
             value["nats"]["mappings"][field] = json!([{ "subject": "x.y", "weight": 100 }]);
         }
         let token = issue(&value, &account.operator, 2).unwrap().as_str().to_owned();
-        far[1] = Seen { claims: AccountClaims::decode(&token).unwrap(), token, origin: Origin::All };
+        far[1] = Seen { claims: account.read(&token), token, origin: Origin::All };
         assert!(settle(&far, &[]).is_err());
     }
 }

@@ -10,7 +10,7 @@ use super::preflight::Base;
 use super::{Action, Options};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{Seat, VSH};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::TrustedClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::Mapping;
 use crate::model::nkey::PublicKey;
@@ -47,12 +47,12 @@ pub struct Push {
     /// Why.
     pub reason: Reason,
     /// The claims to sign, once the activation tokens are in.
-    pub claims: AccountClaims,
+    pub claims: TrustedClaims,
     /// Activation tokens that its imports need, those of the account's earlier stages among them.
     pub activations: Vec<ActivationRequest>,
     /// The stored token that they were edited from; none for an account that is yet to be made.
     pub base: Option<String>,
-    /// The largest `iat` (seconds) that any server stores.
+    /// The largest `iat` (seconds) of a stored token by a trusted key.
     pub newest_iat: u64,
 }
 
@@ -71,7 +71,7 @@ pub enum Reason {
 pub(super) struct Start {
     /// `None` for an account that is yet to be made.
     pub token: Option<String>,
-    pub claims: AccountClaims,
+    pub claims: TrustedClaims,
     pub newest_iat: u64,
     /// Whether `claims` are more than the token says: they are pushed even when nothing is to be edited.
     pub merged: bool,
@@ -79,17 +79,17 @@ pub(super) struct Start {
 
 impl Start {
     /// The stored token, with the claims that keep what it took back of others.
-    pub fn merged(base: Base, claims: &AccountClaims) -> Self {
+    pub fn merged(base: Base, claims: &TrustedClaims) -> Self {
         Self { claims: claims.clone(), merged: true, ..Self::from(base) }
     }
 
     /// For an account that no server has.
-    pub fn founded(claims: AccountClaims) -> Self {
+    pub fn founded(claims: TrustedClaims) -> Self {
         Self { token: None, claims, newest_iat: 0, merged: false }
     }
 
     /// The claims, unless the account is yet to be made.
-    pub fn existing(&self) -> Option<&AccountClaims> {
+    pub fn existing(&self) -> Option<&TrustedClaims> {
         self.token.as_ref().map(|_| &self.claims)
     }
 }
@@ -106,7 +106,7 @@ pub(super) struct Context<'a> {
     /// All accounts of the definition, for their activation tokens.
     pub peers: &'a [Peer<'a>],
     /// The claims of the application's account that a regional account serves.
-    pub application: Option<&'a AccountClaims>,
+    pub application: Option<&'a TrustedClaims>,
     pub options: &'a Options,
     /// Seconds since 1970.
     pub now: u64,
@@ -123,7 +123,7 @@ pub(super) struct Pushes {
 /// Claims under way from stage to stage.
 struct Draft<'s> {
     start: &'s Start,
-    claims: AccountClaims,
+    claims: TrustedClaims,
     activations: Vec<ActivationRequest>,
     out: Pushes,
 }
@@ -248,7 +248,7 @@ fn is_way_back(change: &MappingChange) -> bool {
 }
 
 /// Edits the mappings; `true` when something changed.
-fn edit(claims: &mut AccountClaims, changes: &[&MappingChange], desired: &DesiredAccount<'_>) -> bool {
+fn edit(claims: &mut TrustedClaims, changes: &[&MappingChange], desired: &DesiredAccount<'_>) -> bool {
     let wanted: HashMap<&str, &Mapping> = desired.mappings.iter().map(|m| (m.source.as_str(), m)).collect();
     let mut changed = false;
     for change in changes {

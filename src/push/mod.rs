@@ -5,6 +5,7 @@
 //! [`crate::verify::account`].
 
 use crate::model::nkey::PublicKey;
+use crate::observed::collect::until_quiet;
 use crate::observed::{Deployment, Reply, RequestError, Requests, system};
 use crate::sign::SignedToken;
 use serde::Serialize;
@@ -125,7 +126,7 @@ async fn push_one(
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());
     let body = token.as_str().as_bytes().to_vec();
     let everyone = system::by_every_server(deployment);
-    let replies = match system::until_quiet(requests, SUBJECT, body, left, everyone).await {
+    let replies = match until_quiet(requests, SUBJECT, body, left, everyone).await {
         Ok(replies) => replies,
         Err(RequestError::NoResponders(_)) => return Err(PushError::NoResolver),
         // The token may have arrived all the same.

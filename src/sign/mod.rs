@@ -14,7 +14,7 @@ pub mod user;
 
 pub use seed::{Seed, SeedError, looks_like_a_seed};
 
-use crate::model::claims::HEADER;
+use crate::model::claims::{HEADER, TrustedClaims};
 use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -122,6 +122,14 @@ pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToke
     token.push('.');
     B64.encode_string(signature, &mut token);
     Ok(SignedToken(token))
+}
+
+/// Signs an account's claims: [`issue`] for claims that come from elsewhere, which have to be trusted ones.
+///
+/// # Errors
+/// [`SignError`]
+pub fn issue_account(claims: &TrustedClaims, signer: &dyn Signer, iat: u64) -> Result<SignedToken, SignError> {
+    issue(claims.value(), signer, iat)
 }
 
 /// Verifies a signature with an implementation other than the signers'.

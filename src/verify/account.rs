@@ -159,7 +159,7 @@ impl Verdict {
 pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> Verdict {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     match stored {
-        Stored::Token(token) if token.trim() != expected.token => return other(token, expected),
+        Stored::Token(token) if token.trim() != expected.token => return other(server, token, expected),
         Stored::Nothing => return Verdict::NothingStored,
         Stored::Unclear(_) => return Verdict::StoredUnclear,
         Stored::Token(_) | Stored::NoAnswer => {}
@@ -168,7 +168,7 @@ pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) 
     match live {
         Live::Loaded(detail) if detail.jwt.trim() == expected.token => judge_live(detail, expected),
         Live::Loaded(_) if !trusted => Verdict::Untrusted { issuer: expected.issuer.clone() },
-        Live::Loaded(detail) if *stored == Stored::NoAnswer => other(&detail.jwt, expected),
+        Live::Loaded(detail) if *stored == Stored::NoAnswer => other(server, &detail.jwt, expected),
         Live::Loaded(detail) => Verdict::NotInForce { live_issued_at: issued_at(&detail.jwt) },
         Live::NotLoaded if *stored == Stored::NoAnswer => Verdict::NoAnswer,
         Live::NotLoaded if trusted => Verdict::StoredNotLoaded,
@@ -210,8 +210,12 @@ fn judge_live(detail: &Detail, expected: &Expected) -> Verdict {
     Verdict::Confirmed
 }
 
-fn other(token: &str, expected: &Expected) -> Verdict {
-    let issuer = Token::decode(token).map(|token| token.issuer().to_string()).unwrap_or_default();
+/// Another token than the expected one. What the server does not trust is neither newer nor older: it sets no date.
+fn other(server: &Server, token: &str, expected: &Expected) -> Verdict {
+    let issuer = Token::decode(token.trim()).map(|token| token.issuer().to_string()).unwrap_or_default();
+    if !issuer.is_empty() && !server.trusted_keys.contains(&issuer) {
+        return Verdict::Untrusted { issuer };
+    }
     let issued_at = issued_at(token);
     Verdict::OtherToken { newer: issued_at > expected.issued_at, issued_at, issuer }
 }

@@ -26,7 +26,8 @@ struct Checker<'a> {
 /// Checks the whole; `None` when what was reported leaves no definition.
 pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Vec<Problem>) -> Option<Definition> {
     let mut checker = Checker { base, problems };
-    let raw::Document { place, version, resolver, system, nsc_store, tls, regions, stretch, accounts } = document;
+    let raw::Document { place, version, resolver, system, nsc_store, operator, tls, regions, stretch, accounts } =
+        document;
     if let Some(version) = version.filter(|version| version.value != 1) {
         let message = format!("version {} is not known", version.value);
         checker.report("unknown-value", version.place, message, "write `version: 1`");
@@ -39,6 +40,10 @@ pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Ve
     };
     let tls = tls.map(|tls| checker.tls(tls));
     let nsc_store = nsc_store.and_then(|path| checker.path(path));
+    let operator = operator.and_then(|key| {
+        let help = "write the operator's public key, O and 55 more characters; `nsc describe operator` shows it";
+        checker.public_key(&key, KeyKind::Operator, help)
+    });
     let topology = match regions {
         Some(regions) => checker.topology(regions, stretch),
         None => checker.missing(place, "regions", "add `regions:`, with a name, and `servers:`, for each"),
@@ -53,7 +58,7 @@ pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Ve
         Some(raw::ResolverType::Memory) => Resolver::Memory,
         Some(raw::ResolverType::Directory) => Resolver::Directory,
     };
-    Some(Definition { resolver, system: system?, nsc_store, tls, topology: topology?, accounts: accounts? })
+    Some(Definition { resolver, system: system?, nsc_store, operator, tls, topology: topology?, accounts: accounts? })
 }
 
 impl Checker<'_> {

@@ -5,6 +5,7 @@
 
 mod account;
 mod activation;
+mod anchor;
 mod edit;
 mod error;
 mod json;
@@ -13,17 +14,20 @@ mod merge;
 mod operator;
 mod restore;
 mod token;
+mod trusted;
 mod views;
 mod words;
 
 pub use account::AccountClaims;
 pub use activation::{Activation, ActivationFault};
+pub use anchor::{Basis, NamedOperator, OperatorToken, OperatorsDiffer, Trust, TrustAnchor};
 pub use error::ClaimsError;
 pub use link::{ExportSpec, ImportSpec, LinkKind, covers};
 pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;
 pub use restore::{with_credentials_of, with_entries_of};
 pub use token::{MAX_TOKEN_SIZE, Token};
+pub use trusted::{TrustedClaims, Unmergeable, Untrusted};
 pub use views::{
     AccountLimits, Export, Import, JetStreamLimits, JetStreamTier, Permission, Permissions, Revocation, Scope,
     SigningKey,

@@ -139,7 +139,10 @@ impl CallError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Request(RequestError::NoResponders(_) | RequestError::Timeout(_)) => true,
-            Self::Request(RequestError::Permission(_) | RequestError::Connection(_)) | Self::Malformed { .. } => false,
+            Self::Request(
+                RequestError::Permission(_) | RequestError::Connection(_) | RequestError::TwoAnswers { .. },
+            )
+            | Self::Malformed { .. } => false,
             Self::Api { error, .. } => error.is_transient(),
         }
     }

@@ -134,6 +134,8 @@ pub struct ObservedStream {
     pub sources: Vec<SourceState>,
     /// When the reply was made (RFC 3339), by the clock of its server; empty when unknown.
     pub ts: String,
+    /// When it was made, in seconds since 1970, by the clock of its server.
+    pub created: Option<u64>,
     /// All its servers were offline: config as assigned, nothing else is known.
     pub offline: bool,
 }
@@ -153,6 +155,8 @@ impl ObservedStream {
             cluster: Placement::from_value(&info["cluster"]),
             sources: list(&info["sources"]).map(SourceState::from_value).collect(),
             ts: info["ts"].as_str().unwrap_or_default().to_owned(),
+            created: (info["created"].as_str().and_then(|created| created.parse::<jiff::Timestamp>().ok()))
+                .and_then(|created| u64::try_from(created.as_second()).ok()),
             offline: false,
         })
     }

@@ -26,7 +26,8 @@ impl Requests for Pages {
         self.asked.lock().unwrap().push(body);
         let replies = self.connections.iter().zip(["west-1", "east-1"]).map(|(all, server)| {
             let page: Vec<&Value> = all.iter().skip(offset).take(limit).collect();
-            let document = json!({ "server": { "name": server }, "data": { "connections": page } });
+            let stamp = json!({ "name": server, "id": Server::new(server, "", "").id });
+            let document = json!({ "server": stamp, "data": { "connections": page } });
             Reply { headers: Vec::new(), payload: document.to_string().into_bytes() }
         });
         let replies: Vec<Reply> = replies.collect();
@@ -36,8 +37,8 @@ impl Requests for Pages {
 }
 
 async fn find(pages: &Pages, servers: usize, subjects: &[&str]) -> Result<Vec<Subscription>, RequestError> {
-    let server = Server::new("west-1", "west", "2.15.1");
-    let deployment = Deployment { servers: vec![server; servers], expected: servers };
+    let all = ["west-1", "east-1", "east-2"].map(|name| Server::new(name, &name[..4], "2.15.1"));
+    let deployment = Deployment { servers: all.into_iter().take(servers).collect(), expected: servers };
     let subjects: Vec<SubjectFilter> = subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect();
     subscriptions(pages, &deployment, &account(), &subjects, Duration::from_secs(1)).await
 }

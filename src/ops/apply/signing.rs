@@ -20,7 +20,7 @@ pub(super) fn may_sign<L: Link>(
     }
     let sealed = signers.signed.and_then(|file| file.signed.as_ref()).map(|signed| signed.operator.clone());
     let key = sealed.or_else(|| signers.operator.map(Signer::public_key)).ok_or(ApplyError::NoSigner)?;
-    match preflight::signer(&session.deployment, &key) {
+    match preflight::signer(&session.anchor, &session.deployment, &key) {
         Some(finding) => Err(ApplyError::Refused(vec![finding])),
         None => Ok(()),
     }

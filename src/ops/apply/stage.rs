@@ -1,14 +1,14 @@
 //! One stage of pushes: to what is as planned, and until every server confirms it.
 
 use super::{Applied, ApplyError, Pushed};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, TrustAnchor, TrustedClaims};
 use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
 use crate::ops::Tell;
 use crate::ops::confirm::{Confirmation, confirm_push, missed};
 use crate::ops::issue::Issued;
-use crate::ops::session::{Session, now, too_late};
-use crate::plan::{Plan, Stage, is_nowhere, preflight};
+use crate::ops::session::{Session, too_late};
+use crate::plan::{Plan, Stage, is_nowhere};
 use crate::push::{Answer, PushOutcome, push};
 use crate::sign::SignedToken;
 use crate::verify::account::Verdict as Has;
@@ -38,8 +38,8 @@ pub(super) async fn push_stage<L: Link>(
     let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
     let (mut outcomes, mut confirmations) = (Vec::new(), Vec::<Confirmation>::new());
     let mut open = issued.clone();
-    // A connection that breaks may take the tokens with it, and so may a gateway whose other end is gone: then they are
-    // pushed again, to what is still as planned.
+    // A connection that breaks may take the tokens with it, and so may a gateway whose other end is gone; or a token by an
+    // untrusted key was pushed over them: then they are pushed again, to what is still as planned.
     for attempt in 0..PUSHES {
         still_as_planned(session, plan, &open, applied).await?;
         tell.step(pushing(stage), 0, 0);
@@ -48,11 +48,14 @@ pub(super) async fn push_stage<L: Link>(
         }
         if let Some(watch) = session.watch.as_ref().filter(|_| attempt == 0) {
             for one in &issued {
-                // It was decoded when it was signed.
-                if let Ok(claims) = AccountClaims::decode(one.token.as_str()) {
+                // It was verified when it was signed, by a key of the anchor.
+                if let Ok(claims) = TrustedClaims::verify(one.token.as_str(), &session.anchor) {
                     watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
                 }
             }
+        }
+        if let Some(watch) = &session.watch {
+            open.iter().for_each(|one| watch.sends(one.token.as_str()));
         }
         let signed: Vec<(PublicKey, &SignedToken)> = open.iter().map(|one| (one.id.clone(), &one.token)).collect();
         let answers = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
@@ -78,7 +81,9 @@ pub(super) async fn push_stage<L: Link>(
                 None => confirmations.push(one),
             }
         }
-        open.retain(|one| was_missed(&one.id, &outcomes, &confirmations));
+        open.retain(|one| {
+            was_missed(&one.id, &outcomes, &confirmations) || was_overwritten(&one.id, &confirmations, &session.anchor)
+        });
         if open.is_empty() || session.deadline.left() < AGAIN {
             break;
         }
@@ -133,6 +138,14 @@ fn was_missed(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirm
         && !found().any(|one| matches!(one.verdict, Has::OtherToken { newer: true, .. }))
 }
 
+/// Whether a server stores a token by an untrusted key instead: it was pushed over ours, and has no effect but that the
+/// account would not load after a restart.
+fn was_overwritten(id: &PublicKey, confirmations: &[Confirmation], anchor: &TrustAnchor) -> bool {
+    let ours = |issuer: &str| PublicKey::parse(issuer).is_ok_and(|issuer| anchor.trusts(&issuer));
+    let mut found = confirmations.iter().filter(|found| found.account == *id);
+    found.any(|found| matches!(&found.verdict, Has::Untrusted { issuer } if !ours(issuer)))
+}
+
 fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
     let strangers = outcomes.iter().filter(|one| one.account == *id && one.answer == Answer::Stranger);
     let mut names: Vec<String> = strangers.map(|one| one.server.clone()).collect();
@@ -171,14 +184,13 @@ async fn still_as_planned<L: Link>(
     applied: &Applied,
 ) -> Result<(), ApplyError> {
     overtaken(session, plan, !applied.pushed.is_empty())?;
-    let now = now();
     let ids: Vec<PublicKey> = issued.iter().map(|one| one.id.clone()).collect();
     for (one, servers) in issued.iter().zip(session.tokens_of(&ids).await?) {
         let account = &plan.accounts[one.place].name;
         if session.deadline.is_over() {
             return Err(too_late(account).into());
         }
-        let (newest, _) = preflight::base(account, &session.deployment, &servers, now);
+        let (newest, _) = session.base(account, &one.id, &servers);
         let as_planned = match (&one.base, newest) {
             (_, Some(newest)) if newest.token == one.token.as_str() => true,
             (Some(base), Some(newest)) => newest.token == *base,

@@ -31,7 +31,7 @@ async fn all_confirm_at_once() {
     let found = pushed(&fake, &fake).await;
     assert_eq!(found.len(), 6);
     assert!(found.iter().all(|one| one.verdict == Verdict::Confirmed), "{found:?}");
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,7 @@
 
 use super::super::regional;
 use crate::definition::Definition;
-use crate::model::claims::AccountClaims;
-use crate::model::nkey::PublicKey;
+use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::units::format_time;
 use crate::plan::file::{Content, PlannedAccount};
 use crate::plan::{ActivationRequest, claims_diff, preflight};
@@ -86,20 +85,11 @@ fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), Stri
     Ok(())
 }
 
-/// What the tokens of an account change, stage by stage, in lines; and the activation tokens that are issued. A token to
-/// start from counts as one that is known only if `operator`, who is about to sign, signed it too: else anybody may have
-/// made it, and the claims are shown as a whole.
-pub fn changes(account: &PlannedAccount, operator: &PublicKey) -> Vec<String> {
-    let base = account.base.as_deref().and_then(|token| AccountClaims::decode(token).ok());
+/// What the tokens of an account change in the claims that it starts from, stage by stage, in lines; and the activation
+/// tokens that are issued.
+pub fn changes(account: &PlannedAccount, start: Option<&TrustedClaims>) -> Vec<String> {
     let mut lines = Vec::new();
-    let known = base.as_ref().filter(|base| base.issuer() == operator);
-    if let (Some(base), None) = (&base, known) {
-        lines.push(format!(
-            "its token was signed by {}, not by the key that signs now: what is signed is shown as a whole",
-            base.issuer()
-        ));
-    }
-    let mut before: Option<&Value> = known.map(AccountClaims::value);
+    let mut before: Option<&Value> = start.map(|start| start.value());
     let mut asked: Vec<&ActivationRequest> = Vec::new();
     for token in &account.tokens {
         lines.extend(claims_diff(before, &token.claims));

@@ -8,6 +8,7 @@ fn definition() -> Definition {
         resolver: Resolver::Nats,
         system: Access::Context("sys".to_owned()),
         nsc_store: None,
+        operator: None,
         tls: None,
         topology: topology().clone(),
         accounts: vec![app(vec![stream("foo", &["foo.*"], 1)])],

@@ -1,6 +1,7 @@
 use super::*;
 use crate::desired::Options as DesiredOptions;
 use crate::desired::tests::{app, application, stream, topology};
+use crate::model::claims::TrustAnchor;
 use crate::model::nkey::KeyKind;
 use crate::observed::{Deployment, Live, Server};
 use crate::sign::{Seed, Signer as _, issue};
@@ -26,6 +27,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
         let observed = Observed {
             deployment: Deployment { servers: vec![server.clone()], expected: 1 },
             system_account: Seed::generate(KeyKind::Account).unwrap().public_key(),
+            anchor: TrustAnchor::of_key(&operator.public_key()),
             accounts: vec![ObservedAccount {
                 servers: vec![on_server.clone()],
                 jetstream: ObservedJetStream::default(),
@@ -44,7 +46,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
 
     let mut both = claims.clone();
     both["nats"]["tags"] = json!(["theirs"]);
-    let merged = AccountClaims::unsigned(both).unwrap();
+    let merged = TrustedClaims::reviewed(both).unwrap();
     let (start, findings) = started(Heard::Merged(Box::new(merged)));
     assert_eq!((findings, start.merged, start.claims.tags()), (vec![], true, vec!["theirs"]));
 

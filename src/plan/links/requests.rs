@@ -4,7 +4,7 @@ use super::{Edited, Export, exports, is_ours, remove_exports, remove_imports};
 use crate::desired::DesiredAccount;
 use crate::desired::links::opened;
 use crate::desired::regional::Seat;
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::virtual_stream::Layout;
 use crate::plan::Options;
@@ -57,7 +57,7 @@ pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option
 /// Takes away exports that open more than the definition does, when nobody imports them any more; the wider of two has
 /// served until then, and what stays open gets its own.
 pub(in crate::plan) fn close_exports(
-    claims: &mut AccountClaims,
+    claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
     options: &Options,
 ) -> Edited {
@@ -71,7 +71,7 @@ pub(in crate::plan) fn close_exports(
 }
 
 /// Takes away imports that open more than the definition does.
-pub(super) fn close_imports(claims: &mut AccountClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
+pub(super) fn close_imports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
     remove_imports(claims, |import| closes(&import.subject, desired, options), reason)
 }
 

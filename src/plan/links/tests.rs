@@ -13,9 +13,9 @@ fn account() -> Account {
 }
 
 /// The claims of the application's account with these exports and imports.
-fn claims(exports: &Value, imports: &Value) -> AccountClaims {
+fn claims(exports: &Value, imports: &Value) -> TrustedClaims {
     let nats = json!({ "type": "account", "version": 2, "limits": {}, "exports": exports, "imports": imports });
-    AccountClaims::unsigned(json!({ "sub": account().id, "name": "APP", "nats": nats })).unwrap()
+    TrustedClaims::reviewed(json!({ "sub": account().id, "name": "APP", "nats": nats })).unwrap()
 }
 
 fn adopt() -> Options {
@@ -23,7 +23,7 @@ fn adopt() -> Options {
 }
 
 /// What is edited in the application's account, and its claims afterwards.
-fn edited(account: &Account, claims: &AccountClaims, options: &Options) -> (Edited, AccountClaims) {
+fn edited(account: &Account, claims: &TrustedClaims, options: &Options) -> (Edited, TrustedClaims) {
     let desired = accounts(topology(), account, &DesiredOptions::default()).unwrap().remove(0);
     let mut claims = claims.clone();
     let mut all = exports(&mut claims, &desired, options);
@@ -33,7 +33,7 @@ fn edited(account: &Account, claims: &AccountClaims, options: &Options) -> (Edit
 
 /// The one finding.
 #[track_caller]
-fn found(claims: &AccountClaims, options: &Options) -> Finding {
+fn found(claims: &TrustedClaims, options: &Options) -> Finding {
     let (edited, _) = edited(&account(), claims, options);
     let [finding] = &edited.findings[..] else { panic!("{:#?}", edited.findings) };
     assert_eq!(finding.severity, Severity::Error);
@@ -124,7 +124,7 @@ fn users_who_reach_the_write_streams_are_named() {
         let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(0);
         let mut all = json!({ "type": "account", "version": 2, "limits": {} });
         all.as_object_mut().unwrap().extend(nats.as_object().unwrap().clone());
-        reachable(&desired, &AccountClaims::unsigned(json!({ "sub": account.id, "name": "APP", "nats": all })).unwrap())
+        reachable(&desired, &TrustedClaims::reviewed(json!({ "sub": account.id, "name": "APP", "nats": all })).unwrap())
     };
     let denied = json!({ "default_permissions": { "pub": { "deny": ["$JS.>"] } } });
     let Finding { code, severity, place, message, lines: _, next } = found(false, Layout::Regional, json!({})).unwrap();

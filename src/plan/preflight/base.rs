@@ -1,35 +1,63 @@
 //! The token that an account's claims are edited from, and what is odd about its copies.
 
+use super::trust::named_by_all;
 use super::{CLOCK_SKEW, expiry};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::model::units::format_time;
 use crate::observed::{AccountOnServer, Deployment, Live, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The account's token has expired.
 pub const ACCOUNT_EXPIRED: &str = "account-expired";
 
+/// A token that an untrusted key signed.
+pub const TOKEN_UNTRUSTED: &str = "token-untrusted";
+
+/// An old token that was pushed again, over a newer one.
+pub const TOKEN_PUSHED_AGAIN: &str = "token-pushed-again";
+
 /// What an account's token is to be made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Base {
-    /// The newest token that the servers trust.
+    /// The newest token by a trusted key that servers trust too.
     pub token: String,
     /// Its claims.
-    pub claims: AccountClaims,
-    /// The greatest `iat` on any server, of tokens that are not trusted too; what is signed next has to be above.
+    pub claims: TrustedClaims,
+    /// The greatest `iat` of any token by a trusted key; what is signed next has to be above. Untrusted tokens set no
+    /// date.
     pub newest_iat: u64,
+}
+
+/// The account whose tokens are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountRef<'a> {
+    /// The definition's name for it.
+    pub name: &'a str,
+    /// Its public key.
+    pub id: &'a PublicKey,
+}
+
+/// A token by a key that is not trusted.
+struct Stranger {
+    claims: AccountClaims,
+    holders: String,
+    /// Whether a server says that it trusts the key.
+    servers_trust: bool,
 }
 
 /// Finds the token to start from, and says what is odd about the account's copies. `now` in seconds since 1970.
 ///
 /// The newest trusted token counts, stored or in force. Without any, the account is not there: an error.
 pub fn base(
-    account: &str,
+    account: AccountRef<'_>,
+    anchor: &TrustAnchor,
     deployment: &Deployment,
     on_servers: &[AccountOnServer],
     now: u64,
 ) -> (Option<Base>, Vec<Finding>) {
-    let place = format!("account {account}");
+    let place = format!("account {}", account.name);
     let mut findings = Vec::new();
     let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for on_server in on_servers {
@@ -37,30 +65,28 @@ pub fn base(
             holders.entry(token.trim()).or_default().push(&on_server.server);
         }
     }
-    let mut best: Option<((u64, usize), String, AccountClaims)> = None;
+    let mut best: Option<((u64, usize), String, TrustedClaims)> = None;
     let mut newest_iat = 0;
-    let mut strangers: BTreeSet<String> = BTreeSet::new();
+    let mut strangers: Vec<Stranger> = Vec::new();
     for (token, servers) in &holders {
         let copies = servers.len();
         let servers = servers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
-        let claims = match AccountClaims::decode(token) {
+        let claims = match verified(token, account.id, anchor) {
             Ok(claims) => claims,
-            Err(error) => {
+            Err(Untrusted::Unreadable(error)) => {
                 let message = format!("the token on {servers} is ignored: {error}");
                 findings.push(Finding::warning("token-unreadable", &place, message, "Push the account's token again."));
                 continue;
             }
+            Err(Untrusted::Stranger(claims)) => {
+                let servers_trust = does_some_server_trust(deployment, claims.issuer());
+                strangers.push(Stranger { claims: *claims, holders: servers, servers_trust });
+                continue;
+            }
         };
         newest_iat = newest_iat.max(claims.issued_at());
-        let issuer = claims.issuer().to_string();
-        if !deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer)) {
-            let message = format!(
-                "a token signed by {issuer}, which no server trusts, is stored on {servers}: \
-                 it is not applied, and the account would not load after a restart"
-            );
-            let next = "The next push replaces it; find out who pushed it.";
-            findings.push(Finding::warning("token-untrusted", &place, message, next));
-            strangers.insert(issuer);
+        if !does_some_server_trust(deployment, claims.issuer()) {
+            strangers.push(Stranger { claims: (*claims).clone(), holders: servers, servers_trust: false });
             continue;
         }
         // Of two that were issued in one second, the one that more servers have is the one that was pushed last.
@@ -69,11 +95,15 @@ pub fn base(
             best = Some((rank, (*token).to_owned(), claims));
         }
     }
+    let newest = best.as_ref().map(|(_, _, claims)| claims.issued_at());
+    findings.extend(strangers.iter().map(|stranger| stranger.finding(&place, newest, anchor, deployment)));
     let Some((_, token, claims)) = best else {
-        findings.push(nowhere(&place, on_servers, strangers));
+        if !strangers.iter().any(|stranger| stranger.servers_trust) {
+            findings.push(nowhere(&place, on_servers, &strangers));
+        }
         return (None, findings);
     };
-    findings.extend(stored_differently(&place, on_servers, &token));
+    findings.extend(stored_differently(&place, on_servers, &token, anchor));
     findings.extend(in_future(&place, newest_iat, now));
     findings.extend(expiry::account(&place, &claims, now));
     if let Some(at) = claims.expires().filter(|at| *at <= now) {
@@ -81,6 +111,62 @@ pub fn base(
         findings.push(Finding::error(ACCOUNT_EXPIRED, &place, message, "Issue the account anew, then run again."));
     }
     (Some(Base { token, claims, newest_iat }), findings)
+}
+
+/// The token's claims, if it is the account's and a trusted key signed it.
+fn verified(token: &str, id: &PublicKey, anchor: &TrustAnchor) -> Result<TrustedClaims, Untrusted> {
+    let claims = TrustedClaims::verify(token, anchor);
+    let about = match &claims {
+        Ok(claims) => claims.id(),
+        Err(Untrusted::Stranger(claims)) => claims.id(),
+        Err(Untrusted::Unreadable(_)) => return claims,
+    };
+    match about == id {
+        true => claims,
+        false => {
+            Err(ClaimsError::Field { path: "sub".to_owned(), reason: format!("is {about}, another account") }.into())
+        }
+    }
+}
+
+/// Whether any server says that it trusts the key.
+pub(in crate::plan) fn does_some_server_trust(deployment: &Deployment, issuer: &PublicKey) -> bool {
+    let issuer = issuer.to_string();
+    deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer))
+}
+
+impl Stranger {
+    /// `newest` is when the newest trusted token was issued.
+    fn finding(&self, place: &str, newest: Option<u64>, anchor: &TrustAnchor, deployment: &Deployment) -> Finding {
+        let Self { claims, holders, servers_trust } = self;
+        let issuer = claims.issuer();
+        if !servers_trust {
+            let message = format!(
+                "a token signed by {issuer}, which no server trusts, is stored on {holders}: it is not applied, and the \
+                 account would not load after a restart"
+            );
+            let next = match newest {
+                Some(_) => "`apply` restores the newest trusted token; find out who pushed this one.",
+                None => "Find out who pushed it.",
+            };
+            return Finding::warning(TOKEN_UNTRUSTED, place, message, next);
+        }
+        let next = anchor.how_to_trust(named_by_all(deployment).as_ref());
+        if newest.is_some_and(|newest| newest > claims.issued_at()) {
+            let message = format!(
+                "an older token, issued {}, on {holders} is signed by {issuer}, which servers say they trust, but which {}",
+                format_time(claims.issued_at()),
+                anchor.why_not()
+            );
+            return Finding::warning(TOKEN_UNTRUSTED, place, message, next);
+        }
+        let message = format!(
+            "its token on {holders} is signed by {issuer}, which servers say they trust, but which {}: nothing of it is \
+             signed again",
+            anchor.why_not()
+        );
+        Finding::error(TOKEN_UNTRUSTED, place, message, next)
+    }
 }
 
 /// Tokens that are pushed within one second are dated a second later each, so some seconds are nothing.
@@ -122,9 +208,10 @@ pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     stored.into_iter().chain(live).collect()
 }
 
-fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: BTreeSet<String>) -> Finding {
+fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: &[Stranger]) -> Finding {
     if !strangers.is_empty() {
-        let issuers = strangers.into_iter().collect::<Vec<_>>().join(", ");
+        let issuers: BTreeSet<String> = strangers.iter().map(|stranger| stranger.claims.issuer().to_string()).collect();
+        let issuers = issuers.into_iter().collect::<Vec<_>>().join(", ");
         return Finding::error(
             "account-of-another-operator",
             place,
@@ -140,16 +227,26 @@ fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: BTreeSet<Stri
     Finding::error("account-unknown", place, "no server has a token of it that servers trust", next)
 }
 
-fn stored_differently(place: &str, on_servers: &[AccountOnServer], base: &str) -> Option<Finding> {
+fn stored_differently(
+    place: &str,
+    on_servers: &[AccountOnServer],
+    base: &str,
+    anchor: &TrustAnchor,
+) -> Option<Finding> {
     let first = on_servers.first()?;
     if matches!(first.stored, Stored::Token(_)) && on_servers.iter().all(|other| other.stored == first.stored) {
         // All the same and not the base: it was called untrusted or unreadable.
         return None;
     }
+    // Servers keep what was pushed last, whatever its date: who pushes an old token again takes back what came since.
+    let another = |token: &str| match TrustedClaims::verify(token.trim(), anchor) {
+        Ok(claims) => format!("an older token, issued {}", format_time(claims.issued_at())),
+        Err(_) => "another token".to_owned(),
+    };
     let mut others: Vec<String> = Vec::new();
     for AccountOnServer { server, cluster: _, stored, live: _ } in on_servers {
         match stored {
-            Stored::Token(token) if token.trim() != base => others.push(format!("{server} (another token)")),
+            Stored::Token(token) if token.trim() != base => others.push(format!("{server} ({})", another(token))),
             Stored::Nothing => others.push(format!("{server} (none)")),
             Stored::Unclear(_) => others.push(format!("{server} (not certain)")),
             Stored::Token(_) | Stored::NoAnswer => {}

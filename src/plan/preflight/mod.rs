@@ -9,15 +9,17 @@ mod features;
 mod permissions;
 mod servers;
 mod signer;
+mod trust;
 
-pub(super) use base::tokens;
-pub use base::{ACCOUNT_EXPIRED, Base, base};
+pub use base::{ACCOUNT_EXPIRED, AccountRef, Base, TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED, base};
+pub(super) use base::{does_some_server_trust, tokens};
 pub use expiry::credentials;
 pub(super) use features::features;
-pub use permissions::{Verb, as_information, history_requests, permissions, requests};
+pub use permissions::{Verb, as_information, history_requests, permissions, permissions_brought, requests};
 pub(super) use servers::forgetful;
-pub use servers::{not_the_system_account, system_account_silent};
+pub use servers::{answers_differ, not_the_system_account, system_account_silent};
 pub use signer::{signer, size};
+pub use trust::{NOT_PINNED, anchor};
 
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;

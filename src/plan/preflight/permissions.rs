@@ -88,6 +88,30 @@ pub fn permissions(
     ))
 }
 
+/// What a run asks of an application's account to read it, and to look at what it made.
+const READS: [&str; 2] = ["$JS.API.INFO", "$JS.API.STREAM.LIST"];
+
+/// The same, with the permissions that the account's new tokens bring: `restrict_users` in the first of several stages must
+/// not lock out the very user by which the streams are then made. A user with permissions of its own is not concerned.
+pub fn permissions_brought(place: &str, user: &User, account: &AccountPlan, needed: &[String]) -> Option<Finding> {
+    let needed: Vec<String> = needed.iter().cloned().chain(READS.map(str::to_owned)).collect();
+    let mut brought = account.pushes.iter().filter(|push| {
+        let before = account.current.as_ref().map(|current| current.default_permissions());
+        before != Some(push.claims.default_permissions())
+    });
+    brought.find_map(|push| {
+        let finding = permissions(place, user, Some(&push.claims), Verb::Publish, &needed)?;
+        let message = format!(
+            "by the permissions that this plan brings for users without any of their own (`restrict_users`), {}: it would \
+             lock itself out",
+            finding.message.strip_suffix(": the run would stop on its way").unwrap_or(&finding.message)
+        );
+        let next = "Give that user permissions of its own (docs/permissions.md), or name the account's `key:` in place of \
+                    credentials; or leave out `restrict_users`.";
+        Some(Finding { message, next: next.to_owned(), ..finding })
+    })
+}
+
 /// For a run that only reads: the same, as something to know.
 pub fn as_information(finding: Finding) -> Finding {
     Finding { severity: Severity::Info, ..finding }

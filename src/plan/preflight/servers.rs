@@ -27,6 +27,7 @@ pub fn system_account_silent(account: &PublicKey, error: &RequestError) -> Findi
             format!("the system user may not publish on {subject}"),
             "Allow the system user to publish on `$SYS.REQ.>` and to subscribe to its inbox.",
         ),
+        RequestError::TwoAnswers { .. } => answers_differ(error),
         RequestError::Timeout(_) | RequestError::Connection(_) => Finding::error(
             "system-silent",
             place,
@@ -34,6 +35,17 @@ pub fn system_account_silent(account: &PublicKey, error: &RequestError) -> Findi
             "Check that servers are up, or give them more time with `--timeout`.",
         ),
     }
+}
+
+/// Two answers in one server's name.
+pub fn answers_differ(error: &RequestError) -> Finding {
+    Finding::error(
+        "answers-differ",
+        "system account",
+        error.to_string(),
+        "Find out which other user of the system account subscribes to `$SYS.REQ.>` and answers there, and take that \
+         permission away; then run it again.",
+    )
 }
 
 /// Virtual streams are made in accounts of applications.

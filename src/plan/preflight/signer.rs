@@ -1,17 +1,22 @@
 //! Who signs, and what is signed: trusted by every server, and not too large for any.
 
 use super::names;
-use crate::model::claims::{MAX_TOKEN_SIZE, OperatorClaims};
+use crate::model::claims::{MAX_TOKEN_SIZE, OperatorClaims, TrustAnchor};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, Server};
 
-/// Does every server trust the key that is about to sign?
-pub fn signer(deployment: &Deployment, signer: &PublicKey) -> Option<Finding> {
+/// Does every server trust the key that is about to sign, and is it the pinned operator's?
+pub fn signer(anchor: &TrustAnchor, deployment: &Deployment, signer: &PublicKey) -> Option<Finding> {
     let key = signer.to_string();
     let distrust: Vec<&Server> =
         deployment.servers.iter().filter(|server| !server.trusted_keys.contains(&key)).collect();
-    let first = distrust.first()?;
+    let Some(first) = distrust.first() else {
+        let message = format!("{key} {}", anchor.why_not());
+        let next = "Sign with one of that operator's keys; or put its newer token into the keys folder: `nsc describe \
+                    operator --raw > keys/operator.jwt`.";
+        return anchor.excludes(signer).then(|| Finding::error("signer-untrusted", "operator", message, next));
+    };
     let operators: Vec<OperatorClaims> = operators(first);
     let (message, next) = match operators.iter().find(|operator| operator.identity == *signer) {
         Some(operator) => (

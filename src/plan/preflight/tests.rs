@@ -1,10 +1,14 @@
 use super::*;
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, Trust, TrustAnchor, TrustedClaims};
 use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::nkey::KeyKind;
 use crate::model::topology::Region;
 use crate::observed::{AccountOnServer, ClockOffset, Live, RequestError, Stored, User};
+use crate::plan::consumers::ConsumerPlan;
+use crate::plan::mappings::MappingPlan;
+use crate::plan::streams::StreamPlan;
+use crate::plan::{AccountPlan, Push, Reason, Stage};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
@@ -41,6 +45,12 @@ fn world(clusters: &[&str]) -> World {
     World { deployment: Deployment { expected: servers.len(), servers }, operator, system }
 }
 
+impl World {
+    fn anchor(&self) -> TrustAnchor {
+        TrustAnchor::of_key(&self.operator.public_key())
+    }
+}
+
 fn codes(findings: &[Finding]) -> Vec<&'static str> {
     findings.iter().map(|finding| finding.code).collect()
 }
@@ -49,7 +59,7 @@ fn codes(findings: &[Finding]) -> Vec<&'static str> {
 fn a_deployment_as_defined_raises_nothing() {
     let world = world(&["west", "east"]);
     assert_eq!(deployment(&topology(&["west", "east"]), &world.deployment, &world.system), []);
-    assert_eq!(signer(&world.deployment, &world.operator.public_key()), None);
+    assert_eq!(signer(&world.anchor(), &world.deployment, &world.operator.public_key()), None);
     assert_eq!(size("APP", 1_048_576, &world.deployment), None);
 }
 
@@ -133,7 +143,7 @@ fn the_system_account_is_no_place_for_virtual_streams() {
 #[test]
 fn the_signer_has_to_be_trusted_everywhere() {
     let mut world = world(&["west", "east"]);
-    let stranger = signer(&world.deployment, &key(KeyKind::Operator)).unwrap();
+    let stranger = signer(&world.anchor(), &world.deployment, &key(KeyKind::Operator)).unwrap();
     assert_eq!((stranger.code, stranger.place.as_str()), ("signer-untrusted", "servers west-0, east-0"));
     assert!(stranger.next.contains(&world.operator.public_key().to_string()));
 
@@ -142,7 +152,7 @@ fn the_signer_has_to_be_trusted_everywhere() {
         "nats": { "signing_keys": [signing], "strict_signing_key_usage": true } }]);
     world.deployment.servers[1].varz = json!({ "trusted_operators_claim": strict });
     world.deployment.servers[1].trusted_keys = vec![signing.to_string()];
-    let identity = signer(&world.deployment, &world.operator.public_key()).unwrap();
+    let identity = signer(&world.anchor(), &world.deployment, &world.operator.public_key()).unwrap();
     assert_eq!(identity.place, "server east-0");
     assert!(identity.message.contains("strict signing key usage"), "{}", identity.message);
     assert!(identity.next.contains(&signing.to_string()));
@@ -173,7 +183,9 @@ fn of_tokens_of_one_second_the_one_that_more_servers_have_is_the_base() {
             stored: Stored::Token(if server == "west-0" { few } else { many }.clone()),
             live: Live::NotLoaded,
         });
-        assert_eq!(base("APP", &world.deployment, &on_servers, 2000).0.unwrap().token, *many);
+        let found =
+            base(AccountRef { name: "APP", id: &account }, &world.anchor(), &world.deployment, &on_servers, 2000);
+        assert_eq!(found.0.unwrap().token, *many);
     }
 }
 
@@ -201,7 +213,8 @@ impl Tokens<'_> {
                 live: Live::NotLoaded,
             })
             .collect();
-        base("APP", &self.world.deployment, &on_servers, now)
+        let id = PublicKey::parse(self.claims["sub"].as_str().unwrap()).unwrap();
+        base(AccountRef { name: "APP", id: &id }, &self.world.anchor(), &self.world.deployment, &on_servers, now)
     }
 }
 
@@ -239,7 +252,8 @@ fn imports_of_others_whose_activation_ends_soon_are_named() {
         stored: token,
         live: Live::NotLoaded,
     };
-    let (_, findings) = base("APP", &world.deployment, &[on_server], 55 * day);
+    let account = AccountRef { name: "APP", id: &app };
+    let (_, findings) = base(account, &world.anchor(), &world.deployment, &[on_server], 55 * day);
     assert_eq!(codes(&findings), ["activation-expires"], "this tool renews its own");
     assert_eq!(findings[0].place, "account APP, import their.soon");
     assert!(findings[0].message.contains("expires in 6d"), "{}", findings[0].message);
@@ -260,13 +274,19 @@ fn the_newest_trusted_token_is_the_base() {
 
     let (base, findings) = tokens.base([stored(&old), stored(&new)], 2000);
     assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), vec!["stored-differently"]));
-    assert!(findings[0].message.ends_with("west-0 (another token)"), "{}", findings[0].message);
+    let older = "west-0 (an older token, issued 1970-01-01T00:16:40Z)";
+    assert!(findings[0].message.ends_with(older), "{}", findings[0].message);
 
     let (base, findings) = tokens.base([stored(&foreign), stored(&new)], 2000);
     let base = base.unwrap();
-    assert_eq!((base.token, base.newest_iat), (new.clone(), 3000));
-    assert_eq!(codes(&findings), ["token-untrusted", "stored-differently", "issued-in-future"]);
-    assert_eq!(findings[2].severity, Severity::Error, "more than five minutes");
+    assert_eq!((base.token, base.newest_iat), (new.clone(), 2000), "what is not trusted sets no date");
+    assert_eq!(codes(&findings), ["token-untrusted", "stored-differently"]);
+    let (_, findings) = tokens.base([stored(&new), stored(&new)], 1_000);
+    assert_eq!(
+        (codes(&findings), findings[0].severity),
+        (vec!["issued-in-future"], Severity::Error),
+        "over five minutes"
+    );
     let (_, findings) = tokens.base([stored(&new), stored(&new)], 1_700);
     assert_eq!((codes(&findings), findings[0].severity), (vec!["issued-in-future"], Severity::Warning));
     assert_eq!(tokens.base([stored(&new), stored(&new)], 1_995).1, [], "a second per push is usual");
@@ -282,6 +302,217 @@ fn the_newest_trusted_token_is_the_base() {
 
     let (base, findings) = tokens.base([Stored::NoAnswer, Stored::NoAnswer], 2000);
     assert_eq!((base, codes(&findings)), (None, vec!["account-unreadable"]));
+}
+
+/// Tokens of one account on two servers: stored, and in force.
+struct Attacked {
+    world: World,
+    evil: Seed,
+    claims: Value,
+    id: PublicKey,
+}
+
+impl Attacked {
+    fn new() -> Self {
+        let id = key(KeyKind::Account);
+        let claims = json!({ "sub": id, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {} } });
+        Self { world: world(&["west", "east"]), evil: Seed::generate(KeyKind::Operator).unwrap(), claims, id }
+    }
+
+    fn by(&self, signer: &Seed, iat: u64) -> String {
+        issue(&self.claims, signer, iat).unwrap().as_str().to_owned()
+    }
+
+    fn base(&self, on_servers: [(Stored, &str); 2], anchor: &TrustAnchor) -> (Option<Base>, Vec<Finding>) {
+        let servers = self.world.deployment.servers.iter().zip(on_servers);
+        let on_servers = servers.map(|(server, (stored, live))| AccountOnServer {
+            server: server.name.clone(),
+            cluster: server.cluster.clone(),
+            stored,
+            live: match live {
+                "" => Live::NotLoaded,
+                live => Live::Loaded(serde_json::from_value(json!({ "jwt": live })).unwrap()),
+            },
+        });
+        let on_servers: Vec<AccountOnServer> = on_servers.collect();
+        base(AccountRef { name: "APP", id: &self.id }, anchor, &self.world.deployment, &on_servers, 2000)
+    }
+
+    fn both(&self, stored: &str, live: &str, anchor: &TrustAnchor) -> (Option<Base>, Vec<Finding>) {
+        self.base([(Stored::Token(stored.to_owned()), live), (Stored::Token(stored.to_owned()), live)], anchor)
+    }
+}
+
+/// Pushed by a system user that cannot sign: stored everywhere, and in force nowhere.
+#[test]
+fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {
+    let case = Attacked::new();
+    let good = case.by(&case.world.operator, 1000);
+    for iat in [1, 1999, 2000 + 10 * 365 * 86_400, i64::MAX as u64] {
+        let (base, findings) = case.both(&case.by(&case.evil, iat), &good, &case.world.anchor());
+        let base = base.unwrap();
+        assert_eq!((base.token.as_str(), base.newest_iat), (good.as_str(), 1000), "it sets no date");
+        let [Finding { code: "token-untrusted", severity: Severity::Warning, message, next, .. }] = &findings[..]
+        else {
+            panic!("{findings:#?}")
+        };
+        assert!(message.contains(&case.evil.public_key().to_string()) && message.contains("west-0"), "{message}");
+        assert!(next.contains("`apply` restores"), "{next}");
+    }
+    // Without any in force, there is nothing to start from.
+    let (base, findings) = case.both(&case.by(&case.evil, 1), "", &case.world.anchor());
+    assert_eq!((base, codes(&findings)), (None, vec!["token-untrusted", "account-of-another-operator"]));
+}
+
+/// Answers in a server's name: its own operator, and a newer token by that one, stored and in force.
+#[test]
+fn a_token_that_only_answers_call_trusted_is_no_base() {
+    let mut case = Attacked::new();
+    case.world.deployment.servers[1].trusted_keys.push(case.evil.public_key().to_string());
+    let besides = json!({ "sub": case.evil.public_key(), "name": "EVIL", "nats": {} });
+    case.world.deployment.servers[1].varz["trusted_operators_claim"].as_array_mut().unwrap().push(besides);
+    let (good, evil) = (case.by(&case.world.operator, 1000), case.by(&case.evil, 2002));
+    let on_servers = || [(Stored::Token(good.clone()), &*good), (Stored::Token(evil.clone()), &*evil)];
+    let (base, findings) = case.base(on_servers(), &case.world.anchor());
+    assert_eq!(base.unwrap().token, good);
+    let error = findings.iter().find(|finding| finding.severity == Severity::Error).unwrap();
+    assert_eq!(error.code, "token-untrusted");
+    let line = format!("`operator: {}`", case.world.operator.public_key());
+    assert!(error.message.contains("east-0") && error.next.contains("operator: O…"), "{error:?}");
+    // When all servers name one operator, the line to pin names it.
+    case.world.deployment.servers[1].varz = case.world.deployment.servers[0].varz.clone();
+    let (_, findings) = case.base(on_servers(), &case.world.anchor());
+    assert!(findings.iter().any(|finding| finding.next.contains(&line)), "{findings:?}");
+    // Only such a token.
+    let (base, findings) = case.both(&evil, &evil, &case.world.anchor());
+    let [Finding { code: "token-untrusted", severity: Severity::Error, .. }] = &findings[..] else {
+        panic!("{findings:#?}")
+    };
+    assert_eq!(base, None);
+    // An older one is no reason to stop.
+    let (base, findings) = case.base(
+        [(Stored::Token(case.by(&case.evil, 900)), ""), (Stored::Token(good.clone()), &*good)],
+        &case.world.anchor(),
+    );
+    assert_eq!(
+        (base.unwrap().token, findings[0].code, findings[0].severity),
+        (good, "token-untrusted", Severity::Warning)
+    );
+}
+
+/// A second signing key of the operator, which no operator's token at hand lists: it may be right, and is not overwritten.
+#[test]
+fn a_newer_token_by_an_unknown_key_that_servers_trust_is_not_overwritten() {
+    let mut case = Attacked::new();
+    let colleague = Seed::generate(KeyKind::Operator).unwrap();
+    for server in &mut case.world.deployment.servers {
+        server.trusted_keys.push(colleague.public_key().to_string());
+    }
+    let (old, new) = (case.by(&case.world.operator, 1000), case.by(&colleague, 1500));
+    let on_servers = || [(Stored::Token(old.clone()), &*old), (Stored::Token(new.clone()), &*new)];
+    let (_, findings) = case.base(on_servers(), &case.world.anchor());
+    assert!(findings.iter().any(|f| (f.code, f.severity) == ("token-untrusted", Severity::Error)), "{findings:?}");
+    let (base, findings) = case.base(on_servers(), &case.world.anchor().and(&colleague.public_key()));
+    assert_eq!((base.unwrap().token, codes(&findings)), (new, vec!["stored-differently"]));
+}
+
+/// A token of the same operator, and of another account: `ACCOUNTZ` in a server's name with the system account's, say.
+#[test]
+fn the_token_of_another_account_is_no_base() {
+    let case = Attacked::new();
+    let mut other = case.claims.clone();
+    other["sub"] = json!(key(KeyKind::Account));
+    let other = issue(&other, &case.world.operator, 1999).unwrap();
+    let good = case.by(&case.world.operator, 1000);
+    let (base, findings) = case.both(&good, other.as_str(), &case.world.anchor());
+    assert_eq!((base.unwrap().token, codes(&findings)), (good.clone(), vec!["token-unreadable"]));
+    assert!(findings[0].message.contains("another account"), "{}", findings[0].message);
+    let (base, _) = case.both(other.as_str(), other.as_str(), &case.world.anchor());
+    assert_eq!(base, None);
+    // Whitespace around a token does not make another of it.
+    let (base, findings) = case.both(&format!("{good}\n"), &good, &case.world.anchor());
+    assert_eq!((base.unwrap().token, findings), (good, vec![]));
+}
+
+#[test]
+fn where_the_operator_is_known_from_is_told() {
+    let mut case = Attacked::new();
+    let names = |case: &Attacked, trust: &Trust| match anchor(trust, &case.world.deployment, 2000) {
+        Ok((_, findings)) => findings.into_iter().map(|f| (f.code, f.severity)).collect(),
+        Err(finding) => vec![(finding.code, finding.severity)],
+    };
+    let (warning, error) = (Severity::Warning, Severity::Error);
+    let (ours, evil) = (case.world.operator.public_key(), case.evil.public_key());
+    let trust = Trust::default();
+    assert_eq!(names(&case, &trust), [("operator-not-pinned", warning)]);
+    let (_, found) = anchor(&trust, &case.world.deployment, 2000).unwrap();
+    assert!(found[0].next.contains(&format!("`operator: {ours}`")), "{found:?}");
+    assert_eq!(names(&case, &trust.clone().signing_with(Some(ours.clone()))), []);
+    let pinned = |key: &PublicKey| Trust { pin: Some(key.clone()), ..Trust::default() };
+    assert_eq!(names(&case, &pinned(&ours)), []);
+    assert_eq!(names(&case, &pinned(&evil)), [("operators-differ", error)]);
+    let refused = Trust { refused: vec![("keys/x.jwt".to_owned(), "it is cut".to_owned())], ..pinned(&ours) };
+    assert_eq!(names(&case, &refused), [("operator-token-refused", warning)]);
+    // One answer that names another operator besides: with a pin it does not matter, without one nothing is known.
+    let besides = json!({ "sub": evil, "name": "EVIL", "nats": {} });
+    case.world.deployment.servers[1].varz["trusted_operators_claim"].as_array_mut().unwrap().push(besides);
+    assert_eq!(names(&case, &pinned(&ours)), []);
+    assert_eq!(names(&case, &trust), [("operators-differ", error)]);
+}
+
+/// D11: the stages after the one that brings the permissions would be refused.
+#[test]
+fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
+    let world = world(&["west"]);
+    let token = |defaults: Value| {
+        let claims = json!({ "sub": key(KeyKind::Account), "name": "APP", "nats": { "type": "account", "version": 2,
+            "limits": {}, "default_permissions": defaults } });
+        let token = issue(&claims, &world.operator, 1000).unwrap();
+        TrustedClaims::verify(token.as_str(), &world.anchor()).unwrap()
+    };
+    let (open, closed) =
+        (token(json!({ "pub": {}, "sub": {} })), token(json!({ "pub": { "deny": ["$JS.>"] }, "sub": {} })));
+    let account = |current: &TrustedClaims, pushes: &[&TrustedClaims]| AccountPlan {
+        name: "APP".to_owned(),
+        id: current.id().clone(),
+        region: None,
+        new: false,
+        current: Some(current.clone()),
+        mappings: MappingPlan::default(),
+        claims: Vec::new(),
+        streams: StreamPlan::default(),
+        consumers: ConsumerPlan::default(),
+        pushes: (pushes.iter())
+            .map(|claims| Push {
+                stage: Stage::Mappings,
+                reason: Reason::Changed,
+                claims: (*claims).clone(),
+                activations: Vec::new(),
+                base: None,
+                newest_iat: 1000,
+            })
+            .collect(),
+        skipped: Vec::new(),
+    };
+    let brought = |nats: Value, account: &AccountPlan| {
+        let user = user(json!({ "name": "ci", "iss": account.id, "nats": nats }));
+        permissions_brought("account APP", &user, account, &["$JS.API.STREAM.CREATE.a".to_owned()])
+    };
+    let found = brought(json!({}), &account(&open, &[&open, &closed])).expect("it denies making streams");
+    assert_eq!(
+        (found.code, found.severity, &*found.place),
+        ("permission-missing", Severity::Error, "account APP, credentials x.creds")
+    );
+    for words in ["restrict_users", "$JS.API.STREAM.CREATE.a", "$JS.API.INFO", "lock itself out"] {
+        assert!(found.message.contains(words), "{}", found.message);
+    }
+    assert!(found.next.contains("`key:`"), "{}", found.next);
+    assert_eq!(brought(json!({ "pub": { "allow": ["$JS.API.>"] } }), &account(&open, &[&closed])), None);
+    assert_eq!(brought(json!({ "sub": { "allow": ["_INBOX.>"] } }), &account(&open, &[&closed])), None);
+    assert_eq!(brought(json!({}), &account(&open, &[&open])), None);
+    assert_eq!(brought(json!({}), &account(&open, &[])), None);
+    // What is so already is found by what the account has now.
+    assert_eq!(brought(json!({}), &account(&closed, &[&closed])), None);
 }
 
 #[test]

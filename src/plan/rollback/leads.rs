@@ -3,7 +3,7 @@
 use super::{Undo, Unused};
 use crate::desired::regional::{JETSTREAM, NEAR, Seat};
 use crate::desired::{DesiredAccount, Role};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
 use crate::model::subject::SubjectFilter;
@@ -62,7 +62,7 @@ pub(super) fn restored(
 pub(super) fn gone(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
-    goals: &[Option<AccountClaims>],
+    goals: &[Option<TrustedClaims>],
     undo: &Undo<'_>,
 ) -> Vec<Finding> {
     let Some(target) = undo.target else { return Vec::new() };
@@ -111,7 +111,7 @@ pub(super) fn unused(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
     currents: &[Option<&AccountClaims>],
-    goals: &[Option<AccountClaims>],
+    goals: &[Option<TrustedClaims>],
 ) -> Vec<Unused> {
     let mut all = Vec::new();
     for (place, wanted) in desired.iter().enumerate().filter(|(_, wanted)| wanted.seat == Seat::Application) {

@@ -19,13 +19,13 @@ use super::streams::StreamPlan;
 use super::{AccountPlan, Options, Plan, admit, preflight};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
-use crate::model::claims::{AccountClaims, Activation, ImportSpec, merge, with_credentials_of};
+use crate::model::claims::{AccountClaims, Activation, ImportSpec, TrustedClaims, Unmergeable, Untrusted};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::observed::survey::Observed;
-use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Deref;
 
 /// Exceptions that [`super::Options::allow`] admits.
 pub(super) const ALLOWABLE: [&str; 2] = ["leads-nowhere", "record-untrusted"];
@@ -145,7 +145,7 @@ pub fn rollback(
     findings.extend(strangers(undo, desired));
     let starts = starts(desired, observed, now, &mut findings);
     let changed = undo.accounts();
-    let goals: Vec<Option<AccountClaims>> = desired
+    let goals: Vec<Option<TrustedClaims>> = desired
         .iter()
         .zip(&starts)
         .map(|(wanted, start)| {
@@ -153,15 +153,7 @@ pub fn rollback(
             if !changed.contains_key(&wanted.id) || undo.makes(&wanted.id) {
                 return Some(current.clone());
             }
-            let goal = goal(wanted, current, undo, observed, &mut findings)?;
-            match AccountClaims::unsigned(goal) {
-                Ok(goal) => Some(goal),
-                Err(error) => {
-                    let place = format!("account {}", wanted.name);
-                    findings.push(Finding::error(CONFLICT, place, format!("the merged claims: {error}"), BY_HAND));
-                    None
-                }
-            }
+            goal(wanted, current, undo, observed, &mut findings)
         })
         .collect();
     let clusters = known_clusters(topology, observed);
@@ -213,7 +205,7 @@ pub fn rollback(
         plan.findings.extend(leads::gone(desired, observed, &goals, undo));
     }
     let currents: Vec<Option<&AccountClaims>> =
-        starts.iter().map(|start| start.as_ref().and_then(Start::existing)).collect();
+        starts.iter().map(|start| start.as_ref().and_then(Start::existing).map(Deref::deref)).collect();
     effects.unused = leads::unused(desired, observed, &currents, &goals);
     admit(&mut plan.findings, &undo.options);
     plan.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -227,36 +219,21 @@ const BY_HAND: &str =
 /// The claims without what the undone pushes did to them.
 fn goal(
     wanted: &DesiredAccount<'_>,
-    current: &AccountClaims,
+    current: &TrustedClaims,
     undo: &Undo<'_>,
     observed: &Observed,
     findings: &mut Vec<Finding>,
-) -> Option<Value> {
+) -> Option<TrustedClaims> {
     let place = format!("account {}", wanted.name);
-    let mut goal = current.value().clone();
+    let mut goal = current.clone();
     for push in &undo.pushes {
         for token in push.content.sent().rev().filter(|token| token.id == wanted.id) {
             let Some(base) = &token.base else { continue };
-            let (before, pushed) = match (AccountClaims::decode(base), AccountClaims::decode(&token.token)) {
-                (Ok(before), Ok(pushed)) if [before.id(), pushed.id()] == [&wanted.id; 2] => (before, pushed),
-                _ => {
-                    let message = format!("a token of it in record {} is not one that was pushed", push.name);
-                    findings.push(Finding::error(
-                        DAMAGED,
-                        &place,
-                        message,
-                        "Get the record from where it was written.",
-                    ));
-                    return None;
-                }
-            };
-            findings.extend(
-                [&before, &pushed].into_iter().find_map(|claims| untrusted(&place, push.name, claims, observed)),
-            );
-            let ours = with_credentials_of(before.value(), pushed.value());
-            match merge(pushed.value(), &ours, &goal) {
-                Ok(merged) => goal = merged,
-                Err(conflicts) => {
+            let mut read = |token: &str| recorded(token, push.name, wanted, undo, observed, findings);
+            let (before, pushed) = (read(base)?, read(&token.token)?);
+            match goal.without(&pushed, &before) {
+                Ok(without) => goal = without,
+                Err(Unmergeable::Conflicts(conflicts)) => {
                     findings.extend(conflicts.into_iter().map(|conflict| {
                         let words = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
                         let message = format!(
@@ -271,6 +248,10 @@ fn goal(
                     }));
                     return None;
                 }
+                Err(Unmergeable::Broken(error)) => {
+                    findings.push(Finding::error(CONFLICT, &place, format!("the merged claims: {error}"), BY_HAND));
+                    return None;
+                }
             }
         }
     }
@@ -278,17 +259,50 @@ fn goal(
 }
 
 const DAMAGED: &str = "record-token";
+const UNTRUSTED: &str = "record-untrusted";
 
-/// Claims are signed anew with the operator's key, so they have to have been the operator's before: a record is a file
-/// that others may have written.
-fn untrusted(place: &str, record: &str, claims: &AccountClaims, observed: &Observed) -> Option<Finding> {
-    let issuer = claims.issuer().to_string();
-    if observed.deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer)) {
-        return None;
+/// The claims of a token in a record. They are signed anew with the operator's key, so a trusted key has to have signed
+/// them before: a record is a file that anyone may have written. `--allow record-untrusted` vouches for another key.
+fn recorded(
+    token: &str,
+    record: &str,
+    wanted: &DesiredAccount<'_>,
+    undo: &Undo<'_>,
+    observed: &Observed,
+    findings: &mut Vec<Finding>,
+) -> Option<TrustedClaims> {
+    let place = format!("account {}", wanted.name);
+    let anchor = &observed.anchor;
+    let claims = match TrustedClaims::verify(token, anchor) {
+        Err(Untrusted::Stranger(claims)) => {
+            let issuer = claims.issuer();
+            let who = match preflight::does_some_server_trust(&observed.deployment, issuer) {
+                true => anchor.why_not(),
+                false => "no server trusts".to_owned(),
+            };
+            let message = format!("its token in record {record} is signed by {issuer}, which {who}");
+            let next = "Find out who wrote that record. If the operator's key was replaced since, go on with --allow \
+                        record-untrusted.";
+            let finding = Finding::error(UNTRUSTED, &place, message, next);
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+            match undo.options.allows(UNTRUSTED) {
+                true => TrustedClaims::verify(token, &anchor.and(issuer)),
+                false => return None,
+            }
+        }
+        read => read,
+    };
+    match claims {
+        Ok(claims) if *claims.id() == wanted.id => Some(claims),
+        _ => {
+            let message = format!("a token of it in record {record} is not one that was pushed");
+            let next = "Get the record from where it was written.";
+            findings.push(Finding::error(DAMAGED, &place, message, next));
+            None
+        }
     }
-    let message = format!("its token in record {record} is signed by {issuer}, which no server trusts");
-    let next = "Find out who wrote that record. If the operator's key was replaced since, go on with --allow record-untrusted.";
-    Some(Finding::error("record-untrusted", place, message, next))
 }
 
 /// The records have to be of this deployment.
@@ -330,7 +344,7 @@ fn activations(
     current: &AccountClaims,
     goal: &AccountClaims,
     desired: &[DesiredAccount<'_>],
-    goals: &[Option<AccountClaims>],
+    goals: &[Option<TrustedClaims>],
     now: u64,
     findings: &mut Vec<Finding>,
 ) -> Vec<ActivationRequest> {
@@ -366,8 +380,8 @@ fn activations(
 fn pushes(
     wanted: &DesiredAccount<'_>,
     start: &Start,
-    current: &AccountClaims,
-    goal: &AccountClaims,
+    current: &TrustedClaims,
+    goal: &TrustedClaims,
     activations: &[ActivationRequest],
     findings: &mut Vec<Finding>,
 ) -> Vec<Push> {
@@ -378,7 +392,7 @@ fn pushes(
         steps.push((stage, goal.value().clone()));
     }
     for (stage, claims) in steps {
-        let claims = match AccountClaims::unsigned(claims) {
+        let claims = match TrustedClaims::derived(claims, &[current, goal]) {
             Ok(claims) => claims,
             Err(error) => {
                 let message = format!("the merged claims: {error}");

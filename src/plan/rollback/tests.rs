@@ -6,7 +6,7 @@ use crate::desired::tests::{app, application, stream, topology};
 use crate::model::finding::Severity;
 use crate::model::nkey::KeyKind;
 use crate::sign::{Seed, Signer as _, issue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A record of a push of an account.
 fn record(verb: &str, account: u8, outcome: Outcome, progress: Progress) -> Content {
@@ -81,7 +81,7 @@ fn an_import_whose_activation_has_ended_does_not_come_back() {
     let claims = |id: &PublicKey, imports: Value| {
         let nats = json!({ "type": "account", "version": 2, "limits": {}, "imports": imports,
             "exports": [{ "name": "desk", "subject": "desk", "type": "service", "token_req": true }] });
-        AccountClaims::unsigned(json!({ "sub": id, "name": "A", "nats": nats })).unwrap()
+        TrustedClaims::reviewed(json!({ "sub": id, "name": "A", "nats": nats })).unwrap()
     };
     let desired = [wanted.clone(), exporting];
     // At the time 5000.

@@ -100,8 +100,9 @@ fn stored_and_not_loaded_counts_only_with_trust() {
 
 #[test]
 fn another_token_is_older_or_newer() {
-    let case = case(json!({}));
+    let mut case = case(json!({}));
     let other = Seed::generate(KeyKind::Operator).unwrap();
+    case.server.trusted_keys.push(other.public_key().to_string());
     for (iat, newer) in [(999, false), (1001, true)] {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
         let wanted = Verdict::OtherToken { newer, issued_at: iat, issuer: other.public_key().to_string() };
@@ -109,6 +110,18 @@ fn another_token_is_older_or_newer() {
         assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
         let behind = Verdict::NotInForce { live_issued_at: iat };
         assert_eq!(case.judge(case.stored(), loaded(json!({ "jwt": token }))), behind);
+    }
+}
+
+/// Whatever date it has: what is not applied does not tell which of two is newer.
+#[test]
+fn a_token_that_the_server_does_not_trust_is_neither_older_nor_newer() {
+    let case = case(json!({}));
+    let other = Seed::generate(KeyKind::Operator).unwrap();
+    for iat in [1, 1001, i64::MAX as u64] {
+        let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
+        let wanted = Verdict::Untrusted { issuer: other.public_key().to_string() };
+        assert_eq!(case.judge(Stored::Token(token), case.live(json!({}))), wanted);
     }
 }
 

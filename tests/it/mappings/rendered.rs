@@ -36,6 +36,7 @@ fn definition() -> Definition {
         resolver: Resolver::Nats,
         system: Access::Context("sys".to_owned()),
         nsc_store: None,
+        operator: None,
         tls: None,
         topology: Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None },
         accounts: vec![account],

@@ -17,9 +17,11 @@ use vstream_jwt::observed::Server;
 use vstream_jwt::ops::apply::{Applied, ApplyError, Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::plan::plan;
-use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::session::{Given, Hearing};
+use vstream_jwt::ops::trust::trust;
 use vstream_jwt::ops::{Deadline, Silent, Tell, load};
 use vstream_jwt::plan::Options;
+use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::keyring::Keyring;
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
@@ -59,8 +61,11 @@ async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + S
     let mut keys = Keyring::open(&folder).unwrap();
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let deadline = Deadline::after(Duration::from_secs(20));
+    let trust = trust(Some(&loaded.definition), &loaded.base, &folder);
+    let trust = trust.signing_with(Some(bench.key("op.nk").public_key()));
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
     let (mut session, mut planned) =
-        plan(&loaded.definition, &connector, &keys, &Options::default(), Hearing::On, deadline, &Silent).await.unwrap();
+        plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await.unwrap();
     let operator = bench.key("op.nk");
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
     let tell = When { step, done: AtomicBool::new(false), what };

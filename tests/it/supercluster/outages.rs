@@ -10,9 +10,11 @@ use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::plan::plan;
-use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::session::{Given, Hearing};
+use vstream_jwt::ops::trust::trust;
 use vstream_jwt::ops::{Deadline, Silent, Tell, load};
 use vstream_jwt::plan::Options;
+use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::keyring::Keyring;
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
@@ -69,8 +71,11 @@ async fn somebody_else_pushes(bench: &Bench<'_>) {
     let mut keys = Keyring::open(&folder).unwrap();
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let deadline = Deadline::after(Duration::from_secs(30));
+    let trust = trust(Some(&loaded.definition), &loaded.base, &folder);
+    let trust = trust.signing_with(Some(bench.key("op.nk").public_key()));
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
     let (mut session, mut planned) =
-        plan(&loaded.definition, &connector, &keys, &Options::default(), Hearing::On, deadline, &Silent).await.unwrap();
+        plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await.unwrap();
     let mut claims = bench.claims().await;
     claims["nats"]["description"] = json!("by somebody else");
     let runtime = tokio::runtime::Handle::current();

@@ -9,7 +9,7 @@ use async_nats::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
 use vstream_jwt::dev::Options;
-use vstream_jwt::model::claims::{ImportSpec, LinkKind, Permission, Permissions};
+use vstream_jwt::model::claims::{AccountClaims, ImportSpec, LinkKind, Permission, Permissions};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Requests as _, system};
@@ -399,7 +399,8 @@ async fn others_stay_outside(bench: &Bench<'_>) {
 async fn stored(bench: &Bench<'_>, name: &str) -> Value {
     let link = Access::Credentials(bench.cluster.system_credentials_path());
     let link = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &link, TIME)).await.unwrap();
-    let all = system::stored_claims(&link, &bench.deployment().await, TIME).await.unwrap();
+    let decoded = |token: &str| AccountClaims::decode(token).ok();
+    let all = system::stored_claims(&link, &bench.deployment().await, TIME, decoded).await.unwrap();
     all.iter().find(|claims| claims.name() == name).unwrap().value().clone()
 }
 

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::dev::Options;
+use vstream_jwt::model::claims::TrustAnchor;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::model::topology::Tls;
 use vstream_jwt::nats::{Access, ConnectError, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Deployment, Live, RequestError, Stored, system};
 use vstream_jwt::ops::confirm::{Confirmation, confirm};
-use vstream_jwt::plan::preflight;
+use vstream_jwt::plan::preflight::{self, AccountRef};
 use vstream_jwt::push::{self, Answer, PushError};
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, file::read_seed_file, issue};
@@ -82,8 +83,10 @@ async fn the_deployment_is_read_completely_and_at_once() {
         assert_eq!(server.system_account, cluster.system_account_id());
         assert_eq!((server.max_payload, server.version.as_str()), (1_048_576, cluster.server_version()));
     }
-    assert_eq!(preflight::signer(&deployment, &key(cluster, "op.nk").public_key()), None);
-    assert!(preflight::signer(&deployment, &Seed::generate(KeyKind::Operator).unwrap().public_key()).is_some());
+    let (ours, other) = (key(cluster, "op.nk").public_key(), Seed::generate(KeyKind::Operator).unwrap().public_key());
+    let anchor = TrustAnchor::of_key(&ours);
+    assert_eq!(preflight::signer(&anchor, &deployment, &ours), None);
+    assert!(preflight::signer(&anchor, &deployment, &other).is_some());
 }
 
 #[tokio::test]
@@ -202,9 +205,10 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
 
     // What is in force is still there to start from, and a newer token repairs it.
     let on_servers = system::accounts(&connection, &deployment, std::slice::from_ref(&id), TIME).await.unwrap();
-    let (base, findings) = preflight::base("NEW", &deployment, &on_servers[0], now());
+    let (account, anchor) = (AccountRef { name: "NEW", id: &id }, TrustAnchor::of_key(&operator.public_key()));
+    let (base, findings) = preflight::base(account, &anchor, &deployment, &on_servers[0], now());
     let base = base.unwrap();
-    assert_eq!((base.token.as_str(), base.newest_iat), (good.as_str(), base.claims.issued_at() + 1));
+    assert_eq!((base.token.as_str(), base.newest_iat), (good.as_str(), base.claims.issued_at()));
     assert_eq!(findings[0].code, "token-untrusted");
     let again = issue(base.claims.value(), &operator, base.newest_iat + 1).unwrap();
     let found = push_and_confirm((&connection, &deployment), &[(id, again)]).await;

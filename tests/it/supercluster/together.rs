@@ -14,9 +14,11 @@ use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::plan::plan;
-use vstream_jwt::ops::session::Hearing;
+use vstream_jwt::ops::session::{Given, Hearing};
+use vstream_jwt::ops::trust::trust;
 use vstream_jwt::ops::{Deadline, Silent, Tell, load};
 use vstream_jwt::plan::Options;
+use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::issue;
 use vstream_jwt::sign::keyring::Keyring;
 
@@ -292,7 +294,10 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let deadline = Deadline::after(PATIENCE);
     let options = Options::default();
-    let planned = plan(&loaded.definition, &connector, &keys, &options, Hearing::On, deadline, &Silent).await;
+    let trust = trust(Some(&loaded.definition), &loaded.base, &folder);
+    let trust = trust.signing_with(Some(bench.key("op.nk").public_key()));
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let planned = plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
 
     // All edits are of the token from before the run; the subject that names the account is heard like the other.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use vstream_jwt::model::claims::Token;
+use vstream_jwt::model::claims::{AccountClaims, Token};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Deployment, Live, Stored, system};
@@ -136,7 +136,8 @@ impl<'c> Bench<'c> {
     /// What each server stores of all other accounts. Those that end are left out: resolvers delete them.
     async fn others(&self) -> Vec<(String, String, Stored)> {
         let deployment = self.deployment().await;
-        let claims = system::stored_claims(&self.system, &deployment, TIME).await.unwrap();
+        let decoded = |token: &str| AccountClaims::decode(token).ok();
+        let claims = system::stored_claims(&self.system, &deployment, TIME, decoded).await.unwrap();
         let lasting = claims.iter().filter(|claims| claims.expires().is_none() && *claims.id() != self.account);
         let mut ids: Vec<PublicKey> =
             lasting.filter(|claims| self.cluster.concerns(claims)).map(|claims| claims.id().clone()).collect();

@@ -32,7 +32,7 @@ pub struct Cluster {
 }
 
 enum Servers {
-    Own(SuperCluster),
+    Own(Box<SuperCluster>),
     Shared(&'static SuperCluster),
 }
 
@@ -191,7 +191,7 @@ impl Cluster {
     pub fn opened(running: SuperCluster) -> Self {
         let (folder, account) = (running.folder().to_owned(), running.account_id().to_owned());
         let home = Home { folder, account, suffix: String::new(), _made: None };
-        Self { servers: Servers::Own(running), home, _turn: None }
+        Self { servers: Servers::Own(Box::new(running)), home, _turn: None }
     }
 
     /// The servers, for reading. What harms them has methods here, which the shared super-cluster refuses.

@@ -1,0 +1,332 @@
+//! Whose signatures on account tokens count.
+//!
+//! A signature proves something only against keys that are known beforehand. They come from a pinned operator key, from an
+//! operator's token that is at hand locally, or from the key that signs now; never from what servers answer or from what
+//! stands in a plan file, unless nothing is going to be signed. Why: `docs/decisions/trust.md`.
+
+use super::{ClaimsError, OperatorClaims, Token, views};
+use crate::model::nkey::PublicKey;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An operator's token that the operator's identity signed itself. It proves which keys sign accounts for that operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorToken {
+    place: String,
+    claims: OperatorClaims,
+    issued_at: u64,
+    expires: Option<u64>,
+    not_before: u64,
+}
+
+impl OperatorToken {
+    /// Decodes an operator's token. `place` says where it comes from, for messages.
+    ///
+    /// # Errors
+    /// [`ClaimsError`]; [`ClaimsError::WrongIssuer`] when another key than the operator's identity signed it, one of its
+    /// signing keys included: whoever has one could add others.
+    pub fn decode(token: &str, place: impl Into<String>) -> Result<Self, ClaimsError> {
+        let claims = OperatorClaims::decode(token)?;
+        let token = Token::decode(token)?;
+        if *token.issuer() != claims.identity {
+            return Err(ClaimsError::WrongIssuer { issuer: token.issuer().clone() });
+        }
+        let seconds = |field: &str| views::unsigned(token.claims(), "", field).map(|s| s.filter(|s| *s > 0));
+        let (issued_at, not_before) = (seconds("iat")?.unwrap_or(0), seconds("nbf")?.unwrap_or(0));
+        Ok(Self { place: place.into(), expires: seconds("exp")?, claims, issued_at, not_before })
+    }
+
+    /// The operator.
+    pub fn claims(&self) -> &OperatorClaims {
+        &self.claims
+    }
+
+    /// Where it comes from.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn has_expired(&self, now: u64) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+}
+
+/// What is known of the operator before a server is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trust {
+    /// The operator's key that the definition, or the command line, pins.
+    pub pin: Option<PublicKey>,
+    /// Operators' tokens in local files.
+    pub tokens: Vec<OperatorToken>,
+    /// Local files that are not believed, and why.
+    pub refused: Vec<(String, String)>,
+    /// The key that signs in this run; `None` for a run that signs nothing.
+    pub signer: Option<PublicKey>,
+}
+
+/// An operator as one server names it. Proves nothing by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedOperator {
+    /// What the server says of it.
+    pub claims: OperatorClaims,
+    /// `iat` of the server's copy of its token.
+    pub issued_at: u64,
+    /// Its token, where the server gives one whose signature is the operator's own.
+    pub token: Option<OperatorToken>,
+}
+
+/// What the keys of a [`TrustAnchor`] are known from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// The pin, and that operator's token in a local file.
+    Pin {
+        /// The pinned key.
+        operator: PublicKey,
+        /// Where its token is.
+        place: String,
+    },
+    /// The pin alone: no local file has that operator's token, or only one that has expired.
+    PinAlone {
+        /// The pinned key.
+        operator: PublicKey,
+        /// Where the token is that has expired.
+        expired: Option<String>,
+    },
+    /// An operator's token in a local file that lists the key that signs, or that the servers name.
+    Token {
+        /// The operator.
+        operator: PublicKey,
+        /// Where its token is.
+        place: String,
+    },
+    /// The very key that signs now.
+    Signer(PublicKey),
+    /// The servers' answers, which all name the same. For a run that signs nothing.
+    Servers(Vec<PublicKey>),
+}
+
+/// The keys whose signatures on account tokens count in this run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustAnchor {
+    keys: BTreeSet<PublicKey>,
+    basis: Basis,
+}
+
+/// The servers name different operators, and nothing local says which of them counts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("servers name different operators: {}", .0.join("; "))]
+pub struct OperatorsDiffer(pub Vec<String>);
+
+impl Trust {
+    /// The same for a run that signs with `key`.
+    #[must_use]
+    pub fn signing_with(self, key: Option<PublicKey>) -> Self {
+        Self { signer: key, ..self }
+    }
+
+    /// The keys that count, with what each server says of its operators where nothing is going to be signed. `now` in
+    /// seconds since 1970.
+    ///
+    /// # Errors
+    /// [`OperatorsDiffer`]
+    pub fn anchor(&self, servers: &[(&str, Vec<NamedOperator>)], now: u64) -> Result<TrustAnchor, OperatorsDiffer> {
+        match (&self.pin, &self.signer) {
+            (Some(pin), signer) => Ok(self.pinned(pin, signer.as_ref(), servers, now)),
+            (None, Some(signer)) => Ok(self.of_signer(signer, servers, now)),
+            (None, None) => self.to_read(servers, now),
+        }
+    }
+
+    /// The pinned key, with the signing keys that its newest token lists. Without a token at hand the key that signs now
+    /// counts too: nothing that it signs gives more than it can sign without this program.
+    fn pinned(
+        &self,
+        pin: &PublicKey,
+        signer: Option<&PublicKey>,
+        servers: &[(&str, Vec<NamedOperator>)],
+        now: u64,
+    ) -> TrustAnchor {
+        let newest = newest(self.tokens.iter().filter(|token| token.claims.identity == *pin), now);
+        if let Some(token) = newest.filter(|token| !token.has_expired(now)) {
+            let basis = Basis::Pin { operator: pin.clone(), place: token.place.clone() };
+            return TrustAnchor { keys: token.claims.trusted_keys().into_iter().collect(), basis };
+        }
+        let mut keys: BTreeSet<PublicKey> = signer.into_iter().chain([pin]).cloned().collect();
+        if signer.is_none() {
+            let tokens = servers.iter().flat_map(|(_, operators)| operators).filter_map(|named| named.token.as_ref());
+            let proven = self::newest(tokens.filter(|token| token.claims.identity == *pin), now);
+            keys.extend(proven.into_iter().flat_map(|token| token.claims.trusted_keys()));
+        }
+        let expired = newest.map(|token| token.place.clone());
+        TrustAnchor { keys, basis: Basis::PinAlone { operator: pin.clone(), expired } }
+    }
+
+    /// The operator whose local token lists the key that signs, else the one whose local token is there and whom the
+    /// servers name; besides, the key that signs. Without such a token that key alone.
+    fn of_signer(&self, signer: &PublicKey, servers: &[(&str, Vec<NamedOperator>)], now: u64) -> TrustAnchor {
+        let local = self.newest_of_each(now);
+        let lists = |token: &OperatorToken| {
+            token.claims.identity == *signer || token.claims.signing_keys.iter().any(|key| key == signer)
+        };
+        if let Some(token) = local.values().find(|token| lists(token)) {
+            return TrustAnchor::of_token(token);
+        }
+        let named = all_name(servers).unwrap_or_default();
+        match named.iter().find_map(|operator| local.get(operator)) {
+            Some(token) => TrustAnchor::of_token(token).and(signer),
+            None => TrustAnchor::of_key(signer),
+        }
+    }
+
+    /// The operator that the servers name, by its local token where there is one.
+    fn to_read(&self, servers: &[(&str, Vec<NamedOperator>)], now: u64) -> Result<TrustAnchor, OperatorsDiffer> {
+        let operators = all_name(servers)?;
+        let local = self.newest_of_each(now);
+        if let Some(token) = operators.iter().find_map(|operator| local.get(operator)) {
+            return Ok(TrustAnchor::of_token(token));
+        }
+        let mut keys = BTreeSet::new();
+        for operator in &operators {
+            let copies = servers.iter().flat_map(|(_, operators)| operators);
+            let copies = copies.filter(|named| named.claims.identity == *operator);
+            let newest = copies.max_by_key(|named| named.issued_at);
+            keys.extend(newest.into_iter().flat_map(|named| named.claims.trusted_keys()));
+        }
+        Ok(TrustAnchor { keys, basis: Basis::Servers(operators.into_iter().collect()) })
+    }
+
+    /// Each operator's newest token, unless that has expired: an older one may list keys that the operator took back.
+    fn newest_of_each(&self, now: u64) -> BTreeMap<&PublicKey, &OperatorToken> {
+        let identities: BTreeSet<&PublicKey> = self.tokens.iter().map(|token| &token.claims.identity).collect();
+        let newest = identities.into_iter().filter_map(|identity| {
+            let token = newest(self.tokens.iter().filter(|token| token.claims.identity == *identity), now)?;
+            (!token.has_expired(now)).then_some((identity, token))
+        });
+        newest.collect()
+    }
+}
+
+/// The operators that every server names: one, or several where servers trust several.
+fn all_name(servers: &[(&str, Vec<NamedOperator>)]) -> Result<BTreeSet<PublicKey>, OperatorsDiffer> {
+    let mut named: BTreeMap<BTreeSet<PublicKey>, Vec<&str>> = BTreeMap::new();
+    for (server, operators) in servers {
+        let operators = operators.iter().map(|named| named.claims.identity.clone()).collect();
+        named.entry(operators).or_default().push(*server);
+    }
+    if named.len() < 2 {
+        return Ok(named.into_keys().next().unwrap_or_default());
+    }
+    let said = named.iter().map(|(operators, servers)| {
+        let operators: Vec<String> = operators.iter().map(PublicKey::to_string).collect();
+        let operators = if operators.is_empty() { "none".to_owned() } else { operators.join(" and ") };
+        format!("{operators} on {}", servers.join(", "))
+    });
+    Err(OperatorsDiffer(said.collect()))
+}
+
+/// The token issued last, of those that hold already.
+fn newest<'t>(tokens: impl Iterator<Item = &'t OperatorToken>, now: u64) -> Option<&'t OperatorToken> {
+    tokens.filter(|token| token.not_before <= now).max_by_key(|token| (token.issued_at, &token.place))
+}
+
+impl TrustAnchor {
+    /// This key alone, which signs now.
+    pub fn of_key(key: &PublicKey) -> Self {
+        Self { keys: BTreeSet::from([key.clone()]), basis: Basis::Signer(key.clone()) }
+    }
+
+    fn of_token(token: &OperatorToken) -> Self {
+        let (operator, place) = (token.claims.identity.clone(), token.place.clone());
+        Self { keys: token.claims.trusted_keys().into_iter().collect(), basis: Basis::Token { operator, place } }
+    }
+
+    /// Whether signatures of `key` count.
+    pub fn trusts(&self, key: &PublicKey) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// What the keys are known from.
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// The operator that the keys belong to, where one is known.
+    pub fn operator(&self) -> Option<&PublicKey> {
+        match &self.basis {
+            Basis::Pin { operator, .. } | Basis::PinAlone { operator, .. } | Basis::Token { operator, .. } => {
+                Some(operator)
+            }
+            Basis::Servers(operators) => operators.first(),
+            Basis::Signer(_) => None,
+        }
+    }
+
+    /// Whether the pinned operator's token is at hand and does not list `key`: then it is not that operator's.
+    pub fn excludes(&self, key: &PublicKey) -> bool {
+        matches!(self.basis, Basis::Pin { .. }) && !self.trusts(key)
+    }
+
+    /// The anchor with one more key: the one that signs now, or one that a person vouches for (`--allow
+    /// record-untrusted`).
+    #[must_use]
+    pub fn and(&self, key: &PublicKey) -> Self {
+        let mut anchor = self.clone();
+        anchor.keys.insert(key.clone());
+        anchor
+    }
+
+    /// Why another key does not count, to follow its name in a sentence: `is not a key of the pinned operator O…`.
+    pub fn why_not(&self) -> String {
+        match &self.basis {
+            Basis::Pin { operator, place } => {
+                format!("is not a key of the pinned operator {operator} (by its token in {place})")
+            }
+            Basis::PinAlone { operator, expired: None } => {
+                format!(
+                    "is not the pinned key {operator} (no local file has that operator's token, which lists others)"
+                )
+            }
+            Basis::PinAlone { operator, expired: Some(place) } => {
+                format!("is not the pinned key {operator} (that operator's token in {place} has expired)")
+            }
+            Basis::Token { operator, place } => {
+                format!("is not a key of operator {operator} (by its token in {place})")
+            }
+            Basis::Signer(key) => format!("is not the key that signs now ({key}; no operator is pinned)"),
+            Basis::Servers(operators) => {
+                let operators: Vec<String> = operators.iter().map(PublicKey::to_string).collect();
+                format!("is not a key of the operator that the servers name ({})", operators.join(" and "))
+            }
+        }
+    }
+
+    /// The next step for a token by another key of an operator that may be the right one. `servers` is the operator that
+    /// all servers name, if they name one.
+    pub fn how_to_trust(&self, servers: Option<&PublicKey>) -> String {
+        let jwt = "`nsc describe operator --raw > keys/operator.jwt`";
+        match &self.basis {
+            Basis::Pin { operator, place } => format!(
+                "If the key was added to operator {operator} since {place} was written, put the operator's newer token \
+                 there: {jwt}. Else find out who signed."
+            ),
+            Basis::PinAlone { .. } => format!(
+                "Put the operator's token into the keys folder, which says which keys sign for it: {jwt}. If it lists the \
+                 key, run this again; else find out who signed."
+            ),
+            Basis::Token { operator: _, place } => format!(
+                "If the key was added to the operator since {place} was written, put the operator's newer token there: \
+                 {jwt}. Else find out who signed."
+            ),
+            Basis::Signer(_) | Basis::Servers(_) => {
+                let line =
+                    servers.map_or_else(|| "operator: O…".to_owned(), |operator| format!("operator: {operator}"));
+                format!(
+                    "If the key is your operator's, pin the operator in the definition, `{line}` (compare it with `nsc \
+                     describe operator`), and put its token into the keys folder: {jwt}. Else find out who signed."
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

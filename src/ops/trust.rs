@@ -1,0 +1,53 @@
+//! What is known of the operator before a server is asked: the pin, and the operators' tokens in local files.
+
+use crate::definition::Definition;
+use crate::model::claims::{ClaimsError, MAX_TOKEN_SIZE, OperatorToken, Trust};
+use crate::nsc;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// The operator's token beside a definition.
+const BESIDE: &str = "operator.jwt";
+
+/// Reads what is known of the operator. `definition` is the one of the folder `base`, never one that stands in a plan file;
+/// `keys` is the keys folder.
+///
+/// Operators' tokens are looked for in `*.jwt` of the keys folder, in `operator.jwt` beside the definition, and in the
+/// definition's nsc store.
+pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust {
+    let mut trust = Trust { pin: definition.and_then(|definition| definition.operator.clone()), ..Trust::default() };
+    let mut paths = tokens_in(keys);
+    paths.push(base.join(BESIDE));
+    let store = definition.and_then(|definition| definition.nsc_store.as_deref());
+    paths.extend(store.map(nsc::operator_tokens).unwrap_or_default());
+    for path in paths {
+        let Some(text) = read(&path) else { continue };
+        let place = path.display().to_string();
+        match OperatorToken::decode(text.trim(), &*place) {
+            Ok(token) => trust.tokens.push(token),
+            // Of a user or an account.
+            Err(ClaimsError::WrongType { .. }) => {}
+            Err(error) => trust.refused.push((place, error.to_string())),
+        }
+    }
+    trust
+}
+
+/// The `*.jwt` of a folder, by name.
+fn tokens_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "jwt")).collect();
+    paths.sort();
+    paths
+}
+
+/// A file's text; none for what is not there, is no file, or is larger than a token.
+fn read(path: &Path) -> Option<String> {
+    if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return None;
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).ok()?;
+    let read = file.take(MAX_TOKEN_SIZE as u64 + 1).read_to_string(&mut text).ok()?;
+    (read <= MAX_TOKEN_SIZE).then_some(text)
+}

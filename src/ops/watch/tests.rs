@@ -1,0 +1,222 @@
+use super::*;
+use crate::model::nkey::KeyKind;
+use crate::sign::{Seed, Signer as _, issue};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+const STARTED: u64 = 2_000_000_000;
+const ALL: &str = ALL_SUBJECTS[0];
+
+/// A run that hears, an operator whom it trusts, and what others push.
+struct Run {
+    operator: Seed,
+    stranger: Seed,
+    account: PublicKey,
+    sender: UnboundedSender<Heard>,
+    pushes: Pushes,
+}
+
+impl Run {
+    /// A run that began with a token issued at `began_with`.
+    fn began_with(began_with: u64) -> (Self, String) {
+        let key = |kind| Seed::generate(kind).unwrap();
+        let (operator, stranger) = (key(KeyKind::Operator), key(KeyKind::Operator));
+        let (sender, messages) = unbounded_channel();
+        let mut pushes = Pushes::new(messages, STARTED);
+        pushes.anchor = Some(TrustAnchor::of_key(&operator.public_key()));
+        let account = key(KeyKind::Account).public_key();
+        let mut run = Self { operator, stranger, account, sender, pushes };
+        let first = run.token(&json!({ "revocations": { "U": 7 } }), began_with);
+        assert_eq!(run.settle(&first), Ok(None));
+        (run, first)
+    }
+
+    fn claims(&self, nats: &Value) -> Value {
+        let mut claims = json!({ "sub": self.account, "name": "APP", "nats": {
+            "type": "account", "version": 2, "limits": { "subs": -1 } } });
+        for (name, value) in nats.as_object().unwrap() {
+            claims["nats"][name] = value.clone();
+        }
+        claims
+    }
+
+    fn token(&self, nats: &Value, iat: u64) -> String {
+        issue(&self.claims(nats), &self.operator, iat).unwrap().as_str().to_owned()
+    }
+
+    fn read(&self, token: &str) -> TrustedClaims {
+        TrustedClaims::verify(token, &TrustAnchor::of_key(&self.operator.public_key())).unwrap()
+    }
+
+    fn hear(&mut self, subject: &str, payload: &str) {
+        let heard = Heard { subject: subject.to_owned(), payload: payload.as_bytes().to_vec() };
+        self.sender.send(heard).unwrap();
+        self.pushes.take_in();
+    }
+
+    /// What the claims should be when servers have this token, as far as that is something else.
+    fn settle(&mut self, stored: &str) -> Result<Option<Value>, Vec<Conflict>> {
+        let claims = self.read(stored);
+        self.pushes.settle(stored, &claims, &[]).map(|claims| claims.map(|claims| claims.value()["nats"].clone()))
+    }
+
+    fn push(&mut self, token: &str, origin: &str) {
+        let (claims, origin) = (self.read(token), self.read(origin));
+        self.pushes.push(claims, token, Some(&origin));
+        self.pushes.sends(token);
+    }
+
+    fn found(&self) -> Vec<(&'static str, String)> {
+        let found = self.pushes.findings(&self.account, "APP");
+        assert!(found.iter().all(|finding| finding.place == "account APP" && !finding.next.is_empty()));
+        found.into_iter().map(|finding| (finding.code, finding.message)).collect()
+    }
+}
+
+/// By either subject, whatever date it has, and whatever it says of itself.
+#[test]
+fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
+    let by_name = |run: &Run| ALL_SUBJECTS[1].replace('*', &run.account.to_string());
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    let keys = json!({ "signing_keys": [Seed::generate(KeyKind::Account).unwrap().public_key()] });
+    for (subject, iat) in [(ALL.to_owned(), STARTED + 1), (by_name(&run), i64::MAX as u64)] {
+        let evil = issue(&run.claims(&keys), &run.stranger, iat).unwrap();
+        run.hear(&subject, evil.as_str());
+        let (code, message) = run.found().pop().unwrap();
+        assert_eq!(code, "token-untrusted");
+        for words in [&subject, &run.stranger.public_key().to_string(), &run.account.to_string()] {
+            assert!(message.contains(words), "{message}");
+        }
+    }
+    // What is no token, or was changed.
+    for payload in [format!("{first}x"), first.replace('.', ".."), String::new()] {
+        run.hear(ALL, &payload);
+    }
+    assert!(!run.pushes.is_unsettled(&run.account), "no reason to plan again");
+    assert_eq!(run.settle(&first), Ok(None));
+    assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+}
+
+/// What tools and other runs push by a trusted key is kept, and told, once.
+#[test]
+fn an_edit_by_a_trusted_key_is_kept_and_told() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    let ours = run.token(&json!({ "revocations": { "U": 7 }, "description": "ours" }), STARTED + 1);
+    run.push(&ours, &first);
+    run.hear(ALL, &ours);
+    assert!(!run.pushes.is_unsettled(&run.account), "our own push comes back");
+    // Made from the first, and pushed over ours.
+    let theirs = run.token(&json!({ "revocations": { "U": 7, "V": 8 } }), STARTED + 2);
+    run.hear(ALL, &theirs);
+    assert!(run.pushes.is_unsettled(&run.account));
+    let settled = run.settle(&theirs).unwrap().expect("it lacks what we changed");
+    assert_eq!((&settled["description"], &settled["revocations"]), (&json!("ours"), &json!({ "U": 7, "V": 8 })));
+    assert_eq!(run.pushes.take_untold(&run.account), ["+ nats.revocations.V: 8"]);
+    assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+    assert_eq!(run.found(), []);
+    // One that was not heard, and is read: it is told, too.
+    let missed =
+        run.token(&json!({ "revocations": { "U": 7, "V": 8 }, "description": "ours", "tags": ["t"] }), STARTED + 3);
+    assert_eq!(run.settle(&missed), Ok(None));
+    assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
+}
+
+/// The revocation that the old token lacks would be gone, with the operator's fresh signature.
+#[test]
+fn an_old_token_that_is_pushed_again_takes_nothing_back() {
+    let old = |run: &Run| run.token(&json!({ "description": "of last year" }), STARTED - 10_000);
+    let (mut run, _) = Run::began_with(STARTED - 100);
+    let again = old(&run);
+    run.hear(ALL, &again);
+    assert!(run.pushes.is_unsettled(&run.account), "it has to be restored");
+    let settled = run.settle(&again).unwrap().expect("what it took back is kept");
+    assert_eq!((&settled["revocations"], &settled["description"]), (&json!({ "U": 7 }), &Value::Null));
+    assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+    let [(code, message)] = &run.found()[..] else { panic!("{:?}", run.found()) };
+    assert_eq!(*code, "token-pushed-again");
+    assert!(message.contains("issued 2033-05-18T00:46:40Z") && message.contains("2033-05-18T03:31:40Z"), "{message}");
+
+    // Read, and not heard.
+    let (mut run, _) = Run::began_with(STARTED - 100);
+    let again = old(&run);
+    assert_eq!(run.settle(&again).unwrap().unwrap()["revocations"], json!({ "U": 7 }));
+    assert_eq!(run.found().len(), 1);
+
+    // Heard before it was known what the run begins with.
+    let (mut run, _) = Run::began_with(STARTED - 100);
+    let again = old(&run);
+    (run.pushes.accounts, run.pushes.findings) = (HashMap::new(), HashMap::new());
+    run.hear(ALL, &again);
+    let first = run.token(&json!({ "revocations": { "U": 7 } }), STARTED - 100);
+    assert_eq!(run.settle(&first), Ok(None));
+    assert_eq!(run.found().len(), 1);
+
+    // An edit of such a token, made while it was there, is an edit of that.
+    let edit = run.token(&json!({ "description": "of last year", "tags": ["t"] }), STARTED + 5);
+    run.hear(ALL, &edit);
+    let settled = run.settle(&edit).unwrap().unwrap();
+    assert_eq!((&settled["revocations"], &settled["tags"]), (&json!({ "U": 7 }), &json!(["t"])));
+}
+
+/// An edit that was signed before the run began and waited to be pushed is one all the same, as long as it is newer than
+/// what the run began with; and clocks differ a little.
+#[test]
+fn an_edit_that_waited_is_no_old_token() {
+    for (began_with, iat) in [(STARTED - 10_000, STARTED - 5_000), (STARTED + 3, STARTED - 4), (STARTED, STARTED)] {
+        let (mut run, _) = Run::began_with(began_with);
+        let edit = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }), iat);
+        run.hear(ALL, &edit);
+        assert_eq!(run.settle(&edit), Ok(None), "{began_with} {iat}");
+        assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
+        assert_eq!(run.found(), []);
+    }
+}
+
+/// Ours is what this run pushed, byte for byte and as often as it did.
+#[test]
+fn our_token_in_anothers_hands_is_anothers_push() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    let one = run.token(&json!({ "revocations": { "U": 7 }, "description": "one" }), STARTED + 1);
+    let two = run.token(&json!({ "revocations": { "U": 7 }, "description": "two" }), STARTED + 2);
+    run.push(&one, &first);
+    run.hear(ALL, &one);
+    run.push(&two, &one);
+    run.hear(ALL, &two);
+    assert!(!run.pushes.is_unsettled(&run.account));
+    // The newest once more changes nothing, with whatever around it.
+    run.hear(ALL, &two);
+    run.hear(ALL, &format!(" {two}\n"));
+    assert!(!run.pushes.is_unsettled(&run.account));
+    // The one before it does.
+    run.hear(ALL, &one);
+    assert!(run.pushes.is_unsettled(&run.account));
+    assert_eq!(run.settle(&one).unwrap().unwrap()["description"], "two");
+    // A push that is made again comes back again.
+    run.pushes.sends(&two);
+    run.hear(ALL, &two);
+    assert!(!run.pushes.is_unsettled(&run.account));
+}
+
+/// Nothing is taken in before it is known whom to believe, and a flood of others' tokens hides nothing.
+#[test]
+fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
+    let (mut run, _) = Run::began_with(STARTED - 100);
+    let anchor = run.pushes.anchor.take();
+    let theirs = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }), STARTED + 1);
+    run.hear(ALL, &theirs);
+    assert!(!run.pushes.is_unsettled(&run.account));
+    run.pushes.anchor = anchor;
+    run.pushes.take_in();
+    assert!(run.pushes.is_unsettled(&run.account));
+
+    let mut other = run.claims(&json!({}));
+    for _ in 0..50 {
+        other["sub"] = json!(Seed::generate(KeyKind::Account).unwrap().public_key());
+        let strange = issue(&other, &run.stranger, STARTED).unwrap();
+        run.hear(ALL, strange.as_str());
+        run.hear(ALL, strange.as_str());
+    }
+    let evil = issue(&run.claims(&json!({})), &run.stranger, STARTED).unwrap();
+    (0..50).for_each(|_| run.hear(ALL, evil.as_str()));
+    assert_eq!(run.found().len(), 1);
+}
