@@ -35,6 +35,19 @@ fn resealed(bench: &Bench<'_>, from: &str, name: &str, operator: &Seed, edit: im
     write(&folder.join(name), &file.sealed(data_encoding::BASE64.encode(&signature))).unwrap();
 }
 
+/// Signs every token of `s.json` again, and seals the whole, by another operator.
+pub fn signed_by(bench: &Bench<'_>, name: &str, operator: &Seed) {
+    resealed(bench, "s.json", name, operator, |content| {
+        for token in content.accounts.iter_mut().flat_map(|account| &mut account.tokens) {
+            let signed = vstream_jwt::model::claims::Token::decode(token.token.as_deref().unwrap()).unwrap();
+            let claims = signed.into_claims();
+            let iat = claims["iat"].as_u64().unwrap();
+            token.token = Some(issue(&claims, operator, iat).unwrap().as_str().to_owned());
+        }
+        content.signed.as_mut().unwrap().operator = operator.public_key();
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_plan_files_are_refused_before_anything_is_written() {
     let cluster = account().await;
@@ -93,7 +106,9 @@ async fn seals(refusals: &mut Refusals<'_, '_>) {
     let (operator, stranger) = (bench.key("op.nk"), new_seed(KeyKind::Operator));
     bench.write_key("stranger.nk", &stranger.reveal());
 
-    bench.run(&["sign", "p.json", "--operator", "stranger.nk", "--out", "foreign.json"]).ends(0);
+    let sign = ["sign", "p.json", "--operator", "stranger.nk", "--out", "foreign.json"];
+    bench.expect(2, &sign, "token-untrusted", &[&public(&operator), &public(&stranger), "nothing was signed"]);
+    signed_by(bench, "foreign.json", &stranger);
     let said = [&*public(&stranger), "not a key of the operator"];
     refusals
         .refused(

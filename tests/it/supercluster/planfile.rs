@@ -116,7 +116,8 @@ fn refused_files(bench: &Bench<'_>, folder: &Path) {
     let other = new_seed(KeyKind::Operator);
     bench.write_key("other-operator.nk", other.reveal().as_str());
     let sign = ["sign", "p.json", "--operator", "other-operator.nk", "--out", "foreign.json"];
-    bench.run(&sign).ends(0);
+    bench.expect(2, &sign, "token-untrusted", &["nothing was signed"]);
+    crate::supercluster::bad_plan_files::signed_by(bench, "foreign.json", &other);
     bench.expect(1, &["apply", "foreign.json"], "refused", &["signer-untrusted"]);
 
     let swapped = copy("swapped.json");
