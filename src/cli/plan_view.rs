@@ -306,3 +306,21 @@ impl View<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::shown::tests::{HOSTILE, assert_harmless};
+    use crate::observed::Server;
+
+    #[test]
+    fn servers_are_one_line_whatever_they_call_themselves() {
+        for hostile in HOSTILE {
+            let servers = vec![Server::new(hostile, hostile, hostile), Server::new("a", "b", "2.15.1")];
+            let shown = versions(&Deployment { servers, expected: 2 });
+            let text = text!("nats-server {shown}");
+            assert_eq!(text.plain().lines().count(), 1, "{hostile:?}");
+            assert_harmless(text.plain());
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod permissions;
 mod planfile;
 mod refusals;
 mod regional;
+mod shown;
 mod streams;
 mod system;
 mod together;
