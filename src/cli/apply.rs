@@ -63,6 +63,9 @@ impl Args {
             None => self.operator.signer(&shell.keys_folder(&loaded.base))?,
         };
         let definition = &loaded.definition;
+        if let Some(content) = &file {
+            ops::planfile::check(content, definition).map_err(planfile::unsigned)?;
+        }
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let connector = DefinitionConnector::new(definition, Purpose::Change, &folder);

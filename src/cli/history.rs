@@ -14,7 +14,7 @@ use crate::ops::session::Session;
 use crate::plan::Plan;
 use crate::plan::claims_diff;
 use crate::plan::file::File;
-use crate::plan::record::{Content, Outcome, Progress, RecordError, Recorded, Who};
+use crate::plan::record::{Content, Outcome, Progress, RecordError, Recorded};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ impl HistoryArgs {
         let content = Content {
             tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
             verb: recording.verb.to_owned(),
-            who: who(),
+            who: super::who::who(),
             started: String::new(),
             ended: None,
             outcome: Outcome::Begun,
@@ -118,31 +118,6 @@ impl Written {
 pub(super) fn unwritable(message: &str) -> Failure {
     Failure::failed("history-unwritable", message)
         .next("Make the folder writable for you, or name another with --history; `--history none` keeps no record.")
-}
-
-/// Who runs this: the user and the machine, and what a pipeline says of itself. Nothing else of the environment.
-fn who() -> Who {
-    const CI: [&str; 14] = [
-        "GITHUB_REPOSITORY",
-        "GITHUB_WORKFLOW",
-        "GITHUB_RUN_ID",
-        "GITHUB_RUN_ATTEMPT",
-        "GITHUB_ACTOR",
-        "GITHUB_REF",
-        "GITHUB_SHA",
-        "CI_PROJECT_PATH",
-        "CI_PIPELINE_ID",
-        "CI_JOB_ID",
-        "CI_JOB_URL",
-        "CI_COMMIT_REF_NAME",
-        "CI_COMMIT_SHA",
-        "GITLAB_USER_LOGIN",
-    ];
-    let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let shown = |value: String| super::redact::redact(&value).into_owned();
-    let user = ["USER", "LOGNAME"].into_iter().find_map(read).unwrap_or_else(|| "somebody".to_owned());
-    let ci = CI.into_iter().filter_map(|name| Some((name.to_owned(), shown(read(name)?))));
-    Who { user: shown(user), host: rustix::system::uname().nodename().to_string_lossy().into_owned(), ci: ci.collect() }
 }
 
 /// List what was pushed, show one record, or what changed between two

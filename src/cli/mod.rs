@@ -31,6 +31,7 @@ mod trust;
 mod usage;
 mod validate;
 mod verify;
+mod who;
 
 pub use failure::{Exit, Failure};
 pub use shell::{Format, Shell};

@@ -77,7 +77,9 @@ impl Args {
             Some(out) => {
                 all_have_keys(plan, &keys, shell)?;
                 let files = planfile::files(&loaded);
-                let content = ops::planfile::content(&session, &planned, files, view.whole().plain(), document.clone());
+                let mut content =
+                    ops::planfile::content(&session, &planned, files, view.whole().plain(), document.clone());
+                content.who = Some(super::who::who());
                 ops::planfile::write(&out, &PlanFile::new(content)).map_err(planfile::failure)?;
                 written(plan, &out, shell)
             }

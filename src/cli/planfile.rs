@@ -1,8 +1,9 @@
 //! What the verbs about plan files have in common.
 
-use super::{Failure, Shell};
+use super::{Failure, Shell, apply};
+use crate::ops::apply::ApplyError;
 use crate::ops::load::Loaded;
-use crate::ops::planfile::{self, FileError};
+use crate::ops::planfile::{self, FileError, SignFileError};
 use crate::plan::file::{Content, File, PlanFile, PlanFileError};
 use std::path::{Path, PathBuf};
 
@@ -56,5 +57,29 @@ pub(super) fn failure(error: FileError) -> Failure {
                 .detail("problems", problems)
                 .next("Make the plan again with this version of vstream-jwt.")
         }
+    }
+}
+
+/// Why a plan file was not signed, or is not what it says.
+pub(super) fn unsigned(error: SignFileError) -> Failure {
+    let message = error.to_string();
+    match error {
+        SignFileError::Signed(_) => Failure::usage("signed-already", message)
+            .next("Apply it as it is, or sign the file that `plan --out` wrote."),
+        SignFileError::Inconsistent(_) => Failure::usage("plan-file-inconsistent", message)
+            .next("Do not sign it. Make the plan again, and find out who made this file."),
+        SignFileError::Untrusted { ref issuer, ref anchor, .. } => {
+            let next = anchor.how_to_trust(None);
+            let next = match anchor.operator() {
+                None => format!("{next} Where there is no definition: --trust O…."),
+                Some(_) => next,
+            };
+            Failure::usage("token-untrusted", message).next(next).detail("issuer", issuer)
+        }
+        SignFileError::Claims { .. } => {
+            Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
+        }
+        SignFileError::Issue(error) => apply::failure(ApplyError::Issue(error)),
+        SignFileError::Seal(_) => Failure::failed("signing", message).next("Check the key, or the command that signs."),
     }
 }

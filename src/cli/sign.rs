@@ -4,8 +4,7 @@ use super::deployment::{NOT_CONFIRMED, OperatorArgs};
 use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, apply, planfile, trust};
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::ops::apply::ApplyError;
-use crate::ops::planfile::{self as file, SignFileError, review};
+use crate::ops::planfile::{self as file, review};
 use crate::plan::file::Content;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -42,14 +41,14 @@ impl Args {
         };
         let keys = shell.keyring(&loaded.base)?;
         let key = operator.public_key();
-        file::check(&plan.content, &loaded.definition).map_err(failure)?;
+        file::check(&plan.content, &loaded.definition).map_err(planfile::unsigned)?;
         let now = jiff::Timestamp::now().as_second().unsigned_abs();
         let trust = trust::of_plan_file(shell, &loaded.definition, &keys, self.trust, Some(key.clone()))?;
         // Nothing is pinned by servers here: there is no network.
         let anchor = trust.anchor(&[], now).map_err(|error| Failure::usage("operators-differ", error.to_string()))?;
         let changes = plan.content.accounts.iter().map(|account| {
-            let start = file::start(account, &anchor).map_err(failure)?;
-            Ok(review::changes(account, start.as_ref()))
+            let start = file::start(account, &anchor).map_err(planfile::unsigned)?;
+            Ok(review::changes(account, start.as_ref(), now))
         });
         let diffs = changes.collect::<Result<Vec<_>, Failure>>()?;
         if shell.format == Format::Human {
@@ -59,7 +58,7 @@ impl Args {
         if !self.yes && !shell.confirm(&format!("Sign {tokens} tokens with {key}?"), true) {
             return Err(Failure::failed("not-confirmed", "not confirmed; nothing was signed").next(NOT_CONFIRMED));
         }
-        let signed = file::sign(plan, &loaded.definition, &*operator, &keys, &anchor).map_err(failure)?;
+        let signed = file::sign(plan, &loaded.definition, &*operator, &keys, &anchor).map_err(planfile::unsigned)?;
         // The seed is in memory no longer than it is needed.
         drop(operator);
         file::write(&self.out, &signed).map_err(planfile::failure)?;
@@ -67,7 +66,16 @@ impl Args {
         let mut text = text!("Signed {tokens} tokens with {key}: {out}");
         put!(text, "next: Run `{} {out}`.", shell.command("apply"));
         let accounts = plan_accounts(&signed.content, &diffs);
-        shell.result(text, &json!({ "operator": key, "tokens": tokens, "file": self.out, "accounts": accounts }));
+        let Content { tool, created, who, .. } = &signed.content;
+        let document = json!({
+            "operator": key,
+            "tokens": tokens,
+            "file": self.out,
+            "made": { "tool": tool, "created": created, "who": who },
+            "beyond": review::beyond_tokens(&signed.content),
+            "accounts": accounts,
+        });
+        shell.result(text, &document);
         Ok(Exit::Done)
     }
 }
@@ -78,7 +86,8 @@ fn operator_key(text: &str) -> Result<PublicKey, String> {
 }
 
 fn view(content: &Content, changes: &[Vec<String>]) -> Text {
-    let mut out = text!("Planned by {} at {}; in the planner's words:", content.tool, content.created);
+    let who = content.who.as_ref().map_or_else(|| "it does not say for whom".to_owned(), |who| format!("run by {who}"));
+    let mut out = text!("Planned by {} at {}, {who}; in the planner's words:", content.tool, content.created);
     for line in &content.text {
         put!(out, "  | {line}");
     }
@@ -94,7 +103,11 @@ fn view(content: &Content, changes: &[Vec<String>]) -> Text {
     put!(out, "What the tokens to be signed change:");
     for (account, lines) in content.accounts.iter().zip(changes).filter(|(account, _)| !account.tokens.is_empty()) {
         let made = if account.base.is_none() { ", new" } else { "" };
-        put!(out, "  account {} ({}{made}), {} tokens", account.name, account.id, account.tokens.len());
+        let tokens = match account.tokens.len() {
+            1 => "1 token".to_owned(),
+            several => format!("{several} tokens"),
+        };
+        put!(out, "  account {} ({}{made}), {tokens}", account.name, account.id);
         for line in lines {
             put!(out, "    {line}");
         }
@@ -105,30 +118,13 @@ fn view(content: &Content, changes: &[Vec<String>]) -> Text {
 fn plan_accounts(content: &Content, diffs: &[Vec<String>]) -> Vec<Value> {
     let accounts = content.accounts.iter().zip(diffs);
     let document = accounts.map(|(account, lines)| {
-        json!({ "account": account.name, "id": account.id, "tokens": account.tokens.len(), "claims": lines })
+        json!({
+            "account": account.name,
+            "id": account.id,
+            "base": review::base(account),
+            "tokens": account.tokens.len(),
+            "claims": lines,
+        })
     });
     document.collect()
-}
-
-fn failure(error: SignFileError) -> Failure {
-    let message = error.to_string();
-    match error {
-        SignFileError::Signed(_) => Failure::usage("signed-already", message)
-            .next("Apply it as it is, or sign the file that `plan --out` wrote."),
-        SignFileError::Inconsistent(_) => Failure::usage("plan-file-inconsistent", message)
-            .next("Do not sign it. Make the plan again, and find out who made this file."),
-        SignFileError::Untrusted { ref issuer, ref anchor, .. } => {
-            let next = anchor.how_to_trust(None);
-            let next = match anchor.operator() {
-                None => format!("{next} Where there is no definition: --trust O…."),
-                Some(_) => next,
-            };
-            Failure::usage("token-untrusted", message).next(next).detail("issuer", issuer)
-        }
-        SignFileError::Claims { .. } => {
-            Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
-        }
-        SignFileError::Issue(error) => apply::failure(ApplyError::Issue(error)),
-        SignFileError::Seal(_) => Failure::failed("signing", message).next("Check the key, or the command that signs."),
-    }
 }

@@ -63,6 +63,9 @@ pub enum KeyError {
         /// The kind that was needed.
         expected: KeyKind,
     },
+    /// A point of small order: a signature that fits it can be made without any seed, for any message.
+    #[error("is a weak key, for which anybody can make signatures")]
+    Weak,
     /// A seed where a public key belongs.
     #[error("is a seed, where a public key belongs; keep seeds in files")]
     Seed,
@@ -76,9 +79,18 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// From the raw ed25519 public key.
+    /// From the raw ed25519 public key, which is known to be one: it was made from a seed, or checked before.
     pub fn from_bytes(kind: KeyKind, bytes: [u8; 32]) -> Self {
         Self { kind, bytes }
+    }
+
+    /// From a raw ed25519 public key of elsewhere.
+    ///
+    /// # Errors
+    /// [`KeyError::Weak`]
+    pub fn from_elsewhere(kind: KeyKind, bytes: [u8; 32]) -> Result<Self, KeyError> {
+        let key = Self { kind, bytes };
+        if key.is_weak() { Err(KeyError::Weak) } else { Ok(key) }
     }
 
     /// Parses the text form (`A…`, 56 characters).
@@ -99,7 +111,7 @@ impl PublicKey {
         let kind = KeyKind::from_prefix(raw[0]).ok_or(KeyError::Damaged("unknown prefix"))?;
         let mut bytes = [0; 32];
         bytes.copy_from_slice(&raw[1..33]);
-        Ok(Self { kind, bytes })
+        Self::from_elsewhere(kind, bytes)
     }
 
     /// Parses a key of one kind.
@@ -114,6 +126,11 @@ impl PublicKey {
     /// What the key is for.
     pub fn kind(&self) -> KeyKind {
         self.kind
+    }
+
+    /// Whether the key is one of the points of small order, in any encoding.
+    pub fn is_weak(&self) -> bool {
+        ed25519_dalek::VerifyingKey::from_bytes(&self.bytes).is_ok_and(|key| key.is_weak())
     }
 
     /// The raw ed25519 public key.
@@ -159,4 +176,48 @@ pub(crate) fn crc16(data: &[u8]) -> u16 {
             |crc, _| if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 },
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every encoding of a point of small order: y by its number, with either sign; canonical and not.
+    fn weak() -> Vec<[u8; 32]> {
+        let hex =
+            |text: &str| -> [u8; 32] { data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap() };
+        let all = [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ];
+        let signed = |mut bytes: [u8; 32]| {
+            bytes[31] |= 0x80;
+            bytes
+        };
+        all.into_iter().map(hex).flat_map(|bytes| [bytes, signed(bytes)]).collect()
+    }
+
+    #[test]
+    fn weak_keys_are_refused_where_keys_are_parsed() {
+        for kind in [KeyKind::Operator, KeyKind::Account, KeyKind::User] {
+            for bytes in weak() {
+                let text = PublicKey::from_bytes(kind, bytes).to_string();
+                assert_eq!(PublicKey::parse(&text), Err(KeyError::Weak), "{text}");
+                assert_eq!(PublicKey::parse_kind(&text, kind), Err(KeyError::Weak));
+                assert_eq!(PublicKey::from_elsewhere(kind, bytes), Err(KeyError::Weak));
+                assert!(serde_json::from_value::<PublicKey>(text.into()).is_err());
+            }
+        }
+        let strong = crate::sign::Seed::generate(KeyKind::Account).unwrap();
+        let strong = crate::sign::Signer::public_key(&strong);
+        assert_eq!(PublicKey::parse(&strong.to_string()), Ok(strong));
+        // Not a point at all: no signature fits it, so it does no harm.
+        let none = PublicKey::from_bytes(KeyKind::Account, [7; 32]);
+        assert_eq!(PublicKey::parse(&none.to_string()), Ok(none));
+    }
 }

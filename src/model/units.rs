@@ -109,6 +109,16 @@ pub fn format_duration(nanoseconds: i64) -> String {
     text
 }
 
+/// Seconds, about: `90 seconds`, `2 hours`, `3 days`.
+pub fn rough_duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// Bytes in the largest unit that is exact: `512MiB`, `10GB`, `1234B`; `unlimited` for negative numbers.
 pub fn format_size(bytes: i64) -> String {
     if bytes < 0 {

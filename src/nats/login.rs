@@ -5,6 +5,7 @@ use super::context::Context;
 use crate::model::claims::Token;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Tls;
+use crate::model::units::rough_duration;
 use crate::observed::User;
 use crate::sign::file::read_secret;
 use crate::sign::{Seed, Signer};
@@ -171,15 +172,6 @@ fn closed_to_others(path: &Path) -> Result<(), ConnectError> {
 #[cfg(not(unix))]
 fn closed_to_others(_: &Path) -> Result<(), ConnectError> {
     Ok(())
-}
-
-fn rough_duration(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} seconds"),
-        120..7200 => format!("{} minutes", seconds / 60),
-        7200..172_800 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

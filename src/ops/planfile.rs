@@ -102,7 +102,7 @@ pub struct NotAsPlanned {
     pub reason: String,
 }
 
-/// What a plan file says of a plan; `text` and `changes` are its two views.
+/// What a plan file says of a plan; `text` and `changes` are its two views. Who made it is for the caller.
 pub fn content<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -117,6 +117,7 @@ pub fn content<L: Link>(
     Content {
         tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
         created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        who: None,
         definition,
         options: planned.options.clone(),
         text: text.lines().map(str::to_owned).collect(),
@@ -185,7 +186,7 @@ pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definit
     parse(&files.collect::<Vec<_>>(), base).map_err(|cause| FileError::Definition { path: path.to_owned(), cause })
 }
 
-/// Whether the parts of a plan file fit together, so that what is shown of it is what is signed.
+/// Checks whether the parts of a plan file fit together, so that what is shown of it is what is signed.
 ///
 /// # Errors
 /// [`SignFileError::Inconsistent`]

@@ -570,6 +570,6 @@ fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
 }
 
 /// Seconds since 1970.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,14 +1,17 @@
 //! What differs between two tokens' claims, line by line.
+//!
+//! The lines are what a person signs by: claims that differ in any way give at least one, and nothing in the claims can
+//! make a line of its own, or hide one.
 
-use crate::model::claims::in_words;
+use crate::model::claims::{canonical, field_in_words, in_json, in_words, key_in_words};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// What makes `after` of `before`: `+ path: value`, `- path: value`, `~ path: before → after`. `iss`, `iat` and `jti`,
-/// which every token has anew, are left out; activation tokens are not shown.
+/// which every token has anew, are left out; activation tokens are told apart by a digest.
 pub fn claims_diff(before: Option<&Value>, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
-    let empty = Map::new();
-    let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_else(|| empty.clone());
+    let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
     let (mut before, mut after) = (object(before), object(Some(after)));
     for field in ["iss", "iat", "jti"] {
         before.shift_remove(field);
@@ -18,73 +21,86 @@ pub fn claims_diff(before: Option<&Value>, after: &Value) -> Vec<String> {
     lines
 }
 
+/// The path of a field. Of the keys that have dots, only subjects that are mapped to a list stand without quotes.
+fn below(path: &str, name: &str, value: &Value) -> String {
+    let name = match path == "nats.mappings" {
+        true if value.is_array() => key_in_words(name, true),
+        true => in_json(&name.into()).into(),
+        false => key_in_words(name, false),
+    };
+    if path.is_empty() { name.into_owned() } else { format!("{path}.{name}") }
+}
+
 fn objects(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, lines: &mut Vec<String>) {
-    let at = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    for (key, was) in before {
-        match after.get(key) {
-            None => whole('-', &at(key), was, lines),
-            Some(is) => values(&at(key), was, is, lines),
+    for (name, was) in before {
+        match after.get(name) {
+            None => whole('-', (path, name), was, lines),
+            Some(is) => values((path, name), was, is, lines),
         }
     }
-    for (key, is) in after.iter().filter(|(key, _)| !before.contains_key(*key)) {
-        whole('+', &at(key), is, lines);
+    for (name, is) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
+        whole('+', (path, name), is, lines);
     }
 }
 
 /// What is there on one side only, a line for each part.
-fn whole(mark: char, path: &str, value: &Value, lines: &mut Vec<String>) {
+fn whole(mark: char, (path, name): (&str, &str), value: &Value, lines: &mut Vec<String>) {
+    let path = below(path, name, value);
     match value {
         Value::Object(fields) if !fields.is_empty() => {
-            fields.iter().for_each(|(key, value)| whole(mark, &format!("{path}.{key}"), value, lines));
+            fields.iter().for_each(|(name, value)| whole(mark, (&path, name), value, lines));
         }
-        Value::Array(items) => lines.extend(items.iter().map(|item| format!("{mark} {path}: {}", in_words(item)))),
-        value => lines.push(format!("{mark} {path}: {}", in_words(value))),
+        Value::Array(items) if !items.is_empty() => {
+            lines.extend(items.iter().map(|item| format!("{mark} {path}: {}", in_words(item))));
+        }
+        value => lines.push(format!("{mark} {path}: {}", field_in_words(name, value))),
     }
 }
 
-fn values(path: &str, was: &Value, is: &Value, lines: &mut Vec<String>) {
+fn values((path, name): (&str, &str), was: &Value, is: &Value, lines: &mut Vec<String>) {
+    let path = below(path, name, is);
     match (was, is) {
         (was, is) if was == is => {}
-        (Value::Object(was), Value::Object(is)) => objects(path, was, is, lines),
-        (Value::Array(was), Value::Array(is)) => {
-            let gone = was.iter().filter(|item| !is.contains(item));
-            lines.extend(gone.map(|item| format!("- {path}: {}", in_words(item))));
-            let new = is.iter().filter(|item| !was.contains(item));
-            lines.extend(new.map(|item| format!("+ {path}: {}", in_words(item))));
+        (Value::Object(was), Value::Object(is)) => objects(&path, was, is, lines),
+        (Value::Array(was), Value::Array(is)) => lists(&path, was, is, lines),
+        (was, is) => {
+            lines.push(format!("~ {path}: {} → {}", field_in_words(name, was), field_in_words(name, is)));
         }
-        (was, is) => lines.push(format!("~ {path}: {} → {}", in_words(was), in_words(is))),
     }
+}
+
+/// Entries that went and came, as often as they did, and whether those that stayed changed places.
+fn lists(path: &str, was: &[Value], is: &[Value], lines: &mut Vec<String>) {
+    let (gone, stayed) = without(was, is);
+    let (new, now) = without(is, was);
+    // Where words leave a difference out, JSON has it.
+    let words = |item: &Value, others: &[&Value]| {
+        let words = in_words(item);
+        if others.iter().any(|other| in_words(other) == words) { in_json(item) } else { words }
+    };
+    lines.extend(gone.iter().map(|item| format!("- {path}: {}", words(item, &new))));
+    lines.extend(new.iter().map(|item| format!("+ {path}: {}", words(item, &gone))));
+    let same_order = stayed.iter().zip(&now).all(|(was, is)| was == is);
+    if !same_order {
+        let order: Vec<String> = now.iter().map(|item| in_words(item)).collect();
+        lines.push(format!("~ {path}: in another order: {}", order.join(", ")));
+    }
+}
+
+/// The items that `others` has not, or not as often, and the rest; each in its order.
+fn without<'v>(items: &'v [Value], others: &[Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
+    let mut left: HashMap<String, usize> = HashMap::new();
+    for other in others {
+        *left.entry(canonical(other)).or_default() += 1;
+    }
+    items.iter().partition(|item| match left.get_mut(&canonical(item)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn every_difference_is_a_line_and_tokens_are_not_in_words() {
-        let before = json!({ "iat": 1, "jti": "a", "name": "APP", "nats": {
-            "limits": { "conn": 5, "subs": -1 }, "mappings": { "a.>": [{ "subject": "b.>" }] },
-            "imports": [{ "subject": "x", "token": "ey.old" }],
-        } });
-        let after = json!({ "iat": 2, "jti": "b", "name": "APP", "nats": {
-            "limits": { "conn": 7, "subs": -1 }, "mappings": { "c.>": [{ "subject": "d.>" }] },
-            "imports": [{ "subject": "x", "token": "ey.new" }], "tags": ["t"],
-            "exports": [{ "name": "n", "subject": "y", "type": "service", "token_req": true, "response_type": "Stream" }],
-        } });
-        assert_eq!(
-            claims_diff(Some(&before), &after),
-            [
-                "~ nats.limits.conn: 5 → 7",
-                r#"- nats.mappings.a.>: {"subject":"b.>"}"#,
-                r#"+ nats.mappings.c.>: {"subject":"d.>"}"#,
-                r#"- nats.imports: {"subject":"x","token":"(activation token)"}"#,
-                r#"+ nats.imports: {"subject":"x","token":"(activation token)"}"#,
-                r#"+ nats.tags: "t""#,
-                "+ nats.exports: service y answers Stream, private",
-            ]
-        );
-        assert!(claims_diff(Some(&after), &after).is_empty());
-        assert_eq!(claims_diff(None, &json!({ "name": "N", "iat": 1 })), [r#"+ name: "N""#]);
-    }
-}
+mod tests;

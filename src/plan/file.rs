@@ -4,10 +4,13 @@
 //! Its text is canonical: parsed and rendered again it is the same byte for byte, and a digest covers its content. A
 //! signed file is sealed by the operator's signature of that digest.
 
+use super::envelope::{Outline, digest, is_canonical, outline};
+use super::who::Who;
 use super::{ActivationRequest, Options, Plan, Push, Reason, Stage};
 use crate::desired::DesiredAccount;
 use crate::model::claims::{AccountClaims, ClaimsError, TrustedClaims};
 use crate::model::nkey::PublicKey;
+use crate::model::shown::shown;
 use crate::observed::survey::Observed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +42,9 @@ pub struct Content {
     pub tool: String,
     /// When (RFC 3339).
     pub created: String,
+    /// Who made it; files of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
     /// The definition's files.
     pub definition: Vec<File>,
     /// What it was planned with.
@@ -177,19 +183,19 @@ impl PlanFile {
     /// # Errors
     /// [`PlanFileError`]
     pub fn parse(text: &str) -> Result<Self, PlanFileError> {
-        let bad = |error: serde_json::Error| PlanFileError::NotAPlan(error.to_string());
-        let document: Value = serde_json::from_str(text).map_err(bad)?;
-        match document["vstream_jwt_plan"].as_u64() {
-            None => return Err(PlanFileError::NotAPlan("it has no `vstream_jwt_plan`".to_owned())),
-            Some(found) if found > u64::from(FORMAT) => return Err(PlanFileError::Newer { found }),
-            Some(found) if found < u64::from(FORMAT) => {
+        let bad = |error: serde_json::Error| PlanFileError::NotAPlan(shown(&error.to_string()).into_owned());
+        match outline(text, "vstream_jwt_plan").map_err(bad)? {
+            Outline::NoMarker => return Err(PlanFileError::NotAPlan("it has no `vstream_jwt_plan`".to_owned())),
+            Outline::Twice => return Err(PlanFileError::Changed),
+            Outline::Format(found) if found > u64::from(FORMAT) => return Err(PlanFileError::Newer { found }),
+            Outline::Format(found) if found < u64::from(FORMAT) => {
                 return Err(PlanFileError::NotAPlan(format!("there is no format {found}")));
             }
-            Some(_) => {}
+            Outline::Format(_) => {}
         }
-        let file: Self = serde_json::from_value(document).map_err(bad)?;
+        let file: Self = serde_json::from_str(text).map_err(bad)?;
         let sealed = file.content.signed.is_some() == file.signature.is_some();
-        if file.render() != text || file.sha256 != digest(&file.content) || !sealed {
+        if !is_canonical(&file, text) || file.sha256 != digest(&file.content) || !sealed {
             return Err(PlanFileError::Changed);
         }
         Ok(file)
@@ -297,11 +303,6 @@ impl PlannedAccount {
     }
 }
 
-pub(super) fn digest(value: &impl Serialize) -> String {
-    let text = serde_json::to_vec(value).unwrap_or_default();
-    data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &text).as_ref())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,6 +312,7 @@ mod tests {
         Content {
             tool: "vstream-jwt 0.1.0".to_owned(),
             created: "2026-01-01T00:00:00Z".to_owned(),
+            who: None,
             definition: vec![File { name: "vstream.yaml".to_owned(), text: "version: 1\n".to_owned() }],
             options: Options::default(),
             text: Vec::new(),

@@ -9,6 +9,7 @@ mod change;
 mod claims_diff;
 mod conflicts;
 pub mod consumers;
+mod envelope;
 pub mod file;
 mod links;
 mod listening;
@@ -16,6 +17,7 @@ mod pushes;
 pub mod record;
 pub mod rollback;
 pub mod streams;
+pub mod who;
 
 pub use account::{AccountPlan, Plan, admit, destroy, is_nowhere, plan};
 pub use change::FieldChange;

@@ -3,10 +3,14 @@
 //! Its text is canonical and has a digest of its content, as a plan file's; it is read whole or refused. It holds
 //! tokens of accounts, which may hold activation tokens, and no seed.
 
-use super::file::{File, digest};
+pub use super::who::Who;
+
+use super::envelope::{Outline, digest, is_canonical, outline};
+use super::file::File;
 use super::{Reason, Stage};
 use crate::desired::Role;
 use crate::model::nkey::PublicKey;
+use crate::model::shown::shown;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -61,19 +65,6 @@ pub struct Content {
     pub streams: Vec<Streamed>,
     /// What was pushed; more than one when others pushed meanwhile and it was planned again.
     pub attempts: Vec<Attempt>,
-}
-
-/// Who ran it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Who {
-    /// The user's name on the machine.
-    pub user: String,
-    /// The machine.
-    pub host: String,
-    /// What a pipeline says of itself, by the names of its variables.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub ci: BTreeMap<String, String>,
 }
 
 /// How a run ended.
@@ -211,15 +202,15 @@ impl Record {
     /// # Errors
     /// [`RecordError`]
     pub fn parse(text: &str) -> Result<Self, RecordError> {
-        let bad = |error: serde_json::Error| RecordError::NotARecord(error.to_string());
-        let document: Value = serde_json::from_str(text).map_err(bad)?;
-        match document["vstream_jwt_record"].as_u64() {
-            None => return Err(RecordError::NotARecord("it has no `vstream_jwt_record`".to_owned())),
-            Some(found) if found > u64::from(FORMAT) => return Err(RecordError::Newer { found }),
-            Some(_) => {}
+        let bad = |error: serde_json::Error| RecordError::NotARecord(shown(&error.to_string()).into_owned());
+        match outline(text, "vstream_jwt_record").map_err(bad)? {
+            Outline::NoMarker => return Err(RecordError::NotARecord("it has no `vstream_jwt_record`".to_owned())),
+            Outline::Twice => return Err(RecordError::Changed),
+            Outline::Format(found) if found > u64::from(FORMAT) => return Err(RecordError::Newer { found }),
+            Outline::Format(_) => {}
         }
-        let record: Self = serde_json::from_value(document).map_err(bad)?;
-        if record.render() != text || record.sha256 != digest(&record.content) {
+        let record: Self = serde_json::from_str(text).map_err(bad)?;
+        if !is_canonical(&record, text) || record.sha256 != digest(&record.content) {
             return Err(RecordError::Changed);
         }
         Ok(record)

@@ -11,7 +11,7 @@
 //! Instead of an answer it may say `{"error":"…"}`. The end of its standard input is the end of its work.
 
 use super::{SignError, Signer};
-use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::nkey::{KeyError, KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use serde_json::{Value, json};
@@ -101,8 +101,13 @@ impl CommandSigner {
         }
         let mut running = Running { child, requests: Some(requests), answers, failed: false };
         let answer = running.ask(&json!({ "request": "public_key" }), patience).map_err(CommandError::Answer)?;
-        let key = answer["public_key"].as_str().and_then(|text| PublicKey::parse(text).ok());
-        let key = key.ok_or_else(|| CommandError::Answer("did not give a public key".to_owned()))?;
+        let key = match answer["public_key"].as_str().map(PublicKey::parse) {
+            Some(Ok(key)) => key,
+            Some(Err(error @ KeyError::Weak)) => {
+                return Err(CommandError::Answer(format!("gave a public key that {error}")));
+            }
+            Some(Err(_)) | None => return Err(CommandError::Answer("did not give a public key".to_owned())),
+        };
         match key.kind() {
             KeyKind::Operator => Ok(Self { key, running: Mutex::new(running), patience }),
             other => Err(CommandError::WrongKind(other)),

@@ -14,11 +14,12 @@ pub mod user;
 
 pub use seed::{Seed, SeedError, looks_like_a_seed};
 
-use crate::model::claims::{HEADER, TrustedClaims};
+use crate::model::claims::{self, AccountClaims, Activation, ClaimsError, HEADER, LATEST};
+use crate::model::claims::{OperatorClaims, Token, TrustedClaims};
 use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Asks a person for a secret, with a question; fails when there is nobody to ask.
 pub type Ask = fn(&str) -> std::io::Result<zeroize::Zeroizing<String>>;
@@ -44,6 +45,18 @@ pub enum SignError {
     /// The signature did not verify with an independent implementation.
     #[error("the signature of {0} does not verify; nothing was sent")]
     BadSignature(PublicKey),
+    /// A key for which signatures can be made without a seed.
+    #[error("{0} is a weak key, for which anybody can make signatures; nothing was sent")]
+    WeakKey(PublicKey),
+    /// Claims that the strict reader refuses.
+    #[error("the claims are not signed: {0}")]
+    Claims(#[from] ClaimsError),
+    /// A date that servers cannot count with.
+    #[error("a token is not dated {0} s after 1970: servers count until 2262")]
+    Date(u64),
+    /// The token does not read as what was to be signed.
+    #[error("the token that was made does not say what was to be signed; nothing was sent")]
+    ReadBack,
     /// The claims are not an object.
     #[error("the claims are not a JSON object")]
     NotAnObject,
@@ -101,7 +114,8 @@ impl AsRef<str> for SignedToken {
 }
 
 /// Signs claims: sets `iss` to the signer, `iat` (seconds) and a fresh `jti`, leaves everything else as it is,
-/// encodes (`alg` `ed25519-nkey`) and verifies the result with an implementation other than the signer's.
+/// encodes (`alg` `ed25519-nkey`) and verifies the result with an implementation other than the signer's. What the
+/// strict reader refuses is not signed, and the token is read back with it.
 ///
 /// `jti` is an id of this one token, not of its content. That `iat` is above the one of any stored token is for the
 /// caller: [`next_iat`].
@@ -109,10 +123,14 @@ impl AsRef<str> for SignedToken {
 /// # Errors
 /// [`SignError`]; [`SignError::WrongSigner`] when servers would refuse a token of this type by this key.
 pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToken, SignError> {
-    let claims = claims.as_object().ok_or(SignError::NotAnObject)?;
+    let fields = claims.as_object().ok_or(SignError::NotAnObject)?;
     let key = signer.public_key();
-    check_kinds(claims, &key)?;
-    let body = body(claims, &key, iat);
+    check_kinds(fields, &key)?;
+    claims::check(claims)?;
+    if iat > LATEST {
+        return Err(SignError::Date(iat));
+    }
+    let body = body(fields, &key, iat);
     let mut token = String::with_capacity((HEADER.len() + body.len() + 64) * 4 / 3 + 8);
     B64.encode_string(HEADER, &mut token);
     token.push('.');
@@ -121,6 +139,7 @@ pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToke
     verify(token.as_bytes(), &signature, &key)?;
     token.push('.');
     B64.encode_string(signature, &mut token);
+    read_back(&token, fields, &key, iat)?;
     Ok(SignedToken(token))
 }
 
@@ -132,11 +151,47 @@ pub fn issue_account(claims: &TrustedClaims, signer: &dyn Signer, iat: u64) -> R
     issue(claims.value(), signer, iat)
 }
 
+/// Reads a token as if it came from elsewhere, and compares it with what it was made of.
+fn read_back(token: &str, claims: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Result<(), SignError> {
+    let (account, other);
+    let (read, signed_by) = match claims.get("nats").and_then(|nats| nats["type"].as_str()) {
+        Some("account") => {
+            account = AccountClaims::decode(token)?;
+            (account.value(), account.issuer())
+        }
+        claim_type => {
+            match claim_type {
+                Some("operator") => drop(OperatorClaims::decode(token)?),
+                Some("activation") => drop(Activation::decode(token)?),
+                _ => {}
+            }
+            other = Token::decode(token)?;
+            (other.claims(), other.issuer())
+        }
+    };
+    let fields = read.as_object().ok_or(SignError::ReadBack)?;
+    let kept = |fields: &Map<String, Value>| fields.keys().filter(|name| !is_set_here(name)).count();
+    let same = fields.iter().all(|(name, value)| is_set_here(name) || claims.get(name) == Some(value));
+    let dated = read["iat"].as_u64() == Some(iat) && read["jti"].is_string();
+    match same && dated && signed_by == issuer && kept(fields) == kept(claims) {
+        true => Ok(()),
+        false => Err(SignError::ReadBack),
+    }
+}
+
+/// Whether a field of the claims is set when they are signed.
+fn is_set_here(name: &str) -> bool {
+    matches!(name, "iss" | "iat" | "jti")
+}
+
 /// Verifies a signature with an implementation other than the signers'.
 ///
 /// # Errors
-/// [`SignError::BadSignature`]
+/// [`SignError::BadSignature`], [`SignError::WeakKey`]
 pub fn verify(message: &[u8], signature: &[u8], key: &PublicKey) -> Result<(), SignError> {
+    if key.is_weak() {
+        return Err(SignError::WeakKey(key.clone()));
+    }
     ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key.bytes())
         .verify(message, signature)
         .map_err(|_| SignError::BadSignature(key.clone()))
@@ -146,7 +201,7 @@ pub fn verify(message: &[u8], signature: &[u8], key: &PublicKey) -> Result<(), S
 ///
 /// `jti` is a hash of everything else. An account of many virtual streams has hundreds of kilobytes: nothing is
 /// copied or hashed twice here.
-fn body(claims: &serde_json::Map<String, Value>, issuer: &PublicKey, iat: u64) -> Vec<u8> {
+fn body(claims: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Vec<u8> {
     let (issuer, iat, none) = (Value::from(issuer.to_string()), Value::from(iat), Value::from(""));
     let ours = [("iss", &issuer), ("iat", &iat), ("jti", &none)];
     let set = claims.iter().map(|(name, value)| {
@@ -180,7 +235,7 @@ pub fn next_iat(now: u64, stored: impl IntoIterator<Item = u64>) -> u64 {
 }
 
 /// Who signs what about whom (nats-io/jwt v2, `ExpectedPrefixes` and `Encode` of the claims).
-fn check_kinds(claims: &serde_json::Map<String, Value>, signer: &PublicKey) -> Result<(), SignError> {
+fn check_kinds(claims: &Map<String, Value>, signer: &PublicKey) -> Result<(), SignError> {
     let claim_type = claims.get("nats").and_then(|nats| nats["type"].as_str()).unwrap_or_default().to_owned();
     let (signed_by, about) = match claim_type.as_str() {
         "operator" => (KeyKind::Operator, KeyKind::Operator),
@@ -193,12 +248,11 @@ fn check_kinds(claims: &serde_json::Map<String, Value>, signer: &PublicKey) -> R
         return Err(SignError::WrongSigner { signer: signer.clone(), claim_type, expected: signed_by });
     }
     let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
-    // An activation for everybody is about `public` (nats-io/jwt v2 `activation_claims.go`).
-    if (claim_type == "activation" && subject == "public") || PublicKey::parse_kind(subject, about).is_ok() {
+    if PublicKey::parse_kind(subject, about).is_ok() {
         return Ok(());
     }
     Err(SignError::WrongSubject { claim_type, expected: about })
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

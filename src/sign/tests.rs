@@ -2,6 +2,13 @@ use super::*;
 use crate::model::claims::{AccountClaims, ClaimsError};
 use serde_json::json;
 
+/// A token of any claims, as somebody who has a key makes it: nothing is checked.
+pub(crate) fn unchecked(claims: &Value, signer: &dyn Signer, iat: u64) -> String {
+    let body = body(claims.as_object().unwrap(), &signer.public_key(), iat);
+    let message = format!("{}.{}", B64.encode(HEADER), B64.encode(body));
+    format!("{message}.{}", B64.encode(signer.sign(message.as_bytes()).unwrap()))
+}
+
 #[test]
 fn issues_what_decodes_and_keeps_the_rest() {
     let operator = Seed::generate(KeyKind::Operator).unwrap();
@@ -67,4 +74,57 @@ fn the_next_iat_is_later_than_everything_stored() {
     assert_eq!(next_iat(100, [100, 99]), 101);
     assert_eq!(next_iat(100, [500]), 501);
     assert_eq!(next_iat(100, [u64::MAX]), u64::MAX);
+}
+
+/// A key of small order: the same signature fits every message, or one in eight.
+#[test]
+fn a_weak_key_signs_nothing() {
+    struct Weak(PublicKey);
+    impl Signer for Weak {
+        fn public_key(&self) -> PublicKey {
+            self.0.clone()
+        }
+        fn sign(&self, _: &[u8]) -> Result<[u8; 64], SignError> {
+            let mut signature = [0; 64];
+            signature[0] = 1;
+            Ok(signature)
+        }
+    }
+    let mut one = [0; 32];
+    one[0] = 1;
+    let weak = Weak(PublicKey::from_bytes(KeyKind::Operator, one));
+    let account = Seed::generate(KeyKind::Account).unwrap();
+    let claims = json!({"sub": account.public_key().to_string(), "nats": {"type": "account", "version": 2}});
+    assert!(matches!(issue(&claims, &weak, 1), Err(SignError::WeakKey(_))));
+    assert!(matches!(verify(b"m", &weak.sign(b"m").unwrap(), &weak.0), Err(SignError::WeakKey(_))));
+}
+
+#[test]
+fn what_the_strict_reader_refuses_is_not_signed() {
+    let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
+    struct Untouched(Seed);
+    impl Signer for Untouched {
+        fn public_key(&self) -> PublicKey {
+            self.0.public_key()
+        }
+        fn sign(&self, _: &[u8]) -> Result<[u8; 64], SignError> {
+            panic!("it was asked for a signature")
+        }
+    }
+    let untouched = Untouched(operator);
+    let claims = |top: serde_json::Value| {
+        let mut claims =
+            json!({"sub": account.public_key().to_string(), "nats": {"type": "account", "version": 2, "limits": {}}});
+        claims.as_object_mut().unwrap().extend(top.as_object().unwrap().clone());
+        claims
+    };
+    for top in [json!({"Sub": "x"}), json!({"ſub": "x"}), json!({"exp": "never"}), json!({"aud": 1})] {
+        assert!(matches!(issue(&claims(top), &untouched, 1), Err(SignError::Claims(ClaimsError::Field { .. }))));
+    }
+    for iat in [LATEST + 1, i64::MAX as u64, u64::MAX] {
+        assert!(matches!(issue(&claims(json!({})), &untouched, iat), Err(SignError::Date(_))));
+    }
+    // A key that the JSON library keeps for itself would be read back as a number.
+    let number = json!({"x": {"$serde_json::private::Number": "1"}});
+    assert!(issue(&claims(number), &Seed::generate(KeyKind::Operator).unwrap(), 1).is_err());
 }

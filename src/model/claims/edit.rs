@@ -3,7 +3,7 @@
 
 use super::link::{self, ExportSpec, ImportSpec, LinkKind};
 use super::views::{self, Import, Permission, Permissions};
-use super::{AccountClaims, ClaimsError};
+use super::{AccountClaims, ClaimsError, schema};
 use crate::model::nkey::{KeyKind, PublicKey};
 use serde_json::{Map, Value, json};
 
@@ -15,8 +15,7 @@ impl AccountClaims {
     /// [`ClaimsError`] when a field of `nats` is not what it should be.
     pub fn found(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
         let id_text = id.to_string();
-        let value = json!({ "jti": "", "iat": 0, "iss": id_text, "name": name, "sub": id_text, "nats": nats });
-        Self::of_document(value, id.clone(), id.clone())
+        Self::unsigned(json!({ "jti": "", "iat": 0, "iss": id_text, "name": name, "sub": id_text, "nats": nats }))
     }
 
     /// Claims that are yet to be signed, as a plan has them; they count as issued by the account itself.
@@ -24,6 +23,11 @@ impl AccountClaims {
     /// # Errors
     /// [`ClaimsError`] when they are not an account's, or a field is not what it should be.
     pub fn unsigned(value: Value) -> Result<Self, ClaimsError> {
+        schema::check(&value)?;
+        let found = value["nats"]["type"].as_str().unwrap_or_default();
+        if found != "account" {
+            return Err(ClaimsError::WrongType { expected: "account", found: found.to_owned() });
+        }
         let subject = value["sub"].as_str().unwrap_or_default();
         let id = PublicKey::parse_kind(subject, KeyKind::Account)
             .map_err(|error| ClaimsError::Field { path: "sub".to_owned(), reason: error.to_string() })?;

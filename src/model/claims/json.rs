@@ -56,9 +56,9 @@ fn strings(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Where in the document; a list from the inside out.
-struct Path<'a> {
-    key: &'a str,
-    parent: Option<&'a Path<'a>>,
+pub(super) struct Path<'a> {
+    pub(super) key: &'a str,
+    pub(super) parent: Option<&'a Path<'a>>,
 }
 
 impl fmt::Display for Path<'_> {
@@ -66,7 +66,7 @@ impl fmt::Display for Path<'_> {
         if let Some(parent) = self.parent {
             write!(f, "{parent}.")?;
         }
-        f.write_str(self.key)
+        f.write_str(&super::words::key_in_words(self.key, true))
     }
 }
 

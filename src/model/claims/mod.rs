@@ -13,6 +13,7 @@ mod link;
 mod merge;
 mod operator;
 mod restore;
+mod schema;
 mod token;
 mod trusted;
 mod views;
@@ -26,13 +27,14 @@ pub use link::{ExportSpec, ImportSpec, LinkKind, covers};
 pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;
 pub use restore::{with_credentials_of, with_entries_of};
+pub use schema::{LATEST, check};
 pub use token::{MAX_TOKEN_SIZE, Token};
 pub use trusted::{TrustedClaims, Unmergeable, Untrusted};
 pub use views::{
     AccountLimits, Export, Import, JetStreamLimits, JetStreamTier, Permission, Permissions, Revocation, Scope,
     SigningKey,
 };
-pub use words::in_words;
+pub use words::{canonical, field_in_words, in_json, in_words, key_in_words};
 
 /// The header of every token that is made here (nats-io/jwt v2 `header.go`).
 pub(crate) const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;

@@ -1,6 +1,6 @@
 //! The claims of an operator, as far as they decide who is trusted.
 
-use super::{ClaimsError, Token, views};
+use super::{ClaimsError, Token, schema, views};
 use crate::model::nkey::{KeyKind, PublicKey};
 use serde::Serialize;
 use serde_json::Value;
@@ -44,6 +44,7 @@ impl OperatorClaims {
             PublicKey::parse_kind(text, kind)
                 .map_err(|error| ClaimsError::Field { path: path.to_owned(), reason: error.to_string() })
         };
+        schema::check_operator(claims)?;
         let nats = &claims["nats"];
         let signing_keys = views::array(&nats["signing_keys"], "nats.signing_keys")?.iter();
         let system_account = nats["system_account"].as_str().filter(|s| !s.is_empty());

@@ -1,6 +1,6 @@
 //! A NATS JWT as text: three parts, header, strict JSON, signature.
 
-use super::ClaimsError;
+use super::{ClaimsError, schema};
 use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Decodes and verifies a version 2 token (header `ed25519-nkey`).
+    /// Decodes and verifies a version 2 token (header `ed25519-nkey`). What servers could read otherwise is refused.
     ///
     /// # Errors
     /// [`ClaimsError`]; it names the part or field that is at fault and never repeats the token.
@@ -33,10 +33,9 @@ impl Token {
         };
         check_header(&decode_part("header", header)?)?;
         let claims = super::json::parse_strict("claims", &decode_part("claims", body)?)?;
-        let fields = claims.as_object().ok_or(ClaimsError::Json { part: "claims", reason: "not an object".into() })?;
-        refuse_look_alikes(fields)?;
-        let issuer = key(fields, "iss")?;
-        let subject = key(fields, "sub")?;
+        schema::check(&claims)?;
+        let issuer = key(&claims, "iss")?;
+        let subject = key(&claims, "sub")?;
         ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, issuer.bytes())
             .verify(&token.as_bytes()[..header.len() + 1 + body.len()], &decode_part("signature", signature)?)
             .map_err(|_| ClaimsError::Signature { issuer: issuer.clone() })?;
@@ -68,15 +67,10 @@ impl Token {
         self.claims["nats"]["type"].as_str().unwrap_or_default()
     }
 
-    /// Refuses tokens of another type and versions of the claims that this code doesn't know.
+    /// Refuses tokens of another type, and those that are about a key of another kind.
     pub(super) fn expect(&self, claim_type: &'static str, subject: KeyKind) -> Result<(), ClaimsError> {
         if self.claim_type() != claim_type {
             return Err(ClaimsError::WrongType { expected: claim_type, found: self.claim_type().to_owned() });
-        }
-        match self.claims["nats"].get("version").map(|v| (v.as_u64(), v)) {
-            Some((Some(2), _)) => {}
-            None | Some((Some(1), _)) => return Err(ClaimsError::Version1),
-            Some((_, other)) => return Err(ClaimsError::UnknownVersion { found: other.to_string() }),
         }
         if self.subject.kind() == subject {
             return Ok(());
@@ -107,6 +101,7 @@ fn decode_part(part: &'static str, text: &str) -> Result<Vec<u8>, ClaimsError> {
 
 fn check_header(header: &[u8]) -> Result<(), ClaimsError> {
     let header = super::json::parse_strict("header", header)?;
+    schema::check_header(&header)?;
     let field = |name: &str| header[name].as_str().unwrap_or_default().to_ascii_lowercase();
     if field("typ") != "jwt" {
         return Err(ClaimsError::Header { reason: "`typ` is not JWT" });
@@ -118,33 +113,8 @@ fn check_header(header: &[u8]) -> Result<(), ClaimsError> {
     }
 }
 
-fn key(claims: &Map<String, Value>, field: &'static str) -> Result<PublicKey, ClaimsError> {
-    let text = claims.get(field).and_then(Value::as_str);
-    let text = text.ok_or_else(|| ClaimsError::Field { path: field.into(), reason: "is missing".into() })?;
+fn key(claims: &Value, field: &'static str) -> Result<PublicKey, ClaimsError> {
+    let text =
+        claims[field].as_str().ok_or_else(|| ClaimsError::Field { path: field.into(), reason: "is missing".into() })?;
     PublicKey::parse(text).map_err(|error| ClaimsError::Field { path: field.into(), reason: error.to_string() })
-}
-
-/// Go reads field names without regard to case: `Mappings` would be `mappings` to a server and unknown to us.
-fn refuse_look_alikes(claims: &Map<String, Value>) -> Result<(), ClaimsError> {
-    const TOP: [&str; 9] = ["iss", "sub", "iat", "exp", "nbf", "jti", "name", "aud", "nats"];
-    const NATS: [&str; 9] = [
-        "type",
-        "version",
-        "mappings",
-        "limits",
-        "signing_keys",
-        "exports",
-        "imports",
-        "revocations",
-        "default_permissions",
-    ];
-    let check = |fields: &Map<String, Value>, prefix: &str, known: &[&str]| {
-        let odd = fields.keys().find(|k| known.iter().any(|name| k != name && k.eq_ignore_ascii_case(name)));
-        odd.map_or(Ok(()), |odd| {
-            let reason = "differs from a field's name only in case, which servers read as that field".into();
-            Err(ClaimsError::Field { path: format!("{prefix}{odd}"), reason })
-        })
-    };
-    check(claims, "", &TOP)?;
-    claims.get("nats").and_then(Value::as_object).map_or(Ok(()), |nats| check(nats, "nats.", &NATS))
 }

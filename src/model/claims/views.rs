@@ -333,7 +333,16 @@ pub(super) fn signing_keys(nats: &Value) -> Result<Vec<SigningKey>, ClaimsError>
         let key = PublicKey::parse_kind(&text, KeyKind::Account).map_err(|error| refuse(path, &error.to_string()))?;
         Ok(SigningKey { key, scope })
     };
-    array(&nats["signing_keys"], path)?.iter().map(read).collect()
+    let mut keys: Vec<SigningKey> = Vec::new();
+    for entry in array(&nats["signing_keys"], path)? {
+        let key = read(entry)?;
+        // Of several entries for one key, servers keep the last.
+        match keys.iter_mut().find(|known| known.key == key.key) {
+            Some(known) => *known = key,
+            None => keys.push(key),
+        }
+    }
+    Ok(keys)
 }
 
 pub(super) fn exports(nats: &Value) -> Result<Vec<Export>, ClaimsError> {

@@ -200,7 +200,8 @@ fn public_key(session: &Session, private: ObjectHandle, token: &str) -> Result<P
     let wrong = |what| TokenError::NotEd25519 { token: token.to_owned(), what };
     match point.first() {
         Some(Attribute::EcPoint(point)) => {
-            Ok(PublicKey::from_bytes(KeyKind::Operator, bare_point(point).map_err(wrong)?))
+            let point = bare_point(point).map_err(wrong)?;
+            PublicKey::from_elsewhere(KeyKind::Operator, point).map_err(|_| wrong("it is a point of small order"))
         }
         _ => Err(wrong("it has no CKA_EC_POINT")),
     }

@@ -6,6 +6,7 @@ mod help;
 mod history;
 mod keys;
 mod killed;
+mod plan_files;
 mod refusals;
 mod shown;
 mod structure;

@@ -4,6 +4,8 @@
 //! `VSTREAM_INTEROP_OUT=FOLDER` the edited tokens are written there for `tests/peers/verify.sh`.
 
 mod fixtures;
+mod look_alikes;
 mod lossless;
 mod others;
+mod strict;
 mod users;

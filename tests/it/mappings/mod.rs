@@ -4,4 +4,4 @@
 
 mod corpus;
 mod rendered;
-mod server;
+pub mod server;

@@ -7,7 +7,7 @@ use vstream_jwt::dev::{DEFAULT_VERSION, nats_server};
 use vstream_jwt::model::mapping::RawMapping;
 
 /// The verdicts are those of this version; older ones know fewer functions.
-static SERVER: LazyLock<std::path::PathBuf> = LazyLock::new(|| nats_server(None, Some(DEFAULT_VERSION)).unwrap());
+pub static SERVER: LazyLock<std::path::PathBuf> = LazyLock::new(|| nats_server(None, Some(DEFAULT_VERSION)).unwrap());
 
 /// What the server says of a configuration; empty when it takes it.
 pub fn check(configuration: &str) -> String {

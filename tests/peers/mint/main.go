@@ -107,6 +107,7 @@ func main() {
 	encode("user", user, account)
 
 	unknown(operator, operatorKey)
+	every(operator, account)
 }
 
 func rich(accountKey string, exporter nkeys.KeyPair, exporterKey string) *jwt.AccountClaims {

@@ -1,0 +1,248 @@
+//! What plan files and records have in common: a document with a marker for its format, whose text is canonical and whose
+//! content has a digest.
+//!
+//! A first look at the text ([`outline`]) tells the format and counts what is in it, before anything is built: a file of
+//! many megabytes that is something else costs nothing.
+
+use serde::Serialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+
+/// So many values (numbers, strings, lists, …) a document may have. A plan for a hundred accounts has a million.
+const MOST_VALUES: usize = 2_000_000;
+
+/// The key by which serde_json passes numbers around.
+const NUMBER_KEY: &str = "$serde_json::private::Number";
+
+/// What a text is, as far as a first look tells.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outline {
+    /// The marker's value.
+    Format(u64),
+    /// It has no marker, or one that is no number.
+    NoMarker,
+    /// A field is there twice.
+    Twice,
+}
+
+/// Looks at a text.
+///
+/// # Errors
+/// It is not JSON, not an object, or has too many values.
+pub(super) fn outline(text: &str, marker: &'static str) -> Result<Outline, serde_json::Error> {
+    let values = Cell::new(0);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = Top { marker, values: Count(&values) }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(found)
+}
+
+/// Whether a document renders as just this text.
+pub(super) fn is_canonical(document: &impl Serialize, text: &str) -> bool {
+    let mut left = Same(text.as_bytes());
+    serde_json::to_writer_pretty(&mut left, document).is_ok() && left.0 == b"\n"
+}
+
+/// SHA-256 of the compact JSON, in hexadecimal.
+pub(super) fn digest(value: &impl Serialize) -> String {
+    let mut digest = Digest(ring::digest::Context::new(&ring::digest::SHA256));
+    // A digest takes everything, and what is not JSON has none that could be equal to another.
+    match serde_json::to_writer(&mut digest, value) {
+        Ok(()) => data_encoding::HEXLOWER.encode(digest.0.finish().as_ref()),
+        Err(_) => String::new(),
+    }
+}
+
+/// Takes what it still expects, and nothing else.
+struct Same<'t>(&'t [u8]);
+
+impl io::Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or_else(|| io::Error::other("another text"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Digest(ring::digest::Context);
+
+impl io::Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Top<'c> {
+    marker: &'static str,
+    values: Count<'c>,
+}
+
+impl<'de> DeserializeSeed<'de> for Top<'_> {
+    type Value = Outline;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Outline, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Top<'_> {
+    type Value = Outline;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Outline, A::Error> {
+        let mut found = Outline::NoMarker;
+        // The documents have four fields.
+        let mut names: Vec<String> = Vec::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == self.marker && names.iter().all(|known| *known != name) {
+                let number = fields.next_value::<serde_json::Number>()?;
+                found = number.as_u64().map_or(Outline::NoMarker, Outline::Format);
+            } else {
+                fields.next_value_seed(self.values)?;
+            }
+            if names.contains(&name) {
+                return Ok(self.rest(fields)?);
+            }
+            if names.len() < 8 {
+                names.push(name);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Top<'_> {
+    /// Reads to the end, so that what is not JSON is called that.
+    fn rest<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<Outline, A::Error> {
+        while fields.next_key::<IgnoredAny>()?.is_some() {
+            fields.next_value_seed(self.values)?;
+        }
+        Ok(Outline::Twice)
+    }
+}
+
+/// Counts values, and builds none.
+#[derive(Clone, Copy)]
+struct Count<'c>(&'c Cell<usize>);
+
+impl Count<'_> {
+    fn one<E: serde::de::Error>(self) -> Result<(), E> {
+        self.0.set(self.0.get() + 1);
+        if self.0.get() > MOST_VALUES {
+            return Err(E::custom(format!("it has more than {MOST_VALUES} values")));
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Count<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.one()?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Count<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        while let Some(name) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
+            if name == NUMBER_KEY {
+                fields.next_value::<IgnoredAny>()?;
+            } else {
+                fields.next_value_seed(self)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Outline, String> {
+        outline(text, "m").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_marker_is_found_wherever_it_stands() {
+        for text in [r#"{"m":7}"#, r#"{"a":[{"m":1}],"m":7,"b":null}"#, r#"{"a":1.5e3,"\u006d":7}"#] {
+            assert_eq!(of(text), Ok(Outline::Format(7)), "{text}");
+        }
+        for text in ["{}", r#"{"a":{"m":7}}"#, r#"{"m":1.0}"#, r#"{"m":-1}"#] {
+            assert_eq!(of(text), Ok(Outline::NoMarker), "{text}");
+        }
+        for text in [r#"{"m":7,"m":7}"#, r#"{"a":1,"m":7,"a":[]}"#, r#"{"m":7,"m":[0]}"#] {
+            assert_eq!(of(text), Ok(Outline::Twice), "{text}");
+        }
+        for text in ["", "[]", "7", "{", r#"{"m":7} x"#, r#"{"m":[7]}"#, r#"{"m":"7"}"#, r#"{"a":1,"a":2,"b":}"#] {
+            assert!(of(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_counted_before_any_is_built() {
+        let many = |count: usize| format!("{{\"m\":1,\"a\":[{}0]}}", "0,".repeat(count));
+        assert_eq!(of(&many(1000)), Ok(Outline::Format(1)));
+        for text in [many(MOST_VALUES), format!("{{\"m\":1,\"a\":{}{{}}{}}}", "[".repeat(200), "]".repeat(200))] {
+            assert!(of(&text).is_err());
+        }
+        let fields: String = (0..=MOST_VALUES).map(|n| format!("\"{n}\":0,")).collect();
+        assert!(of(&format!("{{{fields}\"m\":1}}")).unwrap_err().contains("more than 2000000 values"));
+    }
+
+    #[test]
+    fn a_text_is_canonical_or_not() {
+        let value: serde_json::Value = serde_json::from_str(r#"{"b":[1.50,"é"],"a":{}}"#).unwrap();
+        let text = serde_json::to_string_pretty(&value).unwrap() + "\n";
+        assert!(is_canonical(&value, &text));
+        for other in [text.trim_end(), &text[1..], &format!("{text} "), &text.replace("1.50", "1.5"), ""] {
+            assert!(!is_canonical(&value, other), "{other}");
+        }
+        assert_eq!(digest(&value).len(), 64);
+    }
+}

@@ -1,0 +1,30 @@
+//! Who ran the program, as far as it can tell: in records, and in plan files.
+
+use crate::model::shown::shown;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Who ran it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Who {
+    /// The user's name on the machine.
+    pub user: String,
+    /// The machine.
+    pub host: String,
+    /// What a pipeline says of itself, by the names of its variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ci: BTreeMap<String, String>,
+}
+
+/// On one line: `user@host (CI_JOB_ID 7, CI_PROJECT_PATH group/project)`.
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, host, ci } = self;
+        write!(f, "{}@{}", shown(user), shown(host))?;
+        let variables = ci.iter().map(|(name, value)| format!("{} {}", shown(name), shown(value)));
+        let variables = variables.collect::<Vec<_>>().join(", ");
+        if variables.is_empty() { Ok(()) } else { write!(f, " ({variables})") }
+    }
+}

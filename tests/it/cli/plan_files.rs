@@ -1,0 +1,452 @@
+//! Plan files made by hand, by somebody who wants the operator's signature on something else than is seen: refused, or
+//! shown as what they are. `sign` needs no servers.
+
+use super::DEFINITION;
+use serde_json::{Map, Value, json};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use vstream_jwt::model::claims::Token;
+use vstream_jwt::model::nkey::{KeyKind, PublicKey};
+use vstream_jwt::sign::file::write_seed_file;
+use vstream_jwt::sign::{Seed, Signer as _, issue};
+
+/// 2020-09-13, long before any test.
+const ISSUED: u64 = 1_600_000_000;
+
+/// A folder with the operator's key, and a plan for one account whose token says what the base says.
+struct Project {
+    folder: tempfile::TempDir,
+    operator: Seed,
+    account: String,
+    system: String,
+}
+
+/// What a run ended with: the code, standard output, standard error.
+type Ran = (i32, String, String);
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let operator = Seed::generate(KeyKind::Operator).unwrap();
+        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        write_seed_file(&folder.path().join("keys/op.nk"), &operator).unwrap();
+        let key = || Seed::generate(KeyKind::Account).unwrap().public_key().to_string();
+        Self { folder, operator, account: key(), system: key() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn claims(&self) -> Value {
+        json!({ "sub": self.account, "name": "APP", "nats": {
+            "limits": { "conn": 5, "subs": -1 },
+            "default_permissions": { "pub": { "deny": ["$JS.>"] }, "sub": {} },
+            "type": "account", "version": 2 } })
+    }
+
+    /// The content of a file, as `plan` writes it.
+    fn content(&self) -> Value {
+        let base = issue(&self.claims(), &self.operator, ISSUED).unwrap();
+        let text = DEFINITION.replace("AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN", &self.account);
+        json!({
+            "tool": "vstream-jwt 0.1.0",
+            "created": "2026-01-01T00:00:00Z",
+            "definition": [{ "name": "vstream.yaml", "text": text }],
+            "options": { "adopt": false, "prune": [], "delete_streams": false, "allow": [], "signing_keys": [] },
+            "text": ["a plan"],
+            "changes": { "accounts": [] },
+            "accounts": [{
+                "name": "APP", "id": self.account, "base": base.as_str(), "streams": [],
+                "tokens": [{
+                    "stage": "mappings", "reason": "changed", "newest_iat": ISSUED,
+                    "claims": Token::decode(base.as_str()).unwrap().into_claims(), "activations": [],
+                }],
+            }],
+        })
+    }
+
+    /// Writes a file with this content as whoever knows the format does: whole, and with the right digest.
+    fn write(&self, name: &str, content: &Value) {
+        let digest = ring::digest::digest(&ring::digest::SHA256, content.to_string().as_bytes());
+        let sha256 = data_encoding::HEXLOWER.encode(digest.as_ref());
+        let file = json!({ "vstream_jwt_plan": 1, "content": content, "sha256": sha256 });
+        std::fs::write(self.path(name), format!("{file:#}\n")).unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vstream-jwt"));
+        command.current_dir(self.folder.path()).args(args).env("NO_COLOR", "1").stdin(std::process::Stdio::null());
+        for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_SEED", "VSTREAM_OPERATOR_CMD"] {
+            command.env_remove(name);
+        }
+        let output = crate::support::secrets::output(&mut command);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
+    fn sign(&self, content: &Value) -> Ran {
+        self.write("p.json", content);
+        let _ = std::fs::remove_file(self.path("s.json"));
+        self.run(&["sign", "p.json", "--operator", "op.nk", "--out", "s.json"])
+    }
+
+    /// Nobody signs the file: exit 2, by person and by script, and nothing is written.
+    #[track_caller]
+    fn refused(&self, what: &str, content: &Value, words: &[&str]) {
+        let (code, out, said) = self.sign(content);
+        assert_eq!(code, 2, "{what}: {out}{said}");
+        assert!(said.contains("next: ") && words.iter().all(|word| said.contains(word)), "{what}: {words:?}: {said}");
+        assert!(!self.path("s.json").exists(), "{what}");
+        let sign = ["sign", "p.json", "--operator", "op.nk", "--out", "s.json", "--format", "json"];
+        let (code, out, _) = self.run(&sign);
+        let document: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, document["error"]["exit"].as_i64()), (2, Some(2)), "{what}: {document:#}");
+        // Who applies it unsigned does not get as far as asking a server.
+        let (code, _, said) = self.run(&["apply", "p.json", "--operator", "op.nk"]);
+        assert_eq!(code, 2, "apply: {what}: {said}");
+    }
+
+    /// The file is signed; returns what the person who signs was shown.
+    #[track_caller]
+    fn review(&self, content: &Value) -> String {
+        let (code, out, said) = self.sign(content);
+        assert_eq!(code, 0, "{out}{said}");
+        said
+    }
+}
+
+/// The only token of the only account.
+fn token(content: &mut Value) -> &mut Value {
+    &mut content["accounts"][0]["tokens"][0]
+}
+
+fn put(at: &mut Value, key: &str, value: Value) {
+    at.as_object_mut().unwrap().insert(key.to_owned(), value);
+}
+
+/// A7, A8, A9 and more of the kind: servers read what the reviewer does not see.
+#[test]
+fn claims_that_servers_read_otherwise_are_not_signed() {
+    let project = Project::new();
+    assert_eq!(project.sign(&project.content()).0, 0, "the plan itself");
+    let system = &json!(project.system);
+    let cases: [(&str, &str, Value); 26] = [
+        ("", "ſub", system.clone()),
+        ("", "Sub", system.clone()),
+        ("", "sUB", system.clone()),
+        ("", "Nats", json!({ "signing_keys": [system] })),
+        ("", "natſ", json!({})),
+        ("", "Exp", json!(1)),
+        ("", "iſs", json!("x")),
+        ("", "type", json!("account")),
+        ("/nats", "Signing_keys", json!([system])),
+        ("/nats", "signing_\u{212a}eys", json!([system])),
+        ("/nats", "Type", json!("user")),
+        ("/nats", "Version", json!(1)),
+        ("/nats", "version", json!(3)),
+        ("/nats", "version", json!(1)),
+        ("/nats", "version", json!("2")),
+        ("/nats", "Imports", json!([])),
+        ("/nats", "reVocations", json!({})),
+        ("/nats", "Trace", json!({ "dest": "x" })),
+        ("/nats/default_permissions", "Pub", json!({})),
+        ("/nats/default_permissions/pub", "Deny", json!([])),
+        ("/nats/default_permissions/sub", "ALLOW", json!(["$SYS.>"])),
+        ("/nats/limits", "Conn", json!(-1)),
+        ("/nats/limits", "ſubſ", json!(0)),
+        ("/nats/limits", "conn", json!(1.0)),
+        ("", "exp", json!(i64::MAX)),
+        ("", "nbf", json!(u64::MAX)),
+    ];
+    for (at, key, value) in cases {
+        let mut content = project.content();
+        put(token(&mut content)["claims"].pointer_mut(at).unwrap(), key, value);
+        project.refused(&format!("{at}/{key}"), &content, &["account APP"]);
+    }
+    for (at, key) in [("/nats", "version"), ("/nats", "type"), ("", "nats"), ("", "sub")] {
+        let mut content = project.content();
+        token(&mut content)["claims"].pointer_mut(at).unwrap().as_object_mut().unwrap().shift_remove(key);
+        project.refused(&format!("without {at}/{key}"), &content, &["account APP"]);
+    }
+    // The same in deeper places, which are not in the claims yet.
+    let nested: [(&str, Value); 10] = [
+        ("mappings", json!({ "a": [{ "subject": "b", "Subject": "c" }] })),
+        ("mappings", json!({ "a": [{ "subject": "b", "cluſter": "west" }] })),
+        ("imports", json!([{ "subject": "x", "account": system, "type": "service", "Account": project.account }])),
+        ("imports", json!([{ "subject": "x", "account": system, "type": "service", "to\u{212a}en": "" }])),
+        ("exports", json!([{ "subject": "x", "type": "service", "token_req": true, "Token_req": false }])),
+        ("signing_keys", json!([{ "kind": "user_scope", "key": project.account, "template": { "Pub": {} } }])),
+        ("signing_keys", json!([{ "kind": "user_scope", "key": project.account, "Key": system }])),
+        ("authorization", json!({ "auth_users": [], "Auth_users": [system] })),
+        ("trace", json!({ "dest": "a", "Deſt": "b" })),
+        ("limits", json!({ "tiered_limits": { "R1": { "streams": 1, "Streams": -1 } } })),
+    ];
+    for (field, value) in nested {
+        let mut content = project.content();
+        put(&mut token(&mut content)["claims"]["nats"], field, value.clone());
+        project.refused(&format!("{field}: {value}"), &content, &["account APP"]);
+    }
+}
+
+/// What is data stays: keys of maps may differ by case, and claims of other tools may say what they like inside.
+#[test]
+fn data_is_signed_whatever_its_case() {
+    let project = Project::new();
+    let mut content = project.content();
+    let nats = &mut token(&mut content)["claims"]["nats"];
+    put(nats, "mappings", json!({ "Orders.>": [{ "subject": "a.>" }], "orders.>": [{ "subject": "b.>" }] }));
+    put(nats, "revocations", json!({ "U": 1, "u": 2 }));
+    put(nats, "quantum", json!({ "Sub": 1, "sub": 2, "ſub": [3] }));
+    let said = project.review(&content);
+    assert!(said.contains("+ nats.mappings.Orders.>: ") && said.contains("+ nats.mappings.orders.>: "), "{said}");
+}
+
+/// Dates are sane, whatever the file allows.
+#[test]
+fn dates_that_servers_cannot_count_are_not_signed() {
+    let project = Project::new();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for newest in [u64::MAX, i64::MAX as u64, 9_223_372_036, now + 10 * 365 * 86_400, now + 3_600] {
+        for allow in [json!([]), json!(["issued-in-future"])] {
+            let mut content = project.content();
+            put(token(&mut content), "newest_iat", json!(newest));
+            content["options"]["allow"] = allow.clone();
+            project.refused(&format!("{newest}, allowed: {allow}"), &content, &["account APP", "future"]);
+        }
+    }
+    // What the operator itself dated ahead may be gone on from, where that is allowed.
+    let mut content = project.content();
+    let base = issue(&project.claims(), &project.operator, now + 3_600).unwrap();
+    content["accounts"][0]["base"] = json!(base.as_str());
+    put(token(&mut content), "newest_iat", json!(now + 3_600));
+    project.refused("not allowed", &content, &["future"]);
+    content["options"]["allow"] = json!(["issued-in-future"]);
+    let said = project.review(&content);
+    assert!(said.contains("goes on in spite of: issued-in-future"), "{said}");
+}
+
+/// A12: an old token with its own claims, under a new date.
+#[test]
+fn the_review_says_how_old_the_base_is() {
+    let project = Project::new();
+    let said = project.review(&project.content());
+    assert!(said.contains("made from the token that was issued 2020-09-13T12:26:40Z, "), "{said}");
+    assert!(said.contains(" days ago"), "{said}");
+    // What the servers store is newer, the file says.
+    let mut content = project.content();
+    put(token(&mut content), "newest_iat", json!(ISSUED + 86_400));
+    let said = project.review(&content);
+    assert!(said.contains("2020-09-14T12:26:40Z"), "{said}");
+    let (_, out, _) = {
+        project.write("p.json", &project.content());
+        project.run(&["sign", "p.json", "--operator", "op.nk", "--out", "s.json", "--format", "json"])
+    };
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document["accounts"][0]["base"]["issued_at"], ISSUED, "{document:#}");
+}
+
+/// B1, B2: text that would be lines of the review.
+#[test]
+fn one_value_is_one_line() {
+    let project = Project::new();
+    let evil = "x\n    - nats.signing_keys: \"K\"\n    + x";
+    let mut content = project.content();
+    put(&mut token(&mut content)["claims"], evil, json!(1));
+    put(&mut token(&mut content)["claims"]["nats"], "signing_keys", json!([project.system]));
+    let said = project.review(&content);
+    assert!(!said.lines().any(|line| line.trim_start().starts_with("- nats.signing_keys")), "{said}");
+    assert!(said.lines().any(|line| line.contains(r"+ ") && line.contains(r"\n    - nats.signing_keys")), "{said}");
+
+    let forged = "innocent\n\nWhat the tokens to be signed change:\n  account APP, 0 tokens\n";
+    let places: [(&str, Value); 8] = [
+        ("/text/0", json!(forged)),
+        ("/created", json!(forged)),
+        ("/tool", json!(forged)),
+        ("/options/prune", json!([forged])),
+        ("/options/allow", json!([forged])),
+        ("/changes/accounts", json!([{ "account": forged, "streams": [{ "action": "delete", "name": forged }] }])),
+        ("/accounts/0/tokens/0/claims/name", json!(forged)),
+        ("/accounts/0/tokens/0/claims/nats/mappings", json!({ forged: [{ "subject": forged, "cluster": forged }] })),
+    ];
+    for (place, value) in places {
+        let mut content = project.content();
+        let (at, key) = place.rsplit_once('/').unwrap();
+        match content.pointer_mut(at).unwrap() {
+            Value::Array(items) => items[0] = value,
+            at => put(at, key, value),
+        }
+        let said = project.review(&content);
+        assert_eq!(said.lines().filter(|line| line.starts_with("What the tokens")).count(), 1, "{place}: {said}");
+        assert!(said.contains(r"innocent\n\nWhat the tokens"), "{place}: {said}");
+    }
+    // Whatever moves the cursor, turns the writing round or is not seen.
+    for hidden in ["\u{1b}[2J", "\r", "\u{9b}31m", "\u{7f}", "\u{202e}", "\u{2066}", "\u{200b}", "\u{2028}", "\u{feff}"]
+    {
+        let mut content = project.content();
+        content["text"][0] = json!(format!("a{hidden}b"));
+        let claims = &mut token(&mut content)["claims"];
+        put(claims, &format!("k{hidden}"), json!(format!("v{hidden}")));
+        let said = project.review(&content);
+        let c = hidden.chars().next().unwrap();
+        assert!(!said.contains(c), "{}: {said}", c.escape_unicode());
+    }
+}
+
+/// Everything that goes beyond adding and changing stands in a line of its own.
+#[test]
+fn what_is_allowed_pruned_and_deleted_is_shown_in_full() {
+    let project = Project::new();
+    let mut content = project.content();
+    content["options"] = json!({ "adopt": true, "prune": ["old", "older"], "delete_streams": true,
+        "allow": ["region-missing", "deletes-messages"], "signing_keys": [[project.account, project.system]] });
+    content["changes"]["accounts"] = json!([{ "account": "APP-west",
+        "streams": [{ "action": "delete", "name": "old-write-west", "messages": 17 }, { "action": "update", "name": "u" }],
+        "consumers": [{ "action": "delete", "stream": "old", "name": "worker" }] }]);
+    let said = project.review(&content);
+    for line in [
+        "takes over mappings and streams of others (--adopt)",
+        "takes away virtual stream old",
+        "takes away virtual stream older",
+        "deletes their streams, with all messages (--delete-streams)",
+        "goes on in spite of: region-missing",
+        "goes on in spite of: deletes-messages",
+        "account APP-west: deletes stream old-write-west, with 17 messages",
+        "account APP-west: deletes consumer worker of stream old",
+    ] {
+        assert!(said.lines().any(|found| found.trim() == line), "{line}: {said}");
+    }
+    assert!(said.contains(&format!("account {} gets the signing key {}", project.account, project.system)), "{said}");
+}
+
+/// Who made the plan, as far as the file says.
+#[test]
+fn the_review_says_who_made_the_plan() {
+    let project = Project::new();
+    let said = project.review(&project.content());
+    assert!(said.contains("vstream-jwt 0.1.0") && said.contains("2026-01-01T00:00:00Z"), "{said}");
+    let mut fields = Map::new();
+    for (name, value) in project.content().as_object().unwrap() {
+        fields.insert(name.clone(), value.clone());
+        if name == "created" {
+            fields.insert("who".to_owned(), json!({ "user": "eve", "host": "laptop", "ci": { "CI_JOB_ID": "7\n8" } }));
+        }
+    }
+    let said = project.review(&Value::Object(fields));
+    assert!(said.contains("eve@laptop") && said.contains(r"CI_JOB_ID 7\n8"), "{said}");
+}
+
+/// Differences that lists, order, types and emptiness make.
+#[test]
+fn every_difference_is_at_least_a_line() {
+    let project = Project::new();
+    let base = json!({ "tags": ["a", "b"], "future": 1, "revocations": { "U": 5 },
+        "exports": [{ "subject": "x", "type": "stream" }, { "subject": "y", "type": "stream" }] });
+    let edits: [(&str, Value); 16] = [
+        ("tags", json!(["b", "a"])),
+        ("tags", json!(["a", "b", "b"])),
+        ("tags", json!(["a"])),
+        ("tags", json!([])),
+        ("tags", Value::Null),
+        ("future", json!(1.0)),
+        ("future", json!("1")),
+        ("future", json!([1])),
+        ("future", json!({})),
+        ("future", Value::Null),
+        ("revocations", json!({})),
+        ("revocations", json!({ "U": 5, "V": 0 })),
+        ("description", json!("")),
+        ("signing_keys", json!([])),
+        ("exports", json!([{ "subject": "y", "type": "stream" }, { "subject": "x", "type": "stream" }])),
+        ("exports", json!([{ "subject": "x", "type": "stream", "name": "n" }, { "subject": "y", "type": "stream" }])),
+    ];
+    let mut claims = project.claims();
+    claims["nats"].as_object_mut().unwrap().extend(base.as_object().unwrap().clone());
+    let base = issue(&claims, &project.operator, ISSUED).unwrap();
+    for (field, value) in edits {
+        let mut content = project.content();
+        content["accounts"][0]["base"] = json!(base.as_str());
+        let planned = &mut token(&mut content)["claims"];
+        *planned = Token::decode(base.as_str()).unwrap().into_claims();
+        put(&mut planned["nats"], field, value.clone());
+        let said = project.review(&content);
+        let lines = said.lines().filter(|line| {
+            let line = line.trim_start();
+            line.starts_with("~ ") || line.starts_with("+ ") || line.starts_with("- ")
+        });
+        assert!(lines.count() >= 1, "{field}: {value}: {said}");
+    }
+}
+
+/// A15: a signer whose key is a point of small order.
+#[test]
+fn a_signer_with_a_weak_key_is_refused() {
+    let project = Project::new();
+    let mut one = [0; 32];
+    one[0] = 1;
+    let weak = PublicKey::from_bytes(KeyKind::Operator, one).to_string();
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    let signature = data_encoding::BASE64.encode(&signature);
+    let script = format!(
+        "#!/bin/sh\nwhile read -r line; do case \"$line\" in\n*'\"request\":\"sign\"'*) echo '{{\"signature\":\"{signature}\"}}';;\n\
+         *) echo '{{\"public_key\":\"{weak}\"}}';; esac; done\n"
+    );
+    std::fs::write(project.path("signer"), script).unwrap();
+    std::fs::set_permissions(project.path("signer"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    project.write("p.json", &project.content());
+    let (code, out, said) = project.run(&["sign", "p.json", "--operator-cmd", "./signer", "--out", "s.json"]);
+    assert!(code != 0 && said.contains("weak key") && said.contains("next: "), "{code}: {out}{said}");
+    assert!(!project.path("s.json").exists());
+    // Nor is such a key anything else in a plan: the account of an activation token, a key that is added.
+    for key in [KeyKind::Account, KeyKind::User] {
+        let weak = PublicKey::from_bytes(key, one).to_string();
+        let mut content = project.content();
+        put(&mut token(&mut content)["claims"]["nats"], "signing_keys", json!([weak]));
+        project.refused("a signing key", &content, &["account APP"]);
+    }
+    let mut content = project.content();
+    content["options"]["signing_keys"] = json!([[project.account, PublicKey::from_bytes(KeyKind::Account, one)]]);
+    project.refused("a new signing key", &content, &["weak key"]);
+}
+
+/// D2: what is no plan file costs no memory, however large it is.
+#[test]
+fn large_files_that_are_no_plans_are_refused_before_a_tree_is_built() {
+    let project = Project::new();
+    std::fs::write(project.path("vstream.yaml"), DEFINITION).unwrap();
+    std::fs::create_dir(project.path("history")).unwrap();
+    let zeros = "0,".repeat(30_000_000);
+    let files = [
+        format!("{{\"vstream_jwt_plan\":1,\"content\":[{zeros}0]}}"),
+        format!("{{\"vstream_jwt_plan\":1,\"other\":[{zeros}0]}}"),
+        format!("{{\"content\":[{zeros}0],\"vstream_jwt_plan\":1}}"),
+        format!("{{\"vstream_jwt_plan\":[{zeros}0]}}"),
+        format!("{{\"vstream_jwt_plan\":1,\"content\":{{\"changes\":[{zeros}0]}}}}"),
+        format!("[{zeros}0]"),
+        "[".repeat(60_000_000),
+    ];
+    for (index, text) in files.into_iter().enumerate() {
+        std::fs::write(project.path("p.json"), &text).unwrap();
+        let record = text.replace("vstream_jwt_plan", "vstream_jwt_record");
+        std::fs::write(project.path("history/2026-01-01-apply-aa0000.json"), record).unwrap();
+        for args in ["sign p.json --operator op.nk --out s.json", "apply p.json", "history aa", "rollback aa"] {
+            let limited = format!("ulimit -v 700000 && exec \"$0\" {args} --format json");
+            let mut command = Command::new("sh");
+            command.args(["-c", &limited, env!("CARGO_BIN_EXE_vstream-jwt")]).current_dir(self::folder(&project));
+            let output = crate::support::secrets::output(&mut command);
+            let out = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(
+                output.status.code(),
+                Some(2),
+                "{index}: {args}: {out}{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}
+
+fn folder(project: &Project) -> &std::path::Path {
+    project.folder.path()
+}
