@@ -12,6 +12,7 @@ use crate::model::subject::SubjectFilter;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,6 +24,8 @@ const ONE_BY_ONE: usize = 16;
 
 /// Connections of one server in one reply; the servers' own default.
 const PAGE: usize = 1024;
+/// The most pages that are read: a server that never sends a short one has no end.
+const MOST_PAGES: usize = 256;
 
 /// What is known of an account's subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,16 +62,11 @@ pub async fn subscriptions(
     let deadline = Instant::now() + timeout;
     let filters: Vec<Option<&SubjectFilter>> =
         if subjects.len() <= ONE_BY_ONE { subjects.iter().map(Some).collect() } else { vec![None] };
-    let replies: Vec<Vec<Reply>> = futures::stream::iter(filters)
-        .map(|filter| ask(requests, deployment, account, filter, deadline))
-        .buffer_unordered(ONE_BY_ONE)
-        .try_collect()
-        .await?;
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for reply in replies.iter().flatten() {
-        let Ok(document) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
+    let found: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::default();
+    let look = |document: &Value| {
         let server = document.pointer("/server/name").and_then(Value::as_str).unwrap_or("a server");
-        for connection in connections(&document) {
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in connections(document) {
             for subject in connection["subscriptions_list"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 let hit = SubjectFilter::parse(subject).is_ok_and(|f| subjects.iter().any(|s| s.overlaps(&f)));
                 if hit {
@@ -76,45 +74,52 @@ pub async fn subscriptions(
                 }
             }
         }
-    }
+    };
+    futures::stream::iter(filters)
+        .map(|filter| {
+            let mut body = json!({ "acc": account.to_string(), "subscriptions": true, "limit": PAGE });
+            if let Some(filter) = filter {
+                body["filter_subject"] = json!(filter.to_string());
+            }
+            ask(requests, deployment, body, deadline, look)
+        })
+        .buffer_unordered(ONE_BY_ONE)
+        .try_collect::<Vec<()>>()
+        .await?;
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(found.into_iter().map(|(subject, who)| Subscription { subject, who: some_of(&who) }).collect())
 }
 
-/// Pages of `CONNZ` until the server with the most connections is done.
+/// Pages of `CONNZ` until the server with the most connections is done. Each page is looked at and let go.
 async fn ask(
     requests: &impl Requests,
     deployment: &Deployment,
-    account: &PublicKey,
-    filter: Option<&SubjectFilter>,
+    mut body: Value,
     deadline: Instant,
-) -> Result<Vec<Reply>, RequestError> {
-    let mut all = Vec::new();
-    for offset in (0..).step_by(PAGE) {
-        let mut body = json!({
-            "acc": account.to_string(), "subscriptions": true, "offset": offset, "limit": PAGE,
-        });
-        if let Some(filter) = filter {
-            body["filter_subject"] = json!(filter.to_string());
-        }
+    look: impl Fn(&Value),
+) -> Result<(), RequestError> {
+    let mut answered = BTreeSet::new();
+    for offset in (0..).step_by(PAGE).take(MOST_PAGES) {
+        body["offset"] = offset.into();
         let left = deadline.saturating_duration_since(Instant::now());
-        let replies =
-            until_all(requests, SUBJECT, body.to_string().into_bytes(), left, by_every_server(deployment)).await?;
-        let full = |reply: &Reply| {
-            let document = serde_json::from_slice::<Value>(&reply.payload).unwrap_or_default();
-            connections(&document).count() >= PAGE
-        };
-        let last = !replies.iter().any(full);
-        all.extend(replies);
+        let everyone = by_every_server(deployment);
+        let replies = until_all(requests, SUBJECT, body.to_string().into_bytes(), left, everyone).await?;
+        answered.extend(replies.iter().filter_map(sender).map(|sender| sender.id));
+        let mut last = true;
+        for reply in replies {
+            let Ok(document) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
+            last &= connections(&document).count() < PAGE;
+            look(&document);
+        }
         if last {
-            break;
+            // Others may answer too.
+            return match deployment.servers.iter().all(|server| answered.contains(&server.id)) {
+                true => Ok(()),
+                false => Err(RequestError::Timeout(SUBJECT.to_owned())),
+            };
         }
     }
-    // Others may answer too.
-    let answered: BTreeSet<String> = all.iter().filter_map(sender).map(|sender| sender.id).collect();
-    match deployment.servers.iter().all(|server| answered.contains(&server.id)) {
-        true => Ok(all),
-        false => Err(RequestError::Timeout(SUBJECT.to_owned())),
-    }
+    Err(RequestError::TooMuch(SUBJECT.to_owned()))
 }
 
 fn connections(document: &Value) -> impl Iterator<Item = &Value> {

@@ -40,6 +40,9 @@ pub enum RequestError {
     /// The user may not publish there (the server said so).
     #[error("the user may not publish on {0}")]
     Permission(String),
+    /// More was answered than is taken: bytes, replies or pages.
+    #[error("the answers on {0} have no end")]
+    TooMuch(String),
     /// The connection is gone or failed.
     #[error("connection: {0}")]
     Connection(String),

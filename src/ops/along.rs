@@ -27,6 +27,8 @@ use std::time::Duration;
 const STREAMS: usize = 16;
 /// Requests in flight for each of them.
 const IN_FLIGHT: usize = 64;
+/// The most consumers of a stream that are taken along. How many there are is what the answer says.
+const MOST_CONSUMERS: u64 = 10_000;
 /// So often a stream that waits for nothing has to look the same before it counts as filled.
 const STILL: u32 = 15;
 /// How long nothing may have been published in a region, in nanoseconds, before no figure can be older than that.
@@ -386,6 +388,10 @@ impl<L: Requests> Move<'_, L> {
             let Value::Array(consumers) = page["consumers"].take() else { break };
             seen += consumers.len() as u64;
             let last = consumers.is_empty() || seen >= total;
+            if seen > MOST_CONSUMERS {
+                let from = &self.history.from;
+                return Err(Unfinished(format!("stream {from} has more than {MOST_CONSUMERS} consumers")));
+            }
             all.extend(consumers.into_iter().filter(|info| info["config"]["durable_name"].is_string()));
             if last {
                 break;
@@ -397,7 +403,7 @@ impl<L: Requests> Move<'_, L> {
     /// The first message here that comes from behind `sequence` of the old stream. Their order is the same, so the way
     /// is halved until it is found.
     async fn after(&self, new: &ObservedStream, sequence: u64) -> Result<u64, Unfinished> {
-        let (mut low, mut high) = (new.state.first_seq, new.state.last_seq + 1);
+        let (mut low, mut high) = (new.state.first_seq, new.state.last_seq.saturating_add(1));
         while low < high {
             let middle = low + (high - low) / 2;
             // One that is gone is passed over to the next.

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const IN_FLIGHT: usize = 64;
+/// The most consumers of a stream that are looked at. How many there are is what the answer says.
+const MOST: usize = 10_000;
 
 /// Per desired account, a warning for each push consumer whose deliver subject no import brings to the applications.
 /// Lists that cannot be read are left out: whoever may not list consumers gets the rest of the verdict, and that said.
@@ -82,7 +84,7 @@ async fn consumers<L: Requests>(api: Api<'_, L>, stream: &str, timeout: Duration
             break;
         }
         configs.extend(consumers.into_iter().map(|mut consumer| consumer["config"].take()));
-        if configs.len() as u64 >= total {
+        if configs.len() as u64 >= total || configs.len() >= MOST {
             break;
         }
     }

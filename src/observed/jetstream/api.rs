@@ -140,7 +140,10 @@ impl CallError {
         match self {
             Self::Request(RequestError::NoResponders(_) | RequestError::Timeout(_)) => true,
             Self::Request(
-                RequestError::Permission(_) | RequestError::Connection(_) | RequestError::TwoAnswers { .. },
+                RequestError::Permission(_)
+                | RequestError::Connection(_)
+                | RequestError::TooMuch(_)
+                | RequestError::TwoAnswers { .. },
             )
             | Self::Malformed { .. } => false,
             Self::Api { error, .. } => error.is_transient(),

@@ -33,6 +33,11 @@ impl Default for ReadOptions<'_> {
 
 const PAGE: usize = 256; // JSApiListLimit, nats-server 2.15 server/jetstream_api.go
 const IN_FLIGHT: usize = 128;
+/// The most streams of an account that are read. How many there are is what the answer says, and any user of the account
+/// can answer.
+const MOST_STREAMS: u64 = 100_000;
+/// The most streams that are asked for one by one, because a list has only their names.
+const MOST_ASKED: usize = 4096;
 
 /// Reads JetStream of the account that `api` is in. An account without JetStream is a result, not an error:
 /// [`ObservedJetStream::enabled`] is false then.
@@ -55,8 +60,14 @@ pub async fn read<R: Requests>(api: Api<'_, R>, options: ReadOptions<'_>) -> Res
     };
     let mut observed = ObservedJetStream { info, ..ObservedJetStream::default() };
     let mut replies = first?;
-    let total = replies.iter().map(|page| page["total"].as_u64().unwrap_or(0)).max().unwrap_or(0) as usize;
-    let all = total.div_ceil(PAGE);
+    let total = replies.iter().map(|page| page["total"].as_u64().unwrap_or(0)).max().unwrap_or(0);
+    let all = match usize::try_from(total) {
+        Ok(total) if total as u64 <= MOST_STREAMS => total.div_ceil(PAGE),
+        _ => {
+            let reason = format!("it says that there are {total} streams, and at most {MOST_STREAMS} are read");
+            return Err(CallError::Malformed { subject: "STREAM.LIST".to_owned(), reason });
+        }
+    };
     if all > pages {
         replies.extend(reader.pages(pages, all).await?);
     }
@@ -111,8 +122,8 @@ impl<R: Requests> Reader<'_, R> {
 
     async fn pages(&self, from: usize, to: usize) -> Result<Vec<Value>, CallError> {
         let bodies: Vec<Value> = (from..to).map(|page| json!({ "offset": page * PAGE })).collect();
-        let replies = futures::future::join_all(bodies.iter().map(|body| self.patient("STREAM.LIST", body))).await;
-        replies.into_iter().collect()
+        let pages = stream::iter(&bodies).map(|body| self.patient("STREAM.LIST", body)).buffered(IN_FLIGHT);
+        pages.collect::<Vec<_>>().await.into_iter().collect()
     }
 
     async fn take_streams(&self, replies: Vec<Value>, observed: &mut ObservedJetStream) {
@@ -138,6 +149,8 @@ impl<R: Requests> Reader<'_, R> {
         }
         let mut names: Vec<(String, String)> = unknown.into_iter().collect();
         names.sort();
+        let unasked = names.split_off(names.len().min(MOST_ASKED));
+        observed.unknown_streams.extend(unasked.into_iter().map(|(name, reason)| Unknown { name, reason }));
         let asked = stream::iter(names)
             .map(|(name, reason)| async move {
                 let short = self.options.timeout.min(Duration::from_secs(2));
@@ -249,5 +262,44 @@ mod tests {
             // For the limits, and for the list of streams.
             assert_eq!(silent.0.into_inner(), 2 * asked);
         }
+    }
+
+    /// Answers lists with these documents.
+    struct Lists(Value);
+
+    impl Answers for Lists {
+        fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
+            Ok(if subject.ends_with("LIST") { self.0.clone() } else { json!({}) })
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_allocated_by_a_number_of_an_answer() {
+        for total in [99_999_999_999_999u64, u64::MAX, MOST_STREAMS + 1] {
+            let read = read(Api::new(&Lists(json!({ "total": total, "streams": [] }))), ReadOptions::default()).await;
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains(&format!("{total} streams")), "{error}");
+        }
+        for total in [json!(MOST_STREAMS), json!(-1), json!(1.5), json!("9"), json!(null), json!({}), json!(true)] {
+            let read = read(Api::new(&Lists(json!({ "total": total, "streams": [] }))), ReadOptions::default()).await;
+            assert_eq!(read.unwrap().streams, []);
+        }
+    }
+
+    #[tokio::test]
+    async fn not_every_name_that_a_list_has_is_asked_for() {
+        struct Missing(AtomicUsize);
+        impl Answers for Missing {
+            fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
+                if subject.contains("STREAM.INFO") {
+                    self.0.fetch_add(1, Ordering::Relaxed);
+                }
+                let names: Vec<String> = (0..MOST_ASKED + 5000).map(|number| format!("s{number:06}")).collect();
+                Ok(if subject.ends_with("LIST") { json!({ "total": 1, "missing": names }) } else { json!({}) })
+            }
+        }
+        let missing = Missing(AtomicUsize::new(0));
+        let read = read(Api::new(&missing), ReadOptions::default()).await.unwrap();
+        assert_eq!((missing.0.into_inner(), read.unknown_streams.len()), (MOST_ASKED, MOST_ASKED + 5000));
     }
 }

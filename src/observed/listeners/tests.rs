@@ -75,3 +75,34 @@ async fn a_server_that_does_not_answer_leaves_it_unknown() {
     let pages = Pages { connections: [Vec::new(), Vec::new()], asked: Mutex::default() };
     assert_eq!(find(&pages, 3, &["foo.>"]).await, Err(RequestError::Timeout(SUBJECT.to_owned())));
 }
+
+/// Answers each page with a full one.
+struct Endless(Mutex<usize>);
+
+impl Requests for Endless {
+    async fn request(&self, subject: &str, _: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+        Err(RequestError::NoResponders(subject.to_owned()))
+    }
+
+    async fn request_many(
+        &self,
+        _: &str,
+        _: Vec<u8>,
+        _: Duration,
+        _: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        *self.0.lock().unwrap() += 1;
+        let document = json!({ "data": { "connections": vec![json!({}); PAGE] } });
+        Ok(vec![Reply { headers: Vec::new(), payload: document.to_string().into_bytes() }])
+    }
+}
+
+#[tokio::test]
+async fn pages_without_end_are_given_up() {
+    let endless = Endless(Mutex::new(0));
+    let deployment = Deployment { servers: vec![Server::new("west-1", "west", "2.15.1")], expected: 1 };
+    let subjects = [SubjectFilter::parse("foo.>").unwrap()];
+    let found = subscriptions(&endless, &deployment, &account(), &subjects, Duration::from_secs(60)).await;
+    assert_eq!(found, Err(RequestError::TooMuch(SUBJECT.to_owned())));
+    assert_eq!(endless.0.into_inner().unwrap(), MOST_PAGES);
+}

@@ -28,7 +28,7 @@ pub fn system_account_silent(account: &PublicKey, error: &RequestError) -> Findi
             "Allow the system user to publish on `$SYS.REQ.>` and to subscribe to its inbox.",
         ),
         RequestError::TwoAnswers { .. } => answers_differ(error),
-        RequestError::Timeout(_) | RequestError::Connection(_) => Finding::error(
+        RequestError::Timeout(_) | RequestError::Connection(_) | RequestError::TooMuch(_) => Finding::error(
             "system-silent",
             place,
             format!("no server answered: {error}"),
