@@ -6,7 +6,7 @@
 
 use super::collect::{sender, until_all};
 use super::system::by_every_server;
-use super::{Deployment, Reply, RequestError, Requests};
+use super::{Deployment, RequestError, Requests};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
 use futures::stream::{StreamExt as _, TryStreamExt as _};

@@ -23,3 +23,4 @@ mod shown;
 mod streams;
 mod system;
 mod together;
+mod trust;

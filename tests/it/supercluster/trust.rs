@@ -1,0 +1,468 @@
+//! What users of the system account can and cannot do to a run that signs. They may push, or answer in servers' names; they
+//! cannot sign. Each of these attacks once had claims of the attacker's choice signed by the operator.
+
+use crate::support::bench::{Bench, Ran, new_seed, now, public, set_mode};
+use crate::support::cluster::command;
+use crate::support::{PATIENCE, client, eventually, example, secrets, small, system_client};
+use async_nats::{Client, ConnectOptions};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::Duration;
+use vstream_jwt::model::nkey::{KeyKind, PublicKey};
+use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::ops::apply::{ApplyError, Merged, Run, Signers, apply};
+use vstream_jwt::ops::lease::Holder;
+use vstream_jwt::ops::plan::plan;
+use vstream_jwt::ops::session::{Given, Hearing};
+use vstream_jwt::ops::trust::trust;
+use vstream_jwt::ops::{Deadline, Silent, load};
+use vstream_jwt::plan::Options;
+use vstream_jwt::sign::keyring::Keyring;
+use vstream_jwt::sign::user::{UserPermissions, mint_user};
+use vstream_jwt::sign::{Seed, Signer as _, issue};
+
+const UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
+
+/// The definition with these virtual streams, without replicas.
+fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {
+    let mut definition = bench.definition();
+    let small = json!({ "num_replicas": 1 });
+    let stream =
+        |name: &&str| ((*name).to_owned(), json!({ "subjects": [format!("{name}.>")], "write": small, "read": small }));
+    definition["accounts"]["APP"]["virtual_streams"] =
+        names.iter().map(stream).collect::<serde_json::Map<_, _>>().into();
+    definition
+}
+
+/// A key that gets into the account if anything of the attacker's is signed.
+fn with_key(claims: &Value, key: &Seed) -> Value {
+    let mut claims = claims.clone();
+    claims["nats"]["signing_keys"].as_array_mut().unwrap().push(json!(public(key)));
+    claims
+}
+
+/// Runs `apply`, and has `meanwhile` happen while the operator's key is asked for its first signature.
+async fn apply_while(bench: &Bench<'_>, definition: &str, meanwhile: impl AsyncFnOnce()) -> Ran {
+    let folder = bench.cluster.folder().to_owned();
+    let [asked, go] = ["asked", "go"].map(|name| folder.join(name));
+    let wait = "case $line in *'\"sign\"'*) touch asked; while [ ! -e go ]; do sleep 0.05; done;; esac";
+    let signer = format!(
+        "while read -r line; do {wait}; echo \"$line\"; done | {} keys/op.nk",
+        example("operator_cmd").display()
+    );
+    let mut run = command(bench.cluster);
+    run.args(["apply", "--definition", definition, "--operator-cmd", &signer]).stdin(Stdio::null());
+    let running = tokio::task::spawn_blocking(move || secrets::output(&mut run));
+    eventually("a signature is asked for", || async { asked.exists().then_some(()) }).await;
+    meanwhile().await;
+    // What is heard by then is dealt with before anything is pushed.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    std::fs::write(&go, "").unwrap();
+    let output = running.await.unwrap();
+    [asked, go].iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    Ran { args: "apply".to_owned(), code, out: text(output.stdout), err: text(output.stderr) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_signed_it() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let operator = bench.key("op.nk");
+    let (stranger, evil) = (new_seed(KeyKind::Operator), new_seed(KeyKind::Account));
+    let attacker = system_client(&cluster).await;
+    let push = async |subject: &str, token: &str| {
+        attacker.request(subject.to_owned(), token.to_owned().into()).await.unwrap();
+    };
+    let bare = bench.claims().await;
+    let revoked = public(&new_seed(KeyKind::User));
+    let mut claims = bare.clone();
+    claims["nats"]["revocations"] = json!({ &revoked: 1_600_000_000 });
+    bench.push(&claims).await;
+
+    // A1, A2: claims of the attacker's choice, signed by a key of the attacker's own, on either subject; and with a reply
+    // subject like those of this program.
+    let by_name = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
+    let forged = format!("_INBOX.{}.vstream-jwt.1", "x".repeat(22));
+    for (name, subject, reply) in [("one", UPDATE, None), ("two", &*by_name, None), ("three", UPDATE, Some(forged))] {
+        let all = ["one", "two", "three"].into_iter().take_while(|other| *other != name).chain([name]);
+        let file = bench.write("app", &definition(&bench, &all.collect::<Vec<_>>()));
+        let before = bench.claims().await;
+        let token = issue(&with_key(&before, &evil), &stranger, now() + 5).unwrap();
+        let ran = apply_while(&bench, &file, async || match reply {
+            None => push(subject, token.as_str()).await,
+            Some(reply) => {
+                attacker.publish_with_reply(subject.to_owned(), reply, token.as_str().to_owned().into()).await.unwrap();
+                attacker.flush().await.unwrap();
+            }
+        })
+        .await;
+        ran.ends(0);
+        for words in ["[token-untrusted]", &public(&stranger), subject, cluster.account_id(), "next:"] {
+            assert!(ran.err.contains(words), "{words}: {ran}");
+        }
+        let claims = bench.claims().await;
+        assert_eq!(claims["iss"], public(&operator), "{ran}");
+        assert_eq!(claims["nats"]["signing_keys"], before["nats"]["signing_keys"], "{ran}");
+        assert!(claims["nats"]["mappings"][format!("{name}.>")].is_array(), "{claims}");
+        assert!(claims["iat"].as_u64().unwrap() <= now() + 1, "{claims}");
+        bench.run(&["verify", "--definition", &file]).ends(0);
+    }
+
+    // A token that the operator signed long ago, without the revocation and the mappings: anyone who kept it may push it.
+    let file = bench.write("app", &definition(&bench, &["one", "two", "three", "four"]));
+    let old = issue(&bare, &operator, now() - 1000).unwrap();
+    let ran = apply_while(&bench, &file, async || push(UPDATE, old.as_str()).await).await;
+    ran.ends(0);
+    assert!(ran.err.contains("[token-pushed-again]") && ran.err.contains("an old token of it, issued"), "{ran}");
+    let claims = bench.claims().await;
+    assert_eq!(claims["nats"]["revocations"], json!({ &revoked: 1_600_000_000 }), "{ran}");
+    assert_eq!(claims["nats"]["mappings"].as_object().unwrap().len(), 4 + claims_of_shared(&claims), "{claims}");
+    bench.run(&["verify", "--definition", &file]).ends(0);
+
+    // What another tool pushes by the operator's key is kept, and shown before it is signed.
+    let file = bench.write("app", &definition(&bench, &["one", "two", "three", "four", "five"]));
+    let mut edit = bench.claims().await;
+    edit["nats"]["tags"] = json!(["by-nsc"]);
+    let token = issue(&edit, &operator, now()).unwrap();
+    let ran = apply_while(&bench, &file, async || push(UPDATE, token.as_str()).await).await;
+    ran.ends(0);
+    let said = ["account APP: others changed meanwhile, and it is kept:", "+ nats.tags: \"by-nsc\""];
+    assert!(said.iter().all(|words| ran.err.contains(words) && ran.out.contains(words)), "{ran}");
+    assert!(!ran.err.contains("[token-untrusted]"), "{ran}");
+    assert_eq!(bench.claims().await["nats"]["tags"], json!(["by-nsc"]));
+}
+
+/// Mappings that the layout `shared` has besides those of the virtual streams' subjects.
+fn claims_of_shared(claims: &Value) -> usize {
+    let mappings = claims["nats"]["mappings"].as_object().unwrap();
+    mappings.keys().filter(|source| source.starts_with('$')).count()
+}
+
+/// What a person did not agree to is not signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_merged_is_agreed_to_before_it_is_signed() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let file = bench.write("app", &definition(&bench, &["foo"]));
+    let loaded = load::load(&cluster.folder().join(file)).unwrap();
+    let folder = cluster.keys_folder();
+    let mut keys = Keyring::open(&folder).unwrap();
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+    let operator = bench.key("op.nk");
+    let trust = trust(Some(&loaded.definition), &loaded.base, &folder).signing_with(Some(operator.public_key()));
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let deadline = Deadline::after(PATIENCE);
+    let planned = plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await;
+    let (mut session, mut planned) = planned.unwrap();
+    let mut edit = bench.claims().await;
+    edit["nats"]["description"] = json!("theirs");
+    bench.push(&edit).await;
+    let asked: Mutex<Vec<Merged>> = Mutex::default();
+    let refuse = |merged: &[Merged]| {
+        asked.lock().unwrap().extend_from_slice(merged);
+        false
+    };
+    let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
+    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run { agree: &refuse, ..run };
+    let ended = apply(&mut session, &mut planned, run, &connector, &Silent).await;
+    assert!(matches!(ended, Err(ApplyError::NotAgreed { pushed: false })), "{ended:?}");
+    let asked = asked.into_inner().unwrap();
+    let [Merged { account, changes, .. }] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((&**account, &changes[..]), ("APP", &[r#"+ nats.description: "theirs""#.to_owned()][..]));
+    let claims = bench.claims().await;
+    assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
+}
+
+/// Answers as a server does, and claims to be one: it may do no more than hear requests and answer them.
+struct Impostor {
+    client: Client,
+    account: String,
+    /// A real answer, to be told from by its server alone.
+    varz: Value,
+    operator: Seed,
+    token: String,
+    /// Whether to answer in the name of the server that the answer is of, too.
+    in_its_name: bool,
+    /// Processes that are stopped, and go on a little after the first request.
+    slow: Vec<u32>,
+}
+
+impl Impostor {
+    async fn new(bench: &Bench<'_>, token: String, operator: Seed) -> Self {
+        let system = PublicKey::parse(bench.cluster.system_account_id()).unwrap();
+        let permissions = UserPermissions::only(&["_INBOX.>"], &["$SYS.REQ.>"]);
+        let user = mint_user(&bench.key("sys.nk"), Some(&system), &permissions, now() + 3600, now()).unwrap();
+        let key = std::sync::Arc::new(nkeys::KeyPair::from_seed(user.seed.reveal().as_str()).unwrap());
+        let sign = move |nonce: Vec<u8>| {
+            let key = key.clone();
+            async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
+        };
+        let options = ConnectOptions::with_jwt(user.jwt.as_str().to_owned(), sign);
+        let client = options.connect(bench.cluster.urls("west")).await.unwrap();
+        let varz = system_client(bench.cluster).await.request("$SYS.REQ.SERVER.PING.VARZ", "".into()).await.unwrap();
+        let varz = serde_json::from_slice(&varz.payload).unwrap();
+        let account = bench.cluster.account_id().to_owned();
+        Self { client, account, varz, operator, token, in_its_name: false, slow: Vec::new() }
+    }
+
+    async fn answer(self) {
+        let mut requests = self.client.subscribe("$SYS.REQ.>").await.unwrap();
+        self.client.flush().await.unwrap();
+        let stamp = json!({ "name": "evil-1", "id": "NEVIL", "cluster": "west", "ver": "2.15.1" });
+        let mut varz = self.varz.clone();
+        let operator = json!({ "sub": public(&self.operator), "iss": public(&self.operator), "name": "EVIL",
+            "nats": { "type": "operator", "version": 2 } });
+        varz["data"]["trusted_operators_claim"].as_array_mut().unwrap().push(operator);
+        let twin = varz.clone();
+        varz["server"] = stamp.clone();
+        (varz["data"]["server_id"], varz["data"]["server_name"]) = (json!("NEVIL"), json!("evil-1"));
+        varz["data"].as_object_mut().unwrap().remove("jetstream");
+        while let Some(request) = requests.next().await {
+            let Some(reply) = request.reply else { continue };
+            let subject = request.subject.as_str();
+            let about = |id: &str| String::from_utf8_lossy(&request.payload).contains(id);
+            let answers: Vec<String> = match subject {
+                "$SYS.REQ.SERVER.PING.STATSZ" => {
+                    vec![json!({ "server": stamp, "statsz": { "active_servers": 3 } }).to_string()]
+                }
+                "$SYS.REQ.SERVER.PING.VARZ" if self.in_its_name => vec![twin.to_string()],
+                "$SYS.REQ.SERVER.PING.VARZ" => vec![varz.to_string()],
+                "$SYS.REQ.SERVER.PING.ACCOUNTZ" if about(&self.account) => {
+                    let detail = json!({ "jwt": self.token, "complete": true, "expired": false });
+                    vec![json!({ "server": stamp, "data": { "account_detail": detail } }).to_string()]
+                }
+                subject if subject.ends_with(&format!("{}.CLAIMS.LOOKUP", self.account)) => vec![self.token.clone(); 3],
+                _ => Vec::new(),
+            };
+            for answer in answers {
+                self.client.publish(reply.clone(), answer.into()).await.unwrap();
+            }
+            self.client.flush().await.unwrap();
+            if subject.ends_with("VARZ") && !self.slow.is_empty() {
+                let slow = self.slow.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    slow.into_iter().for_each(|pid| signal(pid, "CONT"));
+                });
+            }
+        }
+    }
+}
+
+fn signal(pid: u32, signal: &str) {
+    let kill = std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+    assert!(kill.unwrap().success());
+}
+
+/// A definition elsewhere, with a keys folder of its own: no operator's token is at hand.
+struct Elsewhere {
+    _folder: tempfile::TempDir,
+    definition: String,
+    keys: String,
+}
+
+impl Elsewhere {
+    fn new(bench: &Bench<'_>, definition: &Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("k");
+        std::fs::create_dir(&keys).unwrap();
+        set_mode(&keys, 0o700);
+        let mut definition = definition.clone();
+        definition["system"]["credentials"] = json!(bench.cluster.system_credentials_path());
+        definition["accounts"]["APP"]["credentials"] = json!(bench.cluster.credentials_path());
+        let path = folder.path().join("vstream.yaml");
+        std::fs::write(&path, definition.to_string()).unwrap();
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        Self { definition: text(path), keys: text(keys), _folder: folder }
+    }
+
+    fn args<'a>(&'a self, verb: &[&'a str]) -> Vec<&'a str> {
+        [verb, &["--definition", &self.definition, "--keys", &self.keys]].concat()
+    }
+}
+
+/// A5: one region is slow, and a user of the system account that may not even push says that it is the third server.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_in_servers_names_are_not_signed() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let (stranger, evil) = (new_seed(KeyKind::Operator), new_seed(KeyKind::Account));
+    let before = bench.everything().await;
+    let claims = bench.claims().await;
+    let token = issue(&with_key(&claims, &evil), &stranger, now() + 2).unwrap().as_str().to_owned();
+    // All connect to a server that is not slow.
+    let mut definition = definition(&bench, &["foo"]);
+    let west = cluster.urls("west")[0].clone();
+    definition["regions"]["west"]["servers"] = json!([west]);
+    definition["regions"]["central"]["servers"] = json!([west.replace("127.0.0.1", "localhost")]);
+    definition["regions"]["east"]["servers"] = json!([west.replace("127.0.0.1", "LOCALHOST")]);
+    let status = cluster.status().await;
+    let east = status.servers.iter().find(|server| server.server.cluster == "east").unwrap();
+    let pid = serde_json::to_value(east).unwrap()["pid"].as_u64().unwrap() as u32;
+
+    let mut pinned = definition.clone();
+    pinned["operator"] = json!(cluster.operator_id());
+    let (plain, pinned) = (bench.write("plain", &definition), bench.write("pinned", &pinned));
+    let elsewhere = Elsewhere::new(&bench, &definition);
+    let op = cluster.operator_key_path();
+    let op = ["apply", "--operator", op.to_str().unwrap()];
+    let mut runs = vec![
+        ([&op[..], &["--definition", &plain]].concat(), "token-untrusted"),
+        ([&op[..], &["--definition", &pinned]].concat(), "token-untrusted"),
+        (elsewhere.args(&op), "token-untrusted"),
+        (elsewhere.args(&["plan"]), "operators-differ"),
+        (elsewhere.args(&["verify"]), "operators-differ"),
+    ];
+    for (args, code) in runs.drain(..) {
+        let mut impostor = Impostor::new(&bench, token.clone(), Seed::parse(&stranger.reveal()).unwrap()).await;
+        impostor.slow = vec![pid];
+        let impostor = tokio::spawn(impostor.answer());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        signal(pid, "STOP");
+        let ran = bench.run(&[&args[..], &["--format", "json"]].concat());
+        signal(pid, "CONT");
+        impostor.abort();
+        let told = ran.document()["error"].to_string();
+        assert!(ran.code == 1 && told.contains(&format!("\"{code}\"")), "not {code}: {ran}");
+        assert!(
+            told.contains(if code == "operators-differ" { "evil-1" } else { "operator: O" })
+                || code != "operators-differ"
+        );
+    }
+    // In the name of a real one.
+    let mut impostor = Impostor::new(&bench, token.clone(), Seed::parse(&stranger.reveal()).unwrap()).await;
+    impostor.in_its_name = true;
+    let impostor = tokio::spawn(impostor.answer());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for verb in [&op[..], &["verify"]] {
+        bench.expect(1, &[verb, &["--definition", &plain]].concat(), "answers-differ", &["in the name of server"]);
+    }
+    impostor.abort();
+    bench.no_complaints();
+    assert_eq!(bench.everything().await, before);
+    bench.run(&[&op[..], &["--definition", &plain]].concat()).ends(0);
+    assert!(!bench.claims().await.to_string().contains(&public(&evil)));
+}
+
+/// A14: stored everywhere, in force nowhere, and dated so that everything else would have to be dated after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untrusted_token_sets_no_date_and_is_replaced() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let (stranger, evil) = (new_seed(KeyKind::Operator), new_seed(KeyKind::Account));
+    let file = bench.write("app", &definition(&bench, &["foo"]));
+    let apply = ["apply", "--operator", "op.nk", "--definition", &file];
+    bench.run(&apply).ends(0);
+    for iat in [now() + 10 * 365 * 86_400, i64::MAX as u64, 1] {
+        let before = bench.claims().await;
+        let mut claims = with_key(&before, &evil);
+        claims["exp"] = json!(now() + 60);
+        bench.push_signed(&stranger, &claims, iat).await;
+        let seen = bench.run(&["verify", "--definition", &file]);
+        assert!(seen.code == 3 && seen.out.contains("token-untrusted"), "{seen}");
+        let planned = bench.run(&["plan", "--definition", &file]);
+        assert!(planned.code == 3 && !planned.err.contains("issued-in-future"), "{planned}");
+        let ran = bench.run(&apply);
+        assert!(ran.ends(0).err.contains("`apply` restores the newest trusted token"), "{ran}");
+        let claims = bench.claims().await;
+        assert_eq!((&claims["iss"], &claims["nats"]), (&before["iss"], &before["nats"]));
+        assert!(claims["exp"].is_null() && claims["iat"].as_u64().unwrap() <= now() + 5, "{claims}");
+        bench.run(&["verify", "--definition", &file]).ends(0);
+        let again = bench.run(&apply);
+        assert!(again.ends(0).out.contains("nothing was pushed"), "{again}");
+    }
+    // An operator's own clock is another matter.
+    bench.push_signed(&bench.key("op.nk"), &bench.claims().await, now() + 3600).await;
+    bench.expect(1, &apply, "issued-in-future", &["--allow issued-in-future"]);
+    bench.no_complaints();
+}
+
+/// Without a pin and an operator's token, only the key that signs is believed: another key of the same operator has to be
+/// vouched for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let op = cluster.operator_key_path();
+    let op = ["apply", "--operator", op.to_str().unwrap()];
+    let plain = definition(&bench, &["foo"]);
+    let mut claims = bench.claims().await;
+    claims["nats"]["description"] = json!("by a colleague");
+    bench.push_signed(&bench.key("operator-identity.nk"), &claims, now() + 1).await;
+
+    let elsewhere = Elsewhere::new(&bench, &plain);
+    let line = format!("`operator: {}`", cluster.operator_id());
+    let said = ["which servers say they trust", "no operator is pinned", &line];
+    bench.expect(1, &elsewhere.args(&op), "token-untrusted", &said);
+    // To read it is enough that the servers agree.
+    bench.expect(3, &elsewhere.args(&["plan"]), "operator-not-pinned", &["that proves nothing", &line]);
+    bench.expect(0, &elsewhere.args(&["validate", "--online"]), "operator-not-pinned", &[&line]);
+
+    let with_pin = |key: &str| {
+        let mut pinned = plain.clone();
+        pinned["operator"] = json!(key);
+        pinned
+    };
+    let other = public(&new_seed(KeyKind::Operator));
+    let wrong = Elsewhere::new(&bench, &with_pin(&other));
+    for verb in [&op[..], &["plan"], &["verify"]] {
+        bench.expect(1, &wrong.args(verb), "operators-differ", &[&other, cluster.operator_id(), "operator:"]);
+    }
+    // An operator's token by another key that lists the right ones says nothing.
+    let right = Elsewhere::new(&bench, &with_pin(cluster.operator_id()));
+    let claims = json!({ "sub": cluster.operator_id(), "name": "OP",
+        "nats": { "type": "operator", "version": 2, "signing_keys": [public(&bench.key("op.nk"))] } });
+    let forged = issue(&claims, &new_seed(KeyKind::Operator), now()).unwrap();
+    let path = PathBuf::from(&right.keys).join("operator.jwt");
+    std::fs::write(&path, forged.as_str()).unwrap();
+    bench.expect(3, &right.args(&["plan"]), "operator-token-refused", &["operator.jwt", "may not issue it"]);
+    // The newest of the operator's own lists another key alone.
+    let claims = json!({ "sub": cluster.operator_id(), "name": "OP", "nats": { "type": "operator", "version": 2,
+        "signing_keys": [public(&new_seed(KeyKind::Operator))] } });
+    let own = issue(&claims, &bench.key("operator-identity.nk"), now()).unwrap();
+    std::fs::write(&path, own.as_str()).unwrap();
+    bench.expect(1, &right.args(&op), "signer-untrusted", &["the pinned operator", "operator.jwt"]);
+    std::fs::remove_file(&path).unwrap();
+    bench.run(&right.args(&op)).ends(0);
+    let claims = bench.claims().await;
+    assert_eq!(
+        (&claims["nats"]["description"], &claims["iss"]),
+        (&json!("by a colleague"), &json!(public(&bench.key("op.nk"))))
+    );
+    let ran = bench.run(&right.args(&["verify"]));
+    assert!(!ran.ends(0).out.contains("pinned"), "{ran}");
+    bench.no_complaints();
+}
+
+/// D11: what applications may not do any more, the user that makes the streams may not do either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_does_not_lock_itself_out() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let before = bench.everything().await;
+    let mut definition = definition(&bench, &["foo"]);
+    let app = &mut definition["accounts"]["APP"];
+    (app["layout"], app["restrict_users"]) = (json!("regional"), json!(true));
+    let file = bench.write("app", &definition);
+    let apply = ["apply", "--operator", "op.nk", "--definition", &file];
+    let said =
+        ["restrict_users", "$JS.API.STREAM.CREATE.foo-write-west", "keys/app.creds", "lock itself out", "`key:`"];
+    bench.expect(1, &apply, "permission-missing", &said);
+    bench.unchanged_since(&before, "a run that would lock itself out").await;
+    // A user of its own making has permissions of its own.
+    let app = definition["accounts"]["APP"].as_object_mut().unwrap();
+    app.remove("credentials");
+    app.insert("key".to_owned(), json!("keys/app.nk"));
+    let file = bench.write("app", &definition);
+    bench.run(&["apply", "--operator", "op.nk", "--definition", &file]).ends(0);
+    bench.until(0, &["verify", "--definition", &file]).await;
+    let denied = client(&cluster, "west").await.request("$JS.API.STREAM.LIST", "{}".into()).await;
+    assert!(denied.is_ok(), "applications are led to their region: {denied:?}");
+    bench.no_complaints();
+}
