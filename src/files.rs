@@ -1,8 +1,12 @@
-//! Writing files: whole or not at all, whenever the process is killed.
+//! Files: reading what a path names ([`read`]), and writing whole or not at all, whenever the process is killed.
 //!
 //! A file is written under another name in its folder and forced to the disk; then it gets its own name in one step. A run
 //! that is killed in between leaves the other name, which begins with a dot, is as private as the file, and is read by
 //! nobody; the next run that writes into the folder takes it away. Who is still writing holds a lock on his.
+
+mod read;
+
+pub(crate) use read::{ReadError, closed_to_others, drain, mode, read, read_any_secret, read_secret, read_text};
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};

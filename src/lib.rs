@@ -71,5 +71,6 @@ pub mod ops;
 pub mod plan;
 pub mod provision;
 pub mod push;
+pub mod secrets;
 pub mod sign;
 pub mod verify;

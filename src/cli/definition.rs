@@ -38,17 +38,22 @@ pub(super) fn failure(error: &LoadError) -> Failure {
             let message = match &reports[..] {
                 [only] => format!("{}: {}", only.position, only.message),
                 [first, ..] => {
-                    format!("the definition has {} problems; first {}: {}", reports.len(), first.position, first.message)
+                    format!("the definition has {} problems; first {}: {}", problems.len(), first.position, first.message)
                 }
                 [] => "the definition is not valid".to_owned(),
             };
             let mut excerpt = Text::of_ansi(&problems.render(true));
-            if reports.len() > 1 {
+            if problems.len() > 1 {
                 excerpt.end();
-                put!(excerpt, "{} problems in the definition; nothing was done", reports.len());
+                put!(excerpt, "{} problems in the definition; nothing was done", problems.len());
             }
             // The next step is in each problem.
-            Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt).detail("problems", reports)
+            let failure = Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt);
+            let failure = failure.detail("problems", reports);
+            match problems.left_out() {
+                0 => failure,
+                more => failure.detail("more_problems", more),
+            }
         }
     }
 }

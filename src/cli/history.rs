@@ -102,7 +102,7 @@ impl Written {
         let (outcome, error) = match result {
             Ok(applied) if super::apply::exit(applied, deployment) == Exit::Done => (Outcome::Confirmed, None),
             Ok(_) => (Outcome::Unconfirmed, None),
-            Err(error) => (Outcome::Failed, Some(super::redact::redact(&error.to_string()).into_owned())),
+            Err(error) => (Outcome::Failed, Some(crate::secrets::hide(&error.to_string()).into_owned())),
         };
         match recorder.finish(outcome, error) {
             Ok(None) => {}
@@ -185,6 +185,8 @@ pub(super) fn failure(error: &HistoryError) -> Failure {
         HistoryError::Content { cause, .. } => match cause {
             RecordError::Newer { .. } => Failure::usage("record-newer", message)
                 .next("Use the version of vstream-jwt that wrote it, or a later one."),
+            RecordError::TooLarge => Failure::usage("record-too-large", message)
+                .next("Move the file out of the folder: no run wrote it as it is."),
             RecordError::NotARecord(_) => Failure::usage("not-a-record", message).next(
                 "Get the file again from where it was written, or move it out of the folder if it is something else.",
             ),

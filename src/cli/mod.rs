@@ -20,7 +20,6 @@ mod plan_markdown;
 mod plan_view;
 mod planfile;
 mod prompt;
-mod redact;
 mod render;
 mod rollback;
 mod shell;

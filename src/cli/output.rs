@@ -1,11 +1,11 @@
 //! The way out: no other file has standard output or standard error in its hands (a test looks). What goes through is a
 //! [`Text`], which is escaped by its making, a JSON document, or a script that this program generates.
 
-use super::redact::redact;
 use super::shell::label;
 use super::text::{Paint as _, Text, part, put};
 use crate::model::finding::Severity;
 use crate::model::shown;
+use crate::secrets::hide as redact;
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 use std::backtrace::{Backtrace, BacktraceStatus};

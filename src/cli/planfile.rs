@@ -45,6 +45,12 @@ pub(super) fn failure(error: FileError) -> Failure {
             .next("Use the version of vstream-jwt that wrote it, or a later one."),
         FileError::Content { cause: PlanFileError::NotAPlan(_), .. } => Failure::usage("not-a-plan-file", message)
             .next("Name a file that `plan --out` or `sign --out` wrote, as it was written."),
+        FileError::Content { cause: PlanFileError::TooLarge, .. } => Failure::usage("plan-file-too-large", message)
+            .next("Spread the accounts over several definitions, and plan each of them."),
+        FileError::Content { cause: PlanFileError::Secret(_), .. } => Failure::failed("secret-in-plan", message).next(
+            "Find out where it comes from, the definition or an account's claims, and have it removed there. Replace it: \
+             it was in places that others read.",
+        ),
         FileError::Content { .. } => Failure::usage("plan-file-changed", message).next(
             "Get it again from where it was made. It is refused as a whole, whatever was changed; if nobody did so on \
              purpose, find out who did.",

@@ -21,7 +21,7 @@ pub(super) fn who() -> Who {
         "GITLAB_USER_LOGIN",
     ];
     let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let shown = |value: String| super::redact::redact(&value).into_owned();
+    let shown = |value: String| crate::secrets::hide(&value).into_owned();
     let user = ["USER", "LOGNAME"].into_iter().find_map(read).unwrap_or_else(|| "somebody".to_owned());
     let ci = CI.into_iter().filter_map(|name| Some((name.to_owned(), shown(read(name)?))));
     Who { user: shown(user), host: rustix::system::uname().nodename().to_string_lossy().into_owned(), ci: ci.collect() }

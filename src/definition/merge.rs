@@ -1,11 +1,11 @@
 //! Several files → one tree: topology once, accounts spread over the files.
 
-use super::problem::Problem;
+use super::problem::{Collected, Problem};
 use super::yaml::{Node, Value};
 
 /// Puts the files' trees together. What may not be repeated then shows as a duplicate key; settings of an account may
 /// be repeated if they are equal.
-pub(super) fn merge(trees: Vec<Node>, problems: &mut Vec<Problem>) -> Option<Node> {
+pub(super) fn merge(trees: Vec<Node>, problems: &mut Collected) -> Option<Node> {
     let mut trees = trees.into_iter().filter(|tree| !matches!(tree.value, Value::Null));
     let mut whole = trees.next()?;
     for tree in trees {
@@ -22,7 +22,7 @@ pub(super) fn merge(trees: Vec<Node>, problems: &mut Vec<Problem>) -> Option<Nod
     Some(whole)
 }
 
-fn merge_accounts(all: &mut Node, more: Node, problems: &mut Vec<Problem>) {
+fn merge_accounts(all: &mut Node, more: Node, problems: &mut Collected) {
     if matches!(all.value, Value::Null) {
         *all = more;
         return;
@@ -38,7 +38,7 @@ fn merge_accounts(all: &mut Node, more: Node, problems: &mut Vec<Problem>) {
     }
 }
 
-fn merge_account(account: &mut Node, more: Node, problems: &mut Vec<Problem>) {
+fn merge_account(account: &mut Node, more: Node, problems: &mut Collected) {
     if matches!(account.value, Value::Null) {
         account.value = more.value;
         return;

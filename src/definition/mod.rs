@@ -24,9 +24,12 @@ pub use unbuilt::{Unbuilt, unbuilt};
 use crate::model::nkey::PublicKey;
 use crate::model::topology::{Tls, Topology};
 use crate::model::virtual_stream::{Access, Account};
-use problem::{Place, Problem};
+use problem::{Collected, Place, Problem};
 use read::Read as _;
 use std::path::{Path, PathBuf};
+
+/// The most that the files of a definition may have together, in bytes.
+pub const MAX_SIZE: usize = 8_000_000;
 
 /// How the servers keep account tokens (nats-server `resolver`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +76,25 @@ pub struct SourceFile {
 ///
 /// # Errors
 /// All problems that can be told apart: where the YAML itself is broken, that; where keys or types are wrong, these;
-/// else whatever is wrong with the values, and what is not built yet.
+/// else whatever is wrong with the values, and what is not built yet. Besides, each secret in the texts, comments included.
 pub fn parse(files: &[SourceFile], base: &Path) -> Result<Definition, Problems> {
-    let mut problems = Vec::new();
-    match read_all(files, base, &mut problems) {
+    let (mut problems, mut hidden) = (Collected::default(), Vec::new());
+    let definition = read_all(files, base, &mut problems, &mut hidden);
+    secret::report(files, &mut problems);
+    match definition {
         Some(definition) if problems.is_empty() => Ok(definition),
-        _ => Err(Problems::new(files, problems)),
+        _ => Err(Problems::new(files, problems, hidden)),
     }
 }
 
-fn read_all(files: &[SourceFile], base: &Path, problems: &mut Vec<Problem>) -> Option<Definition> {
+fn read_all(
+    files: &[SourceFile],
+    base: &Path,
+    problems: &mut Collected,
+    hidden: &mut Vec<Place>,
+) -> Option<Definition> {
     let tree = read_trees(files, problems)?;
+    hidden.extend(secret::hidden(&tree, files));
     let document = raw::Document::read(tree, problems)?;
     let shape = std::mem::take(problems);
     let clean = shape.is_empty();
@@ -93,12 +104,12 @@ fn read_all(files: &[SourceFile], base: &Path, problems: &mut Vec<Problem>) -> O
         let meant = |other: &Problem| other.code == "unknown-key" && problem.message.contains(other.meant());
         problem.code != "missing-key" || !shape.iter().any(meant)
     });
-    problems.extend(shape);
+    problems.append(shape);
     let definition = definition?;
     let unbuilt = unbuilt(&definition);
     // A misspelt key reads as a default here, about which there is nothing to say.
     if clean && !unbuilt.is_empty() {
-        let tree = read_trees(files, &mut Vec::new())?;
+        let tree = read_trees(files, &mut Collected::default())?;
         for Unbuilt { path, what, instead } in unbuilt {
             let message = format!("{what} is not built yet");
             problems.push(Problem::new("not-built", tree.find(&path), message).help(instead));
@@ -108,7 +119,7 @@ fn read_all(files: &[SourceFile], base: &Path, problems: &mut Vec<Problem>) -> O
 }
 
 /// All files as one tree.
-fn read_trees(files: &[SourceFile], problems: &mut Vec<Problem>) -> Option<yaml::Node> {
+fn read_trees(files: &[SourceFile], problems: &mut Collected) -> Option<yaml::Node> {
     let mut trees = Vec::new();
     for (index, file) in files.iter().enumerate() {
         match yaml::read(&file.text, index) {

@@ -1,7 +1,7 @@
 //! What is wrong with a definition: where, why, and what would be right.
 
 use super::SourceFile;
-use super::secret::masked;
+use super::secret;
 use crate::model::shown::shown;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
@@ -56,6 +56,48 @@ impl Problem {
     }
 }
 
+/// Problems as they are found. Those beyond [`MOST`] are counted only.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    list: Vec<Problem>,
+    more: usize,
+}
+
+impl Collected {
+    /// Takes one more, or counts it.
+    pub(super) fn push(&mut self, problem: Problem) {
+        if self.is_full() { self.more += 1 } else { self.list.push(problem) }
+    }
+
+    /// Counts problems that need not be described any more: [`is_full`](Self::is_full).
+    pub(super) fn count(&mut self, more: usize) {
+        self.more += more;
+    }
+
+    /// Whether all that is found from now on is counted only.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= MOST
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.more == 0
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Problem) -> bool) {
+        self.list.retain(keep);
+    }
+
+    /// Puts `others` behind.
+    pub(super) fn append(&mut self, others: Self) {
+        self.more += others.more;
+        others.list.into_iter().for_each(|problem| self.push(problem));
+    }
+}
+
 /// A place as the user knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Position {
@@ -96,15 +138,23 @@ pub struct Report {
 pub struct Problems {
     files: Arc<[SourceFile]>,
     list: Vec<Problem>,
+    more: usize,
+    hidden: Arc<[Place]>,
 }
 
-/// More than these are counted only: nobody reads on.
+/// More than these are counted, and not described: a file with so many problems is something else.
+const MOST: usize = 500;
+/// More than these are not shown to a person, who would not read on.
 const SHOWN: usize = 25;
+/// The longest message or help, in bytes: it may cite a value of any length.
+const LONGEST: usize = 2000;
 /// Longer lines are not shown.
 const LONGEST_LINE: usize = 400;
 
 impl Problems {
-    pub(super) fn new(files: &[SourceFile], mut list: Vec<Problem>) -> Self {
+    /// Binds problems to their files. Of the source nothing is shown that is `hidden`.
+    pub(super) fn new(files: &[SourceFile], problems: Collected, hidden: Vec<Place>) -> Self {
+        let Collected { mut list, more } = problems;
         for problem in &mut list {
             locate(&mut problem.place, files);
             if let Some((place, label)) = &mut problem.also {
@@ -116,20 +166,25 @@ impl Problems {
         }
         list.sort_by_key(|problem| (problem.place.file, problem.place.line, problem.place.column));
         list.dedup_by(|a, b| a.place == b.place && a.message == b.message);
-        Self { files: files.into(), list }
+        Self { files: files.into(), list, more, hidden: hidden.into() }
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.len() + self.more
+    }
+
+    /// How many there are that [`reports`](Self::reports) leaves out.
+    pub fn left_out(&self) -> usize {
+        self.more
     }
 
     /// Never true of an error.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
-    /// All of them, for scripts.
+    /// The first of them, for scripts.
     pub fn reports(&self) -> Vec<Report> {
         let report = |problem: &Problem| Report {
             code: problem.code,
@@ -146,8 +201,8 @@ impl Problems {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         let mut text: Vec<String> =
             self.list.iter().take(SHOWN).map(|problem| self.render_one(problem, &renderer)).collect();
-        if self.list.len() > SHOWN {
-            text.push(format!("… and {} more problems", self.list.len() - SHOWN));
+        if self.len() > SHOWN {
+            text.push(format!("… and {} more problems", self.len() - SHOWN));
         }
         text.join("\n\n")
     }
@@ -173,7 +228,7 @@ impl Problems {
             }
             let from = place.start.saturating_sub(start).min(source.len());
             let to = place.end.saturating_sub(start).clamp(from, source.len());
-            let source = masked(source);
+            let source = secret::masked_line(source, start, place.file, &self.hidden);
             let [from, to] = [from, to].map(|at| shown(&source[..at]).len());
             let annotation = kind.span(from..to).label((!label.is_empty()).then_some(label));
             group = group.element(
@@ -234,7 +289,10 @@ fn line_around(text: &str, at: usize) -> (&str, usize) {
     (text[start..end].trim_end_matches('\r'), start)
 }
 
-/// One line that a terminal can show, without seeds.
+/// One line that a terminal can show, without secrets, and no novel.
 fn printable(text: &str) -> String {
-    shown(&masked(text)).into_owned()
+    let masked = secret::masked_words(text);
+    let end = (0..=LONGEST.min(masked.len())).rev().find(|end| masked.is_char_boundary(*end)).unwrap_or(0);
+    let more = if end < masked.len() { "…" } else { "" };
+    format!("{}{more}", shown(&masked[..end]))
 }

@@ -2,7 +2,7 @@
 //! reference follow from the doc comments.
 
 use super::fields::{BucketTable, ConsumerTable, Fields, LimitTable, ReadTable, WriteTable};
-use super::problem::Problem;
+use super::problem::Collected;
 use super::read::{At, Named, Read, keys, words, wrong_type};
 use super::yaml::{Node, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -228,7 +228,7 @@ pub(super) enum RegionalAccounts {
 impl Read for RegionalAccounts {
     const WHAT: &'static str = "a text (name template) or a mapping from regions to accounts";
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         match node.value {
             Value::Text(_) => At::read(node, problems).map(Self::Template),
             Value::Map(_) => Named::read(node, problems).map(Self::Existing),

@@ -1,7 +1,7 @@
 //! Tree → types, reporting every problem on the way: the [`Read`] trait, and the [`keys!`] that structs are made with.
 
 use super::nearest::{nearest, suggestion};
-use super::problem::{Place, Problem};
+use super::problem::{Collected, Place, Problem};
 use super::yaml::{Node, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::borrow::Cow;
@@ -28,7 +28,7 @@ pub(super) trait Read: Sized {
     /// What people call it.
     const WHAT: &'static str;
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self>;
+    fn read(node: Node, problems: &mut Collected) -> Option<Self>;
 
     /// What a missing key means; `None` when it has to be there.
     fn absent() -> Option<Self> {
@@ -37,7 +37,7 @@ pub(super) trait Read: Sized {
 }
 
 /// Reports that `node` is not what was wanted.
-pub(super) fn wrong_type(node: &Node, wanted: &str, problems: &mut Vec<Problem>) {
+pub(super) fn wrong_type(node: &Node, wanted: &str, problems: &mut Collected) {
     let found = node.value.describe();
     let help = match &node.value {
         Value::Bool(_) | Value::Int(_) | Value::Float(_) if wanted.contains("text") => "put it in quotes",
@@ -54,7 +54,7 @@ pub(super) fn wrong_type(node: &Node, wanted: &str, problems: &mut Vec<Problem>)
 impl Read for Node {
     const WHAT: &'static str = "a value";
 
-    fn read(node: Node, _: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, _: &mut Collected) -> Option<Self> {
         Some(node)
     }
 }
@@ -62,7 +62,7 @@ impl Read for Node {
 impl Read for String {
     const WHAT: &'static str = "a text";
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         match node.value {
             Value::Text(text) => Some(text),
             _ => {
@@ -76,7 +76,7 @@ impl Read for String {
 impl Read for bool {
     const WHAT: &'static str = "`true` or `false`";
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         match node.value {
             Value::Bool(value) => Some(value),
             _ => {
@@ -90,7 +90,7 @@ impl Read for bool {
 impl Read for usize {
     const WHAT: &'static str = "a whole number, 0 or more";
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         match node.value {
             Value::Int(value) if usize::try_from(value).is_ok() => usize::try_from(value).ok(),
             _ => {
@@ -104,7 +104,7 @@ impl Read for usize {
 impl<T: Read> Read for At<T> {
     const WHAT: &'static str = T::WHAT;
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         Some(Self { place: node.place, value: T::read(node, problems)? })
     }
 }
@@ -113,7 +113,7 @@ impl<T: Read> Read for Option<T> {
     const WHAT: &'static str = T::WHAT;
 
     /// A key with nothing behind it (all of it commented out, say) is as good as none.
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         if matches!(node.value, Value::Null) { Some(None) } else { T::read(node, problems).map(Some) }
     }
 
@@ -125,7 +125,7 @@ impl<T: Read> Read for Option<T> {
 impl<T: Read> Read for Vec<T> {
     const WHAT: &'static str = "a list";
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         let Value::List(items) = node.value else {
             wrong_type(&node, Self::WHAT, problems);
             return None;
@@ -139,7 +139,7 @@ impl<T: Read> Read for Vec<T> {
 impl<T: Read> Read for Named<T> {
     const WHAT: &'static str = "a mapping";
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         let entries = entries(node, Self::WHAT, problems)?;
         let entries: Vec<Option<(At<String>, T)>> =
             entries.into_iter().map(|(key, node)| Some((key, T::read(node, problems)?))).collect();
@@ -148,7 +148,7 @@ impl<T: Read> Read for Named<T> {
 }
 
 /// The entries of a mapping, each key once. A nested mapping's place is that of its key, which is where a person looks.
-pub(super) fn entries(node: Node, what: &str, problems: &mut Vec<Problem>) -> Option<Vec<(At<String>, Node)>> {
+pub(super) fn entries(node: Node, what: &str, problems: &mut Collected) -> Option<Vec<(At<String>, Node)>> {
     let Value::Map(map) = node.value else {
         wrong_type(&node, what, problems);
         return None;
@@ -163,6 +163,10 @@ pub(super) fn entries(node: Node, what: &str, problems: &mut Vec<Problem>) -> Op
         };
         if let Some(first) = seen.insert(name.clone(), key.place) {
             seen.insert(name.clone(), first);
+            if problems.is_full() {
+                problems.count(1);
+                continue;
+            }
             problems.push(
                 Problem::new("duplicate-key", key.place, format!("`{name}` is given twice"))
                     .also(first, "first given here")
@@ -204,14 +208,19 @@ pub(super) struct Taker {
 
 impl Taker {
     /// Reports unknown keys.
-    pub(super) fn new(node: Node, what: &str, keys: &'static [Key], problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(super) fn new(node: Node, what: &str, keys: &'static [Key], problems: &mut Collected) -> Option<Self> {
         let place = node.place;
         let (known, unknown): (Vec<_>, Vec<_>) = entries(node, what, problems)?
             .into_iter()
             .partition(|(key, _)| keys.iter().any(|known| yaml_name(known.name) == key.value));
         let names = keys.iter().map(|key| yaml_name(key.name));
         let mut meant = Vec::new();
-        for (key, _) in unknown {
+        let mut unknown = unknown.into_iter();
+        while let Some((key, _)) = unknown.next() {
+            if problems.is_full() {
+                problems.count(1 + unknown.len());
+                break;
+            }
             meant.extend(nearest(&key.value, names.clone()));
             problems.push(
                 Problem::new("unknown-key", key.place, format!("unknown key `{}`", key.value))
@@ -222,7 +231,7 @@ impl Taker {
     }
 
     /// Reads the value of `name`.
-    pub(super) fn take<T: Read>(&mut self, name: &'static str, problems: &mut Vec<Problem>) -> Option<T> {
+    pub(super) fn take<T: Read>(&mut self, name: &'static str, problems: &mut Collected) -> Option<T> {
         let name = yaml_name(name);
         let entry = self.entries.iter_mut().find(|entry| entry.as_ref().is_some_and(|(key, _)| key.value == name));
         if let Some((_, node)) = entry.and_then(Option::take) {
@@ -272,7 +281,7 @@ macro_rules! keys {
 
             fn read(
                 node: $crate::definition::yaml::Node,
-                problems: &mut Vec<$crate::definition::problem::Problem>,
+                problems: &mut $crate::definition::problem::Collected,
             ) -> Option<Self> {
                 use $crate::definition::read::Keys as _;
                 let place = node.place;
@@ -299,7 +308,7 @@ macro_rules! words {
 
             fn read(
                 node: $crate::definition::yaml::Node,
-                problems: &mut Vec<$crate::definition::problem::Problem>,
+                problems: &mut $crate::definition::problem::Collected,
             ) -> Option<Self> {
                 match node.text() {
                     $( Some($word) => return Some(Self::$variant), )+

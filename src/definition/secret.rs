@@ -1,40 +1,100 @@
-//! Secrets that ended up in a definition must not end up in what is printed about it.
+//! Secrets that ended up in a definition: refused, and not in what is printed about it.
+//!
+//! A definition is shared and committed, and plan files and records have its text. So a secret in it is a problem of the
+//! definition wherever it stands, comments included. What is printed of the text is masked more strictly than other output:
+//! there it is known where values begin and end, and a line that shows too little still shows its place.
 
+use super::SourceFile;
+use super::problem::{Collected, Place, Problem};
+use super::yaml::{Node, Value};
+use crate::secrets::{self, Kind, Secret};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Runs of base32 at least this long that begin like a seed are taken for one, whole or truncated.
 const SEED_LIKE: usize = 16;
 
-/// `text` with everything that looks like a seed or a password in a URL replaced by `*`, byte by byte, so that
-/// offsets stay valid.
-pub(super) fn masked(text: &str) -> Cow<'_, str> {
-    let mut hidden = Vec::new();
-    let mut rest = 0;
-    while let Some(found) = text[rest..].find(is_base32) {
-        let start = rest + found;
-        let length = text[start..].find(|c| !is_base32(c)).unwrap_or(text.len() - start);
-        if looks_like_seed(&text[start..start + length]) {
-            hidden.push(start..start + length);
+/// Of each kind of secret no more are looked for in a file: it is refused for the first.
+const MOST: usize = 1000;
+/// After these a value begins, on a line of source.
+const MARKS: [&str; 10] = ["[", "{", ": ", "- ", " \"", " '", "[\"", "['", "{\"", "{'"];
+
+/// Reports each secret in the texts, but for those whose place is known already to have one.
+pub(super) fn report(files: &[SourceFile], problems: &mut Collected) {
+    for (index, file) in files.iter().enumerate() {
+        let mut lines = Lines::new(&file.text);
+        for Secret { kind, range, .. } in
+            secrets::find_some(&file.text, MOST).into_iter().filter(|secret| secret.certain)
+        {
+            let (line, column) = lines.position(range.start);
+            let place = Place { file: index, line, column, start: range.start, end: range.end };
+            let touches = |other: &Place| other.file == index && other.start < range.end && other.end > range.start;
+            if problems.iter().any(|known| ["secret", "bad-url"].contains(&known.code) && touches(&known.place)) {
+                continue;
+            }
+            let message = format!("here stands {}", kind.with_article());
+            problems.push(Problem::new("secret", place, message).help(help(kind)));
         }
-        rest = start + length;
     }
-    for (at, _) in text.match_indices("://") {
-        let start = at + 3;
-        let end =
-            text[start..].find(|c: char| c.is_whitespace() || "/,]\"'".contains(c)).map_or(text.len(), |e| start + e);
-        if let Some(userinfo) = text[start..end].rfind('@') {
-            hidden.push(start..start + userinfo);
+}
+
+fn help(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Seed | Kind::AgeIdentity | Kind::PrivateKey => {
+            "remove it, comments included: definitions are shared, and plan files and records have their text. Replace the \
+             key if anybody else may have seen it"
+        }
+        Kind::UserToken | Kind::Password => {
+            "remove it, comments included, and keep it in a credentials file of mode 0600. Replace it if anybody else may \
+             have seen it"
+        }
+        Kind::Pin => "remove it, comments included, and name a file with the PIN: pin-source=file:PATH",
+    }
+}
+
+/// Places of values over several lines that have something before an `@`: on each of the lines there may be a piece of a
+/// password.
+pub(super) fn hidden(tree: &Node, files: &[SourceFile]) -> Vec<Place> {
+    let mut found = Vec::new();
+    let mut open = vec![tree];
+    while let Some(node) = open.pop() {
+        match &node.value {
+            Value::Text(text) if text.contains('@') => {
+                let Place { file, start, end, .. } = node.place;
+                let source = files.get(file).and_then(|file| file.text.get(start..end));
+                found.extend(source.filter(|source| source.contains('\n')).map(|_| node.place));
+            }
+            Value::List(items) => open.extend(items),
+            Value::Map(entries) => open.extend(entries.iter().flat_map(|(key, value)| [key, value])),
+            _ => {}
         }
     }
-    if hidden.is_empty() {
-        return Cow::Borrowed(text);
+    found
+}
+
+/// A line of source, which begins at the byte `start` of its file, with `*` for each byte of a secret, so that offsets stay
+/// valid.
+pub(super) fn masked_line(line: &str, start: usize, file: usize, hidden: &[Place]) -> String {
+    let mut ranges = ranges(line);
+    let quoted = line.starts_with(['"', '\'']).then_some(1);
+    let begin =
+        |at: usize| MARKS.iter().filter_map(|mark| Some(line[..at].find(mark)? + mark.len())).chain(quoted).min();
+    ranges.extend(before_host(line, begin));
+    for place in hidden.iter().filter(|place| place.file == file) {
+        let (from, to) = (place.start.max(start), place.end.min(start + line.len()));
+        let range = from.saturating_sub(start)..to.saturating_sub(start);
+        if from < to && line.is_char_boundary(range.start) && line.is_char_boundary(range.end) {
+            ranges.push(range);
+        }
     }
-    let mut bytes = text.as_bytes().to_vec();
-    for range in hidden {
-        bytes[range].fill(b'*');
-    }
-    // Ranges begin and end at character boundaries, so what is left is UTF-8.
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+    secrets::masked(line, ranges).into_owned()
+}
+
+/// The words of a problem, which may cite a value, without secrets.
+pub(super) fn masked_words(text: &str) -> Cow<'_, str> {
+    let mut ranges = ranges(text);
+    ranges.extend(before_host(text, |at| Some(text[..at].find('`')? + 1)));
+    secrets::masked(text, ranges)
 }
 
 /// Whether `text` is, or is a piece of, an nkey seed (`S`, then the letter of the kind of key).
@@ -46,22 +106,91 @@ pub(super) fn looks_like_seed(text: &str) -> bool {
         && text.chars().all(is_base32)
 }
 
+/// All that may be a secret: what is one anywhere, and pieces of seeds.
+fn ranges(text: &str) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = secrets::find(text).into_iter().map(|secret| secret.range).collect();
+    let mut rest = 0;
+    while let Some(found) = text[rest..].find(is_base32) {
+        let start = rest + found;
+        let length = text[start..].find(|c| !is_base32(c)).unwrap_or(text.len() - start);
+        if looks_like_seed(&text[start..start + length]) {
+            ranges.push(start..start + length);
+        }
+        rest = start + length;
+    }
+    ranges
+}
+
+/// All from where the first value begins, behind a scheme or as `begin` says of what is before an `@`, up to the last `@`,
+/// if there is a colon in it: a URL with a password of any characters.
+fn before_host(text: &str, begin: impl Fn(usize) -> Option<usize>) -> Option<Range<usize>> {
+    let at = text.rfind('@')?;
+    let scheme = text[..at].find("://").map(|scheme| scheme + 3);
+    let start = scheme.or_else(|| begin(at)).unwrap_or(0);
+    (start < at && (scheme.is_some() || text[start..at].contains(':'))).then_some(start..at)
+}
+
 fn is_base32(c: char) -> bool {
     c.is_ascii_uppercase() || ('2'..='7').contains(&c)
+}
+
+/// Line and column of rising offsets into a text.
+struct Lines<'t> {
+    text: &'t str,
+    line: u64,
+    start: usize,
+}
+
+impl<'t> Lines<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, line: 1, start: 0 }
+    }
+
+    fn position(&mut self, at: usize) -> (u64, u64) {
+        while let Some(end) = self.text[self.start..at].find('\n') {
+            self.start += end + 1;
+            self.line += 1;
+        }
+        (self.line, self.text[self.start..at].chars().count() as u64 + 1)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn line(text: &str) -> String {
+        masked_line(text, 0, 0, &[])
+    }
+
     #[test]
     fn seeds_and_passwords_are_masked_in_place() {
         let seed = format!("SUA{}", "B".repeat(55));
-        let text = format!("key: {seed} # é\nservers: [nats://me:secret@host:4222]");
-        let hidden = masked(&text);
-        assert_eq!(hidden.len(), text.len());
-        assert!(!hidden.contains("SUAB") && !hidden.contains("secret") && hidden.contains("host:4222"), "{hidden}");
-        assert!(matches!(masked("id: AABBCC, STREAM, nats://a:1"), Cow::Borrowed(_)));
-        assert!(!masked(&seed[..30]).contains('B'));
+        let text = format!("key: {seed} # é servers: [nats://me:secret@host:4222]");
+        let shown = line(&text);
+        assert_eq!(shown.len(), text.len());
+        assert!(!shown.contains("SUAB") && !shown.contains("secret") && shown.contains("host:4222"), "{shown}");
+        assert_eq!(line("id: AABBCC, STREAM, nats://a:1"), "id: AABBCC, STREAM, nats://a:1");
+        assert!(!line(&seed[..30]).contains('B'));
+    }
+
+    #[test]
+    fn a_line_shows_no_password_whatever_is_in_it() {
+        for password in ["se/cret1", "se, cret1", "se'cret1", "se\"cret1", "se]cret1", "se cret1", "1234/cret1"] {
+            for text in [
+                format!("    servers: [\"nats://me:{password}@h:4222\"]"),
+                format!("    servers: [nats://a:1, 'me:{password}@h']"),
+                format!("  - me:{password}@h"),
+                format!("west: {{ servers: [\"me:{password}@h\"], serves: [x] }}"),
+                format!("me:{password}@h"),
+            ] {
+                let shown = line(&text);
+                assert!(!shown.contains("cret1") && shown.len() == text.len(), "{shown}");
+            }
+        }
+        assert_eq!(line("a: 'me:s: cret1@h'"), "a: ************@h'");
+        for text in ["servers: [nats://h:1]", "holder: bob@host", "a: b # c@d"] {
+            assert_eq!(line(text), text);
+        }
     }
 }

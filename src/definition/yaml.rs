@@ -9,6 +9,12 @@ use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPo
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
 
+/// The most keys and values of one file, those that aliases repeat included. A definition of 10,000 virtual streams, each
+/// with three limits and a consumer, has 230,000.
+const MOST_NODES: usize = 250_000;
+/// The most entries of one list or mapping.
+const MOST_ENTRIES: usize = 50_000;
+
 /// A value with its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -85,16 +91,19 @@ impl Node {
 /// Reads one document. `file` is the index that places refer to.
 pub(super) fn read(text: &str, file: usize) -> Result<Node, Box<Problem>> {
     let budget = serde_saphyr::budget! {
-        max_events: 20_000_000,
-        max_nodes: 10_000_000,
+        max_events: 2 * MOST_NODES,
+        max_nodes: MOST_NODES,
         max_depth: 32,
         max_documents: 1,
+        max_aliases: MOST_ENTRIES,
+        max_total_scalar_bytes: 2 * crate::definition::MAX_SIZE,
     };
     let options = serde_saphyr::options! {
         budget: budget,
         emit_comments: false,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Merge,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_NODES },
         strict_booleans: true,
         no_schema: true,
         reject_unsupported_tags: true,
@@ -215,6 +224,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
+            few::<A::Error>(items.len())?;
             items.push(item);
         }
         Ok(Raw::List(items))
@@ -223,8 +233,16 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
         let mut entries = Vec::new();
         while let Some(entry) = map.next_entry::<Tree, Tree>()? {
+            few::<A::Error>(entries.len())?;
             entries.push(entry);
         }
         Ok(Raw::Map(entries))
+    }
+}
+
+fn few<E: serde::de::Error>(entries: usize) -> Result<(), E> {
+    match entries < MOST_ENTRIES {
+        true => Ok(()),
+        false => Err(E::custom(format!("a list or a mapping has more than {MOST_ENTRIES} entries"))),
     }
 }

@@ -3,6 +3,7 @@
 use super::connection::{Connection, Denied};
 use super::login::Login;
 use super::{Access, ConnectError};
+use crate::files::{read, read_secret};
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Tls;
 use crate::sign::Signer as _;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 /// After this long without an answer the next server is tried as well.
 const STAGGER: Duration = Duration::from_millis(150);
+
+/// The largest file of certificates that is read, in bytes; a system's whole list is some 250 kB.
+const PEM: usize = 4 << 20;
 
 /// A server that may be connected to.
 #[derive(Debug, Clone, Copy)]
@@ -252,10 +256,12 @@ fn check_tls_files(tls: Option<&Tls>) -> Result<(), ConnectError> {
 
 fn check_pem(what: &'static str, path: &Path, mark: &str) -> Result<(), ConnectError> {
     let failed = |reason: String| Err(ConnectError::File { what, path: path.to_owned(), reason });
-    match std::fs::read(path).map(zeroize::Zeroizing::new) {
+    // A certificate is no secret; its key is.
+    let text = if what == "TLS key" { read_secret(path, PEM) } else { read(path, PEM).map(zeroize::Zeroizing::new) };
+    match text {
         Ok(text) if text.windows(mark.len()).any(|part| part == mark.as_bytes()) => Ok(()),
         Ok(_) => failed(format!("is not PEM with a `-----BEGIN {mark}` in it")),
-        Err(error) => failed(error.to_string()),
+        Err(error) => Err(ConnectError::unread(what, path, error)),
     }
 }
 

@@ -2,10 +2,16 @@
 //! configuration folder.
 
 use super::ConnectError;
+use crate::files::{ReadError, closed_to_others, read_any_secret};
 use crate::model::topology::Tls;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// The largest context that is read, in bytes: one may have a user's token in it.
+const LARGEST: usize = 1 << 20;
+/// The field that is a secret itself and is used; others name files.
+const SECRET: &str = "user_seed";
 
 /// What a context says that a connection in operator mode needs.
 pub(super) struct Context {
@@ -32,19 +38,25 @@ impl Context {
 
     fn in_folder(folder: &Path, name: &str) -> Result<Self, ConnectError> {
         let path = folder.join(format!("{name}.json"));
-        if name.is_empty() || name.contains(['/', '\\']) || !path.is_file() {
+        let not_found = || {
             let nearest = nearest_name(folder, name);
-            return Err(ConnectError::ContextNotFound { name: name.to_owned(), folder: folder.to_owned(), nearest });
+            ConnectError::ContextNotFound { name: name.to_owned(), folder: folder.to_owned(), nearest }
+        };
+        if name.is_empty() || name.contains(['/', '\\']) {
+            return Err(not_found());
         }
-        let text = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| ConnectError::File {
-            what: "context",
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
-        let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|error| ConnectError::Credentials {
+        let unread = |error: ReadError| match error {
+            ReadError::Missing => not_found(),
+            error => ConnectError::unread("context", &path, error),
+        };
+        let (text, mode) = read_any_secret(&path, LARGEST).map_err(unread)?;
+        let fields: Map<String, Value> = serde_json::from_slice(&text).map_err(|error| ConnectError::Credentials {
             place: format!("context {}", path.display()),
             reason: format!("is not JSON: line {}, column {}", error.line(), error.column()),
         })?;
+        if fields.get(SECRET).is_some_and(|value| *value != json!("")) {
+            closed_to_others(mode).map_err(unread)?;
+        }
         Ok(Self::from_fields(path, &fields))
     }
 

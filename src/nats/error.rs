@@ -1,7 +1,8 @@
 //! Why there is no connection.
 
+use crate::files::ReadError;
 use crate::model::nkey::PublicKey;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why there is no connection. Holds no secret: neither a seed nor the text of a credentials file.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +17,11 @@ pub enum ConnectError {
         /// What the system said.
         reason: String,
     },
-    /// Credentials that others on this machine can read.
-    #[error("credentials {}: others on this machine can read the user's seed (mode {mode:04o})", path.display())]
+    /// A file with a secret that others on this machine can read, or write.
+    #[error("{what} {}: others on this machine can read or write {} (mode {mode:04o})", path.display(), secret(what))]
     OpenToOthers {
+        /// `credentials`, `context`, `TLS key`, …
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// Its permissions.
@@ -93,6 +96,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The error of a file that was not read.
+    pub(super) fn unread(what: &'static str, path: &Path, error: ReadError) -> Self {
+        let path = path.to_owned();
+        match error {
+            ReadError::OpenToOthers(mode) => Self::OpenToOthers { what, path, mode },
+            error => Self::File { what, path, reason: error.to_string() },
+        }
+    }
+
     /// Stable kebab-case name of the kind of error.
     pub fn code(&self) -> &'static str {
         match self {
@@ -112,7 +124,7 @@ impl ConnectError {
     pub fn next(&self) -> &'static str {
         match self {
             Self::File { .. } => "Check the path; paths of a definition are relative to the definition's folder.",
-            Self::OpenToOthers { .. } => "Let nobody else read it: `chmod 600` of that file.",
+            Self::OpenToOthers { .. } => "Make it yours alone: `chmod 600` of that file.",
             Self::Credentials { .. } => "Make new credentials: `nsc generate creds --account ACCOUNT --name USER`.",
             Self::ContextNotFound { .. } => "List contexts with `nats context ls`, or name a credentials file instead.",
             Self::Expired { .. } => "Issue the user anew, or name the account's `key:` instead of credentials.",
@@ -125,5 +137,13 @@ impl ConnectError {
             }
             Self::Unreachable { .. } => "Check the `servers:` of the regions, and that a server runs there.",
         }
+    }
+}
+
+/// The secret in a file that is called so.
+fn secret(what: &str) -> &'static str {
+    match what {
+        "TLS key" => "the client's key",
+        _ => "the user's seed",
     }
 }

@@ -2,12 +2,12 @@
 
 use super::ConnectError;
 use super::context::Context;
+use crate::files::read_secret;
 use crate::model::claims::Token;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Tls;
 use crate::model::units::rough_duration;
 use crate::observed::User;
-use crate::sign::file::read_secret;
 use crate::sign::{Seed, Signer};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -80,11 +80,7 @@ impl Login {
     }
 
     fn from_file(path: &Path, now: u64) -> Result<Self, ConnectError> {
-        let unreadable = |reason: String| ConnectError::File { what: "credentials", path: path.to_owned(), reason };
-        let text = std::fs::File::open(path).and_then(|mut file| read_secret(&mut file, LARGEST));
-        let text = text.map_err(|error| unreadable(error.to_string()))?;
-        let text = text.ok_or_else(|| unreadable(format!("larger than {LARGEST} bytes")))?;
-        closed_to_others(path)?;
+        let text = read_secret(path, LARGEST).map_err(|error| ConnectError::unread("credentials", path, error))?;
         let place = format!("credentials {}", path.display());
         let (jwt, seed) =
             std::str::from_utf8(&text).ok().and_then(parse_creds).ok_or_else(|| ConnectError::Credentials {
@@ -156,22 +152,6 @@ fn parse_creds(text: &str) -> Option<(&str, &str)> {
     let mut found =
         lines.windows(3).filter(|w| w[0].starts_with("---") && !w[1].starts_with('-') && w[2].starts_with("---"));
     Some((found.next()?[1], found.next()?[1]))
-}
-
-/// Refuses a file whose seed others on this machine can read.
-#[cfg(unix)]
-fn closed_to_others(path: &Path) -> Result<(), ConnectError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(ConnectError::OpenToOthers { path: path.to_owned(), mode })
-}
-
-#[cfg(not(unix))]
-fn closed_to_others(_: &Path) -> Result<(), ConnectError> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,11 +7,14 @@ mod judge;
 
 pub use judge::{Copy, judge};
 
-use crate::files::{self, Access};
+use crate::files::{self, Access, ReadError};
 use crate::model::claims::{AccountClaims, ClaimsError, OperatorClaims};
 use crate::model::nkey::PublicKey;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The largest file of a store that is read, in bytes: servers take tokens of up to 1 MiB.
+const TOKEN: usize = 2 << 20;
 
 /// The operator's part of a store, as it was read.
 #[derive(Debug)]
@@ -164,13 +167,13 @@ pub fn operator_tokens(path: &Path) -> Vec<PathBuf> {
 
 /// The operator that a folder is of; an error is its reason.
 fn operator(folder: &Path) -> Result<OperatorClaims, String> {
-    let token = std::fs::read_to_string(operator_token(folder)?).map_err(|error| error.to_string())?;
+    let token = files::read_text(&operator_token(folder)?, TOKEN).map_err(|error| error.to_string())?;
     OperatorClaims::decode(token.trim()).map_err(|error| error.to_string())
 }
 
 /// The file of the operator's token in its folder.
 fn operator_token(folder: &Path) -> Result<PathBuf, String> {
-    let text = std::fs::read_to_string(folder.join(".nsc")).map_err(|error| error.to_string())?;
+    let text = files::read_text(&folder.join(".nsc"), TOKEN).map_err(|error| error.to_string())?;
     let info: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!(".nsc: {error}"))?;
     let name = info["name"].as_str().unwrap_or_default().trim();
     Ok(folder.join(format!("{name}.jwt")))
@@ -184,11 +187,11 @@ fn accounts(folder: &Path) -> Result<Vec<StoredAccount>, StoreError> {
     for path in folders(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = path.join(format!("{name}.jwt"));
-        let token = match std::fs::read_to_string(&file) {
+        let token = match files::read_text(&file, TOKEN) {
             Ok(token) => token.trim().to_owned(),
             // For nsc, too, such a folder is no account.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(cause) => return Err(StoreError::Io { path: file, cause }),
+            Err(ReadError::Missing) => continue,
+            Err(error) => return Err(StoreError::Io { path: file, cause: error.into() }),
         };
         accounts.push(StoredAccount { claims: AccountClaims::decode(&token), name, token });
     }

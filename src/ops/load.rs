@@ -1,12 +1,9 @@
 //! Reading a definition: a file, or the `*.yaml` of a folder.
 
-use crate::definition::{Definition, Problems, SourceFile, parse};
-use std::fs::File;
-use std::io::{self, Read as _};
+use crate::definition::{Definition, MAX_SIZE, Problems, SourceFile, parse};
+use crate::files::{self, ReadError};
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// The most that the files of a definition may have together, in bytes.
-pub const MAX_SIZE: u64 = 8_000_000;
 
 /// A definition with where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +71,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let mut sources = Vec::with_capacity(files.len());
     for file in &files {
         let text = read(file, left)?;
-        left = left.saturating_sub(text.len() as u64);
+        left = left.saturating_sub(text.len());
         sources.push(SourceFile { name: file.display().to_string(), text });
     }
     let definition = parse(&sources, &base).map_err(LoadError::Invalid)?;
@@ -89,7 +86,7 @@ fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.extension().is_some_and(|extension| extension == "yaml") && !hidden && path.is_file() {
+        if path.extension().is_some_and(|extension| extension == "yaml") && !hidden && !path.is_dir() {
             files.push(path);
         }
     }
@@ -97,14 +94,11 @@ fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     if files.is_empty() { Err(LoadError::NoFiles(folder.to_owned())) } else { Ok(files) }
 }
 
-fn read(path: &Path, left: u64) -> Result<String, LoadError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(left + 1).read_to_end(&mut bytes))
-        .map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-    if bytes.len() as u64 > left {
-        return Err(LoadError::TooLarge(path.to_owned()));
-    }
+fn read(path: &Path, left: usize) -> Result<String, LoadError> {
+    let bytes = files::read(path, left).map_err(|error| match error {
+        ReadError::TooLarge(_) => LoadError::TooLarge(path.to_owned()),
+        error => LoadError::Io { path: path.to_owned(), source: error.into() },
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();

@@ -6,24 +6,23 @@ use super::issue::{IssueError, Issued, ToIssue, issue_all};
 use super::plan::Planned;
 use super::session::{Session, now};
 use crate::definition::{Definition, Problems, SourceFile, parse};
-use crate::files::{self, Access};
+use crate::files::{self, Access, ReadError};
 use crate::model::claims::{AccountClaims, Activation, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
+use crate::plan::MOST_BYTES;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
 use crate::plan::preflight::{self, REGIONAL_KEY_MISSING};
 use crate::plan::{Plan, Push, claims_diff};
+use crate::secrets;
 use crate::sign::keyring::{Keyring, KeyringError};
 use crate::sign::{SignError, SignedToken, Signer, verify};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use review::Inconsistent;
 use serde_json::Value;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// The largest plan file that is read, in bytes.
-const LARGEST: u64 = 256_000_000;
 
 /// Why a plan file could not be read, written or used.
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +119,9 @@ pub fn content<L: Link>(
         who: None,
         definition,
         options: planned.options.clone(),
-        text: text.lines().map(str::to_owned).collect(),
-        changes,
+        // Names and metadata of streams are applications'.
+        text: text.lines().map(|line| secrets::hide(line).into_owned()).collect(),
+        changes: secrets::hide_json(changes),
         accounts: planned_accounts(&planned.plan, &planned.desired, &planned.observed, bases.collect()),
         signed: None,
     }
@@ -152,10 +152,19 @@ pub fn without_keys(plan: &Plan, keys: &Keyring) -> Result<Vec<String>, KeyringE
 /// Writes a plan file, mode 0600, all of it or nothing.
 ///
 /// # Errors
-/// [`FileError::Io`]
+/// [`FileError::Io`]; [`FileError::Content`] when it would have a secret in it, or would be larger than what is read.
 pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
-    files::replace(path, Access::Owner, &[file.render().as_bytes()])
+    let text = file.render();
+    let wrong = |cause| FileError::Content { path: path.to_owned(), cause };
+    PlanFile::parse(&text).and_then(|_| without_secrets(&text)).map_err(wrong)?;
+    files::replace(path, Access::Owner, &[text.as_bytes()])
         .map_err(|cause| FileError::Io { path: path.to_owned(), cause })
+}
+
+/// Plan files are handed around: no secret belongs in one, wherever it came from.
+fn without_secrets(text: &str) -> Result<(), PlanFileError> {
+    let secret = secrets::find(text).into_iter().find(|secret| secret.certain);
+    secret.map_or(Ok(()), |secret| Err(PlanFileError::Secret(secret.kind.with_article())))
 }
 
 /// Reads a plan file; the seal of a signed one was verified.
@@ -165,11 +174,13 @@ pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
 pub fn read(path: &Path) -> Result<PlanFile, FileError> {
     let failed = |cause| FileError::Io { path: path.to_owned(), cause };
     let wrong = |cause| FileError::Content { path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong(PlanFileError::NotAPlan("not UTF-8".to_owned())))?;
+    let text = files::read_text(path, MOST_BYTES).map_err(|error| match error {
+        ReadError::NotText => wrong(PlanFileError::NotAPlan("not UTF-8".to_owned())),
+        ReadError::TooLarge(_) => wrong(PlanFileError::TooLarge),
+        error => failed(error.into()),
+    })?;
     let file = PlanFile::parse(&text).map_err(wrong)?;
+    without_secrets(&text).map_err(wrong)?;
     if let Some((operator, signature)) = file.seal() {
         let signature = B64.decode(signature).map_err(|_| wrong(PlanFileError::Seal))?;
         verify(&file.sealed_message(), &signature, operator).map_err(|_| wrong(PlanFileError::Seal))?;

@@ -1,9 +1,9 @@
 //! What is known of the operator before a server is asked: the pin, and the operators' tokens in local files.
 
 use crate::definition::Definition;
+use crate::files::read_text;
 use crate::model::claims::{ClaimsError, MAX_TOKEN_SIZE, OperatorToken, Trust};
 use crate::nsc;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The operator's token beside a definition.
@@ -21,7 +21,8 @@ pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust
     let store = definition.and_then(|definition| definition.nsc_store.as_deref());
     paths.extend(store.map(nsc::operator_tokens).unwrap_or_default());
     for path in paths {
-        let Some(text) = read(&path) else { continue };
+        // What is not there, is no file, or is larger than a token, is none.
+        let Ok(text) = read_text(&path, MAX_TOKEN_SIZE) else { continue };
         let place = path.display().to_string();
         match OperatorToken::decode(text.trim(), &*place) {
             Ok(token) => trust.tokens.push(token),
@@ -39,15 +40,4 @@ fn tokens_in(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "jwt")).collect();
     paths.sort();
     paths
-}
-
-/// A file's text; none for what is not there, is no file, or is larger than a token.
-fn read(path: &Path) -> Option<String> {
-    if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        return None;
-    }
-    let mut text = String::new();
-    let file = std::fs::File::open(path).ok()?;
-    let read = file.take(MAX_TOKEN_SIZE as u64 + 1).read_to_string(&mut text).ok()?;
-    (read <= MAX_TOKEN_SIZE).then_some(text)
 }

@@ -10,6 +10,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 
+/// The largest plan file or record that is read, in bytes.
+pub const MOST_BYTES: usize = 128_000_000;
+
 /// So many values (numbers, strings, lists, …) a document may have. A plan for a hundred accounts has a million.
 const MOST_VALUES: usize = 2_000_000;
 

@@ -4,7 +4,7 @@
 //! Its text is canonical: parsed and rendered again it is the same byte for byte, and a digest covers its content. A
 //! signed file is sealed by the operator's signature of that digest.
 
-use super::envelope::{Outline, digest, is_canonical, outline};
+use super::envelope::{MOST_BYTES, Outline, digest, is_canonical, outline};
 use super::who::Who;
 use super::{ActivationRequest, Options, Plan, Push, Reason, Stage};
 use crate::desired::DesiredAccount;
@@ -139,6 +139,12 @@ pub enum PlanFileError {
         /// The format.
         found: u64,
     },
+    /// More than is read.
+    #[error("is too large: more than {} MB", MOST_BYTES / 1_000_000)]
+    TooLarge,
+    /// Has a secret in it, where none belongs.
+    #[error("has {0} in it")]
+    Secret(&'static str),
     /// Not what was written.
     #[error("was changed after it was written")]
     Changed,

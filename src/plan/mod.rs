@@ -22,6 +22,7 @@ pub mod who;
 pub use account::{AccountPlan, Plan, admit, destroy, is_nowhere, plan};
 pub use change::FieldChange;
 pub use claims_diff::claims_diff;
+pub use envelope::MOST_BYTES;
 pub use links::{ActivationRequest, ClaimChange, ClaimPart, Peer, claim_drift, left_open};
 pub use pushes::{Push, Reason, Stage};
 

@@ -5,7 +5,7 @@
 
 pub use super::who::Who;
 
-use super::envelope::{Outline, digest, is_canonical, outline};
+use super::envelope::{MOST_BYTES, Outline, digest, is_canonical, outline};
 use super::file::File;
 use super::{Reason, Stage};
 use crate::desired::Role;
@@ -178,6 +178,9 @@ pub enum RecordError {
         /// The format.
         found: u64,
     },
+    /// More than is read.
+    #[error("is too large: more than {} MB", MOST_BYTES / 1_000_000)]
+    TooLarge,
     /// Not what was written.
     #[error("was changed after it was written")]
     Changed,

@@ -1,7 +1,8 @@
 //! Seeds at rest in `age` files (<https://age-encryption.org>), opened with a passphrase or an identity.
 
 use super::Ask;
-use super::file::{KeyFileError, LARGEST, read_private_file, read_secret};
+use super::file::{KeyFileError, LARGEST, read_private_file};
+use crate::files::drain;
 use age::armor::ArmoredReader;
 use age::secrecy::SecretString;
 use age::{DecryptError, Decryptor, Identity};
@@ -80,7 +81,7 @@ pub fn decrypt(file: &[u8], name: &str, unlock: &Unlock) -> Result<Zeroizing<Vec
         (DecryptError::NoMatchingKeys, false, Some(path)) => AgeError::WrongIdentity(path.clone()),
         (error, ..) => damaged(&error),
     })?;
-    let plain = read_secret(&mut plain, LARGEST).map_err(|_| AgeError::Damaged("it ends too early, or was changed"))?;
+    let plain = drain(&mut plain, LARGEST).map_err(|_| AgeError::Damaged("it ends too early, or was changed"))?;
     plain.ok_or(AgeError::Damaged("too large to be a seed"))
 }
 

@@ -1,9 +1,7 @@
 //! Reading and writing seed files: wiped buffers, nobody else's permissions.
 
 use super::{Seed, SeedError};
-use crate::files::{self, Access};
-use std::fs::File;
-use std::io::Read;
+use crate::files::{self, Access, ReadError};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -98,10 +96,7 @@ pub(super) fn read_private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFi
 }
 
 pub(super) fn not_open_to_others(path: &Path, mode: Option<u32>) -> Result<(), KeyFileError> {
-    match mode {
-        Some(mode) if mode & 0o077 != 0 => Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode }),
-        _ => Ok(()),
-    }
+    files::closed_to_others(mode).map_err(|error| refused(path, error))
 }
 
 /// A seed whatever the permissions, which are returned (Unix only).
@@ -114,39 +109,18 @@ pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), Key
 
 /// What a file holds, whatever the permissions, which are returned (Unix only).
 pub(super) fn read_any_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), KeyFileError> {
-    let unreadable = |cause: std::io::Error| match cause.kind() {
-        std::io::ErrorKind::NotFound => KeyFileError::Missing { path: path.to_owned() },
-        _ => KeyFileError::Unreadable { path: path.to_owned(), cause },
-    };
-    let found = std::fs::metadata(path).map_err(unreadable)?;
-    if !found.is_file() {
-        return Err(KeyFileError::NotAFile { path: path.to_owned() });
-    }
-    let mut file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    let text = read_secret(&mut file, LARGEST)
-        .map_err(unreadable)?
-        .ok_or_else(|| KeyFileError::TooLarge { path: path.to_owned() })?;
-    Ok((text, mode(&metadata)))
+    files::read_any_secret(path, LARGEST).map_err(|error| refused(path, error))
 }
 
-/// Everything that `source` gives, in memory that is wiped and never reallocated; `None` if that is too much.
-pub(crate) fn read_secret(source: &mut impl Read, largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut buffer = Zeroizing::new(vec![0u8; largest + 1]);
-    let mut length = 0;
-    loop {
-        match source.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if length > largest {
-            return Ok(None);
-        }
+fn refused(path: &Path, error: ReadError) -> KeyFileError {
+    let path = path.to_owned();
+    match error {
+        ReadError::Missing => KeyFileError::Missing { path },
+        ReadError::NotAFile(_) => KeyFileError::NotAFile { path },
+        ReadError::OpenToOthers(mode) => KeyFileError::OpenToOthers { path, mode },
+        ReadError::TooLarge(_) => KeyFileError::TooLarge { path },
+        error @ (ReadError::NotText | ReadError::Io(_)) => KeyFileError::Unreadable { path, cause: error.into() },
     }
-    buffer.truncate(length);
-    Ok(Some(buffer))
 }
 
 /// Writes a seed to a new file, 0600, complete or not at all, and on disk when this returns.
@@ -163,7 +137,7 @@ pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
 
 /// The permission bits of a file or folder; `None` if there is none, or no such thing as permissions.
 pub(crate) fn file_mode(path: &Path) -> Option<u32> {
-    mode(&std::fs::metadata(path).ok()?)
+    files::mode(&std::fs::metadata(path).ok()?)
 }
 
 /// Whether a file belongs to somebody other than this user and the superuser.
@@ -176,15 +150,4 @@ pub(crate) fn belongs_to_another(path: &Path) -> bool {
 #[cfg(not(unix))]
 pub(crate) fn belongs_to_another(_: &Path) -> bool {
     false
-}
-
-#[cfg(unix)]
-fn mode(metadata: &std::fs::Metadata) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Some(metadata.permissions().mode() & 0o7777)
-}
-
-#[cfg(not(unix))]
-fn mode(_: &std::fs::Metadata) -> Option<u32> {
-    None
 }

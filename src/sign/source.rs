@@ -1,8 +1,9 @@
 //! Where the operator's key comes from. It is never searched for.
 
 use super::age::{self, AgeError, Unlock};
-use super::file::{KeyFileError, LARGEST, not_open_to_others, read_any_file, read_secret};
+use super::file::{KeyFileError, LARGEST, not_open_to_others, read_any_file};
 use super::{Seed, SeedError, looks_like_a_seed};
+use crate::files::drain;
 use crate::model::nkey::KeyKind;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -133,12 +134,12 @@ fn from_stdin(unlock: &Unlock) -> Result<Seed, SourceError> {
 #[cfg(unix)]
 pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     use std::os::fd::AsFd as _;
-    read_secret(&mut std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?), largest)
+    drain(&mut std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?), largest)
 }
 
 #[cfg(not(unix))]
 pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
-    read_secret(&mut std::io::stdin().lock(), largest)
+    drain(&mut std::io::stdin().lock(), largest)
 }
 
 fn of_operator(text: &[u8]) -> Result<Seed, SeedError> {

@@ -7,7 +7,7 @@ mod subjects;
 mod topology;
 mod virtual_stream;
 
-use super::problem::{Place, Problem};
+use super::problem::{Collected, Place, Problem};
 use super::raw;
 use super::read::At;
 use super::secret::looks_like_seed;
@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 struct Checker<'a> {
     /// Relative paths are relative to it.
     base: &'a Path,
-    problems: &'a mut Vec<Problem>,
+    problems: &'a mut Collected,
 }
 
 /// Checks the whole; `None` when what was reported leaves no definition.
-pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Vec<Problem>) -> Option<Definition> {
+pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Collected) -> Option<Definition> {
     let mut checker = Checker { base, problems };
     let raw::Document { place, version, resolver, system, nsc_store, operator, tls, regions, stretch, accounts } =
         document;

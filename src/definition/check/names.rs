@@ -1,14 +1,14 @@
 //! Names of the real streams: valid, and each once.
 
 use super::virtual_stream::Placed;
-use crate::definition::problem::{Place, Problem};
+use crate::definition::problem::{Collected, Place, Problem};
 use crate::model::names::StreamName;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout};
 use std::collections::HashMap;
 
 /// Checks the names that the real streams of one account will have.
-pub(super) fn real_names(account: &Account, streams: &[Placed], topology: &Topology, problems: &mut Vec<Problem>) {
+pub(super) fn real_names(account: &Account, streams: &[Placed], topology: &Topology, problems: &mut Collected) {
     let virtual_names: HashMap<&str, Place> =
         streams.iter().map(|placed| (placed.stream.name.as_str(), placed.place)).collect();
     let mut real: HashMap<String, (&str, Place)> = HashMap::new();

@@ -2,7 +2,7 @@
 //! refuse streams whose subjects overlap.
 
 use super::virtual_stream::Placed;
-use crate::definition::problem::{Place, Problem};
+use crate::definition::problem::{Collected, Place, Problem};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::Account;
@@ -31,7 +31,7 @@ impl Entry<'_> {
 }
 
 /// Checks all subjects of one account, as published and as captured, against each other.
-pub(super) fn overlaps(account: &Account, streams: &[Placed], topology: &Topology, problems: &mut Vec<Problem>) {
+pub(super) fn overlaps(account: &Account, streams: &[Placed], topology: &Topology, problems: &mut Collected) {
     let mut entries = Vec::new();
     for (index, Placed { stream, subjects, .. }) in streams.iter().enumerate() {
         for (subject, place) in stream.subjects.iter().zip(subjects) {

@@ -96,7 +96,8 @@ impl Checker<'_> {
             Ok(normal) => normal,
             Err(reason) => {
                 let help = "write it like nats://host:4222 or tls://host:4222";
-                self.report("bad-url", url.place, format!("server URL `{}`: {reason}", url.value), help);
+                let shown = url.value.rsplit_once('@').map_or(url.value.clone(), |(_, host)| format!("…@{host}"));
+                self.report("bad-url", url.place, format!("server URL `{shown}`: {reason}"), help);
                 return None;
             }
         };

@@ -2,7 +2,7 @@
 
 use super::{Field, Fields, Fixed, Rule, Shape, Table};
 use crate::definition::nearest::{nearest, suggestion};
-use crate::definition::problem::{Place, Problem};
+use crate::definition::problem::{Collected, Place, Problem};
 use crate::definition::read::{At, Named, Read, wrong_type};
 use crate::definition::yaml::{Node, Value as Yaml};
 use crate::model::units::{parse_duration, parse_size};
@@ -15,7 +15,7 @@ const RESERVED_METADATA: [&str; 2] = ["vstream.", "_nats"];
 pub(in crate::definition) fn config<T: Table>(
     fields: &Fields<T>,
     one_region: bool,
-    problems: &mut Vec<Problem>,
+    problems: &mut Collected,
 ) -> Map<String, Value> {
     let table = T::fields();
     let mut config = Map::new();
@@ -52,7 +52,7 @@ pub(in crate::definition) fn config<T: Table>(
 /// The `regions` among the fields, if given.
 pub(in crate::definition) fn regions<T: Table>(
     fields: &Fields<T>,
-    problems: &mut Vec<Problem>,
+    problems: &mut Collected,
 ) -> Option<At<Vec<At<String>>>> {
     let (_, node) = fields.entries.0.iter().find(|(key, _)| T::REGIONS && key.value == "regions")?;
     At::read(node.clone(), problems)
@@ -70,7 +70,7 @@ fn field(
     of: &str,
     extra: bool,
     one_region: bool,
-    problems: &mut Vec<Problem>,
+    problems: &mut Collected,
 ) -> Option<Value> {
     let Some(field) = table.iter().find(|field| field.name == key.value) else {
         let settable = table.iter().filter(|field| !matches!(field.rule, Rule::Refused(_))).map(|field| field.name);
@@ -130,7 +130,7 @@ fn field(
     }
 }
 
-fn metadata(node: &Node, problems: &mut Vec<Problem>) {
+fn metadata(node: &Node, problems: &mut Collected) {
     let Yaml::Map(entries) = &node.value else { return };
     for (key, _) in entries {
         let reserved = key.text().and_then(|name| RESERVED_METADATA.into_iter().find(|r| name.starts_with(r)));
@@ -142,7 +142,7 @@ fn metadata(node: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-fn convert(node: &Node, shape: Shape, problems: &mut Vec<Problem>) -> Option<Value> {
+fn convert(node: &Node, shape: Shape, problems: &mut Collected) -> Option<Value> {
     match (shape, &node.value) {
         (Shape::Text, Yaml::Text(text)) => Some(text.clone().into()),
         (Shape::Bool, Yaml::Bool(value)) => Some((*value).into()),
@@ -209,16 +209,12 @@ fn convert(node: &Node, shape: Shape, problems: &mut Vec<Problem>) -> Option<Val
     }
 }
 
-fn list(items: &[Node], shape: Shape, problems: &mut Vec<Problem>) -> Option<Value> {
+fn list(items: &[Node], shape: Shape, problems: &mut Collected) -> Option<Value> {
     let items: Vec<Option<Value>> = items.iter().map(|item| convert(item, shape, problems)).collect();
     items.into_iter().collect()
 }
 
-fn unit(
-    place: Place,
-    parsed: Result<i64, crate::model::units::UnitError>,
-    problems: &mut Vec<Problem>,
-) -> Option<Value> {
+fn unit(place: Place, parsed: Result<i64, crate::model::units::UnitError>, problems: &mut Collected) -> Option<Value> {
     match parsed {
         Ok(value) => Some(value.into()),
         Err(error) => {

@@ -13,7 +13,7 @@ pub(super) use convert::{config, regions};
 pub(super) use limits::LimitTable;
 pub(super) use stream::{ReadTable, WriteTable};
 
-use super::problem::Problem;
+use super::problem::Collected;
 use super::read::{Named, Read};
 use super::yaml::Node;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -115,7 +115,7 @@ pub(super) struct Fields<T> {
 impl<T: Table> Read for Fields<T> {
     const WHAT: &'static str = "a mapping of fields";
 
-    fn read(node: Node, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         let empty = matches!(node.value, super::yaml::Value::Null);
         let entries = if empty { Named::default() } else { Named::read(node, problems)? };
         Some(Self { entries, table: PhantomData })

@@ -1,15 +1,14 @@
 //! What a token, a credentials file or a key file holds, without its secrets.
 
 use super::KeysError;
+use crate::files::{ReadError, read_any_secret};
 use crate::model::claims::Token;
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::sign::file::{file_mode, read_secret};
 use crate::sign::source::read_stdin;
 use crate::sign::{Seed, Signer as _, looks_like_a_seed};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
-use zeroize::Zeroizing;
 
 /// Twice what NATS accepts as a token: enough for credentials.
 const LARGEST: usize = 2 * 1024 * 1024;
@@ -79,20 +78,21 @@ pub fn inspect(source: &str, now: u64) -> Result<Inspection, KeysError> {
     if looks_like_a_seed(source) {
         return Err(KeysError::SeedAsArgument);
     }
-    let (place, text) = match source {
-        "-" => ("standard input".to_owned(), read_stdin(LARGEST)),
-        path => (path.to_owned(), read_file(Path::new(path))),
+    let place = if source == "-" { "standard input" } else { source }.to_owned();
+    let failed = |error: ReadError| match error {
+        ReadError::TooLarge(_) => KeysError::TooLarge(place.clone()),
+        error => KeysError::Unreadable { place: place.clone(), cause: error.into() },
     };
-    let text = text
-        .map_err(|cause| KeysError::Unreadable { place: place.clone(), cause })?
-        .ok_or_else(|| KeysError::TooLarge(place.clone()))?;
+    let (text, mode) = match source {
+        "-" => match read_stdin(LARGEST) {
+            Ok(text) => (text.ok_or_else(|| KeysError::TooLarge(place.clone()))?, None),
+            Err(cause) => return Err(KeysError::Unreadable { place, cause }),
+        },
+        path => read_any_secret(Path::new(path), LARGEST).map_err(failed)?,
+    };
     let items = items(&place, &text, now)?;
-    let warnings = warnings(&items, (source != "-").then(|| file_mode(Path::new(source))).flatten());
+    let warnings = warnings(&items, mode);
     Ok(Inspection { place, items, warnings })
-}
-
-fn read_file(path: &Path) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
-    read_secret(&mut std::fs::File::open(path)?, LARGEST)
 }
 
 /// The words of the text that are tokens or keys; decoration (`-----BEGIN …`) and prose are passed over.

@@ -1,5 +1,7 @@
 //! Reading the history folder.
 
+use crate::files::{self, ReadError};
+use crate::plan::MOST_BYTES;
 use crate::plan::record::{Record, RecordError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,9 +55,6 @@ pub enum FindError {
 /// A record's name, and what is in it.
 pub type Read = (String, Result<Record, HistoryError>);
 
-/// The largest record that is read, in bytes.
-const LARGEST: u64 = 256_000_000;
-
 /// All records of a folder, the oldest first; those that cannot be read stand in their places. A folder that is not
 /// there has none.
 ///
@@ -80,12 +79,13 @@ pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
 }
 
 fn read(path: &Path) -> Result<Record, HistoryError> {
-    use io::Read as _;
     let failed = |cause| HistoryError::Io { path: path.to_owned(), cause };
     let wrong = |cause| HistoryError::Content { path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong(RecordError::NotARecord("not UTF-8".to_owned())))?;
+    let text = files::read_text(path, MOST_BYTES).map_err(|error| match error {
+        ReadError::TooLarge(_) => wrong(RecordError::TooLarge),
+        ReadError::NotText => wrong(RecordError::NotARecord("not UTF-8".to_owned())),
+        error => failed(error.into()),
+    })?;
     Record::parse(&text).map_err(wrong)
 }
 

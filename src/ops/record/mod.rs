@@ -11,8 +11,11 @@ use super::apply::Pushed;
 use super::journal::{Intent, Journal, JournalError};
 use crate::desired::DesiredAccount;
 use crate::files::{self, Access};
+use crate::plan::MOST_BYTES;
 use crate::plan::Stage;
-use crate::plan::record::{Attempt, Content, OnServer, Outcome, Progress, Record, Recorded, Streamed};
+use crate::plan::file::File;
+use crate::plan::record::{Attempt, Content, OnServer, Outcome, Progress, Record, Recorded, Streamed, Who};
+use crate::secrets;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -73,14 +76,17 @@ impl Recorder {
     /// Replaces the record by what is known now, or notes why it cannot.
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
-        let text = Record::new(state.content.clone()).render();
+        let text = Record::new(shown(state.content.clone())).render();
         let replaced = files::replace(&path, Access::Owner, &[text.as_bytes()]);
         state.behind = replaced.err().map(|cause| JournalError { path, cause });
     }
 
     /// Writes the record under a name that no other has.
     fn create(&self, content: &Content) -> io::Result<PathBuf> {
-        let text = Record::new(content.clone()).render();
+        let text = Record::new(shown(content.clone())).render();
+        if text.len() > MOST_BYTES {
+            return Err(io::Error::other("it would be larger than what can be read again"));
+        }
         let time = content.started.replace(':', "-");
         loop {
             let mut id = [0; 3];
@@ -162,6 +168,52 @@ impl Journal for Recorder {
             token.servers = servers.collect();
         }
         self.update(&mut state);
+    }
+}
+
+/// What is written of a record: without secrets, whoever brought them in. The tokens are accounts'.
+fn shown(content: Content) -> Content {
+    let hide = |text: String| secrets::hide(&text).into_owned();
+    let Content {
+        tool,
+        verb,
+        who: Who { user, host, ci },
+        started,
+        ended,
+        outcome,
+        error,
+        system_account,
+        back_to,
+        definition,
+        text,
+        changes,
+        streams,
+        attempts,
+    } = content;
+    let ci = ci.into_iter().map(|(name, value)| (name, hide(value))).collect();
+    let attempts = attempts.into_iter().map(|Attempt { at, tokens }| {
+        let tokens = tokens.into_iter().map(|token| Recorded {
+            servers: token.servers.into_iter().map(|on| OnServer { found: hide(on.found), ..on }).collect(),
+            refused: token.refused.into_iter().map(hide).collect(),
+            ..token
+        });
+        Attempt { at, tokens: tokens.collect() }
+    });
+    Content {
+        tool,
+        verb,
+        who: Who { user: hide(user), host: hide(host), ci },
+        started,
+        ended,
+        outcome,
+        error: error.map(hide),
+        system_account,
+        back_to,
+        definition: definition.into_iter().map(|file| File { text: hide(file.text), ..file }).collect(),
+        text: text.into_iter().map(hide).collect(),
+        changes: secrets::hide_json(changes),
+        streams,
+        attempts: attempts.collect(),
     }
 }
 

@@ -8,6 +8,7 @@ mod keys;
 mod killed;
 mod plan_files;
 mod refusals;
+mod secrets;
 mod shown;
 mod structure;
 mod terminal;

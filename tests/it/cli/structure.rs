@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// The stages in their order, each of which may use those before it; then what puts them together.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "model",
+    "secrets",
     "definition",
     "desired",
     "observed",
@@ -21,7 +22,7 @@ const ORDER: [&str; 14] = [
 ];
 
 /// Modules without async, files, clock and environment.
-const PURE: [&str; 6] = ["model", "definition", "desired", "plan", "verify", "lint"];
+const PURE: [&str; 7] = ["model", "secrets", "definition", "desired", "plan", "verify", "lint"];
 
 const IMPURE: [&str; 12] = [
     "async fn",

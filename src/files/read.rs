@@ -1,0 +1,284 @@
+//! Opens what a path names, for reading: the one opener for definitions, keys, credentials, certificates, contexts,
+//! tokens, plan files and records.
+//!
+//! A path is opened once, without waiting, and then the open file is judged, never the path again. So nothing that is put
+//! in its place meanwhile is read unjudged. Links are followed, wherever they lead: users make them, and so do mounts of
+//! configuration and secrets (Kubernetes). A folder, a pipe, a terminal, a socket or another device is refused: it would
+//! have no end, or no beginning.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// What is read of a secret at once when the system does not tell its size.
+const PAGE: usize = 4096;
+
+/// Why a file was not read. Holds nothing of its content.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// It is not there.
+    #[error("there is no such file")]
+    Missing,
+    /// A folder, a pipe, a device.
+    #[error("is not a file, but {0}")]
+    NotAFile(&'static str),
+    /// Other users may read or write it.
+    #[error("is open to others (mode {0:04o})")]
+    OpenToOthers(u32),
+    /// More bytes than are read of such a file.
+    #[error("is larger than {0} bytes")]
+    TooLarge(usize),
+    /// Not UTF-8.
+    #[error("is not UTF-8 text")]
+    NotText,
+    /// What the system says.
+    #[error("{0}")]
+    Io(io::Error),
+}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        let kind = match &error {
+            ReadError::Io(_) => None,
+            ReadError::Missing => Some(io::ErrorKind::NotFound),
+            ReadError::OpenToOthers(_) => Some(io::ErrorKind::PermissionDenied),
+            ReadError::NotAFile(_) | ReadError::TooLarge(_) | ReadError::NotText => Some(io::ErrorKind::InvalidData),
+        };
+        match (kind, error) {
+            (_, ReadError::Io(error)) => error,
+            (kind, error) => Self::new(kind.unwrap_or(io::ErrorKind::Other), error.to_string()),
+        }
+    }
+}
+
+/// Reads a text that is no secret, of at most so many bytes.
+///
+/// # Errors
+/// [`ReadError`]
+pub(crate) fn read_text(path: &Path, most: usize) -> Result<String, ReadError> {
+    String::from_utf8(read(path, most)?).map_err(|_| ReadError::NotText)
+}
+
+/// Reads a file that is no secret, of at most so many bytes.
+///
+/// # Errors
+/// [`ReadError`]
+pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, ReadError> {
+    let (file, metadata) = open(path)?;
+    let length = length(&metadata, most)?;
+    let mut bytes = Vec::with_capacity(length + 1);
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() > most { Err(ReadError::TooLarge(most)) } else { Ok(bytes) }
+}
+
+/// Reads a secret that no other user may read or write, of at most so many bytes, into memory that is wiped.
+///
+/// # Errors
+/// [`ReadError`]
+pub(crate) fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let (bytes, mode) = read_any_secret(path, most)?;
+    closed_to_others(mode)?;
+    Ok(bytes)
+}
+
+/// Reads what may be a secret, and returns the permissions of the open file with it (Unix only).
+///
+/// # Errors
+/// [`ReadError`], but for [`ReadError::OpenToOthers`].
+pub(crate) fn read_any_secret(path: &Path, most: usize) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), ReadError> {
+    let (mut file, metadata) = open(path)?;
+    let size = length(&metadata, most)?.max(PAGE).min(most);
+    let bytes = drain(&mut file, size).map_err(ReadError::Io)?;
+    let bytes = match bytes {
+        Some(bytes) => bytes,
+        None if size == most => return Err(ReadError::TooLarge(most)),
+        None => return Err(ReadError::Io(io::Error::other("it grew while it was read"))),
+    };
+    Ok((bytes, mode(&metadata)))
+}
+
+/// Refuses permissions for others.
+///
+/// # Errors
+/// [`ReadError::OpenToOthers`]
+pub(crate) fn closed_to_others(mode: Option<u32>) -> Result<(), ReadError> {
+    match mode.filter(|mode| mode & 0o077 != 0) {
+        Some(mode) => Err(ReadError::OpenToOthers(mode)),
+        None => Ok(()),
+    }
+}
+
+/// Everything that `source` gives, in memory that is wiped and never reallocated; `None` if that is more than `most`.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn drain(source: &mut impl io::Read, most: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut buffer = Zeroizing::new(vec![0u8; most + 1]);
+    let mut length = 0;
+    loop {
+        match source.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length > most {
+            return Ok(None);
+        }
+    }
+    buffer.truncate(length);
+    Ok(Some(buffer))
+}
+
+/// The permission bits of an open file; `None` where there is no such thing.
+#[cfg(unix)]
+pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(metadata.permissions().mode() & 0o7777)
+}
+
+/// The permission bits of an open file; `None` where there is no such thing.
+#[cfg(not(unix))]
+pub(crate) fn mode(_: &Metadata) -> Option<u32> {
+    None
+}
+
+/// Opens a regular file, at once or not at all.
+fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // Opening a pipe waits for its writer otherwise. The standard library adds `O_CLOEXEC`.
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    }
+    let file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing,
+        // A socket cannot be opened.
+        _ if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
+            ReadError::NotAFile("a socket or a device")
+        }
+        _ => ReadError::Io(error),
+    })?;
+    let metadata = file.metadata().map_err(ReadError::Io)?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(ReadError::NotAFile(kind(&metadata))) }
+}
+
+fn length(metadata: &Metadata, most: usize) -> Result<usize, ReadError> {
+    usize::try_from(metadata.len()).ok().filter(|length| *length <= most).ok_or(ReadError::TooLarge(most))
+}
+
+#[cfg(unix)]
+fn kind(metadata: &Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () => "a socket or a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() { "a folder" } else { "a device" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_refused_at_once() {
+        let folder = folder();
+        let path = |name: &str| folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        symlink("pipe", path("link")).unwrap();
+        let _listens = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        let begun = Instant::now();
+        for (path, kind) in [
+            (path("pipe"), "a pipe"),
+            (path("link"), "a pipe"),
+            (path("socket"), "a socket or a device"),
+            (folder.path().to_owned(), "a folder"),
+            ("/dev/null".into(), "a socket or a device"),
+            ("/dev/zero".into(), "a socket or a device"),
+        ] {
+            for error in [read(&path, 10).err(), read_secret(&path, 10).err(), read_text(&path, 10).err()] {
+                assert!(matches!(error, Some(ReadError::NotAFile(found)) if found == kind), "{}", path.display());
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(matches!(read(&path("none"), 10), Err(ReadError::Missing)));
+        symlink("none", path("broken")).unwrap();
+        assert!(matches!(read_secret(&path("broken"), 10), Err(ReadError::Missing)));
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_asked_for() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        for (length, most, fits) in
+            [(0, 0, true), (9, 9, true), (10, 9, false), (9000, 9000, true), (9001, 9000, false)]
+        {
+            std::fs::write(&path, vec![b'x'; length]).unwrap();
+            set_mode(&path, 0o600);
+            let read = [read(&path, most).map(|bytes| bytes.len()), read_secret(&path, most).map(|bytes| bytes.len())];
+            for read in read {
+                match read {
+                    Ok(read) => assert!(fits && read == length, "{length} of {most}"),
+                    Err(error) => assert!(!fits && matches!(error, ReadError::TooLarge(limit) if limit == most)),
+                }
+            }
+        }
+        // Large by its metadata alone: nothing is read.
+        std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(read(&path, 1 << 20), Err(ReadError::TooLarge(_))));
+        // A file whose size the system does not tell.
+        assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
+        assert!(matches!(read(Path::new("/proc/self/status"), 10), Err(ReadError::TooLarge(10))));
+        std::fs::write(&path, b"\xff").unwrap();
+        assert!(matches!(read_text(&path, 10), Err(ReadError::NotText)));
+    }
+
+    #[test]
+    fn a_secret_is_its_owners_alone_wherever_a_link_leads() {
+        let folder = folder();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "secret").unwrap();
+        symlink("file", &link).unwrap();
+        for (mode, good) in [
+            (0o600, true),
+            (0o400, true),
+            (0o644, false),
+            (0o640, false),
+            (0o606, false),
+            (0o666, false),
+            (0o620, false),
+        ] {
+            set_mode(&file, mode);
+            for path in [&file, &link] {
+                match read_secret(path, 100) {
+                    Ok(bytes) => assert!(good && *bytes == b"secret", "{mode:o}"),
+                    Err(error) => assert!(!good && matches!(error, ReadError::OpenToOthers(found) if found == mode)),
+                }
+                assert_eq!(read_any_secret(path, 100).unwrap().1, Some(mode));
+            }
+        }
+    }
+}

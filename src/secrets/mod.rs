@@ -1,0 +1,279 @@
+//! Finds secrets in text, wherever they stand in it: the one place that knows what must be neither printed nor written.
+//!
+//! [`find`] says what is where. [`hide`] is for what is printed and for views that are written, [`masked`] for source
+//! text whose offsets have to stay valid. Output, plan files, records and definitions all go through here.
+
+mod passwords;
+
+use crate::model::nkey::crc16;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The length of a seed in text form.
+const SEED: usize = 58;
+/// The second letter of a seed: operator, account, user, server, cluster, curve.
+const SEED_KINDS: &[u8] = b"OAUNCX";
+/// So many checksums are reckoned. What looks like a seed behind that is taken for one: such a text is made of them.
+const MOST_CHECKS: usize = 50_000;
+/// The beginning of an age identity, `AGE-SECRET-KEY-1…` or `AGE-SECRET-KEY-PQ-1…`.
+const AGE: &str = "AGE-SECRET-KEY-";
+/// The least that follows it; less is talk about identities.
+const AGE_BODY: usize = 20;
+/// The end of the line before a private key in PEM.
+const PEM: &str = "PRIVATE KEY-----";
+/// The least of base64 that follows it.
+const PEM_BODY: usize = 24;
+/// The attribute of a `pkcs11:` URI that has the PIN itself.
+const PIN: &str = "pin-value=";
+/// The largest user token that is looked into, in bytes.
+const TOKEN: usize = 1 << 20;
+
+/// A kind of secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An nkey seed (`SO…`, `SA…`, `SU…`, …).
+    Seed,
+    /// An identity that opens age files.
+    AgeIdentity,
+    /// A private key in PEM.
+    PrivateKey,
+    /// The token of a user, with which a bearer can log in.
+    UserToken,
+    /// A password, or a token in its place, before the host of a URL.
+    Password,
+    /// The PIN of a hardware token.
+    Pin,
+}
+
+impl Kind {
+    /// With its article, for sentences.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Seed => "a seed",
+            Self::AgeIdentity => "an age identity",
+            Self::PrivateKey => "a private key",
+            Self::UserToken => "a user's token",
+            Self::Password => "a password",
+            Self::Pin => "a PIN",
+        }
+    }
+}
+
+/// A secret in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// What it is.
+    pub kind: Kind,
+    /// Where, in bytes; begins and ends at characters.
+    pub range: Range<usize>,
+    /// Whether it can hardly be anything else. What is only likely is not shown, and refused nowhere.
+    pub certain: bool,
+}
+
+/// Finds all secrets of a text, in their order; none overlaps another.
+pub fn find(text: &str) -> Vec<Secret> {
+    find_some(text, usize::MAX)
+}
+
+/// Finds secrets as [`find`] does, of each kind at most about so many.
+pub fn find_some(text: &str, most: usize) -> Vec<Secret> {
+    let kinds = [seeds, age_identities, private_keys, user_tokens, passwords::find, pins];
+    let mut found: Vec<Secret> =
+        kinds.into_iter().flat_map(|kind: fn(&str, usize) -> Vec<Secret>| kind(text, most)).collect();
+    found.sort_by_key(|secret| (secret.range.start, std::cmp::Reverse(secret.range.end)));
+    let mut apart: Vec<Secret> = Vec::with_capacity(found.len());
+    for secret in found {
+        match apart.last_mut().filter(|last| secret.range.start < last.range.end) {
+            Some(last) => {
+                last.range.end = last.range.end.max(secret.range.end);
+                last.certain |= secret.certain;
+            }
+            None => apart.push(secret),
+        }
+    }
+    apart
+}
+
+/// Returns the text with a note of its kind in place of each secret.
+pub fn hide(text: &str) -> Cow<'_, str> {
+    let found = find(text);
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut from = 0;
+    for Secret { kind, range, .. } in found {
+        shown.push_str(&text[from..range.start]);
+        shown.push('(');
+        shown.push_str(kind.with_article());
+        shown.push_str(", not shown)");
+        from = range.end;
+    }
+    shown.push_str(&text[from..]);
+    Cow::Owned(shown)
+}
+
+/// Returns the value with [`hide`] applied to each text in it, keys included.
+pub fn hide_json(value: Value) -> Value {
+    let owned = |text: String| match hide(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
+    };
+    match value {
+        Value::String(text) => Value::String(owned(text)),
+        Value::Array(items) => items.into_iter().map(hide_json).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(key, value)| (owned(key), hide_json(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// Returns the text with `*` in place of each byte of the ranges.
+pub fn masked(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> Cow<'_, str> {
+    let mut bytes: Option<Vec<u8>> = None;
+    for range in ranges {
+        let bytes = bytes.get_or_insert_with(|| text.as_bytes().to_vec());
+        bytes[range].fill(b'*');
+    }
+    // Ranges begin and end at characters, so the rest is UTF-8 as before.
+    bytes.map_or(Cow::Borrowed(text), |bytes| Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn is_base32(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte)
+}
+
+/// Seeds by their checksum, in longer words too; and words that are about as long as a seed and begin like one.
+fn seeds(text: &str, most: usize) -> Vec<Secret> {
+    let bytes = text.as_bytes();
+    let (mut found, mut at, mut checks) = (Vec::new(), 0, 0);
+    while at < bytes.len() && found.len() < most {
+        if bytes[at] != b'S' || !bytes.get(at + 1).is_some_and(|kind| SEED_KINDS.contains(kind)) {
+            at += 1;
+            continue;
+        }
+        let length = bytes[at..].iter().take(SEED + 3).take_while(|byte| is_base32(**byte)).count();
+        let begins = at == 0 || !is_base32(bytes[at - 1]);
+        // The bits behind the prefix are zero.
+        let may_be = length >= SEED && bytes[at + 2] == b'A' && (b'A'..=b'P').contains(&bytes[at + 3]);
+        checks += usize::from(may_be);
+        let unchecked = checks > MOST_CHECKS;
+        if may_be && (unchecked || is_seed(&bytes[at..at + SEED])) {
+            found.push(Secret { kind: Kind::Seed, range: at..at + SEED, certain: !unchecked });
+            at += SEED;
+        } else if begins && (SEED - 2..=SEED + 2).contains(&length) {
+            found.push(Secret { kind: Kind::Seed, range: at..at + length, certain: false });
+            at += length;
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+fn is_seed(word: &[u8]) -> bool {
+    let mut raw = zeroize::Zeroizing::new([0u8; 36]);
+    let decoded = data_encoding::BASE32_NOPAD.decode_mut(word, raw.as_mut()).is_ok();
+    decoded && crc16(&raw[..34]) == u16::from_le_bytes([raw[34], raw[35]])
+}
+
+fn age_identities(text: &str, most: usize) -> Vec<Secret> {
+    let mut found = Vec::new();
+    // Either case is valid; what varies within a word is not.
+    for mark in [AGE.to_owned(), AGE.to_lowercase()] {
+        let mut behind = 0;
+        for (at, _) in text.match_indices(&mark) {
+            // Part of the word that was looked at before.
+            if at < behind {
+                continue;
+            }
+            let body = text[at + mark.len()..].bytes();
+            let length = body.take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').count();
+            behind = at + mark.len() + length;
+            if length >= AGE_BODY {
+                let range = at..behind;
+                found.push(Secret { kind: Kind::AgeIdentity, range, certain: true });
+            }
+            if found.len() >= most {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// What follows the first line of a private key in PEM, line ends that are written as `\n` included.
+fn private_keys(text: &str, most: usize) -> Vec<Secret> {
+    let of_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let found = text.match_indices(PEM).filter_map(|(at, _)| {
+        let start = at + PEM.len();
+        let rest = &text[start..];
+        let body = rest.find("-----").unwrap_or(rest.len());
+        let key = rest[..body].trim_start_matches(['\r', '\n', ' ', '\t', '\\', 'n', 'r', '>', '|', '#', '"']);
+        let is_key = key.bytes().take_while(of_key).count() >= PEM_BODY;
+        is_key.then(|| Secret { kind: Kind::PrivateKey, range: start..start + body, certain: true })
+    });
+    found.take(most).collect()
+}
+
+/// Tokens (`eyJ….eyJ….…`) whose claims are a user's.
+fn user_tokens(text: &str, most: usize) -> Vec<Secret> {
+    let bytes = text.as_bytes();
+    let of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let found = text.match_indices("eyJ").filter_map(|(at, _)| {
+        if at > 0 && of_token(&bytes[at - 1]) {
+            return None;
+        }
+        let length = bytes[at..].iter().take(TOKEN).take_while(|byte| of_token(byte)).count();
+        let word = text[at..at + length].trim_end_matches('.');
+        let mut parts = word.split('.');
+        let (_, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
+        let range = at..at + word.len();
+        (!signature.is_empty() && is_of_user(claims)).then(|| Secret { kind: Kind::UserToken, range, certain: true })
+    });
+    found.take(most).collect()
+}
+
+fn is_of_user(claims: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Claims {
+        #[serde(default)]
+        sub: String,
+        #[serde(default, rename = "type")]
+        kind: String,
+        #[serde(default)]
+        nats: Nats,
+    }
+    #[derive(Default, Deserialize)]
+    struct Nats {
+        #[serde(default, rename = "type")]
+        kind: String,
+    }
+    let Ok(json) = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')) else { return false };
+    serde_json::from_slice(&json)
+        .is_ok_and(|Claims { sub, kind, nats }| nats.kind == "user" || kind == "user" || sub.starts_with('U'))
+}
+
+fn pins(text: &str, most: usize) -> Vec<Secret> {
+    let mut behind = 0;
+    let found = text.match_indices(PIN).filter_map(|(at, _)| {
+        if at < behind {
+            return None;
+        }
+        let start = at + PIN.len();
+        let rest = &text[start..];
+        let ends = |c: char| c.is_whitespace() || "&;\"'`".contains(c);
+        let length = rest.find(ends).unwrap_or(rest.len());
+        behind = start + length;
+        (length > 0).then(|| Secret { kind: Kind::Pin, range: start..start + length, certain: true })
+    });
+    found.take(most).collect()
+}
+
+#[cfg(test)]
+mod tests;

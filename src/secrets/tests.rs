@@ -1,0 +1,229 @@
+use super::*;
+use crate::model::nkey::KeyKind;
+use crate::sign::{Seed, Signer as _};
+use serde_json::json;
+
+fn seed(kind: KeyKind) -> String {
+    Seed::generate(kind).unwrap().reveal().to_string()
+}
+
+/// The seed of a curve key, which this program has no use for and others do.
+fn curve_seed() -> String {
+    let mut raw = [7u8; 36];
+    (raw[0], raw[1]) = (18 << 3 | (23 << 3) >> 5, ((23u8 << 3) & 31) << 3);
+    let crc = crc16(&raw[..34]).to_le_bytes();
+    raw[34..].copy_from_slice(&crc);
+    data_encoding::BASE32_NOPAD.encode(&raw)
+}
+
+fn token(claims: &serde_json::Value) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let header = part(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
+    format!("{header}.{}.{}", part(&claims.to_string()), "x".repeat(86))
+}
+
+/// Asserts that each text is hidden as a whole, alone and in other text, and that the rest stays.
+#[track_caller]
+fn hidden(kind: Kind, secret: &str) {
+    let note = format!("({}, not shown)", kind.with_article());
+    for (before, after) in [("", ""), ("key: ", " # é"), ("ü\"", "\","), ("a\n", "\nb")] {
+        let text = format!("{before}{secret}{after}");
+        assert_eq!(hide(&text), format!("{before}{note}{after}"), "{text}");
+    }
+    assert!(find(secret).iter().all(|found| found.kind == kind && found.certain), "{secret}");
+}
+
+#[track_caller]
+fn untouched(text: &str) {
+    assert!(matches!(hide(text), Cow::Borrowed(_)), "{text}: {:?}", find(text));
+}
+
+#[test]
+fn seeds_are_found_by_their_checksum() {
+    for kind in [KeyKind::Operator, KeyKind::Account, KeyKind::User] {
+        let (seed, public) = (Seed::generate(kind).unwrap(), Seed::generate(kind).unwrap().public_key().to_string());
+        let seed = seed.reveal();
+        hidden(Kind::Seed, &seed);
+        untouched(&public);
+        // In the middle of a longer word, as a paste without blanks makes one.
+        let text = format!("AAAA{}{public}:{}22", *seed, *seed);
+        assert_eq!(hide(&text), format!("AAAA(a seed, not shown){public}:(a seed, not shown)22"));
+    }
+    assert!(curve_seed().starts_with("SX"));
+    hidden(Kind::Seed, &curve_seed());
+}
+
+#[test]
+fn what_is_about_a_seed_is_hidden_and_not_certain() {
+    let whole = seed(KeyKind::User);
+    let mut wrong = whole.clone().into_bytes();
+    wrong[20] = if wrong[20] == b'A' { b'B' } else { b'A' };
+    for text in [&whole[..57], &whole[..56], std::str::from_utf8(&wrong).unwrap()] {
+        let found = find(text);
+        assert_eq!(found, [Secret { kind: Kind::Seed, range: 0..text.len(), certain: false }], "{text}");
+    }
+    for text in ["", "S", "SU", "STREAMSTREAMSTREAM", &whole[..40], &whole.to_lowercase(), &"A".repeat(4000)] {
+        untouched(text);
+    }
+    untouched("SATP3LNGFPUGLE6ETXSFKZFLAUODEYQ4VTXVVZHZ7OCF6PAM2JNA");
+}
+
+#[test]
+fn identities_keys_and_pins() {
+    let body = "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7LQPZRY9X8GF2TVDW0S3JN54KHCE";
+    let age = format!("AGE-SECRET-KEY-1{body}");
+    hidden(Kind::AgeIdentity, &age);
+    hidden(Kind::AgeIdentity, &age.to_lowercase());
+    hidden(Kind::AgeIdentity, &format!("AGE-SECRET-KEY-PQ-1{body}"));
+    untouched("there is no age identity (AGE-SECRET-KEY-1…) in it");
+    for line_end in ["\n", "\r\n", "\\n", "\n    "] {
+        let text = format!("-----BEGIN PRIVATE KEY-----{line_end}{body}{line_end}-----END PRIVATE KEY-----");
+        let shown = hide(&text).into_owned();
+        assert!(!shown.contains(&body[..20]) && shown.ends_with("-----END PRIVATE KEY-----"), "{shown}");
+    }
+    assert!(!hide(&format!("-----BEGIN EC PRIVATE KEY-----\n{body}")).contains(body));
+    untouched("it is not PEM with a `-----BEGIN PRIVATE KEY-----` in it");
+    assert_eq!(
+        hide("'pkcs11:object=op?pin-value=12%2034&module-path=x.so'"),
+        "'pkcs11:object=op?pin-value=(a PIN, not shown)&module-path=x.so'"
+    );
+    untouched("`pin-value` puts the PIN where others see it: pin-value=");
+}
+
+#[test]
+fn tokens_of_users_and_of_nobody_else() {
+    let user = Seed::generate(KeyKind::User).unwrap().public_key();
+    let of_user = token(&json!({ "sub": user, "nats": { "type": "user", "version": 2 } }));
+    hidden(Kind::UserToken, &of_user);
+    hidden(Kind::UserToken, &token(&json!({ "sub": user, "type": "user" })));
+    hidden(Kind::UserToken, &token(&json!({ "nats": { "type": "user" } })));
+    untouched(&token(&json!({ "sub": "AB", "nats": { "type": "account" } })));
+    untouched(&token(&json!({ "sub": "AB", "nats": { "type": "activation" } })));
+    // Without a signature it logs nobody in.
+    untouched(&of_user[..of_user.len() - 87]);
+    untouched(&format!("x{of_user}"));
+    let text = format!("a {of_user} b {} c", token(&json!({ "sub": "AB", "nats": { "type": "account" } })));
+    assert_eq!(find(&text).len(), 1);
+}
+
+#[test]
+fn passwords_in_urls_with_whatever_is_in_them() {
+    for (text, shown) in [
+        ("nats://me:secret@h:4222", "nats://*@h:4222"),
+        ("tls://tok3n@h", "tls://*@h"),
+        ("NATS://me:s@h", "NATS://*@h"),
+        ("nats://me:se/cret1234@h:4222", "nats://*@h:4222"),
+        ("nats://me:1234/5678@h:4222", "nats://*@h:4222"),
+        ("nats://me:se,cret@h", "nats://*@h"),
+        ("nats://me:se'cret@h", "nats://*@h"),
+        ("nats://me:se\"cret@h", "nats://*@h"),
+        ("nats://me:se]cret@h", "nats://*@h"),
+        ("nats://me:se cret 12@h:1", "nats://*@h:1"),
+        ("nats://me:p@ss@h:1", "nats://*@h:1"),
+        ("nats://me:se#cr?et@h:1", "nats://*@h:1"),
+        ("nats://mé:sécret@h:1", "nats://*@h:1"),
+        ("nats://user:pass@[::1]:4222", "nats://*@[::1]:4222"),
+        ("https://a:b@example.com/x", "https://*@example.com/x"),
+        ("https://a:b/c@example.com/x", "https://*@example.com/x"),
+        ("me:secret1234@h", "*@h"),
+        ("[\"me:secret1234@h\", nats://b:1]", "[\"*@h\", nats://b:1]"),
+        ("servers: [nats://a:1, me:secret1234@h]", "servers: [nats://a:1, *@h]"),
+        ("nats://a:b@c:1,nats://d:e@f:2", "nats://*@c:1,nats://*@f:2"),
+    ] {
+        let found = find(text);
+        let mut seen = text.to_owned();
+        for secret in found.iter().rev() {
+            assert_eq!(secret.kind, Kind::Password);
+            seen.replace_range(secret.range.clone(), "*");
+        }
+        assert_eq!(seen, shown, "{text}");
+        assert_eq!(masked(text, found.into_iter().map(|secret| secret.range)).len(), text.len());
+    }
+}
+
+#[test]
+fn addresses_without_passwords_stay() {
+    for text in [
+        "nats://127.0.0.1:14222",
+        "[nats://a:1, nats://b:2]",
+        "account APP is being changed by bob@host with `apply` since 2026-01-01T00:00:00Z",
+        "connected to nats://h:4222, and bob@host waits",
+        "[\"nats://h:1\",\"bob@host\"]",
+        r#"{"url":"nats://h:4222","who":"bob@host"}"#,
+        "see https://example.com/@bob and https://example.com/a?b=c@d",
+        "mailto:team@example.com",
+        "git@github.com:a/b.git",
+        "a: b @ c",
+        "foo:bar@",
+        "@",
+        "nats://@h",
+        "nats://[::1]:4222 bob@host",
+        "nats://*********@h:4222",
+    ] {
+        untouched(text);
+    }
+    // Not shown, and no reason to refuse anything.
+    for text in ["image: registry/x:1.2@sha256:0123", "https://git@example.com/x", "key:value@host"] {
+        assert!(find(text).iter().all(|secret| !secret.certain), "{text}");
+    }
+}
+
+#[test]
+fn many_secrets_do_not_overlap() {
+    let seed = seed(KeyKind::Account);
+    let text = format!("nats://me:{seed}@h:1 {seed} pin-value={seed} me:{seed}@h:1");
+    let found = find(&text);
+    assert!(found.windows(2).all(|pair| pair[0].range.end <= pair[1].range.start), "{found:?}");
+    assert!(!hide(&text).contains(&seed) && !masked(&text, found.into_iter().map(|s| s.range)).contains(&seed));
+}
+
+/// Texts that are made to be slow to search are searched in time, and memory, that grow with their length.
+#[test]
+fn no_text_is_slow_to_search() {
+    let begun = std::time::Instant::now();
+    for part in [
+        "SU",
+        "SUA",
+        "SUAA",
+        "SUAAB",
+        "eyJ",
+        "eyJ.",
+        "eyJ-",
+        "eyJa.eyJa.a ",
+        "@",
+        "a:b@",
+        "a:@",
+        ":@",
+        "a://",
+        "a://a:b@",
+        "nats://",
+        "nats://a:b ",
+        "://@",
+        "PRIVATE KEY-----",
+        "PRIVATE KEY-----n",
+        "AGE-SECRET-KEY-",
+        "age-secret-key-",
+        "pin-value=",
+        "pin-value=a",
+        "é@",
+        "-----",
+    ] {
+        let text = part.repeat(300_000 / part.len());
+        assert!(hide(&text).len() < 40 * text.len(), "{part}");
+        assert!(find_some(&text, 3).len() <= 6 * 4, "{part}");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+proptest::proptest! {
+    /// Whatever surrounds it, a seed does not come through, and offsets stay.
+    #[test]
+    fn no_surrounding_hides_a_seed(before in "\\PC*", after in "\\PC*") {
+        let seed = "SUADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYTI";
+        let seed = if is_seed(seed.as_bytes()) { seed.to_owned() } else { curve_seed() };
+        let text = format!("{before}{seed}{after}");
+        proptest::prop_assert!(!hide(&text).contains(&seed));
+        let shown = masked(&text, find(&text).into_iter().map(|secret| secret.range)).into_owned();
+        proptest::prop_assert_eq!(shown.len(), text.len());
+    }
+}
