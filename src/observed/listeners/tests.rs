@@ -1,4 +1,5 @@
 use super::*;
+use crate::observed::Reply;
 use crate::observed::{Server, fake::account};
 use std::sync::Mutex;
 
