@@ -62,7 +62,7 @@ fn a_claim_cannot_add_lines_to_what_the_signer_reads() {
         of_key,
         [
             format!(r#"    + nats.signing_keys: "{key}""#),
-            format!(r#"    + x\n    - nats.signing_keys: "{key}"\n    + x: "y""#)
+            format!(r#"    + "x\n    - nats.signing_keys: \"{key}\"\n    + x": "y""#)
         ]
     );
     let lines = document["accounts"][0]["claims"].as_array().unwrap();
@@ -85,7 +85,8 @@ fn a_plan_file_cannot_add_sections_to_what_the_signer_reads() {
     let review = "What the tokens to be signed change:";
     assert_eq!(run.err.lines().filter(|line| *line == review).count(), 1, "{}", run.err);
     let section = run.err.split_once(&format!("\n{review}\n")).unwrap().1;
-    assert!(section.lines().nth(1).unwrap().starts_with("    - nats.mappings.foo.>"), "{section}");
+    assert!(section.lines().nth(1).unwrap().starts_with("    made from the token that O"), "{section}");
+    assert!(section.lines().nth(2).unwrap().starts_with("    - nats.mappings.foo.>"), "{section}");
     assert!(run.err.contains("  | What the tokens to be signed change:\n"), "{}", run.err);
 }
 
