@@ -37,7 +37,7 @@ async fn what_a_killed_plan_file_or_rollback_left_is_finished_by_the_next_run() 
     let back = started.elapsed();
 
     let started = Instant::now();
-    let rounds = rounds(4);
+    let rounds = rounds(2);
     for round in 0..rounds {
         let good = test.newest_record();
         test.carry_out(round).await;

@@ -50,7 +50,7 @@ async fn files_are_whole_or_not_there() {
 fn is_written(folder: &Path, args: &[&str], takes: Duration, code: i32) {
     let (out, path) = (folder.join("out"), folder.join(args[args.len() - 1]));
     let mut killer = Killer::seeded();
-    for round in 0..rounds(10) {
+    for round in 0..rounds(5) {
         if round.is_multiple_of(2) {
             std::fs::remove_file(&path).unwrap();
         }
@@ -79,7 +79,7 @@ async fn the_nsc_store_is_brought_up_to_date(cluster: &Cluster) {
     let mut others = Others::start(Bench::new(cluster).await).await;
     let takes = run(folder, &APPLY, 0);
     let mut killer = Killer::seeded();
-    for round in 0..rounds(10) {
+    for round in 0..rounds(5) {
         let before = std::fs::read_to_string(&account).unwrap();
         others.push().await;
         killer.run(&mut command(folder, &APPLY), takes, &store, |path| path.ends_with("APP.jwt"));
@@ -116,7 +116,7 @@ fn a_super_cluster_is_made_by_the_next_run() {
     let takes = run(folder, &up, 0);
     run(folder, &delete, 0);
     let mut killer = Killer::seeded();
-    for round in 0..rounds(4) {
+    for round in 0..rounds(2) {
         let secret = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("keys"));
         killer.run(&mut command(folder, &up), takes, &folder.join("dev"), secret);
         run(folder, &up, 0);
