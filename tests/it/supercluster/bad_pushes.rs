@@ -62,7 +62,8 @@ impl<'b, 'c> Refusals<'b, 'c> {
         if script.code != exit || error["exit"] != exit || !codes.contains(&code) {
             self.complaints.push(format!("{what}: not exit {exit} and {code}, but {codes:?}: {script}"));
         }
-        let said: Vec<String> = told.iter().map(|told| format!("{}: {}", told["place"], told["message"])).collect();
+        let said = told.iter().map(|told| format!("{}: {} {}", told["place"], told["message"], told["lines"]));
+        let said: Vec<String> = said.collect();
         if let Some(other) = self.said.insert(said.join("\n"), what.to_owned()) {
             self.complaints.push(format!("{what} is told the same as {other}: {script}"));
         }

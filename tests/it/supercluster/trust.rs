@@ -330,10 +330,7 @@ async fn answers_in_servers_names_are_not_signed() {
         impostor.abort();
         let told = ran.document()["error"].to_string();
         assert!(ran.code == 1 && told.contains(&format!("\"{code}\"")), "not {code}: {ran}");
-        assert!(
-            told.contains(if code == "operators-differ" { "evil-1" } else { "operator: O" })
-                || code != "operators-differ"
-        );
+        assert!(code != "operators-differ" || told.contains("evil-1"), "the server is not named: {ran}");
     }
     // In the name of a real one.
     let mut impostor = Impostor::new(&bench, token.clone(), Seed::parse(&stranger.reveal()).unwrap()).await;
