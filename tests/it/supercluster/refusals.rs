@@ -61,7 +61,7 @@ fn access(bench: &Bench<'_>) {
     let said = ["account APP", "keys/old-app.creds", "expired 2 minutes ago"];
     refused("old-app", of_app, json!("keys/old-app.creds"), "credentials-expired", &said);
 
-    let said = ["keys/none.creds", "No such file"];
+    let said = ["keys/none.creds", "no such file"];
     refused("no-file", of_system, credentials("keys/none.creds"), "file-unreadable", &said);
     let whole = std::fs::read_to_string(bench.cluster.system_credentials_path()).unwrap();
     let cut = whole.find("------END NATS USER JWT").unwrap() - 20;
