@@ -269,7 +269,8 @@ impl<'c> Bench<'c> {
         let script = self.run_with(&[args, &["--format", "json"]].concat(), env);
         let document = script.document();
         let error = &document["error"];
-        let lists = [&error["findings"], &document["findings"], &document["plan"]["findings"]];
+        let online = &document["online"]["findings"];
+        let lists = [&error["findings"], &document["findings"], &document["plan"]["findings"], online];
         let findings = lists.into_iter().filter_map(Value::as_array).flatten();
         let codes: Vec<&str> = [error].into_iter().chain(findings).filter_map(|f| f["code"].as_str()).collect();
         if script.code != code || !codes.contains(&name) {
