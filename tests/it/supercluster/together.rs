@@ -56,7 +56,7 @@ async fn sources(bench: &Bench<'_>) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_runs_at_once_and_another_tool_in_between_lose_nothing() {
-    ten_runs("shared", Duration::from_millis(1500)).await;
+    ten_runs("shared", Duration::from_millis(2500)).await;
 }
 
 /// The first of them makes the regional accounts, and sends the account's JetStream to the regions while others wait.
