@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for Top<'_> {
                 fields.next_value_seed(self.values)?;
             }
             if names.contains(&name) {
-                return Ok(self.rest(fields)?);
+                return self.rest(fields);
             }
             if names.len() < 8 {
                 names.push(name);

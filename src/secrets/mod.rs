@@ -234,7 +234,7 @@ fn user_tokens(text: &str, most: usize) -> Vec<Secret> {
         let mut parts = word.split('.');
         let (_, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
         let range = at..at + word.len();
-        (!signature.is_empty() && is_of_user(claims)).then(|| Secret { kind: Kind::UserToken, range, certain: true })
+        (!signature.is_empty() && is_of_user(claims)).then_some(Secret { kind: Kind::UserToken, range, certain: true })
     });
     found.take(most).collect()
 }

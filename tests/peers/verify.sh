@@ -10,7 +10,10 @@ go run ./mint "$out/minted"
 VSTREAM_TOKENS=$out/minted VSTREAM_INTEROP_OUT=$out cargo test --quiet --locked --all-features --test it interop::
 go vet ./...
 go run ./verify ../fixtures/tokens "$out"
-go run ./strict ../fixtures/claims-fields.json "$out/strict.txt"
+# With --strict also thousands of altered tokens, each read by both.
+if [ "${1-}" = --strict ]; then
+    go run ./strict ../fixtures/claims-fields.json "$out/strict.txt"
+fi
 go run ./fields "$out/listed"
 diff "$out/listed/claims-fields.json" ../fixtures/claims-fields.json
 diff "$out/listed/go-fold.txt" ../fixtures/go-fold.txt

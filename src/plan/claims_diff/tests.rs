@@ -79,7 +79,7 @@ fn nothing_in_claims_makes_a_line_of_its_own() {
     }
     let hidden = "\u{1b}\u{9b}\u{7f}\u{202e}\u{200b}\u{2028}\u{feff}";
     for line in claims_diff(None, &json!({ hidden: hidden, "nats": { "mappings": { hidden: [hidden] } } })) {
-        assert!(line.chars().all(|c| c.is_ascii()), "{line}");
+        assert!(line.is_ascii(), "{line}");
     }
 }
 

@@ -94,7 +94,7 @@ fn with(claim_type: &str, path: &str, name: &str, value: &Value) -> Value {
     for step in parent.split('.').filter(|step| !step.is_empty()) {
         let bare = step.trim_end_matches(['[', ']', '{', '}']);
         at = &mut at[bare];
-        for brackets in step[bare.len()..].as_bytes().chunks(2) {
+        for brackets in step.as_bytes()[bare.len()..].chunks(2) {
             if brackets == b"[]" {
                 *at = json!([{}]);
                 at = &mut at[0];
