@@ -13,7 +13,7 @@ use std::ops::Deref;
 /// An account's claims that a trusted operator signed, or that were made of such claims by the edits below.
 ///
 /// There is no other way to one: [`verify`](Self::verify) takes a token and the anchor; [`merge`](Self::merge),
-/// [`without`](Self::without) and [`derived`](Self::derived) take trusted claims; [`found`](Self::found) makes those of a
+/// [`without`](Self::without) and `derived` take trusted claims; [`found`](Self::found) makes those of a
 /// new account from the definition; [`reviewed`](Self::reviewed) is for what a person reads before signing it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrustedClaims(AccountClaims);
