@@ -219,6 +219,7 @@ proptest::proptest! {
     /// Whatever surrounds it, a seed does not come through, and offsets stay.
     #[test]
     fn no_surrounding_hides_a_seed(before in "\\PC*", after in "\\PC*") {
+        // Of a key whose 32 bytes are all 7: a fixture, and no secret of anyone.
         let seed = "SUADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYTI";
         let seed = if is_seed(seed.as_bytes()) { seed.to_owned() } else { curve_seed() };
         let text = format!("{before}{seed}{after}");
