@@ -47,7 +47,8 @@ pub(super) fn check_header(header: &Value) -> Result<(), ClaimsError> {
 /// Refuses versions that servers refuse (nats-io/jwt v2 `decoder.go`), and version 1.
 fn version(claims: &Value, claim_type: &str) -> Result<(), ClaimsError> {
     let found = &claims["nats"]["version"];
-    let typed = matches!(claim_type, "operator" | "account" | "user" | "activation");
+    let requests = matches!(claim_type, "authorization_request" | "authorization_response");
+    let typed = requests || matches!(claim_type, "operator" | "account" | "user" | "activation");
     match (found.as_i64(), found) {
         (Some(2), _) => Ok(()),
         (Some(1), _) | (None, Value::Null) if typed => Err(ClaimsError::Version1),

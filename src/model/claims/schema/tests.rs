@@ -233,13 +233,14 @@ fn versions_and_types_are_those_that_servers_take() {
     let read = |claim_type: Value, version: Value| {
         check(&json!({ "nats": { "type": claim_type, "version": version } })).map_err(|error| error.to_string())
     };
-    for claim_type in ["operator", "account", "user", "activation"] {
+    let own = ["operator", "account", "user", "activation", "authorization_request", "authorization_response"];
+    for claim_type in own {
         assert!(read(json!(claim_type), json!(2)).is_ok());
         for version in [json!(0), json!(1), json!(3), json!(-1), Value::Null, json!(4_294_967_298_u64)] {
             assert!(read(json!(claim_type), version.clone()).is_err(), "{claim_type} {version}");
         }
     }
-    for claim_type in ["authorization_request", "authorization_response", "generic", "new"] {
+    for claim_type in ["generic", "new"] {
         assert!(read(json!(claim_type), json!(2)).is_ok() && read(json!(claim_type), Value::Null).is_ok());
         assert!(read(json!(claim_type), json!(3)).is_err());
     }
