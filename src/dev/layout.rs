@@ -1,6 +1,7 @@
 //! What a super-cluster is made of: regions, servers, ports and folders. Kept in `super-cluster.json`.
 
 use super::{DevError, Options, files, ports};
+use crate::model::nkey::{KeyKind, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -92,7 +93,39 @@ impl Layout {
             return Ok(None);
         }
         let text = files::read(&path)?;
-        serde_json::from_str(&text).map(Some).map_err(|error| DevError::file("understand", &path, error))
+        let layout: Self = serde_json::from_str(&text).map_err(|error| DevError::file("understand", &path, error))?;
+        match layout.is_ours() {
+            true => Ok(Some(layout)),
+            false => Err(DevError::file("understand", &path, "`dev up` did not write it so")),
+        }
+    }
+
+    /// Whether `dev up` could have written it. It may have come with somebody's folder, and says what servers are to do.
+    fn is_ours(&self) -> bool {
+        let options = self.options();
+        let key = |text: &str, kind| PublicKey::parse(text).is_ok_and(|key| key.kind() == kind);
+        check(&options).is_ok()
+            && self.control_port >= 1024
+            && u32::from(self.control_port) + u32::from(Self::ports_needed(&options)) <= u32::from(u16::MAX)
+            && self.servers == Self::servers(&options, self.control_port)
+            && self.control_token.len() == 32
+            && self.control_token.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && key(&self.operator_id, KeyKind::Operator)
+            && [&self.system_account_id, &self.account_id, &self.account_signing_key]
+                .iter()
+                .all(|text| key(text, KeyKind::Account))
+    }
+
+    /// The options that it was made with, as far as they are kept.
+    pub(super) fn options(&self) -> Options {
+        Options {
+            regions: self.regions.clone(),
+            servers: usize::from(self.servers_per_region),
+            stretch: self.stretch,
+            tls: self.tls,
+            strict_signing_keys: self.strict_signing_keys,
+            ..Options::default()
+        }
     }
 
     /// Written last when a super-cluster is made, so that a folder with a layout is complete. Private: it holds the

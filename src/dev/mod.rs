@@ -210,16 +210,7 @@ impl SuperCluster {
 
     /// The options that it was made with; those of no lasting effect (binary, lifetime) as in [`Options::default`].
     pub fn made_with(&self) -> Options {
-        let Layout { regions, servers_per_region, stretch, tls, strict_signing_keys, .. } = &self.layout;
-        Options {
-            folder: self.folder.clone(),
-            regions: regions.clone(),
-            servers: usize::from(*servers_per_region),
-            stretch: *stretch,
-            tls: *tls,
-            strict_signing_keys: *strict_signing_keys,
-            ..Options::default()
-        }
+        Options { folder: self.folder.clone(), ..self.layout.options() }
     }
 
     /// Waits until all running servers have found each other: routes, gateways, and a JetStream meta leader that sees

@@ -26,6 +26,8 @@ pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports
             supervisor::kill_left_behind(folder);
             let (first, count) = layout.ports();
             let block = ports::reserve_again(first, count)?;
+            // Whatever the files of a folder from elsewhere say, servers do what this program writes.
+            configure(&layout, folder)?;
             (layout, block)
         }
         None => make(options, folder)?,
@@ -71,8 +73,8 @@ fn make(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevE
         tls::make(&folder.join("tls"))?;
     }
     files::write_private(&folder.join("operator.jwt"), identities.operator_token.as_str())?;
+    configure(&layout, folder)?;
     for server in &layout.servers {
-        files::write_private(&config::server_config_path(folder, server), config::server(&layout, folder, server))?;
         let resolver = config::resolver_folder(folder, server);
         for (id, token) in
             [(&layout.system_account_id, &identities.system_token), (&layout.account_id, &identities.account_token)]
@@ -87,6 +89,14 @@ fn make(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevE
         files::write_private(&definition_path(folder), config::definition(&layout))?;
     }
     Ok((layout, block))
+}
+
+/// Writes the configuration of all servers.
+fn configure(layout: &Layout, folder: &Path) -> Result<(), DevError> {
+    for server in &layout.servers {
+        files::write_private(&config::server_config_path(folder, server), config::server(layout, folder, server))?;
+    }
+    Ok(())
 }
 
 /// Deletes what [`prepare`] made; the definition only if nobody changed it, the folder only if nothing else is in it.

@@ -6,6 +6,7 @@ use super::pins::{DEFAULT_VERSION, PINS};
 use super::{Options, config};
 use crate::definition::{self, SourceFile};
 use crate::model::nkey::{KeyKind, PublicKey};
+use serde_json::json;
 use std::path::Path;
 
 fn laid_out(options: &Options) -> Layout {
@@ -18,13 +19,51 @@ fn laid_out(options: &Options) -> Layout {
         strict_signing_keys: options.strict_signing_keys,
         servers: Layout::servers(options, 20_000),
         control_port: 20_000,
-        control_token: String::new(),
+        control_token: "0123456789abcdef".repeat(2),
         binary: "nats-server".into(),
         server_version: DEFAULT_VERSION.to_owned(),
-        operator_id: "O".to_owned(),
-        system_account_id: "A-SYS".to_owned(),
-        account_id: "A-APP".to_owned(),
-        account_signing_key: "A-SIGNING".to_owned(),
+        operator_id: PublicKey::from_bytes(KeyKind::Operator, [8; 32]).to_string(),
+        system_account_id: PublicKey::from_bytes(KeyKind::Account, [5; 32]).to_string(),
+        account_id: PublicKey::from_bytes(KeyKind::Account, [6; 32]).to_string(),
+        account_signing_key: PublicKey::from_bytes(KeyKind::Account, [7; 32]).to_string(),
+    }
+}
+
+/// A folder may come from elsewhere, with a layout that says where servers listen and what they are told.
+#[test]
+fn a_layout_that_was_not_written_here_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = laid_out(&Options { stretch: true, ..Options::default() });
+    ours.write(folder.path()).unwrap();
+    assert_eq!(Layout::read(folder.path()).unwrap(), Some(ours.clone()));
+    let text = serde_json::to_value(&ours).unwrap();
+    for (place, value) in [
+        ("/servers/0/name", json!("../../x")),
+        ("/servers/0/name", json!("west-1\"\ninclude \"/etc/x")),
+        ("/servers/0/client_port", json!(4222)),
+        ("/servers/0/region", json!("east")),
+        ("/servers/3/cluster", json!("west")),
+        ("/servers/0/gateway_forwarder", json!(1)),
+        ("/regions/0", json!("west\" }")),
+        ("/regions", json!([])),
+        ("/servers_per_region", json!(2)),
+        ("/stretch", json!(false)),
+        ("/control_port", json!(20_001)),
+        ("/control_port", json!(80)),
+        ("/control_port", json!(65_500)),
+        ("/control_token", json!("")),
+        ("/control_token", json!("0123456789abcdef\n0123456789abcde")),
+        ("/operator_id", json!("../operator")),
+        ("/operator_id", text["account_id"].clone()),
+        ("/system_account_id", json!("A\"\nsystem_account: \"B")),
+        ("/account_id", text["operator_id"].clone()),
+        ("/account_signing_key", json!("")),
+    ] {
+        let mut changed = text.clone();
+        *changed.pointer_mut(place).unwrap() = value;
+        std::fs::write(Layout::path(folder.path()), changed.to_string()).unwrap();
+        let error = Layout::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("did not write it so"), "{place}: {error}");
     }
 }
 
@@ -97,18 +136,17 @@ fn servers_before_2_10_are_refused() {
 
 #[test]
 fn the_default_version_is_pinned() {
-    assert!(PINS.iter().any(|(version, sums)| *version == DEFAULT_VERSION && sums.iter().all(|sum| sum.len() == 64)));
+    assert!(PINS.iter().any(|pin| pin.version == DEFAULT_VERSION));
+    let sums: Vec<&str> = PINS.iter().flat_map(|pin| pin.wheels.iter().chain(&pin.binaries).copied()).collect();
+    assert!(sums.iter().all(|sum| sum.len() == 64));
+    assert_eq!(sums.iter().collect::<std::collections::HashSet<_>>().len(), sums.len());
 }
 
 #[test]
 fn the_example_definition_is_valid() {
     for (servers, stretch, tls) in [(3, false, false), (1, true, true), (2, true, false), (5, false, true)] {
-        let mut layout = laid_out(&Options { servers, stretch, tls, ..Options::default() });
-        let account = PublicKey::from_bytes(KeyKind::Account, [7; 32]).to_string();
-        layout.account_id.clone_from(&account);
-        layout.account_signing_key = account;
-        let operator = PublicKey::from_bytes(KeyKind::Operator, [8; 32]);
-        layout.operator_id = operator.to_string();
+        let layout = laid_out(&Options { servers, stretch, tls, ..Options::default() });
+        let operator = PublicKey::parse(&layout.operator_id).unwrap();
         let text = config::definition(&layout);
         let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.clone() };
         let definition = definition::parse(&[file], Path::new("/folder"));

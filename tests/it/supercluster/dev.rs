@@ -215,6 +215,47 @@ async fn the_command_keeps_a_cluster_over_stops_and_crashes() {
     assert!(!line.0.exists());
 }
 
+/// Nothing of the folder that it is run in is run, nor a binary in the cache that is not the pinned one; and servers get
+/// their configuration from the program, not from files that came with a folder.
+#[tokio::test]
+async fn nothing_that_lies_around_is_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let (here, cache) = (parent.path().join("here"), parent.path().join("cache"));
+    let ran = parent.path().join("ran");
+    let script = format!("#!/bin/sh\necho \"$0\" >>'{}'\necho 'nats-server: v2.15.1'\n", ran.display());
+    let python = format!("open({:?}, 'a').write('pip')\n", ran.to_str().unwrap());
+    for (path, text) in [
+        (here.join("pip/__main__.py"), &python),
+        (here.join("sitecustomize.py"), &python),
+        (here.join("python3"), &script),
+        (here.join("nats-server"), &script),
+        (cache.join("vstream-jwt/nats-server/2.15.1/nats-server"), &script),
+    ] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let folder = parent.path().join("local");
+    let path = format!(".:{}", std::env::var("PATH").unwrap());
+    let dev = |args: &[&str]| {
+        let mut command = Command::new(VSTREAM);
+        command.arg("dev").args(args).arg("--folder").arg(&folder).current_dir(&here);
+        let output = output(command.env("PATH", &path).env("XDG_CACHE_HOME", &cache).env("PYTHONPATH", &here));
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let up = ["up", "--regions", "west,east", "--servers", "1", "--server-version", "2.15.1"];
+    dev(&up);
+    assert!(!ran.exists(), "{} was run", std::fs::read_to_string(&ran).unwrap());
+    dev(&["down"]);
+    let configuration = folder.join("servers/west-1/nats-server.conf");
+    let ours = std::fs::read_to_string(&configuration).unwrap();
+    std::fs::write(&configuration, ours.replace("listen: \"127.0.0.1:", "listen: \"0.0.0.0:")).unwrap();
+    dev(&up);
+    assert_eq!(std::fs::read_to_string(&configuration).unwrap(), ours);
+    dev(&["down", "--delete"]);
+}
+
 fn kill_process(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
