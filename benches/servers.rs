@@ -8,7 +8,6 @@
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::mpsc::UnboundedReceiver;
 use vstream_jwt::definition::Definition;
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
 use vstream_jwt::model::claims::{AccountClaims, Token};
@@ -16,7 +15,7 @@ use vstream_jwt::model::names::RegionName;
 use vstream_jwt::model::nkey::PublicKey;
 use vstream_jwt::model::virtual_stream::Account;
 use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
-use vstream_jwt::observed::link::{Connector, Heard, Link, LinkError};
+use vstream_jwt::observed::link::{Connector, Ear, Link, LinkError};
 use vstream_jwt::observed::{Reply, RequestError, Requests, User, system};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::session::{Given, Hearing};
@@ -225,7 +224,7 @@ impl Link for Many {
         self.real.publish_after(subject, last, payload, timeout).await
     }
 
-    async fn listen(&self, subjects: &[&str]) -> Result<UnboundedReceiver<Heard>, RequestError> {
+    async fn listen(&self, subjects: &[&str]) -> Result<Ear, RequestError> {
         self.real.listen(subjects).await
     }
 

@@ -1,6 +1,6 @@
 //! Finding a server that takes us.
 
-use super::connection::{Connection, Denied};
+use super::connection::{Connection, Denied, LOOK, MOST_UNREAD};
 use super::login::Login;
 use super::{Access, ConnectError};
 use crate::files::{read, read_secret};
@@ -11,6 +11,7 @@ use async_nats::{ConnectErrorKind, Event, ServerError};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -78,6 +79,7 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     }
 
     let mut deadline = Instant::now() + options.timeout;
+    let mut flooded = pin!(flooded());
     let mut waiting = options.servers.iter();
     let mut attempts = FuturesUnordered::new();
     let mut failures: Vec<Failure> = Vec::new();
@@ -88,7 +90,18 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
             break;
         }
         let pause = if waiting.len() > 0 { (Instant::now() + STAGGER).min(deadline) } else { deadline };
-        match tokio::time::timeout_at(pause, attempts.next()).await {
+        let next = tokio::select! {
+            next = tokio::time::timeout_at(pause, attempts.next()) => next,
+            () = &mut flooded => {
+                let reason = format!("sends more than {} MiB instead of a greeting", MOST_UNREAD >> 20);
+                let kind = FailureKind::Unreachable;
+                failures.extend(options.servers.iter().map(|target| {
+                    Failure { url: target.url.to_owned(), kind, reason: reason.clone() }
+                }));
+                break;
+            }
+        };
+        match next {
             Ok(Some(Ok(connection))) => {
                 connection.widen(options.servers.iter().map(|target| target.url)).await;
                 return Ok(connection);
@@ -106,6 +119,22 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     }
     drop(attempts);
     Err(judge(&options, &login, failures))
+}
+
+/// Ends when this process has grown by far more than connecting takes: before a server has greeted, the client keeps
+/// whatever is sent. Only where `/proc` says how large it is.
+async fn flooded() {
+    let before = resident();
+    while before.zip(resident()).is_none_or(|(before, now)| now < before.saturating_add(MOST_UNREAD)) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What this process has in memory, in bytes.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|size| size << 10)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,14 +194,16 @@ async fn attempt(target: Target<'_>, login: &Login, options: &ConnectOptions<'_>
         connect = connect.custom_inbox_prefix(prefix);
     }
     if let Some(Tls { ca, cert, key, first }) = target.tls.or(login.tls.as_ref()) {
+        // Whatever the settings are, a server without TLS is not the one that was meant.
+        connect = connect.require_tls(true);
         if let Some(ca) = ca {
-            connect = connect.add_root_certificates(ca.clone()).require_tls(true);
+            connect = connect.add_root_certificates(ca.clone());
         }
         if let (Some(cert), Some(key)) = (cert, key) {
-            connect = connect.add_client_certificate(cert.clone(), key.clone()).require_tls(true);
+            connect = connect.add_client_certificate(cert.clone(), key.clone());
         }
         if *first {
-            connect = connect.require_tls(true).tls_first();
+            connect = connect.tls_first();
         }
     }
     let failed = |(kind, reason)| Failure { url: target.url.to_owned(), kind, reason };

@@ -4,15 +4,16 @@ use super::login::Login;
 use crate::desired::regional::HUB_API;
 use crate::model::nkey::PublicKey;
 use crate::observed::jetstream::DEFAULT_PREFIX;
-use crate::observed::link::{Heard, Link};
+use crate::observed::link::{Ear, Heard, Link, Told, hearing};
 use crate::observed::{Reply, RequestError, Requests, User};
 use async_nats::{Client, HeaderMap, Message, StatusCode};
 use futures::StreamExt as _;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 /// An open connection as one user of one account. Reconnects by itself; closes when its last clone is dropped.
@@ -20,16 +21,30 @@ use tokio::time::Instant;
 pub struct Connection(Arc<Open>);
 
 struct Open {
-    client: Client,
+    /// Gone when the server sent more than there is room for.
+    client: Mutex<Option<Client>>,
     inbox: String,
     next: AtomicU64,
     waiting: Waiting,
     denied: Denied,
-    reader: tokio::task::JoinHandle<()>,
+    /// Bytes of messages that were handed on.
+    taken: Arc<AtomicU64>,
+    /// What reads from the client: they end with the connection.
+    tasks: Mutex<Vec<AbortHandle>>,
     url: String,
     account: PublicKey,
     user: Option<User>,
 }
+
+/// The most that one request may bring, in bytes: more than all servers of a large deployment have to say.
+const MOST_BYTES: usize = 256 << 20;
+/// The most answers to one request.
+const MOST_ANSWERS: usize = 100_000;
+/// The most that may come before a whole message does. Servers take no message above 64 MiB (nats-server `const.go`,
+/// `MAX_PAYLOAD_MAX_SIZE`); the client would make room for whatever length a server names.
+pub(super) const MOST_UNREAD: u64 = 80 << 20;
+/// How often that is looked at.
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// How often a lost connection is looked at.
 const RECONNECT: Duration = Duration::from_millis(100);
@@ -96,10 +111,11 @@ impl Connection {
     pub(super) async fn new(client: Client, login: &Login, denied: Denied, url: String) -> Result<Self, String> {
         let inbox = client.new_inbox();
         let mut replies = client.subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
-        let waiting = Waiting::default();
-        let route = waiting.clone();
+        let (waiting, taken) = (Waiting::default(), Arc::<AtomicU64>::default());
+        let (route, count) = (waiting.clone(), taken.clone());
         let reader = tokio::spawn(async move {
             while let Some(message) = replies.next().await {
+                count.fetch_add(message.length as u64, Ordering::Relaxed);
                 let id = message.subject.rsplit('.').next().and_then(|token| token.parse::<u64>().ok());
                 let waiting = route.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(sender) = id.and_then(|id| waiting.get(&id)) {
@@ -108,17 +124,35 @@ impl Connection {
                 }
             }
         });
-        let account = login.account.clone();
-        let user = login.as_user();
-        let next = AtomicU64::new(0);
-        Ok(Self(Arc::new(Open { client, inbox, next, waiting, denied, reader, url, account, user })))
+        let received = client.statistics();
+        let open = Arc::new(Open {
+            client: Mutex::new(Some(client)),
+            inbox,
+            next: AtomicU64::new(0),
+            waiting,
+            denied,
+            taken,
+            tasks: Mutex::new(vec![reader.abort_handle()]),
+            url,
+            account: login.account.clone(),
+            user: login.as_user(),
+        });
+        tokio::spawn(guard(Arc::downgrade(&open), received));
+        Ok(Self(open))
+    }
+
+    /// The client, as long as there is one.
+    fn client(&self) -> Result<Client, RequestError> {
+        let client = self.0.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        client.ok_or_else(|| RequestError::Connection(format!("{} sent data without end, and was left", self.0.url)))
     }
 
     /// Lets a reconnect go to any of the servers.
     pub(super) async fn widen(&self, urls: impl Iterator<Item = &str>) {
         let servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
+        let Ok(client) = self.client() else { return };
         // Fails only for lists of mixed schemes; then reconnects stay with what this server announces.
-        let _ = self.0.client.set_server_pool(servers.as_slice()).await;
+        let _ = client.set_server_pool(servers.as_slice()).await;
     }
 
     /// The account that the connection is in.
@@ -133,12 +167,12 @@ impl Connection {
 
     /// Name of the server that it is connected to.
     pub fn server_name(&self) -> String {
-        self.0.client.server_info().server_name
+        self.client().map(|client| client.server_info().server_name).unwrap_or_default()
     }
 
     /// Largest message in bytes that the server takes.
     pub fn max_payload(&self) -> usize {
-        self.0.client.max_payload()
+        self.client().map(|client| client.max_payload()).unwrap_or_default()
     }
 
     /// What is subscribed to for replies.
@@ -170,7 +204,7 @@ impl Connection {
         let mapped = subject.strip_prefix(HUB_API).map(|rest| format!("{DEFAULT_PREFIX}{rest}")).unwrap_or_default();
         let mut ticket = self.expect_replies();
         let reply = format!("{}.{}", self.0.inbox, ticket.id);
-        let client = &self.0.client;
+        let client = self.client()?;
         let publish = async {
             match headers.is_empty() {
                 true => client.publish_with_reply(subject.to_owned(), reply, payload.into()).await,
@@ -184,15 +218,20 @@ impl Connection {
             Ok(Err(error)) => return Err(RequestError::Connection(format!("{}: {error}", self.0.url))),
             Err(_) => return Err(self.silence(subject)),
         }
-        let mut replies = Vec::new();
+        let (mut replies, mut bytes) = (Vec::new(), 0_usize);
         loop {
             tokio::select! {
                 message = ticket.replies.recv() => {
                     let Some(message) = message else {
+                        self.client()?;
                         return Err(RequestError::Connection(format!("{} closed the connection", self.0.url)));
                     };
                     if message.status == Some(StatusCode::NO_RESPONDERS) && message.payload.is_empty() {
                         return Err(RequestError::NoResponders(subject.to_owned()));
+                    }
+                    bytes = bytes.saturating_add(message.length);
+                    if bytes > MOST_BYTES || replies.len() >= MOST_ANSWERS {
+                        return Err(RequestError::TooMuch(subject.to_owned()));
                     }
                     replies.push(into_reply(message));
                     if enough(&replies) {
@@ -212,7 +251,7 @@ impl Connection {
                 Ok(()) = lost.changed() => was_lost = true,
                 // The request, or the answers to it, may have gone with the connection.
                 () = tokio::time::sleep(RECONNECT), if was_lost => {
-                    if self.0.client.connection_state() == async_nats::connection::State::Connected {
+                    if self.client()?.connection_state() == async_nats::connection::State::Connected {
                         deadline = deadline.min(Instant::now() + LATE);
                         was_lost = false;
                     }
@@ -228,7 +267,11 @@ impl Connection {
         if self.0.denied.refused(&replies) {
             return RequestError::Connection(format!("the user may not subscribe to {replies}, so no reply arrives"));
         }
-        match self.0.client.connection_state() {
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(left) => return left,
+        };
+        match client.connection_state() {
             async_nats::connection::State::Connected => RequestError::Timeout(subject.to_owned()),
             _ => RequestError::Connection(format!("lost {} and could not reconnect in time", self.0.url)),
         }
@@ -275,23 +318,28 @@ impl Link for Connection {
         replies.pop().ok_or_else(|| self.silence(subject))
     }
 
-    async fn listen(&self, subjects: &[&str]) -> Result<mpsc::UnboundedReceiver<Heard>, RequestError> {
-        let (sender, heard) = mpsc::unbounded_channel();
+    async fn listen(&self, subjects: &[&str]) -> Result<Ear, RequestError> {
+        let (voice, ear) = hearing();
         for subject in subjects {
             let failed = |error: async_nats::SubscribeError| RequestError::Connection(error.to_string());
-            let mut messages = self.0.client.subscribe((*subject).to_owned()).await.map_err(failed)?;
-            let sender = sender.clone();
+            let mut messages = self.client()?.subscribe((*subject).to_owned()).await.map_err(failed)?;
+            let (voice, taken, open) = (voice.clone(), self.0.taken.clone(), Arc::downgrade(&self.0));
             // Ends with the connection, or when nobody hears any more.
-            tokio::spawn(async move {
+            let task = tokio::spawn(async move {
                 while let Some(message) = messages.next().await {
+                    taken.fetch_add(message.length as u64, Ordering::Relaxed);
                     let heard = Heard { subject: message.subject.to_string(), payload: message.payload.to_vec() };
-                    if sender.send(heard).is_err() {
-                        break;
+                    match voice.tell(heard) {
+                        Told::Taken => {}
+                        Told::Nobody => break,
+                        // What was not heard could be anything: the run cannot go on.
+                        Told::NoRoom => return open.upgrade().map_or((), |open| open.leave()),
                     }
                 }
             });
+            self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
         }
-        Ok(heard)
+        Ok(ear)
     }
 
     fn may_not_hear<'s>(&self, subjects: &[&'s str]) -> Option<&'s str> {
@@ -299,9 +347,36 @@ impl Link for Connection {
     }
 }
 
+/// Leaves a server that sends data of which no message comes: the client would keep all of it.
+async fn guard(open: Weak<Open>, received: Arc<async_nats::Statistics>) {
+    // What came with the last message that was whole.
+    let (mut taken, mut before) = (0, 0);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(open) = open.upgrade() else { return };
+        let (now, all) = (open.taken.load(Ordering::Relaxed), received.in_bytes.load(Ordering::Relaxed));
+        if now != taken {
+            (taken, before) = (now, all);
+        } else if all - before > MOST_UNREAD {
+            return open.leave();
+        }
+    }
+}
+
+impl Open {
+    /// Lets go of the client, which then closes the connection, and of all that reads from it.
+    fn leave(&self) {
+        drop(self.client.lock().unwrap_or_else(PoisonError::into_inner).take());
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.reader.abort();
+        self.leave();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::observed::RequestError;
 use crate::observed::jetstream::ObservedStream;
-use crate::observed::link::{Heard, Link};
+use crate::observed::link::{Ear, Heard, Link};
 use crate::plan::claims_diff;
 use crate::plan::overheard::{Origin, Seen, is_pushed_again, settle};
 use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED};
@@ -18,7 +18,6 @@ use crate::push::ALL_SUBJECTS;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// What was heard so far, by account.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub struct Watch<L> {
 
 #[derive(Debug)]
 struct Pushes {
-    messages: UnboundedReceiver<Heard>,
+    messages: Ear,
     /// Whose signatures count. What comes before that is known waits in `messages`.
     anchor: Option<TrustAnchor>,
     /// When the run began to hear, in seconds since 1970.
@@ -146,14 +145,14 @@ impl<L: Link> Watch<L> {
 const KEPT: (usize, usize) = (8, 10_000);
 
 impl Pushes {
-    fn new(messages: UnboundedReceiver<Heard>, started: u64) -> Self {
+    fn new(messages: Ear, started: u64) -> Self {
         let (accounts, ours, findings) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { messages, anchor: None, started, accounts, ours, findings }
     }
 
     fn take_in(&mut self) {
         let Some(anchor) = self.anchor.clone() else { return };
-        while let Ok(heard) = self.messages.try_recv() {
+        while let Some(heard) = self.messages.read() {
             self.take_in_one(heard, &anchor);
         }
     }

@@ -1,8 +1,8 @@
 use super::*;
+use crate::observed::link::{Told, Voice, hearing};
 use crate::model::nkey::KeyKind;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 const STARTED: u64 = 2_000_000_000;
 const ALL: &str = ALL_SUBJECTS[0];
@@ -12,7 +12,7 @@ struct Run {
     operator: Seed,
     stranger: Seed,
     account: PublicKey,
-    sender: UnboundedSender<Heard>,
+    voice: Voice,
     pushes: Pushes,
 }
 
@@ -21,11 +21,11 @@ impl Run {
     fn began_with(began_with: u64) -> (Self, String) {
         let key = |kind| Seed::generate(kind).unwrap();
         let (operator, stranger) = (key(KeyKind::Operator), key(KeyKind::Operator));
-        let (sender, messages) = unbounded_channel();
+        let (voice, messages) = hearing();
         let mut pushes = Pushes::new(messages, STARTED);
         pushes.anchor = Some(TrustAnchor::of_key(&operator.public_key()));
         let account = key(KeyKind::Account).public_key();
-        let mut run = Self { operator, stranger, account, sender, pushes };
+        let mut run = Self { operator, stranger, account, voice, pushes };
         let first = run.token(&json!({ "revocations": { "U": 7 } }), began_with);
         assert_eq!(run.settle(&first), Ok(None));
         (run, first)
@@ -50,7 +50,7 @@ impl Run {
 
     fn hear(&mut self, subject: &str, payload: &str) {
         let heard = Heard { subject: subject.to_owned(), payload: payload.as_bytes().to_vec() };
-        self.sender.send(heard).unwrap();
+        assert_eq!(self.voice.tell(heard), Told::Taken);
         self.pushes.take_in();
     }
 
