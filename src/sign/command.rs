@@ -18,13 +18,17 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How long the command may take for an answer: somebody may have to press a button.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest answer, in bytes.
 const LONGEST: u64 = 64 * 1024;
+/// The most lines that wait to be read: a command that talks on is not read on.
+const WAITING: usize = 16;
+/// The most lines that it may say without being asked, between two requests.
+const UNASKED: usize = 256;
 
 /// Why the command can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +91,7 @@ impl CommandSigner {
                 }
             });
         }
-        let (send, answers) = channel();
+        let (send, answers) = sync_channel(WAITING);
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || {
                 let mut out = BufReader::new(out);
@@ -138,7 +142,13 @@ impl Running {
 
     fn answer(&mut self, request: &Value, patience: Duration) -> Result<Value, String> {
         // What it said without being asked answers nothing.
-        while self.answers.try_recv().is_ok() {}
+        for said in 0.. {
+            match self.answers.try_recv() {
+                Ok(_) if said == UNASKED => return Err("talks without being asked".to_owned()),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
         let sent = self.requests.as_ref().map(|requests| requests.send(format!("{request}\n")));
         if !matches!(sent, Some(Ok(()))) {
             return Err("ended without an answer".to_owned());

@@ -6,7 +6,13 @@ use super::{Seed, SeedError, looks_like_a_seed};
 use crate::files::drain;
 use crate::model::nkey::KeyKind;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::time::Duration;
 use zeroize::Zeroizing;
+
+/// How long a pipe may take for the next bytes: as long as an external signer for an answer.
+#[cfg(unix)]
+const PATIENCE: Duration = super::command::PATIENCE;
 
 /// What the user said about the operator's key; filled in by the command line.
 #[derive(Default)]
@@ -130,11 +136,35 @@ fn from_stdin(unlock: &Unlock) -> Result<Seed, SourceError> {
     of_operator(&text).map_err(wrong)
 }
 
-/// Past `std::io::Stdin`, whose buffer is never wiped.
+/// Past `std::io::Stdin`, whose buffer is never wiped. A pipe into which nothing comes is not waited for without end.
 #[cfg(unix)]
 pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     use std::os::fd::AsFd as _;
-    drain(&mut std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?), largest)
+    let input = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let patience = if std::io::IsTerminal::is_terminal(&input) { None } else { Some(PATIENCE) };
+    drain(&mut Patient { input, patience }, largest)
+}
+
+/// Reads as long as something comes within its time.
+#[cfg(unix)]
+struct Patient {
+    input: std::fs::File,
+    patience: Option<Duration>,
+}
+
+#[cfg(unix)]
+impl std::io::Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        if let Some(patience) = self.patience {
+            let timeout = Timespec { tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
+            if poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&timeout))? == 0 {
+                let nothing = format!("nothing came within {} s", patience.as_secs());
+                return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, nothing));
+            }
+        }
+        self.input.read(buffer)
+    }
 }
 
 #[cfg(not(unix))]

@@ -67,6 +67,14 @@ fn an_answer_that_comes_too_late_is_never_taken_for_another() {
     assert!(signer.sign(b"x").unwrap_err().to_string().contains("failed before"));
 }
 
+/// Nothing of what it says without end is kept, nor read for ever.
+#[test]
+fn a_command_that_talks_without_end_is_named() {
+    let said = failing("while :; do echo '{}'; done");
+    // Or one of its lines came just when an answer was waited for.
+    assert!(said.contains("talks without being asked") || said.contains("a signature of 64 bytes"), "{said}");
+}
+
 #[test]
 fn a_command_that_does_not_read_blocks_nobody() {
     let (_, signer) = with_key("sleep 20");

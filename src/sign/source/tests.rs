@@ -66,3 +66,18 @@ fn every_refusal_says_what_is_wrong_and_shows_no_seed() {
     let inputs = OperatorInputs { env_seed: Some(zeroize::Zeroizing::new(seed[1..].to_owned())), ..inputs };
     assert!(refused(&inputs).contains("damaged"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_into_which_nothing_comes_is_left() {
+    use std::io::Write as _;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let input = std::fs::File::from(std::os::fd::OwnedFd::from(reader));
+    let mut patient = Patient { input, patience: Some(Duration::from_secs(1)) };
+    writer.write_all(b"SO").unwrap();
+    let error = drain(&mut patient, 10).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (std::io::ErrorKind::TimedOut, "nothing came within 1 s"));
+    writer.write_all(b"SO").unwrap();
+    drop(writer);
+    assert_eq!(drain(&mut patient, 10).unwrap().unwrap().as_slice(), b"SO");
+}
