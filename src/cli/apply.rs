@@ -342,7 +342,8 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::Lease(LeaseError::Held { note, .. }) => Failure::failed("lease-held", message)
             .next(
                 "Run it again when the other run has ended, or wait longer with --lease-timeout. If that run is gone, its \
-                 lease expires by itself within 15 s.",
+                 lease expires by itself within 15 s. If there is no such run, an application publishes there: deny it \
+                 `$VSTREAM.>` (docs/permissions.md).",
             )
             .detail("lease", note),
         ApplyError::Lease(LeaseError::Unreachable(finding)) => {

@@ -55,3 +55,93 @@ pub fn config(replicas: u64) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
+
+/// What a stream of that name must not have: with these, its last message is not the lease, or stays for ever.
+const STRANGE: [&str; 7] = [
+    "mirror",
+    "sources",
+    "subject_transform",
+    "republish",
+    "sealed",
+    "no_ack",
+    "deny_purge",
+];
+
+/// Compares the config of the stream of that name with what it has to be: somebody else may have made it, without an
+/// expiry. `None` when it serves; otherwise what is wrong, and the config that it should get.
+pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Value>)> {
+    let replicas = found.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
+    let (mut mended, mut wrong) = (found.clone(), Vec::new());
+    for (name, value) in config(replicas) {
+        // What it says of itself, and where it is stored, change nothing.
+        if ["description", "metadata", "storage", "num_replicas"].contains(&name.as_str()) {
+            continue;
+        }
+        if found.get(&name) != Some(&value) {
+            wrong.push(name.clone());
+            mended.insert(name, value);
+        }
+    }
+    for name in STRANGE {
+        let harmless = match found.get(name) {
+            None | Some(Value::Null | Value::Bool(false)) => true,
+            Some(Value::Array(items)) => items.is_empty(),
+            Some(_) => false,
+        };
+        if !harmless {
+            wrong.push(name.to_owned());
+            mended.shift_remove(name);
+        }
+    }
+    (!wrong.is_empty()).then_some((wrong, mended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_program_made_serves_as_servers_tell_it() {
+        let mut found = config(3);
+        for (name, value) in [("max_consumers", json!(-1)), ("sealed", json!(false))]
+        {
+            found.insert(name.to_owned(), value);
+        }
+        found.insert("metadata".to_owned(), json!({ "_nats.level": "1" }));
+        assert_eq!(mended(&found), None);
+    }
+
+    #[test]
+    fn what_others_made_is_named_and_mended() {
+        let planted = json!({ "name": STREAM, "subjects": [SUBJECT], "storage": "memory", "num_replicas": 1 });
+        let Value::Object(planted) = planted else { panic!("it is an object") };
+        let (wrong, mended_one) = mended(&planted).unwrap();
+        for name in ["max_age", "max_msgs", "max_msg_size", "retention", "discard", "duplicate_window"] {
+            assert!(wrong.contains(&name.to_owned()), "{wrong:?}");
+        }
+        assert_eq!(mended(&mended_one), None);
+        assert_eq!((&mended_one["storage"], &mended_one["num_replicas"]), (&json!("memory"), &json!(1)));
+
+        for (name, value) in [
+            ("max_age", json!(0)),
+            ("max_age", json!(EXPIRY * 1_000_000_000 + 1)),
+            ("max_msgs", json!(-1)),
+            ("subjects", json!([SUBJECT, "$VSTREAM.>"])),
+            ("subjects", json!(["a"])),
+            ("retention", json!("workqueue")),
+            ("discard", json!("new")),
+            ("sealed", json!(true)),
+            ("no_ack", json!(true)),
+            ("deny_purge", json!(true)),
+            ("mirror", json!({ "name": "a" })),
+            ("sources", json!([{ "name": "a" }])),
+            ("republish", json!({ "src": ">", "dest": "a.>" })),
+            ("subject_transform", json!({ "src": SUBJECT, "dest": "a" })),
+        ] {
+            let mut found = config(1);
+            found.insert(name.to_owned(), value);
+            let (wrong, mended_one) = mended(&found).unwrap();
+            assert_eq!((wrong, mended(&mended_one)), (vec![name.to_owned()], None));
+        }
+    }
+}

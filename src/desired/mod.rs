@@ -268,6 +268,10 @@ pub fn accounts<'a>(
     check_write_subjects(account, &application.streams)?;
     let reads = streams_of(topology, account, Role::Read, options);
     let consumers = account.virtual_streams.iter().flat_map(|stream| streams::consumers(account, stream, topology));
+    if account.restrict_users {
+        let deny = permissions::permissions(topology, account)?.deny;
+        application.denied = Some(deny.into_iter().map(|line| line.subject).collect());
+    }
     match account.layout {
         Layout::Shared => {
             application.streams.extend(reads);
@@ -280,10 +284,6 @@ pub fn accounts<'a>(
             if !account.virtual_streams.is_empty() {
                 application.exports = links::exports_of_application();
                 application.imports = links::imports_of_application(topology, account, &options.regional);
-            }
-            if account.restrict_users {
-                let deny = permissions::permissions(topology, account)?.deny;
-                application.denied = Some(deny.into_iter().map(|line| line.subject).collect());
             }
             let mut regional: Vec<DesiredAccount<'a>> = topology
                 .regions

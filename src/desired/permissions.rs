@@ -6,7 +6,7 @@
 use super::api::{self, RULES, SUBJECTS, Treatment};
 use super::mappings::check_reach;
 use super::regional::NEAR;
-use super::{DesiredError, check_built};
+use super::{DesiredError, check_built, lease};
 use crate::model::names::RegionName;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout, VirtualStream};
@@ -64,6 +64,7 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, De
                 deny_requests(&account.read_name(stream, region), &mut publish.deny);
                 deny_all(&stream.write_name(region), &mut publish.deny);
             }
+            deny_all(lease::STREAM, &mut publish.deny);
         }
         Layout::Regional => {
             publish.allow.extend(topology.regions.iter().map(|region| Line {
@@ -77,9 +78,11 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, De
                 for (stream, region) in real_streams(topology, account) {
                     deny_all(&stream.write_name(region), &mut publish.deny);
                 }
+                deny_all(lease::STREAM, &mut publish.deny);
             }
         }
     }
+    publish.deny.push(line("$VSTREAM.>", "the lease by which runs of vstream-jwt keep each other waiting"));
     Ok(publish)
 }
 
@@ -134,7 +137,7 @@ fn deny_all(write: &str, deny: &mut Vec<Line>) {
     for pattern in ["STREAM.*.{stream}", "STREAM.*.*.{stream}"] {
         deny.push(Line {
             subject: api::fill("$JS.API.", pattern, write),
-            why: format!("applications have nothing to ask of the real stream {write}"),
+            why: format!("applications have nothing to ask of the stream {write}"),
         });
     }
 }

@@ -89,7 +89,7 @@ pub const NEEDS: &[Need] = &[
     publish(Side::Account, "$JS.API.CONSUMER.LIST.*", &[Purpose::Verify, Purpose::Change], When::If("streams of regional accounts have consumers; and when consumers are taken along to another layout")),
     publish(Side::Account, lease::SUBJECT, CHANGES, When::If("something is changed")),
     publish(Side::Account, "$JS.API.STREAM.CREATE.*", CHANGES, When::If("a stream is made, or the lease's, which is `vstream-lease`")),
-    publish(Side::Account, "$JS.API.STREAM.UPDATE.*", &[Purpose::Change], When::If("a stream is changed")),
+    publish(Side::Account, "$JS.API.STREAM.UPDATE.*", &[Purpose::Change], When::If("a stream is changed, or others made the lease's otherwise")),
     publish(Side::Account, "$JS.API.STREAM.DELETE.*", CHANGES, When::If("streams are deleted, or the lease's, which goes with a run's end")),
     publish(Side::Account, "$JS.API.CONSUMER.CREATE.>", &[Purpose::Change], When::If("a consumer is made or changed")),
     subscribe(Side::Account, INBOX, ALL, When::Always),
@@ -135,7 +135,7 @@ pub(super) fn narrowed(
                 streams.iter().cloned().chain([lease()]).map(|name| format!("$JS.API.STREAM.CREATE.{name}")).collect()
             }
             ("$JS.API.STREAM.UPDATE.*", Some(streams), _) => {
-                streams.iter().map(|name| format!("$JS.API.STREAM.UPDATE.{name}")).collect()
+                streams.iter().cloned().chain([lease()]).map(|name| format!("$JS.API.STREAM.UPDATE.{name}")).collect()
             }
             ("$JS.API.STREAM.DELETE.*", Some(streams), _) => {
                 let deleted = streams.iter().filter(|_| deletes).cloned().chain([lease()]);
@@ -207,6 +207,7 @@ mod tests {
                 "$JS.API.STREAM.CREATE.vstream-lease",
                 "$JS.API.STREAM.UPDATE.foo-write-west",
                 "$JS.API.STREAM.UPDATE.foo",
+                "$JS.API.STREAM.UPDATE.vstream-lease",
                 "$JS.API.STREAM.DELETE.vstream-lease",
                 "$JS.API.CONSUMER.CREATE.foo-write-west.>",
                 "$JS.API.CONSUMER.CREATE.foo.>",

@@ -6,7 +6,7 @@
 
 use super::session::{Session, now};
 use super::{Tell, regional};
-use crate::desired::lease::{EXPIRY, Note, STREAM, SUBJECT, UNREACHABLE, config};
+use crate::desired::lease::{EXPIRY, Note, STREAM, SUBJECT, UNREACHABLE, config, mended};
 use crate::desired::regional::{HUB_API, Seat};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -111,10 +111,61 @@ enum Published {
     NoStream,
 }
 
+/// The last message of the stream.
+#[derive(Debug)]
+pub(super) struct Last {
+    seq: u64,
+    note: Note,
+    /// Its time is over, by the clock of the server that has it, or it was given back.
+    over: bool,
+}
+
+/// What is in the way of the lease.
+#[derive(Debug)]
+enum Trouble {
+    Call(CallError),
+    /// A stream that others made, where no lease can be.
+    Planted { stream: String, reason: String },
+}
+
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
 impl<L: Link> LeaseStream<L> {
-    /// The last message, if it is there: its sequence, and what it says.
-    async fn last(&self) -> Result<Option<(u64, Note)>, CallError> {
+    /// The last message, if it is there.
+    async fn last(&self) -> Result<Option<Last>, CallError> {
         self.by_any_prefix(|api| async move { last(api).await }).await
+    }
+
+    /// Mends the config of the stream, where somebody made it otherwise; whether that was needed.
+    ///
+    /// # Errors
+    /// [`CallError`] with [`code::STREAM_NOT_FOUND`] when there is none.
+    async fn mend(&self) -> Result<bool, Trouble> {
+        let info = self.by_any_prefix(|api| async move { info(api).await }).await?;
+        let Some((wrong, config)) = info["config"].as_object().and_then(mended) else { return Ok(false) };
+        let (operation, config) = (&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config));
+        let updated = self.by_any_prefix(|api| async move { api.call(operation, config, ASK).await }).await;
+        match updated {
+            Ok(_) => Ok(true),
+            // Not every verb may. What is too old is no lease all the same.
+            Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
+            Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
+                stream: STREAM.to_owned(),
+                reason: format!("its {} cannot be mended: {error}", wrong.join(", ")),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The stream that has the lease's subject under another name.
+    async fn instead(&self) -> Result<Option<String>, CallError> {
+        let wanted = &json!({ "subject": SUBJECT });
+        let listed = self.by_any_prefix(|api| async move { api.call("STREAM.LIST", wanted, ASK).await }).await?;
+        Ok(listed["streams"][0]["config"]["name"].as_str().map(str::to_owned))
     }
 
     /// What the first prefix gives that leads somewhere.
@@ -155,24 +206,35 @@ impl<L: Link> LeaseStream<L> {
         }
     }
 
-    async fn make(&self, replicas: u64) -> Result<(), CallError> {
+    async fn make(&self, replicas: u64) -> Result<(), Trouble> {
         let (operation, config) = (&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config(replicas)));
         let made = self.by_any_prefix(|api| async move { api.call(operation, config, ASK).await }).await;
         match made {
             // Another run was faster, or a config of another version is there.
             Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
-            made => made.map(|_| ()),
+            Err(error) if error.err_code() == Some(code::SUBJECTS_OVERLAP) => match self.instead().await? {
+                Some(stream) => Err(Trouble::Planted { stream, reason: format!("it captures {SUBJECT}") }),
+                None => Err(error.into()),
+            },
+            made => Ok(made.map(|_| ())?),
         }
     }
 }
 
-/// The last message of the stream, if it is there: its sequence, and what it says.
+/// The stream's config and state, with the time by its server's clock (`ts`).
+async fn info<R: Requests>(api: Api<'_, R>) -> Result<Value, CallError> {
+    api.call(&format!("STREAM.INFO.{STREAM}"), &Value::Null, ASK).await
+}
+
+/// The last message of the stream, if it is there.
 ///
 /// # Errors
 /// [`CallError`], also when there is no such stream.
-pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<(u64, Note)>, CallError> {
+pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, CallError> {
     let operation = format!("STREAM.MSG.GET.{STREAM}");
-    let answer = match api.call(&operation, &json!({ "last_by_subj": SUBJECT }), ASK).await {
+    let wanted = json!({ "last_by_subj": SUBJECT });
+    let (answer, info) = futures::join!(api.call(&operation, &wanted, ASK), info(api));
+    let answer = match answer {
         Err(error) if error.err_code() == Some(code::NO_MESSAGE) => return Ok(None),
         answer => answer?,
     };
@@ -183,13 +245,18 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<(u64, No
     // Whatever else somebody published there holds the account until it expires.
     let stranger = || Note {
         id: String::new(),
-        holder: "somebody".to_owned(),
+        holder: "a message that is no lease of vstream-jwt".to_owned(),
         verb: "?".to_owned(),
         tool: String::new(),
         since: message["time"].as_str().unwrap_or_default().to_owned(),
         released: false,
     };
-    Ok(Some((seq, serde_json::from_slice(&data).unwrap_or_else(|_| stranger()))))
+    let note: Note = serde_json::from_slice(&data).unwrap_or_else(|_| stranger());
+    // A stream that others made keeps messages for longer than a lease lasts.
+    let time = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
+    let age = time(&info?["ts"]).zip(time(&message["time"])).map(|(now, then)| now.duration_since(then));
+    let expired = age.is_some_and(|age| age.as_secs() >= i64::try_from(EXPIRY).unwrap_or(i64::MAX));
+    Ok(Some(Last { seq, over: note.released || expired, note }))
 }
 
 /// Who holds the lease of each account, if anybody does; an error is the subject on which the user may not ask.
@@ -198,7 +265,7 @@ pub(super) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed)
         let there = found.jetstream.streams.iter().any(ObservedStream::is_lease);
         let Some(api) = session.api(place).filter(|_| there) else { return Ok(None) };
         match last(api).await {
-            Ok(last) => Ok(last.map(|(_, note)| note).filter(|note| !note.released)),
+            Ok(last) => Ok(last.filter(|last| !last.over).map(|last| last.note)),
             Err(error) => error.nothing_or_denied(),
         }
     });
@@ -224,7 +291,7 @@ pub(super) async fn take<L: Link>(
         .filter_map(|(account, place)| Wanted::new(session, account, place, holder))
         .collect();
     loop {
-        let attempts = join_all(wanted.iter().map(|wanted| attempt(session, wanted))).await;
+        let attempts = join_all(wanted.iter().map(|wanted| attempt(session, wanted, tell))).await;
         let mut lease = Lease { held: Vec::new(), waited };
         let (mut others, mut silent) = (None, Vec::new());
         for (wanted, attempt) in wanted.iter().zip(attempts) {
@@ -248,7 +315,8 @@ pub(super) async fn take<L: Link>(
         } else {
             let since = *trouble.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < session.deadline.at_most(ELECTION);
-            if !(patient && silent.iter().all(|(_, error)| error.is_transient())) {
+            let passes = |trouble: &Trouble| matches!(trouble, Trouble::Call(error) if error.is_transient());
+            if !(patient && silent.iter().all(|(_, trouble)| passes(trouble))) {
                 if may_go_without(session, options) {
                     let names: Vec<&str> = silent.iter().map(|(account, _)| account.as_str()).collect();
                     let names = names.join(", ");
@@ -328,31 +396,41 @@ enum Attempt {
     Held(Note),
 }
 
-async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>) -> Result<Attempt, CallError> {
+async fn attempt<L: Link>(
+    session: &Session<'_, L>,
+    wanted: &Wanted<L>,
+    tell: &dyn Tell,
+) -> Result<Attempt, Trouble> {
     let Wanted { account, stream, note } = wanted;
-    let seen = match stream.last().await {
-        Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {
+    let seen = match stream.mend().await {
+        Err(Trouble::Call(error)) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {
             stream.make(replicas(session, account)).await?;
             None
         }
-        seen => seen?,
+        mended => {
+            if mended? {
+                let said = format!("the stream {STREAM} of account {account} was not as it has to be, and was mended");
+                tell.step(&said, 0, 0);
+            }
+            stream.last().await?
+        }
     };
     let after = match seen {
         None => 0,
         // An earlier attempt of ours was stored, and its answer got lost.
-        Some((seq, other)) if other.id == note.id => return Ok(Attempt::Taken(seq)),
-        Some((seq, other)) if other.released => seq,
-        Some((_, other)) => return Ok(Attempt::Held(other)),
+        Some(last) if last.note.id == note.id => return Ok(Attempt::Taken(last.seq)),
+        Some(last) if last.over => last.seq,
+        Some(last) => return Ok(Attempt::Held(last.note)),
     };
     match stream.publish(note, after).await? {
         Published::Stored(seq) => Ok(Attempt::Taken(seq)),
         // Somebody was faster; who it was says the next look.
         Published::Other => match stream.last().await? {
-            Some((_, other)) if !other.released && other.id != note.id => Ok(Attempt::Held(other)),
-            _ => Err(RequestError::Timeout(SUBJECT.to_owned()).into()),
+            Some(last) if !last.over && last.note.id != note.id => Ok(Attempt::Held(last.note)),
+            _ => Err(CallError::from(RequestError::Timeout(SUBJECT.to_owned())).into()),
         },
         // Just made, and not everywhere known yet.
-        Published::NoStream => Err(RequestError::NoResponders(SUBJECT.to_owned()).into()),
+        Published::NoStream => Err(CallError::from(RequestError::NoResponders(SUBJECT.to_owned())).into()),
     }
 }
 
@@ -365,16 +443,28 @@ fn replicas<L: Link>(session: &Session<'_, L>, account: &str) -> u64 {
     config.get("num_replicas").and_then(Value::as_u64).unwrap_or(3)
 }
 
-fn unreachable(account: &str, error: &CallError) -> Finding {
-    Finding::error(
-        UNREACHABLE,
-        format!("account {account}, stream {STREAM}"),
-        format!("the lease that keeps two runs apart cannot be taken: {error}; nothing was changed"),
-        format!(
-            "Check that its servers are up and that the credentials allow it (docs/permissions.md). If the servers of \
-             its region are down, and nobody else changes the account now: --allow {UNREACHABLE}."
+fn unreachable(account: &str, trouble: &Trouble) -> Finding {
+    let (place, message, next) = match trouble {
+        Trouble::Call(error) => (
+            format!("account {account}, stream {STREAM}"),
+            format!("the lease that keeps two runs apart cannot be taken: {error}; nothing was changed"),
+            format!(
+                "Check that its servers are up and that the credentials allow it (docs/permissions.md). If the servers of \
+                 its region are down, and nobody else changes the account now: --allow {UNREACHABLE}."
+            ),
         ),
-    )
+        Trouble::Planted { stream, reason } => (
+            format!("account {account}, stream {stream}"),
+            format!(
+                "it is where the lease that keeps two runs apart has to be, and vstream-jwt did not make it: {reason}; \
+                 nothing was changed"
+            ),
+            "Remove it, with `nats stream rm` and the name above, as a user of the account. Then deny publishing on \
+             `$VSTREAM.>` to applications (docs/permissions.md), so that none can be made again."
+                .to_owned(),
+        ),
+    };
+    Finding::error(UNREACHABLE, place, message, next)
 }
 
 /// So that two runs that met do not meet again.
@@ -424,8 +514,8 @@ impl<L: Link> Held<L> {
             Ok(Published::Stored(seq)) => self.set(seq),
             // A renewal whose answer got lost, one that came too late, or somebody else.
             Ok(Published::Other) => match self.place.last().await {
-                Ok(Some((seq, note))) if note.id == self.note.id => self.set(seq),
-                Ok(Some((_, other))) => return Err(format!("{} has it now", other.holder)),
+                Ok(Some(last)) if last.note.id == self.note.id => self.set(last.seq),
+                Ok(Some(last)) => return Err(format!("{} has it now", last.note.holder)),
                 // Whoever had it since would have left a message.
                 Ok(None) => {
                     if let Ok(Published::Stored(seq)) = self.place.publish(&self.note, 0).await {
@@ -445,10 +535,10 @@ impl<L: Link> Held<L> {
     async fn release(&self, delete: bool) {
         let note = Note { released: true, ..self.note.clone() };
         if let Ok(Published::Other) = self.place.publish(&note, self.state().seq).await
-            && let Ok(Some((seq, last))) = self.place.last().await
-            && last.id == self.note.id
+            && let Ok(Some(last)) = self.place.last().await
+            && last.note.id == self.note.id
         {
-            let _ = self.place.publish(&note, seq).await;
+            let _ = self.place.publish(&note, last.seq).await;
         }
         if delete {
             let operation = &format!("STREAM.DELETE.{STREAM}");

@@ -46,7 +46,8 @@ pub(super) async fn users<L: Requests>(
             let mut needed = preflight::requests(account);
             if account.region.is_none() && !plan.is_empty() && !options.allows(lease::UNREACHABLE) {
                 needed.push(lease::SUBJECT.to_owned());
-                needed.push(format!("$JS.API.STREAM.MSG.GET.{}", lease::STREAM));
+                let requests = ["INFO", "MSG.GET", "CREATE"];
+                needed.extend(requests.map(|request| format!("$JS.API.STREAM.{request}.{}", lease::STREAM)));
             }
             if account.region.is_none() {
                 let regional = plan.accounts[place + 1..].iter().take_while(|other| other.region.is_some());

@@ -7,7 +7,7 @@ use crate::model::names::is_transform;
 use crate::model::subject::SubjectFilter;
 
 /// First tokens of subjects that are not applications' own, and why.
-const RESERVED: [(&str, &str); 12] = [
+const RESERVED: [(&str, &str); 13] = [
     ("$JS", "is JetStream's own"),
     ("$SYS", "is the servers' own"),
     ("$KV", "belongs to KV buckets; use `kind: kv`"),
@@ -16,6 +16,7 @@ const RESERVED: [(&str, &str); 12] = [
     ("$OW", "is where object stores are captured"),
     ("$VS", "leads to regional accounts"),
     ("$VSH", "leads back from regional accounts"),
+    ("$VSTREAM", "is where runs of vstream-jwt keep each other waiting"),
     ("VSD", "is where sources of regional accounts deliver"),
     ("$MQTT", "is MQTT's own"),
     ("$SRV", "belongs to services: requests would be stored instead of answered"),

@@ -32,6 +32,8 @@ pub mod code {
     pub const STREAM_NAME_IN_USE: u64 = 10058;
     /// Stream not found.
     pub const STREAM_NOT_FOUND: u64 = 10059;
+    /// Another stream captures one of the subjects.
+    pub const SUBJECTS_OVERLAP: u64 = 10065;
     /// Peer remap failed.
     pub const PEER_REMAP: u64 = 10075;
     /// JetStream not enabled on the server that was asked.

@@ -242,7 +242,7 @@ async fn permissions(refusals: &mut Refusals<'_, '_>) {
     let reads = ["$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.>"];
     user("viewer.creds", "app.nk", bench.cluster.account_id(), &reads);
     let file = with(bench, "/accounts/APP/credentials", json!("keys/viewer.creds"));
-    let said = ["$JS.API.STREAM.CREATE.foo-", "and 5 more subjects"];
+    let said = ["$JS.API.STREAM.CREATE.foo-", "and 6 more subjects"];
     refusals.refused("a user that may not make streams", 1, &apply(&file), "permission-missing", &said).await;
     bench.says(0, &["validate", "--online", "--definition", &file], &["9 of 9 servers asked", "0 errors"]);
 

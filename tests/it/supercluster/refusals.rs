@@ -230,7 +230,7 @@ async fn others_in_the_way(bench: &Bench<'_>) {
     bench.make_stream(json!({ "name": "old", "subjects": ["$VSTREAM.>"] })).await;
     let before = bench.everything().await;
     let said =
-        ["account APP, stream vstream-lease: the lease that keeps two runs apart cannot be taken", "10065", "next:"];
+        ["account APP, stream old: it is where the lease that keeps two runs apart has to be", "captures $VSTREAM", "next:"];
     bench.expect(1, &apply(&file), "lease-unreachable", &said);
     bench.unchanged_since(&before, "a lease that cannot be taken").await;
     bench.delete_stream("old").await;

@@ -260,7 +260,7 @@ async fn narrow_users(bench: &Bench<'_>) {
         let lines = rendered[0]["publish"][name].as_array().unwrap();
         lines.iter().map(|line| line["subject"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(list("deny"), ["$JS.>"]);
+    assert_eq!(list("deny"), ["$JS.>", "$VSTREAM.>"]);
     let purge = "$VSH.API.STREAM.PURGE.foo-write-west";
     for permission in
         [Permission { allow: list("allow"), deny: Vec::new() }, Permission { allow: Vec::new(), deny: list("deny") }]

@@ -24,6 +24,9 @@ use vstream_jwt::sign::keyring::Keyring;
 
 const TEN: usize = 10;
 
+/// Pushes of the other tool until one more run has ended. A run plans again up to eight times.
+const MOST_PUSHES: usize = 4;
+
 fn spawn(bench: &Bench<'_>, definition: &str, more: &[&str]) -> Child {
     let mut command = Command::new(VSTREAM);
     command.current_dir(bench.cluster.folder()).env("NO_COLOR", "1").stdin(Stdio::null());
@@ -83,13 +86,24 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
     let definitions: Vec<String> = names.iter().map(|name| one(bench, layout, name)).collect();
     let started = Instant::now();
     let mut runs: Vec<Child> = definitions.iter().map(|definition| spawn(bench, definition, &[])).collect();
-    // A push after the last run would be nobody's business any more.
-    let mut some_left = || runs.iter_mut().filter_map(|run| run.try_wait().ok()).filter(Option::is_none).count() > 3;
+    let mut running = || runs.iter_mut().filter_map(|run| run.try_wait().ok()).filter(Option::is_none).count();
 
     // What nsc does: pull, edit, push. In between, somebody else has pushed.
     let operator = bench.key("op.nk");
     let mut tags = Vec::new();
-    while some_left() {
+    let (mut before, mut pushes) = (TEN, 0);
+    loop {
+        // A push after the last run would change nothing.
+        match running() {
+            0..=3 => break,
+            running if running < before => (before, pushes) = (running, 0),
+            // A run gives up when its token changes each time it has planned, as it would here on a busy machine.
+            _ if pushes == MOST_PUSHES => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            _ => {}
+        }
         let stored = bench.tokens().await.into_iter().filter_map(|(_, token)| token);
         let newest = stored.max_by_key(|token| AccountClaims::decode(token).unwrap().issued_at()).unwrap();
         let mut claims = Token::decode(&newest).unwrap().claims().clone();
@@ -97,13 +111,12 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
         let tag = format!("tag-{round}-{}", tags.len());
         let list = claims["nats"]["tags"].as_array().cloned().unwrap_or_default();
         claims["nats"]["tags"] = list.into_iter().chain([tag.as_str().into()]).collect();
-        if some_left() {
-            // nsc dates its tokens by its clock, whatever is stored.
-            let token = issue(&claims, &operator, now()).unwrap();
-            let system = system_client(bench.cluster).await;
-            system.request("$SYS.REQ.CLAIMS.UPDATE", token.as_str().to_owned().into()).await.unwrap();
-            tags.push(tag);
-        }
+        // nsc dates its tokens by its clock, whatever is stored.
+        let token = issue(&claims, &operator, now()).unwrap();
+        let system = system_client(bench.cluster).await;
+        system.request("$SYS.REQ.CLAIMS.UPDATE", token.as_str().to_owned().into()).await.unwrap();
+        tags.push(tag);
+        pushes += 1;
         // A round of planning and pushing has to fit in between, on a busy machine too.
         tokio::time::sleep(pause).await;
     }
@@ -202,6 +215,62 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     bench.run(&["apply", "--definition", &baz, "--operator", "op.nk", "--lease-timeout", "0s"]).ends(0);
 
     bench.until(0, &["verify", "--definition", &baz]).await;
+    bench.no_complaints();
+}
+
+/// What an application's user may plant where the lease is: it blocks no run, or is named with how to remove it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_lease_blocks_nobody() {
+    let cluster = account().await;
+    let bench = Bench::new(&cluster).await;
+    // A lease is taken only where there is something to do.
+    let files = ["a", "b", "c"].map(|name| one(&bench, "shared", name));
+    let apply = |file: usize| ["apply", "--definition", &files[file], "--operator", "op.nk", "--lease-timeout", "0s"];
+    let note = json!({ "id": "x", "holder": "them", "verb": "apply", "tool": "", "since": "2026-01-01T00:00:00Z" });
+    let planted = |config: Value| {
+        let mut whole = json!({ "name": STREAM, "subjects": [SUBJECT], "storage": "memory", "num_replicas": 1 });
+        whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+        whole
+    };
+    let (bench, cluster) = (&bench, &cluster);
+    let plant = async |config: Value, stored: &[String]| {
+        bench.make_stream(planted(config)).await;
+        let application = client(cluster, "west").await;
+        for stored in stored {
+            let reply = application.request(SUBJECT, stored.clone().into()).await.unwrap();
+            assert!(String::from_utf8_lossy(&reply.payload).contains("\"seq\""), "{reply:?}");
+        }
+    };
+
+    // Without an expiry, with a note in it and with something else: it holds as long as a lease does.
+    plant(json!({}), &[note.to_string(), "nonsense".to_owned()]).await;
+    let stored = Instant::now();
+    bench.expect(1, &apply(0), "lease-held", &["a message that is no lease of vstream-jwt", "`$VSTREAM.>`"]);
+    let config = &bench.api("west", &format!("STREAM.INFO.{STREAM}"), Value::Null).await["config"];
+    assert_eq!((&config["max_age"], &config["max_msgs"]), (&json!(EXPIRY * 1_000_000_000), &json!(1)), "{config}");
+    tokio::time::sleep(Duration::from_secs(EXPIRY + 1).saturating_sub(stored.elapsed())).await;
+    bench.run(&apply(0)).ends(0);
+    bench.delete_stream(STREAM).await;
+
+    // An old note, by the clock of the server that has it, is no lease even where nobody may mend the stream.
+    plant(json!({ "max_msgs": 1 }), &[note.to_string()]).await;
+    tokio::time::sleep(Duration::from_secs(EXPIRY + 1)).await;
+    let status = bench.run(&["status", "--definition", &files[0]]);
+    assert!(!status.ends(0).out.contains("them"), "{status}");
+    let ran = bench.run(&apply(1));
+    assert!(ran.ends(0).err.contains("was not as it has to be, and was mended"), "{ran}");
+    bench.delete_stream(STREAM).await;
+
+    // What cannot be mended is named, and where it is.
+    let said = [STREAM, "retention", "vstream-jwt did not make it", "Remove it, with `nats stream rm`"];
+    plant(json!({ "retention": "workqueue" }), &[]).await;
+    bench.expect(1, &apply(2), "lease-unreachable", &said);
+    bench.delete_stream(STREAM).await;
+    let said = ["account APP, stream other", "captures $VSTREAM.LEASE", "Remove it, with `nats stream rm`"];
+    plant(json!({ "name": "other", "subjects": ["$VSTREAM.>"] }), &[]).await;
+    bench.expect(1, &apply(2), "lease-unreachable", &said);
+    bench.delete_stream("other").await;
+    bench.run(&apply(2)).ends(0);
     bench.no_complaints();
 }
 
