@@ -418,7 +418,7 @@ fn large_files_that_are_no_plans_are_refused_before_a_tree_is_built() {
     let project = Project::new();
     std::fs::write(project.path("vstream.yaml"), DEFINITION).unwrap();
     std::fs::create_dir(project.path("history")).unwrap();
-    let zeros = "0,".repeat(30_000_000);
+    let zeros = "0,".repeat(12_000_000);
     let files = [
         format!("{{\"vstream_jwt_plan\":1,\"content\":[{zeros}0]}}"),
         format!("{{\"vstream_jwt_plan\":1,\"other\":[{zeros}0]}}"),
@@ -426,14 +426,14 @@ fn large_files_that_are_no_plans_are_refused_before_a_tree_is_built() {
         format!("{{\"vstream_jwt_plan\":[{zeros}0]}}"),
         format!("{{\"vstream_jwt_plan\":1,\"content\":{{\"changes\":[{zeros}0]}}}}"),
         format!("[{zeros}0]"),
-        "[".repeat(60_000_000),
+        "[".repeat(24_000_000),
     ];
     for (index, text) in files.into_iter().enumerate() {
         std::fs::write(project.path("p.json"), &text).unwrap();
         let record = text.replace("vstream_jwt_plan", "vstream_jwt_record");
         std::fs::write(project.path("history/2026-01-01-apply-aa0000.json"), record).unwrap();
         for args in ["sign p.json --operator op.nk --out s.json", "apply p.json", "history aa", "rollback aa"] {
-            let limited = format!("ulimit -v 700000 && exec \"$0\" {args} --format json");
+            let limited = format!("ulimit -v 450000 && exec \"$0\" {args} --format json");
             let mut command = Command::new("sh");
             command.args(["-c", &limited, env!("CARGO_BIN_EXE_vstream-jwt")]).current_dir(self::folder(&project));
             let output = crate::support::secrets::output(&mut command);

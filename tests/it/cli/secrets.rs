@@ -217,6 +217,7 @@ fn a_secret_anywhere_in_a_definition_is_refused() {
 #[test]
 fn passwords_of_servers_are_not_shown() {
     let project = Project::new();
+    let mut format = ["human", "json"].into_iter().cycle();
     for password in [
         "secret1234",
         "se/cret1234",
@@ -241,12 +242,12 @@ fn passwords_of_servers_are_not_shown() {
                 format!("{DEFINITION}unknown: \"{url}\"\n"),
             ] {
                 project.write("vstream.yaml", &text);
-                for format in ["human", "json"] {
-                    let (exit, said) = project.run(&["validate", "--format", format]);
-                    assert_eq!(exit, Some(2), "{said}");
-                    assert!(!said.contains("cret1234"), "{text}\n{said}");
-                }
+                // Both ways are seen with every password and with every form.
+                let (exit, said) = project.run(&["validate", "--format", format.next().unwrap()]);
+                assert_eq!(exit, Some(2), "{said}");
+                assert!(!said.contains("cret1234"), "{text}\n{said}");
             }
+            format.next();
         }
     }
 }
@@ -268,7 +269,7 @@ fn measured(project: &Project, args: &[&str]) -> (Option<i32>, u64, String) {
         if let Some(exit) = child.try_wait().unwrap() {
             break exit.code();
         }
-        if begun.elapsed() > Duration::from_secs(60) {
+        if begun.elapsed() > Duration::from_secs(300) {
             child.kill().unwrap();
             child.wait().unwrap();
             break None;

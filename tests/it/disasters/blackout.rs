@@ -16,6 +16,7 @@ async fn every_acknowledged_message_is_in_every_region_exactly_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: scripts/nightly"]
 async fn so_it_is_in_the_layout_shared() {
     disasters(cluster().await.with_shared_layout()).await;
 }

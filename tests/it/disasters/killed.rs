@@ -22,14 +22,14 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 async fn killed_at_any_moment_the_next_run_finishes() {
     let cluster = account().await.with_shared_layout();
     let watch = Watch::start(&cluster).await;
-    killed(&cluster, Some(watch), rounds(3)).await;
+    killed(&cluster, Some(watch), rounds(2)).await;
 }
 
 /// Keys are made, and the tokens of four accounts pushed in four stages.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_are_the_stages_of_the_layout_regional() {
     let cluster = account().await;
-    killed(&cluster, None, rounds(2)).await;
+    killed(&cluster, None, rounds(1)).await;
 }
 
 /// Four runs are killed in a round: of `apply` from nothing and beside another virtual stream, and of `destroy`.

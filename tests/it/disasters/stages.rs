@@ -69,7 +69,7 @@ async fn down(target: &str, first: usize) {
 
 /// Runs `apply`, and kills the server or region when it comes to the stage.
 async fn killed_at(cluster: &Cluster, stage: &str, target: &str) -> i32 {
-    let mut child = spawn(cluster, &[&APPLY[..], &["--yes", "--timeout", "12s"]].concat());
+    let mut child = spawn(cluster, &[&APPLY[..], &["--yes", "--timeout", "20s"]].concat());
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let (mut text, mut down) = (String::new(), false);
     while let Some(line) = lines.next_line().await.unwrap() {

@@ -19,7 +19,7 @@ use vstream_jwt::sign::{Seed, Signer as _, issue};
 static SERVERS: Semaphore = Semaphore::const_new(18);
 
 /// Tests that may use the shared super-cluster at a time, for the same reason.
-static TENANTS: Semaphore = Semaphore::const_new(3);
+static TENANTS: Semaphore = Semaphore::const_new(4);
 
 /// The servers that a test uses, and the folder that its definition and keys are in.
 ///
@@ -47,8 +47,12 @@ struct Home {
 }
 
 /// Returns the options of a 3 × 3 super-cluster in a temporary folder: change what the test needs and pass them to [`up`].
+///
+/// The folder is in memory where Linux offers that: servers write a lot, and what a test kills are processes.
 pub fn options() -> Options {
-    let folder = tempfile::Builder::new().prefix("vstream-").tempdir().unwrap().keep();
+    let memory = Path::new("/dev/shm");
+    let parent = if room(memory) { memory.to_owned() } else { std::env::temp_dir() };
+    let folder = tempfile::Builder::new().prefix("vstream-").tempdir_in(parent).unwrap().keep();
     Options {
         folder,
         server_version: std::env::var("VSTREAM_NATS_SERVER_VERSION").ok(),
@@ -58,13 +62,22 @@ pub fn options() -> Options {
     }
 }
 
+/// Whether there is room for all stores of a test run, which took 1 GiB at most.
+fn room(folder: &Path) -> bool {
+    const NEEDED: u64 = 4 << 30;
+    rustix::fs::statvfs(folder).is_ok_and(|found| found.f_bavail * found.f_frsize >= NEEDED)
+        && std::env::var_os("VSTREAM_KEEP").is_none()
+}
+
 /// Starts a super-cluster for one test: for what kills, cuts or fills servers, or needs servers of another kind.
 pub async fn up(options: Options) -> Cluster {
     let servers = options.regions.len() * (options.servers + usize::from(options.stretch));
     let turn = SERVERS.acquire_many(servers as u32).await.unwrap();
     let running = SuperCluster::up(options).await.unwrap();
     running.wait_ready(PATIENCE).await.unwrap();
-    Cluster { _turn: Some(turn), ..Cluster::opened(running) }
+    let mut cluster = Cluster::opened(running);
+    cluster._turn = Some(turn);
+    cluster
 }
 
 /// Starts a 3 × 3 super-cluster for one test.
@@ -91,7 +104,48 @@ pub async fn account() -> Cluster {
     Cluster { servers: Servers::Shared(running), home: Home::make(running).await, _turn: Some(turn) }
 }
 
+/// Streams that no test needs any more would keep the shared servers busy: their leaders and sources talk all the time.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let Servers::Shared(running) = &self.servers else { return };
+        if std::env::var_os("VSTREAM_KEEP").is_some() {
+            return;
+        }
+        let accounts = self.home.accounts(running);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                // What does not succeed costs time, and no test its result.
+                let _ = runtime.block_on(async { tokio::time::timeout(PATIENCE / 4, empty(running, accounts)).await });
+            });
+        });
+    }
+}
+
+/// Deletes all streams of accounts.
+async fn empty(cluster: &SuperCluster, accounts: Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
+    let options = ConnectOptions::with_credentials_file(cluster.system_credentials_path()).await?;
+    let client = options.connect(cluster.all_urls()).await?;
+    for account in accounts {
+        client.request(format!("$JS.API.ACCOUNT.PURGE.{account}"), "".into()).await?;
+    }
+    Ok(())
+}
+
 impl Home {
+    /// The account and its regional accounts.
+    fn accounts(&self, cluster: &SuperCluster) -> Vec<String> {
+        let folder = cluster.server_folder(&cluster.servers()[0]).join("jwt");
+        let tokens = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let claims = tokens.filter_map(|entry| {
+            AccountClaims::decode(std::fs::read_to_string(entry.path()).ok()?.trim()).ok()
+        });
+        let regional = claims.filter(|claims| {
+            claims.value()["name"].as_str().is_some_and(|name| name.ends_with(&self.suffix))
+        });
+        regional.map(|claims| claims.id().to_string()).chain([self.account.clone()]).collect()
+    }
+
     /// Makes an account as `dev` makes them, and a folder like that of a super-cluster, with the account in the place of
     /// the super-cluster's own.
     async fn make(cluster: &SuperCluster) -> Self {
