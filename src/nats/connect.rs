@@ -1,6 +1,6 @@
 //! Finding a server that takes us.
 
-use super::connection::{Connection, Denied, LOOK, MOST_UNREAD};
+use super::connection::{Connection, Denied, LOOK};
 use super::login::Login;
 use super::{Access, ConnectError};
 use crate::files::{read, read_secret};
@@ -17,6 +17,9 @@ use tokio::time::Instant;
 
 /// After this long without an answer the next server is tried as well.
 const STAGGER: Duration = Duration::from_millis(150);
+
+/// How much this process may grow while it connects, in bytes: reading answers on other connections takes some, too.
+const GROWTH: u64 = 128 << 20;
 
 /// The largest file of certificates that is read, in bytes; a system's whole list is some 250 kB.
 const PEM: usize = 4 << 20;
@@ -91,15 +94,17 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
         }
         let pause = if waiting.len() > 0 { (Instant::now() + STAGGER).min(deadline) } else { deadline };
         let next = tokio::select! {
-            next = tokio::time::timeout_at(pause, attempts.next()) => next,
+            // First, since a client that reads without end leaves nothing of the task's turn to what comes after it.
+            biased;
             () = &mut flooded => {
-                let reason = format!("sends more than {} MiB instead of a greeting", MOST_UNREAD >> 20);
+                let reason = format!("sends more than {} MiB instead of a greeting", GROWTH >> 20);
                 let kind = FailureKind::Unreachable;
                 failures.extend(options.servers.iter().map(|target| {
                     Failure { url: target.url.to_owned(), kind, reason: reason.clone() }
                 }));
                 break;
             }
+            next = tokio::time::timeout_at(pause, attempts.next()) => next,
         };
         match next {
             Ok(Some(Ok(connection))) => {
@@ -125,7 +130,7 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
 /// whatever is sent. Only where `/proc` says how large it is.
 async fn flooded() {
     let before = resident();
-    while before.zip(resident()).is_none_or(|(before, now)| now < before.saturating_add(MOST_UNREAD)) {
+    while before.zip(resident()).is_none_or(|(before, now)| now < before.saturating_add(GROWTH)) {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -42,7 +42,7 @@ const MOST_BYTES: usize = 256 << 20;
 const MOST_ANSWERS: usize = 100_000;
 /// The most that may come before a whole message does. Servers take no message above 64 MiB (nats-server `const.go`,
 /// `MAX_PAYLOAD_MAX_SIZE`); the client would make room for whatever length a server names.
-pub(super) const MOST_UNREAD: u64 = 80 << 20;
+const MOST_UNREAD: u64 = 80 << 20;
 /// How often that is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 

@@ -2,6 +2,7 @@
 
 mod definition;
 mod docs;
+mod floods;
 mod help;
 mod history;
 mod keys;

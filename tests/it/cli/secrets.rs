@@ -9,10 +9,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A folder with a definition and keys, and no configuration of whoever runs the tests.
-struct Project(tempfile::TempDir);
+pub(super) struct Project(tempfile::TempDir);
 
 impl Project {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let project = Self(tempfile::tempdir().unwrap());
         project.write("vstream.yaml", DEFINITION);
         for (kind, name) in [("--operator", "op"), ("--account", "app"), ("--user", "user")] {
@@ -26,7 +26,7 @@ impl Project {
     }
 
     /// Readable by its owner alone.
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let mut options = std::fs::File::options();
@@ -48,7 +48,7 @@ impl Project {
     }
 
     /// The exit code (none when it had to be killed), and all that was said.
-    fn run(&self, args: &[&str]) -> (Option<i32>, String) {
+    pub(super) fn run(&self, args: &[&str]) -> (Option<i32>, String) {
         let (exit, out, said) = self.run_apart(args);
         (exit, out + &said)
     }
@@ -120,7 +120,7 @@ fn pipes_are_no_files() {
 }
 
 /// A user's token, which nobody trusts, with its seed.
-fn credentials(project: &Project) -> String {
+pub(super) fn credentials(project: &Project) -> String {
     let (token, seed) = user(project);
     format!(
         "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n\
@@ -254,7 +254,7 @@ fn passwords_of_servers_are_not_shown() {
 
 /// The most memory that a run takes, in kB, and how it ends.
 #[cfg(target_os = "linux")]
-fn measured(project: &Project, args: &[&str]) -> (Option<i32>, u64, String) {
+pub(super) fn measured(project: &Project, args: &[&str]) -> (Option<i32>, u64, String) {
     let mut command = Command::new(crate::support::VSTREAM);
     command.args(args).current_dir(project.0.path()).env("NO_COLOR", "1");
     let streams = ["out", "err"].map(|name| std::fs::File::create(project.path(name)).unwrap());

@@ -1,0 +1,117 @@
+//! Servers that send without end: a run leaves them, and says so.
+
+use super::DEFINITION;
+use super::secrets::{Project, credentials, measured};
+use std::io::{BufRead as _, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+const INFO: &str = "INFO {\"server_id\":\"N\",\"server_name\":\"n\",\"version\":\"2.15.1\",\"go\":\"go\",\"host\":\"127.0.0.1\",\
+    \"port\":1,\"headers\":true,\"max_payload\":1048576,\"proto\":1,\"nonce\":\"abc\"}\r\n";
+
+/// When it begins, and with what.
+#[derive(Clone, Copy, Debug)]
+enum Flood {
+    InsteadOfGreeting,
+    InsteadOfWelcome,
+    MessageInReply,
+    MessagesInReply,
+}
+
+/// Plays a server towards one client; ends when the client is gone.
+fn play(mut client: TcpStream, flood: Flood) -> std::io::Result<()> {
+    const HUGE: &str = "20000000000\r\n";
+    let chunk = vec![b'x'; 1 << 16];
+    let forever = |client: &mut TcpStream, begin: &str, again: &[u8]| -> std::io::Result<()> {
+        client.write_all(begin.as_bytes())?;
+        loop {
+            client.write_all(again)?;
+        }
+    };
+    if let Flood::InsteadOfGreeting = flood {
+        return forever(&mut client, "INFO {\"x\":\"", &chunk);
+    }
+    client.write_all(INFO.as_bytes())?;
+    if let Flood::InsteadOfWelcome = flood {
+        return forever(&mut client, &format!("MSG a 1 {HUGE}"), &chunk);
+    }
+    let mut inbox = String::new();
+    for line in BufReader::new(client.try_clone()?).lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["PING"] => client.write_all(b"PONG\r\n")?,
+            // `SUB subject sid`
+            ["SUB", _, .., sid] => inbox = sid.to_owned(),
+            ["PUB" | "HPUB", _, reply, _, ..] => {
+                let head = format!("MSG {reply} {inbox} ");
+                return match flood {
+                    Flood::MessageInReply => forever(&mut client, &format!("{head}{HUGE}"), &chunk),
+                    _ => {
+                        let body = format!("{head}1024\r\n{}\r\n", "x".repeat(1024));
+                        forever(&mut client, "", body.repeat(64).as_bytes())
+                    }
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A run took 3.9 GB in five seconds.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_sends_without_end_is_left() {
+    let project = Project::new();
+    project.write("keys/sys.creds", credentials(&project));
+    for (flood, words) in [
+        // On a busy machine its time may be over first.
+        (Flood::InsteadOfGreeting, "no server answers"),
+        (Flood::InsteadOfWelcome, "sends more than 128 MiB instead of a greeting"),
+        (Flood::MessageInReply, "sent data without end, and was left"),
+        (Flood::MessagesInReply, "have no end"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                std::thread::spawn(move || play(client, flood));
+            }
+        });
+        project.write("vstream.yaml", DEFINITION.replace("127.0.0.1:1]", &format!("127.0.0.1:{port}]")));
+        let begun = Instant::now();
+        let (exit, most, said) = measured(&project, &["plan", "--timeout", "20s"]);
+        eprintln!("{flood:?}: {} MB in {:.1?}", most / 1000, begun.elapsed());
+        assert!(exit == Some(1) && said.contains(words), "{flood:?}: {exit:?}: {said}");
+        assert!(most < 700_000, "{flood:?}: {most} kB");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{flood:?}: {:?}", begun.elapsed());
+    }
+}
+
+/// With `tls:` nothing is said in the clear to a server that does not ask for TLS, whatever stands in it.
+#[test]
+fn tls_means_tls() {
+    use std::io::Read as _;
+    let project = Project::new();
+    project.write("keys/sys.creds", credentials(&project));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (send, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut first = [0; 7];
+            client.write_all(INFO.as_bytes()).unwrap();
+            let _ = client.read_exact(&mut first);
+            send.send(first).unwrap();
+        }
+    });
+    let plain = DEFINITION.replace("127.0.0.1:1]", &format!("127.0.0.1:{port}]"));
+    for (tls, clear) in [("", true), ("tls: { first: false }\n", false)] {
+        project.write("vstream.yaml", plain.replace("regions:", &format!("{tls}regions:")));
+        let (exit, said) = project.run(&["plan", "--timeout", "2s"]);
+        assert_eq!(exit, Some(1), "{said}");
+        assert_eq!(&heard.recv().unwrap() == b"CONNECT", clear, "{tls}");
+        while heard.try_recv().is_ok() {}
+    }
+}
