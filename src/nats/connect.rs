@@ -7,10 +7,13 @@ use crate::files::{read, read_secret};
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Tls;
 use crate::sign::Signer as _;
+use async_nats::rustls::pki_types::pem::PemObject as _;
+use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use async_nats::rustls::{ClientConfig, RootCertStore};
 use async_nats::{ConnectErrorKind, Event, ServerError};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::error::Error as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -77,18 +80,20 @@ impl<'a> ConnectOptions<'a> {
 pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let login = Login::load(options.access, options.account, now)?;
+    let mut targets = Vec::new();
     for target in &options.servers {
-        check_tls_files(target.tls.or(login.tls.as_ref()))?;
+        let tls = target.tls.or(login.tls.as_ref()).map(|tls| Ok::<_, ConnectError>((client_config(tls)?, tls.first)));
+        targets.push((target.url, tls.transpose()?));
     }
 
     let mut deadline = Instant::now() + options.timeout;
     let mut flooded = pin!(flooded());
-    let mut waiting = options.servers.iter();
+    let mut waiting = targets.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failures: Vec<Failure> = Vec::new();
     loop {
-        if let Some(target) = waiting.next() {
-            attempts.push(attempt(*target, &login, &options));
+        if let Some((url, tls)) = waiting.next() {
+            attempts.push(attempt(url, tls, &login, &options));
         } else if attempts.is_empty() {
             break;
         }
@@ -173,7 +178,13 @@ fn judge(options: &ConnectOptions<'_>, login: &Login, failures: Vec<Failure>) ->
     ConnectError::Unreachable { tried }
 }
 
-async fn attempt(target: Target<'_>, login: &Login, options: &ConnectOptions<'_>) -> Result<Connection, Failure> {
+/// `tls` is how, and whether the handshake comes first.
+async fn attempt(
+    url: &str,
+    tls: Option<(ClientConfig, bool)>,
+    login: &Login,
+    options: &ConnectOptions<'_>,
+) -> Result<Connection, Failure> {
     let (seed, denied) = (login.seed.clone(), Denied::new());
     let report = denied.clone();
     let mut connect = async_nats::ConnectOptions::with_jwt(login.jwt.clone(), move |nonce| {
@@ -198,22 +209,16 @@ async fn attempt(target: Target<'_>, login: &Login, options: &ConnectOptions<'_>
     if let Some(prefix) = &login.inbox_prefix {
         connect = connect.custom_inbox_prefix(prefix);
     }
-    if let Some(Tls { ca, cert, key, first }) = target.tls.or(login.tls.as_ref()) {
+    if let Some((config, first)) = tls {
         // Whatever the settings are, a server without TLS is not the one that was meant.
-        connect = connect.require_tls(true);
-        if let Some(ca) = ca {
-            connect = connect.add_root_certificates(ca.clone());
-        }
-        if let (Some(cert), Some(key)) = (cert, key) {
-            connect = connect.add_client_certificate(cert.clone(), key.clone());
-        }
-        if *first {
+        connect = connect.require_tls(true).tls_client_config(config);
+        if first {
             connect = connect.tls_first();
         }
     }
-    let failed = |(kind, reason)| Failure { url: target.url.to_owned(), kind, reason };
-    let client = connect.connect(target.url).await.map_err(|error| failed(classify(&error)))?;
-    Connection::new(client, login, denied, without_secrets(target.url))
+    let failed = |(kind, reason)| Failure { url: url.to_owned(), kind, reason };
+    let client = connect.connect(url).await.map_err(|error| failed(classify(&error)))?;
+    Connection::new(client, login, denied, without_secrets(url))
         .await
         .map_err(|reason| failed((FailureKind::Unreachable, reason)))
 }
@@ -271,33 +276,50 @@ fn is_tls(error: &async_nats::ConnectError) -> bool {
     false
 }
 
-fn check_tls_files(tls: Option<&Tls>) -> Result<(), ConnectError> {
-    let Some(Tls { ca, cert, key, first: _ }) = tls else { return Ok(()) };
-    let check = |what, path: &Option<PathBuf>, mark: &str| match path {
-        Some(path) => check_pem(what, path, mark),
-        None => Ok(()),
-    };
-    check("TLS ca", ca, "CERTIFICATE-----")?;
-    check("TLS cert", cert, "CERTIFICATE-----")?;
-    check("TLS key", key, "PRIVATE KEY-----")?;
-    match (cert, key) {
+/// TLS by these settings. Each file is read once, here, so that what was checked is what is used.
+fn client_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    match &tls.ca {
+        Some(path) => {
+            let failed = |reason: String| ConnectError::File { what: "TLS ca", path: path.clone(), reason };
+            for certificate in certificates("TLS ca", path)? {
+                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    match (&tls.cert, &tls.key) {
+        (Some(cert), Some(path)) => {
+            let certificates = certificates("TLS cert", cert)?;
+            let failed = |reason: String| ConnectError::File { what: "TLS key", path: path.clone(), reason };
+            // A certificate is no secret; its key is.
+            let text = read_secret(path, PEM).map_err(|error| ConnectError::unread("TLS key", path, error))?;
+            let key = PrivateKeyDer::from_pem_slice(&text)
+                .map_err(|_| failed("is not PEM with a `-----BEGIN PRIVATE KEY-----` in it".to_owned()))?;
+            builder.with_client_auth_cert(certificates, key).map_err(|error| failed(error.to_string()))
+        }
+        (None, None) => Ok(builder.with_no_client_auth()),
         (Some(path), None) | (None, Some(path)) => Err(ConnectError::File {
-            what: if key.is_none() { "TLS cert" } else { "TLS key" },
+            what: if tls.key.is_none() { "TLS cert" } else { "TLS key" },
             path: path.clone(),
             reason: "a client certificate needs both `cert` and `key`".to_owned(),
         }),
-        _ => Ok(()),
     }
 }
 
-fn check_pem(what: &'static str, path: &Path, mark: &str) -> Result<(), ConnectError> {
-    let failed = |reason: String| Err(ConnectError::File { what, path: path.to_owned(), reason });
-    // A certificate is no secret; its key is.
-    let text = if what == "TLS key" { read_secret(path, PEM) } else { read(path, PEM).map(zeroize::Zeroizing::new) };
-    match text {
-        Ok(text) if text.windows(mark.len()).any(|part| part == mark.as_bytes()) => Ok(()),
-        Ok(_) => failed(format!("is not PEM with a `-----BEGIN {mark}` in it")),
-        Err(error) => Err(ConnectError::unread(what, path, error)),
+/// The certificates of a file, one at least.
+fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    let text = read(path, PEM).map_err(|error| ConnectError::unread(what, path, error))?;
+    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(ConnectError::File {
+            what,
+            path: path.to_owned(),
+            reason: "is not PEM with a `-----BEGIN CERTIFICATE-----` in it".to_owned(),
+        }),
     }
 }
 
