@@ -271,7 +271,7 @@ fn locate(place: &mut Place, files: &[SourceFile]) {
     if place.start != 0 || place.line == 0 {
         return;
     }
-    let Some(line) = usize::try_from(place.line - 1).ok().and_then(|n| file.text.split_inclusive('\n').nth(n)) else {
+    let Some(line) = usize::try_from(place.line - 1).ok().and_then(|n| lines(&file.text).nth(n)) else {
         return;
     };
     let before = line.as_ptr() as usize - file.text.as_ptr() as usize;
@@ -281,12 +281,27 @@ fn locate(place: &mut Place, files: &[SourceFile]) {
     place.start = start;
 }
 
+/// The lines as YAML counts them: a carriage return alone ends one, too.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = match rest.find(['\n', '\r'])? {
+            at if rest[at..].starts_with("\r\n") => at + 2,
+            at => at + 1,
+        };
+        let line;
+        (line, rest) = rest.split_at(end);
+        Some(line)
+    })
+    .chain(text.rsplit(['\n', '\r']).next().filter(|last| !last.is_empty()))
+}
+
 /// The line that holds the byte `at`, and where it starts.
 fn line_around(text: &str, at: usize) -> (&str, usize) {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-    (text[start..end].trim_end_matches('\r'), start)
+    let start = text[..at].rfind(['\n', '\r']).map_or(0, |newline| newline + 1);
+    let end = text[at..].find(['\n', '\r']).map_or(text.len(), |newline| at + newline);
+    (&text[start..end], start)
 }
 
 /// One line that a terminal can show, without secrets, and no novel.

@@ -387,6 +387,13 @@ fn a_problem_shows_the_source() {
     ");
 }
 
+/// To YAML a carriage return alone ends a line.
+#[test]
+fn lines_are_counted_as_yaml_does() {
+    let said = parsed("version: 1\r\r\n\rb: [\r- x").unwrap_err().to_string();
+    assert!(said.contains("vstream.yaml:5:1") && said.contains("5 | - x"), "{said}");
+}
+
 proptest! {
     #[test]
     fn parsing_never_panics_on_arbitrary_text(text in any::<String>()) {

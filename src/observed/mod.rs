@@ -210,7 +210,7 @@ impl Deployment {
             let remotes = members().filter_map(|server| server.varz["remotes"].as_u64()).max().unwrap_or(0);
             usize::try_from(remotes).unwrap_or(usize::MAX).saturating_add(1).saturating_sub(members().count())
         };
-        self.clusters().into_iter().map(of_cluster).sum()
+        self.clusters().into_iter().map(of_cluster).fold(0, usize::saturating_add)
     }
 
     /// Peers of the meta group that did not answer. A new meta leader does not know all their names yet (measured, 2.15.1):
@@ -230,7 +230,7 @@ impl Deployment {
             let group = group(reporter);
             let others =
                 group.iter().filter(|server| server.name != reporter.name && !named.contains(&server.name.as_str()));
-            Some(silent + unnamed.len().saturating_sub(others.count()))
+            Some(silent.saturating_add(unnamed.len().saturating_sub(others.count())))
         };
         let by_size = |reporter: &Server| {
             let size = reporter.varz.pointer("/jetstream/meta/cluster_size")?.as_u64()?;
@@ -242,7 +242,8 @@ impl Deployment {
 
     /// How many servers there are, those included that do not answer.
     pub fn total(&self) -> usize {
-        self.servers.len() + self.missing()
+        // Counts that servers tell may be anything.
+        self.servers.len().saturating_add(self.missing())
     }
 
     /// Names of JetStream servers that did not answer: of the meta leader, by what the others say, and of those that it
@@ -370,4 +371,21 @@ pub enum Live {
     NoAnswer,
     /// An answer that is an error of another kind.
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Anyone in the system account can answer in a server's name, with any numbers.
+    #[test]
+    fn numbers_in_answers_do_not_overflow() {
+        let servers = ["a", "b", "c"].map(|name| {
+            let varz = json!({ "remotes": u64::MAX, "jetstream": { "meta": { "cluster_size": u64::MAX } } });
+            Server { varz, ..Server::new(name, name, "2.15.1") }
+        });
+        let deployment = Deployment { servers: servers.to_vec(), ..Deployment::default() };
+        assert_eq!((deployment.missing(), deployment.total()), (usize::MAX, usize::MAX));
+    }
 }

@@ -195,12 +195,12 @@ impl<'a, R: Requests> Search<'a, R> {
         let mut got: Known = self.said.iter().map(|said| said.filter(|&said| said == 0)).collect();
         let mut from = first;
         for size in BLOCKS {
-            let to = (from + size - 1).min(last);
+            let to = from.saturating_add(size - 1).min(last);
             self.fetch(from..=to).await?;
             for (source, sequence) in (from..=to).filter_map(|at| self.seen[&at]) {
-                got[source].get_or_insert(sequence - 1);
+                got[source].get_or_insert(sequence.saturating_sub(1));
             }
-            from = to + 1;
+            from = to.saturating_add(1);
         }
         Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at: first - 1, got }))
     }
