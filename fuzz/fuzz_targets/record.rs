@@ -1,0 +1,67 @@
+//! Records of pushes: what is read is rendered as it was; one of any content that a run writes is found again, without a
+//! seed in it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use support::{assert_no_seed, assert_one_line, folder, text};
+use vstream_jwt::model::shown::shown;
+use vstream_jwt::ops::journal::Journal as _;
+use vstream_jwt::ops::record::{FindError, Recorder, find, list};
+use vstream_jwt::plan::record::{Content, Record};
+use vstream_jwt::secrets;
+
+fuzz_target!(|data: &[u8]| {
+    let Some(text) = text(data) else { return };
+    match Record::parse(&text) {
+        Ok(record) => assert_eq!(record.render(), text),
+        Err(error) => {
+            let printed = secrets::hide(&error.to_string()).into_owned();
+            assert_no_seed(&printed);
+            assert_one_line(&shown(&printed));
+        }
+    }
+    name(&text);
+    let Ok(content) = serde_json::from_str::<Content>(&text) else { return };
+    let record = Record::new(content.clone());
+    assert_eq!(Record::parse(&record.render()).expect("what is rendered is read"), record);
+    let (confirmed, asked) = content.confirmations();
+    assert!(confirmed <= asked);
+    assert!(content.sent().count() <= content.attempts.iter().map(|attempt| attempt.tokens.len()).sum());
+    assert_one_line(&content.who.to_string());
+    write(content);
+});
+
+/// The record as a run writes it. The verb is part of the file's name, and the program's own.
+fn write(mut content: Content) {
+    let folder = folder().join("records");
+    content.verb = "apply".to_owned();
+    let outcome = content.outcome;
+    let attempts = content.attempts.len();
+    let recorder = Recorder::open(&folder, content).expect("the folder can be made");
+    recorder.begin(&[], &[]).expect("the record can be written");
+    let path =
+        recorder.finish(outcome, Some("it failed".to_owned())).expect("it can be replaced").expect("it is there");
+    let found = list(&folder).expect("the folder can be read");
+    let [(_, record)] = &found[..] else { panic!("{} records", found.len()) };
+    let record = record.as_ref().expect("what is written is read");
+    assert_eq!((record.content.outcome, record.content.attempts.len()), (outcome, attempts + 1));
+    std::fs::remove_file(path).expect("it can be removed");
+    // Names of accounts and streams are the definition's, which has no seed in it; tokens are accounts'.
+    let free = [&record.content.text, &vec![record.content.changes.to_string()]].map(|lines| lines.join("\n"));
+    free.iter().for_each(|text| assert_no_seed(text));
+    record.content.definition.iter().for_each(|file| assert_no_seed(&file.text));
+}
+
+/// A name leads to one record, or to a refusal that says which there are.
+fn name(wanted: &str) {
+    let names = [
+        "2026-01-01T00-00-00.000Z-apply-000a01",
+        "2026-01-02T00-00-00.000Z-destroy-000b02",
+        "2026-01-03T00-00-00.000Z-rollback-0a0c03",
+    ];
+    match find(&names, wanted.trim_end()) {
+        Ok(index) => assert!(index < names.len()),
+        Err(FindError::Several { names, .. }) => assert!(names.len() > 1),
+        Err(FindError::None(_)) => {}
+    }
+}
