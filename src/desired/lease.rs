@@ -57,15 +57,7 @@ pub fn config(replicas: u64) -> Map<String, Value> {
 }
 
 /// What a stream of that name must not have: with these, its last message is not the lease, or stays for ever.
-const STRANGE: [&str; 7] = [
-    "mirror",
-    "sources",
-    "subject_transform",
-    "republish",
-    "sealed",
-    "no_ack",
-    "deny_purge",
-];
+const STRANGE: [&str; 7] = ["mirror", "sources", "subject_transform", "republish", "sealed", "no_ack", "deny_purge"];
 
 /// Compares the config of the stream of that name with what it has to be: somebody else may have made it, without an
 /// expiry. `None` when it serves; otherwise what is wrong, and the config that it should get.
@@ -103,8 +95,7 @@ mod tests {
     #[test]
     fn what_this_program_made_serves_as_servers_tell_it() {
         let mut found = config(3);
-        for (name, value) in [("max_consumers", json!(-1)), ("sealed", json!(false))]
-        {
+        for (name, value) in [("max_consumers", json!(-1)), ("sealed", json!(false))] {
             found.insert(name.to_owned(), value);
         }
         found.insert("metadata".to_owned(), json!({ "_nats.level": "1" }));

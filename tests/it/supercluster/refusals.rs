@@ -229,8 +229,11 @@ async fn others_in_the_way(bench: &Bench<'_>) {
     // The subject of the lease is captured by another stream.
     bench.make_stream(json!({ "name": "old", "subjects": ["$VSTREAM.>"] })).await;
     let before = bench.everything().await;
-    let said =
-        ["account APP, stream old: it is where the lease that keeps two runs apart has to be", "captures $VSTREAM", "next:"];
+    let said = [
+        "account APP, stream old: it is where the lease that keeps two runs apart has to be",
+        "captures $VSTREAM",
+        "next:",
+    ];
     bench.expect(1, &apply(&file), "lease-unreachable", &said);
     bench.unchanged_since(&before, "a lease that cannot be taken").await;
     bench.delete_stream("old").await;

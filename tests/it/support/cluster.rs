@@ -19,7 +19,7 @@ use vstream_jwt::sign::{Seed, Signer as _, issue};
 static SERVERS: Semaphore = Semaphore::const_new(18);
 
 /// Tests that may use the shared super-cluster at a time, for the same reason.
-static TENANTS: Semaphore = Semaphore::const_new(4);
+static TENANTS: Semaphore = Semaphore::const_new(3);
 
 /// The servers that a test uses, and the folder that its definition and keys are in.
 ///
@@ -137,12 +137,10 @@ impl Home {
     fn accounts(&self, cluster: &SuperCluster) -> Vec<String> {
         let folder = cluster.server_folder(&cluster.servers()[0]).join("jwt");
         let tokens = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let claims = tokens.filter_map(|entry| {
-            AccountClaims::decode(std::fs::read_to_string(entry.path()).ok()?.trim()).ok()
-        });
-        let regional = claims.filter(|claims| {
-            claims.value()["name"].as_str().is_some_and(|name| name.ends_with(&self.suffix))
-        });
+        let claims =
+            tokens.filter_map(|entry| AccountClaims::decode(std::fs::read_to_string(entry.path()).ok()?.trim()).ok());
+        let regional =
+            claims.filter(|claims| claims.value()["name"].as_str().is_some_and(|name| name.ends_with(&self.suffix)));
         regional.map(|claims| claims.id().to_string()).chain([self.account.clone()]).collect()
     }
 
