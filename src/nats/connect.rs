@@ -278,6 +278,13 @@ fn is_tls(error: &async_nats::ConnectError) -> bool {
 
 /// TLS by these settings. Each file is read once, here, so that what was checked is what is used.
 fn client_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
+    // The only secret first: that others can read it is worse than what is wrong with certificates.
+    let key = match &tls.key {
+        Some(path) => {
+            Some((path, read_secret(path, PEM).map_err(|error| ConnectError::unread("TLS key", path, error))?))
+        }
+        None => None,
+    };
     let mut roots = RootCertStore::empty();
     match &tls.ca {
         Some(path) => {
@@ -291,18 +298,16 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
         }
     }
     let builder = ClientConfig::builder().with_root_certificates(roots);
-    match (&tls.cert, &tls.key) {
-        (Some(cert), Some(path)) => {
+    match (&tls.cert, key) {
+        (Some(cert), Some((path, text))) => {
             let certificates = certificates("TLS cert", cert)?;
             let failed = |reason: String| ConnectError::File { what: "TLS key", path: path.clone(), reason };
-            // A certificate is no secret; its key is.
-            let text = read_secret(path, PEM).map_err(|error| ConnectError::unread("TLS key", path, error))?;
             let key = PrivateKeyDer::from_pem_slice(&text)
                 .map_err(|_| failed("is not PEM with a `-----BEGIN PRIVATE KEY-----` in it".to_owned()))?;
             builder.with_client_auth_cert(certificates, key).map_err(|error| failed(error.to_string()))
         }
         (None, None) => Ok(builder.with_no_client_auth()),
-        (Some(path), None) | (None, Some(path)) => Err(ConnectError::File {
+        (Some(path), None) | (None, Some((path, _))) => Err(ConnectError::File {
             what: if tls.key.is_none() { "TLS cert" } else { "TLS key" },
             path: path.clone(),
             reason: "a client certificate needs both `cert` and `key`".to_owned(),

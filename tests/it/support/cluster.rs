@@ -19,7 +19,7 @@ use vstream_jwt::sign::{Seed, Signer as _, issue};
 static SERVERS: Semaphore = Semaphore::const_new(18);
 
 /// Tests that may use the shared super-cluster at a time, for the same reason.
-static TENANTS: Semaphore = Semaphore::const_new(3);
+static TENANTS: Semaphore = Semaphore::const_new(4);
 
 /// The servers that a test uses, and the folder that its definition and keys are in.
 ///
