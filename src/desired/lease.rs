@@ -56,16 +56,16 @@ pub fn config(replicas: u64) -> Map<String, Value> {
     }
 }
 
-/// What a stream of that name must not have: with these, its last message is not the lease, or stays for ever.
+/// Settings that a stream of that name must not have: with them its last message is not the lease, or stays for ever.
 const STRANGE: [&str; 7] = ["mirror", "sources", "subject_transform", "republish", "sealed", "no_ack", "deny_purge"];
 
-/// Compares the config of the stream of that name with what it has to be: somebody else may have made it, without an
-/// expiry. `None` when it serves; otherwise what is wrong, and the config that it should get.
+/// Compares the config of the stream of that name with what it has to be: an application may have made it, without an
+/// expiry. `None` when it serves; otherwise the names of the settings that are wrong, and the config that it should get.
 pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Value>)> {
     let replicas = found.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
     let (mut mended, mut wrong) = (found.clone(), Vec::new());
     for (name, value) in config(replicas) {
-        // What it says of itself, and where it is stored, change nothing.
+        // Its description and its storage change nothing.
         if ["description", "metadata", "storage", "num_replicas"].contains(&name.as_str()) {
             continue;
         }

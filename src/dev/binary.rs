@@ -96,7 +96,7 @@ fn fetch(version: &str) -> Result<Binary, DevError> {
     })?;
     let folder = cache_folder().join("nats-server").join(version);
     let path = folder.join("nats-server");
-    // Whoever can write to the cache could have put another there.
+    // Another user who can write to the cache could have put another there.
     if path.is_file() && is_pinned(&path, pin)? {
         return ask(path);
     }

@@ -80,10 +80,23 @@ impl<'a> ConnectOptions<'a> {
 pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let login = Login::load(options.access, options.account, now)?;
+    // Servers mostly share their settings: each is read once.
+    let mut configs: Vec<(&Tls, ClientConfig)> = Vec::new();
     let mut targets = Vec::new();
     for target in &options.servers {
-        let tls = target.tls.or(login.tls.as_ref()).map(|tls| Ok::<_, ConnectError>((client_config(tls)?, tls.first)));
-        targets.push((target.url, tls.transpose()?));
+        let Some(tls) = target.tls.or(login.tls.as_ref()) else {
+            targets.push((target.url, None));
+            continue;
+        };
+        let config = match configs.iter().find(|(known, _)| *known == tls) {
+            Some((_, config)) => config.clone(),
+            None => {
+                let config = client_config(tls)?;
+                configs.push((tls, config.clone()));
+                config
+            }
+        };
+        targets.push((target.url, Some((config, tls.first))));
     }
 
     let mut deadline = Instant::now() + options.timeout;

@@ -143,7 +143,7 @@ impl<L: Link> LeaseStream<L> {
         self.by_any_prefix(|api| async move { last(api).await }).await
     }
 
-    /// Mends the config of the stream, where somebody made it otherwise; whether that was needed.
+    /// Mends the config of the stream, where it is another; whether that was needed.
     ///
     /// # Errors
     /// [`CallError`] with [`code::STREAM_NOT_FOUND`] when there is none.
