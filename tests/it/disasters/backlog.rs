@@ -3,7 +3,7 @@
 
 use crate::disasters::steps::{APPLY, expect, in_sync};
 use crate::disasters::traffic::{ask, stored};
-use crate::support::{Cluster, PATIENCE, client, cluster, eventually};
+use crate::support::{Cluster, PATIENCE, client, eventually, small};
 use async_nats::{Client, HeaderMap, Request};
 use futures::stream::{self, StreamExt as _};
 use serde_json::json;
@@ -18,7 +18,7 @@ const SOME: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_thousand_messages_wait_for_a_region_and_arrive_exactly_once() {
-    let cluster = cluster().await;
+    let cluster = small().await;
     expect(&cluster, 0, &APPLY).await;
     for region in ALL {
         publish(&cluster, region, 0..SOME).await;

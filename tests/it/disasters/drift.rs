@@ -2,7 +2,7 @@
 
 use crate::disasters::steps::{APPLY, expect, in_sync, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived, ask};
-use crate::support::{Cluster, PATIENCE, client, cluster, system_client};
+use crate::support::{Cluster, PATIENCE, client, small, system_client};
 use async_nats::Client;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_by_hand_is_named_and_repaired() {
-    let cluster = cluster().await.with_shared_layout();
+    let cluster = small().await.with_shared_layout();
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let consumers = "        consumers:\n          worker: { ack_policy: explicit, max_deliver: 5 }\n";
     std::fs::write(cluster.definition_path(), definition + consumers).unwrap();
@@ -47,7 +47,7 @@ struct Drift {
 impl Drift {
     async fn older_copy_pushed_everywhere(&self) {
         let what = "another tool pushed its older copy";
-        self.push(&system_client(&self.cluster).await, 9).await;
+        self.push(&system_client(&self.cluster).await, 3).await;
         let servers: Vec<&str> = vec!["another tool pushed its own copy of the account"];
         self.verify_names(what, "mappings-gone", &servers).await;
         self.repaired(what).await;
@@ -55,7 +55,7 @@ impl Drift {
 
     async fn older_token_on_one_server(&self) {
         let what = "an older token in the folder of one server";
-        let server = &self.cluster.servers()[8];
+        let server = &self.cluster.servers()[2];
         self.cluster.kill(&server.name).await.unwrap();
         std::fs::write(self.token_path(server), &self.without_mappings).unwrap();
         self.cluster.start(&server.name).await.unwrap();
@@ -69,7 +69,7 @@ impl Drift {
         let what = "another tool pushed its older copy in a region that was cut off";
         self.cluster.cut("east").await.unwrap();
         self.cluster.wait_ready(PATIENCE).await.unwrap();
-        self.push(&in_east(&self.cluster).await, 3).await;
+        self.push(&in_east(&self.cluster).await, 1).await;
         self.cluster.heal("east").await.unwrap();
         self.cluster.wait_ready(PATIENCE).await.unwrap();
         self.verify_names(what, "mappings-gone", &["west-1 (west): has an older token", "missing: foo.>"]).await;

@@ -3,7 +3,7 @@
 
 use crate::disasters::steps::{APPLY, DESTROY, expect, in_sync, run, spawn};
 use crate::disasters::traffic::{Ledger, Traffic, arrived};
-use crate::support::{Cluster, PATIENCE, client, cluster, eventually};
+use crate::support::{Cluster, PATIENCE, client, cluster, eventually, small};
 use async_nats::{Client, Request};
 use serde_json::json;
 use std::sync::Arc;
@@ -23,23 +23,22 @@ const MOMENT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_down_in_a_stage_stops_no_application() {
-    down("east-1", 0).await;
+    down(cluster().await, "east-1", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_does_a_region() {
-    down("east", 1).await;
+    down(small().await, "east", 1).await;
 }
 
 /// In every other stage, beginning with the `first`; in each when there is time.
-async fn down(target: &str, first: usize) {
-    let cluster = cluster().await;
+async fn down(cluster: Cluster, target: &str, first: usize) {
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let beside = definition.replace("layout: regional", "layout: regional\n    exclusive: false");
     assert_ne!(beside, definition);
     std::fs::write(cluster.definition_path(), beside).unwrap();
     let central = client(&cluster, "central").await;
-    let stream = json!({ "name": "own", "subjects": ["own.>"], "num_replicas": 3,
+    let stream = json!({ "name": "own", "subjects": ["own.>"], "num_replicas": cluster.servers().len() / ALL.len(),
         "placement": { "cluster": "central" } });
     asked(&central, "$JS.API.STREAM.CREATE.own", &stream.to_string()).await;
     let consumer = json!({ "stream_name": "own", "config": { "durable_name": "reader", "ack_policy": "explicit" } });

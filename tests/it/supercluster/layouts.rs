@@ -81,7 +81,7 @@ async fn acknowledge(client: &Client, consumer: &str, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_shared_to_regional_and_back() {
-    let cluster = support::cluster().await;
+    let cluster = support::small().await;
     let bench = Bench::new(&cluster).await;
     let mut shared = bench.definition();
     shared["accounts"]["APP"]["virtual_streams"]["foo"]["consumers"] = json!({ "worker": {} });

@@ -2,7 +2,7 @@
 //! Every line of the table is tried, for every verb that it names, in a situation in which it is needed.
 
 use crate::support::bench::{Bench, Ran, now, public};
-use crate::support::{PATIENCE, account, client, cluster};
+use crate::support::{PATIENCE, account, client, small};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -307,7 +307,7 @@ async fn each_verb_shared() -> Tried {
 }
 
 async fn each_verb_regional() -> Tried {
-    let cluster = cluster().await;
+    let cluster = small().await;
     let bench = Bench::new(&cluster).await;
     let mut users = users(&bench).await;
     let apply = [&["apply"][..], &OPERATOR].concat();

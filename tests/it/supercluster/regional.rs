@@ -8,7 +8,6 @@ use crate::support::{self, client, eventually};
 use async_nats::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
-use vstream_jwt::dev::Options;
 use vstream_jwt::model::claims::{AccountClaims, ImportSpec, LinkKind, Permission, Permissions};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
@@ -71,7 +70,7 @@ fn regional(bench: &Bench<'_>) -> Value {
 /// Such servers map `$JS.<domain>.API.…` themselves; of this name, it is where read streams ask for their sources.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_may_have_a_jetstream_domain() {
-    let cluster = support::up(Options { servers: 1, ..support::options() }).await;
+    let cluster = support::small().await;
     for region in cluster.regions() {
         cluster.kill(region).await.unwrap();
     }
@@ -112,7 +111,7 @@ async fn servers_may_have_a_jetstream_domain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_regional_layout_lives_through_its_whole_life() {
-    let cluster = support::cluster().await;
+    let cluster = support::small().await;
     let bench = Bench::new(&cluster).await;
     bench.write("vstream", &regional(&bench));
 
@@ -470,7 +469,7 @@ async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
 
 /// Its resolver has nowhere to store what regional accounts export: nothing that builds on that is pushed.
 fn one_server_refuses(bench: &Bench<'_>) {
-    let server = bench.cluster.servers().iter().find(|server| server.name == "central-2").unwrap();
+    let server = bench.cluster.servers().iter().find(|server| server.name == "central-1").unwrap();
     let folder = bench.cluster.server_folder(server).join("jwt");
     let away = folder.with_extension("away");
     std::fs::rename(&folder, &away).unwrap();
@@ -482,7 +481,7 @@ fn one_server_refuses(bench: &Bench<'_>) {
     assert_eq!(error["code"], "stage-unconfirmed", "{ran}");
     assert!(error["message"].as_str().unwrap().contains("the new token of account APP-"), "{ran}");
     let lines: Vec<&str> = error["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
-    for words in ["central-2 (central): ", "refused by central-2: 500 "] {
+    for words in ["central-1 (central): ", "refused by central-1: 500 "] {
         assert!(lines.iter().any(|line| line.starts_with(words)), "{ran}");
     }
 }

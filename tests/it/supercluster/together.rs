@@ -5,6 +5,7 @@ use crate::support::secrets::assert_shows_none;
 use crate::support::{PATIENCE, VSTREAM, account, client, system_client};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -274,15 +275,21 @@ async fn a_planted_lease_blocks_nobody() {
     bench.no_complaints();
 }
 
-/// Somebody may have to press a button for each signature; the lease is renewed all the while.
+/// A signature may have to wait for a person; the lease is renewed all the while.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_signer_does_not_cost_the_lease() {
     let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let (foo, bar) = (one(&bench, "regional", "foo"), one(&bench, "regional", "bar"));
     let example = crate::support::example("operator_cmd");
-    // The keys of new accounts are made under the lease, and so their eight tokens are signed under it.
-    let slowly = format!("while read -r line; do sleep 2.5; echo \"$line\"; done | {} keys/op.nk", example.display());
+    // The keys of new accounts are made under the lease, and so their tokens are signed under it.
+    let agreed = cluster.folder().join("agreed");
+    let slowly = format!(
+        "while read -r line; do case $line in *message*) while [ ! -e '{}' ]; do sleep 0.1; done;; esac; \
+         echo \"$line\"; done | {} keys/op.nk",
+        agreed.display(),
+        example.display()
+    );
     let application = client(&cluster, "east").await;
     let mut notes = application.subscribe(SUBJECT).await.unwrap();
     application.flush().await.unwrap();
@@ -290,7 +297,7 @@ async fn a_slow_signer_does_not_cost_the_lease() {
     command.current_dir(cluster.folder()).args(["apply", "--definition", &foo, "--operator-cmd", &slowly]);
     command.args(["--timeout", "2m", "--format", "json"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    lost_lease(&bench, &mut command, &mut notes).await;
+    lost_lease(&bench, &mut command, &mut notes, &agreed).await;
     let run = command.spawn().unwrap();
     tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_secs(EXPIRY + 2)).await;
@@ -301,13 +308,14 @@ async fn a_slow_signer_does_not_cost_the_lease() {
         "lease-held",
         &said,
     );
+    std::fs::write(&agreed, "").unwrap();
     let (code, said) = ended(run);
     assert_eq!(code, 0, "{said}");
     bench.no_complaints();
 }
 
-/// Somebody takes the lease over while a run signs: it stops, and pushes nothing.
-async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_nats::Subscriber) {
+/// Another run takes the lease while this one waits for signatures: it stops, and pushes nothing.
+async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_nats::Subscriber, agreed: &Path) {
     let before = bench.everything().await;
     let run = command.spawn().unwrap();
     let note = tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
@@ -315,7 +323,11 @@ async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_
     (note["id"], note["holder"]) = ("somebody".into(), "somebody".into());
     let application = client(bench.cluster, "west").await;
     application.request(SUBJECT, note.to_string().into()).await.unwrap();
+    // It looks at the lease several times until it expires.
+    tokio::time::sleep(Duration::from_secs(EXPIRY / 2)).await;
+    std::fs::write(agreed, "").unwrap();
     let (code, said) = ended(run);
+    std::fs::remove_file(agreed).unwrap();
     for words in [r#""code": "lease-lost""#, "the lease of account APP was lost: somebody has it now", r#""next": ""#] {
         assert!(code == 1 && said.contains(words), "exit {code}: {said}");
     }

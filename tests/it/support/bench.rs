@@ -173,7 +173,7 @@ impl<'c> Bench<'c> {
     }
 
     /// Writes a definition (JSON is YAML) beside the keys, and returns its name. Where the test names no regional accounts,
-    /// they get names that no other test has.
+    /// they get names that no other test has; where regions have one server each, streams have one replica.
     pub fn write(&self, name: &str, definition: &Value) -> String {
         let name = format!("{name}.yaml");
         let mut definition = definition.clone();
@@ -182,6 +182,17 @@ impl<'c> Bench<'c> {
             && app.get("layout") != Some(&json!("shared"))
         {
             app.entry("regional_accounts").or_insert(json!(names));
+        }
+        if self.cluster.servers().len() == self.cluster.regions().len() {
+            let streams = definition["accounts"]["APP"]["virtual_streams"].as_object_mut();
+            for stream in streams.into_iter().flat_map(|streams| streams.values_mut()) {
+                let kind = stream["kind"].as_str().unwrap_or("stream");
+                let settings: &[&str] = if kind == "stream" { &["write", "read"] } else { &["bucket"] };
+                for name in settings {
+                    let set = stream.as_object_mut().unwrap().entry(*name).or_insert(json!({}));
+                    set.as_object_mut().unwrap().entry("num_replicas").or_insert(json!(1));
+                }
+            }
         }
         std::fs::write(self.cluster.folder().join(&name), definition.to_string()).unwrap();
         name

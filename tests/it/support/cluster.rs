@@ -90,6 +90,11 @@ pub async fn small() -> Cluster {
     up(Options { servers: 1, ..options() }).await
 }
 
+/// Starts a super-cluster of two regions, west and east, with three servers each, for one test.
+pub async fn two_regions() -> Cluster {
+    up(Options { regions: vec!["west".to_owned(), "east".to_owned()], ..options() }).await
+}
+
 /// Makes an account on the 3 × 3 super-cluster that all tests share, for tests that harm no server.
 pub async fn account() -> Cluster {
     static SHARED: OnceCell<SuperCluster> = OnceCell::const_new();

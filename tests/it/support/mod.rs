@@ -11,7 +11,7 @@ pub mod hostile;
 pub mod killing;
 pub mod secrets;
 
-pub use cluster::{Cluster, account, cluster, options, small, up, version};
+pub use cluster::{Cluster, account, cluster, options, small, two_regions, up, version};
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
