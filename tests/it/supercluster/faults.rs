@@ -2,7 +2,7 @@
 //! next run finishes.
 
 use crate::support::bench::Bench;
-use crate::support::{Cluster, PATIENCE, client, eventually, options, small, system_client, two_regions, up};
+use crate::support::{Cluster, PATIENCE, client, cluster, eventually, options, small, system_client, two_regions, up};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -138,7 +138,7 @@ async fn servers_that_are_late_are_named_and_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_cannot_store_and_strangers_are_named() {
-    let cluster = small().await;
+    let cluster = cluster().await;
     let bench = defined(&cluster).await;
     strangers_answer(&bench).await;
     nowhere_to_store(&bench).await;
@@ -222,7 +222,7 @@ async fn strangers_answer(bench: &Bench<'_>) {
         something_to_push(bench).await;
         speak.store(true, Ordering::SeqCst);
         let ran = bench.run(&APPLY);
-        assert!(ran.code == 0 && ran.out.contains("3 of 3 servers confirm"), "{ran}");
+        assert!(ran.code == 0 && ran.out.contains("9 of 9 servers confirm"), "{ran}");
         // Nobody waits for them once all servers have answered.
         heard = said.iter().all(|words| ran.out.contains(words));
         if heard {
@@ -295,7 +295,7 @@ async fn nowhere_to_store(bench: &Bench<'_>) {
     let folder: PathBuf = bench.cluster.server_folder(server).join("jwt");
     let refused = |why: &str| {
         let started = std::time::Instant::now();
-        bench.says(4, &APPLY, &["2 of 3 servers confirm", "central-1 (central): ", why, "central-1 did not confirm"]);
+        bench.says(4, &APPLY, &["8 of 9 servers confirm", "central-1 (central): ", why, "central-1 did not confirm"]);
         assert!(started.elapsed() < Duration::from_secs(20), "who refused was waited for until the end");
         let ran = bench.run(&["verify"]);
         assert!([3, 4].contains(&ran.code) && ran.out.contains("central-1 (central): "), "{ran}");
@@ -309,7 +309,7 @@ async fn nowhere_to_store(bench: &Bench<'_>) {
     refused("central-1: 500 ");
     std::fs::remove_file(&folder).unwrap();
     std::fs::rename(&away, &folder).unwrap();
-    bench.says(0, &APPLY, &["3 of 3 servers confirm"]);
+    bench.says(0, &APPLY, &["9 of 9 servers confirm"]);
     bench.until(0, &["verify"]).await;
 
     fill_a_page(bench).await;
@@ -322,7 +322,7 @@ async fn nowhere_to_store(bench: &Bench<'_>) {
         }
         Err(why) => println!("a full disk: only as a folder that cannot be written to, since mounting failed: {why}"),
     }
-    bench.says(0, &APPLY, &["3 of 3 servers confirm"]);
+    bench.says(0, &APPLY, &["9 of 9 servers confirm"]);
     bench.until(0, &["verify"]).await;
 }
 
