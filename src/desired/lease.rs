@@ -65,7 +65,7 @@ pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Va
     let replicas = found.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
     let (mut mended, mut wrong) = (found.clone(), Vec::new());
     for (name, value) in config(replicas) {
-        // Its description and its storage change nothing.
+        // A different description or storage does no harm.
         if ["description", "metadata", "storage", "num_replicas"].contains(&name.as_str()) {
             continue;
         }

@@ -100,7 +100,7 @@ impl Layout {
         }
     }
 
-    /// Whether `dev up` could have written it. It may have come with a folder from elsewhere, and says what servers do.
+    /// Checks that `dev up` could have written it: it may have come with a folder from elsewhere, and says what servers do.
     fn is_ours(&self) -> bool {
         let options = self.options();
         let key = |text: &str, kind| PublicKey::parse(text).is_ok_and(|key| key.kind() == kind);

@@ -223,7 +223,7 @@ async fn strangers_answer(bench: &Bench<'_>) {
         speak.store(true, Ordering::SeqCst);
         let ran = bench.run(&APPLY);
         assert!(ran.code == 0 && ran.out.contains("9 of 9 servers confirm"), "{ran}");
-        // Nobody waits for them once all servers have answered.
+        // A run stops listening to them once all servers have answered.
         heard = said.iter().all(|words| ran.out.contains(words));
         if heard {
             break;

@@ -87,10 +87,7 @@ async fn servers_may_have_a_jetstream_domain() {
 
     let bench = Bench::new(&cluster).await;
     let mut definition = bench.definition();
-    let app = &mut definition["accounts"]["APP"];
-    app["layout"] = json!("regional");
-    let one = json!({ "num_replicas": 1 });
-    app["virtual_streams"]["foo"] = json!({ "subjects": ["foo.>"], "write": one, "read": one });
+    definition["accounts"]["APP"]["layout"] = json!("regional");
     bench.write("vstream", &definition);
     let ran = bench.run(&APPLY);
     assert!(ran.ends(0).to_string().contains("JetStream domain HUB"), "{ran}");

@@ -184,15 +184,7 @@ impl<'c> Bench<'c> {
             app.entry("regional_accounts").or_insert(json!(names));
         }
         if self.cluster.servers().len() == self.cluster.regions().len() {
-            let streams = definition["accounts"]["APP"]["virtual_streams"].as_object_mut();
-            for stream in streams.into_iter().flat_map(|streams| streams.values_mut()) {
-                let kind = stream["kind"].as_str().unwrap_or("stream");
-                let settings: &[&str] = if kind == "stream" { &["write", "read"] } else { &["bucket"] };
-                for name in settings {
-                    let set = stream.as_object_mut().unwrap().entry(*name).or_insert(json!({}));
-                    set.as_object_mut().unwrap().entry("num_replicas").or_insert(json!(1));
-                }
-            }
+            without_replicas(&mut definition);
         }
         std::fs::write(self.cluster.folder().join(&name), definition.to_string()).unwrap();
         name
@@ -308,6 +300,19 @@ impl<'c> Bench<'c> {
     pub fn no_complaints(&self) {
         let complaints = self.complaints.lock().unwrap();
         assert!(complaints.is_empty(), "{} complaints\n{}", complaints.len(), complaints.join("\n"));
+    }
+}
+
+/// One replica for each stream of a definition that says nothing of replicas.
+fn without_replicas(definition: &mut Value) {
+    let streams = definition["accounts"]["APP"]["virtual_streams"].as_object_mut();
+    for stream in streams.into_iter().flat_map(|streams| streams.values_mut()) {
+        let kind = stream["kind"].as_str().unwrap_or("stream");
+        let settings: &[&str] = if kind == "stream" { &["write", "read"] } else { &["bucket"] };
+        for name in settings {
+            let set = stream.as_object_mut().unwrap().entry(*name).or_insert(json!({}));
+            set.as_object_mut().unwrap().entry("num_replicas").or_insert(json!(1));
+        }
     }
 }
 
