@@ -10,7 +10,7 @@ mod stage;
 
 pub use super::issue::IssueError;
 use super::issue::Issued;
-use super::lease::{self, Holder};
+use super::lease::{self, Holder, Lease};
 use super::plan::{Planned, plan};
 use super::session::{Given, Hearing, Session};
 use super::watch::Watch;
@@ -111,7 +111,8 @@ pub async fn apply<'d, C: Connector>(
     let Run { mut signers, holder, patience, again, agree, stop } = run;
     if planned.plan.is_empty() {
         let mut applied = Applied::default();
-        carry_out(session, planned, &mut signers, None, connector, &mut applied, tell).await?;
+        let tokens = sign(session, planned, &mut signers)?;
+        carry_out(session, planned, &mut signers, &tokens, connector, &mut applied, tell).await?;
         applied.heard = session.heard();
         return Ok(applied);
     }
@@ -130,7 +131,7 @@ pub async fn apply<'d, C: Connector>(
         let lease = lease.clone();
         async move { lease.keep().await }
     });
-    let begun = Begun { waited: lease.waited, signed, agree };
+    let begun = Begun { lease: &lease, signed, agree };
     let work = in_rounds(session, planned, &mut signers, begun, again, connector, tell);
     let mut result = tokio::select! {
         result = work => result,
@@ -151,14 +152,14 @@ async fn in_rounds<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
-    begun: Begun<'_>,
+    begun: Begun<'_, C::Link>,
     again: Again<'_>,
     connector: &C,
     tell: &dyn Tell,
 ) -> Result<Applied, ApplyError> {
     let agreed = taken_away(&planned.plan);
-    let Begun { waited, mut signed, agree } = begun;
-    let mut overtaken = waited || !is_as_planned(session, planned).await?;
+    let Begun { lease, mut signed, agree } = begun;
+    let mut overtaken = lease.waited || !is_as_planned(session, planned).await?;
     // By now the server's word on it has arrived.
     if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
         return Err(ApplyError::Refused(vec![finding]));
@@ -173,8 +174,17 @@ async fn in_rounds<'d, C: Connector>(
                 return Err(ApplyError::TakesAwayMore(more));
             }
         }
+        let tokens = match signed.take() {
+            Some(tokens) => tokens,
+            None => {
+                let tokens = sign(session, planned, signers)?;
+                // A signature may have taken a person's time.
+                lease.look().await?;
+                tokens
+            }
+        };
         let exactly = matches!(again, Again::Exactly(_));
-        match carry_out(session, planned, signers, signed.take(), connector, &mut applied, tell).await {
+        match carry_out(session, planned, signers, &tokens, connector, &mut applied, tell).await {
             Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && !exactly => {
                 overtaken = true;
                 applied.planned_again += 1;
@@ -291,19 +301,18 @@ async fn carry_out<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
-    signed: Option<Vec<Issued>>,
+    tokens: &[Issued],
     connector: &C,
     applied: &mut Applied,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
-    let tokens = signed.map_or_else(|| sign(session, planned, signers), Ok)?;
     let plan = &planned.plan;
-    journal::begin(session, plan, &tokens, signers.operator)?;
+    journal::begin(session, plan, tokens, signers.operator)?;
     applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
     for stage in [Stage::RegionalExports, Stage::ApplicationLinks, Stage::RegionalImports] {
-        push_stage(session, plan, &tokens, stage, applied, tell).await?;
+        push_stage(session, plan, tokens, stage, applied, tell).await?;
     }
-    reach_regions(session, plan, &tokens, connector).await?;
+    reach_regions(session, plan, tokens, connector).await?;
     make(session, plan, applied, tell).await?;
     let rest = Deadline::after(session.deadline.left().saturating_sub(PUSH));
     along::take_along(session, planned, rest, applied, tell).await?;
@@ -316,14 +325,14 @@ async fn carry_out<'d, C: Connector>(
     let narrowed: Vec<String> = changed.filter(|change| change.narrows()).map(|change| change.name.clone()).collect();
     // These are as planned only when no mapping leads there any more.
     let before = [&left_out[..], &narrowed[..]].concat();
-    let mut looked = look_before_mappings(session, planned, &tokens, unseen, &before, applied, tell).await?;
+    let mut looked = look_before_mappings(session, planned, tokens, unseen, &before, applied, tell).await?;
     // A push that was begun is seen through, whatever the streams say.
-    push_stage(session, plan, &tokens, Stage::Mappings, applied, tell).await?;
+    push_stage(session, plan, tokens, Stage::Mappings, applied, tell).await?;
     take_away(session, planned, applied, tell).await?;
     let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
     if applied.kept.is_empty() {
         for stage in gone {
-            push_stage(session, plan, &tokens, stage, applied, tell).await?;
+            push_stage(session, plan, tokens, stage, applied, tell).await?;
         }
     }
     if (unseen && looked.is_none()) || !narrowed.is_empty() {
@@ -379,9 +388,9 @@ async fn look_before_mappings<L: Link>(
     Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 
-/// How a run begins: whether another one went before, what was signed already, and who agrees to what others push.
-struct Begun<'r> {
-    waited: bool,
+/// How a run begins: with the lease, with what was signed already, and with who agrees to what others push.
+struct Begun<'r, L> {
+    lease: &'r Lease<L>,
     signed: Option<Vec<Issued>>,
     agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
 }

@@ -18,7 +18,7 @@ use crate::observed::{RequestError, Requests};
 use crate::plan::{Options, Plan};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use serde_json::{Map, Value, json};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -486,11 +486,27 @@ impl<L: Link> Lease<L> {
         loop {
             tokio::time::sleep(RENEW).await;
             for held in &self.held {
-                if let Err(reason) = held.renew().await {
-                    return LeaseError::Lost { account: held.account.clone(), reason };
+                if let Err(lost) = held.renew().await {
+                    return lost;
                 }
             }
         }
+    }
+
+    /// Renews the leases now, so that nothing is pushed under one that was lost a moment ago. A stream that does not
+    /// answer is asked again for as long as an election may take; then [`Lease::keep`] decides.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`].
+    pub(super) async fn look(&self) -> Result<(), LeaseError> {
+        let until = Instant::now() + ELECTION;
+        let looks = self.held.iter().map(|held| async move {
+            while !held.renew().await? && Instant::now() < until {
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok(())
+        });
+        try_join_all(looks).await.map(|_| ())
     }
 
     /// Gives them back; what does not succeed is left to expire. With `delete` the streams go too.
@@ -508,26 +524,30 @@ impl<L: Link> Held<L> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { seq, renewed: Instant::now() };
     }
 
-    async fn renew(&self) -> Result<(), String> {
-        match self.place.publish(&self.note, self.state().seq).await {
-            Ok(Published::Stored(seq)) => self.set(seq),
-            // A renewal whose answer got lost, one that came too late, or somebody else.
+    /// Whether it is renewed; it need not be where the stream does not answer.
+    async fn renew(&self) -> Result<bool, LeaseError> {
+        let lost = |reason: String| LeaseError::Lost { account: self.account.clone(), reason };
+        let stored = match self.place.publish(&self.note, self.state().seq).await {
+            Ok(Published::Stored(seq)) => Some(seq),
+            // An answer to a renewal got lost, a renewal came too late, or another run has the lease.
             Ok(Published::Other) => match self.place.last().await {
-                Ok(Some(last)) if last.note.id == self.note.id => self.set(last.seq),
-                Ok(Some(last)) => return Err(format!("{} has it now", last.note.holder)),
-                // Whoever had it since would have left a message.
-                Ok(None) => {
-                    if let Ok(Published::Stored(seq)) = self.place.publish(&self.note, 0).await {
-                        self.set(seq);
-                    }
-                }
-                Err(_) => {}
+                Ok(Some(last)) if last.note.id == self.note.id => Some(last.seq),
+                Ok(Some(last)) => return Err(lost(format!("{} has it now", last.note.holder))),
+                // Another run that had it since would have left a message.
+                Ok(None) => match self.place.publish(&self.note, 0).await {
+                    Ok(Published::Stored(seq)) => Some(seq),
+                    Ok(Published::Other | Published::NoStream) | Err(_) => None,
+                },
+                Err(_) => None,
             },
-            Ok(Published::NoStream) | Err(_) => {}
+            Ok(Published::NoStream) | Err(_) => None,
+        };
+        if let Some(seq) = stored {
+            self.set(seq);
         }
         match self.state().renewed.elapsed() > 2 * Duration::from_secs(EXPIRY) {
-            true => Err("it could not be renewed, and has expired".to_owned()),
-            false => Ok(()),
+            true => Err(lost("it could not be renewed, and has expired".to_owned())),
+            false => Ok(stored.is_some()),
         }
     }
 

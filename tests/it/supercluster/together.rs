@@ -173,18 +173,24 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     let mut notes = application.subscribe(SUBJECT).await.unwrap();
     application.flush().await.unwrap();
     let mut first = spawn(&bench, &bar, &[]);
-    tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+    let note = tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
     first.kill().unwrap();
     first.wait().unwrap();
-    let killed = Instant::now();
+    // On a busy machine a run may not come to the lease before it expires: it is renewed as if it had just been taken.
+    let renew = async || {
+        application.request(SUBJECT, note.payload.clone()).await.unwrap();
+        Instant::now()
+    };
     let said =
         ["account APP is being changed by", "with `apply` since", "next: Run it again when the other run has ended"];
+    renew().await;
     bench.expect(
         1,
         &["apply", "--definition", &bar, "--operator", "op.nk", "--lease-timeout", "0s"],
         "lease-held",
         &said,
     );
+    let renewed = renew().await;
     bench.says(
         1,
         &["destroy", "--yes", "--definition", "foo.yaml", "--operator", "op.nk", "--lease-timeout", "1s"],
@@ -192,7 +198,7 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     );
     // A lease left behind delays the next run by no more than its expiry.
     bench.run(&["apply", "--definition", &bar, "--operator", "op.nk"]).ends(0);
-    let (delay, most) = (killed.elapsed(), Duration::from_secs(EXPIRY));
+    let (delay, most) = (renewed.elapsed(), Duration::from_secs(EXPIRY));
     eprintln!("a killed run delayed the next by {delay:.1?}");
     assert!(delay < most + PATIENCE / 4, "{delay:?}");
     bench.until(0, &["verify", "--definition", &bar]).await;
@@ -323,8 +329,7 @@ async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_
     (note["id"], note["holder"]) = ("somebody".into(), "somebody".into());
     let application = client(bench.cluster, "west").await;
     application.request(SUBJECT, note.to_string().into()).await.unwrap();
-    // It looks at the lease several times until it expires.
-    tokio::time::sleep(Duration::from_secs(EXPIRY / 2)).await;
+    // However soon it has the signatures, it looks at the lease before it pushes.
     std::fs::write(agreed, "").unwrap();
     let (code, said) = ended(run);
     std::fs::remove_file(agreed).unwrap();
