@@ -71,15 +71,22 @@ impl SubjectFilter {
 
     /// Whether every subject that matches `other` also matches this filter.
     pub fn covers(&self, other: &Self) -> bool {
-        let (mut a, mut b) = (self.tokens(), other.tokens());
-        loop {
-            match (a.next(), b.next()) {
-                (None, None) => return true,
-                (Some(">"), Some(_)) => return true,
-                (Some("*"), Some(y)) if y != ">" => {}
-                (Some(x), Some(y)) if x == y => {}
-                _ => return false,
-            }
+        tokens_cover(self.tokens(), other.tokens())
+    }
+}
+
+/// [`SubjectFilter::covers`], of the tokens of two filters.
+pub(crate) fn tokens_cover<'s>(
+    mut wide: impl Iterator<Item = &'s str>,
+    mut narrow: impl Iterator<Item = &'s str>,
+) -> bool {
+    loop {
+        match (wide.next(), narrow.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(y)) if y != ">" => {}
+            (Some(x), Some(y)) if x == y => {}
+            _ => return false,
         }
     }
 }

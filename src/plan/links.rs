@@ -329,9 +329,9 @@ pub fn claim_drift(
 
 fn is_same(import: &Import, wanted: &ImportSpec) -> bool {
     import.kind == wanted.kind.as_str()
-        && import.account == wanted.account.to_string()
         && import.subject == wanted.subject
         && import.local() == wanted.local()
+        && import.account == wanted.account.to_string()
 }
 
 /// Whether one of two subjects is within the other.

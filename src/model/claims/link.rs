@@ -2,7 +2,7 @@
 
 use super::views::{Import, items};
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::model::subject::SubjectFilter;
+use crate::model::subject::{SubjectFilter, tokens_cover};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -35,15 +35,12 @@ impl LinkKind {
 /// a token with exports of one kind, or service imports from one account, of which that is so (jwt 2.8 `exports.go` and
 /// `imports.go`, `Validate`).
 pub fn covers(wide: &str, narrow: &str) -> bool {
-    let filter = |subject: &str| {
-        let is_reference = |token: &str| token.strip_prefix('$').is_some_and(|n| n.parse::<u8>().is_ok());
-        let tokens = subject.split('.').map(|token| if is_reference(token) { "*" } else { token });
-        SubjectFilter::parse(&tokens.collect::<Vec<_>>().join("."))
-    };
-    match (filter(wide), filter(narrow)) {
-        (Ok(wide), Ok(narrow)) => wide.covers(&narrow),
-        _ => wide == narrow,
-    }
+    let is_reference = |token: &str| token.strip_prefix('$').is_some_and(|n| n.parse::<u8>().is_ok());
+    let wildcards = |token| if is_reference(token) { "*" } else { token };
+    let tokens = |subject| str::split(subject, '.').map(wildcards);
+    let is_filter = |subject| SubjectFilter::parse(&tokens(subject).collect::<Vec<_>>().join(".")).is_ok();
+    // Claims have hundreds of pairs, and hardly any gets as far as to be parsed.
+    tokens_cover(tokens(wide), tokens(narrow)) && (wide == narrow || (is_filter(wide) && is_filter(narrow)))
 }
 
 /// An export as it is wanted.
@@ -205,5 +202,39 @@ fn list<'n>(nats: &'n mut Map<String, Value>, name: &str) -> &'n mut Vec<Value> 
     match entry {
         Value::Array(entries) => entries,
         _ => unreachable!("it was just made a list"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_reference_in_a_local_subject_stands_for_a_token() {
+        for (wide, narrow) in [
+            ("a.>", "a.b"),
+            ("a.*", "a.$1"),
+            ("a.$1", "a.*"),
+            ("a.$1.c", "a.b.c"),
+            (">", "$JS.API.INFO"),
+            // Not a filter at all, but the same.
+            ("a..b", "a..b"),
+        ] {
+            assert!(covers(wide, narrow), "{wide} and {narrow}");
+        }
+        for (wide, narrow) in [
+            ("a.b", "a.>"),
+            ("a.*", "a.>"),
+            ("a.*", "a.b.c"),
+            ("$JS.API", "a.API"),
+            ("a.$999", "a.b"),
+            // Not filters.
+            ("a.>", "a..b"),
+            ("a.>.*.c", "a.b.c.d"),
+            ("*.", "a."),
+            (">", ""),
+        ] {
+            assert!(!covers(wide, narrow), "{wide} and {narrow}");
+        }
     }
 }
