@@ -3,6 +3,7 @@
 
 use crate::disasters::steps::{APPLY, DESTROY, expect, in_sync, run, spawn};
 use crate::disasters::traffic::{Ledger, Traffic, arrived};
+use crate::support::killing::thorough;
 use crate::support::{Cluster, PATIENCE, client, cluster, eventually, small};
 use async_nats::{Client, Request};
 use serde_json::json;
@@ -44,7 +45,7 @@ async fn down(cluster: Cluster, target: &str, first: usize) {
     let consumer = json!({ "stream_name": "own", "config": { "durable_name": "reader", "ack_policy": "explicit" } });
     asked(&central, "$JS.API.CONSUMER.DURABLE.CREATE.own.reader", &consumer.to_string()).await;
     let application = Application::start(central);
-    let thorough = std::env::var_os("VSTREAM_THOROUGH").is_some();
+    let thorough = thorough();
     for (round, stage) in STAGES.iter().enumerate().filter(|(round, _)| thorough || round % 2 == first) {
         let when = format!("{target} down at `{stage}`");
         let code = killed_at(&cluster, stage, target).await;

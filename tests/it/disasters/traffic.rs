@@ -1,5 +1,6 @@
 //! Publishers in all regions, a ledger of what was acknowledged, and reading it all back by the virtual name.
 
+use crate::support::killing::thorough;
 use crate::support::{Cluster, PATIENCE, client};
 use async_nats::{Client, HeaderMap, Request, RequestErrorKind};
 use futures::stream::{self, StreamExt as _};
@@ -111,12 +112,14 @@ struct Publisher {
 
 impl Publisher {
     async fn run(self) {
+        // Each message is read in every region afterwards.
+        let pause = Duration::from_millis(if thorough() { 20 } else { 60 });
         while !self.stop.load(Ordering::Relaxed) {
             let id = format!("{}-{}", self.region, self.ledger.numbers.fetch_add(1, Ordering::Relaxed));
             let under_way = self.going.read().await;
             self.publish_until_acknowledged(&id).await;
             drop(under_way);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! A look at all servers all the time, while runs of the command are killed.
 
 use crate::disasters::traffic::ask;
+use crate::support::killing::thorough;
 use crate::support::{Cluster, PATIENCE, client, system_client};
 use async_nats::Client;
 use futures::StreamExt as _;
@@ -50,8 +51,8 @@ impl Watch {
     pub async fn start(cluster: &Cluster) -> Self {
         let (account, system) = (client(cluster, "east").await, system_client(cluster).await);
         let (id, servers) = (cluster.account_id().to_owned(), cluster.servers().len());
-        // Looking all the time takes more of two cores than all else.
-        let pause = Duration::from_millis(if std::env::var_os("VSTREAM_THOROUGH").is_some() { 10 } else { 50 });
+        // Looking all the time takes more of two cores than all else. What a killed run left stays for 300 ms at least.
+        let pause = Duration::from_millis(if thorough() { 10 } else { 100 });
         let (removing, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (looks, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(Vec::new())));
         let looking = {

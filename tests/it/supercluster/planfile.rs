@@ -181,8 +181,8 @@ async fn signed_by_a_command(bench: &Bench<'_>) {
     let iat = bench.claims().await["iat"].as_u64().unwrap();
     for (command, said) in [
         ("exit 7", "ended without an answer"),
-        ("echo nonsense; cat", "not JSON"),
-        ("echo '{\"error\":\"the vault is sealed\"}'; cat", "the vault is sealed"),
+        ("read -r asked; echo nonsense; cat", "not JSON"),
+        ("read -r asked; echo '{\"error\":\"the vault is sealed\"}'; cat", "the vault is sealed"),
     ] {
         bench.expect(1, &["apply", "--operator-cmd", command], "operator-cmd", &[said]);
     }

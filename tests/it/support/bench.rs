@@ -256,28 +256,26 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// Runs the command twice, for a person and for a script; both have to end with `code` and say `said`. What is
-    /// otherwise is kept for [`Bench::no_complaints`], so that one run of a test shows all that is wrong.
+    /// Runs the command for a script: it has to end with `code`, name the failure or finding, and say `said` in it. How
+    /// a person is shown the same is the business of `cli::shell`. What is otherwise is kept for
+    /// [`Bench::no_complaints`], so that one run of a test shows all that is wrong.
     pub fn expect(&self, code: i32, args: &[&str], name: &str, said: &[&str]) {
         self.expect_with(code, args, &[], name, said);
     }
 
     pub fn expect_with(&self, code: i32, args: &[&str], env: &[(&str, &str)], name: &str, said: &[&str]) {
-        let person = self.run_with(args, env);
-        let missing: Vec<&&str> =
-            said.iter().filter(|words| !person.err.contains(**words) && !person.out.contains(**words)).collect();
-        if person.code != code || !missing.is_empty() {
-            self.complain(format!("{name}: not exit {code}, or without {missing:?}: {person}"));
-        }
-        let script = self.run_with(&[args, &["--format", "json"]].concat(), env);
-        let document = script.document();
+        let ran = self.run_with(&[args, &["--format", "json"]].concat(), env);
+        let document = ran.document();
         let error = &document["error"];
         let online = &document["online"]["findings"];
         let lists = [&error["findings"], &document["findings"], &document["plan"]["findings"], online];
-        let findings = lists.into_iter().filter_map(Value::as_array).flatten();
-        let codes: Vec<&str> = [error].into_iter().chain(findings).filter_map(|f| f["code"].as_str()).collect();
-        if script.code != code || !codes.contains(&name) {
-            self.complain(format!("{name}: not exit {code}, or only {codes:?}: {script}"));
+        let found: Vec<&Value> =
+            [error].into_iter().chain(lists.into_iter().filter_map(Value::as_array).flatten()).collect();
+        let codes: Vec<&str> = found.iter().filter_map(|found| found["code"].as_str()).collect();
+        let text = found.iter().map(|found| shown(found)).collect::<String>() + &ran.err;
+        let missing: Vec<&&str> = said.iter().filter(|words| !text.contains(**words)).collect();
+        if ran.code != code || !codes.contains(&name) || !missing.is_empty() {
+            self.complain(format!("{name}: not exit {code}, or only {codes:?}, or without {missing:?}: {ran}"));
         }
     }
 
@@ -314,6 +312,16 @@ fn without_replicas(definition: &mut Value) {
             set.as_object_mut().unwrap().entry("num_replicas").or_insert(json!(1));
         }
     }
+}
+
+/// A failure or finding of a document, as a person would read it.
+fn shown(found: &Value) -> String {
+    let text = |key: &str| found[key].as_str().unwrap_or_default();
+    let lines = found["lines"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let lines: String = lines.map(|line| format!("    {line}\n")).collect();
+    let (severity, place) = (found["severity"].as_str().unwrap_or("error"), text("place"));
+    let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+    format!("{severity}: {place}{} [{}]\n{lines}  next: {}\n", text("message"), text("code"), text("next"))
 }
 
 /// What a run of the command left.

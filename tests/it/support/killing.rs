@@ -32,6 +32,11 @@ impl Random {
     }
 }
 
+/// Whether tests look and publish as often as they can, as in scripts/nightly.
+pub fn thorough() -> bool {
+    std::env::var_os("VSTREAM_THOROUGH").is_some()
+}
+
 /// How often something is killed: `VSTREAM_KILL_ROUNDS`, or else `usual`.
 pub fn rounds(usual: usize) -> usize {
     std::env::var("VSTREAM_KILL_ROUNDS")
