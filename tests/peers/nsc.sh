@@ -16,7 +16,16 @@ fi
 cp "$VSTREAM_JWT" "$work/vstream-jwt"
 
 export XDG_CONFIG_HOME=$work/config XDG_DATA_HOME=$work/data NKEYS_PATH=$work/keys NSC_HOME=$work/nsc-home NSC_NO_GIT_IGNORE=true
-nsc() { "$work/nsc" "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; echo "failed: nsc $*" >&2; exit 1; }; }
+nsc() {
+    # nsc waits for servers for a second, and a busy one may take longer.
+    for _ in 1 2 3; do
+        "$work/nsc" "$@" >"$work/log" 2>&1 && return
+        grep -q 'nats: timeout' "$work/log" || break
+    done
+    cat "$work/log" >&2
+    echo "failed: nsc $*" >&2
+    exit 1
+}
 # Runs vstream-jwt; it has to end with the code and to say the words.
 vstream() {
     local code=$1 words=$2 ended=0
