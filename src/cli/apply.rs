@@ -60,7 +60,7 @@ impl Args {
         let signed = file.as_ref().filter(|content| content.signed.is_some());
         let operator = match signed {
             Some(_) => None,
-            None => self.operator.signer(&shell.keys_folder(&loaded.base))?,
+            None => self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)?,
         };
         let definition = &loaded.definition;
         if let Some(content) = &file {

@@ -54,7 +54,7 @@ impl Args {
             )
             .next("Add --yes when you are sure."));
         }
-        let operator = self.operator.signer(&shell.keys_folder(&loaded.base))?;
+        let operator = self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)?;
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let signer = operator.as_deref();

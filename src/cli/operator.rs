@@ -6,6 +6,7 @@ use crate::sign::command::{CommandSigner, PATIENCE};
 use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
 use crate::sign::{Seed, Signer};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Where the operator's key comes from.
@@ -32,8 +33,8 @@ pub(super) struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// What signs, if it was named: a key, or a command.
-    pub(super) fn signer(self, keys: &Path) -> Result<Option<Box<dyn Signer>>, Failure> {
+    /// What signs, if it was named: a key, or a command, each answer of which may take `timeout` at most.
+    pub(super) fn signer(self, keys: &Path, timeout: Duration) -> Result<Option<Box<dyn Signer>>, Failure> {
         // What the command line says wins over the environment.
         let command = match (self.operator_cmd, &self.operator) {
             (Some(command), _) => Some(command),
@@ -41,7 +42,7 @@ impl OperatorArgs {
             (None, None) => command_variable()?,
         };
         if let Some(command) = command {
-            let signer = CommandSigner::start(&command, PATIENCE).map_err(|error| {
+            let signer = CommandSigner::start(&command, timeout.min(PATIENCE)).map_err(|error| {
                 Failure::failed("operator-cmd", error.to_string()).next(
                     "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
                 )

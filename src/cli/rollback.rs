@@ -76,7 +76,7 @@ impl Args {
         let undo = if self.last { Undo::last(&records) } else { Undo::back_to(&records, at) };
         let undo = Undo { options, ..undo };
 
-        let operator = self.operator.signer(&shell.keys_folder(&loaded.base))?;
+        let operator = self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)?;
         let signer = operator.as_deref();
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();

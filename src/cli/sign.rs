@@ -36,7 +36,7 @@ impl Args {
     /// Runs the verb.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let (plan, loaded) = planfile::load(shell, &self.plan)?;
-        let Some(operator) = self.operator.signer(&shell.keys_folder(&loaded.base))? else {
+        let Some(operator) = self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)? else {
             return Err(apply::no_signer());
         };
         let keys = shell.keyring(&loaded.base)?;

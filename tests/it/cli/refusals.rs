@@ -182,6 +182,8 @@ fn keys_of_the_operator() {
         }
     }
     project.refused(&["apply", "--operator-cmd", "exit 9"], 1, "operator-cmd", &["ended without an answer"]);
+    let slow = ["apply", "--operator-cmd", "exec sleep 20", "--timeout", "1s"];
+    project.refused(&slow, 1, "operator-cmd", &["did not answer within 1 s"]);
 }
 
 #[test]
