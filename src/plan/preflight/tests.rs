@@ -460,19 +460,17 @@ fn where_the_operator_is_known_from_is_told() {
     assert_eq!(names(&case, &trust), [("operators-differ", error)]);
 }
 
-/// D11: the stages after the one that brings the permissions would be refused.
-#[test]
-fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
-    let world = world(&["west"]);
-    let token = |defaults: Value| {
-        let claims = json!({ "sub": key(KeyKind::Account), "name": "APP", "nats": { "type": "account", "version": 2,
-            "limits": {}, "default_permissions": defaults } });
-        let token = issue(&claims, &world.operator, 1000).unwrap();
-        TrustedClaims::verify(token.as_str(), &world.anchor()).unwrap()
-    };
-    let (open, closed) =
-        (token(json!({ "pub": {}, "sub": {} })), token(json!({ "pub": { "deny": ["$JS.>"] }, "sub": {} })));
-    let account = |current: &TrustedClaims, pushes: &[&TrustedClaims]| AccountPlan {
+/// An account's trusted claims with these default permissions.
+fn with_defaults(world: &World, defaults: &Value) -> TrustedClaims {
+    let claims = json!({ "sub": key(KeyKind::Account), "name": "APP", "nats": { "type": "account", "version": 2,
+        "limits": {}, "default_permissions": defaults } });
+    let token = issue(&claims, &world.operator, 1000).unwrap();
+    TrustedClaims::verify(token.as_str(), &world.anchor()).unwrap()
+}
+
+/// A plan for an account that pushes these claims, one after the other.
+fn pushing(current: &TrustedClaims, pushes: &[&TrustedClaims]) -> AccountPlan {
+    AccountPlan {
         name: "APP".to_owned(),
         id: current.id().clone(),
         region: None,
@@ -493,12 +491,22 @@ fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
             })
             .collect(),
         skipped: Vec::new(),
-    };
-    let brought = |nats: Value, account: &AccountPlan| {
-        let user = user(json!({ "name": "ci", "iss": account.id, "nats": nats }));
-        permissions_brought("account APP", &user, account, &["$JS.API.STREAM.CREATE.a".to_owned()])
-    };
-    let found = brought(json!({}), &account(&open, &[&open, &closed])).expect("it denies making streams");
+    }
+}
+
+/// What a user with these claims, who has to make stream `a`, would be locked out of.
+fn locked_out(nats: &Value, account: &AccountPlan) -> Option<Finding> {
+    let user = user(json!({ "name": "ci", "iss": account.id, "nats": nats }));
+    permissions_brought("account APP", &user, account, &["$JS.API.STREAM.CREATE.a".to_owned()])
+}
+
+/// D11: the stages after the one that brings the permissions would be refused.
+#[test]
+fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
+    let world = world(&["west"]);
+    let open = with_defaults(&world, &json!({ "pub": {}, "sub": {} }));
+    let closed = with_defaults(&world, &json!({ "pub": { "deny": ["$JS.>"] }, "sub": {} }));
+    let found = locked_out(&json!({}), &pushing(&open, &[&open, &closed])).expect("it denies making streams");
     assert_eq!(
         (found.code, found.severity, &*found.place),
         ("permission-missing", Severity::Error, "account APP, credentials x.creds")
@@ -507,12 +515,44 @@ fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
         assert!(found.message.contains(words), "{}", found.message);
     }
     assert!(found.next.contains("`key:`"), "{}", found.next);
-    assert_eq!(brought(json!({ "pub": { "allow": ["$JS.API.>"] } }), &account(&open, &[&closed])), None);
-    assert_eq!(brought(json!({ "sub": { "allow": ["_INBOX.>"] } }), &account(&open, &[&closed])), None);
-    assert_eq!(brought(json!({}), &account(&open, &[&open])), None);
-    assert_eq!(brought(json!({}), &account(&open, &[])), None);
+    assert_eq!(locked_out(&json!({}), &pushing(&open, &[&open])), None);
+    assert_eq!(locked_out(&json!({}), &pushing(&open, &[])), None);
     // What is so already is found by what the account has now.
-    assert_eq!(brought(json!({}), &account(&closed, &[&closed])), None);
+    assert_eq!(locked_out(&json!({}), &pushing(&closed, &[&closed])), None);
+}
+
+/// The default permissions that a plan brings, and the user's own: who is locked out by which.
+#[test]
+fn permissions_that_a_plan_brings_lock_out_whom_servers_would() {
+    let world = world(&["west"]);
+    let open = with_defaults(&world, &json!({ "pub": {}, "sub": {} }));
+    let (none, denies_all) = (json!({}), json!({ "pub": { "deny": ["$JS.>"] } }));
+    let cases = [
+        // A user without permissions of its own has the account's.
+        (&none, json!({ "pub": { "deny": [">"] } }), true),
+        (&none, json!({ "pub": { "deny": ["$JS.API.STREAM.*.a"] } }), true),
+        (&none, json!({ "pub": { "deny": ["$JS.API.INFO"] } }), true),
+        (&none, json!({ "pub": { "deny": ["$JS.API.STREAM.CREATE.b"] } }), false),
+        (&none, json!({ "pub": { "deny": ["$JS.API.STREAM.CREATE"] } }), false),
+        (&none, json!({ "pub": { "allow": ["$JS.API.>"] } }), false),
+        (&none, json!({ "pub": { "allow": ["foo.>"] } }), true),
+        (&none, json!({ "pub": { "allow": ["$JS.API.>"], "deny": ["$JS.API.STREAM.CREATE.*"] } }), true),
+        (&none, json!({ "pub": { "allow": ["$JS.API.STREAM.*.a", "$JS.API.INFO"] } }), true),
+        (&none, json!({ "sub": { "deny": ["foo.>"] } }), false),
+        // One with any of its own has those alone.
+        (&json!({ "pub": { "deny": ["bar"] } }), denies_all.clone(), false),
+        (&json!({ "sub": { "deny": ["bar"] } }), denies_all.clone(), false),
+        (&json!({ "pub": { "allow": ["$JS.API.>"] } }), denies_all.clone(), false),
+        (&json!({ "resp": { "max": 1, "ttl": 0 } }), denies_all.clone(), false),
+        // Lists without anything in them are none.
+        (&json!({ "pub": { "allow": [], "deny": [] }, "sub": {} }), denies_all.clone(), true),
+        (&json!({ "pub": { "allow": null } }), denies_all, true),
+    ];
+    for (own, brought, is_locked_out) in cases {
+        let brought = with_defaults(&world, &brought);
+        let found = locked_out(own, &pushing(&open, &[&brought]));
+        assert_eq!(found.is_some(), is_locked_out, "{own} and {:?}: {found:?}", brought.default_permissions());
+    }
 }
 
 #[test]
