@@ -125,7 +125,7 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
     let accounts = definition.accounts.iter().map(account).collect();
     let deployment = Deployment { expected: servers.len(), servers: servers.clone() };
     let anchor = TrustAnchor::of_key(&operator.public_key());
-    let observed = Observed { deployment, system_account, anchor, accounts };
+    let observed = Observed { deployment, system_account, anchor, pushed: Vec::new(), accounts };
     bencher.bench_local(|| {
         let desired = desired(&definition).unwrap();
         let plan = plan(&definition.topology, &desired, &observed, &Options::default(), 1_700_000_001);

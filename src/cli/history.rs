@@ -9,7 +9,7 @@ use crate::model::nkey::PublicKey;
 use crate::observed::Deployment;
 use crate::observed::link::Link;
 use crate::ops::apply::{Applied, ApplyError};
-use crate::ops::record::{Entry, FindError, HistoryError, Read, Recorder, find, list};
+use crate::ops::record::{Entry, FindError, HISTORY, HistoryError, Read, Recorder, find, list};
 use crate::ops::session::Session;
 use crate::plan::Plan;
 use crate::plan::claims_diff;
@@ -32,7 +32,7 @@ impl HistoryArgs {
     /// The folder, unless there is to be none.
     fn folder(&self, base: &Path) -> Option<PathBuf> {
         match &self.history {
-            None => Some(base.join("history")),
+            None => Some(base.join(HISTORY)),
             Some(folder) if folder.as_os_str() == "none" => None,
             Some(folder) => Some(folder.clone()),
         }

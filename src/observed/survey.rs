@@ -3,7 +3,7 @@
 use super::jetstream::ObservedJetStream;
 use super::listeners::Listeners;
 use super::{AccountOnServer, Deployment};
-use crate::model::claims::{TrustAnchor, TrustedClaims};
+use crate::model::claims::{LastPush, TrustAnchor, TrustedClaims};
 use crate::model::nkey::PublicKey;
 
 /// A deployment as it was read.
@@ -15,6 +15,8 @@ pub struct Observed {
     pub system_account: PublicKey,
     /// Whose signatures count.
     pub anchor: TrustAnchor,
+    /// What was pushed last from here, as far as records say.
+    pub pushed: Vec<LastPush>,
     /// The definition's accounts, in its order.
     pub accounts: Vec<ObservedAccount>,
 }

@@ -469,6 +469,7 @@ impl<'d, L: Requests> Session<'d, L> {
             deployment: self.deployment.clone(),
             system_account: self.system_account.clone(),
             anchor: self.anchor.clone(),
+            pushed: self.trust.pushed.clone(),
             accounts,
         })
     }

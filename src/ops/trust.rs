@@ -4,6 +4,7 @@ use crate::definition::Definition;
 use crate::files::read_text;
 use crate::model::claims::{ClaimsError, MAX_TOKEN_SIZE, OperatorToken, Trust};
 use crate::nsc;
+use crate::ops::record::{HISTORY, last_pushes};
 use std::path::{Path, PathBuf};
 
 /// The operator's token beside a definition.
@@ -13,9 +14,10 @@ const BESIDE: &str = "operator.jwt";
 /// `keys` is the keys folder.
 ///
 /// Operators' tokens are looked for in `*.jwt` of the keys folder, in `operator.jwt` beside the definition, and in the
-/// definition's nsc store.
+/// definition's nsc store. What was pushed last is in the folder `history` beside the definition.
 pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust {
-    let mut trust = Trust { pin: definition.and_then(|definition| definition.operator.clone()), ..Trust::default() };
+    let pin = definition.and_then(|definition| definition.operator.clone());
+    let mut trust = Trust { pin, pushed: last_pushes(&base.join(HISTORY)), ..Trust::default() };
     let mut paths = tokens_in(keys);
     paths.push(base.join(BESIDE));
     let store = definition.and_then(|definition| definition.nsc_store.as_deref());

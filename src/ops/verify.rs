@@ -139,7 +139,7 @@ pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observ
     let bases: Vec<(Option<Base>, Vec<Finding>)> = (desired.iter().zip(&observed.accounts))
         .map(|(desired, found)| {
             let account = AccountRef { name: &desired.name, id: &desired.id };
-            preflight::base(account, &observed.anchor, &observed.deployment, &found.servers, now)
+            preflight::observed_base(account, observed, &found.servers, now)
         })
         .collect();
     let peers: Vec<Peer<'_>> = (desired.iter().zip(&bases))

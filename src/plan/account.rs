@@ -168,8 +168,7 @@ pub(super) fn starts(
             }
             _ => {
                 let account = preflight::AccountRef { name: &wanted.name, id: &wanted.id };
-                let Observed { deployment, anchor, .. } = observed;
-                let (base, mut odd) = preflight::base(account, anchor, deployment, &found.servers, now);
+                let (base, mut odd) = preflight::observed_base(account, observed, &found.servers, now);
                 findings.append(&mut odd);
                 match &found.heard {
                     Heard::Nothing => base.map(Start::from),

@@ -50,7 +50,18 @@ impl OperatorToken {
     }
 }
 
-/// What is known of the operator before a server is asked.
+/// The newest token of an account that was pushed from here, and that every server confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastPush {
+    /// The account.
+    pub id: PublicKey,
+    /// When the token was issued, in seconds since 1970.
+    pub issued_at: u64,
+    /// The record of that push.
+    pub record: String,
+}
+
+/// What is known of the operator, and of what it signed, before a server is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
     /// The operator's key that the definition, or the command line, pins.
@@ -61,6 +72,8 @@ pub struct Trust {
     pub refused: Vec<(String, String)>,
     /// The key that signs in this run; `None` for a run that signs nothing.
     pub signer: Option<PublicKey>,
+    /// What was pushed from here, an entry for each account.
+    pub pushed: Vec<LastPush>,
 }
 
 /// An operator as one server names it. Proves nothing by itself.

@@ -21,7 +21,7 @@ mod words;
 
 pub use account::AccountClaims;
 pub use activation::{Activation, ActivationFault};
-pub use anchor::{Basis, NamedOperator, OperatorToken, OperatorsDiffer, Trust, TrustAnchor};
+pub use anchor::{Basis, LastPush, NamedOperator, OperatorToken, OperatorsDiffer, Trust, TrustAnchor};
 pub use error::ClaimsError;
 pub use link::{ExportSpec, ImportSpec, LinkKind, covers};
 pub use merge::{Conflict, merge};

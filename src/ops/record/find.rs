@@ -1,8 +1,11 @@
 //! Reading the history folder.
 
 use crate::files::{self, ReadError};
+use crate::model::claims::{AccountClaims, LastPush};
+use crate::model::nkey::PublicKey;
 use crate::plan::MOST_BYTES;
-use crate::plan::record::{Record, RecordError};
+use crate::plan::record::{Record, RecordError, Recorded};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +64,38 @@ pub type Read = (String, Result<Record, HistoryError>);
 /// # Errors
 /// [`HistoryError::Io`] when the folder cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
+    let names = names(folder)?.into_iter();
+    Ok(names.map(|name| (name.clone(), read(&folder.join(format!("{name}.json"))))).collect())
+}
+
+/// So many records are looked into for what was pushed last.
+const NEWEST: usize = 8;
+
+/// What the newest records of a folder say was pushed: of each account the newest token that every server confirmed. What
+/// cannot be read says nothing.
+pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
+    let mut last: BTreeMap<PublicKey, LastPush> = BTreeMap::new();
+    for name in names(folder).unwrap_or_default().into_iter().rev().take(NEWEST) {
+        let Ok(record) = read(&folder.join(format!("{name}.json"))) else { continue };
+        for token in record.content.sent().filter(|token| is_everywhere(token)) {
+            let Ok(claims) = AccountClaims::decode(&token.token) else { continue };
+            let push = LastPush { id: token.id.clone(), issued_at: claims.issued_at(), record: name.clone() };
+            let known = last.entry(push.id.clone()).or_insert_with(|| push.clone());
+            if known.issued_at < push.issued_at {
+                *known = push;
+            }
+        }
+    }
+    last.into_values().collect()
+}
+
+/// Whether all servers that were asked confirmed the token. What one alone has is gone while that one is down.
+fn is_everywhere(token: &Recorded) -> bool {
+    !token.servers.is_empty() && token.servers.iter().all(|server| server.confirmed)
+}
+
+/// The names of a folder's records, the oldest first.
+fn names(folder: &Path) -> Result<Vec<String>, HistoryError> {
     let failed = |cause| HistoryError::Io { path: folder.to_owned(), cause };
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -75,7 +110,7 @@ pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
         }
     }
     names.sort_unstable();
-    Ok(names.into_iter().map(|name| (name.clone(), read(&folder.join(format!("{name}.json"))))).collect())
+    Ok(names)
 }
 
 fn read(path: &Path) -> Result<Record, HistoryError> {

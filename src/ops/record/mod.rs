@@ -5,7 +5,7 @@
 
 mod find;
 
-pub use find::{Entry, FindError, HistoryError, Read, find, list};
+pub use find::{Entry, FindError, HistoryError, Read, find, last_pushes, list};
 
 use super::apply::Pushed;
 use super::journal::{Intent, Journal, JournalError};
@@ -20,6 +20,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The usual name of the history folder, beside the definition.
+pub const HISTORY: &str = "history";
 
 /// Writes the record of one run.
 #[derive(Debug)]

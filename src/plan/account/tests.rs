@@ -28,6 +28,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
             deployment: Deployment { servers: vec![server.clone()], expected: 1 },
             system_account: Seed::generate(KeyKind::Account).unwrap().public_key(),
             anchor: TrustAnchor::of_key(&operator.public_key()),
+            pushed: Vec::new(),
             accounts: vec![ObservedAccount {
                 servers: vec![on_server.clone()],
                 jetstream: ObservedJetStream::default(),

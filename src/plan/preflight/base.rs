@@ -2,10 +2,11 @@
 
 use super::trust::named_by_all;
 use super::{CLOCK_SKEW, expiry};
-use crate::model::claims::{AccountClaims, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
+use crate::model::claims::{AccountClaims, ClaimsError, LastPush, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
+use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, Deployment, Live, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -111,6 +112,35 @@ pub fn base(
         findings.push(Finding::error(ACCOUNT_EXPIRED, &place, message, "Issue the account anew, then run again."));
     }
     (Some(Base { token, claims, newest_iat }), findings)
+}
+
+/// [`base`] of what was observed; an old token that was pushed again while no run went on is named, as far as records of
+/// pushes tell.
+pub fn observed_base(
+    account: AccountRef<'_>,
+    observed: &Observed,
+    on_servers: &[AccountOnServer],
+    now: u64,
+) -> (Option<Base>, Vec<Finding>) {
+    let (found, mut findings) = base(account, &observed.anchor, &observed.deployment, on_servers, now);
+    let last = observed.pushed.iter().find(|last| last.id == *account.id);
+    findings.extend(found.as_ref().zip(last).and_then(|(base, last)| pushed_again(account, base, last)));
+    (found, findings)
+}
+
+fn pushed_again(account: AccountRef<'_>, base: &Base, last: &LastPush) -> Option<Finding> {
+    (base.newest_iat < last.issued_at).then(|| {
+        let message = format!(
+            "the newest token that servers have was issued {}; the one that was pushed from here was issued {} (record {}): \
+             an old token was pushed again over it, and what was changed or revoked in between is undone",
+            format_time(base.newest_iat),
+            format_time(last.issued_at),
+            last.record
+        );
+        let next = "Find out who pushed it. `apply` puts back what the definition says; what others changed or revoked \
+                    since has to be done again.";
+        Finding::warning(TOKEN_PUSHED_AGAIN, format!("account {}", account.name), message, next)
+    })
 }
 
 /// The token's claims, if it is the account's and a trusted key signed it.

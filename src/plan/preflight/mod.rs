@@ -11,7 +11,7 @@ mod servers;
 mod signer;
 mod trust;
 
-pub use base::{ACCOUNT_EXPIRED, AccountRef, Base, TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED, base};
+pub use base::{ACCOUNT_EXPIRED, AccountRef, Base, TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED, base, observed_base};
 pub(super) use base::{does_some_server_trust, tokens};
 pub use expiry::credentials;
 pub(super) use features::features;

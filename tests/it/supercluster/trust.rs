@@ -7,10 +7,11 @@ use crate::support::{PATIENCE, client, eventually, example, secrets, small, syst
 use async_nats::{Client, ConnectOptions};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
+use vstream_jwt::desired::lease;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{ApplyError, Merged, Run, Signers, apply};
@@ -137,6 +138,33 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     assert_eq!(bench.claims().await["nats"]["tags"], json!(["by-nsc"]));
 }
 
+/// While no run goes on, the last push wins, whoever signed it when. What was pushed from here tells the old token.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_token_that_is_pushed_again_is_named() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let file = bench.write("app", &definition(&bench, &["foo"]));
+    let apply = ["apply", "--operator", "op.nk", "--definition", &file];
+    bench.run(&apply).ends(0);
+    let old = bench.tokens().await.into_iter().find_map(|(_, token)| token).unwrap();
+    // It has all the mappings, and lacks a revocation alone: nothing else will tell it.
+    let mut revoking = bench.claims().await;
+    revoking["nats"]["revocations"] = json!({ public(&new_seed(KeyKind::User)): 1_600_000_000 });
+    bench.push(&revoking).await;
+    bench.write("app", &definition(&bench, &["foo", "bar"]));
+    assert!(!bench.run(&apply).ends(0).err.contains("token-pushed-again"));
+    bench.write("app", &definition(&bench, &["foo"]));
+    assert!(!bench.run(&[&apply[..], &["--prune", "bar"]].concat()).ends(0).err.contains("token-pushed-again"));
+    bench.until(0, &["verify", "--definition", &file]).await;
+
+    system_client(&cluster).await.request(UPDATE, old.into()).await.unwrap();
+    let said = ["account APP", "(record ", "was pushed again over it", "revoked since has to be done again"];
+    for verb in ["plan", "verify"] {
+        bench.says(0, &[verb, "--definition", &file], &said);
+    }
+    bench.no_complaints();
+}
+
 /// Mappings that the layout `shared` has besides those of the virtual streams' subjects.
 fn claims_of_shared(claims: &Value) -> usize {
     let mappings = claims["nats"]["mappings"].as_object().unwrap();
@@ -177,6 +205,45 @@ async fn what_was_merged_is_agreed_to_before_it_is_signed() {
     assert_eq!((&**account, &changes[..]), ("APP", &[r#"+ nats.description: "theirs""#.to_owned()][..]));
     let claims = bench.claims().await;
     assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
+}
+
+/// On a terminal a person is asked once more when others pushed while the first question waited, and sees what.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_terminal_what_was_merged_is_asked_for_again() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let file = bench.write("app", &definition(&bench, &["foo"]));
+    let folder = cluster.folder().to_owned();
+    let mut run = Command::new("python3");
+    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/terminal.py")).arg("answers:y,n").arg(&folder);
+    run.arg(crate::support::VSTREAM).args(["apply", "--definition", &file, "--operator", "op.nk", "--timeout", "2m"]);
+    run.env("NO_COLOR", "1").env("TERM", "xterm-256color");
+    let running = tokio::task::spawn_blocking(move || secrets::output(&mut run));
+    let asked = async |number: usize| {
+        let file = folder.join(format!("asked-{number}"));
+        eventually("a question", || async { file.exists().then_some(()) }).await;
+    };
+    let answer = |number: usize| std::fs::write(folder.join(format!("answer-{number}")), "").unwrap();
+    asked(0).await;
+    let mut edit = bench.claims().await;
+    edit["nats"]["description"] = json!("theirs");
+    bench.push(&edit).await;
+    answer(0);
+    asked(1).await;
+    answer(1);
+    let output = running.await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let happened: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let terminal = happened["terminal"].as_str().unwrap();
+    let question = terminal.rfind("Others pushed this since; it is kept, and signed with the rest. Go on? [y/N]");
+    let change = terminal.find(r#"+ nats.description: "theirs""#);
+    assert!(change.is_some() && change < question, "the change comes before the question: {happened}");
+    assert!(terminal.contains("not confirmed; no token was pushed"), "{happened}");
+    assert_eq!(happened["exit"], 1, "{happened}");
+    let claims = bench.claims().await;
+    assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
+    let streams = bench.stream_names().await;
+    assert!(streams.iter().all(|name| name == lease::STREAM), "{streams:?}");
 }
 
 /// Answers as a server does, and claims to be one: it may do no more than hear requests and answer them.
