@@ -53,7 +53,7 @@ fn neither_more_nor_less(base: &Value, ours: &Value, theirs: &Value, merged: &Va
         for key in keys.flat_map(|fields| fields.keys()) {
             let [was, a, b, is] = [base, ours, theirs, merged].map(|claims| of(claims, key));
             if name != "limits" || !(a.is_some() && b.is_some()) {
-                assert!(is == a || is == b, "{name}.{key} is neither side's");
+                assert!(is == a || is == b, "{name}.{key} is neither side's: {base} {ours} {theirs} {merged}");
             }
             if a == was && name != "revocations" {
                 assert_eq!(is, b, "{name}.{key}");

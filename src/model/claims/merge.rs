@@ -229,6 +229,7 @@ impl Merge {
         }
         match shape {
             Shape::Revoked => self.later(path, three),
+            Shape::Destinations => self.conflict(path, three),
             Shape::Activation => match newer_activation(ours, theirs) {
                 Some(token) => Some(token.clone()),
                 None => self.conflict(path, three),

@@ -299,3 +299,20 @@ fn what_is_not_known_is_merged_by_key_and_never_dropped() {
         [r#"nats.new: nothing against {"a":1,"b":[2]}, where {"a":1,"b":[1,2]} was before"#]
     );
 }
+
+/// Weights add up: half of one side's destinations and half of the other's would lose messages.
+#[test]
+fn destinations_of_a_mapping_are_one_value() {
+    let claims = |to: &Value| json!({ "nats": { "mappings": { "a.>": to } } });
+    let to = |subject: &str| json!([{ "subject": subject, "weight": 100 }]);
+    for [base, ours, theirs] in [
+        [to("a"), to("b"), to("c")],
+        [json!([]), to("b"), to("c")],
+        // No reader of ours lets these through, and nothing is made of them all the same.
+        [json!({ "a": 1 }), json!({ "a": 1, "b": 1 }), json!({ "a": 1, "c": 1 })],
+        [json!({}), json!({ "b": 1 }), to("c")],
+    ] {
+        let conflicts = merge(&claims(&base), &claims(&ours), &claims(&theirs)).unwrap_err();
+        assert_eq!(conflicts.iter().map(|conflict| &*conflict.path).collect::<Vec<_>>(), ["nats.mappings.a.>"]);
+    }
+}
