@@ -33,7 +33,7 @@ pub(super) struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// What signs, if it was named: a key, or a command, each answer of which may take `timeout` at most.
+    /// Opens the signer, if one was named: a key, or a command, each answer of which may take `timeout` at most.
     pub(super) fn signer(self, keys: &Path, timeout: Duration) -> Result<Option<Box<dyn Signer>>, Failure> {
         // What the command line says wins over the environment.
         let command = match (self.operator_cmd, &self.operator) {

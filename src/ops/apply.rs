@@ -388,7 +388,7 @@ async fn look_before_mappings<L: Link>(
     Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 
-/// How a run begins: with the lease, with what was signed already, and with who agrees to what others push.
+/// The start of a run: its lease, tokens that were signed already, and the consent to pushes of others.
 struct Begun<'r, L> {
     lease: &'r Lease<L>,
     signed: Option<Vec<Issued>>,

@@ -524,7 +524,7 @@ impl<L: Link> Held<L> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { seq, renewed: Instant::now() };
     }
 
-    /// Whether it is renewed; it need not be where the stream does not answer.
+    /// Renews it; false where the stream does not answer.
     async fn renew(&self) -> Result<bool, LeaseError> {
         let lost = |reason: String| LeaseError::Lost { account: self.account.clone(), reason };
         let stored = match self.place.publish(&self.note, self.state().seq).await {

@@ -61,7 +61,7 @@ pub struct LastPush {
     pub record: String,
 }
 
-/// What is known of the operator, and of what it signed, before a server is asked.
+/// Local knowledge of the operator, and of the tokens it signed, before a server is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
     /// The operator's key that the definition, or the command line, pins.
@@ -72,7 +72,7 @@ pub struct Trust {
     pub refused: Vec<(String, String)>,
     /// The key that signs in this run; `None` for a run that signs nothing.
     pub signer: Option<PublicKey>,
-    /// What was pushed from here, an entry for each account.
+    /// The last push of each account from here.
     pub pushed: Vec<LastPush>,
 }
 

@@ -71,8 +71,8 @@ pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
 /// So many records are looked into for what was pushed last.
 const NEWEST: usize = 8;
 
-/// What the newest records of a folder say was pushed: of each account the newest token that every server confirmed. What
-/// cannot be read says nothing.
+/// Reads the newest records of a folder for the last push of each account: its newest token that every server confirmed.
+/// Records that cannot be read are left out.
 pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     let mut last: BTreeMap<PublicKey, LastPush> = BTreeMap::new();
     for name in names(folder).unwrap_or_default().into_iter().rev().take(NEWEST) {
@@ -89,7 +89,7 @@ pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     last.into_values().collect()
 }
 
-/// Whether all servers that were asked confirmed the token. What one alone has is gone while that one is down.
+/// Checks that all servers that were asked confirmed the token: one that a single server has is gone while that is down.
 fn is_everywhere(token: &Recorded) -> bool {
     !token.servers.is_empty() && token.servers.iter().all(|server| server.confirmed)
 }

@@ -494,7 +494,7 @@ fn pushing(current: &TrustedClaims, pushes: &[&TrustedClaims]) -> AccountPlan {
     }
 }
 
-/// What a user with these claims, who has to make stream `a`, would be locked out of.
+/// Checks a user with these claims, who has to make stream `a`, against what the plan brings.
 fn locked_out(nats: &Value, account: &AccountPlan) -> Option<Finding> {
     let user = user(json!({ "name": "ci", "iss": account.id, "nats": nats }));
     permissions_brought("account APP", &user, account, &["$JS.API.STREAM.CREATE.a".to_owned()])
@@ -542,6 +542,7 @@ fn permissions_that_a_plan_brings_lock_out_whom_servers_would() {
         // One with any of its own has those alone.
         (&json!({ "pub": { "deny": ["bar"] } }), denies_all.clone(), false),
         (&json!({ "sub": { "deny": ["bar"] } }), denies_all.clone(), false),
+        (&json!({ "sub": { "allow": ["_INBOX.>"] } }), denies_all.clone(), false),
         (&json!({ "pub": { "allow": ["$JS.API.>"] } }), denies_all.clone(), false),
         (&json!({ "resp": { "max": 1, "ttl": 0 } }), denies_all.clone(), false),
         // Lists without anything in them are none.

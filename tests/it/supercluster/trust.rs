@@ -138,7 +138,7 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     assert_eq!(bench.claims().await["nats"]["tags"], json!(["by-nsc"]));
 }
 
-/// While no run goes on, the last push wins, whoever signed it when. What was pushed from here tells the old token.
+/// While no run goes on, the last push wins, however old its token. The record of the last push tells.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_token_that_is_pushed_again_is_named() {
     let cluster = small().await;

@@ -32,7 +32,7 @@ impl Random {
     }
 }
 
-/// Whether tests look and publish as often as they can, as in scripts/nightly.
+/// True in scripts/nightly, where tests look and publish as often as they can.
 pub fn thorough() -> bool {
     std::env::var_os("VSTREAM_THOROUGH").is_some()
 }
