@@ -2,7 +2,7 @@
 //!
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
-use super::collect::{Progress, sender, until_all, until_quiet};
+use super::collect::{Progress, sender, until_all};
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
 use crate::model::claims::OperatorClaims;
@@ -342,10 +342,13 @@ pub async fn stored_claims<C>(
     let claims = futures::stream::iter(ids).map(|id| async move {
         let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
         let left = deadline.saturating_duration_since(Instant::now());
-        // Every server answers; those that have no copy do so with nothing.
+        // Every server answers; those that have no copy do so with nothing. One that has a copy may be slow, and an account
+        // that is taken for missing is made a second time: silence ends nothing here.
         let claims = |reply: &Reply| read(std::str::from_utf8(&reply.payload).ok()?.trim());
-        let held = |replies: &[Reply]| replies.last().is_some_and(|reply| claims(reply).is_some());
-        match until_quiet(requests, &subject, Vec::new(), left, held).await {
+        let enough = |replies: &[Reply]| {
+            replies.len() >= deployment.servers.len() || replies.last().is_some_and(|reply| claims(reply).is_some())
+        };
+        match requests.request_many(&subject, Vec::new(), left, enough).await {
             Err(RequestError::NoResponders(_)) => Ok(None),
             Err(error) => Err(error),
             Ok(replies) => Ok(replies.iter().rev().find_map(claims)),

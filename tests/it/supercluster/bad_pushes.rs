@@ -68,8 +68,9 @@ impl<'b, 'c> Refusals<'b, 'c> {
             self.complaints.push(format!("{what} is told the same as {other}: {script}"));
         }
         let after = self.bench.everything().await;
-        if after != self.before {
-            self.complaints.push(format!("{what} changed something:\n{:?}\n{after:?}", self.before));
+        let changes = after.changes_since(&self.before);
+        if !changes.is_empty() {
+            self.complaints.push(format!("{what} changed something:\n{}", changes.join("\n")));
             self.before = after;
         }
     }

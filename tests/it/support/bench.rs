@@ -4,6 +4,7 @@
 use crate::support::cluster::command;
 use crate::support::{Cluster, PATIENCE, client, eventually, secrets};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,6 +38,46 @@ pub struct Everything {
     pub others: Vec<(String, String, Stored)>,
     pub streams: Vec<Value>,
     pub consumers: Vec<Value>,
+}
+
+impl Everything {
+    /// Whether each of so many servers answered.
+    fn is_whole(&self, servers: usize) -> bool {
+        let clear = |stored: &Stored| matches!(stored, Stored::Token(_) | Stored::Nothing);
+        self.tokens.len() == servers
+            && self.tokens.iter().all(|(_, token)| token.is_some())
+            && self.others.iter().all(|(_, _, stored)| clear(stored))
+    }
+
+    /// What is otherwise than it was, a line each.
+    pub fn changes_since(&self, before: &Self) -> Vec<String> {
+        let all = |everything: &Self| {
+            let tokens = everything.tokens.iter().map(|(server, token)| (format!("token on {server}"), json!(token)));
+            let others = everything.others.iter().map(|(id, server, stored)| {
+                let stored = match stored {
+                    Stored::Token(token) => json!(token),
+                    stored => json!(format!("{stored:?}")),
+                };
+                (format!("account {id} on {server}"), stored)
+            });
+            let streams = everything.streams.iter().map(|s| (format!("stream {}", s["name"]), s.clone()));
+            let durable = |c: &Value| (format!("consumer {}", c["durable_name"]), c.clone());
+            let consumers = everything.consumers.iter().map(durable);
+            tokens.chain(others).chain(streams).chain(consumers).collect::<BTreeMap<String, Value>>()
+        };
+        let shown = |value: Option<&Value>| match value {
+            Some(Value::String(token)) => match Token::decode(token) {
+                Ok(token) => token.claims().to_string(),
+                Err(_) => token.clone(),
+            },
+            Some(value) => value.to_string(),
+            None => "none".to_owned(),
+        };
+        let (old, new) = (all(before), all(self));
+        let places: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let changed = places.into_iter().filter(|place| old.get(*place) != new.get(*place));
+        changed.map(|at| format!("{at}: was {}\n  is {}", shown(old.get(at)), shown(new.get(at)))).collect()
+    }
 }
 
 impl<'c> Bench<'c> {
@@ -118,7 +159,19 @@ impl<'c> Bench<'c> {
         names.map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
+    /// On a busy machine some answers may be late: what lacks some is looked at again, a few times, since servers may be
+    /// down.
     pub async fn everything(&self) -> Everything {
+        for _ in 0..2 {
+            let all = self.answered().await;
+            if all.is_whole(self.cluster.servers().len()) {
+                return all;
+            }
+        }
+        self.answered().await
+    }
+
+    async fn answered(&self) -> Everything {
         let list = self.api("west", "STREAM.LIST", json!({})).await;
         let mut streams: Vec<Value> =
             list["streams"].as_array().into_iter().flatten().map(|s| s["config"].clone()).collect();
@@ -281,12 +334,9 @@ impl<'c> Bench<'c> {
 
     /// Complains when a run that was refused changed something.
     pub async fn unchanged_since(&self, before: &Everything, what: &str) {
-        let after = self.everything().await;
-        if after != *before {
-            let names =
-                |all: &Everything| all.streams.iter().map(|s| s["name"].to_string()).collect::<Vec<_>>().join(" ");
-            let (old, new) = (names(before), names(&after));
-            self.complain(format!("{what} changed something; streams were {old}, are {new}"));
+        let changes = self.everything().await.changes_since(before);
+        if !changes.is_empty() {
+            self.complain(format!("{what} changed something:\n{}", changes.join("\n")));
         }
     }
 
