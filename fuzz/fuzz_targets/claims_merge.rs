@@ -112,7 +112,10 @@ fn plain(value: Option<&Value>) -> Option<Value> {
         Value::Number(number) if number.as_i64() == Some(0) => None,
         Value::String(text) if text.is_empty() => None,
         Value::Array(items) if items.is_empty() => None,
-        Value::Array(items) => Some(items.iter().map(|item| plain(Some(item)).unwrap_or(Value::Null)).collect()),
+        Value::Array(items) => {
+            let empty = |item: &Value| if item.is_object() { Map::new().into() } else { Value::Null };
+            Some(items.iter().map(|item| plain(Some(item)).unwrap_or_else(|| empty(item))).collect())
+        }
         Value::Object(fields) => {
             let fields = fields.iter().filter_map(|(name, value)| Some((name.clone(), plain(Some(value))?)));
             let fields: Map<String, Value> = fields.collect();

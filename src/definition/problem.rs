@@ -152,7 +152,8 @@ const LONGEST: usize = 2000;
 const LONGEST_LINE: usize = 400;
 
 impl Problems {
-    /// Binds problems to their files. Of the source nothing is shown that is `hidden`.
+    /// Binds problems to their files. Of the source nothing is shown that is `hidden`, and no secret of a file's name:
+    /// that of a file in a plan file can be anything.
     pub(super) fn new(files: &[SourceFile], problems: Collected, hidden: Vec<Place>) -> Self {
         let Collected { mut list, more } = problems;
         for problem in &mut list {
@@ -166,7 +167,11 @@ impl Problems {
         }
         list.sort_by_key(|problem| (problem.place.file, problem.place.line, problem.place.column));
         list.dedup_by(|a, b| a.place == b.place && a.message == b.message);
-        Self { files: files.into(), list, more, hidden: hidden.into() }
+        let masked = |file: &SourceFile| {
+            let name = secret::masked_name(&file.name).into_owned();
+            SourceFile { name, text: file.text.clone() }
+        };
+        Self { files: files.iter().map(masked).collect(), list, more, hidden: hidden.into() }
     }
 
     /// How many.

@@ -97,6 +97,11 @@ pub(super) fn masked_words(text: &str) -> Cow<'_, str> {
     secrets::masked(text, ranges)
 }
 
+/// The name of a file, without secrets.
+pub(super) fn masked_name(name: &str) -> Cow<'_, str> {
+    secrets::masked(name, ranges(name))
+}
+
 /// Whether `text` is, or is a piece of, an nkey seed (`S`, then the letter of the kind of key).
 pub(super) fn looks_like_seed(text: &str) -> bool {
     let bytes = text.as_bytes();

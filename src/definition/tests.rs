@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::Layout;
+use crate::sign::Seed;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -55,6 +56,20 @@ fn refuses(text: &str, code: &str, words: &str, at: &str) -> Report {
 #[track_caller]
 fn refuses_stream(stream: &str, code: &str, words: &str, at: &str) {
     refuses(&with_stream(stream), code, words, at);
+}
+
+#[test]
+fn no_error_has_a_seed_of_a_text_or_of_a_files_name() {
+    let seed = Seed::generate(KeyKind::Account).unwrap().reveal();
+    let name = format!("vstream {}.yaml", seed.as_str());
+    for url in [format!("n{}/127.0.0.1:2", seed.as_str()), "n:/127.0.0.1:2".to_owned()] {
+        let text = format!("version: 1\nregions:\n  west: {{ servers: [{url}] }}\n");
+        let problems = parse(&[SourceFile { name: name.clone(), text }], Path::new("base")).expect_err("accepted");
+        let all = format!("{problems} {problems:?} {}", serde_json::to_string(&problems).unwrap());
+        let pieces = (0..seed.len() - 16).map(|from| &seed[from..from + 16]);
+        assert_eq!(pieces.filter(|piece| all.contains(piece)).count(), 0, "{}", crate::secrets::hide(&all));
+        assert!(all.contains("vstream *"), "{}", crate::secrets::hide(&all));
+    }
 }
 
 #[test]

@@ -144,7 +144,9 @@ func same(fields map[string]map[string]string, token string, claims jwt.Claims) 
 	if _, ok := claims.(*jwt.GenericClaims); ok {
 		kind = "generic"
 	}
-	by := known(exact(body(token)), "", fields[kind])
+	document := exact(body(token))
+	unlimited(document)
+	by := known(document, "", fields[kind])
 	has := known(exact(text), "", fields[kind])
 	if !reflect.DeepEqual(by, has) {
 		return fmt.Errorf("says %v, is read as %v", by, has)
@@ -228,6 +230,34 @@ func known(value any, path string, fields map[string]string) any {
 	return value
 }
 
+// unlimited says in a token's document what a scope's template leaves out: without these limits it is unlimited, while
+// the library writes nothing for a limit of 0.
+func unlimited(document any) {
+	nats := of(of(document)["nats"])
+	keys, _ := nats["signing_keys"].([]any)
+	for _, entry := range keys {
+		scope := of(entry)
+		if scope == nil {
+			continue
+		}
+		template := of(scope["template"])
+		if template == nil {
+			template = map[string]any{}
+			scope["template"] = template
+		}
+		for _, limit := range []string{"subs", "data", "payload"} {
+			if template[limit] == nil {
+				template[limit] = json.Number("-1")
+			}
+		}
+	}
+}
+
+func of(value any) map[string]any {
+	fields, _ := value.(map[string]any)
+	return fields
+}
+
 // signingKeys are a map to the library: of several entries for one key the last counts.
 func signingKeys(value any, path string, fields map[string]string) any {
 	entries := map[string]any{}
@@ -238,17 +268,6 @@ func signingKeys(value any, path string, fields map[string]string) any {
 			key = ""
 			if of["key"] != nil {
 				key = fmt.Sprint(of["key"])
-			}
-			template, _ := of["template"].(map[string]any)
-			// What a scope leaves out of these is unlimited.
-			for _, limit := range []string{"subs", "data", "payload"} {
-				if template == nil {
-					template = map[string]any{}
-					of["template"] = template
-				}
-				if template[limit] == nil {
-					template[limit] = json.Number("-1")
-				}
 			}
 			scope = known(of, path+"[]", fields)
 		}
