@@ -49,6 +49,8 @@ pub(super) struct Search<'a, R> {
 }
 
 const IN_FLIGHT: usize = 32;
+/// No stream comes to such a sequence, and sums of those below do not overflow.
+const HIGHEST: u64 = 1 << 56;
 /// At how many messages a gap is checked: at each, if there are no more since the last of its source.
 const LOOKS: u64 = 256;
 /// How far back each source is looked for, message by message; one that is not found there is quiet at that place.
@@ -72,6 +74,11 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     async fn find(&mut self) -> Option<Arrivals> {
+        let ObservedStream { state, sources, .. } = self.stream;
+        let told = sources.iter().map(|source| source.seq).chain(self.said.iter().copied()).flatten();
+        if told.chain([self.stream.first_possible(), state.first_seq, state.last_seq]).any(|seq| seq > HIGHEST) {
+            return None;
+        }
         let start = self.start().await.ok().flatten()?;
         let end = self.end(&start).await.ok().flatten()?;
         let names = self.stream.sources.iter().map(|source| source.name.clone());
@@ -156,8 +163,8 @@ impl<'a, R: Requests> Search<'a, R> {
                 origin.and_then(|(i, seq)| (stream.sources[i].name == range.origin).then_some(seq))
             };
             let before = self.seen.iter().filter(|(at, origin)| **at <= gap.after && of(origin).is_some());
-            let from = before.map(|(at, _)| *at).max().unwrap_or(stream.state.first_seq - 1);
-            let every = (gap.after - from).div_ceil(LOOKS).max(1);
+            let from = before.map(|(at, _)| *at).max().unwrap_or(stream.state.first_seq.saturating_sub(1));
+            let every = gap.after.saturating_sub(from).div_ceil(LOOKS).max(1);
             let every = usize::try_from(every).unwrap_or(usize::MAX);
             match self.fetch((from + 1..=gap.after).step_by(every)).await {
                 Ok(()) | Err(Stop::Spent) => {}
@@ -426,7 +433,7 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 }
 
-/// From which stream a sourced message came, and its sequence there: of a reply of `STREAM.MSG.GET`.
+/// From which stream a sourced message came, and its sequence there, if it is one: of a reply of `STREAM.MSG.GET`.
 pub fn came_from(reply: &Value) -> Option<(String, u64)> {
     let headers = STANDARD.decode(reply["message"]["hdrs"].as_str()?).ok()?;
     let headers = String::from_utf8_lossy(&headers);
@@ -434,7 +441,7 @@ pub fn came_from(reply: &Value) -> Option<(String, u64)> {
     let mut words = value.split_whitespace();
     // A source in another account or domain is `<name>:<hash>` (nats-server 2.15 `stream.go`).
     let name = words.next()?.split(':').next()?;
-    let sequence = words.next()?.parse().ok().filter(|&sequence| sequence > 0)?;
+    let sequence = words.next()?.parse().ok().filter(|sequence| (1..=HIGHEST).contains(sequence))?;
     Some((name.to_owned(), sequence))
 }
 

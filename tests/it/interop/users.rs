@@ -1,7 +1,7 @@
 //! Users that are minted for a job.
 
 use crate::interop::fixtures::{claims_text, token};
-use crate::interop::others::jsonwebtoken_accepts;
+use crate::interop::others::ring_accepts;
 use serde_json::Value;
 use vstream_jwt::model::claims::Token;
 use vstream_jwt::model::nkey::KeyKind;
@@ -22,7 +22,7 @@ fn users_are_short_lived_and_narrow() {
     ];
     for (name, signer, issuer_account, permissions) in cases {
         let user = mint_user(signer, issuer_account, permissions, 4_000_000_600, 4_000_000_000).unwrap();
-        assert!(jsonwebtoken_accepts(user.jwt.as_str(), signer.public_key().bytes()));
+        assert!(ring_accepts(user.jwt.as_str(), signer.public_key().bytes()));
         let claims = Token::decode(user.jwt.as_str()).unwrap().into_claims();
         assert_eq!(claims["sub"], user.seed.public_key().to_string());
         assert_eq!((claims["exp"].as_u64(), claims["iat"].as_u64()), (Some(4_000_000_600), Some(4_000_000_000)));
