@@ -7,5 +7,5 @@ mod fixtures;
 mod look_alikes;
 mod lossless;
 mod others;
-mod strict;
+pub mod strict;
 mod users;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use vstream_jwt::model::claims::{AccountClaims, Token};
+use vstream_jwt::model::claims::Token;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Deployment, Live, Stored, system};
@@ -189,11 +189,9 @@ impl<'c> Bench<'c> {
     /// What each server stores of all other accounts. Those that end are left out: resolvers delete them.
     async fn others(&self) -> Vec<(String, String, Stored)> {
         let deployment = self.deployment().await;
-        let decoded = |token: &str| AccountClaims::decode(token).ok();
-        let claims = system::stored_claims(&self.system, &deployment, TIME, decoded).await.unwrap();
-        let lasting = claims.iter().filter(|claims| claims.expires().is_none() && *claims.id() != self.account);
-        let mut ids: Vec<PublicKey> =
-            lasting.filter(|claims| self.cluster.concerns(claims)).map(|claims| claims.id().clone()).collect();
+        let stored = self.cluster.stored();
+        let lasting = stored.iter().filter(|claims| claims.expires().is_none() && *claims.id() != self.account);
+        let mut ids: Vec<PublicKey> = lasting.map(|claims| claims.id().clone()).collect();
         ids.sort();
         let found = system::accounts(&self.system, &deployment, &ids, TIME).await.unwrap();
         let found = ids.iter().zip(found);

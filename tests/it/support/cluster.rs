@@ -1,8 +1,11 @@
 //! Super-clusters for tests: one that all tests share, each in an account of its own, and others for one test alone.
 
 use super::{PATIENCE, VSTREAM};
+use crate::interop::strict::signed;
 use async_nats::ConnectOptions;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -121,31 +124,39 @@ impl Drop for Cluster {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 // What does not succeed costs time, and no test its result.
-                let _ = runtime.block_on(async { tokio::time::timeout(PATIENCE / 4, empty(running, accounts)).await });
+                let _ = runtime.block_on(async { tokio::time::timeout(PATIENCE / 4, remove(running, accounts)).await });
             });
         });
     }
 }
 
-/// Deletes all streams of accounts.
-async fn empty(cluster: &SuperCluster, accounts: Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
+/// The claims of all accounts that a server stores, read where its resolver has them.
+fn stored(cluster: &SuperCluster) -> Vec<AccountClaims> {
+    let folders = cluster.servers().iter().map(|server| cluster.server_folder(server).join("jwt"));
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    let files: BTreeMap<OsString, PathBuf> = files.map(|file| (file.file_name(), file.path())).collect();
+    // One may be written anew just now.
+    let read = |path: PathBuf| AccountClaims::decode(std::fs::read_to_string(path).ok()?.trim()).ok();
+    files.into_values().filter_map(read).collect()
+}
+
+/// Deletes all streams of accounts, and then the accounts: each answer of the servers would have them.
+async fn remove(cluster: &SuperCluster, accounts: Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
     let options = ConnectOptions::with_credentials_file(cluster.system_credentials_path()).await?;
     let client = options.connect(cluster.all_urls()).await?;
-    for account in accounts {
+    for account in &accounts {
         client.request(format!("$JS.API.ACCOUNT.PURGE.{account}"), "".into()).await?;
     }
+    let operator = read_seed_file(&cluster.operator_key_path())?;
+    let claims = json!({ "sub": operator.public_key(), "nats": { "accounts": accounts } });
+    client.request("$SYS.REQ.CLAIMS.DELETE", signed(&claims, &operator).into()).await?;
     Ok(())
 }
 
 impl Home {
     /// The account and its regional accounts.
     fn accounts(&self, cluster: &SuperCluster) -> Vec<String> {
-        let folder = cluster.server_folder(&cluster.servers()[0]).join("jwt");
-        let tokens = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let claims =
-            tokens.filter_map(|entry| AccountClaims::decode(std::fs::read_to_string(entry.path()).ok()?.trim()).ok());
-        let regional =
-            claims.filter(|claims| claims.value()["name"].as_str().is_some_and(|name| name.ends_with(&self.suffix)));
+        let regional = stored(cluster).into_iter().filter(|claims| claims.name().ends_with(&self.suffix));
         regional.map(|claims| claims.id().to_string()).chain([self.account.clone()]).collect()
     }
 
@@ -288,12 +299,16 @@ impl Cluster {
         Some(format!("{{account}}-{{region}}{suffix}"))
     }
 
-    /// Whether an account is of this test: on the shared super-cluster there are those of the other tests, too.
-    pub fn concerns(&self, claims: &AccountClaims) -> bool {
-        let name = claims.value()["name"].as_str().unwrap_or_default();
-        matches!(self.servers, Servers::Own(_))
-            || name.ends_with(&self.home.suffix)
-            || [self.system_account_id(), self.running().account_id()].contains(&claims.id().to_string().as_str())
+    /// The claims of the accounts of this test that a server stores: on the shared super-cluster there are those of the
+    /// other tests, too.
+    pub fn stored(&self) -> Vec<AccountClaims> {
+        let of_all = [self.system_account_id(), self.running().account_id()];
+        let concerns = |claims: &AccountClaims| {
+            matches!(self.servers, Servers::Own(_))
+                || claims.name().ends_with(&self.home.suffix)
+                || of_all.contains(&claims.id().to_string().as_str())
+        };
+        stored(self.running()).into_iter().filter(concerns).collect()
     }
 
     pub fn folder(&self) -> &Path {
