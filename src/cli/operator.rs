@@ -33,7 +33,7 @@ pub(super) struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// Opens the signer, if one was named: a key, or a command, each answer of which may take `timeout` at most.
+    /// Opens the signer, if one was named: a key; or a command or a token, each answer of which may take `timeout` at most.
     pub(super) fn signer(self, keys: &Path, timeout: Duration) -> Result<Option<Box<dyn Signer>>, Failure> {
         // What the command line says wins over the environment.
         let command = match (self.operator_cmd, &self.operator) {
@@ -62,7 +62,7 @@ impl OperatorArgs {
         };
         let named = inputs.flag.as_ref().or(inputs.env_file.as_ref().filter(|_| inputs.env_seed.is_none()));
         match named.and_then(|path| path.to_str()).filter(|path| path.starts_with("pkcs11:")) {
-            Some(uri) => token(uri).map(Some),
+            Some(uri) => token(uri, timeout.min(PATIENCE)).map(Some),
             None => Ok(seed(&inputs, keys)?.map(|seed| Box::new(seed) as Box<dyn Signer>)),
         }
     }
@@ -112,10 +112,11 @@ fn secret_variable(name: &str) -> Option<Zeroizing<String>> {
 }
 
 #[cfg(feature = "pkcs11")]
-fn token(uri: &str) -> Result<Box<dyn Signer>, Failure> {
+fn token(uri: &str, patience: Duration) -> Result<Box<dyn Signer>, Failure> {
     use crate::sign::pkcs11::{KeyUri, PinInputs, TokenError, TokenSigner};
     let pin = PinInputs { env: secret_variable("VSTREAM_PKCS11_PIN"), ask: Some(prompt::secret) };
-    let signer = KeyUri::parse(uri).map_err(TokenError::from).and_then(|uri| TokenSigner::open(&uri, &pin));
+    let uri = KeyUri::parse(uri).map_err(TokenError::from);
+    let signer = uri.and_then(|uri| TokenSigner::open(uri, &pin, patience));
     let signer = signer.map_err(|error| {
         let next = match &error {
             TokenError::Uri(_) => {
@@ -132,6 +133,9 @@ fn token(uri: &str) -> Result<Box<dyn Signer>, Failure> {
             TokenError::Key { .. } | TokenError::NotEd25519 { .. } => {
                 "List the token's objects (pkcs11-tool -O), and name one Ed25519 key by object= or id=."
             }
+            TokenError::Silent { .. } => {
+                "Ask the token with its own tools (pkcs11-tool -O); it may wait for somebody to touch it."
+            }
             TokenError::Refused { .. } => "Ask the token with its own tools.",
         };
         Failure::usage("operator-token", error.to_string()).next(next)
@@ -140,7 +144,7 @@ fn token(uri: &str) -> Result<Box<dyn Signer>, Failure> {
 }
 
 #[cfg(not(feature = "pkcs11"))]
-fn token(_: &str) -> Result<Box<dyn Signer>, Failure> {
+fn token(_: &str, _: Duration) -> Result<Box<dyn Signer>, Failure> {
     Err(Failure::usage("no-pkcs11", "this vstream-jwt was built without support for PKCS#11 tokens")
         .next("Build it with it: cargo install vstream-jwt --features pkcs11."))
 }

@@ -1,4 +1,7 @@
 //! A signer in a hardware token: an Ed25519 key reached through PKCS#11 (`CKM_EDDSA`).
+//!
+//! A module runs in this process, and a call of it can last for ever: calls are made by threads of their own, which are
+//! left when their time is up.
 
 mod uri;
 
@@ -17,6 +20,8 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Where the PIN comes from when the URI names no file; filled in by the command line.
@@ -41,6 +46,14 @@ pub enum TokenError {
         path: PathBuf,
         /// Why.
         cause: Error,
+    },
+    /// The library or the token did not come back.
+    #[error("the PKCS#11 module {path} did not answer within {} s", .patience.as_secs())]
+    Silent {
+        /// The library's path.
+        path: PathBuf,
+        /// How long it was waited for.
+        patience: Duration,
     },
     /// No token, or several.
     #[error("{found} tokens fit the pkcs11: URI; the module has {all}")]
@@ -92,44 +105,89 @@ pub enum TokenError {
     },
 }
 
-/// A key in a token, with the session that may use it.
+/// A key in a token, and the thread whose session may use it.
 #[derive(Debug)]
 pub struct TokenSigner {
     key: PublicKey,
-    private: ObjectHandle,
+    requests: Sender<Request>,
+    patience: Duration,
+}
+
+/// What to sign, and where the signature goes: what comes too late answers nothing else.
+struct Request {
+    message: Vec<u8>,
+    answer: Sender<Result<Vec<u8>, Error>>,
+}
+
+/// A token that was found, before the login.
+struct Found {
     session: Session,
+    label: String,
+    login_required: bool,
+    has_pin_pad: bool,
 }
 
 impl TokenSigner {
     /// Loads the module, finds the token, logs in once (a wrong PIN is never tried again: tokens lock themselves), and
-    /// finds the key.
+    /// finds the key. Each of these, and each signature later, may take as long as `patience`: somebody may have to press
+    /// a button.
     ///
     /// # Errors
     /// [`TokenError`]
-    pub fn open(uri: &KeyUri, pin: &PinInputs) -> Result<Self, TokenError> {
+    pub fn open(uri: KeyUri, pin: &PinInputs, patience: Duration) -> Result<Self, TokenError> {
+        let silent = |path: &PathBuf| TokenError::Silent { path: path.clone(), patience };
+        let (send, found) = channel();
+        let path = uri.module.clone();
+        std::thread::spawn(move || send.send(Found::at(&uri).map(|found| (uri, found))));
+        let (uri, found) = found.recv_timeout(patience).map_err(|_| silent(&path))??;
+
+        let asked = found.login_required && !found.has_pin_pad;
+        let pin = if asked { Some(find_pin(&uri, pin, &found.label)?) } else { None };
+        let (send, key) = channel();
+        let (requests, to_sign) = channel::<Request>();
+        std::thread::spawn(move || {
+            let (key, private) = match found.log_in(&uri, pin.as_ref()) {
+                Ok((key, private)) => (Ok(key), Some(private)),
+                Err(error) => (Err(error), None),
+            };
+            drop(pin);
+            // Whoever waited too long is gone.
+            let (Ok(()), Some(private)) = (send.send(key), private) else { return };
+            let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
+            while let Ok(Request { message, answer }) = to_sign.recv() {
+                let _ = answer.send(found.session.sign(&mechanism, private, &message));
+            }
+        });
+        let key = key.recv_timeout(patience).map_err(|_| silent(&path))??;
+        Ok(Self { key, requests, patience })
+    }
+}
+
+impl Found {
+    fn at(uri: &KeyUri) -> Result<Self, TokenError> {
         let failed = |cause| TokenError::Module { path: uri.module.clone(), cause };
         let module = Pkcs11::new(&uri.module).map_err(failed)?;
         match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(cause) => return Err(failed(cause)),
         }
-        let (slot, token) = find_token(&module, uri)?;
-        let refused = |cause| TokenError::Refused { token: token.clone(), cause };
+        let (slot, label) = find_token(&module, uri)?;
+        let refused = |cause| TokenError::Refused { token: label.clone(), cause };
         let session = module.open_ro_session(slot).map_err(refused)?;
         let info = module.get_token_info(slot).map_err(refused)?;
-        if info.login_required() {
-            let pin = match info.protected_authentication_path() {
-                true => None,
-                false => Some(find_pin(uri, pin, &token)?),
-            };
-            match session.login(UserType::User, pin.as_ref()) {
+        let (login_required, has_pin_pad) = (info.login_required(), info.protected_authentication_path());
+        Ok(Self { session, label, login_required, has_pin_pad })
+    }
+
+    fn log_in(&self, uri: &KeyUri, pin: Option<&AuthPin>) -> Result<(PublicKey, ObjectHandle), TokenError> {
+        if self.login_required {
+            match self.session.login(UserType::User, pin) {
                 Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-                Err(cause) => return Err(TokenError::Login { token, cause }),
+                Err(cause) => return Err(TokenError::Login { token: self.label.clone(), cause }),
             }
         }
-        let private = find_key(&session, uri, &token)?;
-        let key = public_key(&session, private, &token)?;
-        Ok(Self { key, private, session })
+        let private = find_key(&self.session, uri, &self.label)?;
+        Ok((public_key(&self.session, private, &self.label)?, private))
     }
 }
 
@@ -139,10 +197,16 @@ impl Signer for TokenSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
-        let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
-        let signature = self.session.sign(&mechanism, self.private, message);
+        let failed = |what: String| SignError::Signer(format!("the token {what}"));
+        let (answer, signature) = channel();
+        let asked = self.requests.send(Request { message: message.to_owned(), answer });
+        asked.map_err(|_| failed("failed before".to_owned()))?;
+        let signature = signature.recv_timeout(self.patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => failed(format!("did not answer within {} s", self.patience.as_secs())),
+            RecvTimeoutError::Disconnected => failed("gave no answer".to_owned()),
+        })?;
         let signature = signature.map_err(|cause| SignError::Signer(format!("the token: {cause}")))?;
-        signature.try_into().map_err(|_| SignError::Signer("the token gave no signature of 64 bytes".to_owned()))
+        signature.try_into().map_err(|_| failed("gave no signature of 64 bytes".to_owned()))
     }
 }
 

@@ -179,6 +179,44 @@ fn typed_pin(cluster: &Cluster, token: &Token, uri: &str) {
     }
 }
 
+/// A module can hang in any call: when it is loaded, and by the places of functions in `CK_FUNCTION_LIST` when slots are
+/// listed, a session is opened, somebody logs in, objects are looked for, and something is signed.
+#[test]
+fn a_token_that_hangs_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = Token::new(folder.path());
+    token.import(&Seed::generate(KeyKind::Operator).unwrap(), "op", "01");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pkcs11/hangs.c");
+    let module = folder.path().join("hangs.so");
+    let mut cc = Command::new("cc");
+    let built = cc.args(["-shared", "-fPIC", "-o"]).arg(&module).arg(source).arg("-ldl").status();
+    assert!(built.expect("cc, which links Rust's programs, is there").success());
+    let uri = token.key("object=op").replace(&MODULE.display().to_string(), &module.display().to_string());
+    for at in ["load", "4", "12", "18", "26", "43"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "pkcs11::in_a_child_that_signs", "--ignored", "--nocapture"]);
+        command.env("SOFTHSM2_CONF", token.folder.join("softhsm2.conf")).env("REAL_MODULE", &*MODULE);
+        command.env("HANGS_AT", at).env("TEST_URI", &uri);
+        let started = std::time::Instant::now();
+        let output = secrets::output(&mut command);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let who = if at == "43" { "the token".to_owned() } else { format!("the PKCS#11 module {}", module.display()) };
+        assert!(output.status.success() && said.contains(&format!("{who} did not answer within 1 s")), "{at}: {said}");
+        assert!(started.elapsed() < support::PATIENCE, "{at} took {:?}", started.elapsed());
+    }
+}
+
+#[test]
+#[ignore = "run by a_token_that_hangs_is_left"]
+fn in_a_child_that_signs() {
+    let uri = KeyUri::parse(&std::env::var("TEST_URI").unwrap()).unwrap();
+    let error = match TokenSigner::open(uri, &PinInputs::default(), std::time::Duration::from_secs(1)) {
+        Ok(signer) => signer.sign(b"anything").unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    println!("{error}");
+}
+
 /// A key that the token made: its public key is wrapped in DER, where an imported one is bare.
 #[test]
 fn a_key_that_the_token_made_is_found_and_signs() {
@@ -213,7 +251,8 @@ fn in_a_child() {
     session.generate_key_pair(&Mechanism::EccEdwardsKeyPairGen, &public, &private).unwrap();
     drop(session);
 
-    let signer = TokenSigner::open(&KeyUri::parse(&token.key("object=made")).unwrap(), &PinInputs::default()).unwrap();
+    let uri = KeyUri::parse(&token.key("object=made")).unwrap();
+    let signer = TokenSigner::open(uri, &PinInputs::default(), support::PATIENCE).unwrap();
     let account = Seed::generate(KeyKind::Account).unwrap().public_key();
     let claims = json!({ "sub": account, "nats": { "type": "account", "version": 2 } });
     // Verified with another implementation before it is given out.
