@@ -220,6 +220,22 @@ impl Record {
     }
 }
 
+/// The tokens of a record that servers may have got, in the order in which they were sent; `None` when it has none. The
+/// rest is not looked at, nor whether somebody changed it: a token says by itself who signed it and when.
+pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
+    #[derive(Deserialize)]
+    struct Whole {
+        content: Part,
+    }
+    #[derive(Deserialize)]
+    struct Part {
+        attempts: Vec<Attempt>,
+    }
+    let Whole { content: Part { attempts } } = serde_json::from_str(text).ok()?;
+    let tokens = attempts.into_iter().flat_map(|attempt| attempt.tokens);
+    Some(tokens.filter(|token| token.progress >= Progress::Sending).collect())
+}
+
 impl Content {
     /// The tokens that servers may have got, in the order in which they were sent.
     pub fn sent(&self) -> impl DoubleEndedIterator<Item = &Recorded> {

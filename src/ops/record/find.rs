@@ -4,7 +4,7 @@ use crate::files::{self, ReadError};
 use crate::model::claims::{AccountClaims, LastPush};
 use crate::model::nkey::PublicKey;
 use crate::plan::MOST_BYTES;
-use crate::plan::record::{Record, RecordError, Recorded};
+use crate::plan::record::{Record, RecordError, Recorded, sent_tokens};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,8 +76,9 @@ const NEWEST: usize = 8;
 pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     let mut last: BTreeMap<PublicKey, LastPush> = BTreeMap::new();
     for name in names(folder).unwrap_or_default().into_iter().rev().take(NEWEST) {
-        let Ok(record) = read(&folder.join(format!("{name}.json"))) else { continue };
-        for token in record.content.sent().filter(|token| is_everywhere(token)) {
+        let text = files::read_text(&folder.join(format!("{name}.json")), MOST_BYTES);
+        let Some(sent) = text.ok().and_then(|text| sent_tokens(&text)) else { continue };
+        for token in sent.iter().filter(|token| is_everywhere(token)) {
             let Ok(claims) = AccountClaims::decode(&token.token) else { continue };
             let push = LastPush { id: token.id.clone(), issued_at: claims.issued_at(), record: name.clone() };
             let known = last.entry(push.id.clone()).or_insert_with(|| push.clone());

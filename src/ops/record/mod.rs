@@ -50,7 +50,8 @@ impl Recorder {
         let failed = |cause| JournalError { path: folder.to_owned(), cause };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         files::probe(folder).map_err(failed)?;
-        Ok(Self { folder: folder.to_owned(), state: Mutex::new(State { content, path: None, behind: None }) })
+        let state = State { content: shown(content), path: None, behind: None };
+        Ok(Self { folder: folder.to_owned(), state: Mutex::new(state) })
     }
 
     /// Writes how the run ended. Says where the record is; `None` when nothing was pushed.
@@ -63,7 +64,7 @@ impl Recorder {
             return Ok(None);
         }
         state.content.outcome = outcome;
-        state.content.error = error;
+        state.content.error = error.map(hidden);
         state.content.ended = Some(timestamp());
         self.update(&mut state);
         match state.behind.take() {
@@ -79,14 +80,14 @@ impl Recorder {
     /// Replaces the record by what is known now, or notes why it cannot.
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
-        let text = Record::new(shown(state.content.clone())).render();
+        let text = Record::new(state.content.clone()).render();
         let replaced = files::replace(&path, Access::Owner, &[text.as_bytes()]);
         state.behind = replaced.err().map(|cause| JournalError { path, cause });
     }
 
     /// Writes the record under a name that no other has.
     fn create(&self, content: &Content) -> io::Result<PathBuf> {
-        let text = Record::new(shown(content.clone())).render();
+        let text = Record::new(content.clone()).render();
         if text.len() > MOST_BYTES {
             return Err(io::Error::other("it would be larger than what can be read again"));
         }
@@ -161,12 +162,12 @@ impl Journal for Recorder {
         for token in tokens.into_iter().flatten().filter(|token| token.stage == stage) {
             let Some(found) = pushed.iter().find(|one| one.id == token.id && one.stage == stage) else { continue };
             token.progress = Progress::Pushed;
-            token.refused.clone_from(&found.refused);
+            token.refused = found.refused.iter().cloned().map(hidden).collect();
             let servers = found.servers.iter().map(|on| OnServer {
                 server: on.server.clone(),
                 cluster: on.cluster.clone(),
                 confirmed: on.verdict.is_confirmed(),
-                found: on.verdict.to_string(),
+                found: hidden(on.verdict.to_string()),
             });
             token.servers = servers.collect();
         }
@@ -174,50 +175,26 @@ impl Journal for Recorder {
     }
 }
 
-/// What is written of a record: without secrets, whoever brought them in. The tokens are accounts'.
+/// What is known before a push, without secrets, whoever brought them in. Attempts hold accounts' tokens; what servers
+/// say of them is hidden as it comes.
 fn shown(content: Content) -> Content {
-    let hide = |text: String| secrets::hide(&text).into_owned();
-    let Content {
-        tool,
-        verb,
-        who: Who { user, host, ci },
-        started,
-        ended,
-        outcome,
-        error,
-        system_account,
-        back_to,
-        definition,
-        text,
-        changes,
-        streams,
-        attempts,
-    } = content;
-    let ci = ci.into_iter().map(|(name, value)| (name, hide(value))).collect();
-    let attempts = attempts.into_iter().map(|Attempt { at, tokens }| {
-        let tokens = tokens.into_iter().map(|token| Recorded {
-            servers: token.servers.into_iter().map(|on| OnServer { found: hide(on.found), ..on }).collect(),
-            refused: token.refused.into_iter().map(hide).collect(),
-            ..token
-        });
-        Attempt { at, tokens: tokens.collect() }
-    });
+    let Content { who: Who { user, host, ci }, error, definition, text, changes, .. } = content;
     Content {
-        tool,
-        verb,
-        who: Who { user: hide(user), host: hide(host), ci },
-        started,
-        ended,
-        outcome,
-        error: error.map(hide),
-        system_account,
-        back_to,
-        definition: definition.into_iter().map(|file| File { text: hide(file.text), ..file }).collect(),
-        text: text.into_iter().map(hide).collect(),
+        who: Who {
+            user: hidden(user),
+            host: hidden(host),
+            ci: ci.into_iter().map(|(name, value)| (name, hidden(value))).collect(),
+        },
+        error: error.map(hidden),
+        definition: definition.into_iter().map(|file| File { text: hidden(file.text), ..file }).collect(),
+        text: text.into_iter().map(hidden).collect(),
         changes: secrets::hide_json(changes),
-        streams,
-        attempts: attempts.collect(),
+        ..content
     }
+}
+
+fn hidden(text: String) -> String {
+    secrets::hide(&text).into_owned()
 }
 
 /// Now, to the millisecond, so that records sort by their names.

@@ -1,6 +1,8 @@
 use super::*;
+use crate::model::nkey::KeyKind;
 use crate::plan::record::tests::content;
 use crate::plan::{Reason, record};
+use crate::sign::Seed;
 use std::os::unix::fs::PermissionsExt as _;
 
 fn opened(folder: &Path) -> Recorder {
@@ -48,6 +50,43 @@ fn a_record_is_there_before_the_push_and_follows_it() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600));
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left there");
+}
+
+#[test]
+fn a_record_has_no_secret_whoever_brought_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = Seed::generate(KeyKind::Account).unwrap().reveal();
+    let said = || format!("it said {}", seed.as_str());
+    let before = content();
+    let before = record::Content {
+        who: record::Who { user: said(), host: said(), ci: [("JOB".to_owned(), said())].into() },
+        definition: vec![File { name: "vstream.yaml".to_owned(), text: said() }],
+        text: vec![said()],
+        changes: serde_json::json!({ "a": [said()] }),
+        attempts: Vec::new(),
+        ..before
+    };
+    let recorder = Recorder::open(folder.path(), before).unwrap();
+    begin(&recorder);
+    let pushed = Pushed {
+        account: "APP".to_owned(),
+        id: content().system_account,
+        stage: Stage::Mappings,
+        reason: Reason::Changed,
+        issued_at: 1,
+        issuer: content().system_account,
+        servers: Vec::new(),
+        refused: vec![said()],
+        strangers: Vec::new(),
+    };
+    recorder.pushed(Stage::Mappings, &[pushed]);
+    let path = recorder.finish(Outcome::Failed, Some(said())).unwrap().unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(
+        (text.matches("it said (a seed, not shown)").count(), text.contains(seed.as_str())),
+        (8, false),
+        "{text}"
+    );
 }
 
 #[test]
