@@ -133,8 +133,9 @@ fn token(uri: &str, patience: Duration) -> Result<Box<dyn Signer>, Failure> {
             TokenError::Key { .. } | TokenError::NotEd25519 { .. } => {
                 "List the token's objects (pkcs11-tool -O), and name one Ed25519 key by object= or id=."
             }
-            TokenError::Silent { .. } => {
-                "Ask the token with its own tools (pkcs11-tool -O); it may wait for somebody to touch it."
+            TokenError::Silent { .. } | TokenError::BrokeOff { .. } => {
+                "Ask the token with its own tools (pkcs11-tool -O): it may wait for somebody to touch it, and may have counted \
+                 a PIN that it was given as tried."
             }
             TokenError::Refused { .. } => "Ask the token with its own tools.",
         };

@@ -45,6 +45,8 @@ pub(crate) struct FakeServer {
     pub live: BTreeMap<String, String>,
     /// Does not answer.
     pub down: bool,
+    /// Does not answer look-ups, though it lists what it holds.
+    pub keeps_tokens: bool,
     /// Accepts updates and does nothing.
     pub deaf: bool,
     /// Drops this mapping when it applies a token.
@@ -125,6 +127,7 @@ impl Fake {
                                 { "code": 500, "description": format!("Account {} does not exist", body["account"]) } }),
                         }
                     }
+                    [.., _, "CLAIMS", "LOOKUP"] if server.keeps_tokens => return None,
                     [.., id, "CLAIMS", "LOOKUP"] if !server.no_resolver => {
                         return Some(server.stored.get(*id).cloned().unwrap_or_default().into_bytes());
                     }

@@ -325,33 +325,42 @@ async fn holders(
 }
 
 /// The claims of all accounts that any server's resolver holds, as the first token has them that `read` takes: to find an
-/// account by what it says of itself.
+/// account by what it says of itself. An account that is taken for missing would be made a second time, so silence ends
+/// nothing here.
 ///
 /// # Errors
-/// [`RequestError`]
+/// [`RequestError`]; [`RequestError::Timeout`] when a server lists an account, and no answer shows it in time.
 pub async fn stored_claims<C>(
     requests: &impl Requests,
     deployment: &Deployment,
     timeout: Duration,
     read: impl Fn(&str) -> Option<C> + Sync,
 ) -> Result<Vec<C>, RequestError> {
-    let deadline = Instant::now() + timeout;
-    let holders = holders(requests, deployment, deadline).await?;
-    let ids: HashSet<&String> = holders.values().flatten().collect();
+    let (deadline, half) = (Instant::now() + timeout, Instant::now() + timeout / 2);
+    let mut lists = holders(requests, deployment, half).await?;
+    while Instant::now() < half && !deployment.servers.iter().all(|server| lists.contains_key(&server.id)) {
+        lists.extend(holders(requests, deployment, half).await?);
+    }
+    let mut ids: HashMap<&String, usize> = HashMap::new();
+    lists.values().flatten().for_each(|id| *ids.entry(id).or_default() += 1);
     let read = &read;
-    let claims = futures::stream::iter(ids).map(|id| async move {
+    let claims = futures::stream::iter(ids).map(|(id, holders)| async move {
         let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
         let left = deadline.saturating_duration_since(Instant::now());
-        // Every server answers; those that have no copy do so with nothing. One that has a copy may be slow, and an account
-        // that is taken for missing is made a second time: silence ends nothing here.
+        // Every server answers; those that have no copy do so with nothing.
         let claims = |reply: &Reply| read(std::str::from_utf8(&reply.payload).ok()?.trim());
-        let enough = |replies: &[Reply]| {
-            replies.len() >= deployment.servers.len() || replies.last().is_some_and(|reply| claims(reply).is_some())
+        let all = |replies: &[Reply]| {
+            let copies = replies.iter().filter(|reply| !reply.payload.is_empty()).count();
+            copies >= holders || replies.len() >= deployment.servers.len()
         };
+        let enough = |replies: &[Reply]| all(replies) || replies.last().is_some_and(|reply| claims(reply).is_some());
         match requests.request_many(&subject, Vec::new(), left, enough).await {
             Err(RequestError::NoResponders(_)) => Ok(None),
             Err(error) => Err(error),
-            Ok(replies) => Ok(replies.iter().rev().find_map(claims)),
+            Ok(replies) => match replies.iter().rev().find_map(claims) {
+                None if !all(&replies) => Err(RequestError::Timeout(subject)),
+                claims => Ok(claims),
+            },
         }
     });
     let found: Vec<Result<Option<C>, RequestError>> = claims.buffer_unordered(ACCOUNTS_AT_A_TIME).collect().await;

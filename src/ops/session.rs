@@ -558,7 +558,7 @@ pub(super) fn too_late(account: &str) -> ReadError {
 }
 
 fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
-    let worst = findings.into_iter().max_by_key(|finding| finding.severity).unwrap_or_else(|| {
+    let worst = findings.into_iter().rfind(|finding| finding.severity == Severity::Error).unwrap_or_else(|| {
         Finding::error(
             "account-unknown",
             format!("account {account}"),
@@ -566,7 +566,6 @@ fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
             "Check `id` of the account; push the account once with `nsc push` if it is new.",
         )
     });
-    debug_assert!(worst.severity == Severity::Error);
     ReadError::Refused(Box::new(worst))
 }
 

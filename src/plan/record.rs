@@ -220,18 +220,21 @@ impl Record {
     }
 }
 
-/// The tokens of a record that servers may have got, in the order in which they were sent; `None` when it has none. The
-/// rest is not looked at, nor whether somebody changed it: a token says by itself who signed it and when.
+/// The tokens of a record that servers may have got, in the order in which they were sent; `None` when it is no record of
+/// this format. The rest is not looked at, nor whether somebody changed it.
 pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
     #[derive(Deserialize)]
     struct Whole {
+        vstream_jwt_record: u32,
         content: Part,
     }
     #[derive(Deserialize)]
     struct Part {
         attempts: Vec<Attempt>,
     }
-    let Whole { content: Part { attempts } } = serde_json::from_str(text).ok()?;
+    let Whole { vstream_jwt_record: FORMAT, content: Part { attempts } } = serde_json::from_str(text).ok()? else {
+        return None;
+    };
     let tokens = attempts.into_iter().flat_map(|attempt| attempt.tokens);
     Some(tokens.filter(|token| token.progress >= Progress::Sending).collect())
 }

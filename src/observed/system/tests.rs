@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::claims::AccountClaims;
 use crate::observed::Stored;
 use crate::observed::collect::QUIET;
 use crate::observed::fake::{Fake, account, claims};
@@ -25,6 +26,31 @@ async fn a_dead_server_costs_the_quiet_time_only() {
     let found = deployment(&fake, TIME).await.unwrap();
     assert_eq!((found.servers.len(), found.expected, found.missing()), (5, 6, 1));
     assert!(start.elapsed() <= QUIET + Duration::from_millis(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_a_server_lists_and_does_not_show_is_not_missing() {
+    let fake = Fake::new(&["west", "east"], 1);
+    let held = account();
+    let token = fake.sign(&claims(&held, json!({})), 1000);
+    let read = |token: &str| AccountClaims::decode(token).ok();
+    fake.edit("west-0", |server| _ = server.stored.insert(held.to_string(), token.as_str().to_owned()));
+    let found = deployment(&fake, TIME).await.unwrap();
+    let start = Instant::now();
+    fake.edit("east-0", |server| server.keeps_tokens = true);
+    let all = stored_claims(&fake, &found, TIME, read).await.unwrap();
+    assert_eq!(all.iter().map(AccountClaims::id).collect::<Vec<_>>(), [&held]);
+    // Nobody is waited for that has none, also when what there is cannot be read.
+    assert!(stored_claims(&fake, &found, TIME, |_| None::<()>).await.unwrap().is_empty());
+    assert!(start.elapsed() <= A_MOMENT, "{:?}", start.elapsed());
+
+    fake.edit("west-0", |server| server.keeps_tokens = true);
+    fake.edit("east-0", |server| server.keeps_tokens = false);
+    let silent = stored_claims(&fake, &found, TIME, read).await;
+    assert!(
+        matches!(&silent, Err(RequestError::Timeout(subject)) if subject.contains(&held.to_string())),
+        "{silent:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,7 @@ pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
         let Some(sent) = text.ok().and_then(|text| sent_tokens(&text)) else { continue };
         for token in sent.iter().filter(|token| is_everywhere(token)) {
             let Ok(claims) = AccountClaims::decode(&token.token) else { continue };
-            let push = LastPush { id: token.id.clone(), issued_at: claims.issued_at(), record: name.clone() };
+            let push = LastPush { id: claims.id().clone(), issued_at: claims.issued_at(), record: name.clone() };
             let known = last.entry(push.id.clone()).or_insert_with(|| push.clone());
             if known.issued_at < push.issued_at {
                 *known = push;

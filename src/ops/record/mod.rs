@@ -178,18 +178,42 @@ impl Journal for Recorder {
 /// What is known before a push, without secrets, whoever brought them in. Attempts hold accounts' tokens; what servers
 /// say of them is hidden as it comes.
 fn shown(content: Content) -> Content {
-    let Content { who: Who { user, host, ci }, error, definition, text, changes, .. } = content;
+    let Content {
+        tool,
+        verb,
+        who: Who { user, host, ci },
+        started,
+        ended,
+        outcome,
+        error,
+        system_account,
+        back_to,
+        definition,
+        text,
+        changes,
+        streams,
+        attempts,
+    } = content;
+    let file = |File { name, text }| File { name: hidden(name), text: hidden(text) };
     Content {
+        tool,
+        verb,
         who: Who {
             user: hidden(user),
             host: hidden(host),
             ci: ci.into_iter().map(|(name, value)| (name, hidden(value))).collect(),
         },
+        started,
+        ended,
+        outcome,
         error: error.map(hidden),
-        definition: definition.into_iter().map(|file| File { text: hidden(file.text), ..file }).collect(),
+        system_account,
+        back_to,
+        definition: definition.into_iter().map(file).collect(),
         text: text.into_iter().map(hidden).collect(),
         changes: secrets::hide_json(changes),
-        ..content
+        streams,
+        attempts,
     }
 }
 

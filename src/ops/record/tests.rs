@@ -1,8 +1,10 @@
 use super::*;
 use crate::model::nkey::KeyKind;
+use crate::ops::confirm::Confirmation;
 use crate::plan::record::tests::content;
 use crate::plan::{Reason, record};
 use crate::sign::Seed;
+use crate::verify::account::Verdict;
 use std::os::unix::fs::PermissionsExt as _;
 
 fn opened(folder: &Path) -> Recorder {
@@ -60,7 +62,7 @@ fn a_record_has_no_secret_whoever_brought_it() {
     let before = content();
     let before = record::Content {
         who: record::Who { user: said(), host: said(), ci: [("JOB".to_owned(), said())].into() },
-        definition: vec![File { name: "vstream.yaml".to_owned(), text: said() }],
+        definition: vec![File { name: said(), text: said() }],
         text: vec![said()],
         changes: serde_json::json!({ "a": [said()] }),
         attempts: Vec::new(),
@@ -75,7 +77,12 @@ fn a_record_has_no_secret_whoever_brought_it() {
         reason: Reason::Changed,
         issued_at: 1,
         issuer: content().system_account,
-        servers: Vec::new(),
+        servers: vec![Confirmation {
+            account: content().system_account,
+            server: "west-1".to_owned(),
+            cluster: "west".to_owned(),
+            verdict: Verdict::ImportsIncomplete { imports: vec![said()] },
+        }],
         refused: vec![said()],
         strangers: Vec::new(),
     };
@@ -84,7 +91,7 @@ fn a_record_has_no_secret_whoever_brought_it() {
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(
         (text.matches("it said (a seed, not shown)").count(), text.contains(seed.as_str())),
-        (8, false),
+        (10, false),
         "{text}"
     );
 }

@@ -19,8 +19,9 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHan
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
+use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -54,6 +55,12 @@ pub enum TokenError {
         path: PathBuf,
         /// How long it was waited for.
         patience: Duration,
+    },
+    /// The library failed in a way of its own.
+    #[error("the PKCS#11 module {path} broke off")]
+    BrokeOff {
+        /// The library's path.
+        path: PathBuf,
     },
     /// No token, or several.
     #[error("{found} tokens fit the pkcs11: URI; the module has {all}")]
@@ -105,11 +112,17 @@ pub enum TokenError {
     },
 }
 
+/// How long a session may take to close.
+const CLOSES: Duration = Duration::from_secs(1);
+
 /// A key in a token, and the thread whose session may use it.
 #[derive(Debug)]
 pub struct TokenSigner {
     key: PublicKey,
-    requests: Sender<Request>,
+    /// Until it is dropped.
+    requests: Option<Sender<Request>>,
+    /// Ends with the thread.
+    closed: Receiver<Infallible>,
     patience: Duration,
 }
 
@@ -135,16 +148,20 @@ impl TokenSigner {
     /// # Errors
     /// [`TokenError`]
     pub fn open(uri: KeyUri, pin: &PinInputs, patience: Duration) -> Result<Self, TokenError> {
-        let silent = |path: &PathBuf| TokenError::Silent { path: path.clone(), patience };
-        let (send, found) = channel();
         let path = uri.module.clone();
+        let silent = |error| match error {
+            RecvTimeoutError::Timeout => TokenError::Silent { path: path.clone(), patience },
+            RecvTimeoutError::Disconnected => TokenError::BrokeOff { path: path.clone() },
+        };
+        let (send, found) = channel();
         std::thread::spawn(move || send.send(Found::at(&uri).map(|found| (uri, found))));
-        let (uri, found) = found.recv_timeout(patience).map_err(|_| silent(&path))??;
+        let (uri, found) = found.recv_timeout(patience).map_err(silent)??;
 
         let asked = found.login_required && !found.has_pin_pad;
         let pin = if asked { Some(find_pin(&uri, pin, &found.label)?) } else { None };
         let (send, key) = channel();
         let (requests, to_sign) = channel::<Request>();
+        let (open, closed) = channel();
         std::thread::spawn(move || {
             let (key, private) = match found.log_in(&uri, pin.as_ref()) {
                 Ok((key, private)) => (Ok(key), Some(private)),
@@ -157,9 +174,11 @@ impl TokenSigner {
             while let Ok(Request { message, answer }) = to_sign.recv() {
                 let _ = answer.send(found.session.sign(&mechanism, private, &message));
             }
+            drop(found);
+            drop::<Sender<Infallible>>(open);
         });
-        let key = key.recv_timeout(patience).map_err(|_| silent(&path))??;
-        Ok(Self { key, requests, patience })
+        let key = key.recv_timeout(patience).map_err(silent)??;
+        Ok(Self { key, requests: Some(requests), closed, patience })
     }
 }
 
@@ -199,14 +218,23 @@ impl Signer for TokenSigner {
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
         let failed = |what: String| SignError::Signer(format!("the token {what}"));
         let (answer, signature) = channel();
-        let asked = self.requests.send(Request { message: message.to_owned(), answer });
-        asked.map_err(|_| failed("failed before".to_owned()))?;
+        let request = Request { message: message.to_owned(), answer };
+        let asked = self.requests.as_ref().and_then(|requests| requests.send(request).ok());
+        asked.ok_or_else(|| failed("failed before".to_owned()))?;
         let signature = signature.recv_timeout(self.patience).map_err(|error| match error {
             RecvTimeoutError::Timeout => failed(format!("did not answer within {} s", self.patience.as_secs())),
             RecvTimeoutError::Disconnected => failed("gave no answer".to_owned()),
         })?;
         let signature = signature.map_err(|cause| SignError::Signer(format!("the token: {cause}")))?;
         signature.try_into().map_err(|_| failed("gave no signature of 64 bytes".to_owned()))
+    }
+}
+
+/// The session is closed before the process ends, if the module lets it.
+impl Drop for TokenSigner {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        let _ = self.closed.recv_timeout(CLOSES);
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
     refused_files(&bench, folder);
     bench.expect(2, &["apply", "p.json"], "no-operator-key", &["--operator"]);
     bench.expect(2, &["apply", "s.json", "--adopt"], "usage", &["cannot be used with"]);
-    bench.unchanged_since(&before, "it").await;
+    bench.unchanged_since(&before, "an apply that was refused").await;
     bench.no_complaints();
 
     bench.says(0, &["apply", "s.json"], &["Done."]);
@@ -156,7 +156,7 @@ async fn moved_meanwhile(bench: &Bench<'_>) {
     let before = bench.everything().await;
     let apply = ["apply", "two.json", "--operator", "op.nk"];
     bench.expect(1, &apply, "stale-plan", &["account APP: its token (iat", "plan --out"]);
-    bench.unchanged_since(&before, "it").await;
+    bench.unchanged_since(&before, "an apply that was refused").await;
     bench.no_complaints();
     bench.run(&["plan", "--out", "two.json"]).ends(3);
     // The definition that counts is the one in the file.

@@ -86,7 +86,9 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
     let names: Vec<String> = (0..TEN).map(|i| format!("s{round}-{i}")).collect();
     let definitions: Vec<String> = names.iter().map(|name| one(bench, layout, name)).collect();
     let started = Instant::now();
-    let mut runs: Vec<Child> = definitions.iter().map(|definition| spawn(bench, definition, &[])).collect();
+    // Each waits for all that come before it, which on a busy machine take longer than the usual three minutes.
+    let patient = ["--lease-timeout", "10m"];
+    let mut runs: Vec<Child> = definitions.iter().map(|definition| spawn(bench, definition, &patient)).collect();
     let mut running = || runs.iter_mut().filter_map(|run| run.try_wait().ok()).filter(Option::is_none).count();
 
     // What nsc does: pull, edit, push. In between, somebody else has pushed.

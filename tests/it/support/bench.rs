@@ -61,8 +61,8 @@ impl Everything {
                 (format!("account {id} on {server}"), stored)
             });
             let streams = everything.streams.iter().map(|s| (format!("stream {}", s["name"]), s.clone()));
-            let durable = |c: &Value| (format!("consumer {}", c["durable_name"]), c.clone());
-            let consumers = everything.consumers.iter().map(durable);
+            let durable = |c: &Value| format!("consumer {} of {}", c["config"]["durable_name"], c["stream"]);
+            let consumers = everything.consumers.iter().map(|c| (durable(c), c.clone()));
             tokens.chain(others).chain(streams).chain(consumers).collect::<BTreeMap<String, Value>>()
         };
         let shown = |value: Option<&Value>| match value {
@@ -172,7 +172,11 @@ impl<'c> Bench<'c> {
     }
 
     async fn answered(&self) -> Everything {
-        let list = self.api("west", "STREAM.LIST", json!({})).await;
+        let list = eventually("all streams answer", async || {
+            let list = self.api("west", "STREAM.LIST", json!({})).await;
+            list["missing"].is_null().then_some(list)
+        });
+        let list = list.await;
         let mut streams: Vec<Value> =
             list["streams"].as_array().into_iter().flatten().map(|s| s["config"].clone()).collect();
         streams.sort_by_key(|config| config["name"].to_string());
@@ -181,7 +185,8 @@ impl<'c> Bench<'c> {
             let list =
                 self.api("west", &format!("CONSUMER.LIST.{}", stream["name"].as_str().unwrap()), json!({})).await;
             let found = list["consumers"].as_array().into_iter().flatten();
-            consumers.extend(found.filter(|c| c["config"]["durable_name"].is_string()).map(|c| c["config"].clone()));
+            let durable = found.filter(|c| c["config"]["durable_name"].is_string());
+            consumers.extend(durable.map(|c| json!({ "stream": c["stream_name"], "config": c["config"] })));
         }
         Everything { tokens: self.tokens().await, others: self.others().await, streams, consumers }
     }

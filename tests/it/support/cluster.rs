@@ -5,7 +5,6 @@ use crate::interop::strict::signed;
 use async_nats::ConnectOptions;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -134,10 +133,12 @@ impl Drop for Cluster {
 fn stored(cluster: &SuperCluster) -> Vec<AccountClaims> {
     let folders = cluster.servers().iter().map(|server| cluster.server_folder(server).join("jwt"));
     let files = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
-    let files: BTreeMap<OsString, PathBuf> = files.map(|file| (file.file_name(), file.path())).collect();
+    let files = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "jwt"));
     // One may be written anew just now.
     let read = |path: PathBuf| AccountClaims::decode(std::fs::read_to_string(path).ok()?.trim()).ok();
-    files.into_values().filter_map(read).collect()
+    let claims: BTreeMap<String, AccountClaims> =
+        files.filter_map(read).map(|claims| (claims.id().to_string(), claims)).collect();
+    claims.into_values().collect()
 }
 
 /// Deletes all streams of accounts, and then the accounts: each answer of the servers would have them.
