@@ -42,7 +42,7 @@ async fn an_account_that_a_server_lists_and_does_not_show_is_not_missing() {
     assert_eq!(all.iter().map(AccountClaims::id).collect::<Vec<_>>(), [&held]);
     // Nobody is waited for that has none, also when what there is cannot be read.
     assert!(stored_claims(&fake, &found, TIME, |_| None::<()>).await.unwrap().is_empty());
-    assert!(start.elapsed() <= A_MOMENT, "{:?}", start.elapsed());
+    assert!(start.elapsed() <= 2 * A_MOMENT, "{:?}", start.elapsed());
 
     fake.edit("west-0", |server| server.keeps_tokens = true);
     fake.edit("east-0", |server| server.keeps_tokens = false);
