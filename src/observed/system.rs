@@ -324,6 +324,9 @@ async fn holders(
     Ok(lists.collect())
 }
 
+/// How long servers may take to list what they hold.
+const LISTS: Duration = Duration::from_secs(4);
+
 /// The claims of all accounts that any server's resolver holds, as the first token has them that `read` takes: to find an
 /// account by what it says of itself. An account that is taken for missing would be made a second time, so silence ends
 /// nothing here.
@@ -336,10 +339,10 @@ pub async fn stored_claims<C>(
     timeout: Duration,
     read: impl Fn(&str) -> Option<C> + Sync,
 ) -> Result<Vec<C>, RequestError> {
-    let (deadline, half) = (Instant::now() + timeout, Instant::now() + timeout / 2);
-    let mut lists = holders(requests, deployment, half).await?;
-    while Instant::now() < half && !deployment.servers.iter().all(|server| lists.contains_key(&server.id)) {
-        lists.extend(holders(requests, deployment, half).await?);
+    let (deadline, listed) = (Instant::now() + timeout, Instant::now() + LISTS.min(timeout / 2));
+    let mut lists = holders(requests, deployment, listed).await?;
+    while Instant::now() < listed && !deployment.servers.iter().all(|server| lists.contains_key(&server.id)) {
+        lists.extend(holders(requests, deployment, listed).await?);
     }
     let mut ids: HashMap<&String, usize> = HashMap::new();
     lists.values().flatten().for_each(|id| *ids.entry(id).or_default() += 1);

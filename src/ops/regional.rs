@@ -1,6 +1,6 @@
 //! The regional accounts of a definition on a deployment: which they are, and by what keys.
 
-use super::session::{ASK, ReadError, Session};
+use super::session::{ReadError, Session};
 use crate::definition::Definition;
 pub(super) use crate::desired::regional::name;
 use crate::desired::regional::{HUB_API, NEAR, RegionalIds, VSH, application_tag, near_api, region_tag};
@@ -18,6 +18,10 @@ use crate::plan::{AccountPlan, ActivationRequest, Options, Plan};
 use crate::sign::keyring::{Keyring, KeyringError, issuer};
 use crate::sign::{Seed, Signer as _};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long accounts may be looked for: one that is not found is made.
+const SEARCH: Duration = Duration::from_secs(30);
 
 /// The definition's accounts, each followed by its regional accounts: the order of the desired state.
 pub(super) fn members(definition: &Definition) -> impl Iterator<Item = (&Account, Option<&Region>)> {
@@ -66,7 +70,7 @@ pub(super) async fn identify<L: Link>(
             continue;
         }
         if tagged.is_none() {
-            let timeout = session.deadline.at_most(ASK);
+            let timeout = session.deadline.at_most(SEARCH);
             let read = |token: &str| TrustedClaims::verify(token, &session.anchor).ok();
             let all = system::stored_claims(&session.system, &session.deployment, timeout, read).await;
             tagged = Some(all.map_err(ReadError::System)?);

@@ -2,7 +2,9 @@
 
 use crate::support::bench::{Bench, now};
 use crate::support::secrets::assert_shows_none;
-use crate::support::{PATIENCE, VSTREAM, account, client, system_client};
+use crate::support::{PATIENCE, VSTREAM, account, client, eventually, system_client};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -326,11 +328,19 @@ async fn a_slow_signer_does_not_cost_the_lease() {
 async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_nats::Subscriber, agreed: &Path) {
     let before = bench.everything().await;
     let run = command.spawn().unwrap();
-    let note = tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
-    let mut note: Value = serde_json::from_slice(&note.payload).unwrap();
+    tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
+    // It publishes before there is a stream, too: whoever stores a note before its own is waited for.
+    let stored = eventually("the lease is taken", async || {
+        let last = json!({ "last_by_subj": SUBJECT });
+        let answer = bench.api("west", &format!("STREAM.MSG.GET.{STREAM}"), last).await;
+        let note = STANDARD.decode(answer["message"]["data"].as_str()?).ok()?;
+        serde_json::from_slice::<Value>(&note).ok()
+    });
+    let mut note = stored.await;
     (note["id"], note["holder"]) = ("somebody".into(), "somebody".into());
     let application = client(bench.cluster, "west").await;
-    application.request(SUBJECT, note.to_string().into()).await.unwrap();
+    let reply = application.request(SUBJECT, note.to_string().into()).await.unwrap();
+    assert!(String::from_utf8_lossy(&reply.payload).contains("\"seq\""), "{reply:?}");
     // However soon it has the signatures, it looks at the lease before it pushes.
     std::fs::write(agreed, "").unwrap();
     let (code, said) = ended(run);
