@@ -318,7 +318,12 @@ pub(super) async fn take<L: Link>(
         } else {
             let since = *trouble.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < session.deadline.at_most(ELECTION);
-            let passes = |trouble: &Trouble| matches!(trouble, Trouble::Call(error) if error.is_transient());
+            // While a server takes over a token of the account, its prefixes lead elsewhere for a moment, where there is no
+            // such stream.
+            let passes = |trouble: &Trouble| match trouble {
+                Trouble::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
+                Trouble::Planted { .. } => false,
+            };
             if !(patient && silent.iter().all(|(_, trouble)| passes(trouble))) {
                 if may_go_without(session, options) {
                     let names: Vec<&str> = silent.iter().map(|(account, _)| account.as_str()).collect();
