@@ -35,6 +35,7 @@ pub(super) struct OperatorArgs {
 impl OperatorArgs {
     /// Opens the signer, if one was named: a key; or a command or a token, each answer of which may take `timeout` at most.
     pub(super) fn signer(self, keys: &Path, timeout: Duration) -> Result<Option<Box<dyn Signer>>, Failure> {
+        let patience = timeout.min(PATIENCE);
         // What the command line says wins over the environment.
         let command = match (self.operator_cmd, &self.operator) {
             (Some(command), _) => Some(command),
@@ -42,7 +43,7 @@ impl OperatorArgs {
             (None, None) => command_variable()?,
         };
         if let Some(command) = command {
-            let signer = CommandSigner::start(&command, timeout.min(PATIENCE)).map_err(|error| {
+            let signer = CommandSigner::start(&command, patience).map_err(|error| {
                 Failure::failed("operator-cmd", error.to_string()).next(
                     "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
                 )
@@ -62,7 +63,7 @@ impl OperatorArgs {
         };
         let named = inputs.flag.as_ref().or(inputs.env_file.as_ref().filter(|_| inputs.env_seed.is_none()));
         match named.and_then(|path| path.to_str()).filter(|path| path.starts_with("pkcs11:")) {
-            Some(uri) => token(uri, timeout.min(PATIENCE)).map(Some),
+            Some(uri) => token(uri, patience).map(Some),
             None => Ok(seed(&inputs, keys)?.map(|seed| Box::new(seed) as Box<dyn Signer>)),
         }
     }
@@ -134,8 +135,7 @@ fn token(uri: &str, patience: Duration) -> Result<Box<dyn Signer>, Failure> {
                 "List the token's objects (pkcs11-tool -O), and name one Ed25519 key by object= or id=."
             }
             TokenError::Silent { .. } | TokenError::BrokeOff { .. } => {
-                "Ask the token with its own tools (pkcs11-tool -O): it may wait for somebody to touch it, and may have counted \
-                 a PIN that it was given as tried."
+                "Ask the token with its own tools (pkcs11-tool -O): it may be waiting for a touch. The PIN may count as tried."
             }
             TokenError::Refused { .. } => "Ask the token with its own tools.",
         };

@@ -324,7 +324,7 @@ async fn holders(
     Ok(lists.collect())
 }
 
-/// How long servers may take to list what they hold.
+/// Time that servers have to list the accounts that they hold.
 const LISTS: Duration = Duration::from_secs(4);
 
 /// The claims of all accounts that any server's resolver holds, as the first token has them that `read` takes: to find an
@@ -347,14 +347,14 @@ pub async fn stored_claims<C>(
     let mut ids: HashMap<&String, usize> = HashMap::new();
     lists.values().flatten().for_each(|id| *ids.entry(id).or_default() += 1);
     let read = &read;
-    let claims = futures::stream::iter(ids).map(|(id, holders)| async move {
+    let claims = futures::stream::iter(ids).map(|(id, copies)| async move {
         let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
         let left = deadline.saturating_duration_since(Instant::now());
         // Every server answers; those that have no copy do so with nothing.
         let claims = |reply: &Reply| read(std::str::from_utf8(&reply.payload).ok()?.trim());
         let all = |replies: &[Reply]| {
-            let copies = replies.iter().filter(|reply| !reply.payload.is_empty()).count();
-            copies >= holders || replies.len() >= deployment.servers.len()
+            let shown = replies.iter().filter(|reply| !reply.payload.is_empty()).count();
+            shown >= copies || replies.len() >= deployment.servers.len()
         };
         let enough = |replies: &[Reply]| all(replies) || replies.last().is_some_and(|reply| claims(reply).is_some());
         match requests.request_many(&subject, Vec::new(), left, enough).await {

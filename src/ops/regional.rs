@@ -20,7 +20,7 @@ use crate::sign::{Seed, Signer as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long accounts may be looked for: one that is not found is made.
+/// Time for the search for regional accounts: one that is not found is made.
 const SEARCH: Duration = Duration::from_secs(30);
 
 /// The definition's accounts, each followed by its regional accounts: the order of the desired state.

@@ -220,8 +220,15 @@ impl Record {
     }
 }
 
+impl Recorded {
+    /// Tells whether servers may have got the token.
+    fn may_be_on_servers(&self) -> bool {
+        self.progress >= Progress::Sending
+    }
+}
+
 /// The tokens of a record that servers may have got, in the order in which they were sent; `None` when it is no record of
-/// this format. The rest is not looked at, nor whether somebody changed it.
+/// this format. The rest is not read, and the digest is not checked.
 pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
     #[derive(Deserialize)]
     struct Whole {
@@ -236,14 +243,14 @@ pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
         return None;
     };
     let tokens = attempts.into_iter().flat_map(|attempt| attempt.tokens);
-    Some(tokens.filter(|token| token.progress >= Progress::Sending).collect())
+    Some(tokens.filter(Recorded::may_be_on_servers).collect())
 }
 
 impl Content {
     /// The tokens that servers may have got, in the order in which they were sent.
     pub fn sent(&self) -> impl DoubleEndedIterator<Item = &Recorded> {
         let tokens = self.attempts.iter().flat_map(|attempt| &attempt.tokens);
-        tokens.filter(|token| token.progress >= Progress::Sending)
+        tokens.filter(|token| token.may_be_on_servers())
     }
 
     /// Whether this is of a `rollback --last` that did not come to its end.

@@ -316,8 +316,7 @@ impl<'a, R: Requests> Search<'a, R> {
     async fn are_silent(&mut self, low: u64, high: u64, got: &Known) -> Result<bool, Stop> {
         let width = high - low;
         let ends = (1..8).chain((3..63).map(|power| 1 << power).take_while(|&step| step < width));
-        let between =
-            (1..8).flat_map(|eighth| (0..3).map(move |more| width / 8 * eighth + width % 8 * eighth / 8 + more));
+        let between = (1..8).flat_map(|eighth| (0..3).map(move |more| width * eighth / 8 + more));
         let steps = ends.flat_map(|step| [step, width - step.min(width)]).chain(between);
         let places: BTreeSet<u64> = steps.filter(|step| (1..width).contains(step)).map(|step| low + step).collect();
         self.fetch(places.iter().copied()).await?;

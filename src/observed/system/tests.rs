@@ -40,7 +40,7 @@ async fn an_account_that_a_server_lists_and_does_not_show_is_not_missing() {
     fake.edit("east-0", |server| server.keeps_tokens = true);
     let all = stored_claims(&fake, &found, TIME, read).await.unwrap();
     assert_eq!(all.iter().map(AccountClaims::id).collect::<Vec<_>>(), [&held]);
-    // Nobody is waited for that has none, also when what there is cannot be read.
+    // No time goes by for a server without a copy, nor for a copy that cannot be read.
     assert!(stored_claims(&fake, &found, TIME, |_| None::<()>).await.unwrap().is_empty());
     assert!(start.elapsed() <= 2 * A_MOMENT, "{:?}", start.elapsed());
 

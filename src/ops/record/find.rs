@@ -81,9 +81,8 @@ pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
         for token in sent.iter().filter(|token| is_everywhere(token)) {
             let Ok(claims) = AccountClaims::decode(&token.token) else { continue };
             let push = LastPush { id: claims.id().clone(), issued_at: claims.issued_at(), record: name.clone() };
-            let known = last.entry(push.id.clone()).or_insert_with(|| push.clone());
-            if known.issued_at < push.issued_at {
-                *known = push;
+            if last.get(&push.id).is_none_or(|known| known.issued_at < push.issued_at) {
+                last.insert(push.id.clone(), push);
             }
         }
     }

@@ -175,8 +175,8 @@ impl Journal for Recorder {
     }
 }
 
-/// What is known before a push, without secrets, whoever brought them in. Attempts hold accounts' tokens; what servers
-/// say of them is hidden as it comes.
+/// Hides the secrets in a record's content as it is before a push. Attempts hold accounts' tokens; secrets in servers' words
+/// about these are hidden as they come.
 fn shown(content: Content) -> Content {
     let Content {
         tool,

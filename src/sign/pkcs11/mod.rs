@@ -53,7 +53,7 @@ pub enum TokenError {
     Silent {
         /// The library's path.
         path: PathBuf,
-        /// How long it was waited for.
+        /// The time that it had.
         patience: Duration,
     },
     /// The library failed in a way of its own.
@@ -112,7 +112,7 @@ pub enum TokenError {
     },
 }
 
-/// How long a session may take to close.
+/// Time that a session has to close.
 const CLOSES: Duration = Duration::from_secs(1);
 
 /// A key in a token, and the thread whose session may use it.
@@ -126,7 +126,7 @@ pub struct TokenSigner {
     patience: Duration,
 }
 
-/// What to sign, and where the signature goes: what comes too late answers nothing else.
+/// A message to sign, and the channel for its signature alone: a late one answers no other request.
 struct Request {
     message: Vec<u8>,
     answer: Sender<Result<Vec<u8>, Error>>,
@@ -142,42 +142,44 @@ struct Found {
 
 impl TokenSigner {
     /// Loads the module, finds the token, logs in once (a wrong PIN is never tried again: tokens lock themselves), and
-    /// finds the key. Each of these, and each signature later, may take as long as `patience`: somebody may have to press
+    /// finds the key. Each of these, and each signature later, may take as long as `patience`: a person may have to press
     /// a button.
     ///
     /// # Errors
     /// [`TokenError`]
     pub fn open(uri: KeyUri, pin: &PinInputs, patience: Duration) -> Result<Self, TokenError> {
         let path = uri.module.clone();
-        let silent = |error| match error {
+        let no_answer = |error| match error {
             RecvTimeoutError::Timeout => TokenError::Silent { path: path.clone(), patience },
             RecvTimeoutError::Disconnected => TokenError::BrokeOff { path: path.clone() },
         };
         let (send, found) = channel();
         std::thread::spawn(move || send.send(Found::at(&uri).map(|found| (uri, found))));
-        let (uri, found) = found.recv_timeout(patience).map_err(silent)??;
+        let (uri, found) = found.recv_timeout(patience).map_err(no_answer)??;
 
         let asked = found.login_required && !found.has_pin_pad;
         let pin = if asked { Some(find_pin(&uri, pin, &found.label)?) } else { None };
         let (send, key) = channel();
         let (requests, to_sign) = channel::<Request>();
-        let (open, closed) = channel();
+        let (open, closed) = channel::<Infallible>();
         std::thread::spawn(move || {
             let (key, private) = match found.log_in(&uri, pin.as_ref()) {
-                Ok((key, private)) => (Ok(key), Some(private)),
-                Err(error) => (Err(error), None),
+                Ok(found) => found,
+                Err(error) => return drop(send.send(Err(error))),
             };
             drop(pin);
-            // Whoever waited too long is gone.
-            let (Ok(()), Some(private)) = (send.send(key), private) else { return };
+            // The caller may have given up.
+            if send.send(Ok(key)).is_err() {
+                return;
+            }
             let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
             while let Ok(Request { message, answer }) = to_sign.recv() {
                 let _ = answer.send(found.session.sign(&mechanism, private, &message));
             }
             drop(found);
-            drop::<Sender<Infallible>>(open);
+            drop(open);
         });
-        let key = key.recv_timeout(patience).map_err(silent)??;
+        let key = key.recv_timeout(patience).map_err(no_answer)??;
         Ok(Self { key, requests: Some(requests), closed, patience })
     }
 }

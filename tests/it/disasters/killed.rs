@@ -7,12 +7,11 @@ use crate::disasters::steps::{APPLY, DESTROY, expect, in_sync};
 use crate::disasters::traffic::{Ledger, Traffic, arrived};
 use crate::disasters::watch::{Watch, streams};
 use crate::support::bench::Bench;
+use crate::support::cluster::deletion;
 use crate::support::killing::rounds;
 use crate::support::{Cluster, account, client};
 use async_nats::Client;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use vstream_jwt::sign::Signer as _;
 
@@ -182,16 +181,9 @@ impl Test<'_> {
         for (name, _) in &self.keys {
             std::fs::remove_file(self.cluster.keys_folder().join(name)).unwrap();
         }
-        let key = operator.public_key().to_string();
-        let claims = json!({
-            "jti": "deletion", "iat": crate::support::bench::now(), "iss": key, "sub": key,
-            "nats": { "accounts": accounts, "type": "generic", "version": 2 },
-        });
-        let parts = [json!({ "typ": "JWT", "alg": "ed25519-nkey" }), claims].map(|part| B64.encode(part.to_string()));
-        let text = parts.join(".");
-        let token = format!("{text}.{}", B64.encode(operator.sign(text.as_bytes()).unwrap()));
         let system = crate::support::system_client(self.cluster).await;
-        let answer = system.request("$SYS.REQ.CLAIMS.DELETE", token.into()).await.unwrap();
+        let request = deletion(&accounts, &operator);
+        let answer = system.request("$SYS.REQ.CLAIMS.DELETE", request.into()).await.unwrap();
         let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
         assert!(answer["error"].is_null(), "{answer}");
         // The other servers do the same at the same time.

@@ -7,7 +7,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::sign::{self, Signer as _};
 
-/// What ring says of a signature, another implementation than the one that signs.
+/// Checks a signature with ring, another implementation than the one that signs.
 pub fn ring_accepts(token: &str, key: &[u8; 32]) -> bool {
     let (message, signature) = token.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();

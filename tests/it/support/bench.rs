@@ -41,7 +41,7 @@ pub struct Everything {
 }
 
 impl Everything {
-    /// Whether each of so many servers answered.
+    /// Checks that each of so many servers answered.
     fn is_whole(&self, servers: usize) -> bool {
         let clear = |stored: &Stored| matches!(stored, Stored::Token(_) | Stored::Nothing);
         self.tokens.len() == servers
@@ -49,7 +49,7 @@ impl Everything {
             && self.others.iter().all(|(_, _, stored)| clear(stored))
     }
 
-    /// What is otherwise than it was, a line each.
+    /// Lists the changes, a line each.
     pub fn changes_since(&self, before: &Self) -> Vec<String> {
         let all = |everything: &Self| {
             let tokens = everything.tokens.iter().map(|(server, token)| (format!("token on {server}"), json!(token)));

@@ -149,9 +149,15 @@ async fn remove(cluster: &SuperCluster, accounts: Vec<String>) -> Result<(), Box
         client.request(format!("$JS.API.ACCOUNT.PURGE.{account}"), "".into()).await?;
     }
     let operator = read_seed_file(&cluster.operator_key_path())?;
-    let claims = json!({ "sub": operator.public_key(), "nats": { "accounts": accounts } });
-    client.request("$SYS.REQ.CLAIMS.DELETE", signed(&claims, &operator).into()).await?;
+    client.request("$SYS.REQ.CLAIMS.DELETE", deletion(&accounts, &operator).into()).await?;
     Ok(())
+}
+
+/// Returns the request to delete accounts from all resolvers (`$SYS.REQ.CLAIMS.DELETE`).
+pub fn deletion(accounts: &[String], operator: &Seed) -> String {
+    let nats = json!({ "accounts": accounts, "type": "generic", "version": 2 });
+    let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    signed(&json!({ "jti": "deletion", "iat": iat, "sub": operator.public_key(), "nats": nats }), operator)
 }
 
 impl Home {

@@ -233,14 +233,14 @@ func known(value any, path string, fields map[string]string) any {
 // unlimited says in a token's document what a scope's template leaves out: without these limits it is unlimited, while
 // the library writes nothing for a limit of 0.
 func unlimited(document any) {
-	nats := of(of(document)["nats"])
+	nats := object(object(document)["nats"])
 	keys, _ := nats["signing_keys"].([]any)
 	for _, entry := range keys {
-		scope := of(entry)
+		scope := object(entry)
 		if scope == nil {
 			continue
 		}
-		template := of(scope["template"])
+		template := object(scope["template"])
 		if template == nil {
 			template = map[string]any{}
 			scope["template"] = template
@@ -253,7 +253,7 @@ func unlimited(document any) {
 	}
 }
 
-func of(value any) map[string]any {
+func object(value any) map[string]any {
 	fields, _ := value.(map[string]any)
 	return fields
 }
