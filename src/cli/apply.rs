@@ -268,7 +268,7 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
     }
     if !skipped.is_empty() {
         let skipped: Vec<&str> = skipped.iter().map(String::as_str).collect();
-        put!(out, "left out, the region does not answer: {}", some(&skipped));
+        put!(out, "left out, cannot be reached: {}", some(&skipped));
     }
     for kept in kept {
         put!(out, "kept, since not every server confirmed that its mappings are gone: stream {kept}");

@@ -230,11 +230,11 @@ impl View<'_> {
         self.consumers(&mut out, &consumers.changes, label);
         if self.all {
             for place in skipped {
-                put!(out, "    ? {place}: its region does not answer");
+                put!(out, "    ? {place}: cannot be reached");
             }
         } else if !skipped.is_empty() {
             let skipped: Vec<&str> = skipped.iter().map(String::as_str).collect();
-            put!(out, "    ? {}: the region does not answer", some(&skipped));
+            put!(out, "    ? {}: cannot be reached", some(&skipped));
         }
         self.left_alone(&mut out, &mappings.reports, &streams.reports);
         out

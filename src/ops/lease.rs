@@ -8,6 +8,7 @@ use super::session::{Session, now};
 use super::{Tell, regional};
 use crate::desired::lease::{EXPIRY, Note, STREAM, SUBJECT, UNREACHABLE, config, mended};
 use crate::desired::regional::{HUB_API, Seat};
+use crate::model::claims::TrustedClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Layout;
@@ -15,7 +16,8 @@ use crate::observed::jetstream::{Api, ApiError, CallError, DEFAULT_PREFIX, Obser
 use crate::observed::link::Link;
 use crate::observed::survey::Observed;
 use crate::observed::{RequestError, Requests};
-use crate::plan::{Options, Plan};
+use crate::plan::way_back::own_api;
+use crate::plan::{Options, Plan, preflight};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use futures::future::{join_all, try_join_all};
@@ -96,9 +98,9 @@ struct State {
 #[derive(Debug, Clone)]
 struct LeaseStream<L> {
     link: L,
-    /// Prefixes under which the account may reach its own JetStream. Which one leads there can change while a lease is
-    /// waited for: another run may bring the layout `regional`, or take it away.
-    prefixes: &'static [&'static str],
+    /// Whether the account's own JetStream may be reached under [`HUB_API`]. That can change while a lease is waited for:
+    /// another run may bring the layout `regional`, or take it away.
+    regional: bool,
 }
 
 /// What became of a publish to the stream.
@@ -138,55 +140,40 @@ impl From<CallError> for Trouble {
 }
 
 impl<L: Link> LeaseStream<L> {
-    /// The last message, if it is there.
-    async fn last(&self) -> Result<Option<Last>, CallError> {
-        self.by_any_prefix(|api| async move { last(api).await }).await
-    }
-
-    /// Mends the config of the stream, where it is another; whether that was needed.
+    /// What the stream is, and the API under which it is; `None` where there is none yet.
     ///
-    /// # Errors
-    /// [`CallError`] with [`code::STREAM_NOT_FOUND`] when there is none.
-    async fn mend(&self) -> Result<bool, Trouble> {
-        let info = self.by_any_prefix(|api| async move { info(api).await }).await?;
-        let Some((wrong, config)) = info["config"].as_object().and_then(mended) else { return Ok(false) };
-        let (operation, config) = (&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config));
-        let updated = self.by_any_prefix(|api| async move { api.call(operation, config, ASK).await }).await;
-        match updated {
-            Ok(_) => Ok(true),
-            // Not every verb may. What is too old is no lease all the same.
-            Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
-            Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
-                stream: STREAM.to_owned(),
-                reason: format!("its {} cannot be mended: {error}", wrong.join(", ")),
-            }),
-            Err(error) => Err(error.into()),
+    /// Under the usual prefix may be a region's JetStream: it is asked only where all servers' tokens say that it is the
+    /// account's own. While they take over a token, nothing may lead there.
+    async fn find<R: Requests>(
+        &self,
+        session: &Session<'_, R>,
+        id: &PublicKey,
+    ) -> Result<(Api<'_, L>, Option<Value>), CallError> {
+        let mut api = Api::with_prefix(&self.link, if self.regional { HUB_API } else { DEFAULT_PREFIX });
+        let mut answer = info(api).await;
+        if self.regional && is_unmapped(&answer) && is_at_home(session, id).await {
+            api = Api::with_prefix(&self.link, DEFAULT_PREFIX);
+            answer = info(api).await;
+        }
+        match answer {
+            Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => Ok((api, None)),
+            answer => Ok((api, Some(answer?))),
         }
     }
 
-    /// The stream that has the lease's subject under another name.
-    async fn instead(&self) -> Result<Option<String>, CallError> {
-        let wanted = &json!({ "subject": SUBJECT });
-        let listed = self.by_any_prefix(|api| async move { api.call("STREAM.LIST", wanted, ASK).await }).await?;
-        Ok(listed["streams"][0]["config"]["name"].as_str().map(str::to_owned))
-    }
-
-    /// What the first prefix gives that leads somewhere.
+    /// What the first API gives that leads somewhere. To look for what is only here, and to take it away.
     async fn by_any_prefix<'s, T, F>(&'s self, ask: impl Fn(Api<'s, L>) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let mut prefixes = self.prefixes.iter().peekable();
-        while let Some(prefix) = prefixes.next() {
-            match ask(Api::with_prefix(&self.link, prefix)).await {
-                Err(CallError::Request(RequestError::NoResponders(_))) if prefixes.peek().is_some() => {}
-                // Where the prefix leads somewhere, what it is mapped to is denied.
-                Err(CallError::Request(RequestError::Permission(denied)))
-                    if prefixes.peek().is_some() && denied.starts_with(prefix) => {}
-                answer => return answer,
-            }
+        let usual = Api::with_prefix(&self.link, DEFAULT_PREFIX);
+        if !self.regional {
+            return ask(usual).await;
         }
-        Err(RequestError::NoResponders(SUBJECT.to_owned()).into())
+        match ask(Api::with_prefix(&self.link, HUB_API)).await {
+            answer if is_unmapped(&answer) => ask(usual).await,
+            answer => answer,
+        }
     }
 
     async fn publish(&self, note: &Note, last: u64) -> Result<Published, CallError> {
@@ -208,20 +195,60 @@ impl<L: Link> LeaseStream<L> {
             None => value["seq"].as_u64().map(Published::Stored).ok_or_else(|| malformed("it has no sequence")),
         }
     }
+}
 
-    async fn make(&self, replicas: u64) -> Result<(), Trouble> {
-        let (operation, config) = (&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config(replicas)));
-        let made = self.by_any_prefix(|api| async move { api.call(operation, config, ASK).await }).await;
-        match made {
-            // Another run was faster, or a config of another version is there.
-            Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
-            Err(error) if error.err_code() == Some(code::SUBJECTS_OVERLAP) => match self.instead().await? {
-                Some(stream) => Err(Trouble::Planted { stream, reason: format!("it captures {SUBJECT}") }),
-                None => Err(error.into()),
-            },
-            made => Ok(made.map(|_| ())?),
-        }
+/// Nothing is mapped under [`HUB_API`]: nobody listens there, or the user may not publish there. Where it is mapped,
+/// what is denied is what it leads to.
+fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
+    match answer {
+        Err(CallError::Request(RequestError::NoResponders(_))) => true,
+        Err(CallError::Request(RequestError::Permission(denied))) => denied.starts_with(HUB_API),
+        _ => false,
     }
+}
+
+/// Whether the account's own JetStream has the usual names on all servers, by the tokens that they have.
+async fn is_at_home<R: Requests>(session: &Session<'_, R>, id: &PublicKey) -> bool {
+    let Ok(found) = session.tokens_of(std::slice::from_ref(id)).await else { return false };
+    // What no trusted key signed is stored and not used.
+    let tokens = found.iter().flatten().flat_map(preflight::tokens);
+    let mut claims = tokens.filter_map(|token| TrustedClaims::verify(token, &session.anchor).ok()).peekable();
+    claims.peek().is_some() && claims.all(|claims| own_api(&claims) == Some(DEFAULT_PREFIX))
+}
+
+/// Makes the stream; whoever was faster made the same.
+async fn make<R: Requests>(api: Api<'_, R>, replicas: u64) -> Result<(), Trouble> {
+    let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config(replicas)), ASK).await;
+    match made {
+        // Another run was faster, or a config of another version is there.
+        Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
+        Err(error) if error.err_code() == Some(code::SUBJECTS_OVERLAP) => match instead(api).await? {
+            Some(stream) => Err(Trouble::Planted { stream, reason: format!("it captures {SUBJECT}") }),
+            None => Err(error.into()),
+        },
+        made => Ok(made.map(|_| ())?),
+    }
+}
+
+/// Mends the config of the stream, where it is another; whether that was needed.
+async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Trouble> {
+    let Some((wrong, config)) = info["config"].as_object().and_then(mended) else { return Ok(false) };
+    match api.call(&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config), ASK).await {
+        Ok(_) => Ok(true),
+        // Not every verb may. What is too old is no lease all the same.
+        Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
+        Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
+            stream: STREAM.to_owned(),
+            reason: format!("its {} cannot be mended: {error}", wrong.join(", ")),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The stream that has the lease's subject under another name.
+async fn instead<R: Requests>(api: Api<'_, R>) -> Result<Option<String>, CallError> {
+    let listed = api.call("STREAM.LIST", &json!({ "subject": SUBJECT }), ASK).await?;
+    Ok(listed["streams"][0]["config"]["name"].as_str().map(str::to_owned))
 }
 
 /// The stream's config and state, with the time by its server's clock (`ts`).
@@ -289,10 +316,16 @@ pub(super) async fn take<L: Link>(
     tell: &dyn Tell,
 ) -> Result<Lease<L>, LeaseError> {
     let (until, mut waited, mut trouble) = (Instant::now() + patience, false, None);
-    let wanted: Vec<Wanted<L>> = changed_applications(session, plan)
-        .into_iter()
-        .filter_map(|(account, place)| Wanted::new(session, account, place, holder))
-        .collect();
+    let mut wanted: Vec<Wanted<L>> = Vec::new();
+    for (account, place) in changed_applications(session, plan) {
+        match Wanted::new(session, account.clone(), place, holder) {
+            Some(one) => wanted.push(one),
+            // Allowed, or the plan would have been refused.
+            None => {
+                tell.step(&format!("going on without the lease of {account}: no mapping leads to its stream"), 0, 0)
+            }
+        }
+    }
     loop {
         let attempts = join_all(wanted.iter().map(|wanted| attempt(session, wanted, tell))).await;
         let mut lease = Lease { held: Vec::new(), waited };
@@ -318,12 +351,7 @@ pub(super) async fn take<L: Link>(
         } else {
             let since = *trouble.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < session.deadline.at_most(ELECTION);
-            // While a server takes over a token of the account, its prefixes lead elsewhere for a moment, where there is no
-            // such stream.
-            let passes = |trouble: &Trouble| match trouble {
-                Trouble::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
-                Trouble::Planted { .. } => false,
-            };
+            let passes = |trouble: &Trouble| matches!(trouble, Trouble::Call(error) if error.is_transient());
             if !(patient && silent.iter().all(|(_, trouble)| passes(trouble))) {
                 if may_go_without(session, options) {
                     let names: Vec<&str> = silent.iter().map(|(account, _)| account.as_str()).collect();
@@ -344,6 +372,7 @@ pub(super) async fn take<L: Link>(
 /// A lease that is to be taken.
 struct Wanted<L> {
     account: String,
+    id: PublicKey,
     stream: LeaseStream<L>,
     note: Note,
 }
@@ -351,13 +380,10 @@ struct Wanted<L> {
 impl<L: Link> Wanted<L> {
     fn new(session: &Session<'_, L>, account: String, place: usize, holder: &Holder) -> Option<Self> {
         let (link, reached) = session.link(place)?;
+        let id = session.ids().swap_remove(place);
         let layout = regional::members(session.definition).nth(place).map(|(account, _)| account.layout);
-        let prefixes: &[&str] = match layout {
-            Some(Layout::Regional) => &[HUB_API, DEFAULT_PREFIX],
-            // It still is what the definition no longer says.
-            _ if reached == HUB_API => &[HUB_API, DEFAULT_PREFIX],
-            _ => &[DEFAULT_PREFIX],
-        };
+        // By the way back the account is reached that still is what the definition no longer says.
+        let regional = layout == Some(Layout::Regional) || reached == HUB_API;
         let note = Note {
             id: random_id(),
             holder: holder.who.clone(),
@@ -366,7 +392,7 @@ impl<L: Link> Wanted<L> {
             since: jiff::Timestamp::from_second(i64::try_from(now()).unwrap_or(0)).unwrap_or_default().to_string(),
             released: false,
         };
-        Some(Self { account, stream: LeaseStream { link: link.clone(), prefixes }, note })
+        Some(Self { account, id, stream: LeaseStream { link: link.clone(), regional }, note })
     }
 
     fn held(&self, seq: u64) -> Held<L> {
@@ -405,18 +431,19 @@ enum Attempt {
 }
 
 async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &dyn Tell) -> Result<Attempt, Trouble> {
-    let Wanted { account, stream, note } = wanted;
-    let seen = match stream.mend().await {
-        Err(Trouble::Call(error)) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {
-            stream.make(replicas(session, account)).await?;
+    let Wanted { account, id, stream, note } = wanted;
+    let (api, info) = stream.find(session, id).await?;
+    let seen = match info {
+        None => {
+            make(api, replicas(session, account)).await?;
             None
         }
-        mended => {
-            if mended? {
+        Some(info) => {
+            if mend(api, &info).await? {
                 let said = format!("the stream {STREAM} of account {account} was not as it has to be, and was mended");
                 tell.step(&said, 0, 0);
             }
-            stream.last().await?
+            last(api).await?
         }
     };
     let after = match seen {
@@ -429,7 +456,7 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
     match stream.publish(note, after).await? {
         Published::Stored(seq) => Ok(Attempt::Taken(seq)),
         // Somebody was faster; who it was says the next look.
-        Published::Other => match stream.last().await? {
+        Published::Other => match last(api).await? {
             Some(last) if !last.over && last.note.id != note.id => Ok(Attempt::Held(last.note)),
             _ => Err(CallError::from(RequestError::Timeout(SUBJECT.to_owned())).into()),
         },
@@ -535,7 +562,7 @@ impl<L: Link> Held<L> {
         let stored = match self.place.publish(&self.note, self.state().seq).await {
             Ok(Published::Stored(seq)) => Some(seq),
             // An answer to a renewal got lost, a renewal came too late, or another run has the lease.
-            Ok(Published::Other) => match self.place.last().await {
+            Ok(Published::Other) => match self.place.by_any_prefix(last).await {
                 Ok(Some(last)) if last.note.id == self.note.id => Some(last.seq),
                 Ok(Some(last)) => return Err(lost(format!("{} has it now", last.note.holder))),
                 // Another run that had it since would have left a message.
@@ -559,7 +586,7 @@ impl<L: Link> Held<L> {
     async fn release(&self, delete: bool) {
         let note = Note { released: true, ..self.note.clone() };
         if let Ok(Published::Other) = self.place.publish(&note, self.state().seq).await
-            && let Ok(Some(last)) = self.place.last().await
+            && let Ok(Some(last)) = self.place.by_any_prefix(last).await
             && last.note.id == self.note.id
         {
             let _ = self.place.publish(&note, last.seq).await;

@@ -3,14 +3,13 @@
 use super::session::{ReadError, Session};
 use crate::definition::Definition;
 pub(super) use crate::desired::regional::name;
-use crate::desired::regional::{HUB_API, NEAR, RegionalIds, VSH, application_tag, near_api, region_tag};
+use crate::desired::regional::{NEAR, RegionalIds, application_tag, near_api, region_tag};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Account, Layout, RegionalAccounts};
-use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::link::Link;
 use crate::observed::system;
 use crate::plan::preflight::REGIONAL_KEY_MISSING;
@@ -32,15 +31,6 @@ pub(super) fn members(definition: &Definition) -> impl Iterator<Item = (&Account
         };
         std::iter::once((account, None)).chain(regions.iter().map(move |region| (account, Some(region))))
     })
-}
-
-/// The prefix under which an application's account reaches its own JetStream.
-pub(super) fn application_api(claims: &AccountClaims) -> &'static str {
-    let back = claims.mappings().iter().any(|mapping| {
-        let own = mapping.destinations.iter().all(|to| to.cluster.is_none() && to.subject.starts_with("$JS."));
-        mapping.source.strip_prefix(VSH).is_some_and(|rest| rest.starts_with('.')) && own
-    });
-    if back { HUB_API } else { DEFAULT_PREFIX }
 }
 
 /// The prefix under which an application's account reaches the JetStream of a region, if it imports from there.

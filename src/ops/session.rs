@@ -19,6 +19,7 @@ use crate::observed::listeners::{Listeners, subscriptions};
 use crate::observed::survey::{Heard, Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User, system};
 use crate::plan::preflight::{ACCOUNT_EXPIRED, AccountRef, Base};
+use crate::plan::way_back::own_api;
 use crate::plan::{Plan, is_nowhere, preflight};
 use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
@@ -321,7 +322,10 @@ impl<'d, L: Requests> Session<'d, L> {
                 (None, _) | (_, None) => {
                     let index = accounts.iter().position(|other| other.id == account.id).unwrap_or_default();
                     application = index;
-                    Reach::Link { index, prefix: regional::application_api(&bases[index]).to_owned() }
+                    match own_api(&bases[index]) {
+                        Some(prefix) => Reach::Link { index, prefix: prefix.to_owned() },
+                        None => Reach::Not("no mapping leads to it any more".to_owned()),
+                    }
                 }
                 (Some(_), Some(Ok(None))) if is_nowhere(&tokens[place]) => Reach::New,
                 (Some(_), Some(Ok(Some(link)))) => {

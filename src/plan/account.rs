@@ -10,7 +10,7 @@ use super::mappings::{MappingPlan, mapping_removal, mappings};
 use super::preflight::{self, tokens};
 use super::pushes::{self, Context, Push, Reason, Start, pushes};
 use super::streams::{StreamPlan, removal, streams};
-use super::{Options, Report};
+use super::{Options, Report, way_back};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{APPLICATION_TAG, Seat, application_tag};
 use crate::lint::{Entry, LintInput, Listener, lint};
@@ -61,7 +61,7 @@ pub struct AccountPlan {
     pub consumers: ConsumerPlan,
     /// The tokens that have to be signed and pushed, in the order of their stages.
     pub pushes: Vec<Push>,
-    /// Streams and consumers of regions that do not answer, left out since the run is allowed to.
+    /// Streams and consumers that cannot be reached, left out since the run is allowed to.
     pub skipped: Vec<String>,
 }
 
@@ -102,6 +102,7 @@ pub fn plan(
     let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
     // Said once for the region, not for each of its streams.
     let without = missing_regions(topology, observed);
+    let everywhere = topology.regions.iter().map(|region| region.name.as_str()).collect();
     let clusters = known_clusters(topology, observed);
     let starts = starts(desired, observed, now, &mut findings);
     let peers: Vec<Peer<'_>> = desired
@@ -113,7 +114,8 @@ pub fn plan(
         })
         .collect();
     let accounts = desired.iter().enumerate().map(|(index, account)| {
-        let (account, skipped) = leave_out(account, &without);
+        let unreachable = starts[index].as_ref().is_some_and(|start| way_back::is_missing(account, &start.claims));
+        let (account, skipped) = leave_out(account, if unreachable { &everywhere } else { &without });
         let of_application = place_of_application(desired, index);
         let jetstream = &observed.accounts[of_application].jetstream;
         let application = starts[of_application].as_ref().map(|start| &start.claims);
@@ -180,6 +182,9 @@ pub(super) fn starts(
                 }
             }
         };
+        if start.as_ref().is_some_and(|start| way_back::is_missing(wanted, &start.claims)) {
+            findings.push(way_back::missing(&wanted.name));
+        }
         starts.push(start);
     }
     starts

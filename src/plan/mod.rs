@@ -17,6 +17,7 @@ mod pushes;
 pub mod record;
 pub mod rollback;
 pub mod streams;
+pub mod way_back;
 pub mod who;
 
 pub use account::{AccountPlan, Plan, admit, destroy, is_nowhere, plan};
@@ -93,6 +94,11 @@ pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
 /// Codes of the findings that [`Options::allow`] admits: what they are about is possible, and may be meant.
 pub fn allowable() -> impl Iterator<Item = &'static str> {
     let all = streams::ALLOWABLE.into_iter().chain(crate::lint::ALLOWABLE).chain(preflight::ALLOWABLE);
-    let others = [NSC_STORE_DIFFERS, listening::LISTENERS_UNKNOWN, crate::desired::lease::UNREACHABLE];
+    let others = [
+        NSC_STORE_DIFFERS,
+        listening::LISTENERS_UNKNOWN,
+        crate::desired::lease::UNREACHABLE,
+        way_back::WAY_BACK_MISSING,
+    ];
     all.chain(rollback::ALLOWABLE).chain(others)
 }

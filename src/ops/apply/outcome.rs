@@ -27,7 +27,7 @@ pub struct Applied {
     /// Why the streams could not be read back; absent when they could.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
-    /// Changes that had to be left out, since their region does not answer.
+    /// Changes that had to be left out, since they cannot be reached.
     pub skipped: Vec<String>,
     /// Streams that were to be deleted, or to capture less, and were kept, since not every server confirmed that their mappings are gone.
     pub kept: Vec<String>,

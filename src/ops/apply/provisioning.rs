@@ -14,6 +14,7 @@ use crate::ops::session::{ASK, ReadError, Reading, Session};
 use crate::ops::{Connector, Deadline, Tell, along, regional};
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
+use crate::plan::way_back::own_api;
 use crate::plan::{Action, Plan, Stage, preflight};
 use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
 use crate::verify::streams::{Checked, Verdict, streams};
@@ -34,7 +35,9 @@ pub(super) async fn reach_regions<C: Connector>(
         let claims = newest.and_then(|one| AccountClaims::decode(one.token.as_str()).ok());
         let Some(claims) = claims.as_ref().or(planned.current.as_deref()) else { continue };
         let Some(region) = region else {
-            session.reach_under(place, regional::application_api(claims));
+            if let Some(api) = own_api(claims) {
+                session.reach_under(place, api);
+            }
             continue;
         };
         let changes = !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty());

@@ -181,7 +181,7 @@ async fn one_region_down(bench: &Bench<'_>) {
         ["region east: no server of cluster east answers", "--allow region-missing", "1 finding stands in the way"];
     bench.says(1, &APPLY, &said);
 
-    let said = ["left out, the region does not answer", "stream baz-read-east", "2 of 3 servers confirm"];
+    let said = ["left out, cannot be reached", "stream baz-read-east", "2 of 3 servers confirm"];
     bench.says(4, &[&APPLY[..], &["--allow", "region-missing"]].concat(), &said);
     let names = bench.stream_names().await;
     assert!(names.contains(&"baz-read-west".to_owned()) && !names.contains(&"baz-read-east".to_owned()), "{names:?}");

@@ -412,6 +412,41 @@ async fn drift_is_named_and_mended(bench: &Bench<'_>) {
     bench.until(0, &["verify"]).await;
 
     activations::drift(bench).await;
+    the_way_back_is_put_back(bench).await;
+}
+
+/// Without it the usual names lead to the regions' streams, which must not be taken for the account's own.
+async fn the_way_back_is_put_back(bench: &Bench<'_>) {
+    let before = bench.claims().await;
+    let mut claims = before.clone();
+    claims["nats"]["mappings"].as_object_mut().unwrap().remove("$VSH.>").expect("it was there");
+    bench.push(&claims).await;
+    let pushed = bench.everything().await;
+    let names = streams_of_regions(bench).await;
+    bench.says(1, &["plan"], &["[way-back-missing]", "+ $VSH.>", "stream foo-write-central"]);
+    for verb in [&APPLY[..], &["destroy", "--operator", "op.nk", "--delete-streams", "--yes"]] {
+        bench.says(1, verb, &["[way-back-missing]", "apply --allow way-back-missing"]);
+    }
+    bench.unchanged_since(&pushed, "refused since the way back is missing").await;
+    bench.says(3, &["verify"], &["missing: $VSH.>", "no mapping leads to it any more"]);
+
+    let allowed = [&APPLY[..], &["--allow", "way-back-missing"]].concat();
+    let said = ["going on without the lease of APP", "left out, cannot be reached: stream foo-write-west", "confirm"];
+    bench.says(4, &allowed, &said);
+    assert_eq!(bench.claims().await["nats"], before["nats"]);
+    bench.until(0, &["verify"]).await;
+    bench.says(0, &APPLY, &["In sync"]);
+    assert_eq!(streams_of_regions(bench).await, names, "a stream was made or lost in a region");
+}
+
+/// The names of the streams that clients reach by the usual names, by region.
+async fn streams_of_regions(bench: &Bench<'_>) -> Vec<Value> {
+    let mut names = Vec::new();
+    for region in REGIONS {
+        let client = client(bench.cluster, region).await;
+        names.push(ask(&client, "$JS.API.STREAM.NAMES", Value::Null).await.unwrap()["streams"].clone());
+    }
+    names
 }
 
 /// A request for one stream, then for all: servers refuse a token with both.
