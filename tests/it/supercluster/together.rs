@@ -1,6 +1,7 @@
 //! Several runs at once, and other tools that push meanwhile: everybody's change is there in the end.
 
 use crate::support::bench::{Bench, now};
+use crate::support::killing::thorough;
 use crate::support::secrets::assert_shows_none;
 use crate::support::{PATIENCE, VSTREAM, account, client, eventually, system_client};
 use base64::Engine as _;
@@ -24,8 +25,6 @@ use vstream_jwt::plan::Options;
 use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::issue;
 use vstream_jwt::sign::keyring::Keyring;
-
-const TEN: usize = 10;
 
 /// Pushes of the other tool until one more run has ended. A run plans again up to eight times.
 const MOST_PUSHES: usize = 4;
@@ -62,30 +61,30 @@ async fn sources(bench: &Bench<'_>) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_runs_at_once_and_another_tool_in_between_lose_nothing() {
-    ten_runs("shared", Duration::from_millis(2500)).await;
+    runs_at_once(10, "shared", Duration::from_millis(2500)).await;
 }
 
 /// The first of them makes the regional accounts, and sends the account's JetStream to the regions while others wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_in_the_layout_regional() {
-    ten_runs("regional", Duration::from_secs(4)).await;
+    runs_at_once(if thorough() { 10 } else { 5 }, "regional", Duration::from_secs(4)).await;
 }
 
-async fn ten_runs(layout: &str, pause: Duration) {
+async fn runs_at_once(runs: usize, layout: &str, pause: Duration) {
     let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     // Whether somebody's push falls into a run is chance; what must not happen is checked each time.
     for round in 0..5 {
-        if at_once(&bench, layout, pause, round).await {
+        let names: Vec<String> = (0..runs).map(|i| format!("s{round}-{i}")).collect();
+        if at_once(&bench, layout, pause, &names).await {
             return;
         }
     }
     panic!("no push of another tool came while a run went on");
 }
 
-/// Ten runs, and the other tool; whether its pushes made runs plan again.
-async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize) -> bool {
-    let names: Vec<String> = (0..TEN).map(|i| format!("s{round}-{i}")).collect();
+/// A run for each name, and the other tool; whether its pushes made runs plan again.
+async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, names: &[String]) -> bool {
     let definitions: Vec<String> = names.iter().map(|name| one(bench, layout, name)).collect();
     let started = Instant::now();
     // Each waits for all that come before it, which on a busy machine take longer than the usual three minutes.
@@ -96,7 +95,7 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
     // What nsc does: pull, edit, push. In between, somebody else has pushed.
     let operator = bench.key("op.nk");
     let mut tags = Vec::new();
-    let (mut before, mut pushes) = (TEN, 0);
+    let (mut before, mut pushes) = (names.len(), 0);
     loop {
         // A push after the last run would change nothing.
         match running() {
@@ -113,7 +112,7 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
         let newest = stored.max_by_key(|token| AccountClaims::decode(token).unwrap().issued_at()).unwrap();
         let mut claims = Token::decode(&newest).unwrap().claims().clone();
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let tag = format!("tag-{round}-{}", tags.len());
+        let tag = format!("tag-{}-{}", names[0], tags.len());
         let list = claims["nats"]["tags"].as_array().cloned().unwrap_or_default();
         claims["nats"]["tags"] = list.into_iter().chain([tag.as_str().into()]).collect();
         // nsc dates its tokens by its clock, whatever is stored.
@@ -128,7 +127,8 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
     let results: Vec<(i32, String)> = runs.into_iter().map(ended).collect();
     let again = results.iter().filter(|(_, said)| said.contains("planned again")).count();
     eprintln!(
-        "{TEN} runs and {} pushes of another tool in {:.1?}; {again} planned again",
+        "{} runs and {} pushes of another tool in {:.1?}; {again} planned again",
+        names.len(),
         tags.len(),
         started.elapsed()
     );
@@ -138,7 +138,7 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
     }
 
     let there = sources(bench).await;
-    for name in &names {
+    for name in names {
         assert!(there.contains(&format!("{name}.>")), "{name} is not among {there:?}");
     }
     let claims = bench.claims().await;
@@ -151,7 +151,8 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, round: usize)
     }
 
     // Back to how the first of them left it: the others are undone, and what the other tool pushed in between stays.
-    bench.run(&["rollback", "last~9", "--operator", "op.nk", "--definition", &definitions[0]]).ends(0);
+    let first = format!("last~{}", names.len() - 1);
+    bench.run(&["rollback", &first, "--operator", "op.nk", "--definition", &definitions[0]]).ends(0);
     let there = sources(bench).await;
     let left: Vec<&String> = names.iter().filter(|name| there.contains(&format!("{name}.>"))).collect();
     assert_eq!(left.len(), 1, "{left:?}");
