@@ -120,6 +120,7 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
             jetstream: ObservedJetStream::default(),
             listeners: Listeners::default(),
             heard: Heard::Nothing,
+            out_of_reach: false,
         }
     };
     let accounts = definition.accounts.iter().map(account).collect();

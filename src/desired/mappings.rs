@@ -56,9 +56,17 @@ fn ways(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredE
             destinations: destinations(topology, |region| format!("{NEAR}.{}.>", topology.regions[region].name)),
         });
     }
-    let back = Destination { subject: format!("{JETSTREAM}.>"), weight: 100, cluster: None };
-    mappings.push(Mapping { source: filter(format!("{VSH}.>"))?, destinations: vec![back] });
+    mappings.push(way_back()?);
     Ok(mappings)
+}
+
+/// `$VSH.> → $JS.>`, in every cluster.
+///
+/// # Errors
+/// None: both are subjects.
+pub fn way_back() -> Result<Mapping, DesiredError> {
+    let back = Destination { subject: format!("{JETSTREAM}.>"), weight: 100, cluster: None };
+    Ok(Mapping { source: filter(format!("{VSH}.>"))?, destinations: vec![back] })
 }
 
 /// `$KV.> → $KVW.west.>`: all buckets of a kind.

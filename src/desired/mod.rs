@@ -20,6 +20,7 @@ use crate::model::subject::SubjectError;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, RegionalAccounts, VirtualStream};
+pub use mappings::way_back;
 use regional::{RegionalIds, Seat};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

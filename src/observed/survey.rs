@@ -32,6 +32,8 @@ pub struct ObservedAccount {
     pub listeners: Listeners,
     /// What its claims should be, as far as others' pushes were heard.
     pub heard: Heard,
+    /// No mapping leads to its JetStream, so that nothing of it was read. Of an application's account only.
+    pub out_of_reach: bool,
 }
 
 /// What follows from the pushes that were heard of an account.

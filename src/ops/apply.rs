@@ -15,6 +15,7 @@ use super::plan::{Planned, plan};
 use super::session::{Given, Hearing, Session};
 use super::watch::Watch;
 use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, journal, planfile, rollback::plan_rollback};
+use crate::model::nkey::PublicKey;
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;
 use crate::plan::file::Content;
@@ -165,10 +166,16 @@ async fn in_rounds<'d, C: Connector>(
         return Err(ApplyError::Refused(vec![finding]));
     }
     let mut applied = Applied::default();
+    let unread = out_of_reach(planned);
     loop {
         if overtaken {
             signed = None;
             plan_again(session, planned, signers.keys, again, connector, tell).await?;
+            // There is no lease of an account that was out of reach.
+            if out_of_reach(planned) != unread {
+                let account = planned.plan.accounts.first().map(|account| account.name.clone()).unwrap_or_default();
+                return Err(ApplyError::ChangedMeanwhile { account, pushed: !applied.pushed.is_empty() });
+            }
             agree_to_merged(session, planned, agree, &mut applied)?;
             if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
                 return Err(ApplyError::TakesAwayMore(more));
@@ -283,6 +290,12 @@ fn nothing_stays(planned: &Planned<'_>) -> bool {
         let goes = |name: &str| account.streams.changes.iter().any(|c| c.name == name && c.action == Action::Delete);
         found.jetstream.streams.iter().filter(|stream| stream.owner.is_some()).all(|stream| goes(&stream.name))
     })
+}
+
+/// The accounts whose own JetStream no mapping leads to.
+fn out_of_reach(planned: &Planned<'_>) -> Vec<PublicKey> {
+    let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts);
+    accounts.filter(|(_, found)| found.out_of_reach).map(|(account, _)| account.id.clone()).collect()
 }
 
 /// All streams and mappings that a plan takes away, in words.

@@ -8,16 +8,16 @@ use super::session::{Session, now};
 use super::{Tell, regional};
 use crate::desired::lease::{EXPIRY, Note, STREAM, SUBJECT, UNREACHABLE, config, mended};
 use crate::desired::regional::{HUB_API, Seat};
-use crate::model::claims::TrustedClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Layout;
 use crate::observed::jetstream::{Api, ApiError, CallError, DEFAULT_PREFIX, ObservedStream, code};
 use crate::observed::link::Link;
 use crate::observed::survey::Observed;
-use crate::observed::{RequestError, Requests};
+use crate::observed::{RequestError, Requests, system};
+use crate::plan::preflight::AccountRef;
 use crate::plan::way_back::own_api;
-use crate::plan::{Options, Plan, preflight};
+use crate::plan::{AccountPlan, Options, Plan};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use futures::future::{join_all, try_join_all};
@@ -142,19 +142,24 @@ impl From<CallError> for Trouble {
 impl<L: Link> LeaseStream<L> {
     /// What the stream is, and the API under which it is; `None` where there is none yet.
     ///
-    /// Under the usual prefix may be a region's JetStream: it is asked only where all servers' tokens say that it is the
-    /// account's own. While they take over a token, nothing may lead there.
-    async fn find<R: Requests>(
+    /// Under the usual prefix may be a region's JetStream: it is asked only where the account's newest token says that it
+    /// is its own. While servers take over a token, nothing may lead there.
+    async fn find(
         &self,
-        session: &Session<'_, R>,
-        id: &PublicKey,
+        session: &Session<'_, L>,
+        account: AccountRef<'_>,
     ) -> Result<(Api<'_, L>, Option<Value>), CallError> {
-        let mut api = Api::with_prefix(&self.link, if self.regional { HUB_API } else { DEFAULT_PREFIX });
-        let mut answer = info(api).await;
-        if self.regional && is_unmapped(&answer) && is_at_home(session, id).await {
-            api = Api::with_prefix(&self.link, DEFAULT_PREFIX);
-            answer = info(api).await;
-        }
+        let usual = Api::with_prefix(&self.link, DEFAULT_PREFIX);
+        let back = Api::with_prefix(&self.link, HUB_API);
+        let (api, answer) = match self.regional {
+            false => (usual, info(usual).await),
+            true => match info(back).await {
+                answer if !is_unmapped(&answer) => (back, answer),
+                _ if is_at_home(session, account).await => (usual, info(usual).await),
+                // In a moment it leads there again.
+                _ => return Err(RequestError::NoResponders(format!("{HUB_API}.STREAM.INFO.{STREAM}")).into()),
+            },
+        };
         match answer {
             Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => Ok((api, None)),
             answer => Ok((api, Some(answer?))),
@@ -207,13 +212,12 @@ fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
     }
 }
 
-/// Whether the account's own JetStream has the usual names on all servers, by the tokens that they have.
-async fn is_at_home<R: Requests>(session: &Session<'_, R>, id: &PublicKey) -> bool {
-    let Ok(found) = session.tokens_of(std::slice::from_ref(id)).await else { return false };
-    // What no trusted key signed is stored and not used.
-    let tokens = found.iter().flatten().flat_map(preflight::tokens);
-    let mut claims = tokens.filter_map(|token| TrustedClaims::verify(token, &session.anchor).ok()).peekable();
-    claims.peek().is_some() && claims.all(|claims| own_api(&claims) == Some(DEFAULT_PREFIX))
+/// Whether the account's own JetStream has the usual names, by its newest token.
+async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) -> bool {
+    let ids = std::slice::from_ref(account.id);
+    let Ok(found) = system::accounts(&session.system, &session.deployment, ids, ASK).await else { return false };
+    let newest = found.first().and_then(|servers| session.base(account.name, account.id, servers).0);
+    newest.is_some_and(|base| own_api(&base.claims) == Some(DEFAULT_PREFIX))
 }
 
 /// Makes the stream; whoever was faster made the same.
@@ -316,13 +320,16 @@ pub(super) async fn take<L: Link>(
     tell: &dyn Tell,
 ) -> Result<Lease<L>, LeaseError> {
     let (until, mut waited, mut trouble) = (Instant::now() + patience, false, None);
+    // Waiting for other runs does not count as the verb's time.
+    let election = session.deadline.at_most(ELECTION);
     let mut wanted: Vec<Wanted<L>> = Vec::new();
     for (account, place) in changed_applications(session, plan) {
-        match Wanted::new(session, account.clone(), place, holder) {
+        match Wanted::new(session, account, place, holder) {
             Some(one) => wanted.push(one),
             // Allowed, or the plan would have been refused.
             None => {
-                tell.step(&format!("going on without the lease of {account}: no mapping leads to its stream"), 0, 0)
+                let said = format!("going on without the lease of {}: no mapping leads to its stream", account.name);
+                tell.step(&said, 0, 0);
             }
         }
     }
@@ -350,8 +357,12 @@ pub(super) async fn take<L: Link>(
             tell.step(&format!("waiting for the lease of account {account}, which is changed by {who}"), 0, 0);
         } else {
             let since = *trouble.get_or_insert_with(Instant::now);
-            let patient = since.elapsed() < session.deadline.at_most(ELECTION);
-            let passes = |trouble: &Trouble| matches!(trouble, Trouble::Call(error) if error.is_transient());
+            let patient = since.elapsed() < election;
+            let passes = |trouble: &Trouble| match trouble {
+                // A run that took everything away took the stream between two looks.
+                Trouble::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
+                Trouble::Planted { .. } => false,
+            };
             if !(patient && silent.iter().all(|(_, trouble)| passes(trouble))) {
                 if may_go_without(session, options) {
                     let names: Vec<&str> = silent.iter().map(|(account, _)| account.as_str()).collect();
@@ -378,9 +389,8 @@ struct Wanted<L> {
 }
 
 impl<L: Link> Wanted<L> {
-    fn new(session: &Session<'_, L>, account: String, place: usize, holder: &Holder) -> Option<Self> {
+    fn new(session: &Session<'_, L>, account: &AccountPlan, place: usize, holder: &Holder) -> Option<Self> {
         let (link, reached) = session.link(place)?;
-        let id = session.ids().swap_remove(place);
         let layout = regional::members(session.definition).nth(place).map(|(account, _)| account.layout);
         // By the way back the account is reached that still is what the definition no longer says.
         let regional = layout == Some(Layout::Regional) || reached == HUB_API;
@@ -392,6 +402,7 @@ impl<L: Link> Wanted<L> {
             since: jiff::Timestamp::from_second(i64::try_from(now()).unwrap_or(0)).unwrap_or_default().to_string(),
             released: false,
         };
+        let (account, id) = (account.name.clone(), account.id.clone());
         Some(Self { account, id, stream: LeaseStream { link: link.clone(), regional }, note })
     }
 
@@ -401,21 +412,21 @@ impl<L: Link> Wanted<L> {
     }
 }
 
-/// The applications' accounts of which something is changed, theirs or of their regional accounts: by their keys.
-fn changed_applications<L: Requests>(session: &Session<'_, L>, plan: &Plan) -> Vec<(String, usize)> {
-    let mut changed: Vec<(&PublicKey, String, usize)> = Vec::new();
+/// The applications' accounts of which something is changed, theirs or of their regional accounts, with their places: by
+/// their keys.
+fn changed_applications<'p, L: Requests>(session: &Session<'_, L>, plan: &'p Plan) -> Vec<(&'p AccountPlan, usize)> {
+    let mut changed: Vec<(&AccountPlan, usize)> = Vec::new();
     let mut application = 0;
     for (place, ((_, region), account)) in regional::members(session.definition).zip(&plan.accounts).enumerate() {
         if region.is_none() {
             application = place;
         }
-        let owner = &plan.accounts[application];
-        if !account.is_empty() && !changed.iter().any(|(_, _, place)| *place == application) {
-            changed.push((&owner.id, owner.name.clone(), application));
+        if !account.is_empty() && !changed.iter().any(|(_, place)| *place == application) {
+            changed.push((&plan.accounts[application], application));
         }
     }
-    changed.sort();
-    changed.into_iter().map(|(_, name, place)| (name, place)).collect()
+    changed.sort_by_key(|(owner, _)| &owner.id);
+    changed
 }
 
 /// A lease in a region that is down and left out on purpose is gone without; so is one by its own exception.
@@ -432,7 +443,7 @@ enum Attempt {
 
 async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &dyn Tell) -> Result<Attempt, Trouble> {
     let Wanted { account, id, stream, note } = wanted;
-    let (api, info) = stream.find(session, id).await?;
+    let (api, info) = stream.find(session, AccountRef { name: account, id }).await?;
     let seen = match info {
         None => {
             make(api, replicas(session, account)).await?;

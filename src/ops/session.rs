@@ -115,6 +115,8 @@ enum Reach {
     New,
     /// It is there, and neither a key nor the application's imports lead to it.
     Not(String),
+    /// It is an application's account whose claims lead to the regions' JetStream, and not to its own.
+    NoWayBack,
 }
 
 /// What was read of the accounts' tokens: per desired account, what each server has.
@@ -324,7 +326,7 @@ impl<'d, L: Requests> Session<'d, L> {
                     application = index;
                     match own_api(&bases[index]) {
                         Some(prefix) => Reach::Link { index, prefix: prefix.to_owned() },
-                        None => Reach::Not("no mapping leads to it any more".to_owned()),
+                        None => Reach::NoWayBack,
                     }
                 }
                 (Some(_), Some(Ok(None))) if is_nowhere(&tokens[place]) => Reach::New,
@@ -370,7 +372,7 @@ impl<'d, L: Requests> Session<'d, L> {
     pub(super) fn link(&self, place: usize) -> Option<(&L, &str)> {
         match self.reaches.get(place)? {
             Reach::Link { index, prefix } => Some((self.links.get(*index)?, prefix)),
-            Reach::New | Reach::Not(_) => None,
+            Reach::New | Reach::Not(_) | Reach::NoWayBack => None,
         }
     }
 
@@ -382,7 +384,7 @@ impl<'d, L: Requests> Session<'d, L> {
             Reach::Link { index, prefix } if region.is_none() || prefix == DEFAULT_PREFIX => {
                 self.links.get(*index)?.user()
             }
-            Reach::Link { .. } | Reach::New | Reach::Not(_) => None,
+            Reach::Link { .. } | Reach::New | Reach::Not(_) | Reach::NoWayBack => None,
         }
     }
 
@@ -415,17 +417,19 @@ impl<'d, L: Requests> Session<'d, L> {
         purpose: Reading,
     ) -> Result<Observed, ReadError> {
         let read = desired.iter().enumerate().zip(tokens).map(|((place, desired), servers)| async move {
-            let (Some(api), listeners) = (self.api(place), Listeners::NotAsked) else {
-                let jetstream = match self.reaches.get(place) {
+            let found = |jetstream: ObservedJetStream| ObservedAccount {
+                servers,
+                jetstream,
+                listeners: Listeners::NotAsked,
+                heard: Heard::Nothing,
+                out_of_reach: self.reaches.get(place) == Some(&Reach::NoWayBack),
+            };
+            let Some(api) = self.api(place) else {
+                return Ok(found(match self.reaches.get(place) {
                     Some(Reach::Not(reason)) => unknown(desired, reason),
+                    Some(Reach::NoWayBack) => unknown(desired, "no mapping leads to it"),
                     _ => ObservedJetStream::default(),
-                };
-                return Ok(ObservedAccount {
-                    servers,
-                    jetstream,
-                    listeners: Listeners::NotAsked,
-                    heard: Heard::Nothing,
-                });
+                }));
             };
             let options = ReadOptions {
                 consumers: &desired.consumers,
@@ -443,11 +447,8 @@ impl<'d, L: Requests> Session<'d, L> {
                 }
             };
             match read {
-                Ok(jetstream) => Ok(ObservedAccount { servers, jetstream, listeners, heard: Heard::Nothing }),
-                Err(cause) if purpose == Reading::ToJudge => {
-                    let jetstream = unknown(desired, &cause.to_string());
-                    Ok(ObservedAccount { servers, jetstream, listeners, heard: Heard::Nothing })
-                }
+                Ok(jetstream) => Ok(found(jetstream)),
+                Err(cause) if purpose == Reading::ToJudge => Ok(found(unknown(desired, &cause.to_string()))),
                 Err(cause) => {
                     let missing = self.deployment.missing_text();
                     Err(ReadError::JetStream { account: desired.name.clone(), missing, cause })

@@ -102,7 +102,6 @@ pub fn plan(
     let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
     // Said once for the region, not for each of its streams.
     let without = missing_regions(topology, observed);
-    let everywhere = topology.regions.iter().map(|region| region.name.as_str()).collect();
     let clusters = known_clusters(topology, observed);
     let starts = starts(desired, observed, now, &mut findings);
     let peers: Vec<Peer<'_>> = desired
@@ -114,9 +113,11 @@ pub fn plan(
         })
         .collect();
     let accounts = desired.iter().enumerate().map(|(index, account)| {
-        let unreachable = starts[index].as_ref().is_some_and(|start| way_back::is_missing(account, &start.claims));
-        let (account, skipped) = leave_out(account, if unreachable { &everywhere } else { &without });
         let of_application = place_of_application(desired, index);
+        if observed.accounts[of_application].out_of_reach {
+            return way_back::account_plan(account, starts[index].as_ref());
+        }
+        let (account, skipped) = leave_out(account, &without);
         let jetstream = &observed.accounts[of_application].jetstream;
         let application = starts[of_application].as_ref().map(|start| &start.claims);
         let context = Context { peers: &peers, application, options, now };
@@ -135,7 +136,11 @@ pub fn plan(
         accounts.iter().flat_map(|account| &account.streams.changes),
         &observed.deployment,
     ));
-    findings.extend(unknown_prunes(desired, observed, options));
+    let out_of_reach = way_back::out_of_reach(desired, observed);
+    if out_of_reach.is_empty() {
+        findings.extend(unknown_prunes(desired, observed, options));
+    }
+    findings.extend(out_of_reach);
     admit(&mut findings, options);
     // What holds for all regions of an account is said once.
     let mut said = HashSet::new();
@@ -182,9 +187,6 @@ pub(super) fn starts(
                 }
             }
         };
-        if start.as_ref().is_some_and(|start| way_back::is_missing(wanted, &start.claims)) {
-            findings.push(way_back::missing(&wanted.name));
-        }
         starts.push(start);
     }
     starts
@@ -392,6 +394,7 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         }
     });
     let accounts = accounts.collect();
+    findings.extend(way_back::out_of_reach(desired, observed));
     Plan { accounts, findings }
 }
 

@@ -211,6 +211,14 @@ pub(super) fn pushes(
     }
 }
 
+/// The push that sets one mapping, and changes nothing else.
+pub(super) fn setting(start: &Start, mapping: &Mapping) -> Vec<Push> {
+    let mut draft = Draft::of(start);
+    let mapped = draft.claims.set_mapping(mapping);
+    draft.stage(Stage::ApplicationLinks, Edited::default(), mapped || start.merged);
+    draft.out.pushes
+}
+
 /// What has to be pushed so that the mappings of `removals` are gone, and with `all` everything that was for them.
 pub(super) fn removal(
     desired: &DesiredAccount<'_>,

@@ -1,11 +1,19 @@
 //! How an application's account reaches its own JetStream where requests by the usual names go to the regions.
 
-use crate::desired::DesiredAccount;
+use super::Action;
+use super::account::AccountPlan;
+use super::consumers::ConsumerPlan;
+use super::mappings::{MappingChange, MappingPlan};
+use super::pushes::{self, Start};
+use super::streams::StreamPlan;
 use crate::desired::regional::{HUB_API, NEAR, Seat, VSH};
+use crate::desired::{DesiredAccount, way_back};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
+use crate::model::mapping::{Destination, RawMapping};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::DEFAULT_PREFIX;
+use crate::observed::survey::Observed;
 
 /// Requests for the account's JetStream go to the regions, and no mapping leads back: somebody took it away.
 pub const WAY_BACK_MISSING: &str = "way-back-missing";
@@ -13,43 +21,79 @@ pub const WAY_BACK_MISSING: &str = "way-back-missing";
 /// The prefix under which an application's account reaches its own JetStream, by its claims; `None` where they lead
 /// `$JS.>` to the regions, and nothing back.
 pub fn own_api(claims: &AccountClaims) -> Option<&'static str> {
-    let below = |subject: &str, root: &str| subject.strip_prefix(root).is_some_and(|rest| rest.starts_with('.'));
     let mappings = claims.mappings();
-    let back = mappings.iter().any(|mapping| {
-        let own = mapping.destinations.iter().all(|to| to.cluster.is_none() && to.subject.starts_with("$JS."));
-        below(&mapping.source, VSH) && own
-    });
-    if back {
-        return Some(HUB_API);
+    // Where single streams are mapped, what is asked of all of them is not.
+    let leads = |api: &str, to: &dyn Fn(&RawMapping) -> bool| {
+        let list = SubjectFilter::parse(&format!("{api}.STREAM.LIST"));
+        let covers = |mapping: &&RawMapping| {
+            list.as_ref()
+                .is_ok_and(|list| SubjectFilter::parse(&mapping.source).is_ok_and(|source| source.covers(list)))
+        };
+        mappings.iter().filter(covers).any(to)
+    };
+    let back = |mapping: &RawMapping| {
+        let own = |to: &Destination| to.cluster.is_none() && to.subject.starts_with("$JS.");
+        !mapping.destinations.is_empty() && mapping.destinations.iter().all(own)
+    };
+    let away = |mapping: &RawMapping| {
+        mapping.destinations.iter().any(|to| to.subject.strip_prefix(NEAR).is_some_and(|rest| rest.starts_with('.')))
+    };
+    match leads(HUB_API, &back) {
+        true => Some(HUB_API),
+        false => (!leads(DEFAULT_PREFIX, &away)).then_some(DEFAULT_PREFIX),
     }
-    // Where single streams are mapped, what is asked of all of them stays here.
-    let list = SubjectFilter::parse(&format!("{DEFAULT_PREFIX}.STREAM.LIST")).ok()?;
-    let away = mappings.iter().any(|mapping| {
-        let covers = SubjectFilter::parse(&mapping.source).is_ok_and(|source| source.covers(&list));
-        covers && mapping.destinations.iter().any(|to| below(&to.subject, NEAR))
-    });
-    (!away).then_some(DEFAULT_PREFIX)
 }
 
-/// Whether an account's own JetStream cannot be reached.
-pub(super) fn is_missing(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> bool {
-    desired.seat == Seat::Application && own_api(claims).is_none()
+/// The errors that say which accounts' own JetStream is out of reach.
+pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) -> Vec<Finding> {
+    let missing = desired.iter().zip(&observed.accounts).filter(|(_, found)| found.out_of_reach);
+    missing
+        .map(|(wanted, _)| {
+            Finding::error(
+                WAY_BACK_MISSING,
+                format!("account {}", wanted.name),
+                format!(
+                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{VSH}.>`, which somebody took away \
+                     or changed): its own streams are reached by no name, and can neither be read nor changed"
+                ),
+                format!(
+                    "Put it back: `apply --allow {WAY_BACK_MISSING}` sets that mapping, and does nothing else. Then run this \
+                     again."
+                ),
+            )
+        })
+        .collect()
 }
 
-/// The error that says so.
-pub(super) fn missing(account: &str) -> Finding {
-    Finding::error(
-        WAY_BACK_MISSING,
-        format!("account {account}"),
-        format!(
-            "its claims lead `$JS.>` to the regions, and the mapping of `{VSH}.>` that leads back is gone: its own streams \
-             are reached by no name, and can neither be read nor changed"
-        ),
-        format!(
-            "Put it back: `apply --allow {WAY_BACK_MISSING}` changes the claims of the account alone, and leaves its streams \
-             out. Then run apply again, which looks at them."
-        ),
-    )
+/// The plan of an account whose own JetStream, or that of the application's account that it serves, is out of reach: the
+/// way back is set, and all else left out, since nothing can be said of the streams.
+pub(super) fn account_plan(desired: &DesiredAccount<'_>, start: Option<&Start>) -> AccountPlan {
+    let (mut mappings, mut pushed) = (MappingPlan::default(), Vec::new());
+    if let (Seat::Application, Some(start), Ok(back)) = (desired.seat, start, way_back()) {
+        let before = start.claims.mappings().into_iter().find(|mapping| mapping.source == back.source.as_str());
+        mappings.changes.push(MappingChange {
+            action: if before.is_some() { Action::Update } else { Action::Create },
+            source: back.source.to_string(),
+            before: before.map(|mapping| mapping.destinations),
+            after: Some(back.destinations.clone()),
+        });
+        pushed = pushes::setting(start, &back);
+    }
+    let streams = desired.streams.iter().map(|stream| format!("stream {}", stream.name));
+    let consumers = desired.consumers.iter().map(|one| format!("consumer {} of stream {}", one.name, one.stream));
+    AccountPlan {
+        name: desired.name.clone(),
+        id: desired.id.clone(),
+        region: desired.seat.region().map(|region| region.name.clone()),
+        new: false,
+        current: start.map(|start| start.claims.clone()),
+        mappings,
+        claims: Vec::new(),
+        streams: StreamPlan::default(),
+        consumers: ConsumerPlan::default(),
+        pushes: pushed,
+        skipped: streams.chain(consumers).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +129,8 @@ mod tests {
         assert_eq!(api(&[away]), None);
         // Not exclusive: requests for single streams go to the regions.
         assert_eq!(api(&[("$JS.API.STREAM.INFO.foo", "$VS.west.API.STREAM.INFO.foo", "c-west")]), Some(DEFAULT_PREFIX));
+        // What is left of the way back does not lead there.
+        assert_eq!(api(&[away, ("$VSH.FC.>", "$JS.FC.>", "")]), None);
         // Others lead all requests to the regions, or `$VSH.>` elsewhere.
         assert_eq!(api(&[("$JS.API.>", "$VS.west.API.>", "c-west")]), None);
         assert_eq!(api(&[away, ("$VSH.>", "$JS.>", "c-west")]), None);

@@ -34,6 +34,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
                 jetstream: ObservedJetStream::default(),
                 listeners: Listeners::NotAsked,
                 heard,
+                out_of_reach: false,
             }],
         };
         let mut findings = Vec::new();

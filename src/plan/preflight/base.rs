@@ -224,7 +224,7 @@ fn in_future(place: &str, newest_iat: u64, now: u64) -> Option<Finding> {
 }
 
 /// Every token that a server has, stored or in force.
-pub fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
+pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     let stored: Vec<&str> = match stored {
         Stored::Token(token) => vec![token],

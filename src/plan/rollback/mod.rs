@@ -16,7 +16,7 @@ use super::mappings::MappingPlan;
 use super::pushes::{Push, Reason, Stage, Start};
 use super::record::{Content, Streamed};
 use super::streams::StreamPlan;
-use super::{AccountPlan, Options, Plan, admit, preflight};
+use super::{AccountPlan, Options, Plan, admit, preflight, way_back};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
 use crate::model::claims::{AccountClaims, Activation, ImportSpec, TrustedClaims, Unmergeable, Untrusted};
@@ -208,6 +208,8 @@ pub fn rollback(
         starts.iter().map(|start| start.as_ref().and_then(Start::existing).map(Deref::deref)).collect();
     effects.unused = leads::unused(desired, observed, &currents, &goals);
     admit(&mut plan.findings, &undo.options);
+    // It would put nothing back, and judge by streams that were not read.
+    plan.findings.extend(way_back::out_of_reach(desired, observed));
     plan.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Rollback { plan, effects }
 }

@@ -162,8 +162,16 @@ async fn history_comes_along(bench: &Bench<'_>, regional: &Value, clients: &[&Cl
 }
 
 async fn and_back(bench: &Bench<'_>, shared: &Value, regional: &Value, west: &Client, east: &Client) {
-    // The old read streams went on sourcing: nothing is lost on the way back.
     bench.write("vstream", shared);
+    // Without the mapping of `$VSH.>` nobody knows which streams there are to go back to.
+    let before = bench.claims().await;
+    let mut claims = before.clone();
+    claims["nats"]["mappings"].as_object_mut().unwrap().remove("$VSH.>").expect("it was there");
+    bench.push(&claims).await;
+    bench.says(1, &APPLY, &["[way-back-missing]"]);
+    bench.says(4, &[&APPLY[..], &["--allow", "way-back-missing"]].concat(), &["+ $VSH.>", "left out"]);
+    assert_eq!(bench.claims().await["nats"], before["nats"], "more than the way back was changed");
+    // The old read streams went on sourcing: nothing is lost on the way back.
     bench.run(&APPLY).ends(0);
     bench.until(0, &["verify"]).await;
     assert_eq!(readable(east, "foo", 1601).await["config"]["name"], "foo-read-east");
