@@ -11,6 +11,7 @@ const ALL: [&str; 3] = ["west", "central", "east"];
 const SOME: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: .ci/run on the oldest servers, scripts/nightly on all"]
 async fn every_acknowledged_message_is_in_every_region_exactly_once() {
     disasters(cluster().await).await;
 }

@@ -24,16 +24,17 @@ const MOMENT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_down_in_a_stage_stops_no_application() {
-    down(cluster().await, "east-1", 0).await;
+    down(cluster().await, "east-1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: scripts/nightly"]
 async fn nor_does_a_region() {
-    down(small().await, "east", 1).await;
+    down(small().await, "east").await;
 }
 
-/// In every other stage, beginning with the `first`; in each when there is time.
-async fn down(cluster: Cluster, target: &str, first: usize) {
+/// In every other stage; in each when there is time.
+async fn down(cluster: Cluster, target: &str) {
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let beside = definition.replace("layout: regional", "layout: regional\n    exclusive: false");
     assert_ne!(beside, definition);
@@ -46,7 +47,7 @@ async fn down(cluster: Cluster, target: &str, first: usize) {
     asked(&central, "$JS.API.CONSUMER.DURABLE.CREATE.own.reader", &consumer.to_string()).await;
     let application = Application::start(central);
     let thorough = thorough();
-    for (round, stage) in STAGES.iter().enumerate().filter(|(round, _)| thorough || round % 2 == first) {
+    for (round, stage) in STAGES.iter().enumerate().filter(|(round, _)| thorough || round % 2 == 1) {
         let when = format!("{target} down at `{stage}`");
         let code = killed_at(&cluster, stage, target).await;
         cluster.start(target).await.unwrap();
