@@ -197,27 +197,27 @@ pub fn verify(message: &[u8], signature: &[u8], key: &PublicKey) -> Result<(), S
         .map_err(|_| SignError::BadSignature(key.clone()))
 }
 
-/// The claims as text, with `iss`, `iat` and `jti` in the places where they are, or at the end.
+/// The claims as text, as Go writes them, with `iss`, `iat` and `jti` in the places where they are, or at the end.
 ///
 /// `jti` is a hash of everything else. An account of many virtual streams has hundreds of kilobytes: nothing is
 /// copied or hashed twice here.
-fn body(claims: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Vec<u8> {
+fn body(fields: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Vec<u8> {
     let (issuer, iat, none) = (Value::from(issuer.to_string()), Value::from(iat), Value::from(""));
     let ours = [("iss", &issuer), ("iat", &iat), ("jti", &none)];
-    let set = claims.iter().map(|(name, value)| {
+    let set = fields.iter().map(|(name, value)| {
         let ours = ours.iter().find(|(our, _)| our == name);
         (name.as_str(), ours.map_or(value, |(_, value)| *value))
     });
-    let added = ours.into_iter().filter(|(name, _)| !claims.contains_key(*name));
+    let added = ours.into_iter().filter(|(name, _)| !fields.contains_key(*name));
     let mut body = b"{".to_vec();
     let mut id_at = 0;
     for (name, value) in set.chain(added) {
         if body.len() > 1 {
             body.push(b',');
         }
-        serde_json::to_writer(&mut body, name).expect("a Vec takes everything");
+        claims::write_as_go(&mut body, name);
         body.push(b':');
-        serde_json::to_writer(&mut body, value).expect("a JSON value can be written");
+        claims::write_as_go(&mut body, value);
         if name == "jti" {
             id_at = body.len() - 1;
         }

@@ -76,6 +76,41 @@ fn the_next_iat_is_later_than_everything_stored() {
     assert_eq!(next_iat(100, [u64::MAX]), u64::MAX);
 }
 
+/// What is read back from a token has to be what was asked for: a number that is written in one way and read in another
+/// would be signed as something that nobody reviewed.
+#[test]
+fn a_token_that_reads_back_otherwise_is_not_handed_out() {
+    let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
+    let claims = |odd: &str| {
+        let mut claims =
+            json!({ "sub": account.public_key(), "nats": { "type": "account", "version": 2, "limits": {} } });
+        // As it is: whatever else takes a number writes and reads it.
+        claims["odd"] = Value::Number(serde_json::Number::from_string_unchecked(odd.to_owned()));
+        claims
+    };
+    // Written as it is, and read as `1e+16`.
+    let token = unchecked(&claims("1E16"), &operator, 7);
+    assert_ne!(AccountClaims::decode(&token).unwrap().value()["odd"], claims("1E16")["odd"]);
+    assert!(matches!(issue(&claims("1E16"), &operator, 7), Err(SignError::ReadBack)));
+    assert!(issue(&claims("1e+16"), &operator, 7).is_ok());
+}
+
+/// Go escapes them, and what nsc wrote is signed again as it was.
+#[test]
+fn claims_are_written_as_go_writes_them() {
+    let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
+    let name = "<a>&\u{2028}\u{2029}\"\\ \u{7}\u{7f}ſ>";
+    let claims = json!({ "sub": account.public_key(), "name": name, "nats": { "type": "account", "version": 2,
+        "mappings": { "a.>": [{ "subject": "b.>" }] } } });
+    let token = issue(&claims, &operator, 1_700_000_000).unwrap();
+    let body = B64.decode(token.as_str().split('.').nth(1).unwrap()).unwrap();
+    let text = String::from_utf8(body).unwrap();
+    let written = r#""name":"\u003ca\u003e\u0026\u2028\u2029\"\\ \u0007"#.to_owned() + "\u{7f}ſ" + r#"\u003e","nats""#;
+    assert!(text.contains(&written) && text.contains(r#"{"a.\u003e":[{"subject":"b.\u003e"}]}"#), "{text}");
+    let read = AccountClaims::decode(token.as_str()).unwrap();
+    assert_eq!((&read.value()["name"], read.token_size()), (&json!(name), token.as_str().len()));
+}
+
 /// A key of small order: the same signature fits every message, or one in eight.
 #[test]
 fn a_weak_key_signs_nothing() {

@@ -36,8 +36,14 @@ nsc generate activation --account EXPORTER --subject 'private.*' --target-accoun
 nsc add import --account APP --token "$work/activation.jwt" --local-subject 'mine.$1'
 nsc add export --account APP --name svc --subject 'svc.>' --service
 nsc revocations add-user --account APP --user-public-key '*' --at 1600000000
+nsc add user --account APP --name worker --allow-pub 'orders.>,$JS.API.>' --deny-pub '$VSTREAM.>' --allow-sub '_INBOX.>' \
+    --allow-pub-response=5 --response-ttl 2s --source-network 10.0.0.0/8 --tag team:a
+nsc add user --account APP --name scoped -K provision
 for account in APP EXPORTER; do "$work/nsc" describe account "$account" --raw --output-file "$work/$account.jwt"; done
 "$work/nsc" describe operator OPS --raw --output-file "$work/operator.jwt"
 lower() { tr '[:upper:]' '[:lower:]'; }
 for account in APP EXPORTER; do grep -oE 'eyJ[A-Za-z0-9_.-]+' "$work/$account.jwt" >"$out/nsc-account-$(lower <<<"$account").jwt"; done
-grep -oE 'eyJ[A-Za-z0-9_.-]+' "$work/operator.jwt" >"$out/nsc-operator.jwt"
+for user in worker scoped; do "$work/nsc" describe user --account APP --name "$user" --raw --output-file "$work/user-$user.jwt"; done
+for token in operator user-worker user-scoped activation; do
+    grep -oE 'eyJ[A-Za-z0-9_.-]+' "$work/$token.jwt" >"$out/nsc-$token.jwt"
+done

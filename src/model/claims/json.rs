@@ -1,11 +1,14 @@
-//! JSON read so that nothing is lost: a duplicate key is an error, numbers and order stay as they are.
+//! JSON read so that nothing is lost: a duplicate key is an error, numbers and order stay as they are; and written as Go
+//! writes it.
 
 use super::ClaimsError;
+use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::ser::{Formatter, Serializer};
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::fmt;
+use std::{fmt, io};
 
 /// The key by which serde_json passes numbers around; an object that has it would be read as a number.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
@@ -27,6 +30,32 @@ pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, Cl
         return Err(ClaimsError::Json { part, reason: format!("the name {NUMBER_KEY} cannot be kept as it is") });
     }
     serde_json::from_str(text).map_err(broken)
+}
+
+/// Writes a value as Go's `encoding/json` does: claims that nsc or Go's library wrote come out as they were, byte for byte.
+pub(crate) fn write_as_go(into: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    value.serialize(&mut Serializer::with_formatter(into, AsGo)).expect("a Vec takes every JSON value");
+}
+
+/// Escapes what HTML would take for its own, and line separators.
+struct AsGo;
+
+impl Formatter for AsGo {
+    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut written = 0;
+        for (at, found) in fragment.match_indices(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+            writer.write_all(&fragment.as_bytes()[written..at])?;
+            writer.write_all(match found {
+                "<" => br"\u003c",
+                ">" => br"\u003e",
+                "&" => br"\u0026",
+                "\u{2028}" => br"\u2028",
+                _ => br"\u2029",
+            })?;
+            written = at + found.len();
+        }
+        writer.write_all(&fragment.as_bytes()[written..])
+    }
 }
 
 /// What is wrong and where, without the text itself.

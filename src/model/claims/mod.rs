@@ -23,6 +23,7 @@ pub use account::AccountClaims;
 pub use activation::{Activation, ActivationFault};
 pub use anchor::{Basis, LastPush, NamedOperator, OperatorToken, OperatorsDiffer, Trust, TrustAnchor};
 pub use error::ClaimsError;
+pub(crate) use json::write_as_go;
 pub use link::{ExportSpec, ImportSpec, LinkKind, covers};
 pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;

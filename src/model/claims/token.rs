@@ -90,9 +90,10 @@ impl std::fmt::Debug for Token {
 
 /// Length in bytes of the token that [`crate::sign::issue`] makes of claims whose `iss`, `iat` and `jti` are set.
 pub(super) fn encoded_size(claims: &Map<String, Value>) -> usize {
-    let body = serde_json::to_vec(claims).map_or(0, |body| body.len());
+    let mut body = Vec::new();
+    super::write_as_go(&mut body, claims);
     let part = |bytes: usize| (bytes * 4).div_ceil(3);
-    part(crate::model::claims::HEADER.len()) + 1 + part(body) + 1 + part(64)
+    part(crate::model::claims::HEADER.len()) + 1 + part(body.len()) + 1 + part(64)
 }
 
 fn decode_part(part: &'static str, text: &str) -> Result<Vec<u8>, ClaimsError> {
