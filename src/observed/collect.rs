@@ -71,8 +71,13 @@ pub(crate) async fn until_all(
     enough: impl FnMut(&[Reply]) -> bool + Send,
 ) -> Result<Vec<Reply>, RequestError> {
     let replies = collect(requests, subject, payload, timeout, enough, false).await?;
+    no_two_answers(subject, &replies)?;
+    Ok(replies)
+}
+
+fn no_two_answers(subject: &str, replies: &[Reply]) -> Result<(), RequestError> {
     let mut first: HashMap<String, &Reply> = HashMap::new();
-    for reply in &replies {
+    for reply in replies {
         let Some(Sender { id, name }) = sender(reply) else { continue };
         let known = first.entry(id.clone()).or_insert(reply);
         if known.payload != reply.payload {
@@ -80,7 +85,102 @@ pub(crate) async fn until_all(
             return Err(RequestError::TwoAnswers { subject: subject.to_owned(), server });
         }
     }
+    Ok(())
+}
+
+/// How far the replies to one request are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Far {
+    /// More are expected.
+    Some,
+    /// As many as are expected: others may still come.
+    All,
+    /// What was looked for is there; nothing else matters.
+    Found,
+}
+
+/// A request of which each reply is looked at.
+pub(super) struct Question<'q, E> {
+    pub(super) subject: &'q str,
+    pub(super) payload: Vec<u8>,
+    pub(super) far: E,
+}
+
+/// What came in reply to two requests.
+#[derive(Default)]
+struct Both {
+    replies: [Vec<Reply>; 2],
+    all: [bool; 2],
+}
+
+/// Why a request of two is over.
+enum Over {
+    Found,
+    Failed(RequestError),
+}
+
+/// Two requests at once: replies to the first do not name who sent them, those to the second do. A stranger can send as many
+/// replies to the first as there are servers, so their number alone ends nothing. Both end when both have all that are
+/// expected, and no other reply comes for a moment; at [`Far::Found`], at the timeout, or [`QUIET`] after the last reply.
+///
+/// Without responders to the first, nothing came in reply to it.
+///
+/// # Errors
+/// [`RequestError::TwoAnswers`] when two replies to the second in one server's name differ.
+pub(super) async fn beside_named(
+    requests: &impl Requests,
+    nameless: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
+    named: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
+    timeout: Duration,
+) -> Result<[Vec<Reply>; 2], RequestError> {
+    let (both, progress) = (Mutex::new(Both::default()), Progress::new());
+    let subject = named.subject;
+    let nameless = async {
+        match ask_one_of_two(requests, nameless, 0, &both, &progress, timeout).await {
+            Err(Over::Failed(RequestError::NoResponders(_))) => {
+                both.lock().unwrap_or_else(PoisonError::into_inner).all[0] = true;
+                Ok(())
+            }
+            other => other,
+        }
+    };
+    let named = ask_one_of_two(requests, named, 1, &both, &progress, timeout);
+    tokio::select! {
+        biased;
+        ended = futures::future::try_join(nameless, named) => {
+            if let Err(Over::Failed(error)) = ended {
+                return Err(error);
+            }
+        }
+        () = progress.ends() => {}
+    }
+    let Both { replies, all: _ } = both.into_inner().unwrap_or_else(PoisonError::into_inner);
+    no_two_answers(subject, &replies[1])?;
     Ok(replies)
+}
+
+async fn ask_one_of_two(
+    requests: &impl Requests,
+    question: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
+    place: usize,
+    both: &Mutex<Both>,
+    progress: &Progress,
+    timeout: Duration,
+) -> Result<(), Over> {
+    let Question { subject, payload, mut far } = question;
+    let mut found = false;
+    let heard = |replies: &[Reply]| {
+        let far = far(replies);
+        found = far == Far::Found;
+        let mut both = both.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = both.replies[place].len();
+        both.replies[place].extend_from_slice(&replies[known..]);
+        both.all[place] |= far != Far::Some;
+        progress.heard(both.all == [true, true]);
+        found
+    };
+    requests.request_many(subject, payload, timeout, heard).await.map_err(Over::Failed)?;
+    if found { Err(Over::Found) } else { Ok(()) }
 }
 
 async fn collect(

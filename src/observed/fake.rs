@@ -201,3 +201,44 @@ impl Requests for Fake {
         Ok(replies)
     }
 }
+
+/// A deployment, and somebody besides who answers before its servers do, on subjects that end so.
+pub(crate) struct Crowd<'f> {
+    pub fake: &'f Fake,
+    pub subject: &'static str,
+    pub payloads: Vec<Vec<u8>>,
+    /// How long the servers take.
+    pub late: Duration,
+}
+
+impl Requests for Crowd<'_> {
+    async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
+        self.fake.request(subject, payload, timeout).await
+    }
+
+    async fn request_many(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+        mut enough: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        let mut replies = Vec::new();
+        let strange = self.payloads.iter().filter(|_| subject.ends_with(self.subject)).cloned();
+        for payload in strange {
+            replies.push(Reply { headers: Vec::new(), payload });
+            if enough(&replies) {
+                return Ok(replies);
+            }
+        }
+        tokio::time::sleep(self.late).await;
+        for payload in self.fake.answers(subject, &payload).unwrap_or_default() {
+            replies.push(Reply { headers: Vec::new(), payload });
+            if enough(&replies) {
+                return Ok(replies);
+            }
+        }
+        tokio::time::sleep(timeout.saturating_sub(self.late)).await;
+        Ok(replies)
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
-use super::collect::{Progress, sender, until_all};
+use super::collect::{Far, Progress, Question, beside_named, sender, until_all};
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
 use crate::model::claims::OperatorClaims;
@@ -236,29 +236,58 @@ async fn ask_account(
     deadline: Instant,
 ) -> Result<Answers, RequestError> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let count = deployment.servers.len();
-    let id_text = id.to_string();
-    let stored = async {
-        let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
-        let (mut known, mut good) = (0, 0);
-        let enough = |replies: &[Reply]| {
-            good += replies[known..].iter().filter(|reply| is_copy(reply, &id_text)).count();
+    let (count, id_text) = (deployment.servers.len(), id.to_string());
+    let (mut known, mut copies) = (0, 0);
+    let lookup = Question {
+        subject: &format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"),
+        payload: Vec::new(),
+        far: |replies: &[Reply]| {
+            copies += replies[known..].iter().filter(|reply| is_copy(reply, &id_text)).count();
             known = replies.len();
-            good >= count
-        };
-        match until_all(requests, &subject, Vec::new(), left, enough).await {
-            Err(RequestError::NoResponders(_)) => Ok(Vec::new()),
-            other => other,
-        }
+            if copies >= count { Far::All } else { Far::Some }
+        },
     };
-    let live = async {
-        let body = json!({ "account": id_text }).to_string().into_bytes();
-        until_all(requests, "$SYS.REQ.SERVER.PING.ACCOUNTZ", body, left, by_every_server(deployment)).await
-    };
-    let (stored, live) = futures::future::try_join(stored, live).await?;
+    let body = json!({ "account": id_text }).to_string().into_bytes();
+    let live = named_by_every_server("$SYS.REQ.SERVER.PING.ACCOUNTZ", body, deployment);
+    let [stored, live] = beside_named(requests, lookup, live, left).await?;
     let copies = stored.into_iter().filter(|reply| is_copy(reply, &id_text));
     let tokens = copies.map(|reply| String::from_utf8(reply.payload).ok().filter(|token| !token.is_empty()));
     Ok(Answers { stored: tokens.collect(), live: live.iter().filter_map(live_of).collect() })
+}
+
+/// A question that each server of the deployment answers in its name.
+fn named_by_every_server<'q>(
+    subject: &'q str,
+    payload: Vec<u8>,
+    deployment: &Deployment,
+) -> Question<'q, impl FnMut(&[Reply]) -> Far + Send> {
+    let mut everyone = by_every_server(deployment);
+    Question { subject, payload, far: move |replies: &[Reply]| if everyone(replies) { Far::All } else { Far::Some } }
+}
+
+/// Replies to a look-up of an account: until one is `wanted`; or until there are `all`, and each server has answered a small
+/// question that was asked at the same time. They do not name their servers, and whoever else is in the system account can
+/// send as many: by their number alone, a stranger's would end it before those of servers are there.
+pub(crate) async fn look_up(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    id: &str,
+    timeout: Duration,
+    all: impl Fn(&[Reply]) -> bool + Send,
+    wanted: impl Fn(&Reply) -> bool + Send,
+) -> Result<Vec<Reply>, RequestError> {
+    let lookup = Question {
+        subject: &format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"),
+        payload: Vec::new(),
+        far: move |replies: &[Reply]| match replies.last() {
+            Some(last) if wanted(last) => Far::Found,
+            _ if all(replies) => Far::All,
+            _ => Far::Some,
+        },
+    };
+    let beside = named_by_every_server(Ping::Statsz.subject(), Vec::new(), deployment);
+    let [replies, _] = beside_named(requests, lookup, beside, timeout).await?;
+    Ok(replies)
 }
 
 /// Whether a reply to a look-up is what a server says: "none", or a token of the account. Whoever else is in the system
@@ -348,7 +377,6 @@ pub async fn stored_claims<C>(
     lists.values().flatten().for_each(|id| *ids.entry(id).or_default() += 1);
     let read = &read;
     let claims = futures::stream::iter(ids).map(|(id, copies)| async move {
-        let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
         let left = deadline.saturating_duration_since(Instant::now());
         // Every server answers; those that have no copy do so with nothing.
         let claims = |reply: &Reply| read(std::str::from_utf8(&reply.payload).ok()?.trim());
@@ -356,14 +384,10 @@ pub async fn stored_claims<C>(
             let shown = replies.iter().filter(|reply| !reply.payload.is_empty()).count();
             shown >= copies || replies.len() >= deployment.servers.len()
         };
-        let enough = |replies: &[Reply]| all(replies) || replies.last().is_some_and(|reply| claims(reply).is_some());
-        match requests.request_many(&subject, Vec::new(), left, enough).await {
-            Err(RequestError::NoResponders(_)) => Ok(None),
-            Err(error) => Err(error),
-            Ok(replies) => match replies.iter().rev().find_map(claims) {
-                None if !all(&replies) => Err(RequestError::Timeout(subject)),
-                claims => Ok(claims),
-            },
+        let replies = look_up(requests, deployment, id, left, all, |reply| claims(reply).is_some()).await?;
+        match replies.iter().rev().find_map(claims) {
+            None if !all(&replies) => Err(RequestError::Timeout(format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"))),
+            claims => Ok(claims),
         }
     });
     let found: Vec<Result<Option<C>, RequestError>> = claims.buffer_unordered(ACCOUNTS_AT_A_TIME).collect().await;

@@ -37,7 +37,7 @@ impl Requests for Pages {
     }
 }
 
-async fn find(pages: &Pages, servers: usize, subjects: &[&str]) -> Result<Vec<Subscription>, RequestError> {
+async fn find(pages: &impl Requests, servers: usize, subjects: &[&str]) -> Result<Vec<Subscription>, RequestError> {
     let all = ["west-1", "east-1", "east-2"].map(|name| Server::new(name, &name[..4], "2.15.1"));
     let deployment = Deployment { servers: all.into_iter().take(servers).collect(), expected: servers };
     let subjects: Vec<SubjectFilter> = subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect();
@@ -75,6 +75,38 @@ async fn many_connections_come_in_pages_and_many_subjects_in_one_question() {
 async fn a_server_that_does_not_answer_leaves_it_unknown() {
     let pages = Pages { connections: [Vec::new(), Vec::new()], asked: Mutex::default() };
     assert_eq!(find(&pages, 3, &["foo.>"]).await, Err(RequestError::Timeout(SUBJECT.to_owned())));
+}
+
+/// West-1 answers as it does, and somebody answers in its name.
+struct Twice(Pages);
+
+impl Requests for Twice {
+    async fn request(&self, subject: &str, _: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+        Err(RequestError::NoResponders(subject.to_owned()))
+    }
+
+    async fn request_many(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+        mut enough: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        let mut replies = self.0.request_many(subject, payload, timeout, |_| false).await?;
+        let stamp = json!({ "name": "west-1", "id": Server::new("west-1", "", "").id });
+        let document = json!({ "server": stamp, "data": { "connections": [client(9, "ghost", &["foo.a"])] } });
+        replies.insert(0, Reply { headers: Vec::new(), payload: document.to_string().into_bytes() });
+        enough(&replies);
+        Ok(replies)
+    }
+}
+
+#[tokio::test]
+async fn two_answers_in_one_servers_name_are_an_error() {
+    let twice =
+        Twice(Pages { connections: [vec![client(1, "orders", &["foo.a"])], Vec::new()], asked: Mutex::default() });
+    let error = RequestError::TwoAnswers { subject: SUBJECT.to_owned(), server: "west-1".to_owned() };
+    assert_eq!(find(&twice, 2, &["foo.>"]).await, Err(error));
 }
 
 /// Answers each page with a full one.
