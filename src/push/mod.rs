@@ -63,13 +63,30 @@ pub enum Answer {
     Stranger,
 }
 
+/// Behind the words of an answer that another one in the same server's name contradicts.
+const DIFFER: &str = " (answers in this server's name differ: one of them is not this server's)";
+
 impl Answer {
-    /// Of two answers of one server, the one that says less good counts.
+    /// Of two answers of one server, the one that says less good comes first.
     fn rank(&self) -> u8 {
         match self {
             Self::Refused { .. } => 2,
             Self::Skipped { .. } => 1,
             Self::Stored | Self::NoAnswer | Self::Stranger => 0,
+        }
+    }
+
+    /// What two different answers in one server's name come to: an error. One of them is not the server's, so neither says
+    /// that the token is stored; what is in force is looked at afterwards.
+    fn contradicted_by(self, other: Self) -> Self {
+        let worse = if other.rank() > self.rank() { other } else { self };
+        match worse {
+            Self::Refused { code, text } if text.ends_with(DIFFER) => Self::Refused { code, text },
+            Self::Refused { code, text } => Self::Refused { code, text: text + DIFFER },
+            Self::Skipped { text } => Self::Refused { code: 500, text: text + DIFFER },
+            Self::Stored | Self::NoAnswer | Self::Stranger => {
+                Self::Refused { code: 500, text: format!("jwt updated{DIFFER}") }
+            }
         }
     }
 }
@@ -133,16 +150,18 @@ async fn push_one(
         Err(RequestError::Connection(_)) => Vec::new(),
         Err(cause) => return Err(PushError::Request { account: account.clone(), cause }),
     };
-    let mut answers: HashMap<String, Answer> = HashMap::new();
+    let mut answers: HashMap<String, (Answer, &[u8])> = HashMap::new();
     let mut strangers = Vec::new();
     for reply in &replies {
         let known = |(id, _): &(String, Answer)| deployment.servers.iter().any(|server| server.id == *id);
         match answer(reply).filter(known) {
             Some((id, answer)) => {
-                let before = answers.entry(id).or_insert_with(|| answer.clone());
-                if answer.rank() > before.rank() {
-                    *before = answer;
-                }
+                let answer = match answers.remove(&id) {
+                    Some((before, payload)) if payload != reply.payload => before.contradicted_by(answer),
+                    Some((before, _)) => before,
+                    None => answer,
+                };
+                answers.insert(id, (answer, &reply.payload));
             }
             None => strangers.push(name(reply)),
         }
@@ -151,7 +170,7 @@ async fn push_one(
         account: account.clone(),
         server: server.name.clone(),
         cluster: server.cluster.clone(),
-        answer: answers.remove(&server.id).unwrap_or(Answer::NoAnswer),
+        answer: answers.remove(&server.id).map_or(Answer::NoAnswer, |(answer, _)| answer),
     };
     let mut outcomes: Vec<PushOutcome> = deployment.servers.iter().map(outcome).collect();
     outcomes.extend(strangers.into_iter().map(|server| PushOutcome {

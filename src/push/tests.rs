@@ -1,5 +1,5 @@
 use super::*;
-use crate::observed::fake::{Fake, account, claims};
+use crate::observed::fake::{Crowd, Fake, account, claims};
 use serde_json::json;
 
 const TIME: Duration = Duration::from_secs(5);
@@ -54,4 +54,30 @@ fn a_cache_that_skips_has_not_stored() {
     let reply = Reply { headers: Vec::new(), payload: payload.to_vec() };
     let skipped = Answer::Skipped { text: "jwt update cache skipped".to_owned() };
     assert_eq!(answer(&reply), Some(("N".to_owned(), skipped)));
+}
+
+/// One of two different answers in a server's name is not that server's: none of them says that the token is stored.
+#[tokio::test(start_paused = true)]
+async fn two_answers_in_one_servers_name_are_an_error() {
+    let fake = Fake::new(&["west", "east"], 2);
+    let deployment = system::deployment(&fake, TIME).await.unwrap();
+    let id = account();
+    let tokens = [(id.clone(), fake.sign(&claims(&id, json!({})), 1000))];
+    let stamp = json!({ "name": "east-0", "id": "N-east-0" });
+    let stored = |message: &str| json!({ "server": stamp, "data": { "account": id, "code": 200, "message": message } });
+    let refused = json!({ "server": stamp, "error": { "code": 500, "description": "no room" } });
+    for (said, code, words) in [
+        (vec![stored("jwt updated")], 500, "jwt updated"),
+        (vec![stored("jwt update cache skipped")], 500, "jwt update cache skipped"),
+        (vec![refused.clone()], 500, "no room"),
+        (vec![refused.clone(), refused, stored("jwt updated")], 500, "no room"),
+    ] {
+        let payloads = said.iter().map(|answer| answer.to_string().into_bytes()).collect();
+        let crowd = Crowd { fake: &fake, subject: "CLAIMS.UPDATE", payloads, late: Duration::ZERO };
+        let outcomes = push(&crowd, &deployment, &tokens, TIME).await.unwrap();
+        let (of_east_0, others) = outcomes.split_first().unwrap();
+        let wanted = Answer::Refused { code, text: format!("{words}{DIFFER}") };
+        assert_eq!((of_east_0.server.as_str(), &of_east_0.answer), ("east-0", &wanted));
+        assert!(others.iter().all(|one| one.answer == Answer::Stored), "{others:?}");
+    }
 }
