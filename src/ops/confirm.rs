@@ -1,6 +1,6 @@
 //! Waiting until every server has in force what was pushed, and saying what each has.
 
-use crate::model::claims::{AccountClaims, ClaimsError};
+use crate::model::claims::{AccountClaims, ClaimsError, TrustAnchor};
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, RequestError, Requests, system};
 use crate::push::{Answer, PushOutcome};
@@ -97,7 +97,8 @@ pub async fn confirm_push(
     let expected = tokens
         .iter()
         .map(|(account, token)| match AccountClaims::decode(token.as_ref()) {
-            Ok(claims) => Ok(Expected::new(token.as_ref(), &claims)),
+            // What signed this counts. A token by another key is not called newer for being dated so.
+            Ok(claims) => Ok(Expected::new(token.as_ref(), &claims, TrustAnchor::of_key(claims.issuer()))),
             Err(cause) => Err(ConfirmError::Claims { account: account.clone(), cause }),
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -150,7 +150,7 @@ pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observ
         })
         .collect();
     let accounts: Vec<VerifiedAccount> = (desired.iter().zip(&observed.accounts).zip(&bases))
-        .map(|((desired, found), base)| account(desired, found, base, &peers, &observed.deployment, now))
+        .map(|((desired, found), base)| account(desired, found, base, &peers, observed, now))
         .collect();
     let worst = accounts.iter().map(VerifiedAccount::verdict).chain(findings.iter().map(of_deployment)).max();
     Verified {
@@ -243,7 +243,7 @@ fn account(
     found: &ObservedAccount,
     (base, odd): &(Option<Base>, Vec<Finding>),
     peers: &[Peer<'_>],
-    deployment: &Deployment,
+    observed: &Observed,
     now: u64,
 ) -> VerifiedAccount {
     let name = &desired.name;
@@ -261,8 +261,8 @@ fn account(
         changes = mappings(name, &owners, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
         findings.extend(gone(desired, found, &changes, base));
         findings.extend(left_open(desired, &base.claims));
-        let expected = Expected::new(&base.token, &base.claims).with_imports(&desired.imports);
-        let judged = deployment.servers.iter().zip(&found.servers).map(|(server, on_server)| Confirmation {
+        let expected = Expected::new(&base.token, &base.claims, observed.anchor.clone()).with_imports(&desired.imports);
+        let judged = observed.deployment.servers.iter().zip(&found.servers).map(|(server, on_server)| Confirmation {
             account: desired.id.clone(),
             server: on_server.server.clone(),
             cluster: on_server.cluster.clone(),

@@ -3,7 +3,7 @@
 //! Live mappings are compared too, not the token alone: servers before the fix of nats-server#8468 drop a mapping
 //! they do not like and report success.
 
-use crate::model::claims::{AccountClaims, ImportSpec, Token};
+use crate::model::claims::{AccountClaims, ImportSpec, Token, TrustAnchor};
 use crate::model::mapping::RawMapping;
 use crate::model::units::format_time;
 use crate::observed::{AccountOnServer, Detail, Live, Server, Stored};
@@ -18,6 +18,7 @@ pub struct Expected {
     issuer: String,
     mappings: BTreeMap<String, BTreeSet<LiveDestination>>,
     imports: BTreeSet<String>,
+    anchor: TrustAnchor,
 }
 
 impl Expected {
@@ -27,14 +28,15 @@ impl Expected {
         self
     }
 
-    /// `token` is the text that `claims` were decoded from.
-    pub fn new(token: &str, claims: &AccountClaims) -> Self {
+    /// `token` is the text that `claims` were decoded from. Only tokens by a key of `anchor` can be newer.
+    pub fn new(token: &str, claims: &AccountClaims, anchor: TrustAnchor) -> Self {
         Self {
             token: token.trim().to_owned(),
             issued_at: claims.issued_at(),
             issuer: claims.issuer().to_string(),
             mappings: claims.mappings().iter().map(|m| (m.source.clone(), applied(m))).collect(),
             imports: BTreeSet::new(),
+            anchor,
         }
     }
 }
@@ -83,11 +85,11 @@ pub enum Verdict {
     Expired,
     /// Another token is stored.
     OtherToken {
-        /// Whether it was issued after the expected one.
+        /// Whether a key that counts issued it after the expected one. Other keys set no dates, whatever a server trusts.
         newer: bool,
         /// Its `iat`, in seconds since 1970.
         issued_at: u64,
-        /// The key that signed it.
+        /// The key that signed it; empty when it cannot be read.
         issuer: String,
     },
     /// The server's resolver has no token of the account.
@@ -129,8 +131,11 @@ impl std::fmt::Display for Verdict {
             }
             Self::Untrusted { issuer } => write!(f, "stored, but signed by {issuer}, which this server does not trust"),
             Self::Expired => f.write_str("the token has expired"),
+            Self::OtherToken { issuer, .. } if issuer.is_empty() => {
+                f.write_str("has something else than a token that can be read")
+            }
             Self::OtherToken { newer, issued_at, issuer } => {
-                let age = if *newer { "a newer" } else { "an older" };
+                let age = if *newer { "a newer" } else { "another" };
                 write!(f, "has {age} token, issued {} by {issuer}", format_time(*issued_at))
             }
             Self::NothingStored => f.write_str("has no token of the account"),
@@ -210,18 +215,25 @@ fn judge_live(detail: &Detail, expected: &Expected) -> Verdict {
     Verdict::Confirmed
 }
 
-/// Another token than the expected one. What the server does not trust is neither newer nor older: it sets no date.
+/// Another token than the expected one. What the server does not trust is neither newer nor older; nor is what a key
+/// signed that only the server's answers call trusted: such a token sets no date.
 fn other(server: &Server, token: &str, expected: &Expected) -> Verdict {
-    let issuer = Token::decode(token.trim()).map(|token| token.issuer().to_string()).unwrap_or_default();
+    let token = Token::decode(token.trim()).ok();
+    let issuer = token.as_ref().map(|token| token.issuer().to_string()).unwrap_or_default();
     if !issuer.is_empty() && !server.trusted_keys.contains(&issuer) {
         return Verdict::Untrusted { issuer };
     }
-    let issued_at = issued_at(token);
-    Verdict::OtherToken { newer: issued_at > expected.issued_at, issued_at, issuer }
+    let issued_at = token.as_ref().map_or(0, date);
+    let counts = token.is_some_and(|token| expected.anchor.trusts(token.issuer()));
+    Verdict::OtherToken { newer: counts && issued_at > expected.issued_at, issued_at, issuer }
 }
 
 fn issued_at(token: &str) -> u64 {
-    Token::decode(token).ok().and_then(|token| token.claims()["iat"].as_u64()).unwrap_or(0)
+    Token::decode(token).as_ref().map_or(0, date)
+}
+
+fn date(token: &Token) -> u64 {
+    token.claims()["iat"].as_u64().unwrap_or(0)
 }
 
 /// A destination with its own share, not the cumulative one that servers keep.

@@ -21,7 +21,8 @@ fn case(mappings: Value) -> Case {
         "sub": id, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {}, "mappings": mappings }
     });
     let token = issue(&claims, &operator, 1000).unwrap().as_str().to_owned();
-    let expected = Expected::new(&token, &AccountClaims::decode(&token).unwrap());
+    let anchor = TrustAnchor::of_key(&operator.public_key());
+    let expected = Expected::new(&token, &AccountClaims::decode(&token).unwrap(), anchor);
     let server =
         Server { trusted_keys: vec![operator.public_key().to_string()], ..Server::new("west-0", "west", "2.15.1") };
     Case { token, expected, server, claims }
@@ -103,6 +104,7 @@ fn another_token_is_older_or_newer() {
     let mut case = case(json!({}));
     let other = Seed::generate(KeyKind::Operator).unwrap();
     case.server.trusted_keys.push(other.public_key().to_string());
+    case.expected.anchor = case.expected.anchor.and(&other.public_key());
     for (iat, newer) in [(999, false), (1001, true)] {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
         let wanted = Verdict::OtherToken { newer, issued_at: iat, issuer: other.public_key().to_string() };
@@ -110,6 +112,20 @@ fn another_token_is_older_or_newer() {
         assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
         let behind = Verdict::NotInForce { live_issued_at: iat };
         assert_eq!(case.judge(case.stored(), loaded(json!({ "jwt": token }))), behind);
+    }
+}
+
+/// A server that says it trusts a key makes no token newer: the key has to count.
+#[test]
+fn a_token_that_only_the_server_trusts_is_not_newer() {
+    let mut case = case(json!({}));
+    let other = Seed::generate(KeyKind::Operator).unwrap();
+    case.server.trusted_keys.push(other.public_key().to_string());
+    for iat in [1, 1001, i64::MAX as u64 / 1_000_000_000] {
+        let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
+        let wanted = Verdict::OtherToken { newer: false, issued_at: iat, issuer: other.public_key().to_string() };
+        assert_eq!(case.judge(Stored::Token(token.clone()), case.live(json!({}))), wanted);
+        assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
     }
 }
 
