@@ -85,8 +85,9 @@ fn permissions_are_about_the_real_streams() {
     );
     assert_eq!(allow[18..], ["$JS.FC.>", "$JS.API.INFO"]);
     let deny = subjects("deny");
-    for subject in ["$JS.API.STREAM.DELETE.foo-read-east", "$JS.API.STREAM.PEER.*.foo-read-west"] {
-        assert!(deny.contains(&subject.to_owned()), "{subject}");
+    let lease = ["$VSTREAM.>", "$JS.API.STREAM.*.vstream-lease"];
+    for subject in ["$JS.API.STREAM.DELETE.foo-read-east", "$JS.API.STREAM.PEER.*.foo-read-west"].iter().chain(&lease) {
+        assert!(deny.contains(&(*subject).to_owned()), "{subject}");
     }
     assert!(allow.iter().all(|subject| !deny.contains(subject)));
     assert!(text.contains("  # flow control of push consumers\n"), "{text}");

@@ -142,6 +142,30 @@ fn users_who_reach_the_write_streams_are_named() {
     assert!(next.starts_with("Deny publishing on `$JS.>` where these permissions are set"), "{next}");
 }
 
+/// Whatever else an application may reach: the subject by which runs keep each other waiting is denied by
+/// `restrict_users`, in either layout, where the account says nothing yet.
+#[test]
+fn users_without_permissions_of_their_own_are_denied_the_lease() {
+    let restricted = |restrict_users: bool, layout: Layout, exclusive: bool, nats: Value| {
+        let account = Account { restrict_users, layout, exclusive, ..account() };
+        let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(0);
+        let mut all = json!({ "type": "account", "version": 2, "limits": {} });
+        all.as_object_mut().unwrap().extend(nats.as_object().unwrap().clone());
+        let mut claims = TrustedClaims::reviewed(json!({ "sub": account.id, "name": "APP", "nats": all })).unwrap();
+        restrict(&mut claims, &desired);
+        claims.value()["nats"]["default_permissions"].clone()
+    };
+    for (layout, exclusive) in [(Layout::Shared, true), (Layout::Regional, true), (Layout::Regional, false)] {
+        let defaults = restricted(true, layout, exclusive, json!({}));
+        let denied = defaults["pub"]["deny"].as_array().unwrap();
+        assert!(denied.contains(&json!("$VSTREAM.>")), "{layout:?}, exclusive {exclusive}: {defaults}");
+        assert_eq!((&defaults["pub"]["allow"], &defaults["sub"]["deny"]), (&Value::Null, &Value::Null), "{defaults}");
+        assert!(restricted(false, layout, exclusive, json!({})).is_null());
+        let own = json!({ "pub": { "deny": ["x"] } });
+        assert_eq!(restricted(true, layout, exclusive, json!({ "default_permissions": own.clone() })), own);
+    }
+}
+
 /// Servers refuse an export or service import within another: requests that are opened for all streams take the place of
 /// those for one, and serve these afterwards.
 #[test]

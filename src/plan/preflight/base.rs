@@ -69,14 +69,14 @@ pub fn base(
     let mut best: Option<((u64, usize), String, TrustedClaims)> = None;
     let mut newest_iat = 0;
     let mut strangers: Vec<Stranger> = Vec::new();
+    let mut unreadable: Vec<String> = Vec::new();
     for (token, servers) in &holders {
         let copies = servers.len();
         let servers = servers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
         let claims = match verified(token, account.id, anchor) {
             Ok(claims) => claims,
             Err(Untrusted::Unreadable(error)) => {
-                let message = format!("the token on {servers} is ignored: {error}");
-                findings.push(Finding::warning("token-unreadable", &place, message, "Push the account's token again."));
+                unreadable.push(format!("the token on {servers} is ignored: {error}"));
                 continue;
             }
             Err(Untrusted::Stranger(claims)) => {
@@ -97,6 +97,8 @@ pub fn base(
         }
     }
     let newest = best.as_ref().map(|(_, _, claims)| claims.issued_at());
+    let next = what_to_do_about_others(newest);
+    findings.extend(unreadable.into_iter().map(|message| Finding::warning("token-unreadable", &place, message, next)));
     findings.extend(strangers.iter().map(|stranger| stranger.finding(&place, newest, anchor, deployment)));
     let Some((_, token, claims)) = best else {
         if !strangers.iter().any(|stranger| stranger.servers_trust) {
@@ -165,6 +167,14 @@ pub(in crate::plan) fn does_some_server_trust(deployment: &Deployment, issuer: &
     deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer))
 }
 
+/// The next step for a token that has no effect; `newest` is when the newest trusted one was issued.
+fn what_to_do_about_others(newest: Option<u64>) -> &'static str {
+    match newest {
+        Some(_) => "`apply` restores the newest trusted token; find out who pushed this one.",
+        None => "Find out who pushed it.",
+    }
+}
+
 impl Stranger {
     /// `newest` is when the newest trusted token was issued.
     fn finding(&self, place: &str, newest: Option<u64>, anchor: &TrustAnchor, deployment: &Deployment) -> Finding {
@@ -175,11 +185,7 @@ impl Stranger {
                 "a token signed by {issuer}, which no server trusts, is stored on {holders}: it is not applied, and the \
                  account would not load after a restart"
             );
-            let next = match newest {
-                Some(_) => "`apply` restores the newest trusted token; find out who pushed this one.",
-                None => "Find out who pushed it.",
-            };
-            return Finding::warning(TOKEN_UNTRUSTED, place, message, next);
+            return Finding::warning(TOKEN_UNTRUSTED, place, message, what_to_do_about_others(newest));
         }
         let next = anchor.how_to_trust(named_by_all(deployment).as_ref());
         if newest.is_some_and(|newest| newest > claims.issued_at()) {

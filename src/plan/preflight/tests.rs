@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::claims::{AccountClaims, Trust, TrustAnchor, TrustedClaims};
+use crate::model::claims::{AccountClaims, LATEST, Trust, TrustAnchor, TrustedClaims};
 use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::nkey::KeyKind;
@@ -9,6 +9,7 @@ use crate::plan::consumers::ConsumerPlan;
 use crate::plan::mappings::MappingPlan;
 use crate::plan::streams::StreamPlan;
 use crate::plan::{AccountPlan, Push, Reason, Stage};
+use crate::sign::tests::unchecked;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
@@ -358,6 +359,21 @@ fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {
         };
         assert!(message.contains(&case.evil.public_key().to_string()) && message.contains("west-0"), "{message}");
         assert!(next.contains("`apply` restores"), "{next}");
+    }
+    // A14: dates that servers take, and cannot count with. Whoever signed it, it is no token to start from.
+    for iat in [LATEST + 1, i64::MAX as u64] {
+        for signer in [&case.evil, &case.world.operator] {
+            let token = unchecked(&case.claims, signer, iat);
+            let (base, findings) = case.both(&token, &good, &case.world.anchor());
+            let base = base.unwrap();
+            assert_eq!((base.token.as_str(), base.newest_iat), (good.as_str(), 1000), "it sets no date");
+            let [Finding { code: "token-unreadable", severity: Severity::Warning, message, next, .. }] = &findings[..]
+            else {
+                panic!("{findings:#?}")
+            };
+            assert!(message.contains("west-0") && message.contains("iat"), "{message}");
+            assert!(next.contains("`apply` restores"), "{next}");
+        }
     }
     // Without any in force, there is nothing to start from.
     let (base, findings) = case.both(&case.by(&case.evil, 1), "", &case.world.anchor());

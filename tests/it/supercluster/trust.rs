@@ -1,6 +1,7 @@
 //! What users of the system account can and cannot do to a run that signs. They may push, or answer in servers' names; they
 //! cannot sign. Each of these attacks once had claims of the attacker's choice signed by the operator.
 
+use crate::interop::strict::signed;
 use crate::support::bench::{Bench, Ran, new_seed, now, public, set_mode};
 use crate::support::cluster::command;
 use crate::support::{PATIENCE, client, eventually, example, secrets, small, system_client};
@@ -12,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 use vstream_jwt::desired::lease;
+use vstream_jwt::model::claims::LATEST;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{ApplyError, Merged, Run, Signers, apply};
@@ -23,7 +25,7 @@ use vstream_jwt::ops::{Deadline, Silent, load};
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
-use vstream_jwt::sign::{Seed, Signer as _, issue};
+use vstream_jwt::sign::{Seed, SignedToken, Signer as _, issue};
 
 const UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
 
@@ -423,13 +425,20 @@ async fn an_untrusted_token_sets_no_date_and_is_replaced() {
     let file = bench.write("app", &definition(&bench, &["foo"]));
     let apply = ["apply", "--operator", "op.nk", "--definition", &file];
     bench.run(&apply).ends(0);
-    for iat in [now() + 10 * 365 * 86_400, i64::MAX as u64 / 1_000_000_000, 1] {
+    for (iat, named) in [
+        (now() + 10 * 365 * 86_400, "token-untrusted"),
+        (LATEST, "token-untrusted"),
+        (1, "token-untrusted"),
+        // No date that servers can count with: they store it, and here it is not even read.
+        (i64::MAX as u64, "token-unreadable"),
+    ] {
         let before = bench.claims().await;
         let mut claims = with_key(&before, &evil);
-        claims["exp"] = json!(now() + 60);
-        bench.push_signed(&stranger, &claims, iat).await;
+        (claims["exp"], claims["iat"]) = (json!(now() + 60), json!(iat));
+        let token = SignedToken::verified(&signed(&claims, &stranger), &stranger.public_key()).unwrap();
+        bench.push_token(&claims, token).await;
         let seen = bench.run(&["verify", "--definition", &file]);
-        assert!(seen.code == 3 && seen.out.contains("token-untrusted"), "{seen}");
+        assert!(seen.code == 3 && seen.out.contains(named), "{seen}");
         let planned = bench.run(&["plan", "--definition", &file]);
         assert!(planned.code == 3 && !planned.err.contains("issued-in-future"), "{planned}");
         let ran = bench.run(&apply);
@@ -526,7 +535,21 @@ async fn a_run_does_not_lock_itself_out() {
     let file = bench.write("app", &definition);
     bench.run(&["apply", "--operator", "op.nk", "--definition", &file]).ends(0);
     bench.until(0, &["verify", "--definition", &file]).await;
-    let denied = client(&cluster, "west").await.request("$JS.API.STREAM.LIST", "{}".into()).await;
+    let application = client(&cluster, "west").await;
+    let denied = application.request("$JS.API.STREAM.LIST", "{}".into()).await;
     assert!(denied.is_ok(), "applications are led to their region: {denied:?}");
+    // The stream is there by now, and would take what was published.
+    let lease = async |user: &Client| {
+        let note = user.request(lease::SUBJECT, "{}".into());
+        tokio::time::timeout(Duration::from_secs(2), note).await.is_ok_and(|answer| answer.is_ok())
+    };
+    let claims = bench.claims().await;
+    let denied = claims["nats"]["default_permissions"]["pub"]["deny"].as_array().unwrap();
+    assert!(denied.contains(&json!("$VSTREAM.>")) && !lease(&application).await, "{claims}");
+
+    let mut without = claims;
+    without["nats"].as_object_mut().unwrap().remove("default_permissions");
+    bench.push(&without).await;
+    assert!(lease(&client(&cluster, "west").await).await, "without the denial anybody may publish there");
     bench.no_complaints();
 }

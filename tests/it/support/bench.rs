@@ -14,7 +14,7 @@ use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Deployment, Live, Stored, system};
 use vstream_jwt::push;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
-use vstream_jwt::sign::{Seed, Signer as _, file::read_seed_file, issue};
+use vstream_jwt::sign::{Seed, SignedToken, Signer as _, file::read_seed_file, issue};
 
 const TIME: Duration = Duration::from_secs(10);
 
@@ -120,8 +120,12 @@ impl<'c> Bench<'c> {
     }
 
     pub async fn push_signed(&self, signer: &Seed, claims: &Value, iat: u64) {
+        self.push_token(claims, issue(claims, signer, iat).unwrap()).await;
+    }
+
+    /// Pushes a token of these claims, which every server stores.
+    pub async fn push_token(&self, claims: &Value, token: SignedToken) {
         let id = PublicKey::parse(claims["sub"].as_str().unwrap()).unwrap();
-        let token = issue(claims, signer, iat).unwrap();
         let deployment = self.deployment().await;
         let outcomes = push::push(&self.system, &deployment, &[(id, token)], TIME).await.unwrap();
         assert!(outcomes.iter().all(|outcome| outcome.answer == push::Answer::Stored), "{outcomes:?}");
