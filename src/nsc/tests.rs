@@ -150,3 +150,26 @@ fn only_the_store_of_the_servers_operator_is_used() {
     assert!(matches!(Store::open(empty.path(), &[]), Err(StoreError::NotAStore { .. })));
     assert!(matches!(Store::open(Path::new("/nowhere"), &[]), Err(StoreError::Io { .. })));
 }
+
+/// A pipe in a file's place is not waited for.
+#[test]
+fn pipes_are_no_tokens() {
+    let pipe = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let bench = Bench::new();
+    bench.put("APP", &bench.token(100, json!({})));
+    pipe(&bench.path("accounts/APP/APP.jwt"));
+    let said = bench.open().unwrap_err().to_string();
+    assert!(said.contains("APP.jwt: is not a file, but a pipe"), "{said}");
+    pipe(&bench.path("O.jwt"));
+    let said = bench.open().unwrap_err().to_string();
+    assert!(said.contains("cannot be read (is not a file, but a pipe)"), "{said}");
+    pipe(&bench.path(".nsc"));
+    assert!(matches!(bench.open(), Err(StoreError::NotAStore { .. })));
+    assert!(operator_tokens(bench.folder.path()).is_empty());
+    let within = bench.path("");
+    assert!(matches!(Store::open(&within, &[]), Err(StoreError::NotAStore { .. })));
+    assert!(operator_tokens(&within).is_empty());
+}

@@ -105,6 +105,23 @@ fn pipes_are_no_files() {
     }
     let (exit, said) = project.run(&["history", "--history", "records"]);
     assert!(exit.is_some() && said.contains(pipe), "{said}");
+    // The tokens of a store by nsc, and of the operator: what is no file is none, and nobody waits for it.
+    let info = r#"{"managed":false,"name":"O","kind":"operator","version":"1"}"#;
+    for piped in
+        ["stores/1/O/.nsc", "stores/2/O/O.jwt", "stores/3/O/accounts/APP/APP.jwt", "operator.jwt", "keys/operator.jwt"]
+    {
+        project.pipe(piped);
+        project.refused(&["keys", "inspect", piped], 1, "unreadable", &[pipe]);
+    }
+    for store in ["stores/2/O/.nsc", "stores/3/O/.nsc"] {
+        project.write(store, info);
+    }
+    project.write("keys/sys.creds", credentials(&project));
+    for store in ["stores/1", "stores/1/O", "stores/2", "stores/2/O", "stores/3"] {
+        project.write("other.yaml", DEFINITION.replace("regions:", &format!("nsc_store: {store}\nregions:")));
+        let args = ["plan", "--definition", "other.yaml", "--timeout", "2s"];
+        project.refused(&args, 1, "unreachable", &["no server answers"]);
+    }
     for (from, access) in [
         ("credentials: keys/sys.creds", "credentials: pipe"),
         ("credentials: keys/sys.creds", "context: piped"),
