@@ -163,6 +163,46 @@ fn the_reference_has_every_verb_and_flag() {
     assert!(missing.is_empty(), "docs/reference/verbs.md lacks\n  {}", missing.join("\n  "));
 }
 
+/// The files in which a test of this name may be: the path of its module in `src`, where that has `tests` in it, else in
+/// `tests/it`.
+fn files_of_test(path: &str) -> Vec<PathBuf> {
+    let modules: Vec<&str> = path.split("::").collect();
+    let modules = &modules[..modules.len() - 1];
+    let of_unit = modules.contains(&"tests");
+    let folder = root().join(if of_unit { "src" } else { "tests/it" });
+    let below = |modules: &[&str]| folder.join(modules.iter().collect::<PathBuf>());
+    let file = |modules: &[&str]| [below(modules).with_extension("rs"), below(modules).join("mod.rs")];
+    let outer = modules.iter().position(|module| *module == "tests").map_or(modules, |at| &modules[..at]);
+    file(modules).into_iter().chain(file(outer)).filter(|path| path.exists()).collect()
+}
+
+/// Whether a test of this name exists, or a module of tests.
+fn is_a_test(path: &str) -> bool {
+    let name = path.rsplit("::").next().unwrap();
+    let of_module = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("#[test]"));
+    files_of_test(path).iter().any(|file| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let tests = text.match_indices(&format!("fn {name}(")).any(|(at, _)| {
+            let before: Vec<&str> = text[..at].lines().rev().take(8).collect();
+            before.iter().any(|line| line.trim_start().starts_with("#[test]") || line.contains("#[tokio::test"))
+        });
+        tests
+            || text.contains(&format!("mod {name};")) && of_module(&file.with_extension("").join(format!("{name}.rs")))
+    })
+}
+
+/// What is said to be shown by a test is shown by one that is there.
+#[test]
+fn the_tests_of_the_threat_model_exist() {
+    let text = read("docs/threat-model.md");
+    let named: BTreeSet<&str> =
+        text.split('`').skip(1).step_by(2).filter(|text| text.contains("::") && *text != "tests::").collect();
+    assert!(named.len() > 60, "tests were found: {}", named.len());
+    let gone: Vec<&&str> = named.iter().filter(|path| !is_a_test(path)).collect();
+    assert!(gone.is_empty(), "docs/threat-model.md names tests that are not there:\n  {gone:#?}");
+    assert!(!is_a_test("supercluster::trust::no_such_test") && !is_a_test("no::such::tests::module"));
+}
+
 const DEFINITION: &str = "version: 1
 system: { credentials: keys/sys.creds }
 regions:

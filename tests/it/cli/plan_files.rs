@@ -380,7 +380,6 @@ fn every_difference_is_at_least_a_line() {
     }
 }
 
-/// A15: a signer whose key is a point of small order.
 /// `--trust` pins the operator where no definition does, and contradicts none.
 #[test]
 fn the_operator_that_is_pinned_on_the_command_line_counts() {

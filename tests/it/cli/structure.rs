@@ -194,6 +194,52 @@ fn one_file_prints_what_was_escaped() {
     );
 }
 
+/// Claims that are signed are trusted ones. The ways to make those without a token that was verified, and to sign what is no
+/// account's, are open to fuzz targets, and each is for one place.
+#[test]
+fn claims_become_trusted_in_known_places() {
+    let sources = sources();
+    let only = |what: &str, calls: &dyn Fn(&str) -> bool, files: &[&str]| {
+        let mut found: Vec<String> =
+            sources.iter().filter(|s| calls(&s.code)).map(|s| s.path.display().to_string()).collect();
+        found.sort();
+        assert_eq!(found, files, "{what}");
+    };
+    let calls = |name: &'static str, not_after: &'static str| {
+        move |code: &str| {
+            code.match_indices(name).any(|(at, _)| {
+                let part = code[..at].ends_with(|c: char| c.is_alphanumeric() || not_after.contains(c));
+                !part && !code[..at].trim_end().ends_with("fn")
+            })
+        }
+    };
+    only(
+        "what a plan file asks to sign is reviewed, and nothing else is",
+        &|code| code.contains("::reviewed("),
+        &["plan/file.rs"],
+    );
+    only(
+        "the claims of a new account are made by the plan",
+        &|code| code.contains("TrustedClaims::found("),
+        &["plan/account.rs"],
+    );
+    only(
+        "trusted claims are put together from trusted claims",
+        &|code| code.contains("::derived("),
+        &["model/claims/trusted.rs", "plan/rollback/mod.rs"],
+    );
+    only(
+        "claims are merged as trusted ones",
+        &|code| calls("merge(", "_.:")(code) || code.contains("claims::merge("),
+        &["model/claims/trusted.rs"],
+    );
+    only(
+        "users, activations and a local deployment are not accounts of servers; all else is signed as trusted claims",
+        &calls("issue(", "_."),
+        &["dev/identity.rs", "sign/activation.rs", "sign/mod.rs", "sign/user.rs"],
+    );
+}
+
 #[test]
 fn children_inherit_no_secret() {
     let sources = sources();
