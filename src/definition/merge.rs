@@ -2,51 +2,102 @@
 
 use super::problem::{Collected, Problem};
 use super::yaml::{Node, Value};
+use std::collections::HashMap;
 
 /// Puts the files' trees together. What may not be repeated then shows as a duplicate key; settings of an account may
 /// be repeated if they are equal.
 pub(super) fn merge(trees: Vec<Node>, problems: &mut Collected) -> Option<Node> {
     let mut trees = trees.into_iter().filter(|tree| !matches!(tree.value, Value::Null));
     let mut whole = trees.next()?;
-    for tree in trees {
-        let (Value::Map(all), Value::Map(more)) = (&mut whole.value, tree.value) else { continue };
-        for (key, value) in more {
-            let known = all.iter_mut().find(|(other, _)| other.same(&key));
-            match (known, key.text()) {
-                (Some((_, old)), Some("accounts")) => merge_accounts(old, value, problems),
-                (Some((_, old)), Some("version")) if old.same(&value) => {}
-                _ => all.push((key, value)),
+    if let Value::Map(all) = &mut whole.value {
+        let (mut places, mut accounts) = (Places::of(all), Accounts::default());
+        for tree in trees {
+            let Value::Map(more) = tree.value else { continue };
+            for (key, value) in more {
+                let known = places.get(&key).and_then(|at| all.get_mut(at));
+                match (known, key.text()) {
+                    (Some((_, old)), Some("accounts")) => accounts.merge(old, value, problems),
+                    (Some((_, old)), Some("version")) if old.same(&value) => {}
+                    _ => {
+                        all.push((key, value));
+                        places.note(all, all.len() - 1);
+                    }
+                }
             }
         }
     }
     Some(whole)
 }
 
-fn merge_accounts(all: &mut Node, more: Node, problems: &mut Collected) {
-    if matches!(all.value, Value::Null) {
-        *all = more;
-        return;
+/// Where each key of a mapping stands first.
+#[derive(Default)]
+struct Places(HashMap<String, usize>);
+
+impl Places {
+    fn of(entries: &[(Node, Node)]) -> Self {
+        let mut places = Self::default();
+        places.note(entries, 0);
+        places
     }
-    let Value::Map(known) = &mut all.value else { return };
-    let Value::Map(more) = more.value else { return };
-    let before = known.len();
-    for (name, account) in more {
-        match known[..before].iter_mut().find(|(other, _)| other.same(&name)) {
-            Some((_, old)) => merge_account(old, account, problems),
-            None => known.push((name, account)),
+
+    /// Notes the entries from this one on.
+    fn note(&mut self, entries: &[(Node, Node)], from: usize) {
+        for (at, (key, _)) in entries.iter().enumerate().skip(from) {
+            if let Some(name) = key.text() {
+                self.0.entry(name.to_owned()).or_insert(at);
+            }
         }
+    }
+
+    fn get(&self, key: &Node) -> Option<usize> {
+        self.0.get(key.text()?).copied()
     }
 }
 
-fn merge_account(account: &mut Node, more: Node, problems: &mut Collected) {
+/// Where the accounts stand that are put together, and the settings of those that are in more than one file.
+#[derive(Default)]
+struct Accounts {
+    places: Option<Places>,
+    settings: HashMap<usize, Places>,
+}
+
+impl Accounts {
+    fn merge(&mut self, all: &mut Node, more: Node, problems: &mut Collected) {
+        if matches!(all.value, Value::Null) {
+            *all = more;
+            *self = Self::default();
+            return;
+        }
+        let (Value::Map(known), Value::Map(more)) = (&mut all.value, more.value) else { return };
+        let places = self.places.get_or_insert_with(|| Places::of(known));
+        let before = known.len();
+        for (name, account) in more {
+            match places.get(&name) {
+                Some(at) => merge_account(&mut self.settings, at, &mut known[at].1, account, problems),
+                None => known.push((name, account)),
+            }
+        }
+        places.note(known, before);
+    }
+}
+
+/// `settings` has the places of those of the account that stands `at` once it was found a second time.
+fn merge_account(
+    settings: &mut HashMap<usize, Places>,
+    at: usize,
+    account: &mut Node,
+    more: Node,
+    problems: &mut Collected,
+) {
     if matches!(account.value, Value::Null) {
         account.value = more.value;
         return;
     }
     let (Value::Map(known), Value::Map(more)) = (&mut account.value, more.value) else { return };
+    let places = settings.entry(at).or_insert_with(|| Places::of(known));
     let before = known.len();
     for (key, value) in more {
-        let Some((first, old)) = known[..before].iter_mut().find(|(other, _)| other.same(&key)) else {
+        let Some((first, old)) = places.get(&key).and_then(|at| known.get_mut(at)) else {
             known.push((key, value));
             continue;
         };
@@ -66,4 +117,5 @@ fn merge_account(account: &mut Node, more: Node, problems: &mut Collected) {
             );
         }
     }
+    places.note(known, before);
 }

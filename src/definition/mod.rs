@@ -30,6 +30,12 @@ use std::path::{Path, PathBuf};
 
 /// The most that the files of a definition may have together, in bytes.
 pub const MAX_SIZE: usize = 8_000_000;
+/// The most files of a definition.
+const MOST_FILES: usize = 10_000;
+/// The longest name of a file, in bytes: as long as a path may be.
+const LONGEST_NAME: usize = 4096;
+/// The next step when it is too large.
+const SPREAD: &str = "spread its accounts over several definitions";
 
 /// How the servers keep account tokens (nats-server `resolver`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,15 +78,43 @@ pub struct SourceFile {
     pub text: String,
 }
 
+/// Checks how large a definition is, before its texts are read or copied: the names of its files with their sizes in bytes.
+///
+/// # Errors
+/// More than [`MAX_SIZE`] bytes, or too many files, or one with too long a name.
+pub fn check_size<'f>(files: impl IntoIterator<Item = (&'f str, usize)>) -> Result<(), Problems> {
+    let mut bytes: usize = 0;
+    for (index, (name, size)) in files.into_iter().enumerate() {
+        bytes = bytes.saturating_add(size);
+        let what = match () {
+            () if name.len() > LONGEST_NAME => format!("the name of this file has more than {LONGEST_NAME} bytes"),
+            () if index >= MOST_FILES => format!("with this file the definition has more than {MOST_FILES} files"),
+            () if bytes > MAX_SIZE => {
+                format!("with this file the definition has more than {} MB", MAX_SIZE / 1_000_000)
+            }
+            () => continue,
+        };
+        let file = SourceFile { name: name.chars().take(LONGEST_NAME / 4).collect(), text: String::new() };
+        let mut problems = Collected::default();
+        let start = Place { line: 1, column: 1, ..Place::default() };
+        problems.push(Problem::new("too-large", start, what).help(SPREAD));
+        return Err(Problems::new(&[file], problems, Vec::new()));
+    }
+    Ok(())
+}
+
 /// Parses a definition that is spread over `files`; paths in it are relative to `base`.
 ///
 /// # Errors
+/// What [`check_size`] says. Else:
 /// All problems that can be told apart: where the YAML itself is broken, that; where keys or types are wrong, these;
 /// else whatever is wrong with the values, and what is not built yet. Besides, each secret in the texts, comments included.
 pub fn parse(files: &[SourceFile], base: &Path) -> Result<Definition, Problems> {
-    let (mut problems, mut hidden) = (Collected::default(), Vec::new());
-    let definition = read_all(files, base, &mut problems, &mut hidden);
-    secret::report(files, &mut problems);
+    check_size(files.iter().map(|file| (file.name.as_str(), file.text.len())))?;
+    let (mut problems, mut found) = (Collected::default(), secret::Found::default());
+    let definition = read_all(files, base, &mut problems, &mut found);
+    secret::report(files, &found, &mut problems);
+    let hidden = found.into_hidden();
     match definition {
         Some(definition) if problems.is_empty() => Ok(definition),
         _ => Err(Problems::new(files, problems, hidden)),
@@ -91,10 +125,10 @@ fn read_all(
     files: &[SourceFile],
     base: &Path,
     problems: &mut Collected,
-    hidden: &mut Vec<Place>,
+    found: &mut secret::Found,
 ) -> Option<Definition> {
     let tree = read_trees(files, problems)?;
-    hidden.extend(secret::hidden(&tree, files));
+    *found = secret::look(&tree, files);
     let document = raw::Document::read(tree, problems)?;
     let shape = std::mem::take(problems);
     let clean = shape.is_empty();
@@ -120,11 +154,14 @@ fn read_all(
 
 /// All files as one tree.
 fn read_trees(files: &[SourceFile], problems: &mut Collected) -> Option<yaml::Node> {
-    let mut trees = Vec::new();
+    let (mut trees, mut left) = (Vec::new(), yaml::Budget::default());
     for (index, file) in files.iter().enumerate() {
-        match yaml::read(&file.text, index) {
+        match yaml::read(&file.text, index, &mut left) {
             Ok(tree) => trees.push(tree),
             Err(problem) => problems.push(*problem),
+        }
+        if left.is_spent() && !problems.is_empty() {
+            break;
         }
     }
     if !problems.is_empty() {

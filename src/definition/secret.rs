@@ -19,8 +19,27 @@ const MOST: usize = 1000;
 /// After these a value begins, on a line of source.
 const MARKS: [&str; 10] = ["[", "{", ": ", "- ", " \"", " '", "[\"", "['", "{\"", "{'"];
 
-/// Reports each secret in the texts, but for those whose place is known already to have one.
-pub(super) fn report(files: &[SourceFile], problems: &mut Collected) {
+/// What is secret in the values of a definition, as far as their source does not show it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Values over several lines that have something before an `@`: on each of the lines there may be a piece of a password.
+    pieces: Vec<Place>,
+    /// Secrets that are written with escapes, or over several lines.
+    written_otherwise: Vec<(Place, Kind)>,
+}
+
+impl Found {
+    /// The places of which no source is shown.
+    pub(super) fn into_hidden(self) -> Vec<Place> {
+        let Self { mut pieces, written_otherwise } = self;
+        pieces.extend(written_otherwise.into_iter().map(|(place, _)| place));
+        pieces
+    }
+}
+
+/// Reports each secret in the texts, and what was found in their values, but for those whose place is known already to have
+/// one.
+pub(super) fn report(files: &[SourceFile], found: &Found, problems: &mut Collected) {
     for (index, file) in files.iter().enumerate() {
         let mut lines = Lines::new(&file.text);
         for Secret { kind, range, .. } in
@@ -28,13 +47,17 @@ pub(super) fn report(files: &[SourceFile], problems: &mut Collected) {
         {
             let (line, column) = lines.position(range.start);
             let place = Place { file: index, line, column, start: range.start, end: range.end };
-            let touches = |other: &Place| other.file == index && other.start < range.end && other.end > range.start;
-            if problems.iter().any(|known| ["secret", "bad-url"].contains(&known.code) && touches(&known.place)) {
-                continue;
-            }
-            let message = format!("here stands {}", kind.with_article());
-            problems.push(Problem::new("secret", place, message).help(help(kind)));
+            report_one(place, kind, problems);
         }
+    }
+    found.written_otherwise.iter().for_each(|(place, kind)| report_one(*place, *kind, problems));
+}
+
+fn report_one(place: Place, kind: Kind, problems: &mut Collected) {
+    let touches = |other: &Place| other.file == place.file && other.start < place.end && other.end > place.start;
+    if !problems.iter().any(|known| ["secret", "bad-url"].contains(&known.code) && touches(&known.place)) {
+        let message = format!("here stands {}", kind.with_article());
+        problems.push(Problem::new("secret", place, message).help(help(kind)));
     }
 }
 
@@ -52,17 +75,23 @@ fn help(kind: Kind) -> &'static str {
     }
 }
 
-/// Places of values over several lines that have something before an `@`: on each of the lines there may be a piece of a
-/// password.
-pub(super) fn hidden(tree: &Node, files: &[SourceFile]) -> Vec<Place> {
-    let mut found = Vec::new();
+/// Looks at each value whose source is something else than what it says.
+pub(super) fn look(tree: &Node, files: &[SourceFile]) -> Found {
+    let mut found = Found::default();
     let mut open = vec![tree];
     while let Some(node) = open.pop() {
         match &node.value {
-            Value::Text(text) if text.contains('@') => {
+            Value::Text(text) => {
                 let Place { file, start, end, .. } = node.place;
-                let source = files.get(file).and_then(|file| file.text.get(start..end));
-                found.extend(source.filter(|source| source.contains('\n')).map(|_| node.place));
+                let source = files.get(file).and_then(|file| file.text.get(start..end)).unwrap_or_default();
+                if text.contains('@') && source.contains('\n') {
+                    found.pieces.push(node.place);
+                }
+                if !source.contains(text.as_str())
+                    && let Some(secret) = secrets::find_some(text, 1).into_iter().find(|secret| secret.certain)
+                {
+                    found.written_otherwise.push((node.place, secret.kind));
+                }
             }
             Value::List(items) => open.extend(items),
             Value::Map(entries) => open.extend(entries.iter().flat_map(|(key, value)| [key, value])),

@@ -424,3 +424,91 @@ proptest! {
         prop_assert!(parsed(&damaged).is_ok() || !parsed(&damaged).unwrap_err().to_string().is_empty());
     }
 }
+
+/// As it is read by others: with escapes, or over several lines.
+#[test]
+fn a_secret_that_is_written_otherwise_is_refused_and_not_shown() {
+    let seed = Seed::generate(KeyKind::Account).unwrap().reveal();
+    let (begin, end) = seed.split_at(30);
+    let escaped: String = seed.chars().map(|c| format!("\\x{:02x}", u32::from(c))).collect();
+    for written in [
+        format!("\"{begin}\\x{:02x}{}\"", u32::from(end.as_bytes()[0]), &end[1..]),
+        format!("\"{escaped}\""),
+        format!("\"{begin}\\\n        {end}\""),
+        "\"nats\\x3a//me\\x3asecret1234\\x40h\\x3a4222\"".to_owned(),
+    ] {
+        for text in [
+            format!("{}    description: {written}\n", with_stream("subjects: [foo.>]")),
+            format!("{}? {written}\n: 1\n", with_stream("subjects: [foo.>]")),
+            with_stream("subjects: [foo.>]").replace("keys/app.creds", &written),
+        ] {
+            let problems = parsed(&text).expect_err(&text);
+            assert!(problems.reports().iter().any(|problem| problem.code == "secret"), "{text}{problems}");
+            let shown = problems.to_string();
+            for part in [begin, &end[1..], &escaped[..80], "secret1234"] {
+                assert!(!shown.contains(part), "{shown}");
+            }
+        }
+    }
+}
+
+fn files(texts: impl IntoIterator<Item = String>) -> Vec<SourceFile> {
+    let file = |(number, text)| SourceFile { name: format!("{number:05}.yaml"), text };
+    texts.into_iter().enumerate().map(file).collect()
+}
+
+/// So many nodes, of which the text has few.
+fn repeated(account: usize, nodes: usize) -> String {
+    let list = format!("[{}]", vec!["1"; 999].join(","));
+    let again = vec!["*l"; nodes / 1000 - 1].join(",");
+    format!("accounts:\n  A{account}: {{ x: &l {list}, y: [{again}] }}\n")
+}
+
+/// Whatever number of files it is spread over.
+#[test]
+fn the_bounds_are_those_of_the_whole_definition() {
+    let too_large = |files: &[SourceFile], words: &str, file: &str| {
+        let problems = parse(files, Path::new("base")).expect_err("accepted");
+        let report = problems.reports().pop().unwrap();
+        let found = (report.code, problems.len(), report.position.file.as_str());
+        assert_eq!(found, ("too-large", 1, file), "{problems}");
+        assert!(report.message.contains(words) && !report.help.is_empty(), "{problems}");
+    };
+    let nodes = "more than 250000 keys and values";
+    too_large(&files((0..10).map(|account| repeated(account, 100_000))), nodes, "00002.yaml");
+    // What a file by itself may hold, many may hold together.
+    let many = parse(&files((0..80).map(|account| repeated(account, 3000))), Path::new("base")).expect_err("accepted");
+    assert!(many.reports().iter().all(|report| report.code != "too-large"), "{many}");
+    let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 60].join(","));
+    too_large(&files(vec![long; 3]), "more than 16 MB of text", "00002.yaml");
+    too_large(&files(vec!["# ".repeat(500_001); 10]), "more than 8 MB", "00007.yaml");
+    too_large(&files(vec![String::new(); 10_001]), "more than 10000 files", "10000.yaml");
+    let name = "n".repeat(5000);
+    let named = [SourceFile { name: name.clone(), text: String::new() }];
+    too_large(&named, "more than 4096 bytes", &name[..1024]);
+}
+
+/// Files that are broken after much was read of them are read no longer than whole ones.
+#[test]
+fn broken_files_spend_what_they_may_have_held() {
+    let broken = files((0..50).map(|account| repeated(account, 100_000) + "broken: ["));
+    let problems = parse(&broken, Path::new("base")).expect_err("accepted");
+    assert_eq!(problems.len(), 1, "{problems}");
+    let few = files(vec!["broken: [".to_owned(); 50]);
+    assert_eq!(parse(&few, Path::new("base")).expect_err("accepted").len(), 50);
+}
+
+/// Settings that are given in several files, in whatever order their keys are.
+#[test]
+fn equal_settings_of_files_are_equal_in_any_order() {
+    let whole = with_stream("subjects: [foo.>]");
+    let with = |limits: &str| format!("accounts:\n  APP:\n    users: {limits}\n");
+    let merged = |first: &str, second: &str| {
+        let problems = parse(&files([whole.clone(), with(first), with(second)]), Path::new("base")).err();
+        problems.is_some_and(|problems| problems.reports().iter().any(|report| report.code == "conflict"))
+    };
+    assert!(!merged("{ a: k/a.creds, b: k/b.creds }", "{ b: k/b.creds, a: k/a.creds }"));
+    for other in ["{ a: k/a.creds }", "{ a: k/a.creds, b: k/a.creds }", "{ a: k/a.creds, c: k/b.creds }"] {
+        assert!(merged("{ a: k/a.creds, b: k/b.creds }", other), "{other}");
+    }
+}

@@ -5,15 +5,54 @@
 use super::problem::{Place, Problem};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
 
-/// The most keys and values of one file, those that aliases repeat included. A definition of 10,000 virtual streams, each
-/// with three limits and a consumer, has 230,000.
+/// The most keys and values of a definition, those that aliases repeat included. One of 10,000 virtual streams, each with
+/// three limits and a consumer, has 230,000.
 const MOST_NODES: usize = 250_000;
-/// The most entries of one list or mapping.
+/// The most entries of one list or mapping of a file.
 const MOST_ENTRIES: usize = 50_000;
+
+/// What the files of a definition may still hold, together.
+#[derive(Debug)]
+pub(super) struct Budget {
+    nodes: usize,
+    /// Of texts.
+    bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { nodes: MOST_NODES, bytes: 2 * super::MAX_SIZE }
+    }
+}
+
+impl Budget {
+    /// Whether no file was read yet.
+    fn is_whole(&self) -> bool {
+        self.nodes == MOST_NODES
+    }
+
+    /// Whether nothing more is read.
+    pub(super) fn is_spent(&self) -> bool {
+        self.nodes == 0
+    }
+
+    fn spend(&mut self, nodes: usize, bytes: usize) -> Option<()> {
+        let left = (self.nodes.checked_sub(nodes), self.bytes.checked_sub(bytes));
+        (self.nodes, self.bytes) = (left.0.unwrap_or(0), left.1.unwrap_or(0));
+        left.0.and(left.1).map(drop)
+    }
+
+    /// What a broken file held is not known: at most a node for each byte, and where anchors are to be repeated, anything.
+    fn spend_on_broken(&mut self, text: &str) {
+        let nodes = if text.contains('&') { self.nodes } else { text.len() };
+        self.spend(nodes, 0);
+    }
+}
 
 /// A value with its place.
 #[derive(Debug, Clone)]
@@ -61,7 +100,7 @@ impl Node {
             (Value::Text(a), Value::Text(b)) => a == b,
             (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
             (Value::Map(a), Value::Map(b)) => {
-                a.len() == b.len() && a.iter().all(|(k, v)| b.iter().any(|(l, w)| k.same(l) && v.same(w)))
+                a.len() == b.len() && by_key(a).zip(by_key(b)).all(|((k, v), (l, w))| k.same(l) && v.same(w))
             }
             _ => false,
         }
@@ -88,22 +127,29 @@ impl Node {
     }
 }
 
-/// Reads one document. `file` is the index that places refer to.
-pub(super) fn read(text: &str, file: usize) -> Result<Node, Box<Problem>> {
+/// The entries of a mapping, ordered by what their keys say.
+fn by_key(entries: &[(Node, Node)]) -> impl Iterator<Item = &(Node, Node)> {
+    let mut entries: Vec<&(Node, Node)> = entries.iter().collect();
+    entries.sort_by_key(|(key, _)| key.text());
+    entries.into_iter()
+}
+
+/// Reads one document, within what is left for the whole definition. `file` is the index that places refer to.
+pub(super) fn read(text: &str, file: usize, left: &mut Budget) -> Result<Node, Box<Problem>> {
     let budget = serde_saphyr::budget! {
-        max_events: 2 * MOST_NODES,
-        max_nodes: MOST_NODES,
+        max_events: 2 * left.nodes,
+        max_nodes: left.nodes,
         max_depth: 32,
         max_documents: 1,
         max_aliases: MOST_ENTRIES,
-        max_total_scalar_bytes: 2 * crate::definition::MAX_SIZE,
+        max_total_scalar_bytes: left.bytes,
     };
     let options = serde_saphyr::options! {
         budget: budget,
         emit_comments: false,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Merge,
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_NODES },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: left.nodes },
         strict_booleans: true,
         no_schema: true,
         reject_unsupported_tags: true,
@@ -111,8 +157,17 @@ pub(super) fn read(text: &str, file: usize) -> Result<Node, Box<Problem>> {
         with_snippet: false,
     };
     match serde_saphyr::from_str_with_options::<Tree>(text, options) {
-        Ok(tree) => Ok(tree.into_node(file)),
+        Ok(tree) => {
+            let mut held = (0, 0);
+            let node = tree.into_node(file, &mut held);
+            left.spend(held.0, held.1).map(|()| node).ok_or_else(|| too_large(file))
+        }
+        Err(error) if !left.is_whole() && is_too_large(&error) => {
+            left.spend(left.nodes, 0);
+            Err(too_large(file))
+        }
         Err(error) => {
+            left.spend_on_broken(text);
             let place = error.location().map_or(Place { file, ..Place::default() }, |at| place(at, file));
             let message = error.to_string();
             let message = message.lines().next().unwrap_or_default();
@@ -121,6 +176,30 @@ pub(super) fn read(text: &str, file: usize) -> Result<Node, Box<Problem>> {
             Err(Box::new(Problem::new("yaml", place, format!("not valid YAML: {message}"))))
         }
     }
+}
+
+/// Whether what is left for the definition was not enough.
+fn is_too_large(error: &serde_saphyr::Error) -> bool {
+    use serde_saphyr::Error;
+    match error {
+        Error::AliasError { error, .. } => is_too_large(error),
+        Error::AliasReplayLimitExceeded { .. } => true,
+        Error::Budget { breach, .. } => matches!(
+            breach,
+            BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } | BudgetBreach::ScalarBytes { .. }
+        ),
+        _ => false,
+    }
+}
+
+fn too_large(file: usize) -> Box<Problem> {
+    let start = Place { file, line: 1, column: 1, ..Place::default() };
+    let message = format!(
+        "with this file the definition has more than {MOST_NODES} keys and values, those that aliases repeat included, or \
+         more than {} MB of text in them",
+        2 * super::MAX_SIZE / 1_000_000
+    );
+    Box::new(Problem::new("too-large", start, message).help(super::SPREAD))
 }
 
 fn place(at: Location, file: usize) -> Place {
@@ -140,12 +219,18 @@ enum Raw {
 }
 
 impl Tree {
-    fn into_node(self, file: usize) -> Node {
+    /// The same as a node; adds what it holds, nodes and bytes of texts.
+    fn into_node(self, file: usize, held: &mut (usize, usize)) -> Node {
+        held.0 += 1;
         let value = match self.0.value {
-            Raw::Leaf(value) => value,
-            Raw::List(items) => Value::List(items.into_iter().map(|item| item.into_node(file)).collect()),
+            Raw::Leaf(value) => {
+                held.1 += if let Value::Text(text) = &value { text.len() } else { 0 };
+                value
+            }
+            Raw::List(items) => Value::List(items.into_iter().map(|item| item.into_node(file, held)).collect()),
             Raw::Map(entries) => {
-                Value::Map(entries.into_iter().map(|(k, v)| (k.into_node(file), v.into_node(file))).collect())
+                let node = |(key, value): (Self, Self)| (key.into_node(file, held), value.into_node(file, held));
+                Value::Map(entries.into_iter().map(node).collect())
             }
         };
         Node { place: place(self.0.referenced, file), value }

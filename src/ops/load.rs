@@ -1,6 +1,6 @@
 //! Reading a definition: a file, or the `*.yaml` of a folder.
 
-use crate::definition::{Definition, MAX_SIZE, Problems, SourceFile, parse};
+use crate::definition::{Definition, MAX_SIZE, Problems, SourceFile, check_size, parse};
 use crate::files::{self, ReadError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,12 +67,14 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     } else {
         (path.parent().unwrap_or(Path::new("")).to_owned(), vec![path.to_owned()])
     };
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    check_size(names.iter().map(|name| (name.as_str(), 0))).map_err(LoadError::Invalid)?;
     let mut left = MAX_SIZE;
     let mut sources = Vec::with_capacity(files.len());
-    for file in &files {
+    for (file, name) in files.iter().zip(names) {
         let text = read(file, left)?;
         left = left.saturating_sub(text.len());
-        sources.push(SourceFile { name: file.display().to_string(), text });
+        sources.push(SourceFile { name, text });
     }
     let definition = parse(&sources, &base).map_err(LoadError::Invalid)?;
     let texts = sources.into_iter().map(|source| source.text).collect();

@@ -5,7 +5,7 @@ pub mod review;
 use super::issue::{IssueError, Issued, ToIssue, issue_all};
 use super::plan::Planned;
 use super::session::{Session, now};
-use crate::definition::{Definition, Problems, SourceFile, parse};
+use crate::definition::{Definition, Problems, SourceFile, check_size, parse};
 use crate::files::{self, Access, ReadError};
 use crate::model::claims::{AccountClaims, Activation, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::nkey::PublicKey;
@@ -163,8 +163,7 @@ pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
 
 /// Plan files are handed around: no secret belongs in one, wherever it came from.
 fn without_secrets(text: &str) -> Result<(), PlanFileError> {
-    let secret = secrets::find(text).into_iter().find(|secret| secret.certain);
-    secret.map_or(Ok(()), |secret| Err(PlanFileError::Secret(secret.kind.with_article())))
+    secrets::find_in_json(text).map_or(Ok(()), |kind| Err(PlanFileError::Secret(kind.with_article())))
 }
 
 /// Reads a plan file; the seal of a signed one was verified.
@@ -193,8 +192,12 @@ pub fn read(path: &Path) -> Result<PlanFile, FileError> {
 /// # Errors
 /// [`FileError::Definition`]
 pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definition, FileError> {
-    let files = content.definition.iter().map(|file| SourceFile { name: file.name.clone(), text: file.text.clone() });
-    parse(&files.collect::<Vec<_>>(), base).map_err(|cause| FileError::Definition { path: path.to_owned(), cause })
+    let files = &content.definition;
+    let parsed = check_size(files.iter().map(|file| (file.name.as_str(), file.text.len()))).and_then(|()| {
+        let files = files.iter().map(|file| SourceFile { name: file.name.clone(), text: file.text.clone() });
+        parse(&files.collect::<Vec<_>>(), base)
+    });
+    parsed.map_err(|cause| FileError::Definition { path: path.to_owned(), cause })
 }
 
 /// Checks whether the parts of a plan file fit together, so that what is shown of it is what is signed.

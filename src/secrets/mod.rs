@@ -3,7 +3,10 @@
 //! [`find`] says what is where. [`hide`] is for what is printed and for views that are written, [`masked`] for source
 //! text whose offsets have to stay valid. Output, plan files, records and definitions all go through here.
 
+mod json;
 mod passwords;
+
+pub use json::find_in_json;
 
 use crate::model::nkey::crc16;
 use base64::Engine as _;

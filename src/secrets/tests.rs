@@ -228,3 +228,24 @@ proptest::proptest! {
         proptest::prop_assert_eq!(shown.len(), text.len());
     }
 }
+
+#[test]
+fn a_secret_is_found_in_json_however_it_is_written() {
+    let seed = curve_seed();
+    let escaped: String = seed.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let in_part = format!("{}\\u{:04X}{}", &seed[..20], u32::from(seed.as_bytes()[20]), &seed[21..]);
+    for written in [&seed, &escaped, &in_part] {
+        for text in [
+            format!("{{\"a\":\"{written}\"}}"),
+            format!("{{\"a\":[1.5e3,null,true,-7,{{\"b\":\"x {written} y\"}}]}}"),
+            format!("{{\"a {written}\":{{}}}}"),
+            format!("[\"{written}\""),
+        ] {
+            assert_eq!(find_in_json(&text), Some(Kind::Seed), "{text}");
+        }
+    }
+    for text in [r#"{"a":"\u0041B","b":[1,2.5]}"#, "", "x", &format!("{{\"a\":\"{}\"}}", &escaped[..escaped.len() / 2])]
+    {
+        assert_eq!(find_in_json(text), None, "{text}");
+    }
+}

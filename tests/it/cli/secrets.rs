@@ -335,6 +335,61 @@ fn a_hostile_definition_takes_little() {
     assert_eq!(document["error"]["more_problems"], 19_503);
 }
 
+/// Files of one definition, each within the bounds of one: 200,000 keys and values in 4 KB.
+fn many_files(count: usize) -> Vec<(String, String)> {
+    let list = format!("[{}]", vec!["1"; 2000].join(","));
+    let again = vec!["*l"; 99].join(",");
+    let text = |number| format!("accounts:\n  A{number}: {{ x: &l {list}, y: [{again}] }}\n");
+    (0..count).map(|number| (format!("d{number:03}.yaml"), text(number))).collect()
+}
+
+/// A folder of 40 files of 4 KB took 0.8 GB, and a minute: what bounds a definition is not the number of its files.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hostile_folder_takes_no_more_than_a_file() {
+    let project = Project::new();
+    many_files(40).into_iter().for_each(|(name, text)| project.write(&format!("folder/{name}"), text));
+    let (exit, most, said) = measured(&project, &["validate", "--definition", "folder"]);
+    assert!(
+        exit == Some(2) && said.contains("d001.yaml") && said.contains("250000 keys and values"),
+        "{exit:?}: {said}"
+    );
+    assert!(most < 200_000, "{most} kB");
+    project.refused(&["validate", "--definition", "folder"], 2, "invalid-definition", &["too-large"]);
+}
+
+/// The definition in a plan file has the bounds that one of its own files has.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hostile_definition_in_a_plan_file_takes_little() {
+    use vstream_jwt::plan::file::{Content, File, PlanFile};
+    let project = Project::new();
+    let write = |files: Vec<(String, String)>| {
+        let content = Content {
+            tool: "vstream-jwt 0.1.0".to_owned(),
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            definition: files.into_iter().map(|(name, text)| File { name, text }).collect(),
+            options: vstream_jwt::plan::Options::default(),
+            who: None,
+            text: Vec::new(),
+            changes: serde_json::json!({}),
+            accounts: Vec::new(),
+            signed: None,
+        };
+        project.write("plan.json", PlanFile::new(content).render());
+    };
+    let large = |count: usize| (0..count).map(|number| (format!("{number}.yaml"), "# x\n".repeat(1_000_000))).collect();
+    for (files, words) in [(many_files(40), "250000 keys and values"), (large(3), "more than 8 MB")] {
+        write(files);
+        for args in [&["sign", "plan.json", "--operator", "op.nk", "--out", "x"][..], &["apply", "plan.json"]] {
+            let (exit, most, said) = measured(&project, args);
+            assert!(exit == Some(2) && said.contains(words), "{args:?}: {exit:?}: {said}");
+            assert!(most < 200_000, "{args:?}: {most} kB");
+        }
+    }
+    assert!(!project.path("x").exists());
+}
+
 /// A plan file or record of 60 MB took 3.1 GB.
 #[test]
 #[cfg(target_os = "linux")]
