@@ -18,6 +18,7 @@ use crate::ops::apply::{Again, Applied, ApplyError, IssueError, Pushed, Run, Sig
 use crate::ops::lease::LeaseError;
 use crate::ops::plan::Planned;
 use crate::ops::session::{Given, Hearing};
+use crate::ops::trust::with_pushes;
 use crate::sign::Signer;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ impl Args {
         let key = signed.and_then(|content| content.signed.as_ref()).map(|signed| signed.operator.clone());
         let key = key.or_else(|| operator.as_deref().map(Signer::public_key));
         let trust = match &self.plan {
-            Some(_) => trust::of_plan_file(shell, definition, &keys, None, key)?,
+            Some(_) => with_pushes(trust::of_plan_file(shell, definition, &keys, None, key)?, &shell.base()),
             None => trust::of_definition(&loaded, &keys, key),
         };
         let given = Given { definition, keys: &keys, trust: &trust };

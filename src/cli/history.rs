@@ -190,6 +190,9 @@ pub(super) fn failure(error: &HistoryError) -> Failure {
             RecordError::NotARecord(_) => Failure::usage("not-a-record", message).next(
                 "Get the file again from where it was written, or move it out of the folder if it is something else.",
             ),
+            RecordError::Secret(_) => Failure::failed("secret-in-record", message).next(
+                "Replace it: it was in places that others read. Move the file out of the folder; no run goes back to it.",
+            ),
             RecordError::Changed => Failure::usage("record-changed", message).next(
                 "Get the file again from where it was written; if nobody changed it on purpose, find out who did.",
             ),

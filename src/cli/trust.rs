@@ -5,16 +5,18 @@ use crate::definition::Definition;
 use crate::model::claims::Trust;
 use crate::model::nkey::PublicKey;
 use crate::ops::load::Loaded;
-use crate::ops::trust::trust;
+use crate::ops::trust::{trust, with_pushes};
 use crate::sign::keyring::Keyring;
 
 /// What is known of the operator beside a definition that was loaded from its own files.
 pub(super) fn of_definition(loaded: &Loaded, keys: &Keyring, signer: Option<PublicKey>) -> Trust {
-    trust(Some(&loaded.definition), &loaded.base, keys.folder()).signing_with(signer)
+    let trust = trust(Some(&loaded.definition), &loaded.base, keys.folder());
+    with_pushes(trust, &loaded.base).signing_with(signer)
 }
 
 /// The same for a plan file. Its own definition says nothing of whom to believe: anyone may have made the file. The
-/// definition on this machine does, where there is one, and `pinned` from the command line.
+/// definition on this machine does, where there is one, and `pinned` from the command line. What was pushed last is not
+/// looked for: who signs a file asks no server.
 pub(super) fn of_plan_file(
     shell: &Shell,
     planned: &Definition,

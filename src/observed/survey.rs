@@ -15,7 +15,7 @@ pub struct Observed {
     pub system_account: PublicKey,
     /// Whose signatures count.
     pub anchor: TrustAnchor,
-    /// The last push of each account from here, as far as records say.
+    /// The last push of each account from here by each key, as far as records say.
     pub pushed: Vec<LastPush>,
     /// The definition's accounts, in its order.
     pub accounts: Vec<ObservedAccount>,

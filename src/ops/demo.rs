@@ -11,7 +11,7 @@ use super::apply::{ApplyError, Run, Signers, apply};
 use super::lease::Holder;
 use super::plan::plan;
 use super::session::{Given, Hearing, ReadError};
-use super::trust::trust;
+use super::trust::{trust, with_pushes};
 use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
 use crate::dev::{DevError, SuperCluster};
@@ -199,7 +199,8 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         let started = Instant::now();
         let deadline = Deadline::after(self.timeout);
         let mut keys = Keyring::open(self.keys).map_err(ApplyError::from)?;
-        let trust = trust(Some(self.definition), self.cluster.folder(), self.keys);
+        let folder = self.cluster.folder();
+        let trust = with_pushes(trust(Some(self.definition), folder, self.keys), folder);
         let trust = trust.signing_with(Some(self.signer.public_key()));
         let given = Given { definition: self.definition, keys: &keys, trust: &trust };
         let (mut session, mut planned) =

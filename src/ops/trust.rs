@@ -14,10 +14,10 @@ const BESIDE: &str = "operator.jwt";
 /// `keys` is the keys folder.
 ///
 /// Operators' tokens are looked for in `*.jwt` of the keys folder, in `operator.jwt` beside the definition, and in the
-/// definition's nsc store. What was pushed last is in the folder `history` beside the definition.
+/// definition's nsc store.
 pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust {
     let pin = definition.and_then(|definition| definition.operator.clone());
-    let mut trust = Trust { pin, pushed: last_pushes(&base.join(HISTORY)), ..Trust::default() };
+    let mut trust = Trust { pin, ..Trust::default() };
     let mut paths = tokens_in(keys);
     paths.push(base.join(BESIDE));
     let store = definition.and_then(|definition| definition.nsc_store.as_deref());
@@ -34,6 +34,11 @@ pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust
         }
     }
     trust
+}
+
+/// The same with what was pushed last, by the folder `history` beside the definition: for a run that asks servers.
+pub fn with_pushes(trust: Trust, base: &Path) -> Trust {
+    Trust { pushed: last_pushes(&base.join(HISTORY)), ..trust }
 }
 
 /// The `*.jwt` of a folder, by name.

@@ -181,6 +181,9 @@ pub enum RecordError {
     /// More than is read.
     #[error("is too large: more than {} MB", MOST_BYTES / 1_000_000)]
     TooLarge,
+    /// Has a secret in it, where none belongs.
+    #[error("has {0} in it")]
+    Secret(&'static str),
     /// Not what was written.
     #[error("was changed after it was written")]
     Changed,
@@ -228,20 +231,21 @@ impl Recorded {
 }
 
 /// The tokens of a record that servers may have got, in the order in which they were sent; `None` when it is no record of
-/// this format. The rest is not read, and the digest is not checked.
+/// this format, or has more values than one. The rest is not read, and the digest, which anyone can compute, is not checked:
+/// whoever uses a token looks at who signed it.
 pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
     #[derive(Deserialize)]
     struct Whole {
-        vstream_jwt_record: u32,
         content: Part,
     }
     #[derive(Deserialize)]
     struct Part {
         attempts: Vec<Attempt>,
     }
-    let Whole { vstream_jwt_record: FORMAT, content: Part { attempts } } = serde_json::from_str(text).ok()? else {
+    if outline(text, "vstream_jwt_record").ok()? != Outline::Format(u64::from(FORMAT)) {
         return None;
-    };
+    }
+    let Whole { content: Part { attempts } } = serde_json::from_str(text).ok()?;
     let tokens = attempts.into_iter().flat_map(|attempt| attempt.tokens);
     Some(tokens.filter(Recorded::may_be_on_servers).collect())
 }

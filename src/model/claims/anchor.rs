@@ -50,11 +50,14 @@ impl OperatorToken {
     }
 }
 
-/// The newest token of an account that was pushed from here, and that every server confirmed.
+/// The newest token of an account by one key that was pushed from here, and that every server confirmed. It proves nothing
+/// until the key is known to count: anyone who can write a record can name a token there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastPush {
     /// The account.
     pub id: PublicKey,
+    /// The key that signed it.
+    pub issuer: PublicKey,
     /// When the token was issued, in seconds since 1970.
     pub issued_at: u64,
     /// The record of that push.
@@ -72,7 +75,7 @@ pub struct Trust {
     pub refused: Vec<(String, String)>,
     /// The key that signs in this run; `None` for a run that signs nothing.
     pub signer: Option<PublicKey>,
-    /// The last push of each account from here.
+    /// The last push of each account from here, by each key.
     pub pushed: Vec<LastPush>,
 }
 

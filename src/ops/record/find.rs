@@ -5,6 +5,7 @@ use crate::model::claims::{AccountClaims, LastPush};
 use crate::model::nkey::PublicKey;
 use crate::plan::MOST_BYTES;
 use crate::plan::record::{Record, RecordError, Recorded, sent_tokens};
+use crate::secrets;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,21 +69,28 @@ pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
     Ok(names.map(|name| (name.clone(), read(&folder.join(format!("{name}.json"))))).collect())
 }
 
-/// So many records are looked into for what was pushed last.
+/// So many records are looked into for what was pushed last, of at most [`MOST_BYTES`] together.
 const NEWEST: usize = 8;
+/// So many of their tokens are looked at, the newest first: each signature takes its time.
+const MOST_TOKENS: usize = 10_000;
 
-/// Reads the newest records of a folder for the last push of each account: its newest token that every server confirmed.
-/// Records that cannot be read are left out.
+/// Reads the newest records of a folder for the last push of each account: its newest token that every server confirmed, of
+/// each key that signed any. Whose signatures count is not known here. Records that cannot be read are left out.
 pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
-    let mut last: BTreeMap<PublicKey, LastPush> = BTreeMap::new();
+    let mut last: BTreeMap<(PublicKey, PublicKey), LastPush> = BTreeMap::new();
+    let (mut bytes, mut tokens) = (MOST_BYTES, MOST_TOKENS);
     for name in names(folder).unwrap_or_default().into_iter().rev().take(NEWEST) {
-        let text = files::read_text(&folder.join(format!("{name}.json")), MOST_BYTES);
-        let Some(sent) = text.ok().and_then(|text| sent_tokens(&text)) else { continue };
-        for token in sent.iter().filter(|token| is_everywhere(token)) {
+        let Ok(text) = files::read_text(&folder.join(format!("{name}.json")), bytes) else { continue };
+        bytes = bytes.saturating_sub(text.len());
+        let sent = sent_tokens(&text).unwrap_or_default();
+        for token in sent.iter().rev().filter(|token| is_everywhere(token)).take(tokens) {
+            tokens -= 1;
             let Ok(claims) = AccountClaims::decode(&token.token) else { continue };
-            let push = LastPush { id: claims.id().clone(), issued_at: claims.issued_at(), record: name.clone() };
-            if last.get(&push.id).is_none_or(|known| known.issued_at < push.issued_at) {
-                last.insert(push.id.clone(), push);
+            let (id, issuer) = (claims.id().clone(), claims.issuer().clone());
+            let push = LastPush { id, issuer, issued_at: claims.issued_at(), record: name.clone() };
+            let key = (push.id.clone(), push.issuer.clone());
+            if last.get(&key).is_none_or(|known| known.issued_at < push.issued_at) {
+                last.insert(key, push);
             }
         }
     }
@@ -121,7 +129,11 @@ fn read(path: &Path) -> Result<Record, HistoryError> {
         ReadError::NotText => wrong(RecordError::NotARecord("not UTF-8".to_owned())),
         error => failed(error.into()),
     })?;
-    Record::parse(&text).map_err(wrong)
+    let record = Record::parse(&text).map_err(wrong)?;
+    match secrets::find_in_json(&text) {
+        None => Ok(record),
+        Some(kind) => Err(wrong(RecordError::Secret(kind.with_article()))),
+    }
 }
 
 /// The place of the record that is called `wanted`: `last`, `last~N` for the Nth before it, the beginning of a name or

@@ -80,17 +80,13 @@ impl Recorder {
     /// Replaces the record by what is known now, or notes why it cannot.
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
-        let text = Record::new(state.content.clone()).render();
-        let replaced = files::replace(&path, Access::Owner, &[text.as_bytes()]);
+        let replaced = text(&state.content).and_then(|text| files::replace(&path, Access::Owner, &[text.as_bytes()]));
         state.behind = replaced.err().map(|cause| JournalError { path, cause });
     }
 
     /// Writes the record under a name that no other has.
     fn create(&self, content: &Content) -> io::Result<PathBuf> {
-        let text = Record::new(content.clone()).render();
-        if text.len() > MOST_BYTES {
-            return Err(io::Error::other("it would be larger than what can be read again"));
-        }
+        let text = text(content)?;
         let time = content.started.replace(':', "-");
         loop {
             let mut id = [0; 3];
@@ -113,20 +109,20 @@ impl Journal for Recorder {
         state.content.streams = streams
             .map(|(account, stream)| Streamed {
                 account: account.id.clone(),
-                name: stream.name.clone(),
-                virtual_stream: stream.virtual_stream.to_owned(),
+                name: hidden(stream.name.clone()),
+                virtual_stream: hidden(stream.virtual_stream.to_owned()),
                 role: stream.role,
-                subjects: stream.subjects(),
+                subjects: stream.subjects().into_iter().map(hidden).collect(),
             })
             .collect();
         let at = timestamp();
         let tokens = intents.iter().map(|intent| {
             let Intent { account, id, application, region, stage, reason, base, token } = *intent;
             Recorded {
-                account: account.to_owned(),
+                account: hidden(account.to_owned()),
                 id: id.clone(),
                 application: application.clone(),
-                region: region.map(str::to_owned),
+                region: region.map(str::to_owned).map(hidden),
                 stage,
                 reason: reason.clone(),
                 base: base.map(str::to_owned),
@@ -164,8 +160,8 @@ impl Journal for Recorder {
             token.progress = Progress::Pushed;
             token.refused = found.refused.iter().cloned().map(hidden).collect();
             let servers = found.servers.iter().map(|on| OnServer {
-                server: on.server.clone(),
-                cluster: on.cluster.clone(),
+                server: hidden(on.server.clone()),
+                cluster: hidden(on.cluster.clone()),
                 confirmed: on.verdict.is_confirmed(),
                 found: hidden(on.verdict.to_string()),
             });
@@ -175,8 +171,20 @@ impl Journal for Recorder {
     }
 }
 
-/// Hides the secrets in a record's content as it is before a push. Attempts hold accounts' tokens; secrets in servers' words
-/// about these are hidden as they come.
+/// The record as it is written: what [`list`] reads again.
+fn text(content: &Content) -> io::Result<String> {
+    let text = Record::new(content.clone()).render();
+    if text.len() > MOST_BYTES {
+        return Err(io::Error::other("it would be larger than what can be read again"));
+    }
+    match secrets::find_in_json(&text) {
+        None => Ok(text),
+        Some(kind) => Err(io::Error::other(format!("it would have {} in it", kind.with_article()))),
+    }
+}
+
+/// Hides the secrets in a record's content as it is before a push. What attempts hold besides accounts' tokens is hidden as
+/// it comes.
 fn shown(content: Content) -> Content {
     let Content {
         tool,

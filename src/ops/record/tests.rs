@@ -1,9 +1,9 @@
 use super::*;
-use crate::model::nkey::KeyKind;
+use crate::model::nkey::{KeyKind, PublicKey};
 use crate::ops::confirm::Confirmation;
 use crate::plan::record::tests::content;
 use crate::plan::{Reason, record};
-use crate::sign::Seed;
+use crate::sign::{Seed, Signer as _, issue};
 use crate::verify::account::Verdict;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -70,6 +70,19 @@ fn a_record_has_no_secret_whoever_brought_it() {
     };
     let recorder = Recorder::open(folder.path(), before).unwrap();
     begin(&recorder);
+    let named = said();
+    let id = content().system_account;
+    let intent = Intent {
+        account: &named,
+        id: &id,
+        application: &id,
+        region: Some(&named),
+        stage: Stage::Mappings,
+        reason: &Reason::Changed,
+        base: None,
+        token: "after",
+    };
+    recorder.begin(&[intent], &[]).unwrap();
     let pushed = Pushed {
         account: "APP".to_owned(),
         id: content().system_account,
@@ -79,8 +92,8 @@ fn a_record_has_no_secret_whoever_brought_it() {
         issuer: content().system_account,
         servers: vec![Confirmation {
             account: content().system_account,
-            server: "west-1".to_owned(),
-            cluster: "west".to_owned(),
+            server: said(),
+            cluster: said(),
             verdict: Verdict::ImportsIncomplete { imports: vec![said()] },
         }],
         refused: vec![said()],
@@ -91,7 +104,7 @@ fn a_record_has_no_secret_whoever_brought_it() {
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(
         (text.matches("it said (a seed, not shown)").count(), text.contains(seed.as_str())),
-        (10, false),
+        (14, false),
         "{text}"
     );
 }
@@ -134,4 +147,69 @@ fn records_are_found_by_place_name_and_id() {
         assert_eq!(find(&names, wanted), Err(FindError::None(wanted.to_owned())), "{wanted}");
     }
     assert!(matches!(find(&names, "a"), Err(FindError::Several { names, .. }) if names.len() == 2));
+}
+
+/// Wherever a secret stands that nothing masks, the whole text is looked at last; and when it is read.
+#[test]
+fn a_record_with_a_secret_is_neither_written_nor_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = Seed::generate(KeyKind::Account).unwrap().reveal();
+    let token = format!("after {}", seed.as_str());
+    let id = content().system_account;
+    let intent = Intent {
+        account: "APP",
+        id: &id,
+        application: &id,
+        region: None,
+        stage: Stage::Mappings,
+        reason: &Reason::Changed,
+        base: None,
+        token: &token,
+    };
+    let error = opened(folder.path()).begin(&[intent], &[]).unwrap_err();
+    assert!(error.to_string().contains("would have a seed in it"), "{error}");
+    assert!(list(folder.path()).unwrap().is_empty());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let written = record::Content { error: Some(token), ..content() };
+    std::fs::write(folder.path().join("2026-01-01-apply-aa0000.json"), Record::new(written).render()).unwrap();
+    let error = list(folder.path()).unwrap().remove(0).1.unwrap_err();
+    assert!(error.to_string().ends_with("has a seed in it"), "{error}");
+}
+
+fn sent(account: &PublicKey, operator: &Seed, issued_at: u64) -> Recorded {
+    let claims =
+        serde_json::json!({ "sub": account, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {} } });
+    let token = issue(&claims, operator, issued_at).unwrap().as_str().to_owned();
+    let on = OnServer { server: "a".to_owned(), cluster: "c".to_owned(), confirmed: true, found: String::new() };
+    let one = content().attempts.remove(0).tokens.remove(0);
+    Recorded { token, progress: Progress::Pushed, servers: vec![on], ..one }
+}
+
+/// Each record and all of them have a bound, and whose signatures count is for the reader to say.
+#[test]
+fn the_last_pushes_are_known_by_their_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |kind| Seed::generate(kind).unwrap();
+    let (account, operator, stranger) =
+        (key(KeyKind::Account).public_key(), key(KeyKind::Operator), key(KeyKind::Operator));
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(format!("{name}.json")), text).unwrap();
+    let record = |tokens: Vec<Recorded>| {
+        let attempts = vec![Attempt { at: "2026-01-01T00:00:00.000Z".to_owned(), tokens }];
+        Record::new(record::Content { attempts, ..content() }).render()
+    };
+    write("1", record(vec![sent(&account, &operator, 1000), sent(&account, &operator, 999)]));
+    write("2", record(vec![sent(&account, &stranger, 5000)]));
+    let pushed = || {
+        let pushed = last_pushes(folder.path()).into_iter();
+        let mut pushed: Vec<_> = pushed.map(|push| (push.issued_at, push.issuer, push.record)).collect();
+        pushed.sort();
+        pushed
+    };
+    let ours = (1000, operator.public_key(), "1".to_owned());
+    assert_eq!(pushed(), [ours.clone(), (5000, stranger.public_key(), "2".to_owned())]);
+    // With more values than a record may have, it is none, whatever else is in it.
+    let text = record(vec![sent(&account, &stranger, 5000)]);
+    write("2", text.replacen('{', &format!("{{\"x\":[{}0],", "0,".repeat(2_000_000)), 1));
+    assert_eq!(pushed(), [ours]);
 }

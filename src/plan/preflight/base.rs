@@ -125,7 +125,8 @@ pub fn observed_base(
     now: u64,
 ) -> (Option<Base>, Vec<Finding>) {
     let (found, mut findings) = base(account, &observed.anchor, &observed.deployment, on_servers, now);
-    let last = observed.pushed.iter().find(|last| last.id == *account.id);
+    let of_account = observed.pushed.iter().filter(|last| last.id == *account.id);
+    let last = of_account.filter(|last| observed.anchor.trusts(&last.issuer)).max_by_key(|last| last.issued_at);
     findings.extend(found.as_ref().zip(last).and_then(|(base, last)| pushed_again(account, base, last)));
     (found, findings)
 }

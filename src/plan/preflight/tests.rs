@@ -1,9 +1,10 @@
 use super::*;
-use crate::model::claims::{AccountClaims, LATEST, Trust, TrustAnchor, TrustedClaims};
+use crate::model::claims::{AccountClaims, LATEST, LastPush, Trust, TrustAnchor, TrustedClaims};
 use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::nkey::KeyKind;
 use crate::model::topology::Region;
+use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, ClockOffset, Live, RequestError, Stored, User};
 use crate::plan::consumers::ConsumerPlan;
 use crate::plan::mappings::MappingPlan;
@@ -660,4 +661,37 @@ fn what_expires_soon_is_named_in_time() {
     assert_eq!(found(1_000 * day - 3_000, 1_000 * day + 20), Some(Severity::Error), "ends during the run");
     let minted = User { minted: true, ..user(json!({ "exp": 1_000 * day + 20 })) };
     assert_eq!(credentials("system account", &minted, 1_000 * day, 30), None);
+}
+
+/// A record proves nothing: who can write one can name any token in it.
+#[test]
+fn only_a_push_by_a_trusted_key_says_that_a_token_was_pushed_again() {
+    let world = world(&["west"]);
+    let (id, stranger) = (key(KeyKind::Account), key(KeyKind::Operator));
+    let claims = json!({ "sub": id, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {} } });
+    let token = issue(&claims, &world.operator, 1000).unwrap().as_str().to_owned();
+    let on_servers = [AccountOnServer {
+        server: "west-0".to_owned(),
+        cluster: "west".to_owned(),
+        stored: Stored::Token(token),
+        live: Live::NotLoaded,
+    }];
+    let push = |issuer: &PublicKey, issued_at, record: &str| LastPush {
+        id: id.clone(),
+        issuer: issuer.clone(),
+        issued_at,
+        record: record.to_owned(),
+    };
+    let operator = world.operator.public_key();
+    let said = |pushed: Vec<LastPush>| {
+        let (deployment, anchor) = (world.deployment.clone(), world.anchor());
+        let observed =
+            Observed { deployment, system_account: world.system.clone(), anchor, pushed, accounts: Vec::new() };
+        let (_, findings) = observed_base(AccountRef { name: "APP", id: &id }, &observed, &on_servers, 2000);
+        findings.into_iter().map(|finding| (finding.code, finding.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(said(vec![push(&stranger, 5000, "planted")]), []);
+    assert_eq!(said(vec![push(&stranger, 5000, "planted"), push(&operator, 1000, "same")]), []);
+    let found = said(vec![push(&stranger, 5000, "planted"), push(&operator, 1500, "ours")]);
+    assert!(matches!(&found[..], [("token-pushed-again", message)] if message.contains("(record ours)")), "{found:?}");
 }

@@ -443,3 +443,35 @@ fn a_plan_file_with_a_secret_is_refused() {
     project.refused(&["apply", "plan.json"], 1, "secret-in-plan", &["has a seed in it"]);
     assert!(!project.path("x").exists());
 }
+
+/// As it is read, whoever wrote it: with escapes of JSON, and with escapes of YAML in the definition in it.
+#[test]
+fn a_record_with_a_secret_is_refused() {
+    use vstream_jwt::plan::record::{Content, Outcome, Record, Who};
+    let project = Project::new();
+    let content = |said: &str| Content {
+        tool: "vstream-jwt 0.1.0".to_owned(),
+        verb: "apply".to_owned(),
+        who: Who { user: "u".to_owned(), host: "h".to_owned(), ci: [].into() },
+        started: "2026-01-01T00:00:00.000Z".to_owned(),
+        ended: None,
+        outcome: Outcome::Failed,
+        error: Some(said.to_owned()),
+        system_account: vstream_jwt::model::nkey::PublicKey::from_bytes(
+            vstream_jwt::model::nkey::KeyKind::Account,
+            [7; 32],
+        ),
+        back_to: None,
+        definition: Vec::new(),
+        text: Vec::new(),
+        changes: serde_json::json!({}),
+        streams: Vec::new(),
+        attempts: Vec::new(),
+    };
+    project.write("history/hostile.json", Record::new(content("nothing")).render());
+    assert_eq!(project.run(&["history", "hostile"]).0, Some(0));
+    project.write("history/hostile.json", Record::new(content(&project.seed("keys/op.nk"))).render());
+    for verb in [&["history", "hostile"][..], &["rollback", "hostile", "--operator", "op.nk"]] {
+        project.refused(verb, 1, "secret-in-record", &["has a seed in it"]);
+    }
+}
