@@ -16,6 +16,7 @@ use crate::plan::overheard::{Origin, Seen, is_pushed_again, settle};
 use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED};
 use crate::push::ALL_SUBJECTS;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ struct Pushes {
     accounts: HashMap<PublicKey, Pushed>,
     /// How often each token that this run pushed is yet to come back.
     ours: HashMap<String, usize>,
+    /// What the tokens of all accounts take that others pushed, in bytes.
+    bytes: usize,
     /// What was not used, by account.
     findings: HashMap<PublicKey, Vec<Finding>>,
 }
@@ -45,6 +48,10 @@ struct Pushes {
 #[derive(Debug, Default)]
 struct Pushed {
     seen: Vec<Seen>,
+    /// How many of these, at the end, had been seen before.
+    repeated: usize,
+    /// More was heard than is kept: what the account should be cannot be told any more.
+    overflowed: bool,
     /// Something was heard since the account was settled last.
     unsettled: bool,
     /// A token of it was read.
@@ -97,13 +104,13 @@ impl<L: Link> Watch<L> {
     /// the newest trusted token that servers have now, with these claims.
     ///
     /// # Errors
-    /// What two changed in different ways.
+    /// What two changed in different ways; or more was pushed than is kept.
     pub(super) fn settle(
         &self,
         stored: &str,
         claims: &TrustedClaims,
         streams: &[ObservedStream],
-    ) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
+    ) -> Result<Option<TrustedClaims>, Vec<Unsettled>> {
         self.pushes().settle(stored, claims, streams)
     }
 
@@ -143,11 +150,40 @@ impl<L: Link> Watch<L> {
 
 /// Findings of one account that are kept, and accounts of which some are: more say nothing new.
 const KEPT: (usize, usize) = (8, 10_000);
+/// The most tokens of one account that are put together: each is compared with all before it.
+const MOST_SEEN: usize = 128;
+/// The most bytes of others' tokens that are kept, of all accounts: as much as may wait to be read.
+const MOST_BYTES: usize = 64 << 20;
+
+/// More was pushed during a run than it keeps, of one account or of all.
+pub const PUSHES_WITHOUT_END: &str = "pushes-without-end";
+
+/// Why the claims of an account cannot be put together.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Unsettled {
+    /// Two changed the same in different ways.
+    Conflict(Conflict),
+    /// More was pushed than is kept.
+    TooMuch,
+}
+
+impl fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(conflict) => conflict.fmt(f),
+            Self::TooMuch => write!(
+                f,
+                "what was pushed after the first {MOST_SEEN} tokens of it, or {} MiB of all accounts, which is not kept",
+                MOST_BYTES >> 20
+            ),
+        }
+    }
+}
 
 impl Pushes {
     fn new(messages: Ear, started: u64) -> Self {
         let (accounts, ours, findings) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { messages, anchor: None, started, accounts, ours, findings }
+        Self { messages, anchor: None, started, accounts, ours, bytes: 0, findings }
     }
 
     fn take_in(&mut self) {
@@ -188,7 +224,16 @@ impl Pushes {
         let origin = if again { Origin::PushedAgain } else { origin };
         let finding = again.then(|| pushed_again(&claims, pushed.began_with));
         let account = claims.id().clone();
-        pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+        let dropped = pushed.drop_repeated(token);
+        self.bytes -= dropped.as_ref().map_or(0, |seen| seen.token.len());
+        let repeats = dropped.is_some() || pushed.seen.iter().any(|seen| seen.token == token);
+        if pushed.seen.len() < MOST_SEEN && self.bytes.saturating_add(token.len()) <= MOST_BYTES {
+            self.bytes += token.len();
+            pushed.repeated = if repeats { pushed.repeated + 1 } else { 0 };
+            pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+        } else {
+            pushed.overflowed = true;
+        }
         if let Some(finding) = finding {
             self.note(&account, finding);
         }
@@ -199,7 +244,7 @@ impl Pushes {
         stored: &str,
         claims: &TrustedClaims,
         streams: &[ObservedStream],
-    ) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
+    ) -> Result<Option<TrustedClaims>, Vec<Unsettled>> {
         let account = claims.id();
         let pushed = self.accounts.entry(account.clone()).or_default();
         pushed.unsettled = false;
@@ -211,7 +256,10 @@ impl Pushes {
             (pushed.known, pushed.began_with) = (true, claims.issued_at());
             // The first that is read was there before all that was heard. Of that, some may be old.
             let heard = std::mem::take(&mut pushed.seen);
+            pushed.repeated = 0;
+            self.bytes -= heard.iter().map(|seen| seen.token.len()).sum::<usize>();
             if !was_seen {
+                self.bytes += stored.len();
                 pushed.seen.push(Seen { token: stored.to_owned(), claims: claims.clone(), origin: Origin::All });
             }
             for Seen { token, claims, origin } in heard {
@@ -219,7 +267,11 @@ impl Pushes {
             }
         }
         let pushed = self.accounts.entry(account.clone()).or_default();
-        let settled = settle(&pushed.seen, streams)?.unwrap_or_else(|| claims.clone());
+        if pushed.overflowed {
+            return Err(vec![Unsettled::TooMuch]);
+        }
+        let conflicts = |conflicts: Vec<Conflict>| conflicts.into_iter().map(Unsettled::Conflict).collect::<Vec<_>>();
+        let settled = settle(&pushed.seen, streams).map_err(conflicts)?.unwrap_or_else(|| claims.clone());
         if let Some(expected) = &pushed.expected {
             pushed.untold.extend(claims_diff(Some(expected.value()), settled.value()));
         }
@@ -232,6 +284,8 @@ impl Pushes {
         let pushed = self.accounts.entry(claims.id().clone()).or_default();
         let origin = origin.map_or(Origin::All, |claims| Origin::Claims(Box::new(claims.clone())));
         pushed.expected = Some(claims.clone());
+        self.bytes += token.len();
+        pushed.repeated = 0;
         pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
     }
 
@@ -258,9 +312,35 @@ impl Pushes {
     }
 
     fn findings(&self, account: &PublicKey, name: &str) -> Vec<Finding> {
-        let findings = self.findings.get(account).into_iter().flatten();
-        findings.map(|finding| Finding { place: format!("account {name}"), ..finding.clone() }).collect()
+        let findings = self.findings.get(account).into_iter().flatten().cloned();
+        let overflowed = self.accounts.get(account).is_some_and(|pushed| pushed.overflowed);
+        let findings = findings.chain(overflowed.then(too_much));
+        findings.map(|finding| Finding { place: format!("account {name}"), ..finding }).collect()
     }
+}
+
+impl Pushed {
+    /// Drops the token where it was repeated, and nothing new was seen since. What is repeated edits nothing, and is only what
+    /// a later one may have been made from: of repetitions in a row, the last of each token says that.
+    fn drop_repeated(&mut self, token: &str) -> Option<Seen> {
+        let first = self.seen.len() - self.repeated;
+        let at = first + self.seen[first..].iter().position(|seen| seen.token == token)?;
+        self.repeated -= 1;
+        Some(self.seen.remove(at))
+    }
+}
+
+fn too_much() -> Finding {
+    Finding::error(
+        PUSHES_WITHOUT_END,
+        String::new(),
+        format!(
+            "while this run went on, more tokens of it were pushed than can be put together: {MOST_SEEN} of one account, or \
+             {} MiB of all accounts. So as to lose no change, nothing is signed on top of them",
+            MOST_BYTES >> 20
+        ),
+        "Find out which user of the system account pushes, and have it stop; then run again.",
+    )
 }
 
 fn not_believed(issuer: &PublicKey, account: &PublicKey, subject: &str, anchor: &TrustAnchor) -> Finding {

@@ -55,7 +55,7 @@ impl Run {
     }
 
     /// What the claims should be when servers have this token, as far as that is something else.
-    fn settle(&mut self, stored: &str) -> Result<Option<Value>, Vec<Conflict>> {
+    fn settle(&mut self, stored: &str) -> Result<Option<Value>, Vec<Unsettled>> {
         let claims = self.read(stored);
         self.pushes.settle(stored, &claims, &[]).map(|claims| claims.map(|claims| claims.value()["nats"].clone()))
     }
@@ -219,4 +219,73 @@ fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
     let evil = issue(&run.claims(&json!({})), &run.stranger, STARTED).unwrap();
     (0..50).for_each(|_| run.hear(ALL, evil.as_str()));
     assert_eq!(run.found().len(), 1);
+}
+
+/// Somebody with two old trusted tokens pushes them by turns, as long as the run goes on.
+#[test]
+fn tokens_that_are_pushed_by_turns_take_no_room() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    let tag = |name: &str| json!({ "revocations": { "U": 7 }, "tags": [name] });
+    let old = [run.token(&tag("a"), STARTED - 300), run.token(&tag("b"), STARTED - 200)];
+    let edits = [run.token(&tag("c"), STARTED + 1), run.token(&tag("d"), STARTED + 2)];
+    for round in 0..2000 {
+        run.hear(ALL, &old[round % 2]);
+        run.hear(ALL, &edits[round % 2]);
+    }
+    let (seen, bytes) = (run.pushes.accounts[&run.account].seen.len(), run.pushes.bytes);
+    assert!(seen < 20 && bytes < 20 * 1000, "{seen} tokens, {bytes} bytes");
+    let settled = run.settle(&first).unwrap().expect("both edits");
+    assert_eq!(settled["tags"], json!(["c", "d"]));
+    assert_eq!(run.found().len(), 2, "each old one is named once");
+    // An edit of the one that came last is taken for that.
+    run.hear(ALL, &edits[0]);
+    let theirs = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["c", "e"] }), STARTED + 3);
+    run.hear(ALL, &theirs);
+    assert_eq!(run.settle(&theirs).unwrap().expect("the other edit")["tags"], json!(["c", "d", "e"]));
+}
+
+/// What is not kept is not forgotten: nothing is signed on top of it.
+#[test]
+fn more_pushes_than_are_kept_stop_the_run() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    let tag = |name: String| json!({ "revocations": { "U": 7 }, "tags": [name] });
+    for number in 2..=MOST_SEEN {
+        let token = run.token(&tag(format!("t{number}")), STARTED + 1);
+        run.hear(ALL, &token);
+    }
+    assert!(run.settle(&first).is_ok_and(|settled| settled.is_some()));
+    assert_eq!(run.found(), []);
+    let one_more = run.token(&tag("more".to_owned()), STARTED + 2);
+    run.hear(ALL, &one_more);
+    assert!(run.pushes.is_unsettled(&run.account), "it is planned again");
+    for _ in 0..2 {
+        assert_eq!(run.settle(&one_more), Err(vec![Unsettled::TooMuch]));
+    }
+    let (code, message) = run.found().pop().unwrap();
+    assert_eq!(code, "pushes-without-end");
+    assert!(message.contains("128 of one account, or 64 MiB of all accounts"), "{message}");
+    assert!(Unsettled::TooMuch.to_string().contains("the first 128 tokens of it, or 64 MiB"));
+    assert_eq!(run.pushes.accounts[&run.account].seen.len(), MOST_SEEN);
+}
+
+/// Large tokens of other accounts use the room up; only an account of which something is lost is stopped for.
+#[test]
+fn the_tokens_of_all_accounts_have_a_bound_in_bytes() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    let own = std::mem::replace(&mut run.account, Seed::generate(KeyKind::Account).unwrap().public_key());
+    let large = "x".repeat(700_000);
+    for number in 0..80 {
+        if number % 20 == 0 {
+            run.account = Seed::generate(KeyKind::Account).unwrap().public_key();
+        }
+        let token = run.token(&json!({ "description": format!("{number}{large}") }), STARTED + 1);
+        run.hear(ALL, &token);
+    }
+    let kept: usize = run.pushes.accounts.values().flat_map(|pushed| &pushed.seen).map(|seen| seen.token.len()).sum();
+    assert!(kept == run.pushes.bytes && kept <= MOST_BYTES, "{kept}");
+    let last = run.token(&json!({}), STARTED + 2);
+    assert_eq!(run.settle(&last), Err(vec![Unsettled::TooMuch]));
+    run.account = own;
+    assert_eq!(run.settle(&first), Ok(None));
+    assert_eq!(run.found(), []);
 }
