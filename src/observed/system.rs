@@ -2,11 +2,11 @@
 //!
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
-use super::collect::{Far, Progress, Question, beside_named, sender, until_all};
+use super::collect::{Far, Progress, Question, Sender, beside_named, sender, until_all};
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
 use crate::model::claims::OperatorClaims;
-use crate::model::nkey::PublicKey;
+use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
@@ -23,7 +23,7 @@ pub const SUBJECTS: [&str; 5] = [
     "$SYS.REQ.SERVER.PING.VARZ",
     "$SYS.REQ.SERVER.PING.ACCOUNTZ",
     "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
-    "$SYS.REQ.CLAIMS.LIST",
+    LIST,
 ];
 
 /// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
@@ -208,8 +208,7 @@ pub async fn accounts(
     Ok(answers
         .into_iter()
         .map(|(index, answers)| {
-            let id = ids[index].to_string();
-            lookup::attribute(deployment, answers, |server| Some(holders.get(server)?.contains(&id)))
+            lookup::attribute(deployment, answers, |server| Some(holders.get(server)?.contains(&ids[index])))
         })
         .collect())
 }
@@ -333,35 +332,59 @@ fn live_of(reply: &Reply) -> Option<(String, Live)> {
     Some((sender(reply)?.id, live))
 }
 
-/// Which accounts each server's resolver holds, by server id (`$SYS.REQ.CLAIMS.LIST`, which names the server).
+/// By which subject servers list the accounts that they hold.
+const LIST: &str = "$SYS.REQ.CLAIMS.LIST";
+/// The most accounts that are looked up because servers list them: anyone in the system account can list any.
+const MOST_HELD: usize = 100_000;
+/// The most lists of servers that did not answer before.
+const MOST_STRANGERS: usize = 16;
+
+/// Which accounts each server's resolver holds, by server id ([`LIST`], which names the server). What is no account's key is
+/// held by none. Of servers that did not answer before there may be some.
+///
+/// # Errors
+/// [`RequestError`]; `TooMuch` when there are more lists, or a list is longer than [`MOST_HELD`].
 async fn holders(
     requests: &impl Requests,
     deployment: &Deployment,
     deadline: Instant,
-) -> Result<HashMap<String, HashSet<String>>, RequestError> {
+) -> Result<HashMap<String, HashSet<PublicKey>>, RequestError> {
     let left = deadline.saturating_duration_since(Instant::now());
     let everyone = by_every_server(deployment);
-    let replies = match until_all(requests, "$SYS.REQ.CLAIMS.LIST", Vec::new(), left, everyone).await {
+    let replies = match until_all(requests, LIST, Vec::new(), left, everyone).await {
         Err(RequestError::NoResponders(_)) => Vec::new(),
         other => other?,
     };
-    let lists = replies.iter().filter_map(|reply| {
-        let document: Value = serde_json::from_slice(&reply.payload).ok()?;
-        let id = document.pointer("/server/id")?.as_str()?.to_owned();
-        Some((id, document["data"].as_array()?.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()))
-    });
-    Ok(lists.collect())
+    #[derive(serde::Deserialize)]
+    struct List {
+        server: Sender,
+        data: Vec<String>,
+    }
+    let mut lists = HashMap::new();
+    for reply in &replies {
+        let Ok(List { server, data }) = serde_json::from_slice(&reply.payload) else { continue };
+        let held: HashSet<PublicKey> =
+            data.iter().filter_map(|id| PublicKey::parse_kind(id, KeyKind::Account).ok()).collect();
+        lists.insert(server.id, held);
+        if data.len() > MOST_HELD || lists.len() > deployment.servers.len() + MOST_STRANGERS {
+            return Err(RequestError::TooMuch(LIST.to_owned()));
+        }
+    }
+    Ok(lists)
 }
 
 /// Time that servers have to list the accounts that they hold.
 const LISTS: Duration = Duration::from_secs(4);
+/// Between two requests for lists.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The claims of all accounts that any server's resolver holds, as the first token has them that `read` takes: to find an
 /// account by what it says of itself. An account that is taken for missing would be made a second time, so silence ends
 /// nothing here.
 ///
 /// # Errors
-/// [`RequestError`]; [`RequestError::Timeout`] when a server lists an account, and no answer shows it in time.
+/// [`RequestError`]; [`RequestError::Timeout`] when a server lists an account, and no answer shows it in time;
+/// [`RequestError::TooMuch`] when servers list more accounts than are looked up.
 pub async fn stored_claims<C>(
     requests: &impl Requests,
     deployment: &Deployment,
@@ -371,10 +394,15 @@ pub async fn stored_claims<C>(
     let (deadline, listed) = (Instant::now() + timeout, Instant::now() + LISTS.min(timeout / 2));
     let mut lists = holders(requests, deployment, listed).await?;
     while Instant::now() < listed && !deployment.servers.iter().all(|server| lists.contains_key(&server.id)) {
+        // Where nobody listens, the answer to that comes at once.
+        tokio::time::sleep(PAUSE).await;
         lists.extend(holders(requests, deployment, listed).await?);
     }
-    let mut ids: HashMap<&String, usize> = HashMap::new();
+    let mut ids: HashMap<&PublicKey, usize> = HashMap::new();
     lists.values().flatten().for_each(|id| *ids.entry(id).or_default() += 1);
+    if ids.len() > MOST_HELD || lists.len() > deployment.servers.len() + MOST_STRANGERS {
+        return Err(RequestError::TooMuch(LIST.to_owned()));
+    }
     let read = &read;
     let claims = futures::stream::iter(ids).map(|(id, copies)| async move {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -384,7 +412,8 @@ pub async fn stored_claims<C>(
             let shown = replies.iter().filter(|reply| !reply.payload.is_empty()).count();
             shown >= copies || replies.len() >= deployment.servers.len()
         };
-        let replies = look_up(requests, deployment, id, left, all, |reply| claims(reply).is_some()).await?;
+        let replies =
+            look_up(requests, deployment, &id.to_string(), left, all, |reply| claims(reply).is_some()).await?;
         match replies.iter().rev().find_map(claims) {
             None if !all(&replies) => Err(RequestError::Timeout(format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"))),
             claims => Ok(claims),

@@ -211,6 +211,16 @@ impl<'a, R: Requests> Api<'a, R> {
     /// # Errors
     /// [`CallError`]; a reply that carries an `error` is [`CallError::Api`].
     pub async fn call(&self, operation: &str, body: &Value, timeout: Duration) -> Result<Value, CallError> {
+        self.call_sized(operation, body, timeout).await.map(|(value, _)| value)
+    }
+
+    /// The same, with how many bytes the reply has.
+    pub(super) async fn call_sized(
+        &self,
+        operation: &str,
+        body: &Value,
+        timeout: Duration,
+    ) -> Result<(Value, usize), CallError> {
         let subject = format!("{}.{operation}", self.prefix);
         let payload = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let reply = self.requests.request(&subject, payload, timeout).await?;
@@ -224,7 +234,7 @@ impl<'a, R: Requests> Api<'a, R> {
         };
         match ApiError::of(&value) {
             Some(error) => Err(CallError::Api { subject, error }),
-            None => Ok(value),
+            None => Ok((value, reply.payload.len())),
         }
     }
 }

@@ -5,9 +5,10 @@ use super::arrivals::{Limits, apart, arrivals};
 use super::data::{ObservedConsumer, ObservedJetStream, ObservedStream, Unknown, Waiting};
 use crate::desired::DesiredConsumer;
 use crate::observed::{RequestError, Requests};
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How to read.
@@ -36,6 +37,8 @@ const IN_FLIGHT: usize = 128;
 /// The most streams of an account that are read. How many there are is what the answer says, and any user of the account
 /// can answer.
 const MOST_STREAMS: u64 = 100_000;
+/// The most bytes of their list, all pages together: as much as one request may be answered.
+const MOST_BYTES: usize = 256 << 20;
 /// The most streams that are asked for one by one, because a list has only their names.
 const MOST_ASKED: usize = 4096;
 
@@ -48,7 +51,15 @@ const MOST_ASKED: usize = 4096;
 /// # Errors
 /// [`CallError`] when the account's limits or its list of streams cannot be read.
 pub async fn read<R: Requests>(api: Api<'_, R>, options: ReadOptions<'_>) -> Result<ObservedJetStream, CallError> {
-    let reader = Reader { api, options };
+    read_within(MOST_BYTES, api, options).await
+}
+
+async fn read_within<R: Requests>(
+    bytes: usize,
+    api: Api<'_, R>,
+    options: ReadOptions<'_>,
+) -> Result<ObservedJetStream, CallError> {
+    let reader = Reader { api, options, left: AtomicUsize::new(bytes) };
     let pages = options.expected_streams.div_ceil(PAGE).max(1);
     let (info, first) = futures::future::join(reader.patient("INFO", &Value::Null), reader.pages(0, pages)).await;
     let info = match info {
@@ -92,15 +103,23 @@ pub async fn look_at_messages<R: Requests>(
 struct Reader<'a, R> {
     api: Api<'a, R>,
     options: ReadOptions<'a>,
+    /// Bytes that replies may still have, all together.
+    left: AtomicUsize,
 }
 
 impl<R: Requests> Reader<'_, R> {
+    async fn call(&self, operation: &str, body: &Value) -> Result<Value, CallError> {
+        let (reply, size) = self.api.call_sized(operation, body, self.options.timeout).await?;
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(size));
+        left.map(|_| reply).map_err(|_| RequestError::TooMuch(operation.to_owned()).into())
+    }
+
     /// Asks until the answer is not of the passing kind, or the patience is over.
     async fn patient(&self, operation: &str, body: &Value) -> Result<Value, CallError> {
         const PAUSE: Duration = Duration::from_millis(100);
         let mut left = self.options.patience;
         loop {
-            match self.api.call(operation, body, self.options.timeout).await {
+            match self.call(operation, body).await {
                 // Without any time left, it would be asked for ever.
                 Err(CallError::Request(RequestError::Timeout(_)))
                     if left >= self.options.timeout && !self.options.timeout.is_zero() =>
@@ -123,7 +142,7 @@ impl<R: Requests> Reader<'_, R> {
     async fn pages(&self, from: usize, to: usize) -> Result<Vec<Value>, CallError> {
         let bodies: Vec<Value> = (from..to).map(|page| json!({ "offset": page * PAGE })).collect();
         let pages = stream::iter(&bodies).map(|body| self.patient("STREAM.LIST", body)).buffered(IN_FLIGHT);
-        pages.collect::<Vec<_>>().await.into_iter().collect()
+        pages.try_collect().await
     }
 
     async fn take_streams(&self, replies: Vec<Value>, observed: &mut ObservedJetStream) {
@@ -240,7 +259,6 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
 mod tests {
     use super::*;
     use crate::observed::fake::Answers;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     struct Silent(AtomicUsize);
 
@@ -284,6 +302,33 @@ mod tests {
             let read = read(Api::new(&Lists(json!({ "total": total, "streams": [] }))), ReadOptions::default()).await;
             assert_eq!(read.unwrap().streams, []);
         }
+    }
+
+    /// Each page within its bounds, and all together without end.
+    #[tokio::test]
+    async fn pages_together_have_a_bound() {
+        struct Pages {
+            asked: AtomicUsize,
+            page: Value,
+        }
+        impl Answers for Pages {
+            fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
+                if !subject.ends_with("LIST") {
+                    return Ok(json!({}));
+                }
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                Ok(self.page.clone())
+            }
+        }
+        let page = |bytes: usize| json!({ "total": MOST_STREAMS, "streams": [], "padding": "x".repeat(bytes) });
+        let few = Pages { asked: AtomicUsize::new(0), page: page(1000) };
+        assert_eq!(read(Api::new(&few), ReadOptions::default()).await.unwrap().streams, []);
+        assert_eq!(few.asked.into_inner(), 391);
+        let many = Pages { asked: AtomicUsize::new(0), page: page(1000) };
+        let error = read_within(50_000, Api::new(&many), ReadOptions::default()).await.unwrap_err();
+        assert_eq!(error, CallError::Request(RequestError::TooMuch("STREAM.LIST".to_owned())));
+        let asked = many.asked.into_inner();
+        assert!(asked <= 50 + IN_FLIGHT, "{asked}");
     }
 
     #[tokio::test]

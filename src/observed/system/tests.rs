@@ -3,6 +3,7 @@ use crate::model::claims::AccountClaims;
 use crate::observed::Stored;
 use crate::observed::collect::QUIET;
 use crate::observed::fake::{Crowd, Fake, account, claims};
+use crate::sign::Signer as _;
 
 const TIME: Duration = Duration::from_secs(5);
 /// For answers that nobody expects.
@@ -265,4 +266,70 @@ fn strict_operators_are_not_trusted_by_identity() {
     };
     assert_eq!(trusted_keys(&varz(false)), [identity.clone(), signing.clone()]);
     assert_eq!(trusted_keys(&varz(true)), vec![signing]);
+}
+
+/// Anyone in the system account can list whatever comes to mind, in as many names.
+#[tokio::test(start_paused = true)]
+async fn lists_of_accounts_are_no_more_than_accounts_and_have_an_end() {
+    struct Listing {
+        fake: Fake,
+        lists: Vec<Value>,
+        asked: std::sync::Mutex<Vec<String>>,
+    }
+    impl Requests for Listing {
+        async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
+            self.fake.request(subject, payload, timeout).await
+        }
+
+        async fn request_many(
+            &self,
+            subject: &str,
+            payload: Vec<u8>,
+            timeout: Duration,
+            mut enough: impl FnMut(&[Reply]) -> bool + Send,
+        ) -> Result<Vec<Reply>, RequestError> {
+            if subject != LIST {
+                self.asked.lock().unwrap().push(subject.to_owned());
+                return self.fake.request_many(subject, payload, timeout, enough).await;
+            }
+            let reply = |list: &Value| Reply { headers: Vec::new(), payload: list.to_string().into_bytes() };
+            let replies: Vec<Reply> = self.lists.iter().map(reply).collect();
+            enough(&replies);
+            Ok(replies)
+        }
+    }
+    let fake = Fake::new(&["west"], 1);
+    let found = deployment(&fake, TIME).await.unwrap();
+    let held = account();
+    let token = fake.sign(&claims(&held, json!({})), 1000);
+    fake.edit("west-0", |server| _ = server.stored.insert(held.to_string(), token.as_str().to_owned()));
+    let read = |token: &str| AccountClaims::decode(token).ok();
+    let list = |server: &str, ids: Vec<String>| json!({ "server": { "id": server, "name": server }, "data": ids });
+    let mut listing = Listing { fake, lists: Vec::new(), asked: std::sync::Mutex::default() };
+
+    let strange = ["*", ">", "A.B", "", "a b", &found.servers[0].id, &held.to_string()[..50]];
+    let strange = strange.map(str::to_owned).into_iter().chain([listing.fake.operator.public_key().to_string()]);
+    listing.lists = vec![list("N-west-0", strange.chain([held.to_string()]).collect())];
+    let all = stored_claims(&listing, &found, TIME, read).await.unwrap();
+    assert_eq!(all.iter().map(AccountClaims::id).collect::<Vec<_>>(), [&held]);
+    assert_eq!(*listing.asked.lock().unwrap(), [format!("$SYS.REQ.ACCOUNT.{held}.CLAIMS.LOOKUP")]);
+
+    listing.asked.lock().unwrap().clear();
+    let key = |number: u32| {
+        let mut bytes = [7; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        PublicKey::from_bytes(KeyKind::Account, bytes).to_string()
+    };
+    let some = |from: u32, count: usize| (from..).take(count).map(key).collect::<Vec<_>>();
+    let strangers = (0..2 + MOST_STRANGERS).map(|number| list(&format!("N{number}"), vec![held.to_string()]));
+    for lists in [
+        vec![list("N-west-0", some(0, MOST_HELD + 1))],
+        vec![list("N-west-0", some(0, MOST_HELD)), list("N-other", some(u32::MAX / 2, 1))],
+        strangers.collect(),
+    ] {
+        listing.lists = lists;
+        let all = stored_claims(&listing, &found, TIME, read).await;
+        assert_eq!(all.err(), Some(RequestError::TooMuch(LIST.to_owned())));
+        assert_eq!(*listing.asked.lock().unwrap(), [""; 0], "nothing was looked up");
+    }
 }
