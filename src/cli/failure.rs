@@ -1,7 +1,7 @@
 //! How a verb ends: exit codes, and errors that say the next step.
 
 use super::text::Text;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, serialize_bounded};
 use serde::Serialize;
 use std::process::ExitCode;
 
@@ -59,7 +59,7 @@ pub struct Failure {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub next: String,
     /// The findings that stopped the run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
     /// More for scripts, by name (`problems` of a definition, what was done before the failure, …).
     #[serde(flatten, skip_serializing_if = "serde_json::Map::is_empty")]

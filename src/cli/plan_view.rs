@@ -7,6 +7,7 @@ mod streams;
 use super::shell::some;
 use super::text::{Paint as _, Text, put, text};
 use crate::definition::Definition;
+use crate::model::finding::bounded;
 use crate::observed::Deployment;
 use crate::plan::{AccountPlan, Action, ClaimChange, ClaimPart, Plan, Reason, Report};
 use lines::mark;
@@ -43,7 +44,7 @@ pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
         "servers": deployment.servers.len(),
         "expected_servers": deployment.total(),
         "accounts": accounts.collect::<Vec<_>>(),
-        "findings": findings,
+        "findings": bounded(findings),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::text::{DIM, Paint as _, Painted, RED, Text, YELLOW, put, text};
 use super::{Exit, Failure, output};
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::{Finding, Severity, bounded};
 use crate::model::shown::shown;
 use crate::sign::keyring::Keyring;
 use clap::ValueEnum;
@@ -226,10 +226,9 @@ impl Shell {
 
     /// Findings on standard error, the worst first; infos only with `-v`.
     pub fn findings(&self, findings: &[Finding]) {
-        let mut shown: Vec<&Finding> =
-            findings.iter().filter(|f| f.severity > Severity::Info || self.verbosity > 0).collect();
+        let mut shown = bounded(findings.iter().filter(|f| f.severity > Severity::Info || self.verbosity > 0));
         shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        findings_text(&shown).iter().for_each(|text| self.say(text));
+        findings_text(&shown.iter().collect::<Vec<_>>()).iter().for_each(|text| self.say(text));
     }
 
     /// A progress display on standard error: a bar on a terminal, quiet lines elsewhere.

@@ -92,7 +92,7 @@ fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -
         };
         put!(out, "region {:<12} {up}", region.name.as_str());
     }
-    for finding in worst_first(&verified.findings) {
+    for finding in &worst_first(&verified.findings) {
         out.append(&finding_text(finding));
     }
     for account in &verified.accounts {

@@ -3,7 +3,7 @@
 use super::deployment::options;
 use super::text::{Text, part, put, text};
 use super::{Exit, Failure, Shell, trust};
-use crate::model::finding::Severity;
+use crate::model::finding::{Severity, bounded};
 use crate::model::units::format_duration;
 use crate::model::virtual_stream::Account;
 use crate::nats::{DefinitionConnector, Purpose};
@@ -72,7 +72,7 @@ async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Ex
         "refused": refused,
         "servers": answered,
         "expected_servers": total,
-        "findings": plan.findings,
+        "findings": bounded(&plan.findings),
     });
     shell.result(text, &document);
     Ok(if refused { Exit::Failed } else { Exit::Done })

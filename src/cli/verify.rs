@@ -3,7 +3,7 @@
 use super::shell::{finding_text, parse_timeout, some};
 use super::text::{Paint as _, Painted, RED, Text, YELLOW, put};
 use super::{Exit, Failure, Shell, plan_view, trust};
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::{Finding, Severity, bounded};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::Deadline;
@@ -57,7 +57,7 @@ pub(super) fn exit(verdict: Verdict) -> Exit {
 fn text(verified: &Verified, shell: &Shell) -> Text {
     let Verified { verdict, servers, expected_servers, findings, accounts } = verified;
     let mut out = Text::new();
-    for finding in worst_first(findings) {
+    for finding in &worst_first(findings) {
         out.append(&finding_text(finding));
     }
     for account in accounts {
@@ -83,8 +83,8 @@ fn text(verified: &Verified, shell: &Shell) -> Text {
 }
 
 /// What is more than information.
-pub(super) fn worst_first(findings: &[Finding]) -> Vec<&Finding> {
-    let mut shown: Vec<&Finding> = findings.iter().filter(|finding| finding.severity > Severity::Info).collect();
+pub(super) fn worst_first(findings: &[Finding]) -> Vec<Finding> {
+    let mut shown = bounded(findings.iter().filter(|finding| finding.severity > Severity::Info));
     shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     shown
 }
@@ -97,7 +97,7 @@ fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all:
     let VerifiedAccount { account: name, id, servers, mappings, claims, findings, streams, status: _, lease: _ } =
         account;
     put!(out, "account {} {}", name.bold(), id.dim());
-    for finding in worst_first(findings) {
+    for finding in &worst_first(findings) {
         out.append_indented("  ", &finding_text(finding));
     }
     let confirmed = servers.iter().filter(|server| server.verdict.is_confirmed()).count();

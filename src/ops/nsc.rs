@@ -3,7 +3,7 @@
 use super::regional;
 use super::session::Session;
 use crate::model::claims::OperatorClaims;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, serialize_bounded};
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::model::virtual_stream::RegionalAccounts;
@@ -35,7 +35,7 @@ pub struct WrittenBack {
     /// Accounts whose tokens were written.
     pub written: Vec<String>,
     /// Why others were not.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
 }
 

@@ -6,7 +6,7 @@ use super::{Connector, Deadline, Tell, deliveries, lease, nsc};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
 use crate::desired::lease::Note;
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::{Finding, Severity, serialize_bounded};
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::observed::Deployment;
@@ -31,6 +31,7 @@ pub struct Verified {
     /// Servers that should have.
     pub expected_servers: usize,
     /// Of the deployment as a whole.
+    #[serde(serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
     /// In the definition's order.
     pub accounts: Vec<VerifiedAccount>,
@@ -50,6 +51,7 @@ pub struct VerifiedAccount {
     /// Exports, imports and activation tokens that it lacks, has otherwise or should not have, or that do not hold.
     pub claims: Vec<ClaimChange>,
     /// What is odd about its token.
+    #[serde(serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
     /// Streams and consumers.
     pub streams: Vec<Checked>,
