@@ -6,7 +6,8 @@
 
 mod read;
 
-pub(crate) use read::{ReadError, closed_to_others, drain, mode, read, read_any_secret, read_secret, read_text};
+pub(crate) use read::read_text;
+pub(crate) use read::{ReadError, closed_to_others, drain, mode, open, read, read_any_secret, read_end, read_secret};
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
@@ -41,18 +42,39 @@ pub(crate) fn create(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result
 /// # Errors
 /// What the system says; a file that was there is as it was then.
 pub(crate) fn replace(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result<()> {
-    let there = std::fs::metadata(path).ok();
-    if there.as_ref().is_some_and(|there| !there.is_file() && !there.is_dir()) {
+    if is_special(path) {
         let mut device = File::options().write(true).open(path)?;
         return parts.iter().try_for_each(|part| device.write_all(part));
     }
-    let path = match there {
-        Some(_) => &std::fs::canonicalize(path)?,
-        None => path,
+    let path = match path.exists() {
+        true => &std::fs::canonicalize(path)?,
+        false => path,
     };
     let folder = folder_of(path);
     unfinished(folder, access, parts)?.persist(path).map_err(|error| error.error)?;
     sync(folder)
+}
+
+/// Opens a file to write into it over time, as a log or for a lock, at once or not at all. It is made when it is not
+/// there, and is as private as the process's umask says.
+///
+/// # Errors
+/// What the system says; [`io::ErrorKind::InvalidInput`] for what is not a file.
+pub(crate) fn open_to_write(path: &Path, emptied: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(emptied);
+    let not_a_file = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a file");
+    match read::at_once(&mut options).open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Ok(_) => Err(not_a_file()),
+        Err(_) if is_special(path) => Err(not_a_file()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether something is there that is neither a file nor a folder: a pipe, a device.
+pub(crate) fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
 /// Whether files can be written into a folder.

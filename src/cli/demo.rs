@@ -53,7 +53,14 @@ impl Args {
             None => free(folder)?,
         };
         let lifetime = if keep { Lifetime::UntilDown } else { Lifetime::Scoped { delete: true } };
-        let options = Options { folder: folder.clone(), nats_server, server_version, lifetime, ..Options::default() };
+        let options = Options {
+            folder: folder.clone(),
+            nats_server,
+            server_version,
+            patience: shell.timeout,
+            lifetime,
+            ..Options::default()
+        };
         tokio::select! {
             told = tell(shell, options, keep) => told,
             () = interrupted => {

@@ -153,6 +153,7 @@ impl Up {
             nats_server,
             server_version,
             executable: None,
+            patience: shell.timeout,
             lifetime: Lifetime::UntilDown,
         };
         let started = std::time::Instant::now();
@@ -160,7 +161,7 @@ impl Up {
         progress.update("starting the servers (the first time, nats-server may have to be fetched)", 0, 0);
         let cluster = SuperCluster::up(options).await?;
         progress.update("waiting until they have found each other", 0, 0);
-        cluster.wait_ready(shell.timeout).await?;
+        cluster.wait_ready(shell.timeout.saturating_sub(started.elapsed())).await?;
         drop(progress);
         let status = cluster.status().await;
         let mut text = table(&status);

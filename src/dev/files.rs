@@ -1,4 +1,5 @@
-//! Writing the files of a super-cluster: whole or not at all, private unless said otherwise.
+//! The files of a super-cluster. Its folder may have come from elsewhere: what is read has a bound, and nothing is read from
+//! or written into what is not a file.
 
 use super::DevError;
 use crate::files::{self, Access};
@@ -9,15 +10,33 @@ pub(super) fn create_folder(path: &Path) -> Result<(), DevError> {
     std::fs::create_dir_all(path).map_err(|error| DevError::file("create", path, error))
 }
 
-/// Writes a file with mode 0600, replacing what was there in one step.
+/// The most that is read of a file of ours, in bytes.
+const MOST: usize = 8 << 20;
+
+/// Writes a file with mode 0600, whole or not at all, replacing what was there in one step.
 pub(super) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<(), DevError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folder(folder)?;
     let failed = |error: std::io::Error| DevError::file("write", path, error);
+    if files::is_special(path) {
+        return Err(failed(std::io::Error::other("it is not a file")));
+    }
     files::replace(path, Access::Owner, &[content.as_ref()]).map_err(failed)
 }
 
 /// Reads a text file.
 pub(super) fn read(path: &Path) -> Result<String, DevError> {
-    std::fs::read_to_string(path).map_err(|error| DevError::file("read", path, error))
+    files::read_text(path, MOST).map_err(|error| DevError::file("read", path, error))
+}
+
+/// The end of a log, as far as there is one that can be read.
+pub(super) fn end_of(log: &Path) -> String {
+    const MOST: u64 = 4096;
+    let end = files::read_end(log, MOST).unwrap_or_default();
+    String::from_utf8_lossy(&end).into_owned()
+}
+
+/// A log that is begun anew.
+pub(super) fn new_log(path: &Path) -> std::io::Result<std::fs::File> {
+    files::open_to_write(path, true)
 }

@@ -15,6 +15,7 @@ mod layout;
 mod pins;
 mod ports;
 mod prepare;
+mod program;
 mod ready;
 mod supervisor;
 #[cfg(test)]
@@ -41,7 +42,7 @@ use std::time::{Duration, Instant};
 /// # Errors
 /// [`DevError::Binary`] when there is none, or it is older than 2.10 or not of that version.
 pub fn nats_server(named: Option<&Path>, version: Option<&str>) -> Result<PathBuf, DevError> {
-    binary::find(named, version).map(|binary| binary.path)
+    binary::find(named, version, PATIENCE).map(|binary| binary.path)
 }
 
 /// The folder that is used when none is named.
@@ -68,6 +69,8 @@ pub struct Options {
     pub server_version: Option<String>,
     /// The `vstream-jwt` executable, which is started again as the supervisor; `None` is the running one.
     pub executable: Option<PathBuf>,
+    /// How long the server binary may take to say its version, or to be fetched.
+    pub patience: Duration,
     /// How long the servers live.
     pub lifetime: Lifetime,
 }
@@ -85,10 +88,17 @@ impl Default for Options {
             nats_server: None,
             server_version: None,
             executable: None,
+            patience: PATIENCE,
             lifetime: Lifetime::UntilDown,
         }
     }
 }
+
+/// How long fetching a server binary may take where nothing is said.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long a supervisor may take to end before it is killed; it gives its servers some time.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// How long a supervisor may take until it listens.
 const STARTING: Duration = Duration::from_secs(3);
@@ -186,8 +196,11 @@ impl SuperCluster {
                 if let Some(pid) = rustix::process::Pid::from_raw(supervisor.id().cast_signed()) {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
                 }
-                let _ = supervisor.wait();
-                let said = std::fs::read_to_string(log_path(&folder)).unwrap_or_default();
+                if program::ended_by(&mut supervisor, Instant::now() + ENDING).is_none() {
+                    let _ = supervisor.kill();
+                    let _ = supervisor.wait();
+                }
+                let said = files::end_of(&log_path(&folder));
                 return Err(DevError::Supervisor(format!("did not start: {}", said.trim())));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -479,7 +492,7 @@ fn spawn_supervisor(
     lifetime: Lifetime,
     ports: ports::Block,
 ) -> Result<Child, DevError> {
-    let log = std::fs::File::create(log_path(folder)).map_err(|e| DevError::file("write", &log_path(folder), e))?;
+    let log = files::new_log(&log_path(folder)).map_err(|e| DevError::file("write", &log_path(folder), e))?;
     let mut command = memory::command(executable);
     command.args(["dev", "supervise", "--folder"]).arg(folder);
     // The lock on the ports is inherited as standard output, so it is held as long as the supervisor lives.

@@ -5,7 +5,7 @@
 //! its file; the supervisor keeps it as long as it lives.
 
 use super::{DevError, files};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
@@ -62,7 +62,7 @@ fn lock(first: u16) -> Result<Option<File>, DevError> {
     let folder = super::binary::cache_folder().join("ports");
     files::create_folder(&folder)?;
     let path: PathBuf = folder.join(first.to_string());
-    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = crate::files::open_to_write(&path, false);
     let file = file.map_err(|error| DevError::file("open", &path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -20,7 +20,7 @@ pub(super) fn definition_path(folder: &Path) -> PathBuf {
 pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevError> {
     let there = Layout::read(folder)?;
     let version = options.server_version.as_deref();
-    let binary = binary::find(options.nats_server.as_deref(), version)?;
+    let binary = binary::find(options.nats_server.as_deref(), version, options.patience)?;
     let (mut layout, block) = match there {
         Some(layout) => {
             supervisor::kill_left_behind(folder);
@@ -39,7 +39,7 @@ pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports
 }
 
 fn make(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevError> {
-    let marked = std::fs::read_to_string(folder.join(MARK.0)).is_ok_and(|text| text == MARK.1);
+    let marked = files::read(&folder.join(MARK.0)).is_ok_and(|text| text == MARK.1);
     if let (false, Some(foreign)) = (marked, MADE.iter().find(|name| folder.join(name).exists())) {
         return Err(DevError::Options(format!(
             "{} is not a folder of `dev up` and already has `{foreign}`; name an empty folder",
@@ -102,7 +102,7 @@ fn configure(layout: &Layout, folder: &Path) -> Result<(), DevError> {
 /// Deletes what [`prepare`] made; the definition only if nobody changed it, the folder only if nothing else is in it.
 pub(super) fn delete(folder: &Path, layout: &Layout) -> Result<(), DevError> {
     let definition = definition_path(folder);
-    if std::fs::read_to_string(&definition).is_ok_and(|text| text == config::definition(layout)) {
+    if files::read(&definition).is_ok_and(|text| text == config::definition(layout)) {
         std::fs::remove_file(&definition).map_err(|error| DevError::file("delete", &definition, error))?;
     }
     for name in MADE {

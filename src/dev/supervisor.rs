@@ -3,7 +3,7 @@
 use super::control::{Envelope, MOST, Request, ServerState, State};
 use super::forwarder::Links;
 use super::layout::{Layout, Server};
-use super::{DevError, config, files};
+use super::{DevError, config, files, ports, program};
 use crate::sign::memory;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,12 @@ use tokio::sync::{Mutex, Notify};
 
 /// How long servers may take to end after SIGTERM before they are killed.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// How long `ps` may take.
+const ASKED: Duration = Duration::from_secs(5);
+
+/// The longest command line that can be a server's, in bytes.
+const LONGEST: usize = 64 * 1024;
 
 /// When the supervisor ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +156,7 @@ impl Supervisor {
     fn last_words(&self, server: &Server) -> String {
         let folder = config::server_folder(&self.folder, server);
         let last = ["console.log", "server.log"].iter().find_map(|name| {
-            let text = std::fs::read_to_string(folder.join(name)).ok()?;
+            let text = files::end_of(&folder.join(name));
             text.lines().last().map(|line| format!(": {line}"))
         });
         last.unwrap_or_default()
@@ -172,7 +178,7 @@ impl Supervisor {
     }
 
     fn spawn(&self, server: &Server) -> std::io::Result<Child> {
-        let console = std::fs::File::create(config::server_folder(&self.folder, server).join("console.log"))?;
+        let console = files::new_log(&config::server_folder(&self.folder, server).join("console.log"))?;
         Command::from(memory::command(&self.layout.binary))
             .arg("--config")
             .arg(config::server_config_path(&self.folder, server))
@@ -247,10 +253,14 @@ pub(super) fn pids_path(folder: &Path) -> PathBuf {
 /// Servers that an earlier supervisor of this folder left behind when it was killed itself: processes that it noted and
 /// whose command line names a configuration of this folder.
 pub(super) fn left_behind(folder: &Path) -> Vec<u32> {
-    let pids: Vec<u32> =
-        std::fs::read(pids_path(folder)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let pids = files::read(&pids_path(folder)).ok();
+    let pids: Vec<u32> = pids.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let needle = folder.join("servers").display().to_string();
-    pids.into_iter().filter(|pid| command_line(*pid).is_some_and(|line| line.contains(&needle))).collect()
+    // No more than there can be servers.
+    pids.into_iter()
+        .take(usize::from(ports::BLOCK_SIZE))
+        .filter(|pid| command_line(*pid).is_some_and(|line| line.contains(&needle)))
+        .collect()
 }
 
 /// Kills what was left behind, and waits until it is gone.
@@ -267,10 +277,17 @@ pub(super) fn kill_left_behind(folder: &Path) {
     }
 }
 
+/// The command line of a process: of `/proc` where there is one, else `ps` is asked.
 fn command_line(pid: u32) -> Option<String> {
-    let own = std::fs::read(format!("/proc/{pid}/cmdline")).ok();
-    own.map(|line| String::from_utf8_lossy(&line).into_owned()).or_else(|| {
-        let output = memory::command("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
-        output.ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-    })
+    let of = |pid: &dyn std::fmt::Display| {
+        let line = crate::files::read(&PathBuf::from(format!("/proc/{pid}/cmdline")), LONGEST).ok()?;
+        Some(String::from_utf8_lossy(&line).into_owned())
+    };
+    match of(&"self") {
+        Some(_) => of(&pid),
+        None => {
+            let mut ps = memory::command(program::on_path("ps")?);
+            program::run(ps.args(["-o", "command=", "-p", &pid.to_string()]), ASKED).ok().map(|said| said.out)
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! Opens what a path names, for reading: the one opener for definitions, keys, credentials, certificates, contexts,
-//! tokens, plan files and records.
+//! tokens, plan files, records, and what `dev` keeps (a test looks).
 //!
 //! A path is opened once, without waiting, and then the open file is judged, never the path again. So nothing that is put
 //! in its place meanwhile is read unjudged. Links are followed, wherever they lead: users make them, and so do mounts of
 //! configuration and secrets (Kubernetes). A folder, a pipe, a terminal, a socket or another device is refused: it would
 //! have no end, or no beginning.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -71,6 +71,18 @@ pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, ReadError> {
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     file.take(limit).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     if bytes.len() > most { Err(ReadError::TooLarge(most)) } else { Ok(bytes) }
+}
+
+/// The last bytes of a file that is no secret, as many as there are and at most so many: of a log.
+///
+/// # Errors
+/// [`ReadError`]
+pub(crate) fn read_end(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
+    let (mut file, metadata) = open(path)?;
+    file.seek(SeekFrom::Start(metadata.len().saturating_sub(most))).map_err(ReadError::Io)?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    Ok(bytes)
 }
 
 /// Reads a secret that no other user may read or write, of at most so many bytes, into memory that is wiped.
@@ -145,18 +157,14 @@ pub(crate) fn mode(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// Opens a regular file, at once or not at all.
-fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
+/// Opens a regular file, at once or not at all; for what is read piece by piece.
+///
+/// # Errors
+/// [`ReadError`], but for [`ReadError::OpenToOthers`].
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     let mut options = File::options();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        use std::os::unix::fs::OpenOptionsExt as _;
-        // Opening a pipe waits for its writer otherwise. The standard library adds `O_CLOEXEC`.
-        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
-    }
-    let file = options.open(path).map_err(|error| match error.kind() {
+    let file = at_once(&mut options).open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => ReadError::Missing,
         // A socket cannot be opened.
         _ if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
@@ -166,6 +174,17 @@ fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     })?;
     let metadata = file.metadata().map_err(ReadError::Io)?;
     if metadata.is_file() { Ok((file, metadata)) } else { Err(ReadError::NotAFile(kind(&metadata))) }
+}
+
+/// Opens without waiting: opening a pipe waits for its other end otherwise. The standard library adds `O_CLOEXEC`.
+pub(super) fn at_once(options: &mut OpenOptions) -> &OpenOptions {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    }
+    options
 }
 
 fn length(metadata: &Metadata, most: usize) -> Result<usize, ReadError> {
@@ -254,6 +273,18 @@ mod tests {
         assert!(matches!(read(Path::new("/proc/self/status"), 10), Err(ReadError::TooLarge(10))));
         std::fs::write(&path, b"\xff").unwrap();
         assert!(matches!(read_text(&path, 10), Err(ReadError::NotText)));
+    }
+
+    #[test]
+    fn of_a_log_its_end_is_read() {
+        let folder = folder();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        assert_eq!(read_end(&path, 100).unwrap(), b"one\ntwo\n");
+        assert_eq!(read_end(&path, 4).unwrap(), b"two\n");
+        std::fs::File::options().append(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read_end(&path, 4).unwrap(), [0; 4]);
+        assert!(matches!(read_end(folder.path(), 4), Err(ReadError::NotAFile("a folder"))));
     }
 
     #[test]

