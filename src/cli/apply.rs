@@ -20,6 +20,7 @@ use crate::ops::plan::Planned;
 use crate::ops::session::{Given, Hearing};
 use crate::ops::trust::with_pushes;
 use crate::sign::Signer;
+use crate::sign::patience::Patience;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -58,10 +59,11 @@ impl Args {
             Some(content) => content.options.clone(),
             None => self.changes.options()?,
         };
+        let patience = Patience::new(shell.timeout);
         let signed = file.as_ref().filter(|content| content.signed.is_some());
         let operator = match signed {
             Some(_) => None,
-            None => self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)?,
+            None => self.operator.signer(&shell.keys_folder(&loaded.base), &patience)?,
         };
         let definition = &loaded.definition;
         if let Some(content) = &file {
@@ -72,7 +74,7 @@ impl Args {
         let connector = DefinitionConnector::new(definition, Purpose::Change, &folder);
         let connector = if options.prune.is_empty() { connector.only_defined() } else { connector };
         let progress = shell.progress();
-        let deadline = Deadline::after(shell.timeout);
+        let deadline = Deadline::after(patience.left());
         let key = signed.and_then(|content| content.signed.as_ref()).map(|signed| signed.operator.clone());
         let key = key.or_else(|| operator.as_deref().map(Signer::public_key));
         let trust = match &self.plan {
@@ -106,6 +108,7 @@ impl Args {
         if !plan.is_empty() {
             agree(shell, &mut session, plan, self.yes, true)?;
         }
+        patience.leave(session.deadline.left());
         let progress = shell.progress();
         let result = ops::apply::apply(
             &mut session,

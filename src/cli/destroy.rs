@@ -11,6 +11,7 @@ use crate::ops::Deadline;
 use crate::ops::apply::{Again, Run, Signers};
 use crate::ops::session::{Given, Hearing};
 use crate::sign::Signer;
+use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
@@ -54,13 +55,14 @@ impl Args {
             )
             .next("Add --yes when you are sure."));
         }
-        let operator = self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)?;
+        let patience = Patience::new(shell.timeout);
+        let operator = self.operator.signer(&shell.keys_folder(&loaded.base), &patience)?;
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let signer = operator.as_deref();
         let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder).only_defined();
         let progress = shell.progress();
-        let deadline = Deadline::after(shell.timeout);
+        let deadline = Deadline::after(patience.left());
         let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
         let given = Given { definition: &part, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
@@ -96,6 +98,7 @@ impl Args {
         let recording = Recording { verb: "destroy", definition: planfile::files(&loaded), back_to: None };
         let written = self.history.record(&loaded.base, &mut session, plan, recording)?;
         agree(shell, &mut session, plan, self.yes, false)?;
+        patience.leave(session.deadline.left());
         let progress = shell.progress();
         let result = ops::apply::apply(
             &mut session,

@@ -1,12 +1,12 @@
 //! Where the operator's signature comes from: a key in a file, a token or the environment, or a command.
 
-use super::{Failure, prompt};
+use super::{Failure, output, prompt};
 use crate::sign::age::{AgeError, Unlock};
-use crate::sign::command::{CommandSigner, PATIENCE};
+use crate::sign::command::CommandSigner;
+use crate::sign::patience::Patience;
 use crate::sign::source::{OperatorInputs, SourceError, operator_seed};
 use crate::sign::{Seed, Signer};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Where the operator's key comes from.
@@ -33,9 +33,8 @@ pub(super) struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// Opens the signer, if one was named: a key; or a command or a token, each answer of which may take `timeout` at most.
-    pub(super) fn signer(self, keys: &Path, timeout: Duration) -> Result<Option<Box<dyn Signer>>, Failure> {
-        let patience = timeout.min(PATIENCE);
+    /// Opens the signer, if one was named: a key; or a command or a token, which is waited for as long as `patience` lasts.
+    pub(super) fn signer(self, keys: &Path, patience: &Patience) -> Result<Option<Box<dyn Signer>>, Failure> {
         // What the command line says wins over the environment.
         let command = match (self.operator_cmd, &self.operator) {
             (Some(command), _) => Some(command),
@@ -43,7 +42,8 @@ impl OperatorArgs {
             (None, None) => command_variable()?,
         };
         if let Some(command) = command {
-            let signer = CommandSigner::start(&command, patience).map_err(|error| {
+            let hear = Box::new(output::relay());
+            let signer = CommandSigner::start(&command, patience.clone(), hear).map_err(|error| {
                 Failure::failed("operator-cmd", error.to_string()).next(
                     "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
                 )
@@ -63,14 +63,14 @@ impl OperatorArgs {
         };
         let named = inputs.flag.as_ref().or(inputs.env_file.as_ref().filter(|_| inputs.env_seed.is_none()));
         match named.and_then(|path| path.to_str()).filter(|path| path.starts_with("pkcs11:")) {
-            Some(uri) => token(uri, patience).map(Some),
-            None => Ok(seed(&inputs, keys)?.map(|seed| Box::new(seed) as Box<dyn Signer>)),
+            Some(uri) => token(uri, patience.clone()).map(Some),
+            None => Ok(seed(&inputs, keys, patience)?.map(|seed| Box::new(seed) as Box<dyn Signer>)),
         }
     }
 }
 
-fn seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed>, Failure> {
-    operator_seed(inputs, keys).map_err(|error| {
+fn seed(inputs: &OperatorInputs, keys: &Path, patience: &Patience) -> Result<Option<Seed>, Failure> {
+    operator_seed(inputs, keys, patience).map_err(|error| {
         let next = match &error {
             SourceError::NotFound { .. } => "Name the file with --operator; it is not searched for elsewhere.",
             SourceError::Ambiguous => "Unset one of the two, or name the key by --operator.",
@@ -83,6 +83,9 @@ fn seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed>, Failure> {
             }
             SourceError::Age { cause: AgeError::NeedsIdentity, .. } => "Name the identity: --operator-identity FILE.",
             SourceError::Age { .. } => "Decrypt the file with `age` itself to see whether it is the file or what opens it.",
+            SourceError::Stdin(cause) if cause.kind() == std::io::ErrorKind::TimedOut => {
+                "See that what is before the pipe writes the seed and ends, or give the run more time with --timeout."
+            }
             SourceError::File(_) | SourceError::Stdin(_) | SourceError::Seed { .. } => {
                 "Name a file with the seed (SO…) of a signing key of the operator, readable by you alone (chmod 600)."
             }
@@ -113,7 +116,7 @@ fn secret_variable(name: &str) -> Option<Zeroizing<String>> {
 }
 
 #[cfg(feature = "pkcs11")]
-fn token(uri: &str, patience: Duration) -> Result<Box<dyn Signer>, Failure> {
+fn token(uri: &str, patience: Patience) -> Result<Box<dyn Signer>, Failure> {
     use crate::sign::pkcs11::{KeyUri, PinInputs, TokenError, TokenSigner};
     let pin = PinInputs { env: secret_variable("VSTREAM_PKCS11_PIN"), ask: Some(prompt::secret) };
     let uri = KeyUri::parse(uri).map_err(TokenError::from);
@@ -145,7 +148,7 @@ fn token(uri: &str, patience: Duration) -> Result<Box<dyn Signer>, Failure> {
 }
 
 #[cfg(not(feature = "pkcs11"))]
-fn token(_: &str, _: Duration) -> Result<Box<dyn Signer>, Failure> {
+fn token(_: &str, _: Patience) -> Result<Box<dyn Signer>, Failure> {
     Err(Failure::usage("no-pkcs11", "this vstream-jwt was built without support for PKCS#11 tokens")
         .next("Build it with it: cargo install vstream-jwt --features pkcs11."))
 }

@@ -45,6 +45,35 @@ pub(super) fn ask(question: &Text) {
     let _ = err.write_all(redact(question.ansi().trim_end_matches('\n')).as_bytes()).and_then(|()| err.write_all(b" "));
 }
 
+/// A value by itself, for what is not a [`Text`]: escaped, and without secrets.
+pub(super) fn value(text: &str) -> String {
+    redact(&shown::shown(text)).into_owned()
+}
+
+/// Passes on to standard error what another program says on its own, line by line, as it comes.
+pub(super) fn relay() -> impl FnMut(&str, bool) + Send {
+    let mut told = String::new();
+    move |line, ended| {
+        let _ = std::io::stderr().write_all(more(&mut told, line, ended).as_bytes());
+    }
+}
+
+/// What is to be printed behind what was `told` of a line, now that more of it has come.
+fn more(told: &mut String, line: &str, ended: bool) -> String {
+    let now = value(line);
+    let mut more = match now.strip_prefix(told.as_str()) {
+        Some(more) => more.to_owned(),
+        // What looked harmless is the beginning of something that is not: the whole line once more.
+        None => format!("\n{now}"),
+    };
+    *told = now;
+    if ended {
+        more.push('\n');
+        told.clear();
+    }
+    more
+}
+
 /// Empties the screen that standard output is, if it is one.
 pub(super) fn clear_screen() {
     if is_screen() {
@@ -107,6 +136,29 @@ fn write(out: &mut impl Write, text: &Text) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_other_programs_say_is_masked_and_escaped_as_it_comes() {
+        let seed = crate::sign::Seed::generate(crate::model::nkey::KeyKind::Operator).unwrap().reveal();
+        let mut told = String::new();
+        let mut relayed = String::new();
+        for (line, ended) in [
+            ("\u{1b}[2Jgone", true),
+            ("PIN: ", false),
+            ("PIN: ok", true),
+            (&format!("my seed is {}", seed.as_str()), true),
+            (&seed[..10], false),
+            (&seed, true),
+            ("::error::x", true),
+        ] {
+            relayed += &more(&mut told, line, ended);
+        }
+        let lines: Vec<&str> = relayed.lines().collect();
+        let masked = "(a seed, not shown)";
+        let expected =
+            [r"\u{1b}[2Jgone", "PIN: ok", &format!("my seed is {masked}"), &seed[..10], masked, r":\u{3a}error::x"];
+        assert_eq!(lines, expected);
+    }
 
     #[test]
     fn a_panic_is_one_line_whatever_it_quotes() {

@@ -1,6 +1,6 @@
 //! Asking for a secret on the terminal.
 
-use crate::model::shown::shown;
+use super::output;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Result, Write};
@@ -35,7 +35,7 @@ impl Typed {
         silent.special_codes[SpecialCodeIndex::VMIN] = 1;
         silent.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&terminal, OptionalActions::Now, &silent)?;
-        terminal.write_all(shown(question).as_bytes())?;
+        terminal.write_all(output::value(question).as_bytes())?;
         Ok(Self { terminal, before: Some(before) })
     }
 

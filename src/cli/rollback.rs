@@ -16,6 +16,7 @@ use crate::ops::session::{Given, Hearing};
 use crate::plan::Options;
 use crate::plan::rollback::{Effects, Named, Undo, Unused};
 use crate::sign::Signer;
+use crate::sign::patience::Patience;
 use serde_json::json;
 
 /// Go back to how an earlier push left it; what others changed since is kept
@@ -76,13 +77,14 @@ impl Args {
         let undo = if self.last { Undo::last(&records) } else { Undo::back_to(&records, at) };
         let undo = Undo { options, ..undo };
 
-        let operator = self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)?;
+        let patience = Patience::new(shell.timeout);
+        let operator = self.operator.signer(&shell.keys_folder(&loaded.base), &patience)?;
         let signer = operator.as_deref();
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
         let progress = shell.progress();
-        let deadline = Deadline::after(shell.timeout);
+        let deadline = Deadline::after(patience.left());
         let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
         let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
         let (mut session, mut planned, effects) =
@@ -117,6 +119,7 @@ impl Args {
         };
         let written = self.history.record(&loaded.base, &mut session, plan, recording)?;
         agree(shell, &mut session, plan, self.yes, true)?;
+        patience.leave(session.deadline.left());
         let progress = shell.progress();
         let result = ops::apply::apply(
             &mut session,

@@ -3,7 +3,6 @@
 use super::text::{DIM, Paint as _, Painted, RED, Text, YELLOW, put, text};
 use super::{Exit, Failure, output};
 use crate::model::finding::{Finding, Severity, bounded};
-use crate::model::shown::shown;
 use crate::sign::keyring::Keyring;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -313,7 +312,7 @@ impl Progress {
                 bar.set_style(style(total > 0));
                 bar.set_length(total as u64);
                 bar.set_position(done as u64);
-                bar.set_message(shown(step).into_owned());
+                bar.set_message(output::value(step));
             }
             None => {
                 let Ok(mut last) = self.last.lock() else { return };
@@ -364,6 +363,15 @@ mod tests {
         assert_eq!(quoted(Path::new("/a/b-c_1.yaml")), "/a/b-c_1.yaml");
         assert_eq!(quoted(Path::new("my deploy/it's")), r"'my deploy/it'\''s'");
         assert_eq!(quoted(Path::new("$x")), "'$x'");
+    }
+
+    #[test]
+    fn a_bar_shows_no_secret_and_obeys_nothing() {
+        let seed = crate::sign::Seed::generate(crate::model::nkey::KeyKind::Account).unwrap().reveal();
+        let bar = ProgressBar::hidden();
+        let progress = Progress { bar: Some(bar.clone()), last: std::sync::Mutex::default() };
+        progress.update(&format!("waiting for {}\u{1b}[2J, nats://u:hunter22@h", seed.as_str()), 0, 0);
+        assert_eq!(bar.message(), r"waiting for (a seed, not shown)\u{1b}[2J, nats://(a password, not shown)@h");
     }
 
     #[test]

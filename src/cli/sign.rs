@@ -6,6 +6,7 @@ use super::{Exit, Failure, Format, Shell, apply, planfile, trust};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::ops::planfile::{self as file, review};
 use crate::plan::file::Content;
+use crate::sign::patience::Patience;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -36,7 +37,8 @@ impl Args {
     /// Runs the verb.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let (plan, loaded) = planfile::load(shell, &self.plan)?;
-        let Some(operator) = self.operator.signer(&shell.keys_folder(&loaded.base), shell.timeout)? else {
+        let patience = Patience::new(shell.timeout);
+        let Some(operator) = self.operator.signer(&shell.keys_folder(&loaded.base), &patience)? else {
             return Err(apply::no_signer());
         };
         let keys = shell.keyring(&loaded.base)?;

@@ -1,7 +1,7 @@
 //! A signer outside of this process: a command that has, or reaches, the operator's key.
 //!
 //! It is started once and asked one thing at a time: a JSON object per line on its standard input, one answer per line
-//! on its standard output. Its standard error is the user's.
+//! on its standard output. What it says on its standard error is heard line by line, and a line that pauses as it stands.
 //!
 //! | request | answer |
 //! |---|---|
@@ -10,25 +10,31 @@
 //!
 //! Instead of an answer it may say `{"error":"…"}`. The end of its standard input is the end of its work.
 
+mod relay;
+
+pub use relay::Hear;
+
+use super::patience::{Patience, Turn};
 use super::{SignError, Signer};
 use crate::model::nkey::{KeyError, KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-/// How long the command may take for an answer: somebody may have to press a button.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest answer, in bytes.
 const LONGEST: u64 = 64 * 1024;
 /// The most lines that wait to be read: a command that talks on is not read on.
 const WAITING: usize = 16;
 /// The most lines that it may say without being asked, between two requests.
 const UNASKED: usize = 256;
+/// How long its last words are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Why the command can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +55,7 @@ pub enum CommandError {
 pub struct CommandSigner {
     key: PublicKey,
     running: Mutex<Running>,
-    patience: Duration,
+    patience: Patience,
 }
 
 #[derive(Debug)]
@@ -58,6 +64,8 @@ struct Running {
     /// To the thread that writes: a command that does not read would block it, and must not block us.
     requests: Option<Sender<String>>,
     answers: Receiver<Heard>,
+    /// Ends when all of its standard error was told.
+    told: Receiver<Infallible>,
     /// Once it failed, what it says later answers nothing.
     failed: bool,
 }
@@ -71,14 +79,14 @@ enum Heard {
 }
 
 impl CommandSigner {
-    /// Starts the command by the shell, and asks for its public key.
+    /// Starts the command by the shell, and asks for its public key. `hear` is told what it says on its standard error.
     ///
     /// # Errors
     /// [`CommandError`]
-    pub fn start(command: &str, patience: Duration) -> Result<Self, CommandError> {
+    pub fn start(command: &str, patience: Patience, hear: Hear) -> Result<Self, CommandError> {
         // What is secret of ours is none of its business.
         let mut shell = super::memory::command("sh");
-        shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = shell.spawn().map_err(CommandError::Start)?;
         let (requests, to_write) = channel::<String>();
         if let Some(mut stdin) = child.stdin.take() {
@@ -95,7 +103,7 @@ impl CommandSigner {
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || {
                 let mut out = BufReader::new(out);
-                while let Some(heard) = hear(&mut out) {
+                while let Some(heard) = next(&mut out) {
                     let last = !matches!(heard, Heard::Line(_));
                     if send.send(heard).is_err() || last {
                         break;
@@ -103,8 +111,15 @@ impl CommandSigner {
                 }
             });
         }
-        let mut running = Running { child, requests: Some(requests), answers, failed: false };
-        let answer = running.ask(&json!({ "request": "public_key" }), patience).map_err(CommandError::Answer)?;
+        let (open, told) = channel::<Infallible>();
+        if let Some(said) = child.stderr.take() {
+            std::thread::spawn(move || {
+                relay::relay(said, hear);
+                drop(open);
+            });
+        }
+        let mut running = Running { child, requests: Some(requests), answers, told, failed: false };
+        let answer = running.ask(&json!({ "request": "public_key" }), &patience).map_err(CommandError::Answer)?;
         let key = match answer["public_key"].as_str().map(PublicKey::parse) {
             Some(Ok(key)) => key,
             Some(Err(error @ KeyError::Weak)) => {
@@ -120,7 +135,7 @@ impl CommandSigner {
 }
 
 /// A whole line, or what is wrong with it; nothing at the end.
-fn hear(out: &mut impl BufRead) -> Option<Heard> {
+fn next(out: &mut impl BufRead) -> Option<Heard> {
     let mut line = Vec::new();
     out.take(LONGEST).read_until(b'\n', &mut line).ok().filter(|read| *read > 0)?;
     Some(match line.last() {
@@ -131,16 +146,21 @@ fn hear(out: &mut impl BufRead) -> Option<Heard> {
 }
 
 impl Running {
-    fn ask(&mut self, request: &Value, patience: Duration) -> Result<Value, String> {
+    fn ask(&mut self, request: &Value, patience: &Patience) -> Result<Value, String> {
         if self.failed {
             return Err("failed before, and is asked nothing more".to_owned());
         }
-        let answer = self.answer(request, patience);
+        let answer = patience.wait(|turn| self.answer(request, turn));
         self.failed = answer.is_err();
         answer
     }
 
-    fn answer(&mut self, request: &Value, patience: Duration) -> Result<Value, String> {
+    fn answer(&mut self, request: &Value, turn: &Turn) -> Result<Value, String> {
+        let late = || format!("did not answer within {}", turn.named);
+        // Nobody is asked to press a button for nothing.
+        if turn.most.is_zero() {
+            return Err(late());
+        }
         // What it said without being asked answers nothing.
         for said in 0.. {
             match self.answers.try_recv() {
@@ -153,11 +173,11 @@ impl Running {
         if !matches!(sent, Some(Ok(()))) {
             return Err("ended without an answer".to_owned());
         }
-        let line = match self.answers.recv_timeout(patience) {
+        let line = match self.answers.recv_timeout(turn.most) {
             Ok(Heard::Line(line)) => line,
             Ok(Heard::TooLong) => return Err(format!("answered with more than {} KiB", LONGEST / 1024)),
             Ok(Heard::CutShort) => return Err("ended in the middle of an answer".to_owned()),
-            Err(RecvTimeoutError::Timeout) => return Err(format!("did not answer within {} s", patience.as_secs())),
+            Err(RecvTimeoutError::Timeout) => return Err(late()),
             Err(RecvTimeoutError::Disconnected) => return Err("ended without an answer".to_owned()),
         };
         let answer: Value = serde_json::from_str(&line).map_err(|_| "answered with something that is not JSON")?;
@@ -186,7 +206,7 @@ impl Signer for CommandSigner {
         let failed = |reason: &str| SignError::Signer(format!("the command {reason}"));
         let request = json!({ "request": "sign", "public_key": self.key.to_string(), "message": B64.encode(message) });
         let mut running = self.running.lock().map_err(|_| failed("failed before"))?;
-        let answer = running.ask(&request, self.patience).map_err(|reason| failed(&reason))?;
+        let answer = running.ask(&request, &self.patience).map_err(|reason| failed(&reason))?;
         let signature = answer["signature"].as_str().and_then(|text| B64.decode(text).ok());
         signature.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| failed("did not give a signature of 64 bytes"))
     }
@@ -196,14 +216,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.requests.take());
         let until = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < until {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() >= until {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                break;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.told.recv_timeout(LAST_WORDS);
     }
 }
 

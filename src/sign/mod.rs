@@ -6,6 +6,7 @@ pub mod command;
 pub mod file;
 pub mod keyring;
 pub mod memory;
+pub mod patience;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 mod seed;

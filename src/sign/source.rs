@@ -2,17 +2,14 @@
 
 use super::age::{self, AgeError, Unlock};
 use super::file::{KeyFileError, LARGEST, not_open_to_others, read_any_file};
+use super::patience::Patience;
 use super::{Seed, SeedError, looks_like_a_seed};
 use crate::files::drain;
 use crate::model::nkey::KeyKind;
 use std::path::{Path, PathBuf};
 #[cfg(unix)]
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
-
-/// How long a pipe may take for the next bytes: as long as an external signer for an answer.
-#[cfg(unix)]
-const PATIENCE: Duration = super::command::PATIENCE;
 
 /// What the user said about the operator's key; filled in by the command line.
 #[derive(Default)]
@@ -83,9 +80,9 @@ pub enum SourceError {
 ///
 /// # Errors
 /// [`SourceError`]; a seed of another kind is refused.
-pub fn operator_seed(inputs: &OperatorInputs, keys: &Path) -> Result<Option<Seed>, SourceError> {
+pub fn operator_seed(inputs: &OperatorInputs, keys: &Path, patience: &Patience) -> Result<Option<Seed>, SourceError> {
     match (&inputs.flag, &inputs.env_file, &inputs.env_seed) {
-        (Some(flag), _, _) if flag.as_os_str() == "-" => from_stdin(&inputs.unlock).map(Some),
+        (Some(flag), _, _) if flag.as_os_str() == "-" => from_stdin(&inputs.unlock, patience).map(Some),
         (Some(path), _, _) | (None, Some(path), None) => from_file(path, keys, &inputs.unlock).map(Some),
         (None, None, Some(text)) => of_operator(text.as_bytes())
             .map(Some)
@@ -124,11 +121,11 @@ fn from_file(path: &Path, keys: &Path, unlock: &Unlock) -> Result<Seed, SourceEr
     Ok(seed)
 }
 
-fn from_stdin(unlock: &Unlock) -> Result<Seed, SourceError> {
+fn from_stdin(unlock: &Unlock, patience: &Patience) -> Result<Seed, SourceError> {
     const PLACE: &str = "on standard input";
     let wrong = |cause| SourceError::Seed { place: PLACE, cause };
-    let mut text =
-        read_stdin(LARGEST).map_err(SourceError::Stdin)?.ok_or_else(|| wrong(SeedError::Damaged("too long")))?;
+    let read = read_stdin(LARGEST, patience).map_err(SourceError::Stdin)?;
+    let mut text = read.ok_or_else(|| wrong(SeedError::Damaged("too long")))?;
     if age::is_encrypted(&text) {
         text = age::decrypt(&text, "the operator's key", unlock)
             .map_err(|cause| SourceError::Age { place: PLACE.to_owned(), cause })?;
@@ -136,39 +133,57 @@ fn from_stdin(unlock: &Unlock) -> Result<Seed, SourceError> {
     of_operator(&text).map_err(wrong)
 }
 
-/// Past `std::io::Stdin`, whose buffer is never wiped. A pipe into which nothing comes is not waited for without end.
+/// Past `std::io::Stdin`, whose buffer is never wiped. A pipe whose end does not come in time is left, whatever comes
+/// through it meanwhile; who types has all the time he needs.
 #[cfg(unix)]
-pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+pub(crate) fn read_stdin(largest: usize, patience: &Patience) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     use std::os::fd::AsFd as _;
-    let input = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let patience = if std::io::IsTerminal::is_terminal(&input) { None } else { Some(PATIENCE) };
-    drain(&mut Patient { input, patience }, largest)
+    let mut input = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    match std::io::IsTerminal::is_terminal(&input) {
+        true => drain(&mut input, largest),
+        false => drain_in_time(input, largest, patience),
+    }
 }
 
-/// Reads as long as something comes within its time.
 #[cfg(unix)]
-struct Patient {
+fn drain_in_time(
     input: std::fs::File,
-    patience: Option<Duration>,
+    largest: usize,
+    patience: &Patience,
+) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    patience.wait(|turn| {
+        let drained = drain(&mut Timed { input, until: Instant::now() + turn.most }, largest);
+        drained.map_err(|error| match error.kind() {
+            std::io::ErrorKind::TimedOut => {
+                std::io::Error::new(error.kind(), format!("its end did not come within {}", turn.named))
+            }
+            _ => error,
+        })
+    })
+}
+
+/// Reads until its time is up.
+#[cfg(unix)]
+struct Timed {
+    input: std::fs::File,
+    until: Instant,
 }
 
 #[cfg(unix)]
-impl std::io::Read for Patient {
+impl std::io::Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        if let Some(patience) = self.patience {
-            let timeout = Timespec { tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
-            if poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&timeout))? == 0 {
-                let nothing = format!("nothing came within {} s", patience.as_secs());
-                return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, nothing));
-            }
+        let left: Duration = self.until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(std::io::Error::other)?;
+        if poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&timeout))? == 0 {
+            return Err(std::io::ErrorKind::TimedOut.into());
         }
         self.input.read(buffer)
     }
 }
 
 #[cfg(not(unix))]
-pub(crate) fn read_stdin(largest: usize) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+pub(crate) fn read_stdin(largest: usize, _: &Patience) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     drain(&mut std::io::stdin().lock(), largest)
 }
 

@@ -9,6 +9,7 @@ use crate::model::nkey::KeyKind;
 use crate::ops::keys::{self, KeysError};
 use crate::sign::keyring::KeyringError;
 use crate::sign::memory;
+use crate::sign::patience::Patience;
 
 /// Make, list and check keys, and look into tokens; no seed is ever printed
 #[derive(Debug, clap::Args)]
@@ -98,7 +99,8 @@ impl Args {
             }
             What::Inspect { source } => {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                let inspection = keys::inspect(&source, now.as_secs()).map_err(failure)?;
+                let inspection =
+                    keys::inspect(&source, now.as_secs(), &Patience::new(shell.timeout)).map_err(failure)?;
                 shell.result(view::inspection(&inspection), &inspection);
                 Ok(Exit::Done)
             }

@@ -4,6 +4,7 @@ use super::KeysError;
 use crate::files::{ReadError, read_any_secret};
 use crate::model::claims::Token;
 use crate::model::nkey::{KeyKind, PublicKey};
+use crate::sign::patience::Patience;
 use crate::sign::source::read_stdin;
 use crate::sign::{Seed, Signer as _, looks_like_a_seed};
 use serde::Serialize;
@@ -74,7 +75,7 @@ pub struct TokenView {
 ///
 /// # Errors
 /// [`KeysError`]; [`KeysError::SeedAsArgument`] when a seed was given instead of a file.
-pub fn inspect(source: &str, now: u64) -> Result<Inspection, KeysError> {
+pub fn inspect(source: &str, now: u64, patience: &Patience) -> Result<Inspection, KeysError> {
     if looks_like_a_seed(source) {
         return Err(KeysError::SeedAsArgument);
     }
@@ -84,7 +85,7 @@ pub fn inspect(source: &str, now: u64) -> Result<Inspection, KeysError> {
         error => KeysError::Unreadable { place: place.clone(), cause: error.into() },
     };
     let (text, mode) = match source {
-        "-" => match read_stdin(LARGEST) {
+        "-" => match read_stdin(LARGEST, patience) {
             Ok(text) => (text.ok_or_else(|| KeysError::TooLarge(place.clone()))?, None),
             Err(cause) => return Err(KeysError::Unreadable { place, cause }),
         },

@@ -1,5 +1,10 @@
 use super::*;
+use crate::sign::patience::Patience;
 use crate::sign::user::{UserPermissions, mint_user};
+
+fn patience() -> Patience {
+    Patience::new(std::time::Duration::from_secs(10))
+}
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -53,14 +58,14 @@ fn credentials_are_shown_without_their_secret() {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let seen = inspect(&write(&user.seed), 60).unwrap();
+    let seen = inspect(&write(&user.seed), 60, &patience()).unwrap();
     let shown = serde_json::to_string(&seen).unwrap() + &format!("{seen:?}");
     assert!(!shown.contains(user.seed.reveal().as_str()));
     let [Item::Token(token), Item::Seed { public_key, .. }] = &seen.items[..] else { panic!("{:?}", seen.items) };
     assert_eq!((&token.subject, &token.issuer), (public_key, &account.public_key()));
     assert_eq!((token.issued_at, token.expires_at, token.expired), (Some(50), Some(100), false));
 
-    let warned = inspect(&write(&other), 100).unwrap().warnings.join("; ");
+    let warned = inspect(&write(&other), 100, &patience()).unwrap().warnings.join("; ");
     assert!(warned.contains("has expired") && warned.contains("not that of the token's user"), "{warned}");
 }
 
@@ -68,8 +73,10 @@ fn credentials_are_shown_without_their_secret() {
 fn a_seed_as_an_argument_is_refused_and_not_repeated() {
     let seed = Seed::generate(KeyKind::Operator).unwrap().reveal();
     let folder = folder();
-    for refused in [inspect(&seed, 0).unwrap_err(), generate(folder.path(), KeyKind::Account, Some(&seed)).unwrap_err()]
-    {
+    for refused in [
+        inspect(&seed, 0, &patience()).unwrap_err(),
+        generate(folder.path(), KeyKind::Account, Some(&seed)).unwrap_err(),
+    ] {
         assert!(matches!(refused, KeysError::SeedAsArgument));
         assert!(!refused.to_string().contains(&seed[..10]));
     }
@@ -85,9 +92,9 @@ fn what_holds_nothing_says_so() {
         ("eyJ0.e30.AA", "header"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let refused = inspect(&path.display().to_string(), 0).unwrap_err().to_string();
+        let refused = inspect(&path.display().to_string(), 0, &patience()).unwrap_err().to_string();
         assert!(refused.contains(reason), "{refused}");
     }
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
-    assert!(inspect(&path.display().to_string(), 0).unwrap_err().to_string().contains("not text"));
+    assert!(inspect(&path.display().to_string(), 0, &patience()).unwrap_err().to_string().contains("not text"));
 }

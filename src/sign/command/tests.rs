@@ -2,7 +2,11 @@ use super::*;
 use crate::sign::{Seed, issue};
 
 fn start(script: &str) -> Result<CommandSigner, CommandError> {
-    CommandSigner::start(script, Duration::from_millis(500))
+    start_within(script, Duration::from_millis(500))
+}
+
+fn start_within(script: &str, time: Duration) -> Result<CommandSigner, CommandError> {
+    CommandSigner::start(script, Patience::new(time), Box::new(|_, _| {}))
 }
 
 fn refused(script: &str) -> String {
@@ -14,7 +18,7 @@ fn with_key(rest: &str) -> (Seed, CommandSigner) {
     let seed = Seed::generate(KeyKind::Operator).unwrap();
     let key = seed.public_key();
     let script = format!("read a; echo '{{\"public_key\":\"{key}\"}}'; {rest}");
-    (seed, CommandSigner::start(&script, Duration::from_secs(2)).unwrap())
+    (seed, start_within(&script, Duration::from_secs(2)).unwrap())
 }
 
 fn failing(rest: &str) -> String {
@@ -104,4 +108,47 @@ fn it_inherits_no_secret() {
         seen.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name.to_owned()).collect();
     assert!(removed.iter().any(|name| name == "VSTREAM_OPERATOR_SEED"));
     assert!(removed.iter().any(|name| name == "VSTREAM_PKCS11_PIN"));
+}
+
+/// Each answer came in time, and a run with many of them lasted without end.
+#[test]
+fn all_answers_together_have_the_time_of_one_run() {
+    let seed = Seed::generate(KeyKind::Operator).unwrap();
+    let signature = B64.encode(seed.sign(b"x").unwrap());
+    let script = format!(
+        "read a; echo '{{\"public_key\":\"{}\"}}'; while read b; do sleep 0.4; echo '{{\"signature\":\"{signature}\"}}'; done",
+        seed.public_key()
+    );
+    let signer = start_within(&script, Duration::from_secs(2)).unwrap();
+    let begun = Instant::now();
+    let ended = (0..20).find_map(|_| signer.sign(b"x").err());
+    let said = ended.expect("20 answers of 0.4 s").to_string();
+    assert!(said.contains("did not answer within 2 s, the time of the whole run (--timeout)"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+/// A question without a line break is heard while the command waits for what it asked for.
+#[test]
+fn what_it_says_on_its_standard_error_is_heard_as_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let touched = folder.path().join("touched");
+    let seed = Seed::generate(KeyKind::Operator).unwrap();
+    let script = format!(
+        "read a; printf 'one\\r\\ntwo\\nTouch: ' >&2; while [ ! -e '{}' ]; do sleep 0.05; done; echo done >&2; \
+         echo '{{\"public_key\":\"{}\"}}'; read b; printf 'last words' >&2",
+        touched.display(),
+        seed.public_key()
+    );
+    let (send, heard) = channel();
+    let hear: Hear = Box::new(move |line, ended| {
+        if line == "Touch: " && !ended {
+            std::fs::write(&touched, "").unwrap();
+        }
+        send.send((line.to_owned(), ended)).unwrap();
+    });
+    let signer = CommandSigner::start(&script, Patience::new(Duration::from_secs(20)), hear).unwrap();
+    drop(signer);
+    let heard: Vec<(String, bool)> = heard.try_iter().collect();
+    let expected = [("one", true), ("two", true), ("Touch: ", false), ("Touch: done", true), ("last words", true)];
+    assert_eq!(heard, expected.map(|(line, ended)| (line.to_owned(), ended)));
 }

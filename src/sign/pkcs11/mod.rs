@@ -9,6 +9,7 @@ pub use uri::{KeyUri, UriError};
 
 use super::age::secret_line;
 use super::file::KeyFileError;
+use super::patience::{Patience, Turn};
 use super::{Ask, SignError, Signer};
 use crate::model::nkey::{KeyKind, PublicKey};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -49,12 +50,12 @@ pub enum TokenError {
         cause: Error,
     },
     /// The library or the token did not come back.
-    #[error("the PKCS#11 module {path} did not answer within {} s", .patience.as_secs())]
+    #[error("the PKCS#11 module {path} did not answer within {within}")]
     Silent {
         /// The library's path.
         path: PathBuf,
         /// The time that it had.
-        patience: Duration,
+        within: String,
     },
     /// The library failed in a way of its own.
     #[error("the PKCS#11 module {path} broke off")]
@@ -123,7 +124,7 @@ pub struct TokenSigner {
     requests: Option<Sender<Request>>,
     /// Ends with the thread.
     closed: Receiver<Infallible>,
-    patience: Duration,
+    patience: Patience,
 }
 
 /// A message to sign, and the channel for its signature alone: a late one answers no other request.
@@ -142,20 +143,20 @@ struct Found {
 
 impl TokenSigner {
     /// Loads the module, finds the token, logs in once (a wrong PIN is never tried again: tokens lock themselves), and
-    /// finds the key. Each of these, and each signature later, may take as long as `patience`: a person may have to press
-    /// a button.
+    /// finds the key. Each of these, and each signature later, is waited for: a person may have to press a button.
     ///
     /// # Errors
     /// [`TokenError`]
-    pub fn open(uri: KeyUri, pin: &PinInputs, patience: Duration) -> Result<Self, TokenError> {
+    pub fn open(uri: KeyUri, pin: &PinInputs, patience: Patience) -> Result<Self, TokenError> {
         let path = uri.module.clone();
-        let no_answer = |error| match error {
-            RecvTimeoutError::Timeout => TokenError::Silent { path: path.clone(), patience },
+        let no_answer = |error, turn: &Turn| match error {
+            RecvTimeoutError::Timeout => TokenError::Silent { path: path.clone(), within: turn.named.clone() },
             RecvTimeoutError::Disconnected => TokenError::BrokeOff { path: path.clone() },
         };
         let (send, found) = channel();
         std::thread::spawn(move || send.send(Found::at(&uri).map(|found| (uri, found))));
-        let (uri, found) = found.recv_timeout(patience).map_err(no_answer)??;
+        let (uri, found) =
+            patience.wait(|turn| found.recv_timeout(turn.most).map_err(|error| no_answer(error, turn)))??;
 
         let asked = found.login_required && !found.has_pin_pad;
         let pin = if asked { Some(find_pin(&uri, pin, &found.label)?) } else { None };
@@ -179,7 +180,7 @@ impl TokenSigner {
             drop(found);
             drop(open);
         });
-        let key = key.recv_timeout(patience).map_err(no_answer)??;
+        let key = patience.wait(|turn| key.recv_timeout(turn.most).map_err(|error| no_answer(error, turn)))??;
         Ok(Self { key, requests: Some(requests), closed, patience })
     }
 }
@@ -223,9 +224,11 @@ impl Signer for TokenSigner {
         let request = Request { message: message.to_owned(), answer };
         let asked = self.requests.as_ref().and_then(|requests| requests.send(request).ok());
         asked.ok_or_else(|| failed("failed before".to_owned()))?;
-        let signature = signature.recv_timeout(self.patience).map_err(|error| match error {
-            RecvTimeoutError::Timeout => failed(format!("did not answer within {} s", self.patience.as_secs())),
-            RecvTimeoutError::Disconnected => failed("gave no answer".to_owned()),
+        let signature = self.patience.wait(|turn| {
+            signature.recv_timeout(turn.most).map_err(|error| match error {
+                RecvTimeoutError::Timeout => failed(format!("did not answer within {}", turn.named)),
+                RecvTimeoutError::Disconnected => failed("gave no answer".to_owned()),
+            })
         })?;
         let signature = signature.map_err(|cause| SignError::Signer(format!("the token: {cause}")))?;
         signature.try_into().map_err(|_| failed("gave no signature of 64 bytes".to_owned()))

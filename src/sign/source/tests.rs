@@ -2,6 +2,10 @@ use super::*;
 use crate::sign::Signer as _;
 use crate::sign::file::write_seed_file;
 
+fn patience() -> Patience {
+    Patience::new(Duration::from_secs(1))
+}
+
 fn named(flag: &Path) -> OperatorInputs {
     OperatorInputs { flag: Some(flag.to_owned()), ..OperatorInputs::default() }
 }
@@ -13,7 +17,8 @@ fn the_key_comes_from_where_it_is_named_and_nowhere_else() {
     std::fs::create_dir(&keys).unwrap();
     let seed = Seed::generate(KeyKind::Operator).unwrap();
     write_seed_file(&keys.join("op.nk"), &seed).unwrap();
-    let read = |inputs: &OperatorInputs| operator_seed(inputs, &keys).unwrap().map(|seed| seed.public_key());
+    let read =
+        |inputs: &OperatorInputs| operator_seed(inputs, &keys, &patience()).unwrap().map(|seed| seed.public_key());
 
     assert_eq!(read(&OperatorInputs::default()), None);
     assert_eq!(read(&named(Path::new("op.nk"))), Some(seed.public_key()));
@@ -31,7 +36,7 @@ fn the_key_comes_from_where_it_is_named_and_nowhere_else() {
     };
     assert_eq!(read(&all), Some(seed.public_key()), "the flag wins");
     let both = OperatorInputs { flag: None, ..all };
-    assert!(matches!(operator_seed(&both, &keys), Err(SourceError::Ambiguous)));
+    assert!(matches!(operator_seed(&both, &keys, &patience()), Err(SourceError::Ambiguous)));
     assert!(!format!("{both:?}").contains(other.reveal().as_str()));
 }
 
@@ -46,7 +51,7 @@ fn every_refusal_says_what_is_wrong_and_shows_no_seed() {
     std::fs::create_dir(keys.join("folder")).unwrap();
     let seed = Seed::generate(KeyKind::Operator).unwrap().reveal();
     let refused = |inputs: &OperatorInputs| {
-        let message = operator_seed(inputs, keys).unwrap_err().to_string();
+        let message = operator_seed(inputs, keys, &patience()).unwrap_err().to_string();
         assert!(!message.contains(&seed[..20]) && !message.contains("SOAAAA"), "{message}");
         message
     };
@@ -69,15 +74,40 @@ fn every_refusal_says_what_is_wrong_and_shows_no_seed() {
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_into_which_nothing_comes_is_left() {
+fn a_pipe_whose_end_does_not_come_is_left() {
     use std::io::Write as _;
     let (reader, mut writer) = std::io::pipe().unwrap();
     let input = std::fs::File::from(std::os::fd::OwnedFd::from(reader));
-    let mut patient = Patient { input, patience: Some(Duration::from_secs(1)) };
     writer.write_all(b"SO").unwrap();
-    let error = drain(&mut patient, 10).unwrap_err();
-    assert_eq!((error.kind(), error.to_string().as_str()), (std::io::ErrorKind::TimedOut, "nothing came within 1 s"));
+    let error = drain_in_time(input.try_clone().unwrap(), 10, &patience()).unwrap_err();
+    let said = "its end did not come within 1 s, the time of the whole run (--timeout)";
+    assert_eq!((error.kind(), error.to_string().as_str()), (std::io::ErrorKind::TimedOut, said));
     writer.write_all(b"SO").unwrap();
     drop(writer);
-    assert_eq!(drain(&mut patient, 10).unwrap().unwrap().as_slice(), b"SO");
+    assert_eq!(drain_in_time(input, 10, &patience()).unwrap().unwrap().as_slice(), b"SO");
+}
+
+/// Each byte came in time, and all of them took hours.
+#[cfg(unix)]
+#[test]
+fn what_trickles_in_is_left_too() {
+    use std::io::Write as _;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let input = std::fs::File::from(std::os::fd::OwnedFd::from(reader));
+    let trickle = std::thread::spawn(move || {
+        // Until nobody reads any more.
+        for _ in 0..100 {
+            if writer.write_all(b"S").is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let patience = patience();
+    let begun = Instant::now();
+    let error = drain_in_time(input, 1000, &patience).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(patience.left(), Duration::ZERO);
+    trickle.join().unwrap();
 }

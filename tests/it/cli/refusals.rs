@@ -2,8 +2,9 @@
 
 use super::DEFINITION;
 use super::killed::files;
-use crate::support::secrets::output;
+use crate::support::secrets::{assert_shows_none, output};
 use serde_json::Value;
+use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -185,6 +186,86 @@ fn keys_of_the_operator() {
     project.refused(&["apply", "--operator-cmd", "exit 9"], 1, "operator-cmd", &["ended without an answer"]);
     let slow = ["apply", "--operator-cmd", "exec sleep 20", "--timeout", "1s"];
     project.refused(&slow, 1, "operator-cmd", &["did not answer within 1 s"]);
+}
+
+/// What comes through standard input without end, in pieces that each come soon.
+#[test]
+fn standard_input_that_trickles() {
+    let project = Project::new();
+    project.write("plan.json", plan_file());
+    for (args, exit, code) in [
+        (&["keys", "inspect", "-"][..], 1, "unreadable"),
+        (&["apply", "--operator", "-"], 2, "operator-key"),
+        (&["sign", "plan.json", "--operator", "-", "--out", "x"], 2, "operator-key"),
+    ] {
+        let begun = Instant::now();
+        let mut command = project.command(Path::new(env!("CARGO_BIN_EXE_vstream-jwt")));
+        command.args(args).args(["--timeout", "2s", "--format", "json"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut run = command.spawn().unwrap();
+        let mut input = run.stdin.take().unwrap();
+        let trickle = std::thread::spawn(move || {
+            // Until nobody reads any more.
+            while begun.elapsed() < Duration::from_secs(30) && input.write_all(b"S").is_ok() {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let ended = run.wait_with_output().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(15), "{args:?} took {:?}", begun.elapsed());
+        assert_shows_none(&args.join(" "), &[&ended.stdout, &ended.stderr]);
+        let out = String::from_utf8(ended.stdout).unwrap();
+        let words = ["its end did not come within 2 s, the time of the whole run (--timeout)"];
+        failed((ended.status.code().unwrap(), &out), exit, code, &words);
+        trickle.join().unwrap();
+    }
+}
+
+/// A plan file in which nothing is to be signed.
+fn plan_file() -> String {
+    use vstream_jwt::plan::file::{Content, File, PlanFile};
+    let content = Content {
+        tool: "vstream-jwt 0.1.0".to_owned(),
+        created: "2026-01-01T00:00:00Z".to_owned(),
+        definition: vec![File { name: "vstream.yaml".to_owned(), text: DEFINITION.to_owned() }],
+        options: vstream_jwt::plan::Options::default(),
+        who: None,
+        text: Vec::new(),
+        changes: serde_json::json!({}),
+        accounts: Vec::new(),
+        signed: None,
+    };
+    PlanFile::new(content).render()
+}
+
+/// What a signer says on its standard error is seen at once, also a question without a line break; without secrets, and
+/// without what terminals obey.
+#[test]
+fn words_of_a_signer() {
+    let project = Project::new();
+    let seed = std::fs::read_to_string(project.path("keys/op.nk")).unwrap();
+    project.write("says", format!("using {} \u{1b}[2J\n::error::x\nTouch the key: ", seed.trim()));
+    let script = "cat says >&2; until [ -e touched ]; do sleep 0.1; done; echo thanks >&2; exit 9";
+    let mut command = project.command(Path::new(env!("CARGO_BIN_EXE_vstream-jwt")));
+    command.args(["apply", "--operator-cmd", script, "--timeout", "30s"]);
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = run.stderr.take().unwrap();
+    let mut said = Vec::new();
+    let mut buffer = [0; 1024];
+    while !String::from_utf8_lossy(&said).ends_with("Touch the key: ") {
+        let read = std::io::Read::read(&mut err, &mut buffer).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&buffer[..read]);
+    }
+    project.write("touched", "");
+    std::io::Read::read_to_end(&mut err, &mut said).unwrap();
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert_shows_none("apply", &[&said, &ended.stdout]);
+    let said = String::from_utf8(said).unwrap();
+    let lines: Vec<&str> = said.lines().take(3).collect();
+    let first = r"using (a seed, not shown) \u{1b}[2J";
+    assert_eq!(lines, [first, r":\u{3a}error::x", "Touch the key: thanks"], "{said}");
+    assert!(said.contains("ended without an answer"), "{said}");
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn one_file_prints_what_was_escaped() {
     let streams = ["stdout()", "stderr()", "println!", "print!", "dbg!"];
     only("standard output and error are in the hands of one file", &streams, &["cli/output.rs"]);
     only("the terminal is asked for secrets by one file", &["/dev/tty"], &["cli/prompt.rs"]);
+    only("bars are drawn by one file", &["ProgressBar::", ".set_message("], &["cli/shell.rs"]);
     only(
         "texts with line breaks that were there before are documents of this program, or drawn from what was escaped",
         &["Text::of_lines(", "Text::of_ansi(", ".script("],

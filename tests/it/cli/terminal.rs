@@ -19,21 +19,25 @@ accounts:
 
 /// Runs `apply` with an encrypted operator key, and types what it asks for.
 fn typing(typed: &str) -> Value {
+    typing_for("op.age", typed)
+}
+
+fn typing_for(file: &str, typed: &str) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("vstream.yaml"), DEFINITION).unwrap();
     std::fs::create_dir(folder.path().join("keys")).unwrap();
-    let key = folder.path().join("op.age");
+    let key = folder.path().join(file);
     std::fs::copy(root.join("tests/fixtures/age/passphrase.age"), &key).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let mut command = Command::new("python3");
     command.arg(root.join("tests/it/cli/terminal.py")).arg(typed).arg(folder.path());
-    command.args([env!("CARGO_BIN_EXE_vstream-jwt"), "apply", "--operator", "op.age", "-vvv"]).env("NO_COLOR", "1");
+    command.args([env!("CARGO_BIN_EXE_vstream-jwt"), "apply", "--operator", file, "-vvv"]).env("NO_COLOR", "1");
     let output = secrets::output(&mut command);
     assert!(output.status.success(), "{output:?}");
     let happened: Value = serde_json::from_slice(&output.stdout).unwrap();
     let terminal = happened["terminal"].as_str().unwrap();
-    assert!(terminal.starts_with("Passphrase of file op.age: \r\n"), "the question is on the terminal: {happened}");
+    assert!(terminal.starts_with("Passphrase of file "), "the question is on the terminal: {happened}");
     assert_eq!(happened["stdout"], "", "standard output is the result");
     assert_eq!(happened["echo_at_prompt"], false);
     assert_eq!(happened["echo_after"], true, "the terminal is as it was: {happened}");
@@ -45,6 +49,7 @@ fn typing(typed: &str) -> Value {
 fn a_passphrase_is_asked_for_on_the_terminal() {
     // It goes on, to the servers, which it has no credentials for.
     let right = typing("correct horse battery staple");
+    assert!(right["terminal"].as_str().unwrap().starts_with("Passphrase of file op.age: \r\n"), "{right}");
     assert!(right["terminal"].as_str().unwrap().contains("keys/sys.creds"), "{right}");
     assert_eq!(right["exit"], 1);
 }
@@ -62,4 +67,13 @@ fn an_interrupted_question_leaves_the_terminal_as_it_was() {
     let ended = typing("ctrl-c");
     assert_eq!(ended["exit"], -2, "by SIGINT: {ended}");
     assert_eq!(ended["terminal"], "Passphrase of file op.age: \r\n");
+}
+
+/// The question names the file, and a file can be called anything.
+#[test]
+fn a_question_shows_no_secret_and_obeys_nothing() {
+    let seed = vstream_jwt::sign::Seed::generate(vstream_jwt::model::nkey::KeyKind::Operator).unwrap();
+    let file = format!("{}.\u{202e}age", seed.reveal().as_str());
+    let ended = typing_for(&file, "ctrl-c");
+    assert_eq!(ended["terminal"], "Passphrase of file (a seed, not shown).\\u{202e}age: \r\n");
 }

@@ -16,6 +16,7 @@ use std::sync::LazyLock;
 use vstream_jwt::dev::Options;
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::file::read_seed_file;
+use vstream_jwt::sign::patience::Patience;
 use vstream_jwt::sign::pkcs11::{KeyUri, PinInputs, TokenSigner};
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
@@ -210,7 +211,7 @@ fn a_token_that_hangs_is_left() {
 #[ignore = "run by a_token_that_hangs_is_left"]
 fn in_a_child_that_signs() {
     let uri = KeyUri::parse(&std::env::var("TEST_URI").unwrap()).unwrap();
-    let error = match TokenSigner::open(uri, &PinInputs::default(), std::time::Duration::from_secs(3)) {
+    let error = match TokenSigner::open(uri, &PinInputs::default(), Patience::new(std::time::Duration::from_secs(3))) {
         Ok(signer) => signer.sign(b"anything").unwrap_err().to_string(),
         Err(error) => error.to_string(),
     };
@@ -252,7 +253,7 @@ fn in_a_child() {
     drop(session);
 
     let uri = KeyUri::parse(&token.key("object=made")).unwrap();
-    let signer = TokenSigner::open(uri, &PinInputs::default(), support::PATIENCE).unwrap();
+    let signer = TokenSigner::open(uri, &PinInputs::default(), Patience::new(support::PATIENCE)).unwrap();
     let account = Seed::generate(KeyKind::Account).unwrap().public_key();
     let claims = json!({ "sub": account, "nats": { "type": "account", "version": 2 } });
     // Verified with another implementation before it is given out.

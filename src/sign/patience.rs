@@ -1,0 +1,83 @@
+//! How long a run waits for who signs for it, or hands it a key: for each answer, and for all of them together.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The most for one answer: somebody may have to press a button.
+pub const ONE: Duration = Duration::from_secs(60);
+
+/// The time of a run that is left for waiting. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    all: Duration,
+    left: Arc<Mutex<Duration>>,
+}
+
+/// The time for one answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// How long it may take.
+    pub(super) most: Duration,
+    /// The same for people, to follow `within`.
+    pub(super) named: String,
+}
+
+impl Patience {
+    /// So much time for all answers together.
+    pub fn new(all: Duration) -> Self {
+        Self { all, left: Arc::new(Mutex::new(all)) }
+    }
+
+    /// What is left of it.
+    pub fn left(&self) -> Duration {
+        *self.lock()
+    }
+
+    /// Leaves so much from now on: what the rest of the run has.
+    pub fn leave(&self, left: Duration) {
+        *self.lock() = left;
+    }
+
+    /// Waits for one answer, and takes off the time that it took.
+    pub(super) fn wait<T>(&self, wait: impl FnOnce(&Turn) -> T) -> T {
+        let left = self.left();
+        let turn = match left < ONE {
+            true => Turn { most: left, named: format!("{}, the time of the whole run (--timeout)", named(self.all)) },
+            false => Turn { most: ONE, named: named(ONE) },
+        };
+        let begun = Instant::now();
+        let answer = wait(&turn);
+        let mut left = self.lock();
+        *left = left.saturating_sub(begun.elapsed());
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Duration> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn named(time: Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{} s", time.as_secs()),
+        _ => format!("{} ms", time.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_answer_has_its_time_and_all_have_theirs() {
+        let patience = Patience::new(Duration::from_secs(150));
+        let turn = patience.wait(Turn::clone);
+        assert_eq!(turn, Turn { most: ONE, named: "60 s".to_owned() });
+        let same = patience.clone();
+        same.leave(Duration::from_millis(50));
+        patience.wait(|turn| std::thread::sleep(turn.most));
+        assert_eq!(same.left(), Duration::ZERO);
+        let named = "150 s, the time of the whole run (--timeout)".to_owned();
+        assert_eq!(same.wait(Turn::clone), Turn { most: Duration::ZERO, named });
+    }
+}
