@@ -89,29 +89,64 @@ fn a_server_that_sends_without_end_is_left() {
     }
 }
 
-/// With `tls:` nothing is said in the clear to a server that does not ask for TLS, whatever stands in it.
+/// With `tls:` nothing is said in the clear to a server that does not ask for TLS, whatever stands in it and wherever it
+/// stands: that is an error.
 #[test]
 fn tls_means_tls() {
-    use std::io::Read as _;
     let project = Project::new();
     project.write("keys/sys.creds", credentials(&project));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let ca = rcgen::CertificateParams::new(vec!["ca".to_owned()]).unwrap().self_signed(&key).unwrap();
+    project.write("ca.pem", ca.pem());
+    let creds = project.absolute("keys/sys.creds");
+    project.write("config/nats/context/plain.json", serde_json::json!({ "creds": creds }).to_string());
+    let context = serde_json::json!({ "creds": creds, "ca": project.absolute("ca.pem") });
+    project.write("config/nats/context/ca.json", context.to_string());
+    let context = serde_json::json!({ "creds": creds, "tls_first": true });
+    project.write("config/nats/context/first.json", context.to_string());
+
+    let context = |name: &'static str| ("credentials: keys/sys.creds", format!("context: {name}"));
+    let top = |tls: &str| ("regions:", format!("tls: {tls}\nregions:"));
+    let region = |tls: &str| ("127.0.0.1:1]", format!("127.0.0.1:1], tls: {tls}"));
+    for ((from, to), first, clear) in [
+        (("regions:", "regions:".to_owned()), false, true),
+        (context("plain"), false, true),
+        (top("{ first: false }"), false, false),
+        (top("{ ca: ca.pem }"), false, false),
+        (top("{ first: true }"), true, false),
+        (region("{ first: false }"), false, false),
+        (region("{ ca: ca.pem }"), false, false),
+        (region("{ first: true }"), true, false),
+        (context("ca"), false, false),
+        (context("first"), true, false),
+    ] {
+        let (port, heard) = listen(first);
+        let definition = DEFINITION.replace(from, &to).replace("127.0.0.1:1]", &format!("127.0.0.1:{port}]"));
+        project.write("vstream.yaml", definition);
+        let (exit, said) = project.run(&["plan", "--timeout", "3s"]);
+        assert_eq!(exit, Some(1), "{to}: {said}");
+        let spoken = heard.recv_timeout(Duration::from_secs(20)).unwrap();
+        let spoke_clear = spoken.windows(7).any(|word| word == b"CONNECT");
+        assert_eq!(spoke_clear, clear, "{to}: {}", String::from_utf8_lossy(&spoken));
+        // What is said at all is a handshake, and with `first` it is said unasked.
+        assert!(clear || spoken.first().map_or(!first, |byte| *byte == 0x16), "{to}: {spoken:?}");
+    }
+}
+
+/// A server without TLS; it greets, or waits for who speaks `first`. All that its first client says until it leaves.
+fn listen(first: bool) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
+    use std::io::Read as _;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (send, heard) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
-            let mut first = [0; 7];
-            client.write_all(INFO.as_bytes()).unwrap();
-            let _ = client.read_exact(&mut first);
-            send.send(first).unwrap();
+            let greeted = if first { Ok(()) } else { client.write_all(INFO.as_bytes()) };
+            client.set_read_timeout(Some(Duration::from_secs(6))).unwrap();
+            let mut spoken = Vec::new();
+            let _ = greeted.and_then(|()| client.read_to_end(&mut spoken));
+            let _ = send.send(spoken);
         }
     });
-    let plain = DEFINITION.replace("127.0.0.1:1]", &format!("127.0.0.1:{port}]"));
-    for (tls, clear) in [("", true), ("tls: { first: false }\n", false)] {
-        project.write("vstream.yaml", plain.replace("regions:", &format!("{tls}regions:")));
-        let (exit, said) = project.run(&["plan", "--timeout", "2s"]);
-        assert_eq!(exit, Some(1), "{said}");
-        assert_eq!(&heard.recv().unwrap() == b"CONNECT", clear, "{tls}");
-        while heard.try_recv().is_ok() {}
-    }
+    (port, heard)
 }

@@ -25,6 +25,10 @@ impl Project {
         self.0.path().join(name)
     }
 
+    pub(super) fn absolute(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
     /// Readable by its owner alone.
     pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
