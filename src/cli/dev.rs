@@ -83,7 +83,7 @@ struct Up {
     nats_server: Option<PathBuf>,
 
     /// This version of the server, fetched if it is not the one on PATH
-    #[arg(long, value_name = "V", env = "VSTREAM_NATS_SERVER_VERSION")]
+    #[arg(long, value_name = "V", env = "VSTREAM_NATS_SERVER_VERSION", hide_env_values = true)]
     server_version: Option<String>,
 }
 

@@ -10,45 +10,82 @@ pub const HOSTILE: &str = "h\u{1b}[2J\u{1b}[1m\u{1b}[31mx\u{1b}]52;c;eA==\u{7}\r
 pub const SEEN: &str = r"h\u{1b}[2J";
 /// Likewise, in a value that is shown as JSON.
 pub const SEEN_IN_JSON: &str = r"h\u001b[2J";
+/// Likewise, in JSON that quotes what is shown to people.
+pub const SEEN_QUOTED: &str = r"h\\u{1b}[2J";
+/// Lines that it brings, wherever one of its line breaks is one.
+pub const BROUGHT: [&str; 2] = ["account EVIL", "next: run me"];
 /// In the place of which it is put.
-pub const TAME: &str = "hx";
+pub const TAME: &str = "tamevalue";
 
-/// The document with each of its strings, and each of its keys below `data`, hostile in turn; and where.
-pub fn each_hostile(document: &Value, data: &[&str]) -> Vec<(String, Value, Value)> {
-    fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
-        match value {
-            Value::String(_) => found.push(at.to_owned()),
-            Value::Array(items) => {
-                items.iter().enumerate().for_each(|(n, item)| paths(item, &format!("{at}/{n}"), found))
-            }
-            Value::Object(fields) => {
-                for (key, value) in fields {
-                    paths(value, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+/// A string of a document or a key of one of its objects, in all items of a list at once.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Where, with `*` for the items of lists.
+    pub at: String,
+    pointers: Vec<String>,
+    is_key: bool,
+}
+
+impl Field {
+    /// Puts the value there.
+    pub fn fill(&self, document: &mut Value, value: &str) {
+        for pointer in &self.pointers {
+            // Not every answer of a kind has all fields.
+            let Some(found) = document.pointer_mut(pointer) else { continue };
+            match found.as_object_mut().filter(|_| self.is_key) {
+                Some(fields) => {
+                    let first = fields.values().next().cloned().unwrap_or_else(|| "value".into());
+                    fields.insert(value.to_owned(), first);
                 }
+                None => *found = value.into(),
             }
+        }
+    }
+}
+
+/// The document with the value in these fields.
+pub fn filled(document: &Value, fields: &[Field], value: &str) -> Value {
+    let mut document = document.clone();
+    fields.iter().for_each(|field| field.fill(&mut document, value));
+    document
+}
+
+/// All strings of a document, and a key more in each object of it.
+pub fn everywhere(document: &Value) -> Vec<Field> {
+    strings(document).into_iter().chain(keys(document)).collect()
+}
+
+/// All strings of a document.
+pub fn strings(document: &Value) -> Vec<Field> {
+    fields(document, false)
+}
+
+/// A key more in each object of a document.
+pub fn keys(document: &Value) -> Vec<Field> {
+    fields(document, true)
+}
+
+fn fields(document: &Value, is_key: bool) -> Vec<Field> {
+    fn walk(value: &Value, pointer: String, at: String, is_key: bool, found: &mut Vec<Field>) {
+        if if is_key { value.is_object() } else { value.is_string() } {
+            match found.iter_mut().find(|field| field.at == at) {
+                Some(field) => field.pointers.push(pointer.clone()),
+                None => found.push(Field { at: at.clone(), pointers: vec![pointer.clone()], is_key }),
+            }
+        }
+        let mut below = |step: &str, shown: &str, value| {
+            walk(value, format!("{pointer}/{step}"), format!("{at}/{shown}"), is_key, found);
+        };
+        match value {
+            Value::Array(items) => items.iter().enumerate().for_each(|(n, item)| below(&n.to_string(), "*", item)),
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+                let step = key.replace('~', "~0").replace('/', "~1");
+                below(&step, &step, value);
+            }),
             _ => {}
         }
     }
     let mut found = Vec::new();
-    paths(document, "", &mut found);
-    let mut all: Vec<(String, Value, Value)> = Vec::new();
-    for path in found {
-        let with = |value: &str| {
-            let mut changed = document.clone();
-            *changed.pointer_mut(&path).unwrap() = value.into();
-            changed
-        };
-        all.push((path.clone(), with(TAME), with(HOSTILE)));
-    }
-    for path in data {
-        let with = |key: &str| {
-            let mut changed = document.clone();
-            let fields = changed.pointer_mut(path).unwrap().as_object_mut().unwrap();
-            let value = fields.values().next().cloned().unwrap_or_else(|| "value".into());
-            fields.insert(key.to_owned(), value);
-            changed
-        };
-        all.push((format!("{path}/(key)"), with(TAME), with(HOSTILE)));
-    }
-    all
+    walk(document, String::new(), String::new(), is_key, &mut found);
+    found
 }

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod documented;
 pub mod hostile;
 pub mod killing;
+pub mod pty;
 pub mod secrets;
 
 pub use cluster::{Cluster, account, cluster, options, small, two_regions, up, version};

@@ -1,15 +1,19 @@
 //! Text from elsewhere that is made to do more than be read: every string of what the command reads, and of how it is
-//! called. That nothing in its output does is checked for every run (`support/secrets.rs`); here also that one value is one
-//! line: what is printed has as many lines as for a value without anything in it.
+//! called. Each run is on terminals, and no byte gets there that is more than text and this program's own styles
+//! (`support/pty.rs`); and one value is one line: what is printed has as many lines, and the same styles, as for a value
+//! without anything in it.
 
+mod answers;
 mod claims;
 mod definitions;
 mod plan_files;
+mod servers;
+mod stores;
 mod surroundings;
 
 use super::DEFINITION;
-use crate::support::hostile::{HOSTILE, SEEN, SEEN_IN_JSON, TAME};
-use crate::support::secrets::{assert_harmless, output};
+use crate::support::hostile::{BROUGHT, Field, HOSTILE, SEEN, SEEN_IN_JSON, SEEN_QUOTED, TAME};
+use crate::support::pty::{self, Ran};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claims::record;
@@ -17,6 +21,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use vstream_jwt::plan::record::Record;
@@ -25,24 +30,110 @@ struct Run {
     code: i32,
     out: String,
     err: String,
+    styles: [Vec<String>; 2],
 }
+
+/// What is the same whatever a value holds: the exit code, and how many lines in which styles the two streams have.
+type Form<'r> = (i32, [usize; 2], &'r [Vec<String>; 2]);
 
 impl Run {
     fn of(command: &mut Command) -> Self {
-        let output = output(command.env_remove("VSTREAM_OPERATOR_FILE").env_remove("VSTREAM_OPERATOR_SEED"));
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        let run = pty::run(command.env_remove("VSTREAM_OPERATOR_FILE").env_remove("VSTREAM_OPERATOR_SEED"));
+        let Ran { code, out, err } = run;
+        for line in out.text.lines().chain(err.text.lines()) {
+            assert!(!BROUGHT.iter().any(|brought| line.trim().starts_with(brought)), "{}{}", out.text, err.text);
+        }
+        Self { code, out: out.text, err: err.text, styles: [out.styles, err.styles] }
     }
 
-    fn lines(&self) -> (i32, usize, usize) {
-        (self.code, self.out.lines().count(), self.err.lines().count())
+    fn form(&self) -> Form<'_> {
+        (self.code, [self.out.lines().count(), self.err.lines().count()], &self.styles)
     }
 
-    /// The value that it was given, as it may be shown.
+    /// How often the value that it was given is seen, as it may be shown.
+    fn sights(&self, value: &str) -> usize {
+        let seen = if value == HOSTILE { &[SEEN, SEEN_IN_JSON, SEEN_QUOTED][..] } else { &[value] };
+        let of = |text: &str| -> usize { seen.iter().map(|seen| text.matches(seen).count()).sum() };
+        of(&self.out) + of(&self.err)
+    }
+
     fn shows(&self, value: &str) -> bool {
-        let seen = if value == HOSTILE { &[SEEN, SEEN_IN_JSON][..] } else { &[value] };
-        seen.iter().any(|seen| self.out.contains(seen) || self.err.contains(seen))
+        self.sights(value) > 0
     }
+
+    /// Fails unless a run in which the other value stood in the same places differs in nothing else.
+    #[track_caller]
+    fn assert_like(&self, tame: &Self, of: &dyn std::fmt::Debug) {
+        assert_eq!(self.form(), tame.form(), "{of:?}: {}{}\n{}{}", self.out, self.err, tame.out, tame.err);
+        assert_eq!(
+            self.sights(HOSTILE),
+            tame.sights(TAME),
+            "{of:?}: {}{}\n{}{}",
+            self.out,
+            self.err,
+            tame.out,
+            tame.err
+        );
+    }
+}
+
+/// The runs on fields that are filled with a value; `None` where it cannot be there.
+type Filled<'f, F> = dyn FnMut(&[F], &str) -> Option<Vec<Run>> + 'f;
+
+/// Fills every field, as many at a time as may be: as long as a harmless value takes nothing from what is said without
+/// any, no field hides what becomes of another. `judge` compares the runs of both values, at the end of each field alone.
+/// Returns how often the hostile one was seen.
+fn sweep(fields: &[Field], run: &mut Filled<'_, Field>, judge: &dyn Fn(&[Field], &Run, &Run)) -> usize {
+    let plain = run(&[], TAME).unwrap();
+    let says_all = |runs: &[Run]| {
+        let lines = |run: &Run| run.form().1;
+        let more = |run: &Run, plain: &Run| lines(run)[0] >= lines(plain)[0] && lines(run)[1] >= lines(plain)[1];
+        runs.iter().zip(&plain).all(|(run, plain)| run.code == plain.code && more(run, plain))
+    };
+    let alike = |a: &[Run], b: &[Run]| a.iter().zip(b).all(|(a, b)| a.form() == b.form());
+    let (mut open, mut sights) = (vec![fields], 0);
+    while let Some(fields) = open.pop() {
+        let tame = run(fields, TAME);
+        let (alone, together) = (fields.len() == 1, tame.as_deref().is_some_and(says_all));
+        let hostile = if alone || together { run(fields, HOSTILE) } else { None }.unwrap_or_default();
+        let tame = tame.unwrap_or_default();
+        if !alone && !(together && alike(&hostile, &tame)) {
+            let (first, second) = fields.split_at(fields.len() / 2);
+            open.extend([first, second].into_iter().filter(|fields| !fields.is_empty()));
+            continue;
+        }
+        tame.iter().zip(&hostile).for_each(|(tame, hostile)| judge(fields, hostile, tame));
+        sights += hostile.iter().map(|run| run.sights(HOSTILE)).sum::<usize>();
+    }
+    sights
+}
+
+/// Puts the hostile value into all fields: those of each part at once, and those alone that would end a run before the
+/// others are read. Whatever a run makes of it, it must do no harm. Returns how often it was seen.
+fn sweep_harmless<F: Clone>(parts: Vec<Vec<F>>, run: &mut Filled<'_, F>) -> usize {
+    let lines = |runs: &[Run]| runs.iter().map(|run| run.form().1.iter().sum::<usize>()).sum::<usize>();
+    let plain = lines(&run(&[], HOSTILE).unwrap());
+    let (mut open, mut sights) = (parts, 0);
+    while let Some(mut fields) = open.pop() {
+        let runs = run(&fields, HOSTILE).unwrap();
+        sights += runs.iter().map(|run| run.sights(HOSTILE)).sum::<usize>();
+        if lines(&runs) * 2 < plain && fields.len() > 1 {
+            let rest = fields.split_off(fields.len() / 2);
+            open.extend([fields, rest]);
+        }
+    }
+    sights
+}
+
+/// Eight parts, neighbours apart: what a field is worth often hangs on those beside it, as a stream's on its name.
+fn eighths<F: Clone>(fields: &[F]) -> Vec<Vec<F>> {
+    let part = |start| fields.iter().skip(start).step_by(8).cloned().collect::<Vec<F>>();
+    (0..8).map(part).filter(|part| !part.is_empty()).collect()
+}
+
+/// Sweeps, where the value makes no other difference; returns how often it was seen.
+fn sweep_alike(fields: &[Field], run: &mut Filled<'_, Field>) -> usize {
+    sweep(fields, run, &|fields, hostile, tame| hostile.assert_like(tame, &fields))
 }
 
 fn command(folder: &Path, args: &[impl AsRef<OsStr>]) -> Command {
@@ -63,7 +154,7 @@ fn with_value(folder: &Path, args: &[&str]) -> Run {
         run(folder, &args.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let (tame, hostile) = (with(TAME, &[]), with(HOSTILE, &[]));
-    assert_eq!(hostile.lines(), tame.lines(), "{args:?}: {}{}", hostile.out, hostile.err);
+    hostile.assert_like(&tame, &args);
     let json = with(HOSTILE, &["--format", "json"]);
     let document: Value = serde_json::from_str(&json.out).unwrap_or_else(|error| panic!("{error}: {}", json.out));
     assert!(document.is_object() || document.is_array(), "{args:?}: {document}");
@@ -75,6 +166,23 @@ fn token(claims: &Value, signer: &KeyPair) -> String {
     let signed = format!("{}.{}", part(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#), part(&claims.to_string()));
     let signature = URL_SAFE_NO_PAD.encode(signer.sign(signed.as_bytes()).unwrap());
     format!("{signed}.{signature}")
+}
+
+/// Writes a file of a folder, for its owner alone.
+fn private(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A `.creds` file.
+fn creds(claims: &Value, account: &KeyPair, user: &KeyPair) -> String {
+    format!(
+        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n\
+         ------END USER NKEY SEED------\n",
+        token(claims, account),
+        user.seed().unwrap()
+    )
 }
 
 fn account_claims(account: &KeyPair, operator: &KeyPair) -> Value {
@@ -94,45 +202,16 @@ fn account_claims(account: &KeyPair, operator: &KeyPair) -> Value {
     })
 }
 
-/// On a terminal there are colors: those of this program, and no more than for a token without anything in it.
+/// The runs of these tests are as a person sees them.
 #[test]
-fn a_terminal_gets_the_colors_of_this_program_alone() {
+fn terminals_get_the_styles_of_this_program() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let on_terminal = |args: &[&str]| {
-        let mut command = Command::new("python3");
-        command.arg(root.join("tests/it/cli/terminal.py")).arg("nothing").arg(folder);
-        command.arg(env!("CARGO_BIN_EXE_vstream-jwt")).args(args).env("TERM", "xterm-256color").env_remove("NO_COLOR");
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let happened: Value = serde_json::from_slice(&output.stdout).unwrap();
-        happened["terminal"].as_str().unwrap().replace("\r\n", "\n")
-    };
-    std::fs::create_dir(folder.join("history")).unwrap();
-    let (mut tame, mut hostile) = (record(), record());
-    tame["who"]["user"] = TAME.into();
-    hostile["who"]["user"] = HOSTILE.into();
-    let mut seen = Vec::new();
-    for content in [tame, hostile] {
-        let text = Record::new(serde_json::from_value(content).unwrap()).render();
-        std::fs::write(folder.join("history/2026-01-01T00-00-00.000Z-aaaa.json"), text).unwrap();
-        let text = on_terminal(&["history", "--color", "always"]);
-        let codes: Vec<&str> = text.split('\u{1b}').skip(1).map(|after| &after[..=after.find('m').unwrap()]).collect();
-        let plain = codes.iter().fold(text.clone(), |text, code| text.replace(&format!("\u{1b}{code}"), ""));
-        assert_harmless("history", &plain);
-        assert!(text.contains("\u{1b}[1m"), "{text:?}");
-        seen.push((codes.join(" "), plain.lines().count()));
-    }
-    assert_eq!(seen[0], seen[1]);
-    for args in [["keys", "inspect", HOSTILE], ["help", HOSTILE, "-v"], ["--color=always", "--format", HOSTILE]] {
-        let text = on_terminal(&args);
-        assert!(text.contains(SEEN), "{text:?}");
-        let plain = text.split('\u{1b}').enumerate().map(|(number, part)| match number {
-            0 => part,
-            _ => part.strip_prefix('[').and_then(|part| part.split_once('m')).unwrap().1,
-        });
-        assert_harmless("help", &plain.collect::<String>());
+    std::fs::create_dir(folder.path().join("history")).unwrap();
+    let text = Record::new(serde_json::from_value(record()).unwrap()).render();
+    std::fs::write(folder.path().join("history/2026-01-01T00-00-00.000Z-aaaa.json"), text).unwrap();
+    for args in [&["history"][..], &["help", HOSTILE], &["keys", "inspect", HOSTILE]] {
+        let styles = run(folder.path(), args).styles.concat();
+        assert!(styles.contains(&"\u{1b}[1m".to_owned()), "{args:?}: {styles:?}");
     }
 }
 

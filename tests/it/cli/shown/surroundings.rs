@@ -1,14 +1,11 @@
 //! Files beside the definition, the environment, a signer, servers.
 
-use super::{DEFINITION, Run, command, run, token};
-use crate::support::hostile::{HOSTILE, each_hostile};
-use crate::support::secrets::output;
+use super::{DEFINITION, Run, command, creds, private, run, sweep_alike};
+use crate::support::hostile::{Field, HOSTILE, everywhere, filled};
+use crate::support::pty;
 use nkeys::KeyPair;
-use serde_json::json;
-use std::fs::Permissions;
+use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 #[test]
 fn files_and_the_environment_are_quoted_without_obeying_them() {
@@ -29,65 +26,16 @@ fn files_and_the_environment_are_quoted_without_obeying_them() {
     }
     assert!(run(folder, &["keys", "list"]).shows(HOSTILE));
     assert!(run(folder, &["keys", "check"]).shows(HOSTILE));
-    // Credentials and contexts.
-    let private = |path: &Path, text: &str| {
-        std::fs::write(path, text).unwrap();
-        std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
-    };
-    let (account, user) = (KeyPair::new_account(), KeyPair::new_user());
-    let user_claims = json!({
-        "jti": "ID", "iat": 1, "exp": 2, "iss": account.public_key(), "sub": user.public_key(), "name": HOSTILE,
-        "nats": { "type": "user", "version": 2 },
-    });
-    let creds = format!(
-        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n{HOSTILE}\n-----BEGIN USER NKEY SEED-----\n{}\n\
-         ------END USER NKEY SEED------\n",
-        token(&user_claims, &account),
-        user.seed().unwrap()
-    );
-    for text in [creds.as_str(), HOSTILE, "-----BEGIN NATS USER JWT-----\n\u{1b}[2J\n------END NATS USER JWT------\n"] {
-        private(&keys.join("sys.creds"), text);
-        run(folder, &["plan"]);
-        run(folder, &["keys", "inspect", "keys/sys.creds"]);
-    }
-    private(&keys.join("sys.creds"), &creds);
-    assert!(run(folder, &["plan"]).shows(HOSTILE), "the name of the user whose token expired");
-    let contexts = folder.join("nats/context");
-    std::fs::create_dir_all(&contexts).unwrap();
-    std::fs::write(folder.join("context.yaml"), DEFINITION.replace("credentials: keys/sys.creds", "context: sys"))
-        .unwrap();
-    let with_context = |text: &str, env: (&str, &str)| {
-        private(&contexts.join("sys.json"), text);
-        let mut command = command(folder, &["plan", "--definition", "context.yaml"]);
-        Run::of(command.env("XDG_CONFIG_HOME", folder).env(env.0, env.1))
-    };
-    let context = json!({
-        "description": "d", "url": "nats://h:1", "creds": "c", "user_jwt": "j", "user_seed": "s", "inbox_prefix": "i", "ca": "ca",
-        "cert": "c", "key": "k", "token": "t", "user": "u", "password": "p", "nkey": "n", "nsc": "nsc://a/b/c", "socks_proxy": "p",
-    });
-    for (at, _, hostile) in each_hostile(&context, &[""]) {
-        let run = with_context(&hostile.to_string(), ("X", ""));
-        assert_ne!(run.code, 0, "{at}");
-    }
-    for name in ["creds", "ca", "cert", "inbox_prefix"] {
-        let run = with_context(&json!({ name: HOSTILE }).to_string(), ("X", ""));
-        assert_ne!(run.code, 0);
-    }
-    with_context(HOSTILE, ("X", ""));
-    std::fs::rename(contexts.join("sys.json"), contexts.join("sys\u{1b}[.json")).unwrap();
-    let mut plan = command(folder, &["plan", "--definition", "context.yaml"]);
-    let said = Run::of(plan.env("XDG_CONFIG_HOME", folder));
-    assert!(said.shows(r"did you mean `sys\u{1b}[`?"), "{}", said.err);
     // The environment.
     for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_IDENTITY", "VSTREAM_OPERATOR_PASSPHRASE_FILE"] {
         let mut command = command(folder, &["apply"]);
-        output(command.env_remove("VSTREAM_OPERATOR_SEED").env_remove("VSTREAM_OPERATOR_FILE").env(name, HOSTILE));
+        pty::run(command.env_remove("VSTREAM_OPERATOR_SEED").env_remove("VSTREAM_OPERATOR_FILE").env(name, HOSTILE));
     }
     for args in [&["dev", "up", "--help"][..], &["demo", "--help"], &["dev", "up"]] {
         Run::of(command(folder, args).env("VSTREAM_NATS_SERVER_VERSION", HOSTILE));
     }
     for name in ["XDG_CONFIG_HOME", "HOME", "USER", "TMPDIR", "PATH"] {
-        Run::of(command(folder, &["plan", "--definition", "context.yaml"]).env(name, format!("/{HOSTILE}")));
+        Run::of(command(folder, &["plan"]).env(name, format!("/{HOSTILE}")));
     }
     // A signer that answers so.
     for answer in [json!({ "error": HOSTILE }), json!({ "public_key": HOSTILE }), json!({ HOSTILE: 1 }), json!(HOSTILE)]
@@ -98,26 +46,109 @@ fn files_and_the_environment_are_quoted_without_obeying_them() {
     }
 }
 
-/// Servers that are none: what they say of themselves and of the user.
+/// Everything in a `.creds` file: the claims of the user, and what stands around them.
 #[test]
-fn servers_are_quoted_without_obeying_them() {
+fn credentials_are_quoted_without_obeying_them() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let keys = folder.join("keys");
-    std::fs::create_dir(&keys).unwrap();
+    std::fs::create_dir(folder.join("keys")).unwrap();
+    std::fs::write(folder.join("vstream.yaml"), DEFINITION).unwrap();
+    let (account, user) = (KeyPair::new_account(), KeyPair::new_user());
+    let claims = |expires: u64| {
+        json!({
+            "jti": "ID", "iat": 1, "exp": expires, "iss": account.public_key(), "sub": user.public_key(), "name": "u", "aud": "a",
+            "nats": {
+                "type": "user", "version": 2, "issuer_account": account.public_key(), "src": ["192.0.2.1/32"],
+                "times_location": "UTC", "pub": { "allow": ["a.>"] }, "sub": { "deny": ["b.>"] }, "tags": ["t"],
+                "allowed_connection_types": ["STANDARD"], "times": [{ "start": "01:00:00", "end": "02:00:00" }],
+            },
+        })
+    };
+    let runs = || vec![run(folder, &["plan"]), run(folder, &["keys", "inspect", "keys/sys.creds"])];
+    let mut sights = 0;
+    // One that expired is named, and its user; one that did not goes on to the servers.
+    for claims in [claims(2), claims(4_000_000_000)] {
+        let mut filled = |fields: &[Field], value: &str| {
+            private(folder, "keys/sys.creds", &creds(&filled(&claims, fields, value), &account, &user));
+            Some(runs())
+        };
+        sights += sweep_alike(&everywhere(&claims), &mut filled);
+    }
+    assert!(sights > 20, "{sights}");
+    let good = creds(&claims(2), &account, &user);
+    let lines: Vec<&str> = good.lines().collect();
+    for at in 0..=lines.len() {
+        let mut lines = lines.clone();
+        lines.insert(at, HOSTILE);
+        private(folder, "keys/sys.creds", &lines.join("\n"));
+        runs();
+    }
+    for text in [HOSTILE, "-----BEGIN NATS USER JWT-----\n\u{1b}[2J\n------END NATS USER JWT------\n"] {
+        private(folder, "keys/sys.creds", text);
+        runs();
+    }
+}
+
+/// Everything in a context of the `nats` CLI.
+#[test]
+fn contexts_are_quoted_without_obeying_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let contexts = folder.join("nats/context");
+    std::fs::create_dir_all(&contexts).unwrap();
+    std::fs::create_dir(folder.join("keys")).unwrap();
+    std::fs::write(folder.join("vstream.yaml"), DEFINITION.replace("credentials: keys/sys.creds", "context: sys"))
+        .unwrap();
     let (account, user) = (KeyPair::new_account(), KeyPair::new_user());
     let claims = json!({
         "jti": "ID", "iat": 1, "iss": account.public_key(), "sub": user.public_key(), "name": "u",
         "nats": { "type": "user", "version": 2 },
     });
-    let creds = format!(
-        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n-----BEGIN USER NKEY SEED-----\n{}\n\
-         ------END USER NKEY SEED------\n",
-        token(&claims, &account),
-        user.seed().unwrap()
-    );
-    std::fs::write(keys.join("sys.creds"), creds).unwrap();
-    std::fs::set_permissions(keys.join("sys.creds"), Permissions::from_mode(0o600)).unwrap();
+    private(folder, "sys.creds", &creds(&claims, &account, &user));
+    let plan = || Run::of(command(folder, &["plan"]).env("XDG_CONFIG_HOME", folder));
+    let used =
+        json!({ "description": "d", "url": "nats://h:1", "creds": folder.join("sys.creds"), "inbox_prefix": "i" });
+    let with = |more: Value| {
+        let mut context = used.clone();
+        context.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        context
+    };
+    let mut sights = 0;
+    for context in [
+        used.clone(),
+        with(json!({ "ca": "ca.pem", "cert": "c.pem", "key": "k.pem" })),
+        json!({ "user_jwt": super::token(&claims, &account), "user_seed": user.seed().unwrap() }),
+        with(
+            json!({ "token": "t", "user": "u", "password": "p", "nkey": "n", "nsc": "nsc://a/b/c", "socks_proxy": "p" }),
+        ),
+        with(json!({ "jetstream_domain": "d", "jetstream_api_prefix": "p", "color_scheme": "c" })),
+    ] {
+        let mut filled = |fields: &[Field], value: &str| {
+            private(&contexts, "sys.json", &filled(&context, fields, value).to_string());
+            Some(vec![plan()])
+        };
+        sights += sweep_alike(&everywhere(&context), &mut filled);
+    }
+    assert!(sights > 3, "{sights}");
+    private(&contexts, "sys.json", HOSTILE);
+    assert_ne!(plan().code, 0);
+    std::fs::rename(contexts.join("sys.json"), contexts.join("sys\u{1b}[.json")).unwrap();
+    let said = plan();
+    assert!(said.err.contains(r"did you mean `sys\u{1b}[`?"), "{}", said.err);
+}
+
+/// Servers that are none: what they say of themselves and of the user.
+#[test]
+fn servers_are_quoted_without_obeying_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("keys")).unwrap();
+    let (account, user) = (KeyPair::new_account(), KeyPair::new_user());
+    let claims = json!({
+        "jti": "ID", "iat": 1, "iss": account.public_key(), "sub": user.public_key(), "name": "u",
+        "nats": { "type": "user", "version": 2 },
+    });
+    private(folder, "keys/sys.creds", &creds(&claims, &account, &user));
     let line = HOSTILE.replace(['\r', '\n'], " ");
     let info = json!({
         "server_id": HOSTILE, "server_name": HOSTILE, "version": HOSTILE, "go": HOSTILE, "host": "127.0.0.1", "port": 1,
