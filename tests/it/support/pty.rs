@@ -7,7 +7,6 @@ use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetatt
 use std::fs::File;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
-use vstream_jwt::model::shown::is_hidden;
 
 /// What a run left.
 pub struct Ran {
@@ -84,7 +83,7 @@ impl Screen {
         let (mut rows, mut row) = (vec![String::new()], 0);
         let mut rest = raw.as_str();
         while !rest.is_empty() {
-            let text = &rest[..rest.find(is_hidden).unwrap_or(rest.len())];
+            let text = &rest[..rest.find(does_more).unwrap_or(rest.len())];
             rows[row].push_str(text);
             screen.seen.push_str(text);
             rest = &rest[text.len()..];
@@ -112,6 +111,14 @@ impl Screen {
         screen.text = rows.join("\n");
         screen
     }
+}
+
+/// Controls, line separators, what turns the direction of writing or has no width: by a list of its own, so that no gap in
+/// the program's is one here.
+fn does_more(c: char) -> bool {
+    let unseen = ['\u{ad}', '\u{61c}', '\u{feff}'];
+    let ranges = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}', '\u{e0000}'..='\u{e0fff}'];
+    c.is_control() || unseen.contains(&c) || ranges.iter().any(|range| range.contains(&c))
 }
 
 /// A style (`ESC [ 1 m`), or a step to another row of a bar (`ESC [ 1 A`, `B`), and what follows.

@@ -97,7 +97,8 @@ fn sweep(fields: &[Field], run: &mut Filled<'_, Field>, judge: &dyn Fn(&[Field],
         let (alone, together) = (fields.len() == 1, tame.as_deref().is_some_and(says_all));
         let hostile = if alone || together { run(fields, HOSTILE) } else { None }.unwrap_or_default();
         let tame = tame.unwrap_or_default();
-        if !alone && !(together && alike(&hostile, &tame)) {
+        let settled = alone || (together && alike(&hostile, &tame));
+        if !settled {
             let (first, second) = fields.split_at(fields.len() / 2);
             open.extend([first, second].into_iter().filter(|fields| !fields.is_empty()));
             continue;
