@@ -4,7 +4,7 @@ use crate::model::claims::{AccountClaims, ClaimsError, TrustAnchor};
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, RequestError, Requests, system};
 use crate::push::{Answer, PushOutcome};
-use crate::verify::account::{Expected, Verdict, judge};
+use crate::verify::account::{Age, Expected, Verdict, judge};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -56,17 +56,19 @@ const BRIEFLY: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Asks again and again until every server confirms every token, until waiting cannot help any more, or until the
-/// timeout; then says how it is on each server, in the order of `tokens` and of the deployment.
+/// timeout; then says how it is on each server, in the order of `tokens` and of the deployment. Newer tokens are those by
+/// keys of `anchor`.
 ///
 /// # Errors
 /// [`ConfirmError`]
 pub async fn confirm(
     requests: &impl Requests,
     deployment: &Deployment,
+    anchor: &TrustAnchor,
     tokens: &[(PublicKey, impl AsRef<str>)],
     timeout: Duration,
 ) -> Result<Vec<Confirmation>, ConfirmError> {
-    confirm_push(requests, deployment, tokens, &[], timeout).await
+    confirm_push(requests, deployment, anchor, tokens, &[], timeout).await
 }
 
 /// The same directly after a push with these outcomes: who refused a token is hardly waited for, nor is anybody for a
@@ -77,6 +79,7 @@ pub async fn confirm(
 pub async fn confirm_push(
     requests: &impl Requests,
     deployment: &Deployment,
+    anchor: &TrustAnchor,
     tokens: &[(PublicKey, impl AsRef<str>)],
     outcomes: &[PushOutcome],
     timeout: Duration,
@@ -97,8 +100,7 @@ pub async fn confirm_push(
     let expected = tokens
         .iter()
         .map(|(account, token)| match AccountClaims::decode(token.as_ref()) {
-            // What signed this counts. A token by another key is not called newer for being dated so.
-            Ok(claims) => Ok(Expected::new(token.as_ref(), &claims, TrustAnchor::of_key(claims.issuer()))),
+            Ok(claims) => Ok(Expected::new(token.as_ref(), &claims, anchor.clone())),
             Err(cause) => Err(ConfirmError::Claims { account: account.clone(), cause }),
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -145,18 +147,18 @@ pub async fn confirm_push(
 pub(super) fn missed(one: &Confirmation, outcomes: &[PushOutcome]) -> bool {
     let mut answers = outcomes.iter().filter(|outcome| outcome.account == one.account && outcome.server == one.server);
     answers.any(|outcome| outcome.answer == Answer::NoAnswer)
-        && matches!(one.verdict, Verdict::OtherToken { newer: false, .. } | Verdict::NothingStored)
+        && matches!(one.verdict, Verdict::OtherToken { age: Age::Older | Age::Unproven, .. } | Verdict::NothingStored)
 }
 
 /// Whether waiting may change it.
 pub(super) fn may_still_change(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Confirmed | Verdict::StoredNotLoaded | Verdict::ImportsIncomplete { .. } => false,
-        Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { newer: true, .. } => false,
+        Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { age: Age::Newer, .. } => false,
         Verdict::MappingsDiffer { .. }
         | Verdict::ImportsInvalid { .. }
         | Verdict::NotInForce { .. }
-        | Verdict::OtherToken { newer: false, .. }
+        | Verdict::OtherToken { age: Age::Older | Age::Unproven, .. }
         | Verdict::NothingStored
         | Verdict::StoredUnclear
         | Verdict::NoAnswer

@@ -85,8 +85,8 @@ pub enum Verdict {
     Expired,
     /// Another token is stored.
     OtherToken {
-        /// Whether a key that counts issued it after the expected one. Other keys set no dates, whatever a server trusts.
-        newer: bool,
+        /// By its date.
+        age: Age,
         /// Its `iat`, in seconds since 1970.
         issued_at: u64,
         /// The key that signed it; empty when it cannot be read.
@@ -103,6 +103,18 @@ pub enum Verdict {
         /// The server's words.
         text: String,
     },
+}
+
+/// How old another token is than the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Age {
+    /// Issued before it, or at the same time.
+    Older,
+    /// Issued after it, by a key that counts.
+    Newer,
+    /// Dated after it by a key that does not count, whatever a server trusts: such a key sets no dates.
+    Unproven,
 }
 
 impl std::fmt::Display for Verdict {
@@ -134,8 +146,12 @@ impl std::fmt::Display for Verdict {
             Self::OtherToken { issuer, .. } if issuer.is_empty() => {
                 f.write_str("has something else than a token that can be read")
             }
-            Self::OtherToken { newer, issued_at, issuer } => {
-                let age = if *newer { "a newer" } else { "another" };
+            Self::OtherToken { age, issued_at, issuer } => {
+                let age = match age {
+                    Age::Older => "an older",
+                    Age::Newer => "a newer",
+                    Age::Unproven => "another",
+                };
                 write!(f, "has {age} token, issued {} by {issuer}", format_time(*issued_at))
             }
             Self::NothingStored => f.write_str("has no token of the account"),
@@ -224,8 +240,12 @@ fn other(server: &Server, token: &str, expected: &Expected) -> Verdict {
         return Verdict::Untrusted { issuer };
     }
     let issued_at = token.as_ref().map_or(0, date);
-    let counts = token.is_some_and(|token| expected.anchor.trusts(token.issuer()));
-    Verdict::OtherToken { newer: counts && issued_at > expected.issued_at, issued_at, issuer }
+    let age = match token.is_some_and(|token| expected.anchor.trusts(token.issuer())) {
+        _ if issued_at <= expected.issued_at => Age::Older,
+        true => Age::Newer,
+        false => Age::Unproven,
+    };
+    Verdict::OtherToken { age, issued_at, issuer }
 }
 
 fn issued_at(token: &str) -> u64 {

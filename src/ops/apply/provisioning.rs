@@ -162,7 +162,7 @@ async fn nothing_leads_there<L: Link>(
     }
     tell.step("asking every server whether its mappings are gone", 0, 0);
     let timeout = session.deadline.at_most(PUSH);
-    let confirmations = confirm(&session.system, &session.deployment, &tokens, timeout).await?;
+    let confirmations = confirm(&session.system, &session.deployment, &session.anchor, &tokens, timeout).await?;
     Ok(confirmations.iter().all(|one| one.verdict.is_confirmed()))
 }
 

@@ -11,7 +11,7 @@ use crate::ops::session::{Session, too_late};
 use crate::plan::{Plan, Stage, is_nowhere};
 use crate::push::{Answer, PushOutcome, push};
 use crate::sign::SignedToken;
-use crate::verify::account::Verdict as Has;
+use crate::verify::account::{Age, Verdict as Has};
 use futures::future::pending;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub(super) async fn push_stage<L: Link>(
         let left = session.deadline.left();
         // What was overwritten meanwhile is never confirmed.
         let found = tokio::select! {
-            found = confirm_push(&session.system, &session.deployment, &signed, &answers, left) => found?,
+            found = confirm_push(&session.system, &session.deployment, &session.anchor, &signed, &answers, left) => found?,
             () = news => return overtaken(session, plan, true),
         };
         outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));
@@ -135,7 +135,7 @@ fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Re
 fn was_missed(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
     let found = || confirmations.iter().filter(|one| one.account == *id);
     found().any(|one| missed(one, outcomes))
-        && !found().any(|one| matches!(one.verdict, Has::OtherToken { newer: true, .. }))
+        && !found().any(|one| matches!(one.verdict, Has::OtherToken { age: Age::Newer, .. }))
 }
 
 /// Whether a server stores a token by an untrusted key instead: it was pushed over ours, and has no effect but that the

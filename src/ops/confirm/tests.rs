@@ -2,6 +2,7 @@ use super::*;
 use crate::observed::Reply;
 use crate::observed::fake::{Fake, account, claims};
 use crate::push::push;
+use crate::sign::Signer as _;
 use serde_json::json;
 
 const TIME: Duration = Duration::from_secs(5);
@@ -21,7 +22,8 @@ async fn pushed(fake: &Fake, signer: &Fake) -> Vec<Confirmation> {
     let deployment = system::deployment(fake, TIME).await.unwrap();
     let tokens = [(id.clone(), signer.sign(&claims(&id, mappings()), 2000))];
     push(fake, &deployment, &tokens, TIME).await.unwrap();
-    confirm(fake, &deployment, &tokens, TIME).await.unwrap()
+    let anchor = TrustAnchor::of_key(&signer.operator.public_key());
+    confirm(fake, &deployment, &anchor, &tokens, TIME).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +52,7 @@ async fn a_success_that_was_none_is_found() {
     fake.edit("west-1", |server| server.drops_mapping = Some("foo.>".to_owned()));
     let found = pushed(&fake, &fake).await;
     let verdict = |server: &str| &found.iter().find(|one| one.server == server).unwrap().verdict;
-    assert!(matches!(verdict("east-0"), Verdict::OtherToken { newer: false, issued_at: 1000, .. }), "{found:?}");
+    assert!(matches!(verdict("east-0"), Verdict::OtherToken { age: Age::Older, issued_at: 1000, .. }), "{found:?}");
     let missing = vec!["foo.>".to_owned()];
     let differ = Verdict::MappingsDiffer { missing, unexpected: Vec::new(), changed: Vec::new() };
     assert_eq!(*verdict("west-1"), differ);
@@ -93,10 +95,12 @@ async fn who_has_confirmed_does_not_lose_that_at_the_end_of_the_time() {
     }
     fake.edit("east-1", |server| server.down = true);
     let tokens = [(id, token.as_str().to_owned())];
+    let anchor = TrustAnchor::of_key(&fake.operator.public_key());
     for tenths in 5..80 {
         let time = Duration::from_millis(100 * tenths);
         let start = Instant::now();
-        let found = confirm(&Slow(&fake, Duration::from_millis(300)), &deployment, &tokens, time).await.unwrap();
+        let slow = Slow(&fake, Duration::from_millis(300));
+        let found = confirm(&slow, &deployment, &anchor, &tokens, time).await.unwrap();
         let without: Vec<&str> =
             found.iter().filter(|one| !one.verdict.is_confirmed()).map(|one| one.server.as_str()).collect();
         assert_eq!(without, ["east-1"], "after {time:?}");

@@ -105,9 +105,9 @@ fn another_token_is_older_or_newer() {
     let other = Seed::generate(KeyKind::Operator).unwrap();
     case.server.trusted_keys.push(other.public_key().to_string());
     case.expected.anchor = case.expected.anchor.and(&other.public_key());
-    for (iat, newer) in [(999, false), (1001, true)] {
+    for (iat, age) in [(999, Age::Older), (1001, Age::Newer)] {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
-        let wanted = Verdict::OtherToken { newer, issued_at: iat, issuer: other.public_key().to_string() };
+        let wanted = Verdict::OtherToken { age, issued_at: iat, issuer: other.public_key().to_string() };
         assert_eq!(case.judge(Stored::Token(token.clone()), case.live(json!({}))), wanted);
         assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
         let behind = Verdict::NotInForce { live_issued_at: iat };
@@ -121,9 +121,9 @@ fn a_token_that_only_the_server_trusts_is_not_newer() {
     let mut case = case(json!({}));
     let other = Seed::generate(KeyKind::Operator).unwrap();
     case.server.trusted_keys.push(other.public_key().to_string());
-    for iat in [1, 1001, i64::MAX as u64 / 1_000_000_000] {
+    for (iat, age) in [(1, Age::Older), (1001, Age::Unproven), (i64::MAX as u64 / 1_000_000_000, Age::Unproven)] {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
-        let wanted = Verdict::OtherToken { newer: false, issued_at: iat, issuer: other.public_key().to_string() };
+        let wanted = Verdict::OtherToken { age, issued_at: iat, issuer: other.public_key().to_string() };
         assert_eq!(case.judge(Stored::Token(token.clone()), case.live(json!({}))), wanted);
         assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::dev::Options;
-use vstream_jwt::model::claims::TrustAnchor;
+use vstream_jwt::model::claims::{Token, TrustAnchor};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::model::topology::Tls;
 use vstream_jwt::nats::{Access, ConnectError, ConnectOptions, Connection, connect};
@@ -67,7 +67,8 @@ async fn push_and_confirm(
     let outcomes = push::push(connection, deployment, tokens, TIME).await.unwrap();
     assert_eq!(outcomes.len(), tokens.len() * deployment.servers.len());
     assert!(outcomes.iter().all(|outcome| outcome.answer == Answer::Stored), "{outcomes:?}");
-    confirm(connection, deployment, tokens, TIME).await.unwrap()
+    let issuer = Token::decode(tokens[0].1.as_str()).unwrap().issuer().clone();
+    confirm(connection, deployment, &TrustAnchor::of_key(&issuer), tokens, TIME).await.unwrap()
 }
 
 #[tokio::test]
