@@ -226,11 +226,28 @@ async fn push(cluster: &SuperCluster, claims: &Value, iat: u64) {
     let inbox = client.new_inbox();
     let mut replies = client.subscribe(inbox.clone()).await.unwrap();
     client.publish_with_reply("$SYS.REQ.CLAIMS.UPDATE", inbox, token.into()).await.unwrap();
-    for _ in cluster.servers() {
-        let reply = tokio::time::timeout(PATIENCE, replies.next()).await.unwrap().unwrap();
-        let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+    let mut silent: Vec<&Server> = cluster.servers().iter().collect();
+    while !silent.is_empty() {
+        let Ok(reply) = tokio::time::timeout(PATIENCE, replies.next()).await else {
+            panic!("{}", words_of(cluster, &silent))
+        };
+        let reply: Value = serde_json::from_slice(&reply.unwrap().payload).unwrap();
         assert_eq!(reply["data"]["code"], 200, "{reply}");
+        silent.retain(|server| server.name != reply["server"]["name"]);
     }
+}
+
+/// Returns what the logs of servers that did not answer say of their links.
+fn words_of(cluster: &SuperCluster, silent: &[&Server]) -> String {
+    let mut said = "no answer to a push from:\n".to_owned();
+    for server in silent {
+        let log = std::fs::read_to_string(cluster.server_folder(server).join("server.log")).unwrap_or_default();
+        let about =
+            |line: &&str| ["[WRN]", "[ERR]", "ateway", "Route", "Slow", "Stale"].iter().any(|word| line.contains(word));
+        let lines: Vec<&str> = log.lines().filter(about).collect();
+        said += &format!("{}:\n{}\n", server.name, lines[lines.len().saturating_sub(20)..].join("\n"));
+    }
+    said
 }
 
 /// Returns a `.creds` file of a user that the account's default permissions are for, as `dev` makes them.
