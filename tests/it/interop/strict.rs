@@ -187,7 +187,8 @@ fn mutate(random: &mut Random, value: &mut Value) {
                 0 => name.to_ascii_uppercase(),
                 1 => name.replacen('s', "ſ", 1),
                 2 => name.replacen('k', "\u{212a}", 1),
-                3 => name[..1].to_ascii_uppercase() + &name[1..],
+                // One that was changed already may begin with a letter of more bytes.
+                3 => name.chars().take(1).map(|c| c.to_ascii_uppercase()).chain(name.chars().skip(1)).collect(),
                 _ => format!("{name}x"),
             };
             match random.below(4) {

@@ -144,12 +144,8 @@ async fn nothing_is_left_of_a_scoped_cluster() {
 
 #[tokio::test]
 async fn an_older_version_runs_the_same() {
-    let older = vstream_jwt::dev::Options {
-        regions: vec!["west".into(), "east".into()],
-        servers: 1,
-        server_version: Some("2.10.26".into()),
-        ..options()
-    };
+    // Of three, since two servers of this version may elect no meta leader on a busy machine (`dev::ready`).
+    let older = vstream_jwt::dev::Options { servers: 1, server_version: Some("2.10.26".into()), ..options() };
     let cluster = up(older).await;
     assert_eq!(cluster.server_version(), "2.10.26");
     assert_eq!(client(&cluster, "west").await.server_info().version, "2.10.26");
