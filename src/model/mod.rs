@@ -5,6 +5,7 @@
 
 pub mod claims;
 pub mod finding;
+pub(crate) mod json;
 pub mod mapping;
 pub mod names;
 pub mod nkey;

@@ -4,8 +4,9 @@
 //! A first look at the text ([`outline`]) tells the format and counts what is in it, before anything is built: a file of
 //! many megabytes that is something else costs nothing.
 
+use crate::model::json::{NUMBER_KEY, Walk, Walker};
 use serde::Serialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -15,9 +16,6 @@ pub const MOST_BYTES: usize = 128_000_000;
 
 /// So many values (numbers, strings, lists, …) a document may have. A plan for a hundred accounts has a million.
 const MOST_VALUES: usize = 2_000_000;
-
-/// The key by which serde_json passes numbers around.
-const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// What a text is, as far as a first look tells.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub(super) enum Outline {
 pub(super) fn outline(text: &str, marker: &'static str) -> Result<Outline, serde_json::Error> {
     let values = Cell::new(0);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = Top { marker, values: Count(&values) }.deserialize(&mut deserializer)?;
+    let found = Top { marker, values: Walker(Count(&values)) }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(found)
 }
@@ -87,7 +85,7 @@ impl io::Write for Digest {
 
 struct Top<'c> {
     marker: &'static str,
-    values: Count<'c>,
+    values: Walker<Count<'c>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Top<'_> {
@@ -141,62 +139,21 @@ impl Top<'_> {
 #[derive(Clone, Copy)]
 struct Count<'c>(&'c Cell<usize>);
 
-impl Count<'_> {
-    fn one<E: serde::de::Error>(self) -> Result<(), E> {
+impl Walk for Count<'_> {
+    fn value<E: serde::de::Error>(self) -> Result<(), E> {
         self.0.set(self.0.get() + 1);
         if self.0.get() > MOST_VALUES {
             return Err(E::custom(format!("it has more than {MOST_VALUES} values")));
         }
         Ok(())
     }
-}
 
-impl<'de> DeserializeSeed<'de> for Count<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.one()?;
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Count<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(self)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+    fn object<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some(name) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
             if name == NUMBER_KEY {
                 fields.next_value::<IgnoredAny>()?;
             } else {
-                fields.next_value_seed(self)?;
+                fields.next_value_seed(Walker(self))?;
             }
         }
         Ok(())

@@ -2,16 +2,14 @@
 //! writes it.
 
 use super::ClaimsError;
+use crate::model::json::{NUMBER_KEY, Walk, Walker};
 use serde::Serialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed as _, Error as _, IgnoredAny, MapAccess};
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::{fmt, io};
-
-/// The key by which serde_json passes numbers around; an object that has it would be read as a number.
-const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// Parses `bytes`, refusing duplicate keys at any depth.
 pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, ClaimsError> {
@@ -19,7 +17,7 @@ pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, Cl
     let text = std::str::from_utf8(bytes).map_err(|_| ClaimsError::Json { part, reason: "not UTF-8".to_owned() })?;
     let duplicate = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let checked = UniqueKeys { path: None, duplicate: &duplicate }.deserialize(&mut deserializer);
+    let checked = Walker(UniqueKeys { path: None, duplicate: &duplicate }).deserialize(&mut deserializer);
     if let Some(path) = duplicate.into_inner() {
         return Err(ClaimsError::DuplicateKey { part, path });
     }
@@ -99,51 +97,14 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 struct UniqueKeys<'a> {
     path: Option<&'a Path<'a>>,
     duplicate: &'a RefCell<Option<String>>,
 }
 
-impl<'de> DeserializeSeed<'de> for UniqueKeys<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for UniqueKeys<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(UniqueKeys { path: self.path, duplicate: self.duplicate })?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+impl Walk for UniqueKeys<'_> {
+    fn object<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(key) = fields.next_key::<String>()? {
             let path = Path { key: &key, parent: self.path };
@@ -153,7 +114,7 @@ impl<'de> Visitor<'de> for UniqueKeys<'_> {
                 self.duplicate.replace(Some(path.to_string()));
                 return Err(A::Error::custom("duplicate key"));
             } else {
-                fields.next_value_seed(UniqueKeys { path: Some(&path), duplicate: self.duplicate })?;
+                fields.next_value_seed(Walker(UniqueKeys { path: Some(&path), duplicate: self.duplicate }))?;
                 seen.insert(key);
             }
         }

@@ -1,0 +1,81 @@
+//! A walk over a JSON document, of which nothing is built.
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// The key by which serde_json passes numbers around; an object that has it would be read as a number.
+pub(crate) const NUMBER_KEY: &str = "$serde_json::private::Number";
+
+/// The steps of a walk.
+pub(crate) trait Walk: Copy {
+    /// Comes to a value, whatever it is.
+    ///
+    /// # Errors
+    /// The walk ends with it.
+    fn value<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    /// Comes to a text that is written with escapes. Other texts stand in the document as they are.
+    fn escaped(self, _text: &str) {}
+
+    /// Goes through an object.
+    ///
+    /// # Errors
+    /// The walk ends with it.
+    fn object<'de, A: MapAccess<'de>>(self, fields: A) -> Result<(), A::Error>;
+}
+
+/// A walk, as serde takes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Walker<W>(pub(crate) W);
+
+impl<'de, W: Walk> DeserializeSeed<'de> for Walker<W> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.value()?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, W: Walk> Visitor<'de> for Walker<W> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_borrowed_str<E>(self, _: &'de str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.escaped(text);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<(), A::Error> {
+        self.0.object(fields)
+    }
+}
