@@ -11,8 +11,8 @@ use super::preflight::{self, tokens};
 use super::pushes::{self, Context, Push, Reason, Start, pushes};
 use super::streams::{StreamPlan, removal, streams};
 use super::{Options, Report, way_back};
-use crate::desired::DesiredAccount;
 use crate::desired::regional::{APPLICATION_TAG, Seat, application_tag};
+use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream};
 use crate::lint::{Entry, LintInput, Listener, lint};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::{Finding, Severity};
@@ -83,6 +83,23 @@ impl Plan {
 }
 
 impl AccountPlan {
+    /// A plan that changes nothing of the account, whose claims are `current`.
+    pub(super) fn unchanged(desired: &DesiredAccount<'_>, current: Option<TrustedClaims>) -> Self {
+        Self {
+            name: desired.name.clone(),
+            id: desired.id.clone(),
+            region: desired.seat.region().map(|region| region.name.clone()),
+            new: false,
+            current,
+            mappings: MappingPlan::default(),
+            claims: Vec::new(),
+            streams: StreamPlan::default(),
+            consumers: ConsumerPlan::default(),
+            pushes: Vec::new(),
+            skipped: Vec::new(),
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.pushes.is_empty() && self.streams.changes.is_empty() && self.consumers.changes.is_empty()
@@ -280,15 +297,25 @@ fn leave_out<'a, 'd>(
     let mut desired = desired.clone();
     desired.streams.retain(|stream| {
         let stays = !regions.contains(stream.region.as_str());
-        skipped.extend((!stays).then(|| format!("stream {}", stream.name)));
+        skipped.extend((!stays).then(|| skipped_stream(stream)));
         stays
     });
     desired.consumers.retain(|consumer| {
         let stays = !regions.contains(consumer.region.as_str());
-        skipped.extend((!stays).then(|| format!("consumer {} of stream {}", consumer.name, consumer.stream)));
+        skipped.extend((!stays).then(|| skipped_consumer(consumer)));
         stays
     });
     (Cow::Owned(desired), skipped)
+}
+
+/// How a stream is named in [`AccountPlan::skipped`].
+pub(super) fn skipped_stream(stream: &DesiredStream<'_>) -> String {
+    format!("stream {}", stream.name)
+}
+
+/// How a consumer is named in [`AccountPlan::skipped`].
+pub(super) fn skipped_consumer(consumer: &DesiredConsumer) -> String {
+    format!("consumer {} of stream {}", consumer.name, consumer.stream)
 }
 
 /// Turns errors that `--allow` admits into warnings.
@@ -380,17 +407,11 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         removed.pushes.retain(|push| push.reason == Reason::Changed || lingers());
         let changes = if delete_streams { removal(&found.jetstream, Some(&names)) } else { Vec::new() };
         AccountPlan {
-            name: wanted.name.clone(),
-            id: wanted.id.clone(),
-            region: wanted.seat.region().map(|region| region.name.clone()),
-            new: false,
-            current: start.map(|start| start.claims.clone()),
             mappings,
             claims: removed.changes,
             streams: StreamPlan { changes, ..StreamPlan::default() },
-            consumers: ConsumerPlan::default(),
             pushes: removed.pushes,
-            skipped: Vec::new(),
+            ..AccountPlan::unchanged(wanted, start.map(|start| start.claims.clone()))
         }
     });
     let accounts = accounts.collect();

@@ -1,11 +1,9 @@
 //! How an application's account reaches its own JetStream where requests by the usual names go to the regions.
 
 use super::Action;
-use super::account::AccountPlan;
-use super::consumers::ConsumerPlan;
+use super::account::{AccountPlan, skipped_consumer, skipped_stream};
 use super::mappings::{MappingChange, MappingPlan};
 use super::pushes::{self, Start};
-use super::streams::StreamPlan;
 use crate::desired::regional::{HUB_API, NEAR, Seat, VSH};
 use crate::desired::{DesiredAccount, way_back};
 use crate::model::claims::AccountClaims;
@@ -79,20 +77,12 @@ pub(super) fn account_plan(desired: &DesiredAccount<'_>, start: Option<&Start>) 
         });
         pushed = pushes::setting(start, &back);
     }
-    let streams = desired.streams.iter().map(|stream| format!("stream {}", stream.name));
-    let consumers = desired.consumers.iter().map(|one| format!("consumer {} of stream {}", one.name, one.stream));
+    let streams = desired.streams.iter().map(skipped_stream);
     AccountPlan {
-        name: desired.name.clone(),
-        id: desired.id.clone(),
-        region: desired.seat.region().map(|region| region.name.clone()),
-        new: false,
-        current: start.map(|start| start.claims.clone()),
         mappings,
-        claims: Vec::new(),
-        streams: StreamPlan::default(),
-        consumers: ConsumerPlan::default(),
         pushes: pushed,
-        skipped: streams.chain(consumers).collect(),
+        skipped: streams.chain(desired.consumers.iter().map(skipped_consumer)).collect(),
+        ..AccountPlan::unchanged(desired, start.map(|start| start.claims.clone()))
     }
 }
 

@@ -10,12 +10,9 @@ mod stages;
 
 use super::account::{known_clusters, lint_mappings, place_of_application, starts};
 use super::claims_diff::claims_diff;
-use super::consumers::ConsumerPlan;
 use super::links::{self, ActivationRequest};
-use super::mappings::MappingPlan;
 use super::pushes::{Push, Reason, Stage, Start};
 use super::record::{Content, Streamed};
-use super::streams::StreamPlan;
 use super::{AccountPlan, Options, Plan, admit, preflight, way_back};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
@@ -166,19 +163,7 @@ pub fn rollback(
         if about && undo.makes(&wanted.id) && current.is_some() {
             effects.left.push(wanted.name.clone());
         }
-        let mut account = AccountPlan {
-            name: wanted.name.clone(),
-            id: wanted.id.clone(),
-            region: wanted.seat.region().map(|region| region.name.clone()),
-            new: false,
-            current: current.cloned(),
-            mappings: MappingPlan::default(),
-            claims: Vec::new(),
-            streams: StreamPlan::default(),
-            consumers: ConsumerPlan::default(),
-            pushes: Vec::new(),
-            skipped: Vec::new(),
-        };
+        let mut account = AccountPlan::unchanged(wanted, current.cloned());
         let mut diff = Vec::new();
         if let (Some(start), Some(current), Some(goal)) = (start, current, &goals[place]) {
             diff = claims_diff(Some(current.value()), goal.value());
