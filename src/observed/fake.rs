@@ -191,15 +191,24 @@ impl Requests for Fake {
     ) -> Result<Vec<Reply>, RequestError> {
         let answers = self.answers(subject, &payload).ok_or_else(|| RequestError::NoResponders(subject.to_owned()))?;
         let mut replies = Vec::new();
-        for payload in answers {
-            replies.push(Reply { headers: Vec::new(), payload });
-            if enough(&replies) {
-                return Ok(replies);
-            }
+        if hand_over(answers, &mut replies, &mut enough) {
+            return Ok(replies);
         }
         tokio::time::sleep(timeout).await;
         Ok(replies)
     }
+}
+
+/// Hands over answers one by one, until they are enough; tells whether they are.
+fn hand_over(
+    payloads: impl IntoIterator<Item = Vec<u8>>,
+    replies: &mut Vec<Reply>,
+    enough: &mut impl FnMut(&[Reply]) -> bool,
+) -> bool {
+    payloads.into_iter().any(|payload| {
+        replies.push(Reply { headers: Vec::new(), payload });
+        enough(replies)
+    })
 }
 
 /// A deployment, and somebody besides who answers before its servers do, on subjects that end so.
@@ -225,18 +234,12 @@ impl Requests for Crowd<'_> {
     ) -> Result<Vec<Reply>, RequestError> {
         let mut replies = Vec::new();
         let strange = self.payloads.iter().filter(|_| subject.ends_with(self.subject)).cloned();
-        for payload in strange {
-            replies.push(Reply { headers: Vec::new(), payload });
-            if enough(&replies) {
-                return Ok(replies);
-            }
+        if hand_over(strange, &mut replies, &mut enough) {
+            return Ok(replies);
         }
         tokio::time::sleep(self.late).await;
-        for payload in self.fake.answers(subject, &payload).unwrap_or_default() {
-            replies.push(Reply { headers: Vec::new(), payload });
-            if enough(&replies) {
-                return Ok(replies);
-            }
+        if hand_over(self.fake.answers(subject, &payload).unwrap_or_default(), &mut replies, &mut enough) {
+            return Ok(replies);
         }
         tokio::time::sleep(timeout.saturating_sub(self.late)).await;
         Ok(replies)

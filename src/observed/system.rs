@@ -238,7 +238,7 @@ async fn ask_account(
     let (count, id_text) = (deployment.servers.len(), id.to_string());
     let (mut known, mut copies) = (0, 0);
     let lookup = Question {
-        subject: &format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"),
+        subject: &lookup_subject(id),
         payload: Vec::new(),
         far: |replies: &[Reply]| {
             copies += replies[known..].iter().filter(|reply| is_copy(reply, &id_text)).count();
@@ -252,6 +252,11 @@ async fn ask_account(
     let copies = stored.into_iter().filter(|reply| is_copy(reply, &id_text));
     let tokens = copies.map(|reply| String::from_utf8(reply.payload).ok().filter(|token| !token.is_empty()));
     Ok(Answers { stored: tokens.collect(), live: live.iter().filter_map(live_of).collect() })
+}
+
+/// Where servers are asked for their copies of an account's token.
+fn lookup_subject(id: &PublicKey) -> String {
+    format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP")
 }
 
 /// A question that each server of the deployment answers in its name.
@@ -270,13 +275,13 @@ fn named_by_every_server<'q>(
 pub(crate) async fn look_up(
     requests: &impl Requests,
     deployment: &Deployment,
-    id: &str,
+    id: &PublicKey,
     timeout: Duration,
     all: impl Fn(&[Reply]) -> bool + Send,
     wanted: impl Fn(&Reply) -> bool + Send,
 ) -> Result<Vec<Reply>, RequestError> {
     let lookup = Question {
-        subject: &format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"),
+        subject: &lookup_subject(id),
         payload: Vec::new(),
         far: move |replies: &[Reply]| match replies.last() {
             Some(last) if wanted(last) => Far::Found,
@@ -412,10 +417,9 @@ pub async fn stored_claims<C>(
             let shown = replies.iter().filter(|reply| !reply.payload.is_empty()).count();
             shown >= copies || replies.len() >= deployment.servers.len()
         };
-        let replies =
-            look_up(requests, deployment, &id.to_string(), left, all, |reply| claims(reply).is_some()).await?;
+        let replies = look_up(requests, deployment, id, left, all, |reply| claims(reply).is_some()).await?;
         match replies.iter().rev().find_map(claims) {
-            None if !all(&replies) => Err(RequestError::Timeout(format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP"))),
+            None if !all(&replies) => Err(RequestError::Timeout(lookup_subject(id))),
             claims => Ok(claims),
         }
     });

@@ -67,14 +67,16 @@ pub(super) async fn users<L: Requests>(
 /// The system account's claims, from the server that answers first; a token by a trusted key before any other. They say
 /// what the user may do, and are not signed.
 async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountClaims> {
-    let (id, count) = (session.system_account.to_string(), session.deployment.servers.len());
+    let count = session.deployment.servers.len();
     let trusted = |reply: &Reply| {
         let token = std::str::from_utf8(&reply.payload).ok();
         token.is_some_and(|token| TrustedClaims::verify(token.trim(), &session.anchor).is_ok())
     };
     let timeout = session.deadline.at_most(PATIENCE);
     let all = |replies: &[Reply]| replies.len() >= count;
-    let replies = system::look_up(&session.system, &session.deployment, &id, timeout, all, trusted).await.ok()?;
+    let replies = system::look_up(&session.system, &session.deployment, &session.system_account, timeout, all, trusted)
+        .await
+        .ok()?;
     let tokens = || replies.iter().filter_map(|reply| std::str::from_utf8(&reply.payload).ok()).map(str::trim);
     let trusted = tokens().find_map(|token| Some((*TrustedClaims::verify(token, &session.anchor).ok()?).clone()));
     let claims = trusted.or_else(|| tokens().find_map(|token| AccountClaims::decode(token).ok()));

@@ -80,7 +80,7 @@ async fn a_strangers_copies_end_no_look_up() {
             }
             let wanted = |reply: &Reply| reply.payload == new.as_bytes();
             let all = |replies: &[Reply]| replies.len() >= 4;
-            let replies = look_up(&crowd, &found, &id.to_string(), TIME, all, wanted).await.unwrap();
+            let replies = look_up(&crowd, &found, &id, TIME, all, wanted).await.unwrap();
             assert!(replies.iter().any(wanted), "{late:?}: {payload}");
         }
     }

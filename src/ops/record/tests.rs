@@ -12,6 +12,10 @@ fn opened(folder: &Path) -> Recorder {
 }
 
 fn begin(recorder: &Recorder) {
+    begin_with(recorder, "after").unwrap();
+}
+
+fn begin_with(recorder: &Recorder, token: &str) -> Result<(), JournalError> {
     let id = content().system_account;
     let intent = Intent {
         account: "APP",
@@ -21,9 +25,9 @@ fn begin(recorder: &Recorder) {
         stage: Stage::Mappings,
         reason: &Reason::Changed,
         base: Some("before"),
-        token: "after",
+        token,
     };
-    recorder.begin(&[intent], &[]).unwrap();
+    recorder.begin(&[intent], &[])
 }
 
 fn only(folder: &Path) -> Record {
@@ -155,18 +159,7 @@ fn a_record_with_a_secret_is_neither_written_nor_read() {
     let folder = tempfile::tempdir().unwrap();
     let seed = Seed::generate(KeyKind::Account).unwrap().reveal();
     let token = format!("after {}", seed.as_str());
-    let id = content().system_account;
-    let intent = Intent {
-        account: "APP",
-        id: &id,
-        application: &id,
-        region: None,
-        stage: Stage::Mappings,
-        reason: &Reason::Changed,
-        base: None,
-        token: &token,
-    };
-    let error = opened(folder.path()).begin(&[intent], &[]).unwrap_err();
+    let error = begin_with(&opened(folder.path()), &token).unwrap_err();
     assert!(error.to_string().contains("would have a seed in it"), "{error}");
     assert!(list(folder.path()).unwrap().is_empty());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
