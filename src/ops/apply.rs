@@ -172,9 +172,11 @@ async fn in_rounds<'d, C: Connector>(
             signed = None;
             plan_again(session, planned, signers.keys, again, connector, tell).await?;
             // There is no lease of an account that was out of reach.
-            if out_of_reach(planned) != unread {
-                let account = planned.plan.accounts.first().map(|account| account.name.clone()).unwrap_or_default();
-                return Err(ApplyError::ChangedMeanwhile { account, pushed: !applied.pushed.is_empty() });
+            let turned =
+                |account: &&AccountPlan| unread.contains(&account.id) != out_of_reach(planned).contains(&account.id);
+            if let Some(account) = planned.plan.accounts.iter().find(turned) {
+                let (account, pushed) = (account.name.clone(), !applied.pushed.is_empty());
+                return Err(ApplyError::ChangedMeanwhile { account, pushed });
             }
             agree_to_merged(session, planned, agree, &mut applied)?;
             if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
