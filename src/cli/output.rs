@@ -58,12 +58,12 @@ pub(super) fn relay() -> impl FnMut(&str, bool) + Send {
     }
 }
 
-/// What is to be printed behind what was `told` of a line, now that more of it has come.
+/// Returns what to print behind what was `told` of a line, now that more of it has come.
 fn more(told: &mut String, line: &str, ended: bool) -> String {
     let now = value(line);
     let mut more = match now.strip_prefix(told.as_str()) {
         Some(more) => more.to_owned(),
-        // What looked harmless is the beginning of something that is not: the whole line once more.
+        // The harmless beginning turned out to belong to a secret: the whole line once more.
         None => format!("\n{now}"),
     };
     *told = now;

@@ -106,8 +106,8 @@ pub fn check_size<'f>(files: impl IntoIterator<Item = (&'f str, usize)>) -> Resu
 /// Parses a definition that is spread over `files`; paths in it are relative to `base`.
 ///
 /// # Errors
-/// What [`check_size`] says. Else:
-/// All problems that can be told apart: where the YAML itself is broken, that; where keys or types are wrong, these;
+/// The problem that [`check_size`] finds. Without one:
+/// all problems that can be told apart: where the YAML itself is broken, that; where keys or types are wrong, these;
 /// else whatever is wrong with the values, and what is not built yet. Besides, each secret in the texts, comments included.
 pub fn parse(files: &[SourceFile], base: &Path) -> Result<Definition, Problems> {
     check_size(files.iter().map(|file| (file.name.as_str(), file.text.len())))?;

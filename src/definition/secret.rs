@@ -19,7 +19,7 @@ const MOST: usize = 1000;
 /// After these a value begins, on a line of source.
 const MARKS: [&str; 10] = ["[", "{", ": ", "- ", " \"", " '", "[\"", "['", "{\"", "{'"];
 
-/// What is secret in the values of a definition, as far as their source does not show it.
+/// Secrets in the values of a definition that their source does not show.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Values over several lines that have something before an `@`: on each of the lines there may be a piece of a password.

@@ -476,7 +476,7 @@ fn the_bounds_are_those_of_the_whole_definition() {
     };
     let nodes = "more than 250000 keys and values";
     too_large(&files((0..10).map(|account| repeated(account, 100_000))), nodes, "00002.yaml");
-    // What a file by itself may hold, many may hold together.
+    // Many files may hold together as much as one by itself.
     let many = parse(&files((0..80).map(|account| repeated(account, 3000))), Path::new("base")).expect_err("accepted");
     assert!(many.reports().iter().all(|report| report.code != "too-large"), "{many}");
     let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 60].join(","));

@@ -16,7 +16,7 @@ const MOST_NODES: usize = 250_000;
 /// The most entries of one list or mapping of a file.
 const MOST_ENTRIES: usize = 50_000;
 
-/// What the files of a definition may still hold, together.
+/// The keys, values and text that the files of a definition may still hold, together.
 #[derive(Debug)]
 pub(super) struct Budget {
     nodes: usize,
@@ -31,12 +31,12 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Whether no file was read yet.
+    /// Tells that no file was read yet.
     fn is_whole(&self) -> bool {
         self.nodes == MOST_NODES
     }
 
-    /// Whether nothing more is read.
+    /// Tells that nothing more is read.
     pub(super) fn is_spent(&self) -> bool {
         self.nodes == 0
     }
@@ -47,7 +47,7 @@ impl Budget {
         left.0.and(left.1).map(drop)
     }
 
-    /// What a broken file held is not known: at most a node for each byte, and where anchors are to be repeated, anything.
+    /// Spends what a broken file may have held: a node for each byte, and with anchors, which may be repeated, everything.
     fn spend_on_broken(&mut self, text: &str) {
         let nodes = if text.contains('&') { self.nodes } else { text.len() };
         self.spend(nodes, 0);
@@ -178,7 +178,7 @@ pub(super) fn read(text: &str, file: usize, left: &mut Budget) -> Result<Node, B
     }
 }
 
-/// Whether what is left for the definition was not enough.
+/// Tells that what was left for the definition was not enough.
 fn is_too_large(error: &serde_saphyr::Error) -> bool {
     use serde_saphyr::Error;
     match error {

@@ -232,7 +232,7 @@ impl Recorded {
 
 /// The tokens of a record that servers may have got, in the order in which they were sent; `None` when it is no record of
 /// this format, or has more values than one. The rest is not read, and the digest, which anyone can compute, is not checked:
-/// whoever uses a token looks at who signed it.
+/// the user of a token looks at its signature.
 pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
     #[derive(Deserialize)]
     struct Whole {
