@@ -8,12 +8,17 @@ use super::{DevError, files};
 use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 const FIRST: u16 = 11_000;
 const BLOCKS: u16 = 80;
 
 /// The ports of one block; also the most that a super-cluster can use.
 pub(super) const BLOCK_SIZE: u16 = 256;
+
+/// How long the ports of a killed super-cluster may stay taken. The command line of a killed server is gone before its
+/// sockets are (Linux frees its memory first), so nothing tells when it is done with them but the ports themselves.
+pub(super) const LET_GO: Duration = Duration::from_secs(5);
 
 /// A block of ports, and the lock on it.
 pub(super) struct Block {
@@ -38,14 +43,24 @@ pub(super) fn reserve(count: u16) -> Result<Block, DevError> {
     Err(DevError::Ports("every block of ports is in use by other super-clusters".to_owned()))
 }
 
-/// Takes the block at `first` again, for a super-cluster whose ports were chosen earlier.
-pub(super) fn reserve_again(first: u16, count: u16) -> Result<Block, DevError> {
-    let lock = lock(first)?.ok_or_else(|| {
-        DevError::Ports(format!("another super-cluster uses the ports from {first}; stop it, or use another folder"))
-    })?;
-    match taken(first, count) {
-        None => Ok(Block { first, lock }),
-        Some(port) => Err(DevError::Ports(format!("127.0.0.1:{port} is taken by another process"))),
+/// Takes the block at `first` again, for a super-cluster whose ports were chosen earlier. Servers that were just killed
+/// keep their ports for a moment, and a super-cluster that looks for a block holds each for one: both are waited for.
+pub(super) fn reserve_again(first: u16, count: u16, patience: Duration) -> Result<Block, DevError> {
+    let until = Instant::now() + patience;
+    loop {
+        let lock = lock(first)?;
+        let taken = taken(first, count);
+        let error = match (lock, taken) {
+            (Some(lock), None) => return Ok(Block { first, lock }),
+            (None, _) => {
+                format!("another super-cluster uses the ports from {first}; stop it, or use another folder")
+            }
+            (Some(_), Some(port)) => format!("127.0.0.1:{port} is taken by another process"),
+        };
+        if Instant::now() > until {
+            return Err(DevError::Ports(error));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

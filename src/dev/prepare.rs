@@ -25,7 +25,7 @@ pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports
         Some(layout) => {
             supervisor::kill_left_behind(folder);
             let (first, count) = layout.ports();
-            let block = ports::reserve_again(first, count)?;
+            let block = ports::reserve_again(first, count, ports::LET_GO)?;
             // Whatever the files of a folder from elsewhere say, servers do what this program writes.
             configure(&layout, folder)?;
             (layout, block)

@@ -3,11 +3,12 @@
 use super::binary::{Binary, recent_enough};
 use super::layout::{self, Layout};
 use super::pins::{DEFAULT_VERSION, PINS};
-use super::{Options, config};
+use super::{Options, config, ports};
 use crate::definition::{self, SourceFile};
 use crate::model::nkey::{KeyKind, PublicKey};
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 
 fn laid_out(options: &Options) -> Layout {
     layout::check(options).unwrap();
@@ -97,6 +98,24 @@ fn no_two_listeners_share_a_port() {
     ports.sort_unstable();
     ports.dedup();
     assert_eq!((ports.len(), layout.ports()), (count, (20_000, count as u16)));
+}
+
+#[test]
+fn ports_of_a_killed_server_are_waited_for() {
+    let block = ports::reserve(3).unwrap();
+    let first = block.first;
+    let again = |patience| ports::reserve_again(first, 3, Duration::from_millis(patience));
+    let refused = |patience| again(patience).map(|block| block.first).unwrap_err().to_string();
+    assert!(refused(0).contains("another super-cluster uses the ports"));
+    drop(block);
+    let server = std::net::TcpListener::bind(("127.0.0.1", first + 1)).unwrap();
+    assert!(refused(0).contains(&format!("127.0.0.1:{} is taken", first + 1)));
+    let dying = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        drop(server);
+    });
+    assert_eq!(again(5_000).unwrap().first, first);
+    dying.join().unwrap();
 }
 
 #[test]
