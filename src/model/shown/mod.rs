@@ -117,7 +117,7 @@ fn escape(out: &mut String, c: char) {
 /// GitLab, `travis_fold:`.
 fn opens_a_command(line: &str) -> bool {
     const OPEN: [&str; 4] = [":", "section_start", "section_end", "travis_fold"];
-    OPEN.iter().any(|open| line.strip_suffix(open).is_some_and(|before| last_line(before).trim().is_empty()))
+    OPEN.iter().any(|open| line.strip_suffix(open).is_some_and(ends_in_blanks))
 }
 
 /// With a bracket more, it would be a command: `##[group` of GitHub, `##vso[` of Azure, `##teamcity[`. The first two are
@@ -126,6 +126,7 @@ fn follows_hashes(line: &str) -> bool {
     line.trim_end_matches(|c: char| c.is_ascii_alphabetic()).ends_with("##")
 }
 
-fn last_line(text: &str) -> &str {
-    text.rsplit('\n').next().unwrap_or_default()
+/// Whether the last line has nothing but blanks. Looks no further back than it has to: a text may be one long line.
+fn ends_in_blanks(text: &str) -> bool {
+    text.chars().rev().take_while(|c| *c != '\n').all(char::is_whitespace)
 }

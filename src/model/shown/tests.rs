@@ -112,6 +112,12 @@ fn a_line_is_judged_as_a_whole() {
     assert_eq!(out, "a line\n:\\u{3a}error::");
 }
 
+/// A line of any length is read once: with a look at all of it for each colon, this one would take many minutes.
+#[test]
+fn a_long_line_of_colons_is_shown_at_once() {
+    assert_eq!(shown(&":".repeat(1_000_000)).len(), 999_999 + r"\u{3a}".len());
+}
+
 proptest! {
     /// Unicode's own lists, except for the formats that are seen: signs before numbers, and what replaces something.
     #[test]
