@@ -108,6 +108,9 @@ impl Reader {
                 self.value(value, kind, Some(&here))?;
                 continue;
             }
+            if self.floats && !is_finite(value) {
+                return Err(refuse(Some(&here), "has a number that is too large for servers"));
+            }
             if let Some((name, _)) = of.fields().find(|(name, _)| is_read_as(key, name)) {
                 return Err(refuse(Some(&here), &format!("is read as `{name}` by servers, and not spelled so")));
             }
@@ -120,6 +123,16 @@ impl Reader {
 
     fn is_exact(&self, number: i64) -> bool {
         !self.floats || number as f64 as i128 == i128::from(number)
+    }
+}
+
+/// Whether servers can read all numbers of a value as floating point.
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(f64::is_finite),
+        Value::Array(items) => items.iter().all(is_finite),
+        Value::Object(fields) => fields.values().all(is_finite),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
 

@@ -290,6 +290,19 @@ fn numbers_of_scopes_pass_through_floating_point() {
     // Servers read 9007199254740992, and nothing at all.
     assert!(read("9007199254740993").is_err() && read("9223372036854775807").is_err());
     assert!(check(&account(json!({ "limits": { "subs": 9_223_372_036_854_775_807_i64 } }))).is_ok());
+    // What is data stays, as far as servers can read its numbers at all.
+    let with = |data: &str| {
+        let scope =
+            format!(r#"{{ "kind": "user_scope", "notes": {data}, "template": {{ "notes": [{{ "x": {data} }}] }} }}"#);
+        check(&account(json!({ "signing_keys": [serde_json::from_str::<Value>(&scope).unwrap()] })))
+    };
+    for data in ["1e308", "1.5", "-0", "123456789012345678901234567890"] {
+        with(data).unwrap();
+    }
+    for data in ["1e999", "-1e309", "[1e400]", r#"{ "y": 1e999 }"#] {
+        let refused = with(data).unwrap_err().to_string();
+        assert!(refused.contains("signing_keys.") && refused.contains("too large"), "{refused}");
+    }
     for entry in [json!(1), Value::Null, json!(["A"]), json!({ "key": "A" }), json!({ "kind": "role", "key": "A" })] {
         assert!(check(&account(json!({ "signing_keys": [entry] }))).is_err());
     }
