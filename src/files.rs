@@ -4,6 +4,7 @@
 //! that is killed in between leaves the other name, which begins with a dot, is as private as the file, and is read by
 //! nobody; the next run that writes into the folder takes it away. Who is still writing holds a lock on his.
 
+mod device;
 mod read;
 
 pub(crate) use read::read_text;
@@ -40,11 +41,11 @@ pub(crate) fn create(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result
 /// another device is written to.
 ///
 /// # Errors
-/// What the system says; a file that was there is as it was then.
+/// What the system says, and [`io::ErrorKind::TimedOut`] for a pipe from which nobody reads; a file that was there is as
+/// it was then.
 pub(crate) fn replace(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result<()> {
     if is_special(path) {
-        let mut device = File::options().write(true).open(path)?;
-        return parts.iter().try_for_each(|part| device.write_all(part));
+        return device::write(path, parts, device::PATIENCE);
     }
     let path = match path.exists() {
         true => &std::fs::canonicalize(path)?,

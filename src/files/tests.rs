@@ -47,6 +47,31 @@ fn what_a_name_leads_to_is_written() {
     assert_eq!(names(folder.path()), ["file", "link", "pipe"]);
 }
 
+/// Neither a pipe that nobody opens nor one that nobody empties is waited for without end.
+#[test]
+fn a_pipe_from_which_nobody_reads_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let much = vec![b'x'; 4 << 20];
+    let refused = || {
+        let error = device::write(&pipe, &[&much], std::time::Duration::from_millis(100)).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (std::io::ErrorKind::TimedOut, "nobody reads from it"));
+    };
+    refused();
+    let mut options = File::options();
+    let reader = read::at_once(options.read(true)).open(&pipe).unwrap();
+    refused();
+    drop(reader);
+
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read(pipe).unwrap().len()
+    });
+    replace(&pipe, Access::Owner, &[&much, b"end"]).unwrap();
+    assert_eq!(reader.join().unwrap(), much.len() + 3);
+}
+
 /// A log or a lock that is a pipe would be waited for without end.
 #[test]
 fn only_files_are_written_into_over_time() {
