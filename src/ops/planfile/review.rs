@@ -7,6 +7,7 @@ use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::nkey::PublicKey;
 use crate::model::shown::shown;
 use crate::model::units::{format_time, rough_duration};
+use crate::model::virtual_stream::RegionalAccounts;
 use crate::plan::file::{Content, PlannedAccount};
 use crate::plan::{ActivationRequest, Push, claims_diff, preflight};
 use serde::Serialize;
@@ -23,21 +24,24 @@ pub struct Inconsistent {
 }
 
 /// Compares the parts of a plan file with each other: accounts with the definition, tokens with the account that they
-/// are said to be for, activation tokens with the imports that need them, dates with `now` (seconds since 1970). Claims
-/// that servers could read otherwise are refused.
+/// are said to be for and with the token that it has, activation tokens with the imports that need them, dates with `now`
+/// (seconds since 1970). Claims that servers could read otherwise are refused.
 ///
 /// # Errors
 /// [`Inconsistent`]
 pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(), Inconsistent> {
     let members: Vec<_> = regional::members(definition).collect();
     let defined = members.iter().map(|(account, region)| match region {
-        None => (account.name.to_string(), Some(&account.id)),
-        Some(region) => (regional::name(account, &region.name), None),
+        None => (account.name.to_string(), Some(&account.id), false),
+        Some(region) => {
+            let made_here = matches!(account.regional_accounts, RegionalAccounts::Named(_));
+            (regional::name(account, &region.name), None, made_here)
+        }
     });
     let mut defined = defined.collect::<Vec<_>>().into_iter();
     for (place, account) in content.accounts.iter().enumerate() {
         let wrong = |reason: String| Inconsistent { account: account.name.clone(), reason };
-        let (name, id) =
+        let (name, id, made_here) =
             defined.next().ok_or_else(|| wrong("the definition in the file has no such account".into()))?;
         if name != account.name || id.is_some_and(|id| *id != account.id) {
             return Err(wrong(format!("{} is not account {name} of the definition in the file", account.id)));
@@ -46,8 +50,28 @@ pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(),
             return Err(wrong(format!("{} is another account of the file too", account.id)));
         }
         one(content, account, now).map_err(wrong)?;
+        if let Some(reason) = is_there_already(content, account, made_here) {
+            return Err(wrong(reason));
+        }
     }
     Ok(())
+}
+
+/// Why an account that the file says is new cannot be: claims that start from nothing show nothing of what they take away.
+fn is_there_already(content: &Content, account: &PlannedAccount, made_here: bool) -> Option<String> {
+    if account.base.is_some() || account.tokens.is_empty() {
+        return None;
+    }
+    if !made_here {
+        return Some("it lacks the token that it starts from, and is not one of those that are made anew".to_owned());
+    }
+    let id = account.id.to_string();
+    let imports = |other: &&PlannedAccount| {
+        let base = other.base.as_deref().and_then(|token| AccountClaims::decode(token).ok());
+        base.is_some_and(|base| base.imports().iter().any(|import| import.account == id))
+    };
+    let other = content.accounts.iter().find(imports)?;
+    Some(format!("it lacks the token that it starts from, and is not new: account {} imports from it", other.name))
 }
 
 fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), String> {

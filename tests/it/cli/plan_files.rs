@@ -248,6 +248,36 @@ fn the_review_says_how_old_the_base_is() {
     assert_eq!(document["accounts"][0]["base"]["issued_at"], ISSUED, "{document:#}");
 }
 
+/// Without the token that claims start from, the review would show nothing of what they take away.
+#[test]
+fn an_account_that_is_there_already_is_not_new() {
+    let project = Project::new();
+    let mut content = project.content();
+    content["accounts"][0].as_object_mut().unwrap().shift_remove("base");
+    project.refused("an account of applications", &content, &["account APP", "lacks the token that it starts from"]);
+
+    let mut content = project.content();
+    let text = content["definition"][0]["text"].as_str().unwrap();
+    let regional = text.replace("    virtual_streams:", "    layout: regional\n    virtual_streams:");
+    content["definition"][0]["text"] = json!(regional);
+    let mut claims = token(&mut content)["claims"].clone();
+    put(&mut claims, "sub", json!(project.system));
+    let new = json!({ "name": "APP-west", "id": project.system, "streams": [], "tokens": [{
+        "stage": "regional_exports", "reason": "changed", "newest_iat": ISSUED, "claims": claims, "activations": [],
+    }] });
+    content["accounts"].as_array_mut().unwrap().push(new);
+    let said = project.review(&content);
+    assert!(said.contains(&format!("account APP-west ({}, new)", project.system)), "{said}");
+
+    let mut imports = project.claims();
+    let import = json!({ "name": "x", "subject": "x", "account": project.system, "type": "service" });
+    put(&mut imports["nats"], "imports", json!([import]));
+    let base = issue(&imports, &project.operator, ISSUED).unwrap();
+    content["accounts"][0]["base"] = json!(base.as_str());
+    let words = ["account APP-west", "is not new: account APP imports from it"];
+    project.refused("a regional account", &content, &words);
+}
+
 /// B1, B2: text that would be lines of the review.
 #[test]
 fn one_value_is_one_line() {

@@ -211,6 +211,9 @@ async fn what_is_signed(refusals: &mut Refusals<'_, '_>) {
     rewritten(bench, "p.json", "lie.json", |content| content.accounts[1].base = base(content));
     let said = ["starts from is that of"];
     refusals.refused("another account's token to start from", 2, &sign, inconsistent, &said).await;
+    rewritten(bench, "p.json", "lie.json", |content| content.accounts[0].base = None);
+    let said = ["lacks the token that it starts from"];
+    refusals.refused("an account of applications, said to be new", 2, &sign, inconsistent, &said).await;
     rewritten(bench, "p.json", "lie.json", |content| content.accounts[0].tokens.reverse());
     refusals.refused("the stages in another order", 2, &sign, inconsistent, &["order of their stages"]).await;
 
