@@ -16,7 +16,7 @@ pub use user::User;
 use crate::model::server_version;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 /// A reply to a request.
@@ -199,8 +199,9 @@ impl Deployment {
         self.unanswered_routes().max(self.unanswered_peers()).max(self.missing_names().len())
     }
 
-    fn has_answered(&self, name: &str) -> bool {
-        self.servers.iter().any(|server| server.name == name)
+    /// Names of the servers that answered.
+    fn answered(&self) -> HashSet<&str> {
+        self.servers.iter().map(|server| server.name.as_str()).collect()
     }
 
     /// Servers that others of their cluster have a route to (`VARZ` `remotes`), and that did not answer.
@@ -221,15 +222,16 @@ impl Deployment {
             let members = self.servers.iter().filter(|server| server.has_jetstream());
             members.filter(|server| server.domain == reporter.domain).collect()
         };
+        let answered = self.answered();
         let of = |reporter: &Server| {
             let list = reporter.varz.pointer("/jetstream/meta/replicas")?.as_array()?;
             let names: Vec<&str> = list.iter().filter_map(|peer| peer["name"].as_str()).collect();
             let (unnamed, named): (Vec<&str>, Vec<&str>) =
                 names.into_iter().partition(|name| name.starts_with(UNNAMED));
-            let silent = named.iter().filter(|name| !self.has_answered(name)).count();
-            let group = group(reporter);
+            let silent = named.iter().filter(|name| !answered.contains(**name)).count();
+            let (group, named) = (group(reporter), HashSet::<&str>::from_iter(named));
             let others =
-                group.iter().filter(|server| server.name != reporter.name && !named.contains(&server.name.as_str()));
+                group.iter().filter(|server| server.name != reporter.name && !named.contains(server.name.as_str()));
             Some(silent.saturating_add(unnamed.len().saturating_sub(others.count())))
         };
         let by_size = |reporter: &Server| {
@@ -249,6 +251,7 @@ impl Deployment {
     /// Names of JetStream servers that did not answer: of the meta leader, by what the others say, and of those that it
     /// knows. Servers without JetStream are not among them.
     pub fn missing_names(&self) -> Vec<String> {
+        let answered = self.answered();
         let meta = || self.servers.iter().filter_map(|server| server.varz.pointer("/jetstream/meta"));
         let leaders = meta().filter_map(|meta| meta["leader"].as_str()).filter(|name| !name.is_empty());
         let peers = meta().filter_map(|meta| meta["replicas"].as_array()).flatten();
@@ -256,7 +259,7 @@ impl Deployment {
         let mut names: Vec<String> = leaders
             .chain(peers)
             .filter(|name| !name.starts_with(UNNAMED))
-            .filter(|name| !self.has_answered(name))
+            .filter(|name| !answered.contains(name))
             .map(str::to_owned)
             .collect();
         names.sort();

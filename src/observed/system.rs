@@ -6,13 +6,14 @@ use super::collect::{Far, Progress, Question, Sender, beside_named, sender, unti
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
 use crate::model::claims::OperatorClaims;
+use crate::model::json;
 use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -52,7 +53,7 @@ pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<D
             if seen.has_both() {
                 progress.heard(seen.is_complete());
             }
-            seen.contradiction.is_some()
+            seen.error.is_some()
         };
         requests.request_many(kind.subject(), Vec::new(), timeout, heard).await
     };
@@ -62,10 +63,10 @@ pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<D
         () = progress.ends() => {}
     }
     let mut pings = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(error) = pings.contradiction.take() {
+    if let Some(error) = pings.error.take() {
         return Err(error);
     }
-    if pings.varz.is_empty() {
+    if pings.ids(Ping::Varz).is_empty() {
         return Err(RequestError::Timeout(Ping::Varz.subject().to_owned()));
     }
     Ok(pings.deployment())
@@ -86,36 +87,52 @@ impl Ping {
     }
 }
 
+/// The most values (numbers, strings, lists, …) of all answers together: a server's have some hundreds, and a meta
+/// leader's five more for each other server.
+const MOST_VALUES: usize = 2_000_000;
+/// The most servers that answer.
+const MOST_SERVERS: usize = 1024;
+
 #[derive(Default)]
 struct Pings {
-    /// The answers as they came, by what was asked and by server id.
+    /// Digests of the answers, by what was asked and by server id.
     answers: HashMap<(Ping, String), Vec<u8>>,
-    varz: BTreeMap<String, (Value, Option<ClockOffset>)>,
-    /// The largest count of active servers that an answer has.
-    expected: usize,
-    contradiction: Option<RequestError>,
+    /// How many values they have.
+    values: usize,
+    /// The servers that answered `VARZ`, and the largest count of active servers that an answer has.
+    found: Deployment,
+    error: Option<RequestError>,
 }
 
 impl Pings {
     fn take(&mut self, kind: Ping, reply: &Reply, asked: SystemTime) {
+        let Some(values) = json::count(&reply.payload) else { return };
+        if self.values.saturating_add(values) > MOST_VALUES {
+            return self.error = Some(RequestError::TooMuch(kind.subject().to_owned()));
+        }
         let Ok(mut document) = serde_json::from_slice::<Value>(&reply.payload) else { return };
         let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let Some(id) = text("/server/id") else { return };
+        let digest = ring::digest::digest(&ring::digest::SHA256, &reply.payload).as_ref().to_vec();
         if let Some(first) = self.answers.get(&(kind, id.clone())) {
-            if *first != reply.payload {
+            if *first != digest {
                 let (subject, server) = (kind.subject().to_owned(), text("/server/name").unwrap_or(id));
-                self.contradiction = Some(RequestError::TwoAnswers { subject, server });
+                self.error = Some(RequestError::TwoAnswers { subject, server });
             }
             return;
         }
-        self.answers.insert((kind, id.clone()), reply.payload.clone());
+        self.values += values;
+        self.answers.insert((kind, id.clone()), digest);
+        if self.answers.len() > 2 * MOST_SERVERS {
+            return self.error = Some(RequestError::TooMuch(kind.subject().to_owned()));
+        }
         if kind == Ping::Statsz {
             let active = document.pointer("/statsz/active_servers").and_then(Value::as_u64).unwrap_or(0);
-            self.expected = self.expected.max(usize::try_from(active).unwrap_or(usize::MAX));
+            self.found.expected = self.found.expected.max(usize::try_from(active).unwrap_or(usize::MAX));
         } else {
             let varz = document["data"].take();
             let clock = clock(&varz, asked, SystemTime::now());
-            self.varz.insert(id, (varz, clock));
+            self.found.servers.extend(server(id, varz, clock));
         }
     }
 
@@ -130,19 +147,18 @@ impl Pings {
 
     /// Whether all have answered, both, that the answers so far speak of.
     fn is_complete(&self) -> bool {
-        self.expected > 0
-            && self.varz.len() >= self.expected
-            && self.ids(Ping::Statsz) == self.ids(Ping::Varz)
-            && self.deployment().known_missing() == 0
+        let answered = self.ids(Ping::Varz);
+        self.found.expected > 0
+            && answered.len() >= self.found.expected
+            && self.ids(Ping::Statsz) == answered
+            && self.found.known_missing() == 0
     }
 
-    fn deployment(&self) -> Deployment {
+    fn deployment(self) -> Deployment {
         let answered = self.ids(Ping::Statsz).union(&self.ids(Ping::Varz)).count();
-        let expected = self.expected.max(answered);
-        let servers = self.varz.iter().map(|(id, (varz, clock))| server(id.clone(), varz.clone(), *clock));
-        let mut servers: Vec<Server> = servers.flatten().collect();
-        servers.sort_by(|a, b| (&a.cluster, &a.name).cmp(&(&b.cluster, &b.name)));
-        Deployment { servers, expected }
+        let Deployment { mut servers, expected } = self.found;
+        servers.sort_by(|a, b| (&a.cluster, &a.name, &a.id).cmp(&(&b.cluster, &b.name, &b.id)));
+        Deployment { servers, expected: expected.max(answered) }
     }
 }
 

@@ -4,9 +4,9 @@
 //! A first look at the text ([`outline`]) tells the format and counts what is in it, before anything is built: a file of
 //! many megabytes that is something else costs nothing.
 
-use crate::model::json::{NUMBER_KEY, Walk, Walker};
+use crate::model::json::{Count, Walker};
 use serde::Serialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -37,7 +37,10 @@ pub(super) fn outline(text: &str, marker: &'static str) -> Result<Outline, serde
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let found = Top { marker, values: Walker(Count(&values)) }.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(found)
+    match values.get() > MOST_VALUES {
+        true => Err(serde_json::Error::custom(format!("it has more than {MOST_VALUES} values"))),
+        false => Ok(found),
+    }
 }
 
 /// Whether a document renders as just this text.
@@ -132,31 +135,6 @@ impl Top<'_> {
             fields.next_value_seed(self.values)?;
         }
         Ok(Outline::Twice)
-    }
-}
-
-/// Counts values, and builds none.
-#[derive(Clone, Copy)]
-struct Count<'c>(&'c Cell<usize>);
-
-impl Walk for Count<'_> {
-    fn value<E: serde::de::Error>(self) -> Result<(), E> {
-        self.0.set(self.0.get() + 1);
-        if self.0.get() > MOST_VALUES {
-            return Err(E::custom(format!("it has more than {MOST_VALUES} values")));
-        }
-        Ok(())
-    }
-
-    fn object<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        while let Some(name) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
-            if name == NUMBER_KEY {
-                fields.next_value::<IgnoredAny>()?;
-            } else {
-                fields.next_value_seed(Walker(self))?;
-            }
-        }
-        Ok(())
     }
 }
 

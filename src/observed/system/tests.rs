@@ -86,6 +86,27 @@ async fn a_strangers_copies_end_no_look_up() {
     }
 }
 
+/// What anyone in the system account may send as an answer is built only when there are not too many values in it.
+#[tokio::test(start_paused = true)]
+async fn answers_of_servers_have_a_bound_in_values() {
+    let fake = Fake::new(&["west"], 1);
+    let answer = |id: usize, data: &str| {
+        let server = json!({ "id": id.to_string(), "name": id.to_string() });
+        format!(r#"{{"server":{server},"data":{data}}}"#).into_bytes()
+    };
+    let zeros = format!("[{}0]", "0,".repeat(MOST_VALUES / 4));
+    for (subject, payloads) in [
+        ("PING.VARZ", (0..8).map(|id| answer(id, &zeros)).collect::<Vec<_>>()),
+        ("PING.STATSZ", (0..8).map(|id| answer(id, &zeros)).collect()),
+        ("PING.VARZ", vec![answer(0, &format!("[{zeros},{zeros},{zeros},{zeros}]"))]),
+        ("PING.VARZ", (0..=2 * MOST_SERVERS).map(|id| answer(id, "{}")).collect()),
+    ] {
+        let crowd = Crowd { fake: &fake, subject, payloads, late: Duration::ZERO };
+        let error = deployment(&crowd, TIME).await.unwrap_err();
+        assert!(matches!(&error, RequestError::TooMuch(on) if on.ends_with(subject)), "{error}");
+    }
+}
+
 /// Two different answers in one server's name, whatever was asked.
 #[tokio::test(start_paused = true)]
 async fn two_answers_in_one_servers_name_are_an_error() {
