@@ -218,7 +218,7 @@ impl Connection {
             Ok(Err(error)) => return Err(RequestError::Connection(format!("{}: {error}", self.0.url))),
             Err(_) => return Err(self.silence(subject)),
         }
-        let (mut replies, mut bytes) = (Vec::new(), 0_usize);
+        let (mut replies, mut bytes, mut nobody) = (Vec::new(), 0_usize, false);
         loop {
             tokio::select! {
                 message = ticket.replies.recv() => {
@@ -227,15 +227,19 @@ impl Connection {
                         return Err(RequestError::Connection(format!("{} closed the connection", self.0.url)));
                     };
                     if message.status == Some(StatusCode::NO_RESPONDERS) && message.payload.is_empty() {
-                        return Err(RequestError::NoResponders(subject.to_owned()));
+                        if nobody || !replies.is_empty() {
+                            continue;
+                        }
+                        nobody = true;
+                    } else {
+                        bytes = bytes.saturating_add(message.length);
+                        if bytes > MOST_BYTES || replies.len() >= MOST_ANSWERS {
+                            return Err(RequestError::TooMuch(subject.to_owned()));
+                        }
+                        replies.push(into_reply(message));
                     }
-                    bytes = bytes.saturating_add(message.length);
-                    if bytes > MOST_BYTES || replies.len() >= MOST_ANSWERS {
-                        return Err(RequestError::TooMuch(subject.to_owned()));
-                    }
-                    replies.push(into_reply(message));
                     if enough(&replies) {
-                        return Ok(replies);
+                        break;
                     }
                 }
                 violation = violations.recv() => match violation {
@@ -256,8 +260,12 @@ impl Connection {
                         was_lost = false;
                     }
                 }
-                () = tokio::time::sleep_until(deadline) => return Ok(replies),
+                () = tokio::time::sleep_until(deadline) => break,
             }
+        }
+        match nobody && replies.is_empty() {
+            true => Err(RequestError::NoResponders(subject.to_owned())),
+            false => Ok(replies),
         }
     }
 
@@ -408,16 +416,4 @@ fn into_reply(message: Message) -> Reply {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Violation, parse_violation};
-
-    #[test]
-    fn permission_violations_are_understood() {
-        let publish = Violation::Publish("$SYS.REQ.CLAIMS.UPDATE".to_owned());
-        let subscription = Violation::Subscription("_INBOX.>".to_owned());
-        let parse = |text| parse_violation(text);
-        assert_eq!(parse(r#"Permissions Violation for Publish to "$SYS.REQ.CLAIMS.UPDATE""#), Some(publish));
-        assert_eq!(parse(r#"Permissions Violation for Subscription to "_INBOX.>""#), Some(subscription));
-        assert_eq!(parse("Maximum Payload Violation"), None);
-    }
-}
+mod tests;

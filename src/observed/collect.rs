@@ -2,7 +2,6 @@
 
 use super::{Reply, RequestError, Requests};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -12,34 +11,36 @@ use tokio::time::Instant;
 /// that were stopped are counted as active for up to 150 s, and must not cost a whole timeout each time.
 pub(super) const QUIET: Duration = Duration::from_millis(1500);
 
-/// How long others may answer once all have that are known: half of what those took, within these bounds.
+/// How long others may answer once all have that are known: half of what those took, within these bounds. The longer one
+/// too when "no responders" is all that came: a real one comes alone.
 const MOMENT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
-/// How far the replies to a request are.
+/// Waits for the end of the replies to a request.
 pub(super) struct Progress {
     began: Instant,
     heard: Notify,
-    complete: AtomicBool,
+    far: Mutex<Far>,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), heard: Notify::new(), complete: AtomicBool::new(false) }
+        Self { began: Instant::now(), heard: Notify::new(), far: Mutex::new(Far::Some) }
     }
 
-    /// Another reply came; with it all are there that are known of, or not yet.
-    pub(super) fn heard(&self, complete: bool) {
-        self.complete.store(complete, Ordering::Relaxed);
+    /// Something else came, and with it they are so far.
+    pub(super) fn heard(&self, far: Far) {
+        *self.far.lock().unwrap_or_else(PoisonError::into_inner) = far;
         self.heard.notify_one();
     }
 
-    /// Ends when no reply comes any more: for [`QUIET`], or for a moment once all are there that are known of.
+    /// Ends when no reply comes any more: for [`QUIET`], or for a moment where none is expected.
     pub(super) async fn ends(&self) {
         self.heard.notified().await;
         loop {
-            let patience = match self.complete.load(Ordering::Relaxed) {
-                true => (self.began.elapsed() / 2).clamp(MOMENT.0, MOMENT.1),
-                false => QUIET,
+            let patience = match *self.far.lock().unwrap_or_else(PoisonError::into_inner) {
+                Far::Nobody => MOMENT.1,
+                Far::Some => QUIET,
+                Far::All | Far::Found => (self.began.elapsed() / 2).clamp(MOMENT.0, MOMENT.1),
             };
             if tokio::time::timeout(patience, self.heard.notified()).await.is_err() {
                 return;
@@ -91,6 +92,8 @@ fn no_two_answers(subject: &str, replies: &[Reply]) -> Result<(), RequestError> 
 /// How far the replies to one request are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Far {
+    /// "No responders" came, and no reply.
+    Nobody,
     /// More are expected.
     Some,
     /// As many as are expected: others may still come.
@@ -107,10 +110,20 @@ pub(super) struct Question<'q, E> {
 }
 
 /// What came in reply to two requests.
-#[derive(Default)]
 struct Both {
     replies: [Vec<Reply>; 2],
-    all: [bool; 2],
+    far: [Far; 2],
+}
+
+impl Both {
+    /// How far they are together: until all replies to the second are there, none to the first says nothing.
+    fn far(&self) -> Far {
+        match self.far {
+            [Far::Nobody, Far::All | Far::Nobody] => Far::Nobody,
+            [Far::All, Far::All] => Far::All,
+            _ => Far::Some,
+        }
+    }
 }
 
 /// Why a request of two is over.
@@ -133,12 +146,12 @@ pub(super) async fn beside_named(
     named: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
     timeout: Duration,
 ) -> Result<[Vec<Reply>; 2], RequestError> {
-    let (both, progress) = (Mutex::new(Both::default()), Progress::new());
-    let subject = named.subject;
+    let both = Mutex::new(Both { replies: [Vec::new(), Vec::new()], far: [Far::Some; 2] });
+    let (progress, subject) = (Progress::new(), named.subject);
     let nameless = async {
         match ask_one_of_two(requests, nameless, 0, &both, &progress, timeout).await {
             Err(Over::Failed(RequestError::NoResponders(_))) => {
-                both.lock().unwrap_or_else(PoisonError::into_inner).all[0] = true;
+                both.lock().unwrap_or_else(PoisonError::into_inner).far[0] = Far::Nobody;
                 Ok(())
             }
             other => other,
@@ -152,9 +165,13 @@ pub(super) async fn beside_named(
                 return Err(error);
             }
         }
-        () = progress.ends() => {}
+        () = progress.ends() => {
+            if both.lock().unwrap_or_else(PoisonError::into_inner).far[1] == Far::Nobody {
+                return Err(RequestError::NoResponders(subject.to_owned()));
+            }
+        }
     }
-    let Both { replies, all: _ } = both.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Both { replies, far: _ } = both.into_inner().unwrap_or_else(PoisonError::into_inner);
     no_two_answers(subject, &replies[1])?;
     Ok(replies)
 }
@@ -170,13 +187,13 @@ async fn ask_one_of_two(
     let Question { subject, payload, mut far } = question;
     let mut found = false;
     let heard = |replies: &[Reply]| {
-        let far = far(replies);
+        let far = if replies.is_empty() { Far::Nobody } else { far(replies) };
         found = far == Far::Found;
         let mut both = both.lock().unwrap_or_else(PoisonError::into_inner);
         let known = both.replies[place].len();
         both.replies[place].extend_from_slice(&replies[known..]);
-        both.all[place] |= far != Far::Some;
-        progress.heard(both.all == [true, true]);
+        both.far[place] = far;
+        progress.heard(both.far());
         found
     };
     requests.request_many(subject, payload, timeout, heard).await.map_err(Over::Failed)?;
@@ -194,11 +211,15 @@ async fn collect(
     let (so_far, progress) = (Mutex::new(Vec::<Reply>::new()), Progress::new());
     let mut done = false;
     let asking = requests.request_many(subject, payload, timeout, |replies| {
+        if replies.is_empty() {
+            progress.heard(Far::Nobody);
+            return false;
+        }
         done = done || enough(replies);
         let mut so_far = so_far.lock().unwrap_or_else(PoisonError::into_inner);
         let known = so_far.len();
         so_far.extend_from_slice(&replies[known..]);
-        progress.heard(done);
+        progress.heard(if done { Far::All } else { Far::Some });
         done && at_once
     });
     tokio::select! {
@@ -206,7 +227,8 @@ async fn collect(
         replies = asking => return replies,
         () = progress.ends() => {}
     }
-    Ok(so_far.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let replies = so_far.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if replies.is_empty() { Err(RequestError::NoResponders(subject.to_owned())) } else { Ok(replies) }
 }
 
 /// Who a reply says it is of.

@@ -215,6 +215,8 @@ fn hand_over(
 pub(crate) struct Crowd<'f> {
     pub fake: &'f Fake,
     pub subject: &'static str,
+    /// The first answer is "no responders".
+    pub nobody: bool,
     pub payloads: Vec<Vec<u8>>,
     /// How long the servers take.
     pub late: Duration,
@@ -233,6 +235,9 @@ impl Requests for Crowd<'_> {
         mut enough: impl FnMut(&[Reply]) -> bool + Send,
     ) -> Result<Vec<Reply>, RequestError> {
         let mut replies = Vec::new();
+        if self.nobody && subject.ends_with(self.subject) && enough(&[]) {
+            return Err(RequestError::NoResponders(subject.to_owned()));
+        }
         let strange = self.payloads.iter().filter(|_| subject.ends_with(self.subject)).cloned();
         if hand_over(strange, &mut replies, &mut enough) {
             return Ok(replies);

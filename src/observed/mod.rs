@@ -68,8 +68,11 @@ pub trait Requests: Send + Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Reply, RequestError>> + Send;
 
-    /// One request, replies until `enough` says so or `timeout` has passed; then what came.
-    /// "No responders" is an error, no reply in time is an empty list.
+    /// One request, replies until `enough` says so or `timeout` has passed; then what came. No reply in time is an empty
+    /// list.
+    ///
+    /// "No responders" comes in place of all replies, and whoever may reply can forge it. Before any reply, `enough` is
+    /// asked with none; at the end it is an error if none came.
     fn request_many(
         &self,
         subject: &str,

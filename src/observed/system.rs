@@ -46,12 +46,13 @@ pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<D
         let mut known = 0;
         let heard = |replies: &[Reply]| {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.nobody |= replies.is_empty();
             for reply in &replies[known..] {
                 seen.take(kind, reply, asked);
             }
             known = replies.len();
-            if seen.has_both() {
-                progress.heard(seen.is_complete());
+            if seen.nobody || seen.has_both() {
+                progress.heard(seen.far());
             }
             seen.error.is_some()
         };
@@ -67,7 +68,8 @@ pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<D
         return Err(error);
     }
     if pings.ids(Ping::Varz).is_empty() {
-        return Err(RequestError::Timeout(Ping::Varz.subject().to_owned()));
+        let subject = Ping::Varz.subject().to_owned();
+        return Err(if pings.nobody { RequestError::NoResponders(subject) } else { RequestError::Timeout(subject) });
     }
     Ok(pings.deployment())
 }
@@ -101,6 +103,8 @@ struct Pings {
     values: usize,
     /// The servers that answered `VARZ`, and the largest count of active servers that an answer has.
     found: Deployment,
+    /// "No responders" came before any answer to one of them.
+    nobody: bool,
     error: Option<RequestError>,
 }
 
@@ -143,6 +147,14 @@ impl Pings {
     /// Whether some server has answered each of the two.
     fn has_both(&self) -> bool {
         [Ping::Statsz, Ping::Varz].into_iter().all(|kind| self.answers.keys().any(|(of, _)| *of == kind))
+    }
+
+    fn far(&self) -> Far {
+        match self.answers.is_empty() {
+            true => Far::Nobody,
+            false if self.is_complete() => Far::All,
+            false => Far::Some,
+        }
     }
 
     /// Whether all have answered, both, that the answers so far speak of.

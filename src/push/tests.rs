@@ -46,6 +46,14 @@ async fn without_a_nats_resolver_it_says_so() {
     let id = account();
     let tokens = [(id.clone(), fake.sign(&claims(&id, json!({})), 1000))];
     assert_eq!(push(&fake, &deployment, &tokens, TIME).await, Err(PushError::NoResolver));
+    // A server says it at once; others may say it too.
+    let nobody = |late| Crowd { fake: &fake, subject: SUBJECT, payloads: Vec::new(), late, nobody: true };
+    let start = tokio::time::Instant::now();
+    assert_eq!(push(&nobody(Duration::ZERO), &deployment, &tokens, TIME).await, Err(PushError::NoResolver));
+    assert!(start.elapsed() <= Duration::from_millis(300), "{:?}", start.elapsed());
+    fake.edit("west-0", |server| server.no_resolver = false);
+    let outcomes = push(&nobody(Duration::from_millis(100)), &deployment, &tokens, TIME).await.unwrap();
+    assert_eq!(outcomes.iter().map(|one| &one.answer).collect::<Vec<_>>(), [&Answer::Stored]);
 }
 
 #[test]
@@ -73,7 +81,7 @@ async fn two_answers_in_one_servers_name_are_an_error() {
         (vec![refused.clone(), refused, stored("jwt updated")], 500, "no room"),
     ] {
         let payloads = said.iter().map(|answer| answer.to_string().into_bytes()).collect();
-        let crowd = Crowd { fake: &fake, subject: "CLAIMS.UPDATE", payloads, late: Duration::ZERO };
+        let crowd = Crowd { fake: &fake, subject: "CLAIMS.UPDATE", payloads, late: Duration::ZERO, nobody: false };
         let outcomes = push(&crowd, &deployment, &tokens, TIME).await.unwrap();
         let (of_east_0, others) = outcomes.split_first().unwrap();
         let wanted = Answer::Refused { code, text: format!("{words}{DIFFER}") };

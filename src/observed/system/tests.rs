@@ -68,7 +68,7 @@ async fn a_strangers_copies_end_no_look_up() {
     for payload in [old.clone(), String::new()] {
         for late in [0, 300, 1200].map(Duration::from_millis) {
             let payloads = vec![payload.clone().into_bytes(); 8];
-            let crowd = Crowd { fake: &fake, subject: "CLAIMS.LOOKUP", payloads, late };
+            let crowd = Crowd { fake: &fake, subject: "CLAIMS.LOOKUP", payloads, late, nobody: false };
             let accounts = accounts(&crowd, &found, std::slice::from_ref(&id), TIME).await.unwrap();
             for on in &accounts[0] {
                 let Stored::Unclear(candidates) = &on.stored else { panic!("{late:?}: {:?}", on.stored) };
@@ -86,6 +86,50 @@ async fn a_strangers_copies_end_no_look_up() {
     }
 }
 
+/// "No responders" comes in the place of all replies, so one that others come after is a stranger's.
+#[tokio::test(start_paused = true)]
+async fn no_responders_from_a_stranger_end_nothing() {
+    let fake = Fake::new(&["west", "east"], 2);
+    let id = account();
+    let token = fake.sign(&claims(&id, json!({})), 1000);
+    for server in fake.servers.lock().unwrap().iter_mut().skip(1) {
+        server.stored.insert(id.to_string(), token.as_str().to_owned());
+    }
+    let found = deployment(&fake, TIME).await.unwrap();
+    let stored = accounts(&fake, &found, std::slice::from_ref(&id), TIME).await.unwrap();
+    let read = |token: &str| AccountClaims::decode(token).ok();
+    for subject in ["", "PING.STATSZ", "PING.VARZ", "PING.ACCOUNTZ", "CLAIMS.LOOKUP", "CLAIMS.LIST"] {
+        for late in [0, 100, 200].map(Duration::from_millis) {
+            let crowd = Crowd { fake: &fake, subject, payloads: Vec::new(), late, nobody: true };
+            assert_eq!(deployment(&crowd, TIME).await.unwrap().servers.len(), 4, "{subject}, {late:?}");
+            let asked = accounts(&crowd, &found, std::slice::from_ref(&id), TIME).await.unwrap();
+            assert_eq!(asked, stored, "{subject}, {late:?}");
+            assert_eq!(stored_claims(&crowd, &found, TIME, read).await.unwrap().len(), 1, "{subject}, {late:?}");
+        }
+    }
+}
+
+/// One that comes alone is believed after a moment.
+#[tokio::test(start_paused = true)]
+async fn no_responders_are_known_after_a_moment() {
+    let fake = Fake::new(&["west"], 2);
+    let found = deployment(&fake, TIME).await.unwrap();
+    for server in fake.servers.lock().unwrap().iter_mut() {
+        (server.no_resolver, server.keeps_tokens) = (true, false);
+    }
+    let start = Instant::now();
+    let crowd = |subject| Crowd { fake: &fake, subject, payloads: Vec::new(), late: Duration::ZERO, nobody: true };
+    let accounts = accounts(&crowd("CLAIMS.LOOKUP"), &found, &[account()], TIME).await.unwrap();
+    assert!(accounts[0].iter().all(|on| on.stored == Stored::NoAnswer && on.live == Live::NotLoaded));
+    assert!(start.elapsed() <= Duration::from_millis(300), "{:?}", start.elapsed());
+    for server in fake.servers.lock().unwrap().iter_mut() {
+        server.down = true;
+    }
+    let nothing = deployment(&crowd(""), TIME).await.unwrap_err();
+    assert_eq!(nothing, RequestError::NoResponders(Ping::Varz.subject().to_owned()));
+    assert!(start.elapsed() <= Duration::from_millis(600), "{:?}", start.elapsed());
+}
+
 /// What anyone in the system account may send as an answer is built only when there are not too many values in it.
 #[tokio::test(start_paused = true)]
 async fn answers_of_servers_have_a_bound_in_values() {
@@ -101,7 +145,7 @@ async fn answers_of_servers_have_a_bound_in_values() {
         ("PING.VARZ", vec![answer(0, &format!("[{zeros},{zeros},{zeros},{zeros}]"))]),
         ("PING.VARZ", (0..=2 * MOST_SERVERS).map(|id| answer(id, "{}")).collect()),
     ] {
-        let crowd = Crowd { fake: &fake, subject, payloads, late: Duration::ZERO };
+        let crowd = Crowd { fake: &fake, subject, payloads, late: Duration::ZERO, nobody: false };
         let error = deployment(&crowd, TIME).await.unwrap_err();
         assert!(matches!(&error, RequestError::TooMuch(on) if on.ends_with(subject)), "{error}");
     }
@@ -127,7 +171,7 @@ async fn two_answers_in_one_servers_name_are_an_error() {
             answer["server"] = json!({ "id": "N-west-0", "name": "west-0" });
             let crowd =
                 |answers: &[&Value]| answers.iter().map(|answer| answer.to_string().into_bytes()).collect::<Vec<_>>();
-            let crowd = Crowd { fake: &fake, subject, payloads: crowd(&[&answer, &answer]), late };
+            let crowd = Crowd { fake: &fake, subject, payloads: crowd(&[&answer, &answer]), late, nobody: false };
             let ids = std::slice::from_ref(&id);
             let error = match subject {
                 "PING.STATSZ" | "PING.VARZ" => deployment(&crowd, TIME).await.unwrap_err(),
