@@ -4,6 +4,7 @@ use crate::observed::{RequestError, Requests};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Error codes of the JetStream API (nats-server 2.15 `server/errors.json`).
@@ -177,6 +178,22 @@ impl CallError {
     }
 }
 
+/// Bytes that replies may still have, all together.
+#[derive(Debug)]
+pub struct Budget(AtomicUsize);
+
+impl Budget {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
+    /// Takes the bytes of a reply from it; false when they are more than there are.
+    fn take(&self, bytes: usize) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+}
+
 /// The JetStream API of one account, under its prefix.
 #[derive(Debug)]
 pub struct Api<'a, R> {
@@ -214,13 +231,23 @@ impl<'a, R: Requests> Api<'a, R> {
         self.call_sized(operation, body, timeout).await.map(|(value, _)| value)
     }
 
-    /// The same, with how many bytes the reply has.
-    pub(super) async fn call_sized(
+    /// The same, for one of many replies that have a bound in bytes.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`RequestError::TooMuch`] when the reply is beyond the bound.
+    pub async fn call_within(
         &self,
         operation: &str,
         body: &Value,
         timeout: Duration,
-    ) -> Result<(Value, usize), CallError> {
+        budget: &Budget,
+    ) -> Result<Value, CallError> {
+        let (reply, size) = self.call_sized(operation, body, timeout).await?;
+        if budget.take(size) { Ok(reply) } else { Err(RequestError::TooMuch(operation.to_owned()).into()) }
+    }
+
+    /// The reply, and how many bytes it has.
+    async fn call_sized(&self, operation: &str, body: &Value, timeout: Duration) -> Result<(Value, usize), CallError> {
         let subject = format!("{}.{operation}", self.prefix);
         let payload = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let reply = self.requests.request(&subject, payload, timeout).await?;

@@ -1,6 +1,6 @@
 //! Reading: few requests, all in flight at once, and what could not be asked is named.
 
-use super::api::{Api, CallError, code};
+use super::api::{Api, Budget, CallError, code};
 use super::arrivals::{Limits, apart, arrivals};
 use super::data::{ObservedConsumer, ObservedJetStream, ObservedStream, Unknown, Waiting};
 use crate::desired::DesiredConsumer;
@@ -8,7 +8,6 @@ use crate::observed::{RequestError, Requests};
 use futures::stream::{self, StreamExt, TryStreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How to read.
@@ -37,8 +36,8 @@ const IN_FLIGHT: usize = 128;
 /// The most streams of an account that are read. How many there are is what the answer says, and any user of the account
 /// can answer.
 const MOST_STREAMS: u64 = 100_000;
-/// The most bytes of their list, all pages together: as much as one request may be answered.
-const MOST_BYTES: usize = 256 << 20;
+/// The most bytes of a list, all pages together: as much as one request may be answered.
+pub const MOST_BYTES: usize = 256 << 20;
 /// The most streams that are asked for one by one, because a list has only their names.
 const MOST_ASKED: usize = 4096;
 
@@ -59,7 +58,7 @@ async fn read_within<R: Requests>(
     api: Api<'_, R>,
     options: ReadOptions<'_>,
 ) -> Result<ObservedJetStream, CallError> {
-    let reader = Reader { api, options, left: AtomicUsize::new(bytes) };
+    let reader = Reader { api, options, left: Budget::new(bytes) };
     let pages = options.expected_streams.div_ceil(PAGE).max(1);
     let (info, first) = futures::future::join(reader.patient("INFO", &Value::Null), reader.pages(0, pages)).await;
     let info = match info {
@@ -103,15 +102,12 @@ pub async fn look_at_messages<R: Requests>(
 struct Reader<'a, R> {
     api: Api<'a, R>,
     options: ReadOptions<'a>,
-    /// Bytes that replies may still have, all together.
-    left: AtomicUsize,
+    left: Budget,
 }
 
 impl<R: Requests> Reader<'_, R> {
     async fn call(&self, operation: &str, body: &Value) -> Result<Value, CallError> {
-        let (reply, size) = self.api.call_sized(operation, body, self.options.timeout).await?;
-        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(size));
-        left.map(|_| reply).map_err(|_| RequestError::TooMuch(operation.to_owned()).into())
+        self.api.call_within(operation, body, self.options.timeout, &self.left).await
     }
 
     /// Asks until the answer is not of the passing kind, or the patience is over.
@@ -259,6 +255,7 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
 mod tests {
     use super::*;
     use crate::observed::fake::Answers;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     struct Silent(AtomicUsize);
 
