@@ -140,10 +140,9 @@ impl Args {
     }
 }
 
-/// Exit 4 when a server that has something to confirm did not, or could not be asked.
+/// Exit 4 when a server did not confirm what was pushed, or could not be looked at, whether or not something was pushed.
 pub(super) fn exit(applied: &Applied, deployment: &Deployment) -> Exit {
-    let asked = applied.pushed.is_empty() || deployment.missing() == 0;
-    if applied.is_confirmed() && asked { Exit::Done } else { Exit::Unconfirmed }
+    if applied.is_confirmed() && deployment.missing() == 0 { Exit::Done } else { Exit::Unconfirmed }
 }
 
 pub(super) fn document(planned: &Planned<'_>, applied: &Applied, deployment: &Deployment, exit: Exit) -> Value {
@@ -204,7 +203,7 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
     if !names.is_empty() {
         parts.push(format!("{} did not confirm", names.join(", ")));
     }
-    parts.extend(deployment.missing_text().filter(|_| !applied.pushed.is_empty()));
+    parts.extend(deployment.missing_text());
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
 }
 
@@ -367,3 +366,6 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::Read(error) => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
