@@ -12,7 +12,7 @@ mod streams;
 pub(crate) mod tests;
 
 use crate::definition::Definition;
-use crate::model::claims::{ExportSpec, ImportSpec};
+use crate::model::claims::{ExportSpec, ImportSpec, Permission, Permissions};
 use crate::model::mapping::{MappingSet, Overlap};
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::nkey::PublicKey;
@@ -21,6 +21,7 @@ use crate::model::subject_trie::SubjectTrie;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, RegionalAccounts, VirtualStream};
 pub use mappings::way_back;
+use permissions::{ApplicationPermissions, Line};
 use regional::{RegionalIds, Seat};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -125,8 +126,8 @@ pub struct DesiredAccount<'a> {
     pub exports: Vec<ExportSpec>,
     /// What it imports for the regional layout.
     pub imports: Vec<ImportSpec>,
-    /// What users without permissions of their own are denied to publish (`restrict_users`).
-    pub denied: Option<Vec<String>>,
+    /// What users without permissions of their own are denied (`restrict_users`).
+    pub denied: Option<Permissions>,
     /// Write streams first, then read streams.
     pub streams: Vec<DesiredStream<'a>>,
     /// Consumers of the definition.
@@ -270,8 +271,12 @@ pub fn accounts<'a>(
     let reads = streams_of(topology, account, Role::Read, options);
     let consumers = account.virtual_streams.iter().flat_map(|stream| streams::consumers(account, stream, topology));
     if account.restrict_users {
-        let deny = permissions::permissions(topology, account)?.deny;
-        application.denied = Some(deny.into_iter().map(|line| line.subject).collect());
+        let ApplicationPermissions { publish, subscribe } = permissions::permissions(topology, account)?;
+        let denied = |lines: Vec<Line>| Permission {
+            allow: Vec::new(),
+            deny: lines.into_iter().map(|line| line.subject).collect(),
+        };
+        application.denied = Some(Permissions { publish: denied(publish.deny), subscribe: denied(subscribe.deny) });
     }
     match account.layout {
         Layout::Shared => {

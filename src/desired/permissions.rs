@@ -1,4 +1,4 @@
-//! What an application's user has to be allowed to publish, and had better be denied.
+//! What an application's user has to be allowed, and had better be denied.
 //!
 //! Servers map a subject before they check permissions (nats-server 2.15, measured), so these are the subjects of
 //! the regions' real streams, not the virtual ones.
@@ -22,6 +22,22 @@ pub struct Line {
     pub why: String,
 }
 
+/// The permissions of an application's user.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ApplicationPermissions {
+    /// To publish.
+    pub publish: Publish,
+    /// To subscribe.
+    pub subscribe: Subscribe,
+}
+
+/// The subscribe permissions of an application's user: all that is not denied.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Subscribe {
+    /// Where an application could answer in a stream's place.
+    pub deny: Vec<Line>,
+}
+
 /// The publish permissions of an application's user.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Publish {
@@ -31,15 +47,18 @@ pub struct Publish {
     pub deny: Vec<Line>,
 }
 
-/// The publish permissions for all virtual streams of the account, in every region: a user may connect to any.
+/// Subjects of the lease, and those that it may have later.
+const LEASES: &str = "$VSTREAM.>";
+
+/// The permissions for all virtual streams of the account, in every region: a user may connect to any.
 ///
 /// # Errors
 /// [`DesiredError`] as for [`accounts`](super::accounts).
-pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, DesiredError> {
+pub fn permissions(topology: &Topology, account: &Account) -> Result<ApplicationPermissions, DesiredError> {
     check_built(account)?;
     let mut publish = Publish::default();
     if account.virtual_streams.is_empty() {
-        return Ok(publish);
+        return Ok(ApplicationPermissions::default());
     }
     for stream in &account.virtual_streams {
         check_reach(account, stream)?;
@@ -82,8 +101,9 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Publish, De
             }
         }
     }
-    publish.deny.push(line("$VSTREAM.>", "the lease by which runs of vstream-jwt keep each other waiting"));
-    Ok(publish)
+    let lease = line(LEASES, "the lease by which runs of vstream-jwt keep each other waiting");
+    publish.deny.push(lease.clone());
+    Ok(ApplicationPermissions { publish, subscribe: Subscribe { deny: vec![lease] } })
 }
 
 /// Every virtual stream in every region.

@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::definition::Definition;
-use crate::desired::permissions::{Line, Publish, permissions};
+use crate::desired::permissions::{ApplicationPermissions, Line, Publish, Subscribe, permissions};
 use crate::desired::regional::Seat;
 use crate::desired::{DesiredAccount, DesiredError, DesiredStream, desired};
 use crate::model::mapping::{Destination, Mapping, MappingSet};
@@ -22,7 +22,7 @@ pub enum What {
     Streams,
     /// What goes into the accounts' claims.
     Claims,
-    /// The publish permissions of an application's user.
+    /// The permissions of an application's user.
     Permissions,
 }
 
@@ -122,18 +122,15 @@ fn stream(account: &DesiredAccount<'_>, stream: &DesiredStream<'_>) -> Document 
     Document { name: file_name(account, &stream.name), ending: "json", text: json_text(&json), json }
 }
 
-fn permission_block(account: &DesiredAccount<'_>, publish: &Publish) -> Document {
-    let Publish { allow, deny } = publish;
-    let mut text = heading(account, "publish permissions of an application's user");
+fn permission_block(account: &DesiredAccount<'_>, permissions: &ApplicationPermissions) -> Document {
+    let ApplicationPermissions { publish: Publish { allow, deny }, subscribe: Subscribe { deny: unheard } } =
+        permissions;
+    let mut text = heading(account, "permissions of an application's user");
     text.push_str("permissions {\n  publish {\n");
-    for (name, lines) in [("allow", allow), ("deny", deny)] {
-        let width = lines.iter().map(|line| quoted(&line.subject).len()).max().unwrap_or(0);
-        let _ = writeln!(text, "    {name}: [");
-        for Line { subject, why } in lines {
-            let _ = writeln!(text, "      {:width$}  # {why}", quoted(subject));
-        }
-        text.push_str("    ]\n");
-    }
+    subject_list(&mut text, "allow", allow);
+    subject_list(&mut text, "deny", deny);
+    text.push_str("  }\n  subscribe {\n");
+    subject_list(&mut text, "deny", unheard);
     text.push_str("  }\n}\n");
     Document {
         name: file_name(account, "permissions"),
@@ -142,9 +139,20 @@ fn permission_block(account: &DesiredAccount<'_>, publish: &Publish) -> Document
         json: json!({
             "account": account.name,
             "id": account.id,
-            "publish": publish,
+            "publish": permissions.publish,
+            "subscribe": permissions.subscribe,
         }),
     }
+}
+
+/// A list of subjects of a `permissions` block.
+fn subject_list(text: &mut String, name: &str, lines: &[Line]) {
+    let width = lines.iter().map(|line| quoted(&line.subject).len()).max().unwrap_or(0);
+    let _ = writeln!(text, "    {name}: [");
+    for Line { subject, why } in lines {
+        let _ = writeln!(text, "      {:width$}  # {why}", quoted(subject));
+    }
+    text.push_str("    ]\n");
 }
 
 fn heading(account: &DesiredAccount<'_>, what: &str) -> String {

@@ -7,7 +7,7 @@ use super::{Action, Options};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{self, Seat};
 use crate::model::claims::{
-    AccountClaims, Activation, Export, Import, ImportSpec, LinkKind, Permission, Permissions, TrustedClaims, covers,
+    AccountClaims, Activation, Export, Import, ImportSpec, LinkKind, Permissions, TrustedClaims, covers,
 };
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -462,16 +462,17 @@ pub(super) fn signing_key(claims: &mut TrustedClaims, key: &PublicKey) -> Edited
     edited
 }
 
-/// `restrict_users`: what users without permissions of their own may not publish, where the account says nothing yet.
+/// `restrict_users`: what users without permissions of their own may not do, where the account says nothing yet.
 pub(super) fn restrict(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
     let mut edited = Edited::default();
-    let Some(deny) = &desired.denied else { return edited };
+    let Some(denied) = &desired.denied else { return edited };
     if *claims.default_permissions() != Permissions::default() {
         return edited;
     }
-    let publish = Permission { allow: Vec::new(), deny: deny.clone() };
-    if claims.set_default_permissions(&Permissions { publish, subscribe: Permission::default() }) {
-        edited.note(Action::Update, ClaimPart::DefaultPermissions, format!("publish denied: {}", deny.join(", ")));
+    if claims.set_default_permissions(denied) {
+        let [publish, subscribe] = [&denied.publish, &denied.subscribe].map(|permission| permission.deny.join(", "));
+        let what = format!("publish denied: {publish}; subscribe denied: {subscribe}");
+        edited.note(Action::Update, ClaimPart::DefaultPermissions, what);
     }
     edited
 }

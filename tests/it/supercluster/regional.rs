@@ -257,6 +257,7 @@ async fn narrow_users(bench: &Bench<'_>) {
         lines.iter().map(|line| line["subject"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(list("deny"), ["$JS.>", "$VSTREAM.>"]);
+    assert_eq!(rendered[0]["subscribe"]["deny"][0]["subject"], "$VSTREAM.>");
     let purge = "$VSH.API.STREAM.PURGE.foo-write-west";
     for permission in
         [Permission { allow: list("allow"), deny: Vec::new() }, Permission { allow: Vec::new(), deny: list("deny") }]

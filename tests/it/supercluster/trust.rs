@@ -546,6 +546,20 @@ async fn a_run_does_not_lock_itself_out() {
     let claims = bench.claims().await;
     let denied = claims["nats"]["default_permissions"]["pub"]["deny"].as_array().unwrap();
     assert!(denied.contains(&json!("$VSTREAM.>")) && !lease(&application).await, "{claims}");
+    // Nor does it hear a run, in whose stream's place it could answer; all else it hears.
+    let mut heard = application.subscribe(">").await.unwrap();
+    application.flush().await.unwrap();
+    definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });
+    let file = bench.write("app", &definition);
+    bench.run(&["apply", "--operator", "op.nk", "--definition", &file]).ends(0);
+    application.publish("last", "".into()).await.unwrap();
+    loop {
+        let message = tokio::time::timeout(PATIENCE, heard.next()).await.unwrap().unwrap();
+        assert!(!message.subject.starts_with("$VSTREAM"), "{message:?}");
+        if message.subject.as_str() == "last" {
+            break;
+        }
+    }
 
     let mut without = claims;
     without["nats"].as_object_mut().unwrap().remove("default_permissions");
