@@ -12,6 +12,9 @@ pub const SUBJECT: &str = "$VSTREAM.LEASE";
 pub const UNREACHABLE: &str = "lease-unreachable";
 /// How long a lease lasts that nobody renews, in seconds.
 pub const EXPIRY: u64 = 15;
+/// The largest sequence that its last message may have. Who may purge the stream can set it; once the largest of all is
+/// used, the stream refuses every note (measured, 2.15.1).
+pub const LAST_SEQUENCE: u64 = u64::MAX / 2;
 
 /// The message that is the lease: the last one of the stream, until it expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +59,23 @@ pub fn config(replicas: u64) -> Map<String, Value> {
     }
 }
 
-/// Settings that a stream of that name must not have: with them its last message is not the lease, or stays for ever.
-const STRANGE: [&str; 7] = ["mirror", "sources", "subject_transform", "republish", "sealed", "no_ack", "deny_purge"];
+/// Settings that a stream of that name must not have: with them it takes no note, its last message is not the lease, or
+/// stays for ever.
+const STRANGE: [&str; 10] = [
+    "mirror",
+    "sources",
+    "subject_transform",
+    "republish",
+    "sealed",
+    "no_ack",
+    "deny_purge",
+    // Such a stream takes counters, and nothing else (nats-server 2.12).
+    "allow_msg_counter",
+    // Such a stream cannot discard old messages.
+    "discard_new_per_subject",
+    // In the place of a note that expires, servers store a marker, which looks like another.
+    "subject_delete_marker_ttl",
+];
 
 /// Compares the config of the stream of that name with what it has to be: an application may have made it, without an
 /// expiry. `None` when it serves; otherwise the names of the settings that are wrong, and the config that it should get.
@@ -78,7 +96,7 @@ pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Va
         let harmless = match found.get(name) {
             None | Some(Value::Null | Value::Bool(false)) => true,
             Some(Value::Array(items)) => items.is_empty(),
-            Some(_) => false,
+            Some(value) => value.as_u64() == Some(0),
         };
         if !harmless {
             wrong.push(name.to_owned());
@@ -95,7 +113,9 @@ mod tests {
     #[test]
     fn what_this_program_made_serves_as_servers_tell_it() {
         let mut found = config(3);
-        for (name, value) in [("max_consumers", json!(-1)), ("sealed", json!(false))] {
+        for (name, value) in
+            [("max_consumers", json!(-1)), ("sealed", json!(false)), ("subject_delete_marker_ttl", json!(0))]
+        {
             found.insert(name.to_owned(), value);
         }
         found.insert("metadata".to_owned(), json!({ "_nats.level": "1" }));
@@ -124,6 +144,9 @@ mod tests {
             ("sealed", json!(true)),
             ("no_ack", json!(true)),
             ("deny_purge", json!(true)),
+            ("allow_msg_counter", json!(true)),
+            ("discard_new_per_subject", json!(true)),
+            ("subject_delete_marker_ttl", json!(1_000_000_000)),
             ("mirror", json!({ "name": "a" })),
             ("sources", json!([{ "name": "a" }])),
             ("republish", json!({ "src": ">", "dest": "a.>" })),

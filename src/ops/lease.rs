@@ -6,7 +6,7 @@
 
 use super::session::{Session, now};
 use super::{Tell, regional};
-use crate::desired::lease::{EXPIRY, Note, STREAM, SUBJECT, UNREACHABLE, config, mended};
+use crate::desired::lease::{EXPIRY, LAST_SEQUENCE, Note, STREAM, SUBJECT, UNREACHABLE, config, mended};
 use crate::desired::regional::{HUB_API, Seat};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(300);
 const ASK: Duration = Duration::from_secs(3);
 /// How long a stream that does not answer is asked again: its servers may just elect a leader.
 const ELECTION: Duration = Duration::from_secs(12);
+/// Why a stream that this program would not make so is in the way.
+const OF_OTHERS: &str = "vstream-jwt did not make it";
 
 /// Who takes a lease, and what for.
 #[derive(Debug, Clone)]
@@ -126,7 +128,7 @@ pub(super) struct Last {
 #[derive(Debug)]
 enum Trouble {
     Call(CallError),
-    /// A stream that others made, where no lease can be.
+    /// A stream where the lease has to be, and cannot.
     Planted {
         stream: String,
         reason: String,
@@ -227,7 +229,7 @@ async fn make<R: Requests>(api: Api<'_, R>, replicas: u64) -> Result<(), Trouble
         // Another run was faster, or a config of another version is there.
         Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
         Err(error) if error.err_code() == Some(code::SUBJECTS_OVERLAP) => match instead(api).await? {
-            Some(stream) => Err(Trouble::Planted { stream, reason: format!("it captures {SUBJECT}") }),
+            Some(stream) => Err(Trouble::Planted { stream, reason: format!("{OF_OTHERS}: it captures {SUBJECT}") }),
             None => Err(error.into()),
         },
         made => Ok(made.map(|_| ())?),
@@ -243,9 +245,20 @@ async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Troubl
         Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
         Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
             stream: STREAM.to_owned(),
-            reason: format!("its {} cannot be mended: {error}", wrong.join(", ")),
+            reason: format!("{OF_OTHERS}: its {} cannot be mended: {error}", wrong.join(", ")),
         }),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the stream has sequences left for more notes.
+fn check_sequences(info: &Value) -> Result<(), Trouble> {
+    match info["state"]["last_seq"].as_u64() {
+        Some(last) if last > LAST_SEQUENCE => Err(Trouble::Planted {
+            stream: STREAM.to_owned(),
+            reason: format!("its sequences are used up: the last is {last}"),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -450,6 +463,7 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
             None
         }
         Some(info) => {
+            check_sequences(&info)?;
             if mend(api, &info).await? {
                 let said = format!("the stream {STREAM} of account {account} was not as it has to be, and was mended");
                 tell.step(&said, 0, 0);
@@ -497,12 +511,9 @@ fn unreachable(account: &str, trouble: &Trouble) -> Finding {
         ),
         Trouble::Planted { stream, reason } => (
             format!("account {account}, stream {stream}"),
-            format!(
-                "it is where the lease that keeps two runs apart has to be, and vstream-jwt did not make it: {reason}; \
-                 nothing was changed"
-            ),
-            "Remove it, with `nats stream rm` and the name above, as a user of the account. Then deny publishing on \
-             `$VSTREAM.>` to applications (docs/permissions.md), so that none can be made again."
+            format!("it is where the lease that keeps two runs apart has to be, and {reason}; nothing was changed"),
+            "Remove it, with `nats stream rm` and the name above, as a user of the account. Then deny `$VSTREAM.>` to \
+             applications (docs/permissions.md), so that none can be made again."
                 .to_owned(),
         ),
     };

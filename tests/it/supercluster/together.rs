@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use vstream_jwt::desired::lease::{EXPIRY, STREAM, SUBJECT};
+use vstream_jwt::desired::lease::{self, EXPIRY, STREAM, SUBJECT};
 use vstream_jwt::model::claims::{AccountClaims, Token};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{Run, Signers, apply};
@@ -276,6 +276,22 @@ async fn a_planted_lease_blocks_nobody() {
     // What cannot be mended is named, and where it is.
     let said = [STREAM, "retention", "vstream-jwt did not make it", "Remove it, with `nats stream rm`"];
     plant(json!({ "retention": "workqueue" }), &[]).await;
+    bench.expect(1, &apply(2), "lease-unreachable", &said);
+    bench.delete_stream(STREAM).await;
+    // Right but for one setting, by which it takes counters alone.
+    let mut counters = lease::config(1);
+    counters.insert("allow_msg_counter".to_owned(), json!(true));
+    plant(counters.into(), &[]).await;
+    if bench.api("west", &format!("STREAM.INFO.{STREAM}"), Value::Null).await["config"]["allow_msg_counter"] == true {
+        let said = [STREAM, "allow_msg_counter", "vstream-jwt did not make it", "Remove it, with `nats stream rm`"];
+        bench.expect(1, &apply(2), "lease-unreachable", &said);
+    }
+    bench.delete_stream(STREAM).await;
+    // A purge sets the next sequence.
+    plant(lease::config(1).into(), &[]).await;
+    let purged = bench.api("west", &format!("STREAM.PURGE.{STREAM}"), json!({ "seq": u64::MAX })).await;
+    assert_eq!(purged["success"], true, "{purged}");
+    let said = [STREAM, "its sequences are used up", "Remove it, with `nats stream rm`"];
     bench.expect(1, &apply(2), "lease-unreachable", &said);
     bench.delete_stream(STREAM).await;
     let said = ["account APP, stream other", "captures $VSTREAM.LEASE", "Remove it, with `nats stream rm`"];
