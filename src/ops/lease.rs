@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(300);
 const ASK: Duration = Duration::from_secs(3);
 /// How long a stream that does not answer is asked again: its servers may just elect a leader.
 const ELECTION: Duration = Duration::from_secs(12);
+/// Refusals of a note because another message came first.
+const CAME_LATE: [u64; 2] = [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_IN_FLIGHT];
 /// Why a stream that this program would not make so is in the way.
 const OF_OTHERS: &str = "vstream-jwt did not make it";
 
@@ -105,12 +107,13 @@ struct LeaseStream<L> {
     regional: bool,
 }
 
-/// What became of a publish to the stream.
+/// The answer to a publish to the stream. A user of the account that subscribes to the subject can answer as well, so it
+/// does not prove what is stored.
 enum Published {
-    /// It is the last message now, with this sequence.
-    Stored(u64),
-    /// Another message came first.
-    Other,
+    /// The note is stored, or another message came first.
+    Answered,
+    /// The stream does not take it, for another reason than a message that came first.
+    Refused(ApiError),
     /// There is no such stream.
     NoStream,
 }
@@ -120,7 +123,7 @@ enum Published {
 pub(super) struct Last {
     seq: u64,
     note: Note,
-    /// Its time is over, by the clock of the server that has it, or it was given back.
+    /// By the clock of the server that has it its time is over, or yet to come; or it was given back.
     over: bool,
 }
 
@@ -189,17 +192,11 @@ impl<L: Link> LeaseStream<L> {
             Err(RequestError::NoResponders(_)) => return Ok(Published::NoStream),
             reply => reply?,
         };
-        let subject = SUBJECT.to_owned();
-        let malformed = |reason: &str| CallError::Malformed { subject: subject.clone(), reason: reason.to_owned() };
-        let value: Value = serde_json::from_slice(&reply.payload).map_err(|error| malformed(&error.to_string()))?;
+        let value: Value = serde_json::from_slice(&reply.payload).unwrap_or_default();
         match ApiError::of(&value) {
-            Some(error)
-                if [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_IN_FLIGHT].contains(&error.err_code) =>
-            {
-                Ok(Published::Other)
-            }
-            Some(error) => Err(CallError::Api { subject, error }),
-            None => value["seq"].as_u64().map(Published::Stored).ok_or_else(|| malformed("it has no sequence")),
+            Some(error) if error.is_transient() => Err(CallError::Api { subject: SUBJECT.to_owned(), error }),
+            Some(error) if !CAME_LATE.contains(&error.err_code) => Ok(Published::Refused(error)),
+            _ => Ok(Published::Answered),
         }
     }
 }
@@ -302,8 +299,9 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, C
     // A stream that others made keeps messages for longer than a lease lasts.
     let time = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
     let age = time(&info?["ts"]).zip(time(&message["time"])).map(|(now, then)| now.duration_since(then));
-    let expired = age.is_some_and(|age| age.as_secs() >= i64::try_from(EXPIRY).unwrap_or(i64::MAX));
-    Ok(Some(Last { seq, over: note.released || expired, note }))
+    // One from a later time comes from a backup of a server whose clock was ahead, and would hold for as long as it was.
+    let is_now = age.is_none_or(|age| age.as_secs().unsigned_abs() < EXPIRY);
+    Ok(Some(Last { seq, over: note.released || !is_now, note }))
 }
 
 /// Who holds the lease of each account, if anybody does; an error is the subject on which the user may not ask.
@@ -449,8 +447,12 @@ fn may_go_without<L: Requests>(session: &Session<'_, L>, options: &Options) -> b
     options.allows(UNREACHABLE) || (missing && options.allows("region-missing"))
 }
 
+/// What came of an attempt to take a lease.
+#[derive(Debug)]
 enum Attempt {
+    /// It is ours, by the message with this sequence.
     Taken(u64),
+    /// Another run has it.
     Held(Note),
 }
 
@@ -471,22 +473,37 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
             last(api).await?
         }
     };
+    contend(stream, api, note, seen).await
+}
+
+/// Publishes the note after the last message that was seen, unless that is a lease, and looks what is stored then.
+async fn contend<L: Link>(
+    stream: &LeaseStream<L>,
+    api: Api<'_, L>,
+    note: &Note,
+    seen: Option<Last>,
+) -> Result<Attempt, Trouble> {
     let after = match seen {
         None => 0,
-        // An earlier attempt of ours was stored, and its answer got lost.
-        Some(last) if last.note.id == note.id => return Ok(Attempt::Taken(last.seq)),
         Some(last) if last.over => last.seq,
+        // An earlier attempt of ours was stored, and its answer got lost.
+        Some(last) if last.note == *note => return Ok(Attempt::Taken(last.seq)),
         Some(last) => return Ok(Attempt::Held(last.note)),
     };
-    match stream.publish(note, after).await? {
-        Published::Stored(seq) => Ok(Attempt::Taken(seq)),
-        // Somebody was faster; who it was says the next look.
-        Published::Other => match last(api).await? {
-            Some(last) if !last.over && last.note.id != note.id => Ok(Attempt::Held(last.note)),
-            _ => Err(CallError::from(RequestError::Timeout(SUBJECT.to_owned())).into()),
-        },
+    let refused = match stream.publish(note, after).await? {
+        Published::Answered => None,
+        Published::Refused(error) => Some(error),
         // Just made, and not everywhere known yet.
-        Published::NoStream => Err(CallError::from(RequestError::NoResponders(SUBJECT.to_owned())).into()),
+        Published::NoStream => return Err(CallError::from(RequestError::NoResponders(SUBJECT.to_owned())).into()),
+    };
+    match (last(api).await?, refused) {
+        (Some(last), _) if last.note == *note => Ok(Attempt::Taken(last.seq)),
+        (_, Some(error)) => {
+            Err(Trouble::Planted { stream: STREAM.to_owned(), reason: format!("it takes no lease: {error}") })
+        }
+        // Another run was faster.
+        (Some(last), None) if !last.over => Ok(Attempt::Held(last.note)),
+        _ => Err(CallError::from(RequestError::Timeout(SUBJECT.to_owned())).into()),
     }
 }
 
@@ -578,23 +595,27 @@ impl<L: Link> Held<L> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { seq, renewed: Instant::now() };
     }
 
+    /// Publishes the note after the message `after`, and reads what is stored then; nothing where the stream does not
+    /// answer.
+    async fn write(&self, after: u64) -> Option<Option<Last>> {
+        match self.place.publish(&self.note, after).await {
+            Ok(Published::Answered) => self.place.by_any_prefix(last).await.ok(),
+            Ok(Published::Refused(_) | Published::NoStream) | Err(_) => None,
+        }
+    }
+
     /// Renews it; false where the stream does not answer.
     async fn renew(&self) -> Result<bool, LeaseError> {
         let lost = |reason: String| LeaseError::Lost { account: self.account.clone(), reason };
-        let stored = match self.place.publish(&self.note, self.state().seq).await {
-            Ok(Published::Stored(seq)) => Some(seq),
-            // An answer to a renewal got lost, a renewal came too late, or another run has the lease.
-            Ok(Published::Other) => match self.place.by_any_prefix(last).await {
-                Ok(Some(last)) if last.note.id == self.note.id => Some(last.seq),
-                Ok(Some(last)) => return Err(lost(format!("{} has it now", last.note.holder))),
-                // Another run that had it since would have left a message.
-                Ok(None) => match self.place.publish(&self.note, 0).await {
-                    Ok(Published::Stored(seq)) => Some(seq),
-                    Ok(Published::Other | Published::NoStream) | Err(_) => None,
-                },
-                Err(_) => None,
-            },
-            Ok(Published::NoStream) | Err(_) => None,
+        let mut found = self.write(self.state().seq).await;
+        if let Some(None) = found {
+            // It expired meanwhile. Another run that had it since would have left a message.
+            found = self.write(0).await;
+        }
+        let stored = match found.flatten() {
+            Some(last) if last.note.id == self.note.id => Some(last.seq),
+            Some(last) => return Err(lost(format!("{} has it now", last.note.holder))),
+            None => None,
         };
         if let Some(seq) = stored {
             self.set(seq);
@@ -607,9 +628,9 @@ impl<L: Link> Held<L> {
 
     async fn release(&self, delete: bool) {
         let note = Note { released: true, ..self.note.clone() };
-        if let Ok(Published::Other) = self.place.publish(&note, self.state().seq).await
+        if let Ok(Published::Answered) = self.place.publish(&note, self.state().seq).await
             && let Ok(Some(last)) = self.place.by_any_prefix(last).await
-            && last.note.id == self.note.id
+            && last.note == self.note
         {
             let _ = self.place.publish(&note, last.seq).await;
         }
@@ -619,3 +640,6 @@ impl<L: Link> Held<L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

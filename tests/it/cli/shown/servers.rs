@@ -2,6 +2,8 @@
 
 use super::{creds, private, token};
 use crate::support::hostile::{Field, filled};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,11 +67,13 @@ struct Run {
     provisioned: bool,
     /// The token that was pushed.
     pushed: Option<String>,
+    /// The message that the stream of the lease has.
+    note: Option<String>,
 }
 
 impl Run {
     fn with(change: Change) -> Self {
-        Self { change, asked: BTreeSet::new(), provisioned: false, pushed: None }
+        Self { change, asked: BTreeSet::new(), provisioned: false, pushed: None, note: None }
     }
 }
 
@@ -180,6 +184,9 @@ impl Servers {
         if key.ends_with(".CLAIMS.UPDATE") {
             run.pushed = Some(body.to_owned());
         }
+        if key == "$VSTREAM.LEASE" {
+            run.note = Some(body.to_owned());
+        }
         let changes = ["STREAM.CREATE.", "STREAM.UPDATE."].iter().any(|verb| key.contains(verb));
         run.provisioned |= changes && !key.contains("vstream-lease");
         let changed = match () {
@@ -190,6 +197,9 @@ impl Servers {
         let after = self.recorded.after.get(&key).filter(|_| changed);
         let Some(recorded) = after.or_else(|| self.recorded.before.get(&key)) else { return Vec::new() };
         let (mut answer, mut claims) = (recorded.clone(), self.recorded.tokens["token"].clone());
+        if let Some(note) = run.note.as_ref().filter(|_| key.contains("MSG.GET.vstream-lease")) {
+            answer["message"]["data"] = STANDARD.encode(note).into();
+        }
         match &run.change {
             Change::Fields(places, value) => {
                 let here = places.iter().filter(|place| place.of == key && place.after == after.is_some());
