@@ -1,12 +1,14 @@
 //! The users that a run is made with: what they may do, and for how long, known before anything is tried.
 
 use super::session::{Session, now};
+use super::watch::deaf_to_old_subject;
 use crate::desired::lease;
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
+use crate::observed::link::Link;
 use crate::observed::{Reply, Requests, system};
 use crate::plan::preflight::{self, Verb};
-use crate::plan::{AccountPlan, Options, Plan};
+use crate::plan::{Options, Plan};
 use crate::push;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What stands in the way of carrying out `plan` with these users. For a run that only reads (`changes` is false), what
 /// they may not do is something to know: whoever applies may have other credentials.
-pub(super) async fn users<L: Requests>(
+pub(super) async fn users<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
     options: &Options,
@@ -24,6 +26,7 @@ pub(super) async fn users<L: Requests>(
     let (now, run) = (now(), session.deadline.left().as_secs());
     let mut findings = Vec::new();
     let mut denied = Vec::new();
+    let mut deaf = session.watch.as_ref().is_some_and(|watch| watch.is_deaf_to_old_subject());
     if let Some(user) = session.system.user() {
         findings.extend(preflight::credentials("system account", user, now, run));
         let pushes = plan.accounts.iter().any(|account| !account.pushes.is_empty());
@@ -32,12 +35,16 @@ pub(super) async fn users<L: Requests>(
             let lacks =
                 |verb, needed: &[String]| preflight::permissions("system account", user, claims.as_ref(), verb, needed);
             denied.extend(lacks(Verb::Publish, &[push::SUBJECT.to_owned()]));
-            let of = |account: &AccountPlan| push::ALL_SUBJECTS[1].replace('*', &account.id.to_string());
-            let heard: Vec<String> =
-                push::ALL_SUBJECTS.map(str::to_owned).into_iter().chain(plan.accounts.iter().map(of)).collect();
+            let of_all = |subject: &str| -> Vec<String> {
+                let named = plan.accounts.iter().map(|account| subject.replace('*', &account.id.to_string()));
+                [subject.to_owned()].into_iter().chain(named).collect()
+            };
+            let heard = [vec![push::SUBJECT.to_owned()], of_all(push::BY_NAME)].concat();
             denied.extend(lacks(Verb::Subscribe, &heard));
+            deaf = deaf || lacks(Verb::Subscribe, &of_all(push::OLD)).is_some();
         }
     }
+    denied.extend(deaf.then(deaf_to_old_subject));
     for (place, account) in plan.accounts.iter().enumerate() {
         let Some(user) = session.user(place) else { continue };
         let name = format!("account {}", account.name);

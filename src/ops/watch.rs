@@ -14,7 +14,7 @@ use crate::observed::link::{Ear, Heard, Link};
 use crate::plan::claims_diff;
 use crate::plan::overheard::{Origin, Seen, is_pushed_again, settle};
 use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED};
-use crate::push::ALL_SUBJECTS;
+use crate::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -82,7 +82,7 @@ impl<L: Link> Watch<L> {
     /// The finding that the system user may not hear. The server says so before it answers a later request, but in a
     /// task of its own, which may not have run yet: a caller that depends on it asks again.
     pub(super) fn denied(&self) -> Option<Finding> {
-        self.link.may_not_hear(&ALL_SUBJECTS).map(|subject| {
+        self.link.may_not_hear(&[SUBJECT, BY_NAME]).map(|subject| {
             Finding::error(
                 "system-permissions",
                 "system account",
@@ -92,6 +92,11 @@ impl<L: Link> Watch<L> {
                 "Allow the system user to subscribe to it.",
             )
         })
+    }
+
+    /// Whether the system user may not hear what is pushed on the older subject; known as late as [`denied`](Self::denied).
+    pub(super) fn is_deaf_to_old_subject(&self) -> bool {
+        self.link.may_not_hear(&[OLD]).is_some()
     }
 
     fn pushes(&self) -> MutexGuard<'_, Pushes> {
@@ -340,6 +345,20 @@ fn too_much() -> Finding {
             MOST_BYTES >> 20
         ),
         "Find out which user of the system account pushes, and have it stop; then run again.",
+    )
+}
+
+/// The finding that the system user may not hear what is pushed on the older subject. Users were made without that, so it
+/// stops no run.
+pub(super) fn deaf_to_old_subject() -> Finding {
+    Finding::warning(
+        "system-permissions",
+        "system account",
+        format!(
+            "the system user may not subscribe to {OLD}, on which servers take pushes too: what others push there while a \
+             run goes on would be overwritten unnoticed"
+        ),
+        "Allow the system user to subscribe to it.",
     )
 }
 

@@ -18,9 +18,16 @@ use std::time::Duration;
 /// listen; those with `url` or `memory` don't.
 pub const SUBJECT: &str = "$SYS.REQ.CLAIMS.UPDATE";
 
-/// What pushes arrive on, those of other tools too: a user of the system account that subscribes to both hears each of a
+/// Where the token of one account is pushed.
+pub const BY_NAME: &str = "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE";
+
+/// The older subject for the token of one account. Servers still take pushes there (nats-server 2.15 `server/accounts.go`;
+/// measured, 2.15.1).
+pub const OLD: &str = "$SYS.ACCOUNT.*.CLAIMS.UPDATE";
+
+/// What pushes arrive on, those of other tools too: a user of the system account that subscribes to all hears each of a
 /// deployment, also in other clusters (measured, 2.15.1).
-pub const ALL_SUBJECTS: [&str; 2] = [SUBJECT, "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE"];
+pub const ALL_SUBJECTS: [&str; 3] = [SUBJECT, BY_NAME, OLD];
 
 /// Tokens that are under way at a time; a token may be 1 MiB.
 const AT_A_TIME: usize = 64;

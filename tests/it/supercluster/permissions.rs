@@ -17,6 +17,7 @@ use vstream_jwt::sign::user::{UserPermissions, mint_user};
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const LIST: &str = "$SYS.REQ.CLAIMS.LIST";
 const PUSH: &str = "$SYS.REQ.CLAIMS.UPDATE";
+const OLD: &str = "$SYS.ACCOUNT.*.CLAIMS.UPDATE";
 const LEASE: &str = "$VSTREAM.LEASE";
 const CREATE: &str = "$JS.API.STREAM.CREATE.*";
 const UPDATE: &str = "$JS.API.STREAM.UPDATE.*";
@@ -163,6 +164,18 @@ impl Users<'_, '_> {
         }
     }
 
+    /// Runs a verb without what it can do without, and is warned.
+    fn warned(&self, definition: &Value, case: &Case<'_>, lacking: &str) {
+        let rest = |side: Side| -> Vec<&'static Need> {
+            case.needs(side).into_iter().filter(|need| need.subject != lacking).collect()
+        };
+        let ran = self.run(definition, case.args, &rest(Side::System), &rest(Side::Account));
+        let named = |line: &str| line.starts_with("warning: ") && line.contains(" may not ") && line.contains(lacking);
+        assert!(case.good.contains(&ran.code) && ran.err.lines().any(named), "without {lacking}: {ran}");
+        let need = case.needs(Side::System).into_iter().find(|need| need.subject == lacking).unwrap();
+        self.tried.lock().unwrap().insert(line(case.purpose, need));
+    }
+
     fn without(&self, definition: &Value, case: &Case<'_>, lacking: &Need) -> Option<String> {
         let rest = |side: Side| -> Vec<&'static Need> {
             case.needs(side).into_iter().filter(|need| *need != lacking).collect()
@@ -271,6 +284,7 @@ async fn each_verb_shared() -> Tried {
     );
     users.prove(&shared, &[case(Purpose::Change, &apply, &[0], &[CONNZ, PUSH, LEASE, MESSAGES, CREATE, CONSUMER])]);
     bench.until(0, &["verify"]).await;
+    users.warned(&shared, &case(Purpose::Change, &apply, &[0], &[]), OLD);
 
     // It stands: it is looked at.
     users.prove(
@@ -371,6 +385,7 @@ async fn each_verb_regional() -> Tried {
     client.request("$VSH.API.STREAM.DELETE.vstream-lease", "".into()).await.unwrap();
     users.prove(&regional, &[case(Purpose::Destroy, &destroy, &[0], &[CREATE]).only_besides().only_without()]);
     users.prove(&regional, &[case(Purpose::Destroy, &destroy, &[0], &[PUSH, LEASE, MESSAGES, INFO, DELETE])]);
+    users.warned(&regional, &case(Purpose::Destroy, &destroy, &[0], &[]), OLD);
     users.tried.into_inner().unwrap()
 }
 

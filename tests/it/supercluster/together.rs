@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use vstream_jwt::desired::lease::{self, EXPIRY, STREAM, SUBJECT};
 use vstream_jwt::model::claims::{AccountClaims, Token};
+use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
@@ -22,9 +23,8 @@ use vstream_jwt::ops::session::{Given, Hearing};
 use vstream_jwt::ops::trust::trust;
 use vstream_jwt::ops::{Deadline, Silent, Tell, load};
 use vstream_jwt::plan::Options;
-use vstream_jwt::sign::Signer as _;
-use vstream_jwt::sign::issue;
 use vstream_jwt::sign::keyring::Keyring;
+use vstream_jwt::sign::{Seed, Signer as _, issue};
 
 /// Pushes of the other tool until one more run has ended. A run plans again up to eight times.
 const MOST_PUSHES: usize = 4;
@@ -382,11 +382,11 @@ async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_
 }
 
 /// A step of a run, and what is done when it comes to it.
-type Step<'t> = (&'static str, &'t (dyn Fn() + Sync));
+pub(super) type Step<'t> = (&'static str, &'t (dyn Fn() + Sync));
 
 /// Pushes when a run comes to a step, once each.
-struct At<'t> {
-    steps: Mutex<Vec<Step<'t>>>,
+pub(super) struct At<'t> {
+    pub steps: Mutex<Vec<Step<'t>>>,
 }
 
 impl Tell for At<'_> {
@@ -416,7 +416,7 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
     let planned = plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
 
-    // All edits are of the token from before the run; the subject that names the account is heard like the other.
+    // All edits are of the token from before the run; the subjects that name the account are heard like the other.
     let (before, operator) = (bench.claims().await, bench.key("op.nk"));
     let runtime = tokio::runtime::Handle::current();
     let edited = |field: &str, value: Value, region: &str, subject: String| {
@@ -428,7 +428,9 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
                 let access = cluster.system_credentials_path();
                 let pusher = async_nats::ConnectOptions::with_credentials_file(access).await.unwrap();
                 let pusher = pusher.connect(cluster.urls(region)).await.unwrap();
-                pusher.request(subject, token.into()).await.unwrap();
+                let answer = pusher.request(subject, token.into()).await.unwrap();
+                let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+                assert_eq!(answer["data"]["code"], 200, "a server stored it: {answer}");
             });
         });
     };
@@ -436,9 +438,12 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
     let described = || edited("description", json!("by another"), "central", all());
     let by_name = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
     let tagged = || edited("tags", json!(["by-a-third"]), "east", by_name.clone());
+    let by_old = format!("$SYS.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
+    let user = Seed::generate(KeyKind::User).unwrap().public_key().to_string();
+    let revoked = || edited("revocations", json!({ &user: 1_600_000_000 }), "west", by_old.clone());
     // Told directly before the push, so that ours goes over it; and after it, so that theirs goes over ours.
-    let steps: Vec<Step<'_>> =
-        vec![("pushing account tokens", &described), ("waiting for every server to confirm", &tagged)];
+    let (before_push, after_push) = ("pushing account tokens", "waiting for every server to confirm");
+    let steps: Vec<Step<'_>> = vec![(before_push, &described), (after_push, &tagged), (before_push, &revoked)];
     let tell = At { steps: Mutex::new(steps) };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
     let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
@@ -452,5 +457,6 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
         (&claims["nats"]["description"], &claims["nats"]["tags"]),
         (&json!("by another"), &json!(["by-a-third"]))
     );
+    assert_eq!(claims["nats"]["revocations"], json!({ &user: 1_600_000_000 }), "by the older subject");
     bench.run(&["verify", "--definition", "foo.yaml"]).ends(0);
 }

@@ -87,12 +87,15 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     claims["nats"]["revocations"] = json!({ &revoked: 1_600_000_000 });
     bench.push(&claims).await;
 
-    // A1, A2: claims of the attacker's choice, signed by a key of the attacker's own, on either subject; and with a reply
+    // A1, A2: claims of the attacker's choice, signed by a key of the attacker's own, on each subject; and with a reply
     // subject like those of this program.
     let by_name = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
+    let by_old = format!("$SYS.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
     let forged = format!("_INBOX.{}.vstream-jwt.1", "x".repeat(22));
-    for (name, subject, reply) in [("one", UPDATE, None), ("two", &*by_name, None), ("three", UPDATE, Some(forged))] {
-        let all = ["one", "two", "three"].into_iter().take_while(|other| *other != name).chain([name]);
+    let pushes =
+        [("one", UPDATE, None), ("two", &*by_name, None), ("three", UPDATE, Some(forged)), ("old", &by_old, None)];
+    for (name, subject, reply) in pushes {
+        let all = ["one", "two", "three", "old"].into_iter().take_while(|other| *other != name).chain([name]);
         let file = bench.write("app", &definition(&bench, &all.collect::<Vec<_>>()));
         let before = bench.claims().await;
         let token = issue(&with_key(&before, &evil), &stranger, now() + 5).unwrap();
@@ -117,18 +120,18 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     }
 
     // A token that the operator signed long ago, without the revocation and the mappings: anyone who kept it may push it.
-    let file = bench.write("app", &definition(&bench, &["one", "two", "three", "four"]));
+    let file = bench.write("app", &definition(&bench, &["one", "two", "three", "old", "four"]));
     let old = issue(&bare, &operator, now() - 1000).unwrap();
     let ran = apply_while(&bench, &file, async || push(UPDATE, old.as_str()).await).await;
     ran.ends(0);
     assert!(ran.err.contains("[token-pushed-again]") && ran.err.contains("an old token of it, issued"), "{ran}");
     let claims = bench.claims().await;
     assert_eq!(claims["nats"]["revocations"], json!({ &revoked: 1_600_000_000 }), "{ran}");
-    assert_eq!(claims["nats"]["mappings"].as_object().unwrap().len(), 4 + claims_of_shared(&claims), "{claims}");
+    assert_eq!(claims["nats"]["mappings"].as_object().unwrap().len(), 5 + claims_of_shared(&claims), "{claims}");
     bench.run(&["verify", "--definition", &file]).ends(0);
 
     // What another tool pushes by the operator's key is kept, and shown before it is signed.
-    let file = bench.write("app", &definition(&bench, &["one", "two", "three", "four", "five"]));
+    let file = bench.write("app", &definition(&bench, &["one", "two", "three", "old", "four", "five"]));
     let mut edit = bench.claims().await;
     edit["nats"]["tags"] = json!(["by-nsc"]);
     let token = issue(&edit, &operator, now()).unwrap();
