@@ -5,11 +5,9 @@
 use super::collect::{Far, Progress, Question, Sender, beside_named, sender, until_all};
 use super::lookup::{self, Answers};
 use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
-use crate::model::claims::OperatorClaims;
+use crate::model::claims::{OperatorClaims, claimed_subject};
 use crate::model::json;
 use crate::model::nkey::{KeyKind, PublicKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -325,16 +323,8 @@ pub(crate) async fn look_up(
 /// Whether a reply to a look-up is what a server says: "none", or a token of the account. Whoever else is in the system
 /// account may answer, too.
 fn is_copy(reply: &Reply, id: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Subject {
-        sub: String,
-    }
-    let subject = || {
-        let token = std::str::from_utf8(&reply.payload).ok()?;
-        let part = token.trim().split('.').nth(1)?;
-        serde_json::from_slice::<Subject>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
-    };
-    reply.payload.is_empty() || subject().is_some_and(|claims| claims.sub == id)
+    let subject = || claimed_subject(std::str::from_utf8(&reply.payload).ok()?);
+    reply.payload.is_empty() || subject().is_some_and(|subject| subject == id)
 }
 
 /// Server id and what it has in force, from a reply to `ACCOUNTZ`.

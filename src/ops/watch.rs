@@ -4,16 +4,18 @@
 //! edit to be kept; any other is named, and nothing of it is used. Ours is what this run pushed, byte for byte.
 
 use super::session::now;
-use crate::model::claims::{Conflict, TrustAnchor, TrustedClaims, Untrusted};
+use crate::model::claims::{
+    AccountClaims, ClaimsError, Conflict, TrustAnchor, TrustedClaims, Untrusted, claimed_subject, spelled_as_signed,
+};
 use crate::model::finding::Finding;
-use crate::model::nkey::PublicKey;
+use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::units::format_time;
 use crate::observed::RequestError;
 use crate::observed::jetstream::ObservedStream;
 use crate::observed::link::{Ear, Heard, Link};
 use crate::plan::claims_diff;
 use crate::plan::overheard::{Origin, Seen, is_pushed_again, settle};
-use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED};
+use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED};
 use crate::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT};
 use std::collections::HashMap;
 use std::fmt;
@@ -194,24 +196,28 @@ impl Pushes {
     fn take_in(&mut self) {
         let Some(anchor) = self.anchor.clone() else { return };
         while let Some(heard) = self.messages.read() {
-            self.take_in_one(heard, &anchor);
+            self.take_in_one(&heard, &anchor);
         }
     }
 
-    fn take_in_one(&mut self, Heard { subject, payload }: Heard, anchor: &TrustAnchor) {
-        let Ok(text) = String::from_utf8(payload) else { return };
-        if let Some(left) = self.ours.get_mut(&text).filter(|left| **left > 0) {
+    fn take_in_one(&mut self, Heard { subject, payload }: &Heard, anchor: &TrustAnchor) {
+        let text = String::from_utf8_lossy(payload);
+        if let Some(left) = self.ours.get_mut(&*text).filter(|left| **left > 0) {
             *left -= 1;
             return;
         }
-        let token = text.trim();
-        let claims = match TrustedClaims::verify(token, anchor) {
+        let token = spelled_as_signed(text.trim());
+        let claims = match TrustedClaims::verify(&token, anchor) {
             Ok(claims) => claims,
             Err(Untrusted::Stranger(claims)) => {
-                self.note(claims.id(), not_believed(claims.issuer(), claims.id(), &subject, anchor));
+                return self.note(claims.id(), not_believed(&claims, subject, &anchor.why_not()));
+            }
+            Err(Untrusted::Unreadable(error)) => {
+                if let Some(account) = named_in(subject, &token) {
+                    self.note(&account, unreadable(&account, subject, &error));
+                }
                 return;
             }
-            Err(Untrusted::Unreadable(_)) => return,
         };
         let pushed = self.accounts.entry(claims.id().clone()).or_default();
         // Once more what is the newest anyway.
@@ -219,7 +225,7 @@ impl Pushes {
             return;
         }
         pushed.unsettled = true;
-        self.see(token, claims, Origin::Unknown);
+        self.see(&token, claims, Origin::Unknown);
     }
 
     /// Adds a token to those that were seen; an old one that was pushed again is named.
@@ -348,6 +354,12 @@ fn too_much() -> Finding {
     )
 }
 
+/// The account that a push is for, as its subject or else the token says. Nothing of it is verified.
+fn named_in(subject: &str, token: &str) -> Option<PublicKey> {
+    let named = subject.split('.').find_map(|part| PublicKey::parse_kind(part, KeyKind::Account).ok());
+    named.or_else(|| PublicKey::parse_kind(&claimed_subject(token)?, KeyKind::Account).ok())
+}
+
 /// The finding that the system user may not hear what is pushed on the older subject. Users were made without that, so it
 /// stops no run.
 pub(super) fn deaf_to_old_subject() -> Finding {
@@ -362,16 +374,29 @@ pub(super) fn deaf_to_old_subject() -> Finding {
     )
 }
 
-fn not_believed(issuer: &PublicKey, account: &PublicKey, subject: &str, anchor: &TrustAnchor) -> Finding {
+/// `why` follows "which": the key does not count.
+fn not_believed(claims: &AccountClaims, subject: &str, why: &str) -> Finding {
+    let (account, issuer) = (claims.id(), claims.issuer());
     Finding::warning(
         TOKEN_UNTRUSTED,
         String::new(),
         format!(
             "while this run went on, a token of it ({account}) was pushed on {subject}, signed by {issuer}, which \
-             {}: nothing of it was used",
-            anchor.why_not()
+             {why}: nothing of it was used"
         ),
         "Find out which user of the system account pushed it, and take away its permission to publish there.",
+    )
+}
+
+fn unreadable(account: &PublicKey, subject: &str, error: &ClaimsError) -> Finding {
+    Finding::warning(
+        TOKEN_UNREADABLE,
+        String::new(),
+        format!(
+            "while this run went on, a token of it ({account}) was pushed on {subject} that cannot be read: {error}. \
+             Nothing of it was used"
+        ),
+        "Find out which user of the system account pushed it. If servers store it, `apply` replaces it.",
     )
 }
 

@@ -269,7 +269,8 @@ fn edit(claims: &mut TrustedClaims, changes: &[&MappingChange], desired: &Desire
     changed
 }
 
-/// Whether a server stores or uses another token than the newest.
+/// Whether a server stores or uses another token than the newest, or that one in another spelling: line feeds in its
+/// signature keep servers from exchanging tokens (nats-server 2.15 `dirstore.go`, `Merge`).
 fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
     let stored = match &server.stored {
         Stored::Token(stored) => stored.trim() != newest,

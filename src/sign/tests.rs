@@ -9,6 +9,14 @@ pub(crate) fn unchecked(claims: &Value, signer: &dyn Signer, iat: u64) -> String
     format!("{message}.{}", B64.encode(signer.sign(message.as_bytes()).unwrap()))
 }
 
+/// The token with its signature spelled in other ways, each of which servers take: spare bits of the last letter, line ends.
+pub(crate) fn respelled(token: &str) -> [String; 3] {
+    let (start, last) = token.split_at(token.len() - 1);
+    let next = char::from(last.as_bytes()[0] + 1);
+    let (head, tail) = token.split_at(token.len() - 20);
+    [format!("{start}{next}"), format!("{head}\n{tail}"), format!("{head}\r\n{}{next}\r", &tail[..19])]
+}
+
 #[test]
 fn issues_what_decodes_and_keeps_the_rest() {
     let operator = Seed::generate(KeyKind::Operator).unwrap();

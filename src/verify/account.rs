@@ -3,7 +3,7 @@
 //! Live mappings are compared too, not the token alone: servers before the fix of nats-server#8468 drop a mapping
 //! they do not like and report success.
 
-use crate::model::claims::{AccountClaims, ImportSpec, Token, TrustAnchor};
+use crate::model::claims::{AccountClaims, ImportSpec, Token, TrustAnchor, spelled_as_signed};
 use crate::model::mapping::RawMapping;
 use crate::model::units::format_time;
 use crate::observed::{AccountOnServer, Detail, Live, Server, Stored};
@@ -31,13 +31,18 @@ impl Expected {
     /// `token` is the text that `claims` were decoded from. Only tokens by a key of `anchor` can be newer.
     pub fn new(token: &str, claims: &AccountClaims, anchor: TrustAnchor) -> Self {
         Self {
-            token: token.trim().to_owned(),
+            token: spelled_as_signed(token.trim()).into_owned(),
             issued_at: claims.issued_at(),
             issuer: claims.issuer().to_string(),
             mappings: claims.mappings().iter().map(|m| (m.source.clone(), applied(m))).collect(),
             imports: BTreeSet::new(),
             anchor,
         }
+    }
+
+    /// Whether this is the token: in another spelling of its signature it says the same.
+    fn is(&self, token: &str) -> bool {
+        spelled_as_signed(token.trim()) == self.token
     }
 }
 
@@ -180,14 +185,14 @@ impl Verdict {
 pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> Verdict {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     match stored {
-        Stored::Token(token) if token.trim() != expected.token => return other(server, token, expected),
+        Stored::Token(token) if !expected.is(token) => return other(server, token, expected),
         Stored::Nothing => return Verdict::NothingStored,
         Stored::Unclear(_) => return Verdict::StoredUnclear,
         Stored::Token(_) | Stored::NoAnswer => {}
     }
     let trusted = server.trusted_keys.contains(&expected.issuer);
     match live {
-        Live::Loaded(detail) if detail.jwt.trim() == expected.token => judge_live(detail, expected),
+        Live::Loaded(detail) if expected.is(&detail.jwt) => judge_live(detail, expected),
         Live::Loaded(_) if !trusted => Verdict::Untrusted { issuer: expected.issuer.clone() },
         Live::Loaded(detail) if *stored == Stored::NoAnswer => other(server, &detail.jwt, expected),
         Live::Loaded(detail) => Verdict::NotInForce { live_issued_at: issued_at(&detail.jwt) },

@@ -29,7 +29,7 @@ pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;
 pub use restore::{with_credentials_of, with_entries_of};
 pub use schema::{LATEST, check};
-pub use token::{MAX_TOKEN_SIZE, Token};
+pub use token::{MAX_TOKEN_SIZE, Token, claimed_subject, spelled_as_signed};
 pub use trusted::{TrustedClaims, Unmergeable, Untrusted};
 pub use views::{
     AccountLimits, Export, Import, JetStreamLimits, JetStreamTier, Permission, Permissions, Revocation, Scope,

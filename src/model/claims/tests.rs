@@ -3,7 +3,7 @@ use super::*;
 use crate::model::mapping::{Destination, Mapping};
 use crate::model::nkey::KeyKind;
 use crate::model::subject::SubjectFilter;
-use crate::sign::tests::unchecked;
+use crate::sign::tests::{respelled, unchecked};
 use crate::sign::{Seed, Signer as _, issue};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
@@ -104,7 +104,40 @@ proptest! {
         prop_assert!(!refused.contains("eyJ"), "{}", refused);
         let mut changed = token.clone();
         changed.replace_range(at..=at, &letter);
-        prop_assert!(changed == token || AccountClaims::decode(&changed).is_err());
+        prop_assert!(spelled_as_signed(&changed) == token || AccountClaims::decode(&changed).is_err());
+    }
+}
+
+/// The signature does not sign its own spelling, and servers take each that their decoder reads as the same bytes.
+#[test]
+fn a_token_whose_signature_is_spelled_otherwise_is_the_same_token() {
+    let claims = account_claims(Map::new(), Map::new(), Value::Null);
+    let operator = Seed::generate(KeyKind::Operator).unwrap();
+    let token = issue(claims.value(), &operator, 1).unwrap().as_str().to_owned();
+    let claims = AccountClaims::decode(&token).unwrap();
+    assert_eq!(spelled_as_signed(&token), token);
+    for spelling in respelled(&token) {
+        assert_ne!(spelling, token);
+        assert_eq!(AccountClaims::decode(&spelling).as_ref(), Ok(&claims), "{spelling:?}");
+        assert_eq!(spelled_as_signed(&spelling), token);
+    }
+    // What is signed has one spelling, and a signature has no other letters.
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let (header, body) = signed.split_once('.').unwrap();
+    for spelling in [
+        format!("{header}.{body}\n.{signature}"),
+        format!("\r{header}.{body}.{signature}"),
+        format!("{signed}.{signature}="),
+        format!("{signed}. {signature}"),
+        format!("{signed}.{signature}A"),
+        format!("{signed}.{}", &signature[..signature.len() - 1]),
+        format!("{signed}."),
+    ] {
+        assert!(AccountClaims::decode(&spelling).is_err(), "{spelling:?}");
+        assert_ne!(spelled_as_signed(&spelling), token);
+    }
+    for none in ["", ".", "a.b.c.\u{e9}", "x"] {
+        assert_eq!(spelled_as_signed(none), none);
     }
 }
 

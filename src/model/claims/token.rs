@@ -3,11 +3,16 @@
 use super::{ClaimsError, schema};
 use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Servers and resolvers refuse larger tokens (nats-io/jwt v2 `decoder.go`, `MaxTokenSize`).
 pub const MAX_TOKEN_SIZE: usize = 1024 * 1024;
+
+/// Takes any spare bits in the last character, as Go's `base64.RawURLEncoding` does.
+const ANY_SPARE_BITS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// A token of any type whose signature was verified against its `iss`. That `iss` was *entitled* to sign is
 /// for the reader to judge.
@@ -19,7 +24,8 @@ pub struct Token {
 }
 
 impl Token {
-    /// Decodes and verifies a version 2 token (header `ed25519-nkey`). What servers could read otherwise is refused.
+    /// Decodes and verifies a version 2 token (header `ed25519-nkey`). What servers could read otherwise is refused. The
+    /// signature may be spelled in any way that servers take ([`spelled_as_signed`]).
     ///
     /// # Errors
     /// [`ClaimsError`]; it names the part or field that is at fault and never repeats the token.
@@ -37,7 +43,7 @@ impl Token {
         let issuer = key(&claims, "iss")?;
         let subject = key(&claims, "sub")?;
         ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, issuer.bytes())
-            .verify(&token.as_bytes()[..header.len() + 1 + body.len()], &decode_part("signature", signature)?)
+            .verify(&token.as_bytes()[..header.len() + 1 + body.len()], &decode_signature(signature)?)
             .map_err(|_| ClaimsError::Signature { issuer: issuer.clone() })?;
         Ok(Self { claims, issuer, subject })
     }
@@ -98,6 +104,35 @@ pub(super) fn encoded_size(claims: &Map<String, Value>) -> usize {
 
 fn decode_part(part: &'static str, text: &str) -> Result<Vec<u8>, ClaimsError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| ClaimsError::Encoding { part })
+}
+
+/// Decodes a signature as servers do: Go's decoder skips CR and LF, and ignores the spare bits of the last character.
+fn decode_signature(text: &str) -> Result<Vec<u8>, ClaimsError> {
+    let text: String = text.chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
+    ANY_SPARE_BITS.decode(text).map_err(|_| ClaimsError::Encoding { part: "signature" })
+}
+
+/// Returns the token with its signature spelled as signers spell it. The signature does not sign its own spelling: anyone can
+/// respell it, and servers take and store every spelling (measured, 2.15.1). So two texts are the same token when this
+/// returns the same for both. What is no token stays as it is.
+pub fn spelled_as_signed(token: &str) -> Cow<'_, str> {
+    let respelled = || {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let spelled = URL_SAFE_NO_PAD.encode(decode_signature(signature).ok()?);
+        (spelled != signature).then(|| Cow::Owned(format!("{signed}.{spelled}")))
+    };
+    respelled().unwrap_or(Cow::Borrowed(token))
+}
+
+/// Returns what a token says it is about (`sub`). Nothing of it is verified.
+pub fn claimed_subject(token: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Subject {
+        sub: String,
+    }
+    let body = token.trim().split('.').nth(1)?;
+    let claims: Subject = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
+    Some(claims.sub)
 }
 
 fn check_header(header: &[u8]) -> Result<(), ClaimsError> {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::model::nkey::KeyKind;
 use crate::observed::link::{Told, Voice, hearing};
+use crate::sign::tests::respelled;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
@@ -89,13 +89,56 @@ fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
             assert!(message.contains(words), "{message}");
         }
     }
-    // What is no token, or was changed.
-    for payload in [format!("{first}x"), first.replace('.', ".."), String::new()] {
-        run.hear(ALL, &payload);
-    }
     assert!(!run.pushes.is_unsettled(&run.account), "no reason to plan again");
     assert_eq!(run.settle(&first), Ok(None));
     assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+}
+
+/// What is no token, was changed, or is read otherwise by servers: nothing of it is used, and it is named where it says which
+/// account it is for.
+#[test]
+fn what_cannot_be_read_is_named() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    for payload in ["", "x", "a.b.c"] {
+        run.hear(ALL, payload);
+    }
+    assert_eq!(run.found(), [], "of no account");
+    let by_name = ALL_SUBJECTS.map(|subject| subject.replace('*', &run.account.to_string()));
+    let version = run.token(&json!({}), STARTED).replacen("eyJ0eXAi", "eyJUeXAi", 1);
+    let changed = format!("{first}x");
+    for (subject, payload) in [(ALL, &*changed), (&*by_name[1], ""), (&*by_name[2], "x"), (ALL, &*version)] {
+        let before = run.found().len();
+        run.hear(subject, payload);
+        let (code, message) = run.found().pop().unwrap();
+        assert_eq!((code, run.found().len()), ("token-unreadable", before + 1));
+        assert!(message.contains(subject) && message.contains(&run.account.to_string()), "{message}");
+    }
+    assert!(!run.pushes.is_unsettled(&run.account), "no reason to plan again");
+    assert_eq!(run.settle(&first), Ok(None));
+}
+
+/// Servers store it as they heard it: it is the token that it was made from.
+#[test]
+fn a_token_in_another_spelling_is_the_same_token() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    for spelling in respelled(&first) {
+        run.hear(ALL, &spelling);
+        assert!(!run.pushes.is_unsettled(&run.account), "no news");
+    }
+    let ours = run.token(&json!({ "revocations": { "U": 7 }, "description": "ours" }), STARTED + 1);
+    run.push(&ours, &first);
+    run.hear(ALL, &ours);
+    run.hear(ALL, &respelled(&ours)[0]);
+    assert!(!run.pushes.is_unsettled(&run.account));
+    // An older one takes nothing back, and is named once.
+    let old = run.token(&json!({}), STARTED - 1000);
+    for spelling in respelled(&old) {
+        run.hear(ALL, &spelling);
+    }
+    assert!(run.pushes.is_unsettled(&run.account));
+    assert_eq!(run.settle(&old).unwrap().unwrap()["description"], "ours");
+    let [(code, _)] = &run.found()[..] else { panic!("{:?}", run.found()) };
+    assert_eq!(*code, "token-pushed-again");
 }
 
 /// What tools and other runs push by a trusted key is kept, and told, once.

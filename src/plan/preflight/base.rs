@@ -2,12 +2,15 @@
 
 use super::trust::named_by_all;
 use super::{CLOCK_SKEW, expiry};
-use crate::model::claims::{AccountClaims, ClaimsError, LastPush, TrustAnchor, TrustedClaims, Untrusted};
+use crate::model::claims::{
+    AccountClaims, ClaimsError, LastPush, TrustAnchor, TrustedClaims, Untrusted, spelled_as_signed,
+};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, Deployment, Live, Stored};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The account's token has expired.
@@ -16,13 +19,16 @@ pub const ACCOUNT_EXPIRED: &str = "account-expired";
 /// A token that an untrusted key signed.
 pub const TOKEN_UNTRUSTED: &str = "token-untrusted";
 
+/// A token that cannot be read.
+pub const TOKEN_UNREADABLE: &str = "token-unreadable";
+
 /// An old token that was pushed again, over a newer one.
 pub const TOKEN_PUSHED_AGAIN: &str = "token-pushed-again";
 
 /// What an account's token is to be made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Base {
-    /// The newest token by a trusted key that servers trust too.
+    /// The newest token by a trusted key that servers trust too, spelled as its signer did.
     pub token: String,
     /// Its claims.
     pub claims: TrustedClaims,
@@ -60,10 +66,10 @@ pub fn base(
 ) -> (Option<Base>, Vec<Finding>) {
     let place = format!("account {}", account.name);
     let mut findings = Vec::new();
-    let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut holders: BTreeMap<Cow<'_, str>, Vec<&str>> = BTreeMap::new();
     for on_server in on_servers {
         for token in tokens(on_server) {
-            holders.entry(token.trim()).or_default().push(&on_server.server);
+            holders.entry(spelled_as_signed(token.trim())).or_default().push(&on_server.server);
         }
     }
     let mut best: Option<((u64, usize), String, TrustedClaims)> = None;
@@ -93,12 +99,12 @@ pub fn base(
         // Of two that were issued in one second, the one that more servers have is the one that was pushed last.
         let rank = (claims.issued_at(), copies);
         if best.as_ref().is_none_or(|(best, ..)| *best < rank) {
-            best = Some((rank, (*token).to_owned(), claims));
+            best = Some((rank, token.clone().into_owned(), claims));
         }
     }
     let newest = best.as_ref().map(|(_, _, claims)| claims.issued_at());
     let next = what_to_do_about_others(newest);
-    findings.extend(unreadable.into_iter().map(|message| Finding::warning("token-unreadable", &place, message, next)));
+    findings.extend(unreadable.into_iter().map(|message| Finding::warning(TOKEN_UNREADABLE, &place, message, next)));
     findings.extend(strangers.iter().map(|stranger| stranger.finding(&place, newest, anchor, deployment)));
     let Some((_, token, claims)) = best else {
         if !strangers.iter().any(|stranger| stranger.servers_trust) {
@@ -163,7 +169,7 @@ fn verified(token: &str, id: &PublicKey, anchor: &TrustAnchor) -> Result<Trusted
 }
 
 /// Whether any server says that it trusts the key.
-pub(in crate::plan) fn does_some_server_trust(deployment: &Deployment, issuer: &PublicKey) -> bool {
+pub fn does_some_server_trust(deployment: &Deployment, issuer: &PublicKey) -> bool {
     let issuer = issuer.to_string();
     deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer))
 }
@@ -271,12 +277,16 @@ fn stored_differently(
     anchor: &TrustAnchor,
 ) -> Option<Finding> {
     let first = on_servers.first()?;
-    if matches!(first.stored, Stored::Token(_)) && on_servers.iter().all(|other| other.stored == first.stored) {
+    let is_base = |token: &str| spelled_as_signed(token.trim()) == base;
+    if matches!(&first.stored, Stored::Token(token) if !is_base(token))
+        && on_servers.iter().all(|other| other.stored == first.stored)
+    {
         // All the same and not the base: it was called untrusted or unreadable.
         return None;
     }
     // Servers keep what was pushed last, whatever its date: who pushes an old token again takes back what came since.
     let another = |token: &str| match TrustedClaims::verify(token.trim(), anchor) {
+        _ if is_base(token) => "its signature in another spelling".to_owned(),
         Ok(claims) => format!("an older token, issued {}", format_time(claims.issued_at())),
         Err(_) => "another token".to_owned(),
     };

@@ -11,8 +11,11 @@ mod servers;
 mod signer;
 mod trust;
 
-pub use base::{ACCOUNT_EXPIRED, AccountRef, Base, TOKEN_PUSHED_AGAIN, TOKEN_UNTRUSTED, base, observed_base};
-pub(super) use base::{does_some_server_trust, tokens};
+pub(super) use base::tokens;
+pub use base::{
+    ACCOUNT_EXPIRED, AccountRef, Base, TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, base,
+    does_some_server_trust, observed_base,
+};
 pub use expiry::credentials;
 pub(super) use features::features;
 pub use permissions::{Verb, as_information, history_requests, permissions, permissions_brought, requests};

@@ -10,7 +10,7 @@ use crate::plan::consumers::ConsumerPlan;
 use crate::plan::mappings::MappingPlan;
 use crate::plan::streams::StreamPlan;
 use crate::plan::{AccountPlan, Push, Reason, Stage};
-use crate::sign::tests::unchecked;
+use crate::sign::tests::{respelled, unchecked};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
@@ -231,6 +231,24 @@ fn a_token_that_cannot_be_read_is_named_and_passed_over() {
     assert_eq!(base.unwrap().token, good);
     assert_eq!(codes(&findings), ["token-unreadable", "stored-differently"]);
     assert!(findings[0].message.starts_with("the token on west-0 is ignored: "), "{}", findings[0].message);
+}
+
+/// A user of the system account who cannot sign can push the newest token in another spelling.
+#[test]
+fn a_token_in_another_spelling_is_the_same_base() {
+    let world = world(&["west", "east"]);
+    let claims = json!({ "sub": key(KeyKind::Account), "nats": { "type": "account", "version": 2, "limits": {} } });
+    let tokens = Tokens { world: &world, claims };
+    let token = tokens.by(&world.operator, 1000);
+    for spelling in respelled(&token) {
+        for stored in [[&spelling, &spelling], [&token, &spelling]] {
+            let (base, findings) = tokens.base(stored.map(|token| Stored::Token(token.clone())), 2000);
+            assert_eq!(base.unwrap().token, token, "as it was signed");
+            assert_eq!(codes(&findings), ["stored-differently"]);
+            let said = "east-0 (its signature in another spelling)";
+            assert!(findings[0].message.ends_with(said), "{}", findings[0].message);
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::nkey::KeyKind;
+use crate::sign::tests::respelled;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
@@ -112,6 +113,17 @@ fn another_token_is_older_or_newer() {
         assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
         let behind = Verdict::NotInForce { live_issued_at: iat };
         assert_eq!(case.judge(case.stored(), loaded(json!({ "jwt": token }))), behind);
+    }
+}
+
+/// It says the same: what is in force is as it should be.
+#[test]
+fn a_token_in_another_spelling_is_the_expected_one() {
+    let case = case(json!({}));
+    for spelling in respelled(&case.token) {
+        let live = loaded(json!({ "jwt": spelling, "complete": true, "expired": false }));
+        assert_eq!(case.judge(Stored::Token(spelling.clone()), live), Verdict::Confirmed);
+        assert_eq!(case.judge(Stored::Token(spelling), Live::NotLoaded), Verdict::StoredNotLoaded);
     }
 }
 

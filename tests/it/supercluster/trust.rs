@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 use vstream_jwt::desired::lease;
-use vstream_jwt::model::claims::LATEST;
+use vstream_jwt::model::claims::{LATEST, Token};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{ApplyError, Merged, Run, Signers, apply};
@@ -457,6 +457,67 @@ async fn an_untrusted_token_sets_no_date_and_is_replaced() {
     bench.push_signed(&bench.key("op.nk"), &bench.claims().await, now() + 3600).await;
     bench.expect(1, &apply, "issued-in-future", &["--allow issued-in-future"]);
     bench.no_complaints();
+}
+
+/// Servers take a signature in any spelling that their decoder reads as the same bytes, and store that: whoever may push
+/// can respell each token without a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_another_spelling_blocks_nothing_and_is_replaced() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let file = bench.write("app", &definition(&bench, &["foo"]));
+    let apply = ["apply", "--operator", "op.nk", "--definition", &file];
+    bench.run(&apply).ends(0);
+    let attacker = system_client(&cluster).await;
+    let stored = async || bench.tokens().await.into_iter().map(|(_, token)| token.unwrap()).collect::<Vec<_>>();
+    let old = stored().await.remove(0);
+    for respell in [spare_bits, line_feed] {
+        let before = stored().await.remove(0);
+        let respelled = respell(&before);
+        attacker.request(UPDATE, respelled.clone().into()).await.unwrap();
+        eventually("all servers store it", async || {
+            stored().await.iter().all(|token| *token == respelled).then_some(())
+        })
+        .await;
+        let said = ["[stored-differently]", "its signature in another spelling"];
+        bench.says(0, &["verify", "--definition", &file], &said);
+        bench.says(3, &["plan", "--definition", &file], &said);
+        bench.run(&apply).ends(0);
+        let after = stored().await;
+        assert!(after.iter().all(|token| *token == after[0] && !token.contains('\n')), "{after:?}");
+        let claims = |token: &str| Token::decode(token).unwrap().claims()["nats"].clone();
+        assert!(after[0] != before && claims(&after[0]) == claims(&before), "it was issued anew");
+        bench.run(&["verify", "--definition", &file]).ends(0);
+        assert!(bench.run(&apply).ends(0).out.contains("nothing was pushed"));
+    }
+    // While a run goes on: the newest once more, and an old one.
+    let newest = stored().await.remove(0);
+    for (name, respelled, code) in [("bar", spare_bits(&newest), ""), ("baz", line_feed(&old), "[token-pushed-again]")]
+    {
+        let file =
+            bench.write("app", &definition(&bench, &["foo", "bar", "baz"][..if code.is_empty() { 2 } else { 3 }]));
+        let ran = apply_while(&bench, &file, async || {
+            attacker.request(UPDATE, respelled.clone().into()).await.unwrap();
+        })
+        .await;
+        assert!(ran.ends(0).err.contains(code) && !ran.err.contains("unreadable"), "{ran}");
+        let claims = bench.claims().await;
+        assert!(claims["nats"]["mappings"][format!("{name}.>")].is_array(), "{claims}");
+        bench.run(&["verify", "--definition", &file]).ends(0);
+    }
+    bench.no_complaints();
+}
+
+/// The token with other spare bits in its last letter.
+fn spare_bits(token: &str) -> String {
+    let (start, last) = token.split_at(token.len() - 1);
+    format!("{start}{}", char::from(last.as_bytes()[0] + 1))
+}
+
+/// The token with a line feed in its signature.
+fn line_feed(token: &str) -> String {
+    let (start, end) = token.split_at(token.len() - 20);
+    format!("{start}\n{end}")
 }
 
 /// Without a pin and an operator's token, only the key that signs is believed: another key of the same operator has to be
