@@ -174,7 +174,7 @@ impl<'d, L: Link> Session<'d, L> {
             return Err(ReadError::Refused(Box::new(finding.clone())));
         }
         if let Some(watch) = &watch {
-            watch.believe(&anchor);
+            watch.believe(&anchor, &deployment);
         }
         let mut session = Self {
             definition,

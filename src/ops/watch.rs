@@ -1,7 +1,8 @@
 //! Hearing what others push while a run goes on.
 //!
-//! What is heard proves nothing by itself: anyone in the system account may publish there. A token by a trusted key is an
-//! edit to be kept; any other is named, and nothing of it is used. Ours is what this run pushed, byte for byte.
+//! What is heard proves nothing by itself: anyone in the system account may publish there. A token by a key that counts
+//! and that a server trusts is an edit to be kept; any other is named, and nothing of it is used. Ours is what this run
+//! pushed, byte for byte.
 
 use super::session::now;
 use crate::model::claims::{
@@ -10,16 +11,16 @@ use crate::model::claims::{
 use crate::model::finding::Finding;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::units::format_time;
-use crate::observed::RequestError;
 use crate::observed::jetstream::ObservedStream;
 use crate::observed::link::{Ear, Heard, Link};
+use crate::observed::{Deployment, RequestError};
 use crate::plan::claims_diff;
 use crate::plan::overheard::{Origin, Seen, is_pushed_again, settle};
-use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED};
+use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, does_some_server_trust};
 use crate::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What was heard so far, by account.
@@ -33,8 +34,8 @@ pub struct Watch<L> {
 #[derive(Debug)]
 struct Pushes {
     messages: Ear,
-    /// Whose signatures count. What comes before that is known waits in `messages`.
-    anchor: Option<TrustAnchor>,
+    /// Whom to believe. What comes before that is known waits in `messages`.
+    believed: Option<Arc<Believed>>,
     /// When the run began to hear, in seconds since 1970.
     started: u64,
     accounts: HashMap<PublicKey, Pushed>,
@@ -44,6 +45,14 @@ struct Pushes {
     bytes: usize,
     /// What was not used, by account.
     findings: HashMap<PublicKey, Vec<Finding>>,
+}
+
+/// Whose signatures count, and the servers that have to trust them: a key that none of them trusts any more was revoked,
+/// whatever a local token of the operator still lists, and no server applies what it signed.
+#[derive(Debug)]
+struct Believed {
+    anchor: TrustAnchor,
+    deployment: Deployment,
 }
 
 /// What is known of one account's tokens.
@@ -76,9 +85,10 @@ impl<L: Link> Watch<L> {
         Ok(Self { link: system.clone(), heard: Mutex::new(Pushes::new(messages, now())) })
     }
 
-    /// Believes these keys from now on.
-    pub(super) fn believe(&self, anchor: &TrustAnchor) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).anchor = Some(anchor.clone());
+    /// Believes these keys from now on, as far as these servers trust them.
+    pub(super) fn believe(&self, anchor: &TrustAnchor, deployment: &Deployment) {
+        let believed = Believed { anchor: anchor.clone(), deployment: deployment.clone() };
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).believed = Some(Arc::new(believed));
     }
 
     /// The finding that the system user may not hear. The server says so before it answers a later request, but in a
@@ -190,17 +200,18 @@ impl fmt::Display for Unsettled {
 impl Pushes {
     fn new(messages: Ear, started: u64) -> Self {
         let (accounts, ours, findings) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { messages, anchor: None, started, accounts, ours, bytes: 0, findings }
+        Self { messages, believed: None, started, accounts, ours, bytes: 0, findings }
     }
 
     fn take_in(&mut self) {
-        let Some(anchor) = self.anchor.clone() else { return };
+        let Some(believed) = self.believed.clone() else { return };
         while let Some(heard) = self.messages.read() {
-            self.take_in_one(&heard, &anchor);
+            self.take_in_one(&heard, &believed);
         }
     }
 
-    fn take_in_one(&mut self, Heard { subject, payload }: &Heard, anchor: &TrustAnchor) {
+    fn take_in_one(&mut self, Heard { subject, payload }: &Heard, believed: &Believed) {
+        let Believed { anchor, deployment } = believed;
         let text = String::from_utf8_lossy(payload);
         if let Some(left) = self.ours.get_mut(&*text).filter(|left| **left > 0) {
             *left -= 1;
@@ -208,7 +219,8 @@ impl Pushes {
         }
         let token = spelled_as_signed(text.trim());
         let claims = match TrustedClaims::verify(&token, anchor) {
-            Ok(claims) => claims,
+            Ok(claims) if does_some_server_trust(deployment, claims.issuer()) => claims,
+            Ok(claims) => return self.note(claims.id(), not_believed(&claims, subject, "no server trusts")),
             Err(Untrusted::Stranger(claims)) => {
                 return self.note(claims.id(), not_believed(&claims, subject, &anchor.why_not()));
             }

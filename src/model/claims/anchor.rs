@@ -2,7 +2,8 @@
 //!
 //! A signature proves something only against keys that are known beforehand. They come from a pinned operator key, from an
 //! operator's token that is at hand locally, or from the key that signs now; never from what servers answer or from what
-//! stands in a plan file, unless nothing is going to be signed. Why: `docs/decisions/trust.md`.
+//! stands in a plan file, unless nothing is going to be signed, or the pinned key itself signed what servers show. Why:
+//! `docs/decisions/trust.md`.
 
 use super::{ClaimsError, OperatorClaims, Token, views};
 use crate::model::nkey::PublicKey;
@@ -93,7 +94,7 @@ pub struct NamedOperator {
 /// What the keys of a [`TrustAnchor`] are known from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Basis {
-    /// The pin, and that operator's token in a local file.
+    /// The pin, and that operator's token: in a local file, or a newer one that a server shows.
     Pin {
         /// The pinned key.
         operator: PublicKey,
@@ -152,8 +153,10 @@ impl Trust {
         }
     }
 
-    /// The pinned key, with the signing keys that its newest token lists. Without a token at hand the key that signs now
-    /// counts too: nothing that it signs gives more than it can sign without this program.
+    /// The pinned key, with the signing keys that its newest token lists. Where a local file has one, a newer one that a
+    /// server shows counts in its place: the pinned key signed it, and the local copy may list keys that were revoked since.
+    /// Without a token at hand the key that signs now counts too: nothing that it signs gives more than it can sign without
+    /// this program.
     fn pinned(
         &self,
         pin: &PublicKey,
@@ -161,18 +164,20 @@ impl Trust {
         servers: &[(&str, Vec<NamedOperator>)],
         now: u64,
     ) -> TrustAnchor {
-        let newest = newest(self.tokens.iter().filter(|token| token.claims.identity == *pin), now);
-        if let Some(token) = newest.filter(|token| !token.has_expired(now)) {
+        let own = |token: &&OperatorToken| token.claims.identity == *pin;
+        let local = newest(self.tokens.iter().filter(own), now);
+        let shown = servers.iter().flat_map(|(_, operators)| operators).filter_map(|named| named.token.as_ref());
+        let shown = newest(shown.filter(own), now);
+        let newest = newest(local.into_iter().chain(shown), now);
+        if let Some(token) = newest.filter(|token| local.is_some() && !token.has_expired(now)) {
             let basis = Basis::Pin { operator: pin.clone(), place: token.place.clone() };
             return TrustAnchor { keys: token.claims.trusted_keys().into_iter().collect(), basis };
         }
         let mut keys: BTreeSet<PublicKey> = signer.into_iter().chain([pin]).cloned().collect();
         if signer.is_none() {
-            let tokens = servers.iter().flat_map(|(_, operators)| operators).filter_map(|named| named.token.as_ref());
-            let proven = self::newest(tokens.filter(|token| token.claims.identity == *pin), now);
-            keys.extend(proven.into_iter().flat_map(|token| token.claims.trusted_keys()));
+            keys.extend(shown.into_iter().flat_map(|token| token.claims.trusted_keys()));
         }
-        let expired = newest.map(|token| token.place.clone());
+        let expired = local.and(newest).map(|token| token.place.clone());
         TrustAnchor { keys, basis: Basis::PinAlone { operator: pin.clone(), expired } }
     }
 
@@ -321,8 +326,8 @@ impl TrustAnchor {
         let jwt = "`nsc describe operator --raw > keys/operator.jwt`";
         match &self.basis {
             Basis::Pin { operator, place } => format!(
-                "If the key was added to operator {operator} since {place} was written, put the operator's newer token \
-                 there: {jwt}. Else find out who signed."
+                "If the key was added to operator {operator} since its token in {place} was issued, put the newer one into \
+                 the keys folder: {jwt}. Else find out who signed."
             ),
             Basis::PinAlone { .. } => format!(
                 "Put the operator's token into the keys folder, which says which keys sign for it: {jwt}. If it lists the \

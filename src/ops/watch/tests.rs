@@ -1,4 +1,5 @@
 use super::*;
+use crate::observed::Server;
 use crate::observed::link::{Told, Voice, hearing};
 use crate::sign::tests::respelled;
 use crate::sign::{Seed, Signer as _, issue};
@@ -23,7 +24,7 @@ impl Run {
         let (operator, stranger) = (key(KeyKind::Operator), key(KeyKind::Operator));
         let (voice, messages) = hearing();
         let mut pushes = Pushes::new(messages, STARTED);
-        pushes.anchor = Some(TrustAnchor::of_key(&operator.public_key()));
+        pushes.believed = believed(&operator, &[&operator]);
         let account = key(KeyKind::Account).public_key();
         let mut run = Self { operator, stranger, account, voice, pushes };
         let first = run.token(&json!({ "revocations": { "U": 7 } }), began_with);
@@ -73,6 +74,14 @@ impl Run {
     }
 }
 
+/// A key counts, and these are what the one server trusts.
+fn believed(counts: &Seed, on_server: &[&Seed]) -> Option<Arc<Believed>> {
+    let trusted_keys = on_server.iter().map(|key| key.public_key().to_string()).collect();
+    let servers = vec![Server { trusted_keys, ..Server::new("west-0", "west", "2.15.1") }];
+    let anchor = TrustAnchor::of_key(&counts.public_key());
+    Some(Arc::new(Believed { anchor, deployment: Deployment { servers, expected: 1 } }))
+}
+
 /// By each subject, whatever date it has, and whatever it says of itself.
 #[test]
 fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
@@ -92,6 +101,26 @@ fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
     assert!(!run.pushes.is_unsettled(&run.account), "no reason to plan again");
     assert_eq!(run.settle(&first), Ok(None));
     assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+}
+
+/// The local token of the operator may be stale, and still list it. No server applies what it signs.
+#[test]
+fn a_token_by_a_key_that_no_server_trusts_any_more_is_named_and_nothing_of_it_is_used() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    let revoked = Seed::generate(KeyKind::Operator).unwrap();
+    run.pushes.believed = believed(&revoked, &[&run.operator]);
+    let edit = run.claims(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }));
+    let edit = issue(&edit, &revoked, STARTED + 1).unwrap();
+    run.hear(ALL, edit.as_str());
+    assert!(!run.pushes.is_unsettled(&run.account));
+    let [(code, message)] = &run.found()[..] else { panic!("{:?}", run.found()) };
+    let said = format!("signed by {}, which no server trusts: nothing of it was used", revoked.public_key());
+    assert!(*code == "token-untrusted" && message.contains(&said), "{message}");
+    assert_eq!(run.settle(&first), Ok(None));
+    // While some server does, it is a key as any other.
+    run.pushes.believed = believed(&revoked, &[&run.operator, &revoked]);
+    run.hear(ALL, edit.as_str());
+    assert!(run.pushes.is_unsettled(&run.account));
 }
 
 /// What is no token, was changed, or is read otherwise by servers: nothing of it is used, and it is named where it says which
@@ -245,11 +274,11 @@ fn our_token_in_anothers_hands_is_anothers_push() {
 #[test]
 fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
     let (mut run, _) = Run::began_with(STARTED - 100);
-    let anchor = run.pushes.anchor.take();
+    let believed = run.pushes.believed.take();
     let theirs = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }), STARTED + 1);
     run.hear(ALL, &theirs);
     assert!(!run.pushes.is_unsettled(&run.account));
-    run.pushes.anchor = anchor;
+    run.pushes.believed = believed;
     run.pushes.take_in();
     assert!(run.pushes.is_unsettled(&run.account));
 

@@ -92,8 +92,11 @@ fn a_pin_takes_only_what_the_pinned_key_signed() {
     assert_eq!(trusted(&trust, &[], &keys), [true, true, false, false]);
     let anchor = trust.anchor(&[], NOW).unwrap();
     assert!(anchor.excludes(&other.signing.public_key()) && !anchor.excludes(&ours.signing.public_key()));
-    // What servers say changes nothing.
-    let servers = [("west-0", vec![ours.named(&[&ours.signing, &other.signing], NOW)])];
+    // What servers say changes nothing, unless the pinned key signed it, after the token that is at hand.
+    let mut unproven = ours.named(&[&ours.signing, &other.signing], NOW);
+    unproven.token = None;
+    let older = ours.named(&[&ours.signing, &other.signing], NOW - 20);
+    let servers = [("west-0", vec![unproven]), ("east-0", vec![older, other.named(&[&other.signing], NOW)])];
     assert_eq!(trusted(&trust, &servers, &keys), [true, true, false, false]);
     let signing = trust.signing_with(Some(other.signing.public_key()));
     assert_eq!(trusted(&signing, &servers, &keys), [true, true, false, false], "nor does a stranger that signs");
@@ -121,6 +124,30 @@ fn the_newest_token_of_the_pinned_operator_counts() {
     assert!(anchor.trusts(&ours.id()) && anchor.why_not().contains("has expired"), "{}", anchor.why_not());
     let trust = Trust { pin: Some(ours.id()), tokens: vec![both, dated("nbf", NOW + 1)], ..Trust::default() };
     assert_eq!(trusted(&trust, &[], &keys), [true, true]);
+}
+
+/// The local copy is stale: a key was revoked, and another added.
+#[test]
+fn a_newer_token_of_the_pinned_operator_that_a_server_shows_counts() {
+    let (ours, revoked, added) = (Operator::new(), key(), key());
+    let keys = [&ours.signing, &revoked, &added];
+    let tokens = vec![ours.token(&[&ours.signing, &revoked], NOW - 100)];
+    let trust = Trust { pin: Some(ours.id()), tokens, ..Trust::default() };
+    let old = || ("east-0", vec![ours.named(&[&ours.signing, &revoked], NOW - 100)]);
+    let shows = |iat| [old(), ("west-0", vec![ours.named(&[&ours.signing, &added], iat)])];
+    for signer in [None, Some(ours.signing.public_key()), Some(revoked.public_key())] {
+        let trust = trust.clone().signing_with(signer);
+        assert_eq!(trusted(&trust, &shows(NOW - 50), &keys), [true, false, true]);
+        let anchor = trust.anchor(&shows(NOW - 50), NOW).unwrap();
+        assert!(anchor.excludes(&revoked.public_key()) && !anchor.excludes(&added.public_key()));
+        // An older one, or a pin alone.
+        assert_eq!(trusted(&trust, &shows(NOW - 150), &keys), [true, true, false]);
+    }
+    let alone = Trust { tokens: vec![], ..trust.clone() }.signing_with(Some(ours.signing.public_key()));
+    assert_eq!(trusted(&alone, &shows(NOW - 50), &keys), [true, false, false], "what signs now, and no more");
+    // Without a pin, what servers show proves nothing.
+    let unpinned = Trust { pin: None, ..trust }.signing_with(Some(ours.signing.public_key()));
+    assert_eq!(trusted(&unpinned, &shows(NOW - 50), &keys), [true, true, false]);
 }
 
 #[test]
