@@ -15,7 +15,7 @@ use crate::observed::jetstream::ObservedStream;
 use crate::observed::link::{Ear, Heard, Link};
 use crate::observed::{Deployment, RequestError};
 use crate::plan::claims_diff;
-use crate::plan::overheard::{Origin, Seen, is_pushed_again, settle};
+use crate::plan::overheard::{Origin, Seen, is_from_before, is_pushed_again, settle};
 use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, does_some_server_trust};
 use crate::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT};
 use std::collections::HashMap;
@@ -288,6 +288,9 @@ impl Pushes {
             for Seen { token, claims, origin } in heard {
                 self.see(&token, claims, origin);
             }
+            if was_seen && is_from_before(claims.issued_at(), self.started) {
+                self.note(account, pushed_as_it_began(claims));
+            }
         }
         let pushed = self.accounts.entry(account.clone()).or_default();
         if pushed.overflowed {
@@ -409,6 +412,21 @@ fn unreadable(account: &PublicKey, subject: &str, error: &ClaimsError) -> Findin
              Nothing of it was used"
         ),
         "Find out which user of the system account pushed it. If servers store it, `apply` replaces it.",
+    )
+}
+
+/// Whether there was a newer token before is not known any more.
+fn pushed_as_it_began(claims: &TrustedClaims) -> Finding {
+    Finding::warning(
+        TOKEN_PUSHED_AGAIN,
+        String::new(),
+        format!(
+            "as this run began, a token of it that was issued {} was pushed, and servers have it now. If they had a newer \
+             one, what that changed or revoked is undone",
+            format_time(claims.issued_at())
+        ),
+        "Find out who pushed it. If it was not meant to replace a newer one, what was changed or revoked since has to be \
+         done again.",
     )
 }
 

@@ -45,7 +45,12 @@ const BEHIND: u64 = 5;
 /// Whether a token issued at `issued` was there before the one that a run began with: no edit of what the run works on.
 /// `began_with` is when that one was issued, and `started` when the run began to hear.
 pub fn is_pushed_again(issued: u64, began_with: u64, started: u64) -> bool {
-    issued < began_with && issued.saturating_add(BEHIND) < started
+    issued < began_with && is_from_before(issued, started)
+}
+
+/// Whether a token was issued well before a run began to hear.
+pub fn is_from_before(issued: u64, started: u64) -> bool {
+    issued.saturating_add(BEHIND) < started
 }
 
 /// The claims that keep what everyone changed. `streams` are those of the account, whose metadata says which mappings are

@@ -224,6 +224,22 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     assert_eq!(run.settle(&first), Ok(None));
     assert_eq!(run.found().len(), 1);
 
+    // Heard as the run began, and stored by then: what was there before is not known.
+    let (mut other, _) = Run::began_with(STARTED - 100);
+    (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
+    let again = old(&other);
+    other.hear(ALL, &again);
+    assert_eq!(other.settle(&again), Ok(None));
+    let [(code, message)] = &other.found()[..] else { panic!("{:?}", other.found()) };
+    let said = "issued 2033-05-18T00:46:40Z was pushed, and servers have it now";
+    assert!(*code == "token-pushed-again" && message.contains(said), "{message}");
+    // It is an edit if it was made just now.
+    let (mut other, _) = Run::began_with(STARTED - 100);
+    (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
+    let edit = other.token(&json!({ "tags": ["t"] }), STARTED - 5);
+    other.hear(ALL, &edit);
+    assert_eq!((other.settle(&edit), other.found()), (Ok(None), vec![]));
+
     // An edit of such a token, made while it was there, is an edit of that.
     let edit = run.token(&json!({ "description": "of last year", "tags": ["t"] }), STARTED + 5);
     run.hear(ALL, &edit);
