@@ -118,6 +118,7 @@ pub async fn apply<'d, C: Connector>(
         return Ok(applied);
     }
     may_sign(session, planned, &signers)?;
+    let merged = agree_to_merged(session, planned, agree, false)?;
     let signed = sign_early(session, planned, &mut signers)?;
     let asked = Instant::now();
     let waiting = lease::take(session, &planned.plan, &planned.options, &holder, patience, tell);
@@ -132,7 +133,7 @@ pub async fn apply<'d, C: Connector>(
         let lease = lease.clone();
         async move { lease.keep().await }
     });
-    let begun = Begun { lease: &lease, signed, agree };
+    let begun = Begun { lease: &lease, merged, signed, agree };
     let work = in_rounds(session, planned, &mut signers, begun, again, connector, tell);
     let mut result = tokio::select! {
         result = work => result,
@@ -159,13 +160,13 @@ async fn in_rounds<'d, C: Connector>(
     tell: &dyn Tell,
 ) -> Result<Applied, ApplyError> {
     let agreed = taken_away(&planned.plan);
-    let Begun { lease, mut signed, agree } = begun;
+    let Begun { lease, merged, mut signed, agree } = begun;
     let mut overtaken = lease.waited || !is_as_planned(session, planned).await?;
     // By now the server's word on it has arrived.
     if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
         return Err(ApplyError::Refused(vec![finding]));
     }
-    let mut applied = Applied::default();
+    let mut applied = Applied { merged, ..Applied::default() };
     let unread = out_of_reach(planned);
     loop {
         if overtaken {
@@ -178,7 +179,8 @@ async fn in_rounds<'d, C: Connector>(
                 let (account, pushed) = (account.name.clone(), !applied.pushed.is_empty());
                 return Err(ApplyError::ChangedMeanwhile { account, pushed });
             }
-            agree_to_merged(session, planned, agree, &mut applied)?;
+            let pushed = !applied.pushed.is_empty();
+            applied.merged.extend(agree_to_merged(session, planned, agree, pushed)?);
             if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
                 return Err(ApplyError::TakesAwayMore(more));
             }
@@ -246,14 +248,15 @@ async fn plan_again<'d, C: Connector>(
     }
 }
 
-/// Has what others pushed since the plan was made agreed to. The time that a person takes is not the servers'.
+/// Has what others pushed agreed to, as far as it was merged and not told yet. `pushed` is whether something was pushed
+/// until then. The time that a person takes is not the servers'.
 fn agree_to_merged<L: Link>(
     session: &mut Session<'_, L>,
     planned: &Planned<'_>,
     agree: &(dyn Fn(&[Merged]) -> bool + Sync),
-    applied: &mut Applied,
-) -> Result<(), ApplyError> {
-    let Some(watch) = &session.watch else { return Ok(()) };
+    pushed: bool,
+) -> Result<Vec<Merged>, ApplyError> {
+    let Some(watch) = &session.watch else { return Ok(Vec::new()) };
     let merged = planned.plan.accounts.iter().map(|account| Merged {
         account: account.name.clone(),
         id: account.id.clone(),
@@ -261,15 +264,14 @@ fn agree_to_merged<L: Link>(
     });
     let merged: Vec<Merged> = merged.filter(|merged| !merged.changes.is_empty()).collect();
     if merged.is_empty() {
-        return Ok(());
+        return Ok(merged);
     }
     let asked = Instant::now();
     if !agree(&merged) {
-        return Err(ApplyError::NotAgreed { pushed: !applied.pushed.is_empty() });
+        return Err(ApplyError::NotAgreed { pushed });
     }
     session.deadline = session.deadline.extended(asked.elapsed());
-    applied.merged.extend(merged);
-    Ok(())
+    Ok(merged)
 }
 
 /// Whether the servers still have the tokens that were planned from, and nothing else was heard.
@@ -403,9 +405,11 @@ async fn look_before_mappings<L: Link>(
     Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 
-/// The start of a run: its lease, tokens that were signed already, and the consent to pushes of others.
+/// The start of a run: its lease, what others pushed and was agreed to, tokens that were signed already, and the consent
+/// to more pushes of others.
 struct Begun<'r, L> {
     lease: &'r Lease<L>,
+    merged: Vec<Merged>,
     signed: Option<Vec<Issued>>,
     agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
 }

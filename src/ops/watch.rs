@@ -277,6 +277,7 @@ impl Pushes {
             self.see(stored, claims.clone(), Origin::All);
         } else if !pushed.known {
             (pushed.known, pushed.began_with) = (true, claims.issued_at());
+            pushed.expected = Some(claims.clone());
             // The first that is read was there before all that was heard. Of that, some may be old.
             let heard = std::mem::take(&mut pushed.seen);
             pushed.repeated = 0;

@@ -194,6 +194,17 @@ fn an_edit_by_a_trusted_key_is_kept_and_told() {
     assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
 }
 
+/// What was pushed after the servers were read, and before the plan was made, is merged into the first plan.
+#[test]
+fn what_the_first_plan_merges_is_told() {
+    let (mut run, first) = Run::began_with(STARTED - 100);
+    run.pushes.accounts = HashMap::new();
+    let edit = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }), STARTED + 1);
+    run.hear(ALL, &edit);
+    assert_eq!(run.settle(&first).unwrap().expect("the edit")["tags"], json!(["t"]));
+    assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
+}
+
 /// The revocation that the old token lacks would be gone, with the operator's fresh signature.
 #[test]
 fn an_old_token_that_is_pushed_again_takes_nothing_back() {

@@ -1,6 +1,7 @@
 //! What users of the system account can and cannot do to a run that signs. They may push, or answer in servers' names; they
 //! cannot sign. Each of these attacks once had claims of the attacker's choice signed by the operator.
 
+use super::together::At;
 use crate::interop::strict::signed;
 use crate::support::bench::{Bench, Ran, new_seed, now, public, set_mode};
 use crate::support::cluster::command;
@@ -208,6 +209,42 @@ async fn what_was_merged_is_agreed_to_before_it_is_signed() {
     let asked = asked.into_inner().unwrap();
     let [Merged { account, changes, .. }] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!((&**account, &changes[..]), ("APP", &[r#"+ nats.description: "theirs""#.to_owned()][..]));
+    let claims = bench.claims().await;
+    assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
+}
+
+/// What others push after the servers were read, and before the plan is made, is merged into that plan.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let file = bench.write("app", &definition(&bench, &["foo"]));
+    let loaded = load::load(&cluster.folder().join(file)).unwrap();
+    let folder = cluster.keys_folder();
+    let mut keys = Keyring::open(&folder).unwrap();
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+    let operator = bench.key("op.nk");
+    let trust = trust(Some(&loaded.definition), &loaded.base, &folder).signing_with(Some(operator.public_key()));
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let mut edit = bench.claims().await;
+    edit["nats"]["description"] = json!("theirs");
+    let runtime = tokio::runtime::Handle::current();
+    let push = || tokio::task::block_in_place(|| runtime.block_on(bench.push(&edit)));
+    let tell = At { steps: Mutex::new(vec![("reading the streams", &push)]) };
+    let planned = plan(given, &connector, &Options::default(), Hearing::On, Deadline::after(PATIENCE), &tell).await;
+    let (mut session, mut planned) = planned.unwrap();
+    let asked: Mutex<Vec<Merged>> = Mutex::default();
+    let refuse = |merged: &[Merged]| {
+        asked.lock().unwrap().extend_from_slice(merged);
+        false
+    };
+    let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
+    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let ended = apply(&mut session, &mut planned, Run { agree: &refuse, ..run }, &connector, &Silent).await;
+    assert!(matches!(ended, Err(ApplyError::NotAgreed { pushed: false })), "{ended:?}");
+    let asked = asked.into_inner().unwrap();
+    let [Merged { changes, .. }] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!(changes[..], [r#"+ nats.description: "theirs""#.to_owned()]);
     let claims = bench.claims().await;
     assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
 }
