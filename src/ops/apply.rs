@@ -13,7 +13,6 @@ use super::issue::Issued;
 use super::lease::{self, Holder, Lease};
 use super::plan::{Planned, plan};
 use super::session::{Given, Hearing, Session};
-use super::watch::Watch;
 use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, journal, planfile, rollback::plan_rollback};
 use crate::model::nkey::PublicKey;
 use crate::observed::AccountOnServer;
@@ -163,7 +162,7 @@ async fn in_rounds<'d, C: Connector>(
     let Begun { lease, merged, mut signed, agree } = begun;
     let mut overtaken = lease.waited || !is_as_planned(session, planned).await?;
     // By now the server's word on it has arrived.
-    if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
+    if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
         return Err(ApplyError::Refused(vec![finding]));
     }
     let mut applied = Applied { merged, ..Applied::default() };
@@ -219,11 +218,12 @@ async fn plan_again<'d, C: Connector>(
 ) -> Result<(), ApplyError> {
     tell.step("somebody changed something meanwhile; planning again", 0, 0);
     let (definition, deadline, trust) = (session.definition, session.deadline, session.trust.clone());
-    let hearing = session.watch.take().map_or(Hearing::On, |watch| Hearing::GoOn(Box::new(watch)));
+    // Both stay with this session: where planning fails, what was heard and pushed until then is told.
+    let hearing = session.watch.clone().map_or(Hearing::On, Hearing::GoOn);
     keys.reopen()?;
     let given = Given { definition, keys, trust: &trust };
     let options = planned.options.clone();
-    let journal = session.journal.take();
+    let journal = session.journal.clone();
     (*session, *planned) = match again {
         Again::Plan | Again::Exactly(_) => plan(given, connector, &options, hearing, deadline, tell).await?,
         Again::Destroy { delete_streams } => {

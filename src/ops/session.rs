@@ -101,7 +101,7 @@ pub struct Session<'d, L> {
     /// Where it is written down what is pushed; `None`: nowhere.
     pub journal: Option<Arc<dyn Journal>>,
     /// What others push, for a run that pushes itself.
-    pub watch: Option<Watch<L>>,
+    pub watch: Option<Arc<Watch<L>>>,
     links: Vec<L>,
     reaches: Vec<Reach>,
 }
@@ -138,7 +138,7 @@ pub enum Hearing<L> {
     /// From now on.
     On,
     /// As an earlier session of the same run did.
-    GoOn(Box<Watch<L>>),
+    GoOn(Arc<Watch<L>>),
 }
 
 impl<'d, L: Link> Session<'d, L> {
@@ -159,8 +159,8 @@ impl<'d, L: Link> Session<'d, L> {
         let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
         let watch = match hearing {
             Hearing::Off => None,
-            Hearing::On => Some(Watch::start(&system).await.map_err(ReadError::System)?),
-            Hearing::GoOn(watch) => Some(*watch),
+            Hearing::On => Some(Arc::new(Watch::start(&system).await.map_err(ReadError::System)?)),
+            Hearing::GoOn(watch) => Some(watch),
         };
         let deployment = match system::deployment(&system, deadline.at_most(ASK)).await {
             Ok(deployment) => deployment,
@@ -193,7 +193,7 @@ impl<'d, L: Link> Session<'d, L> {
         };
         let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
         let applications = session.tokens_of(&ids).await?;
-        if let Some(finding) = session.watch.as_ref().and_then(Watch::denied) {
+        if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
             return Err(ReadError::Refused(Box::new(finding)));
         }
         let mut bases = Vec::with_capacity(applications.len());

@@ -12,17 +12,20 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vstream_jwt::desired::lease;
-use vstream_jwt::model::claims::{LATEST, Token};
+use vstream_jwt::model::claims::{AccountClaims, LATEST, Token};
+use vstream_jwt::model::names::RegionName;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
-use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::model::virtual_stream::Account;
+use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
 use vstream_jwt::ops::apply::{ApplyError, Merged, Run, Signers, apply};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::session::{Given, Hearing};
 use vstream_jwt::ops::trust::trust;
-use vstream_jwt::ops::{Deadline, Silent, load};
+use vstream_jwt::ops::{Connector, Deadline, LinkError, Silent, load};
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
@@ -247,6 +250,78 @@ async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
     assert_eq!(changes[..], [r#"+ nats.description: "theirs""#.to_owned()]);
     let claims = bench.claims().await;
     assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
+}
+
+/// Connects once; then no server is reached.
+struct Once<'c> {
+    real: DefinitionConnector<'c>,
+    done: AtomicBool,
+}
+
+impl Connector for Once<'_> {
+    type Link = Connection;
+
+    fn changes(&self) -> bool {
+        self.real.changes()
+    }
+
+    async fn system(&self, timeout: Duration) -> Result<(Connection, PublicKey), LinkError> {
+        if self.done.swap(true, Ordering::SeqCst) {
+            let (message, next) = ("no server is reached".to_owned(), String::new());
+            return Err(LinkError { code: "unreachable", message, next });
+        }
+        self.real.system(timeout).await
+    }
+
+    async fn account(
+        &self,
+        account: &Account,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> Result<Connection, LinkError> {
+        self.real.account(account, claims, strict, timeout).await
+    }
+
+    async fn regional(
+        &self,
+        account: &Account,
+        region: &RegionName,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> Result<Option<Connection>, LinkError> {
+        self.real.regional(account, region, claims, strict, timeout).await
+    }
+}
+
+/// A run that cannot plan again ends, and says all the same what was pushed meanwhile and not used.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_heard_is_told_when_it_cannot_be_planned_again() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    let file = bench.write("app", &definition(&bench, &["foo"]));
+    let loaded = load::load(&cluster.folder().join(file)).unwrap();
+    let folder = cluster.keys_folder();
+    let mut keys = Keyring::open(&folder).unwrap();
+    let real = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+    let connector = Once { real, done: AtomicBool::new(false) };
+    let operator = bench.key("op.nk");
+    let trust = trust(Some(&loaded.definition), &loaded.base, &folder).signing_with(Some(operator.public_key()));
+    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let deadline = Deadline::after(PATIENCE);
+    let planned = plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await;
+    let (mut session, mut planned) = planned.unwrap();
+    let mut edit = bench.claims().await;
+    bench.push_signed(&new_seed(KeyKind::Operator), &edit, now() + 1).await;
+    edit["nats"]["description"] = json!("theirs");
+    bench.push_signed(&operator, &edit, now() + 2).await;
+    let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
+    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let ended = apply(&mut session, &mut planned, run, &connector, &Silent).await;
+    assert!(matches!(ended, Err(ApplyError::Read(_))), "{ended:?}");
+    let heard: Vec<&str> = session.heard().iter().map(|finding| finding.code).collect();
+    assert_eq!(heard, ["token-untrusted"]);
 }
 
 /// On a terminal a person is asked once more when others pushed while the first question waited, and sees what.
