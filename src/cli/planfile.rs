@@ -82,6 +82,7 @@ pub(super) fn unsigned(error: SignFileError) -> Failure {
             };
             Failure::usage("token-untrusted", message).next(next).detail("issuer", issuer)
         }
+        SignFileError::Signer(finding) => Failure::usage(finding.code, message).next(finding.next),
         SignFileError::Claims { .. } => {
             Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
         }

@@ -48,6 +48,7 @@ impl Args {
         let trust = trust::of_plan_file(shell, &loaded.definition, &keys, self.trust, Some(key.clone()))?;
         // Nothing is pinned by servers here: there is no network.
         let anchor = trust.anchor(&[], now).map_err(|error| Failure::usage("operators-differ", error.to_string()))?;
+        file::check_signer(&key, &anchor).map_err(planfile::unsigned)?;
         let changes = plan.content.accounts.iter().map(|account| {
             let start = file::start(account, &anchor).map_err(planfile::unsigned)?;
             Ok(review::changes(account, start.as_ref(), now))

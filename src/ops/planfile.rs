@@ -8,7 +8,9 @@ use super::session::{Session, now};
 use crate::definition::{Definition, Problems, SourceFile, check_size, parse};
 use crate::files::{self, Access, ReadError};
 use crate::model::claims::{AccountClaims, Activation, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
+use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
+use crate::observed::Deployment;
 use crate::observed::link::Link;
 use crate::plan::MOST_BYTES;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
@@ -75,6 +77,9 @@ pub enum SignFileError {
         /// Whose signatures count.
         anchor: Box<TrustAnchor>,
     },
+    /// The key that signs is not the pinned operator's.
+    #[error("{}; nothing was signed", .0.message)]
+    Signer(Box<Finding>),
     /// Claims of the file that are no account's.
     #[error("account {account}: {cause}")]
     Claims {
@@ -208,6 +213,17 @@ pub fn check(content: &Content, definition: &Definition) -> Result<(), SignFileE
     Ok(review::check(content, definition, now())?)
 }
 
+/// Checks whether the key that is about to sign is the operator's, as far as the anchor says so.
+///
+/// # Errors
+/// [`SignFileError::Signer`]
+pub fn check_signer(signer: &PublicKey, anchor: &TrustAnchor) -> Result<(), SignFileError> {
+    match preflight::signer(anchor, &Deployment::default(), signer) {
+        Some(finding) => Err(SignFileError::Signer(Box::new(finding))),
+        None => Ok(()),
+    }
+}
+
 /// The claims that the tokens of an account are edited from; none for an account that is yet to be made.
 ///
 /// # Errors
@@ -242,6 +258,7 @@ pub fn sign(
         return Err(SignFileError::Signed(signed.operator));
     }
     check(&content, definition)?;
+    check_signer(&operator.public_key(), anchor)?;
     let failed = |account: &PlannedAccount| {
         let account = account.name.clone();
         move |cause| SignFileError::Claims { account, cause }

@@ -227,6 +227,39 @@ fn dates_that_servers_cannot_count_are_not_signed() {
     assert!(said.contains("goes on in spite of: issued-in-future"), "{said}");
 }
 
+/// A pin says whose file is signed with which keys: the key of another operator neither signs nor seals one.
+#[test]
+fn a_key_of_another_operator_signs_no_plan_file() {
+    let project = Project::new();
+    let (identity, other) = (Seed::generate(KeyKind::Operator).unwrap(), Seed::generate(KeyKind::Operator).unwrap());
+    write_seed_file(&project.path("keys/other.nk"), &other).unwrap();
+    let claims = json!({ "sub": identity.public_key(), "name": "OP", "nats": { "type": "operator", "version": 2,
+        "signing_keys": [project.operator.public_key()] } });
+    let token = issue(&claims, &identity, ISSUED).unwrap();
+    std::fs::write(project.path("keys/operator.jwt"), token.as_str()).unwrap();
+    // A new account has no token that another key could have signed.
+    let mut content = project.content();
+    content["accounts"][0].as_object_mut().unwrap().shift_remove("base");
+    content["accounts"][0]["tokens"] = json!([]);
+    project.write("p.json", &content);
+    let pin = identity.public_key().to_string();
+    let sign = |key: &str| project.run(&["sign", "p.json", "--operator", key, "--out", "s.json", "--trust", &pin]);
+    let (code, out, said) = sign("other.nk");
+    assert_eq!(code, 2, "{out}{said}");
+    let other = other.public_key().to_string();
+    for words in ["is not a key of the pinned operator", &pin, &other, "nothing was signed"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("What the tokens to be signed change") && !project.path("s.json").exists(), "{said}");
+    let json = ["--trust", &pin, "--format", "json"];
+    let (_, out, _) =
+        project.run(&[&["sign", "p.json", "--operator", "other.nk", "--out", "s.json"], &json[..]].concat());
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document["error"]["code"], "signer-untrusted", "{document:#}");
+    let (code, out, said) = sign("op.nk");
+    assert_eq!(code, 0, "{out}{said}");
+}
+
 /// A12: an old token with its own claims, under a new date.
 #[test]
 fn the_review_says_how_old_the_base_is() {
