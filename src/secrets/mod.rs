@@ -5,13 +5,11 @@
 
 mod json;
 mod passwords;
+mod tokens;
 
 pub use json::find_in_json;
 
 use crate::model::nkey::crc16;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -32,8 +30,6 @@ const PEM: &str = "PRIVATE KEY-----";
 const PEM_BODY: usize = 24;
 /// The attribute of a `pkcs11:` URI that has the PIN itself.
 const PIN: &str = "pin-value=";
-/// The largest user token that is looked into, in bytes.
-const TOKEN: usize = 1 << 20;
 
 /// A kind of secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +80,7 @@ pub fn find(text: &str) -> Vec<Secret> {
 
 /// Finds secrets as [`find`] does, of each kind at most about so many.
 pub fn find_some(text: &str, most: usize) -> Vec<Secret> {
-    let kinds = [seeds, age_identities, private_keys, user_tokens, passwords::find, pins];
+    let kinds = [seeds, age_identities, private_keys, tokens::find, passwords::find, pins];
     let mut found: Vec<Secret> =
         kinds.into_iter().flat_map(|kind: fn(&str, usize) -> Vec<Secret>| kind(text, most)).collect();
     found.sort_by_key(|secret| (secret.range.start, std::cmp::Reverse(secret.range.end)));
@@ -222,44 +218,6 @@ fn private_keys(text: &str, most: usize) -> Vec<Secret> {
         is_key.then(|| Secret { kind: Kind::PrivateKey, range: start..start + body, certain: true })
     });
     found.take(most).collect()
-}
-
-/// Tokens (`eyJ….eyJ….…`) whose claims are a user's.
-fn user_tokens(text: &str, most: usize) -> Vec<Secret> {
-    let bytes = text.as_bytes();
-    let of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let found = text.match_indices("eyJ").filter_map(|(at, _)| {
-        if at > 0 && of_token(&bytes[at - 1]) {
-            return None;
-        }
-        let length = bytes[at..].iter().take(TOKEN).take_while(|byte| of_token(byte)).count();
-        let word = text[at..at + length].trim_end_matches('.');
-        let mut parts = word.split('.');
-        let (_, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
-        let range = at..at + word.len();
-        (!signature.is_empty() && is_of_user(claims)).then_some(Secret { kind: Kind::UserToken, range, certain: true })
-    });
-    found.take(most).collect()
-}
-
-fn is_of_user(claims: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Claims {
-        #[serde(default)]
-        sub: String,
-        #[serde(default, rename = "type")]
-        kind: String,
-        #[serde(default)]
-        nats: Nats,
-    }
-    #[derive(Default, Deserialize)]
-    struct Nats {
-        #[serde(default, rename = "type")]
-        kind: String,
-    }
-    let Ok(json) = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')) else { return false };
-    serde_json::from_slice(&json)
-        .is_ok_and(|Claims { sub, kind, nats }| nats.kind == "user" || kind == "user" || sub.starts_with('U'))
 }
 
 fn pins(text: &str, most: usize) -> Vec<Secret> {

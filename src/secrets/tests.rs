@@ -1,6 +1,8 @@
 use super::*;
 use crate::model::nkey::KeyKind;
 use crate::sign::{Seed, Signer as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 fn seed(kind: KeyKind) -> String {
@@ -101,9 +103,64 @@ fn tokens_of_users_and_of_nobody_else() {
     untouched(&token(&json!({ "sub": "AB", "nats": { "type": "activation" } })));
     // Without a signature it logs nobody in.
     untouched(&of_user[..of_user.len() - 87]);
-    untouched(&format!("x{of_user}"));
     let text = format!("a {of_user} b {} c", token(&json!({ "sub": "AB", "nats": { "type": "account" } })));
     assert_eq!(find(&text).len(), 1);
+}
+
+/// Asserts that nothing of the signature of a token is shown.
+#[track_caller]
+fn hides_token(text: &str) {
+    let shown = hide(text);
+    let end = text.find(r"\n------END").map_or("", |end| &text[end..]);
+    assert!(shown.ends_with(&format!("(a user's token, not shown){end}")), "{text}: {shown}");
+    assert!(find(text).iter().all(|found| found.certain), "{text}");
+}
+
+#[test]
+fn tokens_of_users_behind_anything_and_with_any_header() {
+    let of_user = token(&json!({ "sub": "UB", "nats": { "type": "user", "version": 2 } }));
+    for before in ["x", "x-", "x_", "x.", "x.y.", r"\n", r"-----BEGIN NATS USER JWT-----\n", "e", "eyJ"] {
+        hides_token(&format!("{before}{of_user}"));
+        hides_token(&format!(r"{before}{of_user}\n------END NATS USER JWT------"));
+    }
+    let (_, rest) = of_user.split_once('.').unwrap();
+    for header in ["{ \"typ\":\"JWT\"}", "{\n\"typ\":\"JWT\"}", " {\"alg\":\"ed25519-nkey\"}"] {
+        hides_token(&format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header)));
+    }
+    let of_account = token(&json!({ "sub": "AB", "nats": { "type": "account" } }));
+    hides_token(&format!("{of_account}.{of_user}"));
+    untouched(&format!("x.{of_account}"));
+}
+
+#[test]
+fn a_token_is_a_users_unless_it_says_without_doubt_that_it_is_not() {
+    let of = |claims: &str| format!("eyJ9.{}.{}", URL_SAFE_NO_PAD.encode(claims), "x".repeat(86));
+    for claims in [
+        r#"{"sub":"UB","sub":"UB","nats":{"type":"user"}}"#,
+        r#"{"sub":"AB","sub":"UB","nats":{"type":"account"}}"#,
+        r#"{"Sub":"UB","nats":{"Type":"user"}}"#,
+        r#"{"sub":"AB","ſub":"UB","nats":{"type":"account"}}"#,
+        r#"{"sub":"AB","nats":{"type":"account","TYPE":"user"}}"#,
+        r#"{"sub":"AB","nats":{"type":"account","type":"user"}}"#,
+        r#"{"sub":"AB","type":"user","nats":{"type":"account"}}"#,
+        r#"{"sub":"AB","type":"account","nats":{"type":"user"}}"#,
+        r#"{"sub":"UB","nats":{"type":"account"}}"#,
+        r#"{"sub":"someone","aud":"elsewhere"}"#,
+        r#" {"sub":"UB","nats":7}"#,
+    ] {
+        hides_token(&of(claims));
+    }
+    for claims in [
+        r#"{"sub":"AB","nats":{"type":"account","limits":{"conn":5},"mappings":{"a.b":[]}}}"#,
+        r#"{"sub":"OB","nats":{"type":"operator"}}"#,
+        r#"{"sub":"AB","type":"activation","nats":{"subject":"a.>","type":"service"}}"#,
+        "{}",
+    ] {
+        untouched(&of(claims));
+    }
+    for text in ["a.b.c", "orders.e30.v1", "127.0.0.1:4222", "see docs.rs. Or not...", "$JS.API.STREAM.INFO.x"] {
+        untouched(text);
+    }
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! Tokens of users.
+//!
+//! They are found by their claims: a part of base64url between two others, with dots around it. Its header may be written in
+//! many ways, and anything may stand before it.
+
+use super::{Kind, Secret};
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The largest claims that are looked into, in bytes.
+const LARGEST: usize = 1 << 20;
+/// Reads what Go reads, bits without a meaning at the end included.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// Tokens that may be a user's, with what their words begin with.
+pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
+    let of_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let mut behind = 0;
+    let words = std::iter::from_fn(|| {
+        let dot = behind + text[behind..].find('.')?;
+        let start = dot - text[behind..dot].chars().rev().take_while(|c| of_word(*c)).count();
+        let end = dot + text[dot..].chars().take_while(|c| of_word(*c)).count();
+        behind = end;
+        Some(start..end)
+    });
+    let found = words.filter_map(|word| {
+        let Range { start, end } = in_word(&text[word.clone()])?;
+        let range = word.start + start..word.start + end;
+        Some(Secret { kind: Kind::UserToken, range, certain: true })
+    });
+    found.take(most).collect()
+}
+
+fn in_word(word: &str) -> Option<Range<usize>> {
+    let word = word.trim_end_matches('.');
+    let mut parts = word.split('.');
+    let (mut start, mut header, mut claims) = (0, parts.next()?, parts.next()?);
+    for signature in parts {
+        let whole = !header.is_empty() && !signature.is_empty();
+        // What has claims behind it, and no signature, is a header.
+        if whole && may_be_of_user(claims) && object(signature).is_none() {
+            return Some(start..word.len());
+        }
+        start += header.len() + 1;
+        (header, claims) = (claims, signature);
+    }
+    None
+}
+
+/// The JSON object with fields that is written in base64url, as far as its ends show it.
+fn object(part: &str) -> Option<Vec<u8>> {
+    let json = Some(part).filter(|part| part.len() <= LARGEST).and_then(|part| BASE64.decode(part).ok())?;
+    let object = json.trim_ascii();
+    (object.starts_with(b"{") && object.ends_with(b"}") && object.contains(&b'"')).then_some(json)
+}
+
+/// Whether claims are those of a user, or do not say clearly that they are something else's.
+fn may_be_of_user(claims: &str) -> bool {
+    /// A field that is there twice is an error.
+    #[derive(Deserialize)]
+    struct Claims {
+        #[serde(default)]
+        sub: String,
+        #[serde(default, rename = "type")]
+        kind: String,
+        #[serde(default)]
+        nats: Nats,
+        #[serde(flatten)]
+        others: BTreeMap<String, IgnoredAny>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Nats {
+        #[serde(default, rename = "type")]
+        kind: String,
+        #[serde(flatten)]
+        others: BTreeMap<String, IgnoredAny>,
+    }
+    // Servers take `Sub`, and `ſub`, for `sub`.
+    let is_clear = |others: &BTreeMap<String, IgnoredAny>| {
+        !others.keys().any(|name| ["SUB", "TYPE", "NATS"].contains(&name.to_uppercase().as_str()))
+    };
+    let Some(json) = object(claims) else { return false };
+    let Ok(Claims { sub, kind, nats, others }) = serde_json::from_slice(&json) else { return true };
+    let known = |kind: &str| ["account", "operator", "activation"].contains(&kind);
+    let of_others = match (kind.as_str(), nats.kind.as_str()) {
+        ("", kind) => known(kind),
+        // Tokens of version 1 have it outside; inside, an activation has the type of what is exported.
+        (kind, inner) => known(kind) && (known(inner) || ["", "stream", "service"].contains(&inner)),
+    };
+    !of_others || sub.starts_with('U') || !is_clear(&others) || !is_clear(&nats.others)
+}
