@@ -16,7 +16,7 @@ fn main() {
     divan::main();
 }
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 16] = [
     "comments",
     "duplicate keys",
     "unknown keys",
@@ -26,6 +26,10 @@ const CASES: [&str; 12] = [
     "aliases",
     "repeated lists",
     "secrets",
+    "addresses in one line",
+    "addresses behind each other",
+    "URLs behind each other",
+    "URLs in one line",
     "accounts in many files",
     "keys in many files",
     "repeated lists in many files",
@@ -68,6 +72,10 @@ fn texts(case: &str) -> Vec<String> {
         "aliases" => vec![format!("a: &a \"{}\"\nb:\n{}", "x".repeat(100_000), "- *a\n".repeat(40_000))],
         "repeated lists" => vec![repeated(0, 240_000)],
         "secrets" => one(&|_| format!("# {seed} nats://me:secret@h:1\n")),
+        "addresses in one line" => one(&|number| ["# x://x://x://", "a:b@"][number.min(1)].to_owned()),
+        "addresses behind each other" => one(&|number| ["# ", "a:b@a:b@"][number.min(1)].to_owned()),
+        "URLs behind each other" => one(&|number| ["# ", "nats://a:b@"][number.min(1)].to_owned()),
+        "URLs in one line" => one(&|number| ["# ", "nats://me:c@h "][number.min(1)].to_owned()),
         "accounts in many files" => many(&|file, line| format!("  A{file}-{line}: {{}}\n"), "accounts:\n"),
         "keys in many files" => many(&|file, line| format!("u{file}-{line}: 1\n"), ""),
         "repeated lists in many files" => (0..100).map(|number| repeated(number, 200_000)).collect(),

@@ -224,13 +224,12 @@ impl Problems {
         for (place, label, kind) in std::iter::once((problem.place, "", AnnotationKind::Primary)).chain(also) {
             let Some(file) = self.files.get(place.file) else { continue };
             let name = shown(&file.name).into_owned();
-            let (source, start) = line_around(&file.text, place.start);
-            if source.len() > LONGEST_LINE {
+            let Some((source, start)) = line_around(&file.text, place.start) else {
                 let origin = annotate_snippets::Origin::path(name);
                 group =
                     group.element(origin.line(place.line.max(1) as usize).char_column(place.column.max(1) as usize));
                 continue;
-            }
+            };
             let from = place.start.saturating_sub(start).min(source.len());
             let to = place.end.saturating_sub(start).clamp(from, source.len());
             let source = secret::masked_line(source, start, place.file, &self.hidden);
@@ -301,12 +300,13 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     .chain(text.rsplit(['\n', '\r']).next().filter(|last| !last.is_empty()))
 }
 
-/// The line that holds the byte `at`, and where it starts.
-fn line_around(text: &str, at: usize) -> (&str, usize) {
-    let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let start = text[..at].rfind(['\n', '\r']).map_or(0, |newline| newline + 1);
-    let end = text[at..].find(['\n', '\r']).map_or(text.len(), |newline| at + newline);
-    (&text[start..end], start)
+/// The line that holds the byte `at`, and where it starts; none if it is too long to be shown, however long it is.
+fn line_around(text: &str, at: usize) -> Option<(&str, usize)> {
+    let of_line = |byte: &&u8| !matches!(byte, b'\n' | b'\r');
+    let (before, behind) = text.as_bytes().split_at(at.min(text.len()));
+    let start = before.len() - before.iter().rev().take(LONGEST_LINE + 1).take_while(of_line).count();
+    let end = before.len() + behind.iter().take(LONGEST_LINE + 1).take_while(of_line).count();
+    (end - start <= LONGEST_LINE).then(|| (&text[start..end], start))
 }
 
 /// One line that a terminal can show, without secrets, and no novel.

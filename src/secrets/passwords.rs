@@ -2,7 +2,7 @@
 //!
 //! A person pastes what a configuration had: passwords with slashes, commas, quotes, brackets and blanks in them, and
 //! addresses without a scheme. So this does not parse URLs. It looks for an `@` and asks how far to its left the secret
-//! may begin.
+//! may begin. What is searched for a scheme, or for a word, is searched once: a line may be as long as a file.
 
 use super::{Kind, Secret};
 use std::ops::Range;
@@ -12,8 +12,8 @@ const OF_NATS: [&str; 4] = ["nats", "tls", "ws", "wss"];
 /// Words before a colon that make an address of another kind.
 const NO_USERS: [&str; 5] = ["mailto", "sip", "sips", "xmpp", "acct"];
 
-/// The longest password without a scheme before it, in bytes: so far to the left of an `@` it is looked for.
-const LONGEST: usize = 512;
+/// An `@` that is written with a percent sign, as in the password of a URL.
+const WRITTEN_AT: &str = "%40";
 
 pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
     let (mut found, mut start) = (Vec::new(), 0);
@@ -21,10 +21,10 @@ pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
         if found.len() >= most {
             break;
         }
-        if line.contains('@') {
+        if line.contains('@') || line.contains(WRITTEN_AT) {
             // What was masked before needs no second mask.
-            let shown = in_line(line).into_iter().filter(|(range, _)| line[range.clone()].bytes().any(|b| b != b'*'));
-            let secrets = shown.map(|(range, certain)| Secret {
+            let shown = |(range, _): &(Range<usize>, bool)| line[range.clone()].bytes().any(|byte| byte != b'*');
+            let secrets = with_scheme(line).chain(without_scheme(line)).filter(shown).map(|(range, certain)| Secret {
                 kind: Kind::Password,
                 range: range.start + start..range.end + start,
                 certain,
@@ -36,60 +36,70 @@ pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
     found
 }
 
-fn in_line(line: &str) -> Vec<(Range<usize>, bool)> {
-    let urls: Vec<usize> = line.match_indices("://").map(|(at, _)| at).collect();
-    let with_scheme = urls.iter().enumerate().filter_map(|(number, at)| {
+/// What stands between `://` and an `@`, up to the next `://`.
+fn with_scheme(line: &str) -> impl Iterator<Item = (Range<usize>, bool)> {
+    let mut urls = line.match_indices("://").map(|(at, _)| at).peekable();
+    let urls = std::iter::from_fn(move || Some((urls.next()?, urls.peek().copied().unwrap_or(line.len()))));
+    urls.filter_map(|(at, end)| {
         let start = at + 3;
-        let end = urls.get(number + 1).copied().unwrap_or(line.len());
-        let (length, certain) = before_host(scheme(&line[..*at]), &line[start..end])?;
+        let (length, certain) = before_host(scheme(&line[..at]), &line[start..end])?;
         Some((start..start + length, certain))
-    });
-    let with_scheme: Vec<(Range<usize>, bool)> = with_scheme.collect();
-    let (mut known, mut behind) = (with_scheme.iter().peekable(), 0);
-    let without = line.match_indices('@').filter_map(|(at, _)| {
-        while known.next_if(|(range, _)| range.end < at).is_some() {}
-        let hidden = known.peek().is_some_and(|(range, _)| range.start <= at);
-        let (start, certain) = without_scheme(line, at).filter(|(start, _)| !hidden && *start >= behind)?;
-        behind = at;
-        Some((start..at, certain))
-    });
-    let without: Vec<(Range<usize>, bool)> = without.collect();
-    with_scheme.into_iter().chain(without).collect()
+    })
 }
 
 fn scheme(before: &str) -> &str {
-    let start = before.rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
-    // What is not ASCII may be more than a byte.
-    before.get(start..).unwrap_or_default()
+    last_part(before, |c| c.is_ascii_alphanumeric())
+}
+
+/// What is at the end of a text and has such characters alone.
+fn last_part(text: &str, of_part: impl Fn(char) -> bool) -> &str {
+    text.rsplit(|c| !of_part(c)).next().unwrap_or_default()
 }
 
 /// The length of what stands before the host, in the text after `://`.
 fn before_host(scheme: &str, rest: &str) -> Option<(usize, bool)> {
-    let word = rest.find(char::is_whitespace).unwrap_or(rest.len());
-    let authority = rest.find(|c: char| c.is_whitespace() || "/?#".contains(c)).unwrap_or(rest.len());
+    let word = &rest[..rest.find(char::is_whitespace).unwrap_or(rest.len())];
+    let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
+    let of_nats = OF_NATS.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    if !of_nats && let Some(at) = authority.rfind('@').filter(|at| *at > 0) {
+        return Some((at, authority[..at].contains(':')));
+    }
     // The first part of the word, as it would be if it were the whole address.
-    let first = &rest[..rest.find(|c: char| c.is_whitespace() || "/?#\"',;)}>`".contains(c)).unwrap_or(rest.len())];
+    let first = &word[..word.find(|c| "/?#\"',;)}>`".contains(c)).unwrap_or(word.len())];
     let first = if first.starts_with('[') { first } else { first.trim_end_matches(']') };
-    let has_password = |userinfo: &str| userinfo.contains(':');
-    if OF_NATS.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
-        let at = rest[..word].rfind('@').filter(|at| *at > 0 && !is_in_next_word(&rest[..*at], first));
-        if let Some(at) = at {
-            return Some((at, true));
-        }
-    } else if let Some(at) = rest[..authority].rfind('@').filter(|at| *at > 0) {
-        return Some((at, has_password(&rest[..at])));
+    let at = word.rfind('@').or_else(|| word.rfind(WRITTEN_AT)).filter(|at| *at > 0);
+    if of_nats && let Some(at) = at.filter(|at| !is_in_next_value(&word[..*at], first)) {
+        return Some((at, true));
     }
-    if !is_user_and_password(first) {
-        return None;
+    if is_user_and_password(first) {
+        // The password goes on behind a slash, or a blank.
+        let at = word.rfind('@').or_else(|| rest.trim_end().rfind('@'));
+        return at.filter(|at| *at >= first.len()).map(|at| (at, true));
     }
-    // The password goes on behind a slash, or a blank.
-    let at = rest[..word].rfind('@').or_else(|| rest.trim_end().rfind('@'));
-    at.filter(|at| *at >= first.len()).map(|at| (at, true))
+    let with_port = is_host_and_port(first) && first.contains(':') && !first.starts_with('[');
+    with_port.then(|| behind_port(rest, word, first.len(), of_nats)).flatten()
 }
 
-/// Whether an `@` belongs to something behind a whole address in the same word: `["nats://h:1","a@b"]`.
-fn is_in_next_word(before: &str, first: &str) -> bool {
-    is_host_and_port(first) && before[first.len()..].starts_with(['"', '\'', ',', ']', ')', '}', '>', '`', ';'])
+/// Where a password ends that begins with digits, as a port has them, and goes on behind a slash or a blank. The length of
+/// all up to the digits is `first`.
+fn behind_port(rest: &str, word: &str, first: usize, of_nats: bool) -> Option<(usize, bool)> {
+    if word[first..].starts_with(['/', '?', '#']) {
+        let at = word.rfind('@').filter(|at| *at > first + 1 && starts_host(&word[at + 1..]))?;
+        return Some((at, has_port(&word[at + 1..])));
+    }
+    if word.len() > first {
+        return None;
+    }
+    let (at, _) = rest.rmatch_indices('@').find(|(at, _)| has_port(&rest[at + 1..]))?;
+    let is_next_word = !rest[first..at].trim_start().contains(char::is_whitespace);
+    Some((at, of_nats && is_next_word))
+}
+
+/// Whether an `@` belongs to a value behind a whole address in the same word: `["nats://h:1","a@b"]`.
+fn is_in_next_value(before: &str, first: &str) -> bool {
+    let Some(behind) = before.strip_prefix(first).filter(|_| is_host_and_port(first)) else { return false };
+    let next = behind.trim_start_matches(['"', '\'', '`', ']', ')', '}', '>']);
+    next.len() < behind.len() && next.starts_with([',', ':', ';'])
 }
 
 fn is_host_and_port(text: &str) -> bool {
@@ -111,33 +121,55 @@ fn is_user_and_password(first: &str) -> bool {
     parts.is_some_and(|(user, secret)| !user.is_empty() && !secret.is_empty() && !is_port(secret))
 }
 
-/// Where `user:password` begins that ends at the `@`, without a scheme before it.
-fn without_scheme(line: &str, at: usize) -> Option<(usize, bool)> {
-    let host = line[at + 1..].chars().next()?;
-    if !(host.is_ascii_alphanumeric() || host == '[') {
-        return None;
-    }
-    let starts = |c: char| c.is_whitespace() || "\"'`".contains(c);
-    let far = (at.saturating_sub(LONGEST)..=at).find(|from| line.is_char_boundary(*from))?;
-    let after = |from: usize| far + from + line[far + from..].chars().next().map_or(1, char::len_utf8);
-    let start = line[far..at].rfind(starts).map_or(far, after);
-    let word = &line[start..at];
-    if word.contains("://") {
-        return None;
-    }
-    let (before, secret) = word.split_once(':')?;
-    let of_user = |c: char| c.is_ascii_alphanumeric() || "._~%+-".contains(c);
-    let user = before.rfind(|c: char| !of_user(c)).map_or(before, |from| {
-        let next = before[from..].chars().next().map_or(1, char::len_utf8);
-        &before[from + next..]
-    });
-    if user.is_empty() || secret.is_empty() || NO_USERS.iter().any(|known| known.eq_ignore_ascii_case(user)) {
-        return None;
-    }
-    // An address with a port can hardly be anything else; `image:1.2@sha256:…` has none.
-    let host = &line[at + 1..];
-    let host = &host[..host.find(|c: char| !(c.is_ascii_alphanumeric() || "-._:[]".contains(c))).unwrap_or(host.len())];
+/// `user:password` before an `@` in a word, without a scheme before it.
+fn without_scheme(line: &str) -> impl Iterator<Item = (Range<usize>, bool)> {
+    let offset = |word: &str| word.as_ptr() as usize - line.as_ptr() as usize;
+    let mut before = &line[..0];
+    line.split(|c: char| c.is_whitespace() || "\"'`".contains(c)).filter_map(move |word| {
+        let previous = std::mem::replace(&mut before, word);
+        let start = offset(word);
+        let found = in_word(word).map(|(range, certain)| (start + range.start..start + range.end, certain));
+        found.or_else(|| {
+            let (from, to) = over_blank(previous, word)?;
+            Some((offset(previous) + from..start + to, false))
+        })
+    })
+}
+
+fn in_word(word: &str) -> Option<(Range<usize>, bool)> {
+    let last = word.rfind('@')?;
+    // Behind a URL in the same word there may be another address.
+    let from = word.rfind("://").map_or(Some(0), |at| Some(at + word[at..].find([',', ';'])? + 1))?;
+    let colon = from + word[from..].find(':')?;
+    let user = user(&word[from..colon])?;
+    let ends = word[..=last].rmatch_indices('@').map(|(at, _)| at).take_while(|at| *at > colon + 1);
+    let at = ends.into_iter().find(|at| starts_host(&word[at + 1..]))?;
+    Some((colon - user.len()..at, has_port(&word[at + 1..])))
+}
+
+/// `user:pass word@host:4222`: where it begins in the word before the blank, and where it ends in the one behind it.
+fn over_blank(previous: &str, word: &str) -> Option<(usize, usize)> {
+    let at = word.find('@').filter(|at| *at > 0 && !word[..*at].contains(':') && has_port(&word[at + 1..]))?;
+    let (before, secret) = previous.split_once(':').filter(|_| !previous.contains("://"))?;
+    let user = user(before)?;
+    let secret = secret.trim_end_matches([':', ',', ';', '.', ')']);
+    (!secret.is_empty() && !is_port(secret)).then(|| (before.len() - user.len(), at))
+}
+
+/// The user at the end of what stands before a colon.
+fn user(before: &str) -> Option<&str> {
+    let user = last_part(before, |c| c.is_ascii_alphanumeric() || "._~%+-".contains(c));
+    (!user.is_empty() && !NO_USERS.iter().any(|known| known.eq_ignore_ascii_case(user))).then_some(user)
+}
+
+fn starts_host(behind: &str) -> bool {
+    behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+}
+
+/// Whether an address has a port, behind an `@`: then it can hardly be anything else; `image:1.2@sha256:…` has none.
+fn has_port(behind: &str) -> bool {
+    let host =
+        &behind[..behind.find(|c: char| !(c.is_ascii_alphanumeric() || "-._:[]".contains(c))).unwrap_or(behind.len())];
     let host = if host.starts_with('[') { host } else { host.trim_end_matches(']') };
-    let certain = host.contains(':') && is_host_and_port(host) && !host.starts_with("sha");
-    Some((start + before.len() - user.len(), certain))
+    host.contains(':') && is_host_and_port(host) && !host.starts_with("sha")
 }

@@ -186,6 +186,21 @@ fn passwords_in_urls_with_whatever_is_in_them() {
         ("[\"me:secret1234@h\", nats://b:1]", "[\"*@h\", nats://b:1]"),
         ("servers: [nats://a:1, me:secret1234@h]", "servers: [nats://a:1, *@h]"),
         ("nats://a:b@c:1,nats://d:e@f:2", "nats://*@c:1,nats://*@f:2"),
+        // Behind what could be a whole address.
+        ("nats://h:1,me:secret@h2:4222", "nats://*@h2:4222"),
+        ("nats://h:1;me:secret@h2:4222", "nats://*@h2:4222"),
+        ("nats://[::1]:4222,me:cret@h", "nats://*@h"),
+        ("nats://me:1234 cret@h:4222", "nats://*@h:4222"),
+        ("nats://me:12'cret@h", "nats://*@h"),
+        ("nats://me:12\"cret@h", "nats://*@h"),
+        ("nats://me:12,cret@h", "nats://*@h"),
+        ("nats://me:12)cret@h", "nats://*@h"),
+        ("nats://me:12]cret@h", "nats://*@h"),
+        ("nats://me:cret%40h:4222", "nats://*%40h:4222"),
+        ("http://me:1234/cret@h:80/", "http://*@h:80/"),
+        ("http://h/,me:cret@h2:4222", "http://h/,*@h2:4222"),
+        ("a:b@h1:1,c:d@h2:2", "*@h2:2"),
+        ("me:p@ss@h:1", "*@h:1"),
     ] {
         let found = find(text);
         let mut seen = text.to_owned();
@@ -216,11 +231,23 @@ fn addresses_without_passwords_stay() {
         "nats://@h",
         "nats://[::1]:4222 bob@host",
         "nats://*********@h:4222",
+        "nats://h:4222, bob@host:4222",
+        "nats://h:4222 since 12:30 by bob@host",
+        "at 12:30 bob@host:4222 said",
+        "http://h:8080/@bob",
+        "{\"url\":[\"nats://h:4222\"],\"who\":\"bob@host\"}",
     ] {
         untouched(text);
     }
     // Not shown, and no reason to refuse anything.
-    for text in ["image: registry/x:1.2@sha256:0123", "https://git@example.com/x", "key:value@host"] {
+    for text in [
+        "image: registry/x:1.2@sha256:0123",
+        "https://git@example.com/x",
+        "key:value@host",
+        "http://me:1234/cret@h/",
+        "see me:se cret@h:4222",
+    ] {
+        assert!(!find(text).is_empty(), "{text}");
         assert!(find(text).iter().all(|secret| !secret.certain), "{text}");
     }
 }
@@ -270,6 +297,19 @@ fn no_text_is_slow_to_search() {
         assert!(find_some(&text, 3).len() <= 6 * 4, "{part}");
     }
     assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+/// Each `@` of a line cost a search of the 512 bytes before it.
+#[test]
+fn a_long_line_of_addresses_is_searched_once() {
+    for part in
+        ["a:b@", "a:b@a:b@", "nats://a:b@", "nats://me:c@h ", "a:@", "a:b c@d:1 ", "nats://a:1 b@c:1 ", "a.b.c."]
+    {
+        let text = "x://".repeat(10) + &part.repeat(1_000_000 / part.len());
+        let begun = std::time::Instant::now();
+        assert!(hide(&text).len() < 40 * text.len() && find_some(&text, 3).len() <= 6 * 4, "{part}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{part}: {:?}", begun.elapsed());
+    }
 }
 
 proptest::proptest! {
