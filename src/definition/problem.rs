@@ -31,11 +31,13 @@ pub(super) struct Problem {
     pub message: String,
     pub help: String,
     pub also: Option<(Place, String)>,
+    /// The source may have a secret that does not look like one, and is not shown.
+    pub unseen: bool,
 }
 
 impl Problem {
     pub(super) fn new(code: &'static str, place: Place, message: impl Into<String>) -> Self {
-        Self { code, place, message: message.into(), help: String::new(), also: None }
+        Self { code, place, message: message.into(), help: String::new(), also: None, unseen: false }
     }
 
     /// The valid word, in back ticks, that an unknown one was probably meant to be.
@@ -46,6 +48,12 @@ impl Problem {
     /// With the next step.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = help.into();
+        self
+    }
+
+    /// Without its source.
+    pub(super) fn unseen(mut self) -> Self {
+        self.unseen = true;
         self
     }
 
@@ -154,7 +162,7 @@ const LONGEST_LINE: usize = 400;
 impl Problems {
     /// Binds problems to their files. Of the source nothing is shown that is `hidden`, and no secret of a file's name:
     /// that of a file in a plan file can be anything.
-    pub(super) fn new(files: &[SourceFile], problems: Collected, hidden: Vec<Place>) -> Self {
+    pub(super) fn new(files: &[SourceFile], problems: Collected, mut hidden: Vec<Place>) -> Self {
         let Collected { mut list, more } = problems;
         for problem in &mut list {
             locate(&mut problem.place, files);
@@ -165,6 +173,7 @@ impl Problems {
             problem.message = printable(&problem.message);
             problem.help = printable(&problem.help);
         }
+        hidden.extend(list.iter().filter(|problem| problem.unseen).map(|problem| problem.place));
         list.sort_by_key(|problem| (problem.place.file, problem.place.line, problem.place.column));
         list.dedup_by(|a, b| a.place == b.place && a.message == b.message);
         let masked = |file: &SourceFile| {

@@ -282,6 +282,23 @@ fn regions() {
     refuses(&format!("{text}stretch: {{ cluster: east }}\n"), "cluster-twice", "`east`", "east");
 }
 
+/// A password whose `@` is written with a percent sign, or that lost its host, looks like a port.
+#[test]
+fn what_stands_in_the_place_of_a_port_is_not_cited() {
+    let text = with_stream("subjects: [foo.>]");
+    for url in
+        ["nats://me:cret1%40h:4222", "nats://me:cret1", "me:cret1%40h:4222", "nats://me:cret1%40[h", "me:se cret1"]
+    {
+        let text = text.replace("nats://127.0.0.1:24222", &format!("\"{url}\""));
+        let report = refuses(&text, "bad-url", "", "\"");
+        let problems = parsed(&text).expect_err("accepted");
+        let all = format!("{problems} {} {}", report.message, serde_json::to_string(&problems).unwrap());
+        assert!(!all.contains("cret1"), "{all}");
+    }
+    let text = text.replace("nats://127.0.0.1:24222", "nats://h:99999");
+    refuses(&text, "bad-url", "`nats://h:99999`: `99999` is not a port", "nats://h");
+}
+
 #[test]
 fn accounts() {
     let text = with_stream("subjects: [foo.>]");

@@ -95,9 +95,7 @@ impl Checker<'_> {
         let normal = match server_url(&url.value) {
             Ok(normal) => normal,
             Err(reason) => {
-                let help = "write it like nats://host:4222 or tls://host:4222";
-                let shown = url.value.rsplit_once('@').map_or(url.value.clone(), |(_, host)| format!("…@{host}"));
-                self.report("bad-url", url.place, format!("server URL `{shown}`: {reason}"), help);
+                self.problems.push(bad_url(&url, &reason));
                 return None;
             }
         };
@@ -170,10 +168,36 @@ fn server_url(url: &str) -> Result<String, String> {
         return Err("it has no host".to_owned());
     }
     let port = match port {
-        Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(format!("`{port}` is not a port"))?,
+        Some(port) if is_number(port) => {
+            port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(format!("`{port}` is not a port"))?
+        }
+        Some(_) => return Err("after the host comes something other than a port".to_owned()),
         None => 4222,
     };
     Ok(format!("{scheme}://{host}:{port}"))
+}
+
+fn bad_url(url: &At<String>, reason: &str) -> Problem {
+    let problem = |message: String| {
+        Problem::new("bad-url", url.place, message).help("write it like nats://host:4222 or tls://host:4222")
+    };
+    match url.value.rsplit_once('@') {
+        Some((_, host)) => problem(format!("server URL `…@{host}`: {reason}")),
+        None if has_port(&url.value) => problem(format!("server URL `{}`: {reason}", url.value)),
+        // It may be a password whose host is missing, or is written otherwise.
+        None => problem(format!("server URL: {reason}")).unseen(),
+    }
+}
+
+/// Whether nothing but a number stands in the place of a port, or nothing at all.
+fn has_port(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(rest, |(_, port)| port);
+    rest.split_once(':').is_none_or(|(_, port)| port.split(['/', '?', '#', ',']).next().is_none_or(is_number))
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
