@@ -1,11 +1,11 @@
 //! The way out: no other file has standard output or standard error in its hands (a test looks). What goes through is a
-//! [`Text`], which is escaped by its making, a JSON document, or a script that this program generates.
+//! [`Text`], which is escaped and without secrets by its making, a JSON document, or a script that this program generates.
 
 use super::shell::label;
 use super::text::{Paint as _, Text, part, put};
 use crate::model::finding::Severity;
 use crate::model::shown;
-use crate::secrets::hide as redact;
+use crate::secrets::{hide, hide_json};
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -19,12 +19,15 @@ pub(super) fn result(text: &Text) -> Result<()> {
 
 /// The result, for a script.
 pub(super) fn document(document: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(document).unwrap_or_else(|error| {
-        format!("{:#}", serde_json::json!({ "error": { "code": "json", "message": error.to_string() } }))
-    });
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", redact(&shown::json(&text)))?;
+    writeln!(out, "{}", json(document))?;
     out.flush()
+}
+
+fn json(document: &impl Serialize) -> String {
+    let document = serde_json::to_value(document)
+        .unwrap_or_else(|error| serde_json::json!({ "error": { "code": "json", "message": error.to_string() } }));
+    shown::json(&format!("{:#}", hide_json(document))).into_owned()
 }
 
 /// A document of a form of its own that this program makes of nothing but itself: as it is, to the byte.
@@ -42,12 +45,13 @@ pub(super) fn say(text: &Text) {
 /// A question, on standard error: the answer is typed behind it.
 pub(super) fn ask(question: &Text) {
     let mut err = anstream::stderr().lock();
-    let _ = err.write_all(redact(question.ansi().trim_end_matches('\n')).as_bytes()).and_then(|()| err.write_all(b" "));
+    let question = lines_hidden(question.ansi().trim_end_matches('\n'));
+    let _ = err.write_all(question.as_bytes()).and_then(|()| err.write_all(b" "));
 }
 
 /// A value by itself, for what is not a [`Text`]: escaped, and without secrets.
 pub(super) fn value(text: &str) -> String {
-    redact(&shown::shown(text)).into_owned()
+    hide(&shown::shown(text)).into_owned()
 }
 
 /// Passes on to standard error what another program says on its own, line by line, as it comes.
@@ -125,12 +129,18 @@ fn panicked(reason: &str, at: Option<&Location<'_>>) -> Text {
 }
 
 fn write(out: &mut impl Write, text: &Text) -> Result<()> {
-    let shown = text.ansi();
-    out.write_all(redact(&shown).as_bytes())?;
+    let shown = lines_hidden(&text.ansi());
+    out.write_all(shown.as_bytes())?;
     if !shown.ends_with('\n') {
         out.write_all(b"\n")?;
     }
     out.flush()
+}
+
+/// Hides what is put together from several values of a line: a [`Text`] has hidden the secrets of each. A secret never goes
+/// over the end of a line, or text of one line could hide the next.
+fn lines_hidden(text: &str) -> String {
+    text.split_inclusive('\n').map(hide).collect()
 }
 
 #[cfg(test)]
@@ -158,6 +168,33 @@ mod tests {
         let expected =
             [r"\u{1b}[2Jgone", "PIN: ok", &format!("my seed is {masked}"), &seed[..10], masked, r":\u{3a}error::x"];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_document_is_json_whatever_is_hidden_in_it() {
+        let key = format!("PRIVATE KEY-----{}", "A".repeat(30));
+        let hostile =
+            ["x\nme:s3cret@h:4222", "x\u{1b}me:s3cret@h:4222", "pkcs11:x?pin-value=12\"x", "\"pin-value=1\\", &key];
+        let document = serde_json::json!({ "texts": hostile, "role": "nats://a:b", "key": 1.50, "name": "x@h" });
+        let text = json(&document);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for (read, hostile) in read["texts"].as_array().unwrap().iter().zip(hostile) {
+            let read = read.as_str().unwrap();
+            assert!(read.contains(", not shown)") && read != hostile, "{text}");
+        }
+        assert_eq!([&read["role"], &read["key"], &read["name"]], ["role", "key", "name"].map(|name| &document[name]));
+    }
+
+    /// Text of one line could begin what looks like a secret, and that of another end it.
+    #[test]
+    fn nothing_between_two_lines_is_hidden() {
+        let mut text = Text::from("see -----BEGIN PRIVATE KEY-----");
+        put!(text, "{}", "A".repeat(30));
+        put!(text, "{}{}", "nats://me:".green(), "secret1@h");
+        let mut out = Vec::new();
+        write(&mut out, &text).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("AAAA") && !out.contains("secret1") && out.ends_with("@h\n"), "{out}");
     }
 
     #[test]

@@ -10,7 +10,8 @@ mod tokens;
 pub use json::find_in_json;
 
 use crate::model::nkey::crc16;
-use serde_json::Value;
+use crate::model::shown::shown;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -22,6 +23,7 @@ const SEED_KINDS: &[u8] = b"OAUNCX";
 const MOST_CHECKS: usize = 50_000;
 /// The beginning of an age identity, `AGE-SECRET-KEY-1…` or `AGE-SECRET-KEY-PQ-1…`.
 const AGE: &str = "AGE-SECRET-KEY-";
+const AGE_LOWER: &str = "age-secret-key-";
 /// The least that follows it; less is talk about identities.
 const AGE_BODY: usize = 20;
 /// The end of the line before a private key in PEM.
@@ -30,6 +32,8 @@ const PEM: &str = "PRIVATE KEY-----";
 const PEM_BODY: usize = 24;
 /// The attribute of a `pkcs11:` URI that has the PIN itself.
 const PIN: &str = "pin-value=";
+/// The end of the note that stands in the place of a secret.
+const NOTE_END: &str = ", not shown)";
 
 /// A kind of secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +101,7 @@ pub fn find_some(text: &str, most: usize) -> Vec<Secret> {
     apart
 }
 
-/// Returns the text with a note of its kind in place of each secret.
+/// Returns the text with a note of its kind in place of each secret. Applied to its result it changes nothing.
 pub fn hide(text: &str) -> Cow<'_, str> {
     let found = find(text);
     if found.is_empty() {
@@ -109,26 +113,41 @@ pub fn hide(text: &str) -> Cow<'_, str> {
         shown.push_str(&text[from..range.start]);
         shown.push('(');
         shown.push_str(kind.with_article());
-        shown.push_str(", not shown)");
+        shown.push_str(NOTE_END);
         from = range.end;
     }
     shown.push_str(&text[from..]);
     Cow::Owned(shown)
 }
 
-/// Returns the value with [`hide`] applied to each text in it, keys included.
+/// Returns the value with the secrets of each text in it hidden, keys included: each on its own, so that nothing between two
+/// of them is hidden.
 pub fn hide_json(value: Value) -> Value {
-    let owned = |text: String| match hide(&text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(shown) => shown,
-    };
     match value {
-        Value::String(text) => Value::String(owned(text)),
+        Value::String(text) => Value::String(hide_value(text)),
         Value::Array(items) => items.into_iter().map(hide_json).collect(),
         Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (owned(key), hide_json(value))).collect())
+            let mut hidden = Map::with_capacity(fields.len());
+            for (key, value) in fields {
+                let mut key = hide_value(key);
+                // Two that differ in their secrets alone stay two.
+                while hidden.contains_key(&key) {
+                    key = format!("{key} ({})", hidden.len() + 1);
+                }
+                hidden.insert(key, hide_json(value));
+            }
+            Value::Object(hidden)
         }
         other => other,
+    }
+}
+
+/// Hides the secrets of a value, and one that is broken into lines: written with escapes, it is in one piece.
+fn hide_value(text: String) -> String {
+    let hidden = hide(&text);
+    match hide(&shown(&hidden)) {
+        Cow::Owned(escaped) => escaped,
+        Cow::Borrowed(_) => hidden.into_owned(),
     }
 }
 
@@ -184,9 +203,9 @@ fn is_seed(word: &[u8]) -> bool {
 fn age_identities(text: &str, most: usize) -> Vec<Secret> {
     let mut found = Vec::new();
     // Either case is valid; what varies within a word is not.
-    for mark in [AGE.to_owned(), AGE.to_lowercase()] {
+    for mark in [AGE, AGE_LOWER] {
         let mut behind = 0;
-        for (at, _) in text.match_indices(&mark) {
+        for (at, _) in text.match_indices(mark) {
             // Part of the word that was looked at before.
             if at < behind {
                 continue;
@@ -228,6 +247,9 @@ fn pins(text: &str, most: usize) -> Vec<Secret> {
         }
         let start = at + PIN.len();
         let rest = &text[start..];
+        if rest.starts_with("(a PIN, not shown)") {
+            return None;
+        }
         let ends = |c: char| c.is_whitespace() || "&;\"'`".contains(c);
         let length = rest.find(ends).unwrap_or(rest.len());
         behind = start + length;

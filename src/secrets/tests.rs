@@ -253,6 +253,36 @@ fn addresses_without_passwords_stay() {
 }
 
 #[test]
+fn what_is_hidden_stays_as_it_is() {
+    let seed = seed(KeyKind::User);
+    let body = "A".repeat(30);
+    for text in [
+        format!("{seed} nats://me:secret@h:1, me:secret@h:1 http://me:1234/cret@h:80/ me:se cret@h:4222"),
+        format!("-----BEGIN PRIVATE KEY-----{body}-----END PRIVATE KEY-----"),
+        "pkcs11:object=op?pin-value=1234&module-path=x.so pin-value=1".to_owned(),
+        token(&json!({ "sub": "UB" })),
+    ] {
+        let once = hide(&text).into_owned();
+        assert_ne!(once, text);
+        untouched(&once);
+    }
+}
+
+#[test]
+fn json_is_hidden_value_by_value() {
+    let body = "A".repeat(30);
+    let apart = json!({ "role": "nats://a:b", "key": "K", "tags": ["x@h", "PRIVATE KEY-----", body] });
+    assert_eq!(hide_json(apart.clone()), apart);
+    let hidden = hide_json(json!({ "a:b@h:1": 1, "c:d@h:1": 2, "x": ["a:b@h:1\nmore", "nats://me:se\ncret@h"] }));
+    let note = "(a password, not shown)";
+    assert_eq!(
+        hidden,
+        json!({ format!("{note}@h:1"): 1, format!("{note}@h:1 (2)"): 2,
+                "x": [format!("{note}@h:1\nmore"), format!("nats://{note}@h")] })
+    );
+}
+
+#[test]
 fn many_secrets_do_not_overlap() {
     let seed = seed(KeyKind::Account);
     let text = format!("nats://me:{seed}@h:1 {seed} pin-value={seed} me:{seed}@h:1");
