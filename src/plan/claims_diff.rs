@@ -1,10 +1,12 @@
 //! What differs between two tokens' claims, line by line.
 //!
 //! The lines are what a person signs by: claims that differ in any way give at least one, and nothing in the claims can
-//! make a line of its own, or hide one.
+//! make a line of its own, or hide one. A secret is hidden where it stands, and nothing else with it.
 
-use crate::model::claims::{canonical, field_in_words, in_json, in_words, key_in_words};
+use crate::model::claims::{self, canonical, key_in_words};
+use crate::secrets::{hide, hide_json};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What makes `after` of `before`: `+ path: value`, `- path: value`, `~ path: before → after`. `iss`, `iat` and `jti`,
@@ -18,11 +20,33 @@ pub fn claims_diff(before: Option<&Value>, after: &Value) -> Vec<String> {
         after.shift_remove(field);
     }
     objects("", &before, &after, &mut lines);
-    lines
+    lines.into_iter().map(told_apart).collect()
+}
+
+/// Keeps what two values have together from being taken for a secret: each was looked at on its own. What is written as an
+/// escape is no `@` any more, and the same JSON.
+fn told_apart(line: String) -> String {
+    match hide(&line) {
+        Cow::Borrowed(_) => line,
+        Cow::Owned(_) => line.replace('@', "\\u0040"),
+    }
+}
+
+fn in_words(value: &Value) -> String {
+    claims::in_words(&hide_json(value.clone()))
+}
+
+fn in_json(value: &Value) -> String {
+    claims::in_json(&hide_json(value.clone()))
+}
+
+fn field_in_words(name: &str, value: &Value) -> String {
+    claims::field_in_words(name, &hide_json(value.clone()))
 }
 
 /// The path of a field. Of the keys that have dots, only subjects that are mapped to a list stand without quotes.
 fn below(path: &str, name: &str, value: &Value) -> String {
+    let name = &*hide(name);
     let name = match path == "nats.mappings" {
         true if value.is_array() => key_in_words(name, true),
         true => in_json(&name.into()).into(),

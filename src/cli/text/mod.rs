@@ -1,13 +1,15 @@
 //! What a person reads: lines, parts of them in colors. The only thing that [`output`](super::output) prints.
 //!
 //! Whatever is put into a [`Text`] is escaped on its way in, line breaks included: one value is one line, and a control
-//! character is never more than its name. A style is no part of any string, so that no string can bring one: while a
+//! character is never more than its name. Secrets in it are hidden there, too: in each value on its own, so that no value
+//! hides what stands beside it. A style is no part of any string, so that no string can bring one: while a
 //! [`Painted`] value is written, the text that takes it down is told by [`STYLE`].
 
 #[cfg(test)]
 mod tests;
 
 use crate::model::shown;
+use crate::secrets::hide;
 use anstyle::{AnsiColor, Style};
 use std::cell::Cell;
 use std::fmt::{self, Display, Write as _};
@@ -56,10 +58,10 @@ impl Text {
     }
 
     /// A text whose line breaks are line breaks: written by this program, as a document of its own. Everything else in
-    /// it is escaped.
+    /// it is escaped. It is one value: a secret in it may have several lines.
     pub(super) fn of_lines(text: &str) -> Self {
         let mut out = Self::new();
-        text.lines().for_each(|line| put!(out, "{line}"));
+        hide(text).lines().for_each(|line| put!(out, "{line}"));
         out
     }
 
@@ -67,7 +69,7 @@ impl Text {
     /// library's. Any other control character is escaped.
     pub(super) fn of_ansi(text: &str) -> Self {
         let mut out = Self::new();
-        for line in text.lines() {
+        for line in hide(text).lines() {
             let mut style = Style::new();
             let mut rest = line;
             while let Some((before, after)) = rest.split_once("\u{1b}[") {
@@ -213,7 +215,7 @@ struct Writer<'a>(&'a mut Text);
 impl fmt::Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.take_down(STYLE.get());
-        shown::push(&mut self.0.plain, text);
+        shown::push(&mut self.0.plain, &hide(text));
         Ok(())
     }
 }

@@ -67,6 +67,36 @@ fn what_a_library_draws_keeps_its_colors_and_nothing_else() {
 }
 
 #[test]
+fn a_secret_is_hidden_within_its_value() {
+    let secret = "nats://me:secret1@h";
+    let mut text = text!("{}: {secret}", secret.red());
+    put!(text, "x\n{}", format!("a {secret}\nme:secret1@h:1"));
+    let inner = text!("{secret} pin-value=secret1");
+    put!(text, "{inner}");
+    let hidden = "nats://(a password, not shown)@h";
+    assert_eq!(
+        text.plain(),
+        format!(
+            "{hidden}: {hidden}\nx\\na {hidden}\\n(a password, not shown)@h:1\n{hidden} pin-value=(a PIN, not shown)\n"
+        )
+    );
+    // Of lines and drawings of this program the whole is looked at.
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", "A".repeat(30));
+    for text in [Text::of_lines(&key), Text::of_ansi(&key), text!("{key}")] {
+        assert!(!text.plain().contains("AAAA"), "{text:?}");
+    }
+}
+
+#[test]
+fn nothing_between_two_values_is_hidden() {
+    let mut text = text!("  | {}", "a plan; see -----BEGIN PRIVATE KEY-----");
+    put!(text, "  | {}", "A".repeat(30));
+    put!(text, "  account {}", "nats://a:b");
+    put!(text, "  account {}", "x@h");
+    assert!(!text.plain().contains("not shown") && text.plain().lines().count() == 4, "{text:?}");
+}
+
+#[test]
 fn everything_hostile_is_one_harmless_line() {
     for hostile in HOSTILE {
         let text = text!("{hostile}");

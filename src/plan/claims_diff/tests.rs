@@ -1,4 +1,5 @@
 use super::*;
+use crate::secrets;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -194,4 +195,37 @@ proptest! {
         let turned: Map<String, Value> = fields.iter().rev().map(|(k, v)| (k.clone(), v.clone())).collect();
         prop_assert!(claims_diff(Some(&Value::Object(fields)), &Value::Object(turned)).is_empty());
     }
+}
+
+/// Text of one value could begin what looks like a secret, and text of another end it: all between would be hidden.
+#[test]
+fn nothing_between_two_values_is_hidden() {
+    let key = "ABJHLOVMPA4CI6R5KLNGOB4GSLNIY7IOUPAJC4YFNDLQVIOBYQGUWVLA";
+    let evil = json!({ "role": "nats://a:b", "key": key, "description": "x@h" });
+    let lines = [
+        claims_diff(None, &json!({ "nats": { "signing_keys": [evil], "exports": [evil] } })),
+        claims_diff(Some(&json!({ "description": "nats://a:b" })), &json!({ "description": "x@h" })),
+        claims_diff(None, &json!({ "nats://a:b": { key: "x@h" } })),
+        claims_diff(Some(&json!({ "a": ["x@h", "nats://a:b"] })), &json!({ "a": ["nats://a:b", "x@h"] })),
+    ]
+    .concat();
+    assert_eq!(lines.len(), 5);
+    for line in lines {
+        assert_eq!(secrets::hide(&line), line);
+        assert!(line.contains("nats://a:b") && line.contains(r"x\u0040h"), "{line}");
+    }
+}
+
+#[test]
+fn a_secret_is_hidden_where_it_stands() {
+    let evil = json!({ "a": "nats://me:secret@h", "key": "K", "me:secret@h:1": "x@h", "n": 1.50 });
+    let note = "(a password, not shown)";
+    assert_eq!(
+        claims_diff(Some(&json!({ "d": "me:secret@h", "e": "c:d@h" })), &json!({ "d": "me:other@h", "l": [evil] })),
+        [
+            format!(r#"~ d: "{note}@h" → "{note}@h""#),
+            format!(r#"- e: "{note}@h""#),
+            format!(r#"+ l: {{"a":"nats://{note}@h","key":"K","{note}@h:1":"x@h","n":1.5}}"#),
+        ]
+    );
 }
