@@ -54,6 +54,7 @@ impl Args {
             Ok(review::changes(account, start.as_ref(), now))
         });
         let diffs = changes.collect::<Result<Vec<_>, Failure>>()?;
+        seen_in_full(&plan.content, &diffs)?;
         if shell.format == Format::Human {
             shell.say(view(&plan.content, &diffs));
         }
@@ -81,6 +82,19 @@ impl Args {
         shell.result(text, &document);
         Ok(Exit::Done)
     }
+}
+
+/// Refuses what a person cannot see before it is signed.
+fn seen_in_full(content: &Content, changes: &[Vec<String>]) -> Result<(), Failure> {
+    let lines = review::not_in_full(content, changes);
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let message = "something in what is to be signed looks like a secret and is not shown, so that nobody can see what it \
+                   is; nothing was signed";
+    Err(Failure::usage("review-incomplete", message).lines(lines).next(
+        "Do not sign it. Have it removed or renamed where it comes from, the definition or the account's claims.",
+    ))
 }
 
 /// A `clap` value parser for an operator's public key.

@@ -120,6 +120,11 @@ pub fn hide(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Returns whether [`hide`] leaves the text as it is, and nothing in it looks like a note of `hide`.
+pub fn is_shown_in_full(text: &str) -> bool {
+    !text.contains(NOTE_END) && find(text).is_empty()
+}
+
 /// Returns the value with the secrets of each text in it hidden, keys included: each on its own, so that nothing between two
 /// of them is hidden.
 pub fn hide_json(value: Value) -> Value {

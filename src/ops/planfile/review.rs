@@ -10,6 +10,7 @@ use crate::model::units::{format_time, rough_duration};
 use crate::model::virtual_stream::RegionalAccounts;
 use crate::plan::file::{Content, PlannedAccount};
 use crate::plan::{ActivationRequest, Push, claims_diff, preflight};
+use crate::secrets::is_shown_in_full;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -212,6 +213,15 @@ pub fn beyond_tokens(content: &Content) -> Vec<String> {
     lines
 }
 
+/// The lines about a plan file that would not be shown in full, because something in them looks like a secret, or like
+/// the note in the place of one: names, what the plan does [beyond its tokens](beyond_tokens), and the
+/// [changes](changes()) of all accounts. What a person cannot see is not to be signed.
+pub fn not_in_full(content: &Content, changes: &[Vec<String>]) -> Vec<String> {
+    let names = content.accounts.iter().map(|account| format!("account {} ({})", account.name, account.id));
+    let lines = names.chain(beyond_tokens(content)).chain(changes.iter().flatten().cloned());
+    lines.filter(|line| !is_shown_in_full(line) || !is_shown_in_full(&shown(line))).collect()
+}
+
 fn deleted(changes: &Value) -> impl Iterator<Item = &Value> {
     changes.as_array().into_iter().flatten().filter(|change| change["action"] == "delete")
 }
@@ -221,3 +231,6 @@ fn text(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     shown(&text).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -444,6 +444,51 @@ fn every_difference_is_at_least_a_line() {
 }
 
 /// `--trust` pins the operator where no definition does, and contradicts none.
+/// Text of one value begins what looks like a secret, and text of another ends it: all between was not shown.
+#[test]
+fn nothing_in_a_plan_hides_what_is_signed() {
+    let project = Project::new();
+    let key = Seed::generate(KeyKind::Account).unwrap().public_key().to_string();
+    let mut content = project.content();
+    content["text"] = json!(["a plan; see -----BEGIN PRIVATE KEY-----", "A".repeat(24)]);
+    let nats = &mut token(&mut content)["claims"]["nats"];
+    let scope = json!({ "kind": "user_scope", "role": "nats://a:b", "key": key, "template": {}, "description": "x@h" });
+    put(nats, "signing_keys", json!([scope]));
+    put(nats, "tags", json!(["-----", "https://example.com"]));
+    let review = project.review(&content);
+    assert!(!review.contains("not shown"), "{review}");
+    for shown in [&key, r"x\u0040h", "nats://a:b", r#"+ nats.tags: "-----""#, &"A".repeat(24)] {
+        assert!(review.contains(shown), "{shown}: {review}");
+    }
+}
+
+#[test]
+fn what_cannot_be_shown_is_not_signed() {
+    let project = Project::new();
+    let hidden = |change: &dyn Fn(&mut Value)| {
+        let mut content = project.content();
+        change(&mut content);
+        let (code, out, said) = project.sign(&content);
+        assert_eq!(code, 2, "{out}{said}");
+        assert!(said.contains("nothing was signed") && said.contains("next: "), "{said}");
+        let sign = ["sign", "p.json", "--operator", "op.nk", "--out", "s.json", "--format", "json"];
+        let (code, out, _) = project.run(&sign);
+        let document: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &document["error"]["code"]), (2, &json!("review-incomplete")), "{document:#}");
+        assert!(!project.path("s.json").exists());
+    };
+    let describe = |content: &mut Value, text: &str| {
+        put(&mut token(content)["claims"]["nats"], "description", text.into());
+    };
+    hidden(&|content| describe(content, "me:secret1@h"));
+    hidden(&|content| describe(content, "(a password, not shown)@h"));
+    hidden(&|content| content["options"]["allow"] = json!(["me:issued-in-future@h"]));
+    hidden(&|content| content["options"]["prune"] = json!(["a:b@h"]));
+    let mut mail = project.content();
+    describe(&mut mail, "ask team@example.com, see https://example.com");
+    assert!(project.review(&mail).contains("ask team@example.com"));
+}
+
 #[test]
 fn the_operator_that_is_pinned_on_the_command_line_counts() {
     let project = Project::new();
