@@ -41,6 +41,9 @@ const CATCH_UP: Duration = Duration::from_secs(120);
 /// How often a plan is made again on top of what others push, before the run gives up.
 const ROUNDS: usize = 8;
 
+/// How long an interrupted run waits for a lease that it is just taking, to give it back.
+const GIVE_BACK: Duration = Duration::from_secs(2);
+
 /// How a plan is carried out.
 pub struct Run<'r> {
     /// Who signs.
@@ -123,7 +126,13 @@ pub async fn apply<'d, C: Connector>(
     let waiting = lease::take(session, &planned.plan, &planned.options, &holder, patience, tell);
     let (lease, stop) = match select(Box::pin(waiting), stop).await {
         Either::Left((lease, stop)) => (lease?, stop),
-        Either::Right(_) => return Err(ApplyError::Interrupted),
+        Either::Right(((), taking)) => {
+            // One that was just stored would keep others waiting until it expires.
+            if let Ok(Ok(lease)) = timeout(GIVE_BACK, taking).await {
+                lease.release(false).await;
+            }
+            return Err(ApplyError::Interrupted);
+        }
     };
     session.deadline = session.deadline.extended(asked.elapsed());
     let lease = Arc::new(lease);
