@@ -56,7 +56,11 @@ fn definition(accounts: usize, streams: usize) -> Definition {
         nsc_store: None,
         operator: None,
         tls: None,
-        topology: Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None },
+        topology: Topology {
+            regions: ["west", "central", "east"].map(region).to_vec(),
+            stretch: None,
+            without_clients: Vec::new(),
+        },
         accounts: (0..accounts).map(account).collect(),
     }
 }

@@ -57,11 +57,11 @@ mod tests {
 
     #[test]
     fn near_words_are_found_and_far_ones_are_not() {
-        let valid = ["subjects", "kind", "region_token", "write", "max_age"];
+        let valid = ["subjects", "kind", "map_requests", "write", "max_age"];
         for (word, expected) in [
             ("subject", Some("subjects")),
-            ("regoin_token", Some("region_token")),
-            ("region-token", Some("region_token")),
+            ("map_reqeusts", Some("map_requests")),
+            ("map-requests", Some("map_requests")),
             ("maxage", Some("max_age")),
             ("Write", Some("write")),
             ("quorum", None),

@@ -26,10 +26,12 @@ keys! {
         operator: Option<At<String>>,
         /// TLS towards all servers, unless a region has its own.
         tls: Option<Tls>,
-        /// The regions, by name. A name is one subject token: it becomes part of subjects and stream names. Required.
+        /// The regions, by name. A name is one subject token: it becomes part of stream names. Required.
         regions: Option<At<Named<Region>>>,
         /// A cluster whose servers are spread over the regions; `ordered` and `immediate` need it.
         stretch: Option<Stretch>,
+        /// Clusters of the deployment that need no region, since no client there uses virtual streams. Default: none.
+        clusters_without_clients: Option<At<Vec<At<String>>>>,
         /// The accounts with virtual streams, by name. Required.
         accounts: Option<At<Named<Account>>>,
     }
@@ -70,7 +72,7 @@ keys! {
         servers: At<Vec<At<String>>>,
         /// Placement tags for the region's streams. Default: none.
         tags: Option<Vec<At<String>>>,
-        /// Other clusters whose clients use this region. Not built yet: servers reject one destination twice.
+        /// Clusters without virtual streams of their own, whose clients use this region. Layout `regional`. Default: none.
         serves: Option<At<Vec<At<String>>>>,
         /// TLS towards this region's servers, instead of the definition's.
         tls: Option<Tls>,
@@ -138,8 +140,6 @@ keys! {
         consistency: Option<At<Consistency>>,
         /// The home region of a `mirrored` stream.
         home: Option<At<String>>,
-        /// How many tokens of the subject stand before the region: `1` makes `foo.>` into `foo.west.>`. Default: `1`.
-        region_token: Option<At<usize>>,
         /// Fields of the write streams, by their API names.
         write: Option<At<Fields<WriteTable>>>,
         /// Fields of the read streams, by their API names.

@@ -198,6 +198,12 @@ pub(super) trait Keys {
     const KEYS: &'static [Key];
 }
 
+/// Keys that were valid once, and what to do about them.
+const GONE: [(&str, &str); 1] = [(
+    "region_token",
+    "remove it: the cluster stands in front of the whole subject now, `$VW.west.foo.>`, and never inside it",
+)];
+
 /// Takes the keys of a mapping one by one, by name.
 pub(super) struct Taker {
     place: Place,
@@ -215,6 +221,13 @@ impl Taker {
             .partition(|(key, _)| keys.iter().any(|known| yaml_name(known.name) == key.value));
         let names = keys.iter().map(|key| yaml_name(key.name));
         let mut meant = Vec::new();
+        let (gone, unknown): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|(key, _)| GONE.iter().any(|(name, _)| *name == key.value));
+        for (key, _) in gone {
+            let help = GONE.iter().find(|(name, _)| *name == key.value).map_or("", |(_, help)| help);
+            let message = format!("there is no key `{}` any more", key.value);
+            problems.push(Problem::new("gone-key", key.place, message).help(help));
+        }
         let mut unknown = unknown.into_iter();
         while let Some((key, _)) = unknown.next() {
             if problems.is_full() {

@@ -1,5 +1,7 @@
 use super::*;
 use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::prefixes::PREFIXES;
+use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::Layout;
 use crate::sign::Seed;
 use proptest::prelude::*;
@@ -76,7 +78,6 @@ fn no_error_has_a_seed_of_a_text_or_of_a_files_name() {
 fn the_values_arrive_in_the_model_as_the_api_takes_them() {
     let text = with_stream(
         "subjects: [foo.>, bar]
-region_token: 1
 write: { max_age: 1d12h, max_bytes: 10GB, duplicate_window: 90s, extra: { future: [1, 2.5] } }
 read: { allow_direct: true, duplicate_window: 0, max_msg_size: -1 }
 consumers:
@@ -99,20 +100,22 @@ map_requests: [purge]",
         json!([1_000_000_000, 120_000_000_000u64])
     );
     assert_eq!(stream.consumers[1].regions.len(), 1);
-    let west = &definition.topology.regions[0].name;
-    let captured: Vec<String> = stream.subjects.iter().map(|s| account.captured(stream, s, west).to_string()).collect();
-    assert_eq!(captured, ["foo.west.>", "bar.west"]);
+    assert_eq!(stream.subjects.iter().map(SubjectFilter::as_str).collect::<Vec<_>>(), ["foo.>", "bar"]);
 }
 
 #[test]
 fn keys_and_types() {
-    refuses_stream("subjects: [foo.>]\nregoin_token: 1", "unknown-key", "did you mean `region_token`?", "regoin_token");
+    refuses_stream(
+        "subjects: [foo.>]\nmap_reqeusts: []",
+        "unknown-key",
+        "did you mean `map_requests`?",
+        "map_reqeusts",
+    );
     refuses_stream("subject: [foo.>]", "unknown-key", "did you mean `subjects`?", "subject");
     refuses_stream("subjects: [foo.>]\nsubjects: [a]", "duplicate-key", "given twice", "subjects: [a]");
     refuses_stream("subjects: foo.>", "wrong-type", "expected a list, found the text", "foo.>");
     refuses_stream("subjects: [7]", "wrong-type", "put it in quotes", "7");
-    refuses_stream("subjects: [foo.>]\nregion_token: '1'", "wrong-type", "without quotes", "'1'");
-    refuses_stream("subjects: [foo.>]\nregion_token: -1", "wrong-type", "0 or more", "-1");
+    refuses_stream("subjects: [foo.>]\nregion_token: 1", "gone-key", "in front of the whole subject", "region_token");
     refuses_stream("subjects: [foo.>]\nread: { allow_direct: yes }", "wrong-type", "only `true` and `false`", "yes");
     refuses_stream("subjects: [foo.>]\nmap_requests: [purg]", "unknown-value", "did you mean `purge`?", "purg");
     refuses_stream("subjects: [foo.>", "yaml", "not valid YAML", "[foo.>");
@@ -140,10 +143,12 @@ fn subjects() {
         refuses_stream(&format!("subjects: [{subject}]"), code, words, subject);
     }
     refuses_stream("subjects: []", "bad-subject", "no subjects", "[]");
-    refuses_stream("subjects: [foo.>]\nregion_token: 2", "region-token", "from 0 to 1", "foo.>");
     refuses_stream("subjects: [foo.*, foo.a]", "overlapping-subjects", "narrower", "foo.a");
-    assert!(parsed(&with_stream("subjects: [foo.*.x]\nregion_token: 3")).is_ok());
-    assert!(parsed(&with_stream("subjects: [orders]\nregion_token: 0")).is_ok());
+    assert!(parsed(&with_stream("subjects: [foo.*.x, orders]")).is_ok());
+    for prefix in PREFIXES {
+        let subject = format!("{}.mine.>", prefix.token);
+        refuses_stream(&format!("subjects: [{subject}]"), "reserved-subject", "this tool's own", &subject);
+    }
 }
 
 #[test]
@@ -154,13 +159,6 @@ fn virtual_streams_among_each_other() {
         "overlapping-subjects",
         "`a.b` of virtual stream `b` and `a.>` of virtual stream `a`",
         "a.b",
-    );
-    // Only what is captured collides: x.west.y → x.west.y.west, x.y.west → x.west.y.west.
-    refuses(
-        &two("a: { subjects: [x.west.y], region_token: 3 }", "b: { subjects: [x.y.west] }"),
-        "overlapping-subjects",
-        "published in region `west`",
-        "x.y.west",
     );
     refuses(
         &two("a: { subjects: [a] }", "a-read-west: { subjects: [b] }"),
@@ -218,7 +216,6 @@ fn what_is_not_built_is_named() {
     );
     let text = with_stream("subjects: [foo.>]");
     refuses(&format!("{text}resolver: {{ type: url }}\n"), "not-built", "resolver type `url`", "url");
-    refuses(&text.replace("24222]", "24222], serves: [edge]"), "not-built", "`serves`", "[edge]");
     let stretched = format!("{text}stretch: {{ cluster: stretch }}\n");
     refuses(
         &stretched.replace("subjects: [foo.>]", "subjects: [foo.>]\n        consistency: ordered"),
@@ -276,10 +273,32 @@ fn regions() {
     refuses(&with("east: { servers: [http://a:1] }"), "bad-url", "scheme `http`", "http://a:1");
     refuses(&with("east: { servers: [nats://127.0.0.1:14222] }"), "server-twice", "listed twice", "nats://");
     refuses(&with("e.st: { servers: [nats://a:1] }"), "bad-name", "one subject token", "e.st");
+    assert!(parsed(&with("east: { cluster: e.st, servers: [nats://a:1] }")).is_ok());
+    refuses(&with("east: { cluster: 'e st', servers: [nats://a:1] }"), "bad-name", "cluster name", "'e st'");
     refuses(&with("$1: { servers: [nats://a:1] }"), "bad-name", "function", "$1");
     refuses(&with("east: { servers: [nats://a:1], tls: { cert: c.pem } }"), "missing-key", "no `key`", "tls");
     refuses(&with("west: { servers: [nats://a:1] }"), "duplicate-key", "`west` is given twice", "west");
     refuses(&format!("{text}stretch: {{ cluster: east }}\n"), "cluster-twice", "`east`", "east");
+}
+
+#[test]
+fn clusters_that_are_no_regions() {
+    let text = with_stream("subjects: [foo.>]").replace("layout: shared", "layout: regional");
+    let with = |serves: &str| text.replace("24222] }", &format!("24222], serves: {serves} }}"));
+    let definition = parsed(&format!("{}clusters_without_clients: [arbiter]\n", with("[edge, dc1.prod]"))).unwrap();
+    let clusters: Vec<String> =
+        definition.topology.clusters().map(|(region, cluster)| format!("{}: {cluster}", region.name)).collect();
+    assert_eq!(clusters, ["west: west", "east: east", "east: edge", "east: dc1.prod"]);
+    refuses(&with("[edge, edge]"), "cluster-twice", "`edge`", "edge]");
+    refuses(&with("[west]"), "cluster-twice", "`west`", "west]");
+    refuses(&format!("{}clusters_without_clients: [edge]\n", with("[edge]")), "cluster-twice", "`edge`", "edge");
+    refuses(&with("[dc1.prod, dc1_prod]"), "clusters-alike", "one token in subjects, `dc1_prod`", "dc1_prod");
+    refuses(
+        &with("[edge]").replace("layout: regional", "layout: shared"),
+        "conflict",
+        "`east` serves other clusters",
+        "shared",
+    );
 }
 
 /// A password whose `@` is written with a percent sign, or that lost its host, looks like a port.
@@ -407,15 +426,15 @@ fn all_problems_are_reported_at_once() {
 
 #[test]
 fn a_problem_shows_the_source() {
-    let problems = parsed(&with_stream("subjects: [foo.>]\nregoin_token: 1")).unwrap_err();
+    let problems = parsed(&with_stream("subjects: [foo.>]\nmap_reqeusts: 1")).unwrap_err();
     insta::assert_snapshot!(problems.to_string(), @"
-    error[unknown-key]: unknown key `regoin_token`
+    error[unknown-key]: unknown key `map_reqeusts`
       --> vstream.yaml:14:9
        |
-    14 |         regoin_token: 1
+    14 |         map_reqeusts: 1
        |         ^^^^^^^^^^^^
        |
-       = help: did you mean `region_token`?
+       = help: did you mean `map_requests`?
     ");
 }
 

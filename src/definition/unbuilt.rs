@@ -26,12 +26,6 @@ pub fn unbuilt(definition: &Definition) -> Vec<Unbuilt> {
     if let Some(name) = resolver {
         list.add(&["resolver", "type"], format!("resolver type `{name}`"), "write `type: nats`");
     }
-    for region in &definition.topology.regions {
-        if !region.serves.is_empty() {
-            let path = ["regions", region.name.as_str(), "serves"];
-            list.add(&path, "`serves` of a region", "remove `serves`, and give each cluster a region of its own");
-        }
-    }
     for account in &definition.accounts {
         of_account(account, &mut list);
     }

@@ -4,9 +4,11 @@
 //! Control crosses by service imports, data by stream imports, since a service import costs every message. Each part
 //! was measured to be needed on nats-server 2.10.26 – 2.15.1; `docs/concepts.md` says how they work together.
 
-use super::regional::{DELIVER, JETSTREAM, NEAR, RegionalIds, VSH};
+use super::regional::{JETSTREAM, RegionalIds, SOURCE_API};
 use crate::model::claims::{ExportSpec, ImportSpec, LinkKind};
+use crate::model::names::ClusterName;
 use crate::model::nkey::PublicKey;
+use crate::model::prefixes::{self, BACK, DELIVER, NEAR};
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, MapRequest};
 
@@ -82,20 +84,24 @@ fn import(account: &PublicKey, subject: String, local_subject: String, kind: Lin
 pub(super) fn exports_of_application() -> Vec<ExportSpec> {
     vec![
         export(format!("{NEAR}.>"), LinkKind::Stream),
-        export(format!("{VSH}.API.CONSUMER.>"), LinkKind::Service),
-        export(format!("{VSH}.FC.>"), LinkKind::Service),
+        export(format!("{BACK}.API.CONSUMER.>"), LinkKind::Service),
+        export(format!("{BACK}.FC.>"), LinkKind::Service),
         export(format!("{DELIVER}.>"), LinkKind::Stream),
     ]
 }
 
-/// What an application's account imports, from each regional account under the region's own prefix.
+/// What an application's account imports: requests of clients under the prefix of their cluster, from the regional
+/// account that the cluster uses; and what each regional account delivers.
 pub(super) fn imports_of_application(topology: &Topology, account: &Account, ids: &RegionalIds) -> Vec<ImportSpec> {
     let mut imports = Vec::new();
     for region in &topology.regions {
         let id = ids.get(account, &region.name);
-        for subject in requests(account) {
-            let local = near(region, &subject);
-            imports.push(import(&id, subject, local, LinkKind::Service));
+        for cluster in region.clusters() {
+            let requests = requests(account).into_iter();
+            imports.extend(requests.map(|subject| {
+                let local = near(cluster, &subject);
+                import(&id, subject, local, LinkKind::Service)
+            }));
         }
         imports.extend(deliveries(account).into_iter().map(|s| import(&id, s.clone(), s, LinkKind::Stream)));
     }
@@ -111,25 +117,27 @@ pub(super) fn exports_of_region(account: &Account) -> Vec<ExportSpec> {
 /// What a regional account imports from its application's account.
 pub(super) fn imports_of_region(account: &Account, region: &Region) -> Vec<ImportSpec> {
     let from = |subject: String, local: String, kind| import(&account.id, subject, local, kind);
-    let sent = SENT.iter().map(|subject| {
-        let subject = format!("{JETSTREAM}.{subject}");
-        from(near(region, &subject), subject, LinkKind::Stream)
-    });
-    let mut imports: Vec<ImportSpec> = sent.collect();
+    let sent = |cluster| {
+        SENT.iter().map(move |subject| {
+            let subject = format!("{JETSTREAM}.{subject}");
+            from(near(cluster, &subject), subject, LinkKind::Stream)
+        })
+    };
+    let mut imports: Vec<ImportSpec> = region.clusters().flat_map(sent).collect();
     let deliver = format!("{DELIVER}.{}.>", region.name);
     imports.extend([
-        from(format!("{VSH}.API.CONSUMER.>"), format!("{}.CONSUMER.>", super::regional::SOURCE_API), LinkKind::Service),
+        from(format!("{BACK}.API.CONSUMER.>"), format!("{SOURCE_API}.CONSUMER.>"), LinkKind::Service),
         // Messages carry `$JS.FC.…`: under any other subject, sources stop after some 2 MB (measured).
-        from(format!("{VSH}.FC.>"), format!("{JETSTREAM}.FC.>"), LinkKind::Service),
+        from(format!("{BACK}.FC.>"), format!("{JETSTREAM}.FC.>"), LinkKind::Service),
         from(deliver.clone(), deliver, LinkKind::Stream),
     ]);
     imports
 }
 
 /// `$JS.API.INFO` → `$VS.west.API.INFO`
-fn near(region: &Region, subject: &str) -> String {
+fn near(cluster: &ClusterName, subject: &str) -> String {
     let rest = subject.strip_prefix(JETSTREAM).unwrap_or(subject);
-    format!("{NEAR}.{}{rest}", region.name)
+    format!("{}{rest}", prefixes::near(cluster))
 }
 
 #[cfg(test)]
@@ -142,7 +150,7 @@ mod tests {
     /// Every request that the table of API subjects calls harmless is imported, and no other.
     #[test]
     fn requests_are_those_of_the_table() {
-        let account = app(vec![stream("foo", &["foo.>"], 1)]);
+        let account = app(vec![stream("foo", &["foo.>"])]);
         let open: Vec<SubjectFilter> =
             requests(&account).iter().map(|subject| SubjectFilter::parse(subject).unwrap()).collect();
         for api in SUBJECTS {
@@ -159,7 +167,7 @@ mod tests {
     /// Whatever the one side imports the other exports, and nothing is exported for nobody.
     #[test]
     fn imports_meet_exports() {
-        let mut account = app(vec![stream("foo", &["foo.>"], 1)]);
+        let mut account = app(vec![stream("foo", &["foo.>"])]);
         account.virtual_streams[0].map_requests = vec![MapRequest::Purge];
         let ids = RegionalIds::default();
         let covers = |exports: &[ExportSpec], import: &ImportSpec| {
@@ -182,7 +190,7 @@ mod tests {
     #[test]
     fn the_set_does_not_grow_with_the_streams() {
         let size = |count: usize| {
-            let streams = (0..count).map(|i| stream(&format!("s{i}"), &[&format!("s{i}.>")], 1)).collect();
+            let streams = (0..count).map(|i| stream(&format!("s{i}"), &[&format!("s{i}.>")])).collect();
             let account = app(streams);
             (
                 imports_of_application(topology(), &account, &RegionalIds::default()).len(),

@@ -2,11 +2,12 @@
 
 use super::DesiredError;
 use super::api::{self, REGIONAL_RULES, RULES, Rule, Treatment};
-use super::regional::{JETSTREAM, NEAR, VSH};
+use super::regional::JETSTREAM;
 use crate::model::mapping::{Destination, Mapping};
-use crate::model::names::RegionName;
+use crate::model::names::ClusterName;
+use crate::model::prefixes::{BACK, CAPTURED, near};
 use crate::model::subject::SubjectFilter;
-use crate::model::topology::Topology;
+use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, Kind, Layout, VirtualStream};
 
 /// The prefix of clients. Those with a JetStream domain use `$JS.<domain>.API.`, which servers map themselves, and the
@@ -24,12 +25,11 @@ pub(super) fn of_account(topology: &Topology, account: &Account) -> Result<Vec<M
     }
     for kind in [Kind::Kv, Kind::ObjectStore] {
         let used = account.virtual_streams.iter().any(|stream| stream.kind == kind);
-        if let (true, Some((prefix, captured))) = (used && is_exclusive(account), kind.prefixes()) {
-            mappings.push(of_kind(topology, prefix, captured)?);
+        if let (true, Some(prefix)) = (used && is_exclusive(account), kind.prefix()) {
+            mappings.push(capture(topology, &filter(format!("{prefix}.>"))?));
         }
     }
     for stream in &account.virtual_streams {
-        check_reach(account, stream)?;
         captures(topology, account, stream, &mut mappings)?;
         match (account.layout, account.exclusive) {
             (Layout::Shared, _) => requests_to_read_streams(topology, account, stream, &mut mappings)?,
@@ -53,7 +53,7 @@ fn ways(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredE
     if account.exclusive {
         mappings.push(Mapping {
             source: filter(format!("{JETSTREAM}.>"))?,
-            destinations: destinations(topology, |region| format!("{NEAR}.{}.>", topology.regions[region].name)),
+            destinations: destinations(topology, |_, cluster| format!("{}.>", near(cluster))),
         });
     }
     mappings.push(way_back()?);
@@ -66,15 +66,7 @@ fn ways(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredE
 /// None: both are subjects.
 pub fn way_back() -> Result<Mapping, DesiredError> {
     let back = Destination { subject: format!("{JETSTREAM}.>"), weight: 100, cluster: None };
-    Ok(Mapping { source: filter(format!("{VSH}.>"))?, destinations: vec![back] })
-}
-
-/// `$KV.> → $KVW.west.>`: all buckets of a kind.
-fn of_kind(topology: &Topology, prefix: &str, captured: &str) -> Result<Mapping, DesiredError> {
-    Ok(Mapping {
-        source: filter(format!("{prefix}.>"))?,
-        destinations: destinations(topology, |region| format!("{captured}.{}.>", topology.regions[region].name)),
-    })
+    Ok(Mapping { source: filter(format!("{BACK}.>"))?, destinations: vec![back] })
 }
 
 /// What is published on the stream's subjects, where no entry for all does it.
@@ -84,18 +76,13 @@ fn captures(
     stream: &VirtualStream,
     mappings: &mut Vec<Mapping>,
 ) -> Result<(), DesiredError> {
-    let Some((prefix, captured)) = stream.kind.prefixes() else {
-        let own = stream.subjects.iter().filter(|subject| account.root_of(subject).is_none());
-        mappings.extend(own.map(|subject| capture(topology, subject, stream.region_token)));
-        return Ok(());
-    };
-    if !is_exclusive(account) {
-        mappings.push(Mapping {
-            source: filter(format!("{prefix}.{}.>", stream.name))?,
-            destinations: destinations(topology, |region| {
-                format!("{captured}.{}.{}.>", topology.regions[region].name, stream.name)
-            }),
-        });
+    match stream.kind.prefix() {
+        None => {
+            let own = stream.subjects.iter().filter(|subject| account.root_of(subject).is_none());
+            mappings.extend(own.map(|subject| capture(topology, subject)));
+        }
+        Some(_) if is_exclusive(account) => {}
+        Some(prefix) => mappings.push(capture(topology, &filter(format!("{prefix}.{}.>", stream.name))?)),
     }
     Ok(())
 }
@@ -107,8 +94,6 @@ fn requests_to_read_streams(
     stream: &VirtualStream,
     mappings: &mut Vec<Mapping>,
 ) -> Result<(), DesiredError> {
-    let read_names: Vec<String> =
-        topology.regions.iter().map(|region| account.read_name(stream, &region.name)).collect();
     for rule in RULES {
         let wanted = match rule.treatment {
             Treatment::Mapped | Treatment::Guarded => true,
@@ -120,8 +105,8 @@ fn requests_to_read_streams(
                 .map_err(|error| DesiredError::Subject { stream: stream.name.to_string(), error })?;
             mappings.push(Mapping {
                 source,
-                destinations: destinations(topology, |region| {
-                    api::fill(API_PREFIX, rule.destination, &read_names[region])
+                destinations: destinations(topology, |region, _| {
+                    api::fill(API_PREFIX, rule.destination, &account.read_name(stream, &region.name))
                 }),
             });
         }
@@ -138,11 +123,8 @@ fn requests_to_regions(
     mappings: &mut Vec<Mapping>,
 ) -> Result<(), DesiredError> {
     let name = stream.stream_name();
-    let to = |pattern: &str| {
-        destinations(topology, |region| {
-            api::fill(&format!("{NEAR}.{}.", topology.regions[region].name), pattern, &name)
-        })
-    };
+    let to =
+        |pattern: &str| destinations(topology, |_, cluster| api::fill(&format!("{}.", near(cluster)), pattern, &name));
     let wanted = |rule: &&Rule| match rule.treatment {
         Treatment::Mapped | Treatment::Guarded => true,
         Treatment::OnRequest(request) => account.opens(stream, request),
@@ -164,36 +146,32 @@ fn filter(subject: String) -> Result<SubjectFilter, DesiredError> {
     SubjectFilter::parse(&subject).map_err(|error| DesiredError::Subject { stream: subject, error })
 }
 
-/// One entry for all that is below a subject root: `app.>` → `app.west.>`.
+/// One entry for all that is below a subject root: `app.>` → `$VW.west.app.>`.
 pub(super) fn of_root(topology: &Topology, root: &SubjectFilter) -> Result<Mapping, DesiredError> {
-    Ok(capture(topology, &filter(format!("{root}.>"))?, root.tokens().count()))
+    Ok(capture(topology, &filter(format!("{root}.>"))?))
 }
 
-/// `foo.*` → `foo.west.{{wildcard(1)}}` for clients in west, and so on.
-fn capture(topology: &Topology, subject: &SubjectFilter, before: usize) -> Mapping {
-    let destination = wildcards_as_functions(subject);
+/// `foo.*` → `$VW.west.foo.{{wildcard(1)}}` for clients in west, and so on.
+fn capture(topology: &Topology, subject: &SubjectFilter) -> Mapping {
+    let kept = wildcards_as_functions(subject);
     Mapping {
         source: subject.clone(),
-        destinations: destinations(topology, |region| insert(&destination, before, &topology.regions[region].name)),
+        destinations: destinations(topology, |_, cluster| format!("{CAPTURED}.{}.{kept}", cluster.token())),
     }
 }
 
-/// One destination per region; `subject` takes the region's place in the topology.
-fn destinations(topology: &Topology, subject: impl Fn(usize) -> String) -> Vec<Destination> {
-    topology
-        .regions
-        .iter()
-        .enumerate()
-        .map(|(place, region)| Destination {
-            subject: subject(place),
-            weight: 100,
-            cluster: Some(region.cluster.as_str().to_owned()),
-        })
-        .collect()
+/// One destination per cluster whose clients use a region.
+fn destinations(topology: &Topology, subject: impl Fn(&Region, &ClusterName) -> String) -> Vec<Destination> {
+    let to = |(region, cluster): (&Region, &ClusterName)| Destination {
+        subject: subject(region, cluster),
+        weight: 100,
+        cluster: Some(cluster.as_str().to_owned()),
+    };
+    topology.clusters().map(to).collect()
 }
 
 /// `foo.*.>` → `foo.{{wildcard(1)}}.>`: the destination that keeps all tokens where they are.
-pub(super) fn wildcards_as_functions(subject: &SubjectFilter) -> String {
+fn wildcards_as_functions(subject: &SubjectFilter) -> String {
     let mut wildcards = 0;
     let tokens: Vec<String> = subject
         .tokens()
@@ -207,31 +185,4 @@ pub(super) fn wildcards_as_functions(subject: &SubjectFilter) -> String {
         })
         .collect();
     tokens.join(".")
-}
-
-/// Puts the region after `before` tokens.
-fn insert(subject: &str, before: usize, region: &RegionName) -> String {
-    let mut tokens: Vec<&str> = subject.split('.').collect();
-    tokens.insert(before.min(tokens.len()), region.as_str());
-    tokens.join(".")
-}
-
-/// The region may stand before any token and after the last, but not after `>`.
-pub(super) fn check_reach(account: &Account, stream: &VirtualStream) -> Result<(), DesiredError> {
-    if stream.kind != Kind::Stream {
-        return Ok(());
-    }
-    for subject in stream.subjects.iter().filter(|subject| account.root_of(subject).is_none()) {
-        let tokens = subject.tokens().count();
-        let reach = if subject.as_str().ends_with('>') { tokens - 1 } else { tokens };
-        if stream.region_token > reach {
-            return Err(DesiredError::OutOfReach {
-                stream: stream.name.to_string(),
-                subject: subject.to_string(),
-                region_token: stream.region_token,
-                reach,
-            });
-        }
-    }
-    Ok(())
 }

@@ -163,20 +163,6 @@ pub enum DesiredError {
         /// What is wrong.
         error: SubjectError,
     },
-    /// The region cannot stand where the definition wants it.
-    #[error(
-        "virtual stream {stream}, subject `{subject}`: region_token {region_token} is out of reach; at most {reach} tokens can stand before the region"
-    )]
-    OutOfReach {
-        /// The virtual stream.
-        stream: String,
-        /// Its subject.
-        subject: String,
-        /// As defined.
-        region_token: usize,
-        /// The greatest that would do.
-        reach: usize,
-    },
     /// Two mapping sources have subjects in common.
     #[error("account {account}: {overlap}")]
     Overlap {

@@ -4,10 +4,9 @@
 //! the regions' real streams, not the virtual ones.
 
 use super::api::{self, RULES, SUBJECTS, Treatment};
-use super::mappings::check_reach;
-use super::regional::NEAR;
 use super::{DesiredError, check_built, lease};
 use crate::model::names::RegionName;
+use crate::model::prefixes::{captured, near};
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout, VirtualStream};
 use serde::Serialize;
@@ -61,13 +60,12 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Application
         return Ok(ApplicationPermissions::default());
     }
     for stream in &account.virtual_streams {
-        check_reach(account, stream)?;
         for region in &topology.regions {
-            for subject in &stream.subjects {
-                publish.allow.push(Line {
-                    subject: account.captured(stream, subject, &region.name).to_string(),
-                    why: format!("what is published on {subject} in {}", region.name),
-                });
+            for cluster in region.clusters() {
+                publish.allow.extend(stream.subjects.iter().map(|subject| Line {
+                    subject: captured(subject, cluster).to_string(),
+                    why: format!("what is published on {subject} in {cluster}"),
+                }));
             }
             if account.layout == Layout::Shared {
                 allow_requests(stream, &account.read_name(stream, &region.name), &mut publish.allow);
@@ -86,12 +84,12 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Application
             deny_all(lease::STREAM, &mut publish.deny);
         }
         Layout::Regional => {
-            publish.allow.extend(topology.regions.iter().map(|region| Line {
-                subject: format!("{NEAR}.{}.>", region.name),
-                why: format!("requests, acks and flow control in {}", region.name),
+            publish.allow.extend(topology.clusters().map(|(_, cluster)| Line {
+                subject: format!("{}.>", near(cluster)),
+                why: format!("requests, acks and flow control in {cluster}"),
             }));
             if account.exclusive {
-                // What applications publish there has become `$VS.<region>.>` by then.
+                // What applications publish there has become `$VS.<cluster>.>` by then.
                 publish.deny.push(line("$JS.>", "the account's own JetStream, that is the write streams"));
             } else {
                 for (stream, region) in real_streams(topology, account) {

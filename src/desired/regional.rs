@@ -2,29 +2,22 @@
 
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::prefixes;
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Account, RegionalAccounts};
 use std::collections::BTreeMap;
 
 /// Where clients and servers keep all of JetStream's subjects.
 pub const JETSTREAM: &str = "$JS";
-/// The application's JetStream traffic to its regions: `$VS.west.API.…`.
-pub const NEAR: &str = "$VS";
-/// The way back into the application account's own JetStream: mapped to `$JS` without regard to the cluster.
-///
-/// A mapping is applied once, so `$VSH.API.…` is not mapped again by `$JS.>` (measured, 2.10.26 – 2.15.1).
-pub const VSH: &str = "$VSH";
-/// Where sources of read streams deliver: `VSD.west.…`.
-pub const DELIVER: &str = "VSD";
 /// Under what a regional account reaches the API of its application's account (`external.api` of sources).
-pub const SOURCE_API: &str = "$JS.HUB.API";
+pub const SOURCE_API: &str = "$VSM.API";
 
 /// The prefix of the JetStream API of an application's account, past its own mapping of `$JS.>`.
 pub const HUB_API: &str = "$VSH.API";
 
 /// The prefix under which an application's account reaches the API of a region: `$VS.west.API`.
-pub fn near_api(region: &RegionName) -> String {
-    format!("{NEAR}.{region}.API")
+pub fn near_api(region: &Region) -> String {
+    format!("{}.API", prefixes::near(&region.cluster))
 }
 
 /// What the tags of regional accounts begin with that name the application's account.
@@ -36,9 +29,12 @@ pub fn application_tag(application: &PublicKey) -> String {
     format!("{APPLICATION_TAG}{}", application.to_string().to_lowercase())
 }
 
+/// What the tags of regional accounts begin with that name the region.
+pub const REGION_TAG: &str = "vstream.region:";
+
 /// The tag that names the region of a regional account.
 pub fn region_tag(region: &RegionName) -> String {
-    format!("vstream.region:{}", region.as_str().to_lowercase())
+    format!("{REGION_TAG}{}", region.as_str().to_lowercase())
 }
 
 /// The public keys of the regional accounts, as far as they are known.

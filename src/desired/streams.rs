@@ -1,8 +1,8 @@
 //! The configs of write streams, read streams and consumers, as the JetStream API takes them.
 
-use super::mappings::wildcards_as_functions;
-use super::regional::{DELIVER, SOURCE_API};
+use super::regional::SOURCE_API;
 use super::{DesiredConsumer, DesiredStream, Role, bucket, metadata};
+use crate::model::prefixes::{CAPTURED, DELIVER, captured};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, Layout, VirtualStream};
@@ -54,21 +54,24 @@ impl<'a> Recipe<'a> {
         }
     }
 
-    /// What the write stream captures.
+    /// What the write stream captures: each subject, as published in each cluster of its region.
     pub fn write_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
-        let Self { account, stream, region, .. } = *self;
-        stream.subjects.iter().map(move |subject| account.captured(stream, subject, &region.name).to_string())
+        let Self { stream, region, .. } = *self;
+        let of = |cluster| stream.subjects.iter().map(move |subject| captured(subject, cluster).to_string());
+        region.clusters().flat_map(of)
     }
 
-    /// Captures what is published in the region.
+    /// Captures what is published in the region, and stores it under the subject that it was published on.
     fn write_config(&self) -> Map<String, Value> {
         let Self { stream, region, .. } = *self;
         let max_age = stream.write.get("max_age").and_then(Value::as_u64).unwrap_or(MAX_AGE);
         // A window longer than the age is refused by servers; age 0 is unlimited.
         let window = if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) };
-        let mut config = Map::with_capacity(10);
+        let mut config = Map::with_capacity(11);
         config.insert("name".to_owned(), stream.write_name(&region.name).into());
         config.insert("subjects".to_owned(), self.write_subjects().collect());
+        let strip = object([("src", format!("{CAPTURED}.*.>").into()), ("dest", ">".into())]);
+        config.insert("subject_transform".to_owned(), strip);
         config.insert("max_age".to_owned(), MAX_AGE.into());
         config.insert("duplicate_window".to_owned(), window.into());
         bucket::write_fields(stream, &mut config);
@@ -79,7 +82,7 @@ impl<'a> Recipe<'a> {
     fn read_config(&self) -> Map<String, Value> {
         let Self { topology, account, stream, region, oldest_server } = *self;
         let deliver = (account.layout == Layout::Regional).then(|| format!("{DELIVER}.{}", region.name));
-        let sources = topology.regions.iter().map(|origin| source(account, stream, origin, deliver.as_deref()));
+        let sources = topology.regions.iter().map(|origin| source(stream, origin, deliver.as_deref()));
         let mut config = Map::with_capacity(12);
         config.insert("name".to_owned(), account.read_name(stream, &region.name).into());
         if account.layout == Layout::Regional {
@@ -115,25 +118,12 @@ fn smallest_window(oldest_server: Option<(u64, u64)>) -> u64 {
     }
 }
 
-/// One source: the transforms that take the region out of the subject again.
-///
-/// Per-source transforms, never a filter with a stream-level transform, which imports everything again after a
-/// restart (measured, 2.12.8 – 2.15.1). `opt_start_seq`: without it a source that is first seen late begins at
-/// the read stream's last time.
+/// One source, without filter and transform: they would be part of its identity, and to change them would import all
+/// of it again. `opt_start_seq`: without it a source that is first seen late begins at the read stream's last time.
 ///
 /// `deliver` is where a source in a regional account gets its messages from the application's account.
-fn source(account: &Account, stream: &VirtualStream, origin: &Region, deliver: Option<&str>) -> Value {
-    let transform = |subject| {
-        object([
-            ("src", account.captured(stream, subject, &origin.name).as_str().into()),
-            ("dest", wildcards_as_functions(subject).into()),
-        ])
-    };
-    let mut source = object([
-        ("name", stream.write_name(&origin.name).into()),
-        ("opt_start_seq", 1.into()),
-        ("subject_transforms", stream.subjects.iter().map(transform).collect()),
-    ]);
+fn source(stream: &VirtualStream, origin: &Region, deliver: Option<&str>) -> Value {
+    let mut source = object([("name", stream.write_name(&origin.name).into()), ("opt_start_seq", 1.into())]);
     if let Some(deliver) = deliver {
         source["external"] = object([("api", SOURCE_API.into()), ("deliver", deliver.into())]);
     }

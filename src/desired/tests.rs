@@ -14,14 +14,17 @@ fn region(name: &str) -> Region {
 }
 
 pub(crate) fn topology() -> &'static Topology {
-    static TOPOLOGY: std::sync::LazyLock<Topology> =
-        std::sync::LazyLock::new(|| Topology { regions: ["west", "east"].map(region).to_vec(), stretch: None });
+    static TOPOLOGY: std::sync::LazyLock<Topology> = std::sync::LazyLock::new(|| Topology {
+        regions: ["west", "east"].map(region).to_vec(),
+        stretch: None,
+        without_clients: Vec::new(),
+    });
     &TOPOLOGY
 }
 
-pub(crate) fn stream(name: &str, subjects: &[&str], region_token: usize) -> VirtualStream {
+pub(crate) fn stream(name: &str, subjects: &[&str]) -> VirtualStream {
     let subjects = subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect();
-    VirtualStream { region_token, ..VirtualStream::new(StreamName::parse(name).unwrap(), subjects) }
+    VirtualStream::new(StreamName::parse(name).unwrap(), subjects)
 }
 
 /// The application's own account of what is desired.
@@ -51,10 +54,10 @@ fn lines(mappings: &MappingSet) -> Vec<String> {
 
 #[test]
 fn the_mapping_set_of_foo() {
-    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    let account = app(vec![stream("foo", &["foo.>"])]);
     let desired = application(topology(), &account, &Options::default()).unwrap();
     insta::assert_snapshot!(lines(&desired.mappings).join("\n"), @"
-    foo.> → c-west=foo.west.> c-east=foo.east.>
+    foo.> → c-west=$VW.c-west.foo.> c-east=$VW.c-east.foo.>
     $JS.API.STREAM.INFO.foo → c-west=$JS.API.STREAM.INFO.foo-read-west c-east=$JS.API.STREAM.INFO.foo-read-east
     $JS.API.STREAM.MSG.GET.foo → c-west=$JS.API.STREAM.MSG.GET.foo-read-west c-east=$JS.API.STREAM.MSG.GET.foo-read-east
     $JS.API.DIRECT.GET.foo → c-west=$JS.API.DIRECT.GET.foo-read-west c-east=$JS.API.DIRECT.GET.foo-read-east
@@ -69,13 +72,16 @@ fn the_mapping_set_of_foo() {
 
 #[test]
 fn requests_on_demand_add_entries() {
-    let mut foo = stream("foo", &["foo.*.bar"], 2);
+    let mut foo = stream("foo", &["foo.*.bar"]);
     foo.map_requests = vec![MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
     let account = app(vec![foo]);
     let desired = application(topology(), &account, &Options::default()).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines.len(), 1 + 12);
-    assert_eq!(lines[0], "foo.*.bar → c-west=foo.{{wildcard(1)}}.west.bar c-east=foo.{{wildcard(1)}}.east.bar");
+    assert_eq!(
+        lines[0],
+        "foo.*.bar → c-west=$VW.c-west.foo.{{wildcard(1)}}.bar c-east=$VW.c-east.foo.{{wildcard(1)}}.bar"
+    );
     for line in [
         "$JS.API.STREAM.PURGE.foo → c-west=$JS.API.STREAM.PURGE.foo-read-west c-east=$JS.API.STREAM.PURGE.foo-read-east",
         "$JS.API.STREAM.MSG.DELETE.foo → c-west=$JS.API.STREAM.MSG.DELETE.foo-read-west c-east=$JS.API.STREAM.MSG.DELETE.foo-read-east",
@@ -87,19 +93,19 @@ fn requests_on_demand_add_entries() {
 
 #[test]
 fn below_a_root_one_entry_captures_all() {
-    let mut account = app(vec![stream("foo", &["app.foo.>"], 1), stream("bar", &["app.bar", "application"], 1)]);
+    let mut account = app(vec![stream("foo", &["app.foo.>"]), stream("bar", &["app.bar", "application"])]);
     account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
     let desired = application(topology(), &account, &Options::default()).unwrap();
     let lines = lines(&desired.mappings);
-    assert_eq!(lines[0], "app.> → c-west=app.west.> c-east=app.east.>");
+    assert_eq!(lines[0], "app.> → c-west=$VW.c-west.app.> c-east=$VW.c-east.app.>");
     assert_eq!(lines.iter().filter(|line| !line.starts_with("$JS.")).count(), 2, "app.> and application");
-    assert_eq!(desired.streams[0].config()["subjects"], json!(["app.west.foo.>"]));
-    assert_eq!(desired.streams[2].config()["subjects"], json!(["app.west.bar", "application.west"]));
+    assert_eq!(desired.streams[0].config()["subjects"], json!(["$VW.c-west.app.foo.>"]));
+    assert_eq!(desired.streams[2].config()["subjects"], json!(["$VW.c-west.app.bar", "$VW.c-west.application"]));
 }
 
 #[test]
 fn the_streams_of_foo() {
-    let account = app(vec![stream("foo", &["foo.*.bar", "x"], 1)]);
+    let account = app(vec![stream("foo", &["foo.*.bar", "x"])]);
     let desired = application(topology(), &account, &Options::default()).unwrap();
     let names: Vec<_> = desired.streams.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["foo-write-west", "foo-write-east", "foo-read-west", "foo-read-east"]);
@@ -108,7 +114,8 @@ fn the_streams_of_foo() {
         Value::Object(write.config()),
         json!({
             "name": "foo-write-west",
-            "subjects": ["foo.west.*.bar", "x.west"],
+            "subjects": ["$VW.c-west.foo.*.bar", "$VW.c-west.x"],
+            "subject_transform": { "src": "$VW.*.>", "dest": ">" },
             "max_age": 86_400_000_000_000_u64,
             "duplicate_window": 120_000_000_000_u64,
             "retention": "limits",
@@ -119,16 +126,7 @@ fn the_streams_of_foo() {
             "metadata": { "vstream.name": "foo", "vstream.region": "west", "vstream.role": "write" },
         })
     );
-    let source = |region: &str| {
-        json!({
-            "name": format!("foo-write-{region}"),
-            "opt_start_seq": 1,
-            "subject_transforms": [
-                { "src": format!("foo.{region}.*.bar"), "dest": "foo.{{wildcard(1)}}.bar" },
-                { "src": format!("x.{region}"), "dest": "x" },
-            ],
-        })
-    };
+    let source = |region: &str| json!({ "name": format!("foo-write-{region}"), "opt_start_seq": 1 });
     assert_eq!(
         Value::Object(read.config()),
         json!({
@@ -149,7 +147,7 @@ fn the_streams_of_foo() {
 
 #[test]
 fn old_servers_get_the_smallest_window_that_they_can_do() {
-    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    let account = app(vec![stream("foo", &["foo.>"])]);
     for (oldest_server, window) in
         [(None, 0), (Some((2, 14)), 0), (Some((2, 12)), 100_000_000), (Some((2, 10)), 100_000_000)]
     {
@@ -161,7 +159,7 @@ fn old_servers_get_the_smallest_window_that_they_can_do() {
 
 #[test]
 fn own_fields_go_over_the_defaults() {
-    let mut foo = stream("foo", &["foo.>"], 1);
+    let mut foo = stream("foo", &["foo.>"]);
     foo.write =
         json!({ "max_age": 60_000_000_000_u64, "num_replicas": 1, "max_bytes": 1024 }).as_object().unwrap().clone();
     foo.read = json!({ "allow_direct": false, "metadata": { "team": "a", "vstream.name": "bar" } })
@@ -184,7 +182,7 @@ fn own_fields_go_over_the_defaults() {
 
 #[test]
 fn consumers_go_where_they_are_wanted() {
-    let mut foo = stream("foo", &["foo.>"], 1);
+    let mut foo = stream("foo", &["foo.>"]);
     let consumer = |name: &str, regions: &[&str], config: Value| ConsumerDefinition {
         name: ConsumerName::parse(name).unwrap(),
         regions: regions.iter().map(|r| RegionName::parse(r).unwrap()).collect(),
@@ -207,15 +205,13 @@ fn what_cannot_be_is_refused_by_name() {
     let refused = |streams: Vec<VirtualStream>| {
         application(topology(), &app(streams), &Options::default()).unwrap_err().to_string()
     };
-    let error = refused(vec![stream("foo", &["foo.>"], 2)]);
-    assert!(error.contains("region_token 2 is out of reach; at most 1"), "{error}");
-    let error = refused(vec![stream("a", &["x.>"], 1), stream("b", &["x.*"], 1)]);
+    let error = refused(vec![stream("a", &["x.>"]), stream("b", &["x.*"])]);
     assert!(error.contains("`x.>` and `x.*` overlap"), "{error}");
-    let error = refused(vec![stream("a", &["*.>"], 1)]);
+    let error = refused(vec![stream("a", &["*.>"])]);
     assert!(error.contains("`*.>` and `$JS.API.STREAM.INFO.a` overlap"), "{error}");
-    let error = refused(vec![stream("foo", &["a"], 0), stream("foo-read-west", &["b"], 0)]);
+    let error = refused(vec![stream("foo", &["a"]), stream("foo-read-west", &["b"])]);
     assert!(error.contains("two streams would be called `foo-read-west`"), "{error}");
-    let mut kv = stream("foo", &["a"], 0);
+    let mut kv = stream("foo", &["a"]);
     kv.kind = Kind::Kv;
     assert!(
         refused(vec![kv]).contains("account APP, virtual stream foo: a bucket in the layout `shared` is not built")
@@ -231,7 +227,7 @@ pub(crate) fn bucket(name: &str, kind: Kind) -> VirtualStream {
         Kind::ObjectStore => &["$O.files.C.>", "$O.files.M.>"],
         _ => &["$KV.cfg.>"],
     };
-    VirtualStream { kind, ..stream(name, subjects, 1) }
+    VirtualStream { kind, ..stream(name, subjects) }
 }
 
 /// Every destination, of entries with and without clusters.
@@ -246,9 +242,9 @@ fn all_lines(mappings: &MappingSet) -> String {
 #[test]
 fn the_mapping_set_of_an_exclusive_account() {
     let streams = vec![
-        stream("foo", &["foo.>"], 1),
-        stream("bar", &["app.bar.>"], 1),
-        stream("baz", &["app.baz"], 1),
+        stream("foo", &["foo.>"]),
+        stream("bar", &["app.bar.>"]),
+        stream("baz", &["app.baz"]),
         bucket("cfg", Kind::Kv),
         bucket("files", Kind::ObjectStore),
     ];
@@ -271,7 +267,7 @@ fn the_mapping_set_of_an_exclusive_account() {
 #[test]
 fn below_a_root_the_entries_are_at_most_eight() {
     let entries = |count: usize| {
-        let streams = (0..count).map(|i| stream(&format!("s{i}"), &[&format!("app.s{i}.>")], 1));
+        let streams = (0..count).map(|i| stream(&format!("s{i}"), &[&format!("app.s{i}.>")]));
         let buckets = [bucket("cfg", Kind::Kv), bucket("files", Kind::ObjectStore)];
         let mut account = regional(streams.chain(buckets).collect());
         account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
@@ -283,7 +279,7 @@ fn below_a_root_the_entries_are_at_most_eight() {
 
 #[test]
 fn beside_ordinary_streams_each_virtual_stream_has_entries_of_its_own() {
-    let mut account = regional(vec![stream("foo", &["foo.>"], 1), bucket("cfg", Kind::Kv)]);
+    let mut account = regional(vec![stream("foo", &["foo.>"]), bucket("cfg", Kind::Kv)]);
     account.exclusive = false;
     let desired = accounts(topology(), &account, &Options::default()).unwrap();
     insta::assert_snapshot!(all_lines(&desired[0].mappings));
@@ -293,7 +289,7 @@ fn beside_ordinary_streams_each_virtual_stream_has_entries_of_its_own() {
 fn the_streams_of_a_region() {
     let mut cfg = bucket("cfg", Kind::Kv);
     cfg.bucket = json!({ "history": 5, "ttl": 3_600_000_000_000_u64, "max_value_size": 1024, "compression": true, "limit_marker_ttl": 1_000_000_000, "num_replicas": 1, "metadata": { "team": "a" } }).as_object().unwrap().clone();
-    let account = regional(vec![stream("foo", &["foo.*.>"], 1), cfg]);
+    let account = regional(vec![stream("foo", &["foo.*.>"]), cfg]);
     let desired = accounts(topology(), &account, &Options::default()).unwrap();
     let configs = |account: &DesiredAccount<'_>| -> Value {
         account.streams.iter().filter(|s| s.region.as_str() == "east").map(|s| Value::Object(s.config())).collect()
@@ -301,17 +297,43 @@ fn the_streams_of_a_region() {
     insta::assert_snapshot!(format!("{:#}", json!([configs(&desired[0]), configs(&desired[2])])));
 }
 
+/// Below a root there is one mapping, and nothing else that would tell of overlaps.
 #[test]
-fn distinct_virtual_subjects_with_common_write_subjects_are_refused() {
-    // `x.west` with the region after both tokens and `west.x` with the region first meet in `west`.
-    let account =
-        app(vec![stream("a", &["x.west"], 0), stream("b", &["west.*.west"], 0), stream("c", &["x.*.west"], 1)]);
-    assert!(application(topology(), &account, &Options::default()).is_ok());
-    let account = app(vec![stream("a", &["west.west.x"], 1), stream("b", &["west.x"], 1)]);
-    assert!(application(topology(), &account, &Options::default()).is_ok());
-    let account = app(vec![stream("a", &["x.west"], 0), stream("b", &["west.x"], 2)]);
+fn common_subjects_below_a_root_are_refused() {
+    let mut account = app(vec![stream("a", &["app.x.>"]), stream("b", &["app.x.y"])]);
+    account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
     let error = application(topology(), &account, &Options::default()).unwrap_err();
     assert!(matches!(error, DesiredError::WriteSubjects { .. }), "{error}");
+}
+
+/// The clusters that a region serves are captured by its write streams, and ask its account.
+#[test]
+fn a_region_serves_other_clusters() {
+    let mut topology = topology().clone();
+    topology.regions[1].serves = vec![ClusterName::parse("edge.1").unwrap()];
+    let account = regional(vec![stream("foo", &["foo.>"])]);
+    let desired = accounts(&topology, &account, &Options::default()).unwrap();
+    insta::assert_snapshot!(all_lines(&desired[0].mappings), @"
+    $JS.> → c-west=$VS.c-west.> c-east=$VS.c-east.> edge.1=$VS.edge_1.>
+    $VSH.> → *=$JS.>
+    foo.> → c-west=$VW.c-west.foo.> c-east=$VW.c-east.foo.> edge.1=$VW.edge_1.foo.>
+    ");
+    let write = &desired[0].streams[1];
+    assert_eq!(write.config()["subjects"], json!(["$VW.c-east.foo.>", "$VW.edge_1.foo.>"]));
+    let info = |account: &DesiredAccount<'_>, local: &str| {
+        account.imports.iter().filter(|import| import.local() == local).map(|i| i.account.clone()).collect::<Vec<_>>()
+    };
+    let (west, east) = (&desired[1], &desired[2]);
+    assert_eq!(info(&desired[0], "$VS.c-west.API.INFO"), std::slice::from_ref(&west.id));
+    assert_eq!(info(&desired[0], "$VS.edge_1.API.INFO"), std::slice::from_ref(&east.id));
+    let acks = |account: &DesiredAccount<'_>| {
+        let acks = account.imports.iter().filter(|import| import.local() == "$JS.ACK.>");
+        acks.map(|import| import.subject.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(acks(west), ["$VS.c-west.ACK.>"]);
+    assert_eq!(acks(east), ["$VS.c-east.ACK.>", "$VS.edge_1.ACK.>"]);
+    // What a region delivers is imported once.
+    assert_eq!(info(&desired[0], "_INBOX.>"), [west.id.clone(), east.id.clone()]);
 }
 
 /// A filter with wildcards and a subject that it matches.
@@ -336,21 +358,17 @@ fn filter_and_subject() -> impl Strategy<Value = (String, String)> {
 proptest! {
     /// What a client publishes comes back under the same subject in every region.
     #[test]
-    fn mapping_and_sourcing_give_the_subject_back((filter, subject) in filter_and_subject(), token in 0_usize..5) {
-        let foo = stream("foo", &[&filter], token);
-        let account = app(vec![foo]);
-        let Ok(desired) = application(topology(), &account, &Options::default()) else {
-            prop_assert!(token > filter.split('.').filter(|t| *t != ">").count());
-            return Ok(());
-        };
+    fn mapping_and_storing_give_the_subject_back((filter, subject) in filter_and_subject()) {
+        let account = app(vec![stream("foo", &[&filter])]);
+        let desired = application(topology(), &account, &Options::default()).unwrap();
         let capture = desired.mappings.iter().next().unwrap();
         for (index, destination) in capture.destinations.iter().enumerate() {
             let mapped = Transform::parse_mapping(&filter, &destination.subject).unwrap().apply(&subject).unwrap();
-            let write = &desired.streams[index].config()["subjects"][0];
-            let write = SubjectFilter::parse(write.as_str().unwrap()).unwrap();
-            prop_assert!(write.covers(&SubjectFilter::parse(&mapped).unwrap()));
-            let source = &desired.streams[2].config()["sources"][index]["subject_transforms"][0];
-            let back = Transform::parse(source["src"].as_str().unwrap(), source["dest"].as_str().unwrap()).unwrap();
+            let write = desired.streams[index].config();
+            let captured = SubjectFilter::parse(write["subjects"][0].as_str().unwrap()).unwrap();
+            prop_assert!(captured.covers(&SubjectFilter::parse(&mapped).unwrap()));
+            let strip = &write["subject_transform"];
+            let back = Transform::parse(strip["src"].as_str().unwrap(), strip["dest"].as_str().unwrap()).unwrap();
             prop_assert_eq!(back.apply(&mapped).unwrap(), subject.clone());
         }
     }

@@ -1,15 +1,13 @@
 //! What servers check of an entry's destinations, and where destinations lead.
 
-use super::{Entry, LintInput, Report, some_of};
+use super::{Entry, LintInput, Report};
 use crate::model::finding::Severity;
-use crate::model::subject::SubjectFilter;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::transform::Transform;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, report: &mut Report<'_>) {
-    let mut inside_own = Vec::new();
     for (index, entry) in input.entries.iter().enumerate() {
         weights(entry, report);
         dropped(entry, report);
@@ -24,10 +22,9 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
             own |= leads_into(input, index, &destination.subject, &result, sources, report);
         }
         if own {
-            inside(entry, &mut inside_own, report);
+            inside(entry, report);
         }
     }
-    region_tokens(&inside_own, report);
 }
 
 /// The transform, if a server takes it.
@@ -183,36 +180,12 @@ fn leads_into(
     own
 }
 
-fn inside<'a>(entry: &Entry<'a>, ours: &mut Vec<&'a str>, report: &mut Report<'_>) {
-    if entry.ours {
-        ours.push(entry.source);
-        return;
-    }
+fn inside(entry: &Entry<'_>, report: &mut Report<'_>) {
     report.at(
         Severity::Info,
         "destination-inside-source",
         format!("mapping {}", entry.source),
         "a destination lies inside the source: what is published there directly is mapped again".to_owned(),
-        "",
-    );
-}
-
-/// The region token's own entries, one line for all.
-fn region_tokens(sources: &[&str], report: &mut Report<'_>) {
-    let Some(first) = sources.first() else { return };
-    let example = SubjectFilter::parse(first).map(|source| source.to_string()).unwrap_or_default();
-    report.at(
-        Severity::Info,
-        "destination-inside-source",
-        match sources.len() {
-            1 => format!("mapping {example}"),
-            count => format!("{count} mappings"),
-        },
-        format!(
-            "subjects with a region in them lie inside the virtual subjects {}: publish without the region; what is \
-             published with it gets a second one",
-            some_of(sources, sources.len())
-        ),
         "",
     );
 }

@@ -81,7 +81,7 @@ fn stopped(listener: &Listener<'_>, source: &str, report: &mut Report<'_>) {
         ListenerKind::StreamExport => (
             "stream-export-stops",
             "the importing accounts would no longer receive what is published there",
-            "Export the subjects with the region in them, or narrow the virtual stream's subjects.",
+            "Export the subjects as they are captured (`$VW.*.…`), or narrow the virtual stream's subjects.",
         ),
     };
     report.at(
@@ -98,10 +98,7 @@ fn changed(listener: &Listener<'_>, source: &str, report: &mut Report<'_>) {
         Severity::Info,
         "listener-sees-mapped-subjects",
         place(listener),
-        format!(
-            "`{}` would go on receiving what `{source}` maps, but with the region in the subject",
-            listener.subject
-        ),
+        format!("`{}` would go on receiving what `{source}` maps, but as `$VW.<cluster>.…`", listener.subject),
         "",
     );
 }

@@ -71,14 +71,14 @@ fn overlaps_are_errors_when_one_is_ours() {
 }
 
 #[test]
-fn region_tokens_are_one_piece_of_information() {
+fn a_destination_inside_its_own_source_is_told() {
     let (foo, bar) =
-        (raw("foo.>", &[("foo.west.>", 100, Some("west"))]), raw("bar.>", &[("bar.west.>", 100, Some("west"))]));
-    let entries = [entry(&foo, true), entry(&bar, true)];
+        (raw("foo.>", &[("foo.west.>", 100, Some("west"))]), raw("bar.>", &[("$VW.west.bar.>", 100, None)]));
+    let entries = [entry(&foo, false), entry(&bar, true)];
     let findings = lint(&LintInput { account: "APP", entries: &entries, ..LintInput::default() });
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].severity, findings[0].code), (Severity::Info, "destination-inside-source"));
-    assert_eq!(findings[0].place, "account APP, 2 mappings");
+    assert_eq!(findings[0].place, "account APP, mapping foo.>");
 }
 
 #[test]

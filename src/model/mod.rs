@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub mod mapping;
 pub mod names;
 pub mod nkey;
+pub mod prefixes;
 pub mod server_version;
 pub mod shown;
 pub mod subject;

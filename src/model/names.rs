@@ -122,11 +122,50 @@ token_name!(
     RegionName,
     "region"
 );
-token_name!(
-    /// Name of a cluster, which is the name of its gateway (nats-server `gateway.name`).
-    ClusterName,
-    "cluster"
-);
+/// Name of a cluster, which is the name of its gateway (nats-server `gateway.name`). It may have dots, `dc1.prod`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ClusterName(String);
+
+impl ClusterName {
+    /// Parses the name.
+    ///
+    /// # Errors
+    /// [`NameError`] when it is empty or too long, or has white space or control characters: servers refuse those.
+    pub fn parse(name: &str) -> Result<Self, NameError> {
+        let refuse =
+            |reason: &str| Err(NameError { kind: "cluster", name: name.to_owned(), reason: reason.to_owned() });
+        if name.is_empty() {
+            return refuse("is empty");
+        }
+        if name.len() > MAX_NAME {
+            return refuse(&format!("has {} bytes; servers take at most {MAX_NAME}", name.len()));
+        }
+        match name.chars().find(|c| c.is_whitespace() || c.is_control()) {
+            Some(c) => refuse(&format!("contains {c:?}")),
+            None => Ok(Self(name.to_owned())),
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The token that stands for the cluster in subjects: the name, with `_` for what a token cannot have (`dc1.prod`
+    /// becomes `dc1_prod`).
+    pub fn token(&self) -> String {
+        // A mapping would take braces, and dollars in front of figures, for functions.
+        self.0.chars().map(|c| if matches!(c, '.' | '*' | '>' | '{' | '}' | '$') { '_' } else { c }).collect()
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 token_name!(
     /// Name of a JetStream stream, virtual or real (ADR-6: no `.`, `*`, `>`, path separators, white space).
     StreamName,

@@ -42,13 +42,10 @@ impl SubjectFilter {
         self.0.split('.')
     }
 
-    /// With one more token, which has to be one (a region's name is), before the token `at`; a final `>` stays last.
+    /// The same behind these tokens, which have to be tokens: `foo.>` becomes `$VW.west.foo.>`.
     #[must_use]
-    pub fn with_token(&self, at: usize, token: &str) -> Self {
-        let mut tokens: Vec<&str> = self.tokens().collect();
-        let last = tokens.len() - usize::from(tokens.ends_with(&[">"]));
-        tokens.insert(at.min(last), token);
-        Self(tokens.join("."))
+    pub(crate) fn below(&self, tokens: &[&str]) -> Self {
+        Self(format!("{}.{self}", tokens.join(".")))
     }
 
     /// Whether it has no wildcard.

@@ -10,12 +10,21 @@ pub struct Topology {
     pub regions: Vec<Region>,
     /// The cluster that stretches over the regions; needed by `ordered` and `immediate`.
     pub stretch: Option<ClusterName>,
+    /// Clusters without clients of virtual streams, which need no region.
+    pub without_clients: Vec<ClusterName>,
+}
+
+impl Topology {
+    /// Every cluster whose clients use virtual streams, with the region that they use.
+    pub fn clusters(&self) -> impl Iterator<Item = (&Region, &ClusterName)> {
+        self.regions.iter().flat_map(|region| region.clusters().map(move |cluster| (region, cluster)))
+    }
 }
 
 /// One region: a cluster with storage of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
-    /// Name of the region; a token of the captured subjects.
+    /// Name of the region; part of the names of its streams.
     pub name: RegionName,
     /// The cluster (gateway name) that it is served by.
     pub cluster: ClusterName,
@@ -33,6 +42,11 @@ impl Region {
     /// Returns a region served by these servers of a cluster, every other setting at the definition's default.
     pub fn new(name: RegionName, cluster: ClusterName, servers: Vec<String>) -> Self {
         Self { name, cluster, servers, tags: Vec::new(), serves: Vec::new(), tls: None }
+    }
+
+    /// The clusters whose clients use this region: its own, then those that it serves.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterName> {
+        std::iter::once(&self.cluster).chain(&self.serves)
     }
 }
 

@@ -121,8 +121,6 @@ pub struct VirtualStream {
     pub kind: Kind,
     /// What readers may rely on.
     pub consistency: Consistency,
-    /// How many tokens stand before the region: 1 makes `foo.>` into `foo.west.>`.
-    pub region_token: usize,
     /// Fields of the write streams by API name, API values; defaults are filled in by `desired`.
     pub write: Map<String, Value>,
     /// Fields of the read streams by API name, API values; defaults are filled in by `desired`.
@@ -141,20 +139,16 @@ pub struct VirtualStream {
 pub const INBOX: &str = "_INBOX";
 /// Subjects of KV buckets, as clients publish them.
 pub const KV: &str = "$KV";
-/// What they become: `$KVW.west.cfg.>`.
-pub const KV_WRITE: &str = "$KVW";
 /// Subjects of object stores, as clients publish them.
 pub const OBJECTS: &str = "$O";
-/// What they become: `$OW.west.files.>`.
-pub const OBJECTS_WRITE: &str = "$OW";
 
 impl Kind {
-    /// The first token of a bucket's subjects, and what it becomes when they are captured; none for a plain stream.
-    pub fn prefixes(self) -> Option<(&'static str, &'static str)> {
+    /// The first token of a bucket's subjects; none for a plain stream.
+    pub fn prefix(self) -> Option<&'static str> {
         match self {
             Self::Stream => None,
-            Self::Kv => Some((KV, KV_WRITE)),
-            Self::ObjectStore => Some((OBJECTS, OBJECTS_WRITE)),
+            Self::Kv => Some(KV),
+            Self::ObjectStore => Some(OBJECTS),
         }
     }
 }
@@ -167,7 +161,6 @@ impl VirtualStream {
             subjects,
             kind: Kind::Stream,
             consistency: Consistency::Eventual,
-            region_token: 1,
             write: Map::new(),
             read: Map::new(),
             names: NameTemplates::default(),
@@ -223,20 +216,6 @@ impl Account {
             subject.as_str().strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
         self.subject_roots.iter().find(below)
-    }
-
-    /// What a virtual subject becomes when it is published in `region`. The region stands before the token
-    /// `region_token` (`foo.>` → `foo.west.>` for 1), below a subject root after the root; a bucket's subjects move
-    /// (`$KV.cfg.>` → `$KVW.west.cfg.>`).
-    pub fn captured(&self, stream: &VirtualStream, subject: &SubjectFilter, region: &RegionName) -> SubjectFilter {
-        if let Some((prefix, captured)) = stream.kind.prefixes()
-            && let Some(rest) = subject.as_str().strip_prefix(prefix)
-            && let Ok(filter) = SubjectFilter::parse(&format!("{captured}.{region}{rest}"))
-        {
-            return filter;
-        }
-        let before = self.root_of(subject).map_or(stream.region_token, |root| root.tokens().count());
-        subject.with_token(before, region.as_str())
     }
 }
 

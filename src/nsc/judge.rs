@@ -1,9 +1,10 @@
 //! The store's copy of an account against the servers' newest token.
 
 use super::Store;
-use crate::desired::regional::{JETSTREAM, NEAR, VSH};
+use crate::desired::regional::JETSTREAM;
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
+use crate::model::prefixes::{BACK, NEAR};
 use crate::plan::claims_diff;
 use serde_json::Value;
 
@@ -119,7 +120,7 @@ fn is_our_mapping(source: &str, to: &Value) -> bool {
     let to = to.as_array().map(Vec::as_slice).unwrap_or_default();
     let to_clusters = !to.is_empty() && to.iter().all(|to| to["cluster"].as_str().is_some_and(|c| !c.is_empty()));
     let first = source.split('.').next().unwrap_or_default();
-    to_clusters || [NEAR, VSH, JETSTREAM].contains(&first)
+    to_clusters || [NEAR, BACK, JETSTREAM].contains(&first)
 }
 
 /// Exports and imports between an account and its regional accounts, as [`crate::desired`] names them.

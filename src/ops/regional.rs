@@ -3,10 +3,9 @@
 use super::session::{ReadError, Session};
 use crate::definition::Definition;
 pub(super) use crate::desired::regional::name;
-use crate::desired::regional::{NEAR, RegionalIds, application_tag, near_api, region_tag};
+use crate::desired::regional::{RegionalIds, application_tag, near_api, region_tag};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
-use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Account, Layout, RegionalAccounts};
@@ -33,11 +32,11 @@ pub(super) fn members(definition: &Definition) -> impl Iterator<Item = (&Account
     })
 }
 
-/// The prefix under which an application's account reaches the JetStream of a region, if it imports from there.
-pub(super) fn imported_api(claims: &AccountClaims, region: &RegionName) -> Option<String> {
+/// The prefix under which an application's account reaches the JetStream of a region, if it imports from its account.
+pub(super) fn imported_api(claims: &AccountClaims, region: &Region, id: &PublicKey) -> Option<String> {
     let api = near_api(region);
-    let list = format!("{api}.STREAM.LIST");
-    claims.imports().iter().any(|import| import.local() == list).then_some(api)
+    let (list, id) = (format!("{api}.STREAM.LIST"), id.to_string());
+    claims.imports().iter().any(|import| import.local() == list && import.account == id).then_some(api)
 }
 
 /// Which accounts serve the regions: those that the definition names, that the application's account imports from, that
@@ -55,7 +54,10 @@ pub(super) async fn identify<L: Link>(
             continue;
         }
         let application = applications.iter().find(|claims| *claims.id() == account.id);
-        if let Some(id) = application.and_then(|claims| imported_from(claims, region)) {
+        // A cluster that a region served, and that is a region now, still uses the account of that one.
+        let used = |region| application.and_then(|claims| imported_from(claims, region));
+        let mut others = session.definition.topology.regions.iter().filter(|other| other.name != region.name);
+        if let Some(id) = used(region).filter(|id| others.all(|other| used(other).as_ref() != Some(id))) {
             ids.set(account, &region.name, id);
             continue;
         }
@@ -86,7 +88,7 @@ fn has_key(claims: &AccountClaims, keys: &Keyring) -> bool {
 
 /// The account whose JetStream API the application's account imports for this region.
 fn imported_from(claims: &AccountClaims, region: &Region) -> Option<PublicKey> {
-    let local = format!("{NEAR}.{}.API.", region.name);
+    let local = format!("{}.", near_api(region));
     let import = claims.imports().iter().find(|import| import.local().starts_with(&local))?;
     PublicKey::parse_kind(&import.account, KeyKind::Account).ok()
 }

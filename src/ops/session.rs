@@ -334,17 +334,20 @@ impl<'d, L: Requests> Session<'d, L> {
                     self.links.push(link);
                     Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() }
                 }
-                (Some(region), Some(result)) => match regional::imported_api(&bases[application], &region.name) {
-                    Some(prefix) => Reach::Link { index: application, prefix },
-                    None => Reach::Not(match result {
-                        Err(error) => error.to_string(),
-                        Ok(_) => format!(
-                            "no key of account {} is in the keys folder, and account {} does not import from it",
-                            regional::name(account, &region.name),
-                            account.name
-                        ),
-                    }),
-                },
+                (Some(region), Some(result)) => {
+                    match regional::imported_api(&bases[application], region, &self.regional.get(account, &region.name))
+                    {
+                        Some(prefix) => Reach::Link { index: application, prefix },
+                        None => Reach::Not(match result {
+                            Err(error) => error.to_string(),
+                            Ok(_) => format!(
+                                "no key of account {} is in the keys folder, and account {} does not import from it",
+                                regional::name(account, &region.name),
+                                account.name
+                            ),
+                        }),
+                    }
+                }
             };
             self.reaches.push(reach);
         }

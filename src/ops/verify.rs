@@ -167,7 +167,14 @@ pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observ
 /// Servers and regions that do not answer leave things unknown; other errors are wrong.
 fn of_deployment(finding: &Finding) -> Verdict {
     match (finding.code, finding.severity) {
-        ("servers-missing" | "region-missing" | deliveries::NOT_PERMITTED | deliveries::UNREAD, _) => Verdict::CantTell,
+        (
+            "servers-missing"
+            | "region-missing"
+            | preflight::SERVED_MISSING
+            | deliveries::NOT_PERMITTED
+            | deliveries::UNREAD,
+            _,
+        ) => Verdict::CantTell,
         (nsc::BEHIND, _) => Verdict::Wrong,
         (_, Severity::Error) => Verdict::Wrong,
         (_, Severity::Warning | Severity::Info) => Verdict::Ok,

@@ -9,9 +9,9 @@ use super::listening::{Listening, listening};
 use super::mappings::{MappingPlan, mapping_removal, mappings};
 use super::preflight::{self, tokens};
 use super::pushes::{self, Context, Push, Reason, Start, pushes};
-use super::streams::{StreamPlan, removal, streams};
+use super::streams::{SUBJECT_REMOVED, StreamPlan, removal, streams};
 use super::{Options, Report, way_back};
-use crate::desired::regional::{APPLICATION_TAG, Seat, application_tag};
+use crate::desired::regional::{APPLICATION_TAG, REGION_TAG, Seat, application_tag, region_tag};
 use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream};
 use crate::lint::{Entry, LintInput, Listener, lint};
 use crate::model::claims::{AccountClaims, TrustedClaims};
@@ -20,7 +20,7 @@ use crate::model::mapping::RawMapping;
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::Account;
+use crate::model::virtual_stream::{Account, Layout};
 use crate::observed::jetstream::ObservedJetStream;
 use crate::observed::listeners::Listeners;
 use crate::observed::survey::{Heard, Observed, ObservedAccount};
@@ -134,7 +134,11 @@ pub fn plan(
         if observed.accounts[of_application].out_of_reach {
             return way_back::account_plan(account, starts[index].as_ref());
         }
-        let (account, skipped) = leave_out(account, &without);
+        let (account, mut skipped) = leave_out(account, &without);
+        if account.seat == Seat::Application && account.account.layout == Layout::Regional {
+            let unseen = preflight::missing_served(topology, &observed.deployment).into_iter();
+            skipped.extend(unseen.map(|(_, cluster)| format!("cluster {cluster}")));
+        }
         let jetstream = &observed.accounts[of_application].jetstream;
         let application = starts[of_application].as_ref().map(|start| &start.claims);
         let context = Context { peers: &peers, application, options, now };
@@ -237,17 +241,26 @@ pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
 /// A regional account that is marked as another application's: what is pushed would take it away from that.
 fn serves_another(desired: &DesiredAccount<'_>, start: Option<&Start>) -> Option<Finding> {
     let claims = start.and_then(Start::existing).filter(|_| desired.seat != Seat::Application)?;
+    let region = desired.seat.region()?;
     let (own, any) = (application_tag(&desired.account.id), APPLICATION_TAG);
     let tags = claims.tags();
-    let other = tags.iter().find(|tag| tag.starts_with(any) && **tag != own)?;
-    (!tags.contains(&own.as_str())).then(|| {
-        Finding::error(
-            "regional-account-taken",
-            format!("account {}", desired.name),
-            format!("it serves another application already (tag {other}); one regional account serves one application"),
+    let refuse = |message: String, next: &str| {
+        Some(Finding::error("regional-account-taken", format!("account {}", desired.name), message, next))
+    };
+    let own_region = region_tag(&region.name);
+    let region = tags.iter().find(|tag| tag.starts_with(REGION_TAG)).filter(|tag| **tag != own_region);
+    let other = tags.iter().find(|tag| tag.starts_with(any) && **tag != own).filter(|_| !tags.contains(&own.as_str()));
+    match (other, region) {
+        (Some(tag), _) => refuse(
+            format!("it serves another application already (tag {tag}); one regional account serves one application"),
             "Name another account under `regional_accounts:`, or let the tool make one.",
-        )
-    })
+        ),
+        (None, Some(tag)) => refuse(
+            format!("it is the account of another region (tag {tag}), whose streams are in it"),
+            "Keep the region's name and its cluster together; or name another account under `regional_accounts:`.",
+        ),
+        (None, None) => None,
+    }
 }
 
 /// Names to prune that no virtual stream of these accounts has: misspelt, or gone already.
@@ -279,7 +292,8 @@ fn missing_regions<'t>(topology: &'t Topology, observed: &Observed) -> HashSet<&
 /// The clusters of live servers and of the definition's regions.
 pub(super) fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed) -> Vec<&'a str> {
     let mut clusters = observed.deployment.clusters();
-    clusters.extend(topology.regions.iter().map(|region| region.cluster.as_str()));
+    clusters.retain(|cluster| topology.without_clients.iter().all(|without| without.as_str() != *cluster));
+    clusters.extend(topology.clusters().map(|(_, cluster)| cluster.as_str()));
     clusters.sort_unstable();
     clusters.dedup();
     clusters
@@ -342,9 +356,11 @@ fn account_plan(
     let mut consumers = consumers(desired, &found.jetstream, options);
 
     findings.append(&mut mappings.findings);
-    findings.append(&mut streams.findings);
     findings.append(&mut consumers.findings);
-    findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
+    if !streams.findings.iter().any(|f| f.code == SUBJECT_REMOVED && f.severity == Severity::Error) {
+        findings.extend(conflicts::orphans(name, &stored, &mappings, &streams.changes));
+    }
+    findings.append(&mut streams.findings);
 
     let claims = start.map(|start| &start.claims);
     let stored_claims = claims.map(Deref::deref);

@@ -176,6 +176,7 @@ fn goes_on(stream: &DesiredStream<'_>, found: &ObservedStream, history: History)
         fields: Vec::new(),
         messages: None,
         history: Some(history),
+        hands_over: false,
     }
 }
 
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_config_tells_how_far_the_history_is() {
-        let external = json!({ "api": "$JS.HUB.API", "deliver": "VSD.west" });
+        let external = json!({ "api": "$VSM.API", "deliver": "VSD.west" });
         let sources = json!([
             { "name": "foo-write-west", "opt_start_seq": 1, "external": external },
             { "name": "foo-write-east", "opt_start_seq": 1, "external": external },

@@ -9,7 +9,7 @@ use crate::desired::regional::{HUB_API, Seat};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
-use crate::model::mapping::RawMapping;
+use crate::model::mapping::{Destination, RawMapping};
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::{Kind, Layout};
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
@@ -90,7 +90,16 @@ pub(super) fn orphans(
     mappings: &MappingPlan,
     changes: &[StreamChange],
 ) -> Vec<Finding> {
-    let removed = |source: &str| mappings.changes.iter().any(|c| c.action == Action::Delete && c.source == source);
+    // Where each entry leads when this run is done.
+    let destinations = |entry: &'_ RawMapping| -> Vec<Destination> {
+        match mappings.changes.iter().find(|change| change.source == entry.source) {
+            Some(change) => change.after.clone().unwrap_or_default(),
+            None => entry.destinations.clone(),
+        }
+    };
+    let led: Vec<(&str, String)> = (stored.iter())
+        .flat_map(|entry| destinations(entry).into_iter().map(move |to| (entry.source.as_str(), to.subject)))
+        .collect();
     let mut findings = Vec::new();
     for change in changes.iter().filter(|change| change.narrows()) {
         let (before, after) = (change.subjects_before(), change.subjects_after());
@@ -98,15 +107,13 @@ pub(super) fn orphans(
             SubjectFilter::parse(&captured(subject))
                 .is_ok_and(|s| before.iter().any(|b| b.covers(&s)) && !after.iter().any(|a| a.covers(&s)))
         };
-        let led = stored.iter().filter(|entry| !removed(&entry.source));
-        let led = led.flat_map(|entry| entry.destinations.iter().map(move |to| (&entry.source, &to.subject)));
-        if let Some((source, subject)) = led.into_iter().find(|(_, subject)| loses(subject)) {
+        if let Some((source, subject)) = led.iter().find(|(_, subject)| loses(subject)) {
             findings.push(Finding::error(
                 "orphans-mapping",
                 format!("account {account}, stream {}", change.name),
                 format!("it would stop capturing {subject}, where the mapping {source} leads: what is published there would be stored nowhere"),
                 format!(
-                    "Keep the virtual stream's `subjects` and `region_token`; or, when nobody publishes on {source} \
+                    "Keep the virtual stream's `subjects`; or, when nobody publishes on {source} \
                      any more and the definition has no such subject, add --prune {}.",
                     change.virtual_stream
                 ),
@@ -294,6 +301,7 @@ mod tests {
             fields: Vec::new(),
             messages: None,
             history: None,
+            hands_over: false,
         };
         let to = |subject: &str| {
             let cluster = Some("west".to_owned());
@@ -336,7 +344,7 @@ mod tests {
     #[test]
     fn users_of_new_buckets_are_told_of_their_order_once() {
         let account =
-            regional(vec![bucket("cfg", Kind::Kv), stream("foo", &["foo.>"], 1), bucket("files", Kind::ObjectStore)]);
+            regional(vec![bucket("cfg", Kind::Kv), stream("foo", &["foo.>"]), bucket("files", Kind::ObjectStore)]);
         let found = new(&account, None).iter().filter_map(|(d, changes)| buckets(d, changes)).collect::<Vec<_>>();
         let [Finding { code, severity, place, message, lines: _, next }] = &found[..] else { panic!("{found:#?}") };
         assert_eq!((*code, *severity, &**place), ("kv-regions-differ", Severity::Warning, "account APP, bucket cfg"));
@@ -348,7 +356,7 @@ mod tests {
 
     #[test]
     fn old_servers_cannot_keep_the_regions_sequences_apart() {
-        let account = regional(vec![stream("foo", &["foo.>"], 1)]);
+        let account = regional(vec![stream("foo", &["foo.>"])]);
         let found = |version| -> Vec<Option<Finding>> {
             new(&account, Some(version)).iter().map(|(desired, changes)| sequences(desired, changes)).collect()
         };

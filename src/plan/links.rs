@@ -11,6 +11,7 @@ use crate::model::claims::{
 };
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
+use crate::model::prefixes::{NEAR, near};
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::{Layout, RegionalAccounts};
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,7 @@ pub(super) fn imports(
     now: u64,
 ) -> Edited {
     let mut edited = requests::close_imports(claims, desired, options);
+    edited.append(of_other_clusters(claims, desired));
     let lifetime = desired.account.activation_lifetime;
     for wanted in &desired.imports {
         let Some(wanted) = &make_room(claims, wanted, &desired.name, options, &mut edited) else { continue };
@@ -276,6 +278,23 @@ fn make_room(
         edited.note(Action::Delete, ClaimPart::Import, import.local());
     }
     Some(wanted.clone())
+}
+
+/// Takes away what a regional account imports of clusters that do not use its region any more: their pull requests would
+/// be answered by two regions.
+fn of_other_clusters(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
+    let Seat::Regional(region) = desired.seat else { return Edited::default() };
+    let application = desired.account.id.to_string();
+    let uses = |import: &Import| {
+        let own = |cluster| import.subject.strip_prefix(&near(cluster)).is_some_and(|rest| rest.starts_with('.'));
+        region.clusters().any(own)
+    };
+    let clusters = |import: &Import| {
+        let near = import.subject.strip_prefix(NEAR).is_some_and(|rest| rest.starts_with('.'));
+        near && import.account == application && !uses(import)
+    };
+    let why = |_: &str| Some("clients of that cluster do not use this region".to_owned());
+    remove_imports(claims, clusters, why)
 }
 
 /// Takes away imports of ours that `goes` names; `why` says the reason for one, by its subject.

@@ -6,9 +6,11 @@
 
 use super::{Action, Options, Report};
 use crate::desired::links::opened;
-use crate::desired::regional::{JETSTREAM, NEAR};
+use crate::desired::regional::JETSTREAM;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
+use crate::model::names::is_transform;
+use crate::model::prefixes::{CAPTURED, NEAR};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 use serde::Serialize;
@@ -92,7 +94,8 @@ pub fn mappings(
     let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let leftovers = observed.iter().filter(|entry| !plan.ours.contains(&entry.source)).collect::<Vec<_>>();
     for entry in leftovers {
-        let Some(owned) = owned.owner(&entry.destinations) else { continue };
+        let owners = &owned;
+        let Some(owned) = owners.owner(&entry.destinations) else { continue };
         plan.ours.insert(entry.source.clone());
         let goes = match owned {
             // Of this account's other layout: servers would take the one or the other at random.
@@ -100,6 +103,8 @@ pub fn mappings(
             // Its own definition does not open that request any more (`map_requests`).
             Owned::By(owner) if defined.contains(owner) && opened(&entry.source).is_some() => true,
             Owned::Shared if in_the_way(entry, desired) => true,
+            // A root of virtual streams that are all pruned.
+            Owned::Shared if owners.all_below(&entry.destinations, &|owner| options.prunes(owner)) => true,
             Owned::By(owner) => options.prunes(owner),
             Owned::Shared => false,
         };
@@ -251,10 +256,21 @@ impl<'a> OwnedStreams<'a> {
         self.captures_below(&subject).then_some(Owned::Shared)
     }
 
-    /// Whether one of the streams stores what several share: `app.west.>` for `app.west.foo.>`.
+    /// Whether one of the streams stores what several share: `$VW.west.app.>` for `$VW.west.app.foo.>`.
     fn captures_below(&self, subject: &str) -> bool {
         let Ok(all) = SubjectFilter::parse(subject) else { return false };
         self.by_subject.keys().any(|own| SubjectFilter::parse(own).is_ok_and(|own| all.covers(&own)))
+    }
+
+    /// Whether destinations capture something for virtual streams, each of which is so.
+    fn all_below(&self, destinations: &[Destination], so: &dyn Fn(&str) -> bool) -> bool {
+        let filters = destinations.iter().filter(|to| below(&to.subject, CAPTURED));
+        let filters: Vec<_> = filters.filter_map(|to| SubjectFilter::parse(&captured(&to.subject)).ok()).collect();
+        let owners = self.by_subject.iter().filter(|(own, _)| {
+            SubjectFilter::parse(own).is_ok_and(|own| filters.iter().any(|filter| filter.covers(&own)))
+        });
+        let mut owners = owners.map(|(_, owner)| so(owner)).peekable();
+        owners.peek().is_some() && owners.all(|so| so)
     }
 
     /// Whether one of the streams gets messages or requests by these destinations.
@@ -274,7 +290,7 @@ fn below(subject: &str, prefix: &str) -> bool {
 
 /// The subject filter that a destination's messages match: its functions as `*`.
 pub(super) fn captured(destination: &str) -> String {
-    let function = |token: &str| token.starts_with("{{") || token.starts_with('$');
+    let function = |token: &str| token.starts_with("{{") || is_transform(token);
     destination.split('.').map(|token| if function(token) { "*" } else { token }).collect::<Vec<_>>().join(".")
 }
 

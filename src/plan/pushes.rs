@@ -9,11 +9,12 @@ use super::mappings::{MappingChange, MappingPlan};
 use super::preflight::Base;
 use super::{Action, Options};
 use crate::desired::DesiredAccount;
-use crate::desired::regional::{Seat, VSH};
+use crate::desired::regional::Seat;
 use crate::model::claims::TrustedClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::Mapping;
 use crate::model::nkey::PublicKey;
+use crate::model::prefixes::BACK;
 use crate::observed::survey::ObservedAccount;
 use crate::observed::{AccountOnServer, Live, Stored};
 use serde::{Deserialize, Serialize};
@@ -252,7 +253,7 @@ pub(super) fn removal(
 
 /// The entries that serve sources and provisioning; they come before the streams, and go after them.
 fn is_way_back(change: &MappingChange) -> bool {
-    change.source.strip_prefix(VSH).is_some_and(|rest| rest.starts_with('.'))
+    change.source.strip_prefix(BACK).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Edits the mappings; `true` when something changed.

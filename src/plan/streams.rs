@@ -6,7 +6,9 @@ use super::conflicts;
 use super::{Action, Options, Report};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::finding::Finding;
+use crate::model::prefixes::CAPTURED;
 use crate::model::subject::SubjectFilter;
+use crate::model::virtual_stream::Account;
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -44,13 +46,24 @@ pub struct StreamChange {
     /// History that comes first, when the layout changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// Whether what an update captures no longer, another stream of the same plan captures from then on: a cluster uses
+    /// another region.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hands_over: bool,
 }
 
 impl StreamChange {
-    /// Whether an update captures less than before. Like a deletion, it comes when no mapping leads there any more.
+    /// Whether an update captures less than before. Like a deletion, it comes when no mapping leads there any more; but
+    /// where another stream takes over, mappings still do.
     pub fn narrows(&self) -> bool {
+        !self.hands_over && self.gives_up().next().is_some()
+    }
+
+    /// What an update captures no longer, or not all of.
+    pub(super) fn gives_up(&self) -> impl Iterator<Item = SubjectFilter> {
         let after = self.subjects_after();
-        self.action == Action::Update && self.subjects_before().iter().any(|b| !after.iter().any(|a| a.covers(b)))
+        let before = if self.action == Action::Update { self.subjects_before() } else { Vec::new() };
+        before.into_iter().filter(move |before| !after.iter().any(|after| after.covers(before)))
     }
 
     pub(super) fn subjects_before(&self) -> Vec<SubjectFilter> {
@@ -89,6 +102,30 @@ pub const ALLOWABLE: [&str; 7] = [
     LOSES_HISTORY,
 ];
 
+/// The finding about subjects that a virtual stream has no more.
+pub const SUBJECT_REMOVED: &str = "subject-removed";
+/// The finding about streams that an earlier version of this tool made in another shape.
+pub const FORMER_SHAPE: &str = "former-shape";
+
+/// Whether a stream of ours has the shape of versions before 0.2: write streams that store under the captured subject, and
+/// read streams whose sources take the region out of it.
+pub(crate) fn is_former(found: &ObservedStream) -> bool {
+    let Some(owner) = &found.owner else { return false };
+    match owner.role {
+        Role::Write => {
+            let below = |subject: &str| subject.strip_prefix(CAPTURED).is_some_and(|rest| rest.starts_with('.'));
+            let strips = found.config.get("subject_transform").is_some_and(Value::is_object);
+            !strips && found.subjects().next().is_some() && !found.subjects().any(below)
+        }
+        Role::Read => {
+            let sources = found.config.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let takes_out = |source: &Value| source["subject_transforms"].as_array().is_some_and(|all| !all.is_empty());
+            !sources.is_empty()
+                && (sources.iter().all(takes_out) || sources.iter().any(|s| s["external"]["api"] == "$JS.HUB.API"))
+        }
+    }
+}
+
 /// Compares the streams.
 pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, options: &Options) -> StreamPlan {
     let mut plan = StreamPlan::default();
@@ -97,7 +134,7 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
         let mut out = Out { plan: &mut plan, options, place };
         match (observed.stream(&stream.name), observed.unknown_stream(&stream.name)) {
             (Some(found), _) if found.offline => out.unknown("all its servers are offline"),
-            (Some(found), _) => out.existing(stream, found),
+            (Some(found), _) => out.existing(stream, found, desired.account),
             (None, Some(unknown)) => out.unknown(&unknown.reason),
             (None, None) => out.plan.changes.push(StreamChange {
                 action: Action::Create,
@@ -110,6 +147,7 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
                 fields: Vec::new(),
                 messages: None,
                 history: None,
+                hands_over: false,
             }),
         }
     }
@@ -118,11 +156,23 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
     let deleted = leftovers(&left, options, &mut plan);
     let staying: Vec<&ObservedStream> = left.into_iter().filter(|s| !deleted.contains(s.name.as_str())).collect();
     plan.findings.extend(conflicts::check(desired, &staying, options));
+    hand_over(&mut plan.changes);
     plan.changes.sort_by_key(|change| match (change.action, change.role) {
-        (Action::Create | Action::Update, role) => (0, role == Role::Read),
-        (Action::Delete, role) => (1, role == Role::Write),
+        (Action::Create | Action::Update, role) => (0, role == Role::Read, !change.hands_over),
+        (Action::Delete, role) => (1, role == Role::Write, false),
     });
     plan
+}
+
+/// Marks the streams that give up what others take over: those come first, since no two capture one subject.
+fn hand_over(changes: &mut [StreamChange]) {
+    let captured: Vec<Vec<SubjectFilter>> = changes.iter().map(StreamChange::subjects_after).collect();
+    for (place, change) in changes.iter_mut().enumerate().filter(|(_, change)| change.role == Role::Write) {
+        let given_up: Vec<SubjectFilter> = change.gives_up().collect();
+        let others = || captured.iter().enumerate().filter(|(other, _)| *other != place).flat_map(|(_, to)| to);
+        change.hands_over =
+            !given_up.is_empty() && given_up.iter().all(|subject| others().any(|to| to.covers(subject)));
+    }
 }
 
 /// Takes away all streams that are ours, or those of the named virtual streams: read streams first.
@@ -150,6 +200,7 @@ fn deletion(stream: &ObservedStream, owner: &Owner) -> StreamChange {
         fields: Vec::new(),
         messages: Some(stream.state.messages),
         history: None,
+        hands_over: false,
     }
 }
 
@@ -216,7 +267,7 @@ impl Out<'_> {
         );
     }
 
-    fn existing(&mut self, desired: &DesiredStream<'_>, found: &ObservedStream) {
+    fn existing(&mut self, desired: &DesiredStream<'_>, found: &ObservedStream, account: &Account) {
         match &found.owner {
             Some(owner) if owner.virtual_stream == desired.virtual_stream && owner.role == desired.role => {}
             Some(owner) => {
@@ -243,13 +294,28 @@ impl Out<'_> {
                 );
             }
         }
+        if is_former(found) {
+            return self.refuse(
+                FORMER_SHAPE,
+                format!(
+                    "an earlier version of vstream-jwt made it, in a shape that this one does not change: the region stands \
+                     inside its subjects, or its sources take it out ({} messages)",
+                    found.state.messages
+                ),
+                format!(
+                    "Take {} away with the version that made it (`destroy {} --delete-streams`), or with --prune by \
+                     another definition, then apply: streams and messages are not taken along.",
+                    desired.virtual_stream, desired.virtual_stream
+                ),
+            );
+        }
         // Its sources are not yet what they will be.
         if along::is_under_way(&found.config) {
             return;
         }
         let edited = self.compare(desired, found);
         if !edited.fields.is_empty() {
-            self.plan.changes.push(StreamChange {
+            let change = StreamChange {
                 action: Action::Update,
                 name: desired.name.clone(),
                 virtual_stream: desired.virtual_stream.to_owned(),
@@ -260,6 +326,41 @@ impl Out<'_> {
                 fields: edited.fields,
                 messages: None,
                 history: None,
+                hands_over: false,
+            };
+            if desired.role == Role::Write {
+                self.given_up(desired, &change, account);
+            }
+            self.plan.changes.push(change);
+        }
+    }
+
+    /// What becomes of messages on subjects that the virtual stream has no more.
+    fn given_up(&mut self, desired: &DesiredStream<'_>, change: &StreamChange, account: &Account) {
+        let stream = account.virtual_streams.iter().find(|stream| stream.name.as_str() == desired.virtual_stream);
+        let virtual_subject = |subject: &SubjectFilter| {
+            let rest = subject.as_str().strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')?.1;
+            SubjectFilter::parse(rest).ok()
+        };
+        let gone = change.gives_up().filter_map(|subject| virtual_subject(&subject));
+        let gone = gone.filter(|gone| stream.is_none_or(|stream| !stream.subjects.iter().any(|s| s.covers(gone))));
+        let mut gone: Vec<String> = gone.map(|subject| subject.to_string()).collect();
+        gone.sort_unstable();
+        gone.dedup();
+        if !gone.is_empty() {
+            let place = format!("account {}, virtual stream {}", account.name, desired.virtual_stream);
+            let message = format!(
+                "{} goes from its subjects: what is published there from then on is stored nowhere, and whoever waits for an \
+                 acknowledgement gets none; what is stored stays, and can be read",
+                gone.join(", ")
+            );
+            let next = format!(
+                "Keep it under `subjects`; or, when nobody publishes there any more, take it away with --prune {}.",
+                desired.virtual_stream
+            );
+            self.plan.findings.push(match self.options.prunes(desired.virtual_stream) {
+                true => Finding::info(SUBJECT_REMOVED, place, message),
+                false => Finding::error(SUBJECT_REMOVED, place, message, next),
             });
         }
     }

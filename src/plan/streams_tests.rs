@@ -32,7 +32,7 @@ fn app() -> Account {
 fn topology() -> Topology {
     let region =
         |name: &str| Region::new(RegionName::parse(name).unwrap(), ClusterName::parse(name).unwrap(), Vec::new());
-    Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None }
+    Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None, without_clients: Vec::new() }
 }
 
 fn desired(account_of: &Account, version: &str) -> DesiredAccount<'static> {
@@ -120,7 +120,7 @@ fn refuses_what_would_lose_move_or_import_again() {
     stream.state.first_ts = "2020-01-01T00:00:00Z".to_owned();
     edit(&mut observed, "p0-write-central").config["placement"]["cluster"] = json!("east");
     edit(&mut observed, "p0-write-east").config["storage"] = json!("memory");
-    edit(&mut observed, "p0-read-west").config["sources"][0]["subject_transforms"][0]["dest"] = json!("z.>");
+    edit(&mut observed, "p0-read-west").config["sources"][0]["filter_subject"] = json!("z.>");
     let d = desired(&app(), "2.15.1");
     let plan = streams(&d, &observed, &Options::default());
     assert_eq!(codes(&plan), ["deletes-messages", "moves-stream", "immutable-field", "imports-again"]);
@@ -190,7 +190,7 @@ fn foreign_streams_are_never_touched() {
 #[test]
 fn streams_in_the_way_are_named() {
     let mut observed = recorded("2.15.1");
-    for (name, subject) in [("all", "p0.>"), ("p0", "other"), ("starved", "q0.one.x")] {
+    for (name, subject) in [("all", "$VW.west.>"), ("p0", "other"), ("starved", "q0.one.x")] {
         let info = json!({ "config": { "name": name, "subjects": [subject] }, "state": { "messages": 3 } });
         observed.streams.push(ObservedStream::from_info(info).unwrap());
     }
@@ -439,4 +439,97 @@ fn only_what_may_be_meant_is_allowed() {
     let options = Options { allow, ..Options::default() };
     assert!(["region-missing", "moves-stream", "subscription-stops"].iter().all(|code| options.allows(code)));
     assert!(!options.allows("foreign-mapping") && !options.allows("imports-again"));
+}
+
+/// A region `edge` that is served: its subjects go from one write stream to the other.
+#[test]
+fn a_cluster_that_uses_another_region_is_handed_over() {
+    let mut account = app();
+    account.layout = crate::model::virtual_stream::Layout::Regional;
+    let with = |server: usize| -> DesiredAccount<'static> {
+        let mut topology = topology();
+        topology.regions[server].serves = vec![ClusterName::parse("edge").unwrap()];
+        let (topology, account) = (Box::leak(Box::new(topology)), Box::leak(Box::new(account.clone())));
+        application(topology, account, &DesiredOptions::default()).unwrap()
+    };
+    let found = |desired: &DesiredAccount<'_>| {
+        let config = |stream: &DesiredStream<'_>| ObservedStream::from_info(json!({ "config": stream.config() }));
+        let mut streams: Vec<ObservedStream> = desired.streams.iter().filter_map(config).collect();
+        streams.sort_by(|a, b| a.name.cmp(&b.name));
+        ObservedJetStream { streams, ..ObservedJetStream::default() }
+    };
+    let observed = found(&with(0));
+    let plan = streams(&with(1), &observed, &Options::default());
+    assert_eq!(plan.findings, vec![]);
+    let [west, central] = &plan.changes[..] else { panic!("{:#?}", plan.changes) };
+    assert_eq!((&*west.name, west.hands_over, west.narrows()), ("p0-write-west", true, false), "{plan:#?}");
+    assert_eq!((&*central.name, central.hands_over), ("p0-write-central", false));
+    assert_eq!(central.after.as_ref().unwrap()["subjects"].as_array().unwrap().len(), 4);
+    // The other way round it still comes first.
+    let plan = streams(&with(0), &found(&with(1)), &Options::default());
+    assert_eq!(
+        plan.changes.iter().map(|c| (&*c.name, c.hands_over)).collect::<Vec<_>>(),
+        [("p0-write-central", true), ("p0-write-west", false)]
+    );
+    // When no region serves it, nobody takes over.
+    let nobody = desired(&account, "2.15.1");
+    let plan = streams(&nobody, &observed, &Options::default());
+    assert_eq!(
+        plan.changes.iter().map(|c| (&*c.name, c.hands_over, c.narrows())).collect::<Vec<_>>(),
+        [("p0-write-west", false, true)]
+    );
+    assert_eq!(plan.findings, vec![], "its subjects are still the virtual stream's");
+}
+
+#[test]
+fn subjects_come_freely_and_go_when_they_are_pruned() {
+    let with = |subjects: &[&str]| {
+        let mut account = app();
+        account.virtual_streams[0].subjects = subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect();
+        desired(&account, "2.15.1")
+    };
+    let observed = recorded("2.15.1");
+    let plan = streams(&with(&["p0.>", "q0.*.x", "more"]), &observed, &Options::default());
+    assert_eq!(plan.findings, vec![]);
+    assert_eq!(plan.changes.len(), 3, "{:#?}", plan.changes);
+    assert!(plan.changes.iter().all(|change| change.role == Role::Write && !change.narrows()));
+    let fewer = with(&["p0.>"]);
+    let plan = streams(&fewer, &observed, &Options::default());
+    assert!(plan.changes.iter().all(StreamChange::narrows));
+    let finding = &plan.findings[0];
+    assert_eq!(
+        (finding.code, finding.severity, &*finding.place),
+        ("subject-removed", Severity::Error, "account APP, virtual stream p0")
+    );
+    assert!(
+        finding.message.starts_with("q0.*.x goes from its subjects") && finding.next.contains("--prune p0"),
+        "{finding:#?}"
+    );
+    let pruned = streams(&fewer, &observed, &Options { prune: vec!["p0".to_owned()], ..Options::default() });
+    assert!(pruned.findings.iter().all(|f| (f.code, f.severity) == ("subject-removed", Severity::Info)), "{pruned:#?}");
+}
+
+#[test]
+fn streams_of_the_former_shape_are_refused() {
+    let former = |change: &dyn Fn(&mut ObservedJetStream)| {
+        let mut observed = recorded("2.15.1");
+        change(&mut observed);
+        let plan = streams(&desired(&app(), "2.15.1"), &observed, &Options { adopt: true, ..Options::default() });
+        assert_eq!((codes(&plan), plan.changes.len()), (vec!["former-shape"], 0));
+        assert!(plan.findings[0].next.contains("`destroy p0 --delete-streams`"), "{:#?}", plan.findings);
+    };
+    former(&|observed| {
+        let config = &mut edit(observed, "p0-write-west").config;
+        config["subjects"] = json!(["p0.west.>", "q0.west.*.x"]);
+        config.shift_remove("subject_transform");
+    });
+    former(&|observed| {
+        for source in edit(observed, "p0-read-east").config["sources"].as_array_mut().unwrap() {
+            source["subject_transforms"] = json!([{ "src": "p0.west.>", "dest": "p0.>" }]);
+        }
+    });
+    former(&|observed| {
+        edit(observed, "p0-read-east").config["sources"][0]["external"] =
+            json!({ "api": "$JS.HUB.API", "deliver": "VSD.east" });
+    });
 }

@@ -4,11 +4,12 @@ use super::Action;
 use super::account::{AccountPlan, skipped_consumer, skipped_stream};
 use super::mappings::{MappingChange, MappingPlan};
 use super::pushes::{self, Start};
-use crate::desired::regional::{HUB_API, NEAR, Seat, VSH};
+use crate::desired::regional::{HUB_API, Seat};
 use crate::desired::{DesiredAccount, way_back};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, RawMapping};
+use crate::model::prefixes::{BACK, NEAR};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::survey::Observed;
@@ -51,7 +52,7 @@ pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) 
                 WAY_BACK_MISSING,
                 format!("account {}", wanted.name),
                 format!(
-                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{VSH}.>`, which somebody took away \
+                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{BACK}.>`, which somebody took away \
                      or changed): its own streams are reached by no name, and can neither be read nor changed"
                 ),
                 format!(

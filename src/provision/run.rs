@@ -68,6 +68,11 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
     async fn all<'a>(&self, items: Vec<Item<'a>>) -> Vec<Outcome<'a>> {
         let mut ready: HashMap<&str, watch::Receiver<Ready>> = HashMap::new();
         let mut readers_gone: Vec<(&str, watch::Receiver<Ready>)> = Vec::new();
+        let hands_over = |item: &Item<'a>| match item {
+            Item::Stream(change) if change.hands_over => Some(change.name.as_str()),
+            Item::Stream(_) | Item::Consumer(_) => None,
+        };
+        let handing: Vec<&str> = items.iter().filter_map(hands_over).collect();
         let mut queue = Vec::with_capacity(items.len());
         for (number, item) in items.into_iter().enumerate() {
             let mut needs: Vec<(String, watch::Receiver<Ready>)> = Vec::new();
@@ -87,9 +92,10 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
                     }
                 }
                 Item::Stream(change) => {
+                    // What others hand over is free when they have.
+                    let handed = if change.hands_over { &[][..] } else { &handing[..] };
                     needs.extend(
-                        sources(change)
-                            .into_iter()
+                        (sources(change).into_iter().chain(handed.iter().copied()))
                             .filter_map(|name| ready.get(name).map(|r| (name.to_owned(), r.clone()))),
                     );
                     ready.insert(&change.name, receiver);

@@ -67,6 +67,7 @@ fn change(
         fields: Vec::new(),
         messages: None,
         history: None,
+        hands_over: false,
     }
 }
 

@@ -4,8 +4,12 @@ use super::View;
 use super::lines::{generalised, mark};
 use crate::cli::text::{Text, part, put, text};
 use crate::model::mapping::Destination;
+use crate::model::prefixes::{CAPTURED, NEAR};
 use crate::plan::Action;
 use crate::plan::mappings::MappingChange;
+
+/// Stands for the token of each cluster.
+const CLUSTER: &str = "<cluster>";
 
 impl View<'_> {
     pub(super) fn mappings(&self, out: &mut Text, changes: &[MappingChange]) {
@@ -73,11 +77,21 @@ impl View<'_> {
         source.split('.').find_map(|token| self.names.get(token).copied())
     }
 
-    /// `foo.<region>.>  (west, central, east)`, or each destination.
+    /// `$VW.<cluster>.foo.>  (west, central, east)`, or each destination.
     fn destinations(&self, destinations: &[Destination]) -> String {
-        let regions: Vec<&str> = self.definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
+        let topology = &self.definition.topology;
         match self.template(destinations) {
-            Some(template) => format!("{template}  ({})", regions.join(", ")),
+            Some(template) if template.contains(CLUSTER) => {
+                let clusters = topology.clusters().map(|(_, cluster)| match cluster.token() {
+                    token if token == cluster.as_str() => token,
+                    token => format!("{cluster}: {token}"),
+                });
+                format!("{template}  ({})", clusters.collect::<Vec<_>>().join(", "))
+            }
+            Some(template) => {
+                let regions: Vec<&str> = topology.regions.iter().map(|region| region.name.as_str()).collect();
+                format!("{template}  ({})", regions.join(", "))
+            }
             None => {
                 let one = |to: &Destination| {
                     let cluster = to.cluster.as_deref().map(|cluster| format!("{cluster}: ")).unwrap_or_default();
@@ -89,16 +103,22 @@ impl View<'_> {
         }
     }
 
-    /// What the destinations have in common, when there is one per region that differs in the region's name only.
+    /// What the destinations have in common, when there is one per cluster that differs in the cluster's token, or in the
+    /// region's name, only.
     fn template(&self, destinations: &[Destination]) -> Option<String> {
-        let regions = &self.definition.topology.regions;
-        if destinations.len() != regions.len() {
+        let clusters = || self.definition.topology.clusters();
+        if destinations.len() != clusters().count() {
             return None;
         }
         let mut template: Option<String> = None;
-        for region in regions {
-            let to = destinations.iter().find(|to| to.cluster.as_deref() == Some(region.cluster.as_str()))?;
-            let this = generalised(&to.subject, region.name.as_str());
+        for (region, cluster) in clusters() {
+            let to = destinations.iter().find(|to| to.cluster.as_deref() == Some(cluster.as_str()))?;
+            let rest = |prefix: &str| {
+                let rest = to.subject.strip_prefix(&format!("{prefix}.{}.", cluster.token()))?;
+                Some(format!("{prefix}.{CLUSTER}.{rest}"))
+            };
+            let this = [CAPTURED, NEAR].into_iter().find_map(rest);
+            let this = this.unwrap_or_else(|| generalised(&to.subject, region.name.as_str()));
             if to.weight != 100 || template.as_ref().is_some_and(|template| *template != this) {
                 return None;
             }
@@ -108,7 +128,7 @@ impl View<'_> {
     }
 }
 
-/// `+ north: foo.north.>  - east: foo.east.>` for destinations that come and go while others stay.
+/// `+ north: $VW.north.foo.>  - east: $VW.east.foo.>` for destinations that come and go while others stay.
 fn moved(before: &[Destination], after: &[Destination], name: impl Fn(&Destination) -> Option<String>) -> Option<Text> {
     let gone = before.iter().filter(|to| !after.contains(to));
     if gone.clone().count() == before.len() {

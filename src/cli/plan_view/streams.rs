@@ -4,6 +4,7 @@ use super::View;
 use super::lines::{Below, Line, generalised, lines};
 use crate::cli::text::{Text, put};
 use crate::desired::Role;
+use crate::model::prefixes::CAPTURED;
 use crate::model::units::{format_duration, format_size};
 use crate::plan::along::History;
 use crate::plan::consumers::ConsumerChange;
@@ -79,7 +80,7 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
     let replicas = number("num_replicas").unwrap_or(1);
     match (change.action, change.role) {
         (Action::Delete, _) => format!("with {} messages", change.messages.unwrap_or(0)),
-        (_, Role::Write) => format!("R{replicas}, captures {}, {keeps}", list("subjects", "").join(", ")),
+        (_, Role::Write) => format!("R{replicas}, captures {}, {keeps}", captured(&list("subjects", ""))),
         (_, Role::Read) => {
             let mut sources: Vec<String> = list("sources", "name")
                 .into_iter()
@@ -89,6 +90,25 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
             format!("R{replicas}, sources {}, {keeps}{}", sources.join(", "), along(change, regions))
         }
     }
+}
+
+/// Subjects as applications publish on them, and the clusters where, if they are several: `foo.> of east, edge-1`.
+fn captured(subjects: &[&str]) -> String {
+    let parts: Option<Vec<(&str, &str)>> =
+        (subjects.iter()).map(|subject| subject.strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')).collect();
+    let Some(parts) = parts else { return subjects.join(", ") };
+    let unique = |all: &mut dyn Iterator<Item = &'_ str>| {
+        let mut unique: Vec<String> = Vec::new();
+        for one in all {
+            if !unique.iter().any(|known| known == one) {
+                unique.push(one.to_owned());
+            }
+        }
+        unique
+    };
+    let clusters = unique(&mut parts.iter().map(|(cluster, _)| *cluster));
+    let subjects = unique(&mut parts.iter().map(|(_, subject)| *subject)).join(", ");
+    if clusters.len() > 1 { format!("{subjects} of {}", clusters.join(", ")) } else { subjects }
 }
 
 /// What history a read stream takes along.

@@ -83,6 +83,16 @@ impl Checker<'_> {
                 }
             }
         }
+        let serving = topology.and_then(|topology| topology.regions.iter().find(|region| !region.serves.is_empty()));
+        if let (true, Some(region), Some(layout)) = (shared, serving, &layout) {
+            let message = format!(
+                "region `{}` serves other clusters, and this account has `layout: shared`: servers take no destination \
+                 twice, so that clients of two clusters cannot be led to one read stream",
+                region.name
+            );
+            let help = "choose `layout: regional`, or remove `serves` of the region";
+            self.report("conflict", layout.place, message, help);
+        }
         // Files are named after accounts.
         if let Err(error) = StreamName::parse(&name.value) {
             let message = format!("account name `{}`: {}", name.value, error.reason);
@@ -112,10 +122,9 @@ impl Checker<'_> {
             regional_limits.map_or_else(Default::default, |limits| fields::config(&limits.value, false, self.problems));
         let map_requests = map_requests.map(|requests| self.map_requests(requests, &serde_json::Map::new(), place));
         let activation_lifetime = activation_lifetime.and_then(|lifetime| self.lifetime(&lifetime));
-        let rooted = roots.as_ref().is_some_and(|roots| !roots.is_empty());
         let streams = virtual_streams.map_or_else(Vec::new, |streams| streams.value.0);
         let streams: Vec<_> =
-            streams.into_iter().map(|(name, stream)| self.virtual_stream(name, stream, topology, rooted)).collect();
+            streams.into_iter().map(|(name, stream)| self.virtual_stream(name, stream, topology)).collect();
         let whole = streams.iter().all(Option::is_some);
         let streams: Vec<_> = streams.into_iter().flatten().collect();
         let account = Account {
@@ -141,7 +150,7 @@ impl Checker<'_> {
             self.fits_layout(&account, placed);
         }
         if let Some(topology) = topology {
-            overlaps(&account, &streams, topology, self.problems);
+            overlaps(&streams, self.problems);
             real_names(&account, &streams, topology, self.problems);
         }
         whole.then_some(account)

@@ -26,8 +26,19 @@ struct Checker<'a> {
 /// Checks the whole; `None` when what was reported leaves no definition.
 pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Collected) -> Option<Definition> {
     let mut checker = Checker { base, problems };
-    let raw::Document { place, version, resolver, system, nsc_store, operator, tls, regions, stretch, accounts } =
-        document;
+    let raw::Document {
+        place,
+        version,
+        resolver,
+        system,
+        nsc_store,
+        operator,
+        tls,
+        regions,
+        stretch,
+        clusters_without_clients,
+        accounts,
+    } = document;
     if let Some(version) = version.filter(|version| version.value != 1) {
         let message = format!("version {} is not known", version.value);
         checker.report("unknown-value", version.place, message, "write `version: 1`");
@@ -45,7 +56,7 @@ pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Co
         checker.public_key(&key, KeyKind::Operator, help)
     });
     let topology = match regions {
-        Some(regions) => checker.topology(regions, stretch),
+        Some(regions) => checker.topology(regions, stretch, clusters_without_clients),
         None => checker.missing(place, "regions", "add `regions:`, with a name, and `servers:`, for each"),
     };
     let accounts = match accounts {

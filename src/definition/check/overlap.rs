@@ -4,50 +4,29 @@
 use super::virtual_stream::Placed;
 use crate::definition::problem::{Collected, Place, Problem};
 use crate::model::subject::SubjectFilter;
-use crate::model::topology::Topology;
-use crate::model::virtual_stream::Account;
 use std::collections::{HashMap, HashSet};
 
-/// A subject with whose it is, and whether it is virtual or captured in a region.
+/// A subject with whose it is.
 struct Entry<'a> {
-    filter: SubjectFilter,
+    filter: &'a SubjectFilter,
     stream: usize,
     name: &'a str,
-    virtual_subject: &'a SubjectFilter,
-    region: Option<&'a str>,
     place: Place,
 }
 
 impl Entry<'_> {
     fn describe(&self) -> String {
-        let Self { filter, name, virtual_subject, .. } = self;
-        match self.region {
-            None => format!("`{filter}` of virtual stream `{name}`"),
-            Some(region) => {
-                format!("`{filter}` (`{virtual_subject}` of virtual stream `{name}`, published in region `{region}`)")
-            }
-        }
+        format!("`{}` of virtual stream `{}`", self.filter, self.name)
     }
 }
 
-/// Checks all subjects of one account, as published and as captured, against each other.
-pub(super) fn overlaps(account: &Account, streams: &[Placed], topology: &Topology, problems: &mut Collected) {
+/// Checks all subjects of one account against each other. What is captured overlaps only where these do.
+pub(super) fn overlaps(streams: &[Placed], problems: &mut Collected) {
     let mut entries = Vec::new();
     for (index, Placed { stream, subjects, .. }) in streams.iter().enumerate() {
-        for (subject, place) in stream.subjects.iter().zip(subjects) {
-            let entry = |filter, region| Entry {
-                filter,
-                stream: index,
-                name: stream.name.as_str(),
-                virtual_subject: subject,
-                region,
-                place: *place,
-            };
-            entries.push(entry(subject.clone(), None));
-            for region in &topology.regions {
-                entries.push(entry(account.captured(stream, subject, &region.name), Some(region.name.as_str())));
-            }
-        }
+        let of = stream.subjects.iter().zip(subjects);
+        let name = stream.name.as_str();
+        entries.extend(of.map(|(filter, place)| Entry { filter, stream: index, name, place: *place }));
     }
     let mut tree = Tree::default();
     let mut reported = HashSet::new();
@@ -57,10 +36,6 @@ pub(super) fn overlaps(account: &Account, streams: &[Placed], topology: &Topolog
         tree.overlapping(&tokens, &mut found);
         found.sort_unstable();
         for other in found.into_iter().map(|other| &entries[other]) {
-            // A stream's captured subjects lie within its own virtual ones: that is how mapping works.
-            if other.stream == entry.stream && other.region.is_some() != entry.region.is_some() {
-                continue;
-            }
             // One message for each pair of subjects.
             let (a, b) = (entry.place.min(other.place), entry.place.max(other.place));
             if !reported.insert((a, b)) {

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 #[derive(Default)]
 struct Seen {
     clusters: HashMap<String, Place>,
+    /// By the tokens of clusters: the cluster that has it.
+    tokens: HashMap<String, (String, Place)>,
     servers: HashMap<String, Place>,
 }
 
@@ -20,6 +22,7 @@ impl Checker<'_> {
         &mut self,
         regions: At<Named<raw::Region>>,
         stretch: Option<raw::Stretch>,
+        without_clients: Option<At<Vec<At<String>>>>,
     ) -> Option<Topology> {
         let At { place, value: Named(regions) } = regions;
         if regions.is_empty() {
@@ -29,12 +32,15 @@ impl Checker<'_> {
         let mut seen = Seen::default();
         let regions: Vec<_> = regions.into_iter().map(|(name, region)| self.region(name, region, &mut seen)).collect();
         let stretch = stretch.map(|stretch| self.cluster(&stretch.cluster, &mut seen));
+        let without = without_clients.iter().flat_map(|clusters| &clusters.value);
+        let without: Vec<_> = without.map(|cluster| self.cluster(cluster, &mut seen)).collect();
         Some(Topology {
             regions: regions.into_iter().collect::<Option<_>>()?,
             stretch: match stretch {
                 Some(stretch) => Some(stretch?),
                 None => None,
             },
+            without_clients: without.into_iter().collect::<Option<_>>()?,
         })
     }
 
@@ -43,7 +49,7 @@ impl Checker<'_> {
         let region = match RegionName::parse(&name.value) {
             Ok(region) => Some(region),
             Err(error) => {
-                let help = "give it a name like `west`; it becomes a token of subjects and part of stream names";
+                let help = "give it a name like `west`, which becomes part of stream names; the cluster's own goes under `cluster:`";
                 self.report("bad-name", name.place, error.to_string(), help);
                 None
             }
@@ -77,12 +83,29 @@ impl Checker<'_> {
             self.problems.push(
                 Problem::new("cluster-twice", cluster.place, format!("cluster `{}` is used twice", cluster.value))
                     .also(*first, "first used here")
-                    .help("give each region a cluster of its own: `cluster:` is the gateway name, by default the region's name"),
+                    .help("name each cluster once: as a region's `cluster:` (the gateway name, by default the region's name), under `serves` of one region, or under `clusters_without_clients`"),
             );
         }
+        let twice = seen.clusters.contains_key(&cluster.value);
         seen.clusters.entry(cluster.value.clone()).or_insert(cluster.place);
         match ClusterName::parse(&cluster.value) {
-            Ok(cluster) => Some(cluster),
+            Ok(name) => {
+                let token = name.token();
+                let alike = seen.tokens.get(&token).filter(|_| !twice);
+                if let Some((other, first)) = alike {
+                    let message = format!(
+                        "clusters `{other}` and `{name}` have one token in subjects, `{token}`: a token can have no dots and \
+                         no wildcards"
+                    );
+                    self.problems.push(
+                        Problem::new("clusters-alike", cluster.place, message)
+                            .also(*first, "the other cluster")
+                            .help("rename one of the two (`gateway { name }` of its servers)"),
+                    );
+                }
+                seen.tokens.entry(token).or_insert((cluster.value.clone(), cluster.place));
+                Some(name)
+            }
             Err(error) => {
                 let help = "write the name as in the servers' `gateway { name }`";
                 self.report("bad-name", cluster.place, error.to_string(), help);

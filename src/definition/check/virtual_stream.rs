@@ -26,7 +26,6 @@ impl Checker<'_> {
         name: At<String>,
         stream: raw::VirtualStream,
         topology: Option<&Topology>,
-        rooted: bool,
     ) -> Option<Placed> {
         let raw::VirtualStream {
             place,
@@ -34,7 +33,6 @@ impl Checker<'_> {
             kind,
             consistency,
             home,
-            region_token,
             write,
             read,
             names,
@@ -48,12 +46,7 @@ impl Checker<'_> {
             Some(raw::Kind::Kv) => Kind::Kv,
             Some(raw::Kind::ObjectStore) => Kind::ObjectStore,
         };
-        if let Some(token) = region_token.as_ref().filter(|_| rooted) {
-            let help = "remove `region_token`: the region stands after the root";
-            self.report("conflict", token.place, "`region_token` is not given under `subject_roots`", help);
-        }
-        let token = region_token.map_or(1, |token| token.value);
-        let subjects = self.subjects(&name, place, kind, subjects, token);
+        let subjects = self.subjects(&name, place, kind, subjects);
         let consistency = self.consistency(consistency, home, topology);
         let read_place = read.as_ref().map_or(place, |read| read.place);
         let write = match write {
@@ -88,7 +81,6 @@ impl Checker<'_> {
                 subjects,
                 kind,
                 consistency: consistency?,
-                region_token: token,
                 write,
                 read,
                 names: names?,
@@ -123,7 +115,6 @@ impl Checker<'_> {
         place: Place,
         kind: Kind,
         subjects: Option<At<Vec<At<String>>>>,
-        region_token: usize,
     ) -> Option<(Vec<SubjectFilter>, Vec<Place>)> {
         let prefix = match kind {
             Kind::Stream => {
@@ -133,8 +124,7 @@ impl Checker<'_> {
                     self.report("bad-subject", subjects.place, "there are no subjects", example);
                     return None;
                 }
-                let filters: Vec<_> =
-                    subjects.value.iter().map(|subject| self.captured_subject(subject, region_token)).collect();
+                let filters: Vec<_> = subjects.value.iter().map(|subject| self.captured_subject(subject)).collect();
                 let places = subjects.value.iter().map(|subject| subject.place).collect();
                 return Some((filters.into_iter().collect::<Option<_>>()?, places));
             }

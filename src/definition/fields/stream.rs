@@ -32,7 +32,7 @@ const BOTH: &[Field] = &[
     allowed("allow_direct", Bool, "Direct get. Default: `true`."),
     allowed("metadata", TextMap, "Metadata; keys that begin with `vstream.` or `_nats` are not for you."),
     refused("name", "the tool names the real streams; use `names`"),
-    refused("subjects", "the tool derives it from the virtual stream's `subjects` and `region_token`"),
+    refused("subjects", "the tool derives it from the virtual stream's `subjects`"),
     refused("sources", "the tool sets it: read streams source the write streams of all regions"),
     refused("mirror", "a mirror can neither capture subjects nor have sources"),
     only(
@@ -44,7 +44,10 @@ const BOTH: &[Field] = &[
     refused("placement", "the tool places each stream in its region's cluster; put tags under the region's `tags`"),
     refused("sealed", "a sealed stream takes no messages"),
     refused("republish", "republished messages would be mapped or captured again"),
-    refused("subject_transform", "the tool keeps virtual and captured subjects apart by the transforms of the sources"),
+    refused(
+        "subject_transform",
+        "the tool sets it: write streams store what was published under the subject that it was published on",
+    ),
     refused("first_seq", "read streams source the write streams from sequence 1"),
     refused("mirror_direct", "it is for mirrors; virtual streams of consistency `eventual` have none"),
     refused("template_owner", "stream templates are no longer part of NATS"),

@@ -18,7 +18,7 @@ impl Answers for Streams {
 /// A run whose time is over says how much of the history is there, and that the next one goes on.
 #[tokio::test]
 async fn history_that_is_under_way_is_said() {
-    let account = regional(vec![stream("foo", &["foo.>"], 1)]);
+    let account = regional(vec![stream("foo", &["foo.>"])]);
     let desired = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
     let history = History { from: "foo-read-west".to_owned(), messages: 600 };
     let config = along::filling(&desired.streams[0].config(), &history);
@@ -33,6 +33,7 @@ async fn history_that_is_under_way_is_said() {
         fields: Vec::new(),
         messages: None,
         history: Some(history.clone()),
+        hands_over: false,
     };
     let header = data_encoding::BASE64.encode(b"NATS/1.0\r\nNats-Stream-Source: foo-read-west 20 > >\r\n\r\n");
     let streams = Streams(HashMap::from([

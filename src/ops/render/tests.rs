@@ -11,7 +11,7 @@ fn definition() -> Definition {
         operator: None,
         tls: None,
         topology: topology().clone(),
-        accounts: vec![app(vec![stream("foo", &["foo.*"], 1)])],
+        accounts: vec![app(vec![stream("foo", &["foo.*"])])],
     }
 }
 
@@ -31,8 +31,8 @@ fn mappings_are_a_configuration_block() {
         body.starts_with(
             r#"mappings {
   "foo.*": [
-    { destination: "foo.west.{{wildcard(1)}}", weight: 100, cluster: "c-west" }
-    { destination: "foo.east.{{wildcard(1)}}", weight: 100, cluster: "c-east" }
+    { destination: "$VW.c-west.foo.{{wildcard(1)}}", weight: 100, cluster: "c-west" }
+    { destination: "$VW.c-east.foo.{{wildcard(1)}}", weight: 100, cluster: "c-east" }
   ]
   "$JS.API.STREAM.INFO.foo": ["#
         ),
@@ -47,7 +47,7 @@ fn claims_hold_the_mappings_as_a_token_does() {
     assert_eq!(name, "APP.claims");
     assert_eq!(
         json["nats"]["mappings"]["foo.*"][0],
-        json!({ "subject": "foo.west.{{wildcard(1)}}", "weight": 100, "cluster": "c-west" })
+        json!({ "subject": "$VW.c-west.foo.{{wildcard(1)}}", "weight": 100, "cluster": "c-west" })
     );
 }
 
@@ -72,7 +72,7 @@ fn permissions_are_about_the_real_streams() {
     assert_eq!(
         allow[..9],
         [
-            "foo.west.*",
+            "$VW.c-west.foo.*",
             "$JS.API.STREAM.INFO.foo-read-west",
             "$JS.API.STREAM.MSG.GET.foo-read-west",
             "$JS.API.DIRECT.GET.foo-read-west",

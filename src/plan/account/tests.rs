@@ -10,7 +10,7 @@ use serde_json::json;
 /// Two edits of one token that go together are put together, others are somebody's to decide.
 #[test]
 fn pushes_that_changed_the_same_differently_stop_the_run() {
-    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    let account = app(vec![stream("foo", &["foo.>"])]);
     let desired = [application(topology(), &account, &DesiredOptions::default()).unwrap()];
     let operator = Seed::generate(KeyKind::Operator).unwrap();
     let claims = json!({ "sub": account.id, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {} } });

@@ -6,10 +6,10 @@ use crate::model::nkey::KeyKind;
 use crate::model::virtual_stream::{Account, Kind, MapRequest};
 use std::collections::BTreeSet;
 
-const LIST: &str = "$VS.west.API.STREAM.LIST";
+const LIST: &str = "$VS.c-west.API.STREAM.LIST";
 
 fn account() -> Account {
-    regional(vec![stream("foo", &["foo.>"], 1)])
+    regional(vec![stream("foo", &["foo.>"])])
 }
 
 /// The claims of the application's account with these exports and imports.
@@ -63,7 +63,7 @@ fn exports_of_others_are_not_taken_over_unasked() {
     assert_eq!(names, ["vstream $VS.>"]);
 
     // Servers refuse one export of a kind within another, whoever's they are.
-    for near in ["$VS.west.>", ">"] {
+    for near in ["$VS.c-west.>", ">"] {
         let wide = claims(&export("theirs", near, "stream"), &json!([]));
         for options in [Options::default(), adopt()] {
             let findings = edited(&account(), &wide, &options).0.findings;
@@ -103,7 +103,7 @@ fn imports_of_others_are_not_replaced_unasked() {
     let deleted = taken.changes.iter().filter(|change| change.action == Action::Delete);
     assert_eq!(deleted.map(|change| change.name.as_str()).collect::<Vec<_>>(), [LIST]);
 
-    let wide = claims(&json!([]), &import("theirs", "x.>", "$VS.west.API.STREAM.*"));
+    let wide = claims(&json!([]), &import("theirs", "x.>", "$VS.c-west.API.STREAM.*"));
     for options in [Options::default(), adopt()] {
         let findings = edited(&account(), &wide, &options).0.findings;
         assert!(findings.iter().all(|finding| finding.code == "foreign-import"), "{findings:#?}");
@@ -183,7 +183,7 @@ fn wider_links_take_the_place_of_narrower_ones() {
         let locals = claims.imports().iter().map(Import::local).filter(|local| local.contains("PURGE"));
         locals.map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(purges(&of_narrow), ["$VS.west.API.STREAM.PURGE.foo", "$VS.east.API.STREAM.PURGE.foo"]);
+    assert_eq!(purges(&of_narrow), ["$VS.c-west.API.STREAM.PURGE.foo", "$VS.c-east.API.STREAM.PURGE.foo"]);
     let (widened, after) = edited(&wide, &of_narrow, &options);
     assert_eq!((widened.findings, purges(&after)), (vec![], purges(&of_wide)));
     let (kept, after) = edited(&narrow, &of_wide, &options);
@@ -274,4 +274,42 @@ fn the_wider_export_serves_until_nobody_imports_it() {
         [(Action::Delete, gone, Some("the definition does not open STREAM.PURGE")), (Action::Create, own, None)]
     );
     assert!(close_exports(&mut region, &closing, &options).is_empty());
+}
+
+/// What a region imports of a cluster goes when that cluster uses another region.
+#[test]
+fn a_cluster_that_uses_another_region_leaves_no_imports_behind() {
+    let account = account();
+    let serving = |place: usize| {
+        let mut topology = topology().clone();
+        topology.regions[place].serves = vec![crate::model::names::ClusterName::parse("edge").unwrap()];
+        topology
+    };
+    let (before, after) = (serving(0), serving(1));
+    let of = |topology, place: usize| accounts(topology, &account, &DesiredOptions::default()).unwrap().remove(place);
+    let edit = |claims: &mut TrustedClaims, desired: &DesiredAccount<'_>| {
+        imports(claims, desired, &[], &Options::default(), 0).changes
+    };
+    let edge = |changes: Vec<ClaimChange>| -> Vec<(Action, String)> {
+        let edge = changes.into_iter().filter(|change| change.what == ClaimPart::Import);
+        edge.map(|change| (change.action, change.name)).collect()
+    };
+    let mut west = claims(&json!([]), &json!([]));
+    edit(&mut west, &of(&before, 1));
+    let count = west.imports().len();
+    let gone = edge(edit(&mut west, &of(&after, 1)));
+    let local = ["$JS.API.CONSUMER.MSG.NEXT.>", "$JS.ACK.>", "$JS.FC.>"];
+    assert_eq!(gone, local.map(|local| (Action::Delete, local.to_owned())));
+    assert_eq!(west.imports().len(), count - 3);
+    assert_eq!(edge(edit(&mut west, &of(&after, 1))), []);
+
+    // The application's account asks the other region then.
+    let mut application = claims(&json!([]), &json!([]));
+    edit(&mut application, &of(&before, 0));
+    let (east, count) = (of(&after, 2).id, application.imports().len());
+    edit(&mut application, &of(&after, 0));
+    let asked =
+        application.imports().iter().filter(|import| import.local().starts_with("$VS.edge.")).collect::<Vec<_>>();
+    assert!(!asked.is_empty() && asked.iter().all(|import| import.account == east.to_string()), "{asked:#?}");
+    assert_eq!(application.imports().len(), count);
 }

@@ -1,7 +1,8 @@
 //! The clusters of the deployment against the regions of the definition.
 
 use crate::model::finding::Finding;
-use crate::model::topology::Topology;
+use crate::model::names::ClusterName;
+use crate::model::topology::{Region, Topology};
 use crate::observed::Deployment;
 use std::collections::BTreeSet;
 
@@ -27,6 +28,46 @@ pub(super) fn missing_regions(topology: &Topology, deployment: &Deployment) -> V
         .collect()
 }
 
+/// Clusters that a region serves, and of which no server answers.
+pub(crate) fn missing_served<'t>(
+    topology: &'t Topology,
+    deployment: &Deployment,
+) -> Vec<(&'t Region, &'t ClusterName)> {
+    let live = deployment.clusters();
+    let served = topology.regions.iter().flat_map(|region| region.serves.iter().map(move |cluster| (region, cluster)));
+    served.filter(|(_, cluster)| !live.contains(&cluster.as_str())).collect()
+}
+
+pub(super) fn served_clusters(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
+    let live = deployment.clusters();
+    let known: BTreeSet<&str> = known_clusters(topology);
+    let unclaimed: Vec<&str> = live.iter().copied().filter(|cluster| !known.contains(cluster)).collect();
+    let finding = |(region, cluster): (&Region, &ClusterName)| {
+        let next = match nearest(cluster.as_str(), &unclaimed) {
+            Some(near) => format!("Did you mean `serves: [{near}]`?"),
+            None => format!("Start its servers; or go on without looking at them: `--allow {SERVED_MISSING}`."),
+        };
+        let message = format!("no server of cluster {cluster}, which it serves, answers");
+        Finding::error(SERVED_MISSING, format!("region {}", region.name), message, next)
+    };
+    missing_served(topology, deployment).into_iter().map(finding).collect()
+}
+
+/// Clusters that are said to have no clients, and that the deployment does not have.
+pub(super) fn unknown_without_clients(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
+    let live = deployment.clusters();
+    let unknown = topology.without_clients.iter().filter(|cluster| !live.contains(&cluster.as_str()));
+    let finding = |cluster: &ClusterName| {
+        let message = "no server of this cluster answers";
+        let next = "If there is no such cluster, take it from `clusters_without_clients`.";
+        Finding::warning("unknown-cluster", format!("cluster {cluster}"), message, next)
+    };
+    unknown.map(finding).collect()
+}
+
+/// The finding about a served cluster of which no server answers.
+pub const SERVED_MISSING: &str = "served-cluster-missing";
+
 pub(super) fn uncovered_clusters(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
     let known = known_clusters(topology);
     let uncovered = deployment.clusters().into_iter().filter(|cluster| !known.contains(cluster));
@@ -34,16 +75,19 @@ pub(super) fn uncovered_clusters(topology: &Topology, deployment: &Deployment) -
         .map(|cluster| {
             let message = "no region of the definition covers this cluster: what its clients publish on virtual subjects \
                            would be captured by no stream, and their requests by virtual names would fail";
-            let next = format!("Add a region with `cluster: {cluster}`; or, if it has no such clients, `--allow cluster-uncovered`.");
+            let next = format!(
+                "Add a region with `cluster: {cluster}`; or name it under `serves` of a region, whose streams its clients use \
+                 then; or, if it has no such clients, under `clusters_without_clients`."
+            );
             Finding::error("cluster-uncovered", format!("cluster {cluster}"), message, next)
         })
         .collect()
 }
 
 pub(super) fn known_clusters(topology: &Topology) -> BTreeSet<&str> {
-    let Topology { regions, stretch } = topology;
-    let served = regions.iter().flat_map(|region| std::iter::once(&region.cluster).chain(&region.serves));
-    served.chain(stretch).map(|cluster| cluster.as_str()).collect()
+    let Topology { regions: _, stretch, without_clients } = topology;
+    let used = topology.clusters().map(|(_, cluster)| cluster);
+    used.chain(stretch).chain(without_clients).map(|cluster| cluster.as_str()).collect()
 }
 
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {

@@ -16,6 +16,8 @@ pub use base::{
     ACCOUNT_EXPIRED, AccountRef, Base, TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, base,
     does_some_server_trust, observed_base,
 };
+pub use clusters::SERVED_MISSING;
+pub(crate) use clusters::missing_served;
 pub use expiry::credentials;
 pub(super) use features::features;
 pub use permissions::{Verb, as_information, history_requests, permissions, permissions_brought, requests};
@@ -30,8 +32,8 @@ use crate::model::topology::Topology;
 use crate::observed::{Deployment, Server};
 
 /// Codes of the findings that `--allow` may admit.
-pub const ALLOWABLE: [&str; 5] =
-    ["region-missing", "cluster-uncovered", REGIONAL_KEY_MISSING, "clocks-differ", "issued-in-future"];
+pub const ALLOWABLE: [&str; 6] =
+    ["region-missing", SERVED_MISSING, "cluster-uncovered", REGIONAL_KEY_MISSING, "clocks-differ", "issued-in-future"];
 
 /// No key of a regional account is at hand; allowed, the operator gives it a new signing key.
 pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";
@@ -46,6 +48,8 @@ pub fn deployment(topology: &Topology, deployment: &Deployment, account: &Public
     findings.extend(servers::too_old(deployment));
     findings.extend(servers::missing_servers(deployment));
     findings.extend(clusters::missing_regions(topology, deployment));
+    findings.extend(clusters::served_clusters(topology, deployment));
+    findings.extend(clusters::unknown_without_clients(topology, deployment));
     findings.extend(clusters::uncovered_clusters(topology, deployment));
     findings.extend(servers::domains(topology, deployment));
     findings.extend(clocks::clocks(deployment));

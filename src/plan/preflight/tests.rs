@@ -24,7 +24,11 @@ fn region(cluster: &str) -> Region {
 }
 
 fn topology(clusters: &[&str]) -> Topology {
-    Topology { regions: clusters.iter().map(|cluster| region(cluster)).collect(), stretch: None }
+    Topology {
+        regions: clusters.iter().map(|cluster| region(cluster)).collect(),
+        stretch: None,
+        without_clients: Vec::new(),
+    }
 }
 
 struct World {
@@ -63,6 +67,27 @@ fn a_deployment_as_defined_raises_nothing() {
     assert_eq!(deployment(&topology(&["west", "east"]), &world.deployment, &world.system), []);
     assert_eq!(signer(&world.anchor(), &world.deployment, &world.operator.public_key()), None);
     assert_eq!(size("APP", 1_048_576, &world.deployment), None);
+}
+
+#[test]
+fn clusters_that_are_served_or_need_no_region() {
+    let world = world(&["west", "edge", "arbiter"]);
+    let clusters = |names: &[&str]| names.iter().map(|name| ClusterName::parse(name).unwrap()).collect::<Vec<_>>();
+    let mut of = topology(&["west"]);
+    of.regions[0].serves = clusters(&["edge"]);
+    of.without_clients = clusters(&["arbiter"]);
+    assert_eq!(deployment(&of, &world.deployment, &world.system), []);
+    of.without_clients.clear();
+    let findings = deployment(&of, &world.deployment, &world.system);
+    assert_eq!(codes(&findings), ["cluster-uncovered"]);
+    assert!(findings[0].next.contains("`clusters_without_clients`"), "{findings:#?}");
+    of.regions[0].serves = clusters(&["egde", "far"]);
+    of.without_clients = clusters(&["arbiter", "nowhere"]);
+    let findings = deployment(&of, &world.deployment, &world.system);
+    let expected = ["served-cluster-missing", "served-cluster-missing", "unknown-cluster", "cluster-uncovered"];
+    assert_eq!(codes(&findings), expected);
+    assert_eq!((&*findings[0].place, &*findings[0].next), ("region west", "Did you mean `serves: [edge]`?"));
+    assert!(findings[1].next.contains("--allow served-cluster-missing"), "{findings:#?}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Where mappings lead that come back: to streams that are there, or a push would lose messages.
 
 use super::{Undo, Unused};
-use crate::desired::regional::{JETSTREAM, NEAR, Seat};
+use crate::desired::regional::{JETSTREAM, Seat};
 use crate::desired::{DesiredAccount, Role};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
+use crate::model::prefixes::NEAR;
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 use crate::observed::survey::{Observed, ObservedAccount};

@@ -1,8 +1,9 @@
 //! From claims to other claims in the order that keeps traffic going, whatever the difference is: what is gained first,
 //! exporters before importers, then the mappings that capture, and what is lost last.
 
-use crate::desired::regional::{Seat, VSH};
+use crate::desired::regional::Seat;
 use crate::model::claims::with_entries_of;
+use crate::model::prefixes::BACK;
 use crate::plan::Stage;
 use serde_json::{Map, Value};
 
@@ -48,7 +49,7 @@ pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Sta
 }
 
 fn is_way_back(source: &str) -> bool {
-    source.strip_prefix(VSH).is_some_and(|rest| rest.starts_with('.'))
+    source.strip_prefix(BACK).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// With the way back to the application's own JetStream as `goal` has it.

@@ -69,7 +69,7 @@ fn going_back_that_was_stopped_is_gone_on_with() {
 #[test]
 fn an_import_whose_activation_has_ended_does_not_come_back() {
     let (ours, theirs) = (Seed::generate(KeyKind::Account).unwrap(), Seed::generate(KeyKind::Account).unwrap());
-    let account = app(vec![stream("foo", &["foo.>"], 1)]);
+    let account = app(vec![stream("foo", &["foo.>"])]);
     let wanted = application(topology(), &account, &DesiredOptions::default()).unwrap();
     let exporting = DesiredAccount { id: ours.public_key(), name: "OURS".to_owned(), ..wanted.clone() };
     let import = |exporter: &Seed, ends: u64| {

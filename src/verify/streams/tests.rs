@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 pub(in crate::verify) const SECOND: u64 = 1_000_000_000;
 
 static ACCOUNT: LazyLock<Account> = LazyLock::new(|| {
-    let mut foo = stream("foo", &["foo.>"], 1);
+    let mut foo = stream("foo", &["foo.>"]);
     let worker = ConsumerName::parse("worker").unwrap();
     foo.consumers = vec![ConsumerDefinition { name: worker, regions: Vec::new(), config: Map::new() }];
     app(vec![foo])
@@ -207,7 +207,7 @@ fn sources_are_compared() {
         source["subject_transforms"] = json!([{ "src": "a", "dest": "b" }]);
     };
     let words = [
-        r#"sources foo-write-east in another way: `subject_transforms` is [{"src":"a","dest":"b"}], should be [{"src""#,
+        r#"sources foo-write-east in another way: `subject_transforms` is [{"src":"a","dest":"b"}], should be unset"#,
         "Run plan",
     ];
     raises(changed, Verdict::Wrong, "source-changed", "foo-read-west", &words);
@@ -290,7 +290,7 @@ fn a_source_is_silent_when_its_origin_is() {
 /// Another layout's history comes along first: until then nothing is wrong with the sources.
 #[test]
 fn history_that_is_under_way_is_said() {
-    let account = regional(vec![stream("foo", &["foo.>"], 1)]);
+    let account = regional(vec![stream("foo", &["foo.>"])]);
     let west = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
     let mut observed = as_defined(&west);
     let config = &mut edit(&mut observed, "foo").config;

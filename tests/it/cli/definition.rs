@@ -77,12 +77,12 @@ fn each_refusal_names_place_cause_and_next_step() {
     let good = definition();
     let stream = |line: &str| format!("{good}        {line}\n");
     let subjects = |subjects: &str| good.replace("[foo.>]", subjects);
-    bad(&stream("regoin_token: 1"), "unknown-key", "14:9", &["did you mean `region_token`?"]);
+    bad(&stream("map_reqeusts: []"), "unknown-key", "14:9", &["did you mean `map_requests`?"]);
     bad(&stream("subjects: [a]"), "duplicate-key", "14:9", &["given twice", "first given here"]);
-    bad(&stream("region_token: one"), "wrong-type", "14:23", &["expected a whole number", "`one`"]);
+    bad(&stream("write: { max_msgs: one }"), "wrong-type", "14:28", &["expected a number from -1", "`one`"]);
     bad(&subjects("['']"), "bad-subject", "13:20", &["is empty", "foo.>"]);
     bad(&subjects("[foo.>.x]"), "bad-subject", "13:20", &["only be the last token", "use `*`"]);
-    bad(&stream("region_token: 3"), "region-token", "13:20", &["out of reach", "from 0 to 1"]);
+    bad(&stream("region_token: 1"), "gone-key", "14:9", &["there is no key `region_token` any more", "remove it"]);
     bad(&subjects("[foo.>]\n      b: { subjects: [foo.a] }"), "overlapping-subjects", "14:23", &["the other subject"]);
     bad(
         &good.replace("nats://127.0.0.1:24222", ""),
@@ -90,7 +90,7 @@ fn each_refusal_names_place_cause_and_next_step() {
         "5:20",
         &["`east` has no servers", "nats://host:4222"],
     );
-    bad(&good.replace("east: {", "east: { cluster: west,"), "cluster-twice", "5:20", &["a cluster of its own"]);
+    bad(&good.replace("east: {", "east: { cluster: west,"), "cluster-twice", "5:20", &["name each cluster once"]);
     bad(
         &subjects("[foo.>]\n      foo-read-west: { subjects: [b] }"),
         "name-collision",

@@ -108,7 +108,7 @@ impl Drift {
     async fn subjects_changed(&self) {
         let what = "subjects of a write stream were changed";
         self.update("foo-write-central", |config| config["subjects"] = json!(["foo.other.>"])).await;
-        let named = ["stream foo-write-central: `subjects` is [\"foo.other.>\"], should be [\"foo.central.>\"]"];
+        let named = ["stream foo-write-central: `subjects` is [\"foo.other.>\"], should be [\"$VW.central.foo.>\"]"];
         self.verify_names(what, "config-differs", &named).await;
         self.repaired(what).await;
         self.publish().await;
@@ -161,7 +161,7 @@ impl Drift {
         self.update("foo-read-west", |config| {
             let mut sources = config["sources"].as_array_mut().unwrap().iter_mut();
             let source = sources.find(|source| source["name"] == "foo-write-east").unwrap();
-            source["subject_transforms"] = json!([{ "src": "foo.east.numbers", "dest": "foo.numbers" }]);
+            source["subject_transforms"] = json!([{ "src": "foo.numbers", "dest": "foo.numbers" }]);
         })
         .await;
         self.verify_names(

@@ -14,8 +14,7 @@ fn definition() -> Definition {
         let servers = vec!["nats://127.0.0.1:4222".to_owned()];
         Region::new(RegionName::parse(name).unwrap(), ClusterName::parse(name).unwrap(), servers)
     };
-    let stream = |name: &str, subjects: &[&str], region_token| VirtualStream {
-        region_token,
+    let stream = |name: &str, subjects: &[&str]| VirtualStream {
         map_requests: vec![MapRequest::Purge],
         ..VirtualStream::new(
             StreamName::parse(name).unwrap(),
@@ -26,9 +25,9 @@ fn definition() -> Definition {
         layout: Layout::Shared,
         subject_roots: vec![SubjectFilter::parse("app").unwrap()],
         virtual_streams: vec![
-            stream("foo", &["foo.>", "bar.*.x.*"], 1),
-            stream("quote\"d", &["q\"u.$1x.*", "ünï.*"], 0),
-            stream("under", &["app.under.>"], 1),
+            stream("foo", &["foo.>", "bar.*.x.*"]),
+            stream("quote\"d", &["q\"u.$1x.*", "ünï.*"]),
+            stream("under", &["app.under.>"]),
         ],
         ..Account::new("APP \"1\"", PublicKey::from_bytes(KeyKind::Account, [1; 32]), Access::Context("app".to_owned()))
     };
@@ -38,7 +37,11 @@ fn definition() -> Definition {
         nsc_store: None,
         operator: None,
         tls: None,
-        topology: Topology { regions: ["west", "central", "east"].map(region).to_vec(), stretch: None },
+        topology: Topology {
+            regions: ["west", "central", "east"].map(region).to_vec(),
+            stretch: None,
+            without_clients: Vec::new(),
+        },
         accounts: vec![account],
     }
 }

@@ -101,12 +101,12 @@ pub async fn hostile(bench: &Bench<'_>, regional: bool) -> Reach {
     let write = if regional { "bar-write-central" } else { "bar" };
     let subjects = [
         "app.bar.delivered".to_owned(),
-        "app.central.bar.delivered".to_owned(),
+        "$VW.central.app.bar.delivered".to_owned(),
         // Of a stream that is not there: in a plain account some servers carry it out.
         "$JS.API.STREAM.PURGE.gone".to_owned(),
         "$JS.API.STREAM.DELETE.gone".to_owned(),
         "$JS.API.CONSUMER.DURABLE.CREATE.bar.hop".to_owned(),
-        format!("$JS.HUB.API.CONSUMER.DURABLE.CREATE.{write}.hop"),
+        format!("$VSM.API.CONSUMER.DURABLE.CREATE.{write}.hop"),
         format!("$VSH.API.STREAM.PURGE.{write}"),
         "$VS.central.API.STREAM.DELETE.bar".to_owned(),
         "$VS.east.API.STREAM.DELETE.bar".to_owned(),

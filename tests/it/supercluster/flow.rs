@@ -32,7 +32,7 @@ fn define(cluster: &Cluster, virtual_streams: &str) {
 
 const FOO: &str = "      foo:\n        subjects: [foo.>]\n";
 const FOO_AND_ORDERS: &str = "      foo:\n        subjects: [foo.>]\n      orders:\n        subjects: [orders.*.new]\n        \
-                              region_token: 2\n        consumers:\n          worker: { ack_policy: explicit }\n";
+                              consumers:\n          worker: { ack_policy: explicit }\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
@@ -42,7 +42,7 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     // Nothing is there yet.
     let plan = vstream(&cluster, &["plan"]);
     assert_eq!(exit(&plan), 3, "{}", stderr(&plan));
-    assert!(stdout(&plan).contains("+ foo.>  →  foo.<region>.>  (west, central, east)"), "{}", stdout(&plan));
+    assert!(stdout(&plan).contains("+ foo.>  →  $VW.<cluster>.foo.>  (west, central, east)"), "{}", stdout(&plan));
     let verify = vstream(&cluster, &["verify"]);
     assert_eq!(exit(&verify), 3);
     let missing = |line: &str| line.contains("stream foo-write-west") && line.contains("does not exist");

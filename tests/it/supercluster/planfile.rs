@@ -63,7 +63,7 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
     assert!(!folder.join("s.json").exists());
     let signed = bench.run(&sign);
     signed.ends(0);
-    for said in ["$JS.>  →  $VS.<region>.>", "+ nats.mappings.$VSH.>: {\"subject\":\"$JS.>\"}", "Signed 8 tokens"] {
+    for said in ["$JS.>  →  $VS.<cluster>.>", "+ nats.mappings.$VSH.>: {\"subject\":\"$JS.>\"}", "Signed 8 tokens"] {
         assert!(signed.to_string().contains(said), "{said}: {signed}");
     }
     std::fs::rename(folder.join("keys/op.nk"), folder.join("op.away")).unwrap();

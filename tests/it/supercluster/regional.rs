@@ -115,7 +115,7 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     bench.says(
         3,
         &["plan"],
-        &["accounts APP-<region> to be made", "$JS.>  →  $VS.<region>.>", "3 regional accounts to make"],
+        &["accounts APP-<region> to be made", "$JS.>  →  $VS.<cluster>.>", "3 regional accounts to make"],
     );
     if before_2_11(&bench) {
         bench.says(3, &["plan"], &["an ack that a client carries to another region counts", "[sequences-alike]"]);
@@ -286,8 +286,7 @@ async fn a_hostile_users_reach(bench: &Bench<'_>) {
     let client = client(bench.cluster, "central").await;
     let size = async |subject: &str| ask(&client, subject, Value::Null).await.unwrap()["state"]["messages"].clone();
     let written = size("$VSH.API.STREAM.INFO.foo-write-central").await;
-    for (reply, reached) in [("$JS.HUB.API.STREAM.PURGE.foo-write-central", false), ("$JS.API.STREAM.PURGE.foo", true)]
-    {
+    for (reply, reached) in [("$VSM.API.STREAM.PURGE.foo-write-central", false), ("$JS.API.STREAM.PURGE.foo", true)] {
         ask(&client, "foo.x", json!("hostile")).await.unwrap();
         let inbox = client.new_inbox();
         let mut messages = client.subscribe(inbox.clone()).await.unwrap();

@@ -23,7 +23,7 @@ fn topology(cluster: &Cluster) -> Topology {
     let region = |name: &String| {
         Region::new(RegionName::parse(name).unwrap(), ClusterName::parse(name).unwrap(), cluster.urls(name))
     };
-    Topology { regions: cluster.regions().iter().map(region).collect(), stretch: None }
+    Topology { regions: cluster.regions().iter().map(region).collect(), stretch: None, without_clients: Vec::new() }
 }
 
 fn account(cluster: &Cluster, name: &str, write: Value) -> Account {

@@ -1,0 +1,82 @@
+//! The prefixes that this tool gives to subjects: one place for all of them.
+//!
+//! None is an application's own, and none is below another. `docs/concepts.md` has the same table; a test compares them.
+
+use super::names::ClusterName;
+use super::subject::SubjectFilter;
+
+/// What a client published, on its way into a write stream: `$VW.<cluster>.<subject>`.
+///
+/// Write streams take the prefix off as they store, so that no destination lies inside its own source.
+pub const CAPTURED: &str = "$VW";
+/// A JetStream request of a client, on its way to a regional account: `$VS.<cluster>.API.…`.
+pub const NEAR: &str = "$VS";
+/// The way back into the application's account's own JetStream: mapped to `$JS` without regard to the cluster.
+///
+/// A mapping is applied once, so `$VSH.API.…` is not mapped again by `$JS.>` (measured, 2.10.26 – 2.15.1).
+pub const BACK: &str = "$VSH";
+/// In a regional account: the application's account, as sources reach it.
+pub const ORIGIN: &str = "$VSM";
+/// Where sources of read streams deliver: `VSD.<region>.…`.
+pub const DELIVER: &str = "VSD";
+/// What runs of this tool tell each other, the lease among it.
+pub const RUNS: &str = "$VSTREAM";
+
+/// One prefix, as the docs tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefix {
+    /// The first token of the subjects.
+    pub token: &'static str,
+    /// The form of the subjects.
+    pub form: &'static str,
+    /// The accounts that use it.
+    pub account: &'static str,
+    /// What is on these subjects.
+    pub meaning: &'static str,
+}
+
+/// All of them.
+pub const PREFIXES: [Prefix; 6] = [
+    Prefix {
+        token: CAPTURED,
+        form: "$VW.<cluster>.<subject>",
+        account: "application's",
+        meaning: "a message on `<subject>` that a client in `<cluster>` published, on its way into a write stream",
+    },
+    Prefix {
+        token: NEAR,
+        form: "$VS.<cluster>.…",
+        account: "application's",
+        meaning: "a JetStream request of a client in `<cluster>`, on its way to the regional account",
+    },
+    Prefix {
+        token: BACK,
+        form: "$VSH.…",
+        account: "application's",
+        meaning: "the account's own JetStream, past the mapping",
+    },
+    Prefix {
+        token: ORIGIN,
+        form: "$VSM.API.…",
+        account: "regional",
+        meaning: "the JetStream API of the application's account, as sources reach it (`external.api`)",
+    },
+    Prefix { token: DELIVER, form: "VSD.<region>.…", account: "both", meaning: "deliveries to sources" },
+    Prefix {
+        token: RUNS,
+        form: "$VSTREAM.LEASE",
+        account: "application's",
+        meaning: "the lease by which runs keep each other waiting",
+    },
+];
+
+/// The subject under which a message on `subject` is captured that was published by a client in `cluster`:
+/// `foo.>` becomes `$VW.west.foo.>`.
+pub fn captured(subject: &SubjectFilter, cluster: &ClusterName) -> SubjectFilter {
+    subject.below(&[CAPTURED, &cluster.token()])
+}
+
+/// The prefix of what clients in `cluster` ask of their region: `$VS.west`.
+pub fn near(cluster: &ClusterName) -> String {
+    format!("{NEAR}.{}", cluster.token())
+}
