@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+pub use streams::KEEPS_POSITION;
 
 /// What a real stream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,6 +84,21 @@ impl DesiredStream<'_> {
     /// Its config as the JetStream API takes it, `metadata` included; made anew by each call.
     pub fn config(&self) -> Map<String, Value> {
         self.recipe.config(self.role)
+    }
+
+    /// Why a read stream drops messages that its origins still hold, if it does. `None` where readers read what was
+    /// published until it is dropped everywhere.
+    pub fn drops_messages(&self) -> Option<&'static str> {
+        match self.role {
+            Role::Write => None,
+            Role::Read => self.recipe.drops_messages(),
+        }
+    }
+
+    /// Whether it takes over again what it has dropped when it gets another leader, on the oldest of the servers.
+    pub fn goes_back(&self) -> bool {
+        let old = self.recipe.oldest_server.is_some_and(|version| version < KEEPS_POSITION);
+        old && self.drops_messages().is_some()
     }
 
     /// What it captures; nothing for a read stream.

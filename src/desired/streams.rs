@@ -5,7 +5,7 @@ use super::{DesiredConsumer, DesiredStream, Role, bucket, metadata};
 use crate::model::prefixes::{CAPTURED, DELIVER, captured};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{Account, Layout, VirtualStream};
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, MapRequest, VirtualStream};
 use serde_json::{Map, Value};
 
 const SECOND: u64 = 1_000_000_000;
@@ -103,6 +103,41 @@ impl<'a> Recipe<'a> {
         finish(config, stream, region, Role::Read, &stream.read)
     }
 }
+
+impl Recipe<'_> {
+    /// Why the read stream drops messages that its origins still hold.
+    pub fn drops_messages(&self) -> Option<&'static str> {
+        let Self { account, stream, .. } = *self;
+        if !matches!(stream.consistency, Consistency::Eventual | Consistency::Ordered) {
+            return None;
+        }
+        let limit = |fields: &Map<String, Value>, key: &str| {
+            fields.get(key).and_then(Value::as_i64).filter(|limit| *limit > 0).map(i64::unsigned_abs)
+        };
+        match stream.kind {
+            Kind::Kv => return Some("a bucket drops values that were overwritten or deleted"),
+            Kind::ObjectStore => return Some("an object store drops what was replaced or deleted"),
+            Kind::Stream => {}
+        }
+        let counted = ["max_msgs_per_subject", "max_msgs", "max_bytes"];
+        if counted.iter().any(|key| limit(&stream.read, key).is_some()) {
+            return Some("its read streams have a limit by which they drop messages that the write streams still hold");
+        }
+        // No age is unlimited.
+        let written = stream.write.get("max_age").map_or(Some(MAX_AGE), |_| limit(&stream.write, "max_age"));
+        let read = limit(&stream.read, "max_age");
+        if read.is_some_and(|read| written.is_none_or(|written| read < written)) {
+            return Some("its read streams keep messages for less time than the write streams do");
+        }
+        let removes = [MapRequest::Purge, MapRequest::MsgDelete];
+        let open = removes.into_iter().any(|request| account.opens(stream, request));
+        open.then_some("applications may purge it, or delete messages (`map_requests`)")
+    }
+}
+
+/// The first version whose streams keep their position in each origin when they get a leader; older ones look for it in the
+/// messages that they still hold (measured: 2.10.26, 2.12.8 and 2.14.6 go back, 2.15.1 does not).
+pub const KEEPS_POSITION: (u64, u64) = (2, 15);
 
 /// Servers before 2.11 empty a stream with a `first_seq` when they start, if its first message is still there
 /// (measured, 2.10.26; not so on 2.11.11 – 2.15.1).

@@ -137,7 +137,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Judges what was observed. `now` in seconds since 1970.
 pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observed: &Observed, now: u64) -> Verified {
-    let findings = preflight::deployment(&definition.topology, &observed.deployment, &observed.system_account);
+    let mut findings = preflight::deployment(&definition.topology, &observed.deployment, &observed.system_account);
+    for finding in desired.iter().flat_map(|desired| preflight::standing_old_values(desired, &observed.deployment)) {
+        // The same for each region.
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
     let bases: Vec<(Option<Base>, Vec<Finding>)> = (desired.iter().zip(&observed.accounts))
         .map(|(desired, found)| {
             let account = AccountRef { name: &desired.name, id: &desired.id };

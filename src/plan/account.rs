@@ -367,6 +367,7 @@ fn account_plan(
     findings.extend(conflicts::history(desired, &streams.changes, stored_claims, application, options));
     findings.extend(conflicts::buckets(desired, &streams.changes));
     findings.extend(conflicts::sequences(desired, &streams.changes));
+    findings.extend(preflight::old_values(desired, &streams.changes, &observed.deployment));
     findings.extend(conflicts::ordinary(desired, &stored, &found.jetstream, options));
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);

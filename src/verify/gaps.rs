@@ -9,7 +9,7 @@ use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStream, Range, SourceState, age};
 
 /// Says what is lost, may be lost, or soon will be, of the sources of `found`.
-pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
+pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
     for source in &found.sources {
         let Some(origin) = observed.origin(&source.name).filter(|o| !o.offline) else { continue };
         let max_age = max_age(origin);
@@ -62,7 +62,7 @@ pub(super) fn check(out: &mut Out, found: &ObservedStream, observed: &ObservedJe
             );
         }
     }
-    past(out, found, observed);
+    past(out, stream, found, observed);
 }
 
 /// Says how long a read stream that cannot be asked has been away, before its origins drop what waits for it. What it
@@ -112,7 +112,7 @@ fn max_age(stream: &ObservedStream) -> Option<u64> {
 }
 
 /// What never arrived before the last message that did.
-fn past(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
+fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
     const NEXT: &str = "Look for them in the read streams of other regions; a larger max_age of the write streams covers \
                         longer outages. It is as expected when the stream was made later than its origins, or messages \
                         were deleted there before they were sent on.";
@@ -139,6 +139,17 @@ fn past(out: &mut Out, found: &ObservedStream, observed: &ObservedJetStream) {
                 messages(missing.unsigned_abs())
             ),
             NEXT,
+        );
+    } else if missing < 0 && stream.drops_messages().is_some() && observed_all_from_start(found, observed) {
+        out.warn(
+            "values-went-back",
+            format!(
+                "{} arrived a second time, after newer ones: its origins have stored {sum} in all, {stored} arrived. Values \
+                 may be older than the newest, for good",
+                messages(missing.unsigned_abs())
+            ),
+            "Compare the regions, and write again what has to be newer. Servers before 2.15 do so when a read stream gets \
+             another leader: update them, or choose `consistency: mirrored`.",
         );
     } else if missing < 0 && observed_all_from_start(found, observed) {
         out.warn(

@@ -119,9 +119,9 @@ impl Out {
             return self.away(stream, desired, observed);
         }
         for source in &found.sources {
-            self.source(source, observed);
+            self.source(source, observed, stream.goes_back());
         }
-        gaps::check(self, found, observed);
+        gaps::check(self, stream, found, observed);
     }
 
     fn away(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
@@ -231,7 +231,8 @@ impl Out {
         }
     }
 
-    fn source(&mut self, source: &SourceState, observed: &ObservedJetStream) {
+    /// `goes_back`: whether a new leader would bring old values back.
+    fn source(&mut self, source: &SourceState, observed: &ObservedJetStream, goes_back: bool) {
         let origin = &source.name;
         if source.active.is_some_and(|ns| ns < SILENCE) && source.error.is_none() {
             return;
@@ -252,11 +253,20 @@ impl Out {
         let message = format!("{silence}{why}{}", waiting.unwrap_or_default());
         // Servers try again after 30 s, and then less and less often, up to every 2 min: until then it is lag.
         match source.active {
+            Some(ns) if ns > RETRY && goes_back => self.wrong(
+                "source-stalled",
+                message,
+                "Wait: servers try again every 2 min. Another leader would do so at once, but bring old values back, on servers \
+                 before 2.15.",
+            ),
             Some(ns) if ns > RETRY => self.wrong(
                 "source-stalled",
                 message,
                 "Let another server lead it: `nats stream cluster step-down STREAM`.",
             ),
+            _ if goes_back => {
+                self.cant_tell(SOURCE_WAITING, message, "Wait: servers try again after 30 s, later every 2 min.");
+            }
             _ => self.cant_tell(
                 SOURCE_WAITING,
                 message,

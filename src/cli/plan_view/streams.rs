@@ -137,6 +137,9 @@ fn value(path: &str, value: Option<&Value>) -> String {
             let times = times.iter().map(|time| time.as_i64().map_or_else(|| time.to_string(), format_duration));
             format!("[{}]", times.collect::<Vec<_>>().join(", "))
         }
+        ("subjects", Some(Value::Array(subjects))) => {
+            captured(&subjects.iter().filter_map(Value::as_str).collect::<Vec<_>>())
+        }
         ("max_bytes" | "max_msg_size", Some(Value::Number(size))) => {
             size.as_i64().map_or_else(|| size.to_string(), format_size)
         }

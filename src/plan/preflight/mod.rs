@@ -6,6 +6,7 @@ mod clocks;
 mod clusters;
 mod expiry;
 mod features;
+mod old_values;
 mod permissions;
 mod servers;
 mod signer;
@@ -20,6 +21,8 @@ pub use clusters::SERVED_MISSING;
 pub(crate) use clusters::missing_served;
 pub use expiry::credentials;
 pub(super) use features::features;
+pub(in crate::plan) use old_values::old_values;
+pub use old_values::{OLD_VALUES, standing_old_values};
 pub use permissions::{Verb, as_information, history_requests, permissions, permissions_brought, requests};
 pub(super) use servers::forgetful;
 pub use servers::{answers_differ, not_the_system_account, system_account_silent};
@@ -32,8 +35,15 @@ use crate::model::topology::Topology;
 use crate::observed::{Deployment, Server};
 
 /// Codes of the findings that `--allow` may admit.
-pub const ALLOWABLE: [&str; 6] =
-    ["region-missing", SERVED_MISSING, "cluster-uncovered", REGIONAL_KEY_MISSING, "clocks-differ", "issued-in-future"];
+pub const ALLOWABLE: [&str; 7] = [
+    "region-missing",
+    SERVED_MISSING,
+    "cluster-uncovered",
+    REGIONAL_KEY_MISSING,
+    "clocks-differ",
+    "issued-in-future",
+    OLD_VALUES,
+];
 
 /// No key of a regional account is at hand; allowed, the operator gives it a new signing key.
 pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";

@@ -11,6 +11,7 @@ mod killed_back;
 mod killed_files;
 mod kills;
 mod others;
+mod serving;
 mod stages;
 mod steps;
 mod traffic;

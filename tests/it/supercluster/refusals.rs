@@ -218,7 +218,7 @@ async fn others_in_the_way(bench: &Bench<'_>) {
         &["Give the virtual stream another name"],
     )
     .await;
-    refused(json!({ "name": "old", "subjects": ["foo.>"] }), "subjects-taken", &["nats stream rm old"]).await;
+    refused(json!({ "name": "old", "subjects": ["$VW.west.>"] }), "subjects-taken", &["nats stream rm old"]).await;
     refused(
         json!({ "name": "old", "subjects": ["foo.orders"] }),
         "captures-virtual-subjects",

@@ -126,7 +126,7 @@ async fn streams_are_made_once_kept_and_repaired() {
 
     // By hand: a source removed, a field nobody asked for and one of the future's stand-ins, a consumer deleted.
     for region in ["west", "central", "east"] {
-        client.publish(format!("repair.{region}.a"), "x".into()).await.unwrap();
+        client.publish(format!("$VW.{region}.repair.a"), "x".into()).await.unwrap();
     }
     client.flush().await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -167,7 +167,7 @@ async fn foreign_streams_are_refused_and_adopted_on_request() {
     let mut config = Value::Object(desired.streams[0].config());
     config.as_object_mut().unwrap().remove("metadata");
     api(&client, "STREAM.CREATE.adopt-write-west", config).await;
-    let taken = json!({ "name": "before", "subjects": ["adopt.>"] });
+    let taken = json!({ "name": "before", "subjects": ["$VW.west.adopt.>"] });
     let refused = client.request("$JS.API.STREAM.CREATE.before", taken.to_string().into()).await.unwrap();
     assert!(String::from_utf8_lossy(&refused.payload).contains("10065"), "servers refuse two streams on one subject");
 
@@ -208,7 +208,7 @@ async fn a_gap_is_named_before_and_after_the_source_has_passed_it() {
         let client = client.clone();
         async move {
             for number in 0..count {
-                let ack = client.request(format!("gap.west.{number}"), "x".into()).await.unwrap();
+                let ack = client.request(format!("$VW.west.gap.{number}"), "x".into()).await.unwrap();
                 assert!(!ack.payload.is_empty());
             }
         }

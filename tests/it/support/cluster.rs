@@ -153,6 +153,8 @@ async fn remove(cluster: &SuperCluster, accounts: Vec<String>) -> Result<(), Box
     while accounts.iter().any(|account| has_streams(cluster, account)) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    // What is left of a stream ends a little after its folder.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let operator = read_seed_file(&cluster.operator_key_path())?;
     client.request("$SYS.REQ.CLAIMS.DELETE", deletion(&accounts, &operator).into()).await?;
     Ok(())

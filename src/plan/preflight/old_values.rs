@@ -1,0 +1,81 @@
+//! Read streams that go back to what they have dropped.
+//!
+//! On servers before 2.15 a stream that gets a leader finds where to go on in each origin by looking through the messages
+//! that it still holds. When the newest of an origin is not among them any more, it takes over again what came after an
+//! older one: buckets return to old values, deleted keys and purged messages come back (measured on 2.10.26, 2.12.8 and
+//! 2.14.6, in 120 of 120 looks; not on 2.15.1, which keeps the position).
+
+use super::names;
+use crate::desired::{DesiredAccount, DesiredStream, KEEPS_POSITION, Role};
+use crate::model::finding::Finding;
+use crate::model::server_version;
+use crate::observed::{Deployment, Server};
+use crate::plan::streams::StreamChange;
+use std::collections::BTreeMap;
+
+/// The finding about them.
+pub const OLD_VALUES: &str = "old-values-return";
+
+/// Virtual streams of the account whose read streams go back. An error where this run makes or changes one of them; else a
+/// warning, as the deployment is no worse afterwards.
+pub(in crate::plan) fn old_values(
+    desired: &DesiredAccount<'_>,
+    changes: &[StreamChange],
+    deployment: &Deployment,
+) -> Vec<Finding> {
+    let changed = |stream: &DesiredStream<'_>| changes.iter().any(|change| change.name == stream.name);
+    finding_each(desired, deployment, &changed)
+}
+
+/// The same of a deployment that is looked at.
+pub fn standing_old_values(desired: &DesiredAccount<'_>, deployment: &Deployment) -> Vec<Finding> {
+    finding_each(desired, deployment, &|_| false)
+}
+
+fn finding_each(
+    desired: &DesiredAccount<'_>,
+    deployment: &Deployment,
+    changed: &dyn Fn(&DesiredStream<'_>) -> bool,
+) -> Vec<Finding> {
+    let old = |server: &&Server| {
+        server.has_jetstream() && server_version::minor(&server.version).is_some_and(|version| version < KEEPS_POSITION)
+    };
+    let servers: Vec<&Server> = deployment.servers.iter().filter(old).collect();
+    if servers.is_empty() {
+        return Vec::new();
+    }
+    let mut versions: Vec<&str> = servers.iter().map(|server| server.version.as_str()).collect();
+    versions.sort_by_key(|version| server_version::numbers(version).collect::<Vec<_>>());
+    versions.dedup();
+    // By the reason: whether one of them changes, and their names.
+    let mut found: BTreeMap<&'static str, (bool, Vec<&str>)> = BTreeMap::new();
+    for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read) {
+        let Some(why) = stream.drops_messages() else { continue };
+        let (any, streams) = found.entry(why).or_default();
+        *any |= changed(stream);
+        if !streams.contains(&stream.virtual_stream) {
+            streams.push(stream.virtual_stream);
+        }
+    }
+    let finding = |(why, (changes, streams)): (&'static str, (bool, Vec<&str>))| {
+        let place = match &streams[..] {
+            [one] => format!("account {}, virtual stream {one}", desired.account.name),
+            many => format!("account {}, virtual streams {}", desired.account.name, many.join(", ")),
+        };
+        let message = format!(
+            "{why}, and servers before 2.15 take over again what a read stream has dropped, when it gets another leader or its \
+             servers restart: old values and deleted messages come back, for good ({}: nats-server {})",
+            names(&servers),
+            versions.join(", ")
+        );
+        let ways = "Update all servers to 2.15 or newer; or choose `consistency: mirrored` with a `home`, which is safe on \
+                    every version";
+        match changes {
+            true => Finding::error(OLD_VALUES, place, message, format!("{ways}; or go on with --allow {OLD_VALUES}.")),
+            false => {
+                Finding::warning(OLD_VALUES, place, message, format!("{ways}. Until then let no leader step down."))
+            }
+        }
+    };
+    found.into_iter().map(finding).collect()
+}

@@ -1,0 +1,234 @@
+//! Clusters without storage whose clients use a region, and subjects that come and go, under traffic.
+
+use crate::disasters::kills::Kills;
+use crate::disasters::steps::{APPLY, expect, in_sync};
+use crate::disasters::traffic::{Ledger, Traffic, arrived, ask};
+use crate::support::bench::Bench;
+use crate::support::cluster::{options, up};
+use crate::support::killing::rounds;
+use crate::support::{Cluster, PATIENCE, client, eventually};
+use async_nats::Client;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use vstream_jwt::dev::Options;
+
+/// Two regions, and a cluster whose servers have no JetStream.
+const REGIONS: [&str; 2] = ["west", "east"];
+const EDGE: &str = "edge";
+
+/// Starts the servers; those of the edge without JetStream.
+async fn servers() -> Cluster {
+    let regions = REGIONS.iter().chain([&EDGE]).map(|region| (*region).to_owned()).collect();
+    let cluster = up(Options { regions, servers: 1, ..options() }).await;
+    cluster.kill(EDGE).await.unwrap();
+    for server in cluster.servers().iter().filter(|server| server.cluster == EDGE) {
+        let path = cluster.server_folder(server).join("nats-server.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("jetstream ")).collect();
+        assert_eq!(without.len() + 1, text.lines().count());
+        std::fs::write(&path, without.join("\n")).unwrap();
+    }
+    cluster.start(EDGE).await.unwrap();
+    all_answer(&cluster).await;
+    cluster
+}
+
+async fn all_answer(cluster: &Cluster) {
+    let bench = Bench::new(cluster).await;
+    eventually("all servers answer", async || (bench.deployment().await.servers.len() == 3).then_some(())).await;
+}
+
+struct Test<'c> {
+    cluster: &'c Cluster,
+    bench: Bench<'c>,
+    edge: Client,
+    ledger: Ledger,
+}
+
+async fn test<'c>(cluster: &'c Cluster, ledger: &Ledger) -> Test<'c> {
+    Test { cluster, bench: Bench::new(cluster).await, edge: client(cluster, EDGE).await, ledger: ledger.clone() }
+}
+
+impl Test<'_> {
+    /// A definition in which the region `serving` serves the edge, and `foo` has these subjects.
+    fn define(&self, serving: &str, subjects: &[&str]) {
+        let mut definition = self.bench.definition();
+        let regions = definition["regions"].as_object_mut().unwrap();
+        regions.remove(EDGE);
+        regions[serving]["serves"] = json!([EDGE]);
+        let account = &mut definition["accounts"]["APP"];
+        account["layout"] = json!("regional");
+        account["virtual_streams"] = json!({
+            "foo": {
+                "subjects": subjects, "consumers": { "worker": { "ack_policy": "explicit" } },
+            },
+            "cfg": { "kind": "kv", "bucket": { "history": 5 } },
+        });
+        self.bench.write("vstream", &definition);
+    }
+
+    /// What a client does from the edge, by the virtual names.
+    async fn everything_works_from_the_edge(&self, serving: &str) {
+        let stream = ask(&self.edge, "$JS.API.STREAM.INFO.foo", "").await.expect("no answer about the stream");
+        assert_eq!(stream["cluster"]["name"], serving);
+        let config = json!({ "stream_name": "foo", "config": { "durable_name": "edge", "ack_policy": "explicit" } });
+        let made = ask(&self.edge, "$JS.API.CONSUMER.DURABLE.CREATE.foo.edge", &config.to_string()).await;
+        assert_eq!(made.expect("no consumer")["name"], "edge");
+        let started = Instant::now();
+        // A pull right after its consumer was made may find no responders.
+        let message = loop {
+            let inbox = self.edge.new_inbox();
+            let mut messages = self.edge.subscribe(inbox.clone()).await.unwrap();
+            self.edge.publish_with_reply("$JS.API.CONSUMER.MSG.NEXT.foo.edge", inbox, "1".into()).await.unwrap();
+            let next = tokio::time::timeout(Duration::from_secs(2), futures::StreamExt::next(&mut messages)).await;
+            if let Some(message) = next.ok().flatten().filter(|message| message.reply.is_some()) {
+                // One region answers, not two.
+                let more = tokio::time::timeout(Duration::from_millis(300), futures::StreamExt::next(&mut messages));
+                assert!(more.await.is_err(), "two answers to one pull");
+                break message;
+            }
+            assert!(started.elapsed() < PATIENCE, "nothing can be pulled");
+        };
+        self.edge.request(message.reply.unwrap(), "+ACK".into()).await.unwrap();
+        let info = ask(&self.edge, "$JS.API.CONSUMER.INFO.foo.edge", "").await.unwrap();
+        assert_eq!(info["ack_floor"]["consumer_seq"], 1, "{info}");
+        ask(&self.edge, "$JS.API.CONSUMER.DELETE.foo.edge", "").await.expect("not deleted");
+
+        // A bucket, as clients put and get.
+        self.edge.request("$KV.cfg.key", serving.to_owned().into()).await.expect("no value is put");
+        let started = Instant::now();
+        loop {
+            let value = self.edge.request("$JS.API.DIRECT.GET.KV_cfg.$KV.cfg.key", "".into()).await.unwrap();
+            if value.payload == serving.as_bytes() {
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "the value does not arrive: {value:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Publishes once, and counts it when it was stored; the stream that stored it, or nothing when none did.
+    async fn published(&self, from: &Client, subject: &str) -> Option<String> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let text = format!("once-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let answer = from.request(subject.to_owned(), text.clone().into()).await.ok()?;
+        let ack: Value = serde_json::from_slice(&answer.payload).ok()?;
+        let stream = ack["stream"].as_str().map(str::to_owned)?;
+        self.ledger.also(&stream, &text);
+        Some(stream)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_without_storage_uses_a_region_and_then_another() {
+    let cluster = servers().await;
+    let ledger = Ledger::default();
+    let test = test(&cluster, &ledger).await;
+
+    // Nobody serves it: nothing is made.
+    test.define("west", &["foo.>"]);
+    let served = std::fs::read_to_string(cluster.definition_path()).unwrap();
+    let mut without: Value = serde_json::from_str(&served).unwrap();
+    without["regions"]["west"].as_object_mut().unwrap().remove("serves");
+    test.bench.write("vstream", &without);
+    test.bench.says(1, &APPLY, &["cluster edge", "[cluster-uncovered]", "`serves`", "`clusters_without_clients`"]);
+    // One that needs nothing: every verb keeps to it.
+    without["clusters_without_clients"] = json!([EDGE]);
+    test.bench.write("vstream", &without);
+    expect(&cluster, 0, &APPLY).await;
+    in_sync(&cluster, "the edge without clients").await;
+    expect(&cluster, 0, &["plan"]).await;
+
+    // Served, it takes part.
+    test.define("west", &["foo.>"]);
+    let plan = expect(&cluster, 3, &["plan"]).await;
+    assert!(plan.text.contains("subjects: foo.> → foo.> of west, edge"), "{}", plan.text);
+    expect(&cluster, 0, &APPLY).await;
+    let all = [REGIONS[0], REGIONS[1], EDGE];
+    let traffic = Traffic::start_where(&cluster, &all, &ledger).await;
+    traffic.advance(&all, 5).await;
+    test.everything_works_from_the_edge("west").await;
+
+    // It moves, and comes back while runs are killed at any moment.
+    let account = client(&cluster, "west").await;
+    test.define("east", &["foo.>"]);
+    let started = Instant::now();
+    expect(&cluster, 0, &APPLY).await;
+    let takes = started.elapsed();
+    in_sync(&cluster, "after the move").await;
+    expect(&cluster, 0, &["plan"]).await;
+    traffic.advance(&all, 5).await;
+    test.everything_works_from_the_edge("east").await;
+    let mut kills = Kills::seeded();
+    for round in 0..rounds(2) {
+        test.define(if round.is_multiple_of(2) { "west" } else { "east" }, &["foo.>"]);
+        kills.kill(&cluster, &account, &APPLY, takes).await;
+        traffic.advance(&REGIONS, 2).await;
+        let ran = kills.next(&cluster, &APPLY, takes).await;
+        assert_eq!(ran.code, 0, "{}", ran.text);
+        in_sync(&cluster, "after a killed move").await;
+        traffic.advance(&all, 2).await;
+    }
+
+    // Into another region by name.
+    let stored = test.published(&account, "$VW.east.foo.numbers").await;
+    assert_eq!(stored.as_deref(), Some("foo-write-east"));
+    traffic.stop().await;
+    let took = arrived(&cluster, &ledger, "after all moves").await;
+    eprintln!("apply takes {takes:.1?}, all {} messages after {took:.1?}; {}", ledger.len(), kills.says());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subjects_come_and_go_under_traffic() {
+    let cluster = servers().await;
+    let ledger = Ledger::default();
+    let test = test(&cluster, &ledger).await;
+    test.define("east", &["foo.>"]);
+    expect(&cluster, 0, &APPLY).await;
+    let all = [REGIONS[0], REGIONS[1], EDGE];
+    let traffic = Traffic::start_where(&cluster, &all, &ledger).await;
+    traffic.advance(&all, 5).await;
+    let west = client(test.cluster, "west").await;
+    assert_eq!(test.published(&west, "bar.a.new").await, None);
+
+    // They come, in a run that is killed, and one that is not.
+    test.define("east", &["foo.>", "bar.*.new", "baz"]);
+    let plan = expect(&cluster, 3, &["plan"]).await;
+    assert!(!plan.text.contains("imports-again"), "{}", plan.text);
+    let mut kills = Kills::seeded();
+    kills.kill(&cluster, &west, &APPLY, Duration::from_secs(3)).await;
+    expect(&cluster, 0, &APPLY).await;
+    in_sync(&cluster, "with more subjects").await;
+    for (from, region) in [(&west, "west"), (&test.edge, "east")] {
+        for subject in ["bar.a.new", "baz"] {
+            assert_eq!(test.published(from, subject).await, Some(format!("foo-write-{region}")), "{subject}");
+        }
+    }
+    traffic.advance(&all, 5).await;
+
+    // They go when somebody says so; what is stored stays.
+    test.define("east", &["foo.>", "baz"]);
+    test.bench.says(
+        1,
+        &APPLY,
+        &["bar.*.new goes from its subjects", "what is stored stays", "--prune foo", "[subject-removed]"],
+    );
+    assert_eq!(test.published(&west, "bar.a.new").await.as_deref(), Some("foo-write-west"));
+    expect(&cluster, 0, &[&APPLY[..], &["--prune", "foo"]].concat()).await;
+    in_sync(&cluster, "with fewer subjects").await;
+    expect(&cluster, 0, &["plan"]).await;
+    assert_eq!(test.published(&west, "bar.a.new").await, None);
+    assert_eq!(test.published(&test.edge, "baz").await.as_deref(), Some("foo-write-east"));
+    traffic.advance(&all, 5).await;
+
+    // A region is lost and comes back: nothing is imported again.
+    traffic.pause(true).await;
+    cluster.kill("west").await.unwrap();
+    cluster.start("west").await.unwrap();
+    all_answer(&cluster).await;
+    traffic.pause(false).await;
+    traffic.advance(&all, 5).await;
+    traffic.stop().await;
+    arrived(&cluster, &ledger, "after the subjects came and went").await;
+}
