@@ -6,13 +6,13 @@ use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{Account, ConsumerDefinition, VirtualStream};
+use crate::model::virtual_stream::{Account, ConsumerDefinition, MapRequest, VirtualStream};
 use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
 use crate::observed::{Deployment, Server};
 use crate::plan::along::History;
 use crate::plan::capacity::capacity;
 use crate::plan::consumers::consumers;
-use crate::plan::preflight::{features, forgetful};
+use crate::plan::preflight::{features, forgetful, old_values, standing_old_values};
 use crate::verify::streams::{Verdict, counts};
 use serde_json::json;
 
@@ -532,4 +532,59 @@ fn streams_of_the_former_shape_are_refused() {
         edit(observed, "p0-read-east").config["sources"][0]["external"] =
             json!({ "api": "$JS.HUB.API", "deliver": "VSD.east" });
     });
+}
+
+/// What drops messages is refused where servers do not keep their position: which of them, and the ways out.
+#[test]
+fn what_would_go_back_to_old_values_is_refused_on_servers_before_2_15() {
+    let refused = |change: &dyn Fn(&mut VirtualStream)| {
+        let mut account = app();
+        change(&mut account.virtual_streams[0]);
+        let all = desired(&account, "2.15.1");
+        let changes = streams(&all, &ObservedJetStream::default(), &Options::default()).changes;
+        let found = |versions: [&str; 3]| {
+            let deployment = deployment(versions, &json!({ "config": {} }));
+            let found = old_values(&all, &changes, &deployment);
+            let standing = old_values(&all, &[], &deployment);
+            assert_eq!(standing, standing_old_values(&all, &deployment));
+            assert_eq!(found.len(), standing.len());
+            assert!(standing.iter().all(|finding| finding.severity == Severity::Warning), "{standing:#?}");
+            found
+        };
+        assert_eq!(found(["2.15.1", "2.15.1", "2.16.0"]), []);
+        found(["2.15.1", "2.14.6", "2.10.26"]).pop()
+    };
+    let limit = |key: &'static str, value: i64| {
+        move |stream: &mut VirtualStream| drop(stream.read.insert(key.to_owned(), value.into()))
+    };
+    assert_eq!(refused(&|_| ()), None);
+    let hour = 3600 * 1_000_000_000;
+    assert_eq!(refused(&limit("max_age", 24 * hour)), None, "no shorter than the write window");
+    assert_eq!(refused(&limit("max_bytes", -1)), None);
+    let cases: [(&dyn Fn(&mut VirtualStream), &str); 6] = [
+        (&limit("max_msgs_per_subject", 1), "have a limit"),
+        (&limit("max_msgs", 10), "have a limit"),
+        (&limit("max_bytes", 1000), "have a limit"),
+        (&limit("max_age", hour), "keep messages for less time"),
+        (&|stream| stream.map_requests = vec![MapRequest::MsgDelete], "delete messages"),
+        (
+            &|stream| {
+                stream.write.insert("max_age".to_owned(), 0.into());
+                stream.read.insert("max_age".to_owned(), (100 * hour).into());
+            },
+            "keep messages for less time",
+        ),
+    ];
+    for (change, why) in cases {
+        let finding = refused(change).unwrap_or_else(|| panic!("{why}: not refused"));
+        assert_eq!((finding.code, finding.severity), ("old-values-return", Severity::Error));
+        assert_eq!(finding.place, "account APP, virtual stream p0");
+        assert!(
+            finding.message.contains(why) && finding.message.contains("nats-server 2.10.26, 2.14.6"),
+            "{finding:#?}"
+        );
+        for way in ["2.15", "`consistency: mirrored`", "--allow old-values-return"] {
+            assert!(finding.next.contains(way), "{finding:#?}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod killed;
 mod killed_back;
 mod killed_files;
 mod kills;
+mod old_values;
 mod others;
 mod serving;
 mod stages;

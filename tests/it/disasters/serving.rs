@@ -6,12 +6,13 @@ use crate::disasters::traffic::{Ledger, Traffic, arrived, ask};
 use crate::support::bench::Bench;
 use crate::support::cluster::{options, up};
 use crate::support::killing::rounds;
-use crate::support::{Cluster, PATIENCE, client, eventually};
+use crate::support::{Cluster, PATIENCE, client, version};
 use async_nats::Client;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use vstream_jwt::dev::Options;
+use vstream_jwt::observed::Server;
 
 /// Two regions, and a cluster whose servers have no JetStream.
 const REGIONS: [&str; 2] = ["west", "east"];
@@ -36,7 +37,15 @@ async fn servers() -> Cluster {
 
 async fn all_answer(cluster: &Cluster) {
     let bench = Bench::new(cluster).await;
-    eventually("all servers answer", async || (bench.deployment().await.servers.len() == 3).then_some(())).await;
+    // Servers before 2.11 count one that was killed for 150 s.
+    let started = Instant::now();
+    while {
+        let deployment = bench.deployment().await;
+        deployment.servers.len() < 3 || deployment.missing() > 0
+    } {
+        assert!(started.elapsed() < 3 * PATIENCE, "not all servers answer");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 struct Test<'c> {
@@ -63,8 +72,11 @@ impl Test<'_> {
             "foo": {
                 "subjects": subjects, "consumers": { "worker": { "ack_policy": "explicit" } },
             },
-            "cfg": { "kind": "kv", "bucket": { "history": 5 } },
         });
+        // Before 2.15 it would go back to old values.
+        if version(self.cluster) >= (2, 15) {
+            account["virtual_streams"]["cfg"] = json!({ "kind": "kv", "bucket": { "history": 5 } });
+        }
         self.bench.write("vstream", &definition);
     }
 
@@ -95,6 +107,9 @@ impl Test<'_> {
         assert_eq!(info["ack_floor"]["consumer_seq"], 1, "{info}");
         ask(&self.edge, "$JS.API.CONSUMER.DELETE.foo.edge", "").await.expect("not deleted");
 
+        if version(self.cluster) < (2, 15) {
+            return;
+        }
         // A bucket, as clients put and get.
         self.edge.request("$KV.cfg.key", serving.to_owned().into()).await.expect("no value is put");
         let started = Instant::now();
@@ -223,6 +238,10 @@ async fn subjects_come_and_go_under_traffic() {
     traffic.advance(&all, 5).await;
 
     // A region is lost and comes back: nothing is imported again.
+    // Some servers forget a stream that was changed less than a minute before a restart: what `plan` warns of.
+    if test.bench.deployment().await.servers.iter().any(Server::forgets_changed_streams) {
+        tokio::time::sleep(Duration::from_secs(62)).await;
+    }
     traffic.pause(true).await;
     cluster.kill("west").await.unwrap();
     cluster.start("west").await.unwrap();

@@ -1,0 +1,146 @@
+//! Buckets through restarts and changes of leaders: no value goes back to an older one, or the run was refused.
+
+use crate::disasters::steps::APPLY;
+use crate::disasters::traffic::ask;
+use crate::support::bench::Bench;
+use crate::support::{Cluster, PATIENCE, client, eventually, small, version};
+use async_nats::{Client, HeaderMap};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const REGIONS: [&str; 3] = ["west", "central", "east"];
+const KEYS: usize = 20;
+
+/// Buckets with a history of 1 and of 5, by these further settings.
+fn define(bench: &Bench<'_>, more: &Value) {
+    let mut definition = bench.definition();
+    let account = &mut definition["accounts"]["APP"];
+    account["layout"] = json!("regional");
+    let bucket = |history: u64| {
+        let mut bucket = json!({ "kind": "kv", "bucket": { "history": history } });
+        bucket.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        bucket
+    };
+    account["virtual_streams"] = json!({ "one": bucket(1), "five": bucket(5) });
+    bench.write("vstream", &definition);
+}
+
+async fn put(client: &Client, bucket: &str, key: String, value: Option<&str>) {
+    let mut headers = HeaderMap::new();
+    if value.is_none() {
+        headers.insert("KV-Operation", "DEL");
+    }
+    let (subject, value) = (format!("$KV.{bucket}.{key}"), value.unwrap_or_default().to_owned());
+    let answer = client.request_with_headers(subject, headers, value.into()).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer.payload).contains("\"seq\""), "{answer:?}");
+}
+
+/// The newest value of each key in each region; nothing for one that was deleted.
+async fn values(cluster: &Cluster, bucket: &str) -> Vec<Vec<Option<String>>> {
+    let mut all = Vec::new();
+    for region in REGIONS {
+        let client = client(cluster, region).await;
+        let get = async |key: usize| {
+            let started = Instant::now();
+            loop {
+                let subject = format!("$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.k{key}");
+                match client.request(subject, "".into()).await {
+                    Ok(message) if message.status.is_none() => {
+                        let deleted = message.headers.is_some_and(|headers| headers.get("KV-Operation").is_some());
+                        return (!deleted).then(|| String::from_utf8_lossy(&message.payload).into_owned());
+                    }
+                    Ok(message) if message.status.is_some_and(|status| status.as_u16() == 404) => return None,
+                    other => assert!(started.elapsed() < PATIENCE, "{region}: {other:?}"),
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        all.push(join_all((0..2 * KEYS).map(get)).await);
+    }
+    all
+}
+
+/// West and central put keys, east overwrites the ones and deletes the others; until that is so everywhere.
+async fn write(cluster: &Cluster) -> Vec<Option<String>> {
+    let [west, central, east] = [0, 1, 2].map(|at| client(cluster, REGIONS[at]));
+    let (west, central, east) = futures::join!(west, central, east);
+    let newest: Vec<Option<String>> = (0..2 * KEYS).map(|key| (key < KEYS).then(|| "new".to_owned())).collect();
+    for bucket in ["one", "five"] {
+        for key in 0..KEYS {
+            put(&west, bucket, format!("k{key}"), Some("old")).await;
+            put(&central, bucket, format!("k{}", key + KEYS), Some("old")).await;
+        }
+        let old = vec![vec![Some("old".to_owned()); 2 * KEYS]; 3];
+        eventually("the first values are everywhere", async || (values(cluster, bucket).await == old).then_some(()))
+            .await;
+        for (key, value) in newest.iter().enumerate() {
+            put(&east, bucket, format!("k{key}"), value.as_deref()).await;
+        }
+        let new = vec![newest.clone(); 3];
+        eventually("the newest are everywhere", async || (values(cluster, bucket).await == new).then_some(())).await;
+    }
+    newest
+}
+
+/// Every region is restarted, one after the other, and each time left until its streams are whole.
+async fn restart(cluster: &Cluster, bench: &Bench<'_>) {
+    for region in REGIONS {
+        cluster.kill(region).await.unwrap();
+        cluster.start(region).await.unwrap();
+        cluster.wait_ready(PATIENCE).await.unwrap();
+        bench.until(0, &["verify"]).await;
+    }
+    // What comes back comes with the sources.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+}
+
+/// How many looks at keys show another value than the newest.
+async fn old_looks(cluster: &Cluster, newest: &[Option<String>]) -> usize {
+    let mut old = 0;
+    for bucket in ["one", "five"] {
+        let values = values(cluster, bucket).await;
+        old += values.iter().flat_map(|region| region.iter().zip(newest)).filter(|(is, newest)| is != newest).count();
+    }
+    old
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_old_value_comes_back_where_a_run_is_not_refused() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    define(&bench, &json!({}));
+    let keeps = version(&cluster) >= (2, 15);
+    if keeps {
+        bench.run(&APPLY).ends(0);
+    } else {
+        let before = bench.everything().await;
+        let ways = ["2.15 or newer", "`consistency: mirrored`", "--allow old-values-return", cluster.server_version()];
+        bench.expect(1, &APPLY, "old-values-return", &ways);
+        bench.unchanged_since(&before, "old-values-return").await;
+        bench.run(&[&APPLY[..], &["--allow", "old-values-return"]].concat()).ends(0);
+        bench.says(0, &["verify"], &["virtual streams one, five", "[old-values-return]"]);
+        // Nothing about them changes: that is no reason to refuse.
+        bench.says(0, &APPLY, &["[old-values-return]"]);
+    }
+    let newest = write(&cluster).await;
+    restart(&cluster, &bench).await;
+    let old = old_looks(&cluster, &newest).await;
+    let verified = bench.until(0, &["verify", "--format", "json"]).await;
+    eprintln!("{}: {old} of {} looks are old", cluster.server_version(), 2 * 3 * 2 * KEYS);
+    if keeps {
+        assert_eq!(old, 0, "{verified}");
+        for bucket in ["one", "five"] {
+            for region in REGIONS {
+                let client = client(&cluster, region).await;
+                assert!(ask(&client, &format!("$JS.API.STREAM.INFO.KV_{bucket}"), "").await.is_some());
+            }
+        }
+        assert!(!format!("{verified}").contains("old-values-return"), "{verified}");
+    } else {
+        // The hazard is real, and seen.
+        assert_ne!(old, 0);
+        assert!(verified.out.contains("\"values-went-back\""), "{verified}");
+    }
+    bench.no_complaints();
+}
