@@ -112,7 +112,12 @@ pub(super) fn definition(layout: &Layout) -> String {
     text.push_str("regions:\n");
     for region in &layout.regions {
         let servers: Vec<String> = layout.in_cluster(region).map(|server| layout.url(server)).collect();
-        let _ = writeln!(text, "  {region}:\n    servers: [{}]", servers.join(", "));
+        // The name of a cluster may have dots, that of a region not.
+        let (name, cluster) = match region.contains('.') {
+            true => (region.replace('.', "_"), format!("    cluster: {region}\n")),
+            false => (region.clone(), String::new()),
+        };
+        let _ = writeln!(text, "  {name}:\n{cluster}    servers: [{}]", servers.join(", "));
     }
     if layout.stretch {
         let _ = writeln!(text, "\nstretch:\n  cluster: {STRETCH}");

@@ -181,9 +181,12 @@ pub(super) fn check(options: &Options) -> Result<(), DevError> {
         return refuse("one server alone gets no JetStream in a cluster; two are the least".to_owned());
     }
     for (n, region) in options.regions.iter().enumerate() {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if region.is_empty() || !region.chars().all(plain) {
-            return refuse(format!("region name `{region}`: use letters, digits, `-` and `_`"));
+        // Names of folders, too: `..` is none.
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
+        if !region.starts_with(|c: char| c.is_ascii_alphanumeric()) || !region.chars().all(plain) {
+            return refuse(format!(
+                "region name `{region}`: use letters, digits, `-`, `_` and `.`, a letter or digit first"
+            ));
         }
         if options.regions[..n].contains(region) {
             return refuse(format!("region `{region}` is named twice"));

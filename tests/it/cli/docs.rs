@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use vstream_jwt::model::prefixes::PREFIXES;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -405,6 +406,18 @@ fn every_code_of_a_definition_is_explained() {
         }
     }
     assert!(missing.is_empty(), "neither definition.md nor runbooks.md has\n  {missing:?}");
+}
+
+#[test]
+fn the_prefixes_are_those_of_the_code() {
+    let text = read("docs/concepts.md");
+    let section = text.split("## Subjects of its own").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let wanted = PREFIXES.map(|prefix| format!("| `{}` | {} | {} |", prefix.form, prefix.account, prefix.meaning));
+    assert_eq!(rows, wanted);
+    for prefix in PREFIXES {
+        assert!(prefix.form.starts_with(prefix.token), "{prefix:?}");
+    }
 }
 
 #[test]

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use vstream_jwt::dev::Options;
 use vstream_jwt::observed::Server;
 
-/// Two regions, and a cluster whose servers have no JetStream.
+/// Two regions, and a cluster whose servers have no JetStream; what stands for it in subjects.
 const REGIONS: [&str; 2] = ["west", "east"];
-const EDGE: &str = "edge";
+const EDGE: &str = "edge.1";
+const EDGE_TOKEN: &str = "edge_1";
 
 /// Starts the servers; those of the edge without JetStream.
 async fn servers() -> Cluster {
@@ -147,7 +148,7 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
     let mut without: Value = serde_json::from_str(&served).unwrap();
     without["regions"]["west"].as_object_mut().unwrap().remove("serves");
     test.bench.write("vstream", &without);
-    test.bench.says(1, &APPLY, &["cluster edge", "[cluster-uncovered]", "`serves`", "`clusters_without_clients`"]);
+    test.bench.says(1, &APPLY, &["cluster edge.1", "[cluster-uncovered]", "`serves`", "`clusters_without_clients`"]);
     // One that needs nothing: every verb keeps to it.
     without["clusters_without_clients"] = json!([EDGE]);
     test.bench.write("vstream", &without);
@@ -158,7 +159,9 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
     // Served, it takes part.
     test.define("west", &["foo.>"]);
     let plan = expect(&cluster, 3, &["plan"]).await;
-    assert!(plan.text.contains("subjects: foo.> → foo.> of west, edge"), "{}", plan.text);
+    for said in ["subjects: foo.> → foo.> of west, edge_1", "+ edge.1: $VW.edge_1.foo.>"] {
+        assert!(plan.text.contains(said), "{said}\n{}", plan.text);
+    }
     expect(&cluster, 0, &APPLY).await;
     let all = [REGIONS[0], REGIONS[1], EDGE];
     let traffic = Traffic::start_where(&cluster, &all, &ledger).await;
@@ -189,6 +192,8 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
     // Into another region by name.
     let stored = test.published(&account, "$VW.east.foo.numbers").await;
     assert_eq!(stored.as_deref(), Some("foo-write-east"));
+    let serving = test.published(&account, &format!("$VW.{EDGE_TOKEN}.foo.numbers")).await;
+    assert_eq!(serving, test.published(&test.edge, "foo.numbers").await);
     traffic.stop().await;
     let took = arrived(&cluster, &ledger, "after all moves").await;
     eprintln!("apply takes {takes:.1?}, all {} messages after {took:.1?}; {}", ledger.len(), kills.says());
