@@ -4,6 +4,7 @@ use super::deployment::options;
 use super::text::{Text, part, put, text};
 use super::{Exit, Failure, Shell, trust};
 use crate::model::finding::{Severity, bounded};
+use crate::model::names::ClusterName;
 use crate::model::units::format_duration;
 use crate::model::virtual_stream::Account;
 use crate::nats::{DefinitionConnector, Purpose};
@@ -84,9 +85,17 @@ fn human(loaded: &Loaded) -> Text {
         [file] => file.display().to_string(),
         files => format!("{} files", files.len()),
     };
-    let regions: Vec<&str> = definition.topology.regions.iter().map(|region| region.name.as_str()).collect();
+    let topology = &definition.topology;
+    let regions: Vec<&str> = topology.regions.iter().map(|region| region.name.as_str()).collect();
     let mut text = text!("{files}: valid");
     put!(text, "{}: {}", count(regions.len(), "region"), regions.join(", "));
+    for region in topology.regions.iter().filter(|region| !region.serves.is_empty()) {
+        let served: Vec<&str> = region.serves.iter().map(ClusterName::as_str).collect();
+        put!(text, "region {} serves {}", region.name, served.join(", "));
+    }
+    for (_, cluster) in topology.clusters().filter(|(_, cluster)| cluster.token() != cluster.as_str()) {
+        put!(text, "cluster {cluster} is {} in subjects", cluster.token());
+    }
     for account in &definition.accounts {
         let streams = account.virtual_streams.len();
         part!(
@@ -122,7 +131,11 @@ fn document(loaded: &Loaded) -> Value {
         .topology
         .regions
         .iter()
-        .map(|region| json!({ "name": region.name, "cluster": region.cluster, "servers": region.servers }))
+        .map(|region| {
+            let clusters: Vec<Value> =
+                region.clusters().map(|cluster| json!({ "cluster": cluster, "token": cluster.token() })).collect();
+            json!({ "name": region.name, "cluster": region.cluster, "servers": region.servers, "clusters": clusters })
+        })
         .collect();
     let accounts: Vec<Value> = definition.accounts.iter().map(account).collect();
     json!({ "valid": true, "files": loaded.files, "regions": regions, "accounts": accounts })

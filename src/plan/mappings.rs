@@ -227,9 +227,11 @@ impl<'a> OwnedStreams<'a> {
         }
     }
 
-    /// Whose all destinations are, if they are ours.
+    /// Whose all destinations are, if they are ours. One that no stream captures, below the prefix of what is captured, is
+    /// of a cluster that was just being handed over.
     fn owner(&self, destinations: &[Destination]) -> Option<Owned<'a>> {
-        let mut owners = destinations.iter().map(|destination| self.owner_of(&destination.subject));
+        let owners = destinations.iter().map(|to| (self.owner_of(&to.subject), below(&to.subject, CAPTURED)));
+        let mut owners = owners.filter(|(owner, captured)| owner.is_some() || !captured).map(|(owner, _)| owner);
         let first = owners.next()??;
         owners.all(|owner| owner == Some(first)).then_some(first)
     }

@@ -130,3 +130,35 @@ fn removal_takes_desired_entries_and_those_that_lead_to_the_named_streams() {
 fn functions_of_destinations_count_as_wildcards_of_the_captured_subject() {
     assert_eq!(captured("a.{{wildcard(1)}}.west.$2.>"), "a.*.west.*.>");
 }
+
+/// A run was killed while a cluster was handed over: its destination leads to no stream for a moment.
+#[test]
+fn an_entry_with_a_cluster_that_is_handed_over_stays_ours() {
+    let streams = [stream("foo-write-west", &["$VW.west.foo.>"], "foo", "write")];
+    let stored = [entry("foo.>", &[("$VW.west.foo.>", "west"), ("$VW.edge.foo.>", "edge")])];
+    let wanted: &[(&str, &[(&str, &str)])] = &[("foo.>", &[("$VW.west.foo.>", "west")])];
+    let plan = |streams: &[ObservedStream], stored: &[RawMapping]| {
+        mappings("APP", &HashSet::from(["foo"]), &desired(wanted), stored, streams, &Options::default())
+    };
+    assert_eq!((plan(&streams, &stored).findings, plan(&streams, &stored).changes.len()), (vec![], 1));
+    // With nothing that any stream captures it is somebody else's.
+    let lost = [entry("foo.>", &[("$VW.east.foo.>", "east"), ("$VW.edge.foo.>", "edge")])];
+    assert_eq!(plan(&streams, &lost).findings[0].code, "foreign-mapping");
+}
+
+/// What is mapped for all below a root goes with the last virtual stream below it.
+#[test]
+fn a_root_goes_when_all_below_it_are_pruned() {
+    let streams = [
+        stream("foo-write-west", &["$VW.west.app.foo.>"], "foo", "write"),
+        stream("bar-write-west", &["$VW.west.app.bar"], "bar", "write"),
+    ];
+    let root = [entry("app.>", &[("$VW.west.app.>", "west")])];
+    let gone = |prune: &[&str]| {
+        let options = Options { prune: prune.iter().map(|name| (*name).to_owned()).collect(), ..Options::default() };
+        let plan = mappings("APP", &HashSet::from(["foo"]), &desired(&[]), &root, &streams, &options);
+        assert_eq!(plan.findings, vec![]);
+        plan.changes.len()
+    };
+    assert_eq!((gone(&[]), gone(&["foo"]), gone(&["foo", "bar"])), (0, 0, 1));
+}
