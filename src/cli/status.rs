@@ -169,7 +169,7 @@ fn row(stream: &StreamStatus) -> [String; 7] {
         + usize::from(cluster.leader.is_some());
     let leader = cluster.leader.as_deref().map_or("no leader".to_owned(), |leader| format!("leader {leader}"));
     let behind = match role {
-        Role::Write => String::new(),
+        Role::Write | Role::Home => String::new(),
         Role::Read => sources.iter().map(behind).collect::<Vec<_>>().join("  "),
     };
     let size = format_size(i64::try_from(*bytes).unwrap_or(i64::MAX));

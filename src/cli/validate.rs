@@ -150,7 +150,8 @@ fn account(account: &Account) -> Value {
             json!({
                 "name": stream.name,
                 "kind": stream.kind,
-                "consistency": stream.consistency,
+                "consistency": stream.consistency.as_str(),
+                "home": stream.home(),
                 "subjects": stream.subjects,
                 "consumers": consumers,
             })

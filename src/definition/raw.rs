@@ -136,15 +136,16 @@ keys! {
         subjects: Option<At<Vec<At<String>>>>,
         /// What it is to applications. Default: `stream`.
         kind: Option<At<Kind>>,
-        /// What readers in different regions may rely on. Default: `eventual`. Not built yet: the others.
+        /// What readers in different regions may rely on. Default: `eventual`. Not built yet: `ordered` and `immediate`.
         consistency: Option<At<Consistency>>,
-        /// The home region of a `mirrored` stream.
+        /// The region of a `mirrored` stream's home stream, which stores what is published in all regions.
         home: Option<At<String>>,
-        /// Fields of the write streams, by their API names.
+        /// Fields of the write streams, by their API names. A `mirrored` stream has none: of these it takes
+        /// `duplicate_window`, `max_msg_size`, `discard`, `allow_atomic` and `allow_batched`, for its home stream.
         write: Option<At<Fields<WriteTable>>>,
-        /// Fields of the read streams, by their API names.
+        /// Fields of the read streams, by their API names; of a `mirrored` stream, those of its home stream and its mirrors.
         read: Option<At<Fields<ReadTable>>>,
-        /// Names of the real streams.
+        /// Names of the real streams. Not for `mirrored` streams.
         names: Option<Names>,
         /// Durable consumers that are provisioned in every region, by name.
         consumers: Option<At<Named<At<Fields<ConsumerTable>>>>>,

@@ -200,6 +200,18 @@ fn names_consistency_and_kind() {
         "did you mean `west`?",
         "wset",
     );
+    let mirrored = "subjects: [a]\nconsistency: mirrored\nhome: west\n";
+    for (more, words, at) in [
+        ("write: { max_age: 1h }", "set it under `read`; of `write` it takes `duplicate_window`", "max_age"),
+        ("write: { extra: { future: 1 } }", "`extra` does not go under `write`", "extra"),
+        ("names: { write: 'x-{stream}-{region}' }", "remove `names`", "names"),
+        ("map_requests: [purge]", "the mirror of one region", "purge"),
+        ("read: { max_age: 1m }\nwrite: { duplicate_window: 2m }", "longer than the home stream keeps", "write"),
+    ] {
+        let text = with_stream(&format!("{mirrored}{more}")).replace("    layout: shared\n", "");
+        refuses(&text, "conflict", words, at);
+    }
+    refuses_stream(mirrored, "conflict", "choose `layout: regional`", "foo");
     refuses_stream("subjects: [a]\nhome: west", "conflict", "mirrored", "west");
     refuses_stream("subjects: [a]\nbucket: { history: 5 }", "conflict", "kv", "bucket");
     let problems = parsed(&with_stream("kind: kv\nsubjects: [a]")).unwrap_err();
@@ -208,12 +220,6 @@ fn names_consistency_and_kind() {
 
 #[test]
 fn what_is_not_built_is_named() {
-    refuses_stream(
-        "subjects: [a]\nconsistency: mirrored\nhome: west",
-        "not-built",
-        "consistency `mirrored`",
-        "mirrored",
-    );
     let text = with_stream("subjects: [foo.>]");
     refuses(&format!("{text}resolver: {{ type: url }}\n"), "not-built", "resolver type `url`", "url");
     let stretched = format!("{text}stretch: {{ cluster: stretch }}\n");

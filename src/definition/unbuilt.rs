@@ -40,14 +40,9 @@ fn of_account(account: &Account, list: &mut List) {
 
 fn of_virtual_stream(account: &Account, stream: &VirtualStream, list: &mut List) {
     let path = |key| ["accounts", account.name.as_str(), "virtual_streams", stream.name.as_str(), key];
-    let consistency = match stream.consistency {
-        Consistency::Eventual => None,
-        Consistency::Ordered => Some("ordered"),
-        Consistency::Immediate => Some("immediate"),
-        Consistency::Mirrored { .. } => Some("mirrored"),
-    };
-    if let Some(level) = consistency {
-        list.add(&path("consistency"), format!("consistency `{level}`"), "write `consistency: eventual`");
+    if matches!(stream.consistency, Consistency::Ordered | Consistency::Immediate) {
+        let level = stream.consistency.as_str();
+        list.add(&path("consistency"), format!("consistency `{level}`"), "write `consistency: eventual` or `mirrored`");
     }
 }
 

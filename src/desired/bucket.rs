@@ -1,4 +1,4 @@
-//! What the settings of a KV bucket or an object store make of its write and read streams.
+//! What the settings of a KV bucket or an object store make of its real streams.
 //!
 //! The read stream is what clients see, as nats.go would make it (`jetstream/kv.go`, `object.go`), but for what would
 //! make it refuse a message: a sourced message that cannot be stored blocks its source for ever. So the size of a
@@ -22,6 +22,33 @@ pub(super) fn write_fields(stream: &VirtualStream, config: &mut Map<String, Valu
         config.insert("max_age".to_owned(), ttl.into());
         let window = config.get("duplicate_window").and_then(Value::as_u64).unwrap_or(0);
         config.insert("duplicate_window".to_owned(), window.min(ttl).into());
+    }
+}
+
+/// Fields of the home stream (`consistency: mirrored`), as nats.go makes a bucket: this stream alone decides what is
+/// stored, so it may refuse.
+pub(super) fn home_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
+    if stream.kind == Kind::Stream {
+        return;
+    }
+    read_fields(stream, config);
+    config.insert("discard".to_owned(), "new".into());
+    if stream.kind == Kind::Kv {
+        config.insert("deny_delete".to_owned(), true.into());
+    }
+    if let Some(size) = stream.bucket.get("max_value_size") {
+        config.insert("max_msg_size".to_owned(), size.clone());
+    }
+}
+
+/// Fields of the mirrors of a home stream.
+///
+/// A mirror does not follow a purge, so an object store's keeps the chunks of objects that are gone. A limit in bytes would
+/// make it drop older objects that are still there.
+pub(super) fn mirror_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
+    read_fields(stream, config);
+    if stream.kind == Kind::ObjectStore {
+        config.remove("max_bytes");
     }
 }
 

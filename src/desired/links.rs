@@ -10,7 +10,7 @@ use crate::model::names::ClusterName;
 use crate::model::nkey::PublicKey;
 use crate::model::prefixes::{self, BACK, DELIVER, NEAR};
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{Account, MapRequest};
+use crate::model::virtual_stream::{Account, Kind, MapRequest, VirtualStream};
 
 /// Requests of the JetStream API that applications may make of their region, below `$JS.API.`.
 ///
@@ -33,10 +33,11 @@ const REQUESTS: [&str; 15] = [
     "CONSUMER.RESET.>",
 ];
 
-/// What `map_requests` opens by an export or import of this subject, as regional accounts have it: a request, and of
-/// which stream (`>`: of all).
+/// What `map_requests` opens by an export or import of this subject: a request, and of which stream (`>`: of all).
+/// Regional accounts have it below `$JS`, the application's account, for its home streams, below `$VSH`.
 pub fn opened(subject: &str) -> Option<(MapRequest, &str)> {
-    let operation = subject.strip_prefix(JETSTREAM)?.strip_prefix(".API.")?;
+    let below = |prefix: &str| subject.strip_prefix(prefix)?.strip_prefix(".API.");
+    let operation = below(JETSTREAM).or_else(|| below(BACK))?;
     let of = |asked: MapRequest| Some((asked, operation.strip_prefix(asked.operation())?.strip_prefix('.')?));
     MapRequest::ALL.into_iter().find_map(of)
 }
@@ -50,16 +51,31 @@ fn request(operation: &str) -> String {
     format!("{JETSTREAM}.API.{operation}")
 }
 
-/// All requests that this account's applications may make, `map_requests` included.
+/// All requests that this account's applications may make of their region, `map_requests` included.
 fn requests(account: &Account) -> Vec<String> {
     let mut requests: Vec<String> = REQUESTS.iter().map(|operation| request(operation)).collect();
     requests.extend(account.opens_to_all().iter().map(|asked| request(&format!("{}.>", asked.operation()))));
     for stream in &account.virtual_streams {
-        let is_own = |asked: &MapRequest| account.opens(stream, *asked) && !account.opens_to_all().contains(asked);
+        let is_own = |asked: &MapRequest| {
+            let home = *asked == MapRequest::Purge && is_purged_at_home(stream);
+            account.opens(stream, *asked) && !account.opens_to_all().contains(asked) && !home
+        };
         let own = MapRequest::ALL.into_iter().filter(is_own);
         requests.extend(own.map(|asked| request(&format!("{}.{}", asked.operation(), stream.stream_name()))));
     }
     requests
+}
+
+/// Whether clients purge the home stream: of an object store that is mirrored. In a region's mirror a purge would free the
+/// chunks there only, and a home stream with `max_bytes` would be full for good.
+fn is_purged_at_home(stream: &VirtualStream) -> bool {
+    stream.kind == Kind::ObjectStore && stream.home().is_some()
+}
+
+/// The purges that go to home streams, as the stream's own account has them.
+fn purges_at_home(account: &Account) -> impl Iterator<Item = String> {
+    let purged = account.virtual_streams.iter().filter(|stream| is_purged_at_home(stream));
+    purged.map(|stream| format!("API.{}.{}", MapRequest::Purge.operation(), stream.stream_name()))
 }
 
 /// Subjects on which regional accounts deliver to applications: inboxes, and the advisories of their consumers.
@@ -81,13 +97,17 @@ fn import(account: &PublicKey, subject: String, local_subject: String, kind: Lin
 
 /// What an application's account exports to its regional accounts: what applications send, the way back into the
 /// account's own JetStream for the sources of read streams, and where those deliver.
-pub(super) fn exports_of_application() -> Vec<ExportSpec> {
-    vec![
+///
+/// And to itself, what applications ask of home streams: the account imports it under the prefixes of the clusters.
+pub(super) fn exports_of_application(account: &Account) -> Vec<ExportSpec> {
+    let mut exports = vec![
         export(format!("{NEAR}.>"), LinkKind::Stream),
         export(format!("{BACK}.API.CONSUMER.>"), LinkKind::Service),
         export(format!("{BACK}.FC.>"), LinkKind::Service),
         export(format!("{DELIVER}.>"), LinkKind::Stream),
-    ]
+    ];
+    exports.extend(purges_at_home(account).map(|purge| export(format!("{BACK}.{purge}"), LinkKind::Service)));
+    exports
 }
 
 /// What an application's account imports: requests of clients under the prefix of their cluster, from the regional
@@ -101,6 +121,10 @@ pub(super) fn imports_of_application(topology: &Topology, account: &Account, ids
             imports.extend(requests.map(|subject| {
                 let local = near(cluster, &subject);
                 import(&id, subject, local, LinkKind::Service)
+            }));
+            imports.extend(purges_at_home(account).map(|purge| {
+                let local = format!("{}.{purge}", prefixes::near(cluster));
+                import(&account.id, format!("{BACK}.{purge}"), local, LinkKind::Service)
             }));
         }
         imports.extend(deliveries(account).into_iter().map(|s| import(&id, s.clone(), s, LinkKind::Stream)));
@@ -144,7 +168,7 @@ fn near(cluster: &ClusterName, subject: &str) -> String {
 mod tests {
     use super::*;
     use crate::desired::api::{SUBJECTS, Treatment};
-    use crate::desired::tests::{app, stream, topology};
+    use crate::desired::tests::{app, bucket, mirrored, stream, topology};
     use crate::model::subject::SubjectFilter;
 
     /// Every request that the table of API subjects calls harmless is imported, and no other.
@@ -167,9 +191,17 @@ mod tests {
     /// Whatever the one side imports the other exports, and nothing is exported for nobody.
     #[test]
     fn imports_meet_exports() {
-        let mut account = app(vec![stream("foo", &["foo.>"])]);
-        account.virtual_streams[0].map_requests = vec![MapRequest::Purge];
         let ids = RegionalIds::default();
+        let files = mirrored(bucket("files", Kind::ObjectStore), "east");
+        let mut account = app(vec![stream("foo", &["foo.>"]), files]);
+        account.virtual_streams[0].map_requests = vec![MapRequest::Purge];
+        let purged = imports_of_application(topology(), &account, &ids)
+            .iter()
+            .filter(|import| import.account == account.id)
+            .map(|import| format!("{} as {}", import.subject, import.local()))
+            .collect::<Vec<_>>();
+        let west = "$VSH.API.STREAM.PURGE.OBJ_files as $VS.c-west.API.STREAM.PURGE.OBJ_files";
+        assert_eq!(purged, [west, &west.replace("west", "east")], "of the home stream");
         let covers = |exports: &[ExportSpec], import: &ImportSpec| {
             let filter = |subject: &str| SubjectFilter::parse(subject).unwrap();
             exports
@@ -178,11 +210,13 @@ mod tests {
                 .count()
         };
         for import in imports_of_application(topology(), &account, &ids) {
-            assert_eq!(covers(&exports_of_region(&account), &import), 1, "{import:?}");
+            let own = import.account == account.id;
+            let exports = if own { exports_of_application(&account) } else { exports_of_region(&account) };
+            assert_eq!(covers(&exports, &import), 1, "{import:?}");
         }
         for region in &topology().regions {
             for import in imports_of_region(&account, region) {
-                assert_eq!(covers(&exports_of_application(), &import), 1, "{import:?}");
+                assert_eq!(covers(&exports_of_application(&account), &import), 1, "{import:?}");
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use super::DesiredError;
 use super::api::{self, REGIONAL_RULES, RULES, Rule, Treatment};
-use super::regional::JETSTREAM;
+use super::regional::{JETSTREAM, SOURCE_API};
 use crate::model::mapping::{Destination, Mapping};
 use crate::model::names::ClusterName;
 use crate::model::prefixes::{BACK, CAPTURED, near};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{Account, Kind, Layout, VirtualStream};
+use crate::model::virtual_stream::{Account, KV, Kind, Layout, VirtualStream};
 
 /// The prefix of clients. Those with a JetStream domain use `$JS.<domain>.API.`, which servers map themselves, and the
 /// first entry that fits is taken (nats-server `accounts.go`, `selectMappedSubject`): ours would come first by chance.
@@ -28,6 +28,10 @@ pub(super) fn of_account(topology: &Topology, account: &Account) -> Result<Vec<M
         if let (true, Some(prefix)) = (used && is_exclusive(account), kind.prefix()) {
             mappings.push(capture(topology, &filter(format!("{prefix}.>"))?));
         }
+    }
+    let mirrored = |stream: &&VirtualStream| stream.kind == Kind::Kv && stream.home().is_some();
+    if is_exclusive(account) && account.virtual_streams.iter().any(|stream| mirrored(&stream)) {
+        mappings.push(puts_on_mirrors(topology, ">")?);
     }
     for stream in &account.virtual_streams {
         captures(topology, account, stream, &mut mappings)?;
@@ -82,9 +86,23 @@ fn captures(
             mappings.extend(own.map(|subject| capture(topology, subject)));
         }
         Some(_) if is_exclusive(account) => {}
-        Some(prefix) => mappings.push(capture(topology, &filter(format!("{prefix}.{}.>", stream.name))?)),
+        Some(prefix) => {
+            mappings.push(capture(topology, &filter(format!("{prefix}.{}.>", stream.name))?));
+            if stream.kind == Kind::Kv && stream.home().is_some() {
+                mappings.push(puts_on_mirrors(topology, &format!("{}.>", stream.name))?);
+            }
+        }
     }
     Ok(())
+}
+
+/// `$VSM.API.$KV.> → $VW.<cluster>.$KV.>`: clients put the keys of a bucket that is a mirror below the API prefix of its
+/// origin (nats.go `jetstream/kv.go`, `mapStreamToKVS`).
+fn puts_on_mirrors(topology: &Topology, keys: &str) -> Result<Mapping, DesiredError> {
+    Ok(Mapping {
+        source: filter(format!("{SOURCE_API}.{KV}.{keys}"))?,
+        destinations: destinations(topology, |_, cluster| format!("{CAPTURED}.{}.{KV}.{keys}", cluster.token())),
+    })
 }
 
 /// Layout `shared`: requests about the virtual stream go to the read streams.

@@ -19,35 +19,16 @@ use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectError;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, RegionalAccounts, VirtualStream};
+pub use crate::model::virtual_stream::Role;
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, RegionalAccounts};
 pub use mappings::way_back;
 use permissions::{ApplicationPermissions, Line};
 use regional::{RegionalIds, Seat};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 pub use streams::KEEPS_POSITION;
-
-/// What a real stream is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Captures what is published in its region.
-    Write,
-    /// Sources all write streams.
-    Read,
-}
-
-impl Role {
-    /// As the stream's metadata says it: `write` or `read`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Write => "write",
-            Self::Read => "read",
-        }
-    }
-}
 
 /// The metadata keys that mark a stream as ours (`vstream.name`, `vstream.region`, `vstream.role`), and what was taken
 /// along to another layout.
@@ -56,7 +37,7 @@ pub mod metadata {
     pub const NAME: &str = "vstream.name";
     /// The region.
     pub const REGION: &str = "vstream.region";
-    /// `write`, `read`, or `lease` for the stream that says who is changing the account.
+    /// `write`, `home`, `read`, or `lease` for the stream that says who is changing the account.
     pub const ROLE: &str = "vstream.role";
     /// On a read stream that took history along: the read stream that it came from.
     pub const HISTORY: &str = "vstream.history";
@@ -73,7 +54,7 @@ pub struct DesiredStream<'a> {
     pub region: &'a RegionName,
     /// The cluster it is placed in.
     pub cluster: &'a ClusterName,
-    /// Write or read.
+    /// What it is for.
     pub role: Role,
     /// Its real name.
     pub name: String,
@@ -90,7 +71,7 @@ impl DesiredStream<'_> {
     /// published until it is dropped everywhere.
     pub fn drops_messages(&self) -> Option<&'static str> {
         match self.role {
-            Role::Write => None,
+            Role::Write | Role::Home => None,
             Role::Read => self.recipe.drops_messages(),
         }
     }
@@ -105,8 +86,14 @@ impl DesiredStream<'_> {
     pub fn subjects(&self) -> Vec<String> {
         match self.role {
             Role::Write => self.recipe.write_subjects().collect(),
+            Role::Home => self.recipe.home_subjects().collect(),
             Role::Read => Vec::new(),
         }
+    }
+
+    /// Returns the name of the home stream that a read stream mirrors, of level `mirrored`.
+    pub fn mirrors(&self) -> Option<String> {
+        self.recipe.mirrors(self.role)
     }
 }
 
@@ -163,7 +150,7 @@ impl DesiredAccount<'_> {
 pub enum DesiredError {
     /// A layout, kind or consistency level that this version cannot do.
     #[error(
-        "{place}: {what} is not built yet; this version does `consistency: eventual`, and buckets in the layout `regional`"
+        "{place}: {what} is not built yet; this version does `consistency: eventual`, and buckets and `consistency: mirrored` in the layout `regional`"
     )]
     NotBuilt {
         /// Account or virtual stream.
@@ -266,11 +253,11 @@ pub fn accounts<'a>(
         exports: Vec::new(),
         imports: Vec::new(),
         denied: None,
-        streams: streams_of(topology, account, Role::Write, options),
+        streams: capturing(topology, account, options),
         consumers: Vec::new(),
     };
     check_write_subjects(account, &application.streams)?;
-    let reads = streams_of(topology, account, Role::Read, options);
+    let reads = reads(topology, account, options);
     let consumers = account.virtual_streams.iter().flat_map(|stream| streams::consumers(account, stream, topology));
     if account.restrict_users {
         let ApplicationPermissions { publish, subscribe } = permissions::permissions(topology, account)?;
@@ -290,7 +277,7 @@ pub fn accounts<'a>(
         Layout::Regional => {
             check_names(account, &application.streams)?;
             if !account.virtual_streams.is_empty() {
-                application.exports = links::exports_of_application();
+                application.exports = links::exports_of_application(account);
                 application.imports = links::imports_of_application(topology, account, &options.regional);
             }
             let mut regional: Vec<DesiredAccount<'a>> = topology
@@ -325,18 +312,33 @@ pub fn accounts<'a>(
     }
 }
 
-/// The streams of one role, region by region for each virtual stream.
-fn streams_of<'a>(
+/// The write streams of each virtual stream, region by region, or its home stream.
+fn capturing<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
+    let all = recipes(topology, account, options);
+    all.filter_map(|recipe| {
+        let home = recipe.stream.home();
+        match home {
+            None => Some(recipe.stream(Role::Write)),
+            Some(home) => (*home == recipe.region.name).then(|| recipe.stream(Role::Home)),
+        }
+    })
+    .collect()
+}
+
+/// The read streams of each virtual stream, region by region.
+fn reads<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
+    recipes(topology, account, options).map(|recipe| recipe.stream(Role::Read)).collect()
+}
+
+fn recipes<'a>(
     topology: &'a Topology,
     account: &'a Account,
-    role: Role,
     options: &Options,
-) -> Vec<DesiredStream<'a>> {
+) -> impl Iterator<Item = streams::Recipe<'a>> + use<'a> {
     let oldest_server = options.oldest_server;
-    let recipes = |stream: &'a VirtualStream| {
+    account.virtual_streams.iter().flat_map(move |stream| {
         topology.regions.iter().map(move |region| streams::Recipe { topology, account, stream, region, oldest_server })
-    };
-    account.virtual_streams.iter().flat_map(recipes).map(|recipe| recipe.stream(role)).collect()
+    })
 }
 
 fn check_built(account: &Account) -> Result<(), DesiredError> {
@@ -346,11 +348,14 @@ fn check_built(account: &Account) -> Result<(), DesiredError> {
         if stream.kind != Kind::Stream && account.layout == Layout::Shared {
             return not_built(place(), "a bucket in the layout `shared`".to_owned());
         }
-        match &stream.consistency {
+        let level = format!("consistency: {}", stream.consistency.as_str());
+        match stream.consistency {
             Consistency::Eventual => {}
-            Consistency::Ordered => return not_built(place(), "consistency: ordered".to_owned()),
-            Consistency::Immediate => return not_built(place(), "consistency: immediate".to_owned()),
-            Consistency::Mirrored { .. } => return not_built(place(), "consistency: mirrored".to_owned()),
+            Consistency::Mirrored { .. } if account.layout == Layout::Shared => {
+                return not_built(place(), format!("{level} in the layout `shared`"));
+            }
+            Consistency::Mirrored { .. } => {}
+            Consistency::Ordered | Consistency::Immediate => return not_built(place(), level),
         }
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! The configs of write streams, read streams and consumers, as the JetStream API takes them.
+//! The configs of write streams, home streams, read streams and consumers, as the JetStream API takes them.
 
 use super::regional::SOURCE_API;
 use super::{DesiredConsumer, DesiredStream, Role, bucket, metadata};
-use crate::model::prefixes::{CAPTURED, DELIVER, captured};
+use crate::model::prefixes::{CAPTURED, DELIVER, captured, captured_anywhere};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, MapRequest, VirtualStream};
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, MapRequest, PUBLISHING, VirtualStream};
 use serde_json::{Map, Value};
 
 const SECOND: u64 = 1_000_000_000;
@@ -18,6 +18,9 @@ const DUPLICATE_WINDOW: u64 = 120 * SECOND;
 /// that count in doubles become inexact. None begins at 1: a revision of a bucket is never taken for a sequence of its
 /// write stream, so that a compare-and-set that cannot be decided in one region is refused and not granted by chance.
 const SEQUENCES: u64 = 1_000_000_000_000;
+
+/// Fields of a mirror's origin that servers refuse on a mirror (nats-server 2.15 `server/stream.go`, `checkStreamCfg`).
+const NOT_ON_MIRRORS: [&str; 2] = ["subject_delete_marker_ttl", "duplicate_window"];
 
 /// What a stream's config is made from: a definition may have tens of thousands of streams, so a config is made when
 /// it is looked at.
@@ -41,6 +44,7 @@ impl<'a> Recipe<'a> {
             role,
             name: match role {
                 Role::Write => stream.write_name(&region.name),
+                Role::Home => stream.home_name(),
                 Role::Read => account.read_name(stream, &region.name),
             },
             recipe: self,
@@ -50,8 +54,20 @@ impl<'a> Recipe<'a> {
     pub fn config(&self, role: Role) -> Map<String, Value> {
         match role {
             Role::Write => self.write_config(),
+            Role::Home => self.home_config(),
+            Role::Read if self.stream.home().is_some() => self.mirror_config(),
             Role::Read => self.read_config(),
         }
+    }
+
+    /// The home stream that the stream of this role mirrors.
+    pub fn mirrors(&self, role: Role) -> Option<String> {
+        (role == Role::Read && self.stream.home().is_some()).then(|| self.stream.home_name())
+    }
+
+    /// What the home stream captures: each subject, as published in any cluster.
+    pub fn home_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
+        self.stream.subjects.iter().map(|subject| captured_anywhere(subject).to_string())
     }
 
     /// What the write stream captures: each subject, as published in each cluster of its region.
@@ -70,12 +86,55 @@ impl<'a> Recipe<'a> {
         let mut config = Map::with_capacity(11);
         config.insert("name".to_owned(), stream.write_name(&region.name).into());
         config.insert("subjects".to_owned(), self.write_subjects().collect());
-        let strip = object([("src", format!("{CAPTURED}.*.>").into()), ("dest", ">".into())]);
-        config.insert("subject_transform".to_owned(), strip);
+        config.insert("subject_transform".to_owned(), strip());
         config.insert("max_age".to_owned(), MAX_AGE.into());
         config.insert("duplicate_window".to_owned(), window.into());
         bucket::write_fields(stream, &mut config);
         finish(config, stream, region, Role::Write, &stream.write)
+    }
+
+    /// Captures what is published in all regions, and decides what is stored: there is no other write stream.
+    fn home_config(&self) -> Map<String, Value> {
+        let Self { stream, region, .. } = *self;
+        let mut config = Map::with_capacity(16);
+        config.insert("name".to_owned(), stream.home_name().into());
+        config.insert("subjects".to_owned(), self.home_subjects().collect());
+        config.insert("subject_transform".to_owned(), strip());
+        bucket::home_fields(stream, &mut config);
+        let max_age = stream.read.get("max_age").or(config.get("max_age")).and_then(Value::as_u64).unwrap_or(0);
+        let window = if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) };
+        config.insert("duplicate_window".to_owned(), window.into());
+        // Both may be written under `read`, at the one value that suits a stream which is not published to.
+        let mut read = stream.read.clone();
+        for field in ["duplicate_window", "max_msg_size"] {
+            read.remove(field);
+        }
+        let mut config = finish(config, stream, region, Role::Home, &read);
+        // What is read is settled by `read`, and how it is published by `write`.
+        for field in PUBLISHING {
+            if let Some(value) = stream.write.get(field) {
+                config.insert(field.to_owned(), value.clone());
+            }
+        }
+        config
+    }
+
+    /// Mirrors the home stream, with its limits: a mirror keeps what its origin drops unless its own limits drop it too.
+    fn mirror_config(&self) -> Map<String, Value> {
+        let Self { account, stream, region, .. } = *self;
+        let external = object([("api", SOURCE_API.into()), ("deliver", format!("{DELIVER}.{}", region.name).into())]);
+        let mirror = object([("name", stream.home_name().into()), ("external", external)]);
+        let mut config = Map::with_capacity(16);
+        config.insert("name".to_owned(), account.read_name(stream, &region.name).into());
+        config.insert("mirror".to_owned(), mirror);
+        config.insert("mirror_direct".to_owned(), true.into());
+        config.insert("max_msg_size".to_owned(), (-1).into());
+        bucket::mirror_fields(stream, &mut config);
+        let mut config = finish(config, stream, region, Role::Read, &stream.read);
+        for field in NOT_ON_MIRRORS {
+            config.remove(field);
+        }
+        config
     }
 
     /// Sources all write streams, its own region's among them, in the order of the definition everywhere.
@@ -139,6 +198,11 @@ impl Recipe<'_> {
 /// messages that they still hold (measured: 2.10.26, 2.12.8 and 2.14.6 go back, 2.15.1 does not).
 pub const KEEPS_POSITION: (u64, u64) = (2, 15);
 
+/// What makes a captured subject the published one again.
+fn strip() -> Value {
+    object([("src", format!("{CAPTURED}.*.>").into()), ("dest", ">".into())])
+}
+
 /// Servers before 2.11 empty a stream with a `first_seq` when they start, if its first message is still there
 /// (measured, 2.10.26; not so on 2.11.11 – 2.15.1).
 fn keeps_first_sequence(oldest_server: Option<(u64, u64)>) -> bool {
@@ -174,7 +238,7 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     Value::Object(map)
 }
 
-/// What both roles have, with the definition's own fields over the defaults.
+/// What all roles have, with the definition's own fields over the defaults.
 fn finish(
     mut config: Map<String, Value>,
     stream: &VirtualStream,

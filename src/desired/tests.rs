@@ -4,7 +4,7 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Region;
 use crate::model::transform::Transform;
-use crate::model::virtual_stream::{Access, ConsumerDefinition, MapRequest, VirtualStream};
+use crate::model::virtual_stream::{Access, Consistency, ConsumerDefinition, MapRequest, VirtualStream};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -230,6 +230,10 @@ pub(crate) fn bucket(name: &str, kind: Kind) -> VirtualStream {
     VirtualStream { kind, ..stream(name, subjects) }
 }
 
+pub(crate) fn mirrored(stream: VirtualStream, home: &str) -> VirtualStream {
+    VirtualStream { consistency: Consistency::Mirrored { home: RegionName::parse(home).unwrap() }, ..stream }
+}
+
 /// Every destination, of entries with and without clusters.
 fn all_lines(mappings: &MappingSet) -> String {
     let line = |mapping: &crate::model::mapping::Mapping| {
@@ -295,6 +299,49 @@ fn the_streams_of_a_region() {
         account.streams.iter().filter(|s| s.region.as_str() == "east").map(|s| Value::Object(s.config())).collect()
     };
     insta::assert_snapshot!(format!("{:#}", json!([configs(&desired[0]), configs(&desired[2])])));
+}
+
+/// One home stream, and a mirror in each region, that of the home too.
+#[test]
+fn the_streams_of_a_mirrored_one() {
+    let mut cfg = mirrored(bucket("cfg", Kind::Kv), "west");
+    cfg.bucket = json!({ "history": 5, "ttl": 60_000_000_000_u64, "max_value_size": 1024, "max_bytes": 1 << 20, "limit_marker_ttl": 1_000_000_000 }).as_object().unwrap().clone();
+    let mut foo = mirrored(stream("foo", &["foo.*.>"]), "east");
+    foo.read = json!({ "max_msgs": 1000, "description": "foo", "duplicate_window": 0, "max_msg_size": -1 })
+        .as_object()
+        .unwrap()
+        .clone();
+    foo.write = json!({ "duplicate_window": 1_000_000_000, "discard": "new" }).as_object().unwrap().clone();
+    let mut files = mirrored(bucket("files", Kind::ObjectStore), "west");
+    files.bucket = json!({ "max_bytes": 1 << 30 }).as_object().unwrap().clone();
+    let account = regional(vec![foo, cfg, files]);
+    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let configs =
+        |account: &DesiredAccount<'_>| -> Value { account.streams.iter().map(|s| Value::Object(s.config())).collect() };
+    insta::assert_snapshot!(format!("{:#}", json!([configs(&desired[0]), configs(&desired[2])])));
+    let same =
+        |a: &DesiredStream<'_>, b: &DesiredStream<'_>| a.config()["mirror"]["name"] == b.config()["mirror"]["name"];
+    assert!(desired[1].streams.iter().zip(&desired[2].streams).all(|(a, b)| same(a, b)));
+    insta::assert_snapshot!(all_lines(&desired[0].mappings), @"
+    $JS.> → c-west=$VS.c-west.> c-east=$VS.c-east.>
+    $VSH.> → *=$JS.>
+    $KV.> → c-west=$VW.c-west.$KV.> c-east=$VW.c-east.$KV.>
+    $O.> → c-west=$VW.c-west.$O.> c-east=$VW.c-east.$O.>
+    $VSM.API.$KV.> → c-west=$VW.c-west.$KV.> c-east=$VW.c-east.$KV.>
+    foo.*.> → c-west=$VW.c-west.foo.{{wildcard(1)}}.> c-east=$VW.c-east.foo.{{wildcard(1)}}.>
+    ");
+    let account = Account { exclusive: false, ..account };
+    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let lines = all_lines(&desired[0].mappings);
+    let puts: Vec<&str> = lines.lines().filter(|line| line.starts_with("$VSM")).collect();
+    assert_eq!(puts, ["$VSM.API.$KV.cfg.> → c-west=$VW.c-west.$KV.cfg.> c-east=$VW.c-east.$KV.cfg.>"]);
+    let shared = Account { layout: Layout::Shared, ..account };
+    let refused = application(topology(), &shared, &Options::default());
+    assert!(matches!(refused, Err(DesiredError::NotBuilt { .. })), "{refused:?}");
+    // The home stream of one is called like another.
+    let account = regional(vec![mirrored(stream("foo", &["a"]), "east"), stream("foo-home", &["b"])]);
+    let error = accounts(topology(), &account, &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("two streams would be called `foo-home`"), "{error}");
 }
 
 /// Below a root there is one mapping, and nothing else that would tell of overlaps.

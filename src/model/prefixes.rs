@@ -15,9 +15,10 @@ pub const NEAR: &str = "$VS";
 ///
 /// A mapping is applied once, so `$VSH.API.…` is not mapped again by `$JS.>` (measured, 2.10.26 – 2.15.1).
 pub const BACK: &str = "$VSH";
-/// In a regional account: the application's account, as sources reach it.
+/// In a regional account: the application's account, as sources and mirrors reach it. Clients of a bucket that is a mirror
+/// put its keys below it, and so the application's account maps `$VSM.API.$KV.>` as it maps `$KV.>`.
 pub const ORIGIN: &str = "$VSM";
-/// Where sources of read streams deliver: `VSD.<region>.…`.
+/// Where sources and mirrors of read streams deliver: `VSD.<region>.…`.
 pub const DELIVER: &str = "VSD";
 /// What runs of this tool tell each other, the lease among it.
 pub const RUNS: &str = "$VSTREAM";
@@ -59,9 +60,9 @@ pub const PREFIXES: [Prefix; 6] = [
         token: ORIGIN,
         form: "$VSM.API.…",
         account: "regional",
-        meaning: "the JetStream API of the application's account, as sources reach it (`external.api`)",
+        meaning: "the application's account's JetStream API as sources and mirrors reach it (`external.api`); clients put keys of a mirrored bucket on `$VSM.API.$KV.>`",
     },
-    Prefix { token: DELIVER, form: "VSD.<region>.…", account: "both", meaning: "deliveries to sources" },
+    Prefix { token: DELIVER, form: "VSD.<region>.…", account: "both", meaning: "deliveries to sources and mirrors" },
     Prefix {
         token: RUNS,
         form: "$VSTREAM.LEASE",
@@ -74,6 +75,11 @@ pub const PREFIXES: [Prefix; 6] = [
 /// `foo.>` becomes `$VW.west.foo.>`.
 pub fn captured(subject: &SubjectFilter, cluster: &ClusterName) -> SubjectFilter {
     subject.below(&[CAPTURED, &cluster.token()])
+}
+
+/// The subject under which a message on `subject` is captured, whatever the cluster: `foo.>` becomes `$VW.*.foo.>`.
+pub fn captured_anywhere(subject: &SubjectFilter) -> SubjectFilter {
+    subject.below(&[CAPTURED, "*"])
 }
 
 /// The prefix of what clients in `cluster` ask of their region: `$VS.west`.

@@ -3,7 +3,7 @@
 use super::names::{ConsumerName, RegionName, StreamName};
 use super::nkey::PublicKey;
 use super::subject::SubjectFilter;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,6 +56,18 @@ pub enum Consistency {
         /// The region that holds the stream.
         home: RegionName,
     },
+}
+
+impl Consistency {
+    /// Returns the level as definitions name it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Eventual => "eventual",
+            Self::Ordered => "ordered",
+            Self::Immediate => "immediate",
+            Self::Mirrored { .. } => "mirrored",
+        }
+    }
 }
 
 /// Requests that are mapped to the local read stream only on demand, because regions diverge by them.
@@ -135,6 +147,9 @@ pub struct VirtualStream {
     pub bucket: Map<String, Value>,
 }
 
+/// The fields of `write` that a `mirrored` stream takes: they are about publishing. What is kept is said under `read`.
+pub const PUBLISHING: [&str; 5] = ["duplicate_window", "max_msg_size", "discard", "allow_atomic", "allow_batched"];
+
 /// Where NATS clients receive replies unless told otherwise: the default of `inbox_prefixes`.
 pub const INBOX: &str = "_INBOX";
 /// Subjects of KV buckets, as clients publish them.
@@ -149,6 +164,42 @@ impl Kind {
             Self::Stream => None,
             Self::Kv => Some(KV),
             Self::ObjectStore => Some(OBJECTS),
+        }
+    }
+}
+
+/// What a real stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Captures what is published in its region.
+    Write,
+    /// Captures what is published in all regions; the read streams mirror it.
+    Home,
+    /// Serves the readers of its region: sources all write streams, or mirrors the home stream.
+    Read,
+}
+
+impl Role {
+    /// Returns the role as the stream's metadata names it: `write`, `home` or `read`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Home => "home",
+            Self::Read => "read",
+        }
+    }
+
+    /// Returns the role that the metadata names.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Write, Self::Home, Self::Read].into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// Returns whether such a stream captures what applications publish, in the application's account.
+    pub fn captures(self) -> bool {
+        match self {
+            Self::Write | Self::Home => true,
+            Self::Read => false,
         }
     }
 }
@@ -179,6 +230,37 @@ impl VirtualStream {
         }
     }
 
+    /// Returns the home region of a `mirrored` stream.
+    pub fn home(&self) -> Option<&RegionName> {
+        match &self.consistency {
+            Consistency::Mirrored { home } => Some(home),
+            Consistency::Eventual | Consistency::Ordered | Consistency::Immediate => None,
+        }
+    }
+
+    /// Returns the name of the home stream of a `mirrored` stream: a bucket's is called like the bucket.
+    ///
+    /// Client libraries derive the prefix of a bucket's keys from the name of the stream that their stream mirrors
+    /// (measured, server-facts: nats.go, nats-py and the `nats` CLI).
+    pub fn home_name(&self) -> String {
+        match self.kind {
+            Kind::Stream => format!("{}-home", self.name),
+            Kind::Kv | Kind::ObjectStore => self.stream_name(),
+        }
+    }
+
+    /// Returns the streams of the application's account that capture this one's subjects, with region and role: a write
+    /// stream per region, or the home stream.
+    pub fn capturing<'a>(&self, regions: impl Iterator<Item = &'a RegionName>) -> Vec<(&'a RegionName, Role, String)> {
+        let home = self.home();
+        let regions = regions.filter(|region| home.is_none_or(|home| home == *region));
+        let stream = |region: &'a RegionName| match home {
+            Some(_) => (region, Role::Home, self.home_name()),
+            None => (region, Role::Write, self.write_name(region)),
+        };
+        regions.map(stream).collect()
+    }
+
     /// Name of the write stream in `region`.
     pub fn write_name(&self, region: &RegionName) -> String {
         fill(&self.names.write, &self.name, region)
@@ -199,7 +281,8 @@ impl Account {
     }
 
     /// Whether applications may make this request of the virtual stream: as defined, and in the layout `regional` for
-    /// object stores, since clients purge the chunks of an object that is deleted or replaced.
+    /// object stores, since clients purge the chunks of an object that is deleted or replaced. Of a `mirrored` one they
+    /// purge the home stream.
     pub fn opens(&self, stream: &VirtualStream, request: MapRequest) -> bool {
         let chunks = stream.kind == Kind::ObjectStore && request == MapRequest::Purge;
         chunks || stream.map_requests.contains(&request) || self.opens_to_all().contains(&request)

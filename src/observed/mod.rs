@@ -160,6 +160,18 @@ impl Server {
         }
     }
 
+    /// Returns whether a replicated stream with a subject transform compares `Nats-Expected-Last-Subject-Sequence` with
+    /// messages on the subject as it was before the transform, of which there are none: any but 0 is refused, and 0 is
+    /// compared once more with what is stored (nats-server before 2.12.8 `server/jetstream_cluster.go`,
+    /// `processClusteredInboundMsg`; measured, 2.10.26, 2.11.11).
+    pub fn compares_before_transform(&self) -> bool {
+        match server_version::numbers(&self.version).collect::<Vec<_>>()[..] {
+            [2, 12, patch, ..] => patch < 8,
+            [2, minor, ..] => minor < 12,
+            _ => false,
+        }
+    }
+
     /// Whether it started so recently that others may still count its predecessor.
     fn is_new(&self) -> bool {
         const REMEMBERED: i64 = 160;

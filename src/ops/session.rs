@@ -510,14 +510,14 @@ impl<'d, L: Requests> Session<'d, L> {
 
 /// Tells regional accounts of the streams that theirs source, and those that do not answer of the other regions'.
 fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
-    let of_role = |found: &ObservedAccount, role: Role| -> Vec<ObservedStream> {
+    let of_roles = |found: &ObservedAccount, wanted: fn(Role) -> bool| -> Vec<ObservedStream> {
         let streams = found.jetstream.streams.iter();
-        streams.filter(|stream| stream.owner.as_ref().is_some_and(|o| o.role == role)).cloned().collect()
+        streams.filter(|stream| stream.owner.as_ref().is_some_and(|o| wanted(o.role))).cloned().collect()
     };
     let mut origins = Vec::new();
     for place in 0..desired.len().min(accounts.len()) {
         if desired[place].seat == Seat::Application {
-            origins = of_role(&accounts[place], Role::Write);
+            origins = of_roles(&accounts[place], Role::captures);
             continue;
         }
         let jetstream = &accounts[place].jetstream;
@@ -528,7 +528,7 @@ fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
                 && wanted.seat != Seat::Application
                 && wanted.account.id == desired[place].account.id
         });
-        let siblings = others.flat_map(|(_, (_, found))| of_role(found, Role::Read)).collect();
+        let siblings = others.flat_map(|(_, (_, found))| of_roles(found, |role| role == Role::Read)).collect();
         accounts[place].jetstream.siblings = siblings;
         accounts[place].jetstream.origins.clone_from(&origins);
     }

@@ -148,6 +148,7 @@ pub fn plan(
         findings.extend(preflight::not_the_system_account(&planned.name, &planned.id, &observed.system_account));
         findings.append(&mut found);
         findings.extend(preflight::features(&account, &observed.deployment));
+        findings.extend(preflight::revisions_refused(&planned.name, &planned.streams.changes, &observed.deployment));
         findings.extend(serves_another(&account, starts[index].as_ref()));
         planned.skipped = skipped;
         planned

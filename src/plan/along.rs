@@ -116,7 +116,8 @@ pub(super) fn take_along(
     if !matches!(desired.seat, Seat::Regional(_)) {
         return;
     }
-    for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read) {
+    // A mirror takes the place of no read stream.
+    for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read && stream.mirrors().is_none()) {
         let place = || format!("account {}, stream {}", desired.name, stream.name);
         if let Some(found) = found.stream(&stream.name) {
             if let Some((from, _)) = phase(&found.config).filter(|_| is_under_way(&found.config)) {

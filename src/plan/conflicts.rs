@@ -11,7 +11,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, RawMapping};
 use crate::model::subject::SubjectFilter;
-use crate::model::virtual_stream::{Kind, Layout};
+use crate::model::virtual_stream::{Account, Kind, Layout};
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
 
 /// Checks `others`, the streams that stay and are not desired, against the desired ones.
@@ -24,6 +24,13 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
         .collect();
     let mut findings = Vec::new();
     for other in others {
+        let level = other.owner.as_ref().and_then(|owner| {
+            desired.streams.iter().find(|s| s.virtual_stream == owner.virtual_stream && s.role != owner.role)
+        });
+        if let Some(finding) = level.and_then(|stream| other_level(stream, other, desired.account)) {
+            findings.push(finding);
+            continue;
+        }
         let place = format!("account {account}, stream {}", other.name);
         let subjects: Vec<SubjectFilter> = other.subjects().filter_map(|s| SubjectFilter::parse(s).ok()).collect();
         if let Some(stream) = desired.account.virtual_streams.iter().find(|v| v.name.as_str() == other.name) {
@@ -51,7 +58,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
                 "subjects-taken",
                 &place,
                 format!(
-                    "it captures {subject}{whose}, which overlaps {filter} of the write stream {name}: servers refuse \
+                    "it captures {subject}{whose}, which overlaps {filter} of the stream {name}: servers refuse \
                      two streams on one subject (10065)"
                 ),
                 format!("{}.", move_away(other)),
@@ -80,6 +87,40 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
         }
     }
     findings
+}
+
+/// The finding about streams that another consistency level made.
+pub const LEVEL_CHANGED: &str = "consistency-changed";
+
+/// Refuses to make streams of one consistency level into those of another: `found` is of the same virtual stream as
+/// `desired`, and captures or reads as another level does. Servers turn no stream into a mirror, and sequences would start
+/// anew.
+pub(crate) fn other_level(desired: &DesiredStream<'_>, found: &ObservedStream, account: &Account) -> Option<Finding> {
+    let owner = found.owner.as_ref().filter(|owner| owner.virtual_stream == desired.virtual_stream)?;
+    let mirrored = |role: Role, mirrors: bool| match role {
+        Role::Write => false,
+        Role::Home => true,
+        Role::Read => mirrors,
+    };
+    let is = mirrored(owner.role, found.is_mirror());
+    let wanted = mirrored(desired.role, desired.mirrors().is_some());
+    if is == wanted {
+        return None;
+    }
+    let name = |mirrored: bool| if mirrored { "mirrored" } else { "eventual" };
+    let (is, wanted, stream) = (name(is), name(wanted), desired.virtual_stream);
+    Some(Finding::error(
+        LEVEL_CHANGED,
+        format!("account {}, virtual stream {stream}", account.name),
+        format!(
+            "its streams were made for `consistency: {is}`, and the definition says `{wanted}`: servers do not make the one \
+             into the other, and what is stored would have other sequences"
+        ),
+        format!(
+            "Keep `consistency: {is}`; or define a virtual stream of another name with `{wanted}`, copy what readers need, \
+             move applications there, then remove this one (`destroy {stream} --delete-streams`)."
+        ),
+    ))
 }
 
 /// Mappings that would lead to subjects that no stream stores any more, since `changes` make it capture less. What
@@ -186,7 +227,9 @@ pub(super) fn buckets(desired: &DesiredAccount<'_>, changes: &[StreamChange]) ->
 /// What follows from servers on which read streams cannot have sequences of their own per region.
 pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) -> Option<Finding> {
     let created = |name: &str| changes.iter().any(|c| c.action == Action::Create && c.name == name);
-    let alike = |s: &&DesiredStream<'_>| created(&s.name) && !s.config().contains_key("first_seq");
+    // Sequences of mirrors are the same everywhere, and mean the same.
+    let alike =
+        |s: &&DesiredStream<'_>| created(&s.name) && s.mirrors().is_none() && !s.config().contains_key("first_seq");
     let any = matches!(desired.seat, Seat::Regional(_)) && desired.streams.iter().any(|stream| alike(&stream));
     any.then(|| {
         Finding::warning(
@@ -279,14 +322,63 @@ fn move_away(other: &ObservedStream) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::tests::{bucket, regional, stream, topology};
+    use crate::desired::tests::{bucket, mirrored, regional, stream, topology};
     use crate::desired::{Options as DesiredOptions, Role, accounts};
     use crate::model::finding::Severity;
     use crate::model::mapping::Destination;
-    use crate::model::virtual_stream::Account;
     use crate::plan::mappings::MappingChange;
     use crate::plan::streams::streams;
     use serde_json::json;
+
+    /// What servers say of these streams.
+    fn made(desired: &DesiredAccount<'_>) -> ObservedJetStream {
+        let infos = desired.streams.iter().map(|stream| json!({ "config": stream.config() }));
+        let mut streams: Vec<ObservedStream> = infos.filter_map(ObservedStream::from_info).collect();
+        streams.sort_by(|a, b| a.name.cmp(&b.name));
+        ObservedJetStream { info: json!({}), streams, ..<_>::default() }
+    }
+
+    #[test]
+    fn streams_of_one_level_do_not_become_those_of_another() {
+        let eventual = || vec![bucket("cfg", Kind::Kv), stream("foo", &["foo.>"])];
+        let levels =
+            [eventual(), eventual().into_iter().map(|stream| mirrored(stream, "west")).collect()].map(regional);
+        for (is, wanted) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
+            let [is_made, is_wanted] =
+                [is, wanted].map(|level| accounts(topology(), &levels[level], &DesiredOptions::default()).unwrap());
+            for (found, wanted_here) in is_made.iter().zip(&is_wanted) {
+                let plan = streams(wanted_here, &made(found), &Options::default());
+                if is == wanted {
+                    assert_eq!((plan.changes, plan.findings), (Vec::new(), Vec::new()));
+                    continue;
+                }
+                assert!(plan.changes.iter().all(|change| change.action == Action::Create), "{plan:#?}");
+                for name in ["cfg", "foo"] {
+                    let place = format!("account APP, virtual stream {name}");
+                    let findings: Vec<_> = plan.findings.iter().filter(|finding| finding.place == place).collect();
+                    let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+                    assert!(!codes.is_empty() && codes.iter().all(|code| *code == LEVEL_CHANGED), "{plan:#?}");
+                    assert!(findings.iter().all(|finding| finding.severity == Severity::Error));
+                }
+            }
+        }
+    }
+
+    /// Another home region: the stream is moved, which deletes nothing, but is to be meant.
+    #[test]
+    fn a_home_moves_when_that_is_meant() {
+        let at = |home: &str| regional(vec![mirrored(bucket("cfg", Kind::Kv), home)]);
+        let (west, east) = (at("west"), at("east"));
+        let options = DesiredOptions::default();
+        let (is, wanted) =
+            (accounts(topology(), &west, &options).unwrap(), accounts(topology(), &east, &options).unwrap());
+        let plan = streams(&wanted[0], &made(&is[0]), &Options::default());
+        assert_eq!(plan.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), ["moves-stream"]);
+        let [change] = &plan.changes[..] else { panic!("{plan:#?}") };
+        let paths: Vec<&str> = change.fields.iter().map(|field| field.path.as_str()).collect();
+        assert_eq!((change.role, paths), (Role::Home, vec!["placement", "metadata.vstream.region"]));
+        assert_eq!(streams(&wanted[1], &made(&is[1]), &Options::default()).changes, Vec::new());
+    }
 
     #[test]
     fn a_write_stream_stops_capturing_only_what_no_mapping_leads_to() {
@@ -369,6 +461,12 @@ mod tests {
         assert!(message.contains("an ack that a client carries to another region"), "{message}");
         assert!(next.contains("2.11 or newer"), "{next}");
         assert_eq!(found((2, 11)), [None, None, None]);
+        // Mirrors have the sequences of one stream; and one stream knows the last value of each key.
+        let streams = vec![mirrored(stream("foo", &["foo.>"]), "west"), mirrored(bucket("cfg", Kind::Kv), "west")];
+        let mirrors = regional(streams);
+        let of_mirrors = new(&mirrors, Some((2, 10)));
+        assert!(of_mirrors.iter().all(|(desired, changes)| sequences(desired, changes).is_none()));
+        assert!(of_mirrors.iter().all(|(desired, changes)| buckets(desired, changes).is_none()));
         // Streams that are made keep what they have.
         assert!(new(&account, Some((2, 10))).iter().all(|(desired, _)| sequences(desired, &[]).is_none()));
     }

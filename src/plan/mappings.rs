@@ -252,10 +252,13 @@ impl<'a> OwnedStreams<'a> {
             return named(1).map(Owned::By);
         }
         let subject = captured(destination);
-        if let Some(owner) = self.by_subject.get(subject.as_str()) {
+        let owner = |subject: &str| self.by_subject.get(subject);
+        let anywhere = anywhere(&subject);
+        if let Some(owner) = owner(&subject).or_else(|| owner(anywhere.as_ref()?)) {
             return Some(Owned::By(owner));
         }
-        self.captures_below(&subject).then_some(Owned::Shared)
+        (self.captures_below(&subject) || anywhere.is_some_and(|subject| self.captures_below(&subject)))
+            .then_some(Owned::Shared)
     }
 
     /// Whether one of the streams stores what several share: `$VW.west.app.>` for `$VW.west.app.foo.>`.
@@ -267,7 +270,9 @@ impl<'a> OwnedStreams<'a> {
     /// Whether destinations capture something for virtual streams, each of which is so.
     fn all_below(&self, destinations: &[Destination], so: &dyn Fn(&str) -> bool) -> bool {
         let filters = destinations.iter().filter(|to| below(&to.subject, CAPTURED));
-        let filters: Vec<_> = filters.filter_map(|to| SubjectFilter::parse(&captured(&to.subject)).ok()).collect();
+        let subjects = filters.map(|to| captured(&to.subject));
+        let both = subjects.flat_map(|subject| [anywhere(&subject), Some(subject)].into_iter().flatten());
+        let filters: Vec<_> = both.filter_map(|subject| SubjectFilter::parse(&subject).ok()).collect();
         let owners = self.by_subject.iter().filter(|(own, _)| {
             SubjectFilter::parse(own).is_ok_and(|own| filters.iter().any(|filter| filter.covers(&own)))
         });
@@ -283,6 +288,12 @@ impl<'a> OwnedStreams<'a> {
         }
         destinations.iter().any(|to| self.owner_of(&to.subject).is_some())
     }
+}
+
+/// The subject as home streams capture it, whatever the cluster: `$VW.*.foo.>` for `$VW.west.foo.>`.
+fn anywhere(subject: &str) -> Option<String> {
+    let (_, rest) = subject.strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')?;
+    Some(format!("{CAPTURED}.*.{rest}"))
 }
 
 /// Whether a subject is below a prefix of whole tokens.

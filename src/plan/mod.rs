@@ -7,7 +7,7 @@ pub mod along;
 pub mod capacity;
 mod change;
 mod claims_diff;
-mod conflicts;
+pub(crate) mod conflicts;
 pub mod consumers;
 mod envelope;
 pub mod file;

@@ -202,6 +202,7 @@ pub(super) fn pushes(
                 mappings.changes.iter().partition(|change| is_way_back(change) && change.action != Action::Delete);
             let mut edited = links::exports(&mut draft.claims, desired, options);
             edited.append(links::imports(&mut draft.claims, desired, peers, options, now));
+            edited.append(links::close_exports(&mut draft.claims, desired, options));
             edited.append(links::restrict(&mut draft.claims, desired));
             let mapped = edit(&mut draft.claims, &way_back, desired);
             draft.stage(Stage::ApplicationLinks, edited, mapped);

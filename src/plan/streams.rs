@@ -29,7 +29,7 @@ pub struct StreamChange {
     pub virtual_stream: String,
     /// Region.
     pub region: String,
-    /// Write or read.
+    /// What the stream is for.
     pub role: Role,
     /// The observed config, for an update or a deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ fn subjects(config: Option<&Map<String, Value>>) -> Vec<SubjectFilter> {
 /// What to do about the streams of one account.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StreamPlan {
-    /// In the order in which they are to be made: write streams before read streams, deletions last and backwards.
+    /// In the order in which they are to be made: write and home streams before read streams, deletions last and backwards.
     pub changes: Vec<StreamChange>,
     /// Seen and left alone.
     pub reports: Vec<Report>,
@@ -117,6 +117,7 @@ pub(crate) fn is_former(found: &ObservedStream) -> bool {
             let strips = found.config.get("subject_transform").is_some_and(Value::is_object);
             !strips && found.subjects().next().is_some() && !found.subjects().any(below)
         }
+        Role::Home => false,
         Role::Read => {
             let sources = found.config.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let takes_out = |source: &Value| source["subject_transforms"].as_array().is_some_and(|all| !all.is_empty());
@@ -158,8 +159,8 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
     plan.findings.extend(conflicts::check(desired, &staying, options));
     hand_over(&mut plan.changes);
     plan.changes.sort_by_key(|change| match (change.action, change.role) {
-        (Action::Create | Action::Update, role) => (0, role == Role::Read, !change.hands_over),
-        (Action::Delete, role) => (1, role == Role::Write, false),
+        (Action::Create | Action::Update, role) => (0, !role.captures(), !change.hands_over),
+        (Action::Delete, role) => (1, role.captures(), false),
     });
     plan
 }
@@ -167,7 +168,7 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
 /// Marks the streams that give up what others take over: those come first, since no two capture one subject.
 fn hand_over(changes: &mut [StreamChange]) {
     let captured: Vec<Vec<SubjectFilter>> = changes.iter().map(StreamChange::subjects_after).collect();
-    for (place, change) in changes.iter_mut().enumerate().filter(|(_, change)| change.role == Role::Write) {
+    for (place, change) in changes.iter_mut().enumerate().filter(|(_, change)| change.role.captures()) {
         let given_up: Vec<SubjectFilter> = change.gives_up().collect();
         let others = || captured.iter().enumerate().filter(|(other, _)| *other != place).flat_map(|(_, to)| to);
         change.hands_over =
@@ -184,7 +185,7 @@ pub fn removal(observed: &ObservedJetStream, names: Option<&[String]>) -> Vec<St
         .filter(|(_, owner)| names.is_none_or(|names| names.contains(&owner.virtual_stream)))
         .map(|(stream, owner)| deletion(stream, owner))
         .collect();
-    changes.sort_by_key(|change| change.role == Role::Write);
+    changes.sort_by_key(|change| change.role.captures());
     changes
 }
 
@@ -271,6 +272,9 @@ impl Out<'_> {
         match &found.owner {
             Some(owner) if owner.virtual_stream == desired.virtual_stream && owner.role == desired.role => {}
             Some(owner) => {
+                if let Some(finding) = conflicts::other_level(desired, found, account) {
+                    return self.plan.findings.push(finding);
+                }
                 return self.refuse(
                     "belongs-to-another",
                     format!(
@@ -309,6 +313,9 @@ impl Out<'_> {
                 ),
             );
         }
+        if let Some(finding) = conflicts::other_level(desired, found, account) {
+            return self.plan.findings.push(finding);
+        }
         // Its sources are not yet what they will be.
         if along::is_under_way(&found.config) {
             return;
@@ -328,7 +335,7 @@ impl Out<'_> {
                 history: None,
                 hands_over: false,
             };
-            if desired.role == Role::Write {
+            if desired.role.captures() {
                 self.given_up(desired, &change, account);
             }
             self.plan.changes.push(change);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::desired::Options as DesiredOptions;
-use crate::desired::tests::application;
+use crate::desired::accounts;
+use crate::desired::tests::{application, mirrored, regional, stream};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Severity;
 use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
@@ -12,7 +13,7 @@ use crate::observed::{Deployment, Server};
 use crate::plan::along::History;
 use crate::plan::capacity::capacity;
 use crate::plan::consumers::consumers;
-use crate::plan::preflight::{features, forgetful, old_values, standing_old_values};
+use crate::plan::preflight::{features, forgetful, old_values, revisions_refused, standing_old_values};
 use crate::verify::streams::{Verdict, counts};
 use serde_json::json;
 
@@ -418,6 +419,30 @@ fn servers_that_forget_what_is_changed_are_named() {
     let mut along = made;
     along.changes[3].history = Some(History { from: "p0-read-west".to_owned(), messages: 1 });
     assert!(found(&along, "2.12.2").is_some());
+}
+
+#[test]
+fn servers_that_refuse_revisions_are_named() {
+    let account = regional(vec![mirrored(stream("foo", &["foo.>"]), "west")]);
+    let topology = topology();
+    let desired = accounts(&topology, &account, &DesiredOptions::default()).unwrap();
+    let made = streams(&desired[0], &ObservedJetStream::default(), &Options::default()).changes;
+    let found = |changes: &[StreamChange], version| {
+        let deployment = deployment([version, "2.11.11", "2.11.11"], &json!({ "config": {} }));
+        revisions_refused("APP", changes, &deployment).map(|finding| {
+            let Finding { code, place, message, .. } = finding;
+            format!("{code} {place} {message}")
+        })
+    };
+    for version in ["2.10.26", "2.11.17", "2.12.7"] {
+        let text = found(&made, version).unwrap();
+        let wanted = "revisions-refused account APP, virtual stream foo server west-1 (2.1";
+        assert!(text.starts_with(wanted), "{text}");
+    }
+    for version in ["2.12.8", "2.14.0", "2.15.1"] {
+        assert_eq!(found(&made, version), None, "{version}");
+    }
+    assert_eq!(found(&[], "2.10.26"), None, "what is there stays");
 }
 
 #[test]

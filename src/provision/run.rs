@@ -137,9 +137,10 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
     }
 }
 
-/// The streams that a change's stream sources.
+/// The streams that a change's stream sources or mirrors.
 fn sources(change: &StreamChange) -> HashSet<&str> {
     let config = change.after.as_ref().or(change.before.as_ref());
     let sources = config.and_then(|c| c.get("sources")).and_then(|s| s.as_array());
-    sources.into_iter().flatten().filter_map(|s| s["name"].as_str()).collect()
+    let mirrored = config.and_then(|c| c.get("mirror"));
+    sources.into_iter().flatten().chain(mirrored).filter_map(|s| s["name"].as_str()).collect()
 }

@@ -10,6 +10,10 @@ use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStrea
 
 /// Says what is lost, may be lost, or soon will be, of the sources of `found`.
 pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
+    // What the origin of a mirror has dropped, the mirror is to drop too.
+    if found.is_mirror() {
+        return;
+    }
     for source in &found.sources {
         let Some(origin) = observed.origin(&source.name).filter(|o| !o.offline) else { continue };
         let max_age = max_age(origin);
@@ -84,6 +88,7 @@ pub(super) fn away(
             continue;
         }
         match owner.role {
+            Role::Home => {}
             Role::Write => kept = kept.into_iter().chain(max_age(found)).min(),
             Role::Read => {
                 let heard = found.sources.iter().filter(|source| source.name == own);

@@ -12,7 +12,7 @@ pub struct StreamStatus {
     pub virtual_stream: String,
     /// Region.
     pub region: String,
-    /// Write or read.
+    /// What it is for.
     pub role: Role,
     /// Real name.
     pub stream: String,
@@ -30,7 +30,7 @@ pub struct StreamStatus {
     pub last_activity: String,
     /// Where it lives: leader, replicas, who is behind.
     pub cluster: Placement,
-    /// Its sources, in the order of the definition's regions.
+    /// Its sources, in the order of the definition's regions; of a mirror its origin.
     pub sources: Vec<SourceStatus>,
     /// Messages of all sources that have not arrived, as far as known.
     pub lag: u64,
@@ -50,10 +50,10 @@ pub enum Seen {
     Unknown,
 }
 
-/// One source of a read stream.
+/// One source of a read stream, or what it mirrors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceStatus {
-    /// The origin, a write stream.
+    /// The origin, a write or home stream.
     pub origin: String,
     /// The origin's region.
     pub region: String,
@@ -83,16 +83,23 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                 (_, Some(origin)) if found.state.last_seq == 0 && source.active.is_some() => {
                     Some(origin.state.messages)
                 }
+                // What a mirror does not get its origin may have deleted.
+                (_, Some(_))
+                    if found.is_mirror() && source.lag == 0 && source.active.is_some_and(|ns| ns < SILENCE) =>
+                {
+                    Some(0)
+                }
                 (Some(got), Some(origin)) => Some(origin.state.last_seq.saturating_sub(got)),
                 // What it last heard may be long ago.
                 _ => source.active.is_some_and(|ns| ns < SILENCE).then_some(source.lag),
             };
-            let place = places.get(source.name.as_str()).copied();
+            // A bucket's mirror is called like its origin, which is in another account.
+            let place = places.get(source.name.as_str()).copied().filter(|_| !found.is_mirror());
             sources.push((
                 place.unwrap_or(usize::MAX),
                 SourceStatus {
                     origin: source.name.clone(),
-                    region: match (place, origin.and_then(|origin| origin.owner.as_ref())) {
+                    region: match (place, observed.origin(&source.name).and_then(|origin| origin.owner.as_ref())) {
                         (Some(place), _) => desired.streams[place].region.to_string(),
                         (None, Some(owner)) => owner.region.clone(),
                         (None, None) => String::new(),

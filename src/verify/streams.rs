@@ -7,8 +7,10 @@ use super::problem::{Out, seconds};
 pub use super::problem::{Problem, Verdict};
 use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
 use crate::model::finding::Severity;
+use crate::model::virtual_stream::Account;
 use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SILENCE, SourceState};
 use crate::plan::along;
+use crate::plan::conflicts::other_level;
 use crate::plan::consumers::consumer_differences;
 use crate::plan::streams::{Difference, differences, source_differences};
 use serde::Serialize;
@@ -25,7 +27,7 @@ pub struct Checked {
     pub virtual_stream: String,
     /// Region.
     pub region: String,
-    /// Write or read stream; the consumer's stream is a read stream.
+    /// What the stream is for; the consumer's stream is a read stream.
     pub role: Role,
     /// Real name of the stream.
     pub stream: String,
@@ -100,7 +102,7 @@ impl Out {
         let Some(found) = observed.stream(&stream.name) else {
             return self.wrong("stream-missing", "does not exist", "Run apply.");
         };
-        self.config(stream, found);
+        self.config(stream, found, desired.account);
         if found.offline {
             self.cant_tell("stream-offline", "all its servers are offline", LOOK);
             return self.away(stream, desired, observed);
@@ -118,19 +120,20 @@ impl Out {
             // What a follower says of sources is not news.
             return self.away(stream, desired, observed);
         }
+        let word = if found.is_mirror() { "origin" } else { "source" };
         for source in &found.sources {
-            self.source(source, observed, stream.goes_back());
+            self.source(source, word, observed, stream.goes_back());
         }
         gaps::check(self, stream, found, observed);
     }
 
     fn away(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
-        if stream.role == Role::Read {
+        if stream.role == Role::Read && stream.mirrors().is_none() {
             gaps::away(self, stream, desired, observed);
         }
     }
 
-    fn config(&mut self, stream: &DesiredStream<'_>, found: &ObservedStream) {
+    fn config(&mut self, stream: &DesiredStream<'_>, found: &ObservedStream, account: &Account) {
         match &found.owner {
             Some(owner)
                 if owner.virtual_stream == stream.virtual_stream
@@ -151,6 +154,9 @@ impl Out {
                 "exists, but without our metadata",
                 "Run apply --adopt to take it over, or change `names` of the virtual stream.",
             ),
+        }
+        if let Some(finding) = other_level(stream, found, account) {
+            return self.problems.push(Problem { verdict: Verdict::Wrong, finding });
         }
         // Its sources are not yet what they will be.
         let under_way = along::phase(&found.config).filter(|(_, phase)| *phase != along::Phase::Done);
@@ -231,15 +237,16 @@ impl Out {
         }
     }
 
-    /// `goes_back`: whether a new leader would bring old values back.
-    fn source(&mut self, source: &SourceState, observed: &ObservedJetStream, goes_back: bool) {
+    /// `word` is what the stream calls it: a mirror has an origin. `goes_back`: whether a new leader would bring old values
+    /// back.
+    fn source(&mut self, source: &SourceState, word: &str, observed: &ObservedJetStream, goes_back: bool) {
         let origin = &source.name;
         if source.active.is_some_and(|ns| ns < SILENCE) && source.error.is_none() {
             return;
         }
         let silence = match source.active {
-            Some(ns) => format!("has not heard from its source {origin} for {}", seconds(ns)),
-            None => format!("has not heard from its source {origin} yet"),
+            Some(ns) => format!("has not heard from its {word} {origin} for {}", seconds(ns)),
+            None => format!("has not heard from its {word} {origin} yet"),
         };
         let why = source.error.as_ref().map(|e| format!(" ({e})")).unwrap_or_default();
         if observed.origin(origin).is_none_or(|o| o.offline || o.cluster.is_leaderless()) {

@@ -6,7 +6,7 @@ use super::overlap::overlaps;
 use super::virtual_stream::Placed;
 use crate::definition::fields;
 use crate::definition::nearest::suggestion;
-use crate::definition::problem::Problem;
+use crate::definition::problem::{Place, Problem};
 use crate::definition::raw;
 use crate::definition::read::{At, Named};
 use crate::model::names::{RegionName, StreamName};
@@ -120,6 +120,8 @@ impl Checker<'_> {
         };
         let regional_limits =
             regional_limits.map_or_else(Default::default, |limits| fields::config(&limits.value, false, self.problems));
+        let of_all = map_requests.iter().flatten().filter(|request| request.value != raw::MapRequest::Snapshot);
+        let of_all: Vec<Place> = of_all.map(|request| request.place).collect();
         let map_requests = map_requests.map(|requests| self.map_requests(requests, &serde_json::Map::new(), place));
         let activation_lifetime = activation_lifetime.and_then(|lifetime| self.lifetime(&lifetime));
         let streams = virtual_streams.map_or_else(Vec::new, |streams| streams.value.0);
@@ -149,6 +151,18 @@ impl Checker<'_> {
         for placed in &streams {
             self.fits_layout(&account, placed);
         }
+        if let Some(placed) = streams.iter().find(|placed| placed.stream.home().is_some()) {
+            for request in of_all {
+                let message = format!(
+                    "virtual stream `{}` is mirrored: this request would change the mirror of one region, and not the home \
+                     stream",
+                    placed.stream.name
+                );
+                let help = "list the request under those virtual streams that are to have it";
+                self.problems
+                    .push(Problem::new("conflict", request, message).also(placed.place, "the mirrored one").help(help));
+            }
+        }
         if let Some(topology) = topology {
             overlaps(&streams, self.problems);
             real_names(&account, &streams, topology, self.problems);
@@ -163,6 +177,14 @@ impl Checker<'_> {
             let message = format!(
                 "`{}` is a bucket, and this account has `layout: shared`: clients build the name of the stream and of \
                  its subjects themselves, and would not find it",
+                stream.name
+            );
+            self.report("conflict", *place, message, "choose `layout: regional` for the account");
+        }
+        if account.layout == Layout::Shared && stream.home().is_some() {
+            let message = format!(
+                "`{}` is mirrored, and this account has `layout: shared`: there clients would have to know the mirror of \
+                 their region by its name",
                 stream.name
             );
             self.report("conflict", *place, message, "choose `layout: regional` for the account");

@@ -1,14 +1,16 @@
 //! One virtual stream: its settings, and whether they go together.
 
 use super::Checker;
-use crate::definition::fields::{self, ConsumerTable, Fields};
+use crate::definition::fields::{self, ConsumerTable, Fields, WriteTable};
 use crate::definition::problem::{Place, Problem};
 use crate::definition::raw;
 use crate::definition::read::{At, Named};
 use crate::model::names::{API_TOKENS, ConsumerName, StreamName};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Topology;
-use crate::model::virtual_stream::{Consistency, ConsumerDefinition, Kind, MapRequest, NameTemplates, VirtualStream};
+use crate::model::virtual_stream::{
+    Consistency, ConsumerDefinition, Kind, MapRequest, NameTemplates, PUBLISHING, VirtualStream,
+};
 use serde_json::{Map, Value};
 
 /// A virtual stream with the places that later checks point at.
@@ -49,6 +51,11 @@ impl Checker<'_> {
         let subjects = self.subjects(&name, place, kind, subjects);
         let consistency = self.consistency(consistency, home, topology);
         let read_place = read.as_ref().map_or(place, |read| read.place);
+        let mirrored = matches!(consistency, Some(Consistency::Mirrored { .. }));
+        if mirrored {
+            self.fits_mirrored(write.as_ref(), names.as_ref(), map_requests.as_deref().unwrap_or_default());
+        }
+        let window_place = write.as_ref().map_or(place, |write| write.place);
         let write = match write {
             Some(At { place, value }) => {
                 let config = fields::config(&value, false, self.problems);
@@ -72,6 +79,15 @@ impl Checker<'_> {
             self.report("conflict", bucket.place, "`bucket` is for the kinds `kv` and `object_store`", help);
         }
         let bucket = bucket.map_or_else(Map::new, |bucket| fields::config(&bucket.value, false, self.problems));
+        if mirrored {
+            let age = read.get("max_age").or_else(|| bucket.get("ttl")).and_then(Value::as_i64).unwrap_or(0);
+            let window = write.get("duplicate_window").and_then(Value::as_i64);
+            if age > 0 && window.is_some_and(|window| window > age) {
+                let help = "write a `duplicate_window` of at most that";
+                let message = "`duplicate_window` is longer than the home stream keeps messages";
+                self.report("conflict", window_place, message, help);
+            }
+        }
         let (subjects, places) = subjects?;
         Some(Placed {
             place: name.place,
@@ -181,6 +197,39 @@ impl Checker<'_> {
             self.report("missing-key", place, "this consistency needs a stretch cluster", help);
         }
         Some(stretched)
+    }
+
+    /// What a `mirrored` stream cannot have: there are no write streams, and what is changed in a mirror is changed in one
+    /// region only.
+    fn fits_mirrored(
+        &mut self,
+        write: Option<&At<Fields<WriteTable>>>,
+        names: Option<&raw::Names>,
+        requests: &[At<raw::MapRequest>],
+    ) {
+        for (key, _) in write.iter().flat_map(|write| &write.value.entries.0) {
+            if !PUBLISHING.contains(&key.value.as_str()) {
+                let listed: Vec<String> = PUBLISHING.iter().map(|field| format!("`{field}`")).collect();
+                let message = format!(
+                    "a mirrored stream has one home stream and no write streams: `{}` does not go under `write`",
+                    key.value
+                );
+                let help = format!("set it under `read`; of `write` it takes {}", listed.join(", "));
+                self.report("conflict", key.place, message, help);
+            }
+        }
+        if let Some(names) = names {
+            let message =
+                "`names` is not for `consistency: mirrored`: client libraries need the names that its streams have";
+            self.report("conflict", names.place, message, "remove `names`");
+        }
+        for request in requests {
+            if matches!(request.value, raw::MapRequest::Purge | raw::MapRequest::MsgDelete) {
+                let message = "this request would change the mirror of one region, and not the home stream";
+                let help = "remove it; to delete messages everywhere, ask the home stream under `$VSH.API`";
+                self.report("conflict", request.place, message, help);
+            }
+        }
     }
 
     /// What a server refuses of values that are each valid (nats-server 2.15 `server/stream.go`, `checkStreamCfg`).

@@ -14,7 +14,8 @@ pub struct ObservedJetStream {
     pub info: Value,
     /// All streams of the account, by name.
     pub streams: Vec<ObservedStream>,
-    /// The write streams of the application's account, by name, for a regional account, whose streams source them.
+    /// The write and home streams of the application's account, by name, for a regional account, whose streams source or
+    /// mirror them.
     pub origins: Vec<ObservedStream>,
     /// Read streams of the same account's other regions, for a regional account of which something does not answer.
     pub siblings: Vec<ObservedStream>,
@@ -44,10 +45,11 @@ impl ObservedJetStream {
         Some(&self.streams[place])
     }
 
-    /// A stream that streams of this account source: one of its own, or of the application's account.
+    /// Returns a stream that streams of this account source or mirror: of the application's account, or one of its own. A
+    /// bucket's mirror is called like its origin.
     pub fn origin(&self, name: &str) -> Option<&ObservedStream> {
-        let outside = || Some(&self.origins[self.origins.binary_search_by(|s| s.name.as_str().cmp(name)).ok()?]);
-        self.stream(name).or_else(outside)
+        let outside = self.origins.binary_search_by(|s| s.name.as_str().cmp(name)).ok();
+        outside.map(|place| &self.origins[place]).or_else(|| self.stream(name))
     }
 
     /// A consumer by stream and name.
@@ -64,6 +66,10 @@ impl ObservedJetStream {
     /// messages do if they were looked at, and else it follows from the lag, as long as the source was heard from
     /// just now.
     pub fn got(&self, stream: &ObservedStream, source: &SourceState) -> Option<u64> {
+        // Sequences of a mirror are its origin's.
+        if stream.is_mirror() {
+            return Some(stream.state.last_seq);
+        }
         let seen = || self.arrivals(&stream.name)?.last.get(&source.name).copied();
         if let Some(got) = source.seq.or_else(seen) {
             return Some(got);
@@ -95,7 +101,7 @@ pub struct Owner {
     pub virtual_stream: String,
     /// Region, as it was called when the stream was made.
     pub region: String,
-    /// Write or read.
+    /// What it is for.
     pub role: Role,
 }
 
@@ -104,11 +110,7 @@ impl Owner {
     pub fn of(config: &Map<String, Value>) -> Option<Self> {
         let metadata = config.get("metadata")?;
         let text = |key: &str| metadata.get(key).and_then(Value::as_str);
-        let role = match text(metadata::ROLE)? {
-            "write" => Role::Write,
-            "read" => Role::Read,
-            _ => return None,
-        };
+        let role = Role::parse(text(metadata::ROLE)?)?;
         Some(Self {
             virtual_stream: text(metadata::NAME)?.to_owned(),
             region: text(metadata::REGION)?.to_owned(),
@@ -130,7 +132,7 @@ pub struct ObservedStream {
     pub state: StreamState,
     /// Where it lives.
     pub cluster: Placement,
-    /// Its sources.
+    /// Its sources; of a mirror its origin.
     pub sources: Vec<SourceState>,
     /// When the reply was made (RFC 3339), by the clock of its server; empty when unknown.
     pub ts: String,
@@ -153,12 +155,19 @@ impl ObservedStream {
             config,
             state: StreamState::from_value(&info["state"]),
             cluster: Placement::from_value(&info["cluster"]),
-            sources: list(&info["sources"]).map(SourceState::from_value).collect(),
+            sources: (list(&info["sources"]).chain(Some(&info["mirror"]).filter(|mirror| mirror.is_object())))
+                .map(SourceState::from_value)
+                .collect(),
             ts: info["ts"].as_str().unwrap_or_default().to_owned(),
             created: (info["created"].as_str().and_then(|created| created.parse::<jiff::Timestamp>().ok()))
                 .and_then(|created| u64::try_from(created.as_second()).ok()),
             offline: false,
         })
+    }
+
+    /// Returns whether it mirrors another stream.
+    pub fn is_mirror(&self) -> bool {
+        self.config.get("mirror").is_some_and(Value::is_object)
     }
 
     /// The sequence that its first message got, or will get.
@@ -186,7 +195,7 @@ impl ObservedStream {
     pub fn only_sources(&self) -> bool {
         let reads = self.owner.as_ref().is_some_and(|owner| owner.role == Role::Read);
         let moved = self.config.get("metadata").is_some_and(|marks| marks.get(metadata::HISTORY).is_some());
-        !self.sources.is_empty() && !moved && (reads || self.subjects().next().is_none())
+        !self.sources.is_empty() && !self.is_mirror() && !moved && (reads || self.subjects().next().is_none())
     }
 
     /// The subjects that it captures; none for a stream that only sources or mirrors.

@@ -218,7 +218,8 @@ impl<R: Requests> Reader<'_, R> {
 /// The messages that lagging sources wait for.
 async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJetStream, timeout: Duration) {
     let mut behind = Vec::new();
-    for stream in observed.streams.iter().filter(|s| !s.offline) {
+    // What a mirror's origin drops is to be dropped.
+    for stream in observed.streams.iter().filter(|s| !s.offline && !s.is_mirror()) {
         for source in &stream.sources {
             let Some(origin) = observed.origin(&source.name).filter(|o| !o.offline) else { continue };
             let got = observed.got(stream, source);

@@ -55,6 +55,37 @@ fn updates_an_entry_that_leads_to_our_streams() {
     assert_eq!(plan.changes[0].before.as_deref(), Some(&[to("foo.west.>", "west")][..]));
 }
 
+/// A home stream captures what is published in any cluster.
+#[test]
+fn entries_that_lead_to_home_streams_are_ours() {
+    let streams = [
+        stream("KV_cfg", &["$VW.*.$KV.cfg.>"], "cfg", "home"),
+        stream("foo-home", &["$VW.*.app.foo.>", "$VW.*.foo.*"], "foo", "home"),
+    ];
+    let of = |source: &str, to: &str| entry(source, &[(to, "west"), (&to.replace("west", "east"), "east")]);
+    let one = of("foo.*", "$VW.west.foo.{{wildcard(1)}}");
+    let put = of("$VSM.API.$KV.cfg.>", "$VW.west.$KV.cfg.>");
+    let all = of("$VSM.API.$KV.>", "$VW.west.$KV.>");
+    let root = of("app.>", "$VW.west.app.>");
+    let others = of("bar", "$VW.west.bar");
+    let owned = OwnedStreams::of(&streams);
+    for (entry, owner) in [
+        (&one, Some(Owned::By("foo"))),
+        (&put, Some(Owned::By("cfg"))),
+        (&all, Some(Owned::Shared)),
+        (&root, Some(Owned::Shared)),
+        (&others, None),
+    ] {
+        assert_eq!(owned.owner(&entry.destinations), owner, "{entry:?}");
+    }
+    // A root goes when all of the virtual streams go that it is for.
+    let options = Options { prune: vec!["foo".to_owned()], ..Options::default() };
+    let observed = [one, put, all, root, others];
+    let plan = mappings("APP", &HashSet::new(), &desired(&[]), &observed, &streams, &options);
+    let gone: Vec<&str> = plan.changes.iter().map(|change| change.source.as_str()).collect();
+    assert_eq!(gone, ["foo.*", "app.>"]);
+}
+
 #[test]
 fn refuses_the_same_source_with_foreign_destinations_unless_adopted() {
     let observed = [entry("foo.>", &[("elsewhere.>", "west")])];

@@ -1,7 +1,7 @@
 //! Fields of the definition that some server is too old for.
 
 use super::names;
-use crate::desired::{DesiredAccount, Role};
+use crate::desired::DesiredAccount;
 use crate::model::finding::Finding;
 use crate::model::server_version;
 use crate::observed::{Deployment, Server};
@@ -40,7 +40,7 @@ pub(in crate::plan) fn features(desired: &DesiredAccount<'_>, deployment: &Deplo
     let mut needs: BTreeMap<(String, &str), (u64, u64)> = BTreeMap::new();
     for stream in &desired.streams {
         let config = stream.config();
-        let role = if stream.role == Role::Write { "write" } else { "read" };
+        let role = stream.role.as_str();
         for (field, since) in STREAM.iter().filter(|(field, _)| is_set(&config, field)) {
             needs.insert((format!("virtual stream {}, {role}", stream.virtual_stream), field), *since);
         }

@@ -24,8 +24,8 @@ pub(super) use features::features;
 pub(in crate::plan) use old_values::old_values;
 pub use old_values::{OLD_VALUES, standing_old_values};
 pub use permissions::{Verb, as_information, history_requests, permissions, permissions_brought, requests};
-pub(super) use servers::forgetful;
 pub use servers::{answers_differ, not_the_system_account, system_account_silent};
+pub(super) use servers::{forgetful, revisions_refused};
 pub use signer::{signer, size};
 pub use trust::{NOT_PINNED, anchor};
 

@@ -2,6 +2,7 @@
 
 use super::clusters::known_clusters;
 use super::names;
+use crate::desired::Role;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::server_version::{self, OLDEST};
@@ -9,6 +10,7 @@ use crate::model::topology::Topology;
 use crate::observed::{Deployment, RequestError, Server};
 use crate::plan::Action;
 use crate::plan::streams::StreamChange;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Why the system account could not be asked, as a finding. `account` is the one that the credentials are of.
@@ -118,6 +120,41 @@ pub(in crate::plan) fn forgetful<'c>(
         ),
         "Update the servers before (2.11.9, 2.12.0, and 2.12.3 or newer keep it); else let none restart for a minute after \
          the change, and run `verify` when one did.",
+    ))
+}
+
+/// Servers on which the new home streams refuse updates by revision.
+pub(in crate::plan) fn revisions_refused(
+    account: &str,
+    changes: &[StreamChange],
+    deployment: &Deployment,
+) -> Option<Finding> {
+    let replicated = |config: &&Map<String, Value>| config.get("num_replicas").and_then(Value::as_u64) > Some(1);
+    let made = changes.iter().filter(|change| change.action == Action::Create && change.role == Role::Home);
+    let homes: Vec<(&str, &str)> = made
+        .filter_map(|change| {
+            let config = change.after.as_ref().filter(replicated)?;
+            Some((change.virtual_stream.as_str(), config.get("placement")?["cluster"].as_str()?))
+        })
+        .collect();
+    let old = |server: &&Server| {
+        let home = homes.iter().any(|(_, cluster)| *cluster == server.cluster);
+        home && server.has_jetstream() && server.compares_before_transform()
+    };
+    let servers: Vec<&Server> = deployment.servers.iter().filter(old).collect();
+    let first = servers.first()?;
+    let streams: Vec<&str> = homes.iter().map(|(stream, _)| *stream).collect();
+    let kind = if streams.len() == 1 { "virtual stream" } else { "virtual streams" };
+    Some(Finding::warning(
+        "revisions-refused",
+        format!("account {account}, {kind} {}", streams.join(", ")),
+        format!(
+            "{} ({}) would refuse each update of a key by its revision, and to create again what was deleted (10071); other \
+             operations work",
+            names(&servers),
+            first.version
+        ),
+        "Update the servers of the home region to 2.12.8, 2.14 or newer, where applications do that.",
     ))
 }
 

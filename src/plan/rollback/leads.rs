@@ -1,8 +1,8 @@
 //! Where mappings lead that come back: to streams that are there, or a push would lose messages.
 
 use super::{Undo, Unused};
+use crate::desired::DesiredAccount;
 use crate::desired::regional::{JETSTREAM, Seat};
-use crate::desired::{DesiredAccount, Role};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
@@ -76,7 +76,7 @@ pub(super) fn gone(
         let streams = || target.content.streams.iter();
         let used = |stream: &&Streamed| {
             let mut writes = streams().filter(|write| {
-                write.account == wanted.id && write.role == Role::Write && write.virtual_stream == stream.virtual_stream
+                write.account == wanted.id && write.role.captures() && write.virtual_stream == stream.virtual_stream
             });
             writes.any(|write| write.subjects.iter().any(|own| led.iter().any(|to| overlap(own, to))))
         };
@@ -120,7 +120,7 @@ pub(super) fn unused(
         let [before, after] = [current, goal].map(|claims| led(&claims.mappings()));
         let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for stream in &observed.accounts[place].jetstream.streams {
-            let Some(owner) = stream.owner.as_ref().filter(|owner| owner.role == Role::Write) else { continue };
+            let Some(owner) = stream.owner.as_ref().filter(|owner| owner.role.captures()) else { continue };
             let leads = |to: &[SubjectFilter]| to.iter().any(|filter| stores(stream, filter));
             if leads(&before) && !leads(&after) {
                 names.entry(&owner.virtual_stream).or_default();

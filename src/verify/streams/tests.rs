@@ -1,12 +1,13 @@
 //! What is said of streams that are not as defined, each on made data that is as defined but for one thing.
 
 use super::*;
-use crate::desired::tests::{app, application, regional, stream, topology};
+use crate::desired::tests::{app, application, bucket, mirrored, regional, stream, topology};
 use crate::desired::{Options, accounts, metadata};
 use crate::model::finding::Finding;
 use crate::model::names::ConsumerName;
-use crate::model::virtual_stream::{Account, ConsumerDefinition};
+use crate::model::virtual_stream::{Account, ConsumerDefinition, Kind};
 use crate::observed::jetstream::{ObservedConsumer, Replica, StreamState, Unknown};
+use crate::verify::status::status;
 use serde_json::{Map, json};
 use std::sync::LazyLock;
 
@@ -36,6 +37,7 @@ fn as_defined(desired: &DesiredAccount<'_>) -> ObservedJetStream {
         .map(|stream| {
             let mut found = ObservedStream::from_info(json!({ "config": stream.config() })).unwrap();
             let names = found.config.get("sources").and_then(Value::as_array).into_iter().flatten();
+            let names = names.chain(found.config.get("mirror"));
             let names = names.map(|source| source["name"].as_str().unwrap().to_owned());
             let heard = |name| SourceState { name, seq: Some(0), active: Some(SECOND), ..<_>::default() };
             found.sources = names.map(heard).collect();
@@ -314,4 +316,61 @@ fn history_that_is_under_way_is_said() {
     edit(&mut observed, "foo").config.insert("max_age".to_owned(), json!(1));
     let codes: Vec<&str> = streams(&west, &observed)[0].problems.iter().map(|problem| problem.finding.code).collect();
     assert_eq!(codes, ["history-under-way", "config-differs"]);
+}
+
+/// A bucket of one home stream in east, seen from west: its mirror is called as it is.
+#[test]
+fn a_mirror_lags_and_has_no_gaps() {
+    let account = regional(vec![mirrored(bucket("cfg", Kind::Kv), "east")]);
+    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let (application, west) = (&desired[0], &desired[1]);
+    let see = |change: &dyn Fn(&mut ObservedStream, &mut ObservedStream)| {
+        let mut observed = as_defined(west);
+        observed.origins = as_defined(application).streams;
+        let (home, mirror) = (&mut observed.origins[0], &mut observed.streams[0]);
+        home.state = StreamState { messages: 3, first_seq: 98, last_seq: 100, ..<_>::default() };
+        mirror.state = home.state.clone();
+        change(home, mirror);
+        let problems: Vec<Problem> =
+            streams(west, &observed).into_iter().flat_map(|checked| checked.problems).collect();
+        let codes: Vec<&str> = problems.iter().map(|problem| problem.finding.code).collect();
+        let [status] = &status(west, &observed)[..] else { panic!() };
+        let [source] = &status.sources[..] else { panic!("{status:?}") };
+        let mirrors = observed.streams[0].is_mirror();
+        assert_eq!((source.origin.as_str(), source.region.as_str()), ("KV_cfg", if mirrors { "east" } else { "west" }));
+        (codes.join(" "), source.lag)
+    };
+    let nothing = || String::new();
+    assert_eq!(see(&|_, _| {}), (nothing(), Some(0)));
+    // What the home stream dropped meanwhile is to be dropped.
+    let behind = |home: &mut ObservedStream, mirror: &mut ObservedStream| {
+        mirror.state = StreamState { messages: 2, first_seq: 1, last_seq: 10, ..<_>::default() };
+        home.config.insert("max_age".to_owned(), json!(SECOND));
+        mirror.config.insert("max_age".to_owned(), json!(0));
+        mirror.sources[0].lag = 3;
+    };
+    assert_eq!(see(&behind), (nothing(), Some(90)));
+    // The home stream's last message was deleted before it came here.
+    assert_eq!(see(&|_, mirror| mirror.state.last_seq = 99), (nothing(), Some(0)));
+    let new = |_: &mut ObservedStream, mirror: &mut ObservedStream| mirror.state = StreamState::default();
+    assert_eq!(see(&new), (nothing(), Some(3)));
+    assert_eq!(see(&|_, mirror| mirror.sources[0].active = None), ("source-waiting".to_owned(), Some(0)));
+    let away = |home: &mut ObservedStream, mirror: &mut ObservedStream| {
+        (home.offline, mirror.sources[0].active) = (true, Some(30 * SECOND));
+    };
+    assert_eq!(see(&away), ("source-silent".to_owned(), None));
+    let elsewhere = |_: &mut ObservedStream, mirror: &mut ObservedStream| {
+        mirror.config["mirror"]["external"]["deliver"] = json!("elsewhere");
+    };
+    assert_eq!(see(&elsewhere), ("config-differs".to_owned(), Some(0)));
+    let read = |_: &mut ObservedStream, mirror: &mut ObservedStream| drop(mirror.config.shift_remove("mirror"));
+    assert!(see(&read).0.starts_with("consistency-changed"));
+
+    // As servers tell it.
+    let info = json!({
+        "config": west.streams[0].config(), "mirror": { "name": "KV_cfg", "lag": 2, "active": -1, "external": {} },
+    });
+    let found = ObservedStream::from_info(info).unwrap();
+    assert!(found.is_mirror() && !found.only_sources());
+    assert_eq!(found.sources, [SourceState { name: "KV_cfg".to_owned(), lag: 2, ..<_>::default() }]);
 }

@@ -101,9 +101,9 @@ fn each_refusal_names_place_cause_and_next_step() {
     bad(&stream("write: { max_age: 1 day }"), "wrong-value", "14:27", &["`24h`"]);
     bad(
         &stream("consistency: mirrored\n        home: west"),
-        "not-built",
-        "14:22",
-        &["consistency `mirrored`", "eventual"],
+        "conflict",
+        "12:7",
+        &["is mirrored", "choose `layout: regional`"],
     );
     bad(
         &good.replace("        subjects: [foo.>]", "        kind: kv"),

@@ -14,6 +14,7 @@ mod keys;
 mod layouts;
 #[cfg(target_os = "linux")]
 mod memory;
+mod mirrored;
 mod outages;
 mod permissions;
 mod planfile;

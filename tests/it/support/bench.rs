@@ -363,7 +363,11 @@ fn without_replicas(definition: &mut Value) {
     let streams = definition["accounts"]["APP"]["virtual_streams"].as_object_mut();
     for stream in streams.into_iter().flat_map(|streams| streams.values_mut()) {
         let kind = stream["kind"].as_str().unwrap_or("stream");
-        let settings: &[&str] = if kind == "stream" { &["write", "read"] } else { &["bucket"] };
+        let settings: &[&str] = match (kind, stream["consistency"].as_str()) {
+            ("stream", Some("mirrored")) => &["read"],
+            ("stream", _) => &["write", "read"],
+            _ => &["bucket"],
+        };
         for name in settings {
             let set = stream.as_object_mut().unwrap().entry(*name).or_insert(json!({}));
             set.as_object_mut().unwrap().entry("num_replicas").or_insert(json!(1));
