@@ -257,7 +257,7 @@ impl<'a> OwnedStreams<'a> {
         if let Some(owner) = owner(&subject).or_else(|| owner(anywhere.as_ref()?)) {
             return Some(Owned::By(owner));
         }
-        (self.captures_below(&subject) || anywhere.is_some_and(|subject| self.captures_below(&subject)))
+        (self.captures_below(&subject) || anywhere.is_some_and(|subject| self.homes_below(&subject)))
             .then_some(Owned::Shared)
     }
 
@@ -265,6 +265,13 @@ impl<'a> OwnedStreams<'a> {
     fn captures_below(&self, subject: &str) -> bool {
         let Ok(all) = SubjectFilter::parse(subject) else { return false };
         self.by_subject.keys().any(|own| SubjectFilter::parse(own).is_ok_and(|own| all.covers(&own)))
+    }
+
+    /// The same of home streams, which capture what is published in any cluster.
+    fn homes_below(&self, anywhere: &str) -> bool {
+        let Ok(all) = SubjectFilter::parse(anywhere) else { return false };
+        let mut homes = self.by_subject.keys().filter(|own| below(own, &format!("{CAPTURED}.*")));
+        homes.any(|own| SubjectFilter::parse(own).is_ok_and(|own| all.covers(&own)))
     }
 
     /// Whether destinations capture something for virtual streams, each of which is so.
