@@ -24,6 +24,37 @@ REGIONAL = {
     "stream_delete": (NO_RESPONDERS, "streams are deleted by `destroy --delete-streams`"),
 }
 
+MIRRORED = {
+    "publish_expect_stream": (
+        REGIONAL["publish_expect_stream"][0],
+        "what is published is stored by the home stream, and so the acknowledgement says: expect `foo-home`",
+    ),
+    "stream_by_subject": (
+        ("found: []", "NotFound", "10059", "stream not found"),
+        "a mirror has no subjects: pass the stream's name",
+    ),
+    "kv_status": (
+        (
+            "found: ['cfg', '5', '1h0m0s', None, '64 MiB', 'true', 'settings']",
+            "found: [cfg 5 1h0m0s 0s 67108864 true settings]",
+            "found: None, expected Some(60s)",
+            'found: ["cfg",5,3600000,0,67108864,true,"settings"]',
+            "found: [cfg, 5, PT1H, null, 67108864, true, settings]",
+            "found: ('cfg', 5, 3600.0, None, 67108864, 's2', 'settings')",
+        ),
+        "shows the mirror's settings: the marker TTL is set on the home stream only",
+    ),
+    **{
+        op: (
+            ("NotFoundError: nats: NotFoundError: code=None err_code=None description='None'",),
+            "nats-py reads and watches objects by a look-up of the stream by subject, which finds nothing",
+        )
+        for op in "object_put_get object_replace object_list object_watch object_delete".split()
+    },
+    **{op: REGIONAL[op] for op in ("stream_create", "stream_update", "stream_delete")},
+    "stream_purge": (NO_RESPONDERS, "would empty one region's mirror only; `map_requests: [purge]` is not accepted here"),
+}
+
 _CREATES = (
     MISMATCH,
     "servers compare the stream's name in the request with the one in its subject, which is mapped; provision the consumer "

@@ -236,7 +236,7 @@ class Operations:
         shown = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         names = "Bucket Name", "History Kept", "Maximum Age", "Limit Marker TTL", "Maximum Bucket Size", "Compressed", "Description"
         settings = [shown.get(name) for name in names]
-        assert settings == ["cfg", "5", "1h0m0s", "1m0s", "64 MiB", "true", "settings"], shown
+        assert settings == ["cfg", "5", "1h0m0s", "1m0s", "64 MiB", "true", "settings"], f"found: {settings}"
 
     def kv_too_large(self):
         out = nats("kv", "put", "cfg", f"large-{TAG}", "x" * (65 << 10), ok=False)

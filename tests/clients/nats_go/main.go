@@ -790,9 +790,12 @@ func (o operations) kvStatus(ctx context.Context) error {
 		return err
 	}
 	config := status.Config()
-	return check(status.Bucket() == "cfg" && status.History() == 5 && status.TTL() == time.Hour &&
-		status.LimitMarkerTTL() == time.Minute && status.IsCompressed() && config.MaxBytes == 64<<20 &&
-		config.Description == "settings", "%v", config)
+	settings := []any{
+		status.Bucket(), status.History(), status.TTL(), status.LimitMarkerTTL(), config.MaxBytes, status.IsCompressed(),
+		config.Description,
+	}
+	expected := []any{"cfg", int64(5), time.Hour, time.Minute, int64(64 << 20), true, "settings"}
+	return check(slices.Equal(settings, expected), "found: %v", settings)
 }
 
 func (o operations) kvTooLarge(ctx context.Context) error {

@@ -466,7 +466,7 @@ public final class Operations {
 
     private void kvStatus() throws Exception {
         KeyValueStatus status = put("status", "one").getStatus();
-        List<Object> settings = List.of(status.getBucketName(), status.getMaxHistoryPerKey(), status.getTtl(),
+        List<Object> settings = Arrays.asList(status.getBucketName(), status.getMaxHistoryPerKey(), status.getTtl(),
             status.getLimitMarkerTtl(), status.getMaxBucketSize(), status.isCompressed(), status.getDescription());
         same(settings, List.of("cfg", 5L, Duration.ofHours(1), Duration.ofMinutes(1), 64L << 20, true, "settings"));
     }

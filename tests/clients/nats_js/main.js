@@ -310,8 +310,10 @@ const operations = {
     const [kv] = await put("status", "one");
     const status = await kv.status();
     const { bucket, history, ttl, markerTTL, maxBucketSize, compression, description } = status;
-    same([bucket, history, ttl, markerTTL], ["cfg", 5, 3_600_000, 60_000]);
-    same([maxBucketSize, compression, description], [64 << 20, true, "settings"]);
+    same(
+      [bucket, history, ttl, markerTTL, maxBucketSize, compression, description],
+      ["cfg", 5, 3_600_000, 60_000, 64 << 20, true, "settings"],
+    );
   },
   async kv_too_large() {
     const [kv, key] = await put("large");

@@ -106,6 +106,7 @@ async fn old_looks(cluster: &Cluster, newest: &[Option<String>]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: scripts/nightly on all servers"]
 async fn no_old_value_comes_back_where_a_run_is_not_refused() {
     let cluster = small().await;
     let bench = Bench::new(&cluster).await;
@@ -143,5 +144,21 @@ async fn no_old_value_comes_back_where_a_run_is_not_refused() {
         let codes: Vec<String> = verified.out.split('"').map(str::to_owned).collect();
         assert!(codes.iter().any(|code| code == "values-went-back"), "{verified}");
     }
+    bench.no_complaints();
+}
+
+/// A mirror goes on where it stood, on every version.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: scripts/nightly on all servers"]
+async fn no_old_value_comes_back_in_mirrors() {
+    let cluster = small().await;
+    let bench = Bench::new(&cluster).await;
+    define(&bench, &json!({ "consistency": "mirrored", "home": "west" }));
+    bench.run(&APPLY).ends(0);
+    let newest = write(&cluster).await;
+    restart(&cluster, &bench).await;
+    let old = old_looks(&cluster, &newest).await;
+    eprintln!("{}, mirrored: {old} of {} looks are old", cluster.server_version(), 2 * 3 * 2 * KEYS);
+    assert_eq!(old, 0);
     bench.no_complaints();
 }

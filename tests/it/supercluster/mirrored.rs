@@ -71,6 +71,7 @@ async fn one_home_stream_serves_all_regions() {
 
 /// Beside ordinary streams; the home region is lost for a while, and another becomes the home.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: scripts/nightly on all servers"]
 async fn homes_are_lost_and_move() {
     let cluster = support::small().await;
     let bench = Bench::new(&cluster).await;
