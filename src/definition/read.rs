@@ -221,18 +221,16 @@ impl Taker {
             .partition(|(key, _)| keys.iter().any(|known| yaml_name(known.name) == key.value));
         let names = keys.iter().map(|key| yaml_name(key.name));
         let mut meant = Vec::new();
-        let (gone, unknown): (Vec<_>, Vec<_>) =
-            unknown.into_iter().partition(|(key, _)| GONE.iter().any(|(name, _)| *name == key.value));
-        for (key, _) in gone {
-            let help = GONE.iter().find(|(name, _)| *name == key.value).map_or("", |(_, help)| help);
-            let message = format!("there is no key `{}` any more", key.value);
-            problems.push(Problem::new("gone-key", key.place, message).help(help));
-        }
         let mut unknown = unknown.into_iter();
         while let Some((key, _)) = unknown.next() {
             if problems.is_full() {
                 problems.count(1 + unknown.len());
                 break;
+            }
+            if let Some((_, help)) = GONE.iter().find(|(name, _)| *name == key.value) {
+                let message = format!("there is no key `{}` any more", key.value);
+                problems.push(Problem::new("gone-key", key.place, message).help(*help));
+                continue;
             }
             meant.extend(nearest(&key.value, names.clone()));
             problems.push(

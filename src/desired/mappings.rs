@@ -29,8 +29,7 @@ pub(super) fn of_account(topology: &Topology, account: &Account) -> Result<Vec<M
             mappings.push(capture(topology, &filter(format!("{prefix}.>"))?));
         }
     }
-    let mirrored = |stream: &&VirtualStream| stream.kind == Kind::Kv && stream.home().is_some();
-    if is_exclusive(account) && account.virtual_streams.iter().any(|stream| mirrored(&stream)) {
+    if is_exclusive(account) && account.virtual_streams.iter().any(is_mirrored_bucket) {
         mappings.push(puts_on_mirrors(topology, ">")?);
     }
     for stream in &account.virtual_streams {
@@ -88,7 +87,7 @@ fn captures(
         Some(_) if is_exclusive(account) => {}
         Some(prefix) => {
             mappings.push(capture(topology, &filter(format!("{prefix}.{}.>", stream.name))?));
-            if stream.kind == Kind::Kv && stream.home().is_some() {
+            if is_mirrored_bucket(stream) {
                 mappings.push(puts_on_mirrors(topology, &format!("{}.>", stream.name))?);
             }
         }
@@ -96,13 +95,15 @@ fn captures(
     Ok(())
 }
 
+fn is_mirrored_bucket(stream: &VirtualStream) -> bool {
+    stream.kind == Kind::Kv && stream.home().is_some()
+}
+
 /// `$VSM.API.$KV.> → $VW.<cluster>.$KV.>`: clients put the keys of a bucket that is a mirror below the API prefix of its
 /// origin (nats.go `jetstream/kv.go`, `mapStreamToKVS`).
 fn puts_on_mirrors(topology: &Topology, keys: &str) -> Result<Mapping, DesiredError> {
-    Ok(Mapping {
-        source: filter(format!("{SOURCE_API}.{KV}.{keys}"))?,
-        destinations: destinations(topology, |_, cluster| format!("{CAPTURED}.{}.{KV}.{keys}", cluster.token())),
-    })
+    let source = filter(format!("{SOURCE_API}.{KV}.{keys}"))?;
+    Ok(Mapping { source, ..capture(topology, &filter(format!("{KV}.{keys}"))?) })
 }
 
 /// Layout `shared`: requests about the virtual stream go to the read streams.

@@ -315,14 +315,7 @@ pub fn accounts<'a>(
 /// The write streams of each virtual stream, region by region, or its home stream.
 fn capturing<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
     let all = recipes(topology, account, options);
-    all.filter_map(|recipe| {
-        let home = recipe.stream.home();
-        match home {
-            None => Some(recipe.stream(Role::Write)),
-            Some(home) => (*home == recipe.region.name).then(|| recipe.stream(Role::Home)),
-        }
-    })
-    .collect()
+    all.filter_map(|recipe| Some(recipe.stream(recipe.stream.capturing_in(&recipe.region.name)?))).collect()
 }
 
 /// The read streams of each virtual stream, region by region.

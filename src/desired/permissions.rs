@@ -92,9 +92,10 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Application
                 // What applications publish there has become `$VS.<cluster>.>` by then.
                 publish.deny.push(line("$JS.>", "the account's own JetStream, that is the write streams"));
             } else {
-                for stream in &account.virtual_streams {
-                    let capturing = stream.capturing(topology.regions.iter().map(|region| &region.name));
-                    capturing.iter().for_each(|(_, _, name)| deny_all(name, &mut publish.deny));
+                for (stream, region) in real_streams(topology, account) {
+                    if let Some(role) = stream.capturing_in(region) {
+                        deny_all(&account.real_name(stream, role, region), &mut publish.deny);
+                    }
                 }
                 deny_all(lease::STREAM, &mut publish.deny);
             }

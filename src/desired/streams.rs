@@ -42,11 +42,7 @@ impl<'a> Recipe<'a> {
             region: &region.name,
             cluster: &region.cluster,
             role,
-            name: match role {
-                Role::Write => stream.write_name(&region.name),
-                Role::Home => stream.home_name(),
-                Role::Read => account.read_name(stream, &region.name),
-            },
+            name: account.real_name(stream, role, &region.name),
             recipe: self,
         }
     }
@@ -81,14 +77,12 @@ impl<'a> Recipe<'a> {
     fn write_config(&self) -> Map<String, Value> {
         let Self { stream, region, .. } = *self;
         let max_age = stream.write.get("max_age").and_then(Value::as_u64).unwrap_or(MAX_AGE);
-        // A window longer than the age is refused by servers; age 0 is unlimited.
-        let window = if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) };
         let mut config = Map::with_capacity(11);
         config.insert("name".to_owned(), stream.write_name(&region.name).into());
         config.insert("subjects".to_owned(), self.write_subjects().collect());
         config.insert("subject_transform".to_owned(), strip());
         config.insert("max_age".to_owned(), MAX_AGE.into());
-        config.insert("duplicate_window".to_owned(), window.into());
+        config.insert("duplicate_window".to_owned(), window(max_age).into());
         bucket::write_fields(stream, &mut config);
         finish(config, stream, region, Role::Write, &stream.write)
     }
@@ -102,8 +96,7 @@ impl<'a> Recipe<'a> {
         config.insert("subject_transform".to_owned(), strip());
         bucket::home_fields(stream, &mut config);
         let max_age = stream.read.get("max_age").or(config.get("max_age")).and_then(Value::as_u64).unwrap_or(0);
-        let window = if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) };
-        config.insert("duplicate_window".to_owned(), window.into());
+        config.insert("duplicate_window".to_owned(), window(max_age).into());
         // Both may be written under `read`, at the one value that suits a stream which is not published to.
         let mut read = stream.read.clone();
         for field in ["duplicate_window", "max_msg_size"] {
@@ -197,6 +190,12 @@ impl Recipe<'_> {
 /// The first version whose streams keep their position in each origin when they get a leader; older ones look for it in the
 /// messages that they still hold (measured: 2.10.26, 2.12.8 and 2.14.6 go back, 2.15.1 does not).
 pub const KEEPS_POSITION: (u64, u64) = (2, 15);
+
+/// The duplicate window of a stream that is published to. One longer than the age is refused by servers; age 0 is
+/// unlimited.
+fn window(max_age: u64) -> u64 {
+    if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) }
+}
 
 /// What makes a captured subject the published one again.
 fn strip() -> Value {

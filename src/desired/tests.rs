@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::names::{ConsumerName, StreamName};
 use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::prefixes::{BACK, ORIGIN, PREFIXES, RUNS, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Region;
 use crate::model::transform::Transform;
@@ -381,6 +382,15 @@ fn a_region_serves_other_clusters() {
     assert_eq!(acks(east), ["$VS.c-east.ACK.>", "$VS.edge_1.ACK.>"]);
     // What a region delivers is imported once.
     assert_eq!(info(&desired[0], "_INBOX.>"), [west.id.clone(), east.id.clone()]);
+}
+
+/// Subjects that are written out are below a prefix of the table.
+#[test]
+fn constants_follow_the_table_of_prefixes() {
+    for (subject, prefix) in [(regional::HUB_API, BACK), (regional::SOURCE_API, ORIGIN), (lease::SUBJECT, RUNS)] {
+        assert!(is_below(subject, prefix), "{subject}");
+        assert!(PREFIXES.iter().any(|known| known.token == prefix), "{prefix}");
+    }
 }
 
 /// A filter with wildcards and a subject that it matches.

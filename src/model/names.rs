@@ -68,14 +68,20 @@ pub fn is_transform(token: &str) -> bool {
         || token.strip_prefix('$').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Why a name is refused, if it is empty or too long.
+fn wrong_length(name: &str) -> Option<String> {
+    match name.len() {
+        0 => Some("is empty".to_owned()),
+        long if long > MAX_NAME => Some(format!("has {long} bytes; servers take at most {MAX_NAME}")),
+        _ => None,
+    }
+}
+
 /// `Ok` when `name` can be one subject token: not empty, printable, no `.`, `*`, `>` or white space.
 fn one_token(kind: &'static str, name: &str) -> Result<(), NameError> {
     let refuse = |reason: &str| Err(NameError { kind, name: name.to_owned(), reason: reason.to_owned() });
-    if name.is_empty() {
-        return refuse("is empty");
-    }
-    if name.len() > MAX_NAME {
-        return refuse(&format!("has {} bytes; servers take at most {MAX_NAME}", name.len()));
+    if let Some(reason) = wrong_length(name) {
+        return refuse(&reason);
     }
     if is_transform(name) {
         return refuse("would be read as a function of a subject mapping (`$1`, `{{…}}`)");
@@ -135,11 +141,8 @@ impl ClusterName {
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let refuse =
             |reason: &str| Err(NameError { kind: "cluster", name: name.to_owned(), reason: reason.to_owned() });
-        if name.is_empty() {
-            return refuse("is empty");
-        }
-        if name.len() > MAX_NAME {
-            return refuse(&format!("has {} bytes; servers take at most {MAX_NAME}", name.len()));
+        if let Some(reason) = wrong_length(name) {
+            return refuse(&reason);
         }
         match name.chars().find(|c| c.is_whitespace() || c.is_control()) {
             Some(c) => refuse(&format!("contains {c:?}")),

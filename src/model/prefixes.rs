@@ -82,7 +82,30 @@ pub fn captured_anywhere(subject: &SubjectFilter) -> SubjectFilter {
     subject.below(&[CAPTURED, "*"])
 }
 
+/// Returns the cluster's token and the published subject of a captured one: `west` and `foo.>` of `$VW.west.foo.>`.
+pub fn split_captured(subject: &str) -> Option<(&str, &str)> {
+    subject.strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')
+}
+
+/// Returns whether a subject is below a prefix of whole tokens.
+pub fn is_below(subject: &str, prefix: &str) -> bool {
+    subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// The prefix of what clients in `cluster` ask of their region: `$VS.west`.
 pub fn near(cluster: &ClusterName) -> String {
     format!("{NEAR}.{}", cluster.token())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_captured_subject_is_told_apart_from_its_cluster() {
+        assert_eq!(split_captured("$VW.west.foo.>"), Some(("west", "foo.>")));
+        for other in ["$VW.west", "$VWX.west.foo", "foo.west.x"] {
+            assert_eq!(split_captured(other), None, "{other}");
+        }
+    }
 }

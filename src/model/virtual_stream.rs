@@ -249,16 +249,13 @@ impl VirtualStream {
         }
     }
 
-    /// Returns the streams of the application's account that capture this one's subjects, with region and role: a write
-    /// stream per region, or the home stream.
-    pub fn capturing<'a>(&self, regions: impl Iterator<Item = &'a RegionName>) -> Vec<(&'a RegionName, Role, String)> {
-        let home = self.home();
-        let regions = regions.filter(|region| home.is_none_or(|home| home == *region));
-        let stream = |region: &'a RegionName| match home {
-            Some(_) => (region, Role::Home, self.home_name()),
-            None => (region, Role::Write, self.write_name(region)),
-        };
-        regions.map(stream).collect()
+    /// Returns the role of the stream that captures this one's subjects in the cluster of `region`, if one does: each region
+    /// has a write stream, or one of them the home stream.
+    pub fn capturing_in(&self, region: &RegionName) -> Option<Role> {
+        match self.home() {
+            None => Some(Role::Write),
+            Some(home) => (home == region).then_some(Role::Home),
+        }
     }
 
     /// Name of the write stream in `region`.
@@ -277,6 +274,15 @@ impl Account {
         match self.layout {
             Layout::Regional => stream.stream_name(),
             Layout::Shared => fill(&stream.names.read, &stream.name, region),
+        }
+    }
+
+    /// Returns the real name of the stream that has this role in `region`.
+    pub fn real_name(&self, stream: &VirtualStream, role: Role, region: &RegionName) -> String {
+        match role {
+            Role::Write => stream.write_name(region),
+            Role::Home => stream.home_name(),
+            Role::Read => self.read_name(stream, region),
         }
     }
 

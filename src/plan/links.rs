@@ -11,7 +11,7 @@ use crate::model::claims::{
 };
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
-use crate::model::prefixes::{NEAR, near};
+use crate::model::prefixes::{NEAR, is_below, near};
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::{Layout, RegionalAccounts};
 use serde::{Deserialize, Serialize};
@@ -285,14 +285,8 @@ fn make_room(
 fn of_other_clusters(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
     let Seat::Regional(region) = desired.seat else { return Edited::default() };
     let application = desired.account.id.to_string();
-    let uses = |import: &Import| {
-        let own = |cluster| import.subject.strip_prefix(&near(cluster)).is_some_and(|rest| rest.starts_with('.'));
-        region.clusters().any(own)
-    };
-    let clusters = |import: &Import| {
-        let near = import.subject.strip_prefix(NEAR).is_some_and(|rest| rest.starts_with('.'));
-        near && import.account == application && !uses(import)
-    };
+    let uses = |import: &Import| region.clusters().any(|cluster| is_below(&import.subject, &near(cluster)));
+    let clusters = |import: &Import| is_below(&import.subject, NEAR) && import.account == application && !uses(import);
     let why = |_: &str| Some("clients of that cluster do not use this region".to_owned());
     remove_imports(claims, clusters, why)
 }

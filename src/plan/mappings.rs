@@ -10,7 +10,7 @@ use crate::desired::regional::JETSTREAM;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
 use crate::model::names::is_transform;
-use crate::model::prefixes::{CAPTURED, NEAR};
+use crate::model::prefixes::{CAPTURED, NEAR, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 use serde::Serialize;
@@ -230,7 +230,7 @@ impl<'a> OwnedStreams<'a> {
     /// Whose all destinations are, if they are ours. One that no stream captures, below the prefix of what is captured, is
     /// of a cluster that was just being handed over.
     fn owner(&self, destinations: &[Destination]) -> Option<Owned<'a>> {
-        let owners = destinations.iter().map(|to| (self.owner_of(&to.subject), below(&to.subject, CAPTURED)));
+        let owners = destinations.iter().map(|to| (self.owner_of(&to.subject), is_below(&to.subject, CAPTURED)));
         let mut owners = owners.filter(|(owner, captured)| owner.is_some() || !captured).map(|(owner, _)| owner);
         let first = owners.next()??;
         owners.all(|owner| owner == Some(first)).then_some(first)
@@ -239,7 +239,7 @@ impl<'a> OwnedStreams<'a> {
     fn owner_of(&self, destination: &str) -> Option<Owned<'a>> {
         let named =
             |skipped: usize| destination.split('.').skip(skipped).find_map(|token| self.by_name.get(token)).copied();
-        if below(destination, NEAR) {
+        if is_below(destination, NEAR) {
             // `$VS.west.>` serves all; `$VS.west.API.STREAM.INFO.foo` one.
             return Some(named(2).map_or(Owned::Shared, Owned::By));
         }
@@ -248,35 +248,34 @@ impl<'a> OwnedStreams<'a> {
         {
             return Some(Owned::Shared);
         }
-        if below(destination, JETSTREAM) {
+        if is_below(destination, JETSTREAM) {
             return named(1).map(Owned::By);
         }
         let subject = captured(destination);
         let owner = |subject: &str| self.by_subject.get(subject);
-        let anywhere = anywhere(&subject);
-        if let Some(owner) = owner(&subject).or_else(|| owner(anywhere.as_ref()?)) {
+        if let Some(owner) = owner(&subject).or_else(|| owner(&anywhere(&subject)?)) {
             return Some(Owned::By(owner));
         }
-        (self.captures_below(&subject) || anywhere.is_some_and(|subject| self.homes_below(&subject)))
-            .then_some(Owned::Shared)
+        self.captures_below(&subject).then_some(Owned::Shared)
     }
 
-    /// Whether one of the streams stores what several share: `$VW.west.app.>` for `$VW.west.app.foo.>`.
+    /// Whether one of the streams stores what several share: `$VW.west.app.>` for `$VW.west.app.foo.>`, and for
+    /// `$VW.*.app.foo.>` of a home stream.
     fn captures_below(&self, subject: &str) -> bool {
-        let Ok(all) = SubjectFilter::parse(subject) else { return false };
-        self.by_subject.keys().any(|own| SubjectFilter::parse(own).is_ok_and(|own| all.covers(&own)))
-    }
-
-    /// The same of home streams, which capture what is published in any cluster.
-    fn homes_below(&self, anywhere: &str) -> bool {
-        let Ok(all) = SubjectFilter::parse(anywhere) else { return false };
-        let mut homes = self.by_subject.keys().filter(|own| below(own, &format!("{CAPTURED}.*")));
-        homes.any(|own| SubjectFilter::parse(own).is_ok_and(|own| all.covers(&own)))
+        let filter = |subject: &str| SubjectFilter::parse(subject).ok();
+        let (here, anywhere) = (filter(subject), anywhere(subject).and_then(|subject| filter(&subject)));
+        self.by_subject.keys().any(|own| {
+            let is_home = split_captured(own).is_some_and(|(cluster, _)| cluster == "*");
+            let covers = |all: &Option<SubjectFilter>| {
+                all.as_ref().is_some_and(|all| filter(own).is_some_and(|own| all.covers(&own)))
+            };
+            covers(&here) || (is_home && covers(&anywhere))
+        })
     }
 
     /// Whether destinations capture something for virtual streams, each of which is so.
     fn all_below(&self, destinations: &[Destination], so: &dyn Fn(&str) -> bool) -> bool {
-        let filters = destinations.iter().filter(|to| below(&to.subject, CAPTURED));
+        let filters = destinations.iter().filter(|to| is_below(&to.subject, CAPTURED));
         let subjects = filters.map(|to| captured(&to.subject));
         let both = subjects.flat_map(|subject| [anywhere(&subject), Some(subject)].into_iter().flatten());
         let filters: Vec<_> = both.filter_map(|subject| SubjectFilter::parse(&subject).ok()).collect();
@@ -299,13 +298,7 @@ impl<'a> OwnedStreams<'a> {
 
 /// The subject as home streams capture it, whatever the cluster: `$VW.*.foo.>` for `$VW.west.foo.>`.
 fn anywhere(subject: &str) -> Option<String> {
-    let (_, rest) = subject.strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')?;
-    Some(format!("{CAPTURED}.*.{rest}"))
-}
-
-/// Whether a subject is below a prefix of whole tokens.
-fn below(subject: &str, prefix: &str) -> bool {
-    subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
+    split_captured(subject).map(|(_, rest)| format!("{CAPTURED}.*.{rest}"))
 }
 
 /// The subject filter that a destination's messages match: its functions as `*`.

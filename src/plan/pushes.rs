@@ -14,7 +14,7 @@ use crate::model::claims::TrustedClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::Mapping;
 use crate::model::nkey::PublicKey;
-use crate::model::prefixes::BACK;
+use crate::model::prefixes::{BACK, is_below};
 use crate::observed::survey::ObservedAccount;
 use crate::observed::{AccountOnServer, Live, Stored};
 use serde::{Deserialize, Serialize};
@@ -254,7 +254,7 @@ pub(super) fn removal(
 
 /// The entries that serve sources and provisioning; they come before the streams, and go after them.
 fn is_way_back(change: &MappingChange) -> bool {
-    change.source.strip_prefix(BACK).is_some_and(|rest| rest.starts_with('.'))
+    is_below(&change.source, BACK)
 }
 
 /// Edits the mappings; `true` when something changed.

@@ -6,7 +6,7 @@ use super::conflicts;
 use super::{Action, Options, Report};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::finding::Finding;
-use crate::model::prefixes::CAPTURED;
+use crate::model::prefixes::{CAPTURED, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::Account;
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
@@ -61,8 +61,10 @@ impl StreamChange {
 
     /// What an update captures no longer, or not all of.
     pub(super) fn gives_up(&self) -> impl Iterator<Item = SubjectFilter> {
-        let after = self.subjects_after();
-        let before = if self.action == Action::Update { self.subjects_before() } else { Vec::new() };
+        let (before, after) = match self.action {
+            Action::Update => (self.subjects_before(), self.subjects_after()),
+            Action::Create | Action::Delete => <_>::default(),
+        };
         before.into_iter().filter(move |before| !after.iter().any(|after| after.covers(before)))
     }
 
@@ -113,9 +115,8 @@ pub(crate) fn is_former(found: &ObservedStream) -> bool {
     let Some(owner) = &found.owner else { return false };
     match owner.role {
         Role::Write => {
-            let below = |subject: &str| subject.strip_prefix(CAPTURED).is_some_and(|rest| rest.starts_with('.'));
             let strips = found.config.get("subject_transform").is_some_and(Value::is_object);
-            !strips && found.subjects().next().is_some() && !found.subjects().any(below)
+            !strips && found.subjects().next().is_some() && !found.subjects().any(|subject| is_below(subject, CAPTURED))
         }
         Role::Home => false,
         Role::Read => {
@@ -167,6 +168,9 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
 
 /// Marks the streams that give up what others take over: those come first, since no two capture one subject.
 fn hand_over(changes: &mut [StreamChange]) {
+    if changes.iter().all(|change| change.gives_up().next().is_none()) {
+        return;
+    }
     let captured: Vec<Vec<SubjectFilter>> = changes.iter().map(StreamChange::subjects_after).collect();
     for (place, change) in changes.iter_mut().enumerate().filter(|(_, change)| change.role.captures()) {
         let given_up: Vec<SubjectFilter> = change.gives_up().collect();
@@ -345,10 +349,7 @@ impl Out<'_> {
     /// What becomes of messages on subjects that the virtual stream has no more.
     fn given_up(&mut self, desired: &DesiredStream<'_>, change: &StreamChange, account: &Account) {
         let stream = account.virtual_streams.iter().find(|stream| stream.name.as_str() == desired.virtual_stream);
-        let virtual_subject = |subject: &SubjectFilter| {
-            let rest = subject.as_str().strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')?.1;
-            SubjectFilter::parse(rest).ok()
-        };
+        let virtual_subject = |subject: &SubjectFilter| SubjectFilter::parse(split_captured(subject.as_str())?.1).ok();
         let gone = change.gives_up().filter_map(|subject| virtual_subject(&subject));
         let gone = gone.filter(|gone| stream.is_none_or(|stream| !stream.subjects.iter().any(|s| s.covers(gone))));
         let mut gone: Vec<String> = gone.map(|subject| subject.to_string()).collect();

@@ -9,7 +9,7 @@ use crate::desired::{DesiredAccount, way_back};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, RawMapping};
-use crate::model::prefixes::{BACK, NEAR};
+use crate::model::prefixes::{BACK, NEAR, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::survey::Observed;
@@ -34,9 +34,7 @@ pub fn own_api(claims: &AccountClaims) -> Option<&'static str> {
         let own = |to: &Destination| to.cluster.is_none() && to.subject.starts_with("$JS.");
         !mapping.destinations.is_empty() && mapping.destinations.iter().all(own)
     };
-    let away = |mapping: &RawMapping| {
-        mapping.destinations.iter().any(|to| to.subject.strip_prefix(NEAR).is_some_and(|rest| rest.starts_with('.')))
-    };
+    let away = |mapping: &RawMapping| mapping.destinations.iter().any(|to| is_below(&to.subject, NEAR));
     match leads(HUB_API, &back) {
         true => Some(HUB_API),
         false => (!leads(DEFAULT_PREFIX, &away)).then_some(DEFAULT_PREFIX),

@@ -4,13 +4,14 @@ use super::View;
 use super::lines::{Below, Line, generalised, lines};
 use crate::cli::text::{Text, put};
 use crate::desired::Role;
-use crate::model::prefixes::CAPTURED;
+use crate::model::prefixes::split_captured;
 use crate::model::units::{format_duration, format_size};
 use crate::plan::along::History;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use crate::plan::{Action, FieldChange};
 use serde_json::Value;
+use std::collections::HashSet;
 
 impl View<'_> {
     pub(super) fn streams(&self, out: &mut Text, changes: &[StreamChange], label: impl Fn(&str) -> String) {
@@ -101,21 +102,18 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
 
 /// Subjects as applications publish on them, and the clusters where, if they are several: `foo.> of east, edge-1`.
 fn captured(subjects: &[&str]) -> String {
-    let parts: Option<Vec<(&str, &str)>> =
-        (subjects.iter()).map(|subject| subject.strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')).collect();
+    let parts: Option<Vec<(&str, &str)>> = subjects.iter().map(|subject| split_captured(subject)).collect();
     let Some(parts) = parts else { return subjects.join(", ") };
-    let unique = |all: &mut dyn Iterator<Item = &'_ str>| {
-        let mut unique: Vec<String> = Vec::new();
-        for one in all {
-            if !unique.iter().any(|known| known == one) {
-                unique.push(one.to_owned());
-            }
-        }
-        unique
-    };
-    let clusters = unique(&mut parts.iter().map(|(cluster, _)| *cluster));
-    let subjects = unique(&mut parts.iter().map(|(_, subject)| *subject)).join(", ");
+    let (clusters, subjects): (Vec<&str>, Vec<&str>) = parts.into_iter().unzip();
+    let (clusters, subjects) = (unique(clusters), unique(subjects).join(", "));
     if clusters.len() > 1 { format!("{subjects} of {}", clusters.join(", ")) } else { subjects }
+}
+
+/// Each once, in their order.
+fn unique(mut all: Vec<&str>) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    all.retain(|one| seen.insert(*one));
+    all
 }
 
 /// What history a read stream takes along.

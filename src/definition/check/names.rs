@@ -13,39 +13,36 @@ pub(super) fn real_names(account: &Account, streams: &[Placed], topology: &Topol
         streams.iter().map(|placed| (placed.stream.name.as_str(), placed.place)).collect();
     let mut real: HashMap<String, (&str, Place)> = HashMap::new();
     for Placed { stream, place, .. } in streams {
-        let regions = || topology.regions.iter().map(|region| &region.name);
-        let capturing = stream.capturing(regions());
-        // In regional accounts they carry the virtual name, each once.
-        let reads = regions().filter(|_| account.layout == Layout::Shared);
-        let reads = reads.map(|region| (region, Role::Read, account.read_name(stream, region)));
-        // Region by region.
-        let mut all: Vec<_> = capturing.into_iter().chain(reads).collect();
-        all.sort_by_key(|(region, role, _)| (regions().position(|other| other == *region), *role));
-        for (region, role, name) in all {
-            let of = format!("the {} stream of `{}` in region `{region}`", role.as_str(), stream.name);
-            if let Err(error) = StreamName::parse(&name) {
-                let message = format!("the name of {of}, `{name}`, {}", error.reason);
-                let help = "shorten the names, or change `names`";
-                problems.push(Problem::new("bad-name", *place, message).help(help));
-                continue;
-            }
-            if let Some(other) = virtual_names.get(name.as_str()) {
-                let message = format!("the virtual stream `{name}` is called like a real one: {of}");
-                problems.push(
-                    Problem::new("name-collision", *other, message)
-                        .also(*place, "the virtual stream that has it")
-                        .help("rename one of the two, or change `names`"),
-                );
-            }
-            if let Some((other, first)) = real.get(&name) {
-                let message = format!("two real streams would be called `{name}`: {of}, and one of `{other}`");
-                problems.push(
-                    Problem::new("name-collision", *place, message)
-                        .also(*first, "the other virtual stream")
-                        .help("rename one of the two, or change `names`"),
-                );
-            } else {
-                real.insert(name, (stream.name.as_str(), *place));
+        for region in topology.regions.iter().map(|region| &region.name) {
+            // In regional accounts read streams carry the virtual name, each once.
+            let read = (account.layout == Layout::Shared).then_some(Role::Read);
+            for role in stream.capturing_in(region).into_iter().chain(read) {
+                let name = account.real_name(stream, role, region);
+                let of = format!("the {} stream of `{}` in region `{region}`", role.as_str(), stream.name);
+                if let Err(error) = StreamName::parse(&name) {
+                    let message = format!("the name of {of}, `{name}`, {}", error.reason);
+                    let help = "shorten the names, or change `names`";
+                    problems.push(Problem::new("bad-name", *place, message).help(help));
+                    continue;
+                }
+                if let Some(other) = virtual_names.get(name.as_str()) {
+                    let message = format!("the virtual stream `{name}` is called like a real one: {of}");
+                    problems.push(
+                        Problem::new("name-collision", *other, message)
+                            .also(*place, "the virtual stream that has it")
+                            .help("rename one of the two, or change `names`"),
+                    );
+                }
+                if let Some((other, first)) = real.get(&name) {
+                    let message = format!("two real streams would be called `{name}`: {of}, and one of `{other}`");
+                    problems.push(
+                        Problem::new("name-collision", *place, message)
+                            .also(*first, "the other virtual stream")
+                            .help("rename one of the two, or change `names`"),
+                    );
+                } else {
+                    real.insert(name, (stream.name.as_str(), *place));
+                }
             }
         }
     }

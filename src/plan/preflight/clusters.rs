@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 
 pub(super) fn missing_regions(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
     let live = deployment.clusters();
-    let known: BTreeSet<&str> = known_clusters(topology);
+    let unclaimed = unclaimed(topology, deployment);
     let missing = topology.regions.iter().filter(|region| !live.contains(&region.cluster.as_str()));
     missing
         .map(|region| {
-            let unclaimed: Vec<&str> = live.iter().copied().filter(|cluster| !known.contains(cluster)).collect();
             let place = format!("region {}", region.name);
             let next = match nearest(region.cluster.as_str(), &unclaimed) {
                 Some(cluster) => format!("Did you mean `cluster: {cluster}`?"),
@@ -39,9 +38,7 @@ pub(crate) fn missing_served<'t>(
 }
 
 pub(super) fn served_clusters(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
-    let live = deployment.clusters();
-    let known: BTreeSet<&str> = known_clusters(topology);
-    let unclaimed: Vec<&str> = live.iter().copied().filter(|cluster| !known.contains(cluster)).collect();
+    let unclaimed = unclaimed(topology, deployment);
     let finding = |(region, cluster): (&Region, &ClusterName)| {
         let next = match nearest(cluster.as_str(), &unclaimed) {
             Some(near) => format!("Did you mean `serves: [{near}]`?"),
@@ -69,9 +66,8 @@ pub(super) fn unknown_without_clients(topology: &Topology, deployment: &Deployme
 pub const SERVED_MISSING: &str = "served-cluster-missing";
 
 pub(super) fn uncovered_clusters(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
-    let known = known_clusters(topology);
-    let uncovered = deployment.clusters().into_iter().filter(|cluster| !known.contains(cluster));
-    uncovered
+    unclaimed(topology, deployment)
+        .into_iter()
         .map(|cluster| {
             let message = "no region of the definition covers this cluster: what its clients publish on virtual subjects \
                            would be captured by no stream, and their requests by virtual names would fail";
@@ -82,6 +78,12 @@ pub(super) fn uncovered_clusters(topology: &Topology, deployment: &Deployment) -
             Finding::error("cluster-uncovered", format!("cluster {cluster}"), message, next)
         })
         .collect()
+}
+
+/// Live clusters that the definition says nothing of.
+fn unclaimed<'d>(topology: &Topology, deployment: &'d Deployment) -> Vec<&'d str> {
+    let known = known_clusters(topology);
+    deployment.clusters().into_iter().filter(|cluster| !known.contains(cluster)).collect()
 }
 
 pub(super) fn known_clusters(topology: &Topology) -> BTreeSet<&str> {

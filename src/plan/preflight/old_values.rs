@@ -6,12 +6,12 @@
 //! 2.14.6, in 120 of 120 looks; not on 2.15.1, which keeps the position).
 
 use super::names;
-use crate::desired::{DesiredAccount, DesiredStream, KEEPS_POSITION, Role};
+use crate::desired::{DesiredAccount, KEEPS_POSITION, Role};
 use crate::model::finding::Finding;
 use crate::model::server_version;
 use crate::observed::{Deployment, Server};
 use crate::plan::streams::StreamChange;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// The finding about them.
 pub const OLD_VALUES: &str = "old-values-return";
@@ -23,20 +23,6 @@ pub(in crate::plan) fn old_values(
     changes: &[StreamChange],
     deployment: &Deployment,
 ) -> Vec<Finding> {
-    let changed = |stream: &DesiredStream<'_>| changes.iter().any(|change| change.name == stream.name);
-    finding_each(desired, deployment, &changed)
-}
-
-/// The same of a deployment that is looked at.
-pub fn standing_old_values(desired: &DesiredAccount<'_>, deployment: &Deployment) -> Vec<Finding> {
-    finding_each(desired, deployment, &|_| false)
-}
-
-fn finding_each(
-    desired: &DesiredAccount<'_>,
-    deployment: &Deployment,
-    changed: &dyn Fn(&DesiredStream<'_>) -> bool,
-) -> Vec<Finding> {
     let old = |server: &&Server| {
         server.has_jetstream() && server_version::minor(&server.version).is_some_and(|version| version < KEEPS_POSITION)
     };
@@ -47,12 +33,13 @@ fn finding_each(
     let mut versions: Vec<&str> = servers.iter().map(|server| server.version.as_str()).collect();
     versions.sort_by_key(|version| server_version::numbers(version).collect::<Vec<_>>());
     versions.dedup();
+    let changed: HashSet<&str> = changes.iter().map(|change| change.name.as_str()).collect();
     // By the reason: whether one of them changes, and their names.
     let mut found: BTreeMap<&'static str, (bool, Vec<&str>)> = BTreeMap::new();
     for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read) {
         let Some(why) = stream.drops_messages() else { continue };
         let (any, streams) = found.entry(why).or_default();
-        *any |= changed(stream);
+        *any |= changed.contains(stream.name.as_str());
         if !streams.contains(&stream.virtual_stream) {
             streams.push(stream.virtual_stream);
         }
@@ -78,4 +65,9 @@ fn finding_each(
         }
     };
     found.into_iter().map(finding).collect()
+}
+
+/// The same of a deployment that is looked at.
+pub fn standing_old_values(desired: &DesiredAccount<'_>, deployment: &Deployment) -> Vec<Finding> {
+    old_values(desired, &[], deployment)
 }

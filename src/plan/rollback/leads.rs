@@ -6,7 +6,7 @@ use crate::desired::regional::{JETSTREAM, Seat};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
-use crate::model::prefixes::NEAR;
+use crate::model::prefixes::{NEAR, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 use crate::observed::survey::{Observed, ObservedAccount};
@@ -153,10 +153,9 @@ enum To {
 }
 
 fn to(subject: &str) -> To {
-    let below = |prefix: &str| subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
     match SubjectFilter::parse(&captured(subject)) {
-        _ if below(NEAR) => To::Region,
-        Ok(filter) if !below(JETSTREAM) => To::Subject(filter),
+        _ if is_below(subject, NEAR) => To::Region,
+        Ok(filter) if !is_below(subject, JETSTREAM) => To::Subject(filter),
         _ => To::Requests,
     }
 }

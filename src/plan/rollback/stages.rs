@@ -3,7 +3,7 @@
 
 use crate::desired::regional::Seat;
 use crate::model::claims::with_entries_of;
-use crate::model::prefixes::BACK;
+use crate::model::prefixes::{BACK, is_below};
 use crate::plan::Stage;
 use serde_json::{Map, Value};
 
@@ -49,7 +49,7 @@ pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Sta
 }
 
 fn is_way_back(source: &str) -> bool {
-    source.strip_prefix(BACK).is_some_and(|rest| rest.starts_with('.'))
+    is_below(source, BACK)
 }
 
 /// With the way back to the application's own JetStream as `goal` has it.
