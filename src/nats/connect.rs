@@ -1,6 +1,6 @@
 //! Finding a server that takes us.
 
-use super::connection::{Connection, Denied, LOOK};
+use super::connection::{Connection, Denied};
 use super::login::Login;
 use super::{Access, ConnectError};
 use crate::files::{read, read_secret, read_text};
@@ -13,9 +13,13 @@ use async_nats::rustls::{ClientConfig, RootCertStore};
 use async_nats::{ConnectErrorKind, Event, ServerError};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::error::Error as _;
+use std::future::poll_fn;
 use std::path::Path;
 use std::pin::pin;
+use std::task::{Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 /// After this long without an answer the next server is tried as well.
@@ -23,6 +27,10 @@ const STAGGER: Duration = Duration::from_millis(150);
 
 /// How much this process may grow while it connects, in bytes: reading answers on other connections takes some, too.
 const GROWTH: u64 = 128 << 20;
+/// How many operations tokio lets a task do in one turn (its `coop` module), and how many of them are left to a client
+/// that connects: how much the process grew is looked at between its turns.
+const TURN: usize = 128;
+const READS: usize = 16;
 
 /// The largest file of certificates that is read, in bytes; a system's whole list is some 250 kB.
 const PEM: usize = 4 << 20;
@@ -100,7 +108,6 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     }
 
     let mut deadline = Instant::now() + options.timeout;
-    let mut flooded = pin!(flooded());
     let mut waiting = targets.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failures: Vec<Failure> = Vec::new();
@@ -111,19 +118,7 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
             break;
         }
         let pause = if waiting.len() > 0 { (Instant::now() + STAGGER).min(deadline) } else { deadline };
-        let next = tokio::select! {
-            // First, since a client that reads without end leaves nothing of the task's turn to what comes after it.
-            biased;
-            () = &mut flooded => {
-                let reason = format!("sends more than {} MiB instead of a greeting", GROWTH >> 20);
-                let kind = FailureKind::Unreachable;
-                failures.extend(options.servers.iter().map(|target| {
-                    Failure { url: target.url.to_owned(), kind, reason: reason.clone() }
-                }));
-                break;
-            }
-            next = tokio::time::timeout_at(pause, attempts.next()) => next,
-        };
+        let next = tokio::time::timeout_at(pause, attempts.next()).await;
         match next {
             Ok(Some(Ok(connection))) => {
                 connection.widen(options.servers.iter().map(|target| target.url)).await;
@@ -144,12 +139,27 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     Err(judge(&options, &login, failures))
 }
 
-/// Ends when this process has grown by far more than connecting takes: before a server has greeted, the client keeps
-/// whatever is sent. Only where `/proc` says how large it is.
-async fn flooded() {
+/// Lets `connecting` go on, on a task of its own, until this process has grown by far more than connecting takes: before
+/// a server has greeted, the client keeps whatever is sent. `None` then. Only where `/proc` says how large it is.
+async fn bounded<T: Send + 'static>(connecting: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let before = resident();
-    while before.zip(resident()).is_none_or(|(before, now)| now < before.saturating_add(GROWTH)) {
-        tokio::time::sleep(LOOK).await;
+    let mut connecting = Box::pin(connecting);
+    let watched = poll_fn(move |context| {
+        if before.zip(resident()).is_some_and(|(before, now)| now > before.saturating_add(GROWTH)) {
+            return Poll::Ready(None);
+        }
+        // All reads of a turn may be megabytes each, where the sender is faster than we are.
+        for _ in READS..TURN {
+            ready!(pin!(consume_budget()).poll(context));
+        }
+        connecting.as_mut().poll(context).map(Some)
+    });
+    // Ends with us.
+    let mut task = JoinSet::new();
+    task.spawn(watched);
+    match task.join_next().await {
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        joined => joined.and_then(Result::ok).flatten(),
     }
 }
 
@@ -230,7 +240,14 @@ async fn attempt(
         }
     }
     let failed = |(kind, reason)| Failure { url: url.to_owned(), kind, reason };
-    let client = connect.connect(url).await.map_err(|error| failed(classify(&error)))?;
+    let server = url.to_owned();
+    let client = match bounded(async move { connect.connect(server).await }).await {
+        Some(connected) => connected.map_err(|error| failed(classify(&error)))?,
+        None => {
+            let reason = format!("sends more than {} MiB instead of a greeting", GROWTH >> 20);
+            return Err(failed((FailureKind::Unreachable, reason)));
+        }
+    };
     Connection::new(client, login, denied, without_secrets(url))
         .await
         .map_err(|reason| failed((FailureKind::Unreachable, reason)))

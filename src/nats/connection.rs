@@ -44,7 +44,7 @@ const MOST_ANSWERS: usize = 100_000;
 /// `MAX_PAYLOAD_MAX_SIZE`); the client would make room for whatever length a server names.
 const MOST_UNREAD: u64 = 80 << 20;
 /// How often that is looked at.
-pub(super) const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How often a lost connection is looked at.
 const RECONNECT: Duration = Duration::from_millis(100);
