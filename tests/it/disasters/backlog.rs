@@ -1,10 +1,12 @@
 //! A region that comes back finds far more than flow control lets through at once: without each part of the way between
-//! the accounts it would stop after some 2 MB.
+//! the accounts it would stop after some 2 MB. A part of it comes from a cluster that another region serves.
 
+use crate::disasters::serving::{EDGE, all_answer, served, servers};
 use crate::disasters::steps::{APPLY, expect, in_sync};
 use crate::disasters::traffic::{ask, stored};
+use crate::support::bench::Bench;
 use crate::support::killing::thorough;
-use crate::support::{Cluster, PATIENCE, client, eventually, small};
+use crate::support::{Cluster, PATIENCE, client, eventually};
 use async_nats::{Client, HeaderMap, Request};
 use futures::stream::{self, StreamExt as _};
 use serde_json::json;
@@ -23,22 +25,25 @@ const SOME: usize = 200;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_waits_for_a_region_and_arrives_exactly_once() {
     let backlog = backlog();
-    let cluster = small().await;
+    let cluster = servers(&ALL).await;
+    let bench = Bench::new(&cluster).await;
+    bench.write("vstream", &served(&bench, "central"));
     expect(&cluster, 0, &APPLY).await;
     for region in ALL {
         publish(&cluster, region, 0..SOME).await;
     }
     cluster.kill("west").await.unwrap();
     let started = Instant::now();
-    publish(&cluster, "central", SOME..backlog / 2).await;
+    publish(&cluster, "central", SOME..backlog / 4).await;
+    publish(&cluster, EDGE, 0..backlog / 4).await;
     publish(&cluster, "east", SOME..backlog / 2 + 2 * SOME).await;
     let published = started.elapsed();
     cluster.start("west").await.unwrap();
-    cluster.wait_ready(PATIENCE).await.unwrap();
+    all_answer(&cluster).await;
     let started = Instant::now();
     publish(&cluster, "west", SOME..2 * SOME).await;
     let expected = backlog + 4 * SOME;
-    for region in ALL {
+    for region in [&ALL[..], &[EDGE]].concat() {
         let client = client(&cluster, region).await;
         while stored(&client).await.is_none_or(|messages| (messages as usize) < expected) {
             assert!(started.elapsed() < 3 * PATIENCE, "{region} has {:?} of {expected}", stored(&client).await);

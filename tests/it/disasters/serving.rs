@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 use vstream_jwt::dev::Options;
 use vstream_jwt::observed::Server;
 
-/// Two regions, and a cluster whose servers have no JetStream; what stands for it in subjects.
 const REGIONS: [&str; 2] = ["west", "east"];
-const EDGE: &str = "edge.1";
+
+/// A cluster whose servers have no JetStream; what stands for it in subjects.
+pub const EDGE: &str = "edge.1";
 const EDGE_TOKEN: &str = "edge_1";
 
-/// Starts the servers; those of the edge without JetStream.
-async fn servers() -> Cluster {
-    let regions = REGIONS.iter().chain([&EDGE]).map(|region| (*region).to_owned()).collect();
+/// Starts regions of one server each, and the edge.
+pub async fn servers(regions: &[&str]) -> Cluster {
+    let regions = regions.iter().chain([&EDGE]).map(|region| (*region).to_owned()).collect();
     let cluster = up(Options { regions, servers: 1, ..options() }).await;
     cluster.kill(EDGE).await.unwrap();
     for server in cluster.servers().iter().filter(|server| server.cluster == EDGE) {
@@ -36,13 +37,24 @@ async fn servers() -> Cluster {
     cluster
 }
 
-async fn all_answer(cluster: &Cluster) {
+/// A definition in which the region `serving` serves the edge.
+pub fn served(bench: &Bench<'_>, serving: &str) -> Value {
+    let mut definition = bench.definition();
+    let regions = definition["regions"].as_object_mut().unwrap();
+    regions.remove(EDGE);
+    regions[serving]["serves"] = json!([EDGE]);
+    definition["accounts"]["APP"]["layout"] = json!("regional");
+    definition
+}
+
+/// Waits until every server answers.
+pub async fn all_answer(cluster: &Cluster) {
     let bench = Bench::new(cluster).await;
     // Servers before 2.11 count one that was killed for 150 s.
     let started = Instant::now();
     while {
         let deployment = bench.deployment().await;
-        deployment.servers.len() < 3 || deployment.missing() > 0
+        deployment.servers.len() < cluster.servers().len() || deployment.missing() > 0
     } {
         assert!(started.elapsed() < 3 * PATIENCE, "not all servers answer");
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -63,12 +75,8 @@ async fn test<'c>(cluster: &'c Cluster, ledger: &Ledger) -> Test<'c> {
 impl Test<'_> {
     /// A definition in which the region `serving` serves the edge, and `foo` has these subjects.
     fn define(&self, serving: &str, subjects: &[&str]) {
-        let mut definition = self.bench.definition();
-        let regions = definition["regions"].as_object_mut().unwrap();
-        regions.remove(EDGE);
-        regions[serving]["serves"] = json!([EDGE]);
+        let mut definition = served(&self.bench, serving);
         let account = &mut definition["accounts"]["APP"];
-        account["layout"] = json!("regional");
         account["virtual_streams"] = json!({
             "foo": {
                 "subjects": subjects, "consumers": { "worker": { "ack_policy": "explicit" } },
@@ -138,7 +146,7 @@ impl Test<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_without_storage_uses_a_region_and_then_another() {
-    let cluster = servers().await;
+    let cluster = servers(&REGIONS).await;
     let ledger = Ledger::default();
     let test = test(&cluster, &ledger).await;
 
@@ -201,7 +209,7 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subjects_come_and_go_under_traffic() {
-    let cluster = servers().await;
+    let cluster = servers(&REGIONS).await;
     let ledger = Ledger::default();
     let test = test(&cluster, &ledger).await;
     test.define("east", &["foo.>"]);
