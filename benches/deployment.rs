@@ -1,5 +1,5 @@
 //! What a real 3 × 3 super-cluster on this machine takes: fresh virtual streams by `apply` and by bare requests,
-//! alternately, and `apply` and `verify` with nothing to do.
+//! alternately, `apply` and `verify` with nothing to do, and buckets of each level.
 //!
 //! `cargo bench --bench deployment [-- PAIRS]`; the figures are in `docs/performance.md`. Not a test: nothing here
 //! fails because something is slow.
@@ -19,7 +19,8 @@ use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, DefinitionConnector, Purpose, connect};
-use vstream_jwt::observed::system;
+use vstream_jwt::observed::jetstream::Api;
+use vstream_jwt::observed::{Requests, system};
 use vstream_jwt::ops::lease::Holder;
 use vstream_jwt::ops::session::{Given, Hearing};
 use vstream_jwt::ops::{self, Deadline, Silent, Tell};
@@ -55,6 +56,7 @@ async fn main() {
     cluster.wait_ready(TIMEOUT).await.unwrap();
     println!("servers: nine of nats-server {}", cluster.server_version());
     fresh(&cluster, pairs).await;
+    buckets(&cluster).await;
     nothing_to_do(&cluster);
     accounts(&cluster, pairs).await;
     cluster.down().await.unwrap();
@@ -62,7 +64,7 @@ async fn main() {
 
 /// The same streams under ever new names, by `apply` and by bare requests; each time they are taken away again.
 async fn fresh(cluster: &SuperCluster, pairs: usize) {
-    let (mut applied, mut bare) = (Vec::new(), Vec::new());
+    let (mut applied, mut answered, mut met) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..=pairs {
         let definition = define(cluster, &format!("a{pair}"), FRESH);
         let path = definition.to_str().unwrap();
@@ -78,13 +80,15 @@ async fn fresh(cluster: &SuperCluster, pairs: usize) {
         // The first pair warms up.
         if pair > 0 {
             applied.push(tool);
-            bare.push(raw);
+            answered.push(raw.0);
+            met.push(raw.1);
         }
     }
-    let (applied, bare) = (Times::of(applied.into_iter()), Times::of(bare.into_iter()));
+    let [applied, answered, met] = [applied, answered, met].map(|times| Times::of(times.into_iter()));
     println!("{FRESH} fresh virtual streams, apply: {applied}");
-    println!("the same {} stream requests, {IN_FLIGHT} at a time: {bare}", FRESH * 6);
-    println!("ratio of the medians: {:.2}", applied.median() / bare.median());
+    println!("the same {} stream requests, {IN_FLIGHT} at a time: {answered}", FRESH * 6);
+    println!("the same until all sources are in touch: {met}");
+    println!("ratio of the medians: {:.2}", applied.median() / met.median());
 
     let definition = define(cluster, "phases", FRESH);
     phases(&definition, &cluster.operator_key_path()).await;
@@ -197,8 +201,9 @@ async fn accounts(cluster: &SuperCluster, pairs: usize) {
     println!("ratio of the medians of the pushes: {:.2}", pushed.median() / raw.median());
 }
 
-/// Write streams, then read streams, with nothing before, between or after; in milliseconds.
-async fn bare_requests(path: &Path) -> f64 {
+/// Write streams, then read streams, with nothing before or between, until all are in touch with their sources: what it
+/// takes to the last answer, and to that; in milliseconds.
+async fn bare_requests(path: &Path) -> (f64, f64) {
     let loaded = ops::load::load(path).unwrap();
     let folder = loaded.base.join("keys");
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
@@ -226,10 +231,105 @@ async fn bare_requests(path: &Path) -> f64 {
     let started = Instant::now();
     send("CREATE", &writes).await;
     send("CREATE", &reads).await;
-    let took = started.elapsed();
+    let answered = started.elapsed();
+    // As `apply` waits: who asks sooner waits for 4 s.
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    while !in_touch(&api, reads.len()).await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let met = started.elapsed();
     send("DELETE", &reads).await;
     send("DELETE", &writes).await;
-    took.as_secs_f64() * 1000.0
+    (answered.as_secs_f64() * 1000.0, met.as_secs_f64() * 1000.0)
+}
+
+/// Whether so many streams of the account have sources, all of which have heard from their origins.
+async fn in_touch(api: &Api<'_, impl Requests>, count: usize) -> bool {
+    let (mut offset, mut found) = (0, 0);
+    loop {
+        let page = api.call("STREAM.LIST", &json!({ "offset": offset }), TIMEOUT).await.unwrap();
+        let streams = page["streams"].as_array().unwrap();
+        let sources = streams.iter().filter_map(|stream| stream["sources"].as_array());
+        found += sources.filter(|of| of.iter().all(|one| one["active"].as_i64().unwrap() >= 0)).count();
+        offset += streams.len();
+        if streams.is_empty() || offset as u64 >= page["total"].as_u64().unwrap() {
+            return found == count;
+        }
+    }
+}
+
+/// One operation at a time, by a client in the home region and by one in another, on buckets of each level and on a plain
+/// one, whose servers are those of the home region.
+async fn buckets(cluster: &SuperCluster) {
+    let regions = cluster.regions();
+    let (home, other) = (&regions[0], &regions[1]);
+    let credentials = cluster.credentials_path();
+    let bucket = async |region: &String, name: &str| {
+        let options = async_nats::ConnectOptions::with_credentials_file(&credentials).await.unwrap();
+        let client = options.connect(cluster.urls(region)).await.unwrap();
+        async_nats::jetstream::new(client).get_key_value(name).await.unwrap()
+    };
+    let plain = {
+        let options = async_nats::ConnectOptions::with_credentials_file(&credentials).await.unwrap();
+        let context = async_nats::jetstream::new(options.connect(cluster.urls(home)).await.unwrap());
+        let placement = async_nats::jetstream::stream::Placement { cluster: Some(home.clone()), tags: Vec::new() };
+        let config = async_nats::jetstream::kv::Config {
+            bucket: "plain".to_owned(),
+            num_replicas: 3,
+            placement: Some(placement),
+            ..async_nats::jetstream::kv::Config::default()
+        };
+        context.create_key_value(config).await.unwrap();
+        context
+    };
+    settle().await;
+    for region in [home, other] {
+        operations(&format!("plain bucket, by a client in {region}"), &bucket(region, "plain").await, true).await;
+    }
+    plain.delete_key_value("plain").await.unwrap();
+    settle().await;
+
+    let streams = format!("      ev: {{ kind: kv }}\n      mi: {{ kind: kv, consistency: mirrored, home: {home} }}\n");
+    let definition = write(cluster, "buckets", "regional", &streams);
+    let path = definition.to_str().unwrap();
+    vstream(cluster.folder(), &["apply", "--definition", path, "--operator", "op.nk", "--yes"]);
+    settle().await;
+    for (name, level, updates) in [("ev", "eventual", false), ("mi", "mirrored", true)] {
+        for region in [home, other] {
+            operations(&format!("{level}, by a client in {region}"), &bucket(region, name).await, updates).await;
+        }
+    }
+    vstream(cluster.folder(), &["destroy", "--definition", path, "--operator", "op.nk", "--delete-streams", "--yes"]);
+    settle().await;
+}
+
+/// What each operation takes, in milliseconds; the first of each is not counted.
+async fn operations(what: &str, bucket: &async_nats::jetstream::kv::Store, updates: bool) {
+    const COUNT: usize = 500;
+    let value = || vec![b'x'; 128].into();
+    let (mut puts, mut gets, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..=COUNT {
+        let started = Instant::now();
+        bucket.put(format!("k{}", number % 100), value()).await.unwrap();
+        puts.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    settle().await;
+    for number in 0..=COUNT {
+        let started = Instant::now();
+        assert!(bucket.get(format!("k{}", number % 100)).await.unwrap().is_some());
+        gets.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    println!("{what}: put {}", Times::of(puts.drain(1..)));
+    println!("{what}: get {}", Times::of(gets.drain(1..)));
+    if updates {
+        let mut revision = bucket.put("counted", value()).await.unwrap();
+        for _ in 0..=COUNT {
+            let started = Instant::now();
+            revision = bucket.update("counted", value(), revision).await.unwrap();
+            changes.push(started.elapsed().as_secs_f64() * 1000.0);
+        }
+        println!("{what}: update {}", Times::of(changes.drain(1..)));
+    }
 }
 
 /// Where the time of one `apply` goes.
@@ -278,21 +378,19 @@ impl Tell for Steps {
 
 /// A definition of so many virtual streams in a folder of its own; the path of its file.
 fn define(cluster: &SuperCluster, prefix: &str, count: usize) -> PathBuf {
-    let regions: BTreeMap<&String, Value> =
-        cluster.regions().iter().map(|name| (name, json!({ "servers": cluster.urls(name) }))).collect();
     let mut streams = String::new();
     for number in 0..count {
         let _ = writeln!(streams, "      {prefix}-{number}: {{ subjects: [\"{prefix}-{number}.>\"] }}");
     }
-    let text = format!(
-        "version: 1\nsystem: {{ credentials: {:?} }}\nregions: {}\naccounts:\n  APP:\n    id: {}\n    \
-         credentials: {:?}\n    layout: shared\n    virtual_streams:\n{streams}",
-        cluster.system_credentials_path(),
-        json!(regions),
-        cluster.account_id(),
-        cluster.credentials_path(),
-    );
-    let path = cluster.folder().join(format!("{prefix}.yaml"));
+    write(cluster, prefix, "shared", &streams)
+}
+
+/// A definition of these virtual streams; the path of its file.
+fn write(cluster: &SuperCluster, name: &str, layout: &str, streams: &str) -> PathBuf {
+    let made = std::fs::read_to_string(cluster.definition_path()).unwrap();
+    let (head, _) = made.split_once("    layout:").unwrap();
+    let text = format!("{head}    layout: {layout}\n    virtual_streams:\n{streams}");
+    let path = cluster.folder().join(format!("{name}.yaml"));
     std::fs::write(&path, text).unwrap();
     path
 }
