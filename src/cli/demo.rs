@@ -218,7 +218,7 @@ fn applied_text(applied: &AppliedSummary) -> Text {
         "The definition asks for one virtual stream, `{virtual_stream}`, in all regions. `apply` has made {streams}"
     );
     put!(out, "streams, put {mappings} mappings into the account's token, signed it with the operator's key and");
-    put!(out, "pushed it. {confirmed} of {confirmed} servers confirm that it is in force. That took {seconds:.1} s.");
+    put!(out, "pushed it. All {confirmed} servers confirm that it is in force. That took {seconds:.1} s.");
     out
 }
 

@@ -209,8 +209,7 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         let run = Run::new(signers, Holder { who: "the demo".to_owned(), verb: "apply" });
         let applied = apply(&mut session, &mut planned, run, self.connector, tell).await?;
         let servers = self.cluster.servers().len();
-        let confirmations = applied.pushed.iter().flat_map(|pushed| &pushed.servers);
-        let confirmed = confirmations.filter(|server| server.verdict.is_confirmed()).count();
+        let confirmed = (self.cluster.servers().iter()).filter(|server| applied.is_in_force_on(&server.name)).count();
         if !applied.is_confirmed() || confirmed < servers {
             return Err(DemoError::Unconfirmed { confirmed, servers });
         }

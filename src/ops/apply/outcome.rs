@@ -14,6 +14,7 @@ use crate::push::PushError;
 use crate::sign::keyring::KeyringError;
 use crate::verify::streams::{Checked, Verdict};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// What was done, and what every server says of it.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -103,6 +104,15 @@ impl Pushed {
 }
 
 impl Applied {
+    /// Whether a server confirmed the last token that was pushed of each account.
+    pub fn is_in_force_on(&self, server: &str) -> bool {
+        let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();
+        !last.is_empty()
+            && last
+                .values()
+                .all(|pushed| pushed.servers.iter().any(|found| found.server == server && found.verdict.is_confirmed()))
+    }
+
     /// Whether every server that has to confirm did.
     pub fn is_confirmed(&self) -> bool {
         self.pushed.iter().all(Pushed::is_confirmed)
