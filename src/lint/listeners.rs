@@ -1,18 +1,22 @@
-//! Who listens on subjects that are about to be mapped: subscriptions are not mapped, publishes are.
+//! Who listens on subjects that are about to be mapped, and what comes in past the mappings: subscriptions are not
+//! mapped, publishes are, and what a stream import brings is not.
 
-use super::{LintInput, Listener, ListenerKind, Report};
+use super::{Entry, LintInput, Listener, ListenerKind, Report};
 use crate::model::finding::Severity;
 use crate::model::subject::SubjectFilter;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::transform::Transform;
 use std::ops::ControlFlow;
 
+/// Servers do not map what a stream import brings (server.go `processImport`; measured).
+const UNMAPPED: &str = "stream-import-unmapped";
+
 pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
     if input.listeners.is_empty() {
         return;
     }
     let mut sources = SubjectTrie::default();
-    for (index, entry) in input.entries.iter().enumerate().filter(|(_, entry)| entry.ours && !entry.in_force) {
+    for (index, entry) in input.entries.iter().enumerate().filter(|(_, entry)| entry.ours) {
         if SubjectFilter::parse(entry.source).is_ok() {
             sources.insert(entry.source, index);
         }
@@ -23,7 +27,7 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
         let (mut stops, mut changes) = (None, None);
         sources.overlapping(listener.subject, &mut |index| {
             let entry = &input.entries[*index];
-            match effect(&subject, entry.source, entry.destinations.iter().map(|d| &*d.subject)) {
+            match effect(listener.kind, &subject, entry) {
                 Effect::None => {}
                 Effect::Changes => changes = changes.or(Some(*index)),
                 Effect::Stops => stops = Some(*index),
@@ -31,7 +35,7 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
             if stops.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if let Some(index) = stops {
-            stopped(listener, input.entries[index].source, report);
+            stopped(listener, &input.entries[index], report);
         } else if let Some(index) = changes {
             changed(listener, input.entries[index].source, report);
         }
@@ -45,13 +49,26 @@ enum Effect {
     Stops,
 }
 
-fn effect<'a>(listener: &SubjectFilter, source: &str, destinations: impl Iterator<Item = &'a str>) -> Effect {
-    let results: Vec<SubjectFilter> = destinations
-        .filter_map(|destination| Transform::parse_mapping(source, destination).ok().map(|t| t.result_filter()))
+fn effect(kind: ListenerKind, listener: &SubjectFilter, entry: &Entry<'_>) -> Effect {
+    let of_jetstream = entry.source.starts_with("$JS.");
+    // What comes in by it is not mapped here, today or tomorrow.
+    if kind == ListenerKind::StreamImport {
+        return if of_jetstream { Effect::None } else { Effect::Stops };
+    }
+    // What listens on its source has stopped receiving long ago.
+    if entry.in_force {
+        return Effect::None;
+    }
+    // The API itself listens on all of its subjects; what is imported there is another account's.
+    if of_jetstream && kind != ListenerKind::ServiceImport {
+        return Effect::None;
+    }
+    let results: Vec<SubjectFilter> = (entry.destinations.iter())
+        .filter_map(|to| Transform::parse_mapping(entry.source, &to.subject).ok().map(|t| t.result_filter()))
         .filter_map(|result| SubjectFilter::parse(&result).ok())
         .collect();
-    if results.iter().any(|result| result.covers(listener)) || source.starts_with("$JS.") {
-        // It asks for what was mapped, as write streams do; and the API itself listens on all of its subjects.
+    if results.iter().any(|result| result.covers(listener)) {
+        // It asks for what was mapped, as write streams do.
         Effect::None
     } else if results.iter().all(|result| listener.covers(result)) {
         Effect::Changes
@@ -60,9 +77,22 @@ fn effect<'a>(listener: &SubjectFilter, source: &str, destinations: impl Iterato
     }
 }
 
-fn stopped(listener: &Listener<'_>, source: &str, report: &mut Report<'_>) {
-    let subject = listener.subject;
+fn stopped(listener: &Listener<'_>, entry: &Entry<'_>, report: &mut Report<'_>) {
+    let (subject, source) = (listener.subject, entry.source);
     let (code, what, next) = match listener.kind {
+        ListenerKind::StreamImport => {
+            return report.at(
+                // Where it is so already, a run changes nothing about it.
+                if entry.in_force { Severity::Warning } else { Severity::Error },
+                UNMAPPED,
+                place(listener),
+                format!("what comes by the import as `{subject}` is not mapped by `{source}`, so no region stores it"),
+                &format!(
+                    "Import it as `$VW.<cluster>.{subject}`, for the cluster of the region that is to store it: the others copy \
+                     it from there. Or go on with `--allow {UNMAPPED}`."
+                ),
+            );
+        }
         ListenerKind::Subscription => (
             "subscription-stops",
             "the subscription would no longer receive what is published there",
@@ -109,6 +139,7 @@ fn place(listener: &Listener<'_>) -> String {
         ListenerKind::ServiceImport => "service import",
         ListenerKind::ServiceExport => "service export",
         ListenerKind::StreamExport => "stream export",
+        ListenerKind::StreamImport => "stream import",
     };
     if listener.who.is_empty() {
         format!("{kind} {}", listener.subject)

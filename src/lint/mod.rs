@@ -27,7 +27,7 @@ pub struct Entry<'a> {
     pub in_force: bool,
 }
 
-/// What receives messages on a subject.
+/// What receives messages on a subject, or brings them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenerKind {
     /// A subscription of a client.
@@ -38,9 +38,11 @@ pub enum ListenerKind {
     ServiceExport,
     /// A stream of messages that the account exports.
     StreamExport,
+    /// A stream of messages that the account imports; the subject is the local one.
+    StreamImport,
 }
 
-/// Something in the account that receives messages on a subject.
+/// Something in the account that receives messages on a subject, or brings them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener<'a> {
     /// What it is.
@@ -67,8 +69,13 @@ pub struct LintInput<'a> {
 }
 
 /// Codes of the findings that `--allow` may admit: whoever listens may be about to be moved.
-pub const ALLOWABLE: [&str; 4] =
-    ["subscription-stops", "service-import-stops", "service-export-stops", "stream-export-stops"];
+pub const ALLOWABLE: [&str; 5] = [
+    "subscription-stops",
+    "service-import-stops",
+    "service-export-stops",
+    "stream-export-stops",
+    "stream-import-unmapped",
+];
 
 /// Checks the mappings.
 ///

@@ -122,12 +122,15 @@ fn listeners_that_would_stop_receiving() {
         let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
         findings.into_iter().filter(|(_, code)| *code != "destination-inside-source").collect::<Vec<_>>()
     };
-    use ListenerKind::{ServiceExport, ServiceImport, StreamExport, Subscription};
+    use ListenerKind::{ServiceExport, ServiceImport, StreamExport, StreamImport, Subscription};
     assert_eq!(check(Subscription, "foo.a"), [(Severity::Error, "subscription-stops")]);
     assert_eq!(check(Subscription, "foo.*.x"), [(Severity::Error, "subscription-stops")]);
     assert_eq!(check(ServiceImport, "foo.svc"), [(Severity::Error, "service-import-stops")]);
     assert_eq!(check(ServiceExport, "foo.svc"), [(Severity::Error, "service-export-stops")]);
     assert_eq!(check(StreamExport, "*.svc"), [(Severity::Error, "stream-export-stops")]);
+    assert_eq!(check(StreamImport, "foo.a"), [(Severity::Error, "stream-import-unmapped")]);
+    assert_eq!(check(StreamImport, ">"), [(Severity::Error, "stream-import-unmapped")]);
+    assert_eq!(check(StreamImport, "bar"), []);
     assert_eq!(check(Subscription, ">"), [(Severity::Info, "listener-sees-mapped-subjects")]);
     assert_eq!(check(Subscription, "foo.west.>"), [], "the write stream itself");
     assert_eq!(check(Subscription, "bar"), []);
@@ -135,6 +138,25 @@ fn listeners_that_would_stop_receiving() {
     let listeners = [Listener { kind: Subscription, subject: "foo.a", who: "" }];
     let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
     assert!(findings.iter().all(|(severity, _)| *severity == Severity::Info), "{findings:?}");
+    // It stays so, but a run does not make it so.
+    let listeners = [Listener { kind: StreamImport, ..listeners[0] }];
+    let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
+    assert!(findings.contains(&(Severity::Warning, "stream-import-unmapped")), "{findings:?}");
+}
+
+/// JetStream itself listens on all of its subjects; that of another account, imported below them, does not.
+#[test]
+fn what_is_imported_below_the_api_stops() {
+    let all = raw("$JS.>", &[("$VS.west.>", 100, Some("west"))]);
+    let check = |kind, subject: &str| {
+        let listeners = [Listener { kind, subject, who: "hub" }];
+        let entries = [entry(&all, true)];
+        found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() })
+    };
+    assert_eq!(check(ListenerKind::ServiceImport, "$JS.hub.API.>"), [(Severity::Error, "service-import-stops")]);
+    assert_eq!(check(ListenerKind::ServiceExport, "$JS.API.STREAM.INFO.*"), []);
+    assert_eq!(check(ListenerKind::StreamImport, "$JS.EVENT.>"), []);
+    assert_eq!(check(ListenerKind::Subscription, "$JS.API.>"), []);
 }
 
 proptest! {

@@ -39,10 +39,12 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
         };
         add(kind, &export.subject, &export.name);
     }
-    // What an imported stream brings is not mapped here.
-    for import in claims.imports().iter().filter(|i| i.kind == "service" && !is_ours(&i.name)) {
-        let local = if import.local_subject.is_empty() { &import.subject } else { &import.local_subject };
-        add(ListenerKind::ServiceImport, local, &import.name);
+    for import in claims.imports().iter().filter(|import| !is_ours(&import.name)) {
+        let kind = match import.kind.as_str() {
+            "service" => ListenerKind::ServiceImport,
+            _ => ListenerKind::StreamImport,
+        };
+        add(kind, import.local(), &import.name);
     }
     let unknown = match live {
         Listeners::NotAsked => None,
