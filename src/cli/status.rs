@@ -177,10 +177,11 @@ fn row(stream: &StreamStatus) -> [String; 7] {
 }
 
 fn behind(source: &SourceStatus) -> String {
-    let SourceStatus { origin, region, lag, error, .. } = source;
+    let SourceStatus { origin, region, lag, error, anew, .. } = source;
     let from = if region.is_empty() { origin } else { region };
     match (lag, error) {
         (_, Some(error)) => format!("{from}: {error}"),
+        _ if *anew => format!("{from}: made anew"),
         (Some(0), None) => format!("{from} 0"),
         (Some(lag), None) => format!("{from} {lag}"),
         (None, None) => format!("{from} ?"),
@@ -195,15 +196,16 @@ fn who_is_behind(verified: &Verified) -> String {
     for stream in streams {
         unseen += usize::from(stream.seen != Seen::Here);
         for source in &stream.sources {
-            match source.lag {
-                Some(0) => {}
-                Some(lag) => behind
-                    .push(format!("{} in {} lacks {lag} of {}", stream.virtual_stream, stream.region, source.region)),
-                None => behind.push(format!(
-                    "{} in {} does not hear from {}",
-                    stream.virtual_stream, stream.region, source.region
-                )),
-            }
+            let SourceStatus { origin, region, lag, error, anew, .. } = source;
+            let from = if region.is_empty() { origin } else { region };
+            let reader = format!("{} in {}", stream.virtual_stream, stream.region);
+            behind.push(match (lag, error) {
+                (_, Some(error)) => format!("{reader} cannot read {from}: {error}"),
+                _ if *anew => format!("{reader} does not read {from} yet, which was made anew"),
+                (Some(0), None) if source.is_heard() => continue,
+                (None | Some(0), None) => format!("{reader} does not hear from {from}"),
+                (Some(lag), None) => format!("{reader} lacks {lag} of {from}"),
+            });
         }
     }
     let unseen = match unseen {

@@ -16,7 +16,7 @@ use crate::plan::preflight::{self, AccountRef, Base};
 use crate::plan::{Action, ClaimChange, Options, Peer, claim_drift, left_open};
 use crate::verify::account::{Expected, judge};
 use crate::verify::status::{StreamStatus, status};
-use crate::verify::streams::{Checked, Verdict, streams};
+use crate::verify::streams::{ANEW, Checked, Verdict, streams};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -226,7 +226,9 @@ impl VerifiedAccount {
     fn may_heal(&self) -> bool {
         let heals = |checked: &Checked| {
             let mut wrong = checked.problems.iter().filter(|problem| problem.verdict == Verdict::Wrong);
-            wrong.all(|problem| ["no-leader", "in-other-cluster", "source-stalled"].contains(&problem.finding.code))
+            wrong.all(|problem| {
+                ["no-leader", "in-other-cluster", "source-stalled", ANEW].contains(&problem.finding.code)
+            })
         };
         // Who may not look will not be let look by waiting.
         let heals_too =

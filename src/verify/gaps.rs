@@ -218,9 +218,15 @@ fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
     source.lag == 0 && (origin.state.last_seq == 0 || quiet())
 }
 
-/// Whether every origin still is the stream that this one has always sourced: none was made anew with lower sequences.
+/// Whether every origin still is the stream that this one has always sourced: none was made later, as one that was made
+/// anew, whose sequences begin again.
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
-    found.sources.iter().all(|s| observed.origin(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
+    found.sources.iter().all(|source| {
+        observed.origin(&source.name).is_some_and(|origin| {
+            let later = origin.created.zip(found.created).is_some_and(|(origin, reader)| origin > reader);
+            !later && source.seq.is_none_or(|seq| seq <= origin.state.last_seq)
+        })
+    })
 }
 
 #[cfg(test)]

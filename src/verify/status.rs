@@ -65,6 +65,15 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// Origin's last sequence that arrived, when known.
     pub got: Option<u64>,
+    /// Whether the origin was made anew and is not read yet.
+    pub anew: bool,
+}
+
+impl SourceStatus {
+    /// Whether it works, and its origin was heard from just now.
+    pub fn is_heard(&self) -> bool {
+        self.error.is_none() && !self.anew && self.active.is_some_and(|ns| ns < SILENCE)
+    }
 }
 
 /// One entry for each stream of the definition, in its order.
@@ -108,6 +117,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                     active: source.active,
                     error: source.error.as_ref().map(ToString::to_string),
                     got,
+                    anew: !found.is_mirror() && origin.is_some_and(|origin| source.is_beyond(origin)),
                 },
             ));
         }

@@ -8,7 +8,7 @@ pub use super::problem::{Problem, Verdict};
 use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
 use crate::model::finding::Severity;
 use crate::model::virtual_stream::Account;
-use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SILENCE, SourceState};
+use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SILENCE, SourceState, code};
 use crate::plan::along;
 use crate::plan::conflicts::other_level;
 use crate::plan::consumers::consumer_differences;
@@ -19,6 +19,27 @@ use std::collections::HashMap;
 
 /// A source that servers try again in a while, by themselves.
 const SOURCE_WAITING: &str = "source-waiting";
+
+/// A source whose origin has other messages than those that were read of it.
+pub const ANEW: &str = "origin-anew";
+
+/// Why a source does not get what it asks for, where waiting does not help: code, cause, and what to do.
+fn refusal(error: &ApiError) -> Option<(&'static str, &'static str, &'static str)> {
+    match error.err_code {
+        code::NO_TIER => Some((
+            "source-without-tier",
+            "consumers that sources make have one replica, and the origin's account has no limits for that tier",
+            "Give that account limits of tier R1 too: `nsc edit account NAME --js-tier 1 --js-disk-storage -1 --js-streams -1 \
+             --js-consumer -1`, and push it.",
+        )),
+        code::MAXIMUM_CONSUMERS => Some((
+            "source-consumer-limit",
+            "the origin's account, or the origin itself, takes no more consumers",
+            "Raise that limit: `nsc edit account NAME --js-consumer N`, and push it.",
+        )),
+        _ => None,
+    }
+}
 
 /// One stream or consumer of the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -120,9 +141,8 @@ impl Out {
             // What a follower says of sources is not news.
             return self.away(stream, desired, observed);
         }
-        let word = if found.is_mirror() { "origin" } else { "source" };
         for source in &found.sources {
-            self.source(source, word, observed, stream.goes_back());
+            self.source(source, found, observed, stream.goes_back());
         }
         gaps::check(self, stream, found, observed);
     }
@@ -237,10 +257,23 @@ impl Out {
         }
     }
 
-    /// `word` is what the stream calls it: a mirror has an origin. `goes_back`: whether a new leader would bring old values
-    /// back.
-    fn source(&mut self, source: &SourceState, word: &str, observed: &ObservedJetStream, goes_back: bool) {
+    /// A source of `reader`. `goes_back`: whether a new leader would bring old values back.
+    fn source(&mut self, source: &SourceState, reader: &ObservedStream, observed: &ObservedJetStream, goes_back: bool) {
         let origin = &source.name;
+        let word = if reader.is_mirror() { "origin" } else { "source" };
+        if let Some(error) = &source.error
+            && let Some((code, cause, next)) = refusal(error)
+        {
+            return self.wrong(code, format!("cannot read its {word} {origin}: {cause} ({error})"), next);
+        }
+        let anew = |origin: &ObservedStream| !reader.is_mirror() && !origin.offline && source.is_beyond(origin);
+        if observed.origin(origin).is_some_and(anew) {
+            return self.wrong(
+                ANEW,
+                format!("has read more of its {word} {origin} than that has: it was made anew, and is not read yet"),
+                "Wait: servers notice within a minute. Then look whether messages were lost with the former stream.",
+            );
+        }
         if source.active.is_some_and(|ns| ns < SILENCE) && source.error.is_none() {
             return;
         }

@@ -23,6 +23,8 @@ pub mod code {
     pub const INSUFFICIENT_RESOURCES: u64 = 10023;
     /// Account not found on the server that was asked.
     pub const NO_ACCOUNT: u64 = 10035;
+    /// Maximum consumers limit reached, of the account or of the stream.
+    pub const MAXIMUM_CONSUMERS: u64 = 10026;
     /// No message found.
     pub const NO_MESSAGE: u64 = 10037;
     /// JetStream not enabled for account.
@@ -39,6 +41,8 @@ pub mod code {
     pub const PEER_REMAP: u64 = 10075;
     /// JetStream not enabled on the server that was asked.
     pub const NOT_ENABLED: u64 = 10076;
+    /// No JetStream default or applicable tiered limit present.
+    pub const NO_TIER: u64 = 10120;
     /// Stream is offline.
     pub const STREAM_OFFLINE: u64 = 10118;
     /// The last message of the subject has another sequence than expected.

@@ -206,6 +206,8 @@ impl ObservedStream {
 
 /// Sources and replicas are heard from every second; after this many nanoseconds of silence something is in the way.
 pub const SILENCE: u64 = 10_000_000_000;
+/// A source that was heard from within so many nanoseconds works: heartbeats come every second.
+pub const HEARD: u64 = 3_000_000_000;
 
 /// What a stream holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -314,6 +316,16 @@ pub struct SourceState {
 }
 
 impl SourceState {
+    /// Whether it has read more than its origin has ever had, which was therefore made anew, and is not read yet: servers
+    /// notice when they have not heard from it for a while. Only newer servers tell; a mirror has its origin's sequences.
+    ///
+    /// What is published meanwhile makes a source look ahead of an origin that was asked before it, but then it was heard
+    /// from.
+    pub fn is_beyond(&self, origin: &ObservedStream) -> bool {
+        let heard = self.active.is_some_and(|ns| ns < HEARD);
+        !heard && self.seq.is_some_and(|seq| seq > origin.state.last_seq)
+    }
+
     fn from_value(value: &Value) -> Self {
         Self {
             name: text(value, "name"),

@@ -110,6 +110,13 @@ fn messages_that_came_twice_or_never_show_in_the_count() {
         "Nats-Stream-Source headers",
     ];
     raises(arrived(33), Verdict::Ok, "messages-doubled", READ, &words);
+    // Of an origin that was made later the figures begin again: more may have arrived than it ever stored.
+    let anew = |observed: &mut ObservedJetStream| {
+        arrived(33)(observed);
+        edit(observed, READ).created = Some(1_000);
+        edit(observed, ORIGIN).created = Some(1_001);
+    };
+    assert_eq!(said(anew), []);
     let words = ["1 message of its sources never arrived here: its origins have stored 30 in all, 29 arrived"];
     raises(arrived(29), Verdict::Ok, "messages-missing", READ, &words);
     // The figures of a busy origin are not of one instant, and those of one that was made anew do not go together.

@@ -247,6 +247,38 @@ fn sources_that_are_not_heard_from_are_told_apart() {
 }
 
 #[test]
+fn what_refuses_a_source_is_named() {
+    let refused = |err_code: u64| {
+        move |observed: &mut ObservedJetStream| {
+            let error = ApiError { code: 400, err_code, description: "the server's words".to_owned() };
+            // Heard from or not: it reads nothing.
+            source(observed, "foo-read-west", "foo-write-east").error = Some(error);
+        }
+    };
+    let words = ["cannot read its source foo-write-east", "the server's words", "--js-tier 1"];
+    raises(refused(10120), Verdict::Wrong, "source-without-tier", "foo-read-west", &words);
+    let words = ["takes no more consumers", "--js-consumer"];
+    raises(refused(10026), Verdict::Wrong, "source-consumer-limit", "foo-read-west", &words);
+}
+
+#[test]
+fn an_origin_that_was_made_anew_is_not_read_yet() {
+    let anew = |active: Option<u64>| {
+        move |observed: &mut ObservedJetStream| {
+            let source = source(observed, "foo-read-west", "foo-write-east");
+            (source.active, source.seq) = (active, Some(5));
+            let reader = observed.streams.iter_mut().find(|stream| stream.name == "foo-read-west").unwrap();
+            reader.state.last_seq = reader.first_possible() + 4;
+        }
+    };
+    let words = ["has read more of its source foo-write-east than that has", "made anew", "within a minute"];
+    raises(anew(Some(4 * SECOND)), Verdict::Wrong, "origin-anew", "foo-read-west", &words);
+    raises(anew(None), Verdict::Wrong, "origin-anew", "foo-read-west", &words);
+    // One that was asked a moment before the other, while messages came in.
+    assert!(said(anew(Some(SECOND))).iter().all(|problem| problem.finding.code != "origin-anew"));
+}
+
+#[test]
 fn only_what_servers_try_again_is_worth_a_wait() {
     let desired = foo();
     let waits = |change: &dyn Fn(&mut ObservedJetStream)| {
