@@ -1,7 +1,7 @@
 //! Regions die, come back, and lose sight of each other, while everywhere someone publishes and subjects come and go.
 
 use crate::disasters::serving::{EDGE, all_answer, served, servers};
-use crate::disasters::steps::{APPLY, expect, in_sync};
+use crate::disasters::steps::{APPLY, expect, in_sync, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived, stored};
 use crate::support::bench::Bench;
 use crate::support::{Cluster, PATIENCE, client, cluster, eventually};
@@ -69,7 +69,9 @@ impl<'c> Scene<'c> {
         self.definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(subjects);
         self.bench.write("vstream", &self.definition);
         let prune = if self.more { &[][..] } else { &["--prune", "foo"] };
-        expect(self.cluster, 0, &[&APPLY[..], prune].concat()).await;
+        // Sources may still wait for their next try: what is copied late is not lost, and the run says so.
+        let ran = run(self.cluster, &[&APPLY[..], prune].concat()).await;
+        assert!(ran.code == 0 || (ran.code == 4 && ran.text.contains("[source-waiting]")), "{}", ran.text);
         for from in &self.clusters {
             let (client, id) = (client(self.cluster, from).await, format!("more-{}-{from}", self.rounds));
             let publish = async || {
