@@ -71,8 +71,6 @@ impl Args {
         }
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
-        let connector = DefinitionConnector::new(definition, Purpose::Change, &folder);
-        let connector = if options.prune.is_empty() { connector.only_defined() } else { connector };
         let progress = shell.progress();
         let deadline = Deadline::after(patience.left());
         let key = signed.and_then(|content| content.signed.as_ref()).map(|signed| signed.operator.clone());
@@ -81,6 +79,8 @@ impl Args {
             Some(_) => with_pushes(trust::of_plan_file(shell, definition, &keys, None, key)?, &shell.base()),
             None => trust::of_definition(&loaded, &keys, key),
         };
+        let connector = DefinitionConnector::new(definition, Purpose::Change, &folder).knowing(&trust);
+        let connector = if options.prune.is_empty() { connector.only_defined() } else { connector };
         let given = Given { definition, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
             ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &progress).await?;
@@ -166,6 +166,14 @@ fn text(
         return text!("In sync: nothing to do, nothing was pushed ({servers} servers asked).");
     }
     let mut out = done(applied, deployment);
+    if planned.plan.is_empty() && deployment.missing() == 0 {
+        put!(
+            out,
+            "Nothing to do on the {servers} servers, but not all sources bring what is published, as said above."
+        );
+        put!(out, "next: Run `{} --wait 2m`.", shell.command("verify"));
+        return out;
+    }
     if planned.plan.is_empty() {
         put!(out, "Nothing to do on the {servers} servers that answer; what is left out has to wait.");
         put!(out, "next: Bring its servers back, then apply again.");

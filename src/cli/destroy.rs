@@ -60,10 +60,10 @@ impl Args {
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let signer = operator.as_deref();
-        let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder).only_defined();
+        let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
+        let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder).only_defined().knowing(&trust);
         let progress = shell.progress();
         let deadline = Deadline::after(patience.left());
-        let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
         let given = Given { definition: &part, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
             ops::destroy::plan_destroy(given, &connector, self.delete_streams, Hearing::On, deadline, &progress)

@@ -6,10 +6,11 @@ use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile, trust};
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
+use crate::observed::Requests;
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::plan::Planned;
-use crate::ops::session::{Given, Hearing};
+use crate::ops::session::{Given, Hearing, Session};
 use crate::plan::file::PlanFile;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
@@ -61,10 +62,11 @@ impl Args {
         let options = self.changes.options()?;
         let definition = &loaded.definition;
         let keys = shell.keyring(&loaded.base)?;
-        let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder());
+        let trust = trust::of_definition(&loaded, &keys, None);
+        let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder()).knowing(&trust);
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let given = Given { definition, keys: &keys, trust: &trust::of_definition(&loaded, &keys, None) };
+        let given = Given { definition, keys: &keys, trust: &trust };
         let (session, planned) =
             ops::plan::plan(given, &connector, &options, Hearing::Off, deadline, &progress).await?;
         drop(progress);
@@ -75,7 +77,7 @@ impl Args {
         let last = match self.out.filter(|_| !plan.is_refused()) {
             None => outlook(&planned, &options, shell),
             Some(out) => {
-                all_have_keys(plan, &keys, shell)?;
+                all_have_keys(&session, &planned, &keys, shell)?;
                 let files = planfile::files(&loaded);
                 let mut content =
                     ops::planfile::content(&session, &planned, files, view.whole().plain(), document.clone());
@@ -102,8 +104,13 @@ impl Args {
 }
 
 /// Refuses to write a plan that could not name the accounts that it makes.
-fn all_have_keys(plan: &Plan, keys: &Keyring, shell: &Shell) -> Result<(), Failure> {
-    let without = ops::planfile::without_keys(plan, keys).map_err(unusable_keys)?;
+fn all_have_keys<L: Requests>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    keys: &Keyring,
+    shell: &Shell,
+) -> Result<(), Failure> {
+    let without = ops::planfile::without_keys(session, planned, keys).map_err(unusable_keys)?;
     if without.is_empty() {
         return Ok(());
     }

@@ -82,10 +82,10 @@ impl Args {
         let signer = operator.as_deref();
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
-        let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
+        let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
+        let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder).knowing(&trust);
         let progress = shell.progress();
         let deadline = Deadline::after(patience.left());
-        let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
         let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
         let (mut session, mut planned, effects) =
             ops::rollback::plan_rollback(given, &connector, &undo, Hearing::On, deadline, &progress).await?;

@@ -73,8 +73,9 @@ impl Args {
 
 async fn look(shell: &Shell, loaded: &Loaded, keys: &Keyring) -> Result<(Verified, Deployment), Failure> {
     let definition = &loaded.definition;
-    let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder());
-    let given = Given { definition, keys, trust: &trust::of_definition(loaded, keys, None) };
+    let trust = trust::of_definition(loaded, keys, None);
+    let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
+    let given = Given { definition, keys, trust: &trust };
     Ok(ops::verify::verify(given, &connector, Deadline::after(shell.timeout), &ops::Silent).await?)
 }
 

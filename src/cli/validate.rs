@@ -48,10 +48,10 @@ impl Args {
 async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Exit, Failure> {
     let options = options(Options { allow, ..Options::default() })?;
     let keys = shell.keyring(&loaded.base)?;
-    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Read, keys.folder());
+    let trust = trust::of_definition(loaded, &keys, None);
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Read, keys.folder()).knowing(&trust);
     let progress = shell.progress();
     let deadline = Deadline::after(shell.timeout);
-    let trust = trust::of_definition(loaded, &keys, None);
     let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
     let planned = ops::plan::plan(given, &connector, &options, Hearing::Off, deadline, &progress).await;
     drop(progress);

@@ -29,8 +29,8 @@ impl Args {
         let loaded = shell.load()?;
         let definition = &loaded.definition;
         let keys = &shell.keyring(&loaded.base)?;
-        let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder());
         let trust = trust::of_definition(&loaded, keys, None);
+        let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
         let given = Given { definition, keys, trust: &trust };
         let progress = shell.progress();
         let (verified, _) = match self.wait {

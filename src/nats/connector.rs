@@ -1,10 +1,11 @@
 //! The connections of a definition: which servers, which user, and what a user that is made here may do.
 
+use super::login::Login;
 use super::permissions::{INBOX, Purpose, Side, narrowed, needs};
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
 use crate::definition::Definition;
 use crate::desired::{self, regional};
-use crate::model::claims::{AccountClaims, Permission, Permissions};
+use crate::model::claims::{AccountClaims, Permission, Permissions, Trust};
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account, Layout, RegionalAccounts};
@@ -27,12 +28,23 @@ pub struct DefinitionConnector<'d> {
     purpose: Purpose,
     keys: &'d Path,
     only_defined: bool,
+    system: Option<PublicKey>,
+    strict: bool,
 }
 
 impl<'d> DefinitionConnector<'d> {
     /// For the accounts and servers of `definition`, with the keys folder that has the regional accounts' keys.
     pub fn new(definition: &'d Definition, purpose: Purpose, keys: &'d Path) -> Self {
-        Self { definition, purpose, keys, only_defined: false }
+        Self { definition, purpose, keys, only_defined: false, system: None, strict: false }
+    }
+
+    /// The same, knowing from local files which account is the system account: by a signing key of it no user can be made
+    /// without that, and before there is a connection no server says it.
+    #[must_use]
+    pub fn knowing(self, trust: &Trust) -> Self {
+        let operator = trust.operator();
+        let system = operator.and_then(|operator| operator.system_account.clone());
+        Self { system, strict: operator.is_some_and(|operator| operator.strict), ..self }
     }
 
     /// For a run that changes no streams but those of the definition: users that are made for it may do no more.
@@ -106,18 +118,37 @@ impl Connector for DefinitionConnector<'_> {
             virtual_stream::Access::Context(name) => Access::Context(name.clone()),
             virtual_stream::Access::Key(path) => {
                 let seed = account_seed("system", path)?;
-                let wanted = self.system_permissions(&seed.public_key());
-                mint("system", &seed, None, &UserPermissions::Own(wanted))?
+                let key = seed.public_key();
+                let signs_for = self.system.as_ref().filter(|id| **id != key);
+                if self.strict && self.system.as_ref() == Some(&key) {
+                    return Err(LinkError {
+                        code: "strict-signing-keys",
+                        message: format!(
+                            "system, key {}: the operator has strict signing key usage, and this is the system account's \
+                             identity, of which servers take no users",
+                            path.display()
+                        ),
+                        next: "Name a signing key of the system account under `key:`, or credentials.".to_owned(),
+                    });
+                }
+                let wanted = self.system_permissions(signs_for.unwrap_or(&key));
+                mint("system", &seed, signs_for, &UserPermissions::Own(wanted))?
             }
         };
         let link = self.connect(&access, None, timeout).await.map_err(|error| match &self.definition.system {
-            // Which account a signing key belongs to is in that account's token, which only its users can read.
             virtual_stream::Access::Key(path) if error.code == "authorization-violation" => LinkError {
-                next: format!(
-                    "Check that {} is the seed of the system account's identity; with a signing key, or with strict \
-                     signing key usage, name credentials instead.",
-                    path.display()
-                ),
+                next: match &self.system {
+                    Some(system) => format!(
+                        "Check that {} is the seed of the system account {system} or of one of its signing keys without a \
+                         scope, or name credentials.",
+                        path.display()
+                    ),
+                    None => format!(
+                        "Check that {} is the seed of the system account. If it is one of a signing key, put the operator's \
+                         token beside the definition as operator.jwt: it says which account that is.",
+                        path.display()
+                    ),
+                },
                 ..error
             },
             _ => error,
@@ -202,6 +233,21 @@ impl Connector for DefinitionConnector<'_> {
         };
         let link = self.connect(&access, Some(claims.id()), timeout).await;
         link.map(Some).map_err(|error| LinkError { message: format!("{place}: {}", error.message), ..error })
+    }
+
+    fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {
+        let RegionalAccounts::Existing(accounts) = &account.regional_accounts else { return Ok(()) };
+        let Some(existing) = accounts.get(region) else { return Ok(()) };
+        let access = Access::Credentials(existing.credentials.clone());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        match Login::load(&access, Some(&existing.id), now) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = LinkError::from(error);
+                let place = regional::name(account, region);
+                Err(LinkError { message: format!("account {place}: {}", error.message), ..error })
+            }
+        }
     }
 }
 

@@ -134,6 +134,15 @@ pub trait Connector: Sync {
         strict: bool,
         timeout: Duration,
     ) -> impl Future<Output = Result<Option<Self::Link>, LinkError>> + Send;
+
+    /// Checks what can be checked without servers of how [`Self::regional`] would connect.
+    ///
+    /// # Errors
+    /// [`LinkError`], as it would be then.
+    fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {
+        let _ = (account, region);
+        Ok(())
+    }
 }
 
 /// Why there is no connection.

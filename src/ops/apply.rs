@@ -25,7 +25,9 @@ use crate::sign::keyring::Keyring;
 use crate::verify::streams::{Checked, Verdict};
 use futures::future::{BoxFuture, Either, pending, select};
 pub use outcome::{Applied, ApplyError, Merged, Provisioned, Pushed};
-use provisioning::{Patience, SETTLED, look_at_streams, make, reach_regions, take_away, takes_away};
+use provisioning::{
+    Patience, SETTLED, look_at_streams, make, may_reach_regions, reach_regions, see_sources, take_away, takes_away,
+};
 use signing::{may_sign, sign, sign_early};
 use stage::{PUSH, push_stage};
 use std::sync::Arc;
@@ -116,10 +118,14 @@ pub async fn apply<'d, C: Connector>(
         let mut applied = Applied::default();
         let tokens = sign(session, planned, &mut signers)?;
         carry_out(session, planned, &mut signers, &tokens, connector, &mut applied, tell).await?;
+        if !matches!(again, Again::Destroy { .. }) {
+            see_sources(session, planned, &mut applied, tell).await;
+        }
         applied.heard = session.heard();
         return Ok(applied);
     }
     may_sign(session, planned, &signers)?;
+    may_reach_regions(session, &planned.plan, connector)?;
     let merged = agree_to_merged(session, planned, agree, false)?;
     let signed = sign_early(session, planned, &mut signers)?;
     let asked = Instant::now();
@@ -211,7 +217,12 @@ async fn in_rounds<'d, C: Connector>(
                 applied.pushed.retain(Pushed::is_confirmed);
             }
             Err(error) => return Err(error),
-            Ok(()) => return Ok(applied),
+            Ok(()) => {
+                if !matches!(again, Again::Destroy { .. }) {
+                    see_sources(session, planned, &mut applied, tell).await;
+                }
+                return Ok(applied);
+            }
         }
     }
 }
@@ -345,8 +356,7 @@ async fn carry_out<'d, C: Connector>(
     let changes = |account: &AccountPlan| account.streams.changes.len() + account.consumers.changes.len();
     applied.looked &= plan.accounts.iter().all(|account| changes(account) == 0);
     let unseen = !(applied.looked || applied.provisioned.is_empty());
-    let left_out: Vec<String> =
-        applied.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect();
+    let left_out = applied.left_out();
     let changed = plan.accounts.iter().flat_map(|account| &account.streams.changes);
     let narrowed: Vec<String> = changed.filter(|change| change.narrows()).map(|change| change.name.clone()).collect();
     // These are as planned only when no mapping leads there any more.
@@ -362,8 +372,9 @@ async fn carry_out<'d, C: Connector>(
         }
     }
     if (unseen && looked.is_none()) || !narrowed.is_empty() {
-        looked = Some(look_at_streams(session, planned, SETTLED, &left_out, applied, tell).await);
+        looked = Some(look_at_streams(session, planned, SETTLED, &left_out, tell).await);
     }
+    applied.seen = looked.is_some();
     match looked {
         Some(Ok(problems)) => applied.problems = problems,
         // What was done, and who confirmed it, is told all the same.
@@ -392,7 +403,7 @@ async fn look_before_mappings<L: Link>(
     let left = session.deadline.left().saturating_sub(PUSH);
     if regional && maps && (unseen || (leads && !applied.looked)) {
         // Readers are about to be led to these streams: first they have to have what there is to read.
-        let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, applied, tell).await;
+        let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, tell).await;
         if let Ok(problems) = &seen
             && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
         {
@@ -410,7 +421,7 @@ async fn look_before_mappings<L: Link>(
     }
     // Not while sources get in touch: a push would cut that short.
     let meet = MEET.min(left);
-    let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, applied, tell)).await;
+    let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, tell)).await;
     Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 

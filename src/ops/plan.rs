@@ -43,6 +43,7 @@ pub async fn plan<'d, C: Connector>(
     let desired = session.desired()?;
     let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
     session.settle(&mut observed);
+    let options = &regional::with_signing_keys(&session, &desired, &observed, keys, options);
     let mut plan = compare(&session, &desired, &observed, keys, options);
     if session.observe_listeners(&plan, &mut observed, tell).await {
         plan = compare(&session, &desired, &observed, keys, options);

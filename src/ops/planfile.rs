@@ -4,17 +4,18 @@ pub mod review;
 
 use super::issue::{IssueError, Issued, ToIssue, issue_all};
 use super::plan::Planned;
+use super::regional;
 use super::session::{Session, now};
 use crate::definition::{Definition, Problems, SourceFile, check_size, parse};
 use crate::files::{self, Access, ReadError};
 use crate::model::claims::{AccountClaims, Activation, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
-use crate::observed::Deployment;
 use crate::observed::link::Link;
+use crate::observed::{Deployment, Requests};
 use crate::plan::MOST_BYTES;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
-use crate::plan::preflight::{self, REGIONAL_KEY_MISSING};
+use crate::plan::preflight;
 use crate::plan::{Plan, Push, claims_diff};
 use crate::secrets;
 use crate::sign::keyring::{Keyring, KeyringError};
@@ -142,16 +143,12 @@ pub(super) fn moved<L: Link>(file: &Content, session: &Session<'_, L>, planned: 
 ///
 /// # Errors
 /// [`KeyringError`] when a key file can't be read.
-pub fn without_keys(plan: &Plan, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
-    let mut names = Vec::new();
-    for account in &plan.accounts {
-        let place = format!("account {}", account.name);
-        let lost = plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
-        if lost || (account.new && keys.find(&account.id)?.is_none()) {
-            names.push(account.name.clone());
-        }
-    }
-    Ok(names)
+pub fn without_keys<L: Requests>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    keys: &Keyring,
+) -> Result<Vec<String>, KeyringError> {
+    regional::without_keys(session, planned, keys)
 }
 
 /// Writes a plan file, mode 0600, all of it or nothing.

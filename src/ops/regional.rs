@@ -1,7 +1,9 @@
 //! The regional accounts of a definition on a deployment: which they are, and by what keys.
 
+use super::plan::Planned;
 use super::session::{ReadError, Session};
 use crate::definition::Definition;
+use crate::desired::DesiredAccount;
 pub(super) use crate::desired::regional::name;
 use crate::desired::regional::{RegionalIds, application_tag, near_api, region_tag};
 use crate::model::claims::{AccountClaims, TrustedClaims};
@@ -10,7 +12,8 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Account, Layout, RegionalAccounts};
 use crate::observed::link::Link;
-use crate::observed::system;
+use crate::observed::survey::Observed;
+use crate::observed::{Requests, system};
 use crate::plan::preflight::REGIONAL_KEY_MISSING;
 use crate::plan::{AccountPlan, ActivationRequest, Options, Plan};
 use crate::sign::keyring::{Keyring, KeyringError, issuer};
@@ -93,6 +96,79 @@ fn imported_from(claims: &AccountClaims, region: &Region) -> Option<PublicKey> {
     PublicKey::parse_kind(&import.account, KeyKind::Account).ok()
 }
 
+/// The name of the file that has the signing key of a regional account. Users and activation tokens are issued by it,
+/// as with strict signing key usage they have to be, and the identity can be kept elsewhere.
+fn signing_name(name: &str) -> String {
+    format!("{name}-signing")
+}
+
+/// Adds the signing keys that the keys folder has for regional accounts which do not have them yet: new ones, and, where
+/// strict signing key usage is on, those of which only the identity is at hand.
+pub(super) fn with_signing_keys<L>(
+    session: &Session<'_, L>,
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+    keys: &Keyring,
+    options: &Options,
+) -> Options
+where
+    L: Requests,
+{
+    let mut options = options.clone();
+    for (desired, found) in desired.iter().zip(&observed.accounts).filter(|(desired, _)| desired.is_made_here()) {
+        let (base, _) = session.base(&desired.name, &desired.id, &found.servers);
+        let wanted = match &base {
+            None => true,
+            Some(base) => session.is_strict() && !has_signing_key(&base.claims, keys),
+        };
+        let named = keys.named(&signing_name(&desired.name)).filter(|key| key.kind() == KeyKind::Account);
+        let Some(key) = named.filter(|_| wanted) else { continue };
+        let entry = (desired.id.clone(), key.clone());
+        if !options.signing_keys.contains(&entry) {
+            options.signing_keys.push(entry);
+        }
+    }
+    options
+}
+
+/// Whether the keys folder has a signing key of the account that issues any users.
+fn has_signing_key(claims: &AccountClaims, keys: &Keyring) -> bool {
+    let mut all = keys.keys(KeyKind::Account);
+    all.any(|key| claims.signing_keys().iter().any(|signing| signing.key == *key && signing.scope.is_none()))
+}
+
+/// Whether a regional account is to get a signing key that no file has yet: a new one, or one of which a run needs users
+/// while strict signing key usage is on, and only the identity is at hand.
+fn wants_signing_key(planned: &AccountPlan, strict: bool, keys: &Keyring, options: &Options) -> bool {
+    if options.signing_keys.iter().any(|(id, _)| *id == planned.id) {
+        return false;
+    }
+    let has_work = !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty());
+    match &planned.current {
+        None => planned.new,
+        Some(claims) => strict && has_work && has_key(claims, keys) && !has_signing_key(claims, keys),
+    }
+}
+
+/// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet.
+pub(super) fn without_keys<L: Requests>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    keys: &Keyring,
+) -> Result<Vec<String>, KeyringError> {
+    let mut names = Vec::new();
+    for (account, desired) in planned.plan.accounts.iter().zip(&planned.desired) {
+        let place = format!("account {}", account.name);
+        let lost = planned.plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
+        let unsigned =
+            desired.is_made_here() && wants_signing_key(account, session.is_strict(), keys, &planned.options);
+        if lost || unsigned || (account.new && keys.find(&account.id)?.is_none()) {
+            names.push(account.name.clone());
+        }
+    }
+    Ok(names)
+}
+
 /// Something that a run needs a key of a regional account for, and the key is not at hand.
 pub(super) fn missing_keys(definition: &Definition, plan: &Plan, keys: &Keyring, options: &Options) -> Vec<Finding> {
     let asks = |account: &AccountPlan| {
@@ -138,9 +214,10 @@ pub(super) fn missing_keys(definition: &Definition, plan: &Plan, keys: &Keyring,
     findings
 }
 
-/// Writes the keys that a plan needs and that no file has: identities of new regional accounts, signing keys of those
-/// whose keys are lost (once that is allowed). Says whether the plan has to be made again with them.
-pub(super) fn make_keys<L>(
+/// Writes the keys that a plan needs and that no file has: identities and signing keys of new regional accounts, signing
+/// keys of those that need one, or whose keys are lost (once that is allowed). Says whether the plan has to be made again
+/// with them.
+pub(super) fn make_keys<L: Requests>(
     session: &mut Session<'_, L>,
     plan: &Plan,
     keys: &mut Keyring,
@@ -148,9 +225,9 @@ pub(super) fn make_keys<L>(
 ) -> Result<bool, KeyringError> {
     let regional: Vec<(&Account, &Region)> =
         members(session.definition).filter_map(|(account, region)| Some((account, region?))).collect();
-    let mut made = false;
+    let (strict, mut made) = (session.is_strict(), false);
     for (account, region) in regional {
-        let id = session.regional.get(account, &region.name);
+        let mut id = session.regional.get(account, &region.name);
         let Some(planned) = plan.accounts.iter().find(|planned| planned.id == id) else { continue };
         let lost = || {
             plan.findings
@@ -160,13 +237,30 @@ pub(super) fn make_keys<L>(
         if planned.new && keys.find(&id)?.is_none() {
             let seed = generate_on_route_of(&account.id)?;
             keys.write(&planned.name, &seed)?;
-            session.regional.set(account, &region.name, seed.public_key());
+            id = seed.public_key();
+            session.regional.set(account, &region.name, id.clone());
             made = true;
         } else if !planned.new && options.allows(REGIONAL_KEY_MISSING) && lost() {
             let seed = generate()?;
             let name = (1..).map(|n| format!("{}-signing-{n}", planned.name)).find(|name| keys.named(name).is_none());
             keys.write(&name.unwrap_or_default(), &seed)?;
             options.signing_keys.push((id, seed.public_key()));
+            made = true;
+            continue;
+        }
+        let named = matches!(account.regional_accounts, RegionalAccounts::Named(_));
+        if named && wants_signing_key(planned, strict, keys, options) {
+            let name = signing_name(&planned.name);
+            let key = match keys.named(&name).filter(|key| key.kind() == KeyKind::Account) {
+                // Of a run that was stopped.
+                Some(key) => key.clone(),
+                None => {
+                    let seed = generate()?;
+                    keys.write(&name, &seed)?;
+                    seed.public_key()
+                }
+            };
+            options.signing_keys.push((id, key));
             made = true;
         }
     }
@@ -183,9 +277,12 @@ pub(super) fn generate_missing(
         let named = matches!(account.regional_accounts, RegionalAccounts::Named(_));
         let Some(region) = region.filter(|_| named) else { continue };
         let name = name(account, &region.name);
-        if keys.files().iter().all(|file| file.path.file_stem().is_none_or(|stem| *stem != *name)) {
-            let seed = generate_on_route_of(&account.id)?;
-            made.push((seed.public_key(), keys.write(&name, &seed)?));
+        let signing = signing_name(&name);
+        for (name, signs) in [(name, false), (signing, true)] {
+            if keys.files().iter().all(|file| file.path.file_stem().is_none_or(|stem| *stem != *name)) {
+                let seed = if signs { generate()? } else { generate_on_route_of(&account.id)? };
+                made.push((seed.public_key(), keys.write(&name, &seed)?));
+            }
         }
     }
     Ok(made)

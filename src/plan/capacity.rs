@@ -5,7 +5,7 @@ mod servers;
 use super::Action;
 use super::consumers::ConsumerPlan;
 use super::streams::StreamPlan;
-use crate::desired::DesiredAccount;
+use crate::desired::{DesiredAccount, Role};
 use crate::model::claims::{AccountClaims, JetStreamLimits, JetStreamTier};
 use crate::model::finding::Finding;
 use crate::observed::Deployment;
@@ -33,14 +33,15 @@ pub fn capacity(
             place,
             format!("the account has no JetStream ({reason}): its claims set no JetStream limits"),
             format!(
-                "Give it some, for instance: `nsc edit account {} --js-tier 3 --js-disk-storage -1 --js-streams -1 \
-                 --js-consumer -1`, then `nsc push -a {0}`.",
+                "Give it some, for instance: `nsc edit account {} --js-disk-storage -1 --js-streams -1 --js-consumer -1`, then \
+                 `nsc push -a {0}`.",
                 desired.name
             ),
         )];
     }
     let info = claims.map_or_else(|| observed.info.clone(), |claims| with_limits(&observed.info, claims));
     let mut findings = limits(&place, streams, &info);
+    findings.extend(consumers_tier(&place, desired, &info));
     findings.extend(consumer_limits(&place, streams, consumers, observed, &info));
     findings.extend(claims.and_then(|claims| unreachable(&place, claims)));
     if let Some(deployment) = deployment {
@@ -147,6 +148,30 @@ fn limits(place: &str, streams: &StreamPlan, info: &Value) -> Vec<Finding> {
         needs.iter().flat_map(|(replicas, need)| tier(place, *replicas, need, info, tiered)).collect();
     findings.extend(nearly_full(place, info, tiered));
     findings
+}
+
+/// Whether there are limits for the consumers that nobody defines: those of sources and mirrors, and those of applications
+/// that are not durable. All of them have one replica, whatever the stream has (nats-server 2.15 `consumer.go`,
+/// `setConsumerConfigDefaults`; `stream.go`, `setupSourceConsumer`; measured: 10120).
+fn consumers_tier(place: &str, desired: &DesiredAccount<'_>, info: &Value) -> Option<Finding> {
+    let stores = |role| desired.streams.iter().any(|stream| stream.role == role);
+    if !is_tiered(info) || !info["tiers"]["R1"].is_null() || desired.streams.is_empty() {
+        return None;
+    }
+    let have: Vec<&str> = info["tiers"].as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    let lacks = format!("the account has no tier R1 (it has {})", have.join(", "));
+    let next = format!(
+        "Add it: `nsc edit account {} --js-tier 1 --js-disk-storage -1 --js-streams -1 --js-consumer -1`, and push it.",
+        desired.account.name
+    );
+    Some(if stores(Role::Write) || stores(Role::Home) {
+        let what = "the consumers by which regions copy have one replica, and servers refuse them";
+        Finding::error("tier-missing", place, format!("{lacks}: {what}, so nothing would be copied"), next)
+    } else {
+        let what =
+            "servers refuse applications' consumers that are not durable, such as ordered ones and watchers of keys";
+        Finding::warning("tier-missing", place, format!("{lacks}: {what}"), next)
+    })
 }
 
 /// What is stored already, against the limits: a full account refuses publishes, and blocks sources.

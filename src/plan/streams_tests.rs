@@ -294,7 +294,11 @@ fn limits_are_checked_before_anything_is_made() {
     assert_eq!(check(json!({ "streams": 3, "limits": { "max_streams": 8 } })), ["stream-limit"]);
     assert_eq!(check(json!({ "limits": { "max_bytes_required": true } })), ["max-bytes-required"]);
     assert_eq!(check(json!({ "tiers": { "R1": { "limits": {} } } })), ["tier-missing"]);
-    assert_eq!(check(json!({ "tiers": { "R3": { "streams": 0, "limits": { "max_streams": 5 } } } })), ["stream-limit"]);
+    let tiers = |more: Value| json!({ "tiers": { "R1": { "limits": {} }, "R3": more } });
+    assert_eq!(check(tiers(json!({ "limits": {} }))), Vec::<&str>::new());
+    assert_eq!(check(tiers(json!({ "streams": 0, "limits": { "max_streams": 5 } }))), ["stream-limit"]);
+    // Those of sources and mirrors, and of applications, have one replica.
+    assert_eq!(check(json!({ "tiers": { "R3": { "limits": {} } } })), ["tier-missing"]);
     assert_eq!(check(json!({ "error": { "code": 503, "err_code": 10039 } })), ["jetstream-not-enabled"]);
 }
 
@@ -370,7 +374,7 @@ fn limits_of_accounts_that_are_yet_to_be_made_are_checked() {
     assert_eq!(check(json!({ "disk_storage": 5_999 })), ["storage-limit"]);
     assert_eq!(check(json!({ "streams": 5 })), ["stream-limit"]);
     assert_eq!(check(json!({ "disk_max_stream_bytes": 999 })), ["stream-too-large"]);
-    assert_eq!(check(json!({ "tiered_limits": tier })), ["tier-missing"]);
+    assert_eq!(check(json!({ "tiered_limits": tier })), ["tier-missing"; 2]);
     assert_eq!(check(json!({ "conn": 0 })), ["connection-limit"]);
 }
 

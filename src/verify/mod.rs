@@ -1,6 +1,7 @@
 //! What is, against what is defined: pure checks that change nothing.
 
 pub mod account;
+pub mod flow;
 mod gaps;
 mod problem;
 pub mod status;

@@ -5,6 +5,7 @@
 use super::gaps;
 use super::problem::{Out, seconds};
 pub use super::problem::{Problem, Verdict};
+use super::status::StreamStatus;
 use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
 use crate::model::finding::Severity;
 use crate::model::virtual_stream::Account;
@@ -18,7 +19,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 /// A source that servers try again in a while, by themselves.
-const SOURCE_WAITING: &str = "source-waiting";
+pub(super) const SOURCE_WAITING: &str = "source-waiting";
 
 /// A source whose origin has other messages than those that were read of it.
 pub const ANEW: &str = "origin-anew";
@@ -62,6 +63,13 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// What there is to say of a read stream.
+    pub(super) fn of_read_stream(stream: StreamStatus, problems: Vec<Problem>) -> Self {
+        let StreamStatus { virtual_stream, region, role, stream, .. } = stream;
+        let verdict = problems.iter().map(|problem| problem.verdict).max().unwrap_or(Verdict::Ok);
+        Self { virtual_stream, region, role, stream, consumer: None, verdict, problems }
+    }
+
     /// Whether nothing is left but that servers try its sources again in a while.
     pub fn waits_for_sources(&self) -> bool {
         self.problems.iter().all(|one| one.verdict == Verdict::Ok || one.finding.code == SOURCE_WAITING)

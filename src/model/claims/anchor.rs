@@ -134,6 +134,14 @@ pub struct TrustAnchor {
 pub struct OperatorsDiffer(pub Vec<String>);
 
 impl Trust {
+    /// What local files say of the operator, where they leave no doubt: of the pinned one, or of the only one.
+    pub fn operator(&self) -> Option<&OperatorClaims> {
+        let counts = |token: &&OperatorToken| self.pin.as_ref().is_none_or(|pin| *pin == token.claims.identity);
+        let newest = self.tokens.iter().filter(counts).max_by_key(|token| token.issued_at)?;
+        let only = self.tokens.iter().filter(counts).all(|token| token.claims.identity == newest.claims.identity);
+        only.then_some(&newest.claims)
+    }
+
     /// The same for a run that signs with `key`.
     #[must_use]
     pub fn signing_with(self, key: Option<PublicKey>) -> Self {

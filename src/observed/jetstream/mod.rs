@@ -9,8 +9,8 @@ mod search;
 pub use api::{Api, ApiError, Budget, CallError, DEFAULT_PREFIX, code};
 pub use arrivals::{Arrivals, Gap, Range};
 pub use data::{
-    ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SILENCE, SourceState, StreamState,
-    Unknown, Waiting, age,
+    HEARD, ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SILENCE, SourceState,
+    StreamState, Unknown, Waiting, age,
 };
 pub use read::{MOST_BYTES, ReadOptions, look_at_messages, read};
 pub use search::came_from;

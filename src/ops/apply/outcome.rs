@@ -43,6 +43,9 @@ pub struct Applied {
     /// Whether the streams were looked at since they were changed last, and had what there was to read.
     #[serde(skip)]
     pub(super) looked: bool,
+    /// Whether the streams were looked at in the end.
+    #[serde(skip)]
+    pub(super) seen: bool,
 }
 
 /// What others changed in an account while a run went on.
@@ -104,6 +107,11 @@ impl Pushed {
 }
 
 impl Applied {
+    /// Names of the streams that were left out.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        self.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect()
+    }
+
     /// Whether a server confirmed the last token that was pushed of each account.
     pub fn is_in_force_on(&self, server: &str) -> bool {
         let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();

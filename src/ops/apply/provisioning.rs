@@ -2,11 +2,13 @@
 
 use super::stage::PUSH;
 use super::{Applied, ApplyError, Provisioned};
+use crate::desired::DesiredAccount;
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::jetstream::Api;
 use crate::observed::link::Link;
+use crate::observed::survey::ObservedAccount;
 use crate::ops::confirm::confirm;
 use crate::ops::issue::Issued;
 use crate::ops::plan::Planned;
@@ -17,6 +19,7 @@ use crate::plan::streams::StreamChange;
 use crate::plan::way_back::own_api;
 use crate::plan::{Action, Plan, Stage, preflight};
 use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
+use crate::verify::flow::Flow;
 use crate::verify::streams::{Checked, Verdict, streams};
 use std::time::{Duration, Instant};
 
@@ -50,13 +53,29 @@ pub(super) async fn reach_regions<C: Connector>(
                     let finding = Finding::error(
                         preflight::REGIONAL_KEY_MISSING,
                         format!("account {}", planned.name),
-                        "none of its keys is in the keys folder, so its streams cannot be made",
-                        "Put its key back into the keys folder, then run apply again: it goes on from here.",
+                        "no key in the keys folder makes users of it that servers take, so its streams cannot be made",
+                        "Put its signing key back into the keys folder, then run apply again: it goes on from here.",
                     );
                     return Err(ReadError::Refused(Box::new(finding)).into());
                 }
                 None => {}
             }
+        }
+    }
+    Ok(())
+}
+
+/// Whether users of all regional accounts in which something is to be made can be had, as far as that can be known before
+/// the first token is pushed.
+pub(super) fn may_reach_regions<C: Connector>(
+    session: &Session<'_, C::Link>,
+    plan: &Plan,
+    connector: &C,
+) -> Result<(), ApplyError> {
+    for ((account, region), planned) in regional::members(session.definition).zip(&plan.accounts) {
+        let Some(region) = region else { continue };
+        if !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty()) {
+            connector.may_reach(account, &region.name).map_err(ReadError::from)?;
         }
     }
     Ok(())
@@ -254,7 +273,6 @@ pub(super) async fn look_at_streams<L: Link>(
     planned: &Planned<'_>,
     patience: Patience,
     left_out: &[String],
-    applied: &Applied,
     tell: &dyn Tell,
 ) -> Result<Vec<Checked>, ApplyError> {
     tell.step("looking at the streams", 0, 0);
@@ -266,10 +284,8 @@ pub(super) async fn look_at_streams<L: Link>(
     let most = session.deadline.left().saturating_sub(LAST_LOOK);
     let (until, until_sources) = (Deadline::after(any.min(most)), Deadline::after(sources.min(most)));
     tokio::time::sleep(until.at_most(FIRST_LOOK)).await;
-    let made =
-        |checked: &Checked| applied.provisioned.iter().any(|one| one.place == format!("stream {}", checked.stream));
     let (begun, mut told) = (Instant::now(), false);
-    let mut earlier = None;
+    let (mut earlier, mut flow) = (None, Flow::default());
     loop {
         let nothing = vec![Vec::new(); planned.desired.len()];
         let observed = match (session.observe(&planned.desired, nothing, Reading::ToChange).await, earlier) {
@@ -279,11 +295,16 @@ pub(super) async fn look_at_streams<L: Link>(
         };
         let checked = planned.desired.iter().zip(&observed.accounts);
         let checked = checked.flat_map(|(desired, found)| streams(desired, &found.jetstream));
-        let problems: Vec<Checked> =
-            checked.filter(|checked| checked.verdict != Verdict::Ok && !left_out.contains(&checked.stream)).collect();
+        let counts = |checked: &Checked| checked.verdict != Verdict::Ok && !left_out.contains(&checked.stream);
+        let mut problems: Vec<Checked> = checked.filter(counts).collect();
+        let flowing = planned.desired.iter().zip(&observed.accounts);
+        let stopped = flowing.flat_map(|(desired, found)| flow.look(desired, &found.jetstream));
+        let stopped: Vec<Checked> = stopped.filter(counts).collect();
+        if problems.is_empty() {
+            problems = stopped;
+        }
         let waits = problems.iter().all(Checked::waits_for_sources);
-        // Older streams than those of this run may wait for ever.
-        let end = if waits && problems.iter().any(made) { until_sources } else { until };
+        let end = if waits { until_sources } else { until };
         if problems.is_empty() || end.is_over() {
             return Ok(problems);
         }
@@ -295,6 +316,26 @@ pub(super) async fn look_at_streams<L: Link>(
         }
         earlier = Some(problems);
         tokio::time::sleep(end.at_most(if late { LATER_LOOK } else { NEXT_LOOK })).await;
+    }
+}
+
+/// Sees every source flow, where the run has not looked at the streams: what was read for the plan mostly tells.
+pub(super) async fn see_sources<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) {
+    let flows = |(desired, found): (&DesiredAccount<'_>, &ObservedAccount)| {
+        let as_defined = streams(desired, &found.jetstream).iter().all(|checked| checked.verdict == Verdict::Ok);
+        as_defined && Flow::default().look(desired, &found.jetstream).is_empty()
+    };
+    if applied.seen || planned.desired.iter().zip(&planned.observed.accounts).all(flows) {
+        return;
+    }
+    match look_at_streams(session, planned, SETTLED, &applied.left_out(), tell).await {
+        Ok(problems) => applied.problems = problems,
+        Err(error) => applied.unread = Some(error.to_string()),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::ops::session::{ReadError, Session};
 use crate::ops::{planfile, regional};
 use crate::plan::{Plan, preflight};
 use crate::sign::Signer;
+use crate::sign::keyring::Keyring;
 
 /// Whether what has to be signed can be, before anything is waited for or written.
 pub(super) fn may_sign<L: Link>(
@@ -15,7 +16,7 @@ pub(super) fn may_sign<L: Link>(
     planned: &Planned<'_>,
     signers: &Signers<'_>,
 ) -> Result<(), ApplyError> {
-    if !needs_signature(&planned.plan) {
+    if !needs_signature(session, planned, signers.keys)? {
         return Ok(());
     }
     let sealed = signers.signed.and_then(|file| file.signed.as_ref()).map(|signed| signed.operator.clone());
@@ -27,9 +28,13 @@ pub(super) fn may_sign<L: Link>(
 }
 
 /// Whether tokens have to be signed.
-fn needs_signature(plan: &Plan) -> bool {
-    let key_lost = plan.findings.iter().any(|finding| finding.code == preflight::REGIONAL_KEY_MISSING);
-    key_lost || plan.accounts.iter().any(|account| !account.pushes.is_empty())
+fn needs_signature<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    keys: &Keyring,
+) -> Result<bool, ApplyError> {
+    let pushes = planned.plan.accounts.iter().any(|account| !account.pushes.is_empty());
+    Ok(pushes || !regional::without_keys(session, planned, keys)?.is_empty())
 }
 
 /// Signs before the lease is taken, so that what cannot be signed leaves no trace at all. Keys of new accounts are made
@@ -40,7 +45,7 @@ pub(super) fn sign_early<'d, L: Link>(
     signers: &mut Signers<'_>,
 ) -> Result<Option<Vec<Issued>>, ApplyError> {
     let sealed = signers.signed.is_some_and(|file| file.signed.is_some());
-    if sealed || planfile::without_keys(&planned.plan, signers.keys)?.is_empty() {
+    if sealed || regional::without_keys(session, planned, signers.keys)?.is_empty() {
         return sign(session, planned, signers).map(Some);
     }
     Ok(None)
@@ -53,7 +58,7 @@ pub(super) fn sign<'d, L: Link>(
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
 ) -> Result<Vec<Issued>, ApplyError> {
-    if !needs_signature(&planned.plan) {
+    if !needs_signature(session, planned, signers.keys)? {
         return Ok(Vec::new());
     }
     may_sign(session, planned, signers)?;

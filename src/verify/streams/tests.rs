@@ -7,6 +7,7 @@ use crate::model::finding::Finding;
 use crate::model::names::ConsumerName;
 use crate::model::virtual_stream::{Account, ConsumerDefinition, Kind};
 use crate::observed::jetstream::{ObservedConsumer, Replica, StreamState, Unknown};
+use crate::verify::flow::Flow;
 use crate::verify::status::status;
 use serde_json::{Map, json};
 use std::sync::LazyLock;
@@ -259,6 +260,40 @@ fn what_refuses_a_source_is_named() {
     raises(refused(10120), Verdict::Wrong, "source-without-tier", "foo-read-west", &words);
     let words = ["takes no more consumers", "--js-consumer"];
     raises(refused(10026), Verdict::Wrong, "source-consumer-limit", "foo-read-west", &words);
+}
+
+/// What does not flow, in two looks: as it is, and once `meanwhile` happened.
+#[test]
+fn a_source_flows_when_it_is_heard_and_comes_closer() {
+    let (read, origin, desired) = ("foo-read-west", "foo-write-east", foo());
+    let looks = |change: &dyn Fn(&mut ObservedJetStream), meanwhile: &dyn Fn(&mut ObservedJetStream)| {
+        let (mut flow, mut observed) = (Flow::default(), as_defined(&desired));
+        change(&mut observed);
+        let codes = |checked: Vec<Checked>| -> Vec<&str> {
+            checked.iter().flat_map(|one| &one.problems).map(|problem| problem.finding.code).collect()
+        };
+        let first = codes(flow.look(&desired, &observed));
+        meanwhile(&mut observed);
+        (first, codes(flow.look(&desired, &observed)))
+    };
+    let got = |active: u64, got: u64| {
+        move |observed: &mut ObservedJetStream| {
+            edit(observed, origin).state.last_seq = 10;
+            edit(observed, "foo-read-east").sources.clear();
+            edit(observed, read).state.last_seq = got;
+            let source = source(observed, read, origin);
+            (source.active, source.seq) = (Some(active), Some(got));
+        }
+    };
+    let nothing = || Vec::<&str>::new();
+    assert_eq!(looks(&|_| {}, &|_| {}), (nothing(), nothing()));
+    assert_eq!(looks(&got(SECOND, 10), &|_| {}), (nothing(), nothing()));
+    assert_eq!(looks(&got(3 * SECOND, 10), &got(SECOND, 10)), (vec!["source-waiting"], nothing()));
+    // Behind: that it comes closer takes a second look.
+    assert_eq!(looks(&got(SECOND, 5), &got(SECOND, 6)), (vec!["source-behind"], nothing()));
+    assert_eq!(looks(&got(SECOND, 5), &|_| {}), (vec!["source-behind"], vec!["source-behind"]));
+    let never = |observed: &mut ObservedJetStream| source(observed, read, origin).active = None;
+    assert_eq!(looks(&never, &|_| {}), (vec!["source-waiting"], vec!["source-waiting"]));
 }
 
 #[test]

@@ -5,6 +5,46 @@ use crate::support::{options, up};
 use serde_json::{Value, json};
 use vstream_jwt::model::nkey::KeyKind;
 
+/// Its regional accounts get signing keys, since servers take no users of their identities.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_layout_is_made_where_usage_is_strict() {
+    let regions = vec!["west".to_owned(), "east".to_owned()];
+    let strict = vstream_jwt::dev::Options { regions, servers: 1, strict_signing_keys: true, ..options() };
+    let cluster = up(strict).await;
+    let bench = Bench::new(&cluster).await;
+    let mut definition = bench.definition();
+    definition["accounts"]["APP"]["layout"] = json!("regional");
+    bench.write("vstream", &definition);
+    // A plan file names the keys: they are made before.
+    bench.expect(1, &["plan", "--out", "first.vsplan"], "regional-keys-first", &["APP-west", "--regional"]);
+    bench.says(0, &["keys", "generate", "--regional"], &["APP-west-signing.nk", "APP-east-signing.nk"]);
+    bench.run(&["plan", "--out", "first.vsplan"]).ends(3);
+    bench.run(&["sign", "first.vsplan", "--out", "signed.vsplan", "--operator", "op.nk", "--yes"]).ends(0);
+    bench.run(&["apply", "signed.vsplan"]).ends(0);
+    bench.says(0, &["verify"], &["In sync"]);
+    bench.run(&["plan"]).ends(0);
+    for region in ["west", "east"] {
+        let id = public(&bench.regional_key(region));
+        let signing = public(&bench.key(&format!("{}-signing.nk", cluster.regional_account(region))));
+        let claims = bench.claims_of(&id).await;
+        assert_eq!(claims["nats"]["signing_keys"], json!([signing]), "{claims}");
+    }
+
+    // Of one only the identity is at hand, which makes no users here: the run gives it another signing key.
+    let file = cluster.keys_folder().join(format!("{}-signing.nk", cluster.regional_account("west")));
+    std::fs::remove_file(&file).unwrap();
+    bench.says(0, &["verify"], &["In sync"]);
+    definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });
+    bench.write("vstream", &definition);
+    bench.says(0, &["apply", "--operator", "op.nk"], &["Done"]);
+    assert!(file.exists());
+    let west = bench.claims_of(&public(&bench.regional_key("west"))).await;
+    assert_eq!(west["nats"]["signing_keys"].as_array().unwrap().len(), 2, "{west}");
+    bench.says(0, &["verify"], &["In sync"]);
+    bench.run(&["plan"]).ends(0);
+    bench.no_complaints();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
     let regions = vec!["west".to_owned(), "east".to_owned()];
@@ -54,11 +94,25 @@ async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
         by_key(key);
         bench.expect(1, &apply, code, &[&said[..], &["account APP", key, "next:"]].concat());
     }
-    let mut by_identity = definition.clone();
-    by_identity["system"] = json!({ "key": "keys/sys-identity.nk" });
-    bench.write("system-by-key", &by_identity);
-    let said = ["keys/sys-identity.nk", "strict signing key usage", "credentials"];
-    bench.expect(1, &["plan", "--definition", "system-by-key.yaml"], "authorization-violation", &said);
+    let by_system_key = |name: &str| {
+        let mut definition = definition.clone();
+        definition["system"] = json!({ "key": format!("keys/{name}") });
+        bench.write("system-by-key", &definition);
+    };
+    let plan = ["plan", "--definition", "system-by-key.yaml"];
+    by_system_key("sys-identity.nk");
+    let said = ["keys/sys-identity.nk", "strict signing key usage", "signing key of the system account"];
+    bench.expect(1, &plan, "strict-signing-keys", &said);
+    by_system_key("foreign.nk");
+    bench.expect(1, &plan, "authorization-violation", &["foreign.nk", cluster.system_account_id()]);
+    // Of a signing key, the operator's token tells the account.
+    by_system_key("sys.nk");
+    bench.says(3, &plan, &[]);
+    let operator = cluster.folder().join("operator.jwt");
+    let token = std::fs::read(&operator).unwrap();
+    std::fs::remove_file(&operator).unwrap();
+    bench.expect(1, &plan, "authorization-violation", &["sys.nk", "operator.jwt"]);
+    std::fs::write(&operator, token).unwrap();
     bench.unchanged_since(&before, "a refusal").await;
 
     for (key, pending) in [("wide.nk", 3), ("app.nk", 0)] {

@@ -112,6 +112,17 @@ impl<'c> Bench<'c> {
         Token::decode(&tokens[0]).unwrap().claims().clone()
     }
 
+    /// The claims of another account that the servers store.
+    pub async fn claims_of(&self, id: &str) -> Value {
+        let others = self.others().await;
+        let mut tokens =
+            others.into_iter().filter(|(other, _, _)| other == id).filter_map(|(_, _, stored)| match stored {
+                Stored::Token(token) => Some(token),
+                _ => None,
+            });
+        Token::decode(&tokens.next().expect("the account is not stored")).unwrap().claims().clone()
+    }
+
     /// Signs and pushes claims of the account, as another tool would; later than all that is stored.
     pub async fn push(&self, claims: &Value) {
         let stored = self.tokens().await.into_iter().filter_map(|(_, token)| token);
