@@ -6,7 +6,6 @@ use super::{Exit, Failure, Shell, plan_view, trust};
 use crate::model::finding::{Finding, Severity, bounded};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
-use crate::ops::Deadline;
 use crate::ops::session::Given;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::plan::{Action, ClaimChange};
@@ -21,6 +20,10 @@ pub struct Args {
     /// Ask again until every server confirms, or for this long; --timeout is then the most for one look
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     wait: Option<Duration>,
+
+    /// No source may be further behind than so many messages
+    #[arg(long, value_name = "MESSAGES")]
+    max_lag: Option<u64>,
 }
 
 impl Args {
@@ -33,13 +36,9 @@ impl Args {
         let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
         let given = Given { definition, keys, trust: &trust };
         let progress = shell.progress();
-        let (verified, _) = match self.wait {
-            None => {
-                let deadline = Deadline::after(shell.timeout);
-                ops::verify::verify(given, &connector, deadline, &progress).await?
-            }
-            Some(wait) => ops::verify::verify_until(given, &connector, shell.timeout, wait, &progress).await?,
-        };
+        let wait = self.wait.unwrap_or_default();
+        let verified = ops::verify::verify_until(given, &connector, shell.timeout, wait, self.max_lag, &progress);
+        let (verified, _) = verified.await?;
         drop(progress);
         shell.result(text(&verified, shell), &verified);
         Ok(exit(verified.verdict))

@@ -518,6 +518,13 @@ fn replicas<L: Link>(session: &Session<'_, L>, account: &str) -> u64 {
 
 fn unreachable(account: &str, trouble: &Trouble) -> Finding {
     let (place, message, next) = match trouble {
+        Trouble::Call(CallError::Api { error, .. }) if error.err_code == code::NO_PEERS => (
+            format!("account {account}, stream {STREAM}"),
+            format!("the lease that keeps two runs apart cannot be stored: {error}; nothing was changed"),
+            "See why no server may store it: the account's limits, the servers' storage, their `unique_tag`. Streams of the \
+             definition would fail likewise."
+                .to_owned(),
+        ),
         Trouble::Call(error) => (
             format!("account {account}, stream {STREAM}"),
             format!("the lease that keeps two runs apart cannot be taken: {error}; nothing was changed"),

@@ -43,13 +43,14 @@ pub(super) fn imported_api(claims: &AccountClaims, region: &Region, id: &PublicK
 }
 
 /// Which accounts serve the regions: those that the definition names, that the application's account imports from, that
-/// the resolver holds with our tags, or whose key is in the keys folder under their name, in this order.
+/// the resolver holds with our tags, or whose key is in the keys folder under their name, in this order. And what is
+/// against making those that there are not.
 pub(super) async fn identify<L: Link>(
     session: &Session<'_, L>,
     applications: &[TrustedClaims],
     keys: &Keyring,
-) -> Result<RegionalIds, ReadError> {
-    let mut ids = RegionalIds::default();
+) -> Result<(RegionalIds, Vec<Finding>), ReadError> {
+    let (mut ids, mut findings) = (RegionalIds::default(), Vec::new());
     let mut tagged: Option<Vec<TrustedClaims>> = None;
     for (account, region) in members(session.definition) {
         let Some(region) = region else { continue };
@@ -76,11 +77,29 @@ pub(super) async fn identify<L: Link>(
         // Of several, the one that we have a key of; then the newest.
         found.sort_by_key(|claims| (has_key(claims, keys), claims.issued_at()));
         let by_name = || keys.named(&name(account, &region.name)).filter(|key| key.kind() == KeyKind::Account).cloned();
-        if let Some(id) = found.last().map(|claims| claims.id().clone()).or_else(by_name) {
+        let id = found.last().map(|claims| claims.id().clone()).or_else(by_name);
+        let name = name(account, &region.name);
+        // Somebody else's: two of a name are one to tools that know accounts by their names.
+        let foreign = |claims: &&TrustedClaims| claims.name() == name && Some(claims.id()) != id.as_ref();
+        if found.is_empty()
+            && let Some(other) = tagged.iter().flatten().find(foreign)
+        {
+            findings.push(Finding::error(
+                "regional-name-taken",
+                format!("account {name}"),
+                format!(
+                    "another account has this name already ({}): to nsc, which knows accounts by their names, the two would \
+                     be one, and a pull or push of it would replace or delete the other",
+                    other.id()
+                ),
+                "Choose other names with `regional_accounts`, such as \"{account}-vs-{region}\".",
+            ));
+        }
+        if let Some(id) = id {
             ids.set(account, &region.name, id);
         }
     }
-    Ok(ids)
+    Ok((ids, findings))
 }
 
 /// Whether the keys folder has a key that issues for the account.

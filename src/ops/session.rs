@@ -209,7 +209,9 @@ impl<'d, L: Link> Session<'d, L> {
                 None => return Err(session.no_base(&account.name, findings)),
             }
         }
-        session.regional = regional::identify(&session, &bases, keys).await?;
+        let (regional, names) = regional::identify(&session, &bases, keys).await?;
+        session.regional = regional;
+        session.trust_findings.extend(names);
         let regional_ids: Vec<PublicKey> = regional::members(definition)
             .filter_map(|(account, region)| Some(session.regional.get(account, &region?.name)))
             .collect();

@@ -101,8 +101,8 @@ pub async fn verify<C: Connector>(
     Ok((verified, observed.deployment))
 }
 
-/// Verifies again and again, each time for at most `each`: until all is as defined, until something is wrong that
-/// does not heal by waiting, or until `wait` is over. The last look counts.
+/// Verifies again and again, each time for at most `each`: until all is as defined, and no source further behind than
+/// `max_lag`, until something is wrong that does not heal by waiting, or until `wait` is over. The last look counts.
 ///
 /// # Errors
 /// [`ReadError`] of the last look, or of the first that waiting does not help.
@@ -111,11 +111,15 @@ pub async fn verify_until<C: Connector>(
     connector: &C,
     each: Duration,
     wait: Duration,
+    max_lag: Option<u64>,
     tell: &dyn Tell,
 ) -> Result<(Verified, Deployment), ReadError> {
     let end = Deadline::after(wait);
     loop {
-        let looked = verify(given, connector, Deadline::after(each), tell).await;
+        let mut looked = verify(given, connector, Deadline::after(each), tell).await;
+        if let (Ok((verified, _)), Some(most)) = (&mut looked, max_lag) {
+            verified.bound_lag(most);
+        }
         let done = match &looked {
             Ok((verified, _)) => !verified.may_heal(),
             Err(error) => !error.may_heal(),
@@ -131,6 +135,10 @@ pub async fn verify_until<C: Connector>(
         tokio::time::sleep(end.at_most(PAUSE)).await;
     }
 }
+
+/// A source is further behind than was asked for, or that is not known.
+const LAG: &str = "source-lag";
+const LAG_UNKNOWN: &str = "source-lag-unknown";
 
 /// Between two looks of [`verify_until`].
 const PAUSE: Duration = Duration::from_secs(2);
@@ -178,7 +186,8 @@ fn of_deployment(finding: &Finding) -> Verdict {
             | "region-missing"
             | preflight::SERVED_MISSING
             | deliveries::NOT_PERMITTED
-            | deliveries::UNREAD,
+            | deliveries::UNREAD
+            | LAG_UNKNOWN,
             _,
         ) => Verdict::CantTell,
         (nsc::BEHIND, _) => Verdict::Wrong,
@@ -188,6 +197,37 @@ fn of_deployment(finding: &Finding) -> Verdict {
 }
 
 impl Verified {
+    /// Adds what is against sources that are further behind than `most` messages, or of which that is not known.
+    pub fn bound_lag(&mut self, most: u64) {
+        for account in &mut self.accounts {
+            let read =
+                account.status.iter().flat_map(|stream| stream.sources.iter().map(move |source| (stream, source)));
+            let findings: Vec<Finding> = read
+                .filter_map(|(stream, source)| {
+                    let place = format!("account {}, stream {}", account.account, stream.stream);
+                    let origin = &source.origin;
+                    let next = "Wait, or see what `status` says of it.";
+                    match source.lag.filter(|_| source.is_heard()) {
+                        Some(lag) if lag <= most => None,
+                        Some(lag) => {
+                            let message =
+                                format!("lacks {lag} messages of {origin}, and {most} are the most that is asked for");
+                            Some(Finding::error(LAG, place, message, next))
+                        }
+                        None => Some(Finding::warning(
+                            LAG_UNKNOWN,
+                            place,
+                            format!("how much it lacks of {origin} is not known"),
+                            next,
+                        )),
+                    }
+                })
+                .collect();
+            self.verdict = self.verdict.max(findings.iter().map(of_deployment).max().unwrap_or(Verdict::Ok));
+            account.findings.extend(findings);
+        }
+    }
+
     /// Whether all may yet be as defined without anybody doing something: servers that come back or are slow, tokens
     /// that the resolvers hand on, sources that try again. What differs from the definition stays so.
     pub fn may_heal(&self) -> bool {
@@ -231,8 +271,10 @@ impl VerifiedAccount {
             })
         };
         // Who may not look will not be let look by waiting.
-        let heals_too =
-            |finding: &Finding| finding.code != deliveries::NOT_PERMITTED && of_deployment(finding) != Verdict::Wrong;
+        let heals_too = |finding: &Finding| {
+            finding.code == LAG
+                || (finding.code != deliveries::NOT_PERMITTED && of_deployment(finding) != Verdict::Wrong)
+        };
         self.mappings.is_empty()
             && self.claims.is_empty()
             && self.findings.iter().all(heals_too)
@@ -339,8 +381,10 @@ fn gone(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desired::Role;
     use crate::model::nkey::KeyKind;
     use crate::sign::{Seed, Signer as _};
+    use crate::verify::status::{Seen, SourceStatus};
 
     #[test]
     fn what_may_not_be_looked_at_is_not_waited_for() {
@@ -357,5 +401,59 @@ mod tests {
         let denied = deliveries::not_permitted("account APP".to_owned(), "its consumers", "$JS.API.CONSUMER.LIST.foo");
         let verified = verified(vec![denied]);
         assert_eq!((verified.verdict, verified.may_heal()), (Verdict::CantTell, false));
+    }
+
+    /// One read stream with a source that is so far behind, or nobody knows.
+    fn read_stream(lag: Option<u64>, active: Option<u64>) -> Verified {
+        let origin = "foo-write-east".to_owned();
+        let source =
+            SourceStatus { origin, region: "east".to_owned(), lag, active, error: None, got: None, anew: false };
+        let stream = StreamStatus {
+            virtual_stream: "foo".to_owned(),
+            region: "west".to_owned(),
+            role: Role::Read,
+            stream: "foo".to_owned(),
+            seen: Seen::Here,
+            messages: 0,
+            bytes: 0,
+            first_seq: 0,
+            last_seq: 0,
+            last_activity: String::new(),
+            cluster: <_>::default(),
+            sources: vec![source],
+            lag: lag.unwrap_or_default(),
+            consumers: 0,
+        };
+        let account = VerifiedAccount {
+            account: "APP-west".to_owned(),
+            id: Seed::generate(KeyKind::Account).unwrap().public_key(),
+            servers: Vec::new(),
+            mappings: Vec::new(),
+            claims: Vec::new(),
+            findings: Vec::new(),
+            streams: Vec::new(),
+            status: vec![stream],
+            lease: None,
+        };
+        let accounts = vec![account];
+        Verified { verdict: Verdict::Ok, servers: 1, expected_servers: 1, findings: Vec::new(), accounts }
+    }
+
+    #[test]
+    fn sources_may_be_behind_as_far_as_is_asked_for() {
+        let judged = |lag, active| {
+            let mut verified = read_stream(lag, active);
+            verified.bound_lag(10);
+            let codes: Vec<&str> = verified.accounts[0].findings.iter().map(|finding| finding.code).collect();
+            // It is waited for.
+            assert_eq!(verified.may_heal(), !codes.is_empty());
+            (verified.verdict, codes)
+        };
+        let second = Some(1_000_000_000);
+        assert_eq!(judged(Some(10), second), (Verdict::Ok, Vec::new()));
+        assert_eq!(judged(Some(11), second), (Verdict::Wrong, vec!["source-lag"]));
+        assert_eq!(judged(None, second), (Verdict::CantTell, vec!["source-lag-unknown"]));
+        // What it last heard was long ago.
+        assert_eq!(judged(Some(0), Some(60_000_000_000)), (Verdict::CantTell, vec!["source-lag-unknown"]));
     }
 }

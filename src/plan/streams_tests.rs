@@ -336,6 +336,36 @@ fn small() -> Account {
     })
 }
 
+/// Servers with a `unique_tag` keep replicas apart: three of them in two zones store no three replicas.
+#[test]
+fn servers_that_keep_replicas_apart_are_counted_by_their_tags() {
+    let codes = |zones: [Option<&str>; 3], tags: Value| {
+        let config = json!({ "jetstream": { "config": { "unique_tag": "az:" } }, "tags": ["ssd"] });
+        let server = |cluster: &str, zone: &Option<&str>| {
+            let mut varz = config.clone();
+            varz["tags"].as_array_mut().unwrap().extend(zone.map(|zone| json!(format!("AZ:{zone}"))));
+            Server { varz, ..Server::new(&format!("{cluster}-{zone:?}"), cluster, "2.15.1") }
+        };
+        let clusters = ["west", "central", "east"];
+        let servers: Vec<Server> = clusters
+            .into_iter()
+            .flat_map(|cluster| zones.iter().map(move |zone| (cluster, zone)))
+            .map(|(c, z)| server(c, z))
+            .collect();
+        let app = edited_app(|stream| {
+            for fields in [&mut stream.write, &mut stream.read] {
+                fields.insert("placement".to_owned(), json!({ "tags": tags }));
+            }
+        });
+        found(&app, None, Some(&Deployment { expected: servers.len(), servers }))
+    };
+    assert_eq!(codes([Some("a"), Some("b"), Some("c")], json!(["ssd"])), Vec::<&str>::new());
+    assert_eq!(codes([Some("a"), Some("b"), Some("b")], json!(["ssd"])), ["too-few-servers"; 3]);
+    assert_eq!(codes([Some("a"), Some("b"), None], json!(["ssd"])), ["too-few-servers"; 3]);
+    // Servers do not keep those apart that are asked for by such a tag.
+    assert_eq!(codes([Some("a"), Some("a"), Some("a")], json!(["az:a"])), Vec::<&str>::new());
+}
+
 #[test]
 fn room_and_limits_of_servers_are_checked() {
     let check = |app: &Account, jetstream: Value| found(app, None, Some(&deployment(["2.15.1"; 3], &jetstream)));

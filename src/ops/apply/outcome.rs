@@ -131,6 +131,28 @@ impl Applied {
     }
 }
 
+/// How far the pushes of a run got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// None was pushed.
+    None,
+    /// Those that connect the accounts, and none that leads applications to new streams.
+    BeforeMappings,
+    /// Those with the mappings, too.
+    All,
+}
+
+impl Tokens {
+    /// By the stages of what was pushed.
+    pub(super) fn of(pushed: &[Pushed]) -> Self {
+        match pushed.iter().map(|pushed| pushed.stage).max() {
+            None => Self::None,
+            Some(last) if last < Stage::Mappings => Self::BeforeMappings,
+            Some(_) => Self::All,
+        }
+    }
+}
+
 /// Why nothing, or not all, was done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -167,16 +189,17 @@ pub enum ApplyError {
     },
     /// Streams or consumers could not be made, changed or deleted.
     #[error("{failed} of {} streams and consumers are not as planned; {}", .provisioned.len(), match .pushed {
-        true => "the account's new token is in force",
-        false => "no token was pushed",
+        Tokens::None => "no token was pushed",
+        Tokens::BeforeMappings => "tokens were pushed, but none with the new mappings: applications are not led to them",
+        Tokens::All => "the new tokens are in force",
     })]
     Provision {
         /// How many.
         failed: usize,
         /// All of them.
         provisioned: Vec<Provisioned>,
-        /// Whether tokens were pushed before: streams are deleted after that.
-        pushed: bool,
+        /// Which tokens were pushed before: streams are deleted after all of them.
+        pushed: Tokens,
     },
     /// Someone else pushed a token since the plan was made.
     #[error("the token of account {account} was changed by someone else since the plan was made; {}", match .pushed {

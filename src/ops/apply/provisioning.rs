@@ -1,5 +1,6 @@
 //! Streams and consumers: made before mappings lead to them, taken away when none does any more, looked at in between.
 
+use super::outcome::Tokens;
 use super::stage::PUSH;
 use super::{Applied, ApplyError, Provisioned};
 use crate::desired::DesiredAccount;
@@ -216,7 +217,7 @@ async fn provision<L: Link>(
         failed => Err(ApplyError::Provision {
             failed,
             provisioned: applied.provisioned.clone(),
-            pushed: !applied.pushed.is_empty(),
+            pushed: Tokens::of(&applied.pushed),
         }),
     }
 }

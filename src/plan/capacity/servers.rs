@@ -8,7 +8,7 @@ use crate::plan::Action;
 use crate::plan::consumers::ConsumerPlan;
 use crate::plan::streams::StreamPlan;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the new streams of one cluster with the same tags and storage need.
 #[derive(Default)]
@@ -59,8 +59,24 @@ pub(super) fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deploymen
             })
             .collect();
         let Need { replicas, stream, largest, bytes } = need;
+        let tagged = if tags.is_empty() { String::new() } else { format!(" and tags {}", tags.join(", ")) };
+        if let Some((prefix, places)) = apart(&able, &tags)
+            && places < replicas
+            && able.len() as u64 >= replicas
+        {
+            findings.push(Finding::error(
+                "too-few-servers",
+                format!("cluster {cluster}"),
+                format!(
+                    "its servers keep replicas apart by `unique_tag: {prefix:?}`, those with JetStream{tagged} have {places} \
+                     different tags of that kind, and stream {stream} has {replicas} replicas: servers answer \"no suitable \
+                     peers for placement\""
+                ),
+                format!("Tag servers with {replicas} different `{prefix}…`, or set `num_replicas`."),
+            ));
+            continue;
+        }
         if (able.len() as u64) < replicas {
-            let tagged = if tags.is_empty() { String::new() } else { format!(" and tags {}", tags.join(", ")) };
             findings.push(Finding::error(
                 "too-few-servers",
                 format!("cluster {cluster}"),
@@ -97,6 +113,21 @@ pub(super) fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deploymen
         ));
     }
     findings
+}
+
+/// The prefix of the tags by which servers keep replicas apart, and how many different ones there are; `None` where they
+/// don't, or the placement names such a tag itself. A server without one gets no replica (nats-server 2.15
+/// `server/jetstream_cluster.go`, `selectPeerGroup`).
+fn apart<'s>(able: &[&'s Server], tags: &[String]) -> Option<(&'s str, u64)> {
+    let prefixes = able.iter().filter_map(|server| server.varz["jetstream"]["config"]["unique_tag"].as_str());
+    let prefix = prefixes.into_iter().find(|prefix| !prefix.is_empty())?;
+    let is_of_kind = |tag: &str| tag.to_lowercase().starts_with(&prefix.to_lowercase());
+    if tags.iter().any(|tag| is_of_kind(tag)) {
+        return None;
+    }
+    let own = able.iter().flat_map(|server| server.varz["tags"].as_array()).flatten().filter_map(Value::as_str);
+    let places: BTreeSet<String> = own.filter(|tag| is_of_kind(tag)).map(str::to_lowercase).collect();
+    Some((prefix, places.len() as u64))
 }
 
 /// Bytes of a server that are neither reserved nor used, whichever is more; everything when it does not say.

@@ -154,6 +154,9 @@ async fn account_limits(bench: &Bench<'_>) {
     let tier = json!({ "disk_storage": -1, "mem_storage": -1, "streams": -1, "consumer": -1 });
     let only_r1: &dyn Fn(&mut Value) = &|nats| nats["limits"]["tiered_limits"] = json!({ "R1": tier });
     limited(only_r1, "tier-missing", &["R3"]).await;
+    // Consumers of sources have one replica.
+    let only_r3: &dyn Fn(&mut Value) = &|nats| nats["limits"]["tiered_limits"] = json!({ "R3": tier });
+    limited(only_r3, "tier-missing", &["no tier R1", "nothing would be copied", "--js-tier 1"]).await;
     limited(&|nats| nats["limits"]["streams"] = json!(5), "stream-limit", &["5"]).await;
     let most: &dyn Fn(&mut Value) = &|nats| nats["limits"]["max_bytes_required"] = json!(true);
     limited(most, "max-bytes-required", &["max_bytes"]).await;
@@ -282,6 +285,19 @@ async fn regional_account_of_another(bench: &Bench<'_>) {
     let said = ["account APP-west", "serves another application already", &other, "one regional account serves one"];
     bench.expect(1, &apply(&file), "regional-account-taken", &said);
     bench.unchanged_since(&before, "a regional account of another").await;
+
+    // To nsc, which knows accounts by their names, this one would be ours.
+    let mut claims = bench.claims().await;
+    let other = public(&new_seed(KeyKind::Account));
+    claims["sub"] = json!(other);
+    claims["name"] = json!(bench.cluster.regional_account("west"));
+    bench.push_signed(&bench.key("op.nk"), &claims, now()).await;
+    definition["accounts"]["APP"].as_object_mut().unwrap().remove("regional_accounts");
+    let file = bench.write("named", &definition);
+    let before = bench.everything().await;
+    let said = ["account APP-west", "another account has this name already", &other, "regional_accounts"];
+    bench.expect(1, &apply(&file), "regional-name-taken", &said);
+    bench.unchanged_since(&before, "a name that is taken").await;
 }
 
 /// What the servers' own configuration does not allow, or makes different for clients.
