@@ -1,7 +1,6 @@
 //! Whether every source flows, as two looks at it tell.
 
-use super::problem::Out;
-use super::problem::seconds;
+use super::problem::{Out, seconds};
 use super::status::{Seen, status};
 use super::streams::{Checked, SOURCE_WAITING};
 use crate::desired::DesiredAccount;
