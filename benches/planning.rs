@@ -83,7 +83,13 @@ fn desired_and_lint(bencher: Bencher, streams: usize) {
         let accounts = desired(&definition).unwrap();
         let account = &accounts[0];
         let entries: Vec<Entry<'_>> = (account.mappings.iter())
-            .map(|m| Entry { source: m.source.as_str(), destinations: &m.destinations, ours: true, in_force: false })
+            .map(|m| Entry {
+                source: m.source.as_str(),
+                destinations: &m.destinations,
+                ours: true,
+                in_force: false,
+                known: false,
+            })
             .collect();
         let names: Vec<&str> = account.account.virtual_streams.iter().map(|s| s.name.as_str()).collect();
         let findings = lint(&LintInput {

@@ -167,10 +167,7 @@ fn text(
     }
     let mut out = done(applied, deployment);
     if planned.plan.is_empty() && deployment.missing() == 0 {
-        put!(
-            out,
-            "Nothing to do on the {servers} servers, but not all sources bring what is published, as said above."
-        );
+        put!(out, "Nothing to do on the {servers} servers, but not all is well with the streams, as said above.");
         put!(out, "next: Run `{} --wait 2m`.", shell.command("verify"));
         return out;
     }

@@ -6,11 +6,10 @@ use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile, trust};
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
-use crate::observed::Requests;
 use crate::ops;
 use crate::ops::Deadline;
 use crate::ops::plan::Planned;
-use crate::ops::session::{Given, Hearing, Session};
+use crate::ops::session::{Given, Hearing};
 use crate::plan::file::PlanFile;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
@@ -77,7 +76,7 @@ impl Args {
         let last = match self.out.filter(|_| !plan.is_refused()) {
             None => outlook(&planned, &options, shell),
             Some(out) => {
-                all_have_keys(&session, &planned, &keys, shell)?;
+                all_have_keys(&planned, &keys, shell)?;
                 let files = planfile::files(&loaded);
                 let mut content =
                     ops::planfile::content(&session, &planned, files, view.whole().plain(), document.clone());
@@ -104,13 +103,8 @@ impl Args {
 }
 
 /// Refuses to write a plan that could not name the accounts that it makes.
-fn all_have_keys<L: Requests>(
-    session: &Session<'_, L>,
-    planned: &Planned<'_>,
-    keys: &Keyring,
-    shell: &Shell,
-) -> Result<(), Failure> {
-    let without = ops::planfile::without_keys(session, planned, keys).map_err(unusable_keys)?;
+fn all_have_keys(planned: &Planned<'_>, keys: &Keyring, shell: &Shell) -> Result<(), Failure> {
+    let without = ops::planfile::without_keys(planned, keys).map_err(unusable_keys)?;
     if without.is_empty() {
         return Ok(());
     }

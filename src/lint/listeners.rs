@@ -30,9 +30,14 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
             match effect(listener.kind, &subject, entry) {
                 Effect::None => {}
                 Effect::Changes => changes = changes.or(Some(*index)),
-                Effect::Stops => stops = Some(*index),
+                // What a run makes so counts for more than what is so.
+                Effect::Stops if entry.known => stops = stops.or(Some(*index)),
+                Effect::Stops => {
+                    stops = Some(*index);
+                    return ControlFlow::Break(());
+                }
             }
-            if stops.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Continue(())
         });
         if let Some(index) = stops {
             stopped(listener, &input.entries[index], report);
@@ -60,7 +65,7 @@ fn effect(kind: ListenerKind, listener: &SubjectFilter, entry: &Entry<'_>) -> Ef
         return Effect::None;
     }
     // The API itself listens on all of its subjects; what is imported there is another account's.
-    if of_jetstream && kind != ListenerKind::ServiceImport {
+    if of_jetstream && (kind != ListenerKind::ServiceImport || entry.known) {
         return Effect::None;
     }
     let results: Vec<SubjectFilter> = (entry.destinations.iter())
@@ -83,7 +88,7 @@ fn stopped(listener: &Listener<'_>, entry: &Entry<'_>, report: &mut Report<'_>) 
         ListenerKind::StreamImport => {
             return report.at(
                 // Where it is so already, a run changes nothing about it.
-                if entry.in_force { Severity::Warning } else { Severity::Error },
+                if entry.known { Severity::Warning } else { Severity::Error },
                 UNMAPPED,
                 place(listener),
                 format!("what comes by the import as `{subject}` is not mapped by `{source}`, so no region stores it"),

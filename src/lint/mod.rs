@@ -25,6 +25,8 @@ pub struct Entry<'a> {
     /// Whether the account has it in force already, with these destinations; what listens on its source has
     /// then stopped receiving long ago.
     pub in_force: bool,
+    /// Whether the account maps this source already, wherever to.
+    pub known: bool,
 }
 
 /// What receives messages on a subject, or brings them.

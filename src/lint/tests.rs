@@ -12,7 +12,7 @@ fn raw(source: &str, destinations: &[(&str, u8, Option<&str>)]) -> RawMapping {
 }
 
 fn entry(mapping: &RawMapping, ours: bool) -> Entry<'_> {
-    Entry { source: &mapping.source, destinations: &mapping.destinations, ours, in_force: false }
+    Entry { source: &mapping.source, destinations: &mapping.destinations, ours, in_force: false, known: false }
 }
 
 fn found(input: &LintInput<'_>) -> Vec<(Severity, &'static str)> {
@@ -134,7 +134,7 @@ fn listeners_that_would_stop_receiving() {
     assert_eq!(check(Subscription, ">"), [(Severity::Info, "listener-sees-mapped-subjects")]);
     assert_eq!(check(Subscription, "foo.west.>"), [], "the write stream itself");
     assert_eq!(check(Subscription, "bar"), []);
-    let entries = [Entry { in_force: true, ..entry(&foo, true) }];
+    let entries = [Entry { in_force: true, known: true, ..entry(&foo, true) }];
     let listeners = [Listener { kind: Subscription, subject: "foo.a", who: "" }];
     let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
     assert!(findings.iter().all(|(severity, _)| *severity == Severity::Info), "{findings:?}");
@@ -142,6 +142,15 @@ fn listeners_that_would_stop_receiving() {
     let listeners = [Listener { kind: StreamImport, ..listeners[0] }];
     let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
     assert!(findings.contains(&(Severity::Warning, "stream-import-unmapped")), "{findings:?}");
+    // Nor does one that adds a cluster; a new entry counts for more than what is so.
+    let bar = raw("bar", &[("bar.west", 100, Some("west"))]);
+    let entries = [Entry { known: true, ..entry(&foo, true) }, entry(&bar, true)];
+    let listeners = [Listener { kind: StreamImport, subject: "foo.a", who: "" }];
+    let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
+    assert!(findings.contains(&(Severity::Warning, "stream-import-unmapped")), "{findings:?}");
+    let listeners = [Listener { subject: ">", ..listeners[0] }];
+    let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
+    assert!(findings.contains(&(Severity::Error, "stream-import-unmapped")), "{findings:?}");
 }
 
 /// JetStream itself listens on all of its subjects; that of another account, imported below them, does not.

@@ -42,7 +42,8 @@ impl<'d> DefinitionConnector<'d> {
     /// without that, and before there is a connection no server says it.
     #[must_use]
     pub fn knowing(self, trust: &Trust) -> Self {
-        let operator = trust.operator();
+        // Without a pin, the token may be another deployment's.
+        let operator = trust.operator().filter(|_| trust.pin.is_some());
         let system = operator.and_then(|operator| operator.system_account.clone());
         Self { system, strict: operator.is_some_and(|operator| operator.strict), ..self }
     }
@@ -144,8 +145,8 @@ impl Connector for DefinitionConnector<'_> {
                         path.display()
                     ),
                     None => format!(
-                        "Check that {} is the seed of the system account. If it is one of a signing key, put the operator's \
-                         token beside the definition as operator.jwt: it says which account that is.",
+                        "Check that {} is the seed of the system account. If it is one of a signing key, name the `operator` in \
+                         the definition, and put its token beside it as operator.jwt: that says which account the key is of.",
                         path.display()
                     ),
                 },

@@ -65,7 +65,7 @@ pub(super) fn compare<L: Link>(
     options: &Options,
 ) -> Plan {
     let mut plan = plan::plan(&session.definition.topology, desired, observed, options, now());
-    let mut missing = regional::missing_keys(session.definition, &plan, keys, options);
+    let mut missing = regional::missing_keys(session.definition, &plan, keys, options, session.is_strict());
     plan::admit(&mut missing, options);
     plan.findings.extend(missing);
     plan

@@ -11,8 +11,8 @@ use crate::files::{self, Access, ReadError};
 use crate::model::claims::{AccountClaims, Activation, ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
+use crate::observed::Deployment;
 use crate::observed::link::Link;
-use crate::observed::{Deployment, Requests};
 use crate::plan::MOST_BYTES;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
 use crate::plan::preflight;
@@ -143,12 +143,8 @@ pub(super) fn moved<L: Link>(file: &Content, session: &Session<'_, L>, planned: 
 ///
 /// # Errors
 /// [`KeyringError`] when a key file can't be read.
-pub fn without_keys<L: Requests>(
-    session: &Session<'_, L>,
-    planned: &Planned<'_>,
-    keys: &Keyring,
-) -> Result<Vec<String>, KeyringError> {
-    regional::without_keys(session, planned, keys)
+pub fn without_keys(planned: &Planned<'_>, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
+    regional::without_keys(planned, keys)
 }
 
 /// Writes a plan file, mode 0600, all of it or nothing.

@@ -121,66 +121,40 @@ fn signing_name(name: &str) -> String {
     format!("{name}-signing")
 }
 
-/// Adds the signing keys that the keys folder has for regional accounts which do not have them yet: new ones, and, where
-/// strict signing key usage is on, those of which only the identity is at hand.
-pub(super) fn with_signing_keys<L>(
+/// Adds the signing keys that the keys folder has for regional accounts that are to be made.
+pub(super) fn with_signing_keys<L: Requests>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
     keys: &Keyring,
     options: &Options,
-) -> Options
-where
-    L: Requests,
-{
+) -> Options {
     let mut options = options.clone();
     for (desired, found) in desired.iter().zip(&observed.accounts).filter(|(desired, _)| desired.is_made_here()) {
-        let (base, _) = session.base(&desired.name, &desired.id, &found.servers);
-        let wanted = match &base {
-            None => true,
-            Some(base) => session.is_strict() && !has_signing_key(&base.claims, keys),
-        };
         let named = keys.named(&signing_name(&desired.name)).filter(|key| key.kind() == KeyKind::Account);
-        let Some(key) = named.filter(|_| wanted) else { continue };
+        let Some(key) = named else { continue };
         let entry = (desired.id.clone(), key.clone());
-        if !options.signing_keys.contains(&entry) {
+        if session.base(&desired.name, &desired.id, &found.servers).0.is_none()
+            && !options.signing_keys.contains(&entry)
+        {
             options.signing_keys.push(entry);
         }
     }
     options
 }
 
-/// Whether the keys folder has a signing key of the account that issues any users.
-fn has_signing_key(claims: &AccountClaims, keys: &Keyring) -> bool {
-    let mut all = keys.keys(KeyKind::Account);
-    all.any(|key| claims.signing_keys().iter().any(|signing| signing.key == *key && signing.scope.is_none()))
-}
-
-/// Whether a regional account is to get a signing key that no file has yet: a new one, or one of which a run needs users
-/// while strict signing key usage is on, and only the identity is at hand.
-fn wants_signing_key(planned: &AccountPlan, strict: bool, keys: &Keyring, options: &Options) -> bool {
-    if options.signing_keys.iter().any(|(id, _)| *id == planned.id) {
-        return false;
-    }
-    let has_work = !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty());
-    match &planned.current {
-        None => planned.new,
-        Some(claims) => strict && has_work && has_key(claims, keys) && !has_signing_key(claims, keys),
-    }
+/// Whether a new regional account is to get a signing key that no file has yet.
+fn wants_signing_key(planned: &AccountPlan, options: &Options) -> bool {
+    planned.new && options.signing_keys.iter().all(|(id, _)| *id != planned.id)
 }
 
 /// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet.
-pub(super) fn without_keys<L: Requests>(
-    session: &Session<'_, L>,
-    planned: &Planned<'_>,
-    keys: &Keyring,
-) -> Result<Vec<String>, KeyringError> {
+pub(super) fn without_keys(planned: &Planned<'_>, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
     let mut names = Vec::new();
-    for (account, desired) in planned.plan.accounts.iter().zip(&planned.desired) {
+    for account in &planned.plan.accounts {
         let place = format!("account {}", account.name);
         let lost = planned.plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
-        let unsigned =
-            desired.is_made_here() && wants_signing_key(account, session.is_strict(), keys, &planned.options);
+        let unsigned = wants_signing_key(account, &planned.options);
         if lost || unsigned || (account.new && keys.find(&account.id)?.is_none()) {
             names.push(account.name.clone());
         }
@@ -189,7 +163,15 @@ pub(super) fn without_keys<L: Requests>(
 }
 
 /// Something that a run needs a key of a regional account for, and the key is not at hand.
-pub(super) fn missing_keys(definition: &Definition, plan: &Plan, keys: &Keyring, options: &Options) -> Vec<Finding> {
+///
+/// With `strict` signing key usage the identity issues activation tokens, and no users.
+pub(super) fn missing_keys(
+    definition: &Definition,
+    plan: &Plan,
+    keys: &Keyring,
+    options: &Options,
+    strict: bool,
+) -> Vec<Finding> {
     let asks = |account: &AccountPlan| {
         let activates = |request: &ActivationRequest| request.exporter == account.id;
         plan.accounts.iter().flat_map(|other| &other.pushes).flat_map(|push| &push.activations).any(activates)
@@ -227,6 +209,22 @@ pub(super) fn missing_keys(definition: &Definition, plan: &Plan, keys: &Keyring,
                     ),
                 ));
             }
+            Ok(Some(seed)) if !given && provisions && strict && seed.public_key() == account.id => {
+                findings.push(Finding::error(
+                    REGIONAL_KEY_MISSING,
+                    place,
+                    format!(
+                        "the operator has strict signing key usage, and of this account the keys folder {} has the identity \
+                         alone: servers take no users of it, so its streams cannot be changed",
+                        keys.folder().display()
+                    ),
+                    format!(
+                        "Put {} of the run that made it back. If there is none, give the account a new signing key, signed by \
+                         the operator: --allow {REGIONAL_KEY_MISSING}.",
+                        format_args!("{}.nk", signing_name(&account.name))
+                    ),
+                ));
+            }
             _ => {}
         }
     }
@@ -234,9 +232,9 @@ pub(super) fn missing_keys(definition: &Definition, plan: &Plan, keys: &Keyring,
 }
 
 /// Writes the keys that a plan needs and that no file has: identities and signing keys of new regional accounts, signing
-/// keys of those that need one, or whose keys are lost (once that is allowed). Says whether the plan has to be made again
+/// keys of those whose keys are lost (once that is allowed). Says whether the plan has to be made again
 /// with them.
-pub(super) fn make_keys<L: Requests>(
+pub(super) fn make_keys<L>(
     session: &mut Session<'_, L>,
     plan: &Plan,
     keys: &mut Keyring,
@@ -244,7 +242,7 @@ pub(super) fn make_keys<L: Requests>(
 ) -> Result<bool, KeyringError> {
     let regional: Vec<(&Account, &Region)> =
         members(session.definition).filter_map(|(account, region)| Some((account, region?))).collect();
-    let (strict, mut made) = (session.is_strict(), false);
+    let mut made = false;
     for (account, region) in regional {
         let mut id = session.regional.get(account, &region.name);
         let Some(planned) = plan.accounts.iter().find(|planned| planned.id == id) else { continue };
@@ -256,7 +254,10 @@ pub(super) fn make_keys<L: Requests>(
         if planned.new && keys.find(&id)?.is_none() {
             let seed = generate_on_route_of(&account.id)?;
             keys.write(&planned.name, &seed)?;
-            id = seed.public_key();
+            let stand_in = std::mem::replace(&mut id, seed.public_key());
+            for (other, _) in options.signing_keys.iter_mut().filter(|(other, _)| *other == stand_in) {
+                *other = id.clone();
+            }
             session.regional.set(account, &region.name, id.clone());
             made = true;
         } else if !planned.new && options.allows(REGIONAL_KEY_MISSING) && lost() {
@@ -268,7 +269,8 @@ pub(super) fn make_keys<L: Requests>(
             continue;
         }
         let named = matches!(account.regional_accounts, RegionalAccounts::Named(_));
-        if named && wants_signing_key(planned, strict, keys, options) {
+        let given = options.signing_keys.iter().any(|(other, _)| *other == id);
+        if named && planned.new && !given {
             let name = signing_name(&planned.name);
             let key = match keys.named(&name).filter(|key| key.kind() == KeyKind::Account) {
                 // Of a run that was stopped.

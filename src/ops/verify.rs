@@ -136,6 +136,10 @@ pub async fn verify_until<C: Connector>(
     }
 }
 
+/// What is wrong with a stream for a while only: servers keep a source's error until they try again.
+const HEALING: [&str; 6] =
+    ["no-leader", "in-other-cluster", "source-stalled", ANEW, "source-without-tier", "source-consumer-limit"];
+
 /// A source is further behind than was asked for, or that is not known.
 const LAG: &str = "source-lag";
 const LAG_UNKNOWN: &str = "source-lag-unknown";
@@ -266,9 +270,7 @@ impl VerifiedAccount {
     fn may_heal(&self) -> bool {
         let heals = |checked: &Checked| {
             let mut wrong = checked.problems.iter().filter(|problem| problem.verdict == Verdict::Wrong);
-            wrong.all(|problem| {
-                ["no-leader", "in-other-cluster", "source-stalled", ANEW].contains(&problem.finding.code)
-            })
+            wrong.all(|problem| HEALING.contains(&problem.finding.code))
         };
         // Who may not look will not be let look by waiting.
         let heals_too = |finding: &Finding| {

@@ -463,6 +463,7 @@ pub(super) fn lint_mappings(
             destinations: &mapping.destinations,
             ours: plan.ours.contains(&mapping.source),
             in_force: stored.get(mapping.source.as_str()) == Some(&mapping),
+            known: stored.contains_key(mapping.source.as_str()),
         })
         .collect();
     let virtual_streams: Vec<&str> = desired.account.virtual_streams.iter().map(|s| s.name.as_str()).collect();

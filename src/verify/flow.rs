@@ -1,28 +1,34 @@
 //! Whether every source flows, as two looks at it tell.
 
 use super::problem::{Out, seconds};
-use super::status::{Seen, status};
+use super::status::{self, status};
 use super::streams::{Checked, SOURCE_WAITING};
 use crate::desired::DesiredAccount;
 use crate::observed::jetstream::{HEARD, ObservedJetStream};
 use std::collections::HashMap;
 
-/// What each source had got at the last look, by its stream and origin.
+/// What was seen of each source since a run began to look, by account, stream and origin.
 #[derive(Debug, Clone, Default)]
-pub struct Flow(HashMap<(String, String), u64>);
+pub struct Flow(HashMap<(String, String, String), Seen>);
+
+#[derive(Debug, Clone, Copy)]
+enum Seen {
+    /// It had got so much, and its origin had more.
+    Behind(u64),
+    /// It brought something, or there was nothing to bring.
+    Flows,
+}
 
 impl Flow {
-    /// The read streams with a source that does not flow: that was not heard from within three seconds, or that is behind
-    /// and was not further behind at the look before. What is wrong or unknown beyond that
+    /// The read streams with a source that does not flow: that was not heard from within three seconds, or that has been
+    /// behind at each look and never came closer. What is wrong or unknown beyond that
     /// [`streams`](super::streams::streams) says.
     pub fn look(&mut self, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<Checked> {
         let mut stopped = Vec::new();
-        for stream in status(desired, observed).into_iter().filter(|stream| stream.seen == Seen::Here) {
+        for stream in status(desired, observed).into_iter().filter(|stream| stream.seen == status::Seen::Here) {
             let mut out = Out::new(format!("account {}, stream {}", desired.name, stream.stream));
             for source in &stream.sources {
                 let origin = &source.origin;
-                let key = (stream.stream.clone(), origin.clone());
-                let before = source.got.and_then(|got| self.0.insert(key, got));
                 match source.active {
                     None => out.cant_tell(SOURCE_WAITING, format!("has not heard from {origin} yet"), WAIT),
                     Some(ns) if ns >= HEARD => {
@@ -31,8 +37,17 @@ impl Flow {
                     }
                     Some(_) => {}
                 }
-                let comes_closer = before.zip(source.got).is_some_and(|(before, now)| now > before);
-                if let Some(lag) = source.lag.filter(|lag| *lag > 0 && !comes_closer) {
+                let key = (desired.name.clone(), stream.stream.clone(), origin.clone());
+                let seen = match (self.0.get(&key), source.lag, source.got) {
+                    (Some(Seen::Flows), _, _) | (_, Some(0), _) => Seen::Flows,
+                    (Some(Seen::Behind(before)), _, Some(got)) if got > *before => Seen::Flows,
+                    (Some(Seen::Behind(before)), _, _) => Seen::Behind(*before),
+                    (None, Some(_), Some(got)) => Seen::Behind(got),
+                    // Nothing is known of it: that is said elsewhere.
+                    (None, _, _) => continue,
+                };
+                self.0.insert(key, seen);
+                if let (Seen::Behind(_), Some(lag)) = (seen, source.lag) {
                     let message = format!("lacks {lag} messages of {origin}, and got none of them between two looks");
                     out.cant_tell("source-behind", message, LOOK);
                 }

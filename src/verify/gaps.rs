@@ -156,7 +156,7 @@ fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, obser
             "Compare the regions, and write again what has to be newer. Servers before 2.15 do so when a read stream gets \
              another leader: update them, or choose `consistency: mirrored`.",
         );
-    } else if missing < 0 && observed_all_from_start(found, observed) {
+    } else if missing < 0 && observed_all_from_start(found, observed) && !has_later_origin(found, observed) {
         out.warn(
             "messages-doubled",
             format!(
@@ -218,14 +218,17 @@ fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
     source.lag == 0 && (origin.state.last_seq == 0 || quiet())
 }
 
-/// Whether every origin still is the stream that this one has always sourced: none was made later, as one that was made
-/// anew, whose sequences begin again.
+/// Whether every origin still is the stream that this one has always sourced: none was made anew with lower sequences.
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
-    found.sources.iter().all(|source| {
-        observed.origin(&source.name).is_some_and(|origin| {
-            let later = origin.created.zip(found.created).is_some_and(|(origin, reader)| origin > reader);
-            !later && source.seq.is_none_or(|seq| seq <= origin.state.last_seq)
-        })
+    found.sources.iter().all(|s| observed.origin(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
+}
+
+/// Whether an origin was made after this stream: it may have been made anew, and then what came from the former one counts
+/// here and nowhere else.
+fn has_later_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
+    found.sources.iter().any(|source| {
+        let origin = observed.origin(&source.name).and_then(|origin| origin.created);
+        origin.zip(found.created).is_some_and(|(origin, reader)| origin > reader)
     })
 }
 

@@ -323,7 +323,9 @@ impl SourceState {
     /// from.
     pub fn is_beyond(&self, origin: &ObservedStream) -> bool {
         let heard = self.active.is_some_and(|ns| ns < HEARD);
-        !heard && self.seq.is_some_and(|seq| seq > origin.state.last_seq)
+        // Without a leader a follower answers, which may not have all.
+        let known = !origin.offline && !origin.cluster.is_leaderless();
+        known && !heard && self.seq.is_some_and(|seq| seq > origin.state.last_seq)
     }
 
     fn from_value(value: &Value) -> Self {

@@ -331,7 +331,9 @@ pub(super) async fn see_sources<L: Link>(
         let as_defined = streams(desired, &found.jetstream).iter().all(|checked| checked.verdict == Verdict::Ok);
         as_defined && Flow::default().look(desired, &found.jetstream).is_empty()
     };
-    if applied.seen || planned.desired.iter().zip(&planned.observed.accounts).all(flows) {
+    // A push can cost a source its request.
+    let untouched = applied.pushed.is_empty() && applied.provisioned.is_empty();
+    if applied.seen || (untouched && planned.desired.iter().zip(&planned.observed.accounts).all(flows)) {
         return;
     }
     match look_at_streams(session, planned, SETTLED, &applied.left_out(), tell).await {

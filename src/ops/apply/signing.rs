@@ -8,7 +8,6 @@ use crate::ops::session::{ReadError, Session};
 use crate::ops::{planfile, regional};
 use crate::plan::{Plan, preflight};
 use crate::sign::Signer;
-use crate::sign::keyring::Keyring;
 
 /// Whether what has to be signed can be, before anything is waited for or written.
 pub(super) fn may_sign<L: Link>(
@@ -16,7 +15,7 @@ pub(super) fn may_sign<L: Link>(
     planned: &Planned<'_>,
     signers: &Signers<'_>,
 ) -> Result<(), ApplyError> {
-    if !needs_signature(session, planned, signers.keys)? {
+    if !needs_signature(&planned.plan) {
         return Ok(());
     }
     let sealed = signers.signed.and_then(|file| file.signed.as_ref()).map(|signed| signed.operator.clone());
@@ -28,13 +27,9 @@ pub(super) fn may_sign<L: Link>(
 }
 
 /// Whether tokens have to be signed.
-fn needs_signature<L: Link>(
-    session: &Session<'_, L>,
-    planned: &Planned<'_>,
-    keys: &Keyring,
-) -> Result<bool, ApplyError> {
-    let pushes = planned.plan.accounts.iter().any(|account| !account.pushes.is_empty());
-    Ok(pushes || !regional::without_keys(session, planned, keys)?.is_empty())
+fn needs_signature(plan: &Plan) -> bool {
+    let key_lost = plan.findings.iter().any(|finding| finding.code == preflight::REGIONAL_KEY_MISSING);
+    key_lost || plan.accounts.iter().any(|account| !account.pushes.is_empty())
 }
 
 /// Signs before the lease is taken, so that what cannot be signed leaves no trace at all. Keys of new accounts are made
@@ -45,7 +40,7 @@ pub(super) fn sign_early<'d, L: Link>(
     signers: &mut Signers<'_>,
 ) -> Result<Option<Vec<Issued>>, ApplyError> {
     let sealed = signers.signed.is_some_and(|file| file.signed.is_some());
-    if sealed || regional::without_keys(session, planned, signers.keys)?.is_empty() {
+    if sealed || regional::without_keys(planned, signers.keys)?.is_empty() {
         return sign(session, planned, signers).map(Some);
     }
     Ok(None)
@@ -58,7 +53,7 @@ pub(super) fn sign<'d, L: Link>(
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
 ) -> Result<Vec<Issued>, ApplyError> {
-    if !needs_signature(session, planned, signers.keys)? {
+    if !needs_signature(&planned.plan) {
         return Ok(Vec::new());
     }
     may_sign(session, planned, signers)?;

@@ -292,6 +292,19 @@ fn a_source_flows_when_it_is_heard_and_comes_closer() {
     // Behind: that it comes closer takes a second look.
     assert_eq!(looks(&got(SECOND, 5), &got(SECOND, 6)), (vec!["source-behind"], nothing()));
     assert_eq!(looks(&got(SECOND, 5), &|_| {}), (vec!["source-behind"], vec!["source-behind"]));
+    // Once is enough: what is published meanwhile is always a little ahead.
+    let (mut flow, mut observed) = (Flow::default(), as_defined(&desired));
+    for (has, behind) in [(5, true), (6, false), (6, false)] {
+        got(SECOND, has)(&mut observed);
+        assert_eq!(!flow.look(&desired, &observed).is_empty(), behind, "{has}");
+    }
+    // Streams of two accounts have one name in the layout `regional`.
+    let other = DesiredAccount { name: "APP-east".to_owned(), ..foo() };
+    let mut flow = Flow::default();
+    got(SECOND, 5)(&mut observed);
+    assert_eq!(flow.look(&desired, &observed).len(), 1);
+    got(SECOND, 6)(&mut observed);
+    assert_eq!(flow.look(&other, &observed).len(), 1);
     let never = |observed: &mut ObservedJetStream| source(observed, read, origin).active = None;
     assert_eq!(looks(&never, &|_| {}), (vec!["source-waiting"], vec!["source-waiting"]));
 }

@@ -18,7 +18,13 @@ fn mapping(source: &str, destinations: &[(&str, u8, &str)]) -> RawMapping {
 }
 
 fn codes(mapping: &RawMapping) -> Vec<&'static str> {
-    let entries = [Entry { source: &mapping.source, destinations: &mapping.destinations, ours: true, in_force: false }];
+    let entries = [Entry {
+        source: &mapping.source,
+        destinations: &mapping.destinations,
+        ours: true,
+        in_force: false,
+        known: false,
+    }];
     let findings = lint(&LintInput { account: "APP", entries: &entries, ..LintInput::default() });
     findings.into_iter().map(|finding| finding.code).collect()
 }

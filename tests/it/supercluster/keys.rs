@@ -30,14 +30,21 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
         assert_eq!(claims["nats"]["signing_keys"], json!([signing]), "{claims}");
     }
 
-    // Of one only the identity is at hand, which makes no users here: the run gives it another signing key.
+    // Of one only the identity is at hand, which makes no users here: nothing is changed without one that does, or with
+    // another that the operator signs.
     let file = cluster.keys_folder().join(format!("{}-signing.nk", cluster.regional_account("west")));
     std::fs::remove_file(&file).unwrap();
     bench.says(0, &["verify"], &["In sync"]);
+    bench.run(&["plan"]).ends(0);
     definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });
     bench.write("vstream", &definition);
-    bench.says(0, &["apply", "--operator", "op.nk"], &["Done"]);
-    assert!(file.exists());
+    let before = bench.everything().await;
+    let apply = ["apply", "--operator", "op.nk"];
+    let said = ["account APP-west", "strict signing key usage", "-signing.nk", "--allow regional-key-missing"];
+    bench.expect(1, &apply, "regional-key-missing", &said);
+    bench.unchanged_since(&before, "a signing key that is missing").await;
+    bench.says(0, &[&apply[..], &["--allow", "regional-key-missing"]].concat(), &["Done"]);
+    assert!(!file.exists());
     let west = bench.claims_of(&public(&bench.regional_key("west"))).await;
     assert_eq!(west["nats"]["signing_keys"].as_array().unwrap().len(), 2, "{west}");
     bench.says(0, &["verify"], &["In sync"]);
@@ -96,6 +103,7 @@ async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
     }
     let by_system_key = |name: &str| {
         let mut definition = definition.clone();
+        definition["operator"] = json!(cluster.operator_id());
         definition["system"] = json!({ "key": format!("keys/{name}") });
         bench.write("system-by-key", &definition);
     };

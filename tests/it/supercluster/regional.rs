@@ -531,14 +531,17 @@ async fn lost_keys(bench: &Bench<'_>) {
     definition["accounts"]["APP"]["virtual_streams"]["baz"] = json!({ "subjects": ["app.baz"] });
     let more = bench.write("more", &definition);
     let before = bench.tokens().await;
-    set_mode(&keys.join("APP-west.nk"), 0o644);
+    let former = public(&bench.key("APP-west-signing.nk"));
+    set_mode(&keys.join("APP-west-signing.nk"), 0o644);
     bench.expect(
         1,
         &[&APPLY[..], &["--definition", &more]].concat(),
         "regional-key-unusable",
-        &["account APP-west", "keys/APP-west.nk is open to others (mode 0644)", "chmod 600", "next:"],
+        &["account APP-west", "keys/APP-west-signing.nk is open to others (mode 0644)", "chmod 600", "next:"],
     );
-    set_mode(&keys.join("APP-west.nk"), 0o600);
+    // The identity will do, where signing key usage is not strict.
+    std::fs::remove_file(keys.join("APP-west-signing.nk")).unwrap();
+    bench.says(3, &["plan", "--definition", &more], &[]);
     std::fs::rename(keys.join("APP-west.nk"), &away).unwrap();
     bench.until(0, &["verify"]).await;
     bench.says(0, &APPLY, &["In sync"]);
@@ -554,7 +557,7 @@ async fn lost_keys(bench: &Bench<'_>) {
     assert!(keys.join("APP-west-signing-1.nk").exists() && !keys.join("APP-west.nk").exists());
     bench.until(0, &["verify"]).await;
     let signing = public(&bench.key("APP-west-signing-1.nk"));
-    assert_eq!(stored(bench, "APP-west").await["nats"]["signing_keys"], json!([signing]));
+    assert_eq!(stored(bench, "APP-west").await["nats"]["signing_keys"], json!([former, signing]));
     bench.says(0, &APPLY, &["In sync"]);
 }
 
