@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use vstream_jwt::dev::{DevError, Lifetime, Options, Server, Status, SuperCluster};
 use vstream_jwt::model::claims::AccountClaims;
@@ -141,31 +141,15 @@ fn stored(cluster: &SuperCluster) -> Vec<AccountClaims> {
     claims.into_values().collect()
 }
 
-/// Deletes all streams of accounts, and then the accounts: each answer of the servers would have them.
+/// Deletes all streams of accounts. The accounts stay: a server that is told to delete one (`$SYS.REQ.CLAIMS.DELETE`) while a
+/// stream of any account ends can wait for itself without end, and then takes no token any more, of no test (2.15.1).
 async fn remove(cluster: &SuperCluster, accounts: Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
     let options = ConnectOptions::with_credentials_file(cluster.system_credentials_path()).await?;
     let client = options.connect(cluster.all_urls()).await?;
     for account in &accounts {
         client.request(format!("$JS.API.ACCOUNT.PURGE.{account}"), "".into()).await?;
     }
-    // A server that is told to delete an account while it still removes its streams can wait for itself without end (the
-    // lock of its resolver against the end of a stream), and then takes no token any more (2.15.1).
-    while accounts.iter().any(|account| has_streams(cluster, account)) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    // What is left of a stream ends a little after its folder.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let operator = read_seed_file(&cluster.operator_key_path())?;
-    client.request("$SYS.REQ.CLAIMS.DELETE", deletion(&accounts, &operator).into()).await?;
     Ok(())
-}
-
-/// Whether a server still has a stream of an account.
-fn has_streams(cluster: &SuperCluster, account: &str) -> bool {
-    cluster.servers().iter().any(|server| {
-        let streams = cluster.server_folder(server).join("jetstream/jetstream").join(account).join("streams");
-        std::fs::read_dir(streams).is_ok_and(|mut streams| streams.next().is_some())
-    })
 }
 
 /// Returns the request to delete accounts from all resolvers (`$SYS.REQ.CLAIMS.DELETE`).
