@@ -30,7 +30,7 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
             match effect(listener.kind, &subject, entry) {
                 Effect::None => {}
                 Effect::Changes => changes = changes.or(Some(*index)),
-                // What a run makes so counts for more than what is so.
+                // A new mapping is reported rather than one that exists.
                 Effect::Stops if entry.known => stops = stops.or(Some(*index)),
                 Effect::Stops => {
                     stops = Some(*index);
@@ -56,11 +56,11 @@ enum Effect {
 
 fn effect(kind: ListenerKind, listener: &SubjectFilter, entry: &Entry<'_>) -> Effect {
     let of_jetstream = entry.source.starts_with("$JS.");
-    // What comes in by it is not mapped here, today or tomorrow.
+    // Servers never map messages of a stream import.
     if kind == ListenerKind::StreamImport {
         return if of_jetstream { Effect::None } else { Effect::Stops };
     }
-    // What listens on its source has stopped receiving long ago.
+    // Listeners on its source stopped receiving long ago.
     if entry.in_force {
         return Effect::None;
     }

@@ -25,7 +25,7 @@ pub struct Entry<'a> {
     /// Whether the account has it in force already, with these destinations; what listens on its source has
     /// then stopped receiving long ago.
     pub in_force: bool,
-    /// Whether the account maps this source already, wherever to.
+    /// The account maps this source already, with these destinations or others.
     pub known: bool,
 }
 

@@ -241,14 +241,10 @@ impl Connector for DefinitionConnector<'_> {
         let Some(existing) = accounts.get(region) else { return Ok(()) };
         let access = Access::Credentials(existing.credentials.clone());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        match Login::load(&access, Some(&existing.id), now) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let error = LinkError::from(error);
-                let place = regional::name(account, region);
-                Err(LinkError { message: format!("account {place}: {}", error.message), ..error })
-            }
-        }
+        Login::load(&access, Some(&existing.id), now).map(drop).map_err(|error| {
+            let (error, place) = (LinkError::from(error), regional::name(account, region));
+            LinkError { message: format!("account {place}: {}", error.message), ..error }
+        })
     }
 }
 

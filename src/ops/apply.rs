@@ -118,9 +118,7 @@ pub async fn apply<'d, C: Connector>(
         let mut applied = Applied::default();
         let tokens = sign(session, planned, &mut signers)?;
         carry_out(session, planned, &mut signers, &tokens, connector, &mut applied, tell).await?;
-        if !matches!(again, Again::Destroy { .. }) {
-            see_sources(session, planned, &mut applied, tell).await;
-        }
+        see_sources(session, planned, &mut applied, tell).await;
         applied.heard = session.heard();
         return Ok(applied);
     }
@@ -218,9 +216,7 @@ async fn in_rounds<'d, C: Connector>(
             }
             Err(error) => return Err(error),
             Ok(()) => {
-                if !matches!(again, Again::Destroy { .. }) {
-                    see_sources(session, planned, &mut applied, tell).await;
-                }
+                see_sources(session, planned, &mut applied, tell).await;
                 return Ok(applied);
             }
         }

@@ -15,7 +15,7 @@ use crate::observed::Deployment;
 use crate::observed::link::Link;
 use crate::plan::MOST_BYTES;
 use crate::plan::file::{Content, File, PlanFile, PlanFileError, PlannedAccount, Signed, planned_accounts};
-use crate::plan::preflight;
+use crate::plan::preflight::{self, REGIONAL_KEY_MISSING};
 use crate::plan::{Plan, Push, claims_diff};
 use crate::secrets;
 use crate::sign::keyring::{Keyring, KeyringError};
@@ -144,7 +144,16 @@ pub(super) fn moved<L: Link>(file: &Content, session: &Session<'_, L>, planned: 
 /// # Errors
 /// [`KeyringError`] when a key file can't be read.
 pub fn without_keys(planned: &Planned<'_>, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
-    regional::without_keys(planned, keys)
+    let mut names = Vec::new();
+    for account in &planned.plan.accounts {
+        let place = format!("account {}", account.name);
+        let lost = planned.plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
+        let unsigned = regional::wants_signing_key(account, &account.id, &planned.options);
+        if lost || unsigned || (account.new && keys.find(&account.id)?.is_none()) {
+            names.push(account.name.clone());
+        }
+    }
+    Ok(names)
 }
 
 /// Writes a plan file, mode 0600, all of it or nothing.

@@ -1,6 +1,5 @@
 //! The regional accounts of a definition on a deployment: which they are, and by what keys.
 
-use super::plan::Planned;
 use super::session::{ReadError, Session};
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
@@ -143,23 +142,9 @@ pub(super) fn with_signing_keys<L: Requests>(
     options
 }
 
-/// Whether a new regional account is to get a signing key that no file has yet.
-fn wants_signing_key(planned: &AccountPlan, options: &Options) -> bool {
-    planned.new && options.signing_keys.iter().all(|(id, _)| *id != planned.id)
-}
-
-/// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet.
-pub(super) fn without_keys(planned: &Planned<'_>, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
-    let mut names = Vec::new();
-    for account in &planned.plan.accounts {
-        let place = format!("account {}", account.name);
-        let lost = planned.plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
-        let unsigned = wants_signing_key(account, &planned.options);
-        if lost || unsigned || (account.new && keys.find(&account.id)?.is_none()) {
-            names.push(account.name.clone());
-        }
-    }
-    Ok(names)
+/// Whether a regional account, which may just have got its `id`, is new and has no signing key yet.
+pub(super) fn wants_signing_key(planned: &AccountPlan, id: &PublicKey, options: &Options) -> bool {
+    planned.new && options.signing_keys.iter().all(|(other, _)| other != id)
 }
 
 /// Something that a run needs a key of a regional account for, and the key is not at hand.
@@ -269,8 +254,7 @@ pub(super) fn make_keys<L>(
             continue;
         }
         let named = matches!(account.regional_accounts, RegionalAccounts::Named(_));
-        let given = options.signing_keys.iter().any(|(other, _)| *other == id);
-        if named && planned.new && !given {
+        if named && wants_signing_key(planned, &id, options) {
             let name = signing_name(&planned.name);
             let key = match keys.named(&name).filter(|key| key.kind() == KeyKind::Account) {
                 // Of a run that was stopped.

@@ -117,7 +117,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                     active: source.active,
                     error: source.error.as_ref().map(ToString::to_string),
                     got,
-                    anew: !found.is_mirror() && origin.is_some_and(|origin| source.is_beyond(origin)),
+                    anew: observed.is_anew(found, source),
                 },
             ));
         }

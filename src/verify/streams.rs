@@ -274,8 +274,7 @@ impl Out {
         {
             return self.wrong(code, format!("cannot read its {word} {origin}: {cause} ({error})"), next);
         }
-        let anew = |origin: &ObservedStream| !reader.is_mirror() && !origin.offline && source.is_beyond(origin);
-        if observed.origin(origin).is_some_and(anew) {
+        if observed.is_anew(reader, source) {
             return self.wrong(
                 ANEW,
                 format!("has read more of its {word} {origin} than that has: it was made anew, and is not read yet"),

@@ -134,7 +134,7 @@ pub struct TrustAnchor {
 pub struct OperatorsDiffer(pub Vec<String>);
 
 impl Trust {
-    /// What local files say of the operator, where they leave no doubt: of the pinned one, or of the only one.
+    /// Returns the operator of the local files: the pinned one, or the only one.
     pub fn operator(&self) -> Option<&OperatorClaims> {
         let counts = |token: &&OperatorToken| self.pin.as_ref().is_none_or(|pin| *pin == token.claims.identity);
         let newest = self.tokens.iter().filter(counts).max_by_key(|token| token.issued_at)?;

@@ -21,10 +21,10 @@ pub mod code {
     pub const CONSUMER_NOT_FOUND: u64 = 10014;
     /// Insufficient resources.
     pub const INSUFFICIENT_RESOURCES: u64 = 10023;
-    /// Account not found on the server that was asked.
-    pub const NO_ACCOUNT: u64 = 10035;
     /// Maximum consumers limit reached, of the account or of the stream.
     pub const MAXIMUM_CONSUMERS: u64 = 10026;
+    /// Account not found on the server that was asked.
+    pub const NO_ACCOUNT: u64 = 10035;
     /// No message found.
     pub const NO_MESSAGE: u64 = 10037;
     /// JetStream not enabled for account.
@@ -41,10 +41,10 @@ pub mod code {
     pub const PEER_REMAP: u64 = 10075;
     /// JetStream not enabled on the server that was asked.
     pub const NOT_ENABLED: u64 = 10076;
-    /// No JetStream default or applicable tiered limit present.
-    pub const NO_TIER: u64 = 10120;
     /// Stream is offline.
     pub const STREAM_OFFLINE: u64 = 10118;
+    /// No JetStream default or applicable tiered limit present.
+    pub const NO_TIER: u64 = 10120;
     /// The last message of the subject has another sequence than expected.
     pub const WRONG_LAST_SEQUENCE: u64 = 10071;
     /// The same, when another message of the subject is just being stored.

@@ -79,6 +79,18 @@ impl ObservedJetStream {
         heard.then(|| origin.state.last_seq.saturating_sub(source.lag))
     }
 
+    /// Whether a source of `stream` has read more than its origin has ever had: the origin was made anew, and is not read
+    /// until servers notice that they do not hear from it. Only newer servers tell; a mirror has its origin's sequences.
+    ///
+    /// Under traffic a source looks ahead of an origin that was asked before it, but such a source was heard from.
+    pub fn is_anew(&self, stream: &ObservedStream, source: &SourceState) -> bool {
+        let heard = source.active.is_some_and(|ns| ns < HEARD);
+        // Without a leader a follower answers, which may not have all.
+        let origin = self.origin(&source.name).filter(|o| !o.offline && !o.cluster.is_leaderless());
+        let ahead = origin.zip(source.seq).is_some_and(|(origin, seq)| seq > origin.state.last_seq);
+        !stream.is_mirror() && !heard && ahead
+    }
+
     /// Why a stream could not be described, if it exists but could not.
     pub fn unknown_stream(&self, name: &str) -> Option<&Unknown> {
         self.unknown_streams.iter().find(|u| u.name == name)
@@ -316,18 +328,6 @@ pub struct SourceState {
 }
 
 impl SourceState {
-    /// Whether it has read more than its origin has ever had, which was therefore made anew, and is not read yet: servers
-    /// notice when they have not heard from it for a while. Only newer servers tell; a mirror has its origin's sequences.
-    ///
-    /// What is published meanwhile makes a source look ahead of an origin that was asked before it, but then it was heard
-    /// from.
-    pub fn is_beyond(&self, origin: &ObservedStream) -> bool {
-        let heard = self.active.is_some_and(|ns| ns < HEARD);
-        // Without a leader a follower answers, which may not have all.
-        let known = !origin.offline && !origin.cluster.is_leaderless();
-        known && !heard && self.seq.is_some_and(|seq| seq > origin.state.last_seq)
-    }
-
     fn from_value(value: &Value) -> Self {
         Self {
             name: text(value, "name"),

@@ -331,6 +331,10 @@ pub(super) async fn see_sources<L: Link>(
         let as_defined = streams(desired, &found.jetstream).iter().all(|checked| checked.verdict == Verdict::Ok);
         as_defined && Flow::default().look(desired, &found.jetstream).is_empty()
     };
+    // `destroy` and `rollback` want no streams.
+    if planned.desired.is_empty() {
+        return;
+    }
     // A push can cost a source its request.
     let untouched = applied.pushed.is_empty() && applied.provisioned.is_empty();
     if applied.seen || (untouched && planned.desired.iter().zip(&planned.observed.accounts).all(flows)) {

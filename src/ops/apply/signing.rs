@@ -40,7 +40,7 @@ pub(super) fn sign_early<'d, L: Link>(
     signers: &mut Signers<'_>,
 ) -> Result<Option<Vec<Issued>>, ApplyError> {
     let sealed = signers.signed.is_some_and(|file| file.signed.is_some());
-    if sealed || regional::without_keys(planned, signers.keys)?.is_empty() {
+    if sealed || planfile::without_keys(planned, signers.keys)?.is_empty() {
         return sign(session, planned, signers).map(Some);
     }
     Ok(None)

@@ -180,6 +180,15 @@ async fn no_old_value_comes_back_where_a_run_is_not_refused() {
     bench.no_complaints();
 }
 
+/// How many looks are old after restarts of all regions and another leader for each stream.
+async fn old_after_all(cluster: &Cluster, bench: &Bench<'_>) -> usize {
+    bench.run(&APPLY).ends(0);
+    let newest = write(cluster).await;
+    restart(cluster, bench).await;
+    step_down(cluster, bench).await;
+    old_looks(cluster, &newest).await
+}
+
 /// The same where streams have replicas, whose leaders change.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: scripts/nightly on all servers"]
@@ -191,11 +200,7 @@ async fn no_old_value_comes_back_with_another_leader() {
         bench.expect(1, &APPLY, "old-values-return", &[cluster.server_version()]);
         return;
     }
-    bench.run(&APPLY).ends(0);
-    let newest = write(&cluster).await;
-    restart(&cluster, &bench).await;
-    step_down(&cluster, &bench).await;
-    assert_eq!(old_looks(&cluster, &newest).await, 0);
+    assert_eq!(old_after_all(&cluster, &bench).await, 0);
     bench.says(0, &["verify"], &["In sync"]);
     bench.no_complaints();
 }
@@ -207,11 +212,7 @@ async fn no_old_value_comes_back_in_mirrors() {
     let cluster = cluster().await;
     let bench = Bench::new(&cluster).await;
     define(&bench, &json!({ "consistency": "mirrored", "home": "west" }));
-    bench.run(&APPLY).ends(0);
-    let newest = write(&cluster).await;
-    restart(&cluster, &bench).await;
-    step_down(&cluster, &bench).await;
-    let old = old_looks(&cluster, &newest).await;
+    let old = old_after_all(&cluster, &bench).await;
     eprintln!("{}, mirrored: {old} of {} looks are old", cluster.server_version(), 2 * 3 * 2 * KEYS);
     assert_eq!(old, 0);
     bench.no_complaints();

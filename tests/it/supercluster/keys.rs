@@ -1,16 +1,20 @@
 //! Which keys may sign and make users: strict signing key usage, scoped signing keys, keys of others.
 
 use crate::support::bench::{Bench, new_seed, public};
-use crate::support::{options, up};
+use crate::support::{Cluster, options, up};
 use serde_json::{Value, json};
 use vstream_jwt::model::nkey::KeyKind;
+
+/// Two regions of one server, of an operator with strict signing key usage.
+async fn strict() -> Cluster {
+    let regions = vec!["west".to_owned(), "east".to_owned()];
+    up(vstream_jwt::dev::Options { regions, servers: 1, strict_signing_keys: true, ..options() }).await
+}
 
 /// Its regional accounts get signing keys, since servers take no users of their identities.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_layout_is_made_where_usage_is_strict() {
-    let regions = vec!["west".to_owned(), "east".to_owned()];
-    let strict = vstream_jwt::dev::Options { regions, servers: 1, strict_signing_keys: true, ..options() };
-    let cluster = up(strict).await;
+    let cluster = strict().await;
     let bench = Bench::new(&cluster).await;
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["layout"] = json!("regional");
@@ -54,9 +58,7 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
-    let regions = vec!["west".to_owned(), "east".to_owned()];
-    let strict = vstream_jwt::dev::Options { regions, servers: 1, strict_signing_keys: true, ..options() };
-    let cluster = up(strict).await;
+    let cluster = strict().await;
     let bench = Bench::new(&cluster).await;
     let (wide, narrow, foreign) = (new_seed(KeyKind::Account), new_seed(KeyKind::Account), new_seed(KeyKind::Account));
     for (name, seed) in [("wide.nk", &wide), ("narrow.nk", &narrow), ("foreign.nk", &foreign)] {
