@@ -1,7 +1,8 @@
 //! A signer in a hardware token: an Ed25519 key reached through PKCS#11 (`CKM_EDDSA`).
 //!
 //! A module runs in this process, and a call of it can last for ever: calls are made by threads of their own, which are
-//! left when their time is up.
+//! left when their time is up. Else they are waited for: a process that ends while a thread is still in a module, or in
+//! OpenSSL below it, can end by SIGSEGV (seen with SoftHSM2).
 
 mod uri;
 
@@ -23,6 +24,7 @@ use cryptoki::types::AuthPin;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -113,18 +115,46 @@ pub enum TokenError {
     },
 }
 
-/// Time that a session has to close.
-const CLOSES: Duration = Duration::from_secs(1);
+/// Time that a thread has to leave the module.
+const LEAVES: Duration = Duration::from_secs(1);
 
 /// A key in a token, and the thread whose session may use it.
 #[derive(Debug)]
 pub struct TokenSigner {
     key: PublicKey,
-    /// Until it is dropped.
-    requests: Option<Sender<Request>>,
-    /// Ends with the thread.
-    closed: Receiver<Infallible>,
+    /// Dropped before the thread, which ends with it.
+    requests: Sender<Request>,
+    _thread: Caller,
     patience: Patience,
+}
+
+/// A thread that calls a module. It is waited for when this is dropped, if the module lets it go.
+#[derive(Debug)]
+struct Caller {
+    thread: Option<JoinHandle<()>>,
+    /// Closed when the calls are over.
+    over: Receiver<Infallible>,
+}
+
+impl Caller {
+    fn start(calls: impl FnOnce() + Send + 'static) -> Self {
+        let (calling, over) = channel::<Infallible>();
+        let thread = std::thread::spawn(move || {
+            calls();
+            drop(calling);
+        });
+        Self { thread: Some(thread), over }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let over = matches!(self.over.recv_timeout(LEAVES), Err(RecvTimeoutError::Disconnected));
+        // What OpenSSL keeps for a thread is cleaned up after its last call.
+        if let (true, Some(thread)) = (over, self.thread.take()) {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A message to sign, and the channel for its signature alone: a late one answers no other request.
@@ -154,16 +184,16 @@ impl TokenSigner {
             RecvTimeoutError::Disconnected => TokenError::BrokeOff { path: path.clone() },
         };
         let (send, found) = channel();
-        std::thread::spawn(move || send.send(Found::at(&uri).map(|found| (uri, found))));
+        let thread = Caller::start(move || drop(send.send(Found::at(&uri).map(|found| (uri, found)))));
         let (uri, found) =
             patience.wait(|turn| found.recv_timeout(turn.most).map_err(|error| no_answer(error, turn)))??;
+        drop(thread);
 
         let asked = found.login_required && !found.has_pin_pad;
         let pin = if asked { Some(find_pin(&uri, pin, &found.label)?) } else { None };
         let (send, key) = channel();
         let (requests, to_sign) = channel::<Request>();
-        let (open, closed) = channel::<Infallible>();
-        std::thread::spawn(move || {
+        let thread = Caller::start(move || {
             let (key, private) = match found.log_in(&uri, pin.as_ref()) {
                 Ok(found) => found,
                 Err(error) => return drop(send.send(Err(error))),
@@ -177,11 +207,9 @@ impl TokenSigner {
             while let Ok(Request { message, answer }) = to_sign.recv() {
                 let _ = answer.send(found.session.sign(&mechanism, private, &message));
             }
-            drop(found);
-            drop(open);
         });
         let key = patience.wait(|turn| key.recv_timeout(turn.most).map_err(|error| no_answer(error, turn)))??;
-        Ok(Self { key, requests: Some(requests), closed, patience })
+        Ok(Self { key, requests, _thread: thread, patience })
     }
 }
 
@@ -222,8 +250,7 @@ impl Signer for TokenSigner {
         let failed = |what: String| SignError::Signer(format!("the token {what}"));
         let (answer, signature) = channel();
         let request = Request { message: message.to_owned(), answer };
-        let asked = self.requests.as_ref().and_then(|requests| requests.send(request).ok());
-        asked.ok_or_else(|| failed("failed before".to_owned()))?;
+        self.requests.send(request).map_err(|_| failed("failed before".to_owned()))?;
         let signature = self.patience.wait(|turn| {
             signature.recv_timeout(turn.most).map_err(|error| match error {
                 RecvTimeoutError::Timeout => failed(format!("did not answer within {}", turn.named)),
@@ -232,14 +259,6 @@ impl Signer for TokenSigner {
         })?;
         let signature = signature.map_err(|cause| SignError::Signer(format!("the token: {cause}")))?;
         signature.try_into().map_err(|_| failed("gave no signature of 64 bytes".to_owned()))
-    }
-}
-
-/// The session is closed before the process ends, if the module lets it.
-impl Drop for TokenSigner {
-    fn drop(&mut self) {
-        drop(self.requests.take());
-        let _ = self.closed.recv_timeout(CLOSES);
     }
 }
 
