@@ -188,7 +188,8 @@ fn judge(options: &ConnectOptions<'_>, login: &Login, failures: Vec<Failure>) ->
     let first = |kind| failures.iter().find(|failure| failure.kind == kind);
     if let Some(Failure { url, reason, .. }) = first(FailureKind::Refused) {
         let (user, account) = (login.user.clone(), login.account.clone());
-        return ConnectError::Refused { url: url.clone(), user, account, reason: reason.clone() };
+        let claims = Box::new(login.as_user().map(|user| user.claims).unwrap_or_default());
+        return ConnectError::Refused { url: url.clone(), user, account, reason: reason.clone(), claims };
     }
     if let Some(Failure { url, reason, .. }) = first(FailureKind::Tls) {
         return ConnectError::Tls { url: url.clone(), reason: reason.clone() };

@@ -2,7 +2,7 @@
 
 use super::login::Login;
 use super::permissions::{INBOX, Purpose, Side, narrowed, needs};
-use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect};
+use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect, refused};
 use crate::definition::Definition;
 use crate::desired::{self, regional};
 use crate::model::claims::{AccountClaims, Permission, Permissions, Trust};
@@ -95,14 +95,14 @@ impl<'d> DefinitionConnector<'d> {
         access: &Access,
         account: Option<&PublicKey>,
         timeout: Duration,
-    ) -> Result<Connection, LinkError> {
+    ) -> Result<Connection, ConnectError> {
         let Definition { tls, topology, .. } = self.definition;
         let targets = topology.regions.iter().flat_map(|region| {
             let tls = region.tls.as_ref().or(tls.as_ref());
             region.servers.iter().map(move |url| Target { url, tls })
         });
         let options = ConnectOptions { servers: targets.collect(), access, account, name: "vstream-jwt", timeout };
-        Ok(connect(options).await?)
+        connect(options).await
     }
 }
 
@@ -136,7 +136,8 @@ impl Connector for DefinitionConnector<'_> {
                 mint("system", &seed, signs_for, &UserPermissions::Own(wanted))?
             }
         };
-        let link = self.connect(&access, None, timeout).await.map_err(|error| match &self.definition.system {
+        let link = self.connect(&access, None, timeout).await.map_err(LinkError::from);
+        let link = link.map_err(|error| match &self.definition.system {
             virtual_stream::Access::Key(path) if error.code == "authorization-violation" => LinkError {
                 next: match &self.system {
                     Some(system) => format!(
@@ -194,9 +195,8 @@ impl Connector for DefinitionConnector<'_> {
                 mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?
             }
         };
-        self.connect(&access, Some(&account.id), timeout)
-            .await
-            .map_err(|error| LinkError { message: format!("{place}: {}", error.message), ..error })
+        let link = self.connect(&access, Some(&account.id), timeout).await;
+        link.map_err(|error| unconnected(&place, error, claims, strict))
     }
 
     async fn regional(
@@ -233,15 +233,14 @@ impl Connector for DefinitionConnector<'_> {
             }
         };
         let link = self.connect(&access, Some(claims.id()), timeout).await;
-        link.map(Some).map_err(|error| LinkError { message: format!("{place}: {}", error.message), ..error })
+        link.map(Some).map_err(|error| unconnected(&place, error, claims, strict))
     }
 
     fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {
         let RegionalAccounts::Existing(accounts) = &account.regional_accounts else { return Ok(()) };
         let Some(existing) = accounts.get(region) else { return Ok(()) };
         let access = Access::Credentials(existing.credentials.clone());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Login::load(&access, Some(&existing.id), now).map(drop).map_err(|error| {
+        Login::load(&access, Some(&existing.id), now()).map(drop).map_err(|error| {
             let (error, place) = (LinkError::from(error), regional::name(account, region));
             LinkError { message: format!("account {place}: {}", error.message), ..error }
         })
@@ -277,13 +276,31 @@ fn mint(
     account: Option<&PublicKey>,
     permissions: &UserPermissions,
 ) -> Result<Access, LinkError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = now();
     let user = mint_user(seed, account, permissions, now + USER_LIFE, now).map_err(|error| LinkError {
         code: "key-unusable",
         message: format!("{place}: {error}"),
         next: String::new(),
     })?;
     Ok(Access::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Why there is no connection to an account; of a refused user, what its claims tell of the cause.
+fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> LinkError {
+    let cause = match &error {
+        ConnectError::Refused { claims: user, reason, .. } => refused::cause(user, claims, strict, reason, now()),
+        _ => None,
+    };
+    let LinkError { code, message, next } = LinkError::from(error);
+    match cause {
+        Some(cause) => LinkError { code, message: format!("{place}: {message}: {}", cause.what), next: cause.next },
+        None => LinkError { code, message: format!("{place}: {message}"), next },
+    }
 }
 
 impl From<ConnectError> for LinkError {

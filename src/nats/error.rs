@@ -2,6 +2,7 @@
 
 use crate::files::ReadError;
 use crate::model::nkey::PublicKey;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Why there is no connection. Holds no secret: neither a seed nor the text of a credentials file.
@@ -78,6 +79,8 @@ pub enum ConnectError {
         account: PublicKey,
         /// What the server said.
         reason: String,
+        /// The user's claims.
+        claims: Box<Value>,
     },
     /// TLS failed.
     #[error("TLS to {url}: {reason}")]

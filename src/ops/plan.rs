@@ -8,6 +8,7 @@ use crate::observed::survey::Observed;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
 use crate::{observed::link::Link, plan};
+use futures::future::join;
 
 /// A plan, and what it was made from.
 #[derive(Debug)]
@@ -45,11 +46,14 @@ pub async fn plan<'d, C: Connector>(
     session.settle(&mut observed);
     let options = &regional::with_signing_keys(&session, &desired, &observed, keys, options);
     let mut plan = compare(&session, &desired, &observed, keys, options);
-    if session.observe_listeners(&plan, &mut observed, tell).await {
+    // Who listens changes what is found, and not what is to be done.
+    let users = users(&session, &plan, options, connector.changes());
+    let (asked, users) = join(session.observe_listeners(&plan, &mut observed, tell), users).await;
+    if asked {
         plan = compare(&session, &desired, &observed, keys, options);
     }
     plan.findings.extend(session.trust_findings.iter().cloned());
-    plan.findings.extend(users(&session, &plan, options, connector.changes()).await);
+    plan.findings.extend(users);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, options);
     plan.findings.append(&mut look.findings);

@@ -25,3 +25,4 @@ mod streams;
 mod system;
 mod together;
 mod trust;
+mod users;

@@ -1,0 +1,128 @@
+//! Why a server refused a user, as far as the token of the user's account tells: servers hardly say more than
+//! "authorization violation".
+
+use crate::model::claims::AccountClaims;
+use crate::model::shown::shown;
+use crate::model::units::format_time;
+use serde_json::Value;
+
+/// The cause, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cause {
+    /// To follow `refused user …:`.
+    pub what: String,
+    /// An imperative sentence.
+    pub next: String,
+}
+
+/// The first cause by which servers refuse the user, in the order in which they look (nats-server 2.15 `auth.go`,
+/// `processClientOrLeafAuthentication`; `accounts.go`, `hasIssuer`). `user` are the user's claims, `strict` is the
+/// operator's strict signing key usage, `said` what the server said, and `now` is in seconds since 1970.
+pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &str, now: u64) -> Option<Cause> {
+    let because = |what: String, next: &str| Some(Cause { what, next: next.to_owned() });
+    let text = |field: &str| user[field].as_str().unwrap_or_default();
+    let anew = "Make the user anew: `nsc add user --account ACCOUNT --name USER`, and name its credentials.";
+
+    let (issuer, id) = (text("iss"), account.id().to_string());
+    let is_identity = issuer == id;
+    let signing_key = account.signing_keys().iter().find(|key| key.key.to_string() == issuer);
+    if is_identity && strict {
+        let what = "the operator has strict signing key usage, and the account's identity signed this user".to_owned();
+        return because(what, "Make the user anew by a signing key of the account: `nsc add user … -K KEY`.");
+    }
+    if !is_identity && signing_key.is_none() {
+        let what =
+            format!("the key that signed it, {}, is not (or no more) a signing key of the account", shown(issuer));
+        return because(what, anew);
+    }
+    let scope = signing_key.and_then(|key| key.scope.as_ref());
+    if let Some(scope) = scope.filter(|_| has_rights(&user["nats"])) {
+        let role = shown(&scope.role);
+        let what = format!("the scoped signing key of the role {role} signed it, and it has permissions of its own");
+        return because(what, "Make the user anew without permissions or limits: they come from the role.");
+    }
+    if let Some(at) = account.expires().filter(|at| *at <= now) {
+        let what = format!("the account's token expired at {}", format_time(at));
+        return because(what, "Issue the account's token anew: `nsc edit account NAME --expiry 0`, then `nsc push`.");
+    }
+    // With a scope, all of these come from its template.
+    let rights = scope.map_or(&user["nats"], |scope| &scope.template);
+    if rights["bearer_token"] == true && account.limits().disallow_bearer {
+        let what = "it is a bearer token, which the account does not allow".to_owned();
+        return because(what, anew);
+    }
+    let kinds = texts(&rights["allowed_connection_types"]);
+    if !kinds.is_empty() && !kinds.iter().any(|kind| kind.eq_ignore_ascii_case("STANDARD")) {
+        let what = format!("it may only connect as {}, and this is a standard connection", listed(&kinds));
+        return because(what, "Allow it connections of the type STANDARD, or name other credentials.");
+    }
+    let issued = user["iat"].as_i64().unwrap_or_default();
+    let mut revocations = account.revocations().iter();
+    let revoked = |key: &str| key == "*" || key == text("sub");
+    if let Some(found) = revocations.find(|found| revoked(&found.key) && issued <= found.before) {
+        let whom = if found.key == "*" { "all users of the account" } else { "it" };
+        let at = format_time(u64::try_from(found.before).unwrap_or_default());
+        return because(format!("its account revoked {whom} as issued until {at}"), anew);
+    }
+    let mut spared = callout_users(account).peekable();
+    if spared.peek().is_some() && !spared.any(|key| key == text("sub")) {
+        let what =
+            "its account has an auth callout, and this user is not one of the `auth_users` that connect without it";
+        let next = "Name credentials of a user that the callout leaves alone: `nsc edit authcallout --account NAME --auth-user \
+                    USER`, then `nsc push`.";
+        return because(what.to_owned(), next);
+    }
+    if said.contains("maximum account active connections") {
+        let what = format!("all {} connections that its account may have are in use", account.limits().conn);
+        return because(what, "Allow the account more: `nsc edit account NAME --conns N`, then `nsc push`.");
+    }
+    // What cannot be told from here, but only this can be the matter then.
+    let places = texts(&rights["src"]);
+    if !places.is_empty() {
+        let what = format!("it may only connect from {}", listed(&places));
+        return because(what, "Run from there, allow it this machine's address, or name other credentials.");
+    }
+    if let Some(times) = rights["times"].as_array().filter(|times| !times.is_empty()) {
+        let range = |time: &Value| {
+            let at = |end: &str| shown(time[end].as_str().unwrap_or_default()).to_string();
+            format!("{} – {}", at("start"), at("end"))
+        };
+        let zone = rights["times_location"].as_str().map(|zone| format!(" ({})", shown(zone))).unwrap_or_default();
+        let what = format!("it may only connect at {}{zone}", times.iter().map(range).collect::<Vec<_>>().join(", "));
+        return because(what, "Run at these times, or name other credentials.");
+    }
+    None
+}
+
+/// Who connects without asking the account's auth callout; nobody where it has none.
+fn callout_users(account: &AccountClaims) -> impl Iterator<Item = &str> {
+    let users = account.value().pointer("/nats/authorization/auth_users").and_then(Value::as_array);
+    users.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether a user has anything of its own that a scope would give it (nats-io/jwt v2 `signingkeys.go`,
+/// `ValidateScopedSigner`).
+fn has_rights(nats: &Value) -> bool {
+    let Some(nats) = nats.as_object() else { return false };
+    let any = |value: &Value| match value {
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Bool(is) => *is,
+        Value::Number(number) => number.as_i64() != Some(0),
+        Value::String(text) => !text.is_empty(),
+        Value::Null => false,
+    };
+    let claims = ["issuer_account", "tags", "type", "version"];
+    nats.iter().any(|(name, value)| !claims.contains(&name.as_str()) && any(value))
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn listed(texts: &[&str]) -> String {
+    texts.iter().map(|text| shown(text).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;
