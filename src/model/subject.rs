@@ -66,6 +66,31 @@ impl SubjectFilter {
         }
     }
 
+    /// What matches both, if anything does.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let (mut a, mut b) = (self.tokens(), other.tokens());
+        let mut tokens = Vec::new();
+        loop {
+            match (a.next(), b.next()) {
+                (None, None) => break,
+                (Some(">"), Some(token)) => {
+                    tokens.push(token);
+                    tokens.extend(b);
+                    break;
+                }
+                (Some(token), Some(">")) => {
+                    tokens.push(token);
+                    tokens.extend(a);
+                    break;
+                }
+                (Some("*"), Some(token)) | (Some(token), Some("*")) => tokens.push(token),
+                (Some(x), Some(y)) if x == y => tokens.push(x),
+                _ => return None,
+            }
+        }
+        Some(Self(tokens.join(".")))
+    }
+
     /// Whether every subject that matches `other` also matches this filter.
     pub fn covers(&self, other: &Self) -> bool {
         tokens_cover(self.tokens(), other.tokens())
@@ -183,6 +208,12 @@ pub(crate) mod tests {
             prop_assert_eq!(y.overlaps(&x), common);
             let all = subjects.iter().filter(|s| matches(&b, s)).all(|s| matches(&a, s));
             prop_assert_eq!(x.covers(&y), all);
+            let both = x.intersection(&y).map(|both| both.to_string());
+            for subject in &subjects {
+                let is_common = matches(&a, subject) && matches(&b, subject);
+                prop_assert_eq!(both.as_ref().is_some_and(|both| matches(both, subject)), is_common);
+            }
+            prop_assert_eq!(both.is_some(), common);
         }
     }
 

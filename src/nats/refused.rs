@@ -2,7 +2,6 @@
 //! "authorization violation".
 
 use crate::model::claims::AccountClaims;
-use crate::model::shown::shown;
 use crate::model::units::format_time;
 use serde_json::Value;
 
@@ -31,13 +30,12 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
         return because(what, "Make the user anew by a signing key of the account: `nsc add user … -K KEY`.");
     }
     if !is_identity && signing_key.is_none() {
-        let what =
-            format!("the key that signed it, {}, is not (or no more) a signing key of the account", shown(issuer));
+        let what = format!("the key that signed it, {}, is not (or no more) a signing key of the account", issuer);
         return because(what, anew);
     }
     let scope = signing_key.and_then(|key| key.scope.as_ref());
     if let Some(scope) = scope.filter(|_| has_rights(&user["nats"])) {
-        let role = shown(&scope.role);
+        let role = &scope.role;
         let what = format!("the scoped signing key of the role {role} signed it, and it has permissions of its own");
         return because(what, "Make the user anew without permissions or limits: they come from the role.");
     }
@@ -53,7 +51,7 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
     }
     let kinds = texts(&rights["allowed_connection_types"]);
     if !kinds.is_empty() && !kinds.iter().any(|kind| kind.eq_ignore_ascii_case("STANDARD")) {
-        let what = format!("it may only connect as {}, and this is a standard connection", listed(&kinds));
+        let what = format!("it may only connect as {}, and this is a standard connection", kinds.join(", "));
         return because(what, "Allow it connections of the type STANDARD, or name other credentials.");
     }
     let issued = user["iat"].as_i64().unwrap_or_default();
@@ -79,15 +77,15 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
     // What cannot be told from here, but only this can be the matter then.
     let places = texts(&rights["src"]);
     if !places.is_empty() {
-        let what = format!("it may only connect from {}", listed(&places));
+        let what = format!("it may only connect from {}", places.join(", "));
         return because(what, "Run from there, allow it this machine's address, or name other credentials.");
     }
     if let Some(times) = rights["times"].as_array().filter(|times| !times.is_empty()) {
         let range = |time: &Value| {
-            let at = |end: &str| shown(time[end].as_str().unwrap_or_default()).to_string();
+            let at = |end: &str| time[end].as_str().unwrap_or_default();
             format!("{} – {}", at("start"), at("end"))
         };
-        let zone = rights["times_location"].as_str().map(|zone| format!(" ({})", shown(zone))).unwrap_or_default();
+        let zone = rights["times_location"].as_str().map(|zone| format!(" ({zone})")).unwrap_or_default();
         let what = format!("it may only connect at {}{zone}", times.iter().map(range).collect::<Vec<_>>().join(", "));
         return because(what, "Run at these times, or name other credentials.");
     }
@@ -118,10 +116,6 @@ fn has_rights(nats: &Value) -> bool {
 
 fn texts(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-}
-
-fn listed(texts: &[&str]) -> String {
-    texts.iter().map(|text| shown(text).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -322,6 +322,7 @@ fn account(
         changes = mappings(name, &owners, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
         findings.extend(gone(desired, found, &changes, base));
         findings.extend(left_open(desired, &base.claims));
+        findings.extend(preflight::roles(desired, &base.claims, &[]));
         let expected = Expected::new(&base.token, &base.claims, observed.anchor.clone()).with_imports(&desired.imports);
         let judged = observed.deployment.servers.iter().zip(&found.servers).map(|(server, on_server)| Confirmation {
             account: desired.id.clone(),

@@ -374,6 +374,8 @@ fn account_plan(
     findings.append(&mut pushed.findings);
     let claims = pushed.pushes.last().map(|push| &push.claims).or(claims).map(Deref::deref);
     findings.extend(claims.and_then(|claims| links::left_open(desired, claims)));
+    let of_roles = claims.map(|claims| preflight::roles(desired, claims, &mappings.changes));
+    findings.extend(of_roles.into_iter().flatten());
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, Some(&observed.deployment)));
     // Activation tokens that are yet to be issued come on top; what is signed is measured again.
     let sizes = pushed.pushes.iter().map(|push| push.claims.token_size());

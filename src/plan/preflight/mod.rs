@@ -8,6 +8,7 @@ mod expiry;
 mod features;
 mod old_values;
 mod permissions;
+mod roles;
 mod servers;
 mod signer;
 mod trust;
@@ -24,6 +25,7 @@ pub(super) use features::features;
 pub(in crate::plan) use old_values::old_values;
 pub use old_values::{OLD_VALUES, standing_old_values};
 pub use permissions::{Verb, as_information, history_requests, permissions, permissions_brought, requests};
+pub use roles::{ROLE_LACKS_PERMISSIONS, roles};
 pub use servers::{answers_differ, not_the_system_account, system_account_silent};
 pub(super) use servers::{forgetful, revisions_refused};
 pub use signer::{signer, size};
@@ -35,7 +37,7 @@ use crate::model::topology::Topology;
 use crate::observed::{Deployment, Server};
 
 /// Codes of the findings that `--allow` may admit.
-pub const ALLOWABLE: [&str; 7] = [
+pub const ALLOWABLE: [&str; 8] = [
     "region-missing",
     SERVED_MISSING,
     "cluster-uncovered",
@@ -43,6 +45,7 @@ pub const ALLOWABLE: [&str; 7] = [
     "clocks-differ",
     "issued-in-future",
     OLD_VALUES,
+    ROLE_LACKS_PERMISSIONS,
 ];
 
 /// No key of a regional account is at hand; allowed, the operator gives it a new signing key.

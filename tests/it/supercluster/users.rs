@@ -3,7 +3,10 @@
 use crate::support;
 use crate::support::bench::{Bench, new_seed, now, public};
 use serde_json::{Value, json};
-use vstream_jwt::model::nkey::KeyKind;
+use std::time::Duration;
+use vstream_jwt::model::nkey::{KeyKind, PublicKey};
+use vstream_jwt::sign::Signer as _;
+use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_refused_user_lacks_is_named() {
@@ -67,4 +70,48 @@ async fn what_a_refused_user_lacks_is_named() {
     drop(one);
     bench.push(&good).await;
     bench.until(3, &plan).await;
+}
+
+/// A role whose template was enough before the mappings: named before they lead anywhere, and true of servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_too_narrow_is_named_before_the_mappings_are_in_force() {
+    let cluster = support::account().await;
+    let bench = Bench::new(&cluster).await;
+    bench.write("vstream", &bench.definition());
+    let signing = new_seed(KeyKind::Account);
+    let with_role = async |allow: &[&str]| {
+        let mut claims = bench.claims().await;
+        let keys = claims["nats"]["signing_keys"].as_array_mut().unwrap();
+        keys.retain(|key| key["role"] != "writers");
+        let template = json!({ "subs": -1, "data": -1, "payload": -1, "pub": { "allow": allow }, "sub": { "allow": ["_INBOX.>"] } });
+        keys.push(json!({ "kind": "user_scope", "key": public(&signing), "role": "writers", "template": template }));
+        bench.push(&claims).await;
+    };
+    with_role(&["foo.new", "$JS.API.>", "$JS.ACK.>"]).await;
+    let before = bench.everything().await;
+    let apply = ["apply", "--operator", "op.nk"];
+    let said = ["role writers", "may publish on foo.new, which would become $VW.", "render permissions"];
+    bench.expect(1, &apply, "role-lacks-permissions", &said);
+    bench.unchanged_since(&before, "a role that is too narrow").await;
+
+    // Servers refuse what the finding says, and `verify` still names it.
+    bench.says(0, &[&apply[..], &["--allow", "role-lacks-permissions"]].concat(), &["Done"]);
+    bench.says(0, &["verify"], &["role-lacks-permissions", "foo.new, which becomes $VW."]);
+    let publish = async || {
+        let account = PublicKey::parse(cluster.account_id()).unwrap();
+        let user = mint_user(&signing, Some(&account), &UserPermissions::FromScope, now() + 600, now()).unwrap();
+        let seed = std::sync::Arc::new(user.seed);
+        let options = async_nats::ConnectOptions::with_jwt(user.jwt.as_str().to_owned(), move |nonce| {
+            let signature = seed.sign(&nonce).unwrap().to_vec();
+            async move { Ok(signature) }
+        });
+        let client = options.connect(cluster.urls("west")).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), client.request("foo.new", "x".into())).await.ok()?.ok()
+    };
+    assert!(publish().await.is_none(), "a server took what it should refuse");
+
+    with_role(&["foo.new", "$VW.*.foo.new", "$JS.API.>", "$JS.ACK.>"]).await;
+    let ran = bench.run(&["verify"]);
+    assert!(ran.code == 0 && !ran.to_string().contains("role-lacks"), "{ran}");
+    assert!(publish().await.is_some(), "a server refused what it should take");
 }

@@ -1,0 +1,158 @@
+//! Users who may publish on virtual names, and not on what those become: servers check permissions after mapping
+//! (nats-server 2.15, measured). Of roles and default permissions, which the account's token shows.
+
+use crate::desired::{DesiredAccount, Role, lease};
+use crate::model::claims::AccountClaims;
+use crate::model::finding::{Finding, Severity};
+use crate::model::prefixes::{PREFIXES, is_below};
+use crate::model::subject::SubjectFilter;
+use crate::model::transform::Transform;
+use crate::model::virtual_stream::Layout;
+use crate::plan::Action;
+use crate::plan::mappings::MappingChange;
+use serde_json::Value;
+use std::collections::{BTreeSet, HashSet};
+
+/// Users of a role, or those without permissions of their own, may publish on virtual names and not on what they become.
+pub const ROLE_LACKS_PERMISSIONS: &str = "role-lacks-permissions";
+
+/// Who may publish on what.
+struct Users<'c> {
+    /// `the role writers`
+    who: String,
+    place: String,
+    allow: Vec<&'c str>,
+    deny: Vec<&'c str>,
+}
+
+/// What each role in `claims` lacks. An error where `changes` are what takes it away, a warning where that is so already.
+pub fn roles(desired: &DesiredAccount<'_>, claims: &AccountClaims, changes: &[MappingChange]) -> Vec<Finding> {
+    let roles = with_permissions(&desired.name, claims);
+    if roles.is_empty() {
+        return Vec::new();
+    }
+    let paths = paths(desired);
+    let changed = changes.iter().filter(|change| change.action != Action::Delete);
+    let changed: HashSet<&str> = changed.map(|change| change.source.as_str()).collect();
+    roles.iter().filter_map(|role| lacks(role, &paths, &changed)).collect()
+}
+
+fn with_permissions<'c>(account: &str, claims: &'c AccountClaims) -> Vec<Users<'c>> {
+    fn list(rules: &Value) -> Vec<&str> {
+        rules.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+    let scopes = claims.signing_keys().iter().filter_map(|key| Some((key, key.scope.as_ref()?)));
+    let mut roles: Vec<Users<'_>> = scopes
+        .map(|(key, scope)| {
+            let name = if scope.role.is_empty() { key.key.to_string() } else { scope.role.clone() };
+            let rules = &scope.template["pub"];
+            let place = format!("account {account}, role {name}");
+            Users {
+                who: format!("users of the role {name}"),
+                place,
+                allow: list(&rules["allow"]),
+                deny: list(&rules["deny"]),
+            }
+        })
+        .collect();
+    let own = &claims.default_permissions().publish;
+    roles.push(Users {
+        who: "users without permissions of their own".to_owned(),
+        place: format!("account {account}, default permissions"),
+        allow: own.allow.iter().map(String::as_str).collect(),
+        deny: own.deny.iter().map(String::as_str).collect(),
+    });
+    let of_lease = |rule: &str| rule == lease::SUBJECT || is_below(lease::SUBJECT, rule.trim_end_matches(".>"));
+    roles.retain(|role| {
+        let restricted = !role.allow.is_empty() || !role.deny.is_empty();
+        // Who may take the lease runs this tool, and reaches real streams by the way back.
+        restricted && !role.allow.iter().any(|rule| of_lease(rule))
+    });
+    roles
+}
+
+/// What applications publish on, and what becomes of it.
+struct Path {
+    from: String,
+    to: Vec<String>,
+    /// The source of the mapping that makes it so.
+    by: String,
+}
+
+fn paths(desired: &DesiredAccount<'_>) -> Vec<Path> {
+    // Ours are not names that applications know; and to make a virtual stream fails either way.
+    let ours = |source: &str| PREFIXES.iter().any(|prefix| is_below(source, prefix.token));
+    let fails =
+        |source: &str| ["$JS.API.STREAM.CREATE", "$JS.API.STREAM.UPDATE"].iter().any(|verb| is_below(source, verb));
+    let mapped =
+        desired.mappings.iter().filter(|mapping| !(ours(mapping.source.as_str()) || fails(mapping.source.as_str())));
+    let mapped = mapped.map(|mapping| {
+        let to: BTreeSet<String> = mapping.destinations.iter().map(|to| to.subject.clone()).collect();
+        Path { from: mapping.source.to_string(), to: to.into_iter().collect(), by: mapping.source.to_string() }
+    });
+    let mut all: Vec<Path> = mapped.collect();
+    // Acks carry the real name of the stream that delivered.
+    if desired.account.layout == Layout::Shared {
+        all.extend(desired.account.virtual_streams.iter().map(|stream| {
+            let name = stream.name.as_str();
+            let reads = desired.streams.iter().filter(|read| read.virtual_stream == name && read.role == Role::Read);
+            let to = reads.map(|read| format!("$JS.ACK.{}.>", read.name)).collect();
+            Path { from: format!("$JS.ACK.{name}.>"), to, by: format!("$JS.API.STREAM.INFO.{name}") }
+        }));
+    }
+    all
+}
+
+fn lacks(role: &Users<'_>, paths: &[Path], changed: &HashSet<&str>) -> Option<Finding> {
+    let (allow, deny) = (filters(&role.allow), filters(&role.deny));
+    let denied = |subject: &SubjectFilter| deny.iter().any(|rule| rule.covers(subject));
+    let may = |subject: &SubjectFilter| {
+        (allow.is_empty() || allow.iter().any(|rule| rule.covers(subject))) && !denied(subject)
+    };
+    let everything = SubjectFilter::parse(">").ok()?;
+    let before: Vec<&SubjectFilter> = if allow.is_empty() { vec![&everything] } else { allow.iter().collect() };
+    let mut lost: Vec<(String, String)> = Vec::new();
+    let mut is_new = false;
+    for Path { from, to, by } in paths {
+        let Ok(filter) = SubjectFilter::parse(from) else { continue };
+        for part in before.iter().filter_map(|rule| rule.intersection(&filter)).filter(|part| !denied(part)) {
+            let after = to.iter().filter_map(|to| Transform::parse_mapping(from, to).ok()?.apply(part.as_str()));
+            let refused = after.filter_map(|after| SubjectFilter::parse(&after).ok()).filter(|after| !may(after));
+            for after in refused {
+                is_new = is_new || changed.contains(by.as_str());
+                lost.push((part.to_string(), after.to_string()));
+            }
+        }
+    }
+    let (from, to) = lost.first()?;
+    let more = match lost.len() - 1 {
+        0 => String::new(),
+        1 => ", and 1 more such subject".to_owned(),
+        more => format!(", and {more} more such subjects"),
+    };
+    let when = if is_new { "would become" } else { "becomes" };
+    let finding = Finding::error(
+        ROLE_LACKS_PERMISSIONS,
+        &role.place,
+        format!(
+            "{} may publish on {}, which {when} {}, where they may not{more}: servers check permissions after mapping, and \
+             refuse it",
+            role.who, from, to
+        ),
+        format!(
+            "Allow it first: `vstream-jwt render permissions` has all that users need. If they publish nothing there, \
+             --allow {ROLE_LACKS_PERMISSIONS}."
+        ),
+    );
+    Some(if is_new { finding } else { Finding { severity: Severity::Warning, ..finding } })
+}
+
+/// What servers fill in for each user (`{{name()}}`) stands for any token.
+fn filters(rules: &[&str]) -> Vec<SubjectFilter> {
+    let any = |token| if str::contains(token, "{{") { "*" } else { token };
+    let plain = rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join("."));
+    plain.filter_map(|rule| SubjectFilter::parse(&rule).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+use super::*;
+use crate::desired::Options;
+use crate::desired::permissions::{Line, permissions};
+use crate::desired::tests::{app, application, regional, stream, topology};
+use crate::model::claims::TrustedClaims;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::virtual_stream::Account;
+use crate::plan::mappings::mappings;
+use serde_json::json;
+
+/// The claims of an account with these default permissions, and a role.
+fn claims(account: &Account, default: &Value, role: &Value) -> AccountClaims {
+    let key = PublicKey::from_bytes(KeyKind::Account, [9; 32]);
+    let scope = json!({ "kind": "user_scope", "key": key, "role": "writers", "template": { "pub": role } });
+    let nats =
+        json!({ "type": "account", "version": 2, "default_permissions": { "pub": default }, "signing_keys": [scope] });
+    let claims = json!({ "sub": account.id, "name": "APP", "nats": nats });
+    (*TrustedClaims::reviewed(claims).unwrap()).clone()
+}
+
+fn found(account: &Account, default: Value, role: Value, first: bool) -> Vec<String> {
+    let desired = application(topology(), account, &Options::default()).unwrap();
+    let names = account.virtual_streams.iter().map(|stream| stream.name.as_str()).collect();
+    let changes = mappings("APP", &names, &desired.mappings, &[], &[], &crate::plan::Options::default()).changes;
+    let findings = roles(&desired, &claims(account, &default, &role), if first { &changes } else { &[] });
+    let severity = if first { Severity::Error } else { Severity::Warning };
+    assert!(findings.iter().all(|finding| finding.code == ROLE_LACKS_PERMISSIONS && finding.severity == severity));
+    findings.into_iter().map(|finding| format!("{}: {}", finding.place, finding.message)).collect()
+}
+
+fn shared() -> Account {
+    app(vec![stream("orders", &["orders.>"])])
+}
+
+/// The case of a public report: a template that was enough before.
+#[test]
+fn a_template_that_was_enough_is_not_after_mapping() {
+    let role = json!({ "allow": ["orders.new", "$JS.API.>", "$JS.ACK.>"] });
+    let lacks = found(&shared(), json!({}), role.clone(), true);
+    assert_eq!(
+        lacks,
+        ["account APP, role writers: users of the role writers may publish on orders.new, which would become \
+          $VW.c-east.orders.new, where they may not, and 1 more such subject: servers check permissions after mapping, and \
+          refuse it"]
+    );
+    assert!(found(&shared(), json!({}), role.clone(), false)[0].contains("which becomes $VW.c-east.orders.new"));
+    // As default permissions.
+    assert!(
+        found(&shared(), role.clone(), json!({}), true)[0]
+            .starts_with("account APP, default permissions: users without")
+    );
+    // The regions' JetStream, too.
+    let regional = regional(vec![stream("orders", &["orders.>"])]);
+    let lacks = found(&regional, json!({}), json!({ "allow": ["$VW.*.orders.new", "orders.new", "$JS.API.>"] }), true);
+    assert!(lacks[0].contains("may publish on $JS.API.>, which would become $VS.c-east.API.>"), "{lacks:?}");
+    // Acks carry the read streams' names.
+    let lacks = found(&shared(), json!({}), json!({ "allow": ["$JS.ACK.orders.>"] }), true);
+    assert!(lacks[0].contains("would become $JS.ACK.orders-read-west.>"), "{lacks:?}");
+    // What is denied by name.
+    let lacks = found(&shared(), json!({}), json!({ "deny": ["$VW.>"] }), true);
+    assert!(lacks[0].contains("may publish on orders.>, which would become $VW.c-east.orders.>"), "{lacks:?}");
+}
+
+#[test]
+fn what_suffices_or_has_nothing_to_do_with_it_is_let_be() {
+    let fine = |account: &Account, role: Value| assert_eq!(found(account, json!({}), role, true), [""; 0]);
+    fine(&shared(), json!({}));
+    fine(&shared(), json!({ "allow": [">"] }));
+    fine(&shared(), json!({ "allow": ["metrics.>", "$JS.API.STREAM.INFO.metrics"] }));
+    fine(&shared(), json!({ "allow": ["orders.new", "$VW.*.orders.new", "$JS.API.>", "$JS.ACK.>"] }));
+    fine(&shared(), json!({ "allow": ["orders.{{name()}}.>", "$VW.*.orders.{{name()}}.>"] }));
+    fine(&shared(), json!({ "deny": ["orders.>", "$VW.>"] }));
+    // This tool's own.
+    let regional_orders = regional(vec![stream("orders", &["orders.>"])]);
+    for lease in ["$VSTREAM.LEASE", "$VSTREAM.>"] {
+        fine(&regional_orders, json!({ "allow": ["$JS.API.STREAM.CREATE.*", lease] }));
+    }
+    // What `render permissions` lists.
+    for account in [shared(), regional(vec![stream("orders", &["orders.>"])])] {
+        let needed = permissions(topology(), &account).unwrap().publish;
+        let subjects = |lines: &[Line]| lines.iter().map(|line| line.subject.clone()).collect::<Vec<_>>();
+        let old = ["orders.>", "$JS.API.STREAM.INFO.orders", "$JS.API.CONSUMER.MSG.NEXT.orders.*", "$JS.ACK.orders.>"];
+        let allow = [subjects(&needed.allow), old.map(str::to_owned).to_vec()].concat();
+        fine(&account, json!({ "allow": allow }));
+        fine(&account, json!({ "deny": subjects(&needed.deny) }));
+    }
+}
