@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::definition::Definition;
@@ -177,6 +178,17 @@ impl Connector for Multiplied<'_> {
     ) -> Result<Option<Many>, LinkError> {
         let real = self.real.regional(account, region, claims, strict, timeout).await?;
         Ok(real.map(|real| Many { real, times: 1 }))
+    }
+
+    async fn load(
+        &self,
+        account: &Account,
+        region: Option<&RegionName>,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> Result<BTreeSet<String>, LinkError> {
+        self.real.load(account, region, claims, strict, timeout).await
     }
 }
 

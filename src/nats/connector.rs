@@ -14,6 +14,8 @@ use crate::sign::file::read_seed_file;
 use crate::sign::keyring::{Keyring, issuer};
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
 use crate::sign::{Seed, Signer as _};
+use futures::future::join_all;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -96,13 +98,92 @@ impl<'d> DefinitionConnector<'d> {
         account: Option<&PublicKey>,
         timeout: Duration,
     ) -> Result<Connection, ConnectError> {
+        connect(self.options(access, account, timeout)).await
+    }
+
+    /// How to get into an application's account.
+    fn access(&self, account: &Account, claims: &AccountClaims, strict: bool) -> Result<Access, LinkError> {
+        let place = format!("account {}", account.name);
+        Ok(match &account.access {
+            virtual_stream::Access::Credentials(path) => Access::Credentials(path.clone()),
+            virtual_stream::Access::Context(name) => Access::Context(name.clone()),
+            virtual_stream::Access::Key(path) => {
+                let seed = account_seed(&place, path)?;
+                let wanted = self.account_permissions(account, None);
+                let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
+                    code: match error {
+                        IssuerError::NotOfAccount { .. } => "key-of-another-account",
+                        IssuerError::Strict { .. } => "strict-signing-keys",
+                    },
+                    message: format!("{place}, key {}: {error}", path.display()),
+                    next: "Name a signing key of the account under `key:`.".to_owned(),
+                })?;
+                if !issuer.missing.is_empty() {
+                    return Err(LinkError {
+                        code: "scope-too-narrow",
+                        message: format!(
+                            "{place}, key {}: the scope of this signing key does not allow: {}",
+                            path.display(),
+                            issuer.missing.join(", ")
+                        ),
+                        next: "Widen the scope, or name a signing key without one under `key:`.".to_owned(),
+                    });
+                }
+                mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?
+            }
+        })
+    }
+
+    /// How to get into a regional account; `None` without a key that makes users of it.
+    fn regional_access(
+        &self,
+        account: &Account,
+        region: &RegionName,
+        claims: &AccountClaims,
+        strict: bool,
+    ) -> Result<Option<Access>, LinkError> {
+        let place = format!("account {}", regional::name(account, region));
+        let existing = match &account.regional_accounts {
+            RegionalAccounts::Existing(accounts) => accounts.get(region),
+            RegionalAccounts::Named(_) => None,
+        };
+        Ok(Some(match existing {
+            Some(existing) => Access::Credentials(existing.credentials.clone()),
+            None => {
+                let failed = |message: String| LinkError {
+                    code: "key-unusable",
+                    message: format!("{place}: {message}"),
+                    next: "Mend the file, or name another keys folder with --keys.".to_owned(),
+                };
+                let keys = Keyring::open(self.keys).map_err(|error| failed(error.to_string()))?;
+                let Some(seed) = issuer(claims, &keys).map_err(|error| failed(error.to_string()))? else {
+                    return Ok(None);
+                };
+                let wanted = self.account_permissions(account, Some(region));
+                match user_issuer(claims, &seed.public_key(), strict, &wanted) {
+                    Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
+                    // Then it is read through the application's account.
+                    Err(_) => return Ok(None),
+                }
+            }
+        }))
+    }
+
+    fn targets(&self) -> impl Iterator<Item = Target<'_>> {
         let Definition { tls, topology, .. } = self.definition;
-        let targets = topology.regions.iter().flat_map(|region| {
+        topology.regions.iter().flat_map(move |region| {
             let tls = region.tls.as_ref().or(tls.as_ref());
             region.servers.iter().map(move |url| Target { url, tls })
-        });
-        let options = ConnectOptions { servers: targets.collect(), access, account, name: "vstream-jwt", timeout };
-        connect(options).await
+        })
+    }
+
+    fn options<'a>(
+        &'a self,
+        access: &'a Access,
+        account: Option<&'a PublicKey>,
+        timeout: Duration,
+    ) -> ConnectOptions<'a> {
+        ConnectOptions { servers: self.targets().collect(), access, account, name: "vstream-jwt", timeout }
     }
 }
 
@@ -166,37 +247,9 @@ impl Connector for DefinitionConnector<'_> {
         strict: bool,
         timeout: Duration,
     ) -> Result<Connection, LinkError> {
-        let place = format!("account {}", account.name);
-        let access = match &account.access {
-            virtual_stream::Access::Credentials(path) => Access::Credentials(path.clone()),
-            virtual_stream::Access::Context(name) => Access::Context(name.clone()),
-            virtual_stream::Access::Key(path) => {
-                let seed = account_seed(&place, path)?;
-                let wanted = self.account_permissions(account, None);
-                let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
-                    code: match error {
-                        IssuerError::NotOfAccount { .. } => "key-of-another-account",
-                        IssuerError::Strict { .. } => "strict-signing-keys",
-                    },
-                    message: format!("{place}, key {}: {error}", path.display()),
-                    next: "Name a signing key of the account under `key:`.".to_owned(),
-                })?;
-                if !issuer.missing.is_empty() {
-                    return Err(LinkError {
-                        code: "scope-too-narrow",
-                        message: format!(
-                            "{place}, key {}: the scope of this signing key does not allow: {}",
-                            path.display(),
-                            issuer.missing.join(", ")
-                        ),
-                        next: "Widen the scope, or name a signing key without one under `key:`.".to_owned(),
-                    });
-                }
-                mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?
-            }
-        };
+        let access = self.access(account, claims, strict)?;
         let link = self.connect(&access, Some(&account.id), timeout).await;
-        link.map_err(|error| unconnected(&place, error, claims, strict))
+        link.map_err(|error| unconnected(&format!("account {}", account.name), error, claims, strict))
     }
 
     async fn regional(
@@ -207,33 +260,30 @@ impl Connector for DefinitionConnector<'_> {
         strict: bool,
         timeout: Duration,
     ) -> Result<Option<Connection>, LinkError> {
-        let place = format!("account {}", regional::name(account, region));
-        let existing = match &account.regional_accounts {
-            RegionalAccounts::Existing(accounts) => accounts.get(region),
-            RegionalAccounts::Named(_) => None,
-        };
-        let access = match existing {
-            Some(existing) => Access::Credentials(existing.credentials.clone()),
-            None => {
-                let failed = |message: String| LinkError {
-                    code: "key-unusable",
-                    message: format!("{place}: {message}"),
-                    next: "Mend the file, or name another keys folder with --keys.".to_owned(),
-                };
-                let keys = Keyring::open(self.keys).map_err(|error| failed(error.to_string()))?;
-                let Some(seed) = issuer(claims, &keys).map_err(|error| failed(error.to_string()))? else {
-                    return Ok(None);
-                };
-                let wanted = self.account_permissions(account, Some(region));
-                match user_issuer(claims, &seed.public_key(), strict, &wanted) {
-                    Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
-                    // Then it is read through the application's account.
-                    Err(_) => return Ok(None),
-                }
-            }
-        };
+        let Some(access) = self.regional_access(account, region, claims, strict)? else { return Ok(None) };
         let link = self.connect(&access, Some(claims.id()), timeout).await;
+        let place = format!("account {}", regional::name(account, region));
         link.map(Some).map_err(|error| unconnected(&place, error, claims, strict))
+    }
+
+    async fn load(
+        &self,
+        account: &Account,
+        region: Option<&RegionName>,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> Result<BTreeSet<String>, LinkError> {
+        let access = match region {
+            None => Some(self.access(account, claims, strict)?),
+            Some(region) => self.regional_access(account, region, claims, strict)?,
+        };
+        let Some(access) = &access else { return Ok(BTreeSet::new()) };
+        let each = self.targets().map(|target| {
+            let options = ConnectOptions { servers: vec![target], ..self.options(access, Some(claims.id()), timeout) };
+            async move { Some(connect(options).await.ok()?.server_name()) }
+        });
+        Ok(join_all(each).await.into_iter().flatten().collect())
     }
 
     fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {

@@ -53,6 +53,8 @@ pub(crate) struct FakeServer {
     pub drops_mapping: Option<String>,
     /// Refuses updates with this text.
     pub refuses: Option<String>,
+    /// A `cache` resolver: of what is not live it stores nothing that is pushed.
+    pub cache: bool,
     /// A `memory` or `url` resolver.
     pub no_resolver: bool,
 }
@@ -127,11 +129,19 @@ impl Fake {
                                 { "code": 500, "description": format!("Account {} does not exist", body["account"]) } }),
                         }
                     }
-                    [.., _, "CLAIMS", "LOOKUP"] if server.keeps_tokens => return None,
+                    [.., "PING", "SUBSZ"] => {
+                        let subject = "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP";
+                        match server.cache || server.no_resolver {
+                            true => json!({ "server": stamp, "data": { "total": 0 } }),
+                            false => json!({ "server": stamp, "data": {
+                                "total": 1, "subscriptions_list": [{ "subject": subject }] } }),
+                        }
+                    }
+                    [.., _, "CLAIMS", "LOOKUP"] if server.keeps_tokens || server.cache => return None,
                     [.., id, "CLAIMS", "LOOKUP"] if !server.no_resolver => {
                         return Some(server.stored.get(*id).cloned().unwrap_or_default().into_bytes());
                     }
-                    [.., "CLAIMS", "LIST"] => {
+                    [.., "CLAIMS", "LIST"] if !server.no_resolver => {
                         json!({ "server": stamp, "data": server.stored.keys().collect::<Vec<_>>() })
                     }
                     [.., "CLAIMS", "UPDATE"] if !server.no_resolver => self.update(server, payload),
@@ -151,6 +161,10 @@ impl Fake {
         let id = Token::decode(&token).unwrap().subject().to_string();
         if let Some(text) = &server.refuses {
             return json!({ "server": server.stamp(), "error": { "account": id, "code": 500, "description": text } });
+        }
+        if server.cache && !server.live.contains_key(&id) {
+            let skipped = "jwt update cache skipped";
+            return json!({ "server": server.stamp(), "data": { "account": id, "code": 200, "message": skipped } });
         }
         if !server.deaf {
             server.stored.insert(id.clone(), token.clone());
@@ -243,7 +257,11 @@ impl Requests for Crowd<'_> {
             return Ok(replies);
         }
         tokio::time::sleep(self.late).await;
-        if hand_over(self.fake.answers(subject, &payload).unwrap_or_default(), &mut replies, &mut enough) {
+        let answers = self.fake.answers(subject, &payload);
+        if answers.is_none() && self.payloads.is_empty() {
+            return Err(RequestError::NoResponders(subject.to_owned()));
+        }
+        if hand_over(answers.unwrap_or_default(), &mut replies, &mut enough) {
             return Ok(replies);
         }
         tokio::time::sleep(timeout.saturating_sub(self.late)).await;

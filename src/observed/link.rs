@@ -5,6 +5,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Account;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -134,6 +135,17 @@ pub trait Connector: Sync {
         strict: bool,
         timeout: Duration,
     ) -> impl Future<Output = Result<Option<Self::Link>, LinkError>> + Send;
+
+    /// Connects to each URL as a user of an application's account, or of the regional account of a region, and lets go again:
+    /// the names of the servers that took the user, which have loaded the account then.
+    fn load(
+        &self,
+        account: &Account,
+        region: Option<&RegionName>,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<BTreeSet<String>, LinkError>> + Send;
 
     /// Checks what can be checked without servers of how [`Self::regional`] would connect.
     ///

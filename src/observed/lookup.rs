@@ -21,27 +21,45 @@ impl Answers {
     /// Some servers hold a token and some do not, or say nothing: one whose folder of tokens is damaged leaves look-ups
     /// unanswered, and lists nothing (measured, 2.15.1).
     pub(super) fn some_have_none(&self) -> bool {
-        self.stored.iter().any(Option::is_some)
-            && (self.stored.iter().any(Option::is_none) || self.stored.len() < self.live.len())
+        self.stored.iter().any(Option::is_some) && (self.stored.iter().any(Option::is_none) || self.some_are_silent())
+    }
+
+    /// Fewer servers answer look-ups than answer at all.
+    pub(super) fn some_are_silent(&self) -> bool {
+        self.stored.len() < self.live.len()
     }
 }
 
-/// One entry per server of the deployment, in its order. `holds` tells by server id whether the server's resolver
-/// holds a token, as far as it is known.
+/// What is known of a server's resolver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Resolver {
+    /// It answers no look-ups.
+    pub cache: bool,
+    /// Whether it holds a token of the account, as far as it is known.
+    pub holds: Option<bool>,
+}
+
+/// One entry per server of the deployment, in its order. `resolver` tells of a server's, by server id.
 pub(super) fn attribute(
     deployment: &Deployment,
     answers: Answers,
-    holds: impl Fn(&str) -> Option<bool>,
+    resolver: impl Fn(&str) -> Resolver,
 ) -> Vec<AccountOnServer> {
     let mut live: HashMap<String, Live> = answers.live.into_iter().collect();
     let mut found: Vec<(Option<Stored>, Live)> =
         deployment.servers.iter().map(|server| (None, live.remove(&server.id).unwrap_or(Live::NoAnswer))).collect();
     let mut pool = answers.stored;
 
+    for (server, (stored, live)) in deployment.servers.iter().zip(&mut found) {
+        let Resolver { cache, holds } = resolver(&server.id);
+        if cache && *live != Live::NoAnswer {
+            *stored = Some(Stored::NotKept { cached: holds != Some(false) });
+        }
+    }
     // Servers that are down answer neither.
     if pool.len() < found.len() {
         for (stored, live) in &mut found {
-            if *live == Live::NoAnswer {
+            if stored.is_none() && *live == Live::NoAnswer {
                 *stored = Some(Stored::NoAnswer);
             }
         }
@@ -50,7 +68,7 @@ pub(super) fn attribute(
     let mut silent = open(&found).saturating_sub(pool.len());
     if (silent > 0 || pool.contains(&None)) && pool.iter().any(Option::is_some) {
         for (server, (stored, _)) in deployment.servers.iter().zip(&mut found) {
-            if stored.is_some() || holds(&server.id) != Some(false) {
+            if stored.is_some() || resolver(&server.id).holds != Some(false) {
                 continue;
             }
             if let Some(at) = pool.iter().position(Option::is_none) {

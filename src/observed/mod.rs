@@ -17,6 +17,8 @@ use crate::model::server_version;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A reply to a request.
@@ -121,6 +123,28 @@ pub struct Server {
     pub clock: Option<ClockOffset>,
     /// The raw `VARZ`.
     pub varz: Value,
+    /// Whether its resolver was found to answer no look-ups.
+    pub silent: Silent,
+}
+
+/// What is learnt of a server after it was read; clones share it, and it makes none different.
+#[derive(Debug, Clone, Default)]
+pub struct Silent(Arc<AtomicBool>);
+
+impl Silent {
+    fn learn(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_known(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Silent {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Server {
@@ -137,6 +161,7 @@ impl Server {
             domain: None,
             clock: None,
             varz: Value::Null,
+            silent: Silent::default(),
         }
     }
 }
@@ -207,6 +232,11 @@ impl Deployment {
             true => known,
             false => known.max(self.expected.saturating_sub(self.servers.len())),
         }
+    }
+
+    /// How many servers answer look-ups, as far as it is known: those with a `cache` resolver do not.
+    pub(crate) fn answering(&self) -> usize {
+        self.servers.iter().filter(|server| !server.silent.is_known()).count()
     }
 
     /// The same by what servers know of each other, without their count of active servers.
@@ -326,6 +356,11 @@ pub enum Stored {
     /// Servers hold different tokens, and the answers to `CLAIMS.LOOKUP` do not say which server sent them: this
     /// server's is one of these. `None`: it has none.
     Unclear(Vec<Option<String>>),
+    /// The server's resolver answers no look-ups (`cache`): what it does not have, it gets from others.
+    NotKept {
+        /// Whether it has a copy of its own, which may be an old one.
+        cached: bool,
+    },
     /// No answer in time.
     NoAnswer,
 }

@@ -3,7 +3,7 @@
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
 use super::collect::{Far, Progress, Question, Sender, beside_named, sender, until_all};
-use super::lookup::{self, Answers};
+use super::lookup::{self, Answers, Resolver};
 use super::{AccountOnServer, ClockOffset, Deployment, Detail, Live, Reply, RequestError, Requests, Server};
 use crate::model::claims::{OperatorClaims, claimed_subject};
 use crate::model::json;
@@ -17,12 +17,13 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// What a user of the system account must be allowed to publish for everything in this module.
-pub const SUBJECTS: [&str; 5] = [
+pub const SUBJECTS: [&str; 6] = [
     "$SYS.REQ.SERVER.PING.STATSZ",
     "$SYS.REQ.SERVER.PING.VARZ",
     "$SYS.REQ.SERVER.PING.ACCOUNTZ",
     "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
     LIST,
+    SUBSCRIPTIONS,
 ];
 
 /// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
@@ -193,6 +194,7 @@ fn server(id: String, varz: Value, clock: Option<ClockOffset>) -> Option<Server>
         clock,
         id,
         varz,
+        silent: super::Silent::default(),
     })
 }
 
@@ -226,15 +228,32 @@ pub async fn accounts(
         .into_iter()
         .collect::<Result<_, _>>()?;
     answers.sort_by_key(|(index, _)| *index);
-    let holders = if answers.iter().any(|(_, answers)| answers.some_have_none()) {
-        holders(requests, deployment, deadline).await?
-    } else {
-        HashMap::new()
+    let silent = |answers: &Answers| answers.stored.len() < answers.live.len().min(deployment.answering());
+    let learn = async {
+        match answers.iter().any(|(_, answers)| silent(answers)) {
+            true => learn_caches(requests, deployment, deadline).await,
+            false => Ok(()),
+        }
     };
+    let hold = async {
+        // A cache tells by it whether it has a copy of its own.
+        match answers.iter().any(|(_, answers)| answers.some_have_none() || answers.some_are_silent()) {
+            true => holders(requests, deployment, deadline).await,
+            false => Ok(HashMap::new()),
+        }
+    };
+    let (holders, ()) = futures::try_join!(hold, learn)?;
+    let known = deployment.servers.iter().filter(|server| server.silent.is_known());
+    let caches: HashSet<&str> = known.map(|server| server.id.as_str()).collect();
     Ok(answers
         .into_iter()
         .map(|(index, answers)| {
-            lookup::attribute(deployment, answers, |server| Some(holders.get(server)?.contains(&ids[index])))
+            let holds = |server: &str| Some(holders.get(server)?.contains(&ids[index]));
+            lookup::attribute(deployment, answers, |server| Resolver {
+                // `memory` and `url` list nothing.
+                cache: caches.contains(server) && holders.contains_key(server),
+                holds: holds(server),
+            })
         })
         .collect())
 }
@@ -261,7 +280,7 @@ async fn ask_account(
     deadline: Instant,
 ) -> Result<Answers, RequestError> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let (count, id_text) = (deployment.servers.len(), id.to_string());
+    let (count, id_text) = (deployment.answering(), id.to_string());
     let (mut known, mut copies) = (0, 0);
     let lookup = Question {
         subject: &lookup_subject(id),
@@ -396,6 +415,41 @@ async fn holders(
     Ok(lists)
 }
 
+/// By which subject servers tell who subscribes there, themselves among them.
+const SUBSCRIPTIONS: &str = "$SYS.REQ.SERVER.PING.SUBSZ";
+/// What a `full` resolver subscribes to, and no other (nats-server 2.10 – 2.15 `server/accounts.go`; measured, 2.15.1).
+const LOOK_UPS: &str = "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP";
+
+/// Learns which servers have a resolver that answers no look-ups: a `cache`, which keeps copies of what was used and gets the
+/// rest from `full` ones, as far as it answers [`LIST`]. One that does not say is none.
+///
+/// # Errors
+/// [`RequestError`]
+async fn learn_caches(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    deadline: Instant,
+) -> Result<(), RequestError> {
+    let Some(system) = deployment.servers.first().map(|server| server.system_account.as_str()) else { return Ok(()) };
+    let test = LOOK_UPS.replace('*', system);
+    let body = json!({ "subscriptions": true, "account": system, "test": test }).to_string().into_bytes();
+    let left = deadline.saturating_duration_since(Instant::now());
+    let everyone = by_every_server(deployment);
+    let replies = match until_all(requests, SUBSCRIPTIONS, body, left, everyone).await {
+        Err(RequestError::NoResponders(_)) => Vec::new(),
+        other => other?,
+    };
+    for reply in &replies {
+        let Ok(answer) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
+        // Without any it leaves out the list.
+        let listed = answer["data"]["subscriptions_list"].as_array().map_or(&[][..], Vec::as_slice);
+        let answers = !answer["data"]["total"].is_u64() || listed.iter().any(|one| one["subject"] == LOOK_UPS);
+        let Some(sender) = sender(reply).filter(|_| !answers) else { continue };
+        deployment.servers.iter().filter(|server| server.id == sender.id).for_each(|server| server.silent.learn());
+    }
+    Ok(())
+}
+
 /// Time that servers have to list the accounts that they hold.
 const LISTS: Duration = Duration::from_secs(4);
 /// Between two requests for lists.
@@ -415,12 +469,17 @@ pub async fn stored_claims<C>(
     read: impl Fn(&str) -> Option<C> + Sync,
 ) -> Result<Vec<C>, RequestError> {
     let (deadline, listed) = (Instant::now() + timeout, Instant::now() + LISTS.min(timeout / 2));
-    let mut lists = holders(requests, deployment, listed).await?;
+    let hold = holders(requests, deployment, listed);
+    let (mut lists, ()) = futures::try_join!(hold, learn_caches(requests, deployment, listed))?;
     while Instant::now() < listed && !deployment.servers.iter().all(|server| lists.contains_key(&server.id)) {
         // Where nobody listens, the answer to that comes at once.
         tokio::time::sleep(PAUSE).await;
         lists.extend(holders(requests, deployment, listed).await?);
     }
+    // What a cache has a copy of, and no `full` resolver, is not there any more.
+    let is_cache = |id: &str| deployment.servers.iter().any(|server| server.id == id && server.silent.is_known());
+    lists.retain(|server, _| !is_cache(server));
+    let answering = deployment.answering();
     let mut ids: HashMap<&PublicKey, usize> = HashMap::new();
     lists.values().flatten().for_each(|id| *ids.entry(id).or_default() += 1);
     if ids.len() > MOST_HELD || lists.len() > deployment.servers.len() + MOST_STRANGERS {
@@ -433,7 +492,7 @@ pub async fn stored_claims<C>(
         let claims = |reply: &Reply| read(std::str::from_utf8(&reply.payload).ok()?.trim());
         let all = |replies: &[Reply]| {
             let shown = replies.iter().filter(|reply| !reply.payload.is_empty()).count();
-            shown >= copies || replies.len() >= deployment.servers.len()
+            shown >= copies || replies.len() >= answering
         };
         let replies = look_up(requests, deployment, id, left, all, |reply| claims(reply).is_some()).await?;
         match replies.iter().rev().find_map(claims) {

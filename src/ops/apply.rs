@@ -3,6 +3,7 @@
 //! Streams come before the mappings that lead to them. What is taken away goes backwards: first the mappings, then,
 //! when no server has them any more, the streams. Stopped anywhere, the next run finishes.
 
+mod caches;
 mod outcome;
 mod provisioning;
 mod signing;
@@ -342,7 +343,10 @@ async fn carry_out<'d, C: Connector>(
     let plan = &planned.plan;
     journal::begin(session, plan, tokens, signers.operator)?;
     applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
-    for stage in [Stage::RegionalExports, Stage::ApplicationLinks, Stage::RegionalImports] {
+    caches::load(session, planned, tokens, caches::Accounts::Old, connector, tell).await?;
+    push_stage(session, plan, tokens, Stage::RegionalExports, applied, tell).await?;
+    caches::load(session, planned, tokens, caches::Accounts::New, connector, tell).await?;
+    for stage in [Stage::ApplicationLinks, Stage::RegionalImports] {
         push_stage(session, plan, tokens, stage, applied, tell).await?;
     }
     reach_regions(session, plan, tokens, connector).await?;

@@ -153,7 +153,12 @@ pub(super) fn missed(one: &Confirmation, outcomes: &[PushOutcome]) -> bool {
 /// Whether waiting may change it.
 pub(super) fn may_still_change(verdict: &Verdict) -> bool {
     match verdict {
-        Verdict::Confirmed | Verdict::StoredNotLoaded | Verdict::ImportsIncomplete { .. } => false,
+        Verdict::Confirmed
+        | Verdict::StoredNotLoaded
+        | Verdict::FetchedOnUse
+        // Until somebody uses the account there.
+        | Verdict::CachedUnclear
+        | Verdict::ImportsIncomplete { .. } => false,
         Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { age: Age::Newer, .. } => false,
         Verdict::MappingsDiffer { .. }
         | Verdict::ImportsInvalid { .. }

@@ -74,7 +74,7 @@ pub(super) async fn users<L: Link>(
 /// The system account's claims, from the server that answers first; a token by a trusted key before any other. They say
 /// what the user may do, and are not signed.
 async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountClaims> {
-    let count = session.deployment.servers.len();
+    let count = session.deployment.answering();
     let trusted = |reply: &Reply| {
         let token = std::str::from_utf8(&reply.payload).ok();
         token.is_some_and(|token| TrustedClaims::verify(token.trim(), &session.anchor).is_ok())

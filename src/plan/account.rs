@@ -235,7 +235,8 @@ pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize)
 
 /// Every server that answered says that it has no token of the account.
 pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
-    let nothing = |on: &AccountOnServer| on.stored == Stored::Nothing && tokens(on).is_empty();
+    let none = |stored: &Stored| matches!(stored, Stored::Nothing | Stored::NotKept { cached: false });
+    let nothing = |on: &AccountOnServer| none(&on.stored) && tokens(on).is_empty();
     servers.iter().any(nothing) && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
 }
 

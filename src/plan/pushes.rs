@@ -277,6 +277,8 @@ fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
     let stored = match &server.stored {
         Stored::Token(stored) => stored.trim() != newest,
         Stored::Nothing | Stored::Unclear(_) => true,
+        // It may be an old one; the run has it loaded before it pushes.
+        Stored::NotKept { cached } => *cached && server.live == Live::NotLoaded,
         Stored::NoAnswer => false,
     };
     let live = match &server.live {

@@ -54,6 +54,11 @@ pub enum Verdict {
     Confirmed,
     /// Stored and signed by a key that the server trusts; the account is not loaded there and will load on first use.
     StoredNotLoaded,
+    /// The server's resolver is a `cache` without a copy of the account: it gets the token from a `full` one on first use.
+    FetchedOnUse,
+    /// The server's resolver is a `cache` with a copy of the account that is not in use, and may be an old one: a push does
+    /// not reach it, and it is what is used next.
+    CachedUnclear,
     /// As `Confirmed`, but imports of the account do not work (`ACCOUNTZ` `complete: false`): the exporting account
     /// or its export is missing, or an activation token is not valid.
     ImportsIncomplete {
@@ -127,6 +132,11 @@ impl std::fmt::Display for Verdict {
         match self {
             Self::Confirmed => f.write_str("in force"),
             Self::StoredNotLoaded => f.write_str("stored; loads on first use"),
+            Self::FetchedOnUse => f.write_str("gets the token from another server on first use (`cache` resolver)"),
+            Self::CachedUnclear => f.write_str(
+                "its `cache` resolver has a copy of the account that is not in use and may be an old one; `apply` has it \
+                 loaded, and pushes the token",
+            ),
             Self::ImportsIncomplete { imports } => {
                 write!(f, "in force, but imports do not resolve: {}", imports.join(", "))
             }
@@ -172,12 +182,12 @@ impl std::fmt::Display for Verdict {
 impl Verdict {
     /// The token took effect, or will as soon as the account is used there.
     pub fn is_confirmed(&self) -> bool {
-        matches!(self, Self::Confirmed | Self::StoredNotLoaded | Self::ImportsIncomplete { .. })
+        matches!(self, Self::Confirmed | Self::StoredNotLoaded | Self::FetchedOnUse | Self::ImportsIncomplete { .. })
     }
 
     /// Nothing is known to be wrong, but not everything could be asked.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::NoAnswer | Self::StoredUnclear)
+        matches!(self, Self::NoAnswer | Self::StoredUnclear | Self::CachedUnclear)
     }
 }
 
@@ -188,15 +198,19 @@ pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) 
         Stored::Token(token) if !expected.is(token) => return other(server, token, expected),
         Stored::Nothing => return Verdict::NothingStored,
         Stored::Unclear(_) => return Verdict::StoredUnclear,
-        Stored::Token(_) | Stored::NoAnswer => {}
+        Stored::Token(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
     }
     let trusted = server.trusted_keys.contains(&expected.issuer);
     match live {
         Live::Loaded(detail) if expected.is(&detail.jwt) => judge_live(detail, expected),
         Live::Loaded(_) if !trusted => Verdict::Untrusted { issuer: expected.issuer.clone() },
-        Live::Loaded(detail) if *stored == Stored::NoAnswer => other(server, &detail.jwt, expected),
+        Live::Loaded(detail) if matches!(stored, Stored::NoAnswer | Stored::NotKept { .. }) => {
+            other(server, &detail.jwt, expected)
+        }
         Live::Loaded(detail) => Verdict::NotInForce { live_issued_at: issued_at(&detail.jwt) },
         Live::NotLoaded if *stored == Stored::NoAnswer => Verdict::NoAnswer,
+        Live::NotLoaded if *stored == (Stored::NotKept { cached: true }) => Verdict::CachedUnclear,
+        Live::NotLoaded if trusted && *stored == (Stored::NotKept { cached: false }) => Verdict::FetchedOnUse,
         Live::NotLoaded if trusted => Verdict::StoredNotLoaded,
         Live::NotLoaded => Verdict::Untrusted { issuer: expected.issuer.clone() },
         Live::NoAnswer => Verdict::NoAnswer,

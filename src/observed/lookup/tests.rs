@@ -34,7 +34,7 @@ fn stored(deployment: &Deployment, stored: &[Option<&str>], live: [Live; 3]) -> 
         stored: stored.iter().map(|token| token.map(str::to_owned)).collect(),
         live: ids.zip(live).collect(),
     };
-    attribute(deployment, answers, |_| None).into_iter().map(|on| on.stored).collect()
+    attribute(deployment, answers, |_| Resolver { cache: false, holds: None }).into_iter().map(|on| on.stored).collect()
 }
 
 #[tokio::test]
@@ -79,7 +79,32 @@ async fn a_server_that_cannot_read_its_tokens_is_told_from_the_others() {
         live: ids.iter().cloned().zip([Live::NotLoaded, live(&old), Live::NotLoaded]).collect(),
     };
     assert!(answers.some_have_none());
-    let found = attribute(&deployment, answers, |server| Some(server != ids[1]));
+    let found = attribute(&deployment, answers, |server| Resolver { cache: false, holds: Some(server != ids[1]) });
     let found: Vec<Stored> = found.into_iter().map(|on| on.stored).collect();
     assert_eq!(found, [Stored::Token(new.clone()), Stored::Nothing, Stored::Token(new)]);
+}
+
+/// An unanswered look-up is normal for a `cache`; what is in force tells.
+#[tokio::test]
+async fn a_cache_keeps_nothing_and_takes_nothing_away_from_others() {
+    let Case { deployment, old, new, .. } = case().await;
+    let ids: Vec<String> = deployment.servers.iter().map(|server| server.id.clone()).collect();
+    for holds in [None, Some(false), Some(true)] {
+        for (stored, of_others) in [
+            (vec![Some(new.clone()), Some(new.clone())], [Stored::Token(new.clone()), Stored::Token(new.clone())]),
+            (vec![Some(new.clone()), Some(old.clone())], [Stored::Token(new.clone()), Stored::Token(old.clone())]),
+            (vec![None, None], [Stored::Nothing, Stored::Nothing]),
+        ] {
+            let lives = [live(&new), live(&old), live(&old)];
+            let answers = Answers { stored, live: ids.iter().cloned().zip(lives).collect() };
+            assert!(answers.some_are_silent());
+            let found = attribute(&deployment, answers, |server| {
+                let cache = server == ids[2];
+                Resolver { cache, holds: if cache { holds } else { None } }
+            });
+            let found: Vec<Stored> = found.into_iter().map(|on| on.stored).collect();
+            let [first, second] = of_others;
+            assert_eq!(found, [first, second, Stored::NotKept { cached: holds != Some(false) }]);
+        }
+    }
 }

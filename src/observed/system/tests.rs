@@ -98,7 +98,7 @@ async fn no_responders_from_a_stranger_end_nothing() {
     let found = deployment(&fake, TIME).await.unwrap();
     let stored = accounts(&fake, &found, std::slice::from_ref(&id), TIME).await.unwrap();
     let read = |token: &str| AccountClaims::decode(token).ok();
-    for subject in ["", "PING.STATSZ", "PING.VARZ", "PING.ACCOUNTZ", "CLAIMS.LOOKUP", "CLAIMS.LIST"] {
+    for subject in ["", "PING.STATSZ", "PING.VARZ", "PING.ACCOUNTZ", "PING.SUBSZ", "CLAIMS.LOOKUP", "CLAIMS.LIST"] {
         for late in [0, 100, 200].map(Duration::from_millis) {
             let crowd = Crowd { fake: &fake, subject, payloads: Vec::new(), late, nobody: true };
             assert_eq!(deployment(&crowd, TIME).await.unwrap().servers.len(), 4, "{subject}, {late:?}");
@@ -354,7 +354,7 @@ async fn lists_of_accounts_are_no_more_than_accounts_and_have_an_end() {
             mut enough: impl FnMut(&[Reply]) -> bool + Send,
         ) -> Result<Vec<Reply>, RequestError> {
             if subject != LIST {
-                self.asked.lock().unwrap().push(subject.to_owned());
+                self.asked.lock().unwrap().extend((subject != SUBSCRIPTIONS).then(|| subject.to_owned()));
                 return self.fake.request_many(subject, payload, timeout, enough).await;
             }
             let reply = |list: &Value| Reply { headers: Vec::new(), payload: list.to_string().into_bytes() };
@@ -397,4 +397,40 @@ async fn lists_of_accounts_are_no_more_than_accounts_and_have_an_end() {
         assert_eq!(all.err(), Some(RequestError::TooMuch(LIST.to_owned())));
         assert_eq!(*listing.asked.lock().unwrap(), [""; 0], "nothing was looked up");
     }
+}
+
+/// One server is a `cache`: of what it has no copy, of what it has one that may be old, and of what is in use there.
+#[tokio::test(start_paused = true)]
+async fn a_cache_is_told_from_a_server_that_says_nothing() {
+    let fake = Fake::new(&["west", "east"], 1);
+    let ids = [(); 3].map(|()| account());
+    let [unused, _, used] = &ids;
+    for id in &ids {
+        let token = fake.sign(&claims(id, json!({})), 1000).as_str().to_owned();
+        fake.edit("west-0", |server| _ = server.stored.insert(id.to_string(), token.clone()));
+        if id != unused {
+            fake.edit("east-0", |server| _ = server.stored.insert(id.to_string(), token.clone()));
+        }
+        if id == used {
+            fake.edit("east-0", |server| _ = server.live.insert(id.to_string(), token.clone()));
+        }
+    }
+    fake.edit("east-0", |server| server.cache = true);
+    // What a cache alone has is gone; it does not keep others from being found.
+    let gone = account();
+    let token = fake.sign(&claims(&gone, json!({})), 1000).as_str().to_owned();
+    fake.edit("east-0", |server| _ = server.stored.insert(gone.to_string(), token));
+    let found = deployment(&fake, TIME).await.unwrap();
+    let start = Instant::now();
+    let read = accounts(&fake, &found, &ids, TIME).await.unwrap();
+    let at = |index: usize| read[index].iter().find(|on| on.server == "east-0").unwrap().stored.clone();
+    assert_eq!([at(0), at(1), at(2)], [false, true, true].map(|cached| Stored::NotKept { cached }));
+    assert!(read.iter().all(|on| on.iter().any(|on| matches!(on.stored, Stored::Token(_)))), "{read:?}");
+    let all = stored_claims(&fake, &found, TIME, |token| AccountClaims::decode(token).ok()).await.unwrap();
+    let mut all: Vec<String> = all.iter().map(|claims| claims.id().to_string()).collect();
+    let mut wanted = ids.map(|id| id.to_string()).to_vec();
+    all.sort();
+    wanted.sort();
+    assert_eq!(all, wanted);
+    assert!(start.elapsed() < TIME, "{:?}", start.elapsed());
 }

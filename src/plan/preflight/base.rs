@@ -242,7 +242,7 @@ pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     let stored: Vec<&str> = match stored {
         Stored::Token(token) => vec![token],
         Stored::Unclear(candidates) => candidates.iter().flatten().map(String::as_str).collect(),
-        Stored::Nothing | Stored::NoAnswer => Vec::new(),
+        Stored::Nothing | Stored::NotKept { .. } | Stored::NoAnswer => Vec::new(),
     };
     let live = match live {
         Live::Loaded(detail) => Some(detail.jwt.as_str()),
@@ -296,7 +296,7 @@ fn stored_differently(
             Stored::Token(token) if token.trim() != base => others.push(format!("{server} ({})", another(token))),
             Stored::Nothing => others.push(format!("{server} (none)")),
             Stored::Unclear(_) => others.push(format!("{server} (not certain)")),
-            Stored::Token(_) | Stored::NoAnswer => {}
+            Stored::Token(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
         }
     }
     (!others.is_empty()).then(|| {

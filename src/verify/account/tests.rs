@@ -101,6 +101,22 @@ fn stored_and_not_loaded_counts_only_with_trust() {
 }
 
 #[test]
+fn of_a_cache_counts_what_is_in_force() {
+    let mut case = case(json!({}));
+    let [none, copy] = [false, true].map(|cached| Stored::NotKept { cached });
+    for stored in [&none, &copy] {
+        assert_eq!(case.judge(stored.clone(), case.live(json!({}))), Verdict::Confirmed);
+    }
+    assert_eq!(case.judge(none.clone(), Live::NotLoaded), Verdict::FetchedOnUse);
+    assert_eq!(case.judge(copy, Live::NotLoaded), Verdict::CachedUnclear);
+    assert!(Verdict::FetchedOnUse.is_confirmed() && Verdict::CachedUnclear.is_unknown());
+    let old = issue(&case.claims, &Seed::generate(KeyKind::Operator).unwrap(), 999).unwrap().as_str().to_owned();
+    assert!(!case.judge(none.clone(), loaded(json!({ "jwt": old }))).is_confirmed());
+    case.server.trusted_keys.clear();
+    assert!(matches!(case.judge(none, Live::NotLoaded), Verdict::Untrusted { .. }));
+}
+
+#[test]
 fn another_token_is_older_or_newer() {
     let mut case = case(json!({}));
     let other = Seed::generate(KeyKind::Operator).unwrap();

@@ -20,6 +20,7 @@ mod permissions;
 mod planfile;
 mod refusals;
 mod regional;
+mod resolvers;
 mod shown;
 mod streams;
 mod system;

@@ -16,6 +16,7 @@ use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
 const CONNZ: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 const LIST: &str = "$SYS.REQ.CLAIMS.LIST";
+const SUBSZ: &str = "$SYS.REQ.SERVER.PING.SUBSZ";
 const PUSH: &str = "$SYS.REQ.CLAIMS.UPDATE";
 const OLD: &str = "$SYS.ACCOUNT.*.CLAIMS.UPDATE";
 const LEASE: &str = "$VSTREAM.LEASE";
@@ -334,12 +335,13 @@ async fn each_verb_regional() -> Tried {
     users.prove(
         &regional,
         &[
-            case(Purpose::Read, &["plan"], &[3], &[CONNZ, LIST]),
-            case(Purpose::Verify, &["verify"], &[3], &[LIST]).only_besides(),
-            case(Purpose::Destroy, &destroy, &[0], &[LIST]).only_besides().only_without(),
+            case(Purpose::Read, &["plan"], &[3], &[CONNZ, LIST, SUBSZ]),
+            case(Purpose::Verify, &["verify"], &[3], &[LIST, SUBSZ]).only_besides(),
+            case(Purpose::Destroy, &destroy, &[0], &[LIST, SUBSZ]).only_besides().only_without(),
         ],
     );
-    users.prove(&regional, &[case(Purpose::Change, &apply, &[0], &[CONNZ, LIST, PUSH, LEASE, MESSAGES, CREATE])]);
+    let needed = [CONNZ, LIST, SUBSZ, PUSH, LEASE, MESSAGES, CREATE];
+    users.prove(&regional, &[case(Purpose::Change, &apply, &[0], &needed)]);
     bench.until(0, &["verify"]).await;
 
     // It stands: it is looked at, also without the regional accounts' keys.

@@ -9,6 +9,7 @@ use crate::support::{PATIENCE, client, eventually, example, secrets, small, syst
 use async_nats::{Client, ConnectOptions};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -292,6 +293,17 @@ impl Connector for Once<'_> {
         timeout: Duration,
     ) -> Result<Option<Connection>, LinkError> {
         self.real.regional(account, region, claims, strict, timeout).await
+    }
+
+    async fn load(
+        &self,
+        account: &Account,
+        region: Option<&RegionName>,
+        claims: &AccountClaims,
+        strict: bool,
+        timeout: Duration,
+    ) -> Result<BTreeSet<String>, LinkError> {
+        self.real.load(account, region, claims, strict, timeout).await
     }
 }
 

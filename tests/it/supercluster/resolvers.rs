@@ -1,0 +1,94 @@
+//! Resolvers of other kinds than `full`.
+
+use crate::support::bench::Bench;
+use crate::support::{self, Cluster, PATIENCE, client, eventually};
+use serde_json::{Value, json};
+
+const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
+const REGIONS: [&str; 3] = ["west", "central", "east"];
+
+/// Three regions of one server, the last with a `cache` resolver that has nothing yet.
+async fn with_a_cache() -> Cluster {
+    let cluster = support::small().await;
+    cluster.kill("east").await.unwrap();
+    let folder = cluster.server_folder(cluster.servers().iter().find(|server| server.region == "east").unwrap());
+    let file = folder.join("nats-server.conf");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let (head, rest) = config.split_once("resolver { type: full, dir: ").unwrap();
+    let (resolver, tail) = rest.split_once(", allow_delete").unwrap();
+    let (_, tail) = tail.split_once('\n').unwrap();
+    std::fs::write(&file, format!("{head}resolver {{ type: cache, dir: {resolver}, ttl: \"1h\" }}\n{tail}")).unwrap();
+    std::fs::remove_dir_all(folder.join("jwt")).unwrap();
+    cluster.start("east").await.unwrap();
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    cluster
+}
+
+/// What a client in each region published arrives in both.
+async fn flows(cluster: &Cluster, bench: &Bench<'_>) {
+    let before = count(bench, "east").await;
+    for region in REGIONS {
+        let client = client(cluster, region).await;
+        let stored = client.request("foo.x", "x".into()).await.unwrap();
+        assert!(!String::from_utf8_lossy(&stored.payload).contains("error"), "{stored:?}");
+    }
+    for region in REGIONS {
+        eventually("all messages", async || {
+            (count(bench, region).await == before + REGIONS.len() as u64).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn count(bench: &Bench<'_>, region: &str) -> u64 {
+    bench.api(region, "STREAM.INFO.foo", Value::Null).await["state"]["messages"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_beside_full_resolvers() {
+    let cluster = with_a_cache().await;
+    let bench = Bench::new(&cluster).await;
+    let mut definition = bench.definition();
+    bench.write("vstream", &definition);
+    bench.run(&["verify"]).ends(3);
+    bench.says(0, &APPLY, &["3 of 3 servers confirm", "Done."]);
+    bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
+    bench.run(&["plan"]).ends(0);
+    flows(&cluster, &bench).await;
+    bench.run(&["destroy", "--delete-streams", "--operator", "op.nk", "--yes"]).ends(0);
+
+    // A server applies imports of accounts that it has not loaded only after a second for each of them.
+    definition["accounts"]["APP"]["layout"] = json!("regional");
+    let written = bench.write("vstream", &definition);
+    // A URL to it is needed for that.
+    let mut without =
+        serde_json::from_str::<Value>(&std::fs::read_to_string(cluster.folder().join(written)).unwrap()).unwrap();
+    without["regions"]["east"]["servers"] = json!(cluster.urls("west"));
+    bench.write("without", &without);
+    let before = bench.tokens().await;
+    bench.expect(
+        1,
+        &[&APPLY[..], &["--definition", "without.yaml"]].concat(),
+        "cache-unreached",
+        &["east-1", "servers:"],
+    );
+    assert!(bench.tokens().await == before, "something was pushed");
+    bench.says(0, &APPLY, &["Done."]);
+    bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
+    bench.run(&["plan"]).ends(0);
+    flows(&cluster, &bench).await;
+
+    // It is away while a token is pushed, and comes back with its old copy, of which nobody knows.
+    cluster.kill("east").await.unwrap();
+    definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(["foo.>", "more.>"]);
+    bench.write("vstream", &definition);
+    bench.until(4, &[&APPLY[..], &["--allow", "region-missing"]].concat()).await;
+    cluster.start("east").await.unwrap();
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    let ran = bench.run(&["verify"]);
+    assert!(ran.code != 0 && ran.to_string().contains("east-1 (east)"), "{ran}");
+    bench.until(0, &APPLY).await;
+    bench.until(0, &["verify"]).await;
+    bench.run(&["plan"]).ends(0);
+    flows(&cluster, &bench).await;
+}
