@@ -344,6 +344,7 @@ fn now() -> u64 {
 fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> LinkError {
     let cause = match &error {
         ConnectError::Refused { claims: user, reason, .. } => refused::cause(user, claims, strict, reason, now()),
+        ConnectError::Unreachable { .. } => refused::silent_cause(claims),
         _ => None,
     };
     let LinkError { code, message, next } = LinkError::from(error);

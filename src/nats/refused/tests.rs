@@ -42,10 +42,13 @@ impl Keys {
 }
 
 impl Case {
-    fn cause(&self) -> Option<Cause> {
+    fn account(&self) -> AccountClaims {
         let operator = Seed::generate(KeyKind::Operator).unwrap();
-        let account = AccountClaims::decode(issue(&self.account, &operator, 1).unwrap().as_str()).unwrap();
-        cause(&self.user, &account, self.strict, self.said, NOW)
+        AccountClaims::decode(issue(&self.account, &operator, 1).unwrap().as_str()).unwrap()
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        cause(&self.user, &self.account(), self.strict, self.said, NOW)
     }
 }
 
@@ -119,4 +122,13 @@ fn what_is_allowed_is_not_blamed() {
         case.account["nats"]["signing_keys"][1]["template"]["allowed_connection_types"] = json!(["STANDARD"]);
     };
     fine(&of_template);
+}
+
+#[test]
+fn a_callout_may_say_nothing() {
+    let keys = Keys::new();
+    let mut case = keys.case();
+    assert_eq!(silent_cause(&case.account()), None);
+    case.account["nats"]["authorization"] = json!({ "auth_users": ["UANOTHER"] });
+    assert!(silent_cause(&case.account()).unwrap().what.contains("auth callout"));
 }
