@@ -469,14 +469,14 @@ pub async fn stored_claims<C>(
     read: impl Fn(&str) -> Option<C> + Sync,
 ) -> Result<Vec<C>, RequestError> {
     let (deadline, listed) = (Instant::now() + timeout, Instant::now() + LISTS.min(timeout / 2));
-    let hold = holders(requests, deployment, listed);
-    let (mut lists, ()) = futures::try_join!(hold, learn_caches(requests, deployment, listed))?;
+    let mut lists = holders(requests, deployment, listed).await?;
     while Instant::now() < listed && !deployment.servers.iter().all(|server| lists.contains_key(&server.id)) {
         // Where nobody listens, the answer to that comes at once.
         tokio::time::sleep(PAUSE).await;
         lists.extend(holders(requests, deployment, listed).await?);
     }
     // What a cache has a copy of, and no `full` resolver, is not there any more.
+    // Who read accounts before knows which are caches.
     let is_cache = |id: &str| deployment.servers.iter().any(|server| server.id == id && server.silent.is_known());
     lists.retain(|server, _| !is_cache(server));
     let answering = deployment.answering();

@@ -39,6 +39,7 @@ async fn an_account_that_a_server_lists_and_does_not_show_is_not_missing() {
     let found = deployment(&fake, TIME).await.unwrap();
     let start = Instant::now();
     fake.edit("east-0", |server| server.keeps_tokens = true);
+    // As a run does, it has read accounts before.
     let all = stored_claims(&fake, &found, TIME, read).await.unwrap();
     assert_eq!(all.iter().map(AccountClaims::id).collect::<Vec<_>>(), [&held]);
     // No time goes by for a server without a copy, nor for a copy that cannot be read.

@@ -1,8 +1,11 @@
 //! Resolvers of other kinds than `full`.
 
-use crate::support::bench::Bench;
+use crate::support::bench::{Bench, now};
 use crate::support::{self, Cluster, PATIENCE, client, eventually};
 use serde_json::{Value, json};
+use vstream_jwt::model::claims::{Permission, Permissions};
+use vstream_jwt::model::nkey::PublicKey;
+use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 const REGIONS: [&str; 3] = ["west", "central", "east"];
@@ -44,6 +47,29 @@ async fn count(bench: &Bench<'_>, region: &str) -> u64 {
     bench.api(region, "STREAM.INFO.foo", Value::Null).await["state"]["messages"].as_u64().unwrap()
 }
 
+/// To tell a cache from a server that says nothing.
+fn each_verb_names_the_permission_that_it_lacks(cluster: &Cluster, bench: &Bench<'_>, definition: &Value) {
+    const SUBSZ: &str = "$SYS.REQ.SERVER.PING.SUBSZ";
+    let none = || Permission { allow: Vec::new(), deny: Vec::new() };
+    let publish = Permission { deny: vec![SUBSZ.to_owned()], ..none() };
+    let permissions = UserPermissions::Own(Permissions { publish, subscribe: none() });
+    let system = PublicKey::parse(cluster.system_account_id()).unwrap();
+    let user = mint_user(&bench.key("sys.nk"), Some(&system), &permissions, now() + 600, now() - 10).unwrap();
+    let seed = user.seed.reveal();
+    let lines = ["-----BEGIN NATS USER JWT-----", user.jwt.as_str(), "------END NATS USER JWT------", ""];
+    let more = ["-----BEGIN USER NKEY SEED-----", seed.as_str(), "------END USER NKEY SEED------", ""];
+    bench.write_key("less.creds", &[lines, more].concat().join("\n"));
+    let mut definition = definition.clone();
+    definition["system"] = json!({ "credentials": "keys/less.creds" });
+    let file = bench.write("less", &definition);
+    let destroy = ["destroy", "--yes", "--operator", "op.nk"];
+    for verb in [&["plan"][..], &["verify"], &APPLY, &destroy] {
+        let ran = bench.run(&[verb, &["--definition", &file]].concat());
+        let named = ran.to_string().lines().any(|line| line.contains(" may not ") && line.contains(SUBSZ));
+        assert!(ran.code == 1 && named, "{verb:?}: {ran}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cache_beside_full_resolvers() {
     let cluster = with_a_cache().await;
@@ -55,6 +81,7 @@ async fn a_cache_beside_full_resolvers() {
     bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
     bench.run(&["plan"]).ends(0);
     flows(&cluster, &bench).await;
+    each_verb_names_the_permission_that_it_lacks(&cluster, &bench, &definition);
     bench.run(&["destroy", "--delete-streams", "--operator", "op.nk", "--yes"]).ends(0);
 
     // A server applies imports of accounts that it has not loaded only after a second for each of them.
