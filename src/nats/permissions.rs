@@ -75,7 +75,7 @@ pub const NEEDS: &[Need] = &[
     publish(Side::System, system::SUBJECTS[1], ALL, When::Always),
     publish(Side::System, system::SUBJECTS[2], ALL, When::Always),
     publish(Side::System, system::SUBJECTS[3], ALL, When::Always),
-    publish(Side::System, system::SUBJECTS[4], ALL, When::If("regional accounts are looked for that the application's account does not import from yet; and when some servers have no token, to tell which")),
+    publish(Side::System, system::SUBJECTS[4], ALL, When::If("regional accounts are looked for that the application's account does not import from yet; and when some servers have no token or answer no look-ups, to tell which")),
     publish(Side::System, system::SUBJECTS[5], ALL, When::If("some servers answer no look-ups, to tell whether that is normal (a `cache` resolver)")),
     publish(Side::System, listeners::SUBJECT, PLANS, When::If("subjects are about to be mapped")),
     publish(Side::System, push::SUBJECT, CHANGES, When::If("a token is pushed")),

@@ -208,6 +208,8 @@ impl TokenSigner {
                 let _ = answer.send(found.session.sign(&mechanism, private, &message));
             }
         });
+        // Dropped before the thread, here too.
+        let requests = requests;
         let key = patience.wait(|turn| key.recv_timeout(turn.most).map_err(|error| no_answer(error, turn)))??;
         Ok(Self { key, requests, _thread: thread, patience })
     }
