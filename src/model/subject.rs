@@ -66,7 +66,7 @@ impl SubjectFilter {
         }
     }
 
-    /// What matches both, if anything does.
+    /// Returns the filter of the subjects that match both, if there are any.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         let (mut a, mut b) = (self.tokens(), other.tokens());
         let mut tokens = Vec::new();

@@ -86,8 +86,7 @@ impl<'a> ConnectOptions<'a> {
 /// # Errors
 /// [`ConnectError`]; a refusal by a server outweighs others that cannot be reached.
 pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let login = Login::load(options.access, options.account, now)?;
+    let login = Login::load(options.access, options.account, now())?;
     // Servers mostly share their settings: each is read once.
     let mut configs: Vec<(&Tls, ClientConfig)> = Vec::new();
     let mut targets = Vec::new();
@@ -137,6 +136,11 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     }
     drop(attempts);
     Err(judge(&options, &login, failures))
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Lets `connecting` go on, on a task of its own, until this process has grown by far more than connecting takes: before

@@ -1,5 +1,6 @@
 //! The connections of a definition: which servers, which user, and what a user that is made here may do.
 
+use super::connect::now;
 use super::login::Login;
 use super::permissions::{INBOX, Purpose, Side, narrowed, needs};
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect, refused};
@@ -18,7 +19,7 @@ use futures::future::join_all;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long a user that is made here may connect, in seconds.
 const USER_LIFE: u64 = 300;
@@ -101,7 +102,7 @@ impl<'d> DefinitionConnector<'d> {
         connect(self.options(access, account, timeout)).await
     }
 
-    /// How to get into an application's account.
+    /// Returns the access to an application's account.
     fn access(&self, account: &Account, claims: &AccountClaims, strict: bool) -> Result<Access, LinkError> {
         let place = format!("account {}", account.name);
         Ok(match &account.access {
@@ -134,7 +135,7 @@ impl<'d> DefinitionConnector<'d> {
         })
     }
 
-    /// How to get into a regional account; `None` without a key that makes users of it.
+    /// Returns the access to a regional account; `None` without a key that makes users of it.
     fn regional_access(
         &self,
         account: &Account,
@@ -333,11 +334,6 @@ fn mint(
         next: String::new(),
     })?;
     Ok(Access::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Why there is no connection to an account; of a refused user, what its claims tell of the cause.

@@ -30,7 +30,7 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
         return because(what, "Make the user anew by a signing key of the account: `nsc add user … -K KEY`.");
     }
     if !is_identity && signing_key.is_none() {
-        let what = format!("the key that signed it, {}, is not (or no more) a signing key of the account", issuer);
+        let what = format!("the key that signed it, {issuer}, is not (or no more) a signing key of the account");
         return because(what, anew);
     }
     let scope = signing_key.and_then(|key| key.scope.as_ref());
@@ -71,7 +71,7 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
         let what = format!("all {} connections that its account may have are in use", account.limits().conn);
         return because(what, "Allow the account more: `nsc edit account NAME --conns N`, then `nsc push`.");
     }
-    // What cannot be told from here, but only this can be the matter then.
+    // These cannot be told from here; but nothing else is left.
     let places = texts(&rights["src"]);
     if !places.is_empty() {
         let what = format!("it may only connect from {}", places.join(", "));
@@ -106,13 +106,13 @@ fn has_callout(account: &AccountClaims) -> bool {
     callout_users(account).next().is_some()
 }
 
-/// Who connects without asking the account's auth callout; nobody where it has none.
+/// The users that connect without asking the account's auth callout; nobody where it has none.
 fn callout_users(account: &AccountClaims) -> impl Iterator<Item = &str> {
     let users = account.value().pointer("/nats/authorization/auth_users").and_then(Value::as_array);
     users.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Whether a user has anything of its own that a scope would give it (nats-io/jwt v2 `signingkeys.go`,
+/// Returns whether a user has anything of its own that a scope would give it (nats-io/jwt v2 `signingkeys.go`,
 /// `ValidateScopedSigner`).
 fn has_rights(nats: &Value) -> bool {
     let Some(nats) = nats.as_object() else { return false };

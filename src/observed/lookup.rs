@@ -30,12 +30,12 @@ impl Answers {
     }
 }
 
-/// What is known of a server's resolver.
+/// A server's resolver, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Resolver {
     /// It answers no look-ups.
     pub cache: bool,
-    /// Whether it holds a token of the account, as far as it is known.
+    /// It holds a token of the account; `None` where that is not known.
     pub holds: Option<bool>,
 }
 

@@ -123,11 +123,11 @@ pub struct Server {
     pub clock: Option<ClockOffset>,
     /// The raw `VARZ`.
     pub varz: Value,
-    /// Whether its resolver was found to answer no look-ups.
+    /// Its resolver was found to answer no look-ups.
     pub silent: Silent,
 }
 
-/// What is learnt of a server after it was read; clones share it, and it makes none different.
+/// Knowledge of a server that came after it was read; clones share it, and it makes none different.
 #[derive(Debug, Clone, Default)]
 pub struct Silent(Arc<AtomicBool>);
 

@@ -21,7 +21,7 @@ pub const SUBJECTS: [&str; 6] = [
     "$SYS.REQ.SERVER.PING.STATSZ",
     "$SYS.REQ.SERVER.PING.VARZ",
     "$SYS.REQ.SERVER.PING.ACCOUNTZ",
-    "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
+    LOOK_UPS,
     LIST,
     SUBSCRIPTIONS,
 ];
@@ -248,11 +248,10 @@ pub async fn accounts(
     Ok(answers
         .into_iter()
         .map(|(index, answers)| {
-            let holds = |server: &str| Some(holders.get(server)?.contains(&ids[index]));
-            lookup::attribute(deployment, answers, |server| Resolver {
+            lookup::attribute(deployment, answers, |server| {
+                let holds = holders.get(server).map(|held| held.contains(&ids[index]));
                 // `memory` and `url` list nothing.
-                cache: caches.contains(server) && holders.contains_key(server),
-                holds: holds(server),
+                Resolver { cache: caches.contains(server) && holds.is_some(), holds }
             })
         })
         .collect())
@@ -299,9 +298,9 @@ async fn ask_account(
     Ok(Answers { stored: tokens.collect(), live: live.iter().filter_map(live_of).collect() })
 }
 
-/// Where servers are asked for their copies of an account's token.
+/// The same for one account.
 fn lookup_subject(id: &PublicKey) -> String {
-    format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP")
+    LOOK_UPS.replace('*', &id.to_string())
 }
 
 /// A question that each server of the deployment answers in its name.
@@ -374,6 +373,24 @@ fn live_of(reply: &Reply) -> Option<(String, Live)> {
     Some((sender(reply)?.id, live))
 }
 
+/// Returns what servers answer in their names, until each has; nothing where nobody listens.
+///
+/// # Errors
+/// [`RequestError`]
+async fn of_every_server(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    subject: &str,
+    payload: Vec<u8>,
+    deadline: Instant,
+) -> Result<Vec<Reply>, RequestError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match until_all(requests, subject, payload, left, by_every_server(deployment)).await {
+        Err(RequestError::NoResponders(_)) => Ok(Vec::new()),
+        replies => replies,
+    }
+}
+
 /// By which subject servers list the accounts that they hold.
 const LIST: &str = "$SYS.REQ.CLAIMS.LIST";
 /// The most accounts that are looked up because servers list them: anyone in the system account can list any.
@@ -391,12 +408,7 @@ async fn holders(
     deployment: &Deployment,
     deadline: Instant,
 ) -> Result<HashMap<String, HashSet<PublicKey>>, RequestError> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let everyone = by_every_server(deployment);
-    let replies = match until_all(requests, LIST, Vec::new(), left, everyone).await {
-        Err(RequestError::NoResponders(_)) => Vec::new(),
-        other => other?,
-    };
+    let replies = of_every_server(requests, deployment, LIST, Vec::new(), deadline).await?;
     #[derive(serde::Deserialize)]
     struct List {
         server: Sender,
@@ -417,7 +429,7 @@ async fn holders(
 
 /// By which subject servers tell who subscribes there, themselves among them.
 const SUBSCRIPTIONS: &str = "$SYS.REQ.SERVER.PING.SUBSZ";
-/// What a `full` resolver subscribes to, and no other (nats-server 2.10 – 2.15 `server/accounts.go`; measured, 2.15.1).
+/// Where servers are asked for their copies of accounts' tokens. Of resolvers only `full` subscribes to it (nats-server 2.10 – 2.15 `server/accounts.go`; measured, 2.15.1).
 const LOOK_UPS: &str = "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP";
 
 /// Learns which servers have a resolver that answers no look-ups: a `cache`, which keeps copies of what was used and gets the
@@ -433,12 +445,7 @@ async fn learn_caches(
     let Some(system) = deployment.servers.first().map(|server| server.system_account.as_str()) else { return Ok(()) };
     let test = LOOK_UPS.replace('*', system);
     let body = json!({ "subscriptions": true, "account": system, "test": test }).to_string().into_bytes();
-    let left = deadline.saturating_duration_since(Instant::now());
-    let everyone = by_every_server(deployment);
-    let replies = match until_all(requests, SUBSCRIPTIONS, body, left, everyone).await {
-        Err(RequestError::NoResponders(_)) => Vec::new(),
-        other => other?,
-    };
+    let replies = of_every_server(requests, deployment, SUBSCRIPTIONS, body, deadline).await?;
     for reply in &replies {
         let Ok(answer) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
         // Without any it leaves out the list.
@@ -475,8 +482,7 @@ pub async fn stored_claims<C>(
         tokio::time::sleep(PAUSE).await;
         lists.extend(holders(requests, deployment, listed).await?);
     }
-    // What a cache has a copy of, and no `full` resolver, is not there any more.
-    // Who read accounts before knows which are caches.
+    // An account of which a cache alone has a copy is not there any more. Caches are known once accounts were read.
     let is_cache = |id: &str| deployment.servers.iter().any(|server| server.id == id && server.silent.is_known());
     lists.retain(|server, _| !is_cache(server));
     let answering = deployment.answering();

@@ -97,7 +97,7 @@ fn each_cause_has_its_name() {
     named(&times, "may only connect at 08:00:00 – 09:00:00 (Europe/Oslo)");
 }
 
-/// What servers let in is no cause.
+/// A user that servers let in has no cause.
 #[test]
 fn what_is_allowed_is_not_blamed() {
     let keys = Keys::new();

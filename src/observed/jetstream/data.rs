@@ -79,7 +79,7 @@ impl ObservedJetStream {
         heard.then(|| origin.state.last_seq.saturating_sub(source.lag))
     }
 
-    /// Whether a source of `stream` has read more than its origin has ever had: the origin was made anew, and is not read
+    /// Returns whether a source of `stream` has read more than its origin has ever had: the origin was made anew, and is not read
     /// until servers notice that they do not hear from it. Only newer servers tell; a mirror has its origin's sequences.
     ///
     /// Under traffic a source looks ahead of an origin that was asked before it, but such a source was heard from.

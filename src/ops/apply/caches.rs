@@ -16,7 +16,7 @@ use crate::ops::session::{ASK, ReadError, Session};
 use crate::ops::{Connector, Tell, regional};
 use std::collections::BTreeSet;
 
-/// Which accounts are loaded.
+/// The accounts to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accounts {
     /// Those that are there before the run.
@@ -45,19 +45,22 @@ pub(super) async fn load<C: Connector>(
     let members: Vec<_> = regional::members(session.definition).collect();
     let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts).enumerate();
     for (place, (account, found)) in accounts.filter(|(_, (account, _))| account.new == (which == Accounts::New)) {
-        let is_loaded = found.servers.iter().all(|on| on.live != Live::NotLoaded);
         let Some((application, region)) = members.get(place).copied() else { continue };
+        let is_loaded = found.servers.iter().all(|on| on.live != Live::NotLoaded);
         // By the application's account it is seen early whether these servers can be reached.
-        if region.is_some() && is_loaded && !account.new {
+        if which == Accounts::Old && region.is_some() && is_loaded {
             continue;
         }
-        let first = tokens.iter().find(|one| one.place == place);
-        let claims = first.and_then(|one| AccountClaims::decode(one.token.as_str()).ok());
-        let Some(claims) = account.current.as_deref().filter(|_| !account.new).or(claims.as_ref()) else { continue };
+        let pushed = || tokens.iter().find(|one| one.place == place);
+        let claims = match which {
+            Accounts::Old => account.current.as_deref().cloned(),
+            Accounts::New => pushed().and_then(|one| AccountClaims::decode(one.token.as_str()).ok()),
+        };
+        let Some(claims) = claims else { continue };
         tell.step("having servers load the accounts", 0, 0);
         let timeout = session.deadline.at_most(ASK);
         let region = region.map(|region| &region.name);
-        let reached = connector.load(application, region, claims, strict, timeout).await.map_err(ReadError::from)?;
+        let reached = connector.load(application, region, &claims, strict, timeout).await.map_err(ReadError::from)?;
         let missed: Vec<&str> = caches.iter().copied().filter(|name| !reached.contains(*name)).collect();
         if application.layout == Layout::Regional && !missed.is_empty() {
             return Err(ReadError::Refused(Box::new(unreached(&account.name, &missed))).into());

@@ -127,10 +127,7 @@ fn rules(user: &User, account: Option<&AccountClaims>, verb: Verb) -> (Vec<Strin
         keys.find(|key| key.key.to_string() == issuer)?.scope.as_ref().map(|scope| &scope.template)
     });
     let own = scope.unwrap_or(nats);
-    let list = |side: &str, rule: &str| -> Vec<String> {
-        let items = own[side][rule].as_array().into_iter().flatten();
-        items.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
+    let list = |side: &str, rule: &str| subjects(&own[side][rule]);
     let any = ["pub", "sub"].iter().any(|side| !list(side, "allow").is_empty() || !list(side, "deny").is_empty());
     match account {
         Some(account) if !any && !own["resp"].is_object() => {
@@ -145,6 +142,11 @@ fn rules(user: &User, account: Option<&AccountClaims>, verb: Verb) -> (Vec<Strin
     }
 }
 
-fn filters(rules: &[String]) -> Vec<SubjectFilter> {
+/// The subjects of a list in a token.
+pub(super) fn subjects(rules: &Value) -> Vec<String> {
+    rules.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+pub(super) fn filters(rules: &[String]) -> Vec<SubjectFilter> {
     rules.iter().filter_map(|rule| SubjectFilter::parse(rule).ok()).collect()
 }

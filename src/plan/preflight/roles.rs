@@ -1,31 +1,31 @@
 //! Users who may publish on virtual names, and not on what those become: servers check permissions after mapping
 //! (nats-server 2.15, measured). Of roles and default permissions, which the account's token shows.
 
+use super::permissions::{filters, subjects};
 use crate::desired::{DesiredAccount, Role, lease};
-use crate::model::claims::AccountClaims;
+use crate::model::claims::{AccountClaims, Permission};
 use crate::model::finding::{Finding, Severity};
+use crate::model::mapping::Mapping;
 use crate::model::prefixes::{PREFIXES, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
 use crate::model::virtual_stream::Layout;
 use crate::plan::Action;
 use crate::plan::mappings::MappingChange;
-use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 
 /// Users of a role, or those without permissions of their own, may publish on virtual names and not on what they become.
 pub const ROLE_LACKS_PERMISSIONS: &str = "role-lacks-permissions";
 
-/// Who may publish on what.
-struct Users<'c> {
-    /// `the role writers`
+/// Users with the same permissions.
+struct Users {
+    /// `users of the role writers`
     who: String,
     place: String,
-    allow: Vec<&'c str>,
-    deny: Vec<&'c str>,
+    publish: Permission,
 }
 
-/// What each role in `claims` lacks. An error where `changes` are what takes it away, a warning where that is so already.
+/// Names what each role in `claims` lacks. An error where `changes` are what takes it away, a warning where that is so already.
 pub fn roles(desired: &DesiredAccount<'_>, claims: &AccountClaims, changes: &[MappingChange]) -> Vec<Finding> {
     let roles = with_permissions(&desired.name, claims);
     if roles.is_empty() {
@@ -37,41 +37,34 @@ pub fn roles(desired: &DesiredAccount<'_>, claims: &AccountClaims, changes: &[Ma
     roles.iter().filter_map(|role| lacks(role, &paths, &changed)).collect()
 }
 
-fn with_permissions<'c>(account: &str, claims: &'c AccountClaims) -> Vec<Users<'c>> {
-    fn list(rules: &Value) -> Vec<&str> {
-        rules.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-    }
+fn with_permissions(account: &str, claims: &AccountClaims) -> Vec<Users> {
     let scopes = claims.signing_keys().iter().filter_map(|key| Some((key, key.scope.as_ref()?)));
-    let mut roles: Vec<Users<'_>> = scopes
+    let mut roles: Vec<Users> = scopes
         .map(|(key, scope)| {
             let name = if scope.role.is_empty() { key.key.to_string() } else { scope.role.clone() };
-            let rules = &scope.template["pub"];
-            let place = format!("account {account}, role {name}");
+            let list = |rule: &str| subjects(&scope.template["pub"][rule]);
             Users {
                 who: format!("users of the role {name}"),
-                place,
-                allow: list(&rules["allow"]),
-                deny: list(&rules["deny"]),
+                place: format!("account {account}, role {name}"),
+                publish: Permission { allow: list("allow"), deny: list("deny") },
             }
         })
         .collect();
-    let own = &claims.default_permissions().publish;
     roles.push(Users {
         who: "users without permissions of their own".to_owned(),
         place: format!("account {account}, default permissions"),
-        allow: own.allow.iter().map(String::as_str).collect(),
-        deny: own.deny.iter().map(String::as_str).collect(),
+        publish: claims.default_permissions().publish.clone(),
     });
     let of_lease = |rule: &str| rule == lease::SUBJECT || is_below(lease::SUBJECT, rule.trim_end_matches(".>"));
-    roles.retain(|role| {
-        let restricted = !role.allow.is_empty() || !role.deny.is_empty();
-        // Who may take the lease runs this tool, and reaches real streams by the way back.
-        restricted && !role.allow.iter().any(|rule| of_lease(rule))
+    roles.retain(|Users { publish: Permission { allow, deny }, .. }| {
+        let restricted = !allow.is_empty() || !deny.is_empty();
+        // Users that may take the lease run this tool, and reach real streams by the way back.
+        restricted && !allow.iter().any(|rule| of_lease(rule))
     });
     roles
 }
 
-/// What applications publish on, and what becomes of it.
+/// A subject that applications publish on, and those that it becomes.
 struct Path {
     from: String,
     to: Vec<String>,
@@ -81,14 +74,13 @@ struct Path {
 
 fn paths(desired: &DesiredAccount<'_>) -> Vec<Path> {
     // Ours are not names that applications know; and to make a virtual stream fails either way.
-    let ours = |source: &str| PREFIXES.iter().any(|prefix| is_below(source, prefix.token));
-    let fails =
-        |source: &str| ["$JS.API.STREAM.CREATE", "$JS.API.STREAM.UPDATE"].iter().any(|verb| is_below(source, verb));
-    let mapped =
-        desired.mappings.iter().filter(|mapping| !(ours(mapping.source.as_str()) || fails(mapping.source.as_str())));
-    let mapped = mapped.map(|mapping| {
+    let ours = PREFIXES.iter().map(|prefix| prefix.token);
+    let unused: Vec<&str> = ours.chain(["$JS.API.STREAM.CREATE", "$JS.API.STREAM.UPDATE"]).collect();
+    let used = |mapping: &&Mapping| !unused.iter().any(|prefix| is_below(mapping.source.as_str(), prefix));
+    let mapped = desired.mappings.iter().filter(used).map(|mapping| {
         let to: BTreeSet<String> = mapping.destinations.iter().map(|to| to.subject.clone()).collect();
-        Path { from: mapping.source.to_string(), to: to.into_iter().collect(), by: mapping.source.to_string() }
+        let from = mapping.source.to_string();
+        Path { to: to.into_iter().collect(), by: from.clone(), from }
     });
     let mut all: Vec<Path> = mapped.collect();
     // Acks carry the real name of the stream that delivered.
@@ -103,8 +95,8 @@ fn paths(desired: &DesiredAccount<'_>) -> Vec<Path> {
     all
 }
 
-fn lacks(role: &Users<'_>, paths: &[Path], changed: &HashSet<&str>) -> Option<Finding> {
-    let (allow, deny) = (filters(&role.allow), filters(&role.deny));
+fn lacks(role: &Users, paths: &[Path], changed: &HashSet<&str>) -> Option<Finding> {
+    let (allow, deny) = (any_user(&role.publish.allow), any_user(&role.publish.deny));
     let denied = |subject: &SubjectFilter| deny.iter().any(|rule| rule.covers(subject));
     let may = |subject: &SubjectFilter| {
         (allow.is_empty() || allow.iter().any(|rule| rule.covers(subject))) && !denied(subject)
@@ -135,9 +127,9 @@ fn lacks(role: &Users<'_>, paths: &[Path], changed: &HashSet<&str>) -> Option<Fi
         ROLE_LACKS_PERMISSIONS,
         &role.place,
         format!(
-            "{} may publish on {}, which {when} {}, where they may not{more}: servers check permissions after mapping, and \
-             refuse it",
-            role.who, from, to
+            "{} may publish on {from}, which {when} {to}, where they may not{more}: servers check permissions after \
+             mapping, and refuse it",
+            role.who
         ),
         format!(
             "Allow it first: `vstream-jwt render permissions` has all that users need. If they publish nothing there, \
@@ -147,11 +139,10 @@ fn lacks(role: &Users<'_>, paths: &[Path], changed: &HashSet<&str>) -> Option<Fi
     Some(if is_new { finding } else { Finding { severity: Severity::Warning, ..finding } })
 }
 
-/// What servers fill in for each user (`{{name()}}`) stands for any token.
-fn filters(rules: &[&str]) -> Vec<SubjectFilter> {
+/// Rules for any user: `{{name()}}`, which servers fill in for each, becomes `*`.
+fn any_user(rules: &[String]) -> Vec<SubjectFilter> {
     let any = |token| if str::contains(token, "{{") { "*" } else { token };
-    let plain = rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join("."));
-    plain.filter_map(|rule| SubjectFilter::parse(&rule).ok()).collect()
+    filters(&rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join(".")).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@
 use crate::interop::fixtures::folder;
 use crate::interop::strict::{signed, signed_as_it_is};
 use crate::mappings::server::{SERVER, check};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, connect_as};
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vstream_jwt::model::claims::{AccountClaims, Activation, OperatorClaims, Token};
 use vstream_jwt::model::nkey::KeyKind;
@@ -250,22 +249,13 @@ impl Server {
             mint_user(&self.system, None, &UserPermissions::only(&[], &[]), 4_102_444_800, 1_700_000_000).unwrap();
         let started = Instant::now();
         loop {
-            match connect(&self.url, user.jwt.as_str(), user.seed.reveal().as_str()).await {
+            match connect_as(&self.url, user.jwt.as_str(), user.seed.reveal().as_str()).await {
                 Ok(client) => return client,
                 Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-async fn connect(url: &str, token: &str, seed: &str) -> Result<async_nats::Client, async_nats::ConnectError> {
-    let user = Arc::new(Seed::parse(seed).unwrap());
-    let sign = move |nonce: Vec<u8>| {
-        let user = user.clone();
-        async move { user.sign(&nonce).map(|signature| signature.to_vec()).map_err(async_nats::AuthError::new) }
-    };
-    async_nats::ConnectOptions::with_jwt(token.to_owned(), sign).connect(url).await
 }
 
 fn new(kind: KeyKind) -> Seed {
@@ -517,7 +507,7 @@ async fn users(server: &Server) {
             "allowed_connection_types": ["STANDARD"], "issuer_account": server.system.public_key(), "tags": ["t"],
             "type": "user", "version": 2 } });
     let token = |claims: &Value| signed_as_it_is(&json!({ "typ": "JWT", "alg": "ed25519-nkey" }), claims, signer);
-    let connects = async |claims: &Value| connect(&server.url, &token(claims), user.reveal().as_str()).await.is_ok();
+    let connects = async |claims: &Value| connect_as(&server.url, &token(claims), user.reveal().as_str()).await.is_ok();
     assert!(connects(&whole).await && Token::decode(&token(&whole)).is_ok());
     let all = LookAlike::all("user", &whole, |_| true);
     assert_every_field("user", &tried(&all));

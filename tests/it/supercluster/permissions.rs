@@ -227,13 +227,7 @@ fn write_credentials(bench: &Bench<'_>, name: &str, signer: &Seed, account: &str
     let issuer = (public(signer) != account.to_string()).then_some(&account);
     let user =
         mint_user(signer, issuer, &UserPermissions::only(&of(true), &of(false)), now() + 3600, now() - 10).unwrap();
-    let seed = user.seed.reveal();
-    let text = format!(
-        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
-        user.jwt.as_str(),
-        seed.as_str()
-    );
-    bench.write_key(name, &text);
+    bench.write_user(name, &user);
 }
 
 async fn users<'b, 'c>(bench: &'b Bench<'c>) -> Users<'b, 'c> {

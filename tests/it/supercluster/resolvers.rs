@@ -55,10 +55,7 @@ fn each_verb_names_the_permission_that_it_lacks(cluster: &Cluster, bench: &Bench
     let permissions = UserPermissions::Own(Permissions { publish, subscribe: none() });
     let system = PublicKey::parse(cluster.system_account_id()).unwrap();
     let user = mint_user(&bench.key("sys.nk"), Some(&system), &permissions, now() + 600, now() - 10).unwrap();
-    let seed = user.seed.reveal();
-    let lines = ["-----BEGIN NATS USER JWT-----", user.jwt.as_str(), "------END NATS USER JWT------", ""];
-    let more = ["-----BEGIN USER NKEY SEED-----", seed.as_str(), "------END USER NKEY SEED------", ""];
-    bench.write_key("less.creds", &[lines, more].concat().join("\n"));
+    bench.write_user("less.creds", &user);
     let mut definition = definition.clone();
     definition["system"] = json!({ "credentials": "keys/less.creds" });
     let file = bench.write("less", &definition);

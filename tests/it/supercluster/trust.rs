@@ -5,8 +5,8 @@ use super::together::At;
 use crate::interop::strict::signed;
 use crate::support::bench::{Bench, Ran, new_seed, now, public, set_mode};
 use crate::support::cluster::command;
-use crate::support::{PATIENCE, client, eventually, example, secrets, small, system_client};
-use async_nats::{Client, ConnectOptions};
+use crate::support::{PATIENCE, client, connect_as, eventually, example, secrets, small, system_client};
+use async_nats::Client;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -394,13 +394,8 @@ impl Impostor {
         let system = PublicKey::parse(bench.cluster.system_account_id()).unwrap();
         let permissions = UserPermissions::only(&["_INBOX.>"], &["$SYS.REQ.>"]);
         let user = mint_user(&bench.key("sys.nk"), Some(&system), &permissions, now() + 3600, now()).unwrap();
-        let key = std::sync::Arc::new(nkeys::KeyPair::from_seed(user.seed.reveal().as_str()).unwrap());
-        let sign = move |nonce: Vec<u8>| {
-            let key = key.clone();
-            async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
-        };
-        let options = ConnectOptions::with_jwt(user.jwt.as_str().to_owned(), sign);
-        let client = options.connect(bench.cluster.urls("west")).await.unwrap();
+        let client =
+            connect_as(bench.cluster.urls("west"), user.jwt.as_str(), user.seed.reveal().as_str()).await.unwrap();
         let varz = system_client(bench.cluster).await.request("$SYS.REQ.SERVER.PING.VARZ", "".into()).await.unwrap();
         let varz = serde_json::from_slice(&varz.payload).unwrap();
         let account = bench.cluster.account_id().to_owned();

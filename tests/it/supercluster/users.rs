@@ -5,7 +5,6 @@ use crate::support::bench::{Bench, new_seed, now, public};
 use serde_json::{Value, json};
 use std::time::Duration;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
-use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,12 +107,8 @@ async fn a_role_that_is_too_narrow_is_named_before_the_mappings_are_in_force() {
     let publish = async || {
         let account = PublicKey::parse(cluster.account_id()).unwrap();
         let user = mint_user(&signing, Some(&account), &UserPermissions::FromScope, now() + 600, now()).unwrap();
-        let seed = std::sync::Arc::new(user.seed);
-        let options = async_nats::ConnectOptions::with_jwt(user.jwt.as_str().to_owned(), move |nonce| {
-            let signature = seed.sign(&nonce).unwrap().to_vec();
-            async move { Ok(signature) }
-        });
-        let client = options.connect(cluster.urls("west")).await.unwrap();
+        let client =
+            support::connect_as(cluster.urls("west"), user.jwt.as_str(), user.seed.reveal().as_str()).await.unwrap();
         tokio::time::timeout(Duration::from_secs(5), client.request("foo.new", "x".into())).await.ok()?.ok()
     };
     assert!(publish().await.is_none(), "a server took what it should refuse");

@@ -13,7 +13,7 @@ use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Deployment, Live, Stored, system};
 use vstream_jwt::push;
-use vstream_jwt::sign::user::{UserPermissions, mint_user};
+use vstream_jwt::sign::user::{MintedUser, UserPermissions, mint_user};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, file::read_seed_file, issue};
 
 const TIME: Duration = Duration::from_secs(10);
@@ -274,6 +274,11 @@ impl<'c> Bench<'c> {
         let account = PublicKey::parse(account).unwrap();
         let everything = UserPermissions::only(&[], &[]);
         let user = mint_user(signer, Some(&account), &everything, expires_at, now() - 3600).unwrap();
+        self.write_user(name, &user);
+    }
+
+    /// Credentials of a user.
+    pub fn write_user(&self, name: &str, user: &MintedUser) {
         let lines = ["-----BEGIN NATS USER JWT-----", user.jwt.as_str(), "------END NATS USER JWT------", ""];
         let seed = user.seed.reveal();
         let more = ["-----BEGIN USER NKEY SEED-----", seed.as_str(), "------END USER NKEY SEED------", ""];

@@ -16,7 +16,9 @@ pub use cluster::{Cluster, account, cluster, options, small, two_regions, up, ve
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use vstream_jwt::sign::{Seed, Signer as _};
 
 /// The command under test.
 pub const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
@@ -56,6 +58,20 @@ async fn connect(cluster: &Cluster, urls: Vec<String>, credentials: PathBuf) -> 
     let client = options.retry_on_initial_connect().connect(urls).await.unwrap();
     tokio::time::timeout(PATIENCE, client.flush()).await.expect("no connection").unwrap();
     client
+}
+
+/// A client by a user's token and seed, on servers without TLS.
+pub async fn connect_as(
+    urls: impl async_nats::ToServerAddrs,
+    token: &str,
+    seed: &str,
+) -> Result<async_nats::Client, async_nats::ConnectError> {
+    let user = Arc::new(Seed::parse(seed).unwrap());
+    let sign = move |nonce: Vec<u8>| {
+        let user = user.clone();
+        async move { user.sign(&nonce).map(|signature| signature.to_vec()).map_err(async_nats::AuthError::new) }
+    };
+    async_nats::ConnectOptions::with_jwt(token.to_owned(), sign).connect(urls).await
 }
 
 /// Repeats `attempt` until it gives something.

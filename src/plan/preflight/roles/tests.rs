@@ -6,7 +6,7 @@ use crate::model::claims::TrustedClaims;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::Account;
 use crate::plan::mappings::mappings;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The claims of an account with these default permissions, and a role.
 fn claims(account: &Account, default: &Value, role: &Value) -> AccountClaims {
