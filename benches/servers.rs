@@ -6,7 +6,6 @@
 #![allow(missing_docs)]
 
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::definition::Definition;
@@ -187,7 +186,7 @@ impl Connector for Multiplied<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<BTreeSet<String>, LinkError> {
+    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
         self.real.load(account, region, claims, strict, timeout).await
     }
 }

@@ -16,7 +16,6 @@ use crate::sign::keyring::{Keyring, issuer};
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
 use crate::sign::{Seed, Signer as _};
 use futures::future::join_all;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,17 +273,23 @@ impl Connector for DefinitionConnector<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<BTreeSet<String>, LinkError> {
+    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
         let access = match region {
-            None => Some(self.access(account, claims, strict)?),
-            Some(region) => self.regional_access(account, region, claims, strict)?,
+            None => self.access(account, claims, strict)?,
+            Some(region) => {
+                let access = self.regional_access(account, region, claims, strict)?;
+                access.ok_or_else(|| LinkError {
+                    code: "no-key",
+                    message: format!("no key of account {} is in the keys folder", regional::name(account, region)),
+                    next: "Name the folder that has its keys with --keys, or connect there once as a user of it.".to_owned(),
+                })?
+            }
         };
-        let Some(access) = &access else { return Ok(BTreeSet::new()) };
         let each = self.targets().map(|target| {
-            let options = ConnectOptions { servers: vec![target], ..self.options(access, Some(claims.id()), timeout) };
-            async move { Some(connect(options).await.ok()?.server_name()) }
+            let options = ConnectOptions { servers: vec![target], ..self.options(&access, Some(claims.id()), timeout) };
+            async move { Ok(connect(options).await?.server_name()) }
         });
-        Ok(join_all(each).await.into_iter().flatten().collect())
+        Ok(join_all(each).await)
     }
 
     fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {

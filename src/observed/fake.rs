@@ -35,6 +35,8 @@ impl<A: Answers> Requests for A {
 pub(crate) struct Fake {
     pub operator: Seed,
     pub servers: Mutex<Vec<FakeServer>>,
+    /// The subjects of all requests.
+    pub asked: Mutex<Vec<String>>,
 }
 
 #[derive(Clone, Default)]
@@ -89,7 +91,8 @@ impl Fake {
                 ..FakeServer::default()
             })
         });
-        Self { operator: Seed::generate(KeyKind::Operator).unwrap(), servers: Mutex::new(servers.collect()) }
+        let operator = Seed::generate(KeyKind::Operator).unwrap();
+        Self { operator, servers: Mutex::new(servers.collect()), asked: Mutex::default() }
     }
 
     pub(crate) fn sign(&self, claims: &Value, iat: u64) -> SignedToken {
@@ -105,6 +108,7 @@ impl Fake {
     }
 
     fn answers(&self, subject: &str, payload: &[u8]) -> Option<Vec<Vec<u8>>> {
+        self.asked.lock().unwrap().push(subject.to_owned());
         let mut servers = self.servers.lock().unwrap();
         let count = servers.len();
         let tokens: Vec<&str> = subject.split('.').collect();

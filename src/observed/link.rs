@@ -5,7 +5,6 @@ use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Account;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -137,7 +136,8 @@ pub trait Connector: Sync {
     ) -> impl Future<Output = Result<Option<Self::Link>, LinkError>> + Send;
 
     /// Connects to each URL as a user of an application's account, or of the regional account of a region, and lets go again:
-    /// the names of the servers that took the user, which have loaded the account then.
+    /// the names of the servers that took the user, which have loaded the account then. An error as a whole where there is no
+    /// such user.
     fn load(
         &self,
         account: &Account,
@@ -145,7 +145,7 @@ pub trait Connector: Sync {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> impl Future<Output = Result<BTreeSet<String>, LinkError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Result<String, LinkError>>, LinkError>> + Send;
 
     /// Checks what can be checked without servers of how [`Self::regional`] would connect.
     ///

@@ -17,8 +17,7 @@ use crate::model::server_version;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A reply to a request.
@@ -123,25 +122,32 @@ pub struct Server {
     pub clock: Option<ClockOffset>,
     /// The raw `VARZ`.
     pub varz: Value,
-    /// Its resolver was found to answer no look-ups.
-    pub silent: Silent,
+    /// Whether its resolver answers look-ups, once that is known.
+    pub look_ups: LookUps,
 }
 
-/// Knowledge of a server that came after it was read; clones share it, and it makes none different.
+/// Whether a server's resolver answers look-ups: what is learnt after the server was read. Clones share it, and it makes no
+/// two servers different.
 #[derive(Debug, Clone, Default)]
-pub struct Silent(Arc<AtomicBool>);
+pub struct LookUps(Arc<OnceLock<bool>>);
 
-impl Silent {
-    fn learn(&self) {
-        self.0.store(true, Ordering::Relaxed);
+impl LookUps {
+    fn learn(&self, answers: bool) {
+        // What was said first stands.
+        let _ = self.0.set(answers);
     }
 
-    fn is_known(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    fn is_unknown(&self) -> bool {
+        self.0.get().is_none()
+    }
+
+    /// Whether they were found to be left unanswered, as a `cache` does.
+    fn are_left(&self) -> bool {
+        self.0.get() == Some(&false)
     }
 }
 
-impl PartialEq for Silent {
+impl PartialEq for LookUps {
     fn eq(&self, _: &Self) -> bool {
         true
     }
@@ -161,7 +167,7 @@ impl Server {
             domain: None,
             clock: None,
             varz: Value::Null,
-            silent: Silent::default(),
+            look_ups: LookUps::default(),
         }
     }
 }
@@ -236,7 +242,7 @@ impl Deployment {
 
     /// How many servers answer look-ups, as far as it is known: those with a `cache` resolver do not.
     pub(crate) fn answering(&self) -> usize {
-        self.servers.iter().filter(|server| !server.silent.is_known()).count()
+        self.servers.iter().filter(|server| !server.look_ups.are_left()).count()
     }
 
     /// The same by what servers know of each other, without their count of active servers.
@@ -344,6 +350,13 @@ pub struct AccountOnServer {
     pub stored: Stored,
     /// What `ACCOUNTZ` gave.
     pub live: Live,
+}
+
+impl AccountOnServer {
+    /// Whether the server has a `cache` resolver.
+    pub fn is_cache(&self) -> bool {
+        matches!(self.stored, Stored::NotKept { .. })
+    }
 }
 
 /// The resolver's copy on one server.

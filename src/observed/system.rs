@@ -194,7 +194,7 @@ fn server(id: String, varz: Value, clock: Option<ClockOffset>) -> Option<Server>
         clock,
         id,
         varz,
-        silent: super::Silent::default(),
+        look_ups: super::LookUps::default(),
     })
 }
 
@@ -228,29 +228,23 @@ pub async fn accounts(
         .into_iter()
         .collect::<Result<_, _>>()?;
     answers.sort_by_key(|(index, _)| *index);
-    let silent = |answers: &Answers| answers.stored.len() < answers.live.len().min(deployment.answering());
-    let learn = async {
-        match answers.iter().any(|(_, answers)| silent(answers)) {
-            true => learn_caches(requests, deployment, deadline).await,
-            false => Ok(()),
-        }
+    // A cache tells by it whether it has a copy of its own.
+    let holders = match answers.iter().any(|(_, answers)| answers.some_have_none() || answers.some_are_silent()) {
+        true => holders(requests, deployment, deadline).await?,
+        false => HashMap::new(),
     };
-    let hold = async {
-        // A cache tells by it whether it has a copy of its own.
-        match answers.iter().any(|(_, answers)| answers.some_have_none() || answers.some_are_silent()) {
-            true => holders(requests, deployment, deadline).await,
-            false => Ok(HashMap::new()),
-        }
-    };
-    let (holders, ()) = futures::try_join!(hold, learn)?;
-    let known = deployment.servers.iter().filter(|server| server.silent.is_known());
+    // `memory` and `url` list nothing, and answer no look-ups; nor does one whose folder of tokens is damaged.
+    let unclear = deployment.servers.iter().any(|server| holders.contains_key(&server.id) && server.look_ups.is_unknown());
+    if unclear && answers.iter().any(|(_, answers)| answers.stored.len() < holders.len().min(deployment.answering())) {
+        learn_caches(requests, deployment, deadline).await?;
+    }
+    let known = deployment.servers.iter().filter(|server| server.look_ups.are_left());
     let caches: HashSet<&str> = known.map(|server| server.id.as_str()).collect();
     Ok(answers
         .into_iter()
         .map(|(index, answers)| {
             lookup::attribute(deployment, answers, |server| {
                 let holds = holders.get(server).map(|held| held.contains(&ids[index]));
-                // `memory` and `url` list nothing.
                 Resolver { cache: caches.contains(server) && holds.is_some(), holds }
             })
         })
@@ -451,8 +445,9 @@ async fn learn_caches(
         // Without any it leaves out the list.
         let listed = answer["data"]["subscriptions_list"].as_array().map_or(&[][..], Vec::as_slice);
         let answers = !answer["data"]["total"].is_u64() || listed.iter().any(|one| one["subject"] == LOOK_UPS);
-        let Some(sender) = sender(reply).filter(|_| !answers) else { continue };
-        deployment.servers.iter().filter(|server| server.id == sender.id).for_each(|server| server.silent.learn());
+        let Some(sender) = sender(reply) else { continue };
+        let asked = deployment.servers.iter().filter(|server| server.id == sender.id);
+        asked.for_each(|server| server.look_ups.learn(answers));
     }
     Ok(())
 }
@@ -483,7 +478,7 @@ pub async fn stored_claims<C>(
         lists.extend(holders(requests, deployment, listed).await?);
     }
     // An account of which a cache alone has a copy is not there any more. Caches are known once accounts were read.
-    let is_cache = |id: &str| deployment.servers.iter().any(|server| server.id == id && server.silent.is_known());
+    let is_cache = |id: &str| deployment.servers.iter().any(|server| server.id == id && server.look_ups.are_left());
     lists.retain(|server, _| !is_cache(server));
     let answering = deployment.answering();
     let mut ids: HashMap<&PublicKey, usize> = HashMap::new();

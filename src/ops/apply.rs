@@ -3,7 +3,6 @@
 //! Streams come before the mappings that lead to them. What is taken away goes backwards: first the mappings, then,
 //! when no server has them any more, the streams. Stopped anywhere, the next run finishes.
 
-mod caches;
 mod outcome;
 mod provisioning;
 mod signing;
@@ -14,7 +13,7 @@ use super::issue::Issued;
 use super::lease::{self, Holder, Lease};
 use super::plan::{Planned, plan};
 use super::session::{Given, Hearing, Session};
-use super::{Connector, Deadline, Tell, along, destroy::plan_destroy, journal, planfile, rollback::plan_rollback};
+use super::{Connector, Deadline, Tell, along, caches, destroy::plan_destroy, journal, planfile, rollback::plan_rollback};
 use crate::model::nkey::PublicKey;
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;

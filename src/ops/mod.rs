@@ -4,6 +4,7 @@
 
 mod along;
 pub mod apply;
+mod caches;
 pub mod confirm;
 mod deliveries;
 pub mod demo;

@@ -2,7 +2,7 @@
 
 use super::session::{Given, Hearing, ReadError, Reading, Session, now};
 use super::users::users;
-use super::{Connector, Deadline, Tell, nsc, regional};
+use super::{Connector, Deadline, Tell, caches, nsc, regional};
 use crate::desired::DesiredAccount;
 use crate::observed::survey::Observed;
 use crate::plan::{Options, Plan};
@@ -54,6 +54,7 @@ pub async fn plan<'d, C: Connector>(
     }
     plan.findings.extend(session.trust_findings.iter().cloned());
     plan.findings.extend(users);
+    plan.findings.extend(caches::look(&session, &plan, &observed, connector).await);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, options);
     plan.findings.append(&mut look.findings);

@@ -3,7 +3,7 @@
 use super::plan::Planned;
 use super::session::{Given, Hearing, ReadError, Reading, Session, now};
 use super::users::users;
-use super::{Connector, Deadline, Tell, nsc};
+use super::{Connector, Deadline, Tell, caches, nsc};
 use crate::plan;
 use crate::plan::rollback::{Effects, Rollback, Undo, rollback};
 
@@ -33,6 +33,7 @@ pub async fn plan_rollback<'d, C: Connector>(
     let Rollback { mut plan, effects } = back;
     plan.findings.extend(session.trust_findings.iter().cloned());
     plan.findings.extend(users(&session, &plan, &undo.options, connector.changes()).await);
+    plan.findings.extend(caches::look(&session, &plan, &observed, connector).await);
     let mut look = nsc::look(&session, &observed);
     plan::admit(&mut look.findings, &undo.options);
     plan.findings.append(&mut look.findings);

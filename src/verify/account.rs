@@ -134,8 +134,8 @@ impl std::fmt::Display for Verdict {
             Self::StoredNotLoaded => f.write_str("stored; loads on first use"),
             Self::FetchedOnUse => f.write_str("gets the token from another server on first use (`cache` resolver)"),
             Self::CachedUnclear => f.write_str(
-                "its `cache` resolver has a copy of the account that is not in use and may be an old one; `apply` has it \
-                 loaded, and pushes the token",
+                "its `cache` resolver has a copy of the account that is not in use and may be an old one; where a URL of the \
+                 definition leads to it, `apply` has it loaded, and pushes the token",
             ),
             Self::ImportsIncomplete { imports } => {
                 write!(f, "in force, but imports do not resolve: {}", imports.join(", "))

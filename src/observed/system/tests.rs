@@ -435,3 +435,30 @@ async fn a_cache_is_told_from_a_server_that_says_nothing() {
     assert_eq!(all, wanted);
     assert!(start.elapsed() < TIME, "{:?}", start.elapsed());
 }
+
+/// `memory` and `url` list nothing, so there is nothing to tell apart, and no permission is needed for it.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_for_subscriptions_where_no_cache_can_be() {
+    let fake = Fake::new(&["west", "east"], 1);
+    let id = account();
+    let token = fake.sign(&claims(&id, json!({})), 1000).as_str().to_owned();
+    for server in ["west-0", "east-0"] {
+        fake.edit(server, |server| {
+            server.stored.insert(id.to_string(), token.clone());
+            server.live.insert(id.to_string(), token.clone());
+        });
+    }
+    let asked = async || {
+        let found = deployment(&fake, TIME).await.unwrap();
+        for _ in 0..2 {
+            accounts(&fake, &found, std::slice::from_ref(&id), TIME).await.unwrap();
+        }
+        let asked = std::mem::take(&mut *fake.asked.lock().unwrap());
+        asked.iter().filter(|subject| subject.as_str() == SUBSCRIPTIONS).count()
+    };
+    assert_eq!(asked().await, 0);
+    fake.edit("east-0", |server| server.no_resolver = true);
+    assert_eq!(asked().await, 0);
+    fake.edit("east-0", |server| (server.no_resolver, server.cache) = (false, true));
+    assert_eq!(asked().await, 1, "known from then on");
+}

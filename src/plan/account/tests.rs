@@ -3,7 +3,7 @@ use crate::desired::Options as DesiredOptions;
 use crate::desired::tests::{app, application, stream, topology};
 use crate::model::claims::TrustAnchor;
 use crate::model::nkey::KeyKind;
-use crate::observed::{Deployment, Live, Server};
+use crate::observed::{Deployment, Detail, Live, Server};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::json;
 
@@ -59,4 +59,31 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
     assert!(message.contains("somebody pushed a token of it that was made from an older one"), "{message}");
     assert!(message.ends_with(&format!("both changed: {}", conflicts.join("; "))), "{message}");
     assert_eq!(next, "Find out who pushed, agree on what it should be, and run again.");
+}
+
+/// What only a cache has, and nobody uses, is no account.
+#[test]
+fn an_account_that_no_resolver_keeps_is_to_be_made() {
+    let on = |stored: Stored, live: Live| AccountOnServer {
+        server: "a".to_owned(),
+        cluster: "c".to_owned(),
+        stored,
+        live,
+    };
+    let nothing = || on(Stored::Nothing, Live::NotLoaded);
+    let cache = |cached: bool| on(Stored::NotKept { cached }, Live::NotLoaded);
+    let silent = || on(Stored::NoAnswer, Live::NoAnswer);
+    let live = Live::Loaded(Detail { jwt: "a.b.c".to_owned(), ..Detail::default() });
+    let used = || on(Stored::NotKept { cached: true }, live.clone());
+    for (servers, nowhere) in [
+        (vec![nothing(), silent()], true),
+        (vec![nothing(), cache(false)], true),
+        (vec![cache(true), nothing()], true),
+        (vec![cache(true), silent()], false),
+        (vec![nothing(), used()], false),
+        (vec![nothing(), on(Stored::Token("a.b.c".to_owned()), Live::NotLoaded)], false),
+        (vec![silent()], false),
+    ] {
+        assert_eq!(is_nowhere(&servers), nowhere, "{servers:?}");
+    }
 }

@@ -9,7 +9,6 @@ use crate::support::{PATIENCE, client, connect_as, eventually, example, secrets,
 use async_nats::Client;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -302,7 +301,7 @@ impl Connector for Once<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<BTreeSet<String>, LinkError> {
+    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
         self.real.load(account, region, claims, strict, timeout).await
     }
 }
