@@ -68,7 +68,7 @@ keys! {
     struct Region {
         /// The cluster (gateway name) that serves it. Default: the region's name.
         cluster: Option<At<String>>,
-        /// URLs of its servers, `nats://host:port` or `tls://host:port`. At least one.
+        /// URLs by which its servers are reached, `nats://host:port` or `tls://host:port`, or `ws://` or `wss://`. At least one; that of a load balancer may stand in several regions.
         servers: At<Vec<At<String>>>,
         /// Placement tags for the region's streams. Default: none.
         tags: Option<Vec<At<String>>>,

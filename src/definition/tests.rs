@@ -277,7 +277,9 @@ fn regions() {
     refuses(&with("east: { servers: [] }"), "no-servers", "`east` has no servers", "[]");
     refuses(&with("east: { cluster: west, servers: [nats://a:1] }"), "cluster-twice", "used twice", "west");
     refuses(&with("east: { servers: [http://a:1] }"), "bad-url", "scheme `http`", "http://a:1");
-    refuses(&with("east: { servers: [nats://127.0.0.1:14222] }"), "server-twice", "listed twice", "nats://");
+    refuses(&with("east: { servers: [nats://a:1, a:1] }"), "server-twice", "listed twice", "a:1] }");
+    // One load balancer before all regions.
+    assert!(parsed(&with("east: { servers: [nats://127.0.0.1:14222] }")).is_ok());
     refuses(&with("e.st: { servers: [nats://a:1] }"), "bad-name", "one subject token", "e.st");
     assert!(parsed(&with("east: { cluster: e.st, servers: [nats://a:1] }")).is_ok());
     refuses(&with("east: { cluster: 'e st', servers: [nats://a:1] }"), "bad-name", "cluster name", "'e st'");

@@ -36,9 +36,9 @@ const READS: usize = 16;
 const PEM: usize = 4 << 20;
 
 /// A server that may be connected to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// `nats://host:port` or `tls://host:port`.
+    /// `nats://host:port` or `tls://host:port`; `ws://` and `wss://` for WebSockets.
     pub url: &'a str,
     /// TLS towards it.
     pub tls: Option<&'a Tls>,
@@ -86,7 +86,7 @@ impl<'a> ConnectOptions<'a> {
 /// # Errors
 /// [`ConnectError`]; a refusal by a server outweighs others that cannot be reached.
 pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
-    let login = Login::load(options.access, options.account, now())?;
+    let login = login(options.access.clone(), options.account.cloned()).await?;
     // Servers mostly share their settings: each is read once.
     let mut configs: Vec<(&Tls, ClientConfig)> = Vec::new();
     let mut targets = Vec::new();
@@ -136,6 +136,12 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     }
     drop(attempts);
     Err(judge(&options, &login, failures))
+}
+
+/// Reads the access beside what else goes on: it may have to ask another program.
+async fn login(access: Access, account: Option<PublicKey>) -> Result<Login, ConnectError> {
+    let loading = tokio::task::spawn_blocking(move || Login::load(&access, account.as_ref(), now()));
+    loading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Seconds since 1970.
@@ -237,6 +243,14 @@ async fn attempt(
     if let Some(prefix) = &login.inbox_prefix {
         connect = connect.custom_inbox_prefix(prefix);
     }
+    if url.starts_with("ws") {
+        // Servers announce the addresses of others without their scheme.
+        connect = connect.ignore_discovered_servers();
+    }
+    if tls.is_some() && url.starts_with("ws://") {
+        let reason = "`ws://` is without TLS, and `tls:` is set for it; write wss://".to_owned();
+        return Err(Failure { url: without_secrets(url), kind: FailureKind::Tls, reason });
+    }
     if let Some((config, first)) = tls {
         // Whatever the settings are, a server without TLS is not the one that was meant.
         connect = connect.require_tls(true).tls_client_config(config);
@@ -268,9 +282,17 @@ fn classify(error: &async_nats::ConnectError) -> (FailureKind, String) {
         ConnectErrorKind::TimedOut => (FailureKind::Unreachable, "no answer in time".to_owned()),
         _ if is_tls(error) => (FailureKind::Tls, explain_tls(cause)),
         _ if cause.starts_with("nats: ") => (FailureKind::Refused, cause["nats: ".len()..].to_owned()),
+        _ if ENDED.iter().any(|ended| cause.eq_ignore_ascii_case(ended)) => {
+            (FailureKind::Unreachable, CLOSED.to_owned())
+        }
         _ => (FailureKind::Unreachable, cause),
     }
 }
+
+/// Why there is no connection to a server that was reached, and said nothing.
+pub(super) const CLOSED: &str = "it closed the connection";
+/// How that is told.
+const ENDED: [&str; 2] = ["broken pipe", "connection reset by peer"];
 
 /// Adds what rustls's words mean for the definition.
 fn explain_tls(cause: String) -> String {

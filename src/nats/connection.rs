@@ -149,9 +149,11 @@ impl Connection {
 
     /// Lets a reconnect go to any of the servers.
     pub(super) async fn widen(&self, urls: impl Iterator<Item = &str>) {
-        let servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
+        let mut servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
+        // The client takes no others beside it.
+        let web = self.0.url.starts_with("ws");
+        servers.retain(|server| server.is_websocket() == web);
         let Ok(client) = self.client() else { return };
-        // Fails only for lists of mixed schemes; then reconnects stay with what this server announces.
         let _ = client.set_server_pool(servers.as_slice()).await;
     }
 

@@ -1,6 +1,6 @@
 //! The connections of a definition: which servers, which user, and what a user that is made here may do.
 
-use super::connect::now;
+use super::connect::{CLOSED, now};
 use super::login::Login;
 use super::permissions::{INBOX, Purpose, Side, narrowed, needs};
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect, refused};
@@ -169,12 +169,17 @@ impl<'d> DefinitionConnector<'d> {
         }))
     }
 
-    fn targets(&self) -> impl Iterator<Item = Target<'_>> {
+    /// Each server once, also where a load balancer's URL stands in several regions.
+    fn targets(&self) -> Vec<Target<'_>> {
         let Definition { tls, topology, .. } = self.definition;
-        topology.regions.iter().flat_map(move |region| {
+        let mut targets: Vec<Target<'_>> = Vec::new();
+        for region in &topology.regions {
             let tls = region.tls.as_ref().or(tls.as_ref());
-            region.servers.iter().map(move |url| Target { url, tls })
-        })
+            let all = region.servers.iter().map(|url| Target { url, tls });
+            let new: Vec<Target<'_>> = all.filter(|target| !targets.contains(target)).collect();
+            targets.extend(new);
+        }
+        targets
     }
 
     fn options<'a>(
@@ -183,7 +188,7 @@ impl<'d> DefinitionConnector<'d> {
         account: Option<&'a PublicKey>,
         timeout: Duration,
     ) -> ConnectOptions<'a> {
-        ConnectOptions { servers: self.targets().collect(), access, account, name: "vstream-jwt", timeout }
+        ConnectOptions { servers: self.targets(), access, account, name: "vstream-jwt", timeout }
     }
 }
 
@@ -279,13 +284,14 @@ impl Connector for DefinitionConnector<'_> {
             Some(region) => {
                 let access = self.regional_access(account, region, claims, strict)?;
                 access.ok_or_else(|| LinkError {
-                    code: "no-key",
+                    code: "regional-key-missing",
                     message: format!("no key of account {} is in the keys folder", regional::name(account, region)),
-                    next: "Name the folder that has its keys with --keys, or connect there once as a user of it.".to_owned(),
+                    next: "Name the folder that has its keys with --keys, or connect there once as a user of it."
+                        .to_owned(),
                 })?
             }
         };
-        let each = self.targets().map(|target| {
+        let each = self.targets().into_iter().map(|target| {
             let options = ConnectOptions { servers: vec![target], ..self.options(&access, Some(claims.id()), timeout) };
             async move { Ok(connect(options).await?.server_name()) }
         });
@@ -345,7 +351,9 @@ fn mint(
 fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> LinkError {
     let cause = match &error {
         ConnectError::Refused { claims: user, reason, .. } => refused::cause(user, claims, strict, reason, now()),
-        ConnectError::Unreachable { .. } => refused::silent_cause(claims),
+        ConnectError::Unreachable { tried } if tried.iter().any(|(_, why)| why == CLOSED) => {
+            refused::silent_cause(claims)
+        }
         _ => None,
     };
     let LinkError { code, message, next } = LinkError::from(error);

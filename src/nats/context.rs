@@ -2,23 +2,21 @@
 //! configuration folder.
 
 use super::ConnectError;
-use crate::files::{ReadError, closed_to_others, read_any_secret};
+use super::reference::{Secret, expand, find, home, scheme};
+use crate::files::{ReadError, closed_to_others, read_any_secret, read_secret};
 use crate::model::topology::Tls;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The largest context that is read, in bytes: one may have a user's token in it.
 const LARGEST: usize = 1 << 20;
-/// The field that is a secret itself and is used; others name files.
-const SECRET: &str = "user_seed";
-
 /// What a context says that a connection in operator mode needs.
 pub(super) struct Context {
     path: PathBuf,
-    pub creds: Option<PathBuf>,
-    /// Token and seed, given in the context itself.
-    pub user: Option<(String, Zeroizing<String>)>,
+    pub creds: Option<Secret>,
+    /// Token and seed, where there are no credentials.
+    pub user: Option<(Zeroizing<String>, Zeroizing<String>)>,
     pub inbox_prefix: Option<String>,
     pub tls: Option<Tls>,
     /// Fields by which the context logs in, and that operator mode cannot use.
@@ -54,30 +52,64 @@ impl Context {
             place: format!("context {}", path.display()),
             reason: format!("is not JSON: line {}, column {}", error.line(), error.column()),
         })?;
-        if fields.get(SECRET).is_some_and(|value| *value != json!("")) {
+        let scheme_of = |key: &str| Some(scheme(fields.get(key)?.as_str().filter(|value| !value.is_empty())?));
+        // Others name files.
+        let holds_seed = scheme_of("user_seed").is_some_and(|scheme| scheme.is_none_or(|scheme| scheme == "data"));
+        if holds_seed || scheme_of("creds").flatten().is_some_and(|scheme| scheme == "data") {
             closed_to_others(mode).map_err(unread)?;
         }
-        Ok(Self::from_fields(path, &fields))
+        Self::from_fields(path, &fields)
     }
 
-    fn from_fields(path: PathBuf, fields: &Map<String, Value>) -> Self {
+    fn from_fields(path: PathBuf, fields: &Map<String, Value>) -> Result<Self, ConnectError> {
+        let place = format!("context {}", path.display());
+        let refuse = |key: &str, reason: String| ConnectError::Credentials {
+            place: place.clone(),
+            reason: format!("`{key}` {reason}"),
+        };
         let text = |key: &str| fields.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let file = |key: &str| text(key).map(expand_home);
+        let file = |key: &str| text(key).map(expand);
+        // How to get there, which a user of the context could not do without.
+        for key in ["socks_proxy", "windows_cert_store"] {
+            if text(key).is_some() {
+                return Err(refuse(key, "is not supported: name `credentials:` of its user, and `tls:`".to_owned()));
+            }
+        }
+        let refer = |key: &str, value: &str| find(value).map_err(|reason| refuse(key, reason));
+        let creds = match (text("creds"), text("nsc")) {
+            (Some(creds), _) => Some(refer("creds", creds)?.unwrap_or_else(|| Secret::File(expand(creds)))),
+            (None, Some(nsc)) => refer("nsc", &format!("nsc://{}", nsc.strip_prefix("nsc://").unwrap_or(nsc)))?,
+            (None, None) => None,
+        };
+        let itself = |key: &str, value: &str| match refer(key, value)? {
+            None => Ok(Zeroizing::new(value.to_owned())),
+            Some(Secret::Text(text)) => Ok(text),
+            Some(Secret::File(path)) => {
+                let unread = |error| ConnectError::unread("credentials", &path, error);
+                let text = read_secret(&path, LARGEST).map_err(unread)?;
+                let text = std::str::from_utf8(&text).map_err(|_| refuse(key, "is not text".to_owned()))?;
+                Ok(Zeroizing::new(text.trim().to_owned()))
+            }
+        };
+        let user = match (&creds, text("user_jwt").zip(text("user_seed"))) {
+            (None, Some((jwt, seed))) => Some((itself("user_jwt", jwt)?, itself("user_seed", seed)?)),
+            _ => None,
+        };
         let tls = Tls {
             ca: file("ca"),
             cert: file("cert"),
             key: file("key"),
             first: fields.get("tls_first").and_then(Value::as_bool).unwrap_or(false),
         };
-        let unusable = ["nsc", "nkey", "token", "user", "password", "socks_proxy"];
-        Self {
-            creds: file("creds"),
-            user: text("user_jwt").zip(text("user_seed")).map(|(jwt, seed)| (jwt.to_owned(), seed.to_owned().into())),
+        let unusable = ["nkey", "token", "user", "password"];
+        Ok(Self {
+            creds,
+            user,
             inbox_prefix: text("inbox_prefix").map(str::to_owned),
             tls: (tls != Tls::default()).then_some(tls),
             unusable: unusable.into_iter().filter(|key| text(key).is_some()).collect(),
             path,
-        }
+        })
     }
 
     /// For messages.
@@ -92,17 +124,6 @@ impl Context {
             keys => format!("logs in by `{}`; servers in operator mode need `creds`", keys.join("`, `")),
         };
         ConnectError::Credentials { place: self.place(), reason }
-    }
-}
-
-fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
-}
-
-fn expand_home(path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), home()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(path),
     }
 }
 
@@ -134,7 +155,7 @@ mod tests {
         let fields = json!({ "url": "nats://h:4222", "creds": "/k/sys.creds", "ca": "/k/ca.pem", "tls_first": true, "inbox_prefix": "_I.x", "token": "" });
         let dir = folder(&[("sc-sys", fields)]);
         let context = Context::in_folder(dir.path(), "sc-sys").unwrap();
-        assert_eq!(context.creds, Some(PathBuf::from("/k/sys.creds")));
+        assert_eq!(context.creds, Some(Secret::File(PathBuf::from("/k/sys.creds"))));
         assert_eq!(context.inbox_prefix.as_deref(), Some("_I.x"));
         assert_eq!(context.tls, Some(Tls { ca: Some("/k/ca.pem".into()), first: true, ..Tls::default() }));
         let error = Context::in_folder(dir.path(), "sc-sis").err().unwrap().to_string();
@@ -148,5 +169,40 @@ mod tests {
         let error = Context::in_folder(dir.path(), "pw").unwrap().unusable().to_string();
         assert!(error.contains("logs in by `user`, `password`") && !error.contains("hunter2"), "{error}");
         assert!(Context::in_folder(dir.path(), "bad").is_err());
+    }
+
+    #[test]
+    fn what_is_not_supported_of_a_context_is_named() {
+        let of = |fields: Value| {
+            let dir = folder(&[("c", fields)]);
+            Context::in_folder(dir.path(), "c").map(|context| context.creds).map_err(|error| error.to_string())
+        };
+        for key in ["socks_proxy", "windows_cert_store"] {
+            let mut fields = json!({ "creds": "/k/app.creds" });
+            fields[key] = json!("x");
+            assert!(of(fields).unwrap_err().contains(&format!("`{key}` is not supported")));
+        }
+        let error = of(json!({ "creds": "op://vault/item" })).unwrap_err();
+        assert!(error.contains("context ") && error.contains("`creds` is a `op://` reference"), "{error}");
+        // Empty ones are what the CLI writes.
+        assert!(of(json!({ "creds": "/k/app.creds", "socks_proxy": "", "nsc": "" })).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_context_with_a_secret_in_it_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt as _;
+        for (fields, secret) in [
+            (json!({ "user_jwt": "a.b.c", "user_seed": "SUA" }), true),
+            (json!({ "creds": "data:;base64,c2VjcmV0" }), true),
+            (json!({ "user_jwt": "a.b.c", "user_seed": "env://CARGO_PKG_NAME" }), false),
+            (json!({ "creds": "/k/app.creds" }), false),
+        ] {
+            let dir = folder(&[("c", fields.clone())]);
+            let mode = std::fs::Permissions::from_mode(0o644);
+            std::fs::set_permissions(dir.path().join("c.json"), mode).unwrap();
+            let refused = matches!(Context::in_folder(dir.path(), "c"), Err(ConnectError::OpenToOthers { .. }));
+            assert_eq!(refused, secret, "{fields}");
+        }
     }
 }

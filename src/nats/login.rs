@@ -2,6 +2,7 @@
 
 use super::ConnectError;
 use super::context::Context;
+use super::reference::Secret;
 use crate::files::read_secret;
 use crate::model::claims::Token;
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -60,7 +61,8 @@ impl Login {
                 let context = Context::find(name)?;
                 let place = context.place();
                 let mut login = match (&context.creds, &context.user) {
-                    (Some(path), _) => Self::from_file(path, now)?,
+                    (Some(Secret::File(path)), _) => Self::from_file(path, now)?,
+                    (Some(Secret::Text(text)), _) => Self::from_text(&place, text, now)?,
                     (None, Some((jwt, seed))) => Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)?,
                     (None, None) => return Err(context.unusable()),
                 };
@@ -82,13 +84,15 @@ impl Login {
     fn from_file(path: &Path, now: u64) -> Result<Self, ConnectError> {
         let text = read_secret(path, LARGEST).map_err(|error| ConnectError::unread("credentials", path, error))?;
         let place = format!("credentials {}", path.display());
-        let (jwt, seed) =
-            std::str::from_utf8(&text).ok().and_then(parse_creds).ok_or_else(|| ConnectError::Credentials {
-                place: place.clone(),
-                reason: "is not a .creds file: it needs a user token and a user seed, each between lines of dashes"
-                    .into(),
-            })?;
-        Self::new(&place, jwt, Arc::new(parse_seed(seed, &place)?), now)
+        Self::from_text(&place, std::str::from_utf8(&text).unwrap_or_default(), now)
+    }
+
+    fn from_text(place: &str, text: &str, now: u64) -> Result<Self, ConnectError> {
+        let (jwt, seed) = parse_creds(text).ok_or_else(|| ConnectError::Credentials {
+            place: place.to_owned(),
+            reason: "is not a .creds file: it needs a user token and a user seed, each between lines of dashes".into(),
+        })?;
+        Self::new(place, jwt, Arc::new(parse_seed(seed, place)?), now)
     }
 
     /// For whoever asks what it may do.

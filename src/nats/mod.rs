@@ -10,6 +10,7 @@ mod context;
 mod error;
 mod login;
 pub mod permissions;
+mod reference;
 mod refused;
 
 pub use connect::{ConnectOptions, Target, connect};

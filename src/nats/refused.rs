@@ -62,16 +62,16 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
         let at = format_time(u64::try_from(found.before).unwrap_or_default());
         return because(format!("its account revoked {whom} as issued until {at}"), anew);
     }
+    if said.contains("maximum account active connections") {
+        let what = format!("all {} connections that its account may have are in use", account.limits().conn);
+        return because(what, "Allow the account more: `nsc edit account NAME --conns N`, then `nsc push`.");
+    }
+    // What follows cannot be told from here; but nothing else is left.
     if has_callout(account) && !callout_users(account).any(|key| key == text("sub")) {
         let what =
             "its account has an auth callout, and this user is not one of the `auth_users` that connect without it";
         return because(what.to_owned(), LEFT_ALONE);
     }
-    if said.contains("maximum account active connections") {
-        let what = format!("all {} connections that its account may have are in use", account.limits().conn);
-        return because(what, "Allow the account more: `nsc edit account NAME --conns N`, then `nsc push`.");
-    }
-    // These cannot be told from here; but nothing else is left.
     let places = texts(&rights["src"]);
     if !places.is_empty() {
         let what = format!("it may only connect from {}", places.join(", "));
@@ -89,12 +89,11 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
     None
 }
 
-/// The same of a user whose connection is closed without a word, as some servers do with whom a callout does not let in
-/// (measured, 2.10.26).
+/// What may be the cause where no server said anything, but closed the connection: some do so with whom a callout does not let
+/// in (measured, 2.10.26).
 pub(super) fn silent_cause(account: &AccountClaims) -> Option<Cause> {
     has_callout(account).then(|| Cause {
-        what: "its account has an auth callout, and servers may close the connection of whom that does not let in"
-            .to_owned(),
+        what: "its account has an auth callout, and some servers say nothing to whom that does not let in".to_owned(),
         next: LEFT_ALONE.to_owned(),
     })
 }

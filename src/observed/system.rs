@@ -234,7 +234,8 @@ pub async fn accounts(
         false => HashMap::new(),
     };
     // `memory` and `url` list nothing, and answer no look-ups; nor does one whose folder of tokens is damaged.
-    let unclear = deployment.servers.iter().any(|server| holders.contains_key(&server.id) && server.look_ups.is_unknown());
+    let unclear =
+        deployment.servers.iter().any(|server| holders.contains_key(&server.id) && server.look_ups.is_unknown());
     if unclear && answers.iter().any(|(_, answers)| answers.stored.len() < holders.len().min(deployment.answering())) {
         learn_caches(requests, deployment, deadline).await?;
     }

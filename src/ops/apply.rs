@@ -13,7 +13,9 @@ use super::issue::Issued;
 use super::lease::{self, Holder, Lease};
 use super::plan::{Planned, plan};
 use super::session::{Given, Hearing, Session};
-use super::{Connector, Deadline, Tell, along, caches, destroy::plan_destroy, journal, planfile, rollback::plan_rollback};
+use super::{
+    Connector, Deadline, Tell, along, caches, destroy::plan_destroy, journal, planfile, rollback::plan_rollback,
+};
 use crate::model::nkey::PublicKey;
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;

@@ -133,7 +133,8 @@ fn unreached(
     imported: bool,
 ) -> Option<Finding> {
     let tried = reached.as_deref().unwrap_or_default();
-    let missed: Vec<&str> = caches.iter().copied().filter(|name| !tried.iter().flatten().any(|on| on == name)).collect();
+    let missed: Vec<&str> =
+        caches.iter().copied().filter(|name| !tried.iter().flatten().any(|on| on == name)).collect();
     if missed.is_empty() {
         return None;
     }

@@ -52,6 +52,17 @@ nsc import account --file "$work/dev/servers/west-1/jwt/$system.jwt"
 nsc add user --account SYS --name nsc
 nsc pull -A
 
+# A context that asks nsc for the user's credentials, in the words of today and of earlier ones.
+mkdir -p "$XDG_CONFIG_HOME/nats/context"
+user="nsc://$(ls "$work/store")/SYS/nsc"
+for field in nsc creds; do
+    echo "{\"$field\": \"$user\"}" >"$XDG_CONFIG_HOME/nats/context/by-$field.json"
+    sed "s|credentials: keys/sys.creds|context: by-$field|" "$work/dev/vstream.yaml" >"$work/dev/by-$field.yaml"
+    PATH=$work:$PATH vstream 3 'Plan:' plan --definition "by-$field.yaml"
+done
+echo "{\"nsc\": \"${user}s\"}" >"$XDG_CONFIG_HOME/nats/context/by-nsc.json"
+PATH=$work:$PATH vstream 1 'nsc generate profile' plan --definition by-nsc.yaml
+
 vstream 0 'nsc pull -A' apply --operator op.nk
 nsc push -a APP
 vstream 3 'mappings-gone' verify

@@ -14,7 +14,6 @@ struct Seen {
     clusters: HashMap<String, Place>,
     /// By the tokens of clusters: the cluster that has it.
     tokens: HashMap<String, (String, Place)>,
-    servers: HashMap<String, Place>,
 }
 
 impl Checker<'_> {
@@ -64,7 +63,8 @@ impl Checker<'_> {
             let message = format!("region `{}` has no servers", name.value);
             self.report("no-servers", servers.place, message, "add at least one URL: [nats://host:4222]");
         }
-        let servers: Vec<_> = servers.value.into_iter().map(|url| self.server(url, seen)).collect();
+        let mut own = HashMap::new();
+        let servers: Vec<_> = servers.value.into_iter().map(|url| self.server(url, &mut own)).collect();
         let tags: Vec<_> = tags.unwrap_or_default().into_iter().map(|tag| self.tag(tag)).collect();
         let serves: Vec<_> = serves.iter().flat_map(|serves| &serves.value).map(|c| self.cluster(c, seen)).collect();
         let tls = tls.map(|tls| self.tls(tls));
@@ -114,7 +114,8 @@ impl Checker<'_> {
         }
     }
 
-    fn server(&mut self, url: At<String>, seen: &mut Seen) -> Option<String> {
+    /// `own` are the region's so far. Other regions may have the same: that of a load balancer before all of them.
+    fn server(&mut self, url: At<String>, own: &mut HashMap<String, Place>) -> Option<String> {
         let normal = match server_url(&url.value) {
             Ok(normal) => normal,
             Err(reason) => {
@@ -122,14 +123,14 @@ impl Checker<'_> {
                 return None;
             }
         };
-        if let Some(first) = seen.servers.get(&normal) {
+        if let Some(first) = own.get(&normal) {
             self.problems.push(
                 Problem::new("server-twice", url.place, format!("server `{normal}` is listed twice"))
                     .also(*first, "first listed here")
-                    .help("remove one of them: a server belongs to one region"),
+                    .help("remove one of them"),
             );
         }
-        seen.servers.entry(normal.clone()).or_insert(url.place);
+        own.entry(normal.clone()).or_insert(url.place);
         Some(normal)
     }
 
@@ -157,17 +158,26 @@ impl Checker<'_> {
 /// The URL with scheme and port, or what is wrong with it.
 fn server_url(url: &str) -> Result<String, String> {
     let (scheme, rest) = match url.split_once("://") {
-        Some((scheme @ ("nats" | "tls"), rest)) => (scheme, rest),
-        Some((scheme @ ("ws" | "wss"), _)) => {
-            return Err(format!("`{scheme}` (WebSocket) is not supported; use the servers' client port"));
-        }
-        Some((scheme, _)) => return Err(format!("scheme `{scheme}` is not one of `nats` and `tls`")),
+        Some((scheme @ ("nats" | "tls" | "ws" | "wss"), rest)) => (scheme, rest),
+        Some((scheme, _)) => return Err(format!("scheme `{scheme}` is not one of `nats`, `tls`, `ws` and `wss`")),
         None => ("nats", url),
     };
     if rest.contains('@') {
         return Err("it holds a user or a token; these belong into a credentials file".to_owned());
     }
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let default = match scheme {
+        "ws" => 80,
+        "wss" => 443,
+        _ => 4222,
+    };
+    // A proxy may take WebSockets at a path of its own.
+    let (rest, path) = match rest.split_once('/') {
+        Some((rest, path)) if scheme.starts_with("ws") && !path.is_empty() => (rest, format!("/{path}")),
+        _ => (rest.strip_suffix('/').unwrap_or(rest), String::new()),
+    };
+    if let Some(c) = path.chars().find(|c| c.is_whitespace() || c.is_control() || "?#,".contains(*c)) {
+        return Err(format!("it contains {c:?}"));
+    }
     if let Some(c) = rest.chars().find(|c| c.is_whitespace() || c.is_control() || "/?#,".contains(*c)) {
         return Err(format!("it contains {c:?}"));
     }
@@ -195,14 +205,15 @@ fn server_url(url: &str) -> Result<String, String> {
             port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(format!("`{port}` is not a port"))?
         }
         Some(_) => return Err("after the host comes something other than a port".to_owned()),
-        None => 4222,
+        None => default,
     };
-    Ok(format!("{scheme}://{host}:{port}"))
+    Ok(format!("{scheme}://{host}:{port}{path}"))
 }
 
 fn bad_url(url: &At<String>, reason: &str) -> Problem {
     let problem = |message: String| {
-        Problem::new("bad-url", url.place, message).help("write it like nats://host:4222 or tls://host:4222")
+        Problem::new("bad-url", url.place, message)
+            .help("write it like nats://host:4222, tls://host:4222 or wss://host:443")
     };
     match url.value.rsplit_once('@') {
         Some((_, host)) => problem(format!("server URL `…@{host}`: {reason}")),
@@ -234,6 +245,9 @@ mod tests {
             ("tls://a.example/", "tls://a.example:4222"),
             ("a.example:7", "nats://a.example:7"),
             ("nats://[::1]:4222", "nats://[::1]:4222"),
+            ("ws://a.example", "ws://a.example:80"),
+            ("wss://a.example/", "wss://a.example:443"),
+            ("wss://a.example/nats/ws", "wss://a.example:443/nats/ws"),
         ] {
             assert_eq!(server_url(url), Ok(normal.to_owned()), "{url}");
         }
@@ -245,7 +259,9 @@ mod tests {
             "nats://a:99999",
             "nats://a:b",
             "http://a:1",
-            "ws://a:1",
+            "wss://a/x?token=y",
+            "wss://a/x,b",
+            "wss://",
             "nats://me:pass@a:1",
             "nats://a:1/x",
             "nats://a b:1",

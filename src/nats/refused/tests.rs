@@ -88,7 +88,14 @@ fn each_cause_has_its_name() {
     named(&|case| case.account["nats"]["revocations"] = revoke("*", 1_950_000_000), "revoked all users of the account");
     let callout = |case: &mut Case| case.account["nats"]["authorization"] = json!({ "auth_users": ["UANOTHER"] });
     named(&callout, "has an auth callout, and this user is not one of the `auth_users`");
-    named(&|case| case.said = "maximum account active connections exceeded", "all 5 connections");
+    let full = |case: &mut Case| case.said = "maximum account active connections exceeded";
+    named(&full, "all 5 connections");
+    // What a server says goes before what may be.
+    let full_with_callout = |case: &mut Case| {
+        callout(case);
+        full(case);
+    };
+    named(&full_with_callout, "all 5 connections");
     named(&|case| case.user["nats"]["src"] = json!(["10.0.0.0/8"]), "may only connect from 10.0.0.0/8");
     let times = |case: &mut Case| {
         case.user["nats"]["times"] = json!([{ "start": "08:00:00", "end": "09:00:00" }]);

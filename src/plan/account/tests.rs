@@ -64,12 +64,8 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
 /// What only a cache has, and nobody uses, is no account.
 #[test]
 fn an_account_that_no_resolver_keeps_is_to_be_made() {
-    let on = |stored: Stored, live: Live| AccountOnServer {
-        server: "a".to_owned(),
-        cluster: "c".to_owned(),
-        stored,
-        live,
-    };
+    let on =
+        |stored: Stored, live: Live| AccountOnServer { server: "a".to_owned(), cluster: "c".to_owned(), stored, live };
     let nothing = || on(Stored::Nothing, Live::NotLoaded);
     let cache = |cached: bool| on(Stored::NotKept { cached }, Live::NotLoaded);
     let silent = || on(Stored::NoAnswer, Live::NoAnswer);

@@ -12,7 +12,7 @@ use crate::model::transform::Transform;
 use crate::model::virtual_stream::Layout;
 use crate::plan::Action;
 use crate::plan::mappings::MappingChange;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// Users of a role, or those without permissions of their own, may publish on virtual names and not on what they become.
 pub const ROLE_LACKS_PERMISSIONS: &str = "role-lacks-permissions";
@@ -25,7 +25,8 @@ struct Users {
     publish: Permission,
 }
 
-/// Names what each role in `claims` lacks. An error where `changes` are what takes it away, a warning where that is so already.
+/// Names what each role in `claims` lacks. An error where `changes` are what takes it away in all clusters; a warning where that
+/// is so already, or where users may go on in some cluster, which may be the one that their role is for.
 pub fn roles(desired: &DesiredAccount<'_>, claims: &AccountClaims, changes: &[MappingChange]) -> Vec<Finding> {
     let roles = with_permissions(&desired.name, claims);
     if roles.is_empty() {
@@ -33,7 +34,7 @@ pub fn roles(desired: &DesiredAccount<'_>, claims: &AccountClaims, changes: &[Ma
     }
     let paths = paths(desired);
     let changed = changes.iter().filter(|change| change.action != Action::Delete);
-    let changed: HashSet<&str> = changed.map(|change| change.source.as_str()).collect();
+    let changed: HashMap<&str, &MappingChange> = changed.map(|change| (change.source.as_str(), change)).collect();
     roles.iter().filter_map(|role| lacks(role, &paths, &changed)).collect()
 }
 
@@ -95,8 +96,8 @@ fn paths(desired: &DesiredAccount<'_>) -> Vec<Path> {
     all
 }
 
-fn lacks(role: &Users, paths: &[Path], changed: &HashSet<&str>) -> Option<Finding> {
-    let (allow, deny) = (any_user(&role.publish.allow), any_user(&role.publish.deny));
+fn lacks(role: &Users, paths: &[Path], changed: &HashMap<&str, &MappingChange>) -> Option<Finding> {
+    let (allow, deny) = (any_user(&role.publish.allow), for_all(&role.publish.deny));
     let denied = |subject: &SubjectFilter| deny.iter().any(|rule| rule.covers(subject));
     let may = |subject: &SubjectFilter| {
         (allow.is_empty() || allow.iter().any(|rule| rule.covers(subject))) && !denied(subject)
@@ -108,12 +109,16 @@ fn lacks(role: &Users, paths: &[Path], changed: &HashSet<&str>) -> Option<Findin
     for Path { from, to, by } in paths {
         let Ok(filter) = SubjectFilter::parse(from) else { continue };
         for part in before.iter().filter_map(|rule| rule.intersection(&filter)).filter(|part| !denied(part)) {
-            let after = to.iter().filter_map(|to| Transform::parse_mapping(from, to).ok()?.apply(part.as_str()));
-            let refused = after.filter_map(|after| SubjectFilter::parse(&after).ok()).filter(|after| !may(after));
-            for after in refused {
-                is_new = is_new || changed.contains(by.as_str());
-                lost.push((part.to_string(), after.to_string()));
-            }
+            let becomes =
+                |to: &str| SubjectFilter::parse(&Transform::parse_mapping(from, to).ok()?.apply(part.as_str())?).ok();
+            let after: Vec<SubjectFilter> = to.iter().filter_map(|to| becomes(to)).collect();
+            let worked = changed.get(by.as_str()).is_some_and(|change| match &change.before {
+                None => true,
+                // Acks go on under the name that they have.
+                Some(before) => by == from && before.iter().filter_map(|to| becomes(&to.subject)).all(|to| may(&to)),
+            });
+            is_new |= worked && !after.is_empty() && !after.iter().any(may);
+            lost.extend(after.iter().filter(|after| !may(after)).map(|after| (part.to_string(), after.to_string())));
         }
     }
     let (from, to) = lost.first()?;
@@ -143,6 +148,11 @@ fn lacks(role: &Users, paths: &[Path], changed: &HashSet<&str>) -> Option<Findin
 fn any_user(rules: &[String]) -> Vec<SubjectFilter> {
     let any = |token| if str::contains(token, "{{") { "*" } else { token };
     filters(&rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join(".")).collect::<Vec<_>>())
+}
+
+/// Rules that are the same for all users.
+fn for_all(rules: &[String]) -> Vec<SubjectFilter> {
+    filters(&rules.iter().filter(|rule| !rule.contains("{{")).cloned().collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -462,5 +462,4 @@ async fn dates(refusals: &mut Refusals<'_, '_>) {
     bench.says(0, &allowed, &["Done."]);
     let dated = bench.claims().await["iat"].as_u64().unwrap();
     assert!((now() + 3500..now() + 3700).contains(&dated), "one second after the stored one");
-    bench.no_complaints();
 }

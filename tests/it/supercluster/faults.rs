@@ -135,7 +135,6 @@ async fn servers_that_are_late_are_named_and_waited_for() {
     let cluster = two_regions().await;
     let bench = defined(&cluster).await;
     late(&bench).await;
-    bench.no_complaints();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +143,6 @@ async fn servers_that_cannot_store_and_strangers_are_named() {
     let bench = defined(&cluster).await;
     strangers_answer(&bench).await;
     nowhere_to_store(&bench).await;
-    bench.no_complaints();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +150,6 @@ async fn servers_that_come_and_go_are_named_and_waited_for() {
     let cluster = two_regions().await;
     let bench = defined(&cluster).await;
     joins_and_leaves(&bench).await;
-    bench.no_complaints();
 }
 
 /// The servers of a region hand each other what one of them missed, so that it takes more than one.
@@ -161,7 +158,6 @@ async fn a_server_that_missed_a_push_is_waited_for() {
     let cluster = two_regions().await;
     let bench = defined(&cluster).await;
     one_server_missed_it(&bench).await;
-    bench.no_complaints();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +165,6 @@ async fn a_region_that_missed_a_push_is_named_and_told_again() {
     let cluster = small().await;
     let bench = defined(&cluster).await;
     a_region_missed_it(&bench).await;
-    bench.no_complaints();
 }
 
 async fn defined(cluster: &Cluster) -> Bench<'_> {

@@ -70,7 +70,6 @@ async fn what_is_of_others_stays_and_works() {
     bench.run(&[&["plan"], &other[..]].concat()).ends(0);
 
     traffic.stop_and_judge().await;
-    bench.no_complaints();
 }
 
 fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {

@@ -53,7 +53,6 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
     assert_eq!(west["nats"]["signing_keys"].as_array().unwrap().len(), 2, "{west}");
     bench.says(0, &["verify"], &["In sync"]);
     bench.run(&["plan"]).ends(0);
-    bench.no_complaints();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,5 +129,4 @@ async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
         bench.says(pending, &["plan", "--definition", "by-key.yaml"], &[]);
         bench.says(0, &apply, &[]);
     }
-    bench.no_complaints();
 }

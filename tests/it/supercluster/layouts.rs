@@ -107,7 +107,6 @@ async fn from_shared_to_regional_and_back() {
 
     history_comes_along(&bench, &regional, &[&west, &east], &order).await;
     and_back(&bench, &shared, &regional, &west, &east).await;
-    bench.no_complaints();
 }
 
 /// All of it, exactly once, while somebody publishes; a run that has too little time goes on in the next.

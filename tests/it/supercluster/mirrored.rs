@@ -66,7 +66,6 @@ async fn one_home_stream_serves_all_regions() {
     levels_do_not_change(&bench, &definition).await;
     bench.run(&["destroy", "--operator", "op.nk", "--yes", "--delete-streams"]).ends(0);
     assert_eq!(bench.stream_names().await, Vec::<String>::new());
-    bench.no_complaints();
 }
 
 /// Beside ordinary streams; the home region is lost for a while, and another becomes the home.
@@ -135,7 +134,6 @@ async fn homes_are_lost_and_move() {
     assert!(exports.iter().all(|export| !export["subject"].as_str().unwrap().contains("OBJ_files")), "{exports:?}");
     bench.until(0, &["verify"]).await;
     bench.says(0, &APPLY, &["In sync"]);
-    bench.no_complaints();
 }
 
 /// The value that a region's mirror comes to hold: reading what was just written is not promised.

@@ -1,5 +1,6 @@
 //! On real servers: super-clusters in operator mode, started by the tests themselves.
 
+mod access;
 mod activations;
 mod bad_plan_files;
 mod bad_pushes;

@@ -131,7 +131,7 @@ async fn lease(bench: &Bench<'_>) {
     note().await;
     seen(bench, &["status"]);
     note().await;
-    bench.expect(1, &[&apply[..], &["--lease-timeout", "0s"]].concat(), "lease-held", &[SEEN]);
+    bench.says(1, &[&apply[..], &["--lease-timeout", "0s"]].concat(), &["is being changed by", SEEN]);
     // Waiting for it, with a bar on a terminal that says for whom.
     note().await;
     let on_terminal = on_terminal(bench.cluster.folder(), &[&apply[..], &["--lease-timeout", "2s", "--yes"]].concat());

@@ -227,7 +227,6 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     bench.run(&["apply", "--definition", &baz, "--operator", "op.nk", "--lease-timeout", "0s"]).ends(0);
 
     bench.until(0, &["verify", "--definition", &baz]).await;
-    bench.no_complaints();
 }
 
 /// What an application's user may plant where the lease is: it blocks no run, or is named with how to remove it.
@@ -299,7 +298,6 @@ async fn a_planted_lease_blocks_nobody() {
     bench.expect(1, &apply(2), "lease-unreachable", &said);
     bench.delete_stream("other").await;
     bench.run(&apply(2)).ends(0);
-    bench.no_complaints();
 }
 
 /// A signature may have to wait for a person; the lease is renewed all the while.
@@ -338,7 +336,6 @@ async fn a_slow_signer_does_not_cost_the_lease() {
     std::fs::write(&agreed, "").unwrap();
     let (code, said) = ended(run);
     assert_eq!(code, 0, "{said}");
-    bench.no_complaints();
 }
 
 /// Another run takes the lease while this one waits for signatures: it stops, and pushes nothing.

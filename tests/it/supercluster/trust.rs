@@ -171,7 +171,6 @@ async fn an_old_token_that_is_pushed_again_is_named() {
     for verb in ["plan", "verify"] {
         bench.says(0, &[verb, "--definition", &file], &said);
     }
-    bench.no_complaints();
 }
 
 /// Mappings that the layout `shared` has besides those of the virtual streams' subjects.
@@ -532,7 +531,6 @@ async fn answers_in_servers_names_are_not_signed() {
     }
     impostor.abort();
     bench.unchanged_since(&before, "an apply or verify that an impostor answered").await;
-    bench.no_complaints();
     bench.run(&[&op[..], &["--definition", &plain]].concat()).ends(0);
     assert!(!bench.claims().await.to_string().contains(&public(&evil)));
 }
@@ -574,7 +572,6 @@ async fn an_untrusted_token_sets_no_date_and_is_replaced() {
     // An operator's own clock is another matter.
     bench.push_signed(&bench.key("op.nk"), &bench.claims().await, now() + 3600).await;
     bench.expect(1, &apply, "issued-in-future", &["--allow issued-in-future"]);
-    bench.no_complaints();
 }
 
 /// Servers take a signature in any spelling that their decoder reads as the same bytes, and store that: whoever may push
@@ -626,7 +623,6 @@ async fn a_token_in_another_spelling_blocks_nothing_and_is_replaced() {
         assert!(claims["nats"]["mappings"][format!("{name}.>")].is_array(), "{claims}");
         bench.run(&["verify", "--definition", &file]).ends(0);
     }
-    bench.no_complaints();
 }
 
 /// The token with other spare bits in its last letter.
@@ -695,7 +691,6 @@ async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
     );
     let ran = bench.run(&right.args(&["verify"]));
     assert!(!ran.ends(0).out.contains("pinned"), "{ran}");
-    bench.no_complaints();
 }
 
 /// D11: what applications may not do any more, the user that makes the streams may not do either.
@@ -750,5 +745,4 @@ async fn a_run_does_not_lock_itself_out() {
     without["nats"].as_object_mut().unwrap().remove("default_permissions");
     bench.push(&without).await;
     assert!(lease(&client(&cluster, "west").await).await, "without the denial anybody may publish there");
-    bench.no_complaints();
 }

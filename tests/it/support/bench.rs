@@ -333,8 +333,8 @@ impl<'c> Bench<'c> {
     }
 
     /// Runs the command for a script: it has to end with `code`, name the failure or finding, and say `said` in it. How
-    /// a person is shown the same is the business of `cli::shell`. What is otherwise is kept for
-    /// [`Bench::no_complaints`], so that one run of a test shows all that is wrong.
+    /// a person is shown the same is the business of `cli::shell`. What is otherwise is kept
+    /// until the bench is dropped, so that one run of a test shows all that is wrong.
     pub fn expect(&self, code: i32, args: &[&str], name: &str, said: &[&str]) {
         self.expect_with(code, args, &[], name, said);
     }
@@ -367,10 +367,14 @@ impl<'c> Bench<'c> {
         println!("{complaint}");
         self.complaints.lock().unwrap().push(complaint);
     }
+}
 
-    pub fn no_complaints(&self) {
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
         let complaints = self.complaints.lock().unwrap();
-        assert!(complaints.is_empty(), "{} complaints\n{}", complaints.len(), complaints.join("\n"));
+        if !std::thread::panicking() {
+            assert!(complaints.is_empty(), "{} complaints\n{}", complaints.len(), complaints.join("\n"));
+        }
     }
 }
 

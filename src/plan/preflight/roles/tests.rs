@@ -3,6 +3,7 @@ use crate::desired::Options;
 use crate::desired::permissions::{Line, permissions};
 use crate::desired::tests::{app, application, regional, stream, topology};
 use crate::model::claims::TrustedClaims;
+use crate::model::mapping::Destination;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::Account;
 use crate::plan::mappings::mappings;
@@ -59,6 +60,28 @@ fn a_template_that_was_enough_is_not_after_mapping() {
     // What is denied by name.
     let lacks = found(&shared(), json!({}), json!({ "deny": ["$VW.>"] }), true);
     assert!(lacks[0].contains("may publish on orders.>, which would become $VW.c-east.orders.>"), "{lacks:?}");
+}
+
+/// Nobody loses what worked, so that it stops nothing.
+#[test]
+fn what_was_so_before_or_still_works_in_a_cluster_is_a_warning() {
+    let account = shared();
+    let desired = application(topology(), &account, &Options::default()).unwrap();
+    let severities = |before: Option<&str>, role: Value| -> Vec<Severity> {
+        let to = |to: &str| vec![Destination { subject: to.to_owned(), weight: 100, cluster: None }];
+        let (action, source) = (if before.is_some() { Action::Update } else { Action::Create }, "orders.>".to_owned());
+        let change = MappingChange { action, source, before: before.map(to), after: None };
+        let found = roles(&desired, &claims(&account, &json!({}), &role), &[change]);
+        found.into_iter().map(|finding| finding.severity).collect()
+    };
+    let orders = || json!({ "allow": ["orders.new"] });
+    assert_eq!(severities(None, orders()), [Severity::Error]);
+    assert_eq!(severities(Some("old.>"), orders()), [Severity::Warning]);
+    assert_eq!(severities(Some("old.>"), json!({ "allow": ["orders.new", "old.>"] })), [Severity::Error]);
+    // A role for one region.
+    assert_eq!(severities(None, json!({ "allow": ["orders.new", "$VW.c-west.orders.>"] })), [Severity::Warning]);
+    // Each user is denied something else.
+    assert_eq!(severities(None, json!({ "deny": ["$VW.*.orders.{{name()}}"] })), [Severity::Warning; 0]);
 }
 
 #[test]

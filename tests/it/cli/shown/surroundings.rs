@@ -118,9 +118,8 @@ fn contexts_are_quoted_without_obeying_them() {
         used.clone(),
         with(json!({ "ca": "ca.pem", "cert": "c.pem", "key": "k.pem" })),
         json!({ "user_jwt": super::token(&claims, &account), "user_seed": user.seed().unwrap() }),
-        with(
-            json!({ "token": "t", "user": "u", "password": "p", "nkey": "n", "nsc": "nsc://a/b/c", "socks_proxy": "p" }),
-        ),
+        with(json!({ "token": "t", "user": "u", "password": "p", "nkey": "n", "nsc": "nsc://a/b/c" })),
+        json!({ "nsc": "nsc://a/b/c" }),
         with(json!({ "jetstream_domain": "d", "jetstream_api_prefix": "p", "color_scheme": "c" })),
     ] {
         let mut filled = |fields: &[Field], value: &str| {

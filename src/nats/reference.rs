@@ -1,0 +1,170 @@
+//! Where a context of the `nats` CLI says that a secret is: in a file, in the environment, in the context itself, or with
+//! `nsc` (jsm.go `natscontext/resolver_*.go`).
+
+use crate::sign::memory;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as B64;
+use serde::Deserialize;
+use std::io::{ErrorKind, Read as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// How long `nsc` may take; it looks into a folder.
+const NSC: Duration = Duration::from_secs(10);
+/// Between two looks whether it is done.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The most that is read of what it says, in bytes.
+const SAID: u64 = 64 << 10;
+
+/// A secret, or where it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Secret {
+    /// In this file.
+    File(PathBuf),
+    /// Itself.
+    Text(Zeroizing<String>),
+}
+
+/// Finds what `reference` refers to; `None` when it is no reference, but the thing itself. An error is its reason, to follow
+/// the name of a field.
+pub(super) fn find(reference: &str) -> Result<Option<Secret>, String> {
+    let Some(scheme) = scheme(reference) else { return Ok(None) };
+    let rest = &reference[scheme.len() + 1..];
+    let name = rest.strip_prefix("//").unwrap_or(rest);
+    match scheme.as_str() {
+        "file" => Ok(Some(Secret::File(expand(name)))),
+        "env" => match std::env::var(name) {
+            Ok(value) if !value.is_empty() => Ok(Some(Secret::Text(Zeroizing::new(value)))),
+            _ => Err(format!("is in the environment variable {name}, which is not set")),
+        },
+        "data" => {
+            let (header, payload) = rest.split_once(',').ok_or("is `data:` without a comma")?;
+            if !header.split(';').any(|part| part.trim() == "base64") {
+                return Err("is `data:` without `;base64`".to_owned());
+            }
+            let bytes = Zeroizing::new(B64.decode(payload.trim()).map_err(|_| "is `data:` that is not base64")?);
+            let text = std::str::from_utf8(&bytes).map_err(|_| "is `data:` that is not text")?;
+            Ok(Some(Secret::Text(Zeroizing::new(text.to_owned()))))
+        }
+        "nsc" => profile(&format!("nsc://{name}")).map(|path| Some(Secret::File(path))),
+        scheme if rest.starts_with("//") => {
+            Err(format!("is a `{scheme}://` reference, which is not supported; `file`, `env`, `data` and `nsc` are"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The scheme of a reference, in lower case.
+pub(super) fn scheme(reference: &str) -> Option<String> {
+    let (scheme, _) = reference.split_once(':')?;
+    // A single letter is a drive of Windows.
+    let is_scheme = scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric());
+    is_scheme.then(|| scheme.to_ascii_lowercase())
+}
+
+/// Asks `nsc` for the credentials file of `nsc://OPERATOR/ACCOUNT/USER`, as the `nats` CLI does.
+fn profile(url: &str) -> Result<PathBuf, String> {
+    #[derive(Deserialize)]
+    struct Profile {
+        user_creds: Option<PathBuf>,
+    }
+    let mut nsc = memory::command("nsc");
+    nsc.args(["generate", "profile", url]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = nsc.spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => format!("is {url}, and there is no `nsc` on the PATH to ask"),
+        _ => format!("is {url}, and `nsc` does not start: {error}"),
+    })?;
+    let started = Instant::now();
+    let ended = loop {
+        match running.try_wait().map_err(|error| format!("is {url}, and `nsc` is not heard of: {error}"))? {
+            Some(ended) => break ended,
+            None if started.elapsed() > NSC => {
+                let _ = (running.kill(), running.wait());
+                return Err(format!("is {url}, and `nsc generate profile` took longer than {} s", NSC.as_secs()));
+            }
+            None => std::thread::sleep(PAUSE),
+        }
+    };
+    // It has ended, so that what it said is in the pipes.
+    let mut said = String::new();
+    if !ended.success() {
+        let _ = running.stderr.map(|pipe| pipe.take(SAID).read_to_string(&mut said));
+        let why = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
+        return Err(format!("is {url}, and `nsc generate profile` failed: {}", why.trim()));
+    }
+    let _ = running.stdout.map(|pipe| pipe.take(SAID).read_to_string(&mut said));
+    let profile: Result<Profile, _> = serde_json::from_str(&said);
+    let creds = profile.ok().and_then(|profile| profile.user_creds).filter(|path| !path.as_os_str().is_empty());
+    creds.ok_or_else(|| {
+        format!("is {url}, for which `nsc generate profile` names no credentials: is it nsc://OPERATOR/ACCOUNT/USER?")
+    })
+}
+
+/// A path with `~` and `$NAME` or `${NAME}` in it; a variable that is not set is empty.
+pub(super) fn expand(path: &str) -> PathBuf {
+    let mut expanded = String::new();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let (name, following) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some(braced) => braced,
+            None => after.split_at(after.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(after.len())),
+        };
+        match name {
+            "" => expanded.push('$'),
+            name => expanded.push_str(&std::env::var(name).unwrap_or_default()),
+        }
+        rest = following;
+    }
+    expanded.push_str(rest);
+    match (expanded.strip_prefix('~'), home()) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(expanded),
+    }
+}
+
+/// The user's home folder.
+pub(super) fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_found_where_a_context_says() {
+        let text = |text: &str| Ok(Some(Secret::Text(Zeroizing::new(text.to_owned()))));
+        let file = |path: &str| Ok(Some(Secret::File(PathBuf::from(path))));
+        assert_eq!(find("/k/app.creds"), Ok(None));
+        assert_eq!(find("eyJ0eXAi.e30.sig"), Ok(None));
+        assert_eq!(find("C:\\keys\\app.creds"), Ok(None));
+        assert_eq!(find("file:///k/app.creds"), file("/k/app.creds"));
+        assert_eq!(find("FILE:///k/app.creds"), file("/k/app.creds"));
+        assert_eq!(find("env://CARGO_PKG_NAME"), text("vstream-jwt"));
+        assert_eq!(find("data:;base64,c2VjcmV0"), text("secret"));
+        for (reference, reason) in [
+            ("env://VSTREAM_NOT_SET", "VSTREAM_NOT_SET, which is not set"),
+            ("data:;base64", "without a comma"),
+            ("data:,secret", "without `;base64`"),
+            ("data:;base64,secre!", "not base64"),
+            ("op://vault/item/field", "`op://` reference, which is not supported"),
+        ] {
+            let error = find(reference).unwrap_err();
+            assert!(error.contains(reason) && !error.contains("secre!"), "{reference}: {error}");
+        }
+    }
+
+    #[test]
+    fn paths_are_expanded_as_a_shell_would() {
+        let home = home().unwrap();
+        assert_eq!(expand("~/k/app.creds"), home.join("k/app.creds"));
+        assert_eq!(expand("~"), home);
+        assert_eq!(expand("~other/x"), PathBuf::from("~other/x"));
+        assert_eq!(expand("/k/$CARGO_PKG_NAME/a"), PathBuf::from("/k/vstream-jwt/a"));
+        assert_eq!(expand("/k/${CARGO_PKG_NAME}.creds"), PathBuf::from("/k/vstream-jwt.creds"));
+        assert_eq!(expand("/k/$VSTREAM_NOT_SET/$"), PathBuf::from("/k//$"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Ways to the servers and into accounts: WebSockets, one address before all regions, contexts of the `nats` CLI.
+
+use crate::support::bench::Bench;
+use crate::support::{self, Cluster, PATIENCE};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as B64;
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::process::Output;
+use vstream_jwt::dev::Options;
+
+/// Starts the server of a region again, with a listener for WebSockets besides; returns its port.
+async fn with_websocket(cluster: &Cluster, region: &str, tls: &str) -> u16 {
+    let server = cluster.servers().iter().find(|server| server.region == region).unwrap().clone();
+    let file = cluster.server_folder(&server).join("nats-server.conf");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = std::fs::read_to_string(&file).unwrap();
+    let listener = format!("websocket {{ host: 127.0.0.1, port: {port}, {tls} }}\n");
+    cluster.kill(region).await.unwrap();
+    std::fs::write(&file, config + &listener).unwrap();
+    cluster.start(region).await.unwrap();
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    port
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
+}
+
+/// The only way from outside: a load balancer that speaks WebSocket, before all regions.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_websocket_before_all_regions() {
+    let cluster = support::up(Options { servers: 1, tls: true, ..support::options() }).await;
+    let folder = cluster.tls_folder().unwrap();
+    let file = |name: &str| folder.join(name).display().to_string();
+    let tls = format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}", file("server.pem"), file("server-key.pem"));
+    let secure = with_websocket(&cluster, "west", &tls).await;
+    let open = with_websocket(&cluster, "east", "no_tls: true").await;
+    let definition = std::fs::read_to_string(cluster.folder().join("vstream.yaml")).unwrap();
+    let reached_by = |url: &str, tls: bool| {
+        let mut text = cluster.all_urls().iter().fold(definition.clone(), |text, own| text.replace(own, url));
+        if !tls {
+            let (before, after) = text.split_once("tls:\n").unwrap();
+            let after: Vec<&str> = after.lines().skip_while(|line| line.starts_with("  ")).collect();
+            text = format!("{before}{}\n", after.join("\n"));
+        }
+        std::fs::write(cluster.folder().join("vstream.yaml"), text).unwrap();
+    };
+    let run = |args: &[&str]| support::vstream(&cluster, args);
+    reached_by(&format!("wss://127.0.0.1:{secure}"), true);
+    let applied = run(&["apply", "--operator", "op.nk"]);
+    assert!(applied.status.success() && said(&applied).contains("3 of 3 servers confirm"), "{}", said(&applied));
+    let verified = run(&["verify"]);
+    assert!(verified.status.success(), "{}", said(&verified));
+
+    // What is to be encrypted is.
+    reached_by(&format!("ws://127.0.0.1:{open}"), true);
+    let refused = run(&["verify"]);
+    assert!(refused.status.code() == Some(1) && said(&refused).contains("write wss://"), "{}", said(&refused));
+    reached_by(&format!("ws://127.0.0.1:{open}"), false);
+    let verified = run(&["verify"]);
+    assert!(verified.status.success(), "{}", said(&verified));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_refers_to_its_secrets() {
+    let cluster = support::account().await;
+    let bench = Bench::new(&cluster).await;
+    let creds = std::fs::read_to_string(cluster.system_credentials_path()).unwrap();
+    let of = |name: &str, fields: &Value| {
+        let mut definition = bench.definition();
+        definition["system"] = json!({ "context": name });
+        bench.write_key(&format!("nats/context/{name}.json"), &fields.to_string());
+        bench.write(name, &definition)
+    };
+    let home = cluster.keys_folder();
+    std::fs::create_dir_all(home.join("nats/context")).unwrap();
+    let home = home.display().to_string();
+    let env =
+        [("XDG_CONFIG_HOME", home.as_str()), ("SYS_CREDS", creds.as_str()), ("KEYS", home.as_str()), ("PATH", "")];
+    let path = cluster.system_credentials_path();
+    let in_keys = path.file_name().unwrap().to_str().unwrap();
+    for (name, fields) in [
+        ("env", json!({ "creds": "env://SYS_CREDS", "socks_proxy": "" })),
+        ("data", json!({ "creds": format!("data:;base64,{}", B64.encode(&creds)) })),
+        ("file", json!({ "creds": format!("file://{}", path.display()) })),
+        ("variable", json!({ "creds": format!("${{KEYS}}/{in_keys}") })),
+    ] {
+        let ran = bench.run_with(&["plan", "--definition", &of(name, &fields)], &env);
+        assert_eq!(ran.code, 3, "{name}: {ran}");
+    }
+    for (name, fields, why) in [
+        ("gone", json!({ "creds": "env://NOT_SET" }), "`creds` is in the environment variable NOT_SET"),
+        ("proxy", json!({ "creds": path, "socks_proxy": "socks5://h" }), "`socks_proxy` is not supported"),
+        ("vault", json!({ "creds": "op://vault/item" }), "`op://` reference, which is not supported"),
+        ("nsc", json!({ "nsc": "nsc://OP/SYS/sys" }), "there is no `nsc` on the PATH"),
+    ] {
+        let ran = bench.run_with(&["plan", "--definition", &of(name, &fields)], &env);
+        let said = ran.to_string();
+        assert!(ran.code == 1 && said.contains(why) && said.contains("next:"), "{name}: {said}");
+    }
+}
