@@ -58,7 +58,7 @@ user="nsc://$(ls "$work/store")/SYS/nsc"
 for field in nsc creds; do
     echo "{\"$field\": \"$user\"}" >"$XDG_CONFIG_HOME/nats/context/by-$field.json"
     sed "s|credentials: keys/sys.creds|context: by-$field|" "$work/dev/vstream.yaml" >"$work/dev/by-$field.yaml"
-    PATH=$work:$PATH vstream 3 'Plan:' plan --definition "by-$field.yaml"
+    PATH=$work:$PATH vstream 3 '3 mappings to add' plan --definition "by-$field.yaml"
 done
 echo "{\"nsc\": \"${user}s\"}" >"$XDG_CONFIG_HOME/nats/context/by-nsc.json"
 PATH=$work:$PATH vstream 1 'nsc generate profile' plan --definition by-nsc.yaml
