@@ -15,6 +15,7 @@
 //! 8. [`provision`]: streams and consumers, before any mapping leads to them.
 //! 9. [`push`]: signed tokens to the account resolver, each server's answer judged by name.
 //! 10. [`verify`]: is it stored, applied and live on every server, and does every source flow?
+//! 11. [`explain`]: where does a message go that clients of a cluster publish?
 //!
 //! [`ops`] puts the stages together, one file a verb; [`cli`] is the command line over it; [`nats`] is the only module
 //! that knows the client library; [`dev`] runs a local super-cluster of real servers.
@@ -61,6 +62,7 @@ pub mod cli;
 pub mod definition;
 pub mod desired;
 pub mod dev;
+pub mod explain;
 mod files;
 pub mod lint;
 pub mod model;

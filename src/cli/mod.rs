@@ -7,6 +7,7 @@ mod demo;
 mod deployment;
 mod destroy;
 mod dev;
+mod explain;
 mod failure;
 mod history;
 mod init;
@@ -63,6 +64,7 @@ enum Verb {
     Sign(sign::Args),
     Verify(verify::Args),
     Status(status::Args),
+    Explain(explain::Args),
     History(history::Args),
     Rollback(rollback::Args),
     Destroy(destroy::Args),
@@ -84,6 +86,7 @@ impl Verb {
             Self::Sign(args) => args.run(shell).await,
             Self::Verify(args) => args.run(shell).await,
             Self::Status(args) => args.run(shell).await,
+            Self::Explain(args) => args.run(shell).await,
             Self::History(args) => args.run(shell).await,
             Self::Rollback(args) => args.run(shell).await,
             Self::Destroy(args) => args.run(shell).await,

@@ -132,6 +132,16 @@ impl Login {
     }
 }
 
+/// Reads the user of a credentials file, which may have expired since.
+///
+/// # Errors
+/// [`ConnectError`]
+pub fn user_of(path: &Path) -> Result<User, ConnectError> {
+    let login = Login::from_file(path, 0)?;
+    let broken = || ConnectError::Credentials { place: login.place.clone(), reason: "has no user".to_owned() };
+    login.as_user().ok_or_else(broken)
+}
+
 /// For messages: where the access comes from.
 fn place_of(access: &Access) -> String {
     match access {

@@ -17,5 +17,5 @@ pub use connect::{ConnectOptions, Target, connect};
 pub use connection::Connection;
 pub use connector::DefinitionConnector;
 pub use error::ConnectError;
-pub use login::Access;
+pub use login::{Access, user_of};
 pub use permissions::Purpose;

@@ -203,6 +203,12 @@ impl Server {
         }
     }
 
+    /// Whether, with limits by tier, only consumers of the same tier count against a tier's limit (nats-server 2.15.1
+    /// `server/jetstream_cluster.go`, `jsClusteredConsumerRequest`; measured). Before, all of the stream do.
+    pub fn counts_consumers_by_tier(&self) -> bool {
+        server_version::numbers(&self.version).ge([2, 15, 1])
+    }
+
     /// Whether it started so recently that others may still count its predecessor.
     fn is_new(&self) -> bool {
         const REMEMBERED: i64 = 160;

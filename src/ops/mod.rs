@@ -9,6 +9,7 @@ pub mod confirm;
 mod deliveries;
 pub mod demo;
 pub mod destroy;
+pub mod explain;
 pub mod init;
 mod issue;
 pub mod journal;

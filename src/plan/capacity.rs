@@ -1,5 +1,6 @@
 //! Whether an account and its clusters have room for what a plan makes.
 
+mod consumers;
 mod servers;
 
 use super::Action;
@@ -42,7 +43,7 @@ pub fn capacity(
     let info = claims.map_or_else(|| observed.info.clone(), |claims| with_limits(&observed.info, claims));
     let mut findings = limits(&place, streams, &info);
     findings.extend(consumers_tier(&place, desired, &info));
-    findings.extend(consumer_limits(&place, streams, consumers, observed, &info));
+    findings.extend(consumers::limits(&place, streams, consumers, observed, &info, deployment));
     findings.extend(claims.and_then(|claims| unreachable(&place, claims)));
     if let Some(deployment) = deployment {
         findings.extend(servers::servers(desired, streams, deployment));
@@ -196,51 +197,6 @@ fn nearly_full(place: &str, info: &Value, tiered: bool) -> Vec<Finding> {
         })
     })
     .collect()
-}
-
-/// The account's limit on consumers holds for each stream (nats-server 2.15 server/jetstream_cluster.go,
-/// jsClusteredConsumerRequest).
-fn consumer_limits(
-    place: &str,
-    streams: &StreamPlan,
-    consumers: &ConsumerPlan,
-    observed: &ObservedJetStream,
-    info: &Value,
-) -> Vec<Finding> {
-    let tiered = is_tiered(info);
-    let usage = |stream: &str| {
-        let planned = streams.changes.iter().find(|c| c.name == stream).and_then(|c| c.after.as_ref());
-        let replicas = planned.or(observed.stream(stream).map(|s| &s.config)).map_or(1, replicas);
-        if tiered { &info["tiers"][format!("R{replicas}")] } else { info }
-    };
-    let pending = consumers.changes.iter().filter_map(|change| {
-        let most = usage(&change.stream)["limits"]["max_ack_pending"].as_i64().filter(|n| *n > 0)?;
-        let wanted = change.after.get("max_ack_pending").and_then(Value::as_i64).filter(|wanted| *wanted > most)?;
-        Some(Finding::error(
-            "ack-pending-limit",
-            format!("{place}, consumer {} of stream {}", change.name, change.stream),
-            format!("its `max_ack_pending` is {wanted}, and the account allows {most}: servers refuse the consumer"),
-            "Lower it in the definition, or raise the account's limit.",
-        ))
-    });
-    let mut more: BTreeMap<&str, u64> = BTreeMap::new();
-    for change in consumers.changes.iter().filter(|c| c.action == Action::Create) {
-        *more.entry(&change.stream).or_default() += 1;
-    }
-    let over = more.into_iter().filter_map(|(stream, more)| {
-        let found = observed.stream(stream);
-        let limit = usage(stream)["limits"]["max_consumers"].as_u64().filter(|n| *n > 0)?;
-        let used = found.map_or(0, |s| s.state.consumers);
-        (used + more > limit).then(|| {
-            Finding::error(
-                "consumer-limit",
-                format!("{place}, stream {stream}"),
-                format!("no room for consumers: {more} more are needed, {used} of {limit} per stream are used"),
-                "Raise the account's limit on consumers, or define fewer.",
-            )
-        })
-    });
-    pending.chain(over).collect()
 }
 
 fn replicas(config: &Map<String, Value>) -> u64 {

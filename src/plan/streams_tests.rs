@@ -302,6 +302,51 @@ fn limits_are_checked_before_anything_is_made() {
     assert_eq!(check(json!({ "error": { "code": 503, "err_code": 10039 } })), ["jetstream-not-enabled"]);
 }
 
+/// Tiers of one consumer each, and one of each: servers count them together until 2.15.1.
+#[test]
+fn consumers_are_counted_as_servers_do() {
+    let app = |replicas: [Option<u64>; 2]| {
+        edited_app(|stream| {
+            let named = |(name, replicas): (&str, Option<u64>)| {
+                let mut worker = stream.consumers[0].clone();
+                worker.name = ConsumerName::parse(name).unwrap();
+                worker.config.remove("num_replicas");
+                worker.config.extend(replicas.map(|replicas| ("num_replicas".to_owned(), json!(replicas))));
+                worker
+            };
+            stream.consumers = ["a", "b"].into_iter().zip(replicas).map(named).collect();
+        })
+    };
+    let said = |replicas: [Option<u64>; 2], version: &str, limits: Value| -> Vec<String> {
+        let (app, info) = (app(replicas), limits);
+        let d = desired(&app, "2.15.1");
+        let observed = ObservedJetStream { info, ..ObservedJetStream::default() };
+        let plan = streams(&d, &observed, &Options::default());
+        let more = consumers(&d, &observed, &Options::default());
+        let versions = deployment([version, "2.15.1", "2.15.1"], &json!({ "config": {} }));
+        let found = capacity(&d, &plan, &more, &observed, None, Some(&versions));
+        let of_consumers = found.into_iter().filter(|f| f.message.contains("consumer") || f.place.contains("consumer"));
+        let mut said: Vec<String> = of_consumers.map(|f| format!("{}: {}", f.code, f.message)).collect();
+        said.dedup();
+        said
+    };
+    let tiers = |r1: i64, r3: i64| {
+        let tier = |most: i64| json!({ "limits": { "max_consumers": most } });
+        json!({ "tiers": { "R1": tier(r1), "R3": tier(r3) } })
+    };
+    let one_each = [Some(1), None];
+    assert_eq!(said(one_each, "2.15.1", tiers(1, 1)), [""; 0]);
+    let room = |used: &str| [format!("consumer-limit: no room for consumers: 2 more are needed, and {used} by then")];
+    assert_eq!(said(one_each, "2.15.0", tiers(1, 1)), room("1 of 1 per stream are used"));
+    assert_eq!(said(one_each, "2.10.26", tiers(1, 2)), [""; 0]);
+    assert_eq!(said([None, None], "2.15.1", tiers(1, 1)), room("1 of 1 per stream of tier R3 are used"));
+    assert_eq!(said([Some(1), Some(1)], "2.15.1", tiers(1, -1)), room("1 of 1 per stream of tier R1 are used"));
+    let plain = |most: i64| json!({ "limits": { "max_consumers": most } });
+    assert_eq!(said(one_each, "2.15.1", plain(1)), room("1 of 1 per stream are used"));
+    assert_eq!(said(one_each, "2.15.1", plain(2)), [""; 0]);
+    assert!(said([Some(2), None], "2.15.1", tiers(5, 5))[0].starts_with("tier-missing: it has R2"));
+}
+
 /// Servers of the three clusters, one each, with what they say of JetStream.
 fn deployment(versions: [&str; 3], jetstream: &Value) -> Deployment {
     let server = |(cluster, version): (&str, &str)| Server {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The stages in their order, each of which may use those before it; then what puts them together.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "model",
     "secrets",
     "definition",
@@ -17,12 +17,13 @@ const ORDER: [&str; 15] = [
     "provision",
     "push",
     "verify",
+    "explain",
     "ops",
     "cli",
 ];
 
 /// Modules without async, files, clock and environment.
-const PURE: [&str; 7] = ["model", "secrets", "definition", "desired", "plan", "verify", "lint"];
+const PURE: [&str; 8] = ["model", "secrets", "definition", "desired", "plan", "verify", "explain", "lint"];
 
 const IMPURE: [&str; 12] = [
     "async fn",

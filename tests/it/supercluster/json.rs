@@ -32,6 +32,7 @@ async fn the_documents_of_verbs_that_ask_servers_are_as_documented() {
     check("## `apply`", 0, &["apply", "--operator", "op.nk"]);
     check("## `rollback`", 0, &["rollback", "last", "--operator", "op.nk"]);
     check("## `verify`", 0, &["status"]);
+    check("## `explain`", 0, &["explain", "foo.x", "--cluster", "west"]);
     check("## `dev status`", 0, &["dev", "status", "--folder", "."]);
     check("## `apply`", 0, &["destroy", "--operator", "op.nk", "--yes", "--delete-streams"]);
     check("## `history RECORD OTHER`", 0, &["history", "last~1", "last"]);
@@ -70,6 +71,7 @@ fn aloud(cluster: &Cluster) {
     with_operator(0, &["apply"]);
     talks(0, &["verify", "--wait", "1m"]);
     talks(0, &["status"]);
+    talks(0, &["explain", "foo.x", "--cluster", "west", "--user", "keys/app.creds"]);
     talks(0, &["history"]);
     talks(0, &["history", "last"]);
     with_operator(0, &["rollback", "--last"]);

@@ -6,6 +6,7 @@ mod bad_plan_files;
 mod bad_pushes;
 mod deliveries;
 mod dev;
+mod explain;
 mod faults;
 mod flow;
 mod foreign;

@@ -1,0 +1,167 @@
+//! `explain`: where a message or a request goes from a cluster, and why.
+
+use super::text::{Paint as _, Text, put, text};
+use super::{Exit, Failure, Shell, trust};
+use crate::explain::{Explained, Outcome, Step};
+use crate::nats::{DefinitionConnector, Purpose, user_of};
+use crate::ops;
+use crate::ops::Deadline;
+use crate::ops::explain::{Asked, ExplainError};
+use crate::ops::session::Given;
+use std::path::PathBuf;
+
+/// Show where a message or request goes from a cluster, and why; changes nothing
+///
+/// Follows the subject as servers do: mapping, permissions, imports, stream or request, copies in the other regions.
+///
+/// Exit codes: 0 it arrives, 3 it does not or not everywhere, 4 not everything could be read, 1 or 2 nothing is known of the
+/// subject.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What is published on, such as `orders.new` or `$JS.API.STREAM.INFO.orders`
+    subject: String,
+
+    /// The cluster whose clients publish it
+    #[arg(long, value_name = "CLUSTER")]
+    cluster: String,
+
+    /// Look at the permissions of this user, too: its credentials file
+    #[arg(long, value_name = "CREDS")]
+    user: Option<PathBuf>,
+
+    /// Where the client listens for the answer
+    #[arg(long, value_name = "SUBJECT")]
+    reply_to: Option<String>,
+
+    /// Ask no server: by the definition alone, as it will be once it is applied
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Args {
+    /// Runs the verb.
+    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        let Self { subject, cluster, user, reply_to, offline } = self;
+        let loaded = shell.load()?;
+        let definition = &loaded.definition;
+        let user = match &user {
+            None => None,
+            Some(path) => Some(user_of(path).map_err(|error| {
+                let next = "Name the .creds file of the user that publishes.";
+                Failure::usage(error.code(), error.to_string()).next(next)
+            })?),
+        };
+        let asked = Asked { subject, cluster, reply_to, user };
+        let answers = if offline {
+            ops::explain::offline(definition, &asked)
+        } else {
+            let keys = &shell.keyring(&loaded.base)?;
+            let trust = trust::of_definition(&loaded, keys, None);
+            let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
+            let given = Given { definition, keys, trust: &trust };
+            let progress = shell.progress();
+            ops::explain::on_servers(given, &connector, &asked, Deadline::after(shell.timeout), &progress).await
+        };
+        let answers = answers.map_err(failure)?;
+        let mut out = Text::new();
+        for explained in &answers {
+            out.append(&explained_text(explained));
+        }
+        shell.result(out, &answers);
+        Ok(answers
+            .iter()
+            .map(|explained| exit(&explained.outcome))
+            .max_by_key(|exit| exit.code())
+            .unwrap_or(Exit::Done))
+    }
+}
+
+fn exit(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Arrives => Exit::Done,
+        Outcome::Partly { .. } | Outcome::Lost { .. } | Outcome::NotMapped => Exit::Pending,
+        Outcome::Unknown { .. } => Exit::Unconfirmed,
+    }
+}
+
+fn failure(error: ExplainError) -> Failure {
+    let message = error.to_string();
+    match error {
+        ExplainError::Subject(_) => Failure::usage("bad-subject", message)
+            .next("Name one subject as a client publishes on it, such as orders.new."),
+        ExplainError::Cluster { .. } => Failure::usage("unknown-cluster", message)
+            .next("Name one of these with --cluster: the name in `gateway { name }` of its servers."),
+        ExplainError::Silent(_) => Failure::failed("region-missing", message)
+            .next("Bring its servers back; --offline tells by the definition alone."),
+        ExplainError::User { .. } => Failure::usage("credentials-of-another-account", message)
+            .next("Name credentials of a user of an account of the definition."),
+        ExplainError::NotMapped { told, .. } => {
+            let failure =
+                if told { Failure::failed("not-mapped", message) } else { Failure::usage("not-mapped", message) };
+            failure.next(
+                "Compare the subject with `subjects` of the virtual streams; `vstream-jwt render mappings` has all.",
+            )
+        }
+        ExplainError::Read(error) => error.into(),
+        ExplainError::Desired(error) => error.into(),
+    }
+}
+
+fn explained_text(explained: &Explained) -> Text {
+    let Explained { account, cluster, subject, steps, outcome } = explained;
+    let mut out = text!("{} published in cluster {cluster}, account {account}", subject.bold());
+    let mut last = "";
+    for step in steps {
+        let (label, line) = step_text(step);
+        let shown = if label == last { "" } else { label };
+        put!(out, "  {shown:<9} {line}");
+        last = label;
+    }
+    match outcome {
+        Outcome::Arrives => put!(out, "{}", "It arrives.".green()),
+        Outcome::Partly { why, next } => {
+            put!(out, "{} {why}.", "It arrives, but not everywhere:".yellow());
+            put!(out, "next: {next}");
+        }
+        Outcome::Lost { why, next } => {
+            put!(out, "{} {why}.", "It does not arrive:".red());
+            put!(out, "next: {next}");
+        }
+        Outcome::Unknown { why } => put!(out, "{} {why}.", "It is not known whether it arrives everywhere:".yellow()),
+        Outcome::NotMapped => put!(out, "Only who subscribes to it hears it."),
+    }
+    out
+}
+
+fn step_text(step: &Step) -> (&'static str, String) {
+    let of = |region: &Option<String>| region.as_ref().map(|region| format!(" in {region}")).unwrap_or_default();
+    match step {
+        Step::Mapped { account: _, source, subject } => ("mapped", format!("{source} makes it {subject}")),
+        Step::Refused { account: _, subject } => ("refused", format!("the user may not publish on {subject}")),
+        Step::Crosses { from, to, by, subject } => {
+            ("crosses", format!("from account {from} to {to} by the import of a {by}, as {subject}"))
+        }
+        Step::Stored { account, stream, region, subject, problem } => {
+            let problem = problem.as_ref().map(|problem| format!(": not at the moment, {problem}")).unwrap_or_default();
+            ("stored", format!("by stream {stream} of {account}{}, as {subject}{problem}", of(region)))
+        }
+        Step::Copied { from: _, account, stream, region, subject: _, lag, problem } => {
+            let how = match (problem, lag) {
+                (Some(problem), _) => format!(": {problem}"),
+                (None, None) => String::new(),
+                (None, Some(0)) => ": nothing behind".to_owned(),
+                (None, Some(lag)) => format!(": {lag} behind"),
+            };
+            ("copied", format!("by stream {stream} of {account}{}{how}", of(region)))
+        }
+        Step::Asked { account, request, stream, consumer } => {
+            let about = match (stream, consumer) {
+                (Some(stream), Some(consumer)) => format!(" of consumer {consumer} of stream {stream}"),
+                (Some(stream), None) => format!(" of stream {stream}"),
+                (None, _) => String::new(),
+            };
+            ("taken", format!("by JetStream of {account}: {request}{about}"))
+        }
+        Step::Answered { account, subject } => ("answered", format!("by {account}, heard on {subject}")),
+    }
+}

@@ -1,0 +1,600 @@
+//! Where a message or a request goes that clients of one cluster publish: by which mapping, import and stream, to which
+//! other regions; or where it is lost, and why.
+//!
+//! As servers do it: the mappings of the publisher's account first, once; then permissions; then whoever takes the subject
+//! that came of it: streams, imports of this account and of others. What comes by a service import is mapped once more in
+//! the exporting account, what comes by a stream import is not (nats-server 2.15 `server/client.go`, `processServiceImport`;
+//! `server/accounts.go`, `selectMappedSubject`; measured).
+
+mod request;
+
+use crate::desired::{DesiredAccount, DesiredStream};
+use crate::model::claims::{AccountClaims, LinkKind};
+use crate::model::mapping::RawMapping;
+use crate::model::subject::SubjectFilter;
+use crate::model::transform::Transform;
+use crate::plan::preflight::Verb;
+use request::Request;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The most accounts that a message is followed through: more than there are in a row.
+const DEEPEST: usize = 8;
+
+/// What is said of a user that lacks permissions.
+const ALLOW: &str = "Allow it: `vstream-jwt render permissions` has all that users need, after mapping.";
+
+/// What is known of the accounts that a message may get to, from where it is published.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The cluster whose clients publish.
+    pub cluster: String,
+    /// The accounts.
+    pub accounts: Vec<View>,
+}
+
+/// One account.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its name, as the definition has it.
+    pub name: String,
+    /// Its public key.
+    pub id: String,
+    /// Its mappings, as they are in force in the cluster.
+    pub mappings: Vec<RawMapping>,
+    /// Its imports, likewise.
+    pub imports: Vec<Link>,
+    /// Its streams; `None` where they could not be read.
+    pub streams: Option<Vec<StreamView>>,
+}
+
+/// An import.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The exporting account.
+    pub account: String,
+    /// The subject there.
+    pub subject: String,
+    /// The subject in the importing account.
+    pub local: String,
+    /// `stream` or `service`.
+    pub kind: String,
+}
+
+/// One stream.
+#[derive(Debug, Clone)]
+pub struct StreamView {
+    /// Its name.
+    pub name: String,
+    /// Its config.
+    pub config: Map<String, Value>,
+    /// The region it is of, where it is one of ours.
+    pub region: Option<String>,
+    /// Why it takes nothing at the moment.
+    pub problem: Option<String>,
+    /// Why nothing is known of how it is.
+    pub unread: Option<String>,
+    /// How its sources are, or its mirror's origin.
+    pub sources: Vec<SourceView>,
+}
+
+/// How a source of a stream is.
+#[derive(Debug, Clone)]
+pub struct SourceView {
+    /// The origin's name.
+    pub origin: String,
+    /// Messages that have not arrived, where that is known.
+    pub lag: Option<u64>,
+    /// Why nothing arrives.
+    pub problem: Option<String>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub struct Question<'q> {
+    /// The place of the publisher's account.
+    pub account: usize,
+    /// What is published on.
+    pub subject: &'q str,
+    /// Where an answer is expected.
+    pub reply_to: Option<&'q str>,
+    /// Whether the user may publish on a subject, or subscribe to it.
+    pub may: &'q dyn Fn(Verb, &str) -> bool,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// The publisher's account.
+    pub account: String,
+    /// The cluster whose clients publish.
+    pub cluster: String,
+    /// What is published on.
+    pub subject: String,
+    /// What happens, in this order.
+    pub steps: Vec<Step>,
+    /// The end of it.
+    pub outcome: Outcome,
+}
+
+/// How it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// It gets to where it is stored, or answered.
+    Arrives,
+    /// It gets there, but something that should have it does not.
+    Partly {
+        /// What does not.
+        why: String,
+        /// The next step.
+        next: String,
+    },
+    /// It does not.
+    Lost {
+        /// Why not.
+        why: String,
+        /// The next step.
+        next: String,
+    },
+    /// No mapping, stream or import is for this subject: only who subscribes to it hears it.
+    NotMapped,
+    /// Not all could be read.
+    Unknown {
+        /// What could not.
+        why: String,
+    },
+}
+
+/// One thing that happens to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "step")]
+pub enum Step {
+    /// A mapping of the account is for it.
+    Mapped {
+        /// The account.
+        account: String,
+        /// The mapping's source.
+        source: String,
+        /// What it becomes.
+        subject: String,
+    },
+    /// The user may not publish there.
+    Refused {
+        /// The account.
+        account: String,
+        /// What it became.
+        subject: String,
+    },
+    /// It crosses to another account.
+    Crosses {
+        /// From this account.
+        from: String,
+        /// To this one.
+        to: String,
+        /// By an import of a stream or of a service.
+        by: String,
+        /// The subject there.
+        subject: String,
+    },
+    /// A stream stores it.
+    Stored {
+        /// The account.
+        account: String,
+        /// The stream.
+        stream: String,
+        /// The stream's region.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+        /// The subject under which it is stored.
+        subject: String,
+        /// Why it is not, at the moment.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
+    /// Another stream copies it from there.
+    Copied {
+        /// From this stream.
+        from: String,
+        /// The copying stream's account.
+        account: String,
+        /// The copying stream.
+        stream: String,
+        /// Its region.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+        /// The subject there.
+        subject: String,
+        /// Messages that have not been copied yet, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lag: Option<u64>,
+        /// Why nothing is copied, at the moment.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
+    /// JetStream of the account takes it, as a request or an acknowledgement.
+    Asked {
+        /// The account.
+        account: String,
+        /// `STREAM.INFO`, `ACK`, …
+        request: String,
+        /// The stream that it names.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stream: Option<String>,
+        /// The consumer that it names.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        consumer: Option<String>,
+    },
+    /// Its answer comes back.
+    Answered {
+        /// The account that answers.
+        account: String,
+        /// Where it is heard.
+        subject: String,
+    },
+}
+
+/// Follows what is published.
+///
+/// # Errors
+/// A subject that nobody can publish on, as text.
+pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, String> {
+    for subject in [Some(question.subject), question.reply_to].into_iter().flatten() {
+        let filter = SubjectFilter::parse(subject).map_err(|error| format!("`{subject}`: {error}"))?;
+        if !filter.is_literal() {
+            return Err(format!("`{subject}` has wildcards: one message goes to one subject"));
+        }
+    }
+    let mut trace = Trace { world, question, steps: Vec::new(), taken: false, lost: None, missing: None, unread: None };
+    let mapped = trace.publish(question.account, question.subject.to_owned(), true, 0);
+    let is_mapped = trace.steps.iter().any(|step| matches!(step, Step::Mapped { .. }));
+    let outcome = match (trace.lost, trace.missing) {
+        (Some((why, next)), _) => Outcome::Lost { why, next },
+        (None, Some((why, next))) => Outcome::Partly { why, next },
+        (None, None) => match trace.unread {
+            Some(why) => Outcome::Unknown { why },
+            None if trace.taken => Outcome::Arrives,
+            None if is_mapped => Outcome::Lost {
+                why: format!("no stream and no import takes {mapped}, so that it is stored nowhere"),
+                next: "Run `vstream-jwt plan`: it shows what is missing.".to_owned(),
+            },
+            None => Outcome::NotMapped,
+        },
+    };
+    Ok(Explained {
+        account: world.accounts[question.account].name.clone(),
+        cluster: world.cluster.clone(),
+        subject: question.subject.to_owned(),
+        steps: trace.steps,
+        outcome,
+    })
+}
+
+struct Trace<'w> {
+    world: &'w World,
+    question: Question<'w>,
+    steps: Vec<Step>,
+    /// Something stores or answers it.
+    taken: bool,
+    /// Why it ends, and the next step.
+    lost: Option<(String, String)>,
+    /// What does not have it that should.
+    missing: Option<(String, String)>,
+    /// What could not be looked at, and may take it.
+    unread: Option<String>,
+}
+
+impl Trace<'_> {
+    /// Publishes in an account, whose mappings come first if `mapped`; returns the subject that came of it.
+    fn publish(&mut self, place: usize, subject: String, mapped: bool, depth: usize) -> String {
+        let view = &self.world.accounts[place];
+        let subject = match mapping(&view.mappings, &subject, &self.world.cluster).filter(|_| mapped) {
+            Some((source, to)) => {
+                self.steps.push(Step::Mapped { account: view.name.clone(), source, subject: to.clone() });
+                to
+            }
+            None => subject,
+        };
+        if depth == 0 && !(self.question.may)(Verb::Publish, &subject) {
+            self.steps.push(Step::Refused { account: view.name.clone(), subject: subject.clone() });
+            let why = format!("the user may not publish on {subject}; servers check that after mapping");
+            self.lost = Some((why, ALLOW.to_owned()));
+            return subject;
+        }
+        self.streams(place, &subject);
+        self.request(place, &subject, depth);
+        if depth < DEEPEST {
+            self.cross(place, &subject, depth);
+        }
+        subject
+    }
+
+    /// Streams of the account that capture it.
+    fn streams(&mut self, place: usize, subject: &str) {
+        let view = &self.world.accounts[place];
+        let Some(streams) = &view.streams else {
+            self.unread.get_or_insert_with(|| unread(view));
+            return;
+        };
+        for stream in streams.iter().filter(|stream| stream.captures(subject)) {
+            let stored = transformed(stream.config.get("subject_transform"), subject);
+            self.taken = true;
+            if let Some(problem) = &stream.problem {
+                let next = "Run `vstream-jwt verify`: it says what is in the way.".to_owned();
+                self.lost.get_or_insert((format!("stream {} takes nothing: {problem}", stream.name), next));
+            }
+            if let Some(reason) = &stream.unread {
+                self.unread.get_or_insert_with(|| format!("stream {} could not be looked at: {reason}", stream.name));
+            }
+            self.steps.push(Step::Stored {
+                account: view.name.clone(),
+                stream: stream.name.clone(),
+                region: stream.region.clone(),
+                subject: stored.clone(),
+                problem: stream.problem.clone(),
+            });
+            self.copies(place, &stream.name, &stored);
+        }
+    }
+
+    /// Streams of all accounts that source or mirror a stream.
+    fn copies(&mut self, place: usize, origin: &str, subject: &str) {
+        for (other, view) in self.world.accounts.iter().enumerate() {
+            for stream in view.streams.iter().flatten() {
+                let is_itself = other == place && stream.name == origin;
+                let copied = stream.origins().find(|source| source["name"] == origin).filter(|_| !is_itself);
+                let Some(subject) = copied.and_then(|source| passed(source, subject)) else { continue };
+                let source = stream.sources.iter().find(|source| source.origin == origin);
+                let problem = stream.problem.clone().or_else(|| source.and_then(|source| source.problem.clone()));
+                if let Some(problem) = &problem {
+                    let region = stream.region.as_deref().unwrap_or("another region");
+                    let why = format!("stream {} in {region} does not copy from {origin}: {problem}", stream.name);
+                    let next = "Run `vstream-jwt verify`: it says what is in the way.".to_owned();
+                    self.missing.get_or_insert((why, next));
+                }
+                if let Some(reason) = &stream.unread {
+                    let region = stream.region.as_deref().unwrap_or("another region");
+                    let why = || format!("stream {} in {region} could not be looked at: {reason}", stream.name);
+                    self.unread.get_or_insert_with(why);
+                }
+                self.steps.push(Step::Copied {
+                    from: origin.to_owned(),
+                    account: view.name.clone(),
+                    stream: stream.name.clone(),
+                    region: stream.region.clone(),
+                    subject,
+                    lag: source.and_then(|source| source.lag),
+                    problem: problem.or_else(|| Some(format!("not looked at, {}", stream.unread.as_ref()?))),
+                });
+            }
+        }
+    }
+
+    /// JetStream of the account.
+    fn request(&mut self, place: usize, subject: &str, depth: usize) {
+        let view = &self.world.accounts[place];
+        let Some(Request { operation, stream, consumer }) = Request::parse(subject) else { return };
+        // What is imported is answered by another account.
+        if imported(&view.imports, subject).next().is_some() {
+            return;
+        }
+        self.taken = true;
+        self.steps.push(Step::Asked {
+            account: view.name.clone(),
+            request: operation.clone(),
+            stream: stream.clone(),
+            consumer: consumer.clone(),
+        });
+        let known = |name: &String| view.streams.iter().flatten().any(|stream| stream.name == *name);
+        match (&stream, &view.streams) {
+            (Some(_), None) => {
+                self.unread.get_or_insert_with(|| unread(view));
+            }
+            (Some(name), Some(_)) if !known(name) && !request::makes_streams(&operation) => {
+                let why = format!("account {} has no stream {name}, which {operation} is about", view.name);
+                self.lost.get_or_insert((why, "Run `vstream-jwt plan`: it shows what is missing.".to_owned()));
+            }
+            _ => {}
+        }
+        self.answer(place, &operation, depth);
+    }
+
+    /// How an answer comes back that JetStream of the account gives.
+    fn answer(&mut self, place: usize, operation: &str, depth: usize) {
+        let Some(reply) = self.question.reply_to.filter(|_| request::is_answered(operation)) else { return };
+        let view = &self.world.accounts[place];
+        let by_stream = self.steps.iter().any(|step| matches!(step, Step::Crosses { by, .. } if by == "stream"));
+        let home = &self.world.accounts[self.question.account];
+        let heard = |subject: String| Step::Answered { account: view.name.clone(), subject };
+        if !(self.question.may)(Verb::Subscribe, reply) {
+            let why = format!("the user may not subscribe to {reply}, so that it does not hear the answer");
+            self.lost.get_or_insert((why, ALLOW.to_owned()));
+            return;
+        }
+        if depth == 0 || !by_stream || place == self.question.account {
+            // A service import brings the answer back by itself.
+            self.steps.push(heard(reply.to_owned()));
+            return;
+        }
+        let id = view.id.clone();
+        let mut back = home.imports.iter().filter(|import| import.account == id && import.kind == "stream");
+        match back.any(|import| filter_covers(&import.subject, reply)) {
+            true => self.steps.push(heard(reply.to_owned())),
+            false => {
+                let prefix = reply.split('.').next().unwrap_or(reply);
+                let why = format!(
+                    "the answer is published on {reply} in account {}, from which account {} imports nothing of that kind",
+                    view.name, home.name
+                );
+                let next = format!("Name its prefix in the definition, `inbox_prefixes: [{prefix}]`, and apply it.");
+                self.lost.get_or_insert((why, next));
+            }
+        }
+    }
+
+    /// Imports of this account, and those of others from it.
+    fn cross(&mut self, place: usize, subject: &str, depth: usize) {
+        let view = &self.world.accounts[place];
+        let id = view.id.clone();
+        let mut crossings: Vec<(usize, String, LinkKind)> = Vec::new();
+        for (exporter, there) in imported(&view.imports, subject) {
+            match self.world.accounts.iter().position(|other| other.id == exporter) {
+                Some(other) => crossings.push((other, there, LinkKind::Service)),
+                None => {
+                    self.taken = true;
+                    self.steps.push(Step::Crosses {
+                        from: view.name.clone(),
+                        to: exporter,
+                        by: LinkKind::Service.as_str().to_owned(),
+                        subject: there,
+                    });
+                }
+            }
+        }
+        for (other, importer) in self.world.accounts.iter().enumerate().filter(|(other, _)| *other != place) {
+            let from_here = importer.imports.iter().filter(|i| i.account == id && i.kind == "stream");
+            let there = from_here.filter_map(|import| carried(&import.subject, &import.local, subject));
+            crossings.extend(there.map(|there| (other, there, LinkKind::Stream)));
+        }
+        for (other, there, kind) in crossings {
+            self.steps.push(Step::Crosses {
+                from: self.world.accounts[place].name.clone(),
+                to: self.world.accounts[other].name.clone(),
+                by: kind.as_str().to_owned(),
+                subject: there.clone(),
+            });
+            self.publish(other, there, kind == LinkKind::Service, depth + 1);
+        }
+    }
+}
+
+impl View {
+    /// Returns an account by its claims.
+    pub fn of_claims(name: &str, claims: &AccountClaims, streams: Option<Vec<StreamView>>) -> Self {
+        let imports = claims.imports().iter().map(|import| Link {
+            account: import.account.clone(),
+            subject: import.subject.clone(),
+            local: import.local().to_owned(),
+            kind: import.kind.clone(),
+        });
+        let (id, imports) = (claims.id().to_string(), imports.collect());
+        Self { name: name.to_owned(), id, mappings: claims.mappings(), imports, streams }
+    }
+
+    /// Returns an account as it will be.
+    pub fn of_desired(wanted: &DesiredAccount<'_>) -> Self {
+        let imports = wanted.imports.iter().map(|import| Link {
+            account: import.account.to_string(),
+            subject: import.subject.clone(),
+            local: import.local().to_owned(),
+            kind: import.kind.as_str().to_owned(),
+        });
+        Self {
+            name: wanted.name.clone(),
+            id: wanted.id.to_string(),
+            mappings: wanted.mappings.iter().map(RawMapping::from).collect(),
+            imports: imports.collect(),
+            streams: Some(wanted.streams.iter().map(StreamView::of_desired).collect()),
+        }
+    }
+}
+
+impl StreamView {
+    /// Returns a stream as it will be.
+    pub fn of_desired(stream: &DesiredStream<'_>) -> Self {
+        let (region, config) = (Some(stream.region.to_string()), stream.config());
+        Self { name: stream.name.clone(), config, region, problem: None, unread: None, sources: Vec::new() }
+    }
+
+    fn captures(&self, subject: &str) -> bool {
+        let subjects = self.config.get("subjects").and_then(Value::as_array).into_iter().flatten();
+        subjects.filter_map(Value::as_str).any(|filter| filter_covers(filter, subject))
+    }
+
+    /// Its sources, or its mirror's origin.
+    fn origins(&self) -> impl Iterator<Item = &Value> {
+        let sources = self.config.get("sources").and_then(Value::as_array).into_iter().flatten();
+        sources.chain(self.config.get("mirror").filter(|mirror| mirror.is_object()))
+    }
+}
+
+fn unread(view: &View) -> String {
+    format!("the streams of account {} could not be read", view.name)
+}
+
+/// The mapping that a server of the cluster takes, and what it makes of the subject: the source, and the first of several
+/// destinations.
+fn mapping(mappings: &[RawMapping], subject: &str, cluster: &str) -> Option<(String, String)> {
+    mappings.iter().find_map(|RawMapping { source, destinations }| {
+        let of = |wanted: Option<&str>| destinations.iter().find(|to| to.cluster.as_deref() == wanted);
+        if !filter_covers(source, subject) {
+            return None;
+        }
+        // Where none is for the cluster, and none for all, the subject stays as it is.
+        let to = of(Some(cluster)).or_else(|| of(None))?;
+        let mapped = Transform::parse_mapping(source, &to.subject).ok()?.apply(subject)?;
+        Some((source.clone(), mapped))
+    })
+}
+
+/// What is a service of other accounts by the name `subject`: the exporting account, and the subject there.
+fn imported<'c>(imports: &'c [Link], subject: &'c str) -> impl Iterator<Item = (String, String)> + 'c {
+    let services = imports.iter().filter(|import| import.kind == LinkKind::Service.as_str());
+    services.filter_map(|import| Some((import.account.clone(), carried(&import.local, &import.subject, subject)?)))
+}
+
+/// What a subject becomes that an import carries `from` one filter `to` another.
+fn carried(from: &str, to: &str, subject: &str) -> Option<String> {
+    if !filter_covers(from, subject) {
+        return None;
+    }
+    if from == to {
+        return Some(subject.to_owned());
+    }
+    let to = numbered(from, to);
+    Transform::parse(from, &to).ok()?.apply(subject)
+}
+
+/// `a.*.>` as a destination of `b.*.>`: imports say `*` or `$1` for what transforms call `{{wildcard(1)}}`.
+fn numbered(from: &str, to: &str) -> String {
+    let mut next = 0;
+    let wildcards = from.split('.').filter(|token| *token == "*").count();
+    let tokens = to.split('.').map(|token| {
+        if token == "*" && next < wildcards {
+            next += 1;
+            return format!("{{{{wildcard({next})}}}}");
+        }
+        token.to_owned()
+    });
+    tokens.collect::<Vec<_>>().join(".")
+}
+
+/// What a source passes on, if it does.
+fn passed(source: &Value, subject: &str) -> Option<String> {
+    let transforms = source["subject_transforms"].as_array().filter(|all| !all.is_empty());
+    if let Some(transforms) = transforms {
+        return transforms.iter().find_map(|transform| {
+            let from = transform["src"].as_str().filter(|from| !from.is_empty()).unwrap_or(">");
+            filter_covers(from, subject).then(|| transformed(Some(transform), subject))
+        });
+    }
+    let filter = source["filter_subject"].as_str().filter(|filter| !filter.is_empty()).unwrap_or(">");
+    filter_covers(filter, subject).then(|| subject.to_owned())
+}
+
+/// The subject after a `{ src, dest }`, which leaves those alone that it is not for.
+fn transformed(transform: Option<&Value>, subject: &str) -> String {
+    let Some(transform) = transform else { return subject.to_owned() };
+    let text = |field: &str| transform[field].as_str().filter(|text| !text.is_empty());
+    let (from, Some(to)) = (text("src").unwrap_or(">"), text("dest")) else { return subject.to_owned() };
+    let applied = Transform::parse(from, to).ok().and_then(|transform| transform.apply(subject));
+    applied.unwrap_or_else(|| subject.to_owned())
+}
+
+fn filter_covers(filter: &str, subject: &str) -> bool {
+    let parsed = |text: &str| SubjectFilter::parse(text).ok();
+    parsed(filter).zip(parsed(subject)).is_some_and(|(filter, subject)| filter.covers(&subject))
+}
+
+#[cfg(test)]
+mod tests;

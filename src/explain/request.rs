@@ -1,0 +1,95 @@
+//! What JetStream of an account takes: requests of its API, acknowledgements, flow control.
+
+use crate::desired::api;
+
+/// A request, by its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    /// `STREAM.INFO`, `CONSUMER.MSG.NEXT`, `ACK`, …
+    pub operation: String,
+    /// The stream that it names.
+    pub stream: Option<String>,
+    /// The consumer that it names.
+    pub consumer: Option<String>,
+}
+
+impl Request {
+    /// Reads a subject below `$JS.`; `None` for one that is not JetStream's.
+    pub(super) fn parse(subject: &str) -> Option<Self> {
+        let below = subject.strip_prefix("$JS.")?;
+        let named = |operation: &str, stream: Option<&str>, consumer: Option<&str>| Self {
+            operation: operation.to_owned(),
+            stream: stream.map(str::to_owned),
+            consumer: consumer.map(str::to_owned),
+        };
+        if let Some(ack) = below.strip_prefix("ACK.") {
+            // Newer ones begin with the domain and a hash of the account (nats-server `server/consumer.go`).
+            let tokens: Vec<&str> = ack.split('.').collect();
+            let at = if tokens.len() >= 9 { 2 } else { 0 };
+            return Some(named("ACK", tokens.get(at).copied(), tokens.get(at + 1).copied()));
+        }
+        if let Some(flow) = below.strip_prefix("FC.") {
+            let mut tokens = flow.split('.');
+            return Some(named("FC", tokens.next(), tokens.next()));
+        }
+        let operation = below.strip_prefix("API.")?;
+        let tokens: Vec<&str> = operation.split('.').collect();
+        let rows = api::SUBJECTS.iter().map(|row| row.pattern).chain(["CONSUMER.DURABLE.CREATE.{stream}.>"]);
+        let fits = |pattern: &&str| {
+            let pattern: Vec<&str> = pattern.split('.').collect();
+            let open = pattern.last() == Some(&">");
+            let fixed = if open { pattern.len() - 1 } else { pattern.len() };
+            (if open { tokens.len() > fixed } else { tokens.len() == fixed })
+                && pattern[..fixed]
+                    .iter()
+                    .zip(&tokens)
+                    .all(|(want, have)| want == have || *want == "{stream}" || *want == "*")
+        };
+        let Some(pattern) = rows.filter(fits).max_by_key(|pattern| pattern.len()) else {
+            return Some(named(operation, None, None));
+        };
+        let at = pattern.split('.').position(|token| token == "{stream}").unwrap_or_default();
+        let consumer = tokens.get(at + 1).copied().filter(|_| pattern.starts_with("CONSUMER."));
+        Some(named(&tokens[..at].join("."), tokens.get(at).copied(), consumer))
+    }
+}
+
+/// Whether the request is answered; acknowledgements and flow control are only when a client asks for it.
+pub(super) fn is_answered(operation: &str) -> bool {
+    !matches!(operation, "FC")
+}
+
+/// Whether the stream that it names need not be there.
+pub(super) fn makes_streams(operation: &str) -> bool {
+    matches!(operation, "STREAM.CREATE" | "STREAM.RESTORE")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_by_their_subjects() {
+        let parse = |subject: &str| {
+            Request::parse(subject).map(|Request { operation, stream, consumer }| {
+                [Some(operation), stream, consumer].into_iter().flatten().collect::<Vec<_>>().join(" ")
+            })
+        };
+        for (subject, read) in [
+            ("$JS.API.INFO", "INFO"),
+            ("$JS.API.STREAM.NAMES", "STREAM.NAMES"),
+            ("$JS.API.STREAM.INFO.orders", "STREAM.INFO orders"),
+            ("$JS.API.DIRECT.GET.KV_cfg.$KV.cfg.a", "DIRECT.GET KV_cfg"),
+            ("$JS.API.CONSUMER.MSG.NEXT.orders.worker", "CONSUMER.MSG.NEXT orders worker"),
+            ("$JS.API.CONSUMER.CREATE.orders.worker.orders.new", "CONSUMER.CREATE orders worker"),
+            ("$JS.API.CONSUMER.CREATE.orders", "CONSUMER.CREATE orders"),
+            ("$JS.ACK.orders.worker.1.2.3.4.5", "ACK orders worker"),
+            ("$JS.ACK._.hash.orders.worker.1.2.3.4.5", "ACK orders worker"),
+            ("$JS.FC.orders.worker.x", "FC orders worker"),
+        ] {
+            assert_eq!(parse(subject).as_deref(), Some(read), "{subject}");
+        }
+        assert_eq!(parse("orders.new"), None);
+        assert_eq!(parse("$JS.hub.API.INFO"), None);
+    }
+}

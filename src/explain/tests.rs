@@ -1,0 +1,150 @@
+use super::*;
+use crate::desired::tests::{app, bucket, regional, stream, topology};
+use crate::desired::{Options, accounts};
+use crate::model::virtual_stream::Account;
+use crate::model::virtual_stream::Kind;
+
+fn world(account: &Account, cluster: &str) -> World {
+    let desired = accounts(topology(), account, &Options::default()).unwrap();
+    World { cluster: cluster.to_owned(), accounts: desired.iter().map(View::of_desired).collect() }
+}
+
+fn ask(world: &World, subject: &str, reply_to: Option<&str>) -> Explained {
+    explain(world, Question { account: 0, subject, reply_to, may: &|_, _| true }).unwrap()
+}
+
+/// The steps in short.
+fn steps(explained: &Explained) -> Vec<String> {
+    let step = |step: &Step| match step {
+        Step::Mapped { subject, .. } => format!("mapped {subject}"),
+        Step::Refused { subject, .. } => format!("refused {subject}"),
+        Step::Crosses { to, by, subject, .. } => format!("{by} {to} {subject}"),
+        Step::Stored { account, stream, subject, .. } => format!("stored {account} {stream} {subject}"),
+        Step::Copied { account, stream, subject, .. } => format!("copied {account} {stream} {subject}"),
+        Step::Asked { account, request, stream, consumer } => {
+            let named = [stream, consumer].into_iter().flatten().map(|name| format!(" {name}")).collect::<String>();
+            format!("asked {account} {request}{named}")
+        }
+        Step::Answered { account, subject } => format!("answered {account} {subject}"),
+    };
+    explained.steps.iter().map(step).collect()
+}
+
+fn orders() -> Account {
+    regional(vec![stream("orders", &["orders.>"])])
+}
+
+#[test]
+fn a_message_is_followed_to_all_regions() {
+    let found = ask(&world(&orders(), "c-east"), "orders.new", None);
+    let stored = "stored APP orders-write-east orders.new";
+    let copied = ["west", "east"].map(|region| format!("copied APP-{region} orders orders.new"));
+    assert_eq!(steps(&found), ["mapped $VW.c-east.orders.new", stored, &copied[0], &copied[1]]);
+    assert_eq!(found.outcome, Outcome::Arrives);
+    // In the layout `shared`, all is in one account.
+    let found = ask(&world(&app(vec![stream("orders", &["orders.>"])]), "c-west"), "orders.new", None);
+    let copied = ["west", "east"].map(|region| format!("copied APP orders-read-{region} orders.new"));
+    let stored = "stored APP orders-write-west orders.new";
+    assert_eq!(steps(&found), ["mapped $VW.c-west.orders.new", stored, &copied[0], &copied[1]]);
+    // A key of a bucket.
+    let found = ask(&world(&regional(vec![bucket("cfg", Kind::Kv)]), "c-west"), "$KV.cfg.a", None);
+    assert_eq!(found.outcome, Outcome::Arrives);
+    assert!(steps(&found)[1].ends_with("$KV.cfg.a"), "{found:?}");
+}
+
+#[test]
+fn a_request_is_followed_to_the_region() {
+    let world = world(&orders(), "c-west");
+    let found = ask(&world, "$JS.API.STREAM.INFO.orders", Some("_INBOX.a.b"));
+    let (there, asked) = ("service APP-west $JS.API.STREAM.INFO.orders", "asked APP-west STREAM.INFO orders");
+    let mapped = "mapped $VS.c-west.API.STREAM.INFO.orders";
+    assert_eq!(steps(&found), [mapped, there, asked, "answered APP-west _INBOX.a.b"]);
+    assert_eq!(found.outcome, Outcome::Arrives);
+    // Messages that are pulled come back only where they are imported.
+    let pull = "$JS.API.CONSUMER.MSG.NEXT.orders.worker";
+    let found = ask(&world, pull, Some("_INBOX.a.b"));
+    assert_eq!(found.outcome, Outcome::Arrives, "{found:?}");
+    assert!(steps(&found).contains(&format!("stream APP-west {pull}")), "{found:?}");
+    let Outcome::Lost { why, next } = ask(&world, pull, Some("MINE.a.b")).outcome else { panic!("it arrives") };
+    assert!(
+        why.contains("published on MINE.a.b in account APP-west") && next.contains("inbox_prefixes: [MINE]"),
+        "{why}"
+    );
+    let acked = ask(&world, "$JS.ACK.orders.worker.1.2.3.4.5", None);
+    assert_eq!(acked.outcome, Outcome::Arrives, "{acked:?}");
+    // What is not there.
+    let Outcome::Lost { why, .. } = ask(&world, "$JS.API.STREAM.INFO.other", None).outcome else {
+        panic!("it arrives")
+    };
+    assert!(why.contains("account APP-west has no stream other"), "{why}");
+    // The way back into the account's own JetStream.
+    let own = ask(&world, "$VSH.API.STREAM.INFO.orders-write-west", None);
+    assert_eq!(own.outcome, Outcome::Arrives, "{own:?}");
+}
+
+#[test]
+fn what_is_in_the_way_is_named() {
+    let mut world = world(&orders(), "c-west");
+    let lost = |world: &World, subject: &str| match ask(world, subject, None).outcome {
+        Outcome::Lost { why, .. } | Outcome::Partly { why, .. } => why,
+        other => panic!("{subject}: {other:?}"),
+    };
+    assert_eq!(ask(&world, "other.new", None).outcome, Outcome::NotMapped);
+    // A cluster that no mapping is for keeps the subject as it is, which nobody stores.
+    world.cluster = "elsewhere".to_owned();
+    assert_eq!(ask(&world, "orders.new", None).outcome, Outcome::NotMapped);
+    world.cluster = "c-west".to_owned();
+    // A source that does not work.
+    let place = world.accounts.iter().position(|view| view.name == "APP-east").unwrap();
+    let reads = &mut world.accounts[place].streams.as_mut().unwrap()[0];
+    let source = |problem: Option<&str>| SourceView {
+        origin: "orders-write-west".to_owned(),
+        lag: Some(7),
+        problem: problem.map(str::to_owned),
+    };
+    reads.sources = vec![source(Some("it was not heard from"))];
+    let why = lost(&world, "orders.new");
+    assert_eq!(why, "stream orders in east does not copy from orders-write-west: it was not heard from");
+    world.accounts[place].streams.as_mut().unwrap()[0].sources = vec![source(None)];
+    let found = ask(&world, "orders.new", None);
+    assert!(found.steps.iter().any(|step| matches!(step, Step::Copied { lag: Some(7), .. })), "{found:?}");
+    assert_eq!(found.outcome, Outcome::Arrives);
+    // A stream without a leader, and none at all.
+    world.accounts[0].streams.as_mut().unwrap()[0].problem = Some("it has no leader".to_owned());
+    assert_eq!(lost(&world, "orders.new"), "stream orders-write-west takes nothing: it has no leader");
+    world.accounts[0].streams.as_mut().unwrap()[0].problem = None;
+    world.accounts[place].streams.as_mut().unwrap()[0].unread = Some("a timeout".to_owned());
+    let why = "stream orders in east could not be looked at: a timeout".to_owned();
+    assert_eq!(ask(&world, "orders.new", None).outcome, Outcome::Unknown { why });
+    world.accounts[place].streams.as_mut().unwrap()[0].unread = None;
+    world.accounts[0].streams = Some(Vec::new());
+    assert!(lost(&world, "orders.new").contains("no stream and no import takes $VW.c-west.orders.new"));
+    world.accounts[0].streams = None;
+    assert!(matches!(ask(&world, "orders.new", None).outcome, Outcome::Unknown { .. }));
+}
+
+#[test]
+fn permissions_are_checked_after_mapping() {
+    let world = world(&orders(), "c-west");
+    let may = |verb: Verb, subject: &str| match verb {
+        Verb::Publish => subject != "$VW.c-west.orders.new",
+        Verb::Subscribe => subject != "MINE.a",
+    };
+    let ask = |subject, reply_to| explain(&world, Question { account: 0, subject, reply_to, may: &may }).unwrap();
+    let found = ask("orders.new", None);
+    assert_eq!(steps(&found), ["mapped $VW.c-west.orders.new", "refused $VW.c-west.orders.new"]);
+    let Outcome::Lost { why, .. } = found.outcome else { panic!("{found:?}") };
+    assert!(why.contains("may not publish on $VW.c-west.orders.new"), "{why}");
+    assert_eq!(ask("orders.old", None).outcome, Outcome::Arrives);
+    let Outcome::Lost { why, .. } = ask("$JS.API.INFO", Some("MINE.a")).outcome else { panic!("it is heard") };
+    assert!(why.contains("may not subscribe to MINE.a"), "{why}");
+}
+
+#[test]
+fn one_message_has_one_subject() {
+    let world = world(&orders(), "c-west");
+    for subject in ["orders.>", "orders.*", "", "orders..new", "a b"] {
+        let asked = Question { account: 0, subject, reply_to: None, may: &|_, _| true };
+        assert!(explain(&world, asked).is_err(), "{subject}");
+    }
+}

@@ -1,0 +1,246 @@
+//! `explain`: where what clients of a cluster publish goes, by what is in force there.
+
+use super::session::{Given, Hearing, ReadError, Reading, Session};
+use super::{Connector, Deadline, Tell};
+use crate::definition::Definition;
+use crate::desired::regional::Seat;
+use crate::desired::{DesiredAccount, DesiredError, desired};
+use crate::explain::{Explained, Outcome, Question, SourceView, StreamView, View, World, explain};
+use crate::model::claims::AccountClaims;
+use crate::model::nkey::PublicKey;
+use crate::observed::survey::ObservedAccount;
+use crate::observed::{Live, Stored, User};
+use crate::plan::preflight::{self, Verb};
+use crate::verify::status::{Seen, SourceStatus, StreamStatus, status};
+use std::collections::HashMap;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What is published on.
+    pub subject: String,
+    /// The cluster whose clients publish.
+    pub cluster: String,
+    /// Where an answer is expected.
+    pub reply_to: Option<String>,
+    /// Who publishes; without one all is allowed.
+    pub user: Option<User>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// A subject that nobody can publish on.
+    #[error("{0}")]
+    Subject(String),
+    /// No such cluster.
+    #[error("there is no cluster {cluster}; there {}", known(.there))]
+    Cluster {
+        /// As it was given.
+        cluster: String,
+        /// Those that there are.
+        there: Vec<String>,
+    },
+    /// Nobody there answers.
+    #[error("no server of cluster {0} answers")]
+    Silent(String),
+    /// The user is of another account.
+    #[error("{place}: the user is of account {account}, which is not in the definition")]
+    User {
+        /// Where the user comes from.
+        place: String,
+        /// Its account.
+        account: String,
+    },
+    /// It is nobody's, as far as is known here.
+    #[error("no mapping, stream or import of {} is for {subject}: only who subscribes to it hears it", of(.accounts))]
+    NotMapped {
+        /// What was asked about.
+        subject: String,
+        /// The accounts that were looked at.
+        accounts: Vec<String>,
+        /// Whether the servers said so, and not the definition alone.
+        told: bool,
+    },
+    /// Reading the deployment.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The definition asks for what cannot be.
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
+}
+
+fn known(there: &[String]) -> String {
+    match there {
+        [] => "are none".to_owned(),
+        [one] => format!("is {one}"),
+        _ => format!("are {}", there.join(", ")),
+    }
+}
+
+fn of(accounts: &[String]) -> String {
+    match accounts {
+        [one] => format!("account {one}"),
+        _ => format!("accounts {}", accounts.join(", ")),
+    }
+}
+
+/// Reads the deployment, and follows the subject through each account of the definition whose user may publish it.
+///
+/// # Errors
+/// [`ExplainError`]
+pub async fn on_servers<C: Connector>(
+    given: Given<'_, '_>,
+    connector: &C,
+    asked: &Asked,
+    deadline: Deadline,
+    tell: &dyn Tell,
+) -> Result<Vec<Explained>, ExplainError> {
+    let (session, tokens) = Session::open(given, connector, Hearing::Off, deadline, tell).await?;
+    let clusters = session.deployment.clusters();
+    if !clusters.contains(&asked.cluster.as_str()) {
+        if defined_clusters(given.definition).contains(&asked.cluster) {
+            return Err(ExplainError::Silent(asked.cluster.clone()));
+        }
+        let there = clusters.into_iter().map(str::to_owned).collect();
+        return Err(ExplainError::Cluster { cluster: asked.cluster.clone(), there });
+    }
+    tell.step("reading the streams", 0, 0);
+    let desired = session.desired().map_err(ReadError::from)?;
+    let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
+    let views = desired.iter().zip(&observed.accounts).map(|(wanted, found)| {
+        let base = session.base(&wanted.name, &wanted.id, &found.servers).0.map(|base| base.claims);
+        let claims = in_force(found, &asked.cluster).or_else(|| base.as_deref().cloned())?;
+        Some((View::of_claims(&wanted.name, &claims, streams(wanted, found)), Some(claims)))
+    });
+    answers(asked, &desired, views.collect(), true)
+}
+
+/// The same by the definition alone, as it will be once it is applied.
+///
+/// # Errors
+/// [`ExplainError`]
+pub fn offline(definition: &Definition, asked: &Asked) -> Result<Vec<Explained>, ExplainError> {
+    let clusters = defined_clusters(definition);
+    if !clusters.contains(&asked.cluster) {
+        return Err(ExplainError::Cluster { cluster: asked.cluster.clone(), there: clusters });
+    }
+    let desired = desired(definition)?;
+    let views = desired.iter().map(|wanted| Some((View::of_desired(wanted), None)));
+    answers(asked, &desired, views.collect(), false)
+}
+
+fn defined_clusters(definition: &Definition) -> Vec<String> {
+    let topology = &definition.topology;
+    let served = topology.clusters().map(|(_, cluster)| cluster);
+    served.chain(&topology.without_clients).map(|cluster| cluster.as_str().to_owned()).collect()
+}
+
+/// One answer for each application's account that has one. `told` is whether servers were asked.
+fn answers(
+    asked: &Asked,
+    desired: &[DesiredAccount<'_>],
+    views: Vec<Option<(View, Option<AccountClaims>)>>,
+    told: bool,
+) -> Result<Vec<Explained>, ExplainError> {
+    // Each application's account comes before its regional ones.
+    let mut groups: Vec<(PublicKey, Option<AccountClaims>, World)> = Vec::new();
+    for (wanted, (view, claims)) in desired.iter().zip(views).filter_map(|(wanted, view)| Some((wanted, view?))) {
+        match groups.iter_mut().find(|(id, ..)| *id == wanted.account.id) {
+            Some((_, _, world)) => world.accounts.push(view),
+            None if wanted.seat == Seat::Application => {
+                let world = World { cluster: asked.cluster.clone(), accounts: vec![view] };
+                groups.push((wanted.id.clone(), claims, world));
+            }
+            None => {}
+        }
+    }
+    if let Some(user) = &asked.user {
+        let account = account_of(user);
+        groups.retain(|(id, ..)| id.to_string() == account);
+        if groups.is_empty() {
+            return Err(ExplainError::User { place: user.place.clone(), account });
+        }
+    }
+    let mut all = Vec::with_capacity(groups.len());
+    for (_, claims, world) in &groups {
+        let may = |verb: Verb, subject: &str| {
+            let lacks = |user| preflight::permissions("", user, claims.as_ref(), verb, &[subject.to_owned()]).is_some();
+            !asked.user.as_ref().is_some_and(lacks)
+        };
+        let (subject, reply_to) = (asked.subject.as_str(), asked.reply_to.as_deref());
+        let question = Question { account: 0, subject, reply_to, may: &may };
+        all.push(explain(world, question).map_err(ExplainError::Subject)?);
+    }
+    let accounts: Vec<String> = all.iter().map(|one| one.account.clone()).collect();
+    all.retain(|one| one.outcome != Outcome::NotMapped);
+    match all.is_empty() {
+        true => Err(ExplainError::NotMapped { subject: asked.subject.clone(), accounts, told }),
+        false => Ok(all),
+    }
+}
+
+fn account_of(user: &User) -> String {
+    let text = |value: &serde_json::Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    text(&user.claims["nats"]["issuer_account"]).or_else(|| text(&user.claims["iss"])).unwrap_or_default()
+}
+
+/// The claims that most servers of a cluster use, or will when the account is used there.
+fn in_force(found: &ObservedAccount, cluster: &str) -> Option<AccountClaims> {
+    let mut tokens: HashMap<&str, usize> = HashMap::new();
+    for on in found.servers.iter().filter(|on| on.cluster == cluster) {
+        let token = match (&on.live, &on.stored) {
+            (Live::Loaded(detail), _) => detail.jwt.as_str(),
+            (_, Stored::Token(token)) => token,
+            _ => continue,
+        };
+        *tokens.entry(token.trim()).or_default() += 1;
+    }
+    let (token, _) = tokens.into_iter().max_by_key(|(token, count)| (*count, *token))?;
+    AccountClaims::decode(token).ok()
+}
+
+/// The account's streams with how they are; `None` where they could not be read.
+fn streams(wanted: &DesiredAccount<'_>, found: &ObservedAccount) -> Option<Vec<StreamView>> {
+    let jetstream = &found.jetstream;
+    if found.out_of_reach {
+        return None;
+    }
+    let figures = status(wanted, jetstream);
+    let views = jetstream.streams.iter().map(|stream| {
+        let figures = figures.iter().find(|figures| figures.stream == stream.name);
+        let away = stream.offline.then(|| "all its servers are away".to_owned());
+        let leaderless = stream.cluster.is_leaderless().then(|| "it has no leader".to_owned());
+        StreamView {
+            name: stream.name.clone(),
+            config: stream.config.clone(),
+            region: stream.owner.as_ref().map(|owner| owner.region.clone()),
+            problem: away.or(leaderless),
+            unread: None,
+            sources: figures.iter().flat_map(|figures| sources(figures)).collect(),
+        }
+    });
+    let absent = wanted.streams.iter().filter(|stream| jetstream.stream(&stream.name).is_none());
+    let absent = absent.map(|stream| {
+        let view = StreamView::of_desired(stream);
+        match jetstream.unknown_stream(&stream.name) {
+            Some(unknown) => StreamView { unread: Some(unknown.reason.clone()), ..view },
+            None => StreamView { problem: Some("it is not there".to_owned()), ..view },
+        }
+    });
+    Some(views.chain(absent).collect())
+}
+
+fn sources(StreamStatus { seen, sources, .. }: &StreamStatus) -> Vec<SourceView> {
+    let view = |source: &SourceStatus| SourceView {
+        origin: source.origin.clone(),
+        lag: source.lag,
+        problem: match &source.error {
+            Some(error) => Some(error.clone()),
+            None if source.anew => Some("it was made anew, and is not read yet".to_owned()),
+            None if !source.is_heard() => Some("it was not heard from".to_owned()),
+            None => None,
+        },
+    };
+    sources.iter().filter(|_| *seen == Seen::Here).map(view).collect()
+}
