@@ -4,8 +4,10 @@
 //! and `accounts/<NAME>/<NAME>.jwt` (nsc 2.15 `cmd/store/store.go`). Files are 0600, folders 0700.
 
 mod judge;
+mod survey;
 
 pub use judge::{Copy, judge};
+pub use survey::{Survey, Surveyed, keystore, survey};
 
 use crate::files::{self, Access, ReadError};
 use crate::model::claims::{AccountClaims, ClaimsError, OperatorClaims};
@@ -44,6 +46,22 @@ pub enum StoreError {
     NotAStore {
         /// The folder.
         path: PathBuf,
+    },
+    /// There are several.
+    #[error("{path} has the stores of several operators: {}", folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "), path = path.display())]
+    Several {
+        /// The folder.
+        path: PathBuf,
+        /// The operators' folders.
+        folders: Vec<PathBuf>,
+    },
+    /// Its operator's token cannot be read.
+    #[error("{path}: the operator's token cannot be read: {reason}", path = path.display())]
+    Operator {
+        /// The operator's folder.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// It is that of another operator.
     #[error("{path} is the store of {}, and the servers trust operator {}", list(found), list(expected), path = path.display())]

@@ -173,3 +173,47 @@ fn pipes_are_no_tokens() {
     assert!(matches!(Store::open(&within, &[]), Err(StoreError::NotAStore { .. })));
     assert!(operator_tokens(&within).is_empty());
 }
+
+/// What `init --from-nsc` begins with.
+#[test]
+fn a_store_tells_accounts_and_where_their_keys_are() {
+    let bench = Bench::new();
+    let (keys, system) = (tempfile::tempdir().unwrap(), bench.account.clone());
+    let key = || Seed::generate(KeyKind::Account).unwrap().public_key();
+    let claims = json!({
+        "name": "O", "sub": bench.operator.public_key().to_string(),
+        "nats": { "type": "operator", "version": 2, "system_account": system },
+    });
+    std::fs::write(bench.path("O.jwt"), issue(&claims, &bench.operator, 1).unwrap().as_str()).unwrap();
+    let jetstream = json!({ "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1 });
+    let (app, signing, scoped) = (key(), key(), key());
+    let scope = json!({ "kind": "user_scope", "key": scoped, "role": "r", "template": {} });
+    bench.put("SYS", &bench.token(1, json!({})));
+    bench.put("plain", &bench.token_of(&key(), 1, json!({})));
+    bench.put("A", &bench.token_of(&app, 1, json!({ "limits": jetstream, "signing_keys": [scope, signing] })));
+    let tags = json!(["vstream.application:x"]);
+    bench.put("A-west", &bench.token_of(&key(), 1, json!({ "limits": jetstream, "tags": tags })));
+    let seen = || survey(bench.folder.path(), keys.path()).unwrap();
+    let nothing = seen();
+    assert_eq!((nothing.system.unwrap().id, nothing.accounts.len()), (system, 1), "{:?}", nothing.accounts);
+    assert_eq!((&nothing.accounts[0].key, &nothing.accounts[0].credentials), (&None, &None));
+    for key in [&signing, &scoped] {
+        let text = key.to_string();
+        let folder = keys.path().join("keys/A").join(&text[1..3]);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{text}.nk")), "").unwrap();
+    }
+    std::fs::create_dir_all(bench.path("accounts/A/users")).unwrap();
+    std::fs::write(bench.path("accounts/A/users/u.jwt"), "").unwrap();
+    std::fs::create_dir_all(keys.path().join("creds/O/A")).unwrap();
+    std::fs::write(keys.path().join("creds/O/A/u.creds"), "").unwrap();
+    let found = seen().accounts.remove(0);
+    assert!(found.key.is_some_and(|path| path.ends_with(format!("{signing}.nk"))));
+    assert!(found.credentials.is_some_and(|path| path.ends_with("creds/O/A/u.creds")));
+    // Two operators, and none.
+    std::fs::create_dir_all(bench.folder.path().join("P")).unwrap();
+    std::fs::write(bench.folder.path().join("P/.nsc"), r#"{"name":"P"}"#).unwrap();
+    assert!(matches!(survey(bench.folder.path(), keys.path()), Err(StoreError::Several { .. })));
+    assert!(matches!(survey(&bench.folder.path().join("P"), keys.path()), Err(StoreError::Operator { .. })));
+    assert!(matches!(survey(keys.path(), keys.path()), Err(StoreError::NotAStore { .. })));
+}

@@ -63,6 +63,14 @@ done
 echo "{\"nsc\": \"${user}s\"}" >"$XDG_CONFIG_HOME/nats/context/by-nsc.json"
 PATH=$work:$PATH vstream 1 'nsc generate profile' plan --definition by-nsc.yaml
 
+# A definition from the store: valid as it is, but for the regions, which the example's take the place of.
+vstream 0 'wrote' init from-store --from-nsc "$work/store"
+grep -q "key: $NKEYS_PATH/keys/A/" "$work/dev/from-store/vstream.yaml"
+vstream 0 'account APP' validate --definition from-store/vstream.yaml
+sed -i "/^regions:/,/^\$/d" "$work/dev/from-store/vstream.yaml"
+sed -n '/^regions:/,/^$/p' "$work/dev/vstream.yaml" >>"$work/dev/from-store/vstream.yaml"
+vstream 3 '3 mappings to add' plan --definition from-store/vstream.yaml
+
 vstream 0 'nsc pull -A' apply --operator op.nk
 nsc push -a APP
 vstream 3 'mappings-gone' verify

@@ -92,7 +92,7 @@ async fn a_request_goes_where_it_is_said(cluster: &Cluster, bench: &Bench<'_>, s
 
 async fn in_a_layout(layout: &str) {
     let cluster = support::account().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.accepting_old_values();
     let definition = definition(&bench, layout);
     bench.write("vstream", &definition);
     // Before it is applied only the definition tells.
@@ -140,7 +140,7 @@ async fn a_message_goes_where_it_is_said_to_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_refused_where_it_is_said_to_be() {
     let cluster = support::account().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.accepting_old_values();
     bench.write("vstream", &definition(&bench, "regional"));
     bench.until(0, &APPLY).await;
     let signer = new_seed(vstream_jwt::model::nkey::KeyKind::Account);
@@ -190,7 +190,7 @@ async fn a_user_is_refused_where_it_is_said_to_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_get_it_is_named() {
     let cluster = support::small().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.accepting_old_values();
     bench.write("vstream", &definition(&bench, "regional"));
     bench.until(0, &APPLY).await;
     cluster.kill("east").await.unwrap();

@@ -27,19 +27,19 @@ use vstream_jwt::sign::keyring::Keyring;
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 
-const PURGE: &str = "$JS.API.STREAM.PURGE.foo";
+const SNAPSHOT: &str = "$JS.API.STREAM.SNAPSHOT.foo";
 
 /// A definition with a mapping that [`something_to_push`] can take away without harm.
 fn definition(bench: &Bench<'_>) -> Value {
     let mut definition = bench.definition();
-    definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["purge"]);
+    definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["snapshot"]);
     definition
 }
 
 /// Makes the next `apply` push a token, and do nothing else: somebody pushed one that lacks a mapping.
 async fn something_to_push(bench: &Bench<'_>) {
     let mut claims = bench.claims().await;
-    claims["nats"]["mappings"].as_object_mut().unwrap().remove(PURGE).expect("it was there");
+    claims["nats"]["mappings"].as_object_mut().unwrap().remove(SNAPSHOT).expect("it was there");
     bench.push(&claims).await;
 }
 
@@ -329,7 +329,7 @@ const PAGE: usize = 4096;
 /// needs one more.
 async fn fill_a_page(bench: &Bench<'_>) {
     let mut claims = bench.claims().await;
-    claims["nats"]["mappings"].as_object_mut().unwrap().remove(PURGE).expect("it was there");
+    claims["nats"]["mappings"].as_object_mut().unwrap().remove(SNAPSHOT).expect("it was there");
     claims["nats"]["note"] = json!("x");
     bench.push(&claims).await;
     let length = bench.tokens().await[0].1.as_ref().unwrap().len();
@@ -524,7 +524,7 @@ async fn a_connection_that_is_cut_loses_nothing_and_the_next_run_converges() {
         let now = bench.claims().await;
         let mappings = &now["nats"]["mappings"];
         assert_eq!(mappings["theirs"][0]["subject"], "elsewhere", "after {part} of 20: {cut}");
-        assert!(mappings[PURGE].is_array(), "after {part} of 20: {cut}");
+        assert!(mappings[SNAPSHOT].is_array(), "after {part} of 20: {cut}");
     }
     println!("{whole} bytes; exit codes of runs that were cut: {outcomes:?}");
     assert!(survived >= 10, "most runs should survive a lost connection: {outcomes:?}");

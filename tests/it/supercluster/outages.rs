@@ -150,7 +150,7 @@ async fn one_server_down(bench: &Bench<'_>) {
 
     // A push needs no quorum: what can be proved is, and the run says what cannot.
     let mut definition = bench.definition();
-    definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["purge"]);
+    definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["snapshot"]);
     bench.write("vstream", &definition);
     bench.says(4, &APPLY, &["token pushed; 5 of 6 servers confirm", "Not everything is confirmed"]);
 
@@ -164,13 +164,13 @@ async fn one_server_down(bench: &Bench<'_>) {
     bench.cluster.wait_ready(PATIENCE).await.unwrap();
     bench.until(0, &APPLY).await;
     let claims = bench.claims().await;
-    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_array(), "{claims}");
+    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.SNAPSHOT.foo"].is_array(), "{claims}");
     // What a virtual stream does not open any more is closed.
     bench.write("vstream", &bench.definition());
-    bench.says(3, &["verify"], &["not in the definition: $JS.API.STREAM.PURGE.foo"]);
+    bench.says(3, &["verify"], &["not in the definition: $JS.API.STREAM.SNAPSHOT.foo"]);
     bench.until(0, &APPLY).await;
     let claims = bench.claims().await;
-    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.PURGE.foo"].is_null(), "{claims}");
+    assert!(claims["nats"]["mappings"]["$JS.API.STREAM.SNAPSHOT.foo"].is_null(), "{claims}");
 }
 
 async fn one_region_down(bench: &Bench<'_>) {

@@ -172,7 +172,7 @@ async fn account_limits(bench: &Bench<'_>) {
     stream["write"] = json!({ "max_bytes": "100MB" });
     stream["read"] = json!({ "max_bytes": "100MB" });
     bench.write("plain", &definition);
-    bench.says(3, &["plan", "--definition", "plain.yaml"], &[]);
+    bench.says(3, &["plan", "--definition", "plain.yaml", "--allow", "old-values-return"], &[]);
     bench
         .make_stream(json!({ "name": "held", "subjects": ["held"], "max_bytes": 4_000_000_000_u64, "num_replicas": 1 }))
         .await;

@@ -85,7 +85,7 @@ async fn servers_may_have_a_jetstream_domain() {
     }
     cluster.wait_ready(support::PATIENCE).await.unwrap();
 
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.accepting_old_values();
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["layout"] = json!("regional");
     bench.write("vstream", &definition);
@@ -109,7 +109,7 @@ async fn servers_may_have_a_jetstream_domain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_regional_layout_lives_through_its_whole_life() {
     let cluster = support::small().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.accepting_old_values();
     bench.write("vstream", &regional(&bench));
 
     bench.says(

@@ -28,6 +28,8 @@ pub struct Bench<'c> {
     system: Connection,
     account: PublicKey,
     complaints: Mutex<Vec<String>>,
+    /// Whether runs accept that old values may return, where servers do that.
+    old_values: bool,
 }
 
 /// All that a run can change in the account: the tokens on every server, and the streams with their consumers. And in
@@ -84,7 +86,19 @@ impl<'c> Bench<'c> {
     pub async fn new(cluster: &'c Cluster) -> Self {
         let access = Access::Credentials(cluster.system_credentials_path());
         let system = connect(ConnectOptions::new(&cluster.all_urls(), None, &access, TIME)).await.unwrap();
-        Self { cluster, system, account: PublicKey::parse(cluster.account_id()).unwrap(), complaints: Mutex::default() }
+        Self {
+            cluster,
+            system,
+            account: PublicKey::parse(cluster.account_id()).unwrap(),
+            complaints: Mutex::default(),
+            old_values: false,
+        }
+    }
+
+    /// The same, for streams that older servers bring old values back to (`old-values-return`).
+    pub fn accepting_old_values(mut self) -> Self {
+        self.old_values = crate::support::version(self.cluster) < (2, 15);
+        self
     }
 
     pub async fn deployment(&self) -> Deployment {
@@ -306,6 +320,9 @@ impl<'c> Bench<'c> {
     pub fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let mut command = command(self.cluster);
         command.args(args);
+        if self.old_values && ["apply", "plan"].contains(&args[0]) {
+            command.args(["--allow", "old-values-return"]);
+        }
         let output = secrets::output(command.envs(env.iter().copied()).stdin(std::process::Stdio::null()));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ran {

@@ -1,0 +1,96 @@
+//! What a store tells whoever begins: its operator, its accounts, and where their keys are.
+
+use super::{StoreError, StoredAccount, accounts, folders, operator};
+use crate::desired::regional::APPLICATION_TAG;
+use crate::model::claims::{AccountClaims, OperatorClaims};
+use crate::model::nkey::PublicKey;
+use std::path::{Path, PathBuf};
+
+/// A store of one operator.
+#[derive(Debug)]
+pub struct Survey {
+    /// The operator's folder.
+    pub folder: PathBuf,
+    /// The operator.
+    pub operator: OperatorClaims,
+    /// The system account.
+    pub system: Option<Surveyed>,
+    /// The accounts with JetStream, by name; those that serve a region are left out.
+    pub accounts: Vec<Surveyed>,
+}
+
+/// An account of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surveyed {
+    /// What nsc calls it.
+    pub name: String,
+    /// Its public key.
+    pub id: PublicKey,
+    /// The seed of a signing key of it without a scope, in nsc's keys folder.
+    pub key: Option<PathBuf>,
+    /// The credentials of a user of it.
+    pub credentials: Option<PathBuf>,
+}
+
+/// nsc's folder of keys: as it is told in the environment, or where it is by itself (nsc 2.15 `home/home.go`).
+pub fn keystore() -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = var("HOME").unwrap_or_default();
+    let data = var("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share")).join("nats/nsc/keys");
+    let old = home.join(".nkeys");
+    var("NKEYS_PATH").unwrap_or(if !data.exists() && old.exists() { old } else { data })
+}
+
+/// Reads the store at `path`, or the operator's folder in it, with the keys in `keystore`.
+///
+/// # Errors
+/// [`StoreError`]; `Several` where it has more than one operator.
+pub fn survey(path: &Path, keystore: &Path) -> Result<Survey, StoreError> {
+    let all = match path.join(".nsc").is_file() {
+        true => vec![path.to_owned()],
+        false => folders(path)?.into_iter().filter(|folder| folder.join(".nsc").is_file()).collect(),
+    };
+    let folder = match all.as_slice() {
+        [] => return Err(StoreError::NotAStore { path: path.to_owned() }),
+        [one] => one.clone(),
+        _ => return Err(StoreError::Several { path: path.to_owned(), folders: all }),
+    };
+    let operator = operator(&folder).map_err(|reason| StoreError::Operator { path: folder.clone(), reason })?;
+    let found = accounts(&folder.join("accounts"))?;
+    let claims_of = |account: &StoredAccount| account.claims.as_ref().ok().cloned();
+    let found = found.iter().filter_map(|account| Some((account.name.as_str(), claims_of(account)?)));
+    let (mut system, mut others) = (None, Vec::new());
+    for (name, claims) in found {
+        let surveyed = || surveyed(&folder, &operator, name, &claims, keystore);
+        if operator.system_account.as_ref() == Some(claims.id()) {
+            system = Some(surveyed());
+        } else if claims.jetstream_limits().enabled()
+            && !claims.tags().iter().any(|tag| tag.starts_with(APPLICATION_TAG))
+        {
+            others.push(surveyed());
+        }
+    }
+    Ok(Survey { folder, operator, system, accounts: others })
+}
+
+fn surveyed(folder: &Path, operator: &OperatorClaims, name: &str, claims: &AccountClaims, keystore: &Path) -> Surveyed {
+    let seed = |key: &PublicKey| {
+        let text = key.to_string();
+        let path = keystore.join("keys").join(&text[..1]).join(&text[1..3]).join(format!("{text}.nk"));
+        path.is_file().then_some(path)
+    };
+    let mut plain = claims.signing_keys().iter().filter(|key| key.scope.is_none());
+    let credentials = keystore.join("creds").join(&operator.name).join(name);
+    let users = std::fs::read_dir(folder.join("accounts").join(name).join("users")).into_iter().flatten().flatten();
+    let mut users: Vec<PathBuf> = users
+        .filter_map(|user| Some(credentials.join(user.path().with_extension("creds").file_name()?)))
+        .filter(|path| path.is_file())
+        .collect();
+    users.sort();
+    Surveyed {
+        name: name.to_owned(),
+        id: claims.id().clone(),
+        key: plain.find_map(|key| seed(&key.key)),
+        credentials: users.into_iter().next(),
+    }
+}
