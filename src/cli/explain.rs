@@ -156,7 +156,9 @@ fn step_text(step: &Step) -> (&'static str, String) {
         }
         Step::Asked { account, request, stream, consumer } => {
             let about = match (stream, consumer) {
-                (Some(stream), Some(consumer)) => format!(" of consumer {consumer} of stream {stream}"),
+                (Some(stream), Some(consumer)) => {
+                    format!(" of consumer {consumer}, if there is one, of stream {stream}")
+                }
                 (Some(stream), None) => format!(" of stream {stream}"),
                 (None, _) => String::new(),
             };

@@ -10,9 +10,11 @@ mod request;
 
 use crate::desired::{DesiredAccount, DesiredStream};
 use crate::model::claims::{AccountClaims, LinkKind};
-use crate::model::mapping::RawMapping;
+use crate::model::mapping::{Destination, RawMapping};
+use crate::model::prefixes::NEAR;
 use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
+use crate::model::virtual_stream::MapRequest;
 use crate::plan::preflight::Verb;
 use request::Request;
 use serde::Serialize;
@@ -29,6 +31,8 @@ const ALLOW: &str = "Allow it: `vstream-jwt render permissions` has all that use
 pub struct World {
     /// The cluster whose clients publish.
     pub cluster: String,
+    /// The JetStream domain of its servers.
+    pub domain: Option<String>,
     /// The accounts.
     pub accounts: Vec<View>,
 }
@@ -46,6 +50,8 @@ pub struct View {
     pub imports: Vec<Link>,
     /// Its streams; `None` where they could not be read.
     pub streams: Option<Vec<StreamView>>,
+    /// Why nothing gets through it, or not on all servers of the cluster.
+    pub problem: Option<String>,
 }
 
 /// An import.
@@ -98,8 +104,8 @@ pub struct Question<'q> {
     pub subject: &'q str,
     /// Where an answer is expected.
     pub reply_to: Option<&'q str>,
-    /// Whether the user may publish on a subject, or subscribe to it.
-    pub may: &'q dyn Fn(Verb, &str) -> bool,
+    /// Whether the user may publish on a subject, or subscribe to it; `None` where that is not known.
+    pub may: &'q dyn Fn(Verb, &str) -> Option<bool>,
 }
 
 /// What becomes of it.
@@ -245,29 +251,54 @@ pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, Strin
             return Err(format!("`{subject}` has wildcards: one message goes to one subject"));
         }
     }
-    let mut trace = Trace { world, question, steps: Vec::new(), taken: false, lost: None, missing: None, unread: None };
+    let mut trace = Trace::new(world, question);
     let mapped = trace.publish(question.account, question.subject.to_owned(), true, 0);
     let is_mapped = trace.steps.iter().any(|step| matches!(step, Step::Mapped { .. }));
-    let outcome = match (trace.lost, trace.missing) {
-        (Some((why, next)), _) => Outcome::Lost { why, next },
-        (None, Some((why, next))) => Outcome::Partly { why, next },
-        (None, None) => match trace.unread {
-            Some(why) => Outcome::Unknown { why },
-            None if trace.taken => Outcome::Arrives,
-            None if is_mapped => Outcome::Lost {
-                why: format!("no stream and no import takes {mapped}, so that it is stored nowhere"),
-                next: "Run `vstream-jwt plan`: it shows what is missing.".to_owned(),
-            },
-            None => Outcome::NotMapped,
+    let Trace { steps, taken, lost, missing, unread, uncovered, .. } = trace;
+    let outcome = match (uncovered, lost, missing, unread) {
+        (Some(source), lost, ..) if lost.is_some() || !taken => Outcome::Lost {
+            why: format!(
+                "mapping {source} has no destination for clients of cluster {}, so that the subject stays as it is there",
+                world.cluster
+            ),
+            next: "Add the cluster under `serves:` of a region, and apply it.".to_owned(),
         },
+        (_, Some((why, next)), ..) => Outcome::Lost { why, next },
+        (_, None, Some((why, next)), _) => Outcome::Partly { why, next },
+        (_, None, None, Some(why)) => Outcome::Unknown { why },
+        (_, None, None, None) if taken => Outcome::Arrives,
+        (_, None, None, None) if is_mapped => {
+            let (why, next) = nobody_takes(question.subject, &mapped);
+            Outcome::Lost { why, next }
+        }
+        (_, None, None, None) => Outcome::NotMapped,
     };
     Ok(Explained {
         account: world.accounts[question.account].name.clone(),
         cluster: world.cluster.clone(),
         subject: question.subject.to_owned(),
-        steps: trace.steps,
+        steps,
         outcome,
     })
+}
+
+/// Why a message is lost that was mapped to what nobody takes.
+fn nobody_takes(subject: &str, mapped: &str) -> (String, String) {
+    match Request::parse(subject) {
+        // By design: what no import is for would change a real stream behind the definition's back.
+        Some(Request { operation, .. }) if mapped.starts_with(&format!("{NEAR}.")) => {
+            let opened = MapRequest::ALL.into_iter().any(|request| request.operation() == operation);
+            let next = match opened {
+                true => "Open it by `map_requests` of the virtual stream, if regions may differ by it, and apply it.",
+                false => "Ask by the real stream's name below `$VSH.API.`, as a user who may.",
+            };
+            (format!("applications may not ask for {operation} of virtual streams: nobody answers"), next.to_owned())
+        }
+        _ => (
+            format!("no stream and no import takes {mapped}, so that it is stored nowhere"),
+            "Run `vstream-jwt plan`: it shows what is missing.".to_owned(),
+        ),
+    }
 }
 
 struct Trace<'w> {
@@ -282,24 +313,42 @@ struct Trace<'w> {
     missing: Option<(String, String)>,
     /// What could not be looked at, and may take it.
     unread: Option<String>,
+    /// The source of a mapping that has no destination for the cluster.
+    uncovered: Option<String>,
 }
 
-impl Trace<'_> {
+impl<'w> Trace<'w> {
+    fn new(world: &'w World, question: Question<'w>) -> Self {
+        let (steps, taken) = (Vec::new(), false);
+        Self { world, question, steps, taken, lost: None, missing: None, unread: None, uncovered: None }
+    }
+
     /// Publishes in an account, whose mappings come first if `mapped`; returns the subject that came of it.
     fn publish(&mut self, place: usize, subject: String, mapped: bool, depth: usize) -> String {
         let view = &self.world.accounts[place];
-        let subject = match mapping(&view.mappings, &subject, &self.world.cluster).filter(|_| mapped) {
-            Some((source, to)) => {
-                self.steps.push(Step::Mapped { account: view.name.clone(), source, subject: to.clone() });
-                to
+        if let Some(problem) = &view.problem {
+            let next = "Run `vstream-jwt verify`: it says what each server has.".to_owned();
+            self.missing.get_or_insert((format!("account {}: {problem}", view.name), next));
+        }
+        let subject = if mapped { self.map(view, subject) } else { subject };
+        if depth == 0 {
+            match (self.question.may)(Verb::Publish, &subject) {
+                Some(true) => {}
+                Some(false) => {
+                    self.steps.push(Step::Refused { account: view.name.clone(), subject: subject.clone() });
+                    let why = format!("the user may not publish on {subject}; servers check that after mapping");
+                    self.lost = Some((why, ALLOW.to_owned()));
+                    return subject;
+                }
+                None => {
+                    let why = || {
+                        format!(
+                            "whether the user may publish on {subject} depends on its account's scopes and defaults"
+                        )
+                    };
+                    self.unread.get_or_insert_with(why);
+                }
             }
-            None => subject,
-        };
-        if depth == 0 && !(self.question.may)(Verb::Publish, &subject) {
-            self.steps.push(Step::Refused { account: view.name.clone(), subject: subject.clone() });
-            let why = format!("the user may not publish on {subject}; servers check that after mapping");
-            self.lost = Some((why, ALLOW.to_owned()));
-            return subject;
         }
         self.streams(place, &subject);
         self.request(place, &subject, depth);
@@ -307,6 +356,57 @@ impl Trace<'_> {
             self.cross(place, &subject, depth);
         }
         subject
+    }
+
+    /// What the account's mappings make of a subject: of several destinations the one that most messages go to.
+    fn map(&mut self, view: &View, subject: String) -> String {
+        let mut covering = view.mappings.iter().filter(|mapping| filter_covers(&mapping.source, &subject));
+        let Some(RawMapping { source, destinations }) = covering.next() else {
+            return self.of_a_domain(view, subject);
+        };
+        if let Some(other) = covering.next() {
+            let why = || {
+                format!(
+                    "mappings {source} and {} are both for {subject}: each server takes one by chance",
+                    other.source
+                )
+            };
+            self.unread.get_or_insert_with(why);
+        }
+        let of = |wanted: Option<&str>| destinations.iter().filter(|to| to.cluster.as_deref() == wanted).collect();
+        let mut to: Vec<&Destination> = of(Some(&self.world.cluster));
+        if to.is_empty() {
+            to = of(None);
+        }
+        let Some(most) = to.iter().max_by_key(|to| to.weight) else {
+            self.uncovered.get_or_insert_with(|| source.clone());
+            return subject;
+        };
+        let transform = Transform::parse_mapping(source, &most.subject).ok();
+        let Some(becomes) = transform.and_then(|transform| transform.apply(&subject)) else { return subject };
+        if most.weight < 100 {
+            let why = format!(
+                "mapping {source} makes {} of 100 messages {becomes}, and the others something else",
+                most.weight
+            );
+            self.missing.get_or_insert((why, "Give it one destination per cluster, of weight 100.".to_owned()));
+        }
+        self.steps.push(Step::Mapped { account: view.name.clone(), source: source.clone(), subject: becomes.clone() });
+        becomes
+    }
+
+    /// What servers with a JetStream domain map themselves (nats-server `server/jetstream_api.go`, `generateJSMappingTable`).
+    fn of_a_domain(&mut self, view: &View, subject: String) -> String {
+        let Some(domain) = &self.world.domain else { return subject };
+        let source = format!("$JS.{domain}.API.>");
+        match subject.strip_prefix(source.trim_end_matches('>')) {
+            Some(request) => {
+                let subject = format!("$JS.API.{request}");
+                self.steps.push(Step::Mapped { account: view.name.clone(), source, subject: subject.clone() });
+                subject
+            }
+            None => subject,
+        }
     }
 
     /// Streams of the account that capture it.
@@ -334,7 +434,20 @@ impl Trace<'_> {
                 problem: stream.problem.clone(),
             });
             self.copies(place, &stream.name, &stored);
+            self.acknowledged(place);
         }
+    }
+
+    /// The stream's acknowledgement, where one is asked for.
+    fn acknowledged(&mut self, place: usize) {
+        let Some(reply) = self.question.reply_to.filter(|_| place == self.question.account) else { return };
+        if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
+            let why = format!("the user may not subscribe to {reply}, so that it does not hear that it was stored");
+            self.missing.get_or_insert((why, ALLOW.to_owned()));
+            return;
+        }
+        let account = self.world.accounts[place].name.clone();
+        self.steps.push(Step::Answered { account, subject: reply.to_owned() });
     }
 
     /// Streams of all accounts that source or mirror a stream.
@@ -385,16 +498,44 @@ impl Trace<'_> {
             stream: stream.clone(),
             consumer: consumer.clone(),
         });
-        let known = |name: &String| view.streams.iter().flatten().any(|stream| stream.name == *name);
+        let verify = || "Run `vstream-jwt verify`: it says what is in the way.".to_owned();
         match (&stream, &view.streams) {
+            (None, _) if !request::is_known(&operation) => {
+                let next = "Compare it with the subjects of the JetStream API.".to_owned();
+                self.lost.get_or_insert((format!("JetStream has no request {operation}"), next));
+            }
+            (None, _) => {}
             (Some(_), None) => {
                 self.unread.get_or_insert_with(|| unread(view));
             }
-            (Some(name), Some(_)) if !known(name) && !request::makes_streams(&operation) => {
-                let why = format!("account {} has no stream {name}, which {operation} is about", view.name);
-                self.lost.get_or_insert((why, "Run `vstream-jwt plan`: it shows what is missing.".to_owned()));
-            }
-            _ => {}
+            (Some(name), Some(streams)) => match streams.iter().find(|stream| stream.name == *name) {
+                _ if request::makes_streams(&operation) => {}
+                None => {
+                    let why = format!("account {} has no stream {name}, which {operation} is about", view.name);
+                    self.lost.get_or_insert((why, "Run `vstream-jwt plan`: it shows what is missing.".to_owned()));
+                }
+                Some(StreamView { problem: Some(problem), .. }) => {
+                    self.lost.get_or_insert((format!("stream {name} of {}: {problem}", view.name), verify()));
+                }
+                Some(StreamView { unread: Some(reason), .. }) => {
+                    let why = || format!("stream {name} of {} could not be looked at: {reason}", view.name);
+                    self.unread.get_or_insert_with(why);
+                }
+                Some(_) => {}
+            },
+        }
+        let asked = Request::parse(self.question.subject).and_then(|asked| asked.stream);
+        if let (Some(asked), Some(found)) = (asked, &stream)
+            && asked != *found
+            && request::names_its_stream(&operation)
+        {
+            let why = format!(
+                "{operation} carries the stream's name in its body, too, which is {asked} and not {found}: servers refuse it \
+                 (10056)"
+            );
+            let next =
+                "Let the definition make it, or choose `layout: regional`, where read streams have the virtual name.";
+            self.lost.get_or_insert((why, next.to_owned()));
         }
         self.answer(place, &operation, depth);
     }
@@ -406,7 +547,7 @@ impl Trace<'_> {
         let by_stream = self.steps.iter().any(|step| matches!(step, Step::Crosses { by, .. } if by == "stream"));
         let home = &self.world.accounts[self.question.account];
         let heard = |subject: String| Step::Answered { account: view.name.clone(), subject };
-        if !(self.question.may)(Verb::Subscribe, reply) {
+        if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
             let why = format!("the user may not subscribe to {reply}, so that it does not hear the answer");
             self.lost.get_or_insert((why, ALLOW.to_owned()));
             return;
@@ -441,7 +582,8 @@ impl Trace<'_> {
             match self.world.accounts.iter().position(|other| other.id == exporter) {
                 Some(other) => crossings.push((other, there, LinkKind::Service)),
                 None => {
-                    self.taken = true;
+                    self.unread
+                        .get_or_insert_with(|| format!("account {exporter}, which answers it, is not looked at"));
                     self.steps.push(Step::Crosses {
                         from: view.name.clone(),
                         to: exporter,
@@ -478,7 +620,7 @@ impl View {
             kind: import.kind.clone(),
         });
         let (id, imports) = (claims.id().to_string(), imports.collect());
-        Self { name: name.to_owned(), id, mappings: claims.mappings(), imports, streams }
+        Self { name: name.to_owned(), id, mappings: claims.mappings(), imports, streams, problem: None }
     }
 
     /// Returns an account as it will be.
@@ -495,6 +637,7 @@ impl View {
             mappings: wanted.mappings.iter().map(RawMapping::from).collect(),
             imports: imports.collect(),
             streams: Some(wanted.streams.iter().map(StreamView::of_desired).collect()),
+            problem: None,
         }
     }
 }
@@ -520,21 +663,6 @@ impl StreamView {
 
 fn unread(view: &View) -> String {
     format!("the streams of account {} could not be read", view.name)
-}
-
-/// The mapping that a server of the cluster takes, and what it makes of the subject: the source, and the first of several
-/// destinations.
-fn mapping(mappings: &[RawMapping], subject: &str, cluster: &str) -> Option<(String, String)> {
-    mappings.iter().find_map(|RawMapping { source, destinations }| {
-        let of = |wanted: Option<&str>| destinations.iter().find(|to| to.cluster.as_deref() == wanted);
-        if !filter_covers(source, subject) {
-            return None;
-        }
-        // Where none is for the cluster, and none for all, the subject stays as it is.
-        let to = of(Some(cluster)).or_else(|| of(None))?;
-        let mapped = Transform::parse_mapping(source, &to.subject).ok()?.apply(subject)?;
-        Some((source.clone(), mapped))
-    })
 }
 
 /// What is a service of other accounts by the name `subject`: the exporting account, and the subject there.

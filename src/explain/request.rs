@@ -29,8 +29,9 @@ impl Request {
             return Some(named("ACK", tokens.get(at).copied(), tokens.get(at + 1).copied()));
         }
         if let Some(flow) = below.strip_prefix("FC.") {
-            let mut tokens = flow.split('.');
-            return Some(named("FC", tokens.next(), tokens.next()));
+            let tokens: Vec<&str> = flow.split('.').collect();
+            let at = if tokens.len() >= 5 { 2 } else { 0 };
+            return Some(named("FC", tokens.get(at).copied(), tokens.get(at + 1).copied()));
         }
         let operation = below.strip_prefix("API.")?;
         let tokens: Vec<&str> = operation.split('.').collect();
@@ -57,6 +58,18 @@ impl Request {
 /// Whether the request is answered; acknowledgements and flow control are only when a client asks for it.
 pub(super) fn is_answered(operation: &str) -> bool {
     !matches!(operation, "FC")
+}
+
+/// Whether it is a request that names no stream.
+pub(super) fn is_known(operation: &str) -> bool {
+    matches!(operation, "INFO" | "STREAM.NAMES" | "STREAM.LIST" | "ACK" | "FC")
+}
+
+/// Whether the request's body has the stream's name as well, and servers compare the two (nats-server 2.15
+/// `server/jetstream_api.go`, `NewJSStreamMismatchError`).
+pub(super) fn names_its_stream(operation: &str) -> bool {
+    let all = ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.RESTORE"];
+    all.contains(&operation)
 }
 
 /// Whether the stream that it names need not be there.
@@ -86,6 +99,7 @@ mod tests {
             ("$JS.ACK.orders.worker.1.2.3.4.5", "ACK orders worker"),
             ("$JS.ACK._.hash.orders.worker.1.2.3.4.5", "ACK orders worker"),
             ("$JS.FC.orders.worker.x", "FC orders worker"),
+            ("$JS.FC._.hash.orders.worker.x", "FC orders worker"),
         ] {
             assert_eq!(parse(subject).as_deref(), Some(read), "{subject}");
         }

@@ -6,11 +6,11 @@ use crate::model::virtual_stream::Kind;
 
 fn world(account: &Account, cluster: &str) -> World {
     let desired = accounts(topology(), account, &Options::default()).unwrap();
-    World { cluster: cluster.to_owned(), accounts: desired.iter().map(View::of_desired).collect() }
+    World { cluster: cluster.to_owned(), domain: None, accounts: desired.iter().map(View::of_desired).collect() }
 }
 
 fn ask(world: &World, subject: &str, reply_to: Option<&str>) -> Explained {
-    explain(world, Question { account: 0, subject, reply_to, may: &|_, _| true }).unwrap()
+    explain(world, Question { account: 0, subject, reply_to, may: &|_, _| Some(true) }).unwrap()
 }
 
 /// The steps in short.
@@ -92,8 +92,15 @@ fn what_is_in_the_way_is_named() {
     assert_eq!(ask(&world, "other.new", None).outcome, Outcome::NotMapped);
     // A cluster that no mapping is for keeps the subject as it is, which nobody stores.
     world.cluster = "elsewhere".to_owned();
-    assert_eq!(ask(&world, "orders.new", None).outcome, Outcome::NotMapped);
+    for subject in ["orders.new", "$JS.API.STREAM.INFO.orders"] {
+        let why = lost(&world, subject);
+        assert!(why.contains("has no destination for clients of cluster elsewhere"), "{why}");
+    }
     world.cluster = "c-west".to_owned();
+    // What applications may not ask.
+    let why = lost(&world, "$JS.API.STREAM.PURGE.orders");
+    assert_eq!(why, "applications may not ask for STREAM.PURGE of virtual streams: nobody answers");
+    assert_eq!(lost(&world, "$VSH.API.STREAM.INFOS"), "JetStream has no request STREAM.INFOS");
     // A source that does not work.
     let place = world.accounts.iter().position(|view| view.name == "APP-east").unwrap();
     let reads = &mut world.accounts[place].streams.as_mut().unwrap()[0];
@@ -126,9 +133,10 @@ fn what_is_in_the_way_is_named() {
 #[test]
 fn permissions_are_checked_after_mapping() {
     let world = world(&orders(), "c-west");
-    let may = |verb: Verb, subject: &str| match verb {
-        Verb::Publish => subject != "$VW.c-west.orders.new",
-        Verb::Subscribe => subject != "MINE.a",
+    let may = |verb: Verb, subject: &str| match (verb, subject) {
+        (_, "$VW.c-west.orders.unclear") => None,
+        (Verb::Publish, _) => Some(subject != "$VW.c-west.orders.new"),
+        (Verb::Subscribe, _) => Some(subject != "MINE.a"),
     };
     let ask = |subject, reply_to| explain(&world, Question { account: 0, subject, reply_to, may: &may }).unwrap();
     let found = ask("orders.new", None);
@@ -136,6 +144,9 @@ fn permissions_are_checked_after_mapping() {
     let Outcome::Lost { why, .. } = found.outcome else { panic!("{found:?}") };
     assert!(why.contains("may not publish on $VW.c-west.orders.new"), "{why}");
     assert_eq!(ask("orders.old", None).outcome, Outcome::Arrives);
+    assert!(matches!(ask("orders.unclear", None).outcome, Outcome::Unknown { .. }));
+    let Outcome::Partly { why, .. } = ask("orders.old", Some("MINE.a")).outcome else { panic!("the ack is heard") };
+    assert!(why.contains("does not hear that it was stored"), "{why}");
     let Outcome::Lost { why, .. } = ask("$JS.API.INFO", Some("MINE.a")).outcome else { panic!("it is heard") };
     assert!(why.contains("may not subscribe to MINE.a"), "{why}");
 }
@@ -144,7 +155,54 @@ fn permissions_are_checked_after_mapping() {
 fn one_message_has_one_subject() {
     let world = world(&orders(), "c-west");
     for subject in ["orders.>", "orders.*", "", "orders..new", "a b"] {
-        let asked = Question { account: 0, subject, reply_to: None, may: &|_, _| true };
+        let asked = Question { account: 0, subject, reply_to: None, may: &|_, _| Some(true) };
         assert!(explain(&world, asked).is_err(), "{subject}");
     }
+}
+
+/// What servers do by chance, and what is not the same on all of them.
+#[test]
+fn what_is_not_certain_is_said() {
+    let mut world = world(&orders(), "c-west");
+    let change = |world: &mut World, change: &dyn Fn(&mut RawMapping)| {
+        world.accounts[0].mappings.iter_mut().filter(|mapping| mapping.source == "orders.>").for_each(change);
+    };
+    change(&mut world, &|mapping| mapping.destinations[0].weight = 90);
+    let Outcome::Partly { why, .. } = ask(&world, "orders.new", None).outcome else { panic!("all arrive") };
+    assert!(why.contains("90 of 100 messages"), "{why}");
+    change(&mut world, &|mapping| mapping.destinations[0].weight = 100);
+    let mut other = world.accounts[0].mappings.iter().find(|mapping| mapping.source == "orders.>").unwrap().clone();
+    other.source = "orders.*".to_owned();
+    world.accounts[0].mappings.push(other);
+    let Outcome::Unknown { why } = ask(&world, "orders.new", None).outcome else { panic!("it is certain") };
+    assert!(why.contains("takes one by chance"), "{why}");
+    world.accounts[0].mappings.pop();
+    world.accounts[0].problem = Some("servers use different tokens of it".to_owned());
+    assert!(matches!(ask(&world, "orders.new", None).outcome, Outcome::Partly { .. }));
+    world.accounts[0].problem = None;
+    // Requests about a stream that is away.
+    let west = world.accounts.iter().position(|view| view.name == "APP-west").unwrap();
+    world.accounts[west].streams.as_mut().unwrap()[0].problem = Some("it is not there".to_owned());
+    let Outcome::Lost { why, .. } = ask(&world, "$JS.API.STREAM.INFO.orders", None).outcome else {
+        panic!("it is answered")
+    };
+    assert_eq!(why, "stream orders of APP-west: it is not there");
+    // An account beside those that are known.
+    world.accounts.remove(west);
+    let asked = ask(&world, "$JS.API.STREAM.INFO.orders", None);
+    assert!(matches!(asked.outcome, Outcome::Unknown { .. }), "{asked:?}");
+}
+
+#[test]
+fn in_the_layout_shared_some_requests_are_refused_by_their_body() {
+    let mut world = world(&app(vec![stream("orders", &["orders.>"])]), "c-west");
+    let found = ask(&world, "$JS.API.CONSUMER.CREATE.orders.worker", None);
+    let Outcome::Lost { why, .. } = found.outcome else { panic!("{found:?}") };
+    assert!(why.contains("which is orders and not orders-read-west") && why.contains("10056"), "{why}");
+    assert_eq!(ask(&world, "$JS.API.CONSUMER.INFO.orders.worker", None).outcome, Outcome::Arrives);
+    // Servers with a domain map its prefix themselves.
+    world.domain = Some("hub".to_owned());
+    let found = ask(&world, "$JS.hub.API.STREAM.INFO.orders-write-west", None);
+    assert_eq!(steps(&found)[0], "mapped $JS.API.STREAM.INFO.orders-write-west");
+    assert_eq!(found.outcome, Outcome::Arrives);
 }

@@ -150,9 +150,9 @@ impl Connection {
     /// Lets a reconnect go to any of the servers.
     pub(super) async fn widen(&self, urls: impl Iterator<Item = &str>) {
         let mut servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
-        // The client takes no others beside it.
-        let web = self.0.url.starts_with("ws");
-        servers.retain(|server| server.is_websocket() == web);
+        // The client takes none of the other kind beside it; and what is encrypted stays so: over `ws://` the client never is.
+        let (web, open) = (self.0.url.starts_with("ws"), self.0.url.starts_with("ws://"));
+        servers.retain(|server| server.is_websocket() == web && (open || server.scheme() != "ws"));
         let Ok(client) = self.client() else { return };
         let _ = client.set_server_pool(servers.as_slice()).await;
     }

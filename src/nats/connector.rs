@@ -350,7 +350,10 @@ fn mint(
 /// Why there is no connection to an account; of a refused user, what its claims tell of the cause.
 fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> LinkError {
     let cause = match &error {
-        ConnectError::Refused { claims: user, reason, .. } => refused::cause(user, claims, strict, reason, now()),
+        ConnectError::Refused { url, claims: user, reason, .. } => {
+            let kind = if url.starts_with("ws") { "WEBSOCKET" } else { "STANDARD" };
+            refused::cause(user, claims, strict, reason, kind, now())
+        }
         ConnectError::Unreachable { tried } if tried.iter().any(|(_, why)| why == CLOSED) => {
             refused::silent_cause(claims)
         }

@@ -83,7 +83,7 @@ impl Context {
         };
         let itself = |key: &str, value: &str| match refer(key, value)? {
             None => Ok(Zeroizing::new(value.to_owned())),
-            Some(Secret::Text(text)) => Ok(text),
+            Some(Secret::Text(text)) => Ok(Zeroizing::new(text.trim().to_owned())),
             Some(Secret::File(path)) => {
                 let unread = |error| ConnectError::unread("credentials", &path, error);
                 let text = read_secret(&path, LARGEST).map_err(unread)?;

@@ -5,9 +5,10 @@ use crate::sign::memory;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use serde::Deserialize;
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -15,6 +16,8 @@ use zeroize::Zeroizing;
 const NSC: Duration = Duration::from_secs(10);
 /// Between two looks whether it is done.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long its last words are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The most that is read of what it says, in bytes.
 const SAID: u64 = 64 << 10;
 
@@ -76,6 +79,7 @@ fn profile(url: &str) -> Result<PathBuf, String> {
         ErrorKind::NotFound => format!("is {url}, and there is no `nsc` on the PATH to ask"),
         _ => format!("is {url}, and `nsc` does not start: {error}"),
     })?;
+    let (out, err) = (running.stdout.take().map(hear), running.stderr.take().map(hear));
     let started = Instant::now();
     let ended = loop {
         match running.try_wait().map_err(|error| format!("is {url}, and `nsc` is not heard of: {error}"))? {
@@ -87,19 +91,29 @@ fn profile(url: &str) -> Result<PathBuf, String> {
             None => std::thread::sleep(PAUSE),
         }
     };
-    // It has ended, so that what it said is in the pipes.
-    let mut said = String::new();
+    // A child of its own may hold the pipes open still.
+    let said = |pipe: Option<Receiver<String>>| pipe.and_then(|pipe| pipe.recv_timeout(LAST_WORDS).ok());
     if !ended.success() {
-        let _ = running.stderr.map(|pipe| pipe.take(SAID).read_to_string(&mut said));
+        let said = said(err).unwrap_or_default();
         let why = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
         return Err(format!("is {url}, and `nsc generate profile` failed: {}", why.trim()));
     }
-    let _ = running.stdout.map(|pipe| pipe.take(SAID).read_to_string(&mut said));
-    let profile: Result<Profile, _> = serde_json::from_str(&said);
+    let profile: Result<Profile, _> = serde_json::from_str(&said(out).unwrap_or_default());
     let creds = profile.ok().and_then(|profile| profile.user_creds).filter(|path| !path.as_os_str().is_empty());
     creds.ok_or_else(|| {
         format!("is {url}, for which `nsc generate profile` names no credentials: is it nsc://OPERATOR/ACCOUNT/USER?")
     })
+}
+
+/// Reads a pipe, on a thread of its own.
+fn hear(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, heard) = channel();
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = pipe.take(SAID).read_to_end(&mut said);
+        let _ = send.send(String::from_utf8_lossy(&said).into_owned());
+    });
+    heard
 }
 
 /// A path with `~` and `$NAME` or `${NAME}` in it; a variable that is not set is empty.

@@ -16,8 +16,15 @@ pub(super) struct Cause {
 
 /// The first cause by which servers refuse the user, in the order in which they look (nats-server 2.15 `auth.go`,
 /// `processClientOrLeafAuthentication`; `accounts.go`, `hasIssuer`). `user` are the user's claims, `strict` is the
-/// operator's strict signing key usage, `said` what the server said, and `now` is in seconds since 1970.
-pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &str, now: u64) -> Option<Cause> {
+/// operator's strict signing key usage, `said` what the server said, `kind` the type of the connection (`STANDARD`, `WEBSOCKET`), and `now` is in seconds since 1970.
+pub(super) fn cause(
+    user: &Value,
+    account: &AccountClaims,
+    strict: bool,
+    said: &str,
+    kind: &str,
+    now: u64,
+) -> Option<Cause> {
     let because = |what: String, next: &str| Some(Cause { what, next: next.to_owned() });
     let text = |field: &str| user[field].as_str().unwrap_or_default();
     let anew = "Make the user anew: `nsc add user --account ACCOUNT --name USER`, and name its credentials.";
@@ -50,9 +57,9 @@ pub(super) fn cause(user: &Value, account: &AccountClaims, strict: bool, said: &
         return because(what, anew);
     }
     let kinds = texts(&rights["allowed_connection_types"]);
-    if !kinds.is_empty() && !kinds.iter().any(|kind| kind.eq_ignore_ascii_case("STANDARD")) {
-        let what = format!("it may only connect as {}, and this is a standard connection", kinds.join(", "));
-        return because(what, "Allow it connections of the type STANDARD, or name other credentials.");
+    if !kinds.is_empty() && !kinds.iter().any(|allowed| allowed.eq_ignore_ascii_case(kind)) {
+        let what = format!("it may only connect as {}, and this connection is a {kind} one", kinds.join(", "));
+        return because(what, "Allow it connections of this type, or name other credentials.");
     }
     let issued = user["iat"].as_i64().unwrap_or_default();
     let mut revocations = account.revocations().iter();

@@ -12,6 +12,8 @@ use super::session::{ASK, ReadError, Session};
 use super::{Connector, Tell, regional};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
+use crate::model::topology::Region;
+use crate::model::virtual_stream::Account;
 use crate::observed::link::{Link, LinkError};
 use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, Live, Stored};
@@ -42,7 +44,8 @@ struct Unloaded<'p> {
     imported: bool,
 }
 
-/// Says which caches no user of the application's accounts gets to, of those that have to load accounts for this plan.
+/// Says which caches no user gets to, of those that have to load accounts for this plan. Users of accounts that are yet to be
+/// made will get where those of the application's account do.
 pub(super) async fn look<C: Connector<Link = L>, L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -50,21 +53,18 @@ pub(super) async fn look<C: Connector<Link = L>, L: Link>(
     connector: &C,
 ) -> Vec<Finding> {
     let members: Vec<_> = regional::members(session.definition).collect();
-    let unloaded: Vec<Unloaded<'_>> = unloaded(plan, observed).collect();
-    let looks = plan.accounts.iter().zip(&members).map(|(account, (application, region))| {
-        // What one user of an application gets to, all of them do.
-        let concerned = unloaded.iter().filter(|one| members[one.place].0.id == application.id);
-        let concerned: Vec<&Unloaded<'_>> = concerned.collect();
-        let claims = account.current.as_deref().filter(|_| region.is_none() && !concerned.is_empty());
-        async move {
-            let (strict, timeout) = (session.is_strict(), session.deadline.at_most(ASK));
-            let reached = connector.load(application, None, claims?, strict, timeout).await;
-            let of = |imported: bool| {
-                let caches = concerned.iter().filter(|one| one.imported == imported).flat_map(|one| &one.caches);
-                unreached(&account.name, &caches.copied().collect(), &reached, imported)
-            };
-            of(true).or_else(|| of(false))
-        }
+    let members = &members;
+    let looks = unloaded(plan, observed).map(|Unloaded { place, account, caches, imported }| async move {
+        let (application, region) = members[place];
+        let of_application =
+            |(other, region): &(&Account, Option<&Region>)| other.id == application.id && region.is_none();
+        let (user, region) = match account.new {
+            true => (&plan.accounts[members.iter().position(of_application)?], None),
+            false => (account, region.map(|region| &region.name)),
+        };
+        let (strict, timeout) = (session.is_strict(), session.deadline.at_most(ASK));
+        let reached = connector.load(application, region, user.current.as_deref()?, strict, timeout).await;
+        unreached(&account.name, &caches, &reached, imported)
     });
     join_all(looks).await.into_iter().flatten().collect()
 }

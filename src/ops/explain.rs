@@ -8,8 +8,9 @@ use crate::desired::{DesiredAccount, DesiredError, desired};
 use crate::explain::{Explained, Outcome, Question, SourceView, StreamView, View, World, explain};
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
+use crate::model::subject::SubjectFilter;
 use crate::observed::survey::ObservedAccount;
-use crate::observed::{Live, Stored, User};
+use crate::observed::{Detail, Live, Stored, User};
 use crate::plan::preflight::{self, Verb};
 use crate::verify::status::{Seen, SourceStatus, StreamStatus, status};
 use std::collections::HashMap;
@@ -110,10 +111,11 @@ pub async fn on_servers<C: Connector>(
     let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
     let views = desired.iter().zip(&observed.accounts).map(|(wanted, found)| {
         let base = session.base(&wanted.name, &wanted.id, &found.servers).0.map(|base| base.claims);
-        let claims = in_force(found, &asked.cluster).or_else(|| base.as_deref().cloned())?;
-        Some((View::of_claims(&wanted.name, &claims, streams(wanted, found)), Some(claims)))
+        view(wanted, found, &asked.cluster, base.as_deref())
     });
-    answers(asked, &desired, views.collect(), true)
+    let domain = session.deployment.servers.iter().find(|server| server.cluster == asked.cluster);
+    let domain = domain.and_then(|server| server.domain.clone());
+    answers(asked, &desired, views.collect(), domain, true)
 }
 
 /// The same by the definition alone, as it will be once it is applied.
@@ -126,8 +128,8 @@ pub fn offline(definition: &Definition, asked: &Asked) -> Result<Vec<Explained>,
         return Err(ExplainError::Cluster { cluster: asked.cluster.clone(), there: clusters });
     }
     let desired = desired(definition)?;
-    let views = desired.iter().map(|wanted| Some((View::of_desired(wanted), None)));
-    answers(asked, &desired, views.collect(), false)
+    let views = desired.iter().map(|wanted| (View::of_desired(wanted), None));
+    answers(asked, &desired, views.collect(), None, false)
 }
 
 fn defined_clusters(definition: &Definition) -> Vec<String> {
@@ -140,16 +142,17 @@ fn defined_clusters(definition: &Definition) -> Vec<String> {
 fn answers(
     asked: &Asked,
     desired: &[DesiredAccount<'_>],
-    views: Vec<Option<(View, Option<AccountClaims>)>>,
+    views: Vec<(View, Option<AccountClaims>)>,
+    domain: Option<String>,
     told: bool,
 ) -> Result<Vec<Explained>, ExplainError> {
     // Each application's account comes before its regional ones.
     let mut groups: Vec<(PublicKey, Option<AccountClaims>, World)> = Vec::new();
-    for (wanted, (view, claims)) in desired.iter().zip(views).filter_map(|(wanted, view)| Some((wanted, view?))) {
+    for (wanted, (view, claims)) in desired.iter().zip(views) {
         match groups.iter_mut().find(|(id, ..)| *id == wanted.account.id) {
             Some((_, _, world)) => world.accounts.push(view),
             None if wanted.seat == Seat::Application => {
-                let world = World { cluster: asked.cluster.clone(), accounts: vec![view] };
+                let world = World { cluster: asked.cluster.clone(), domain: domain.clone(), accounts: vec![view] };
                 groups.push((wanted.id.clone(), claims, world));
             }
             None => {}
@@ -164,9 +167,9 @@ fn answers(
     }
     let mut all = Vec::with_capacity(groups.len());
     for (_, claims, world) in &groups {
-        let may = |verb: Verb, subject: &str| {
-            let lacks = |user| preflight::permissions("", user, claims.as_ref(), verb, &[subject.to_owned()]).is_some();
-            !asked.user.as_ref().is_some_and(lacks)
+        let may = |verb: Verb, subject: &str| match &asked.user {
+            None => Some(true),
+            Some(user) => preflight::may(user, claims.as_ref(), verb, &SubjectFilter::parse(subject).ok()?),
         };
         let (subject, reply_to) = (asked.subject.as_str(), asked.reply_to.as_deref());
         let question = Question { account: 0, subject, reply_to, may: &may };
@@ -185,19 +188,46 @@ fn account_of(user: &User) -> String {
     text(&user.claims["nats"]["issuer_account"]).or_else(|| text(&user.claims["iss"])).unwrap_or_default()
 }
 
-/// The claims that most servers of a cluster use, or will when the account is used there.
-fn in_force(found: &ObservedAccount, cluster: &str) -> Option<AccountClaims> {
-    let mut tokens: HashMap<&str, usize> = HashMap::new();
+/// An account as most servers of a cluster use it, or will when it is used there: of its mappings and imports, those in force.
+fn view(
+    wanted: &DesiredAccount<'_>,
+    found: &ObservedAccount,
+    cluster: &str,
+    base: Option<&AccountClaims>,
+) -> (View, Option<AccountClaims>) {
+    let mut tokens: HashMap<&str, (usize, Option<&Detail>)> = HashMap::new();
     for on in found.servers.iter().filter(|on| on.cluster == cluster) {
-        let token = match (&on.live, &on.stored) {
-            (Live::Loaded(detail), _) => detail.jwt.as_str(),
-            (_, Stored::Token(token)) => token,
+        let (token, live) = match (&on.live, &on.stored) {
+            (Live::Loaded(detail), _) => (detail.jwt.as_str(), Some(detail)),
+            (_, Stored::Token(token)) => (token.as_str(), None),
             _ => continue,
         };
-        *tokens.entry(token.trim()).or_default() += 1;
+        let (count, known) = tokens.entry(token.trim()).or_default();
+        *count += 1;
+        *known = known.or(live);
     }
-    let (token, _) = tokens.into_iter().max_by_key(|(token, count)| (*count, *token))?;
-    AccountClaims::decode(token).ok()
+    let several = tokens.len() > 1;
+    let most = tokens.into_iter().max_by_key(|(token, (count, _))| (*count, *token));
+    let (token, live) = most.map_or((None, None), |(token, (_, live))| (Some(token), live));
+    let claims = token.and_then(|token| AccountClaims::decode(token).ok()).or_else(|| base.cloned());
+    let streams = streams(wanted, found);
+    let Some(claims) = claims else {
+        let absent = View { mappings: Vec::new(), imports: Vec::new(), ..View::of_desired(wanted) };
+        return (View { streams, problem: Some("no server has its token".to_owned()), ..absent }, None);
+    };
+    let mut view = View::of_claims(&wanted.name, &claims, streams);
+    if let Some(live) = live {
+        view.mappings.retain(|mapping| live.mappings.contains_key(&mapping.source));
+        let invalid = |local: &str| live.imports.iter().any(|import| import.invalid && import.local() == local);
+        view.imports.retain(|import| !invalid(&import.local));
+        if live.expired {
+            view.problem = Some("its token has expired".to_owned());
+        }
+    }
+    if several {
+        view.problem = Some(format!("servers of cluster {cluster} use different tokens of it"));
+    }
+    (view, Some(claims))
 }
 
 /// The account's streams with how they are; `None` where they could not be read.
@@ -211,11 +241,12 @@ fn streams(wanted: &DesiredAccount<'_>, found: &ObservedAccount) -> Option<Vec<S
         let figures = figures.iter().find(|figures| figures.stream == stream.name);
         let away = stream.offline.then(|| "all its servers are away".to_owned());
         let leaderless = stream.cluster.is_leaderless().then(|| "it has no leader".to_owned());
+        let sealed = (stream.config.get("sealed") == Some(&true.into())).then(|| "it is sealed".to_owned());
         StreamView {
             name: stream.name.clone(),
             config: stream.config.clone(),
             region: stream.owner.as_ref().map(|owner| owner.region.clone()),
-            problem: away.or(leaderless),
+            problem: away.or(leaderless).or(sealed),
             unread: None,
             sources: figures.iter().flat_map(|figures| sources(figures)).collect(),
         }

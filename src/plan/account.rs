@@ -233,13 +233,12 @@ pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize)
     desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
 }
 
-/// Every server that answered says that it has no token of the account. A copy that only a cache has, and that is not in use, is
-/// one of an account that is gone.
+/// Every server that keeps tokens and answered says that it has none of the account. A copy that only a cache has, and that is
+/// not in use, is one of an account that is gone; that a cache has none says nothing.
 pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
     let nothing = |on: &AccountOnServer| (on.stored == Stored::Nothing || on.is_cache()) && tokens(on).is_empty();
-    let keeps = |on: &&AccountOnServer| on.stored != (Stored::NotKept { cached: true });
-    let mut keepers = servers.iter().filter(keeps);
-    keepers.any(nothing) && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
+    servers.iter().any(|on| on.stored == Stored::Nothing)
+        && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
 }
 
 /// A regional account that is marked as another application's: what is pushed would take it away from that.

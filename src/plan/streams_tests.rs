@@ -345,6 +345,22 @@ fn consumers_are_counted_as_servers_do() {
     assert_eq!(said(one_each, "2.15.1", plain(1)), room("1 of 1 per stream are used"));
     assert_eq!(said(one_each, "2.15.1", plain(2)), [""; 0]);
     assert!(said([Some(2), None], "2.15.1", tiers(5, 5))[0].starts_with("tier-missing: it has R2"));
+    // What applications have counts by its tier, which is not known.
+    let app = app(one_each);
+    let d = desired(&app, "2.15.1");
+    let read = d.streams.iter().find(|stream| stream.role == Role::Read).unwrap();
+    let info = json!({ "config": read.config(), "state": { "consumer_count": 4 } });
+    let stream = ObservedStream::from_info(info).unwrap();
+    let observed = ObservedJetStream { info: tiers(5, 5), streams: vec![stream], ..ObservedJetStream::default() };
+    let plan = streams(&d, &observed, &Options::default());
+    let more = consumers(&d, &observed, &Options::default());
+    let versions = deployment(["2.15.1"; 3], &json!({ "config": {} }));
+    let found = |most: i64| {
+        let observed = ObservedJetStream { info: tiers(most, most), ..observed.clone() };
+        let found = capacity(&d, &plan, &more, &observed, None, Some(&versions));
+        found.into_iter().filter(|f| f.code == "consumer-limit").map(|f| f.severity).collect::<Vec<_>>()
+    };
+    assert_eq!((found(4), found(5)), (vec![Severity::Warning], vec![]));
 }
 
 /// Servers of the three clusters, one each, with what they say of JetStream.

@@ -69,6 +69,7 @@ grep -q "key: $NKEYS_PATH/keys/A/" "$work/dev/from-store/vstream.yaml"
 vstream 0 'account APP' validate --definition from-store/vstream.yaml
 sed -i "/^regions:/,/^\$/d" "$work/dev/from-store/vstream.yaml"
 sed -n '/^regions:/,/^$/p' "$work/dev/vstream.yaml" >>"$work/dev/from-store/vstream.yaml"
+sed -i 's|write: { max_age: 24h }|write: { num_replicas: 1 }\n        read: { num_replicas: 1 }|' "$work/dev/from-store/vstream.yaml"
 vstream 3 '3 mappings to add' plan --definition from-store/vstream.yaml
 
 vstream 0 'nsc pull -A' apply --operator op.nk

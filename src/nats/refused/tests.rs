@@ -11,6 +11,7 @@ struct Case {
     user: Value,
     strict: bool,
     said: &'static str,
+    kind: &'static str,
 }
 
 struct Keys {
@@ -37,6 +38,7 @@ impl Keys {
                 "nats": { "type": "user", "version": 2, "issuer_account": self.account, "subs": -1 } }),
             strict: false,
             said: "authorization violation",
+            kind: "STANDARD",
         }
     }
 }
@@ -48,7 +50,7 @@ impl Case {
     }
 
     fn cause(&self) -> Option<Cause> {
-        cause(&self.user, &self.account(), self.strict, self.said, NOW)
+        cause(&self.user, &self.account(), self.strict, self.said, self.kind, NOW)
     }
 }
 
@@ -123,6 +125,11 @@ fn what_is_allowed_is_not_blamed() {
     fine(&|case| case.account["nats"]["revocations"] = json!({ "*": 1_899_999_999 }));
     fine(&|case| case.account["nats"]["authorization"] = json!({ "auth_users": [keys.user] }));
     fine(&|case| case.user["nats"]["allowed_connection_types"] = json!(["STANDARD"]));
+    let by_web = |case: &mut Case| {
+        case.user["nats"]["allowed_connection_types"] = json!(["WEBSOCKET"]);
+        case.kind = "WEBSOCKET";
+    };
+    fine(&by_web);
     // The template counts, and not the user.
     let of_template = |case: &mut Case| {
         scoped(case);

@@ -76,6 +76,8 @@ fn an_account_that_no_resolver_keeps_is_to_be_made() {
         (vec![nothing(), cache(false)], true),
         (vec![cache(true), nothing()], true),
         (vec![cache(true), silent()], false),
+        (vec![cache(true), cache(false)], false),
+        (vec![cache(false), silent()], false),
         (vec![nothing(), used()], false),
         (vec![nothing(), on(Stored::Token("a.b.c".to_owned()), Live::NotLoaded)], false),
         (vec![silent()], false),

@@ -77,7 +77,10 @@ pub(super) fn limits(
         }
         let used = observed.stream(stream).map_or(0, |found| found.state.consumers);
         let of_stream = config(stream).and_then(|config| positive(config.get("max_consumers")?));
-        let mut refused = None;
+        // Of those that the definition does not have only the number is known.
+        let known: u64 = of_tier.values().sum();
+        let others = used.saturating_sub(known);
+        let (mut refused, mut unsure) = (None, None);
         for (total, change) in (used..).zip(&added) {
             let (replicas, tier) = tier(&change.after, stream);
             let same = of_tier.entry(replicas).or_default();
@@ -89,6 +92,8 @@ pub(super) fn limits(
             } else if let Some(most) = of_stream.filter(|most| total >= *most) {
                 refused = refused.or(Some((format!("{total} of {most} are used"), "`max_consumers` of the stream")));
             }
+            let most = positive(&tier["limits"]["max_consumers"]).filter(|most| by_tier && counted + others >= *most);
+            unsure = unsure.or(most.map(|most| (replicas, most)));
         }
         if let Some((used, limit)) = refused {
             findings.push(Finding::error(
@@ -96,6 +101,16 @@ pub(super) fn limits(
                 format!("{place}, stream {stream}"),
                 format!("no room for consumers: {} more are needed, and {used} by then", added.len()),
                 format!("Raise {limit} on consumers, or define fewer."),
+            ));
+        } else if let Some((replicas, most)) = unsure {
+            findings.push(Finding::warning(
+                CODE,
+                format!("{place}, stream {stream}"),
+                format!(
+                    "applications have {others} consumers there, and the account allows {most} per stream of tier R{replicas}: \
+                     if theirs are of that tier, servers refuse more"
+                ),
+                "Raise the account's limit on consumers, or see what theirs are: `nats consumer report`.",
             ));
         }
     }

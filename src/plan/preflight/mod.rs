@@ -24,7 +24,7 @@ pub use expiry::credentials;
 pub(super) use features::features;
 pub(in crate::plan) use old_values::old_values;
 pub use old_values::{OLD_VALUES, standing_old_values};
-pub use permissions::{Verb, as_information, history_requests, permissions, permissions_brought, requests};
+pub use permissions::{Verb, as_information, history_requests, may, permissions, permissions_brought, requests};
 pub use roles::{ROLE_LACKS_PERMISSIONS, roles};
 pub use servers::{answers_differ, not_the_system_account, system_account_silent};
 pub(super) use servers::{forgetful, revisions_refused};

@@ -147,6 +147,32 @@ pub(super) fn subjects(rules: &Value) -> Vec<String> {
     rules.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// Rules for any user: `{{name()}}`, which servers fill in for each, becomes `*`.
+pub(super) fn any_user(rules: &[String]) -> Vec<SubjectFilter> {
+    let any = |token| if str::contains(token, "{{") { "*" } else { token };
+    filters(&rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join(".")).collect::<Vec<_>>())
+}
+
+/// Rules that are the same for all users.
+pub(super) fn for_all(rules: &[String]) -> Vec<SubjectFilter> {
+    filters(&rules.iter().filter(|rule| !rule.contains("{{")).cloned().collect::<Vec<_>>())
+}
+
+/// Returns whether a user may do something with a subject; `None` where that depends on what a server fills into the rules of a
+/// scope, or on claims of the account that are not known.
+pub fn may(user: &User, account: Option<&AccountClaims>, verb: Verb, subject: &SubjectFilter) -> Option<bool> {
+    let (allow, deny) = rules(user, account, verb);
+    if account.is_none() && allow.is_empty() && deny.is_empty() {
+        return None;
+    }
+    let covered = |rules: Vec<SubjectFilter>| rules.iter().any(|rule| rule.covers(subject));
+    if covered(for_all(&deny)) || (!allow.is_empty() && !covered(any_user(&allow))) {
+        return Some(false);
+    }
+    let certain = (allow.is_empty() || covered(for_all(&allow))) && !covered(any_user(&deny));
+    certain.then_some(true)
+}
+
 pub(super) fn filters(rules: &[String]) -> Vec<SubjectFilter> {
     rules.iter().filter_map(|rule| SubjectFilter::parse(rule).ok()).collect()
 }

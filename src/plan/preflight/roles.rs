@@ -1,11 +1,11 @@
 //! Users who may publish on virtual names, and not on what those become: servers check permissions after mapping
 //! (nats-server 2.15, measured). Of roles and default permissions, which the account's token shows.
 
-use super::permissions::{filters, subjects};
+use super::permissions::{any_user, for_all, subjects};
 use crate::desired::{DesiredAccount, Role, lease};
 use crate::model::claims::{AccountClaims, Permission};
 use crate::model::finding::{Finding, Severity};
-use crate::model::mapping::Mapping;
+use crate::model::mapping::{Destination, Mapping};
 use crate::model::prefixes::{PREFIXES, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
@@ -112,12 +112,16 @@ fn lacks(role: &Users, paths: &[Path], changed: &HashMap<&str, &MappingChange>) 
             let becomes =
                 |to: &str| SubjectFilter::parse(&Transform::parse_mapping(from, to).ok()?.apply(part.as_str())?).ok();
             let after: Vec<SubjectFilter> = to.iter().filter_map(|to| becomes(to)).collect();
-            let worked = changed.get(by.as_str()).is_some_and(|change| match &change.before {
-                None => true,
+            is_new |= changed.get(by.as_str()).is_some_and(|change| match &change.before {
+                None => !after.is_empty() && !after.iter().any(may),
                 // Acks go on under the name that they have.
-                Some(before) => by == from && before.iter().filter_map(|to| becomes(&to.subject)).all(|to| may(&to)),
+                Some(_) if by != from => false,
+                Some(before) => (change.after.iter().flatten()).any(|to| {
+                    let of_cluster = |of: &&Destination| of.cluster == to.cluster || of.cluster.is_none();
+                    let mut worked = before.iter().filter(of_cluster).filter_map(|of| becomes(&of.subject));
+                    becomes(&to.subject).is_some_and(|to| !may(&to)) && worked.any(|before| may(&before))
+                }),
             });
-            is_new |= worked && !after.is_empty() && !after.iter().any(may);
             lost.extend(after.iter().filter(|after| !may(after)).map(|after| (part.to_string(), after.to_string())));
         }
     }
@@ -142,17 +146,6 @@ fn lacks(role: &Users, paths: &[Path], changed: &HashMap<&str, &MappingChange>) 
         ),
     );
     Some(if is_new { finding } else { Finding { severity: Severity::Warning, ..finding } })
-}
-
-/// Rules for any user: `{{name()}}`, which servers fill in for each, becomes `*`.
-fn any_user(rules: &[String]) -> Vec<SubjectFilter> {
-    let any = |token| if str::contains(token, "{{") { "*" } else { token };
-    filters(&rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join(".")).collect::<Vec<_>>())
-}
-
-/// Rules that are the same for all users.
-fn for_all(rules: &[String]) -> Vec<SubjectFilter> {
-    filters(&rules.iter().filter(|rule| !rule.contains("{{")).cloned().collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -7,7 +7,11 @@ use base64::engine::general_purpose::STANDARD as B64;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::Duration;
 use vstream_jwt::dev::Options;
+use vstream_jwt::model::topology::Tls;
+use vstream_jwt::nats::{Access, ConnectOptions, connect};
+use vstream_jwt::observed::system;
 
 /// Starts the server of a region again, with a listener for WebSockets besides; returns its port.
 async fn with_websocket(cluster: &Cluster, region: &str, tls: &str) -> u16 {
@@ -53,12 +57,24 @@ async fn one_websocket_before_all_regions() {
     let verified = run(&["verify"]);
     assert!(verified.status.success(), "{}", said(&verified));
 
+    // What is encrypted stays so, also when its server goes away.
+    let urls = [format!("wss://127.0.0.1:{secure}"), format!("ws://127.0.0.1:{open}")];
+    let tls = Tls { ca: Some(folder.join("ca.pem")), ..Tls::default() };
+    let access = Access::Credentials(cluster.system_credentials_path());
+    let connection = connect(ConnectOptions::new(&urls, Some(&tls), &access, PATIENCE)).await.unwrap();
+    assert_eq!(connection.server_name(), "west-1");
+    cluster.kill("west").await.unwrap();
+    let seen = system::deployment(&connection, Duration::from_secs(5)).await;
+    assert!(seen.is_err(), "over {}: {seen:?}", connection.server_name());
+    cluster.start("west").await.unwrap();
+    cluster.wait_ready(PATIENCE).await.unwrap();
+
     // What is to be encrypted is.
     reached_by(&format!("ws://127.0.0.1:{open}"), true);
     let refused = run(&["verify"]);
     assert!(refused.status.code() == Some(1) && said(&refused).contains("write wss://"), "{}", said(&refused));
     reached_by(&format!("ws://127.0.0.1:{open}"), false);
-    let verified = run(&["verify"]);
+    let verified = run(&["verify", "--wait", "1m"]);
     assert!(verified.status.success(), "{}", said(&verified));
 }
 

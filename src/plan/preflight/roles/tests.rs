@@ -69,8 +69,9 @@ fn what_was_so_before_or_still_works_in_a_cluster_is_a_warning() {
     let desired = application(topology(), &account, &Options::default()).unwrap();
     let severities = |before: Option<&str>, role: Value| -> Vec<Severity> {
         let to = |to: &str| vec![Destination { subject: to.to_owned(), weight: 100, cluster: None }];
+        let after = desired.mappings.iter().find(|mapping| mapping.source.as_str() == "orders.>").unwrap();
         let (action, source) = (if before.is_some() { Action::Update } else { Action::Create }, "orders.>".to_owned());
-        let change = MappingChange { action, source, before: before.map(to), after: None };
+        let change = MappingChange { action, source, before: before.map(to), after: Some(after.destinations.clone()) };
         let found = roles(&desired, &claims(&account, &json!({}), &role), &[change]);
         found.into_iter().map(|finding| finding.severity).collect()
     };
