@@ -139,7 +139,7 @@ fn step_text(step: &Step) -> (&'static str, String) {
         Step::Mapped { account: _, source, subject } => ("mapped", format!("{source} makes it {subject}")),
         Step::Refused { account: _, subject } => ("refused", format!("the user may not publish on {subject}")),
         Step::Crosses { from, to, by, subject } => {
-            ("crosses", format!("from account {from} to {to} by the import of a {by}, as {subject}"))
+            ("crosses", format!("from account {from} to {to} by the import of a {}, as {subject}", by.as_str()))
         }
         Step::Stored { account, stream, region, subject, problem } => {
             let problem = problem.as_ref().map(|problem| format!(": not at the moment, {problem}")).unwrap_or_default();

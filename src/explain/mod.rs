@@ -7,9 +7,9 @@
 //! `server/accounts.go`, `selectMappedSubject`; measured).
 
 mod request;
+mod view;
 
-use crate::desired::{DesiredAccount, DesiredStream};
-use crate::model::claims::{AccountClaims, LinkKind};
+use crate::model::claims::LinkKind;
 use crate::model::mapping::{Destination, RawMapping};
 use crate::model::prefixes::NEAR;
 use crate::model::subject::SubjectFilter;
@@ -18,82 +18,16 @@ use crate::model::virtual_stream::MapRequest;
 use crate::plan::preflight::Verb;
 use request::Request;
 use serde::Serialize;
-use serde_json::{Map, Value};
+pub use view::{SourceView, StreamView, View, World};
+use view::{carried, filter_covers, passed, services, streams_of, transformed};
 
 /// The most accounts that a message is followed through: more than there are in a row.
 const DEEPEST: usize = 8;
 
-/// What is said of a user that lacks permissions.
+/// The next step where something is not as it should be, where something is not there, and where a user lacks permissions.
+const VERIFY: &str = "Run `vstream-jwt verify`: it says what is in the way.";
+const PLAN: &str = "Run `vstream-jwt plan`: it shows what is missing.";
 const ALLOW: &str = "Allow it: `vstream-jwt render permissions` has all that users need, after mapping.";
-
-/// What is known of the accounts that a message may get to, from where it is published.
-#[derive(Debug, Clone)]
-pub struct World {
-    /// The cluster whose clients publish.
-    pub cluster: String,
-    /// The JetStream domain of its servers.
-    pub domain: Option<String>,
-    /// The accounts.
-    pub accounts: Vec<View>,
-}
-
-/// One account.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// Its name, as the definition has it.
-    pub name: String,
-    /// Its public key.
-    pub id: String,
-    /// Its mappings, as they are in force in the cluster.
-    pub mappings: Vec<RawMapping>,
-    /// Its imports, likewise.
-    pub imports: Vec<Link>,
-    /// Its streams; `None` where they could not be read.
-    pub streams: Option<Vec<StreamView>>,
-    /// Why nothing gets through it, or not on all servers of the cluster.
-    pub problem: Option<String>,
-}
-
-/// An import.
-#[derive(Debug, Clone)]
-pub struct Link {
-    /// The exporting account.
-    pub account: String,
-    /// The subject there.
-    pub subject: String,
-    /// The subject in the importing account.
-    pub local: String,
-    /// `stream` or `service`.
-    pub kind: String,
-}
-
-/// One stream.
-#[derive(Debug, Clone)]
-pub struct StreamView {
-    /// Its name.
-    pub name: String,
-    /// Its config.
-    pub config: Map<String, Value>,
-    /// The region it is of, where it is one of ours.
-    pub region: Option<String>,
-    /// Why it takes nothing at the moment.
-    pub problem: Option<String>,
-    /// Why nothing is known of how it is.
-    pub unread: Option<String>,
-    /// How its sources are, or its mirror's origin.
-    pub sources: Vec<SourceView>,
-}
-
-/// How a source of a stream is.
-#[derive(Debug, Clone)]
-pub struct SourceView {
-    /// The origin's name.
-    pub origin: String,
-    /// Messages that have not arrived, where that is known.
-    pub lag: Option<u64>,
-    /// Why nothing arrives.
-    pub problem: Option<String>,
-}
 
 /// What is asked.
 #[derive(Clone, Copy)]
@@ -178,8 +112,8 @@ pub enum Step {
         from: String,
         /// To this one.
         to: String,
-        /// By an import of a stream or of a service.
-        by: String,
+        /// By an import of this kind.
+        by: LinkKind,
         /// The subject there.
         subject: String,
     },
@@ -294,10 +228,7 @@ fn nobody_takes(subject: &str, mapped: &str) -> (String, String) {
             };
             (format!("applications may not ask for {operation} of virtual streams: nobody answers"), next.to_owned())
         }
-        _ => (
-            format!("no stream and no import takes {mapped}, so that it is stored nowhere"),
-            "Run `vstream-jwt plan`: it shows what is missing.".to_owned(),
-        ),
+        _ => (format!("no stream and no import takes {mapped}, so that it is stored nowhere"), PLAN.to_owned()),
     }
 }
 
@@ -327,8 +258,8 @@ impl<'w> Trace<'w> {
     fn publish(&mut self, place: usize, subject: String, mapped: bool, depth: usize) -> String {
         let view = &self.world.accounts[place];
         if let Some(problem) = &view.problem {
-            let next = "Run `vstream-jwt verify`: it says what each server has.".to_owned();
-            self.missing.get_or_insert((format!("account {}: {problem}", view.name), next));
+            let next = "Run `vstream-jwt verify`: it says what each server has.";
+            self.miss(format!("account {}: {problem}", view.name), next);
         }
         let subject = if mapped { self.map(view, subject) } else { subject };
         if depth == 0 {
@@ -346,7 +277,7 @@ impl<'w> Trace<'w> {
                             "whether the user may publish on {subject} depends on its account's scopes and defaults"
                         )
                     };
-                    self.unread.get_or_insert_with(why);
+                    self.unsure(why);
                 }
             }
         }
@@ -371,7 +302,7 @@ impl<'w> Trace<'w> {
                     other.source
                 )
             };
-            self.unread.get_or_insert_with(why);
+            self.unsure(why);
         }
         let of = |wanted: Option<&str>| destinations.iter().filter(|to| to.cluster.as_deref() == wanted).collect();
         let mut to: Vec<&Destination> = of(Some(&self.world.cluster));
@@ -389,7 +320,7 @@ impl<'w> Trace<'w> {
                 "mapping {source} makes {} of 100 messages {becomes}, and the others something else",
                 most.weight
             );
-            self.missing.get_or_insert((why, "Give it one destination per cluster, of weight 100.".to_owned()));
+            self.miss(why, "Give it one destination per cluster, of weight 100.");
         }
         self.steps.push(Step::Mapped { account: view.name.clone(), source: source.clone(), subject: becomes.clone() });
         becomes
@@ -413,18 +344,17 @@ impl<'w> Trace<'w> {
     fn streams(&mut self, place: usize, subject: &str) {
         let view = &self.world.accounts[place];
         let Some(streams) = &view.streams else {
-            self.unread.get_or_insert_with(|| unread(view));
+            self.unsure(|| unread(view));
             return;
         };
         for stream in streams.iter().filter(|stream| stream.captures(subject)) {
             let stored = transformed(stream.config.get("subject_transform"), subject);
             self.taken = true;
             if let Some(problem) = &stream.problem {
-                let next = "Run `vstream-jwt verify`: it says what is in the way.".to_owned();
-                self.lost.get_or_insert((format!("stream {} takes nothing: {problem}", stream.name), next));
+                self.lose(format!("stream {} takes nothing: {problem}", stream.name), VERIFY);
             }
             if let Some(reason) = &stream.unread {
-                self.unread.get_or_insert_with(|| format!("stream {} could not be looked at: {reason}", stream.name));
+                self.unsure(|| format!("stream {} could not be looked at: {reason}", stream.name));
             }
             self.steps.push(Step::Stored {
                 account: view.name.clone(),
@@ -443,7 +373,7 @@ impl<'w> Trace<'w> {
         let Some(reply) = self.question.reply_to.filter(|_| place == self.question.account) else { return };
         if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
             let why = format!("the user may not subscribe to {reply}, so that it does not hear that it was stored");
-            self.missing.get_or_insert((why, ALLOW.to_owned()));
+            self.miss(why, ALLOW);
             return;
         }
         let account = self.world.accounts[place].name.clone();
@@ -459,16 +389,16 @@ impl<'w> Trace<'w> {
                 let Some(subject) = copied.and_then(|source| passed(source, subject)) else { continue };
                 let source = stream.sources.iter().find(|source| source.origin == origin);
                 let problem = stream.problem.clone().or_else(|| source.and_then(|source| source.problem.clone()));
+                let region = stream.region.as_deref().unwrap_or("another region");
                 if let Some(problem) = &problem {
-                    let region = stream.region.as_deref().unwrap_or("another region");
-                    let why = format!("stream {} in {region} does not copy from {origin}: {problem}", stream.name);
-                    let next = "Run `vstream-jwt verify`: it says what is in the way.".to_owned();
-                    self.missing.get_or_insert((why, next));
+                    self.miss(
+                        format!("stream {} in {region} does not copy from {origin}: {problem}", stream.name),
+                        VERIFY,
+                    );
                 }
                 if let Some(reason) = &stream.unread {
-                    let region = stream.region.as_deref().unwrap_or("another region");
                     let why = || format!("stream {} in {region} could not be looked at: {reason}", stream.name);
-                    self.unread.get_or_insert_with(why);
+                    self.unsure(why);
                 }
                 self.steps.push(Step::Copied {
                     from: origin.to_owned(),
@@ -488,7 +418,7 @@ impl<'w> Trace<'w> {
         let view = &self.world.accounts[place];
         let Some(Request { operation, stream, consumer }) = Request::parse(subject) else { return };
         // What is imported is answered by another account.
-        if imported(&view.imports, subject).next().is_some() {
+        if services(&view.imports, subject).next().is_some() {
             return;
         }
         self.taken = true;
@@ -498,28 +428,27 @@ impl<'w> Trace<'w> {
             stream: stream.clone(),
             consumer: consumer.clone(),
         });
-        let verify = || "Run `vstream-jwt verify`: it says what is in the way.".to_owned();
         match (&stream, &view.streams) {
             (None, _) if !request::is_known(&operation) => {
-                let next = "Compare it with the subjects of the JetStream API.".to_owned();
-                self.lost.get_or_insert((format!("JetStream has no request {operation}"), next));
+                let next = "Compare it with the subjects of the JetStream API.";
+                self.lose(format!("JetStream has no request {operation}"), next);
             }
             (None, _) => {}
             (Some(_), None) => {
-                self.unread.get_or_insert_with(|| unread(view));
+                self.unsure(|| unread(view));
             }
             (Some(name), Some(streams)) => match streams.iter().find(|stream| stream.name == *name) {
                 _ if request::makes_streams(&operation) => {}
                 None => {
                     let why = format!("account {} has no stream {name}, which {operation} is about", view.name);
-                    self.lost.get_or_insert((why, "Run `vstream-jwt plan`: it shows what is missing.".to_owned()));
+                    self.lose(why, PLAN);
                 }
                 Some(StreamView { problem: Some(problem), .. }) => {
-                    self.lost.get_or_insert((format!("stream {name} of {}: {problem}", view.name), verify()));
+                    self.lose(format!("stream {name} of {}: {problem}", view.name), VERIFY);
                 }
                 Some(StreamView { unread: Some(reason), .. }) => {
                     let why = || format!("stream {name} of {} could not be looked at: {reason}", view.name);
-                    self.unread.get_or_insert_with(why);
+                    self.unsure(why);
                 }
                 Some(_) => {}
             },
@@ -535,7 +464,7 @@ impl<'w> Trace<'w> {
             );
             let next =
                 "Let the definition make it, or choose `layout: regional`, where read streams have the virtual name.";
-            self.lost.get_or_insert((why, next.to_owned()));
+            self.lose(why, next);
         }
         self.answer(place, &operation, depth);
     }
@@ -544,12 +473,12 @@ impl<'w> Trace<'w> {
     fn answer(&mut self, place: usize, operation: &str, depth: usize) {
         let Some(reply) = self.question.reply_to.filter(|_| request::is_answered(operation)) else { return };
         let view = &self.world.accounts[place];
-        let by_stream = self.steps.iter().any(|step| matches!(step, Step::Crosses { by, .. } if by == "stream"));
+        let by_stream = self.steps.iter().any(|step| matches!(step, Step::Crosses { by: LinkKind::Stream, .. }));
         let home = &self.world.accounts[self.question.account];
         let heard = |subject: String| Step::Answered { account: view.name.clone(), subject };
         if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
             let why = format!("the user may not subscribe to {reply}, so that it does not hear the answer");
-            self.lost.get_or_insert((why, ALLOW.to_owned()));
+            self.lose(why, ALLOW);
             return;
         }
         if depth == 0 || !by_stream || place == self.question.account {
@@ -557,9 +486,7 @@ impl<'w> Trace<'w> {
             self.steps.push(heard(reply.to_owned()));
             return;
         }
-        let id = view.id.clone();
-        let mut back = home.imports.iter().filter(|import| import.account == id && import.kind == "stream");
-        match back.any(|import| filter_covers(&import.subject, reply)) {
+        match streams_of(&home.imports, &view.id).any(|import| filter_covers(&import.subject, reply)) {
             true => self.steps.push(heard(reply.to_owned())),
             false => {
                 let prefix = reply.split('.').next().unwrap_or(reply);
@@ -568,160 +495,56 @@ impl<'w> Trace<'w> {
                     view.name, home.name
                 );
                 let next = format!("Name its prefix in the definition, `inbox_prefixes: [{prefix}]`, and apply it.");
-                self.lost.get_or_insert((why, next));
+                self.lose(why, &next);
             }
         }
     }
 
     /// Imports of this account, and those of others from it.
     fn cross(&mut self, place: usize, subject: &str, depth: usize) {
-        let view = &self.world.accounts[place];
-        let id = view.id.clone();
+        let world = self.world;
+        let from = &world.accounts[place];
+        let crosses =
+            |to: String, by: LinkKind, subject: String| Step::Crosses { from: from.name.clone(), to, by, subject };
         let mut crossings: Vec<(usize, String, LinkKind)> = Vec::new();
-        for (exporter, there) in imported(&view.imports, subject) {
-            match self.world.accounts.iter().position(|other| other.id == exporter) {
+        for (exporter, there) in services(&from.imports, subject) {
+            match world.accounts.iter().position(|other| other.id == *exporter) {
                 Some(other) => crossings.push((other, there, LinkKind::Service)),
                 None => {
-                    self.unread
-                        .get_or_insert_with(|| format!("account {exporter}, which answers it, is not looked at"));
-                    self.steps.push(Step::Crosses {
-                        from: view.name.clone(),
-                        to: exporter,
-                        by: LinkKind::Service.as_str().to_owned(),
-                        subject: there,
-                    });
+                    self.unsure(|| format!("account {exporter}, which answers it, is not looked at"));
+                    self.steps.push(crosses(exporter.to_string(), LinkKind::Service, there));
                 }
             }
         }
-        for (other, importer) in self.world.accounts.iter().enumerate().filter(|(other, _)| *other != place) {
-            let from_here = importer.imports.iter().filter(|i| i.account == id && i.kind == "stream");
-            let there = from_here.filter_map(|import| carried(&import.subject, &import.local, subject));
+        for (other, importer) in world.accounts.iter().enumerate().filter(|(other, _)| *other != place) {
+            let from_here = streams_of(&importer.imports, &from.id);
+            let there = from_here.filter_map(|import| carried(&import.subject, import.local(), subject));
             crossings.extend(there.map(|there| (other, there, LinkKind::Stream)));
         }
         for (other, there, kind) in crossings {
-            self.steps.push(Step::Crosses {
-                from: self.world.accounts[place].name.clone(),
-                to: self.world.accounts[other].name.clone(),
-                by: kind.as_str().to_owned(),
-                subject: there.clone(),
-            });
+            self.steps.push(crosses(world.accounts[other].name.clone(), kind, there.clone()));
             self.publish(other, there, kind == LinkKind::Service, depth + 1);
         }
     }
-}
 
-impl View {
-    /// Returns an account by its claims.
-    pub fn of_claims(name: &str, claims: &AccountClaims, streams: Option<Vec<StreamView>>) -> Self {
-        let imports = claims.imports().iter().map(|import| Link {
-            account: import.account.clone(),
-            subject: import.subject.clone(),
-            local: import.local().to_owned(),
-            kind: import.kind.clone(),
-        });
-        let (id, imports) = (claims.id().to_string(), imports.collect());
-        Self { name: name.to_owned(), id, mappings: claims.mappings(), imports, streams, problem: None }
+    /// It ends here; what is found first counts.
+    fn lose(&mut self, why: String, next: &str) {
+        self.lost.get_or_insert((why, next.to_owned()));
     }
 
-    /// Returns an account as it will be.
-    pub fn of_desired(wanted: &DesiredAccount<'_>) -> Self {
-        let imports = wanted.imports.iter().map(|import| Link {
-            account: import.account.to_string(),
-            subject: import.subject.clone(),
-            local: import.local().to_owned(),
-            kind: import.kind.as_str().to_owned(),
-        });
-        Self {
-            name: wanted.name.clone(),
-            id: wanted.id.to_string(),
-            mappings: wanted.mappings.iter().map(RawMapping::from).collect(),
-            imports: imports.collect(),
-            streams: Some(wanted.streams.iter().map(StreamView::of_desired).collect()),
-            problem: None,
-        }
-    }
-}
-
-impl StreamView {
-    /// Returns a stream as it will be.
-    pub fn of_desired(stream: &DesiredStream<'_>) -> Self {
-        let (region, config) = (Some(stream.region.to_string()), stream.config());
-        Self { name: stream.name.clone(), config, region, problem: None, unread: None, sources: Vec::new() }
+    /// Something does not have it that should.
+    fn miss(&mut self, why: String, next: &str) {
+        self.missing.get_or_insert((why, next.to_owned()));
     }
 
-    fn captures(&self, subject: &str) -> bool {
-        let subjects = self.config.get("subjects").and_then(Value::as_array).into_iter().flatten();
-        subjects.filter_map(Value::as_str).any(|filter| filter_covers(filter, subject))
-    }
-
-    /// Its sources, or its mirror's origin.
-    fn origins(&self) -> impl Iterator<Item = &Value> {
-        let sources = self.config.get("sources").and_then(Value::as_array).into_iter().flatten();
-        sources.chain(self.config.get("mirror").filter(|mirror| mirror.is_object()))
+    /// Something is not known.
+    fn unsure(&mut self, why: impl FnOnce() -> String) {
+        self.unread.get_or_insert_with(why);
     }
 }
 
 fn unread(view: &View) -> String {
     format!("the streams of account {} could not be read", view.name)
-}
-
-/// What is a service of other accounts by the name `subject`: the exporting account, and the subject there.
-fn imported<'c>(imports: &'c [Link], subject: &'c str) -> impl Iterator<Item = (String, String)> + 'c {
-    let services = imports.iter().filter(|import| import.kind == LinkKind::Service.as_str());
-    services.filter_map(|import| Some((import.account.clone(), carried(&import.local, &import.subject, subject)?)))
-}
-
-/// What a subject becomes that an import carries `from` one filter `to` another.
-fn carried(from: &str, to: &str, subject: &str) -> Option<String> {
-    if !filter_covers(from, subject) {
-        return None;
-    }
-    if from == to {
-        return Some(subject.to_owned());
-    }
-    let to = numbered(from, to);
-    Transform::parse(from, &to).ok()?.apply(subject)
-}
-
-/// `a.*.>` as a destination of `b.*.>`: imports say `*` or `$1` for what transforms call `{{wildcard(1)}}`.
-fn numbered(from: &str, to: &str) -> String {
-    let mut next = 0;
-    let wildcards = from.split('.').filter(|token| *token == "*").count();
-    let tokens = to.split('.').map(|token| {
-        if token == "*" && next < wildcards {
-            next += 1;
-            return format!("{{{{wildcard({next})}}}}");
-        }
-        token.to_owned()
-    });
-    tokens.collect::<Vec<_>>().join(".")
-}
-
-/// What a source passes on, if it does.
-fn passed(source: &Value, subject: &str) -> Option<String> {
-    let transforms = source["subject_transforms"].as_array().filter(|all| !all.is_empty());
-    if let Some(transforms) = transforms {
-        return transforms.iter().find_map(|transform| {
-            let from = transform["src"].as_str().filter(|from| !from.is_empty()).unwrap_or(">");
-            filter_covers(from, subject).then(|| transformed(Some(transform), subject))
-        });
-    }
-    let filter = source["filter_subject"].as_str().filter(|filter| !filter.is_empty()).unwrap_or(">");
-    filter_covers(filter, subject).then(|| subject.to_owned())
-}
-
-/// The subject after a `{ src, dest }`, which leaves those alone that it is not for.
-fn transformed(transform: Option<&Value>, subject: &str) -> String {
-    let Some(transform) = transform else { return subject.to_owned() };
-    let text = |field: &str| transform[field].as_str().filter(|text| !text.is_empty());
-    let (from, Some(to)) = (text("src").unwrap_or(">"), text("dest")) else { return subject.to_owned() };
-    let applied = Transform::parse(from, to).ok().and_then(|transform| transform.apply(subject));
-    applied.unwrap_or_else(|| subject.to_owned())
-}
-
-fn filter_covers(filter: &str, subject: &str) -> bool {
-    let parsed = |text: &str| SubjectFilter::parse(text).ok();
-    parsed(filter).zip(parsed(subject)).is_some_and(|(filter, subject)| filter.covers(&subject))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ fn steps(explained: &Explained) -> Vec<String> {
     let step = |step: &Step| match step {
         Step::Mapped { subject, .. } => format!("mapped {subject}"),
         Step::Refused { subject, .. } => format!("refused {subject}"),
-        Step::Crosses { to, by, subject, .. } => format!("{by} {to} {subject}"),
+        Step::Crosses { to, by, subject, .. } => format!("{} {to} {subject}", by.as_str()),
         Step::Stored { account, stream, subject, .. } => format!("stored {account} {stream} {subject}"),
         Step::Copied { account, stream, subject, .. } => format!("copied {account} {stream} {subject}"),
         Step::Asked { account, request, stream, consumer } => {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 /// The largest context that is read, in bytes: one may have a user's token in it.
 const LARGEST: usize = 1 << 20;
+
 /// What a context says that a connection in operator mode needs.
 pub(super) struct Context {
     path: PathBuf,

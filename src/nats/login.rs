@@ -109,10 +109,8 @@ impl Login {
         if token.claim_type() != "user" {
             return Err(broken("the token is not a user's"));
         }
-        let account = text("/nats/issuer_account")
-            .or(text("/iss"))
-            .and_then(|key| PublicKey::parse_kind(key, KeyKind::Account).ok())
-            .ok_or_else(|| broken("the user token names no account as its issuer"))?;
+        let account =
+            User::account_of(claims).ok_or_else(|| broken("the user token names no account as its issuer"))?;
         if text("/sub") != Some(seed.public_key().to_string().as_str()) {
             return Err(broken("the seed is not that of the user in the token"));
         }

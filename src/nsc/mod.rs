@@ -94,15 +94,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn open(path: &Path, operators: &[PublicKey]) -> Result<Self, StoreError> {
-        let folders = match path.join(".nsc").is_file() {
-            true => vec![path.to_owned()],
-            false => folders(path)?.into_iter().filter(|folder| folder.join(".nsc").is_file()).collect(),
-        };
-        if folders.is_empty() {
-            return Err(StoreError::NotAStore { path: path.to_owned() });
-        }
         let mut found = Vec::new();
-        for folder in folders {
+        for folder in operators_in(path)? {
             match operator(&folder) {
                 Ok(claims) if operators.contains(&claims.identity) => {
                     let accounts = accounts(&folder.join("accounts"))?;
@@ -161,6 +154,16 @@ pub fn folder_name(claims_name: &str, id: &PublicKey) -> String {
     if usable { name.to_owned() } else { id.to_string() }
 }
 
+/// The operators' folders of the store at `path`, one at least, or the operator's folder that it is.
+fn operators_in(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let is_operator = |folder: &Path| folder.join(".nsc").is_file();
+    let found = match is_operator(path) {
+        true => vec![path.to_owned()],
+        false => folders(path)?.into_iter().filter(|folder| is_operator(folder)).collect(),
+    };
+    if found.is_empty() { Err(StoreError::NotAStore { path: path.to_owned() }) } else { Ok(found) }
+}
+
 fn folders(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let failed = |cause| StoreError::Io { path: path.to_owned(), cause };
     let mut folders = Vec::new();
@@ -176,11 +179,7 @@ fn folders(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
 
 /// The files of the operators' tokens in the store at `path`; none where there is no store.
 pub fn operator_tokens(path: &Path) -> Vec<PathBuf> {
-    let folders = match path.join(".nsc").is_file() {
-        true => vec![path.to_owned()],
-        false => folders(path).unwrap_or_default(),
-    };
-    folders.iter().filter_map(|folder| operator_token(folder).ok()).collect()
+    operators_in(path).unwrap_or_default().iter().filter_map(|folder| operator_token(folder).ok()).collect()
 }
 
 /// The operator that a folder is of; an error is its reason.

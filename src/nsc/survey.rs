@@ -1,6 +1,6 @@
 //! What a store tells whoever begins: its operator, its accounts, and where their keys are.
 
-use super::{StoreError, StoredAccount, accounts, folders, operator};
+use super::{StoreError, StoredAccount, accounts, operator, operators_in};
 use crate::desired::regional::APPLICATION_TAG;
 use crate::model::claims::{AccountClaims, OperatorClaims};
 use crate::model::nkey::PublicKey;
@@ -24,7 +24,7 @@ pub struct Survey {
 pub struct Surveyed {
     /// What nsc calls it.
     pub name: String,
-    /// Its public key.
+    /// The account.
     pub id: PublicKey,
     /// The seed of a signing key of it without a scope, in nsc's keys folder.
     pub key: Option<PathBuf>,
@@ -46,12 +46,8 @@ pub fn keystore() -> PathBuf {
 /// # Errors
 /// [`StoreError`]; `Several` where it has more than one operator.
 pub fn survey(path: &Path, keystore: &Path) -> Result<Survey, StoreError> {
-    let all = match path.join(".nsc").is_file() {
-        true => vec![path.to_owned()],
-        false => folders(path)?.into_iter().filter(|folder| folder.join(".nsc").is_file()).collect(),
-    };
+    let all = operators_in(path)?;
     let folder = match all.as_slice() {
-        [] => return Err(StoreError::NotAStore { path: path.to_owned() }),
         [one] => one.clone(),
         _ => return Err(StoreError::Several { path: path.to_owned(), folders: all }),
     };

@@ -159,9 +159,10 @@ fn answers(
         }
     }
     if let Some(user) = &asked.user {
-        let account = account_of(user);
-        groups.retain(|(id, ..)| id.to_string() == account);
+        let account = User::account_of(&user.claims);
+        groups.retain(|(id, ..)| Some(id) == account.as_ref());
         if groups.is_empty() {
+            let account = account.map(|account| account.to_string()).unwrap_or_default();
             return Err(ExplainError::User { place: user.place.clone(), account });
         }
     }
@@ -181,11 +182,6 @@ fn answers(
         true => Err(ExplainError::NotMapped { subject: asked.subject.clone(), accounts, told }),
         false => Ok(all),
     }
-}
-
-fn account_of(user: &User) -> String {
-    let text = |value: &serde_json::Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    text(&user.claims["nats"]["issuer_account"]).or_else(|| text(&user.claims["iss"])).unwrap_or_default()
 }
 
 /// An account as most servers of a cluster use it, or will when it is used there: of its mappings and imports, those in force.
@@ -219,7 +215,7 @@ fn view(
     if let Some(live) = live {
         view.mappings.retain(|mapping| live.mappings.contains_key(&mapping.source));
         let invalid = |local: &str| live.imports.iter().any(|import| import.invalid && import.local() == local);
-        view.imports.retain(|import| !invalid(&import.local));
+        view.imports.retain(|import| !invalid(import.local()));
         if live.expired {
             view.problem = Some("its token has expired".to_owned());
         }

@@ -52,20 +52,13 @@ pub fn permissions(
     verb: Verb,
     needed: &[String],
 ) -> Option<Finding> {
-    let (allow, deny) = rules(user, account, verb);
+    let rules = rules(user, account, verb);
     // `{{name()}}` in a scope is filled in by the server.
-    let unclear = allow.iter().chain(&deny).any(|rule| rule.contains("{{"));
-    let restricted = !allow.is_empty();
-    // A rule with a queue group is for members of that alone, which we are not.
-    let (allow, deny) = (filters(&allow), filters(&deny));
+    let unclear = rules.0.iter().chain(&rules.1).any(|rule| rule.contains("{{"));
     let denied: Vec<&str> = needed
         .iter()
         .map(String::as_str)
-        .filter(|subject| {
-            let Ok(subject) = SubjectFilter::parse(subject) else { return false };
-            let covered = |rules: &[SubjectFilter]| rules.iter().any(|rule| rule.covers(&subject));
-            (restricted && !covered(&allow)) || covered(&deny)
-        })
+        .filter(|subject| SubjectFilter::parse(subject).is_ok_and(|subject| allowed(&rules, &subject) == Some(false)))
         .collect();
     if denied.is_empty() || unclear {
         return None;
@@ -161,18 +154,21 @@ pub(super) fn for_all(rules: &[String]) -> Vec<SubjectFilter> {
 /// Returns whether a user may do something with a subject; `None` where that depends on what a server fills into the rules of a
 /// scope, or on claims of the account that are not known.
 pub fn may(user: &User, account: Option<&AccountClaims>, verb: Verb, subject: &SubjectFilter) -> Option<bool> {
-    let (allow, deny) = rules(user, account, verb);
-    if account.is_none() && allow.is_empty() && deny.is_empty() {
-        return None;
-    }
+    let rules = rules(user, account, verb);
+    let known = account.is_some() || !rules.0.is_empty() || !rules.1.is_empty();
+    allowed(&rules, subject).filter(|_| known)
+}
+
+/// The same by rules of what is allowed and denied. One with a queue group is for members of that alone, which we are not.
+fn allowed((allow, deny): &(Vec<String>, Vec<String>), subject: &SubjectFilter) -> Option<bool> {
     let covered = |rules: Vec<SubjectFilter>| rules.iter().any(|rule| rule.covers(subject));
-    if covered(for_all(&deny)) || (!allow.is_empty() && !covered(any_user(&allow))) {
+    if covered(for_all(deny)) || (!allow.is_empty() && !covered(any_user(allow))) {
         return Some(false);
     }
-    let certain = (allow.is_empty() || covered(for_all(&allow))) && !covered(any_user(&deny));
+    let certain = (allow.is_empty() || covered(for_all(allow))) && !covered(any_user(deny));
     certain.then_some(true)
 }
 
-pub(super) fn filters(rules: &[String]) -> Vec<SubjectFilter> {
+fn filters(rules: &[String]) -> Vec<SubjectFilter> {
     rules.iter().filter_map(|rule| SubjectFilter::parse(rule).ok()).collect()
 }
