@@ -41,6 +41,8 @@ pub mod metadata {
     pub const ROLE: &str = "vstream.role";
     /// On a read stream that took history along: the read stream that it came from.
     pub const HISTORY: &str = "vstream.history";
+    /// On a stream whose `first_seq` its servers may not keep: the sequence that it began at.
+    pub const FIRST: &str = "vstream.first";
     /// On a consumer that was taken along: where it stood in the stream that it came from.
     pub const POSITION: &str = "vstream.position";
 }
@@ -80,6 +82,11 @@ impl DesiredStream<'_> {
     pub fn goes_back(&self) -> bool {
         let old = self.recipe.oldest_server.is_some_and(|version| version < KEEPS_POSITION);
         old && self.drops_messages().is_some()
+    }
+
+    /// Returns whether its servers can keep a `first_seq` in its config.
+    pub fn keeps_first_sequence(&self) -> bool {
+        streams::keeps_first_sequence(self.recipe.oldest_server)
     }
 
     /// What it captures; nothing for a read stream.

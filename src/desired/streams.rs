@@ -204,7 +204,7 @@ fn strip() -> Value {
 
 /// Servers before 2.11 empty a stream with a `first_seq` when they start, if its first message is still there
 /// (measured, 2.10.26; not so on 2.11.11 – 2.15.1).
-fn keeps_first_sequence(oldest_server: Option<(u64, u64)>) -> bool {
+pub(super) fn keeps_first_sequence(oldest_server: Option<(u64, u64)>) -> bool {
     oldest_server.is_none_or(|version| version >= (2, 11))
 }
 

@@ -463,6 +463,9 @@ impl<'d, L: Requests> Session<'d, L> {
         // All are waited for, so that of several that fail it is always the first that is named.
         let mut accounts = join_all(read).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         introduce(desired, &mut accounts);
+        for found in &mut accounts {
+            found.jetstream.forget_former_origins();
+        }
         if purpose == Reading::ToJudge {
             let mut application = 0;
             let looks = desired.iter().zip(&mut accounts).enumerate().filter_map(|(place, (desired, found))| {

@@ -1,6 +1,7 @@
 //! The plan of one account, put together, and of a whole definition.
 
 use super::along;
+use super::anew;
 use super::capacity::capacity;
 use super::conflicts;
 use super::consumers::{ConsumerPlan, consumers};
@@ -153,7 +154,8 @@ pub fn plan(
         planned.skipped = skipped;
         planned
     });
-    let accounts: Vec<AccountPlan> = accounts.collect();
+    let mut accounts: Vec<AccountPlan> = accounts.collect();
+    findings.extend(anew::begin_behind(&mut accounts, desired, observed, &without, now));
     findings.extend(preflight::forgetful(
         accounts.iter().flat_map(|account| &account.streams.changes),
         &observed.deployment,

@@ -4,6 +4,7 @@
 
 mod account;
 pub mod along;
+mod anew;
 pub mod capacity;
 mod change;
 mod claims_diff;

@@ -4,7 +4,7 @@ use super::along::{self, History, LOSES_HISTORY};
 use super::change::{Edited, FieldChange, filled, same, stream_default};
 use super::conflicts;
 use super::{Action, Options, Report};
-use crate::desired::{DesiredAccount, DesiredStream, Role};
+use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::model::finding::Finding;
 use crate::model::prefixes::{CAPTURED, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
@@ -57,6 +57,12 @@ impl StreamChange {
     /// where another stream takes over, mappings still do.
     pub fn narrows(&self) -> bool {
         !self.hands_over && self.gives_up().next().is_some()
+    }
+
+    /// Whether it is made with a `first_seq` that is to go from its config once it is there.
+    pub fn loses_first_sequence(&self) -> bool {
+        let config = self.after.as_ref().filter(|config| config.contains_key("first_seq"));
+        self.action == Action::Create && config.is_some_and(|config| began_at(config).is_some())
     }
 
     /// What an update captures no longer, or not all of.
@@ -405,7 +411,7 @@ impl Out<'_> {
             show(before)
         );
         let never = match key {
-            "storage" | "name" | "mirror" | "first_seq" | "allow_msg_counter" | "persist_mode" => true,
+            "storage" | "name" | "mirror" | "allow_msg_counter" | "persist_mode" => true,
             "sealed" | "deny_delete" | "deny_purge" | "allow_msg_ttl" | "allow_msg_schedules" => {
                 before == Some(&Value::Bool(true))
             }
@@ -517,8 +523,13 @@ pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, V
     for key in keys {
         let (wanted, is) = (desired.get(key), observed.get(key));
         match key {
-            // The first sequence is where a stream began, and never changes.
-            "metadata" | "first_seq" => {}
+            "metadata" => {}
+            // The first sequence is where a stream began, and never changes; but it goes from the config where servers may not
+            // keep it.
+            "first_seq" => {
+                let goes = is.is_some() && began_at(observed).is_some();
+                differences.extend(goes.then(|| Difference::Field { key: key.to_owned(), before: is.cloned(), after: None }));
+            }
             "placement" => differences.extend(placement(wanted, is)),
             "sources" => differences.extend(sources(wanted, is)),
             _ if wanted.is_none() && stream_default(key).is_none() => {}
@@ -532,6 +543,11 @@ pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, V
         }
     }
     differences
+}
+
+/// The sequence at which a stream began, where that is written in its metadata because `first_seq` has to go.
+pub(crate) fn began_at(config: &Map<String, Value>) -> Option<u64> {
+    config.get("metadata")?.get(metadata::FIRST)?.as_str()?.parse().ok()
 }
 
 fn placement(desired: Option<&Value>, observed: Option<&Value>) -> Option<Difference> {

@@ -5,7 +5,7 @@ use crate::observed::jetstream::{Api, CallError, ObservedConsumer, ObservedStrea
 use crate::observed::{RequestError, Requests};
 use crate::plan::Action;
 use crate::plan::consumers::{ConsumerChange, consumer_differences};
-use crate::plan::streams::{StreamChange, config_matches};
+use crate::plan::streams::{StreamChange, began_at, config_matches};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -55,6 +55,28 @@ impl<'r, R: Requests> Attempt<'r, R> {
     }
 
     async fn create_stream(&mut self, change: &StreamChange) -> Result<Done, ItemError> {
+        let done = self.create(change).await?;
+        if change.loses_first_sequence() {
+            self.forget_first_sequence(change).await?;
+        }
+        Ok(done)
+    }
+
+    /// Servers before 2.11 empty a stream with a `first_seq` when they start, if its first message is still there.
+    async fn forget_first_sequence(&mut self, change: &StreamChange) -> Result<(), ItemError> {
+        let mut config = wanted(change)?.clone();
+        config.shift_remove("first_seq");
+        let (operation, body) = (format!("STREAM.UPDATE.{}", change.name), Value::Object(config));
+        loop {
+            match self.ask(&operation, &body).await? {
+                Heard::Reply(_) => return Ok(()),
+                Heard::Refused(error) => return Err(error.into()),
+                Heard::Lost => {}
+            }
+        }
+    }
+
+    async fn create(&mut self, change: &StreamChange) -> Result<Done, ItemError> {
         let after = wanted(change)?;
         let operation = format!("STREAM.CREATE.{}", change.name);
         let body = Value::Object(after.clone());
@@ -67,14 +89,14 @@ impl<'r, R: Requests> Attempt<'r, R> {
                 }
                 Heard::Refused(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => {
                     return match self.stream(&change.name).await? {
-                        Some(found) if config_matches(after, &found.config) => Ok(Done::AlreadySo),
+                        Some(found) if is_made(after, &found.config) => Ok(Done::AlreadySo),
                         Some(_) => Err(ItemError::Changed("it exists now, with another config".to_owned())),
                         None => Err(error.into()),
                     };
                 }
                 Heard::Refused(error) => return Err(error.into()),
                 Heard::Lost => match self.stream(&change.name).await? {
-                    Some(found) if config_matches(after, &found.config) => return Ok(Done::AlreadySo),
+                    Some(found) if is_made(after, &found.config) => return Ok(Done::AlreadySo),
                     Some(_) => return Err(ItemError::Changed("it exists now, with another config".to_owned())),
                     None => {}
                 },
@@ -231,6 +253,15 @@ fn graced(error: &CallError, operation: &str) -> bool {
 /// An answer that describes nothing is no proof that there is nothing.
 fn malformed(subject: String) -> ItemError {
     CallError::Malformed { subject, reason: "it has no config".to_owned() }.into()
+}
+
+/// Whether a stream is as it was to be made; of one that is to lose its `first_seq` it may be gone already.
+fn is_made(after: &Map<String, Value>, found: &Map<String, Value>) -> bool {
+    let mut found = found.clone();
+    if began_at(after).is_some() {
+        found.shift_remove("first_seq");
+    }
+    config_matches(after, &found)
 }
 
 fn wanted(change: &StreamChange) -> Result<&Map<String, Value>, ItemError> {

@@ -109,6 +109,35 @@ async fn a_lost_request_that_was_not_carried_out_is_sent_again() {
     assert_eq!(results(&server, &[made]).await, [Ok(Done::Created)]);
 }
 
+/// Servers before 2.11 must not keep a `first_seq`; one that is lost on the way is made up for by the next run.
+#[tokio::test]
+async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
+    let mut after = config("w", 1);
+    after.insert("first_seq".to_owned(), 21.into());
+    let kept = change(Action::Create, "w", None, Some(after.clone()));
+    let created = || Ok(json!({ "did_create": true }));
+    let server = Scripted::default().on("STREAM.CREATE.w", [created()]);
+    assert_eq!(results(&server, &[kept]).await, [Ok(Done::Created)]);
+    assert_eq!(server.asked(), ["STREAM.CREATE.w"]);
+
+    after["metadata"]["vstream.first"] = "21".into();
+    let goes = change(Action::Create, "w", None, Some(after.clone()));
+    let updated = || Ok(json!({ "config": {} }));
+    let server = Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [lost(), updated()]);
+    assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::Created)]);
+    assert_eq!(server.asked(), ["STREAM.CREATE.w", "STREAM.UPDATE.w", "STREAM.UPDATE.w"]);
+    // The answer that it was made got lost; it is there, with the field or without.
+    let mut without = after.clone();
+    without.shift_remove("first_seq");
+    for found in [&after, &without] {
+        let server = Scripted::default().on("STREAM.CREATE.w", [lost()]).on("STREAM.INFO.w", [info(found)]);
+        let server = server.on("STREAM.UPDATE.w", [updated()]);
+        assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::AlreadySo)]);
+    }
+    let server = Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [error(400, 10052)]);
+    assert_eq!(results(&server, &[goes]).await[0].as_ref().unwrap_err().code(), "refused");
+}
+
 #[tokio::test]
 async fn a_stream_that_appeared_meanwhile_is_not_overwritten() {
     let server =

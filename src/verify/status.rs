@@ -87,7 +87,9 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
         for (found, source) in found.iter().flat_map(|f| f.sources.iter().map(move |source| (f, source))) {
             let origin = observed.origin(&source.name).filter(|o| !o.offline);
             let got = origin.and_then(|_| observed.got(found, source));
+            let anew = observed.is_anew(found, source);
             let lag = match (got, origin) {
+                _ if anew => None,
                 // Before the first delivery a source reports a lag of 0 (measured, 2.15.1).
                 (_, Some(origin)) if found.state.last_seq == 0 && source.active.is_some() => {
                     Some(origin.state.messages)
@@ -117,7 +119,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                     active: source.active,
                     error: source.error.as_ref().map(ToString::to_string),
                     got,
-                    anew: observed.is_anew(found, source),
+                    anew,
                 },
             ));
         }

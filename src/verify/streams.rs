@@ -274,6 +274,16 @@ impl Out {
         {
             return self.wrong(code, format!("cannot read its {word} {origin}: {cause} ({error})"), next);
         }
+        if observed.is_anew(reader, source) && reader.is_mirror() {
+            return self.wrong(
+                ANEW,
+                format!(
+                    "has messages from before its origin {origin} was made: that was deleted and made anew, and not behind what \
+                     is here; what was published since may be missing here, for good"
+                ),
+                "Take this mirror away, with what only it has, and run apply: it is made anew from its origin.",
+            );
+        }
         if observed.is_anew(reader, source) {
             return self.wrong(
                 ANEW,

@@ -79,12 +79,13 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
         _ => "keeps everything".to_owned(),
     };
     let replicas = number("num_replicas").unwrap_or(1);
+    let first = number("first_seq").map_or_else(String::new, |first| format!(", from sequence {first} on"));
     let mirrored = config.and_then(|config| config.get("mirror")?["name"].as_str());
     match (change.action, change.role) {
         (Action::Delete, _) => format!("with {} messages", change.messages.unwrap_or(0)),
-        (_, Role::Write) => format!("R{replicas}, captures {}, {keeps}", captured(&list("subjects", ""))),
+        (_, Role::Write) => format!("R{replicas}, captures {}, {keeps}{first}", captured(&list("subjects", ""))),
         (_, Role::Home) => {
-            format!("R{replicas}, home of all regions, captures {}, {keeps}", captured(&list("subjects", "")))
+            format!("R{replicas}, home of all regions, captures {}, {keeps}{first}", captured(&list("subjects", "")))
         }
         (_, Role::Read) if mirrored.is_some() => {
             format!("R{replicas}, mirrors {}, {keeps}", mirrored.unwrap_or_default())

@@ -95,7 +95,8 @@ pub(super) async fn arrivals<R: Requests>(
     let mut searches = Vec::with_capacity(wanted.len());
     for stream in wanted {
         let said = stream.sources.iter().map(|source| observed.got(stream, source)).collect();
-        searches.push(Search::new(api, stream, said, limits, ends).run());
+        let before = stream.sources.iter().map(|source| observed.before_first(&source.name)).collect();
+        searches.push(Search::new(api, stream, said, before, limits, ends).run());
     }
     apart(stream::iter(searches).buffered(AT_ONCE).collect().await)
 }

@@ -66,6 +66,15 @@ impl ObservedJetStream {
     /// messages do if they were looked at, and else it follows from the lag, as long as the source was heard from
     /// just now.
     pub fn got(&self, stream: &ObservedStream, source: &SourceState) -> Option<u64> {
+        Some(self.last_got(stream, source)?.max(self.before_first(&source.name)))
+    }
+
+    /// The sequence before the first that an origin can have: 0, unless it was made anew behind what was read.
+    pub(super) fn before_first(&self, origin: &str) -> u64 {
+        self.origin(origin).map_or(0, |origin| origin.first_possible() - 1)
+    }
+
+    fn last_got(&self, stream: &ObservedStream, source: &SourceState) -> Option<u64> {
         // Sequences of a mirror are its origin's.
         if stream.is_mirror() {
             return Some(stream.state.last_seq);
@@ -80,15 +89,39 @@ impl ObservedJetStream {
     }
 
     /// Returns whether a source of `stream` has read more than its origin has ever had: the origin was made anew, and is not read
-    /// until servers notice that they do not hear from it. Only newer servers tell; a mirror has its origin's sequences.
+    /// until servers notice that they do not hear from it. Only newer servers tell. A mirror does not get over it: what it has
+    /// is older than its origin, which did not begin behind that.
     ///
     /// Under traffic a source looks ahead of an origin that was asked before it, but such a source was heard from.
     pub fn is_anew(&self, stream: &ObservedStream, source: &SourceState) -> bool {
-        let heard = source.active.is_some_and(|ns| ns < HEARD);
         // Without a leader a follower answers, which may not have all.
-        let origin = self.origin(&source.name).filter(|o| !o.offline && !o.cluster.is_leaderless());
-        let ahead = origin.zip(source.seq).is_some_and(|(origin, seq)| seq > origin.state.last_seq);
-        !stream.is_mirror() && !heard && ahead
+        let Some(origin) = self.origin(&source.name).filter(|o| !o.offline && !o.cluster.is_leaderless()) else {
+            return false;
+        };
+        if stream.is_mirror() {
+            return origin.is_younger_than_first_of(stream);
+        }
+        let heard = source.active.is_some_and(|ns| ns < HEARD);
+        !heard && source.seq.is_some_and(|seq| seq > origin.state.last_seq)
+    }
+
+    /// Takes it that sources have not heard from an origin that was made anew after their last word: that came from the former
+    /// one, which had the same name.
+    pub fn forget_former_origins(&mut self) {
+        let former = |stream: &ObservedStream, source: &SourceState| -> Option<bool> {
+            let (origin, own) = (self.origin(&source.name)?.created?, stream.created?);
+            let now = u64::try_from(stream.ts.parse::<Timestamp>().ok()?.as_second()).ok()?;
+            Some(own < origin && now.saturating_sub(source.active?.div_ceil(1_000_000_000)) < origin)
+        };
+        let mut places = Vec::new();
+        for (place, stream) in self.streams.iter().enumerate() {
+            let former = |source: &SourceState| former(stream, source) == Some(true);
+            let sources = stream.sources.iter().enumerate().filter(|(_, source)| former(source));
+            places.extend(sources.map(|(source, _)| (place, source)));
+        }
+        for (stream, source) in places {
+            self.streams[stream].sources[source].active = None;
+        }
     }
 
     /// Why a stream could not be described, if it exists but could not.
@@ -171,7 +204,7 @@ impl ObservedStream {
                 .map(SourceState::from_value)
                 .collect(),
             ts: info["ts"].as_str().unwrap_or_default().to_owned(),
-            created: (info["created"].as_str().and_then(|created| created.parse::<jiff::Timestamp>().ok()))
+            created: (info["created"].as_str().and_then(|created| created.parse::<Timestamp>().ok()))
                 .and_then(|created| u64::try_from(created.as_second()).ok()),
             offline: false,
         })
@@ -184,7 +217,19 @@ impl ObservedStream {
 
     /// The sequence that its first message got, or will get.
     pub fn first_possible(&self) -> u64 {
-        self.config.get("first_seq").and_then(Value::as_u64).unwrap_or(1).max(1)
+        let marked = || self.config.get("metadata")?.get(metadata::FIRST)?.as_str()?.parse().ok();
+        self.config.get("first_seq").and_then(Value::as_u64).or_else(marked).unwrap_or(1).max(1)
+    }
+
+    /// Whether it was made, from sequence 1 on, after the first message of its mirror was stored. A mirror keeps its origin's
+    /// times; an origin that was restored has older messages itself.
+    fn is_younger_than_first_of(&self, mirror: &Self) -> bool {
+        let older = |stream: &Self| {
+            let first = stream.state.first_ts.parse::<Timestamp>().ok().filter(|_| stream.state.messages > 0);
+            let first = first.and_then(|first| u64::try_from(first.as_second()).ok());
+            first.zip(self.created).is_some_and(|(first, created)| first < created)
+        };
+        self.first_possible() == 1 && older(mirror) && !older(self)
     }
 
     /// How many more messages its sources have sent on, as far as is known, than it has ever stored; negative when
@@ -192,7 +237,7 @@ impl ObservedStream {
     pub fn missing_by_count(&self, observed: &ObservedJetStream) -> Option<i128> {
         let mut got = 0;
         for source in &self.sources {
-            got += i128::from(observed.got(self, source)?);
+            got += i128::from(observed.got(self, source)? - observed.before_first(&source.name));
         }
         Some(got - i128::from(self.state.last_seq) + i128::from(self.first_possible() - 1))
     }

@@ -2,7 +2,7 @@
 
 use super::api::{Api, CallError, code};
 use super::arrivals::{Arrivals, Gap, Limits, Range};
-use super::data::ObservedStream;
+use super::data::{ObservedStream, SourceState};
 use crate::observed::Requests;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,6 +40,8 @@ pub(super) struct Search<'a, R> {
     stream: &'a ObservedStream,
     /// What the servers say has arrived.
     said: Known,
+    /// Up to which sequence each origin never had a message. Inside the search sequences are counted from there.
+    before: Vec<u64>,
     limits: Limits,
     ends: Instant,
     left: usize,
@@ -57,11 +59,20 @@ const LOOKS: u64 = 256;
 const BLOCKS: [u64; 4] = [4, 8, 16, 32];
 
 impl<'a, R: Requests> Search<'a, R> {
-    /// `said` is what the servers say has arrived of each source.
-    pub(super) fn new(api: Api<'a, R>, stream: &'a ObservedStream, said: Known, limits: Limits, ends: Instant) -> Self {
+    /// `said` is what the servers say has arrived of each source, `before` the sequence before its origin's first.
+    pub(super) fn new(
+        api: Api<'a, R>,
+        stream: &'a ObservedStream,
+        said: Known,
+        before: Vec<u64>,
+        limits: Limits,
+        ends: Instant,
+    ) -> Self {
+        let counted = |(said, before): (Option<u64>, &u64)| said.map(|said| said.saturating_sub(*before));
+        let said = said.into_iter().zip(&before).map(counted).collect();
         let size = (stream.state.bytes / stream.state.messages.max(1)).max(1);
         let left = limits.messages.min(usize::try_from(limits.bytes / size).unwrap_or(usize::MAX));
-        Self { api, stream, said, limits, ends, left, seen: HashMap::new(), denied: None }
+        Self { api, stream, said, before, limits, ends, left, seen: HashMap::new(), denied: None }
     }
 
     /// Finds what is missing; `None` when the messages do not tell.
@@ -74,15 +85,16 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     async fn find(&mut self) -> Option<Arrivals> {
-        let ObservedStream { state, sources, .. } = self.stream;
-        let told = sources.iter().map(|source| source.seq).chain(self.said.iter().copied()).flatten();
+        let state = &self.stream.state;
+        let told = self.told().chain(self.said.iter().copied()).flatten();
         if told.chain([self.stream.first_possible(), state.first_seq, state.last_seq]).any(|seq| seq > HIGHEST) {
             return None;
         }
         let start = self.start().await.ok().flatten()?;
         let end = self.end(&start).await.ok().flatten()?;
         let names = self.stream.sources.iter().map(|source| source.name.clone());
-        let last = names.zip(end.got.clone()).collect();
+        let last = end.got.iter().zip(&self.before).map(|(got, before)| got + before);
+        let last = names.zip(last).collect();
         let mut gaps = match self.missing(&start) {
             ..0 => return None,
             0 => Vec::new(),
@@ -159,18 +171,19 @@ impl<'a, R: Requests> Search<'a, R> {
     async fn check(&mut self, gap: &Gap) -> Result<(), Stop> {
         let stream = self.stream;
         for range in gap.among.iter().filter(|_| gap.is_exact()) {
-            let of = |origin: &Option<Origin>| {
-                origin.and_then(|(i, seq)| (stream.sources[i].name == range.origin).then_some(seq))
-            };
-            let before = self.seen.iter().filter(|(at, origin)| **at <= gap.after && of(origin).is_some());
-            let from = before.map(|(at, _)| *at).max().unwrap_or(stream.state.first_seq.saturating_sub(1));
+            let place = stream.sources.iter().position(|source| source.name == range.origin);
+            let of = |origin: &Option<Origin>| origin.and_then(|(i, seq)| (Some(i) == place).then_some(seq));
+            let before = place.map_or(0, |place| self.before[place]);
+            let (first, last) = (range.first - before, range.last - before);
+            let earlier = self.seen.iter().filter(|(at, origin)| **at <= gap.after && of(origin).is_some());
+            let from = earlier.map(|(at, _)| *at).max().unwrap_or(stream.state.first_seq.saturating_sub(1));
             let every = gap.after.saturating_sub(from).div_ceil(LOOKS).max(1);
             let every = usize::try_from(every).unwrap_or(usize::MAX);
             match self.fetch((from + 1..=gap.after).step_by(every)).await {
                 Ok(()) | Err(Stop::Spent) => {}
                 Err(stop) => return Err(stop),
             }
-            if self.seen.values().filter_map(of).any(|seq| (range.first..=range.last).contains(&seq)) {
+            if self.seen.values().filter_map(of).any(|seq| (first..=last).contains(&seq)) {
                 return Err(Stop::Contradiction);
             }
         }
@@ -183,10 +196,16 @@ impl<'a, R: Requests> Search<'a, R> {
         Gap { after: low.at, before: high.at, missing: count(missing), among }
     }
 
+    /// What the servers say outright has arrived of each source.
+    fn told(&self) -> impl Iterator<Item = Option<u64>> {
+        let told = |(source, before): (&SourceState, &u64)| source.seq.map(|seq| seq.saturating_sub(*before));
+        self.stream.sources.iter().zip(&self.before).map(told)
+    }
+
     fn ranges(&self, of: impl Fn(usize) -> (u64, u64)) -> Vec<Range> {
-        let all = self.stream.sources.iter().enumerate().map(|(i, source)| {
+        let all = self.stream.sources.iter().zip(&self.before).enumerate().map(|(i, (source, before))| {
             let (first, last) = of(i);
-            Range { origin: source.name.clone(), first, last }
+            Range { origin: source.name.clone(), first: first + before, last: last + before }
         });
         all.filter(|range| range.first <= range.last).collect()
     }
@@ -216,7 +235,7 @@ impl<'a, R: Requests> Search<'a, R> {
     async fn end(&mut self, start: &Place) -> Result<Option<Place>, Stop> {
         let at = self.stream.state.last_seq;
         // What the servers say of a quiet source is true; of a busy one it may be newer than the message at `at`.
-        let mut got: Known = self.stream.sources.iter().map(|source| source.seq.filter(|&seq| seq == 0)).collect();
+        let mut got: Known = self.told().map(|told| told.filter(|&seq| seq == 0)).collect();
         let mut from = at;
         for size in BLOCKS {
             let to = from.saturating_sub(size).max(start.at);
@@ -225,8 +244,7 @@ impl<'a, R: Requests> Search<'a, R> {
             }
             from = to;
         }
-        let told = |(got, source): (Option<u64>, &super::data::SourceState)| got.or(source.seq);
-        let mut got: Known = got.into_iter().zip(&self.stream.sources).map(told).collect();
+        let mut got: Known = got.into_iter().zip(self.told()).map(|(got, told)| got.or(told)).collect();
         if got.iter().any(Option::is_none) {
             match self.place(at, vec![None; got.len()], start, None).await? {
                 Some(place) => return Ok(Some(place)),
@@ -428,7 +446,10 @@ impl<'a, R: Requests> Search<'a, R> {
 
     fn origin(&self, reply: &Value) -> Option<Origin> {
         let (name, sequence) = came_from(reply)?;
-        Some((self.stream.sources.iter().position(|source| source.name == name)?, sequence))
+        let place = self.stream.sources.iter().position(|source| source.name == name)?;
+        // What came from a stream that was there before tells nothing.
+        let counted = sequence.checked_sub(self.before[place]).filter(|counted| *counted > 0)?;
+        Some((place, counted))
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 pub fn requests(account: &AccountPlan) -> Vec<String> {
     let streams = account.streams.changes.iter().flat_map(|change| {
         let verbs: &[&str] = match (change.action, &change.history) {
+            (Action::Create, None) if change.loses_first_sequence() => &["CREATE", "UPDATE"],
             (Action::Create, None) => &["CREATE"],
             // They are looked at right before.
             (Action::Update, None) => &["INFO", "UPDATE"],

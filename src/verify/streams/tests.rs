@@ -326,6 +326,58 @@ fn an_origin_that_was_made_anew_is_not_read_yet() {
     assert!(said(anew(Some(SECOND))).iter().all(|problem| problem.finding.code != "origin-anew"));
 }
 
+/// What a source had last heard from the former one is no word from the one that was made anew.
+#[test]
+fn the_last_word_of_a_former_origin_does_not_count() {
+    let read = 1_767_312_000; // 2026-01-02T00:00:00Z, when the streams were read
+    let said = |reader: Option<u64>, origin: Option<u64>| {
+        let mut observed = as_defined(&foo());
+        edit(&mut observed, "foo-read-west").created = reader;
+        edit(&mut observed, "foo-write-east").created = origin;
+        observed.forget_former_origins();
+        source(&mut observed, "foo-read-west", "foo-write-east").active
+    };
+    assert_eq!(said(Some(read - 100), Some(read)), None);
+    assert_eq!(said(Some(read - 100), Some(read - 1)), Some(SECOND), "it was heard from a second ago");
+    assert_eq!(said(Some(read), Some(read)), Some(SECOND), "it was made with its origin");
+    assert_eq!((said(None, Some(read)), said(Some(1), None)), (Some(SECOND), Some(SECOND)));
+}
+
+/// An origin that was made anew behind what was read begins there: there is nothing before, and nothing is missing.
+#[test]
+fn an_origin_that_begins_later_lacks_nothing() {
+    let first = 1_800_000_000_000_000_u64;
+    let codes = |got: Option<u64>, marked: bool, change: &dyn Fn(&mut ObservedJetStream)| {
+        let problems = said(|observed| {
+            let origin = edit(observed, "foo-write-east");
+            match marked {
+                true => origin.config["metadata"]["vstream.first"] = first.to_string().into(),
+                false => drop(origin.config.insert("first_seq".to_owned(), first.into())),
+            }
+            origin.state = StreamState { first_seq: first, last_seq: first - 1, ..<_>::default() };
+            for reader in ["foo-read-west", "foo-read-east"] {
+                source(observed, reader, "foo-write-east").seq = got;
+            }
+            change(observed);
+        });
+        problems.iter().map(|problem| problem.finding.code).collect::<Vec<_>>()
+    };
+    for marked in [true, false] {
+        for got in [None, Some(0), Some(20)] {
+            let empty: Vec<&str> = Vec::new();
+            assert_eq!(codes(got, marked, &|_| {}), empty, "{got:?}");
+            let dropped = |observed: &mut ObservedJetStream| {
+                edit(observed, "foo-write-east").state =
+                    StreamState { first_seq: first + 3, last_seq: first + 4, messages: 2, ..<_>::default() };
+                for reader in ["foo-read-west", "foo-read-east"] {
+                    source(observed, reader, "foo-write-east").lag = 5;
+                }
+            };
+            assert!(codes(got, marked, &dropped).contains(&"gap"), "{got:?}");
+        }
+    }
+}
+
 #[test]
 fn only_what_servers_try_again_is_worth_a_wait() {
     let desired = foo();
@@ -432,6 +484,20 @@ fn a_mirror_lags_and_has_no_gaps() {
     assert_eq!(see(&behind), (nothing(), Some(90)));
     // The home stream's last message was deleted before it came here.
     assert_eq!(see(&|_, mirror| mirror.state.last_seq = 99), (nothing(), Some(0)));
+    // A home stream that was made anew by hand, one that was restored, and one that this tool made anew.
+    let times = |home: &mut ObservedStream, mirror: &mut ObservedStream, of_home: &str| {
+        home.created = Some(1_767_312_000);
+        (home.state.first_ts, mirror.state.first_ts) = (of_home.to_owned(), "2026-01-01T23:59:59.9Z".to_owned());
+    };
+    let anew = |home: &mut ObservedStream, mirror: &mut ObservedStream| times(home, mirror, "2026-01-02T00:00:00.1Z");
+    assert_eq!(see(&anew), ("origin-anew".to_owned(), None));
+    let restored = |home: &mut ObservedStream, mirror: &mut ObservedStream| times(home, mirror, "2026-01-01T23:59:59.9Z");
+    assert_eq!(see(&restored), (nothing(), Some(0)));
+    let behind_it = |home: &mut ObservedStream, mirror: &mut ObservedStream| {
+        anew(home, mirror);
+        home.config.insert("first_seq".to_owned(), 98.into());
+    };
+    assert_eq!(see(&behind_it), (nothing(), Some(0)));
     let new = |_: &mut ObservedStream, mirror: &mut ObservedStream| mirror.state = StreamState::default();
     assert_eq!(see(&new), (nothing(), Some(3)));
     assert_eq!(see(&|_, mirror| mirror.sources[0].active = None), ("source-waiting".to_owned(), Some(0)));

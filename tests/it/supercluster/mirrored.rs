@@ -64,6 +64,7 @@ async fn one_home_stream_serves_all_regions() {
     assert!(status.contains("Nobody is behind."), "{status}");
 
     levels_do_not_change(&bench, &definition).await;
+    homes_are_made_anew(&bench, &clients).await;
     bench.run(&["destroy", "--operator", "op.nk", "--yes", "--delete-streams"]).ends(0);
     assert_eq!(bench.stream_names().await, Vec::<String>::new());
 }
@@ -302,6 +303,64 @@ async fn object_stores(clients: &[Client; 3]) {
     let home = ask(&clients[0], "$VSH.API.STREAM.INFO.OBJ_files", json!({ "subjects_filter": ">" })).await.unwrap();
     let chunks = home["state"]["subjects"].as_object().unwrap().iter().filter(|(subject, _)| subject.contains(".C."));
     assert_eq!(chunks.map(|(_, count)| count.as_u64().unwrap()).collect::<Vec<_>>(), [2, 2], "{home}");
+}
+
+/// The home stream is deleted: what is published into the one that `apply` makes reaches every region. One that is made by
+/// hand begins before what mirrors have, and `verify` says so; a mirror that is made anew follows it.
+async fn homes_are_made_anew(bench: &Bench<'_>, clients: &[Client; 3]) {
+    let (before, made) = (16, "foo-home");
+    let config = ask(&clients[0], "$VSH.API.STREAM.INFO.foo-home", Value::Null).await.unwrap()["config"].clone();
+    bench.delete_home(&clients[0], made).await;
+    let publisher = tokio::spawn(publish(clients[2].clone(), 20));
+    bench.says(0, &APPLY, &["[made-anew]", "foo-home", "from sequence 17 on"]);
+    assert_eq!(publisher.await.unwrap(), (17..37).collect::<Vec<_>>());
+    for client in clients {
+        stored(client, before + 20).await;
+    }
+    bench.until(0, &["verify"]).await;
+    bench.says(0, &["plan"], &[]);
+
+    bench.delete_home(&clients[0], made).await;
+    let created = ask(&clients[0], "$VSH.API.STREAM.CREATE.foo-home", without_first(config)).await.unwrap();
+    assert!(created.get("error").is_none(), "{created}");
+    assert_eq!(publish(clients[0].clone(), 1).await, [1]);
+    bench.says(3, &["verify"], &["has messages from before its origin foo-home was made"]);
+    for region in REGIONS {
+        let regional = bench.regional_client(region).await;
+        let deleted = ask(&regional, "$JS.API.STREAM.DELETE.foo", Value::Null).await.unwrap();
+        assert_eq!(deleted["success"], true, "{deleted}");
+    }
+    bench.run(&APPLY).ends(0);
+    for client in clients {
+        stored(client, 1).await;
+    }
+    bench.until(0, &["verify"]).await;
+}
+
+fn without_first(mut config: Value) -> Value {
+    config.as_object_mut().unwrap().remove("first_seq");
+    config
+}
+
+/// Publishes until so many are acknowledged, and tells their sequences.
+async fn publish(client: Client, count: usize) -> Vec<u64> {
+    let mut sequences = Vec::new();
+    while sequences.len() < count {
+        let ack = ask(&client, "foo.anew", json!(sequences.len())).await;
+        match ack.and_then(|ack| ack["seq"].as_u64()) {
+            Some(sequence) => sequences.push(sequence),
+            None => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    }
+    sequences
+}
+
+async fn stored(client: &Client, messages: u64) {
+    eventually("all messages in the region", async || {
+        let info = ask(client, "$JS.API.STREAM.INFO.foo", Value::Null).await?;
+        (info["state"]["messages"] == messages).then_some(())
+    })
+    .await;
 }
 
 /// Streams of one level do not become those of another.

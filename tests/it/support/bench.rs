@@ -181,6 +181,22 @@ impl<'c> Bench<'c> {
         assert_eq!(answer["success"], true, "{answer}");
     }
 
+    /// Deletes a write or home stream as an operator would, by the way back to the account's own JetStream.
+    pub async fn delete_home(&self, client: &async_nats::Client, name: &str) {
+        let answer = client.request(format!("$VSH.API.STREAM.DELETE.{name}"), "".into()).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+        assert_eq!(answer["success"], true, "{answer}");
+    }
+
+    /// A client of the region's account, there.
+    pub async fn regional_client(&self, region: &str) -> async_nats::Client {
+        let key = self.regional_key(region);
+        let name = format!("hand-{region}.creds");
+        self.write_credentials(&name, &key, &key.public_key().to_string(), now() + 600);
+        let options = async_nats::ConnectOptions::with_credentials_file(self.cluster.keys_folder().join(name));
+        options.await.unwrap().connect(self.cluster.urls(region)).await.unwrap()
+    }
+
     /// Names of the streams, those that do not answer too.
     pub async fn stream_names(&self) -> Vec<String> {
         let answer = self.api("west", "STREAM.NAMES", Value::Null).await;

@@ -70,12 +70,17 @@ impl Simulated {
     }
 
     async fn search(&self, tells: bool) -> (Option<Arrivals>, usize) {
+        self.search_from(tells, [0; 3]).await
+    }
+
+    /// Of origins whose messages begin behind these sequences.
+    async fn search_from(&self, tells: bool, before: [u64; 3]) -> (Option<Arrivals>, usize) {
         let requests = Answering { stream: self, asked: AtomicUsize::new(0) };
         let info = self.info(tells);
         let limits = Limits::new(Duration::from_secs(5));
         let ends = Instant::now() + Duration::from_secs(60);
         let said = self.sent.map(Some).to_vec();
-        let found = Search::new(Api::new(&requests), &info, said, limits, ends).run().await.unwrap();
+        let found = Search::new(Api::new(&requests), &info, said, before.to_vec(), limits, ends).run().await.unwrap();
         (found, requests.asked.into_inner())
     }
 
@@ -177,6 +182,27 @@ async fn deleted_messages_leave_a_gap_less_exact() {
     assert!(among.first <= 1001 && among.last >= 1015, "{found:?}");
 }
 
+/// An origin that was made anew behind what was read of a former one, and one of a region that came later.
+#[tokio::test]
+async fn origins_begin_where_they_began() {
+    const BEFORE: u64 = 1_800_000_000_000_000;
+    let mut later = Simulated::new();
+    later.sent[1] = BEFORE;
+    let later = later.traffic(1000, [1, 1, 1]).gap(1, 7).traffic(1000, [1, 1, 1]);
+    for tells in [true, false] {
+        let (found, asked) = later.search_from(tells, [0, BEFORE, 0]).await;
+        let found = found.unwrap();
+        let [gap] = &found.gaps[..] else { panic!("{found:?}") };
+        assert_eq!(gap.among, [Range { origin: "c".to_owned(), first: BEFORE + 1001, last: BEFORE + 1007 }]);
+        assert_eq!((found.missing, found.last["c"], found.last["w"]), (7, BEFORE + 2007, 2000));
+        assert!(asked < 400, "{asked}");
+    }
+    // What came from the former one tells nothing of this one.
+    let mut anew = Simulated::new().traffic(1000, [1, 1, 1]);
+    anew.sent[1] = BEFORE;
+    assert_eq!(anew.traffic(1000, [1, 1, 1]).search_from(true, [0, BEFORE, 0]).await.0, None);
+}
+
 #[tokio::test]
 async fn what_does_not_add_up_is_not_told() {
     // An origin made anew: its sequences start again.
@@ -192,7 +218,7 @@ async fn what_does_not_add_up_is_not_told() {
     shown.sources.remove(0);
     let ends = Instant::now() + Duration::from_secs(60);
     let limits = Limits::new(Duration::from_secs(5));
-    assert_eq!(Search::new(Api::new(&requests), &shown, vec![None; 2], limits, ends).run().await, Ok(None));
+    assert_eq!(Search::new(Api::new(&requests), &shown, vec![None; 2], vec![0; 2], limits, ends).run().await, Ok(None));
 }
 
 #[tokio::test]

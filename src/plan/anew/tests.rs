@@ -1,0 +1,148 @@
+use super::*;
+use crate::desired::tests::{app, mirrored, regional, stream, topology};
+use crate::desired::{Options as DesiredOptions, accounts};
+use crate::model::claims::TrustAnchor;
+use crate::model::finding::Severity;
+use crate::model::nkey::KeyKind;
+use crate::model::virtual_stream::Account;
+use crate::observed::Deployment;
+use crate::observed::jetstream::{ObservedJetStream, SourceState, StreamState};
+use crate::observed::listeners::Listeners;
+use crate::observed::survey::{Heard, ObservedAccount};
+use crate::plan::Options;
+use crate::plan::streams::streams;
+use crate::sign::{Seed, Signer as _};
+use serde_json::json;
+
+const NOW: u64 = 1_800_000_000;
+
+/// What becomes of the streams that are made: name, `first_seq`, mark; and what is said. `there` changes what is there of all
+/// streams: at first each as defined, with nothing in it.
+fn begins(
+    account: &Account,
+    version: Option<(u64, u64)>,
+    unseen: &[&str],
+    there: &dyn Fn(&mut Vec<ObservedStream>),
+) -> (Vec<String>, Vec<Finding>) {
+    let options = DesiredOptions { oldest_server: version, ..DesiredOptions::default() };
+    let desired = accounts(topology(), account, &options).unwrap();
+    let found = desired.iter().map(|desired| {
+        let of = |stream: &DesiredStream<'_>| {
+            let mut found = ObservedStream::from_info(json!({ "config": stream.config() })).unwrap();
+            let sources = stream.config();
+            let names = sources.get("sources").and_then(Value::as_array).into_iter().flatten();
+            let names = names.chain(sources.get("mirror")).map(|source| source["name"].as_str().unwrap().to_owned());
+            found.sources = names.map(|name| SourceState { name, ..<_>::default() }).collect();
+            found
+        };
+        let mut streams: Vec<ObservedStream> = desired.streams.iter().map(of).collect();
+        there(&mut streams);
+        streams.sort_by(|a, b| a.name.cmp(&b.name));
+        ObservedAccount {
+            servers: Vec::new(),
+            jetstream: ObservedJetStream { info: json!({}), streams, ..<_>::default() },
+            listeners: Listeners::NotAsked,
+            heard: Heard::Nothing,
+            out_of_reach: false,
+        }
+    });
+    let key = Seed::generate(KeyKind::Operator).unwrap().public_key();
+    let observed = Observed {
+        deployment: Deployment { servers: Vec::new(), expected: 0 },
+        system_account: Seed::generate(KeyKind::Account).unwrap().public_key(),
+        anchor: TrustAnchor::of_key(&key),
+        pushed: Vec::new(),
+        accounts: found.collect(),
+    };
+    let planned = desired.iter().zip(&observed.accounts).map(|(desired, found)| AccountPlan {
+        streams: streams(desired, &found.jetstream, &Options::default()),
+        ..AccountPlan::unchanged(desired, None)
+    });
+    let mut plans: Vec<AccountPlan> = planned.collect();
+    let unseen = unseen.iter().copied().collect();
+    let findings = begin_behind(&mut plans, &desired, &observed, &unseen, NOW);
+    let made = plans.iter().flat_map(|plan| &plan.streams.changes).filter(|change| change.action == Action::Create);
+    let made = made.map(|change| {
+        let config = change.after.as_ref().unwrap();
+        assert_eq!(change.loses_first_sequence(), config["metadata"].get(metadata::FIRST).is_some());
+        format!("{} {} {}", change.name, config.get("first_seq").unwrap_or(&json!(1)), config["metadata"]["vstream.first"])
+    });
+    (made.collect(), findings)
+}
+
+/// What is said as if the stream was deleted.
+fn without(name: &'static str, read: u64) -> impl Fn(&mut Vec<ObservedStream>) {
+    move |streams: &mut Vec<ObservedStream>| {
+        streams.retain(|stream| stream.name != name);
+        for stream in streams.iter_mut().filter(|stream| !stream.sources.is_empty()) {
+            stream.state = StreamState { last_seq: read, ..<_>::default() };
+        }
+    }
+}
+
+#[test]
+fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
+    let foo = || vec![stream("foo", &["foo.>"])];
+    for account in [app(foo()), regional(foo())] {
+        let (made, findings) = begins(&account, None, &[], &without("foo-write-west", 20));
+        assert_eq!(made, ["foo-write-west 1800000000000000 null"]);
+        let [finding] = &findings[..] else { panic!("{findings:#?}") };
+        let Finding { code, severity, place, message, .. } = finding;
+        assert_eq!((*code, *severity, &**place), ("made-anew", Severity::Warning, "account APP, stream foo-write-west"));
+        let regional = account.layout == crate::model::virtual_stream::Layout::Regional;
+        let readers = if regional { "(foo)" } else { "(foo-read-east, foo-read-west)" };
+        assert!(message.contains(readers) && message.contains("from sequence 1800000000000000 on"), "{message}");
+
+        // Servers that would empty it are not to keep the field.
+        let (made, _) = begins(&account, Some((2, 10)), &[], &without("foo-write-west", 20));
+        assert_eq!(made, ["foo-write-west 1800000000000000 \"1800000000000000\""]);
+        // One who has read nothing of anybody needs nothing.
+        assert_eq!(begins(&account, None, &[], &without("foo-write-west", 0)).0, ["foo-write-west 1 null"]);
+        // Nobody says that it was not read where a region cannot be asked.
+        let (made, findings) = begins(&account, None, &["east"], &without("foo-write-west", 0));
+        assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null".to_owned()][..], 0));
+    }
+    // A reader that is offline, and one whose former origin ran ahead of the clock.
+    let account = app(foo());
+    let offline = |streams: &mut Vec<ObservedStream>| {
+        without("foo-write-west", 0)(streams);
+        streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap().offline = true;
+    };
+    assert_eq!(begins(&account, None, &[], &offline).0, ["foo-write-west 1800000000000000 null"]);
+    let ahead = |streams: &mut Vec<ObservedStream>| {
+        without("foo-write-west", 20)(streams);
+        let reader = streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap();
+        reader.sources.iter_mut().find(|source| source.name == "foo-write-west").unwrap().seq = Some(1 << 52);
+    };
+    assert_eq!(begins(&account, None, &[], &ahead).0, [format!("foo-write-west {} null", (1u64 << 52) + 1)]);
+    // A region's first write stream: others may have read of one of its name before, of which nothing is left to say.
+    let joins = |streams: &mut Vec<ObservedStream>| {
+        without("foo-write-west", 20)(streams);
+        streams.iter_mut().for_each(|stream| stream.sources.retain(|source| source.name != "foo-write-west"));
+    };
+    let (made, findings) = begins(&account, None, &[], &joins);
+    assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null".to_owned()][..], 0));
+    // Of another virtual stream nothing was read.
+    let account = app(vec![stream("foo", &["foo.>"]), stream("bar", &["bar.>"])]);
+    let other = |streams: &mut Vec<ObservedStream>| {
+        without("bar-write-west", 0)(streams);
+        let reader = streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap();
+        reader.state.last_seq = 20;
+    };
+    assert_eq!(begins(&account, None, &[], &other).0, ["bar-write-west 1 null"]);
+}
+
+/// A mirror stores something for each sequence that is left out.
+#[test]
+fn a_home_stream_begins_right_behind_its_mirrors() {
+    let account = regional(vec![mirrored(stream("foo", &["foo.>"]), "east")]);
+    let (made, findings) = begins(&account, None, &[], &without("foo-home", 20));
+    assert_eq!(made, ["foo-home 21 null"]);
+    let [Finding { code: "made-anew", message, next, .. }] = &findings[..] else { panic!("{findings:#?}") };
+    assert!(message.contains("(foo)") && message.contains("by the revision of an older message"), "{message}");
+    assert!(next.contains("Write again"), "{next}");
+    assert_eq!(begins(&account, Some((2, 10)), &[], &without("foo-home", 20)).0, ["foo-home 21 \"21\""]);
+    assert_eq!(begins(&account, None, &["west"], &without("foo-home", 20)).0, ["foo-home 10021 null"]);
+    assert_eq!(begins(&account, None, &["west"], &without("foo-home", 0)).0, ["foo-home 1 null"]);
+    assert_eq!(begins(&account, None, &[], &|_| {}).0, Vec::<String>::new());
+}
