@@ -41,6 +41,8 @@ pub mod metadata {
     pub const ROLE: &str = "vstream.role";
     /// On a read stream that took history along: the read stream that it came from.
     pub const HISTORY: &str = "vstream.history";
+    /// On a write or home stream that was made anew behind what was read of the former one.
+    pub const ANEW: &str = "vstream.anew";
     /// On a stream whose `first_seq` its servers may not keep: the sequence that it began at.
     pub const FIRST: &str = "vstream.first";
     /// On a consumer that was taken along: where it stood in the stream that it came from.

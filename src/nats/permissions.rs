@@ -91,7 +91,7 @@ pub const NEEDS: &[Need] = &[
     publish(Side::Account, "$JS.API.CONSUMER.LIST.*", &[Purpose::Verify, Purpose::Change], When::If("streams of regional accounts have consumers; and when consumers are taken along to another layout")),
     publish(Side::Account, lease::SUBJECT, CHANGES, When::If("something is changed")),
     publish(Side::Account, "$JS.API.STREAM.CREATE.*", CHANGES, When::If("a stream is made, or the lease's, which is `vstream-lease`")),
-    publish(Side::Account, "$JS.API.STREAM.UPDATE.*", &[Purpose::Change], When::If("a stream is changed, or others made the lease's otherwise")),
+    publish(Side::Account, "$JS.API.STREAM.UPDATE.*", &[Purpose::Change], When::If("a stream is changed, or made anew on servers before 2.11, or others made the lease's otherwise")),
     publish(Side::Account, "$JS.API.STREAM.DELETE.*", CHANGES, When::If("streams are deleted, or the lease's, which goes with a run's end")),
     publish(Side::Account, "$JS.API.CONSUMER.CREATE.>", &[Purpose::Change], When::If("a consumer is made or changed")),
     subscribe(Side::Account, INBOX, ALL, When::Always),

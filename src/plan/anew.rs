@@ -33,88 +33,135 @@ pub(super) fn begin_behind(
     for place in 0..plans.len() {
         let application = place_of_application(desired, place);
         let members = (0..plans.len()).filter(|member| place_of_application(desired, *member) == application);
-        let streams = members.flat_map(|member| &observed.accounts[member].jetstream.streams);
-        let readers: Vec<&ObservedStream> = streams.filter(|stream| is_reader(stream)).collect();
+        let streams: Vec<&ObservedStream> =
+            members.flat_map(|member| &observed.accounts[member].jetstream.streams).collect();
         let plan = &mut plans[place];
-        for change in plan.streams.changes.iter_mut().filter(|change| change.role.captures()) {
-            let Some(stream) = desired[place].streams.iter().find(|stream| stream.name == change.name) else { continue };
-            let of_it = |reader: &&&ObservedStream| {
-                reader.owner.as_ref().is_some_and(|owner| owner.virtual_stream == change.virtual_stream)
+        let made = plan.streams.changes.iter_mut();
+        for change in made.filter(|change| change.action == Action::Create && change.role.captures()) {
+            let Some(stream) = desired[place].streams.iter().find(|stream| stream.name == change.name) else {
+                continue;
             };
-            let readers: Vec<&ObservedStream> = readers.iter().filter(of_it).copied().collect();
-            let Some(first) = first_sequence(change, &readers, !unseen.is_empty(), now) else { continue };
-            begin_at(change, stream, first);
-            findings.extend(lost(change, &plan.name, &readers, first));
+            let readers = streams.iter().filter(|stream| may_have_read(stream, change)).copied().collect();
+            let readers = Readers { all: readers, unseen: !unseen.is_empty() };
+            let Some(first) = readers.first_sequence(change, now) else { continue };
+            let lost = readers.lost(change, &plan.name, first);
+            begin_at(change, stream, first, lost.is_some());
+            findings.extend(lost);
         }
     }
     findings
 }
 
-fn is_reader(stream: &ObservedStream) -> bool {
-    stream.owner.as_ref().is_some_and(|owner| owner.role == Role::Read) && (stream.offline || stream.state.last_seq > 0)
+/// Whether a stream may have something of a former one of this name. What it sources now does not say what it once did.
+fn may_have_read(stream: &ObservedStream, change: &StreamChange) -> bool {
+    let of_it = stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == change.virtual_stream);
+    let of_it =
+        of_it && stream.owner.as_ref().is_some_and(|owner| owner.role == Role::Read) && change.role == Role::Write;
+    let has_any = stream.offline || stream.state.last_seq >= stream.first_possible();
+    let is_reader = match change.role {
+        Role::Home => stream.is_mirror() && reads(stream, change),
+        Role::Write | Role::Read => of_it || reads(stream, change),
+    };
+    has_any && is_reader
 }
 
-/// The first sequence of a stream that is made; `None` where it begins at 1 because nobody can have read of a former one.
-fn first_sequence(change: &StreamChange, readers: &[&ObservedStream], unseen: bool, now: u64) -> Option<u64> {
-    if change.action != Action::Create || (readers.is_empty() && !unseen) {
-        return None;
+/// Whether it has the stream as a source, or mirrors it. One that is offline tells by its config alone.
+fn reads(stream: &ObservedStream, change: &StreamChange) -> bool {
+    let sources = stream.config.get("sources").and_then(Value::as_array).into_iter().flatten();
+    sources.chain(stream.config.get("mirror")).any(|source| source["name"] == change.name.as_str())
+}
+
+/// Who may have read a stream that is made.
+struct Readers<'o> {
+    all: Vec<&'o ObservedStream>,
+    /// Whether there may be others, which cannot be asked.
+    unseen: bool,
+}
+
+impl Readers<'_> {
+    /// Where the stream has to begin; `None` where nobody can be told to have read of a former one.
+    fn first_sequence(&self, change: &StreamChange, now: u64) -> Option<u64> {
+        // Nobody has more in earnest, and clients that count in doubles would be inexact.
+        let true_to_doubles = |sequence: &u64| *sequence < 1 << 53;
+        match change.role {
+            // Older servers do not say how far a source has come, and what is away cannot be asked. By the microseconds since
+            // 1970 it is behind every stream of fewer than a million messages per second that was made before.
+            Role::Write if !self.all.is_empty() || self.unseen => {
+                let sources =
+                    self.all.iter().flat_map(|reader| &reader.sources).filter(|source| source.name == change.name);
+                let told = sources.filter_map(|source| source.seq).filter(true_to_doubles).max().unwrap_or(0);
+                Some(now.saturating_mul(1_000_000).max(told + 1))
+            }
+            // A mirror has its origin's sequences, and stores something for each that is left out.
+            Role::Home => {
+                let margin = if self.unseen || self.all.iter().any(|reader| reader.offline) { MARGIN } else { 0 };
+                let seen = self.all.iter().filter(|reader| !reader.offline).map(|reader| reader.state.last_seq);
+                Some(seen.filter(true_to_doubles).max()? + 1 + margin)
+            }
+            Role::Write | Role::Read => None,
+        }
     }
-    match change.role {
-        // Older servers do not say how far a source has come, and what is away cannot be asked. By the microseconds since
-        // 1970 it is behind every stream of fewer than a million messages per second that was made before.
-        Role::Write => {
-            let told = readers.iter().flat_map(|reader| &reader.sources).filter(|source| source.name == change.name);
-            let told = told.filter_map(|source| source.seq).max().unwrap_or(0);
-            Some((now * 1_000_000).max(told + 1))
+
+    /// What is lost with the former stream, if there was one.
+    fn lost(&self, change: &StreamChange, account: &str, first: u64) -> Option<Finding> {
+        let reading = self.all.iter().filter(|reader| reads(reader, change));
+        let mut names: Vec<&str> = reading.map(|reader| reader.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() {
+            return None;
         }
-        // A mirror has its origin's sequences, and stores something for each that is left out.
-        Role::Home => {
-            let margin = if unseen || readers.iter().any(|reader| reader.offline) { MARGIN } else { 0 };
-            let read = readers.iter().filter(|reader| !reader.offline).map(|reader| reader.state.last_seq).max()?;
-            Some(read + 1 + margin)
-        }
-        Role::Read => None,
+        let names = names.join(", ");
+        let (message, next) = match change.role {
+            Role::Home => (
+                format!(
+                    "it is not there, though it was mirrored ({names}): it begins at sequence {first}, behind what its mirrors \
+                     have. They keep that, and it has nothing of it: updates by the revision of such a message are refused, and \
+                     `create` of a key that they still show succeeds"
+                ),
+                "Find out who deleted it; write again what applications change by revision, or hold as a lock. What had not \
+                 reached any mirror is lost.",
+            ),
+            Role::Write | Role::Read => (
+                format!(
+                    "it is not there, though {names} read it: it begins at sequence {first}, behind all that can have been read. \
+                     If it was deleted, what had not been copied is lost"
+                ),
+                "Find out whether somebody deleted it, or it could not be made until now.",
+            ),
+        };
+        let place = format!("account {account}, stream {}", change.name);
+        Some(Finding::warning(MADE_ANEW, place, message, next))
     }
 }
 
-fn begin_at(change: &mut StreamChange, stream: &DesiredStream<'_>, first: u64) {
+fn begin_at(change: &mut StreamChange, stream: &DesiredStream<'_>, first: u64, anew: bool) {
     let Some(config) = &mut change.after else { return };
     config.insert("first_seq".to_owned(), first.into());
-    if !stream.keeps_first_sequence()
-        && let Some(Value::Object(marks)) = config.get_mut("metadata")
-    {
+    let Some(Value::Object(marks)) = config.get_mut("metadata") else { return };
+    if anew {
+        marks.insert(metadata::ANEW.to_owned(), "true".into());
+    }
+    if !stream.keeps_first_sequence() {
         marks.insert(metadata::FIRST.to_owned(), first.to_string().into());
     }
 }
 
-/// What is lost with the former stream, if there was one.
-fn lost(change: &StreamChange, account: &str, readers: &[&ObservedStream], first: u64) -> Option<Finding> {
-    let reads = |reader: &&&ObservedStream| reader.sources.iter().any(|source| source.name == change.name);
-    let mut names: Vec<&str> = readers.iter().filter(reads).map(|reader| reader.name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.is_empty() {
-        return None;
+/// The changes of an account in a plan file without where streams begin, which the clock says: a plan that was made earlier
+/// is the same but for that.
+pub(super) fn without_beginnings(mut account: Value) -> Value {
+    for change in account["streams"].as_array_mut().into_iter().flatten() {
+        if change["role"] == Role::Read.as_str() {
+            continue;
+        }
+        if let Some(config) = change["after"].as_object_mut() {
+            config.shift_remove("first_seq");
+            if let Some(Value::Object(marks)) = config.get_mut("metadata") {
+                marks.shift_remove(metadata::FIRST);
+            }
+        }
     }
-    let names = names.join(", ");
-    let (message, next) = match change.role {
-        Role::Home => (
-            format!(
-                "it was deleted, and is made anew from sequence {first} on, behind what its mirrors have ({names}): these keep \
-                 what they have, and it has nothing of that, so updates by the revision of an older message are refused"
-            ),
-            "Write again what has to be changed by revision; what had not reached any mirror is lost.",
-        ),
-        Role::Write | Role::Read => (
-            format!(
-                "it was deleted, and is made anew from sequence {first} on, behind what was read of the former one ({names}): \
-                 what had not been copied from that is lost"
-            ),
-            "Find out who deleted it; what the regions have can be compared by `status`.",
-        ),
-    };
-    let place = format!("account {account}, stream {}", change.name);
-    Some(Finding::warning(MADE_ANEW, place, message, next))
+    account
 }
 
 #[cfg(test)]

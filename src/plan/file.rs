@@ -4,6 +4,7 @@
 //! Its text is canonical: parsed and rendered again it is the same byte for byte, and a digest covers its content. A
 //! signed file is sealed by the operator's signature of that digest.
 
+use super::anew;
 use super::envelope::{MOST_BYTES, Outline, digest, is_canonical, outline};
 use super::who::Who;
 use super::{ActivationRequest, Options, Plan, Push, Reason, Stage};
@@ -241,7 +242,7 @@ impl Content {
                 tokens.map(|token| (token.stage, token.reason.clone(), token.claims.clone())).collect()
             };
             for (index, (before, after)) in self.accounts.iter().zip(&now.accounts).enumerate() {
-                let changes = |content: &Self| content.changes["accounts"][index].clone();
+                let changes = |content: &Self| anew::without_beginnings(content.changes["accounts"][index].clone());
                 if unsigned(before) != unsigned(after) || changes(self) != changes(now) {
                     moved.push(format!("account {}: what has to be done", before.name));
                 }

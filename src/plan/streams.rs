@@ -528,7 +528,11 @@ pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, V
             // keep it.
             "first_seq" => {
                 let goes = is.is_some() && began_at(observed).is_some();
-                differences.extend(goes.then(|| Difference::Field { key: key.to_owned(), before: is.cloned(), after: None }));
+                differences.extend(goes.then(|| Difference::Field {
+                    key: key.to_owned(),
+                    before: is.cloned(),
+                    after: None,
+                }));
             }
             "placement" => differences.extend(placement(wanted, is)),
             "sources" => differences.extend(sources(wanted, is)),

@@ -258,10 +258,12 @@ fn malformed(subject: String) -> ItemError {
 /// Whether a stream is as it was to be made; of one that is to lose its `first_seq` it may be gone already.
 fn is_made(after: &Map<String, Value>, found: &Map<String, Value>) -> bool {
     let mut found = found.clone();
+    let first = |config: &Map<String, Value>| config.get("first_seq").and_then(Value::as_u64).or(began_at(config));
+    let begins = first(after) <= first(&found);
     if began_at(after).is_some() {
         found.shift_remove("first_seq");
     }
-    config_matches(after, &found)
+    begins && config_matches(after, &found)
 }
 
 fn wanted(change: &StreamChange) -> Result<&Map<String, Value>, ItemError> {

@@ -134,6 +134,13 @@ async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
         let server = server.on("STREAM.UPDATE.w", [updated()]);
         assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::AlreadySo)]);
     }
+    // Somebody made one that begins at 1.
+    let server =
+        Scripted::default().on("STREAM.CREATE.w", [error(400, 10058)]).on("STREAM.INFO.w", [info(&config("w", 1))]);
+    assert_eq!(
+        results(&server, std::slice::from_ref(&goes)).await[0].as_ref().unwrap_err().code(),
+        "changed-meanwhile"
+    );
     let server = Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [error(400, 10052)]);
     assert_eq!(results(&server, &[goes]).await[0].as_ref().unwrap_err().code(), "refused");
 }

@@ -5,7 +5,7 @@
 //! tell what. The count alone is only believed when all is quiet.
 
 use super::problem::{Out, seconds};
-use crate::desired::{DesiredAccount, DesiredStream, Role};
+use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStream, Range, SourceState, age};
 
 /// Says what is lost, may be lost, or soon will be, of the sources of `found`.
@@ -145,7 +145,11 @@ fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, obser
             ),
             NEXT,
         );
-    } else if missing < 0 && stream.drops_messages().is_some() && observed_all_from_start(found, observed) {
+    } else if missing < 0
+        && stream.drops_messages().is_some()
+        && observed_all_from_start(found, observed)
+        && !has_former_origin(found, observed)
+    {
         out.warn(
             "values-went-back",
             format!(
@@ -212,15 +216,21 @@ fn messages(count: u128) -> String {
 /// Whether nothing was published for some seconds, and all has arrived: the figures of two streams are never of the
 /// same instant, and only then do they go together.
 fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
-    const QUIET: u64 = 5_000_000_000;
-    let Some(origin) = observed.origin(&source.name).filter(|origin| !origin.offline) else { return false };
-    let quiet = || age(&origin.state.last_ts, &origin.ts).is_some_and(|age| age > QUIET);
-    source.lag == 0 && (origin.state.last_seq == 0 || quiet())
+    let origin = observed.origin(&source.name).filter(|origin| !origin.offline);
+    source.lag == 0 && origin.is_some_and(ObservedStream::is_quiet)
 }
 
 /// Whether every origin still is the stream that this one has always sourced: none was made anew with lower sequences.
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     found.sources.iter().all(|s| observed.origin(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
+}
+
+/// Whether an origin was made anew by this tool: what came from the former one counts here and nowhere else.
+fn has_former_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
+    let anew = |origin: &ObservedStream| {
+        origin.config.get("metadata").is_some_and(|marks| marks.get(metadata::ANEW).is_some())
+    };
+    found.sources.iter().filter_map(|source| observed.origin(&source.name)).any(anew)
 }
 
 /// Whether an origin was made after this stream: it may have been made anew, and then what came from the former one counts

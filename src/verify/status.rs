@@ -65,7 +65,7 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// Origin's last sequence that arrived, when known.
     pub got: Option<u64>,
-    /// Whether the origin was made anew and is not read yet.
+    /// Whether it has read more than the origin has ever had: that was made anew, or restored.
     pub anew: bool,
 }
 
@@ -140,7 +140,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
             bytes: state.bytes,
             first_seq: state.first_seq,
             last_seq: state.last_seq,
-            last_activity: if state.last_seq == 0 { String::new() } else { state.last_ts },
+            last_activity: if found.is_none_or(|found| found.is_new()) { String::new() } else { state.last_ts },
             cluster: found.map(|f| f.cluster.clone()).unwrap_or_default(),
             lag: sources.iter().filter_map(|s| s.lag).sum(),
             sources,

@@ -24,6 +24,9 @@ pub(super) const SOURCE_WAITING: &str = "source-waiting";
 /// A source whose origin has other messages than those that were read of it.
 pub const ANEW: &str = "origin-anew";
 
+/// A mirror whose origin has not come as far as it has.
+const AHEAD: &str = "mirror-ahead";
+
 /// Why a source does not get what it asks for, where waiting does not help: code, cause, and what to do.
 fn refusal(error: &ApiError) -> Option<(&'static str, &'static str, &'static str)> {
     match error.err_code {
@@ -275,13 +278,15 @@ impl Out {
             return self.wrong(code, format!("cannot read its {word} {origin}: {cause} ({error})"), next);
         }
         if observed.is_anew(reader, source) && reader.is_mirror() {
+            let (here, there) =
+                (reader.state.last_seq, observed.origin(origin).map_or(0, |origin| origin.state.last_seq));
             return self.wrong(
-                ANEW,
+                AHEAD,
                 format!(
-                    "has messages from before its origin {origin} was made: that was deleted and made anew, and not behind what \
-                     is here; what was published since may be missing here, for good"
+                    "has come to sequence {here}, and its origin {origin} only to {there}: that was made anew, or restored from an \
+                     older copy, and what is published until it has come as far is skipped here, for good"
                 ),
-                "Take this mirror away, with what only it has, and run apply: it is made anew from its origin.",
+                "Delete this mirror, with what only it has, and run apply: it is made anew from its origin.",
             );
         }
         if observed.is_anew(reader, source) {

@@ -95,7 +95,10 @@ pub(super) async fn arrivals<R: Requests>(
     let mut searches = Vec::with_capacity(wanted.len());
     for stream in wanted {
         let said = stream.sources.iter().map(|source| observed.got(stream, source)).collect();
-        let before = stream.sources.iter().map(|source| observed.before_first(&source.name)).collect();
+        let before: Option<Vec<u64>> =
+            stream.sources.iter().map(|source| observed.before_first(&source.name)).collect();
+        // Where an origin began is needed to tell what is missing of it.
+        let Some(before) = before else { continue };
         searches.push(Search::new(api, stream, said, before, limits, ends).run());
     }
     apart(stream::iter(searches).buffered(AT_ONCE).collect().await)
@@ -119,8 +122,11 @@ fn is_worth_searching(stream: &ObservedStream, observed: &ObservedJetStream) -> 
     }
     let missing = stream.missing_by_count(observed).is_some_and(|missing| missing > 0);
     let untold = stream.sources.iter().any(|source| {
-        let dropped =
-            || observed.origin(&source.name).is_some_and(|origin| !origin.offline && origin.state.first_seq > 1);
+        let dropped = || {
+            observed
+                .origin(&source.name)
+                .is_some_and(|origin| !origin.offline && origin.state.first_seq > origin.first_possible())
+        };
         source.seq.is_none() && source.active.is_none_or(|ns| ns >= SILENCE) && dropped()
     });
     missing || untold

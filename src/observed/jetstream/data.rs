@@ -66,12 +66,13 @@ impl ObservedJetStream {
     /// messages do if they were looked at, and else it follows from the lag, as long as the source was heard from
     /// just now.
     pub fn got(&self, stream: &ObservedStream, source: &SourceState) -> Option<u64> {
-        Some(self.last_got(stream, source)?.max(self.before_first(&source.name)))
+        Some(self.last_got(stream, source)?.max(self.before_first(&source.name).unwrap_or(0)))
     }
 
-    /// The sequence before the first that an origin can have: 0, unless it was made anew behind what was read.
-    pub(super) fn before_first(&self, origin: &str) -> u64 {
-        self.origin(origin).map_or(0, |origin| origin.first_possible() - 1)
+    /// The sequence before the first that an origin can have: 0, unless it was made anew behind what was read. `None` where the
+    /// origin cannot be asked.
+    pub(super) fn before_first(&self, origin: &str) -> Option<u64> {
+        self.origin(origin).map(|origin| origin.first_possible() - 1)
     }
 
     fn last_got(&self, stream: &ObservedStream, source: &SourceState) -> Option<u64> {
@@ -88,18 +89,20 @@ impl ObservedJetStream {
         heard.then(|| origin.state.last_seq.saturating_sub(source.lag))
     }
 
-    /// Returns whether a source of `stream` has read more than its origin has ever had: the origin was made anew, and is not read
-    /// until servers notice that they do not hear from it. Only newer servers tell. A mirror does not get over it: what it has
-    /// is older than its origin, which did not begin behind that.
+    /// Returns whether `stream` has read more of a source than that has ever had: it was made anew, or restored from an older
+    /// copy, and what is published there is skipped until it has come as far. A source gets over it on newer servers, which
+    /// also tell; a mirror has its origin's sequences.
     ///
-    /// Under traffic a source looks ahead of an origin that was asked before it, but such a source was heard from.
+    /// Under traffic a reader looks ahead of an origin that was asked before it: a source that was heard from, and a mirror of
+    /// an origin in which something was stored just now, are not.
     pub fn is_anew(&self, stream: &ObservedStream, source: &SourceState) -> bool {
         // Without a leader a follower answers, which may not have all.
         let Some(origin) = self.origin(&source.name).filter(|o| !o.offline && !o.cluster.is_leaderless()) else {
             return false;
         };
         if stream.is_mirror() {
-            return origin.is_younger_than_first_of(stream);
+            let ahead = stream.state.last_seq > origin.state.last_seq;
+            return ahead && (origin.is_quiet() || origin.is_younger_than_last_of(stream));
         }
         let heard = source.active.is_some_and(|ns| ns < HEARD);
         !heard && source.seq.is_some_and(|seq| seq > origin.state.last_seq)
@@ -108,10 +111,12 @@ impl ObservedJetStream {
     /// Takes it that sources have not heard from an origin that was made anew after their last word: that came from the former
     /// one, which had the same name.
     pub fn forget_former_origins(&mut self) {
+        // Durations by one clock each: those of servers may differ.
         let former = |stream: &ObservedStream, source: &SourceState| -> Option<bool> {
-            let (origin, own) = (self.origin(&source.name)?.created?, stream.created?);
-            let now = u64::try_from(stream.ts.parse::<Timestamp>().ok()?.as_second()).ok()?;
-            Some(own < origin && now.saturating_sub(source.active?.div_ceil(1_000_000_000)) < origin)
+            let origin = self.origin(&source.name)?;
+            let now = u64::try_from(origin.ts.parse::<Timestamp>().ok()?.as_second()).ok()?;
+            let old = now.saturating_sub(origin.created?);
+            Some(stream.created? < origin.created? && source.active?.div_ceil(1_000_000_000) > old)
         };
         let mut places = Vec::new();
         for (place, stream) in self.streams.iter().enumerate() {
@@ -221,15 +226,24 @@ impl ObservedStream {
         self.config.get("first_seq").and_then(Value::as_u64).or_else(marked).unwrap_or(1).max(1)
     }
 
-    /// Whether it was made, from sequence 1 on, after the first message of its mirror was stored. A mirror keeps its origin's
-    /// times; an origin that was restored has older messages itself.
-    fn is_younger_than_first_of(&self, mirror: &Self) -> bool {
-        let older = |stream: &Self| {
-            let first = stream.state.first_ts.parse::<Timestamp>().ok().filter(|_| stream.state.messages > 0);
-            let first = first.and_then(|first| u64::try_from(first.as_second()).ok());
-            first.zip(self.created).is_some_and(|(first, created)| first < created)
-        };
-        self.first_possible() == 1 && older(mirror) && !older(self)
+    /// Whether it never had a message.
+    pub fn is_new(&self) -> bool {
+        self.state.last_seq < self.first_possible()
+    }
+
+    /// Whether nothing was stored in it for some seconds.
+    pub fn is_quiet(&self) -> bool {
+        const QUIET: u64 = 5_000_000_000;
+        self.is_new() || age(&self.state.last_ts, &self.ts).is_some_and(|age| age > QUIET)
+    }
+
+    /// Whether it was made after the last message of its mirror was stored, by clocks that may differ. A mirror keeps its
+    /// origin's times.
+    fn is_younger_than_last_of(&self, mirror: &Self) -> bool {
+        const SKEW: i64 = 300;
+        let last = mirror.state.last_ts.parse::<Timestamp>().ok();
+        let created = self.created.and_then(|created| i64::try_from(created).ok());
+        last.zip(created).is_some_and(|(last, created)| last.as_second() + SKEW < created)
     }
 
     /// How many more messages its sources have sent on, as far as is known, than it has ever stored; negative when
@@ -237,7 +251,7 @@ impl ObservedStream {
     pub fn missing_by_count(&self, observed: &ObservedJetStream) -> Option<i128> {
         let mut got = 0;
         for source in &self.sources {
-            got += i128::from(observed.got(self, source)? - observed.before_first(&source.name));
+            got += i128::from(observed.got(self, source)?) - i128::from(observed.before_first(&source.name)?);
         }
         Some(got - i128::from(self.state.last_seq) + i128::from(self.first_possible() - 1))
     }

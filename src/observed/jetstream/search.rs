@@ -86,7 +86,7 @@ impl<'a, R: Requests> Search<'a, R> {
 
     async fn find(&mut self) -> Option<Arrivals> {
         let state = &self.stream.state;
-        let told = self.told().chain(self.said.iter().copied()).flatten();
+        let told = self.told().chain(self.said.iter().copied()).flatten().chain(self.before.iter().copied());
         if told.chain([self.stream.first_possible(), state.first_seq, state.last_seq]).any(|seq| seq > HIGHEST) {
             return None;
         }

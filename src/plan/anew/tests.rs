@@ -65,7 +65,8 @@ fn begins(
     let made = made.map(|change| {
         let config = change.after.as_ref().unwrap();
         assert_eq!(change.loses_first_sequence(), config["metadata"].get(metadata::FIRST).is_some());
-        format!("{} {} {}", change.name, config.get("first_seq").unwrap_or(&json!(1)), config["metadata"]["vstream.first"])
+        let (first, marks) = (config.get("first_seq").unwrap_or(&json!(1)).clone(), &config["metadata"]);
+        format!("{} {first} {} {}", change.name, marks["vstream.first"], marks["vstream.anew"])
     });
     (made.collect(), findings)
 }
@@ -75,7 +76,8 @@ fn without(name: &'static str, read: u64) -> impl Fn(&mut Vec<ObservedStream>) {
     move |streams: &mut Vec<ObservedStream>| {
         streams.retain(|stream| stream.name != name);
         for stream in streams.iter_mut().filter(|stream| !stream.sources.is_empty()) {
-            stream.state = StreamState { last_seq: read, ..<_>::default() };
+            // What is empty has come to the sequence before its first.
+            stream.state = StreamState { last_seq: stream.first_possible() - 1 + read, ..<_>::default() };
         }
     }
 }
@@ -85,22 +87,25 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
     let foo = || vec![stream("foo", &["foo.>"])];
     for account in [app(foo()), regional(foo())] {
         let (made, findings) = begins(&account, None, &[], &without("foo-write-west", 20));
-        assert_eq!(made, ["foo-write-west 1800000000000000 null"]);
+        assert_eq!(made, ["foo-write-west 1800000000000000 null \"true\""]);
         let [finding] = &findings[..] else { panic!("{findings:#?}") };
         let Finding { code, severity, place, message, .. } = finding;
-        assert_eq!((*code, *severity, &**place), ("made-anew", Severity::Warning, "account APP, stream foo-write-west"));
+        assert_eq!(
+            (*code, *severity, &**place),
+            ("made-anew", Severity::Warning, "account APP, stream foo-write-west")
+        );
         let regional = account.layout == crate::model::virtual_stream::Layout::Regional;
-        let readers = if regional { "(foo)" } else { "(foo-read-east, foo-read-west)" };
-        assert!(message.contains(readers) && message.contains("from sequence 1800000000000000 on"), "{message}");
+        let readers = if regional { "though foo read it" } else { "though foo-read-east, foo-read-west read it" };
+        assert!(message.contains(readers) && message.contains("at sequence 1800000000000000,"), "{message}");
 
         // Servers that would empty it are not to keep the field.
         let (made, _) = begins(&account, Some((2, 10)), &[], &without("foo-write-west", 20));
-        assert_eq!(made, ["foo-write-west 1800000000000000 \"1800000000000000\""]);
+        assert_eq!(made, ["foo-write-west 1800000000000000 \"1800000000000000\" \"true\""]);
         // One who has read nothing of anybody needs nothing.
-        assert_eq!(begins(&account, None, &[], &without("foo-write-west", 0)).0, ["foo-write-west 1 null"]);
+        assert_eq!(begins(&account, None, &[], &without("foo-write-west", 0)).0, ["foo-write-west 1 null null"]);
         // Nobody says that it was not read where a region cannot be asked.
         let (made, findings) = begins(&account, None, &["east"], &without("foo-write-west", 0));
-        assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null".to_owned()][..], 0));
+        assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null null".to_owned()][..], 0));
     }
     // A reader that is offline, and one whose former origin ran ahead of the clock.
     let account = app(foo());
@@ -108,20 +113,35 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
         without("foo-write-west", 0)(streams);
         streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap().offline = true;
     };
-    assert_eq!(begins(&account, None, &[], &offline).0, ["foo-write-west 1800000000000000 null"]);
+    assert_eq!(begins(&account, None, &[], &offline).0, ["foo-write-west 1800000000000000 null \"true\""]);
     let ahead = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 20)(streams);
         let reader = streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap();
         reader.sources.iter_mut().find(|source| source.name == "foo-write-west").unwrap().seq = Some(1 << 52);
     };
-    assert_eq!(begins(&account, None, &[], &ahead).0, [format!("foo-write-west {} null", (1u64 << 52) + 1)]);
+    assert_eq!(begins(&account, None, &[], &ahead).0, [format!("foo-write-west {} null \"true\"", (1u64 << 52) + 1)]);
     // A region's first write stream: others may have read of one of its name before, of which nothing is left to say.
     let joins = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 20)(streams);
-        streams.iter_mut().for_each(|stream| stream.sources.retain(|source| source.name != "foo-write-west"));
+        for sources in streams.iter_mut().filter_map(|stream| stream.config.get_mut("sources")?.as_array_mut()) {
+            sources.retain(|source| source["name"] != "foo-write-west");
+        }
     };
     let (made, findings) = begins(&account, None, &[], &joins);
-    assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null".to_owned()][..], 0));
+    assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null null".to_owned()][..], 0));
+    // A hand-made reader, without our marks.
+    let adopted = |streams: &mut Vec<ObservedStream>| {
+        without("foo-write-west", 20)(streams);
+        streams.iter_mut().for_each(|stream| stream.owner = None);
+    };
+    assert_eq!(begins(&account, None, &[], &adopted).0, ["foo-write-west 1800000000000000 null \"true\""]);
+    // What no stream has in earnest does not count.
+    let absurd = |streams: &mut Vec<ObservedStream>| {
+        ahead(streams);
+        let reader = streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap();
+        reader.sources.iter_mut().for_each(|source| source.seq = Some(u64::MAX));
+    };
+    assert_eq!(begins(&account, None, &[], &absurd).0, ["foo-write-west 1800000000000000 null \"true\""]);
     // Of another virtual stream nothing was read.
     let account = app(vec![stream("foo", &["foo.>"]), stream("bar", &["bar.>"])]);
     let other = |streams: &mut Vec<ObservedStream>| {
@@ -129,7 +149,7 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
         let reader = streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap();
         reader.state.last_seq = 20;
     };
-    assert_eq!(begins(&account, None, &[], &other).0, ["bar-write-west 1 null"]);
+    assert_eq!(begins(&account, None, &[], &other).0, ["bar-write-west 1 null null"]);
 }
 
 /// A mirror stores something for each sequence that is left out.
@@ -137,12 +157,28 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
 fn a_home_stream_begins_right_behind_its_mirrors() {
     let account = regional(vec![mirrored(stream("foo", &["foo.>"]), "east")]);
     let (made, findings) = begins(&account, None, &[], &without("foo-home", 20));
-    assert_eq!(made, ["foo-home 21 null"]);
+    assert_eq!(made, ["foo-home 21 null \"true\""]);
     let [Finding { code: "made-anew", message, next, .. }] = &findings[..] else { panic!("{findings:#?}") };
-    assert!(message.contains("(foo)") && message.contains("by the revision of an older message"), "{message}");
-    assert!(next.contains("Write again"), "{next}");
-    assert_eq!(begins(&account, Some((2, 10)), &[], &without("foo-home", 20)).0, ["foo-home 21 \"21\""]);
-    assert_eq!(begins(&account, None, &["west"], &without("foo-home", 20)).0, ["foo-home 10021 null"]);
-    assert_eq!(begins(&account, None, &["west"], &without("foo-home", 0)).0, ["foo-home 1 null"]);
+    assert!(message.contains("(foo)") && message.contains("`create` of a key that they still show"), "{message}");
+    assert!(next.contains("hold as a lock"), "{next}");
+    assert_eq!(begins(&account, Some((2, 10)), &[], &without("foo-home", 20)).0, ["foo-home 21 \"21\" \"true\""]);
+    assert_eq!(begins(&account, None, &["west"], &without("foo-home", 20)).0, ["foo-home 10021 null \"true\""]);
+    assert_eq!(begins(&account, None, &["west"], &without("foo-home", 0)).0, ["foo-home 1 null null"]);
     assert_eq!(begins(&account, None, &[], &|_| {}).0, Vec::<String>::new());
+}
+
+/// A plan file is applied later than it was made.
+#[test]
+fn a_plan_does_not_move_with_the_clock() {
+    let account = |first: u64, age: u64, read: u64| {
+        json!({ "streams": [
+            { "role": "write", "name": "w", "after": { "max_age": age, "first_seq": first, "metadata":
+                { "vstream.first": first.to_string(), "vstream.name": "foo" } } },
+            { "role": "read", "name": "r", "after": { "first_seq": read } },
+            { "role": "write", "name": "gone" },
+        ] })
+    };
+    assert_eq!(without_beginnings(account(1, 5, 7)), without_beginnings(account(2, 5, 7)));
+    assert_ne!(without_beginnings(account(1, 5, 7)), without_beginnings(account(1, 6, 7)));
+    assert_ne!(without_beginnings(account(1, 5, 7)), without_beginnings(account(1, 5, 8)));
 }

@@ -331,9 +331,11 @@ fn an_origin_that_was_made_anew_is_not_read_yet() {
 fn the_last_word_of_a_former_origin_does_not_count() {
     let read = 1_767_312_000; // 2026-01-02T00:00:00Z, when the streams were read
     let said = |reader: Option<u64>, origin: Option<u64>| {
+        // By the origin's clock, which may be another than the reader's.
         let mut observed = as_defined(&foo());
         edit(&mut observed, "foo-read-west").created = reader;
         edit(&mut observed, "foo-write-east").created = origin;
+        edit(&mut observed, "foo-read-west").ts = "2026-01-01T23:00:00Z".to_owned();
         observed.forget_former_origins();
         source(&mut observed, "foo-read-west", "foo-write-east").active
     };
@@ -374,6 +376,14 @@ fn an_origin_that_begins_later_lacks_nothing() {
                 }
             };
             assert!(codes(got, marked, &dropped).contains(&"gap"), "{got:?}");
+            // Where it cannot be asked, nobody knows where it began.
+            let unknown = |observed: &mut ObservedJetStream| {
+                observed.streams.retain(|stream| stream.name != "foo-write-east");
+                for reader in ["foo-read-west", "foo-read-east"] {
+                    source(observed, reader, "foo-write-east").seq = Some(first + 4);
+                }
+            };
+            assert!(!codes(got, marked, &unknown).contains(&"messages-missing"), "{got:?}");
         }
     }
 }
@@ -484,18 +494,26 @@ fn a_mirror_lags_and_has_no_gaps() {
     assert_eq!(see(&behind), (nothing(), Some(90)));
     // The home stream's last message was deleted before it came here.
     assert_eq!(see(&|_, mirror| mirror.state.last_seq = 99), (nothing(), Some(0)));
-    // A home stream that was made anew by hand, one that was restored, and one that this tool made anew.
-    let times = |home: &mut ObservedStream, mirror: &mut ObservedStream, of_home: &str| {
-        home.created = Some(1_767_312_000);
-        (home.state.first_ts, mirror.state.first_ts) = (of_home.to_owned(), "2026-01-01T23:59:59.9Z".to_owned());
+    // A mirror that has come further than its home: that was made anew by hand, or restored from an older copy.
+    let ahead = |home: &mut ObservedStream, mirror: &mut ObservedStream, stored: &str| {
+        home.ts = "2026-01-02T00:00:00Z".to_owned();
+        (home.state.last_seq, home.state.last_ts) = (99, stored.to_owned());
+        mirror.state.last_ts = "2026-01-01T00:00:00Z".to_owned();
     };
-    let anew = |home: &mut ObservedStream, mirror: &mut ObservedStream| times(home, mirror, "2026-01-02T00:00:00.1Z");
-    assert_eq!(see(&anew), ("origin-anew".to_owned(), None));
-    let restored = |home: &mut ObservedStream, mirror: &mut ObservedStream| times(home, mirror, "2026-01-01T23:59:59.9Z");
-    assert_eq!(see(&restored), (nothing(), Some(0)));
-    let behind_it = |home: &mut ObservedStream, mirror: &mut ObservedStream| {
-        anew(home, mirror);
-        home.config.insert("first_seq".to_owned(), 98.into());
+    let quiet = |home: &mut ObservedStream, mirror: &mut ObservedStream| ahead(home, mirror, "2026-01-01T23:59:54Z");
+    assert_eq!(see(&quiet), ("mirror-ahead".to_owned(), None));
+    let busy = |home: &mut ObservedStream, mirror: &mut ObservedStream| ahead(home, mirror, "2026-01-01T23:59:56Z");
+    assert_eq!(see(&busy), (nothing(), Some(0)), "it was asked a moment before its mirror");
+    let young = |home: &mut ObservedStream, mirror: &mut ObservedStream| {
+        busy(home, mirror);
+        home.created = Some(1_767_312_000);
+    };
+    assert_eq!(see(&young), ("mirror-ahead".to_owned(), None), "it is younger than what its mirror has");
+    let empty = |home: &mut ObservedStream, _: &mut ObservedStream| home.state = StreamState::default();
+    assert_eq!(see(&empty), ("mirror-ahead".to_owned(), None));
+    let behind_it = |home: &mut ObservedStream, _: &mut ObservedStream| {
+        home.config.insert("first_seq".to_owned(), 101.into());
+        home.state = StreamState { first_seq: 101, last_seq: 100, ..<_>::default() };
     };
     assert_eq!(see(&behind_it), (nothing(), Some(0)));
     let new = |_: &mut ObservedStream, mirror: &mut ObservedStream| mirror.state = StreamState::default();
