@@ -15,6 +15,7 @@ use crate::model::finding::Finding;
 use crate::model::mapping::Mapping;
 use crate::model::nkey::PublicKey;
 use crate::model::prefixes::{BACK, is_below};
+use crate::model::virtual_stream::Layout;
 use crate::observed::survey::ObservedAccount;
 use crate::observed::{AccountOnServer, Live, Stored};
 use serde::{Deserialize, Serialize};
@@ -190,7 +191,7 @@ pub(super) fn pushes(
                 edited.append(links::signing_key(&mut draft.claims, key));
             }
             edited.append(links::exports(&mut draft.claims, desired, options));
-            draft.stage(Stage::RegionalExports, edited, false);
+            draft.stage(Stage::RegionalExports, edited, start.merged);
             let edited = links::imports(&mut draft.claims, desired, peers, options, now);
             draft.stage(Stage::RegionalImports, edited, false);
             let edited = links::close_exports(&mut draft.claims, desired, options);
@@ -205,7 +206,9 @@ pub(super) fn pushes(
             edited.append(links::close_exports(&mut draft.claims, desired, options));
             edited.append(links::restrict(&mut draft.claims, desired));
             let mapped = edit(&mut draft.claims, &way_back, desired);
-            draft.stage(Stage::ApplicationLinks, edited, mapped);
+            // What somebody's push took back is in force before anything that rests on it: streams are made through it.
+            let taken_back = start.merged && desired.account.layout == Layout::Regional;
+            draft.stage(Stage::ApplicationLinks, edited, mapped || taken_back);
             let mapped = edit(&mut draft.claims, &captures, desired);
             draft.stage(Stage::Mappings, Edited::default(), mapped);
             draft.repair(Stage::Mappings, found)

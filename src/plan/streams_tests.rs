@@ -682,7 +682,8 @@ fn what_would_go_back_to_old_values_is_refused_on_servers_before_2_15() {
     assert_eq!(refused(&limit("max_age", 24 * hour)), None, "no shorter than the write window");
     assert_eq!(refused(&limit("max_bytes", -1)), None);
     type Change<'c> = &'c dyn Fn(&mut VirtualStream);
-    let cases: [(Change<'_>, &str); 6] = [
+    let cases: [(Change<'_>, &str); 7] = [
+        (&|stream| stream.map_requests = vec![MapRequest::Purge], "may purge it"),
         (&limit("max_msgs_per_subject", 1), "have a limit"),
         (&limit("max_msgs", 10), "have a limit"),
         (&limit("max_bytes", 1000), "have a limit"),

@@ -160,7 +160,11 @@ fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, obser
             "Compare the regions, and write again what has to be newer. Servers before 2.15 do so when a read stream gets \
              another leader: update them, or choose `consistency: mirrored`.",
         );
-    } else if missing < 0 && observed_all_from_start(found, observed) && !has_later_origin(found, observed) {
+    } else if missing < 0
+        && observed_all_from_start(found, observed)
+        && !has_former_origin(found, observed)
+        && !has_later_origin(found, observed)
+    {
         out.warn(
             "messages-doubled",
             format!(

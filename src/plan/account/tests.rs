@@ -1,9 +1,10 @@
 use super::*;
-use crate::desired::Options as DesiredOptions;
-use crate::desired::tests::{app, application, stream, topology};
+use crate::desired::tests::{app, application, regional, stream, topology};
+use crate::desired::{Options as DesiredOptions, accounts};
 use crate::model::claims::TrustAnchor;
 use crate::model::nkey::KeyKind;
 use crate::observed::{Deployment, Detail, Live, Server};
+use crate::plan::Stage;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::json;
 
@@ -83,5 +84,50 @@ fn an_account_that_no_resolver_keeps_is_to_be_made() {
         (vec![silent()], false),
     ] {
         assert_eq!(is_nowhere(&servers), nowhere, "{servers:?}");
+    }
+}
+
+/// A push of another tool takes back what a stage has pushed, and the streams are made through that: it is pushed again first,
+/// and not with the mappings that come last.
+#[test]
+fn what_was_taken_back_is_in_force_before_streams_are_made() {
+    let account = regional(vec![stream("foo", &["foo.>"])]);
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
+    let nats =
+        json!({ "type": "account", "version": 2, "limits": { "imports": -1, "exports": -1, "wildcards": true } });
+    let claims = |sub: &PublicKey| TrustedClaims::reviewed(json!({ "sub": sub, "name": "A", "nats": nats })).unwrap();
+    let peers: Vec<Peer<'_>> =
+        desired.iter().map(|desired| Peer { id: &desired.id, name: &desired.name, claims: None }).collect();
+    let options = Options::default();
+    let found = ObservedAccount {
+        servers: Vec::new(),
+        jetstream: ObservedJetStream::default(),
+        listeners: Listeners::NotAsked,
+        heard: Heard::Nothing,
+        out_of_reach: false,
+    };
+    for mut desired in desired.clone() {
+        // Their activation tokens would be asked for again as long as none is signed.
+        if desired.seat == Seat::Application {
+            desired.imports.clear();
+        }
+        let stages = |claims: &TrustedClaims, merged: bool| {
+            let start = Start { token: Some("a.b.c".to_owned()), claims: claims.clone(), newest_iat: 1, merged };
+            let defined = HashSet::from(["foo"]);
+            let mappings = mappings(&desired.name, &defined, &desired.mappings, &claims.mappings(), &[], &options);
+            let application = Some(claims).filter(|_| desired.seat != Seat::Application);
+            let context = Context { peers: &peers, application, options: &options, now: 2000 };
+            pushes(&desired, &start, &found, &mappings, &context).pushes
+        };
+        let all = stages(&claims(&desired.id), false);
+        let of = |pushes: &[Push]| pushes.iter().map(|push| push.stage).collect::<Vec<_>>();
+        let (first, last) = match desired.seat {
+            Seat::Application => (Stage::ApplicationLinks, Stage::Mappings),
+            Seat::Regional(_) => (Stage::RegionalExports, Stage::RegionalImports),
+        };
+        assert_eq!(of(&all), [first, last], "{}", desired.name);
+        assert_eq!(of(&stages(&all[0].claims, false)), [last]);
+        assert_eq!(of(&stages(&all[0].claims, true)), [first, last]);
+        assert_eq!(of(&stages(&all[1].claims, true))[0], first);
     }
 }

@@ -388,6 +388,59 @@ fn an_origin_that_begins_later_lacks_nothing() {
     }
 }
 
+/// By the count more arrived in a bucket than its origins ever stored: it took over again what it had dropped.
+#[test]
+fn a_bucket_that_went_back_is_named() {
+    let account = regional(vec![bucket("cfg", Kind::Kv)]);
+    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let (application, west) = (&desired[0], &desired[1]);
+    let codes = |arrived: u64, change: &dyn Fn(&mut ObservedStream)| {
+        let mut observed = as_defined(west);
+        observed.origins = as_defined(application).streams;
+        for origin in &mut observed.origins {
+            let last_ts = "2026-01-01T00:00:00Z".to_owned();
+            origin.state = StreamState { first_seq: 1, last_seq: 15, messages: 15, last_ts, ..<_>::default() };
+            change(origin);
+        }
+        let reader = &mut observed.streams[0];
+        reader.state.last_seq = reader.first_possible() - 1 + arrived;
+        reader.sources.iter_mut().for_each(|source| source.seq = Some(15));
+        let problems = streams(west, &observed).into_iter().flat_map(|checked| checked.problems);
+        problems.map(|problem| (problem.finding.code, problem.verdict)).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(30, &|_| {}), []);
+    assert_eq!(codes(33, &|_| {}), [("values-went-back", Verdict::Ok)]);
+    assert_eq!(codes(29, &|_| {}), [("messages-missing", Verdict::Ok)]);
+    // What came from a former origin counts here and nowhere else.
+    let anew = |origin: &mut ObservedStream| origin.config["metadata"]["vstream.anew"] = json!("true");
+    assert_eq!(codes(33, &anew), []);
+}
+
+/// Another leader would bring old values back.
+#[test]
+fn nobody_is_told_to_step_down_what_goes_back() {
+    let next = |kind: Kind, version: (u64, u64), silent: u64| {
+        let account = regional(vec![match kind {
+            Kind::Stream => stream("foo", &["foo.>"]),
+            kind => bucket("cfg", kind),
+        }]);
+        let options = Options { oldest_server: Some(version), ..Options::default() };
+        let desired = accounts(topology(), &account, &options).unwrap();
+        let mut observed = as_defined(&desired[1]);
+        observed.origins = as_defined(&desired[0]).streams;
+        observed.streams[0].sources[0].active = Some(silent * SECOND);
+        let problems = streams(&desired[1], &observed).into_iter().flat_map(|checked| checked.problems);
+        problems.map(|problem| problem.finding.next.to_string()).collect::<String>()
+    };
+    for silent in [30, 300] {
+        for kind in [Kind::Kv, Kind::ObjectStore] {
+            assert!(!next(kind, (2, 14), silent).contains("step-down"), "{}", next(kind, (2, 14), silent));
+            assert!(next(kind, (2, 15), silent).contains("step-down"), "{}", next(kind, (2, 15), silent));
+        }
+        assert!(next(Kind::Stream, (2, 14), silent).contains("step-down"));
+    }
+}
+
 #[test]
 fn only_what_servers_try_again_is_worth_a_wait() {
     let desired = foo();

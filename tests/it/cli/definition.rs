@@ -91,6 +91,19 @@ fn each_refusal_names_place_cause_and_next_step() {
         &["`east` has no servers", "nats://host:4222"],
     );
     bad(&good.replace("east: {", "east: { cluster: west,"), "cluster-twice", "5:20", &["name each cluster once"]);
+    let regional = good.replace("layout: shared", "layout: regional");
+    let serves = |serves: &str| regional.replace("24222] }", &format!("24222], serves: {serves} }}"));
+    bad(&serves("[edge, edge]"), "cluster-twice", "5:61", &["`edge`"]);
+    bad(&serves("[west]"), "cluster-twice", "5:55", &["`west`"]);
+    bad(&serves("[dc1.prod, dc1_prod]"), "clusters-alike", "5:65", &["`dc1_prod`"]);
+    bad(&good.replace("24222] }", "24222], serves: [edge] }"), "conflict", "10:13", &["serves other clusters"]);
+    let mirrored =
+        |more: &str| regional.replace("[foo.>]\n", &format!("[foo.>]\n        consistency: mirrored\n{more}"));
+    bad(&mirrored(""), "missing-key", "14:22", &["home"]);
+    bad(&mirrored("        home: wset\n"), "unknown-region", "15:15", &["`wset`"]);
+    let bucket = "      foo:\n        kind: kv\n        consistency: mirrored\n        home: west\n";
+    bad(&good.replace("      foo:\n        subjects: [foo.>]\n", bucket), "conflict", "12:7", &["layout: regional"]);
+    bad(&subjects("[$VW.west.foo.>]"), "reserved-subject", "13:20", &["$VW"]);
     bad(
         &subjects("[foo.>]\n      foo-read-west: { subjects: [b] }"),
         "name-collision",

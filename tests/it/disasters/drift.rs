@@ -2,6 +2,7 @@
 
 use crate::disasters::steps::{APPLY, expect, in_sync, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived, ask};
+use crate::support::bench::Bench;
 use crate::support::{Cluster, PATIENCE, client, eventually, small, system_client};
 use async_nats::Client;
 use futures::StreamExt as _;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use vstream_jwt::dev::Server;
 use vstream_jwt::model::claims::AccountClaims;
+use vstream_jwt::observed::Server as Observed;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::issue;
 
@@ -137,6 +139,10 @@ impl Drift {
         let took = in_sync(&self.cluster, what).await;
         eprintln!("{what}: in sync after {took:.1?} more");
         assert_eq!(run(&self.cluster, &["plan"]).await.code, 0, "{what}: something is left to do");
+        // Some servers forget a stream that was changed less than a minute before a restart: what `plan` warns of.
+        if Bench::new(&self.cluster).await.deployment().await.servers.iter().any(Observed::forgets_changed_streams) {
+            tokio::time::sleep(Duration::from_secs(62)).await;
+        }
         // Servers of 2.10 would empty it at their next start if they kept its `first_seq`.
         self.cluster.kill("west-1").await.unwrap();
         self.cluster.start("west-1").await.unwrap();

@@ -62,7 +62,8 @@ async fn values(cluster: &Cluster, bucket: &str) -> Vec<Vec<Option<String>>> {
     all
 }
 
-/// West and central put keys, east overwrites the ones and deletes the others; until that is so everywhere.
+/// West and central put keys, east overwrites the ones and deletes the others, so often that no history holds the first values
+/// any more; until that is so everywhere.
 async fn write(cluster: &Cluster) -> Vec<Option<String>> {
     let [west, central, east] = [0, 1, 2].map(|at| client(cluster, REGIONS[at]));
     let (west, central, east) = futures::join!(west, central, east);
@@ -75,6 +76,11 @@ async fn write(cluster: &Cluster) -> Vec<Option<String>> {
         let old = vec![vec![Some("old".to_owned()); 2 * KEYS]; 3];
         eventually("the first values are everywhere", async || (values(cluster, bucket).await == old).then_some(()))
             .await;
+        for between in 0..5 {
+            for key in 0..2 * KEYS {
+                put(&east, bucket, format!("k{key}"), Some(&format!("between-{between}"))).await;
+            }
+        }
         for (key, value) in newest.iter().enumerate() {
             put(&east, bucket, format!("k{key}"), value.as_deref()).await;
         }

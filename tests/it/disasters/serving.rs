@@ -7,9 +7,10 @@ use crate::support::bench::Bench;
 use crate::support::cluster::{options, up};
 use crate::support::killing::rounds;
 use crate::support::{Cluster, PATIENCE, client, version};
-use async_nats::Client;
+use async_nats::{Client, HeaderMap};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use vstream_jwt::dev::Options;
 use vstream_jwt::observed::Server;
@@ -82,11 +83,20 @@ impl Test<'_> {
                 "subjects": subjects, "consumers": { "worker": { "ack_policy": "explicit" } },
             },
         });
-        // Before 2.15 it would go back to old values.
-        if version(self.cluster) >= (2, 15) {
-            account["virtual_streams"]["cfg"] = json!({ "kind": "kv", "bucket": { "history": 5 } });
+        for (bucket, level) in self.buckets() {
+            account["virtual_streams"][bucket] = json!({ "kind": "kv", "bucket": { "history": 5 } });
+            if let Some(home) = level {
+                account["virtual_streams"][bucket]["consistency"] = json!("mirrored");
+                account["virtual_streams"][bucket]["home"] = json!(home);
+            }
         }
         self.bench.write("vstream", &definition);
+    }
+
+    /// The buckets, and the home of those that are mirrored. Before 2.15 others would go back to old values.
+    fn buckets(&self) -> &'static [(&'static str, Option<&'static str>)] {
+        let all = &[("ref", Some("west")), ("cfg", None)];
+        if version(self.cluster) >= (2, 15) { all } else { &all[..1] }
     }
 
     /// What a client does from the edge, by the virtual names.
@@ -116,19 +126,24 @@ impl Test<'_> {
         assert_eq!(info["ack_floor"]["consumer_seq"], 1, "{info}");
         ask(&self.edge, "$JS.API.CONSUMER.DELETE.foo.edge", "").await.expect("not deleted");
 
-        if version(self.cluster) < (2, 15) {
-            return;
-        }
-        // A bucket, as clients put and get.
-        self.edge.request("$KV.cfg.key", serving.to_owned().into()).await.expect("no value is put");
-        let started = Instant::now();
-        loop {
-            let value = self.edge.request("$JS.API.DIRECT.GET.KV_cfg.$KV.cfg.key", "".into()).await.unwrap();
-            if value.payload == serving.as_bytes() {
-                break;
+        // Buckets, as clients put and get; in a mirrored one most put by the prefix that the mirror names.
+        for (bucket, home) in self.buckets() {
+            let puts = [format!("$KV.{bucket}.key"), format!("$VSM.API.$KV.{bucket}.key")];
+            for (number, put) in puts.into_iter().take(if home.is_some() { 2 } else { 1 }).enumerate() {
+                let wanted = format!("{serving}-{number}");
+                let ack = ask(&self.edge, &put, &wanted).await.expect("no value is put");
+                assert!(ack["seq"].is_u64(), "{put}: {ack}");
+                let started = Instant::now();
+                loop {
+                    let get = format!("$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.key");
+                    let value = self.edge.request(get, "".into()).await.unwrap();
+                    if value.payload == wanted.as_bytes() {
+                        break;
+                    }
+                    assert!(started.elapsed() < PATIENCE, "{put}: the value does not arrive: {value:?}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
-            assert!(started.elapsed() < PATIENCE, "the value does not arrive: {value:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -162,7 +177,10 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
     test.bench.write("vstream", &without);
     expect(&cluster, 0, &APPLY).await;
     in_sync(&cluster, "the edge without clients").await;
-    expect(&cluster, 0, &["plan"]).await;
+    for verb in [&["plan"][..], &["status"], &["validate", "--online"], &["explain", "foo.x", "--cluster", "west"]] {
+        let ran = expect(&cluster, 0, verb).await;
+        assert!(!ran.text.contains("cluster-uncovered"), "{verb:?}: {}", ran.text);
+    }
 
     // Served, it takes part.
     test.define("west", &["foo.>"]);
@@ -220,14 +238,31 @@ async fn subjects_come_and_go_under_traffic() {
     let west = client(test.cluster, "west").await;
     assert_eq!(test.published(&west, "bar.a.new").await, None);
 
-    // They come, in a run that is killed, and one that is not.
+    // They come and go while somebody publishes on one of them all the time, in runs that are killed and such that are not.
+    let always = Always::start(&west, &ledger);
     test.define("east", &["foo.>", "bar.*.new", "baz"]);
     let plan = expect(&cluster, 3, &["plan"]).await;
     assert!(!plan.text.contains("imports-again"), "{}", plan.text);
     let mut kills = Kills::seeded();
-    kills.kill(&cluster, &west, &APPLY, Duration::from_secs(3)).await;
+    let mut takes = Duration::from_secs(3);
+    let prune = [&APPLY[..], &["--prune", "foo"]].concat();
+    for _ in 0..rounds(1) {
+        test.define("east", &["foo.>", "bar.*.new", "baz"]);
+        kills.kill(&cluster, &west, &APPLY, takes).await;
+        let started = Instant::now();
+        let ran = kills.next(&cluster, &APPLY, takes).await;
+        assert_eq!(ran.code, 0, "{}", ran.text);
+        takes = started.elapsed().min(Duration::from_secs(5));
+        always.advance(3).await;
+        test.define("east", &["foo.>"]);
+        kills.kill(&cluster, &west, &prune, takes).await;
+        let ran = kills.next(&cluster, &prune, takes).await;
+        assert_eq!(ran.code, 0, "{}", ran.text);
+    }
+    test.define("east", &["foo.>", "bar.*.new", "baz"]);
     expect(&cluster, 0, &APPLY).await;
     in_sync(&cluster, "with more subjects").await;
+    always.advance(3).await;
     for (from, region) in [(&west, "west"), (&test.edge, "east")] {
         for subject in ["bar.a.new", "baz"] {
             assert_eq!(test.published(from, subject).await, Some(format!("foo-write-{region}")), "{subject}");
@@ -247,6 +282,7 @@ async fn subjects_come_and_go_under_traffic() {
     in_sync(&cluster, "with fewer subjects").await;
     expect(&cluster, 0, &["plan"]).await;
     assert_eq!(test.published(&west, "bar.a.new").await, None);
+    let stored = always.stop().await;
     assert_eq!(test.published(&test.edge, "baz").await.as_deref(), Some("foo-write-east"));
     traffic.advance(&all, 5).await;
 
@@ -263,4 +299,54 @@ async fn subjects_come_and_go_under_traffic() {
     traffic.advance(&all, 5).await;
     traffic.stop().await;
     arrived(&cluster, &ledger, "after the subjects came and went").await;
+    eprintln!("{stored} messages on what came and went; {}", kills.says());
+}
+
+/// Publishes on `bar.a.new` all the time, each message until it is acknowledged or nobody takes it.
+struct Always {
+    stop: Arc<AtomicBool>,
+    stored: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Always {
+    fn start(client: &Client, ledger: &Ledger) -> Self {
+        let (client, ledger) = (client.clone(), ledger.clone());
+        let (stop, stored) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, counted) = (stop.clone(), stored.clone());
+        let task = tokio::spawn(async move {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let text = format!("always-{number}");
+                let mut headers = HeaderMap::new();
+                headers.insert("Nats-Msg-Id", text.as_str());
+                let answer = client.request_with_headers("bar.a.new", headers, text.clone().into()).await;
+                match answer.as_ref().map(|answer| serde_json::from_slice::<Value>(&answer.payload)) {
+                    Ok(Ok(ack)) if ack["seq"].is_u64() => {
+                        ledger.also("always", &text);
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        number += 1;
+                    }
+                    _ => {}
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self { stop, stored, task }
+    }
+
+    /// Waits until so many more are stored.
+    async fn advance(&self, more: usize) {
+        let (goal, started) = (self.stored.load(Ordering::Relaxed) + more, Instant::now());
+        while self.stored.load(Ordering::Relaxed) < goal {
+            assert!(started.elapsed() < PATIENCE, "nothing is stored");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap();
+        self.stored.load(Ordering::Relaxed)
+    }
 }

@@ -126,6 +126,13 @@ fn definition_and_deployment(bench: &Bench<'_>) {
     let said = ["region north", "no server of cluster north", "--allow region-missing"];
     bench.expect(1, &apply(&file), "region-missing", &said);
 
+    let serves = json!({ "servers": bench.cluster.urls("west"), "serves": ["wset"] });
+    let mut definition = bench.definition();
+    definition["accounts"]["APP"]["layout"] = json!("regional");
+    definition["regions"]["west"] = serves;
+    let file = bench.write("serves-nobody", &definition);
+    bench.expect(1, &apply(&file), "served-cluster-missing", &["region west", "wset", "next:"]);
+
     let wests = json!({ "cluster": "wests", "servers": bench.cluster.urls("west") });
     let file = with(bench, "misspelt", "/regions/west", wests);
     bench.expect(1, &apply(&file), "region-missing", &["Did you mean `cluster: west`?"]);
