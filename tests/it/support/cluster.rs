@@ -18,10 +18,10 @@ use vstream_jwt::sign::{Seed, Signer as _, issue};
 
 /// Servers that may run at a time in super-clusters of single tests, beside the shared one. With more than the two cores of
 /// a small machine can serve, servers answer so late that runs take them for dead.
-static SERVERS: Semaphore = Semaphore::const_new(24);
+static SERVERS: Semaphore = Semaphore::const_new(18);
 
 /// Tests that may use the shared super-cluster at a time, for the same reason.
-static TENANTS: Semaphore = Semaphore::const_new(5);
+static TENANTS: Semaphore = Semaphore::const_new(4);
 
 /// The servers that a test uses, and the folder that its definition and keys are in.
 ///
