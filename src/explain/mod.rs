@@ -15,6 +15,7 @@ use crate::model::prefixes::NEAR;
 use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
 use crate::model::virtual_stream::MapRequest;
+use crate::observed::jetstream::origins;
 use crate::plan::preflight::Verb;
 use request::Request;
 use serde::Serialize;
@@ -385,7 +386,7 @@ impl<'w> Trace<'w> {
         for (other, view) in self.world.accounts.iter().enumerate() {
             for stream in view.streams.iter().flatten() {
                 let is_itself = other == place && stream.name == origin;
-                let copied = stream.origins().find(|source| source["name"] == origin).filter(|_| !is_itself);
+                let copied = origins(&stream.config).find(|source| source["name"] == origin).filter(|_| !is_itself);
                 let Some(subject) = copied.and_then(|source| passed(source, subject)) else { continue };
                 let source = stream.sources.iter().find(|source| source.origin == origin);
                 let problem = stream.problem.clone().or_else(|| source.and_then(|source| source.problem.clone()));

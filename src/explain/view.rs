@@ -101,12 +101,6 @@ impl StreamView {
         let subjects = self.config.get("subjects").and_then(Value::as_array).into_iter().flatten();
         subjects.filter_map(Value::as_str).any(|filter| filter_covers(filter, subject))
     }
-
-    /// Its sources, or its mirror's origin.
-    pub(super) fn origins(&self) -> impl Iterator<Item = &Value> {
-        let sources = self.config.get("sources").and_then(Value::as_array).into_iter().flatten();
-        sources.chain(self.config.get("mirror").filter(|mirror| mirror.is_object()))
-    }
 }
 
 /// The services of other accounts that have the name `subject` here: the exporting account, and the subject there.

@@ -9,7 +9,7 @@ use super::account::{AccountPlan, place_of_application};
 use super::streams::StreamChange;
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::model::finding::Finding;
-use crate::observed::jetstream::ObservedStream;
+use crate::observed::jetstream::{ObservedStream, origins};
 use crate::observed::survey::Observed;
 use crate::plan::Action;
 use serde_json::Value;
@@ -67,8 +67,7 @@ fn may_have_read(stream: &ObservedStream, change: &StreamChange) -> bool {
 
 /// Whether it has the stream as a source, or mirrors it. One that is offline tells by its config alone.
 fn reads(stream: &ObservedStream, change: &StreamChange) -> bool {
-    let sources = stream.config.get("sources").and_then(Value::as_array).into_iter().flatten();
-    sources.chain(stream.config.get("mirror")).any(|source| source["name"] == change.name.as_str())
+    origins(&stream.config).any(|source| source["name"] == change.name.as_str())
 }
 
 /// Who may have read a stream that is made.

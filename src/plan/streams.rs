@@ -4,12 +4,12 @@ use super::along::{self, History, LOSES_HISTORY};
 use super::change::{Edited, FieldChange, filled, same, stream_default};
 use super::conflicts;
 use super::{Action, Options, Report};
-use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
+use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::finding::Finding;
 use crate::model::prefixes::{CAPTURED, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::Account;
-use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
+use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age, began_at};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
@@ -547,11 +547,6 @@ pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, V
         }
     }
     differences
-}
-
-/// The sequence at which a stream began, where that is written in its metadata because `first_seq` has to go.
-pub(crate) fn began_at(config: &Map<String, Value>) -> Option<u64> {
-    config.get("metadata")?.get(metadata::FIRST)?.as_str()?.parse().ok()
 }
 
 fn placement(desired: Option<&Value>, observed: Option<&Value>) -> Option<Difference> {

@@ -1,11 +1,13 @@
 //! One item: its requests, what is tried again, and how a lost answer is made up for.
 
 use super::{Done, Item, ItemError, RunOptions};
-use crate::observed::jetstream::{Api, CallError, ObservedConsumer, ObservedStream, Owner, code};
+use crate::observed::jetstream::{
+    Api, CallError, ObservedConsumer, ObservedStream, Owner, began_at, code, first_sequence,
+};
 use crate::observed::{RequestError, Requests};
 use crate::plan::Action;
 use crate::plan::consumers::{ConsumerChange, consumer_differences};
-use crate::plan::streams::{StreamChange, began_at, config_matches};
+use crate::plan::streams::{StreamChange, config_matches};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -258,8 +260,7 @@ fn malformed(subject: String) -> ItemError {
 /// Whether a stream is as it was to be made; of one that is to lose its `first_seq` it may be gone already.
 fn is_made(after: &Map<String, Value>, found: &Map<String, Value>) -> bool {
     let mut found = found.clone();
-    let first = |config: &Map<String, Value>| config.get("first_seq").and_then(Value::as_u64).or(began_at(config));
-    let begins = first(after) <= first(&found);
+    let begins = first_sequence(after) <= first_sequence(&found);
     if began_at(after).is_some() {
         found.shift_remove("first_seq");
     }

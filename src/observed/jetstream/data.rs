@@ -114,8 +114,7 @@ impl ObservedJetStream {
         // Durations by one clock each: those of servers may differ.
         let former = |stream: &ObservedStream, source: &SourceState| -> Option<bool> {
             let origin = self.origin(&source.name)?;
-            let now = u64::try_from(origin.ts.parse::<Timestamp>().ok()?.as_second()).ok()?;
-            let old = now.saturating_sub(origin.created?);
+            let old = in_seconds(&origin.ts)?.saturating_sub(origin.created?);
             Some(stream.created? < origin.created? && source.active?.div_ceil(1_000_000_000) > old)
         };
         let mut places = Vec::new();
@@ -209,8 +208,7 @@ impl ObservedStream {
                 .map(SourceState::from_value)
                 .collect(),
             ts: info["ts"].as_str().unwrap_or_default().to_owned(),
-            created: (info["created"].as_str().and_then(|created| created.parse::<Timestamp>().ok()))
-                .and_then(|created| u64::try_from(created.as_second()).ok()),
+            created: info["created"].as_str().and_then(in_seconds),
             offline: false,
         })
     }
@@ -222,28 +220,26 @@ impl ObservedStream {
 
     /// The sequence that its first message got, or will get.
     pub fn first_possible(&self) -> u64 {
-        let marked = || self.config.get("metadata")?.get(metadata::FIRST)?.as_str()?.parse().ok();
-        self.config.get("first_seq").and_then(Value::as_u64).or_else(marked).unwrap_or(1).max(1)
+        first_sequence(&self.config).unwrap_or(1).max(1)
     }
 
-    /// Whether it never had a message.
+    /// Returns whether it never had a message.
     pub fn is_new(&self) -> bool {
         self.state.last_seq < self.first_possible()
     }
 
-    /// Whether nothing was stored in it for some seconds.
+    /// Returns whether nothing was stored in it for some seconds.
     pub fn is_quiet(&self) -> bool {
         const QUIET: u64 = 5_000_000_000;
         self.is_new() || age(&self.state.last_ts, &self.ts).is_some_and(|age| age > QUIET)
     }
 
-    /// Whether it was made after the last message of its mirror was stored, by clocks that may differ. A mirror keeps its
+    /// Returns whether it was made after the last message of its mirror was stored, by clocks that may differ. A mirror keeps its
     /// origin's times.
     fn is_younger_than_last_of(&self, mirror: &Self) -> bool {
-        const SKEW: i64 = 300;
-        let last = mirror.state.last_ts.parse::<Timestamp>().ok();
-        let created = self.created.and_then(|created| i64::try_from(created).ok());
-        last.zip(created).is_some_and(|(last, created)| last.as_second() + SKEW < created)
+        const SKEW: u64 = 300;
+        let last = in_seconds(&mirror.state.last_ts);
+        last.zip(self.created).is_some_and(|(last, created)| last + SKEW < created)
     }
 
     /// How many more messages its sources have sent on, as far as is known, than it has ever stored; negative when
@@ -444,6 +440,27 @@ impl ObservedConsumer {
             ack_pending: number(&info, "num_ack_pending"),
         })
     }
+}
+
+/// The sequence at which a stream was made to begin, if that was said: by `first_seq`, or by the mark that takes its place.
+pub fn first_sequence(config: &Map<String, Value>) -> Option<u64> {
+    config.get("first_seq").and_then(Value::as_u64).or_else(|| began_at(config))
+}
+
+/// The sequence at which a stream began, where that is written in its metadata because `first_seq` has to go.
+pub fn began_at(config: &Map<String, Value>) -> Option<u64> {
+    config.get("metadata")?.get(metadata::FIRST)?.as_str()?.parse().ok()
+}
+
+/// The sources of a stream's config, or its mirror's origin.
+pub fn origins(config: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    let sources = config.get("sources").and_then(Value::as_array).into_iter().flatten();
+    sources.chain(config.get("mirror").filter(|mirror| mirror.is_object()))
+}
+
+/// Seconds since 1970 of a time as servers write it (RFC 3339).
+fn in_seconds(time: &str) -> Option<u64> {
+    u64::try_from(time.parse::<Timestamp>().ok()?.as_second()).ok()
 }
 
 /// Nanoseconds from `time` to `now`, both RFC 3339 as servers write it; `None` when one isn't or they run backwards.

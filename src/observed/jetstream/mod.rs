@@ -10,7 +10,7 @@ pub use api::{Api, ApiError, Budget, CallError, DEFAULT_PREFIX, code};
 pub use arrivals::{Arrivals, Gap, Range};
 pub use data::{
     HEARD, ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SILENCE, SourceState,
-    StreamState, Unknown, Waiting, age,
+    StreamState, Unknown, Waiting, age, began_at, first_sequence, origins,
 };
 pub use read::{MOST_BYTES, ReadOptions, look_at_messages, read};
 pub use search::came_from;

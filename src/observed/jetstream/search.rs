@@ -196,7 +196,7 @@ impl<'a, R: Requests> Search<'a, R> {
         Gap { after: low.at, before: high.at, missing: count(missing), among }
     }
 
-    /// What the servers say outright has arrived of each source.
+    /// The last sequence of each source that arrived, where servers say it outright.
     fn told(&self) -> impl Iterator<Item = Option<u64>> {
         let told = |(source, before): (&SourceState, &u64)| source.seq.map(|seq| seq.saturating_sub(*before));
         self.stream.sources.iter().zip(&self.before).map(told)
