@@ -33,8 +33,7 @@ pub async fn drift(bench: &Bench<'_>) {
     let app = PublicKey::parse(bench.cluster.account_id()).unwrap();
     let mut claims = bench.claims().await;
     let imports = claims["nats"]["imports"].as_array_mut().unwrap();
-    let exporter = bench.key("APP-west.nk");
-    let west = exporter.public_key();
+    let (exporter, west) = (bench.regional_key("west"), bench.regional_identity("west").public_key());
     let mut give = |local: &str, signer: &Seed, end: u64| {
         let mut wanted = imports.iter_mut().map(|import| (spec(import), import));
         let (wanted, import) = wanted.find(|(spec, _)| spec.account == west && spec.local() == local).unwrap();

@@ -97,7 +97,7 @@ fn with(bench: &Bench<'_>, path: &str, value: Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_pushes_are_refused_before_anything_is_written() {
     let cluster = account().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.replicated();
     let mut refusals = Refusals::new(&bench).await;
     signers(&mut refusals).await;
     users(&mut refusals).await;

@@ -16,7 +16,7 @@ use vstream_jwt::sign::{Seed, issue};
 async fn what_is_of_others_stays_and_works() {
     let cluster = account().await;
     let bench = Bench::new(&cluster).await;
-    let exporter = new_seed(KeyKind::Account);
+    let exporter = [new_seed(KeyKind::Account), new_seed(KeyKind::Account)];
     prepare(&bench, &exporter).await;
     let before = Theirs::of(&bench).await;
     let traffic = Traffic::start(&bench, &exporter).await;
@@ -123,14 +123,14 @@ impl Theirs {
     }
 }
 
-/// Gives the account something of everything, and makes one that it imports from.
-async fn prepare(bench: &Bench<'_>, exporter: &Seed) {
+/// Gives the account something of everything, and makes one that it imports from, with this identity and signing key.
+async fn prepare(bench: &Bench<'_>, [exporter, signing]: &[Seed; 2]) {
     let app = bench.cluster.account_id();
     let mut claims = bench.claims().await;
     let theirs = json!({
         "sub": public(exporter), "name": "EXPORTER",
         "nats": {
-            "type": "account", "version": 2, "limits": claims["nats"]["limits"],
+            "type": "account", "version": 2, "limits": claims["nats"]["limits"], "signing_keys": [public(signing)],
             "exports": [
                 { "name": "ticks", "subject": "ticks.>", "type": "stream", "token_req": true },
                 { "name": "svc", "subject": "svc.>", "type": "service" },
@@ -203,9 +203,9 @@ struct Traffic {
 }
 
 impl Traffic {
-    async fn start(bench: &Bench<'_>, exporter: &Seed) -> Self {
+    async fn start(bench: &Bench<'_>, [exporter, signing]: &[Seed; 2]) -> Self {
         let cluster = bench.cluster;
-        bench.write_credentials("exporter.creds", exporter, &public(exporter), now() + 3600);
+        bench.write_credentials("exporter.creds", signing, &public(exporter), now() + 3600);
         let theirs = as_exporter(cluster).await;
         let mut traffic = Self { stop: Arc::default(), tasks: Vec::new() };
 

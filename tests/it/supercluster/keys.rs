@@ -3,18 +3,49 @@
 use crate::support::bench::{Bench, new_seed, public};
 use crate::support::{Cluster, options, up};
 use serde_json::{Value, json};
+use vstream_jwt::dev::Options;
 use vstream_jwt::model::nkey::KeyKind;
 
-/// Two regions of one server, of an operator with strict signing key usage.
-async fn strict() -> Cluster {
+/// Two regions of one server, of an operator with strict signing key usage or without.
+async fn usage(strict: bool) -> Cluster {
     let regions = vec!["west".to_owned(), "east".to_owned()];
-    up(vstream_jwt::dev::Options { regions, servers: 1, strict_signing_keys: true, ..options() }).await
+    up(Options { regions, servers: 1, strict_signing_keys: strict, ..options() }).await
+}
+
+/// Where usage is not strict, identities sign: the operator's tokens of accounts, an account's its users, the system account's
+/// too. All other tests have an operator with strict usage.
+#[tokio::test(flavor = "multi_thread")]
+async fn identities_sign_where_usage_is_not_strict() {
+    let cluster = usage(false).await;
+    let bench = Bench::new(&cluster).await;
+    let mut definition = bench.definition();
+    definition["system"] = json!({ "key": "keys/sys-identity.nk" });
+    let account = definition["accounts"]["APP"].as_object_mut().unwrap();
+    account.remove("credentials");
+    account.insert("key".to_owned(), json!("keys/app-identity.nk"));
+    account.insert("layout".to_owned(), json!("regional"));
+    bench.write("vstream", &definition);
+    let apply = ["apply", "--operator", "operator-identity.nk"];
+    bench.says(0, &apply, &["Done"]);
+    assert_eq!(bench.claims().await["iss"], cluster.operator_id());
+    let regional = bench.claims_of(&public(&bench.regional_identity("west"))).await;
+    assert_eq!(regional["iss"], cluster.operator_id());
+    bench.says(0, &["verify"], &["In sync"]);
+    bench.says(0, &["plan"], &[]);
+
+    // The identity of a regional account is enough, too.
+    std::fs::remove_file(cluster.keys_folder().join("APP-west-signing.nk")).unwrap();
+    definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });
+    bench.write("vstream", &definition);
+    bench.says(0, &apply, &["Done"]);
+    bench.says(0, &["verify"], &["In sync"]);
+    bench.run(&["destroy", "--operator", "operator-identity.nk", "--delete-streams", "--yes"]).ends(0);
 }
 
 /// Its regional accounts get signing keys, since servers take no users of their identities.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_layout_is_made_where_usage_is_strict() {
-    let cluster = strict().await;
+    let cluster = usage(true).await;
     let bench = Bench::new(&cluster).await;
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["layout"] = json!("regional");
@@ -28,8 +59,8 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
     bench.says(0, &["verify"], &["In sync"]);
     bench.run(&["plan"]).ends(0);
     for region in ["west", "east"] {
-        let id = public(&bench.regional_key(region));
-        let signing = public(&bench.key(&format!("{}-signing.nk", cluster.regional_account(region))));
+        let id = public(&bench.regional_identity(region));
+        let signing = public(&bench.regional_key(region));
         let claims = bench.claims_of(&id).await;
         assert_eq!(claims["nats"]["signing_keys"], json!([signing]), "{claims}");
     }
@@ -49,7 +80,7 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
     bench.unchanged_since(&before, "a signing key that is missing").await;
     bench.says(0, &[&apply[..], &["--allow", "regional-key-missing"]].concat(), &["Done"]);
     assert!(!file.exists());
-    let west = bench.claims_of(&public(&bench.regional_key("west"))).await;
+    let west = bench.claims_of(&public(&bench.regional_identity("west"))).await;
     assert_eq!(west["nats"]["signing_keys"].as_array().unwrap().len(), 2, "{west}");
     bench.says(0, &["verify"], &["In sync"]);
     bench.run(&["plan"]).ends(0);
@@ -57,7 +88,7 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
-    let cluster = strict().await;
+    let cluster = usage(true).await;
     let bench = Bench::new(&cluster).await;
     let (wide, narrow, foreign) = (new_seed(KeyKind::Account), new_seed(KeyKind::Account), new_seed(KeyKind::Account));
     for (name, seed) in [("wide.nk", &wide), ("narrow.nk", &narrow), ("foreign.nk", &foreign)] {

@@ -32,7 +32,7 @@ fn mirrored(bench: &Bench<'_>) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_home_stream_serves_all_regions() {
     let cluster = support::account().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.replicated();
     let definition = mirrored(&bench);
     bench.write("vstream", &definition);
     let compares = support::version(&cluster) >= (2, 12);
@@ -74,7 +74,7 @@ async fn one_home_stream_serves_all_regions() {
 #[ignore = "long: scripts/nightly on all servers"]
 async fn homes_are_lost_and_move() {
     let cluster = support::small().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.replicated();
     bench.make_stream(json!({ "name": "own", "subjects": ["own.>"], "num_replicas": 1 })).await;
     let mut definition = mirrored(&bench);
     definition["accounts"]["APP"]["exclusive"] = json!(false);

@@ -43,7 +43,8 @@ async fn what_happens_meanwhile_is_seen_and_the_next_run_finishes() {
 
 async fn live_subscribers(bench: &Bench<'_>) {
     let mut definition = bench.definition();
-    definition["system"] = json!({ "key": "keys/sys-identity.nk" });
+    definition["system"] = json!({ "key": "keys/sys.nk" });
+    definition["operator"] = json!(bench.cluster.operator_id());
     let minted = bench.write("minted", &definition);
     let before = bench.everything().await;
     let subscriber = client(bench.cluster, "east").await;

@@ -99,8 +99,8 @@ struct Users<'b, 'c> {
     bench: &'b Bench<'c>,
     system: Seed,
     app: Seed,
-    /// Keys of regional accounts, where the definition gives these credentials.
-    regional: Vec<(&'static str, Seed)>,
+    /// Regions for whose accounts the definition gives credentials.
+    regional: &'static [&'static str],
     tried: Mutex<Tried>,
     runs: AtomicUsize,
 }
@@ -116,10 +116,10 @@ impl Users<'_, '_> {
         definition["system"] = json!({ "credentials": format!("keys/{}", name("sys")) });
         let app = &mut definition["accounts"]["APP"];
         app["credentials"] = json!(format!("keys/{}", name("app")));
-        for (region, key) in &self.regional {
-            write_credentials(self.bench, &name(region), key, &public(key), account);
-            app["regional_accounts"][region] =
-                json!({ "id": public(key), "credentials": format!("keys/{}", name(region)) });
+        for region in self.regional {
+            let id = public(&self.bench.regional_identity(region));
+            write_credentials(self.bench, &name(region), &self.bench.regional_key(region), &id, account);
+            app["regional_accounts"][region] = json!({ "id": id, "credentials": format!("keys/{}", name(region)) });
         }
         let file = self.bench.write(&format!("least-{number}"), &definition);
         self.bench.run(&[args, &["--definition", &file]].concat())
@@ -235,8 +235,8 @@ async fn users<'b, 'c>(bench: &'b Bench<'c>) -> Users<'b, 'c> {
     let key = account.as_str().or(account["key"].as_str()).unwrap().to_owned();
     let keyring = vstream_jwt::sign::keyring::Keyring::open(&bench.cluster.keys_folder()).unwrap();
     let app = keyring.find(&PublicKey::parse(&key).unwrap()).unwrap().expect("a signing key of the account");
-    let system = bench.key("sys-identity.nk");
-    Users { bench, system, app, regional: Vec::new(), tried: Mutex::default(), runs: AtomicUsize::new(0) }
+    let system = bench.key("sys.nk");
+    Users { bench, system, app, regional: &[], tried: Mutex::default(), runs: AtomicUsize::new(0) }
 }
 
 fn definition(bench: &Bench<'_>, layout: &str) -> Value {
@@ -363,7 +363,7 @@ async fn each_verb_regional() -> Tried {
     );
 
     // The regional accounts are given with credentials.
-    users.regional = REGIONS.map(|region| (region, bench.regional_key(region))).into();
+    users.regional = &REGIONS;
     users.prove(
         &regional,
         &[
@@ -371,7 +371,7 @@ async fn each_verb_regional() -> Tried {
             case(Purpose::Read, &["plan"], &[0], &[CONSUMER_INFO]).only_besides(),
         ],
     );
-    users.regional.clear();
+    users.regional = &[];
 
     // A region is down: its streams do not answer, and servers need a while to say so by themselves.
     cluster.kill("east").await.unwrap();

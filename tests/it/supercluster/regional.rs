@@ -327,8 +327,9 @@ async fn others_stay_outside(bench: &Bench<'_>) {
     let imports = claims["nats"]["imports"].as_array().unwrap();
     let list = imports.iter().find(|i| i["local_subject"] == "$VS.west.API.STREAM.LIST").unwrap();
     let wanted = spec(list);
-    let intruder = new_seed(KeyKind::Account);
-    let own = issue_activation(&intruder, &wanted.account, &intruder.public_key(), &wanted, None, now()).unwrap();
+    let (intruder, key) = (new_seed(KeyKind::Account), new_seed(KeyKind::Account));
+    let id = intruder.public_key();
+    let own = issue_activation(&key, &wanted.account, &intruder.public_key(), &wanted, None, now()).unwrap();
     let claims = |token: Option<&str>| {
         let mut import = json!({
             "name": "x", "subject": list["subject"], "account": list["account"], "type": "service",
@@ -341,13 +342,13 @@ async fn others_stay_outside(bench: &Bench<'_>) {
             "conn": -1, "leaf": -1 });
         json!({
             "sub": public(&intruder), "name": "INTRUDER",
-            "nats": { "limits": limits, "imports": [import], "type": "account", "version": 2 },
+            "nats": { "limits": limits, "imports": [import], "signing_keys": [public(&key)], "type": "account", "version": 2 },
         })
     };
     for (age, token) in [None, Some(own.as_str())].into_iter().enumerate() {
         bench.push_signed(&bench.key("op.nk"), &claims(token), now() + age as u64).await;
         let everything = UserPermissions::only(&[], &[]);
-        let minted = mint_user(&intruder, None, &everything, now() + 300, now()).unwrap();
+        let minted = mint_user(&key, Some(&id), &everything, now() + 300, now()).unwrap();
         let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
         let link = connect(ConnectOptions::new(&bench.cluster.urls("west"), None, &access, TIME)).await.unwrap();
         let answer = link.request("theirs.list", Vec::new(), Duration::from_secs(3)).await;
@@ -358,11 +359,11 @@ async fn others_stay_outside(bench: &Bench<'_>) {
         );
     }
     // One that the exporter did issue lets it in, and no longer when the exporter revokes it.
-    let exporter = bench.key("APP-west.nk");
+    let exporter = bench.regional_key("west");
     let given = issue_activation(&exporter, &wanted.account, &intruder.public_key(), &wanted, None, now()).unwrap();
     bench.push_signed(&bench.key("op.nk"), &claims(Some(given.as_str())), now() + 3).await;
     let everything = UserPermissions::only(&[], &[]);
-    let minted = mint_user(&intruder, None, &everything, now() + 300, now()).unwrap();
+    let minted = mint_user(&key, Some(&id), &everything, now() + 300, now()).unwrap();
     let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
     let link = connect(ConnectOptions::new(&bench.cluster.urls("west"), None, &access, TIME)).await.unwrap();
     let answer = link.request("theirs.list", Vec::new(), TIME).await.unwrap();
@@ -537,9 +538,10 @@ async fn lost_keys(bench: &Bench<'_>) {
         "regional-key-unusable",
         &["account APP-west", "keys/APP-west-signing.nk is open to others (mode 0644)", "chmod 600", "next:"],
     );
-    // The identity will do, where signing key usage is not strict.
+    // The identity alone makes no users where usage is strict.
     std::fs::remove_file(keys.join("APP-west-signing.nk")).unwrap();
-    bench.says(3, &["plan", "--definition", &more], &[]);
+    let said = ["account APP-west", "the identity alone", "--allow regional-key-missing"];
+    bench.expect(1, &[&APPLY[..], &["--definition", &more]].concat(), "regional-key-missing", &said);
     std::fs::rename(keys.join("APP-west.nk"), &away).unwrap();
     bench.until(0, &["verify"]).await;
     bench.says(0, &APPLY, &["In sync"]);

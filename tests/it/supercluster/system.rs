@@ -78,7 +78,8 @@ async fn the_deployment_is_read_completely_and_at_once() {
     assert_eq!(*connection.account(), system_account(cluster));
     assert_eq!((deployment.servers.len(), deployment.expected), (9, 9));
     assert_eq!(deployment.clusters(), ["central", "east", "west"]);
-    let trusted = [cluster.operator_id().to_owned(), key(cluster, "op.nk").public_key().to_string()];
+    // Not its identity: usage is strict.
+    let trusted = [key(cluster, "op.nk").public_key().to_string()];
     for server in &deployment.servers {
         assert_eq!(server.trusted_keys, trusted);
         assert_eq!(server.system_account, cluster.system_account_id());
@@ -180,15 +181,15 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
     let cluster = &support::account().await;
     let (connection, deployment) = as_system(cluster).await;
     let operator = key(cluster, "op.nk");
-    let account = Seed::generate(KeyKind::Account).unwrap();
-    let (id, mut claims) = (account.public_key(), new_account().1);
-    claims["sub"] = json!(id);
+    let signing = Seed::generate(KeyKind::Account).unwrap();
+    let (id, mut claims) = new_account();
+    claims["nats"]["signing_keys"] = json!([signing.public_key()]);
     let issued = now();
     let good = issue(&claims, &operator, issued).unwrap();
     push_and_confirm((&connection, &deployment), &[(id.clone(), good)]).await;
 
     // A client loads the account on its server.
-    let access = user(&account, &id, &UserPermissions::only(&[], &[]));
+    let access = user(&signing, &id, &UserPermissions::only(&[], &[]));
     let client = try_connect(&cluster.urls("west")[..1], &access, None).await.unwrap();
     claims["nats"]["mappings"]["bar.*"] = json!([{ "subject": "baz.{{wildcard(1)}}", "weight": 30 }]);
     let good = issue(&claims, &operator, issued + 1).unwrap();

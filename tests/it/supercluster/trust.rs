@@ -5,7 +5,7 @@ use super::together::At;
 use crate::interop::strict::signed;
 use crate::support::bench::{Bench, Ran, new_seed, now, public, set_mode};
 use crate::support::cluster::command;
-use crate::support::{PATIENCE, client, connect_as, eventually, example, secrets, small, system_client};
+use crate::support::{PATIENCE, client, connect_as, eventually, example, options, secrets, small, system_client, up};
 use async_nats::Client;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -637,11 +637,11 @@ fn line_feed(token: &str) -> String {
     format!("{start}\n{end}")
 }
 
-/// Without a pin and an operator's token, only the key that signs is believed: another key of the same operator has to be
-/// vouched for.
+/// Without a pin and an operator's token, only the key that signs is believed: another key of the same operator, here its
+/// identity, has to be vouched for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
-    let cluster = small().await;
+    let cluster = up(vstream_jwt::dev::Options { servers: 1, strict_signing_keys: false, ..options() }).await;
     let bench = Bench::new(&cluster).await;
     let op = cluster.operator_key_path();
     let op = ["apply", "--operator", op.to_str().unwrap()];

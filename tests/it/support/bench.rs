@@ -30,6 +30,8 @@ pub struct Bench<'c> {
     complaints: Mutex<Vec<String>>,
     /// Whether runs accept that old values may return, where servers do that.
     old_values: bool,
+    /// Whether streams have one replica, unless the test says otherwise.
+    one_replica: bool,
 }
 
 /// All that a run can change in the account: the tokens on every server, and the streams with their consumers. And in
@@ -92,7 +94,15 @@ impl<'c> Bench<'c> {
             account: PublicKey::parse(cluster.account_id()).unwrap(),
             complaints: Mutex::default(),
             old_values: false,
+            one_replica: cluster.servers().len() == cluster.regions().len() || cluster.is_shared(),
         }
+    }
+
+    /// The same, with three replicas of each stream on the shared super-cluster, too: with many of them, its servers are
+    /// busy with elections and heartbeats alone.
+    pub fn replicated(mut self) -> Self {
+        self.one_replica = false;
+        self
     }
 
     /// The same, for streams that older servers bring old values back to (`old-values-return`).
@@ -190,9 +200,9 @@ impl<'c> Bench<'c> {
 
     /// A client of the region's account, there.
     pub async fn regional_client(&self, region: &str) -> async_nats::Client {
-        let key = self.regional_key(region);
         let name = format!("hand-{region}.creds");
-        self.write_credentials(&name, &key, &key.public_key().to_string(), now() + 600);
+        let account = public(&self.regional_identity(region));
+        self.write_credentials(&name, &self.regional_key(region), &account, now() + 600);
         let options = async_nats::ConnectOptions::with_credentials_file(self.cluster.keys_folder().join(name));
         options.await.unwrap().connect(self.cluster.urls(region)).await.unwrap()
     }
@@ -252,9 +262,14 @@ impl<'c> Bench<'c> {
         read_seed_file(&self.cluster.keys_folder().join(name)).unwrap()
     }
 
-    /// The key of a region's account.
-    pub fn regional_key(&self, region: &str) -> Seed {
+    /// The identity of a region's account.
+    pub fn regional_identity(&self, region: &str) -> Seed {
         self.key(&format!("{}.nk", self.cluster.regional_account(region)))
+    }
+
+    /// The signing key of a region's account: what makes its users.
+    pub fn regional_key(&self, region: &str) -> Seed {
+        self.key(&format!("{}-signing.nk", self.cluster.regional_account(region)))
     }
 
     /// The definition with one virtual stream `foo` on `foo.>`, to be changed and written.
@@ -274,7 +289,8 @@ impl<'c> Bench<'c> {
     }
 
     /// Writes a definition (JSON is YAML) beside the keys, and returns its name. Where the test names no regional accounts,
-    /// they get names that no other test has; where regions have one server each, streams have one replica.
+    /// they get names that no other test has. Streams have one replica where regions have one server each, and on the shared
+    /// super-cluster.
     pub fn write(&self, name: &str, definition: &Value) -> String {
         let name = format!("{name}.yaml");
         let mut definition = definition.clone();
@@ -284,7 +300,7 @@ impl<'c> Bench<'c> {
         {
             app.entry("regional_accounts").or_insert(json!(names));
         }
-        if self.cluster.servers().len() == self.cluster.regions().len() {
+        if self.one_replica {
             without_replicas(&mut definition);
         }
         std::fs::write(self.cluster.folder().join(&name), definition.to_string()).unwrap();

@@ -49,6 +49,7 @@ struct Home {
 }
 
 /// Returns the options of a 3 × 3 super-cluster in a temporary folder: change what the test needs and pass them to [`up`].
+/// Its operator has strict signing key usage, as nsc recommends.
 ///
 /// The folder is in memory where Linux offers that: servers write a lot, and what a test kills are processes.
 pub fn options() -> Options {
@@ -60,6 +61,7 @@ pub fn options() -> Options {
         server_version: std::env::var("VSTREAM_NATS_SERVER_VERSION").ok(),
         executable: Some(PathBuf::from(VSTREAM)),
         lifetime: Lifetime::Scoped { delete: std::env::var_os("VSTREAM_KEEP").is_none() },
+        strict_signing_keys: true,
         ..Options::default()
     }
 }
@@ -291,6 +293,11 @@ impl Cluster {
             Servers::Own(running) => running,
             Servers::Shared(running) => running,
         }
+    }
+
+    /// Whether other tests use the servers, too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.servers, Servers::Shared(_))
     }
 
     /// The servers of a super-cluster that no other test uses.
