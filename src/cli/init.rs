@@ -3,10 +3,13 @@
 use super::shell::quoted;
 use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
+use crate::nats::{Access, ConnectError, ConnectOptions, connect, context_servers};
 use crate::nsc::{StoreError, keystore, survey};
+use crate::ops::init::running::{Running, running};
 use crate::ops::init::{InitError, init};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Write a commented vstream.yaml and a keys folder for a new project
 ///
@@ -20,13 +23,19 @@ pub struct Args {
     /// Fill in what an nsc store tells: operator, accounts, where their keys are
     #[arg(long, value_name = "STORE")]
     from_nsc: Option<PathBuf>,
+
+    /// Fill in what a running deployment tells: clusters, servers, accounts. NAME is a context of the nats CLI that leads
+    /// to its system account
+    #[arg(long, value_name = "NAME")]
+    from_context: Option<String>,
 }
 
 impl Args {
     /// Runs the verb.
     ///
     /// # Errors
-    /// Exit 1 when there is a definition already, or a file cannot be written.
+    /// Exit 1 when there is a definition already, a file cannot be written, or the servers of a context do not answer; exit 2
+    /// for a store or a context that is not there.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let store = self.from_nsc.as_deref().map(|path| {
             survey(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), &keystore()).map_err(|error| {
@@ -38,7 +47,11 @@ impl Args {
             })
         });
         let store = store.transpose()?;
-        let written = init(&self.folder, store.as_ref()).map_err(|error| match &error {
+        let running = match &self.from_context {
+            Some(context) => Some(asked(context, shell).await?),
+            None => None,
+        };
+        let written = init(&self.folder, store.as_ref(), running.as_ref()).map_err(|error| match &error {
             InitError::Exists(_) => Failure::failed("exists", error.to_string())
                 .next("Edit that file, or name another folder: `vstream-jwt init DIR`."),
             InitError::Io { .. } => {
@@ -53,13 +66,39 @@ impl Args {
         } else {
             format!("vstream-jwt validate --definition {}", quoted(&definition))
         };
-        match &store {
-            None => put!(text, "next: Fill in the regions, their servers and the account's id, then run `{next}`."),
-            Some(_) => {
-                put!(text, "next: Fill in the regions, their servers and the virtual streams, then run `{next}`.")
-            }
-        }
+        let blanks = match (&store, &running) {
+            (None, None) => "the regions, their servers and the account's id",
+            (Some(_), None) => "the regions, their servers and the virtual streams",
+            (None, Some(_)) => "the account's credentials and the virtual streams",
+            (Some(_), Some(_)) => "the virtual streams",
+        };
+        put!(text, "next: Fill in {blanks} and what else says FILL IN, then run `{next}`.");
         shell.result(text, &json!({ "written": written }));
         Ok(Exit::Done)
     }
+}
+
+/// Asks the deployment that a context leads to.
+async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
+    let place = format!("--from-context {context}");
+    let unreached = |error: ConnectError| {
+        let next = match &error {
+            ConnectError::Unreachable { .. } => "Check the `url` of the context, and that a server runs there.",
+            error => error.next(),
+        };
+        let by_servers =
+            matches!(error, ConnectError::Refused { .. } | ConnectError::Tls { .. } | ConnectError::Unreachable { .. });
+        let exit = if by_servers { Exit::Failed } else { Exit::Usage };
+        Failure::new(exit, error.code(), format!("{place}: {error}")).next(next)
+    };
+    let servers = context_servers(context).map_err(unreached)?;
+    let access = Access::Context(context.to_owned());
+    let started = Instant::now();
+    let options = ConnectOptions::new(&servers.urls, servers.tls.as_ref(), &access, shell.timeout);
+    let connection = connect(options).await.map_err(unreached)?;
+    let left = shell.timeout.saturating_sub(started.elapsed());
+    running(&connection, (context, &servers.urls, servers.tls.as_ref()), left).await.map_err(|error| {
+        Failure::failed("system-account", format!("{place}: asking the servers: {error}"))
+            .next("Name a context whose user is one of the system account, and check that the servers are up.")
+    })
 }

@@ -16,6 +16,7 @@ mod secret;
 mod unbuilt;
 mod yaml;
 
+pub(crate) use check::server_url;
 pub use problem::{Position, Problems, Report};
 pub use reference::reference;
 pub use schema::json_schema;

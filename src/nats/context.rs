@@ -3,6 +3,7 @@
 
 use super::ConnectError;
 use super::reference::{Secret, expand, find, home, scheme};
+use crate::definition::server_url;
 use crate::files::{ReadError, closed_to_others, read_any_secret, read_secret};
 use crate::model::topology::Tls;
 use serde_json::{Map, Value};
@@ -12,9 +13,39 @@ use zeroize::Zeroizing;
 /// The largest context that is read, in bytes: one may have a user's token in it.
 const LARGEST: usize = 1 << 20;
 
+/// The server that a context without `url` leads to, as the CLI has it.
+const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
+
+/// Where a context of the `nats` CLI leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextServers {
+    /// The servers of its `url`.
+    pub urls: Vec<String>,
+    /// Its TLS settings, if it has any.
+    pub tls: Option<Tls>,
+}
+
+/// Reads where a context leads: the servers of its `url`, which are parted by commas, and its TLS settings.
+///
+/// # Errors
+/// [`ConnectError`]; `Credentials` when a URL cannot be used, one with a user or a password in it too: it must not get into a
+/// definition.
+pub fn context_servers(name: &str) -> Result<ContextServers, ConnectError> {
+    let context = Context::find(name)?;
+    let normal = |url: &String| {
+        server_url(url).map_err(|reason| ConnectError::Credentials {
+            place: context.place(),
+            reason: format!("`url` cannot be used: {reason}"),
+        })
+    };
+    let urls = context.urls.iter().map(normal).collect::<Result<_, _>>()?;
+    Ok(ContextServers { urls, tls: context.tls })
+}
+
 /// What a context says that a connection in operator mode needs.
 pub(super) struct Context {
     path: PathBuf,
+    urls: Vec<String>,
     pub creds: Option<Secret>,
     /// Token and seed, where there are no credentials.
     pub user: Option<(Zeroizing<String>, Zeroizing<String>)>,
@@ -76,6 +107,7 @@ impl Context {
                 return Err(refuse(key, "is not supported: name `credentials:` of its user, and `tls:`".to_owned()));
             }
         }
+        let urls: Vec<&str> = text("url").unwrap_or(DEFAULT_SERVER).split(',').map(str::trim).collect();
         let refer = |key: &str, value: &str| find(value).map_err(|reason| refuse(key, reason));
         let creds = match (text("creds"), text("nsc")) {
             (Some(creds), _) => Some(refer("creds", creds)?.unwrap_or_else(|| Secret::File(expand(creds)))),
@@ -109,6 +141,7 @@ impl Context {
             inbox_prefix: text("inbox_prefix").map(str::to_owned),
             tls: (tls != Tls::default()).then_some(tls),
             unusable: unusable.into_iter().filter(|key| text(key).is_some()).collect(),
+            urls: urls.into_iter().filter(|url| !url.is_empty()).map(str::to_owned).collect(),
             path,
         })
     }

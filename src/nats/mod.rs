@@ -16,6 +16,7 @@ mod refused;
 pub use connect::{ConnectOptions, Target, connect};
 pub use connection::Connection;
 pub use connector::DefinitionConnector;
+pub use context::{ContextServers, context_servers};
 pub use error::ConnectError;
 pub use login::{Access, user_of};
 pub use permissions::Purpose;

@@ -1,7 +1,12 @@
 //! A new project: a commented definition and a keys folder.
 
+pub mod running;
+
 use crate::files::{self, Access};
+use crate::model::nkey::PublicKey;
+use crate::model::topology::Tls;
 use crate::nsc::{Survey, Surveyed};
+use running::{Cluster, Running};
 use std::fs::DirBuilder;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,12 +33,12 @@ pub enum InitError {
 }
 
 /// Writes `vstream.yaml` and `keys/` into `folder`, which is made if need be; says what was written. Overwrites nothing. What
-/// an nsc store tells is filled in.
+/// an nsc store and a running deployment tell is filled in.
 ///
 /// # Errors
 /// [`InitError`]
-pub fn init(folder: &Path, store: Option<&Survey>) -> Result<Vec<PathBuf>, InitError> {
-    let text = store.map_or_else(|| EXAMPLE.to_owned(), filled_in);
+pub fn init(folder: &Path, store: Option<&Survey>, running: Option<&Running>) -> Result<Vec<PathBuf>, InitError> {
+    let text = filled_in(store, running);
     let definition = folder.join("vstream.yaml");
     if definition.symlink_metadata().is_ok() {
         return Err(InitError::Exists(definition));
@@ -51,37 +56,116 @@ pub fn init(folder: &Path, store: Option<&Survey>) -> Result<Vec<PathBuf>, InitE
     Ok(written)
 }
 
-/// The definition with what a store tells.
-fn filled_in(store: &Survey) -> String {
+/// The definition with what a store and the servers tell. A store is asked first: it is on this machine.
+fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
     let mut text = EXAMPLE.to_owned();
     let mut fill = |blank: &str, with: &str| {
         debug_assert!(text.contains(blank), "the example has no `{blank}`");
         text = text.replacen(blank, with, 1);
     };
-    let operator = format!(
-        "operator: {}\n\n# What is pushed is written back here, so that a later `nsc push` does not undo it.\nnsc_store: {}\n",
-        store.operator.identity,
-        scalar(&store.folder.display().to_string())
-    );
-    fill("# operator: O...\n", &operator);
-    if let Some(system) = &store.system {
-        fill("  credentials: keys/sys.creds\n", &access(system, "  "));
+    match (store, running.and_then(|running| running.operator.as_ref())) {
+        (Some(store), _) => fill(
+            "# operator: O...\n",
+            &format!(
+                "operator: {}\n\n# What is pushed is written back here, so that a later `nsc push` does not undo it.\nnsc_store: {}\n",
+                store.operator.identity,
+                scalar(&store.folder.display().to_string())
+            ),
+        ),
+        (None, Some(operator)) => fill(
+            "# operator: O...\n",
+            &format!(
+                "# The servers say that they trust the one below, which proves nothing: compare it, then take its # away.\n\
+                 # operator: {operator}\n"
+            ),
+        ),
+        (None, None) => {}
     }
-    let [account, others @ ..] = store.accounts.as_slice() else { return text };
-    let id = "    # FILL IN the account's public key (A and 55 more characters): `nsc describe account APP` shows it.\n    id: A...\n";
-    let access_of = format!("    id: {}\n{}", account.id, access(account, "    "));
-    fill(&format!("{id}    credentials: keys/app.creds\n"), &access_of);
-    let mut name = format!("accounts:\n  {}:\n", scalar(&token(&account.name)));
-    if !others.is_empty() {
-        let mut choice = "# FILL IN which account has virtual streams; the store also has\n".to_owned();
-        for other in others {
-            choice.push_str(&format!("#   {}: {}\n", scalar(&other.name), other.id));
-            access(other, "#     ").lines().for_each(|line| choice.push_str(&format!("{line}\n")));
+    let system = running.map(|running| format!("  context: {}\n", scalar(&running.context)));
+    let system = system.or_else(|| Some(access(store?.system.as_ref()?, "  ")));
+    system.iter().for_each(|system| fill("  credentials: keys/sys.creds\n", system));
+    if let Some(running) = running {
+        fill(&example_regions(), &regions(&running.clusters));
+        if let Some(tls) = &running.tls {
+            fill("# tls: {", &format!("{}\n# tls: {{", tls_of(tls)));
         }
-        name.insert_str(0, &choice);
     }
-    fill("accounts:\n  APP:\n", &name);
+
+    // The first account, and what else there is, with the lines of each that say how users log in.
+    let mut accounts: Vec<(&str, &PublicKey, String)> = match (store, running) {
+        (Some(store), _) => store.accounts.iter().map(|one| (&*one.name, &one.id, access(one, "    "))).collect(),
+        (None, Some(running)) => {
+            let login = "    # FILL IN credentials of one of its users, or `key: FILE`, a signing key of it.\n    credentials: keys/app.creds\n";
+            running.accounts.iter().map(|(name, id)| (&**name, id, login.to_owned())).collect()
+        }
+        (None, None) => Vec::new(),
+    };
+    if accounts.is_empty() {
+        return text;
+    }
+    let (name, id, login) = accounts.remove(0);
+    let blank = "    # FILL IN the account's public key (A and 55 more characters): `nsc describe account APP` shows it.\n    id: A...\n";
+    fill(&format!("{blank}    credentials: keys/app.creds\n"), &format!("    id: {id}\n{login}"));
+    let mut named = format!("accounts:\n  {}:\n", scalar(&token(name)));
+    if !accounts.is_empty() {
+        let whence = if store.is_some() { "the store" } else { "the deployment" };
+        let mut choice = format!("# FILL IN which account has virtual streams; {whence} also has\n");
+        for (name, id, login) in &accounts {
+            choice.push_str(&format!("#   {}: {id}\n", scalar(name)));
+            if store.is_some() {
+                login.lines().for_each(|line| choice.push_str(&format!("# {line}\n")));
+            }
+        }
+        named.insert_str(0, &choice);
+    }
+    fill("accounts:\n  APP:\n", &named);
     text
+}
+
+/// What the example has for regions: from the comment before them to the last one's servers.
+fn example_regions() -> String {
+    let from = EXAMPLE.find("# FILL IN your regions").unwrap_or_default();
+    let to = EXAMPLE.find("\n# clusters_without_clients").unwrap_or(from);
+    EXAMPLE[from..to].to_owned()
+}
+
+/// A region for each cluster with JetStream; the others are named.
+fn regions(clusters: &[Cluster]) -> String {
+    let mut text = "regions:\n".to_owned();
+    let mut line = |line: String| text.push_str(&format!("{line}\n"));
+    for cluster in clusters.iter().filter(|cluster| cluster.has_jetstream) {
+        let name = token(&cluster.name);
+        line(format!("  {}:", scalar(&name)));
+        if name != cluster.name {
+            line(format!("    cluster: {}", scalar(&cluster.name)));
+        }
+        if cluster.servers.is_empty() {
+            line("    # FILL IN where clients reach these servers, which do not tell.".to_owned());
+        }
+        let servers: Vec<String> = cluster.servers.iter().map(|url| scalar(url)).collect();
+        line(format!("    servers: [{}]", servers.join(", ")));
+    }
+    let without = clusters.iter().filter(|cluster| !cluster.has_jetstream);
+    for cluster in without {
+        line(format!(
+            "  # FILL IN: cluster {} has no JetStream. Add it to `serves:` of the region that its clients use, or to\n  # \
+             `clusters_without_clients`.",
+            scalar(&cluster.name)
+        ));
+    }
+    text
+}
+
+/// The TLS settings as a line of the definition.
+fn tls_of(tls: &Tls) -> String {
+    let files = [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)];
+    let files = files.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
+    let mut settings: Vec<String> =
+        files.map(|(key, path)| format!("{key}: {}", scalar(&path.display().to_string()))).collect();
+    if tls.first {
+        settings.push("first: true".to_owned());
+    }
+    format!("tls: {{ {} }}", settings.join(", "))
 }
 
 /// How users of an account log in.
@@ -167,7 +251,7 @@ mod tests {
             let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.to_owned() };
             definition::parse(&[file], Path::new("/")).unwrap()
         };
-        let found = read(&filled_in(&survey(vec![app.clone()])));
+        let found = read(&filled_in(Some(&survey(vec![app.clone()])), None));
         assert_eq!(found.operator, Some(identity));
         assert_eq!(found.nsc_store.as_deref(), Some(Path::new("/stores/OP")));
         assert!(matches!(&found.system, AccountAccess::Credentials(path) if path == Path::new("/k/s y\ns.creds")));
@@ -175,9 +259,45 @@ mod tests {
         assert_eq!((found.accounts[0].name.as_str(), &found.accounts[0].id), ("APP", &app.id));
         // Of several, the others are named; whatever a name is, it stays one.
         let other = account("x: {y}\n#", 3);
-        let text = filled_in(&survey(vec![other.clone(), app]));
+        let text = filled_in(Some(&survey(vec![other.clone(), app])), None);
         assert!(text.contains("FILL IN which account") && text.contains("#     key: /k/A.nk"), "{text}");
         assert!(text.contains("neither a signing key nor credentials"), "{text}");
         assert_eq!((read(&text).accounts[0].name.as_str(), &read(&text).accounts[0].id), ("x---y---", &other.id));
+    }
+
+    #[test]
+    fn what_servers_tell_is_filled_in() {
+        let id = |number| PublicKey::from_bytes(KeyKind::Account, [number; 32]);
+        let operator = PublicKey::from_bytes(KeyKind::Operator, [9; 32]);
+        let cluster = |name: &str, servers: &[&str], has_jetstream| Cluster {
+            name: name.to_owned(),
+            servers: servers.iter().map(|url| (*url).to_owned()).collect(),
+            has_jetstream,
+        };
+        let running = Running {
+            context: "sc-sys".to_owned(),
+            tls: Some(Tls { ca: Some("/k/my ca.pem".into()), first: true, ..Tls::default() }),
+            clusters: vec![
+                cluster("dc1.prod", &["nats://10.0.0.1:4222", "nats://10.0.0.2:4222"], true),
+                cluster("edge\n#", &[], false),
+                cluster("west", &["nats://[::1]:4222"], true),
+            ],
+            operator: Some(operator.clone()),
+            system: id(7).to_string(),
+            accounts: vec![("APP".to_owned(), id(1)), ("BILLING: {".to_owned(), id(2))],
+        };
+        let text = filled_in(None, Some(&running));
+        let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.clone() };
+        let found = definition::parse(&[file], Path::new("/")).unwrap();
+        assert_eq!(found.operator, None, "what servers say is no pin");
+        assert!(text.contains(&format!("\n# operator: {operator}\n")), "{text}");
+        assert!(matches!(&found.system, AccountAccess::Context(name) if name == "sc-sys"));
+        let regions: Vec<(&str, &str, usize)> =
+            found.topology.regions.iter().map(|r| (r.name.as_str(), r.cluster.as_str(), r.servers.len())).collect();
+        assert_eq!(regions, [("dc1-prod", "dc1.prod", 2), ("west", "west", 1)]);
+        assert!(text.contains("# FILL IN: cluster \"edge\\n#\" has no JetStream"), "{text}");
+        assert_eq!(found.tls.as_ref().unwrap().ca.as_deref(), Some(Path::new("/k/my ca.pem")));
+        assert_eq!((found.accounts[0].name.as_str(), &found.accounts[0].id), ("APP", &id(1)));
+        assert!(text.contains(&format!("the deployment also has\n#   \"BILLING: {{\": {}\n", id(2))), "{text}");
     }
 }

@@ -5,6 +5,8 @@ mod names;
 mod overlap;
 mod subjects;
 mod topology;
+
+pub(crate) use topology::server_url;
 mod virtual_stream;
 
 use super::problem::{Collected, Place, Problem};

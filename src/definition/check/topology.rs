@@ -155,8 +155,8 @@ impl Checker<'_> {
     }
 }
 
-/// The URL with scheme and port, or what is wrong with it.
-fn server_url(url: &str) -> Result<String, String> {
+/// The URL of a server with scheme and port, or what is wrong with it.
+pub(crate) fn server_url(url: &str) -> Result<String, String> {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme @ ("nats" | "tls" | "ws" | "wss"), rest)) => (scheme, rest),
         Some((scheme, _)) => return Err(format!("scheme `{scheme}` is not one of `nats`, `tls`, `ws` and `wss`")),

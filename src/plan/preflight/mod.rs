@@ -29,6 +29,7 @@ pub use roles::{ROLE_LACKS_PERMISSIONS, roles};
 pub use servers::{answers_differ, not_the_system_account, system_account_silent};
 pub(super) use servers::{forgetful, revisions_refused};
 pub use signer::{signer, size};
+pub(crate) use trust::named_by_all;
 pub use trust::{NOT_PINNED, anchor};
 
 use crate::model::finding::Finding;

@@ -45,7 +45,7 @@ pub fn anchor(trust: &Trust, deployment: &Deployment, now: u64) -> Result<(Trust
 }
 
 /// The operator that all servers name, if they name one.
-pub(super) fn named_by_all(deployment: &Deployment) -> Option<PublicKey> {
+pub(crate) fn named_by_all(deployment: &Deployment) -> Option<PublicKey> {
     let mut named = deployment.servers.iter().map(|server| {
         let operators: Vec<PublicKey> = operators(server).into_iter().map(|named| named.claims.identity).collect();
         <[PublicKey; 1]>::try_from(operators).ok().map(|[operator]| operator)

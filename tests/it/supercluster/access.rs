@@ -78,6 +78,63 @@ async fn one_websocket_before_all_regions() {
     assert!(verified.status.success(), "{}", said(&verified));
 }
 
+/// A definition from a running deployment: valid as it is, and planned once there are credentials.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_begins_with_what_a_deployment_tells() {
+    let cluster = support::account().await;
+    let bench = Bench::new(&cluster).await;
+    let home = cluster.keys_folder().display().to_string();
+    std::fs::create_dir_all(cluster.keys_folder().join("nats/context")).unwrap();
+    let context = |name: &str, fields: &Value| {
+        bench.write_key(&format!("nats/context/{name}.json"), &fields.to_string());
+    };
+    let url = cluster.urls("west")[0].clone();
+    context("sys", &json!({ "url": url, "creds": cluster.system_credentials_path() }));
+    context("app", &json!({ "url": url, "creds": cluster.credentials_path() }));
+    context("nobody", &json!({ "url": "nats://127.0.0.1:1", "creds": cluster.system_credentials_path() }));
+    context("bare", &json!({ "url": url }));
+    context("secret", &json!({ "url": "nats://me:hunter2@127.0.0.1:1", "creds": cluster.system_credentials_path() }));
+    let run = |args: &[&str]| bench.run_with(args, &[("XDG_CONFIG_HOME", home.as_str())]);
+
+    // Nothing is written where nothing can be told.
+    for (name, code, said) in [
+        ("none", 2, &["there is no context `none`", "nats context ls"][..]),
+        ("bare", 2, &["has no `creds`", "next:"]),
+        ("secret", 2, &["`url` cannot be used", "a user or a token"]),
+        ("nobody", 1, &["no server answers", "`url` of the context"]),
+        ("app", 1, &["asking the servers", "one of the system account"]),
+    ] {
+        let ran = run(&["init", "from-nothing", "--from-context", name]);
+        let text = ran.to_string();
+        assert!(ran.code == code && said.iter().all(|said| text.contains(said)), "{name}: {text}");
+        assert!(text.contains("--from-context") && !text.contains("hunter2"), "{name}: {text}");
+        assert!(!cluster.folder().join("from-nothing").exists(), "{name}");
+    }
+
+    run(&["init", "told", "--from-context", "sys"]).ends(0);
+    let file = cluster.folder().join("told/vstream.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for region in cluster.regions() {
+        let urls = cluster.urls(region);
+        let line = text.lines().skip_while(|line| *line != format!("  {region}:")).nth(1).unwrap();
+        assert!(urls.iter().all(|url| line.contains(url.as_str())), "{line}: not {urls:?}");
+    }
+    assert!(text.contains(&format!("\n# operator: {}\n", cluster.operator_id())), "{text}");
+    assert!(text.contains("  context: sys\n") && text.contains(cluster.account_id()), "{text}");
+    assert!(!text.contains(&format!("id: {}", cluster.system_account_id())), "{text}");
+    assert!(text.lines().all(|line| !line.contains("APP-west")), "{text}");
+
+    // Of several accounts, somebody has to choose.
+    let chosen = text.lines().find(|line| line.starts_with("    id: ")).unwrap();
+    let chosen = text.replace(chosen, &format!("    id: {}", cluster.account_id()));
+    let chosen = chosen.replace("credentials: keys/app.creds", "credentials: ../keys/app.creds");
+    let chosen = chosen.replace("# operator: O", "operator: O");
+    std::fs::write(&file, chosen).unwrap();
+    run(&["validate", "--definition", "told/vstream.yaml"]).ends(0);
+    let planned = run(&["plan", "--definition", "told/vstream.yaml"]);
+    assert!(planned.code == 3 && planned.to_string().contains("3 regional accounts to make"), "{planned}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_context_refers_to_its_secrets() {
     let cluster = support::account().await;

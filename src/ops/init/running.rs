@@ -1,0 +1,159 @@
+//! What a running deployment tells whoever begins: its clusters and where clients reach them, its operator, its accounts.
+
+use crate::definition::server_url;
+use crate::desired::regional::APPLICATION_TAG;
+use crate::model::claims::AccountClaims;
+use crate::model::nkey::PublicKey;
+use crate::model::topology::Tls;
+use crate::observed::{RequestError, Requests, Server, system};
+use crate::plan::preflight::named_by_all;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A deployment, as its servers tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The context of the nats CLI that leads to its system account.
+    pub context: String,
+    /// The TLS settings of that context.
+    pub tls: Option<Tls>,
+    /// By name.
+    pub clusters: Vec<Cluster>,
+    /// The operator that all servers say they trust, if they name one alone. That proves nothing.
+    pub operator: Option<PublicKey>,
+    /// The system account.
+    pub system: String,
+    /// The accounts that servers store and that have JetStream, by name; those that serve a region are left out.
+    pub accounts: Vec<(String, PublicKey)>,
+}
+
+/// A cluster of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name, which is that of its gateway.
+    pub name: String,
+    /// Where clients reach its servers, as URLs.
+    pub servers: Vec<String>,
+    /// Whether any of them has JetStream.
+    pub has_jetstream: bool,
+}
+
+/// Asks the servers who they are and which accounts they store. A context of this name led to them, by these URLs and with
+/// these TLS settings.
+///
+/// # Errors
+/// [`RequestError`] when the servers do not say who they are. Accounts that they do not show are none.
+pub async fn running(
+    requests: &impl Requests,
+    (context, urls, tls): (&str, &[String], Option<&Tls>),
+    timeout: Duration,
+) -> Result<Running, RequestError> {
+    let started = Instant::now();
+    let deployment = system::deployment(requests, timeout).await?;
+    let system = deployment.servers.first().map(|server| server.system_account.clone()).unwrap_or_default();
+    let left = timeout.saturating_sub(started.elapsed());
+    let read = |token: &str| AccountClaims::decode(token).ok();
+    let mut accounts: Vec<(String, PublicKey)> = system::stored_claims(requests, &deployment, left, read)
+        .await
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|claims| {
+            claims.id().to_string() != system && claims.jetstream_limits().enabled() && !serves_a_region(claims)
+        })
+        .map(|claims| (claims.name().to_owned(), claims.id().clone()))
+        .collect();
+    accounts.sort();
+    Ok(Running {
+        context: context.to_owned(),
+        tls: tls.cloned(),
+        clusters: clusters(&deployment.servers, urls),
+        operator: named_by_all(&deployment),
+        system,
+        accounts,
+    })
+}
+
+fn serves_a_region(claims: &AccountClaims) -> bool {
+    claims.tags().iter().any(|tag| tag.starts_with(APPLICATION_TAG))
+}
+
+/// The clusters, by name, with the URLs that their servers have for clients. Where a context leads through WebSockets, that is
+/// how the servers are reached: these have no other ports to go to.
+fn clusters(servers: &[Server], urls: &[String]) -> Vec<Cluster> {
+    let by_websocket: Vec<String> =
+        urls.iter().filter(|url| url.starts_with("ws://") || url.starts_with("wss://")).cloned().collect();
+    let scheme = if urls.iter().any(|url| url.starts_with("tls://")) { "tls" } else { "nats" };
+    let mut found: BTreeMap<&str, Cluster> = BTreeMap::new();
+    for server in servers {
+        let cluster = found.entry(&server.cluster).or_insert_with(|| Cluster {
+            name: server.cluster.clone(),
+            servers: by_websocket.clone(),
+            has_jetstream: false,
+        });
+        cluster.has_jetstream |= server.has_jetstream();
+        if by_websocket.is_empty() {
+            cluster
+                .servers
+                .extend(addresses(server).filter_map(|address| server_url(&format!("{scheme}://{address}")).ok()));
+        }
+    }
+    let mut clusters: Vec<Cluster> = found.into_values().collect();
+    for cluster in &mut clusters {
+        cluster.servers.sort();
+        cluster.servers.dedup();
+    }
+    clusters
+}
+
+/// Where a server says clients reach it and the others of its cluster, else where it listens.
+fn addresses(server: &Server) -> impl Iterator<Item = String> {
+    let told = server.varz["connect_urls"].as_array().into_iter().flatten();
+    let mut addresses: Vec<String> = told.filter_map(|url| url.as_str()).map(str::to_owned).collect();
+    if addresses.is_empty()
+        && let (Some(host), Some(port)) = (server.varz["host"].as_str(), server.varz["port"].as_u64())
+        && !["", "0.0.0.0", "::"].contains(&host)
+    {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        addresses.push(format!("{host}:{port}"));
+    }
+    addresses.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn server(name: &str, cluster: &str, varz: serde_json::Value) -> Server {
+        Server { varz, ..Server::new(name, cluster, "2.15.1") }
+    }
+
+    #[test]
+    fn clusters_are_reached_as_their_servers_say() {
+        let jetstream = json!({ "config": {} });
+        let servers = [
+            server("w1", "west", json!({ "connect_urls": ["10.0.0.1:4222", "10.0.0.2:4222"], "jetstream": jetstream })),
+            server("w2", "west", json!({ "connect_urls": ["10.0.0.2:4222", "10.0.0.1:4222"], "jetstream": jetstream })),
+            // Nothing is advertised.
+            server("e1", "edge", json!({ "host": "::1", "port": 4333 })),
+            server("d1", "dark", json!({ "host": "0.0.0.0", "port": 4222, "connect_urls": ["x y:1", "u:p@h:4222"] })),
+        ];
+        let found = |urls: &[&str]| -> Vec<(String, Vec<String>, bool)> {
+            let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+            clusters(&servers, &urls).into_iter().map(|c| (c.name, c.servers, c.has_jetstream)).collect()
+        };
+        let of = |name: &str, servers: &[&str], has_jetstream| {
+            (name.to_owned(), servers.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>(), has_jetstream)
+        };
+        assert_eq!(
+            found(&["nats://lb:4222"]),
+            [
+                of("dark", &[], false),
+                of("edge", &["nats://[::1]:4333"], false),
+                of("west", &["nats://10.0.0.1:4222", "nats://10.0.0.2:4222"], true),
+            ]
+        );
+        assert_eq!(found(&["tls://lb:4222"])[2].1, ["tls://10.0.0.1:4222", "tls://10.0.0.2:4222"]);
+        assert!(found(&["wss://lb:443"]).iter().all(|(_, servers, _)| *servers == ["wss://lb:443"]));
+    }
+}
