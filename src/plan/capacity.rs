@@ -6,11 +6,12 @@ mod servers;
 use super::Action;
 use super::consumers::ConsumerPlan;
 use super::streams::StreamPlan;
-use crate::desired::{DesiredAccount, Role};
+use crate::desired::regional::Seat;
+use crate::desired::{DesiredAccount, Role, lease};
 use crate::model::claims::{AccountClaims, JetStreamLimits, JetStreamTier};
 use crate::model::finding::Finding;
 use crate::observed::Deployment;
-use crate::observed::jetstream::{ApiError, ObservedJetStream};
+use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -41,7 +42,7 @@ pub fn capacity(
         )];
     }
     let info = claims.map_or_else(|| observed.info.clone(), |claims| with_limits(&observed.info, claims));
-    let mut findings = limits(&place, streams, &info);
+    let mut findings = limits(&place, desired, streams, observed, &info);
     findings.extend(consumers_tier(&place, desired, &info));
     findings.extend(consumers::limits(&place, streams, consumers, observed, &info, deployment));
     findings.extend(claims.and_then(|claims| unreachable(&place, claims)));
@@ -114,35 +115,62 @@ fn is_tiered(info: &Value) -> bool {
     info["tiers"].as_object().is_some_and(|tiers| !tiers.is_empty())
 }
 
-fn limits(place: &str, streams: &StreamPlan, info: &Value) -> Vec<Finding> {
+/// The stream of the lease, where the run that makes the others has to make it first.
+fn lease_to_make(
+    desired: &DesiredAccount<'_>,
+    streams: &StreamPlan,
+    observed: &ObservedJetStream,
+) -> Option<Map<String, Value>> {
+    let there = observed.streams.iter().any(|stream| stream.name == lease::STREAM);
+    let first = desired.streams.first().filter(|_| desired.seat == Seat::Application)?;
+    (!there && !streams.changes.is_empty()).then(|| lease::config(replicas(&first.config())))
+}
+
+fn limits(
+    place: &str,
+    desired: &DesiredAccount<'_>,
+    streams: &StreamPlan,
+    observed: &ObservedJetStream,
+    info: &Value,
+) -> Vec<Finding> {
     let tiered = is_tiered(info);
     let mut needs: BTreeMap<u64, Need> = BTreeMap::new();
-    for change in streams.changes.iter().filter(|c| c.action != Action::Delete) {
-        let Some(config) = &change.after else { continue };
+    // Those that stay as they are need their tier, too: without it servers refuse what is published.
+    let ours = |stream: &&ObservedStream| {
+        stream.name == lease::STREAM || desired.streams.iter().any(|wanted| wanted.name == stream.name)
+    };
+    let changed = |name: &str| streams.changes.iter().any(|change| change.name == name);
+    for stream in observed.streams.iter().filter(ours).filter(|stream| !changed(&stream.name)) {
+        needs.entry(if tiered { replicas(&stream.config) } else { 0 }).or_default();
+    }
+    let lease = lease_to_make(desired, streams, observed);
+    let made = streams.changes.iter().filter(|change| change.action != Action::Delete);
+    let made = made.filter_map(|change| Some((&*change.name, change.before.as_ref(), change.after.as_ref()?)));
+    for (name, before, config) in made.chain(lease.as_ref().map(|config| (lease::STREAM, None, config))) {
         let replicas = replicas(config);
         let need = needs.entry(if tiered { replicas } else { 0 }).or_default();
         let bytes = |config: &Map<String, Value>| config.get("max_bytes").and_then(Value::as_i64).unwrap_or(-1).max(0);
         // Limits without tiers count every replica (nats-server 2.15 server/jetstream.go, accountReservation).
         let factor = |replicas: u64| if tiered { 1 } else { i64::try_from(replicas).unwrap_or(i64::MAX) };
-        let (mut before, mut created) = (0, 1);
-        if let Some(old) = &change.before {
-            before = bytes(old).saturating_mul(factor(self::replicas(old)));
+        let (mut reserved, mut created) = (0, 1);
+        if let Some(old) = before {
+            reserved = bytes(old).saturating_mul(factor(self::replicas(old)));
             created = i64::from(tiered && self::replicas(old) != replicas);
         }
         need.streams += created;
         let own = bytes(config);
-        let added = own.saturating_mul(factor(replicas)).saturating_sub(before).max(0);
+        let added = own.saturating_mul(factor(replicas)).saturating_sub(reserved).max(0);
         let (sum, largest, first) = match config.get("storage").and_then(Value::as_str) {
             Some("memory") => (&mut need.memory, &mut need.largest_memory, &mut need.first_memory),
             _ => (&mut need.file, &mut need.largest_file, &mut need.first_file),
         };
-        first.get_or_insert_with(|| change.name.clone());
+        first.get_or_insert_with(|| name.to_owned());
         *sum = sum.saturating_add(added);
         if own > largest.0 {
-            *largest = (own, change.name.clone());
+            *largest = (own, name.to_owned());
         }
         if own == 0 {
-            need.unlimited.get_or_insert_with(|| change.name.clone());
+            need.unlimited.get_or_insert_with(|| name.to_owned());
         }
     }
     let mut findings: Vec<Finding> =

@@ -292,6 +292,9 @@ fn limits_are_checked_before_anything_is_made() {
     };
     assert_eq!(check(json!({ "limits": { "max_streams": -1, "max_storage": -1 } })), Vec::<&str>::new());
     assert_eq!(check(json!({ "streams": 3, "limits": { "max_streams": 8 } })), ["stream-limit"]);
+    // Six, and that of the lease.
+    assert_eq!(check(json!({ "limits": { "max_streams": 7 } })), Vec::<&str>::new());
+    assert_eq!(check(json!({ "limits": { "max_streams": 6 } })), ["stream-limit"]);
     assert_eq!(check(json!({ "limits": { "max_bytes_required": true } })), ["max-bytes-required"]);
     assert_eq!(check(json!({ "tiers": { "R1": { "limits": {} } } })), ["tier-missing"]);
     let tiers = |more: Value| json!({ "tiers": { "R1": { "limits": {} }, "R3": more } });
@@ -300,6 +303,28 @@ fn limits_are_checked_before_anything_is_made() {
     // Those of sources and mirrors, and of applications, have one replica.
     assert_eq!(check(json!({ "tiers": { "R3": { "limits": {} } } })), ["tier-missing"]);
     assert_eq!(check(json!({ "error": { "code": 503, "err_code": 10039 } })), ["jetstream-not-enabled"]);
+}
+
+/// Streams that nothing changes need their tier as well.
+#[test]
+fn streams_that_stay_need_their_tier() {
+    let d = desired(&app(), "2.15.1");
+    let check = |info: Value| {
+        let observed = ObservedJetStream { info, ..recorded("2.15.1") };
+        let plan = streams(&d, &observed, &Options::default());
+        assert_eq!(plan.changes, []);
+        let more = consumers(&d, &observed, &Options::default());
+        let found = capacity(&d, &plan, &more, &observed, None, None);
+        found.into_iter().map(|finding| (finding.code, finding.message)).collect::<Vec<_>>()
+    };
+    let tier = |name: &str| json!({ name: { "streams": 6, "limits": { "max_streams": 1 } } });
+    let all = |names: &[&str]| {
+        let tiers: Map<String, Value> = names.iter().flat_map(|name| tier(name).as_object().unwrap().clone()).collect();
+        json!({ "tiers": tiers })
+    };
+    assert_eq!(check(all(&["R1", "R3"])), []);
+    let found = check(all(&["R1", "R5"]));
+    assert!(found.len() == 1 && found[0].0 == "tier-missing" && found[0].1.contains("no tier R3"), "{found:?}");
 }
 
 /// Tiers of one consumer each, and one of each: servers count them together until 2.15.1.

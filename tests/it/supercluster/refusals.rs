@@ -12,7 +12,7 @@ fn apply(definition: &str) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_has_its_reason_and_changes_nothing() {
     let cluster = account().await;
-    let bench = Bench::new(&cluster).await;
+    let bench = Bench::new(&cluster).await.replicated();
     let before = bench.everything().await;
     access(&bench);
     operator_keys(&bench);
@@ -184,7 +184,9 @@ async fn account_limits(bench: &Bench<'_>) {
         .make_stream(json!({ "name": "held", "subjects": ["held"], "max_bytes": 4_000_000_000_u64, "num_replicas": 1 }))
         .await;
     limited(five, "storage-limit", &["file storage", "4000000000 of 5000000000 are used"]).await;
+    bench.delete_stream("held").await;
     // What is stored already is most of what is allowed.
+    bench.make_stream(json!({ "name": "held", "subjects": ["held"], "num_replicas": 1 })).await;
     let client = client(bench.cluster, "west").await;
     for _ in 0..4 {
         let answer = client.request("held", vec![b'x'; 950_000].into()).await.unwrap();
@@ -231,6 +233,15 @@ async fn others_in_the_way(bench: &Bench<'_>) {
         json!({ "name": "old", "subjects": ["foo.orders"] }),
         "captures-virtual-subjects",
         &["subjects of foo.>", "--allow"],
+    )
+    .await;
+    refused(
+        json!({
+            "name": "foo-write-west", "subjects": ["foo.west.>"],
+            "metadata": { "vstream.name": "foo", "vstream.region": "west", "vstream.role": "write" },
+        }),
+        "former-shape",
+        &["an earlier version of vstream-jwt made it", "`destroy foo --delete-streams`"],
     )
     .await;
 
