@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const PLAN: &[&str] = &["plan", "-v", "--allow", "subscription-stops", "--timeout", "3s"];
-const VERIFY: &[&str] = &["verify", "-v", "--timeout", "3s"];
-const STATUS: &[&str] = &["status", "--timeout", "3s"];
+/// For all of a run, on a machine that does much else: few changed answers keep a run waiting until then.
+const TIME: &str = "20s";
+
+const PLAN: &[&str] = &["plan", "-v", "--allow", "subscription-stops", "--timeout", TIME];
+const VERIFY: &[&str] = &["verify", "-v", "--timeout", TIME];
+const STATUS: &[&str] = &["status", "--timeout", TIME];
 const APPLY: &[&str] = &[
     "apply",
     "-v",
@@ -23,7 +26,7 @@ const APPLY: &[&str] = &[
     "--lease-timeout",
     "0s",
     "--timeout",
-    "5s",
+    TIME,
 ];
 
 const LEASE: &str = r#"$JS.API.STREAM.MSG.GET.vstream-lease {"last_by_subj":"$VSTREAM.LEASE"}"#;
