@@ -1,51 +1,61 @@
-//! Buckets through restarts and changes of leaders: no value goes back to an older one, or the run was refused.
+//! Buckets, object stores and streams that keep the last message of a subject, through restarts and changes of leaders: no
+//! value goes back to an older one, or the run was refused.
 
 use crate::disasters::steps::APPLY;
 use crate::disasters::traffic::ask;
-use crate::support::bench::{Bench, now};
+use crate::support::bench::Bench;
 use crate::support::{Cluster, PATIENCE, client, cluster, eventually, small, version};
+use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::{Client, HeaderMap};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use vstream_jwt::sign::Signer as _;
+use tokio::io::AsyncReadExt as _;
 
 const REGIONS: [&str; 3] = ["west", "central", "east"];
 const KEYS: usize = 20;
+const OBJECTS: usize = 5;
 
-/// Buckets with a history of 1 and of 5, by these further settings.
+/// Where values are by key: the stream, and what its subjects begin with.
+const KEYED: [(&str, &str); 3] = [("KV_one", "$KV.one"), ("KV_five", "$KV.five"), ("last", "last")];
+
+/// Buckets with a history of 1 and of 5 and an object store, by these further settings, and a stream that keeps the last message
+/// of each subject.
 fn define(bench: &Bench<'_>, more: &Value) {
     let mut definition = bench.definition();
     let account = &mut definition["accounts"]["APP"];
     account["layout"] = json!("regional");
-    let bucket = |history: u64| {
-        let mut bucket = json!({ "kind": "kv", "bucket": { "history": history } });
-        bucket.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        bucket
+    let with_more = |mut stream: Value| {
+        stream.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        stream
     };
-    account["virtual_streams"] = json!({ "one": bucket(1), "five": bucket(5) });
+    let bucket = |history: u64| with_more(json!({ "kind": "kv", "bucket": { "history": history } }));
+    account["virtual_streams"] = json!({
+        "one": bucket(1), "five": bucket(5), "objects": with_more(json!({ "kind": "object_store" })),
+        "last": with_more(json!({ "subjects": ["last.>"], "read": { "max_msgs_per_subject": 1 } })),
+    });
     bench.write("vstream", &definition);
 }
 
-async fn put(client: &Client, bucket: &str, key: String, value: Option<&str>) {
+async fn put(client: &Client, subject: String, value: Option<&str>) {
     let mut headers = HeaderMap::new();
     if value.is_none() {
         headers.insert("KV-Operation", "DEL");
     }
-    let (subject, value) = (format!("$KV.{bucket}.{key}"), value.unwrap_or_default().to_owned());
-    let answer = client.request_with_headers(subject, headers, value.into()).await.unwrap();
+    let answer =
+        client.request_with_headers(subject, headers, value.unwrap_or_default().to_owned().into()).await.unwrap();
     assert!(String::from_utf8_lossy(&answer.payload).contains("\"seq\""), "{answer:?}");
 }
 
 /// The newest value of each key in each region; nothing for one that was deleted.
-async fn values(cluster: &Cluster, bucket: &str) -> Vec<Vec<Option<String>>> {
+async fn values(cluster: &Cluster, (stream, prefix): (&str, &str)) -> Vec<Vec<Option<String>>> {
     let mut all = Vec::new();
     for region in REGIONS {
         let client = client(cluster, region).await;
         let get = async |key: usize| {
             let started = Instant::now();
             loop {
-                let subject = format!("$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.k{key}");
+                let subject = format!("$JS.API.DIRECT.GET.{stream}.{prefix}.k{key}");
                 match client.request(subject, "".into()).await {
                     Ok(message) if message.status.is_none() => {
                         let deleted = message.headers.is_some_and(|headers| headers.get("KV-Operation").is_some());
@@ -62,32 +72,83 @@ async fn values(cluster: &Cluster, bucket: &str) -> Vec<Vec<Option<String>>> {
     all
 }
 
+/// The content of each object in each region; nothing for one that was deleted.
+async fn objects(cluster: &Cluster) -> Vec<Vec<Option<String>>> {
+    let mut all = Vec::new();
+    for region in REGIONS {
+        let store = store(&client(cluster, region).await).await;
+        let mut contents = Vec::new();
+        for object in 0..2 * OBJECTS {
+            contents.push(match store.get(format!("o{object}")).await {
+                Ok(mut found) => {
+                    let mut content = String::new();
+                    // What is being replaced has no chunks any more.
+                    found.read_to_string(&mut content).await.ok().map_or(Some("half".to_owned()), |_| Some(content))
+                }
+                Err(_) => None,
+            });
+        }
+        all.push(contents);
+    }
+    all
+}
+
+async fn store(client: &Client) -> ObjectStore {
+    let context = async_nats::jetstream::new(client.clone());
+    eventually("the object store answers", async || context.get_object_store("objects").await.ok()).await
+}
+
+/// What is written last.
+struct Newest {
+    values: Vec<Option<String>>,
+    objects: Vec<Option<String>>,
+}
+
 /// West and central put keys, east overwrites the ones and deletes the others, so often that no history holds the first values
 /// any more; until that is so everywhere.
-async fn write(cluster: &Cluster) -> Vec<Option<String>> {
+async fn write(cluster: &Cluster) -> Newest {
     let [west, central, east] = [0, 1, 2].map(|at| client(cluster, REGIONS[at]));
     let (west, central, east) = futures::join!(west, central, east);
     let newest: Vec<Option<String>> = (0..2 * KEYS).map(|key| (key < KEYS).then(|| "new".to_owned())).collect();
-    for bucket in ["one", "five"] {
+    for keyed in KEYED {
+        let subject = |key: usize| format!("{}.k{key}", keyed.1);
         for key in 0..KEYS {
-            put(&west, bucket, format!("k{key}"), Some("old")).await;
-            put(&central, bucket, format!("k{}", key + KEYS), Some("old")).await;
+            put(&west, subject(key), Some("old")).await;
+            put(&central, subject(key + KEYS), Some("old")).await;
         }
         let old = vec![vec![Some("old".to_owned()); 2 * KEYS]; 3];
-        eventually("the first values are everywhere", async || (values(cluster, bucket).await == old).then_some(()))
+        eventually("the first values are everywhere", async || (values(cluster, keyed).await == old).then_some(()))
             .await;
         for between in 0..5 {
             for key in 0..2 * KEYS {
-                put(&east, bucket, format!("k{key}"), Some(&format!("between-{between}"))).await;
+                put(&east, subject(key), Some(&format!("between-{between}"))).await;
             }
         }
         for (key, value) in newest.iter().enumerate() {
-            put(&east, bucket, format!("k{key}"), value.as_deref()).await;
+            put(&east, subject(key), value.as_deref()).await;
         }
         let new = vec![newest.clone(); 3];
-        eventually("the newest are everywhere", async || (values(cluster, bucket).await == new).then_some(())).await;
+        eventually("the newest are everywhere", async || (values(cluster, keyed).await == new).then_some(())).await;
     }
-    newest
+
+    let (west, east) = (store(&west).await, store(&east).await);
+    let put = async |store: &ObjectStore, object: usize, content: &str| {
+        store.put(format!("o{object}").as_str(), &mut content.as_bytes()).await.unwrap();
+    };
+    for object in 0..2 * OBJECTS {
+        put(&west, object, "old").await;
+    }
+    let old = vec![vec![Some("old".to_owned()); 2 * OBJECTS]; 3];
+    eventually("the first objects are everywhere", async || (objects(cluster).await == old).then_some(())).await;
+    for object in 0..OBJECTS {
+        put(&east, object, "new").await;
+        east.delete(format!("o{}", object + OBJECTS)).await.unwrap();
+    }
+    let new: Vec<_> = (0..2 * OBJECTS).map(|object| (object < OBJECTS).then(|| "new".to_owned())).collect();
+    let everywhere = vec![new.clone(); 3];
+    eventually("the newest objects are everywhere", async || (objects(cluster).await == everywhere).then_some(()))
+        .await;
+    Newest { values: newest, objects: new }
 }
 
 /// Every region is restarted, one after the other, and each time left until its streams are whole.
@@ -104,18 +165,12 @@ async fn restart(cluster: &Cluster, bench: &Bench<'_>) {
 
 /// Every stream behind the buckets gets another leader: those of the application's account and of each region's.
 async fn step_down(cluster: &Cluster, bench: &Bench<'_>) {
-    let application = (bench.key("app.nk"), cluster.account_id().to_owned(), "$VSH.API");
-    let regional = REGIONS.map(|region| {
-        let key = bench.regional_key(region);
-        let id = key.public_key().to_string();
-        (key, id, "$JS.API")
-    });
+    let mut accounts = vec![(client(cluster, REGIONS[0]).await, "$VSH.API")];
+    for region in REGIONS {
+        accounts.push((bench.regional_client(region).await, "$JS.API"));
+    }
     let mut moved = 0;
-    for (key, account, api) in regional.into_iter().chain([application]) {
-        bench.write_credentials("leaders.creds", &key, &account, now() + 600);
-        let credentials = cluster.keys_folder().join("leaders.creds");
-        let options = async_nats::ConnectOptions::with_credentials_file(credentials).await.unwrap();
-        let client = options.connect(cluster.all_urls()).await.unwrap();
+    for (client, api) in accounts {
         let names = ask(&client, &format!("{api}.STREAM.NAMES"), "").await.expect("no names");
         for name in names["streams"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()) {
             let leader = async || {
@@ -134,15 +189,20 @@ async fn step_down(cluster: &Cluster, bench: &Bench<'_>) {
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
-/// How many looks at keys show another value than the newest.
-async fn old_looks(cluster: &Cluster, newest: &[Option<String>]) -> usize {
-    let mut old = 0;
-    for bucket in ["one", "five"] {
-        let values = values(cluster, bucket).await;
-        old += values.iter().flat_map(|region| region.iter().zip(newest)).filter(|(is, newest)| is != newest).count();
+/// How many looks at keys and objects show something else than the newest.
+async fn old_looks(cluster: &Cluster, newest: &Newest) -> usize {
+    let differ = |found: Vec<Vec<Option<String>>>, newest: &[Option<String>]| {
+        found.iter().flat_map(|region| region.iter().zip(newest)).filter(|(is, newest)| is != newest).count()
+    };
+    let mut old = differ(objects(cluster).await, &newest.objects);
+    for keyed in KEYED {
+        old += differ(values(cluster, keyed).await, &newest.values);
     }
     old
 }
+
+/// How many looks there are.
+const LOOKS: usize = 3 * 2 * (KEYED.len() * KEYS + OBJECTS);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: scripts/nightly on all servers"]
@@ -159,7 +219,7 @@ async fn no_old_value_comes_back_where_a_run_is_not_refused() {
         bench.expect(1, &APPLY, "old-values-return", &ways);
         bench.unchanged_since(&before, "old-values-return").await;
         bench.run(&[&APPLY[..], &["--allow", "old-values-return"]].concat()).ends(0);
-        bench.says(0, &["verify"], &["virtual streams one, five", "[old-values-return]"]);
+        bench.says(0, &["verify"], &["virtual streams one, five, objects, last", "[old-values-return]"]);
         // Nothing about them changes: that is no reason to refuse.
         bench.says(0, &APPLY, &["[old-values-return]"]);
     }
@@ -167,7 +227,7 @@ async fn no_old_value_comes_back_where_a_run_is_not_refused() {
     restart(&cluster, &bench).await;
     let old = old_looks(&cluster, &newest).await;
     let verified = bench.until(0, &["verify", "--format", "json"]).await;
-    eprintln!("{}: {old} of {} looks are old", cluster.server_version(), 2 * 3 * 2 * KEYS);
+    eprintln!("{}: {old} of {} looks are old", cluster.server_version(), LOOKS);
     if keeps {
         assert_eq!(old, 0, "{verified}");
         for bucket in ["one", "five"] {
@@ -217,6 +277,6 @@ async fn no_old_value_comes_back_in_mirrors() {
     let bench = Bench::new(&cluster).await;
     define(&bench, &json!({ "consistency": "mirrored", "home": "west" }));
     let old = old_after_all(&cluster, &bench).await;
-    eprintln!("{}, mirrored: {old} of {} looks are old", cluster.server_version(), 2 * 3 * 2 * KEYS);
+    eprintln!("{}, mirrored: {old} of {} looks are old", cluster.server_version(), LOOKS);
     assert_eq!(old, 0);
 }

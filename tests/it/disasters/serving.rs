@@ -7,7 +7,7 @@ use crate::support::bench::Bench;
 use crate::support::cluster::{options, up};
 use crate::support::killing::rounds;
 use crate::support::{Cluster, PATIENCE, client, version};
-use async_nats::{Client, HeaderMap};
+use async_nats::{Client, HeaderMap, RequestErrorKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,17 +21,27 @@ const REGIONS: [&str; 2] = ["west", "east"];
 pub const EDGE: &str = "edge.1";
 const EDGE_TOKEN: &str = "edge_1";
 
+/// JetStream on a server that has next to no room.
+const NO_ROOM: &str = "jetstream { store_dir: \"none\", max_memory_store: 1KB, max_file_store: 1KB }";
+
 /// Starts regions of one server each, and the edge.
 pub async fn servers(regions: &[&str]) -> Cluster {
+    with_edge(regions, None).await
+}
+
+/// The same with this line about JetStream in the configuration of the edge's servers.
+async fn with_edge(regions: &[&str], jetstream: Option<&str>) -> Cluster {
     let regions = regions.iter().chain([&EDGE]).map(|region| (*region).to_owned()).collect();
     let cluster = up(Options { regions, servers: 1, ..options() }).await;
     cluster.kill(EDGE).await.unwrap();
     for server in cluster.servers().iter().filter(|server| server.cluster == EDGE) {
-        let path = cluster.server_folder(server).join("nats-server.conf");
+        let folder = cluster.server_folder(server);
+        let path = folder.join("nats-server.conf");
         let text = std::fs::read_to_string(&path).unwrap();
         let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("jetstream ")).collect();
         assert_eq!(without.len() + 1, text.lines().count());
-        std::fs::write(&path, without.join("\n")).unwrap();
+        let with = jetstream.map(|line| line.replace("none", &folder.join("little").display().to_string()));
+        std::fs::write(&path, [&without.join("\n"), "\n", &with.unwrap_or_default()].concat()).unwrap();
     }
     cluster.start(EDGE).await.unwrap();
     all_answer(&cluster).await;
@@ -76,8 +86,16 @@ async fn test<'c>(cluster: &'c Cluster, ledger: &Ledger) -> Test<'c> {
 impl Test<'_> {
     /// A definition in which the region `serving` serves the edge, and `foo` has these subjects.
     fn define(&self, serving: &str, subjects: &[&str]) {
+        self.define_under(&[], serving, subjects);
+    }
+
+    /// The same in an account with these subject roots.
+    fn define_under(&self, roots: &[&str], serving: &str, subjects: &[&str]) {
         let mut definition = served(&self.bench, serving);
         let account = &mut definition["accounts"]["APP"];
+        if !roots.is_empty() {
+            account["subject_roots"] = json!(roots);
+        }
         account["virtual_streams"] = json!({
             "foo": {
                 "subjects": subjects, "consumers": { "worker": { "ack_policy": "explicit" } },
@@ -227,7 +245,8 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subjects_come_and_go_under_traffic() {
-    let cluster = servers(&REGIONS).await;
+    // A cluster that has JetStream and no room is served like one that has none.
+    let cluster = with_edge(&REGIONS, Some(NO_ROOM)).await;
     let ledger = Ledger::default();
     let test = test(&cluster, &ledger).await;
     test.define("east", &["foo.>"]);
@@ -238,31 +257,49 @@ async fn subjects_come_and_go_under_traffic() {
     let west = client(test.cluster, "west").await;
     assert_eq!(test.published(&west, "bar.a.new").await, None);
 
-    // They come and go while somebody publishes on one of them all the time, in runs that are killed and such that are not.
-    let always = Always::start(&west, &ledger);
-    test.define("east", &["foo.>", "bar.*.new", "baz"]);
+    // They come and go, and a root with them, while somebody publishes on them all the time, in runs that are killed and such
+    // that are not.
+    let always = [Always::start(&west, "bar.a.new", &ledger), Always::start(&west, "app.a.new", &ledger)];
+    let more = ["foo.>", "bar.*.new", "baz", "app.a.>"];
+    test.define_under(&["app"], "east", &more);
     let plan = expect(&cluster, 3, &["plan"]).await;
     assert!(!plan.text.contains("imports-again"), "{}", plan.text);
     let mut kills = Kills::seeded();
     let mut takes = Duration::from_secs(3);
     let prune = [&APPLY[..], &["--prune", "foo"]].concat();
     for _ in 0..rounds(1) {
-        test.define("east", &["foo.>", "bar.*.new", "baz"]);
+        test.define_under(&["app"], "east", &more);
         kills.kill(&cluster, &west, &APPLY, takes).await;
         let started = Instant::now();
         let ran = kills.next(&cluster, &APPLY, takes).await;
         assert_eq!(ran.code, 0, "{}", ran.text);
         takes = started.elapsed().min(Duration::from_secs(5));
-        always.advance(3).await;
+        for always in &always {
+            always.advance(3).await;
+        }
         test.define("east", &["foo.>"]);
         kills.kill(&cluster, &west, &prune, takes).await;
         let ran = kills.next(&cluster, &prune, takes).await;
         assert_eq!(ran.code, 0, "{}", ran.text);
     }
-    test.define("east", &["foo.>", "bar.*.new", "baz"]);
+    test.define("east", &more);
     expect(&cluster, 0, &APPLY).await;
-    in_sync(&cluster, "with more subjects").await;
-    always.advance(3).await;
+
+    // A root comes over a subject that is there, and goes again: none of its messages finds nobody.
+    always[1].advance(3).await;
+    let turned_away = always[1].turned_away();
+    test.define_under(&["app"], "east", &more);
+    expect(&cluster, 0, &APPLY).await;
+    in_sync(&cluster, "with a root").await;
+    always[1].advance(3).await;
+    test.define("east", &more);
+    expect(&cluster, 0, &prune).await;
+    in_sync(&cluster, "without the root").await;
+    always[1].advance(3).await;
+    assert_eq!(always[1].turned_away(), turned_away);
+    for always in &always {
+        always.advance(3).await;
+    }
     for (from, region) in [(&west, "west"), (&test.edge, "east")] {
         for subject in ["bar.a.new", "baz"] {
             assert_eq!(test.published(from, subject).await, Some(format!("foo-write-{region}")), "{subject}");
@@ -271,7 +308,7 @@ async fn subjects_come_and_go_under_traffic() {
     traffic.advance(&all, 5).await;
 
     // They go when somebody says so; what is stored stays.
-    test.define("east", &["foo.>", "baz"]);
+    test.define("east", &["foo.>", "baz", "app.a.>"]);
     test.bench.says(
         1,
         &APPLY,
@@ -282,7 +319,10 @@ async fn subjects_come_and_go_under_traffic() {
     in_sync(&cluster, "with fewer subjects").await;
     expect(&cluster, 0, &["plan"]).await;
     assert_eq!(test.published(&west, "bar.a.new").await, None);
-    let stored = always.stop().await;
+    let mut stored = 0;
+    for always in always {
+        stored += always.stop().await;
+    }
     assert_eq!(test.published(&test.edge, "baz").await.as_deref(), Some("foo-write-east"));
     traffic.advance(&all, 5).await;
 
@@ -302,37 +342,49 @@ async fn subjects_come_and_go_under_traffic() {
     eprintln!("{stored} messages on what came and went; {}", kills.says());
 }
 
-/// Publishes on `bar.a.new` all the time, each message until it is acknowledged or nobody takes it.
+/// Publishes on one subject all the time, each message until it is acknowledged or nobody takes it.
 struct Always {
     stop: Arc<AtomicBool>,
     stored: Arc<AtomicUsize>,
+    turned_away: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Always {
-    fn start(client: &Client, ledger: &Ledger) -> Self {
+    fn start(client: &Client, subject: &'static str, ledger: &Ledger) -> Self {
         let (client, ledger) = (client.clone(), ledger.clone());
-        let (stop, stored) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let (stopped, counted) = (stop.clone(), stored.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let [stored, turned_away] = [0; 2].map(|none| Arc::new(AtomicUsize::new(none)));
+        let (stopped, counted, refused) = (stop.clone(), stored.clone(), turned_away.clone());
         let task = tokio::spawn(async move {
             let mut number = 0;
             while !stopped.load(Ordering::Relaxed) {
-                let text = format!("always-{number}");
+                let text = format!("{subject}-{number}");
                 let mut headers = HeaderMap::new();
                 headers.insert("Nats-Msg-Id", text.as_str());
-                let answer = client.request_with_headers("bar.a.new", headers, text.clone().into()).await;
-                match answer.as_ref().map(|answer| serde_json::from_slice::<Value>(&answer.payload)) {
-                    Ok(Ok(ack)) if ack["seq"].is_u64() => {
-                        ledger.also("always", &text);
-                        counted.fetch_add(1, Ordering::Relaxed);
-                        number += 1;
+                match client.request_with_headers(subject, headers, text.clone().into()).await {
+                    Ok(answer) => {
+                        let ack: Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
+                        if ack["seq"].is_u64() {
+                            ledger.also("always", &text);
+                            counted.fetch_add(1, Ordering::Relaxed);
+                            number += 1;
+                        }
                     }
-                    _ => {}
+                    Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(_) => {}
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        Self { stop, stored, task }
+        Self { stop, stored, turned_away, task }
+    }
+
+    /// How many messages found nobody that takes them.
+    fn turned_away(&self) -> usize {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// Waits until so many more are stored.
