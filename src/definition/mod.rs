@@ -47,8 +47,6 @@ pub enum Resolver {
     Url,
     /// Tokens in the servers' configuration.
     Memory,
-    /// A directory that something else distributes.
-    Directory,
 }
 
 /// A definition whose checks were made: every name, subject, field and reference in it holds.

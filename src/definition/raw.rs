@@ -38,7 +38,7 @@ keys! {
 
     /// How the servers keep account tokens.
     struct Resolver {
-        /// `nats`: the NATS resolver, full or cache. Not built yet: `url`, `memory`, `directory`.
+        /// `nats`: the NATS resolver, full or cache. Not built yet: `url`, `memory`.
         r#type: At<ResolverType>,
     }
 
@@ -174,8 +174,6 @@ words! {
         Url = "url",
         /// In the servers' configuration.
         Memory = "memory",
-        /// A directory.
-        Directory = "directory",
     }
 
     /// How streams are spread over accounts.

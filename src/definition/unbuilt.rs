@@ -21,7 +21,6 @@ pub fn unbuilt(definition: &Definition) -> Vec<Unbuilt> {
         Resolver::Nats => None,
         Resolver::Url => Some("url"),
         Resolver::Memory => Some("memory"),
-        Resolver::Directory => Some("directory"),
     };
     if let Some(name) = resolver {
         list.add(&["resolver", "type"], format!("resolver type `{name}`"), "write `type: nats`");

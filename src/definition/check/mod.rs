@@ -69,7 +69,6 @@ pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Co
         None | Some(raw::ResolverType::Nats) => Resolver::Nats,
         Some(raw::ResolverType::Url) => Resolver::Url,
         Some(raw::ResolverType::Memory) => Resolver::Memory,
-        Some(raw::ResolverType::Directory) => Resolver::Directory,
     };
     Some(Definition { resolver, system: system?, nsc_store, operator, tls, topology: topology?, accounts: accounts? })
 }
