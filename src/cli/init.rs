@@ -5,8 +5,10 @@ use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
 use crate::nats::{Access, ConnectError, ConnectOptions, connect, context_servers};
 use crate::nsc::{StoreError, keystore, survey};
+use crate::observed::RequestError;
 use crate::ops::init::running::{Running, running};
-use crate::ops::init::{InitError, init};
+use crate::ops::init::{InitError, free, init};
+use crate::plan::preflight::answers_differ;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -37,6 +39,7 @@ impl Args {
     /// Exit 1 when there is a definition already, a file cannot be written, or the servers of a context do not answer; exit 2
     /// for a store or a context that is not there.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+        free(&self.folder).map_err(failure)?;
         let store = self.from_nsc.as_deref().map(|path| {
             survey(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), &keystore()).map_err(|error| {
                 let next = match &error {
@@ -51,13 +54,16 @@ impl Args {
             Some(context) => Some(asked(context, shell).await?),
             None => None,
         };
-        let written = init(&self.folder, store.as_ref(), running.as_ref()).map_err(|error| match &error {
-            InitError::Exists(_) => Failure::failed("exists", error.to_string())
-                .next("Edit that file, or name another folder: `vstream-jwt init DIR`."),
-            InitError::Io { .. } => {
-                Failure::failed("unwritable", error.to_string()).next("Name another folder, or make this one writable.")
-            }
-        })?;
+        if let (Some(store), Some(told)) = (&store, running.as_ref().and_then(|running| running.operator.as_ref()))
+            && store.operator.identity != *told
+        {
+            let own = &store.operator.identity;
+            let message = format!("the operator of the store is {own}, and the servers of the context trust {told}");
+            return Err(
+                Failure::failed("operators-differ", message).next("Name a store and a context of one deployment.")
+            );
+        }
+        let written = init(&self.folder, store.as_ref(), running.as_ref()).map_err(failure)?;
         let mut text = Text::new();
         written.iter().for_each(|path| put!(text, "wrote {}", path.display()));
         let definition = self.folder.join("vstream.yaml");
@@ -78,12 +84,28 @@ impl Args {
     }
 }
 
+fn failure(error: InitError) -> Failure {
+    let message = error.to_string();
+    match error {
+        InitError::Exists(_) => {
+            Failure::failed("exists", message).next("Edit that file, or name another folder: `vstream-jwt init DIR`.")
+        }
+        InitError::Io { .. } => {
+            Failure::failed("unwritable", message).next("Name another folder, or make this one writable.")
+        }
+    }
+}
+
 /// Asks the deployment that a context leads to.
 async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
     let place = format!("--from-context {context}");
     let unreached = |error: ConnectError| {
         let next = match &error {
             ConnectError::Unreachable { .. } => "Check the `url` of the context, and that a server runs there.",
+            ConnectError::Tls { .. } => "Check `ca`, `cert`, `key` and `tls_first` of the context.",
+            ConnectError::File { .. } | ConnectError::Credentials { .. } => {
+                "Mend the context: `nats context edit`; it needs a `url` and `creds` of a user of the system account."
+            }
             error => error.next(),
         };
         let by_servers =
@@ -97,8 +119,13 @@ async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
     let options = ConnectOptions::new(&servers.urls, servers.tls.as_ref(), &access, shell.timeout);
     let connection = connect(options).await.map_err(unreached)?;
     let left = shell.timeout.saturating_sub(started.elapsed());
-    running(&connection, (context, &servers.urls, servers.tls.as_ref()), left).await.map_err(|error| {
-        Failure::failed("system-account", format!("{place}: asking the servers: {error}"))
-            .next("Name a context whose user is one of the system account, and check that the servers are up.")
+    let (named, server) = ((context, servers.tls.as_ref()), connection.server_name());
+    running(&connection, named, (&servers.urls, &server), left).await.map_err(|error| match error {
+        error @ RequestError::TwoAnswers { .. } => {
+            let finding = answers_differ(&error);
+            Failure::failed(finding.code, finding.message).next(finding.next)
+        }
+        error => Failure::failed("system-account", format!("{place}: asking the servers: {error}"))
+            .next("Name a context whose user is one of the system account, and check that the servers are up."),
     })
 }

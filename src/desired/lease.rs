@@ -34,16 +34,18 @@ pub struct Note {
     pub released: bool,
 }
 
-/// The stream's config; `replicas` as the account's other streams have them, since limits are by replicas.
-pub fn config(replicas: u64) -> Map<String, Value> {
+/// Returns the stream's config, with the replicas and the storage of the account's other streams, of which `like` is one: an
+/// account's limits are by both. Without one, three replicas in files.
+pub fn config(like: Option<&Map<String, Value>>) -> Map<String, Value> {
+    let of = |key: &str| like.and_then(|like| like.get(key)).cloned();
     let expiry = EXPIRY * 1_000_000_000;
     let config = json!({
         "name": STREAM,
         "description": "who is changing this account with vstream-jwt right now",
         "subjects": [SUBJECT],
         "retention": "limits",
-        "storage": "file",
-        "num_replicas": replicas,
+        "storage": of("storage").unwrap_or("file".into()),
+        "num_replicas": of("num_replicas").unwrap_or(3.into()),
         "max_msgs": 1,
         // Accounts may ask for a limit (`max_bytes_required`).
         "max_bytes": 16_384,
@@ -80,9 +82,8 @@ const STRANGE: [&str; 10] = [
 /// Compares the config of the stream of that name with what it has to be: an application may have made it, without an
 /// expiry. `None` when it serves; otherwise the names of the settings that are wrong, and the config that it should get.
 pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Value>)> {
-    let replicas = found.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
     let (mut mended, mut wrong) = (found.clone(), Vec::new());
-    for (name, value) in config(replicas) {
+    for (name, value) in config(Some(found)) {
         // A different description or storage does no harm.
         if ["description", "metadata", "storage", "num_replicas"].contains(&name.as_str()) {
             continue;
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_this_program_made_serves_as_servers_tell_it() {
-        let mut found = config(3);
+        let mut found = config(None);
         for (name, value) in
             [("max_consumers", json!(-1)), ("sealed", json!(false)), ("subject_delete_marker_ttl", json!(0))]
         {
@@ -152,7 +153,7 @@ mod tests {
             ("republish", json!({ "src": ">", "dest": "a.>" })),
             ("subject_transform", json!({ "src": SUBJECT, "dest": "a" })),
         ] {
-            let mut found = config(1);
+            let mut found = config(None);
             found.insert(name.to_owned(), value);
             let (wrong, mended_one) = mended(&found).unwrap();
             assert_eq!((wrong, mended(&mended_one)), (vec![name.to_owned()], None));

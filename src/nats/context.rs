@@ -21,24 +21,32 @@ const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
 pub struct ContextServers {
     /// The servers of its `url`.
     pub urls: Vec<String>,
-    /// Its TLS settings, if it has any.
+    /// The context's TLS settings, if any, with absolute paths.
     pub tls: Option<Tls>,
 }
 
-/// Reads where a context leads: the servers of its `url`, which are parted by commas, and its TLS settings.
+/// Reads where a context leads: the servers of its `url`, which are separated by commas, and its TLS settings.
 ///
 /// # Errors
 /// [`ConnectError`]; `Credentials` when a URL cannot be used, one with a user or a password in it too: it must not get into a
 /// definition.
 pub fn context_servers(name: &str) -> Result<ContextServers, ConnectError> {
-    let context = Context::find(name)?;
-    let normal = |url: &String| {
-        server_url(url).map_err(|reason| ConnectError::Credentials {
-            place: context.place(),
-            reason: format!("`url` cannot be used: {reason}"),
-        })
+    let mut context = Context::find(name)?;
+    let unusable = |reason: &str| ConnectError::Credentials {
+        place: context.place(),
+        reason: format!("`url` cannot be used: {reason}"),
     };
+    // Not the URL for itself: a password may have a comma in it.
+    if context.urls.iter().any(|url| url.contains('@')) {
+        return Err(unusable("it holds a user or a token; these belong into a credentials file"));
+    }
+    let normal = |url: &String| server_url(url).map_err(|reason| unusable(&reason));
     let urls = context.urls.iter().map(normal).collect::<Result<_, _>>()?;
+    if let Some(tls) = &mut context.tls {
+        for path in [&mut tls.ca, &mut tls.cert, &mut tls.key].into_iter().flatten() {
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
+    }
     Ok(ContextServers { urls, tls: context.tls })
 }
 

@@ -4,9 +4,11 @@ pub mod running;
 
 use crate::files::{self, Access};
 use crate::model::nkey::PublicKey;
+use crate::model::shown::is_hidden;
 use crate::model::topology::Tls;
 use crate::nsc::{Survey, Surveyed};
 use running::{Cluster, Running};
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,10 +41,7 @@ pub enum InitError {
 /// [`InitError`]
 pub fn init(folder: &Path, store: Option<&Survey>, running: Option<&Running>) -> Result<Vec<PathBuf>, InitError> {
     let text = filled_in(store, running);
-    let definition = folder.join("vstream.yaml");
-    if definition.symlink_metadata().is_ok() {
-        return Err(InitError::Exists(definition));
-    }
+    let definition = free(folder)?;
     let keys = folder.join("keys");
     make_private(&keys).map_err(|source| InitError::Io { path: keys.clone(), source })?;
     let mut written = Vec::new();
@@ -54,6 +53,18 @@ pub fn init(folder: &Path, store: Option<&Survey>, running: Option<&Running>) ->
         }
     }
     Ok(written)
+}
+
+/// Returns where the definition will be.
+///
+/// # Errors
+/// [`InitError::Exists`]
+pub fn free(folder: &Path) -> Result<PathBuf, InitError> {
+    let definition = folder.join("vstream.yaml");
+    match definition.symlink_metadata() {
+        Ok(_) => Err(InitError::Exists(definition)),
+        Err(_) => Ok(definition),
+    }
 }
 
 /// The definition with what a store and the servers tell. A store is asked first: it is on this machine.
@@ -75,7 +86,7 @@ fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
         (None, Some(operator)) => fill(
             "# operator: O...\n",
             &format!(
-                "# The servers say that they trust the one below, which proves nothing: compare it, then take its # away.\n\
+                "# The servers report this operator. Compare it with `nsc describe operator`, then remove the `#`.\n\
                  # operator: {operator}\n"
             ),
         ),
@@ -85,10 +96,10 @@ fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
     let system = system.or_else(|| Some(access(store?.system.as_ref()?, "  ")));
     system.iter().for_each(|system| fill("  credentials: keys/sys.creds\n", system));
     if let Some(running) = running {
-        fill(&example_regions(), &regions(&running.clusters));
         if let Some(tls) = &running.tls {
-            fill("# tls: {", &format!("{}\n# tls: {{", tls_of(tls)));
+            fill("\n# tls: {", &format!("\n{}\n# tls: {{", tls_of(tls)));
         }
+        fill(&example_regions(), &regions(running));
     }
 
     // The first account, and what else there is, with the lines of each that say how users log in.
@@ -106,7 +117,8 @@ fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
     let (name, id, login) = accounts.remove(0);
     let blank = "    # FILL IN the account's public key (A and 55 more characters): `nsc describe account APP` shows it.\n    id: A...\n";
     fill(&format!("{blank}    credentials: keys/app.creds\n"), &format!("    id: {id}\n{login}"));
-    let mut named = format!("accounts:\n  {}:\n", scalar(&token(name)));
+    let named = Some(token(name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "APP".to_owned());
+    let mut named = format!("accounts:\n  {}:\n", scalar(&named));
     if !accounts.is_empty() {
         let whence = if store.is_some() { "the store" } else { "the deployment" };
         let mut choice = format!("# FILL IN which account has virtual streams; {whence} also has\n");
@@ -122,36 +134,52 @@ fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
     text
 }
 
-/// What the example has for regions: from the comment before them to the last one's servers.
+/// Returns the regions of the example, from their comment to the last server.
 fn example_regions() -> String {
     let from = EXAMPLE.find("# FILL IN your regions").unwrap_or_default();
     let to = EXAMPLE.find("\n# clusters_without_clients").unwrap_or(from);
     EXAMPLE[from..to].to_owned()
 }
 
-/// A region for each cluster with JetStream; the others are named.
-fn regions(clusters: &[Cluster]) -> String {
-    let mut text = "regions:\n".to_owned();
+/// Returns a region for each cluster with JetStream; the other clusters are named, and what could not be read.
+fn regions(running: &Running) -> String {
+    let (with, without): (Vec<&Cluster>, Vec<&Cluster>) = running.clusters.iter().partition(|one| one.has_jetstream);
+    let mut text = String::new();
     let mut line = |line: String| text.push_str(&format!("{line}\n"));
-    for cluster in clusters.iter().filter(|cluster| cluster.has_jetstream) {
-        let name = token(&cluster.name);
-        line(format!("  {}:", scalar(&name)));
-        if name != cluster.name {
-            line(format!("    cluster: {}", scalar(&cluster.name)));
-        }
-        if cluster.servers.is_empty() {
-            line("    # FILL IN where clients reach these servers, which do not tell.".to_owned());
-        }
-        let servers: Vec<String> = cluster.servers.iter().map(|url| scalar(url)).collect();
-        line(format!("    servers: [{}]", servers.join(", ")));
+    for lack in &running.lacks {
+        line(format!("# FILL IN what is missing here: {}.", scalar(lack)));
     }
-    let without = clusters.iter().filter(|cluster| !cluster.has_jetstream);
     for cluster in without {
         line(format!(
-            "  # FILL IN: cluster {} has no JetStream. Add it to `serves:` of the region that its clients use, or to\n  # \
+            "# FILL IN: cluster {} has no JetStream. Add it to `serves:` of the region that its clients use, or to\n# \
              `clusters_without_clients`.",
             scalar(&cluster.name)
         ));
+    }
+    if with.is_empty() {
+        return text + &example_regions();
+    }
+    let mut line = |line: String| text.push_str(&format!("{line}\n"));
+    line("# The servers advertise these addresses. FILL IN others where this machine does not reach them.".to_owned());
+    line("regions:".to_owned());
+    let mut names = BTreeSet::new();
+    for (number, cluster) in with.into_iter().enumerate() {
+        let mut name = token(&cluster.name);
+        if name.is_empty() || !names.insert(name.clone()) {
+            name = format!("region-{}", number + 1);
+            line("  # FILL IN a name for this region.".to_owned());
+        }
+        line(format!("  {}:", scalar(&name)));
+        if cluster.name.is_empty() {
+            line("    # FILL IN the cluster's name: these servers have none, and need one.".to_owned());
+        } else if name != cluster.name {
+            line(format!("    cluster: {}", scalar(&cluster.name)));
+        }
+        if cluster.servers.is_empty() {
+            line("    # FILL IN the URLs of these servers. They advertise none.".to_owned());
+        }
+        let servers: Vec<String> = cluster.servers.iter().map(|url| scalar(url)).collect();
+        line(format!("    servers: [{}]", servers.join(", ")));
     }
     text
 }
@@ -199,7 +227,13 @@ fn scalar(text: &str) -> String {
         && !["null", "true", "false", "yes", "no", "on", "off"].contains(&&*text.to_lowercase())
     {
         true => text.to_owned(),
-        false => serde_json::Value::from(text).to_string(),
+        false => {
+            let quoted = serde_json::Value::from(text).to_string();
+            quoted
+                .chars()
+                .map(|c| if is_hidden(c) { format!("\\U{:08x}", u32::from(c)) } else { c.to_string() })
+                .collect()
+        }
     }
 }
 
@@ -279,25 +313,48 @@ mod tests {
             tls: Some(Tls { ca: Some("/k/my ca.pem".into()), first: true, ..Tls::default() }),
             clusters: vec![
                 cluster("dc1.prod", &["nats://10.0.0.1:4222", "nats://10.0.0.2:4222"], true),
-                cluster("edge\n#", &[], false),
+                cluster("dc1-prod", &[], true),
+                cluster("edge\n# tls: {", &[], false),
                 cluster("west", &["nats://[::1]:4222"], true),
             ],
             operator: Some(operator.clone()),
             system: id(7).to_string(),
-            accounts: vec![("APP".to_owned(), id(1)), ("BILLING: {".to_owned(), id(2))],
+            accounts: vec![("APP".to_owned(), id(1)), ("BILLING:\u{7f}\u{2028}x".to_owned(), id(2))],
+            lacks: vec!["1 of 9 servers does not answer".to_owned()],
+        };
+        let read = |text: &str| {
+            let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.to_owned() };
+            definition::parse(&[file], Path::new("/"))
         };
         let text = filled_in(None, Some(&running));
-        let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.clone() };
-        let found = definition::parse(&[file], Path::new("/")).unwrap();
+        // What is to be filled in.
+        assert!(text.contains("# FILL IN the URLs of these servers") && read(&text).is_err(), "{text}");
+        let filled = text.replacen("servers: []", "servers: [nats://10.0.0.9:4222]", 1);
+        let found = read(&filled).unwrap();
         assert_eq!(found.operator, None, "what servers say is no pin");
         assert!(text.contains(&format!("\n# operator: {operator}\n")), "{text}");
         assert!(matches!(&found.system, AccountAccess::Context(name) if name == "sc-sys"));
         let regions: Vec<(&str, &str, usize)> =
             found.topology.regions.iter().map(|r| (r.name.as_str(), r.cluster.as_str(), r.servers.len())).collect();
-        assert_eq!(regions, [("dc1-prod", "dc1.prod", 2), ("west", "west", 1)]);
-        assert!(text.contains("# FILL IN: cluster \"edge\\n#\" has no JetStream"), "{text}");
+        assert_eq!(regions, [("dc1-prod", "dc1.prod", 2), ("region-2", "dc1-prod", 1), ("west", "west", 1)]);
+        assert!(text.contains("# FILL IN: cluster \"edge\\n# tls: {\" has no JetStream"), "{text}");
+        assert!(text.contains("# FILL IN what is missing here: \"1 of 9 servers does not answer\"."), "{text}");
         assert_eq!(found.tls.as_ref().unwrap().ca.as_deref(), Some(Path::new("/k/my ca.pem")));
         assert_eq!((found.accounts[0].name.as_str(), &found.accounts[0].id), ("APP", &id(1)));
-        assert!(text.contains(&format!("the deployment also has\n#   \"BILLING: {{\": {}\n", id(2))), "{text}");
+        assert!(
+            text.contains(&format!("the deployment also has\n#   \"BILLING:\\U0000007f\\U00002028x\": {}\n", id(2))),
+            "{text}"
+        );
+
+        // Nothing that a region could be made of.
+        let none = Running { clusters: vec![cluster("", &[], false)], accounts: Vec::new(), ..running };
+        assert_eq!(
+            read(&filled_in(None, Some(&none)).replace("id: A...", &format!("id: {}", id(1))))
+                .unwrap()
+                .topology
+                .regions
+                .len(),
+            3
+        );
     }
 }

@@ -220,8 +220,8 @@ async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) 
 }
 
 /// Makes the stream; whoever was faster made the same.
-async fn make<R: Requests>(api: Api<'_, R>, replicas: u64) -> Result<(), Trouble> {
-    let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config(replicas)), ASK).await;
+async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Result<(), Trouble> {
+    let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config), ASK).await;
     match made {
         // Another run was faster, or a config of another version is there.
         Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
@@ -440,11 +440,10 @@ fn changed_applications<'p, L: Requests>(session: &Session<'_, L>, plan: &'p Pla
     changed
 }
 
-/// A lease in a region that is down and left out on purpose is gone without; so is one by its own exception.
 fn may_go_without<L: Requests>(session: &Session<'_, L>, options: &Options) -> bool {
     let live = session.deployment.clusters();
     let missing = session.definition.topology.regions.iter().any(|region| !live.contains(&region.cluster.as_str()));
-    options.allows(UNREACHABLE) || (missing && options.allows("region-missing"))
+    options.may_go_without_lease(missing)
 }
 
 /// What came of an attempt to take a lease.
@@ -461,7 +460,7 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
     let (api, info) = stream.find(session, AccountRef { name: account, id }).await?;
     let seen = match info {
         None => {
-            make(api, replicas(session, account)).await?;
+            make(api, own_config(session, account)).await?;
             None
         }
         Some(info) => {
@@ -507,13 +506,12 @@ async fn contend<L: Link>(
     }
 }
 
-/// As many as the account's write streams have.
-fn replicas<L: Link>(session: &Session<'_, L>, account: &str) -> u64 {
+/// The config of the stream where the account has none yet.
+fn own_config<L: Link>(session: &Session<'_, L>, account: &str) -> Map<String, Value> {
     let desired = session.desired().unwrap_or_default();
     let own = desired.iter().find(|desired| desired.name == account && desired.seat == Seat::Application);
-    let config: Map<String, Value> =
-        own.and_then(|own| own.streams.first()).map(crate::desired::DesiredStream::config).unwrap_or_default();
-    config.get("num_replicas").and_then(Value::as_u64).unwrap_or(3)
+    let like = own.and_then(|own| own.streams.first()).map(crate::desired::DesiredStream::config);
+    config(like.as_ref())
 }
 
 fn unreachable(account: &str, trouble: &Trouble) -> Finding {

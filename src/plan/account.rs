@@ -143,7 +143,8 @@ pub fn plan(
         let jetstream = &observed.accounts[of_application].jetstream;
         let application = starts[of_application].as_ref().map(|start| &start.claims);
         let context = Context { peers: &peers, application, options, now };
-        let around = Around { observed, clusters: &clusters, application: jetstream, context };
+        let without_lease = options.may_go_without_lease(!without.is_empty());
+        let around = Around { observed, clusters: &clusters, application: jetstream, without_lease, context };
         let (mut planned, mut found) =
             account_plan(&account, &observed.accounts[index], starts[index].as_ref(), &around);
         findings.extend(preflight::not_the_system_account(&planned.name, &planned.id, &observed.system_account));
@@ -179,6 +180,8 @@ struct Around<'a> {
     clusters: &'a [&'a str],
     /// What was read of the application's account that it belongs to.
     application: &'a ObservedJetStream,
+    /// True if the run may go on without the lease.
+    without_lease: bool,
     context: Context<'a>,
 }
 
@@ -350,7 +353,7 @@ fn account_plan(
     start: Option<&Start>,
     around: &Around<'_>,
 ) -> (AccountPlan, Vec<Finding>) {
-    let Around { observed, clusters, application, context } = around;
+    let Around { observed, clusters, application, context, without_lease } = around;
     let (name, options) = (&desired.name, context.options);
     let mut findings = Vec::new();
     let stored = start.map(|start| start.claims.mappings()).unwrap_or_default();
@@ -380,7 +383,8 @@ fn account_plan(
     findings.extend(claims.and_then(|claims| links::left_open(desired, claims)));
     let of_roles = claims.map(|claims| preflight::roles(desired, claims, &mappings.changes));
     findings.extend(of_roles.into_iter().flatten());
-    findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, Some(&observed.deployment)));
+    let room = (Some(&observed.deployment), *without_lease);
+    findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, room));
     // Activation tokens that are yet to be issued come on top; what is signed is measured again.
     let sizes = pushed.pushes.iter().map(|push| push.claims.token_size());
     findings.extend(sizes.max().and_then(|size| preflight::size(name, size, &observed.deployment)));

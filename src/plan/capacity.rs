@@ -13,18 +13,19 @@ use crate::model::finding::Finding;
 use crate::observed::Deployment;
 use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Checks limits and servers before the first request that changes something. `claims` are the account's as they are
 /// going to be: their limits count, and are all there is for an account that is yet to be made. `deployment` may be
-/// `None` (no access to the system account): the clusters are not looked at then.
+/// `None` (no access to the system account): the clusters are not looked at then. `without_lease`: the run may go on without
+/// the lease, whose stream needs no room then.
 pub fn capacity(
     desired: &DesiredAccount<'_>,
     streams: &StreamPlan,
     consumers: &ConsumerPlan,
     observed: &ObservedJetStream,
     claims: Option<&AccountClaims>,
-    deployment: Option<&Deployment>,
+    (deployment, without_lease): (Option<&Deployment>, bool),
 ) -> Vec<Finding> {
     let place = format!("account {}", desired.name);
     let disabled = claims.filter(|claims| !claims.jetstream_limits().enabled() && !desired.streams.is_empty());
@@ -42,7 +43,8 @@ pub fn capacity(
         )];
     }
     let info = claims.map_or_else(|| observed.info.clone(), |claims| with_limits(&observed.info, claims));
-    let mut findings = limits(&place, desired, streams, observed, &info);
+    let lease = lease_to_make(desired, streams, consumers, observed).filter(|_| !without_lease);
+    let mut findings = limits(&place, (desired, observed), streams, lease.as_ref(), &info);
     findings.extend(consumers_tier(&place, desired, &info));
     findings.extend(consumers::limits(&place, streams, consumers, observed, &info, deployment));
     findings.extend(claims.and_then(|claims| unreachable(&place, claims)));
@@ -115,38 +117,40 @@ fn is_tiered(info: &Value) -> bool {
     info["tiers"].as_object().is_some_and(|tiers| !tiers.is_empty())
 }
 
-/// The stream of the lease, where the run that makes the others has to make it first.
+/// Returns the config of the lease's stream if a run that makes these changes has to make it. A run that changes nothing here,
+/// but tokens or another region's account, is refused by the server if there is no room: before it changed anything.
 fn lease_to_make(
     desired: &DesiredAccount<'_>,
     streams: &StreamPlan,
+    consumers: &ConsumerPlan,
     observed: &ObservedJetStream,
 ) -> Option<Map<String, Value>> {
-    let there = observed.streams.iter().any(|stream| stream.name == lease::STREAM);
+    let there = observed.streams.iter().any(|stream| stream.name == lease::STREAM)
+        || observed.unknown_stream(lease::STREAM).is_some();
     let first = desired.streams.first().filter(|_| desired.seat == Seat::Application)?;
-    (!there && !streams.changes.is_empty()).then(|| lease::config(replicas(&first.config())))
+    let changes = !(streams.changes.is_empty() && consumers.changes.is_empty());
+    (changes && !there).then(|| lease::config(Some(&first.config())))
 }
 
 fn limits(
     place: &str,
-    desired: &DesiredAccount<'_>,
+    (desired, observed): (&DesiredAccount<'_>, &ObservedJetStream),
     streams: &StreamPlan,
-    observed: &ObservedJetStream,
+    lease: Option<&Map<String, Value>>,
     info: &Value,
 ) -> Vec<Finding> {
     let tiered = is_tiered(info);
     let mut needs: BTreeMap<u64, Need> = BTreeMap::new();
     // Those that stay as they are need their tier, too: without it servers refuse what is published.
-    let ours = |stream: &&ObservedStream| {
-        stream.name == lease::STREAM || desired.streams.iter().any(|wanted| wanted.name == stream.name)
-    };
-    let changed = |name: &str| streams.changes.iter().any(|change| change.name == name);
-    for stream in observed.streams.iter().filter(ours).filter(|stream| !changed(&stream.name)) {
-        needs.entry(if tiered { replicas(&stream.config) } else { 0 }).or_default();
+    let ours: HashSet<&str> = desired.streams.iter().map(|stream| &*stream.name).chain([lease::STREAM]).collect();
+    let changed: HashSet<&str> = streams.changes.iter().map(|change| &*change.name).collect();
+    let stays = |stream: &&ObservedStream| ours.contains(&*stream.name) && !changed.contains(&*stream.name);
+    for stream in observed.streams.iter().filter(stays).filter(|_| tiered) {
+        needs.entry(replicas(&stream.config)).or_default();
     }
-    let lease = lease_to_make(desired, streams, observed);
     let made = streams.changes.iter().filter(|change| change.action != Action::Delete);
     let made = made.filter_map(|change| Some((&*change.name, change.before.as_ref(), change.after.as_ref()?)));
-    for (name, before, config) in made.chain(lease.as_ref().map(|config| (lease::STREAM, None, config))) {
+    for (name, before, config) in made.chain(lease.map(|config| (lease::STREAM, None, config))) {
         let replicas = replicas(config);
         let need = needs.entry(if tiered { replicas } else { 0 }).or_default();
         let bytes = |config: &Map<String, Value>| config.get("max_bytes").and_then(Value::as_i64).unwrap_or(-1).max(0);

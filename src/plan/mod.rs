@@ -86,6 +86,12 @@ impl Options {
     pub fn allows(&self, code: &str) -> bool {
         self.allow.iter().any(|allowed| allowed == code) && allowable().any(|allowable| allowable == code)
     }
+
+    /// Returns whether a run may go on without the lease. A lease in a region that is down, and that is left out on purpose, is
+    /// gone without; so is any by its own exception.
+    pub fn may_go_without_lease(&self, region_missing: bool) -> bool {
+        self.allows(crate::desired::lease::UNREACHABLE) || (region_missing && self.allows("region-missing"))
+    }
 }
 
 /// The nsc store's copy of an account is older than the servers' token and says otherwise what is not ours; allowed, it

@@ -288,7 +288,7 @@ fn limits_are_checked_before_anything_is_made() {
         let observed = ObservedJetStream { info, ..ObservedJetStream::default() };
         let plan = streams(&d, &observed, &Options::default());
         let more = consumers(&d, &observed, &Options::default());
-        capacity(&d, &plan, &more, &observed, None, None).iter().map(|f| f.code).collect::<Vec<_>>()
+        capacity(&d, &plan, &more, &observed, None, (None, false)).iter().map(|f| f.code).collect::<Vec<_>>()
     };
     assert_eq!(check(json!({ "limits": { "max_streams": -1, "max_storage": -1 } })), Vec::<&str>::new());
     assert_eq!(check(json!({ "streams": 3, "limits": { "max_streams": 8 } })), ["stream-limit"]);
@@ -314,7 +314,7 @@ fn streams_that_stay_need_their_tier() {
         let plan = streams(&d, &observed, &Options::default());
         assert_eq!(plan.changes, []);
         let more = consumers(&d, &observed, &Options::default());
-        let found = capacity(&d, &plan, &more, &observed, None, None);
+        let found = capacity(&d, &plan, &more, &observed, None, (None, false));
         found.into_iter().map(|finding| (finding.code, finding.message)).collect::<Vec<_>>()
     };
     let tier = |name: &str| json!({ name: { "streams": 6, "limits": { "max_streams": 1 } } });
@@ -349,7 +349,7 @@ fn consumers_are_counted_as_servers_do() {
         let plan = streams(&d, &observed, &Options::default());
         let more = consumers(&d, &observed, &Options::default());
         let versions = deployment([version, "2.15.1", "2.15.1"], &json!({ "config": {} }));
-        let found = capacity(&d, &plan, &more, &observed, None, Some(&versions));
+        let found = capacity(&d, &plan, &more, &observed, None, (Some(&versions), false));
         let of_consumers = found.into_iter().filter(|f| f.message.contains("consumer") || f.place.contains("consumer"));
         let mut said: Vec<String> = of_consumers.map(|f| format!("{}: {}", f.code, f.message)).collect();
         said.dedup();
@@ -382,7 +382,7 @@ fn consumers_are_counted_as_servers_do() {
     let versions = deployment(["2.15.1"; 3], &json!({ "config": {} }));
     let found = |most: i64| {
         let observed = ObservedJetStream { info: tiers(most, most), ..observed.clone() };
-        let found = capacity(&d, &plan, &more, &observed, None, Some(&versions));
+        let found = capacity(&d, &plan, &more, &observed, None, (Some(&versions), false));
         found.into_iter().filter(|f| f.code == "consumer-limit").map(|f| f.severity).collect::<Vec<_>>()
     };
     assert_eq!((found(4), found(5)), (vec![Severity::Warning], vec![]));
@@ -409,7 +409,7 @@ fn found(app: &Account, claims: Option<&AccountClaims>, deployment: Option<&Depl
     let (d, observed) = (desired(app, "2.15.1"), ObservedJetStream::default());
     let plan = streams(&d, &observed, &Options::default());
     let more = consumers(&d, &observed, &Options::default());
-    capacity(&d, &plan, &more, &observed, claims, deployment).iter().map(|f| f.code).collect()
+    capacity(&d, &plan, &more, &observed, claims, (deployment, false)).iter().map(|f| f.code).collect()
 }
 
 /// One replica, and 1,000 bytes of each stream.

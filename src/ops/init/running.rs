@@ -1,4 +1,4 @@
-//! What a running deployment tells whoever begins: its clusters and where clients reach them, its operator, its accounts.
+//! Reads a running deployment, to begin a definition with: its clusters, their client URLs, its operator and its accounts.
 
 use crate::definition::server_url;
 use crate::desired::regional::APPLICATION_TAG;
@@ -25,27 +25,30 @@ pub struct Running {
     pub system: String,
     /// The accounts that servers store and that have JetStream, by name; those that serve a region are left out.
     pub accounts: Vec<(String, PublicKey)>,
+    /// Servers that did not answer, and why accounts were not read, a line each.
+    pub lacks: Vec<String>,
 }
 
 /// A cluster of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// Its name, which is that of its gateway.
+    /// The cluster's name, which is its gateway's name; empty for a server without either.
     pub name: String,
-    /// Where clients reach its servers, as URLs.
+    /// The URLs that its servers advertise to clients.
     pub servers: Vec<String>,
-    /// Whether any of them has JetStream.
+    /// True if a server of the cluster has JetStream.
     pub has_jetstream: bool,
 }
 
-/// Asks the servers who they are and which accounts they store. A context of this name led to them, by these URLs and with
-/// these TLS settings.
+/// Asks the servers who they are and which accounts they store. A context of this name led to them, with these TLS settings;
+/// `reached`: by these URLs, to the server of this name.
 ///
 /// # Errors
-/// [`RequestError`] when the servers do not say who they are. Accounts that they do not show are none.
+/// [`RequestError`] when the servers do not say who they are.
 pub async fn running(
     requests: &impl Requests,
-    (context, urls, tls): (&str, &[String], Option<&Tls>),
+    (context, tls): (&str, Option<&Tls>),
+    reached: (&[String], &str),
     timeout: Duration,
 ) -> Result<Running, RequestError> {
     let started = Instant::now();
@@ -53,9 +56,13 @@ pub async fn running(
     let system = deployment.servers.first().map(|server| server.system_account.clone()).unwrap_or_default();
     let left = timeout.saturating_sub(started.elapsed());
     let read = |token: &str| AccountClaims::decode(token).ok();
-    let mut accounts: Vec<(String, PublicKey)> = system::stored_claims(requests, &deployment, left, read)
-        .await
-        .unwrap_or_default()
+    let mut lacks: Vec<String> = deployment.missing_text().into_iter().collect();
+    let stored = system::stored_claims(requests, &deployment, left, read).await;
+    let stored = stored.unwrap_or_else(|error| {
+        lacks.push(format!("the accounts could not be read: {error}"));
+        Vec::new()
+    });
+    let mut accounts: Vec<(String, PublicKey)> = stored
         .into_iter()
         .filter(|claims| {
             claims.id().to_string() != system && claims.jetstream_limits().enabled() && !serves_a_region(claims)
@@ -66,10 +73,11 @@ pub async fn running(
     Ok(Running {
         context: context.to_owned(),
         tls: tls.cloned(),
-        clusters: clusters(&deployment.servers, urls),
+        clusters: clusters(&deployment.servers, reached),
         operator: named_by_all(&deployment),
         system,
         accounts,
+        lacks,
     })
 }
 
@@ -77,9 +85,9 @@ fn serves_a_region(claims: &AccountClaims) -> bool {
     claims.tags().iter().any(|tag| tag.starts_with(APPLICATION_TAG))
 }
 
-/// The clusters, by name, with the URLs that their servers have for clients. Where a context leads through WebSockets, that is
-/// how the servers are reached: these have no other ports to go to.
-fn clusters(servers: &[Server], urls: &[String]) -> Vec<Cluster> {
+/// Returns the clusters, by name, with the URLs that their servers advertise. The cluster of the server that was reached has the
+/// URLs that led there first; where these are of WebSockets, all clusters have them alone: the others may not be open to us.
+fn clusters(servers: &[Server], (urls, here): (&[String], &str)) -> Vec<Cluster> {
     let by_websocket: Vec<String> =
         urls.iter().filter(|url| url.starts_with("ws://") || url.starts_with("wss://")).cloned().collect();
     let scheme = if urls.iter().any(|url| url.starts_with("tls://")) { "tls" } else { "nats" };
@@ -98,9 +106,14 @@ fn clusters(servers: &[Server], urls: &[String]) -> Vec<Cluster> {
         }
     }
     let mut clusters: Vec<Cluster> = found.into_values().collect();
+    let here = servers.iter().find(|server| server.name == here).map(|server| &*server.cluster);
     for cluster in &mut clusters {
         cluster.servers.sort();
         cluster.servers.dedup();
+        if by_websocket.is_empty() && Some(&*cluster.name) == here {
+            cluster.servers.retain(|url| !urls.contains(url));
+            cluster.servers.splice(..0, urls.iter().cloned());
+        }
     }
     clusters
 }
@@ -140,7 +153,7 @@ mod tests {
         ];
         let found = |urls: &[&str]| -> Vec<(String, Vec<String>, bool)> {
             let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
-            clusters(&servers, &urls).into_iter().map(|c| (c.name, c.servers, c.has_jetstream)).collect()
+            clusters(&servers, (&urls, "w1")).into_iter().map(|c| (c.name, c.servers, c.has_jetstream)).collect()
         };
         let of = |name: &str, servers: &[&str], has_jetstream| {
             (name.to_owned(), servers.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>(), has_jetstream)
@@ -150,10 +163,10 @@ mod tests {
             [
                 of("dark", &[], false),
                 of("edge", &["nats://[::1]:4333"], false),
-                of("west", &["nats://10.0.0.1:4222", "nats://10.0.0.2:4222"], true),
+                of("west", &["nats://lb:4222", "nats://10.0.0.1:4222", "nats://10.0.0.2:4222"], true),
             ]
         );
-        assert_eq!(found(&["tls://lb:4222"])[2].1, ["tls://10.0.0.1:4222", "tls://10.0.0.2:4222"]);
+        assert_eq!(found(&["tls://10.0.0.2:4222"])[2].1, ["tls://10.0.0.2:4222", "tls://10.0.0.1:4222"]);
         assert!(found(&["wss://lb:443"]).iter().all(|(_, servers, _)| *servers == ["wss://lb:443"]));
     }
 }

@@ -120,6 +120,8 @@ async fn a_definition_begins_with_what_a_deployment_tells() {
         assert!(urls.iter().all(|url| line.contains(url.as_str())), "{line}: not {urls:?}");
     }
     assert!(text.contains(&format!("\n# operator: {}\n", cluster.operator_id())), "{text}");
+    let first = format!("servers: [\"{url}\"");
+    assert!(text.contains(&first), "{first}: not the URL that led there\n{text}");
     assert!(text.contains("  context: sys\n") && text.contains(cluster.account_id()), "{text}");
     assert!(!text.contains(&format!("id: {}", cluster.system_account_id())), "{text}");
     assert!(text.lines().all(|line| !line.contains("APP-west")), "{text}");

@@ -279,7 +279,7 @@ async fn a_planted_lease_blocks_nobody() {
     bench.expect(1, &apply(2), "lease-unreachable", &said);
     bench.delete_stream(STREAM).await;
     // Right but for one setting, by which it takes counters alone.
-    let mut counters = lease::config(1);
+    let mut counters = lease::config(None);
     counters.insert("allow_msg_counter".to_owned(), json!(true));
     plant(counters.into(), &[]).await;
     if bench.api("west", &format!("STREAM.INFO.{STREAM}"), Value::Null).await["config"]["allow_msg_counter"] == true {
@@ -288,7 +288,7 @@ async fn a_planted_lease_blocks_nobody() {
     }
     bench.delete_stream(STREAM).await;
     // A purge sets the next sequence.
-    plant(lease::config(1).into(), &[]).await;
+    plant(lease::config(None).into(), &[]).await;
     let purged = bench.api("west", &format!("STREAM.PURGE.{STREAM}"), json!({ "seq": u64::MAX })).await;
     assert_eq!(purged["success"], true, "{purged}");
     let said = [STREAM, "its sequences are used up", "Remove it, with `nats stream rm`"];

@@ -101,7 +101,7 @@ impl<'c> Bench<'c> {
     /// The same, with three replicas of each stream on the shared super-cluster, too: with many of them, its servers are
     /// busy with elections and heartbeats alone.
     pub fn replicated(mut self) -> Self {
-        self.one_replica = false;
+        self.one_replica &= !self.cluster.is_shared();
         self
     }
 
