@@ -55,27 +55,36 @@ async fn main() {
     let cluster = SuperCluster::up(options).await.unwrap();
     cluster.wait_ready(TIMEOUT).await.unwrap();
     println!("servers: nine of nats-server {}", cluster.server_version());
-    fresh(&cluster, pairs).await;
+    for layout in ["shared", "regional"] {
+        fresh(&cluster, layout, pairs).await;
+    }
     buckets(&cluster).await;
     nothing_to_do(&cluster);
     accounts(&cluster, pairs).await;
     cluster.down().await.unwrap();
 }
 
-/// The same streams under ever new names, by `apply` and by bare requests; each time they are taken away again.
-async fn fresh(cluster: &SuperCluster, pairs: usize) {
+/// The same streams under ever new names, by `apply` and by bare requests; each time they are taken away again. One virtual
+/// stream stays, so that the links of the layout `regional` do.
+async fn fresh(cluster: &SuperCluster, layout: &str, pairs: usize) {
+    let define = |prefix: &str, count| define(cluster, &format!("{layout}-{prefix}"), count, layout);
+    let stays = define("stays", 1);
+    let at = |definition: &'_ Path| definition.to_str().unwrap().to_owned();
+    let destroy = |definition: &Path| {
+        let named = at(definition);
+        let args = ["destroy", "--definition", &named, "--operator", "op.nk", "--delete-streams", "--yes"];
+        vstream(cluster.folder(), &args);
+    };
+    vstream(cluster.folder(), &["apply", "--definition", &at(&stays), "--operator", "op.nk", "--yes"]);
     let (mut applied, mut answered, mut met) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..=pairs {
-        let definition = define(cluster, &format!("a{pair}"), FRESH);
-        let path = definition.to_str().unwrap();
+        let definition = define(&format!("a{pair}"), FRESH);
+        let path = at(&definition);
         let tool =
-            timed(|| vstream(cluster.folder(), &["apply", "--definition", path, "--operator", "op.nk", "--yes"]));
-        vstream(
-            cluster.folder(),
-            &["destroy", "--definition", path, "--operator", "op.nk", "--delete-streams", "--yes"],
-        );
+            timed(|| vstream(cluster.folder(), &["apply", "--definition", &path, "--operator", "op.nk", "--yes"]));
+        destroy(&definition);
         settle().await;
-        let raw = bare_requests(&define(cluster, &format!("b{pair}"), FRESH)).await;
+        let raw = bare_requests(&define(&format!("b{pair}"), FRESH)).await;
         settle().await;
         // The first pair warms up.
         if pair > 0 {
@@ -85,22 +94,20 @@ async fn fresh(cluster: &SuperCluster, pairs: usize) {
         }
     }
     let [applied, answered, met] = [applied, answered, met].map(|times| Times::of(times.into_iter()));
-    println!("{FRESH} fresh virtual streams, apply: {applied}");
+    println!("{layout}: {FRESH} fresh virtual streams, apply: {applied}");
     println!("the same {} stream requests, {IN_FLIGHT} at a time: {answered}", FRESH * 6);
     println!("the same until all sources are in touch: {met}");
     println!("ratio of the medians: {:.2}", applied.median() / met.median());
 
-    let definition = define(cluster, "phases", FRESH);
+    let definition = define("phases", FRESH);
     phases(&definition, &cluster.operator_key_path()).await;
-    vstream(
-        cluster.folder(),
-        &["destroy", "--definition", definition.to_str().unwrap(), "--operator", "op.nk", "--delete-streams", "--yes"],
-    );
+    destroy(&definition);
+    destroy(&stays);
     settle().await;
 }
 
 fn nothing_to_do(cluster: &SuperCluster) {
-    let definition = define(cluster, "many", MANY);
+    let definition = define(cluster, "many", MANY, "shared");
     let path = definition.to_str().unwrap();
     let apply = || vstream(cluster.folder(), &["apply", "--definition", path, "--operator", "op.nk", "--yes"]);
     println!("{MANY} fresh virtual streams, apply: {:.0} ms", timed(apply));
@@ -212,29 +219,32 @@ async fn bare_requests(path: &Path) -> (f64, f64) {
     let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
     let opened = ops::session::Session::open(given, &connector, Hearing::Off, deadline, &Silent).await;
     let (session, _) = opened.unwrap();
-    let api = session.api(0).unwrap();
     let wanted = desired(&loaded.definition).unwrap();
-    let configs = |role| -> Vec<(String, Value)> {
-        let streams = wanted[0].streams.iter().filter(|stream| stream.role == role);
-        streams.map(|stream| (stream.name.clone(), Value::Object(stream.config()))).collect()
+    let apis: Vec<_> = (0..wanted.len()).map(|place| session.api(place).unwrap()).collect();
+    let configs = |role| -> Vec<(usize, String, Value)> {
+        let streams = wanted.iter().enumerate().flat_map(|(place, account)| {
+            account.streams.iter().filter(|stream| stream.role == role).map(move |stream| (place, stream))
+        });
+        streams.map(|(place, stream)| (place, stream.name.clone(), Value::Object(stream.config()))).collect()
     };
     let (writes, reads) = (configs(Role::Write), configs(Role::Read));
-    let send = async |verb: &str, configs: &[(String, Value)]| {
-        let requests = configs.iter().map(|(name, config)| {
+    let send = async |verb: &str, configs: &[(usize, String, Value)]| {
+        let requests = configs.iter().map(|(place, name, config)| {
             let operation = format!("STREAM.{verb}.{name}");
-            let body = if verb == "CREATE" { config } else { &Value::Null };
+            let (api, body) = (&apis[*place], if verb == "CREATE" { config } else { &Value::Null });
             async move { api.call(&operation, body, TIMEOUT).await }
         });
         let replies: Vec<_> = stream::iter(requests).buffer_unordered(IN_FLIGHT).collect().await;
         replies.into_iter().for_each(|reply| drop(reply.unwrap()));
     };
+    let others = in_touch(&apis).await;
     let started = Instant::now();
     send("CREATE", &writes).await;
     send("CREATE", &reads).await;
     let answered = started.elapsed();
     // As `apply` waits: who asks sooner waits for 4 s.
     tokio::time::sleep(Duration::from_millis(150)).await;
-    while !in_touch(&api, reads.len()).await {
+    while in_touch(&apis).await != others + reads.len() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let met = started.elapsed();
@@ -243,19 +253,22 @@ async fn bare_requests(path: &Path) -> (f64, f64) {
     (answered.as_secs_f64() * 1000.0, met.as_secs_f64() * 1000.0)
 }
 
-/// Whether so many streams of the account have sources, all of which have heard from their origins.
-async fn in_touch(api: &Api<'_, impl Requests>, count: usize) -> bool {
-    let (mut offset, mut found) = (0, 0);
-    loop {
-        let page = api.call("STREAM.LIST", &json!({ "offset": offset }), TIMEOUT).await.unwrap();
-        let streams = page["streams"].as_array().unwrap();
-        let sources = streams.iter().filter_map(|stream| stream["sources"].as_array());
-        found += sources.filter(|of| of.iter().all(|one| one["active"].as_i64().unwrap() >= 0)).count();
-        offset += streams.len();
-        if streams.is_empty() || offset as u64 >= page["total"].as_u64().unwrap() {
-            return found == count;
+/// How many streams of the accounts have sources, all of which have heard from their origins.
+async fn in_touch(apis: &[Api<'_, impl Requests>]) -> usize {
+    let of_account = async |api: &Api<'_, _>| {
+        let (mut offset, mut found) = (0, 0);
+        loop {
+            let page = api.call("STREAM.LIST", &json!({ "offset": offset }), TIMEOUT).await.unwrap();
+            let streams = page["streams"].as_array().unwrap();
+            let sources = streams.iter().filter_map(|stream| stream["sources"].as_array());
+            found += sources.filter(|of| of.iter().all(|one| one["active"].as_i64().unwrap() >= 0)).count();
+            offset += streams.len();
+            if streams.is_empty() || offset as u64 >= page["total"].as_u64().unwrap() {
+                return found;
+            }
         }
-    }
+    };
+    futures::future::join_all(apis.iter().map(of_account)).await.into_iter().sum()
 }
 
 /// One operation at a time, by a client in the home region and by one in another, on buckets of each level and on a plain
@@ -377,12 +390,12 @@ impl Tell for Steps {
 }
 
 /// A definition of so many virtual streams in a folder of its own; the path of its file.
-fn define(cluster: &SuperCluster, prefix: &str, count: usize) -> PathBuf {
+fn define(cluster: &SuperCluster, prefix: &str, count: usize, layout: &str) -> PathBuf {
     let mut streams = String::new();
     for number in 0..count {
         let _ = writeln!(streams, "      {prefix}-{number}: {{ subjects: [\"{prefix}-{number}.>\"] }}");
     }
-    write(cluster, prefix, "shared", &streams)
+    write(cluster, prefix, layout, &streams)
 }
 
 /// A definition of these virtual streams; the path of its file.
