@@ -8,7 +8,7 @@ use crate::nsc::{StoreError, keystore, survey};
 use crate::observed::RequestError;
 use crate::ops::init::running::{Running, running};
 use crate::ops::init::{InitError, free, init};
-use crate::plan::preflight::answers_differ;
+use crate::ops::session::ReadError;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -121,10 +121,7 @@ async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
     let left = shell.timeout.saturating_sub(started.elapsed());
     let (named, server) = ((context, servers.tls.as_ref()), connection.server_name());
     running(&connection, named, (&servers.urls, &server), left).await.map_err(|error| match error {
-        error @ RequestError::TwoAnswers { .. } => {
-            let finding = answers_differ(&error);
-            Failure::failed(finding.code, finding.message).next(finding.next)
-        }
+        error @ RequestError::TwoAnswers { .. } => ReadError::System(error).into(),
         error => Failure::failed("system-account", format!("{place}: asking the servers: {error}"))
             .next("Name a context whose user is one of the system account, and check that the servers are up."),
     })

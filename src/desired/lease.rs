@@ -1,6 +1,6 @@
 //! The stream that holds the lease of an application's account: who is changing it right now.
 
-use super::metadata;
+use super::{DesiredAccount, DesiredStream, metadata};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -34,10 +34,11 @@ pub struct Note {
     pub released: bool,
 }
 
-/// Returns the stream's config, with the replicas and the storage of the account's other streams, of which `like` is one: an
-/// account's limits are by both. Without one, three replicas in files.
-pub fn config(like: Option<&Map<String, Value>>) -> Map<String, Value> {
-    let of = |key: &str| like.and_then(|like| like.get(key)).cloned();
+/// Returns the stream's config, with the replicas and the storage of the account's other streams: its limits are by both.
+/// Without an account, or any stream of it, three replicas in files.
+pub fn config(account: Option<&DesiredAccount<'_>>) -> Map<String, Value> {
+    let like = account.and_then(|account| account.streams.first()).map(DesiredStream::config);
+    let of = |key: &str| like.as_ref()?.get(key).cloned();
     let expiry = EXPIRY * 1_000_000_000;
     let config = json!({
         "name": STREAM,
@@ -83,7 +84,7 @@ const STRANGE: [&str; 10] = [
 /// expiry. `None` when it serves; otherwise the names of the settings that are wrong, and the config that it should get.
 pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Value>)> {
     let (mut mended, mut wrong) = (found.clone(), Vec::new());
-    for (name, value) in config(Some(found)) {
+    for (name, value) in config(None) {
         // A different description or storage does no harm.
         if ["description", "metadata", "storage", "num_replicas"].contains(&name.as_str()) {
             continue;

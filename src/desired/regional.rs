@@ -1,5 +1,6 @@
 //! The regional layout: one account per region beside the application's, and the subjects between them.
 
+use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::prefixes;
@@ -27,6 +28,11 @@ pub const APPLICATION_TAG: &str = "vstream.application:";
 /// tags.
 pub fn application_tag(application: &PublicKey) -> String {
     format!("{APPLICATION_TAG}{}", application.to_string().to_lowercase())
+}
+
+/// Returns true if the account serves a region of an application, of whichever.
+pub fn serves_a_region(claims: &AccountClaims) -> bool {
+    claims.tags().iter().any(|tag| tag.starts_with(APPLICATION_TAG))
 }
 
 /// What the tags of regional accounts begin with that name the region.

@@ -1,7 +1,7 @@
 //! What a store tells whoever begins: its operator, its accounts, and where their keys are.
 
 use super::{StoreError, StoredAccount, accounts, operator, operators_in};
-use crate::desired::regional::APPLICATION_TAG;
+use crate::desired::regional::serves_a_region;
 use crate::model::claims::{AccountClaims, OperatorClaims};
 use crate::model::nkey::PublicKey;
 use std::path::{Path, PathBuf};
@@ -60,9 +60,7 @@ pub fn survey(path: &Path, keystore: &Path) -> Result<Survey, StoreError> {
         let surveyed = || surveyed(&folder, &operator, name, &claims, keystore);
         if operator.system_account.as_ref() == Some(claims.id()) {
             system = Some(surveyed());
-        } else if claims.jetstream_limits().enabled()
-            && !claims.tags().iter().any(|tag| tag.starts_with(APPLICATION_TAG))
-        {
+        } else if claims.jetstream_limits().enabled() && !serves_a_region(&claims) {
             others.push(surveyed());
         }
     }

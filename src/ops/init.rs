@@ -67,7 +67,8 @@ pub fn free(folder: &Path) -> Result<PathBuf, InitError> {
     }
 }
 
-/// The definition with what a store and the servers tell. A store is asked first: it is on this machine.
+/// The definition with what a store and the servers tell. The operator and the accounts are a
+/// store's where there is one; a context that led to the servers leads to the system account.
 fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
     let mut text = EXAMPLE.to_owned();
     let mut fill = |blank: &str, with: &str| {
@@ -144,44 +145,44 @@ fn example_regions() -> String {
 /// Returns a region for each cluster with JetStream; the other clusters are named, and what could not be read.
 fn regions(running: &Running) -> String {
     let (with, without): (Vec<&Cluster>, Vec<&Cluster>) = running.clusters.iter().partition(|one| one.has_jetstream);
-    let mut text = String::new();
-    let mut line = |line: String| text.push_str(&format!("{line}\n"));
+    let mut lines = Vec::new();
     for lack in &running.lacks {
-        line(format!("# FILL IN what is missing here: {}.", scalar(lack)));
+        lines.push(format!("# FILL IN what is missing here: {}.", scalar(lack)));
     }
     for cluster in without {
-        line(format!(
+        lines.push(format!(
             "# FILL IN: cluster {} has no JetStream. Add it to `serves:` of the region that its clients use, or to\n# \
              `clusters_without_clients`.",
             scalar(&cluster.name)
         ));
     }
     if with.is_empty() {
-        return text + &example_regions();
+        return lines.into_iter().map(|line| line + "\n").collect::<String>() + &example_regions();
     }
-    let mut line = |line: String| text.push_str(&format!("{line}\n"));
-    line("# The servers advertise these addresses. FILL IN others where this machine does not reach them.".to_owned());
-    line("regions:".to_owned());
+    lines.push(
+        "# The servers advertise these addresses. FILL IN others where this machine does not reach them.".to_owned(),
+    );
+    lines.push("regions:".to_owned());
     let mut names = BTreeSet::new();
     for (number, cluster) in with.into_iter().enumerate() {
         let mut name = token(&cluster.name);
         if name.is_empty() || !names.insert(name.clone()) {
             name = format!("region-{}", number + 1);
-            line("  # FILL IN a name for this region.".to_owned());
+            lines.push("  # FILL IN a name for this region.".to_owned());
         }
-        line(format!("  {}:", scalar(&name)));
+        lines.push(format!("  {}:", scalar(&name)));
         if cluster.name.is_empty() {
-            line("    # FILL IN the cluster's name: these servers have none, and need one.".to_owned());
+            lines.push("    # FILL IN the cluster's name: these servers have none, and need one.".to_owned());
         } else if name != cluster.name {
-            line(format!("    cluster: {}", scalar(&cluster.name)));
+            lines.push(format!("    cluster: {}", scalar(&cluster.name)));
         }
         if cluster.servers.is_empty() {
-            line("    # FILL IN the URLs of these servers. They advertise none.".to_owned());
+            lines.push("    # FILL IN the URLs of these servers. They advertise none.".to_owned());
         }
         let servers: Vec<String> = cluster.servers.iter().map(|url| scalar(url)).collect();
-        line(format!("    servers: [{}]", servers.join(", ")));
+        lines.push(format!("    servers: [{}]", servers.join(", ")));
     }
-    text
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// The TLS settings as a line of the definition.
@@ -318,7 +319,6 @@ mod tests {
                 cluster("west", &["nats://[::1]:4222"], true),
             ],
             operator: Some(operator.clone()),
-            system: id(7).to_string(),
             accounts: vec![("APP".to_owned(), id(1)), ("BILLING:\u{7f}\u{2028}x".to_owned(), id(2))],
             lacks: vec!["1 of 9 servers does not answer".to_owned()],
         };
@@ -327,7 +327,7 @@ mod tests {
             definition::parse(&[file], Path::new("/"))
         };
         let text = filled_in(None, Some(&running));
-        // What is to be filled in.
+        // One URL is left to fill in.
         assert!(text.contains("# FILL IN the URLs of these servers") && read(&text).is_err(), "{text}");
         let filled = text.replacen("servers: []", "servers: [nats://10.0.0.9:4222]", 1);
         let found = read(&filled).unwrap();

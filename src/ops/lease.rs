@@ -510,8 +510,7 @@ async fn contend<L: Link>(
 fn own_config<L: Link>(session: &Session<'_, L>, account: &str) -> Map<String, Value> {
     let desired = session.desired().unwrap_or_default();
     let own = desired.iter().find(|desired| desired.name == account && desired.seat == Seat::Application);
-    let like = own.and_then(|own| own.streams.first()).map(crate::desired::DesiredStream::config);
-    config(like.as_ref())
+    config(own)
 }
 
 fn unreachable(account: &str, trouble: &Trouble) -> Finding {

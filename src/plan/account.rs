@@ -120,6 +120,7 @@ pub fn plan(
     let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
     // Said once for the region, not for each of its streams.
     let without = missing_regions(topology, observed);
+    let without_lease = options.may_go_without_lease(!without.is_empty());
     let clusters = known_clusters(topology, observed);
     let starts = starts(desired, observed, now, &mut findings);
     let peers: Vec<Peer<'_>> = desired
@@ -143,7 +144,6 @@ pub fn plan(
         let jetstream = &observed.accounts[of_application].jetstream;
         let application = starts[of_application].as_ref().map(|start| &start.claims);
         let context = Context { peers: &peers, application, options, now };
-        let without_lease = options.may_go_without_lease(!without.is_empty());
         let around = Around { observed, clusters: &clusters, application: jetstream, without_lease, context };
         let (mut planned, mut found) =
             account_plan(&account, &observed.accounts[index], starts[index].as_ref(), &around);

@@ -11,7 +11,7 @@ use crate::desired::{DesiredAccount, Role, lease};
 use crate::model::claims::{AccountClaims, JetStreamLimits, JetStreamTier};
 use crate::model::finding::Finding;
 use crate::observed::Deployment;
-use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream};
+use crate::observed::jetstream::{ApiError, ObservedJetStream};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashSet};
 
@@ -125,11 +125,10 @@ fn lease_to_make(
     consumers: &ConsumerPlan,
     observed: &ObservedJetStream,
 ) -> Option<Map<String, Value>> {
-    let there = observed.streams.iter().any(|stream| stream.name == lease::STREAM)
-        || observed.unknown_stream(lease::STREAM).is_some();
-    let first = desired.streams.first().filter(|_| desired.seat == Seat::Application)?;
+    let there = observed.stream(lease::STREAM).is_some() || observed.unknown_stream(lease::STREAM).is_some();
+    let is_here = desired.seat == Seat::Application && !desired.streams.is_empty();
     let changes = !(streams.changes.is_empty() && consumers.changes.is_empty());
-    (changes && !there).then(|| lease::config(Some(&first.config())))
+    (is_here && changes && !there).then(|| lease::config(Some(desired)))
 }
 
 fn limits(
@@ -142,10 +141,9 @@ fn limits(
     let tiered = is_tiered(info);
     let mut needs: BTreeMap<u64, Need> = BTreeMap::new();
     // Those that stay as they are need their tier, too: without it servers refuse what is published.
-    let ours: HashSet<&str> = desired.streams.iter().map(|stream| &*stream.name).chain([lease::STREAM]).collect();
     let changed: HashSet<&str> = streams.changes.iter().map(|change| &*change.name).collect();
-    let stays = |stream: &&ObservedStream| ours.contains(&*stream.name) && !changed.contains(&*stream.name);
-    for stream in observed.streams.iter().filter(stays).filter(|_| tiered) {
+    let ours = desired.streams.iter().map(|stream| &*stream.name).chain([lease::STREAM]);
+    for stream in ours.filter(|name| tiered && !changed.contains(name)).filter_map(|name| observed.stream(name)) {
         needs.entry(replicas(&stream.config)).or_default();
     }
     let made = streams.changes.iter().filter(|change| change.action != Action::Delete);

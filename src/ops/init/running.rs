@@ -1,7 +1,7 @@
 //! Reads a running deployment, to begin a definition with: its clusters, their client URLs, its operator and its accounts.
 
 use crate::definition::server_url;
-use crate::desired::regional::APPLICATION_TAG;
+use crate::desired::regional::serves_a_region;
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Tls;
@@ -21,8 +21,6 @@ pub struct Running {
     pub clusters: Vec<Cluster>,
     /// The operator that all servers say they trust, if they name one alone. That proves nothing.
     pub operator: Option<PublicKey>,
-    /// The system account.
-    pub system: String,
     /// The accounts that servers store and that have JetStream, by name; those that serve a region are left out.
     pub accounts: Vec<(String, PublicKey)>,
     /// Servers that did not answer, and why accounts were not read, a line each.
@@ -75,14 +73,9 @@ pub async fn running(
         tls: tls.cloned(),
         clusters: clusters(&deployment.servers, reached),
         operator: named_by_all(&deployment),
-        system,
         accounts,
         lacks,
     })
-}
-
-fn serves_a_region(claims: &AccountClaims) -> bool {
-    claims.tags().iter().any(|tag| tag.starts_with(APPLICATION_TAG))
 }
 
 /// Returns the clusters, by name, with the URLs that their servers advertise. The cluster of the server that was reached has the
@@ -118,7 +111,7 @@ fn clusters(servers: &[Server], (urls, here): (&[String], &str)) -> Vec<Cluster>
     clusters
 }
 
-/// Where a server says clients reach it and the others of its cluster, else where it listens.
+/// Returns the addresses that a server advertises, its own and those of its cluster, else the one where it listens.
 fn addresses(server: &Server) -> impl Iterator<Item = String> {
     let told = server.varz["connect_urls"].as_array().into_iter().flatten();
     let mut addresses: Vec<String> = told.filter_map(|url| url.as_str()).map(str::to_owned).collect();

@@ -5,7 +5,7 @@ use crate::disasters::steps::APPLY;
 use crate::disasters::traffic::ask;
 use crate::support::bench::Bench;
 use crate::support::{Cluster, PATIENCE, client, cluster, eventually, small, version};
-use async_nats::jetstream::object_store::ObjectStore;
+use async_nats::jetstream::object_store::{GetErrorKind, ObjectStore};
 use async_nats::{Client, HeaderMap};
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const REGIONS: [&str; 3] = ["west", "central", "east"];
 const KEYS: usize = 20;
 const OBJECTS: usize = 5;
 
-/// Where values are by key: the stream, and what its subjects begin with.
+/// The streams that have values by key, each with the prefix of its subjects.
 const KEYED: [(&str, &str); 3] = [("KV_one", "$KV.one"), ("KV_five", "$KV.five"), ("last", "last")];
 
 /// Buckets with a history of 1 and of 5 and an object store, by these further settings, and a stream that keeps the last message
@@ -82,10 +82,11 @@ async fn objects(cluster: &Cluster) -> Vec<Vec<Option<String>>> {
             contents.push(match store.get(format!("o{object}")).await {
                 Ok(mut found) => {
                     let mut content = String::new();
-                    // What is being replaced has no chunks any more.
+                    // An object that is being replaced may have lost its chunks.
                     found.read_to_string(&mut content).await.ok().map_or(Some("half".to_owned()), |_| Some(content))
                 }
-                Err(_) => None,
+                Err(error) if error.kind() == GetErrorKind::NotFound => None,
+                Err(error) => Some(error.to_string()),
             });
         }
         all.push(contents);
@@ -98,7 +99,7 @@ async fn store(client: &Client) -> ObjectStore {
     eventually("the object store answers", async || context.get_object_store("objects").await.ok()).await
 }
 
-/// What is written last.
+/// The values and objects that are written last.
 struct Newest {
     values: Vec<Option<String>>,
     objects: Vec<Option<String>>,
@@ -189,7 +190,7 @@ async fn step_down(cluster: &Cluster, bench: &Bench<'_>) {
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
-/// How many looks at keys and objects show something else than the newest.
+/// Counts the looks at keys and objects that show something else than the newest.
 async fn old_looks(cluster: &Cluster, newest: &Newest) -> usize {
     let differ = |found: Vec<Vec<Option<String>>>, newest: &[Option<String>]| {
         found.iter().flat_map(|region| region.iter().zip(newest)).filter(|(is, newest)| is != newest).count()
@@ -201,7 +202,7 @@ async fn old_looks(cluster: &Cluster, newest: &Newest) -> usize {
     old
 }
 
-/// How many looks there are.
+/// The number of looks.
 const LOOKS: usize = 3 * 2 * (KEYED.len() * KEYS + OBJECTS);
 
 #[tokio::test(flavor = "multi_thread")]

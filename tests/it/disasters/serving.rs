@@ -21,16 +21,16 @@ const REGIONS: [&str; 2] = ["west", "east"];
 pub const EDGE: &str = "edge.1";
 const EDGE_TOKEN: &str = "edge_1";
 
-/// JetStream on a server that has next to no room.
-const NO_ROOM: &str = "jetstream { store_dir: \"none\", max_memory_store: 1KB, max_file_store: 1KB }";
+/// The room for streams on a server that has next to none.
+const NO_ROOM: &str = "1KB";
 
 /// Starts regions of one server each, and the edge.
 pub async fn servers(regions: &[&str]) -> Cluster {
     with_edge(regions, None).await
 }
 
-/// The same with this line about JetStream in the configuration of the edge's servers.
-async fn with_edge(regions: &[&str], jetstream: Option<&str>) -> Cluster {
+/// The same with JetStream on the edge's servers, and this room for it.
+async fn with_edge(regions: &[&str], room: Option<&str>) -> Cluster {
     let regions = regions.iter().chain([&EDGE]).map(|region| (*region).to_owned()).collect();
     let cluster = up(Options { regions, servers: 1, ..options() }).await;
     cluster.kill(EDGE).await.unwrap();
@@ -40,8 +40,11 @@ async fn with_edge(regions: &[&str], jetstream: Option<&str>) -> Cluster {
         let text = std::fs::read_to_string(&path).unwrap();
         let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("jetstream ")).collect();
         assert_eq!(without.len() + 1, text.lines().count());
-        let with = jetstream.map(|line| line.replace("none", &folder.join("little").display().to_string()));
-        std::fs::write(&path, [&without.join("\n"), "\n", &with.unwrap_or_default()].concat()).unwrap();
+        let jetstream = room.map(|room| {
+            let store = folder.join("little");
+            format!("jetstream {{ store_dir: {store:?}, max_memory_store: {room}, max_file_store: {room} }}")
+        });
+        std::fs::write(&path, [&without.join("\n"), "\n", &jetstream.unwrap_or_default()].concat()).unwrap();
     }
     cluster.start(EDGE).await.unwrap();
     all_answer(&cluster).await;
@@ -257,8 +260,8 @@ async fn subjects_come_and_go_under_traffic() {
     let west = client(test.cluster, "west").await;
     assert_eq!(test.published(&west, "bar.a.new").await, None);
 
-    // They come and go, and a root with them, while somebody publishes on them all the time, in runs that are killed and such
-    // that are not.
+    // Subjects come and go, and a root with them, while they are published on all the time, in runs that are killed and in
+    // others.
     let always = [Always::start(&west, "bar.a.new", &ledger), Always::start(&west, "app.a.new", &ledger)];
     let more = ["foo.>", "bar.*.new", "baz", "app.a.>"];
     test.define_under(&["app"], "east", &more);
@@ -285,7 +288,7 @@ async fn subjects_come_and_go_under_traffic() {
     test.define("east", &more);
     expect(&cluster, 0, &APPLY).await;
 
-    // A root comes over a subject that is there, and goes again: none of its messages finds nobody.
+    // A root comes over a subject that is there, and goes again: every message is taken.
     always[1].advance(3).await;
     let turned_away = always[1].turned_away();
     test.define_under(&["app"], "east", &more);
@@ -342,7 +345,7 @@ async fn subjects_come_and_go_under_traffic() {
     eprintln!("{stored} messages on what came and went; {}", kills.says());
 }
 
-/// Publishes on one subject all the time, each message until it is acknowledged or nobody takes it.
+/// Publishes on one subject all the time, each message until it is acknowledged.
 struct Always {
     stop: Arc<AtomicBool>,
     stored: Arc<AtomicUsize>,
@@ -382,7 +385,7 @@ impl Always {
         Self { stop, stored, turned_away, task }
     }
 
-    /// How many messages found nobody that takes them.
+    /// Returns how often no stream took a message.
     fn turned_away(&self) -> usize {
         self.turned_away.load(Ordering::Relaxed)
     }

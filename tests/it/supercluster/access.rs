@@ -126,7 +126,7 @@ async fn a_definition_begins_with_what_a_deployment_tells() {
     assert!(!text.contains(&format!("id: {}", cluster.system_account_id())), "{text}");
     assert!(text.lines().all(|line| !line.contains("APP-west")), "{text}");
 
-    // Of several accounts, somebody has to choose.
+    // The user chooses one of several accounts.
     let chosen = text.lines().find(|line| line.starts_with("    id: ")).unwrap();
     let chosen = text.replace(chosen, &format!("    id: {}", cluster.account_id()));
     let chosen = chosen.replace("credentials: keys/app.creds", "credentials: ../keys/app.creds");

@@ -30,7 +30,7 @@ pub struct Bench<'c> {
     complaints: Mutex<Vec<String>>,
     /// Whether runs accept that old values may return, where servers do that.
     old_values: bool,
-    /// Whether streams have one replica, unless the test says otherwise.
+    /// True if streams have one replica, unless the test says otherwise.
     one_replica: bool,
 }
 

@@ -295,7 +295,7 @@ impl Cluster {
         }
     }
 
-    /// Whether other tests use the servers, too.
+    /// Returns true if other tests use the servers, too.
     pub fn is_shared(&self) -> bool {
         matches!(self.servers, Servers::Shared(_))
     }
@@ -334,7 +334,7 @@ impl Cluster {
     pub fn stored(&self) -> Vec<AccountClaims> {
         let of_all = [self.system_account_id(), self.running().account_id()];
         let concerns = |claims: &AccountClaims| {
-            matches!(self.servers, Servers::Own(_))
+            !self.is_shared()
                 || claims.name().ends_with(&self.home.suffix)
                 || of_all.contains(&claims.id().to_string().as_str())
         };
