@@ -13,7 +13,8 @@
 //! 6. [`nsc`]: the copies of the tokens in an nsc store, where there is one: read before, written after.
 //! 7. [`sign`]: seeds in wiped memory; [`sign::issue`] is the only maker of a signed token.
 //! 8. [`provision`]: streams and consumers, before any mapping leads to them.
-//! 9. [`push`]: signed tokens to the account resolver, each server's answer judged by name.
+//! 9. [`push`]: signed tokens to the account resolver, each server's answer judged by name; [`resolver`]: or to an account
+//!    server, or into the servers' configuration.
 //! 10. [`verify`]: is it stored, applied and live on every server, and does every source flow?
 //! 11. [`explain`]: where does a message go that clients of a cluster publish?
 //!
@@ -73,6 +74,7 @@ pub mod ops;
 pub mod plan;
 pub mod provision;
 pub mod push;
+pub mod resolver;
 pub mod secrets;
 pub mod sign;
 pub mod verify;

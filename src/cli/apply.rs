@@ -19,10 +19,11 @@ use crate::ops::lease::LeaseError;
 use crate::ops::plan::Planned;
 use crate::ops::session::{Given, Hearing};
 use crate::ops::trust::with_pushes;
+use crate::resolver::NotPushed;
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Make the deployment match the definition, and prove it on every server
 #[derive(Debug, clap::Args)]
@@ -140,9 +141,14 @@ impl Args {
     }
 }
 
-/// Exit 4 when a server did not confirm what was pushed, or could not be looked at, whether or not something was pushed.
+/// Exit 4 when a server did not confirm what was pushed, or could not be looked at, whether or not something was pushed; exit
+/// 3 when servers have to reload their configuration first.
 pub(super) fn exit(applied: &Applied, deployment: &Deployment) -> Exit {
-    if applied.is_confirmed() && deployment.missing() == 0 { Exit::Done } else { Exit::Unconfirmed }
+    match deployment.missing() {
+        0 if applied.is_confirmed() => Exit::Done,
+        0 if applied.waits_for_reload() => Exit::Pending,
+        _ => Exit::Unconfirmed,
+    }
 }
 
 pub(super) fn document(planned: &Planned<'_>, applied: &Applied, deployment: &Deployment, exit: Exit) -> Value {
@@ -166,6 +172,10 @@ fn text(
         return text!("In sync: nothing to do, nothing was pushed ({servers} servers asked).");
     }
     let mut out = done(applied, deployment);
+    if exit == Exit::Pending {
+        out.append(&to_reload(applied, "apply again: it looks whether all have it, and goes on from here"));
+        return out;
+    }
     if planned.plan.is_empty() && deployment.missing() == 0 {
         put!(out, "Nothing to do on the {servers} servers, but not all is well with the streams, as said above.");
         put!(out, "next: Run `{} --wait 2m`.", shell.command("verify"));
@@ -187,6 +197,18 @@ fn text(
     if !applied.pushed.is_empty() && definition.nsc_store.is_none() {
         put!(out, "An nsc store is behind now; its next push would undo this. Bring it up to date: nsc pull -A");
     }
+    out
+}
+
+/// The last lines where servers have to reload the file that tokens were written to, and `then` what is next.
+pub(super) fn to_reload(applied: &Applied, then: &str) -> Text {
+    let preload = applied.preload.as_deref().unwrap_or(Path::new("the preload")).display();
+    let mut out = text!("Servers have the tokens in {preload} once they have reloaded it.");
+    put!(
+        out,
+        "next: Copy it to where the configuration of each server includes it, reload each (`nats-server --signal reload`), then \
+         {then}."
+    );
     out
 }
 
@@ -221,7 +243,9 @@ fn has_instead(pushed: &Pushed) -> Vec<String> {
 
 /// What was done and who confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
-    let Applied { provisioned, pushed, problems, unread, skipped, kept, planned_again, merged, .. } = applied;
+    let Applied {
+        provisioned, pushed, problems, unread, skipped, kept, planned_again, merged, preload, behind, ..
+    } = applied;
     let mut out = Text::new();
     if *planned_again > 0 {
         let times = if *planned_again == 1 { "once".to_owned() } else { format!("{planned_again} times") };
@@ -245,8 +269,13 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
         let Some(last) = tokens.next_back() else { continue };
         let confirmed = last.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
         let total = deployment.total();
-        match count {
-            1 => {
+        match (count, preload) {
+            (_, Some(preload)) => put!(
+                out,
+                "account {account}: token written to {}; {confirmed} of {total} servers confirm that it is in force",
+                preload.display()
+            ),
+            (1, None) => {
                 put!(out, "account {account}: token pushed; {confirmed} of {total} servers confirm that it is in force")
             }
             _ => put!(
@@ -267,6 +296,9 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
                 some(&names)
             );
         }
+    }
+    for server in behind {
+        put!(out, "{} ({}): {}", server.server, server.cluster, server.verdict);
     }
     let problems: Vec<&Finding> =
         problems.iter().flat_map(|checked| &checked.problems).map(|one| &one.finding).collect();
@@ -363,6 +395,7 @@ pub(super) fn failure(error: ApplyError) -> Failure {
             Failure::failed("interrupted", message).next("Run it again: it goes on from here.")
         }
         ApplyError::Journal(_) => unwritable(&message),
+        ApplyError::Push(NotPushed::Store(error)) => error.into(),
         ApplyError::Push(_) => {
             Failure::failed("push", message).next("Run verify to see which servers have the token, then apply again.")
         }

@@ -12,6 +12,7 @@ use crate::ops::lease::Holder;
 use crate::ops::session::{ReadError, Session};
 use crate::plan::preflight::answers_differ;
 use crate::plan::{Action, Options, Plan, allowable};
+use crate::resolver::TokenStoreError;
 use futures::FutureExt as _;
 use futures::future::select_all;
 use std::time::{Duration, Instant};
@@ -132,7 +133,15 @@ impl From<ReadError> for Failure {
                  can be neither listed nor made. Publishing to those that have their own majority goes on.",
             ),
             ReadError::Desired(error) => error.into(),
+            ReadError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<TokenStoreError> for Failure {
+    fn from(error: TokenStoreError) -> Self {
+        let exit = if error.is_input { Exit::Usage } else { Exit::Failed };
+        Self::new(exit, error.code, error.to_string()).next(error.next)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `destroy`: takes away what the definition made.
 
-use super::apply::{document, done, exit, failure, no_signer, refused, unconfirmed};
+use super::apply::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
 use super::history::{HistoryArgs, Recording};
 use super::text::{put, text};
@@ -79,6 +79,10 @@ impl Args {
             let (missing, total) = (session.deployment.missing(), session.deployment.total());
             let kept = kept(self.delete_streams);
             let (exit, mut text) = match missing {
+                0 if plan.waits_for_reload() => (
+                    Exit::Pending,
+                    text!("Nothing is left to take away; servers have to reload the preload, as said above.{kept}"),
+                ),
                 0 => (Exit::Done, text!("Nothing to take away.{kept}")),
                 _ => {
                     let mut text =
@@ -126,6 +130,12 @@ impl Args {
         let kept = kept(self.delete_streams);
         match exit {
             Exit::Done => put!(text, "Done.{kept}"),
+            Exit::Pending => {
+                text.append(&to_reload(
+                    &applied,
+                    "run destroy again: it looks whether all have it, and goes on from here",
+                ));
+            }
             _ => {
                 put!(text, "Not everything is confirmed{}.{kept}", unconfirmed(&applied, &session.deployment));
                 put!(text, "next: Bring back the servers that are missing, then run destroy again.");

@@ -96,7 +96,7 @@ impl Args {
         shell.result(text, &document);
         Ok(match (plan.is_refused(), plan.is_empty()) {
             (true, _) => Exit::Failed,
-            (false, true) if planned.behind.is_empty() => Exit::Done,
+            (false, true) if planned.behind.is_empty() && !plan.waits_for_reload() => Exit::Done,
             (false, _) => Exit::Pending,
         })
     }
@@ -151,6 +151,9 @@ fn outlook(planned: &Planned<'_>, options: &Options, shell: &Shell) -> Text {
         let mut out = Text::from("The servers are in sync; the nsc store is behind.");
         put!(out, "next: Run `{apply}{flags}`.");
         return out;
+    }
+    if plan.is_empty() && plan.waits_for_reload() {
+        return "Nothing is left to write; servers have to reload the preload, as said above.".into();
     }
     if plan.is_empty() {
         return "In sync: nothing to do.".into();

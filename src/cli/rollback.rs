@@ -1,6 +1,6 @@
 //! `rollback`: back to how an earlier push left it.
 
-use super::apply::{document, done, exit, failure, no_signer, refused};
+use super::apply::{document, done, exit, failure, no_signer, refused, to_reload};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_heard};
 use super::history::{self, HistoryArgs, Recording};
 use super::shell::some;
@@ -154,6 +154,9 @@ impl Args {
                     "next: Correct the definition; the record that was gone back to has the one of then (`history RECORD \
                      --format json`)."
                 );
+            }
+            Exit::Pending => {
+                text.append(&to_reload(&applied, "run verify: it says whether all have it"));
             }
             _ => {
                 put!(text, "Not everything is confirmed.");

@@ -39,14 +39,14 @@ const LONGEST_NAME: usize = 4096;
 const SPREAD: &str = "spread its accounts over several definitions";
 
 /// How the servers keep account tokens (nats-server `resolver`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolver {
     /// The NATS resolver, `full` or `cache`.
     Nats,
-    /// An HTTP account server.
-    Url,
-    /// Tokens in the servers' configuration.
-    Memory,
+    /// An HTTP account server, by the URL below which each account's token is. It ends with a slash.
+    Url(String),
+    /// Tokens in the servers' configuration, by the file with `resolver_preload` that it includes.
+    Memory(PathBuf),
 }
 
 /// A definition whose checks were made: every name, subject, field and reference in it holds.

@@ -38,8 +38,14 @@ keys! {
 
     /// How the servers keep account tokens.
     struct Resolver {
-        /// `nats`: the NATS resolver, full or cache. Not built yet: `url`, `memory`.
+        /// `nats`: the NATS resolver, full or cache. `memory`: tokens in the servers' configuration; layout `shared` only.
+        /// `url`: an HTTP account server.
         r#type: At<ResolverType>,
+        /// Type `memory`: the file with `resolver_preload` alone that the servers' configuration includes. What is signed is
+        /// written there; servers have it once they have reloaded it.
+        preload: Option<At<String>>,
+        /// Type `url`: where tokens are kept, as the servers' `resolver: URL(…)` has it, `https://host/jwt/v1/accounts/`.
+        url: Option<At<String>>,
     }
 
     /// Access to the system account: one of the three.

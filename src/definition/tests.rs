@@ -221,7 +221,6 @@ fn names_consistency_and_kind() {
 #[test]
 fn what_is_not_built_is_named() {
     let text = with_stream("subjects: [foo.>]");
-    refuses(&format!("{text}resolver: {{ type: url }}\n"), "not-built", "resolver type `url`", "url");
     let stretched = format!("{text}stretch: {{ cluster: stretch }}\n");
     refuses(
         &stretched.replace("subjects: [foo.>]", "subjects: [foo.>]\n        consistency: ordered"),
@@ -229,6 +228,35 @@ fn what_is_not_built_is_named() {
         "`ordered`",
         "ordered",
     );
+}
+
+#[test]
+fn resolvers() {
+    let text = with_stream("subjects: [foo.>]");
+    let resolver = |keys: &str| format!("{text}resolver: {{ {keys} }}\n");
+    let parsed_resolver = |keys: &str| parsed(&resolver(keys)).unwrap().resolver;
+    assert_eq!(parsed(&text).unwrap().resolver, Resolver::Nats);
+    assert_eq!(parsed_resolver("type: nats"), Resolver::Nats);
+    assert_eq!(parsed_resolver("type: memory, preload: p.conf"), Resolver::Memory("base/p.conf".into()));
+    let url = Resolver::Url("https://a:1/jwt/v1/accounts/".to_owned());
+    for written in ["https://a:1/jwt/v1/accounts", "https://a:1/jwt/v1/accounts/"] {
+        assert_eq!(parsed_resolver(&format!("type: url, url: \"{written}\"")), url);
+    }
+    refuses(&resolver("type: memory"), "missing-key", "`preload` is missing", "memory");
+    refuses(&resolver("type: url"), "missing-key", "`url` is missing", "url");
+    refuses(&resolver("type: nats, preload: p"), "conflict", "goes with `type: memory`", "p");
+    refuses(&resolver("type: memory, preload: p, url: u"), "conflict", "goes with `type: url`", "u");
+    for (url, why) in [
+        ("ftp://a/", "scheme `ftp`"),
+        ("a/b", "neither with"),
+        ("http://u:p@a/", "user or a password"),
+        ("http:///x", "no host"),
+        ("http://a/x?y=", "contains '?'"),
+    ] {
+        refuses(&resolver(&format!("type: url, url: \"{url}\"")), "bad-url", why, &format!("\"{url}\""));
+    }
+    let regional = resolver("type: memory, preload: p").replace("layout: shared", "layout: regional");
+    refuses(&regional, "memory-layout", "account APP has layout `regional`", "memory");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a definition may say but this version does not do yet. Whoever builds one of these deletes its line.
 
-use super::{Definition, Resolver};
+use super::Definition;
 use crate::model::virtual_stream::{Account, Consistency, VirtualStream};
 
 /// Something that is defined and not built yet.
@@ -17,14 +17,6 @@ pub struct Unbuilt {
 /// Everything in `definition` that is not built yet.
 pub fn unbuilt(definition: &Definition) -> Vec<Unbuilt> {
     let mut list = List(Vec::new());
-    let resolver = match definition.resolver {
-        Resolver::Nats => None,
-        Resolver::Url => Some("url"),
-        Resolver::Memory => Some("memory"),
-    };
-    if let Some(name) = resolver {
-        list.add(&["resolver", "type"], format!("resolver type `{name}`"), "write `type: nats`");
-    }
     for account in &definition.accounts {
         of_account(account, &mut list);
     }

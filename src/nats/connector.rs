@@ -4,13 +4,14 @@ use super::connect::{CLOSED, now};
 use super::login::Login;
 use super::permissions::{INBOX, Purpose, Side, narrowed, needs};
 use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect, refused};
-use crate::definition::Definition;
+use crate::definition::{Definition, Resolver};
 use crate::desired::{self, regional};
 use crate::model::claims::{AccountClaims, Permission, Permissions, Trust};
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account, Layout, RegionalAccounts};
 use crate::observed::link::{Connector, LinkError};
+use crate::push;
 use crate::sign::file::read_seed_file;
 use crate::sign::keyring::{Keyring, issuer};
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
@@ -87,7 +88,10 @@ impl<'d> DefinitionConnector<'d> {
             }
         }
         let of = |publish: bool| needs(self.purpose, Side::System).filter(move |need| need.publish == publish);
-        let subjects: Vec<&str> = of(true).map(|need| need.subject).collect();
+        // Servers that keep tokens take them on one subject.
+        let by_name = matches!(self.definition.resolver, Resolver::Url(_));
+        let publishes = of(true).filter(|need| by_name || need.subject != push::BY_NAME);
+        let subjects: Vec<&str> = publishes.map(|need| need.subject).collect();
         let publish = narrowed(&subjects, None, false, known.then_some(accounts.as_slice()));
         permissions(publish, of(false).map(|need| need.subject))
     }

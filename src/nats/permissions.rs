@@ -79,6 +79,7 @@ pub const NEEDS: &[Need] = &[
     publish(Side::System, system::SUBJECTS[5], ALL, When::If("some servers answer no look-ups, to tell whether that is normal (a `cache` resolver)")),
     publish(Side::System, listeners::SUBJECT, PLANS, When::If("subjects are about to be mapped")),
     publish(Side::System, push::SUBJECT, CHANGES, When::If("a token is pushed")),
+    publish(Side::System, push::BY_NAME, CHANGES, When::If("a token is pushed, and the resolver is `url`")),
     subscribe(Side::System, push::SUBJECT, CHANGES, When::Always),
     subscribe(Side::System, push::BY_NAME, CHANGES, When::Always),
     subscribe(Side::System, push::OLD, CHANGES, When::If("pushes on this older subject are to be noticed; without it there is a warning")),

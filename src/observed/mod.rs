@@ -380,6 +380,8 @@ pub enum Stored {
         /// Whether it has a copy of its own, which may be an old one.
         cached: bool,
     },
+    /// The server's resolver is `memory`: this token is in the preload, and the server has it once it has reloaded that.
+    Preload(String),
     /// No answer in time.
     NoAnswer,
 }

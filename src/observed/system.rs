@@ -252,6 +252,33 @@ pub async fn accounts(
         .collect())
 }
 
+/// The same of what is in force alone, for servers that have tokens from elsewhere (`url`, `memory`): they answer no look-ups,
+/// and what is stored is [`super::Stored::NoAnswer`]. Of a server that does answer them it is [`super::Stored::Unclear`].
+///
+/// # Errors
+/// [`RequestError`] when a request as a whole failed.
+pub async fn live_accounts(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    ids: &[PublicKey],
+    timeout: Duration,
+) -> Result<Vec<Vec<AccountOnServer>>, RequestError> {
+    let deadline = Instant::now() + timeout;
+    let asked = ids.iter().map(|id| async move {
+        let answers = ask_account(requests, deployment, id, deadline).await?;
+        let keeps = !answers.stored.is_empty();
+        let mut live: HashMap<String, Live> = answers.live.into_iter().collect();
+        let on = |server: &Server| AccountOnServer {
+            server: server.name.clone(),
+            cluster: server.cluster.clone(),
+            stored: if keeps { super::Stored::Unclear(Vec::new()) } else { super::Stored::NoAnswer },
+            live: live.remove(&server.id).unwrap_or(Live::NoAnswer),
+        };
+        Ok(deployment.servers.iter().map(on).collect())
+    });
+    futures::stream::iter(asked).buffered(ACCOUNTS_AT_A_TIME).collect::<Vec<_>>().await.into_iter().collect()
+}
+
 /// Says when each server of the deployment has answered, whoever else answers, and however often.
 pub(crate) fn by_every_server(deployment: &Deployment) -> impl FnMut(&[Reply]) -> bool + Send {
     let mut open: HashSet<&str> = deployment.servers.iter().map(|server| server.id.as_str()).collect();

@@ -8,6 +8,7 @@ mod provisioning;
 mod signing;
 mod stage;
 
+use super::confirm::confirm;
 pub use super::issue::IssueError;
 use super::issue::Issued;
 use super::lease::{self, Holder, Lease};
@@ -121,6 +122,7 @@ pub async fn apply<'d, C: Connector>(
         let tokens = sign(session, planned, &mut signers)?;
         carry_out(session, planned, &mut signers, &tokens, connector, &mut applied, tell).await?;
         see_sources(session, planned, &mut applied, tell).await;
+        see_preload(session, planned, &mut applied).await?;
         applied.heard = session.heard();
         return Ok(applied);
     }
@@ -219,6 +221,7 @@ async fn in_rounds<'d, C: Connector>(
             Err(error) => return Err(error),
             Ok(()) => {
                 see_sources(session, planned, &mut applied, tell).await;
+                see_preload(session, planned, &mut applied).await?;
                 return Ok(applied);
             }
         }
@@ -304,6 +307,26 @@ async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>)
     let tokens = session.tokens().await?;
     let mut each = accounts.iter().zip(&planned.observed.accounts).zip(&tokens);
     Ok(each.all(|((account, found), servers)| newest(account, &found.servers) == newest(account, servers)))
+}
+
+/// Says what the file with the preload is, and which servers have not reloaded it, of accounts whose tokens in it stay.
+async fn see_preload<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    applied: &mut Applied,
+) -> Result<(), ApplyError> {
+    let Some(file) = session.resolver.to_reload() else { return Ok(()) };
+    applied.preload = Some(file.to_owned());
+    let stays = |account: &&AccountPlan| applied.pushed.iter().all(|pushed| pushed.id != account.id);
+    let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts).filter(|(account, _)| stays(account));
+    let newest = accounts.filter_map(|(account, found)| {
+        Some((account.id.clone(), session.base(&account.name, &account.id, &found.servers).0?.token))
+    });
+    let newest: Vec<(PublicKey, String)> = newest.collect();
+    let Session { resolver, system, deployment, anchor, deadline, .. } = session;
+    let found = confirm(resolver, system, deployment, anchor, &newest, deadline.at_most(PUSH)).await?;
+    applied.behind = found.into_iter().filter(|one| !one.verdict.is_confirmed()).collect();
+    Ok(())
 }
 
 /// Whether a plan takes away all streams of ours that there are.

@@ -3,7 +3,7 @@
 //! A token with imports from accounts that such a server has not loaded makes it fetch each of them, once per import, while
 //! nothing else reaches it: 34 imports took 34 s, in which it answered nothing, and did not hold (measured, 2.15.1: the
 //! answer waits behind the token). And a push does not reach a copy that is not in use. So accounts are loaded there before
-//! tokens are pushed, by connecting as a user.
+//! tokens are pushed, by connecting as a user. Those with a `memory` resolver show only then which preload they have.
 
 use super::apply::ApplyError;
 use super::issue::Issued;
@@ -84,7 +84,7 @@ pub(super) async fn load<C: Connector>(
 ) -> Result<(), ApplyError> {
     let members: Vec<_> = regional::members(session.definition).collect();
     let (strict, timeout) = (session.is_strict(), session.deadline.at_most(ASK));
-    let all = unloaded(&planned.plan, &planned.observed);
+    let all = unloaded(&planned.plan, &planned.observed).chain(unread(&planned.plan, &planned.observed));
     let due: Vec<Unloaded<'_>> = all.filter(|one| one.account.new == (which == Accounts::New)).collect();
     if due.is_empty() {
         return Ok(());
@@ -122,6 +122,15 @@ fn unloaded<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = 
         };
         let caches: BTreeSet<&str> = found.servers.iter().filter(due).map(|on| on.server.as_str()).collect();
         (!caches.is_empty()).then_some(Unloaded { place, account, caches, imported })
+    })
+}
+
+/// The accounts that some servers with a `memory` resolver have not loaded.
+fn unread<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = Unloaded<'p>> {
+    plan.accounts.iter().zip(&observed.accounts).enumerate().filter_map(|(place, (account, found))| {
+        let due = |on: &&AccountOnServer| matches!(on.stored, Stored::Preload(_)) && on.live == Live::NotLoaded;
+        let caches: BTreeSet<&str> = found.servers.iter().filter(due).map(|on| on.server.as_str()).collect();
+        (!caches.is_empty()).then_some(Unloaded { place, account, caches, imported: false })
     })
 }
 

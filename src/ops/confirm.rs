@@ -2,8 +2,9 @@
 
 use crate::model::claims::{AccountClaims, ClaimsError, TrustAnchor};
 use crate::model::nkey::PublicKey;
-use crate::observed::{Deployment, RequestError, Requests, system};
+use crate::observed::{Deployment, Requests};
 use crate::push::{Answer, PushOutcome};
+use crate::resolver::{Resolver, Unread};
 use crate::verify::account::{Age, Expected, Verdict, judge};
 use serde::Serialize;
 use std::time::Duration;
@@ -38,7 +39,7 @@ impl Confirmation {
 pub enum ConfirmError {
     /// The servers could not be asked.
     #[error("reading the accounts back: {0}")]
-    Request(#[from] RequestError),
+    Request(#[from] Unread),
     /// A token that cannot be read.
     #[error("the token of account {account}: {cause}")]
     Claims {
@@ -62,13 +63,14 @@ const LOOK: Duration = Duration::from_secs(2);
 /// # Errors
 /// [`ConfirmError`]
 pub async fn confirm(
+    resolver: &Resolver,
     requests: &impl Requests,
     deployment: &Deployment,
     anchor: &TrustAnchor,
     tokens: &[(PublicKey, impl AsRef<str>)],
     timeout: Duration,
 ) -> Result<Vec<Confirmation>, ConfirmError> {
-    confirm_push(requests, deployment, anchor, tokens, &[], timeout).await
+    confirm_push(resolver, requests, deployment, anchor, tokens, &[], timeout).await
 }
 
 /// The same directly after a push with these outcomes: who refused a token is hardly waited for, nor is anybody for a
@@ -77,6 +79,7 @@ pub async fn confirm(
 /// # Errors
 /// [`ConfirmError`]
 pub async fn confirm_push(
+    resolver: &Resolver,
     requests: &impl Requests,
     deployment: &Deployment,
     anchor: &TrustAnchor,
@@ -94,7 +97,10 @@ pub async fn confirm_push(
         let mut answers = outcomes.iter().filter(|one| one.account == confirmation.account);
         answers.any(|one| one.server == confirmation.server && matches!(one.answer, Answer::Refused { .. }))
     };
-    let hopeless = |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one));
+    // Who reloads the preload of servers does so when it is written, or is not waited for.
+    let waits = |one: &Confirmation| matches!(one.verdict, Verdict::NotReloaded { .. });
+    let hopeless =
+        |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one) || waits(one));
     // It has to be pushed again: whoever does not answer will not make that better.
     let missed = |found: &[Confirmation]| start.elapsed() >= BRIEFLY && found.iter().any(|one| missed(one, outcomes));
     let expected = tokens
@@ -111,7 +117,7 @@ pub async fn confirm_push(
         let ids: Vec<PublicKey> = open.iter().map(|index| tokens[*index].0.clone()).collect();
         let left = deadline.saturating_duration_since(Instant::now());
         let last = || Instant::now() + pause + LOOK >= deadline;
-        match system::accounts(requests, deployment, &ids, left).await {
+        match resolver.accounts(requests, deployment, &ids, left).await {
             Ok(accounts) => {
                 for (index, on_servers) in open.iter().zip(accounts) {
                     let earlier = std::mem::take(&mut found[*index]);
@@ -158,11 +164,13 @@ pub(super) fn may_still_change(verdict: &Verdict) -> bool {
         | Verdict::FetchedOnUse
         // Until somebody uses the account there.
         | Verdict::CachedUnclear
+        | Verdict::PreloadUnread
         | Verdict::ImportsIncomplete { .. } => false,
         Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { age: Age::Newer, .. } => false,
         Verdict::MappingsDiffer { .. }
         | Verdict::ImportsInvalid { .. }
         | Verdict::NotInForce { .. }
+        | Verdict::NotReloaded { .. }
         | Verdict::OtherToken { age: Age::Older | Age::Unproven, .. }
         | Verdict::NothingStored
         | Verdict::StoredUnclear

@@ -14,7 +14,7 @@ use crate::model::virtual_stream::Layout;
 use crate::observed::jetstream::{Api, ApiError, CallError, DEFAULT_PREFIX, ObservedStream, code};
 use crate::observed::link::Link;
 use crate::observed::survey::Observed;
-use crate::observed::{RequestError, Requests, system};
+use crate::observed::{RequestError, Requests};
 use crate::plan::preflight::AccountRef;
 use crate::plan::way_back::own_api;
 use crate::plan::{AccountPlan, Options, Plan};
@@ -214,7 +214,8 @@ fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
 /// Whether the account's own JetStream has the usual names, by its newest token.
 async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) -> bool {
     let ids = std::slice::from_ref(account.id);
-    let Ok(found) = system::accounts(&session.system, &session.deployment, ids, ASK).await else { return false };
+    let asked = session.resolver.accounts(&session.system, &session.deployment, ids, ASK).await;
+    let Ok(found) = asked else { return false };
     let newest = found.first().and_then(|servers| session.base(account.name, account.id, servers).0);
     newest.is_some_and(|base| own_api(&base.claims) == Some(DEFAULT_PREFIX))
 }

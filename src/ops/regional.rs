@@ -65,10 +65,7 @@ pub(super) async fn identify<L: Link>(
             continue;
         }
         if tagged.is_none() {
-            let timeout = session.deadline.at_most(SEARCH);
-            let read = |token: &str| TrustedClaims::verify(token, &session.anchor).ok();
-            let all = system::stored_claims(&session.system, &session.deployment, timeout, read).await;
-            tagged = Some(all.map_err(ReadError::System)?);
+            tagged = Some(all_accounts(session).await?);
         }
         let (application, place) = (application_tag(&account.id), region_tag(&region.name));
         let ours = |claims: &&TrustedClaims| claims.has_tag(&application) && claims.has_tag(&place);
@@ -99,6 +96,17 @@ pub(super) async fn identify<L: Link>(
         }
     }
     Ok((ids, findings))
+}
+
+/// The claims of all accounts that servers list. Those that have tokens from elsewhere list none.
+async fn all_accounts<L: Link>(session: &Session<'_, L>) -> Result<Vec<TrustedClaims>, ReadError> {
+    if !session.resolver.lists_accounts() {
+        return Ok(Vec::new());
+    }
+    let timeout = session.deadline.at_most(SEARCH);
+    let read = |token: &str| TrustedClaims::verify(token, &session.anchor).ok();
+    let all = system::stored_claims(&session.system, &session.deployment, timeout, read).await;
+    all.map_err(ReadError::System)
 }
 
 /// Whether the keys folder has a key that issues for the account.

@@ -21,6 +21,7 @@ use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User,
 use crate::plan::preflight::{ACCOUNT_EXPIRED, AccountRef, Base};
 use crate::plan::way_back::own_api;
 use crate::plan::{Plan, is_nowhere, preflight};
+use crate::resolver::{Resolver, TokenStoreError, Unread};
 use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub enum ReadError {
     /// The system account's requests failed.
     #[error("asking the servers: {0}")]
     System(RequestError),
+    /// The account server, or the file with the preload.
+    #[error(transparent)]
+    Store(#[from] TokenStoreError),
     /// The account's JetStream does not answer.
     #[error("account {account}, JetStream does not answer: {cause}{}", .missing.as_ref().map(|missing| format!("; {missing}")).unwrap_or_default())]
     JetStream {
@@ -53,6 +57,15 @@ pub enum ReadError {
     Desired(#[from] DesiredError),
 }
 
+impl From<Unread> for ReadError {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::Servers(error) => Self::System(error),
+            Unread::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl ReadError {
     /// Whether it may be otherwise a little later: servers that do not answer.
     pub fn may_heal(&self) -> bool {
@@ -61,6 +74,7 @@ impl ReadError {
             Self::Refused(finding) => finding.code == "system-silent",
             Self::System(error) => matches!(error, RequestError::Timeout(_) | RequestError::Connection(_)),
             Self::JetStream { .. } => true,
+            Self::Store(error) => !error.is_input,
             Self::Desired(_) => false,
         }
     }
@@ -88,6 +102,8 @@ pub struct Session<'d, L> {
     pub system_account: PublicKey,
     /// The regional accounts, as far as they are known.
     pub regional: RegionalIds,
+    /// Where the servers have tokens from.
+    pub resolver: Resolver,
     /// The servers.
     pub deployment: Deployment,
     /// Whose signatures count.
@@ -156,6 +172,7 @@ impl<'d, L: Link> Session<'d, L> {
     ) -> Result<(Self, Tokens), ReadError> {
         tell.step("asking the servers", 0, 0);
         let Given { definition, keys, trust } = given;
+        let resolver = Resolver::of(definition)?;
         let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
         let watch = match hearing {
             Hearing::Off => None,
@@ -181,6 +198,7 @@ impl<'d, L: Link> Session<'d, L> {
             system,
             system_account,
             regional: RegionalIds::default(),
+            resolver,
             deployment,
             anchor,
             trust_findings,
@@ -368,9 +386,8 @@ impl<'d, L: Requests> Session<'d, L> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        system::accounts(&self.system, &self.deployment, ids, self.deadline.at_most(ASK))
-            .await
-            .map_err(ReadError::System)
+        let timeout = self.deadline.at_most(ASK);
+        Ok(self.resolver.accounts(&self.system, &self.deployment, ids, timeout).await?)
     }
 
     /// The connection that leads to the JetStream of a desired account, and the prefix of its API there.

@@ -29,12 +29,12 @@ pub(super) async fn users<L: Link>(
     let mut deaf = session.watch.as_ref().is_some_and(|watch| watch.is_deaf_to_old_subject());
     if let Some(user) = session.system.user() {
         findings.extend(preflight::credentials("system account", user, now, run));
-        let pushes = plan.accounts.iter().any(|account| !account.pushes.is_empty());
-        if pushes && (changes || !user.minted) {
+        let pushed = || plan.accounts.iter().filter(|account| !account.pushes.is_empty()).map(|account| &account.id);
+        if pushed().next().is_some() && (changes || !user.minted) {
             let claims = system_claims(session).await;
             let lacks =
                 |verb, needed: &[String]| preflight::permissions("system account", user, claims.as_ref(), verb, needed);
-            denied.extend(lacks(Verb::Publish, &[push::SUBJECT.to_owned()]));
+            denied.extend(lacks(Verb::Publish, &session.resolver.subjects(pushed())));
             let of_all = |subject: &str| -> Vec<String> {
                 let named = plan.accounts.iter().map(|account| subject.replace('*', &account.id.to_string()));
                 [subject.to_owned()].into_iter().chain(named).collect()
@@ -74,6 +74,11 @@ pub(super) async fn users<L: Link>(
 /// The system account's claims, from the server that answers first; a token by a trusted key before any other. They say
 /// what the user may do, and are not signed.
 async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountClaims> {
+    if !session.resolver.lists_accounts() {
+        let id = &session.system_account;
+        let found = session.tokens_of(std::slice::from_ref(id)).await.ok()?;
+        return session.base("", id, found.first()?).0.map(|base| (*base.claims).clone());
+    }
     let count = session.deployment.answering();
     let trusted = |reply: &Reply| {
         let token = std::str::from_utf8(&reply.payload).ok();

@@ -72,6 +72,11 @@ impl Plan {
         self.accounts.iter().all(AccountPlan::is_empty)
     }
 
+    /// Whether servers have to reload the preload before they have what is in it.
+    pub fn waits_for_reload(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code == preflight::PRELOAD_NOT_RELOADED)
+    }
+
     /// Whether something stops the run.
     pub fn is_refused(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)

@@ -282,6 +282,8 @@ fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
         Stored::Nothing | Stored::Unclear(_) => true,
         // It may be an old one; the run has it loaded before it pushes.
         Stored::NotKept { cached } => *cached && server.live == Live::NotLoaded,
+        // Which of its tokens a server uses is a matter of reloading.
+        Stored::Preload(stored) => return stored.trim() != newest,
         Stored::NoAnswer => false,
     };
     let live = match &server.live {

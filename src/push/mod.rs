@@ -103,7 +103,8 @@ impl Answer {
 pub enum PushError {
     /// No server's resolver takes tokens over NATS.
     #[error(
-        "no server takes account tokens over NATS: their resolver is `url` or `memory`, or this is not the system account"
+        "no server takes account tokens over NATS: their resolver is `url` or `memory` and the definition does not say so, or \
+         this is not the system account"
     )]
     NoResolver,
     /// The connection or its permissions.
@@ -129,10 +130,36 @@ pub async fn push(
     tokens: &[(PublicKey, impl Borrow<SignedToken> + Sync)],
     timeout: Duration,
 ) -> Result<Vec<PushOutcome>, PushError> {
+    push_all(requests, deployment, tokens, timeout, |_| SUBJECT.to_owned()).await
+}
+
+/// The same for servers that have tokens from elsewhere (`url`): those that have loaded an account take its new token, and
+/// the others fetch it when they load it ([`Answer::Skipped`]).
+///
+/// # Errors
+/// [`PushError`]
+pub async fn push_to_loaded(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    tokens: &[(PublicKey, impl Borrow<SignedToken> + Sync)],
+    timeout: Duration,
+) -> Result<Vec<PushOutcome>, PushError> {
+    push_all(requests, deployment, tokens, timeout, |id| BY_NAME.replace('*', &id.to_string())).await
+}
+
+async fn push_all(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    tokens: &[(PublicKey, impl Borrow<SignedToken> + Sync)],
+    timeout: Duration,
+    subject: impl Fn(&PublicKey) -> String + Sync,
+) -> Result<Vec<PushOutcome>, PushError> {
     use futures::StreamExt as _;
-    let deadline = tokio::time::Instant::now() + timeout;
+    let (deadline, subject) = (tokio::time::Instant::now() + timeout, &subject);
     let outcomes: Vec<Result<Vec<PushOutcome>, PushError>> = futures::stream::iter(tokens)
-        .map(|(account, token)| push_one(requests, deployment, account, token.borrow(), deadline))
+        .map(|(account, token)| async move {
+            push_one(requests, deployment, &subject(account), (account, token.borrow()), deadline).await
+        })
         .buffered(AT_A_TIME)
         .collect()
         .await;
@@ -143,14 +170,14 @@ pub async fn push(
 async fn push_one(
     requests: &impl Requests,
     deployment: &Deployment,
-    account: &PublicKey,
-    token: &SignedToken,
+    subject: &str,
+    (account, token): (&PublicKey, &SignedToken),
     deadline: tokio::time::Instant,
 ) -> Result<Vec<PushOutcome>, PushError> {
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());
     let body = token.as_str().as_bytes().to_vec();
     let everyone = system::by_every_server(deployment);
-    let replies = match until_quiet(requests, SUBJECT, body, left, everyone).await {
+    let replies = match until_quiet(requests, subject, body, left, everyone).await {
         Ok(replies) => replies,
         Err(RequestError::NoResponders(_)) => return Err(PushError::NoResolver),
         // The token may have arrived all the same.

@@ -85,6 +85,14 @@ pub enum Verdict {
         /// `iat` of the one in force, in seconds since 1970.
         live_issued_at: u64,
     },
+    /// The preload has it, and the server, whose resolver is `memory`, has not reloaded that: another token is in force.
+    NotReloaded {
+        /// `iat` of the one in force, in seconds since 1970.
+        live_issued_at: u64,
+    },
+    /// The preload has it, and the account is not loaded on the server, whose resolver is `memory`: which preload it reloaded
+    /// last shows when the account is used there.
+    PreloadUnread,
     /// Stored, but the server does not trust the key that signed it: it is not applied, and at the latest after a
     /// restart the account cannot be loaded.
     Untrusted {
@@ -156,6 +164,15 @@ impl std::fmt::Display for Verdict {
             Self::NotInForce { live_issued_at } => {
                 write!(f, "stored, but the token of {} is in force", format_time(*live_issued_at))
             }
+            Self::NotReloaded { live_issued_at } => write!(
+                f,
+                "has not reloaded the preload: the token of {} is in force",
+                format_time(*live_issued_at)
+            ),
+            Self::PreloadUnread => f.write_str(
+                "has not loaded the account, so which preload it has is not known; where a URL of the definition leads to it, \
+                 `apply` has it loaded",
+            ),
             Self::Untrusted { issuer } => write!(f, "stored, but signed by {issuer}, which this server does not trust"),
             Self::Expired => f.write_str("the token has expired"),
             Self::OtherToken { issuer, .. } if issuer.is_empty() => {
@@ -187,7 +204,7 @@ impl Verdict {
 
     /// Nothing is known to be wrong, but not everything could be asked.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::NoAnswer | Self::StoredUnclear | Self::CachedUnclear)
+        matches!(self, Self::NoAnswer | Self::StoredUnclear | Self::CachedUnclear | Self::PreloadUnread)
     }
 }
 
@@ -195,10 +212,10 @@ impl Verdict {
 pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> Verdict {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     match stored {
-        Stored::Token(token) if !expected.is(token) => return other(server, token, expected),
+        Stored::Token(token) | Stored::Preload(token) if !expected.is(token) => return other(server, token, expected),
         Stored::Nothing => return Verdict::NothingStored,
         Stored::Unclear(_) => return Verdict::StoredUnclear,
-        Stored::Token(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
+        Stored::Token(_) | Stored::Preload(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
     }
     let trusted = server.trusted_keys.contains(&expected.issuer);
     match live {
@@ -207,9 +224,13 @@ pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) 
         Live::Loaded(detail) if matches!(stored, Stored::NoAnswer | Stored::NotKept { .. }) => {
             other(server, &detail.jwt, expected)
         }
+        Live::Loaded(detail) if matches!(stored, Stored::Preload(_)) => {
+            Verdict::NotReloaded { live_issued_at: issued_at(&detail.jwt) }
+        }
         Live::Loaded(detail) => Verdict::NotInForce { live_issued_at: issued_at(&detail.jwt) },
         Live::NotLoaded if *stored == Stored::NoAnswer => Verdict::NoAnswer,
         Live::NotLoaded if *stored == (Stored::NotKept { cached: true }) => Verdict::CachedUnclear,
+        Live::NotLoaded if trusted && matches!(stored, Stored::Preload(_)) => Verdict::PreloadUnread,
         Live::NotLoaded if trusted && *stored == (Stored::NotKept { cached: false }) => Verdict::FetchedOnUse,
         Live::NotLoaded if trusted => Verdict::StoredNotLoaded,
         Live::NotLoaded => Verdict::Untrusted { issuer: expected.issuer.clone() },

@@ -3,6 +3,7 @@
 mod account;
 mod names;
 mod overlap;
+mod resolver;
 mod subjects;
 mod topology;
 
@@ -65,12 +66,19 @@ pub(super) fn definition(document: raw::Document, base: &Path, problems: &mut Co
         Some(accounts) => checker.accounts(accounts, topology.as_ref()),
         None => checker.missing(place, "accounts", "add `accounts:`, with a name, and `id:`, for each"),
     };
-    let resolver = match resolver.map(|resolver| resolver.r#type.value) {
-        None | Some(raw::ResolverType::Nats) => Resolver::Nats,
-        Some(raw::ResolverType::Url) => Resolver::Url,
-        Some(raw::ResolverType::Memory) => Resolver::Memory,
+    let resolver = match resolver {
+        Some(resolver) => checker.resolver(resolver, accounts.as_deref().unwrap_or_default()),
+        None => Some(Resolver::Nats),
     };
-    Some(Definition { resolver, system: system?, nsc_store, operator, tls, topology: topology?, accounts: accounts? })
+    Some(Definition {
+        resolver: resolver?,
+        system: system?,
+        nsc_store,
+        operator,
+        tls,
+        topology: topology?,
+        accounts: accounts?,
+    })
 }
 
 impl Checker<'_> {

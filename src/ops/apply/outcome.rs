@@ -10,11 +10,13 @@ use crate::ops::planfile::NotAsPlanned;
 use crate::ops::session::ReadError;
 use crate::plan::{Action, Reason, Stage};
 use crate::provision::Done;
-use crate::push::PushError;
+use crate::resolver::NotPushed;
 use crate::sign::keyring::KeyringError;
+use crate::verify::account::Verdict as Has;
 use crate::verify::streams::{Checked, Verdict};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// What was done, and what every server says of it.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -40,6 +42,12 @@ pub struct Applied {
     /// What was pushed meanwhile and not used: tokens by untrusted keys, and old ones that were pushed again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<Finding>,
+    /// The file that the servers' configuration includes, and in which the tokens were written (resolver type `memory`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preload: Option<PathBuf>,
+    /// What servers have that do not use the newest tokens, of accounts of which nothing was written to that file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<Confirmation>,
     /// Whether the streams were looked at since they were changed last, and had what there was to read.
     #[serde(skip)]
     pub(super) looked: bool,
@@ -128,6 +136,19 @@ impl Applied {
             && self.unread.is_none()
             && self.skipped.is_empty()
             && self.kept.is_empty()
+            && self.behind.is_empty()
+    }
+
+    /// Whether all that is missing is that servers reload the file with the preload.
+    pub fn waits_for_reload(&self) -> bool {
+        let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();
+        let servers = || last.values().flat_map(|pushed| &pushed.servers).chain(&self.behind);
+        let waits = |one: &Confirmation| matches!(one.verdict, Has::NotReloaded { .. });
+        servers().any(waits)
+            && servers().all(|one| one.verdict.is_confirmed() || waits(one))
+            && self.problems.iter().all(|checked| checked.verdict == Verdict::Ok)
+            && self.unread.is_none()
+            && self.skipped.is_empty()
     }
 }
 
@@ -237,7 +258,7 @@ pub enum ApplyError {
     Interrupted,
     /// The push as a whole.
     #[error(transparent)]
-    Push(#[from] PushError),
+    Push(#[from] NotPushed),
     /// The record of it.
     #[error("{0}; no token was pushed")]
     Journal(#[from] JournalError),

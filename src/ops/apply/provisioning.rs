@@ -182,7 +182,8 @@ async fn nothing_leads_there<L: Link>(
     }
     tell.step("asking every server whether its mappings are gone", 0, 0);
     let timeout = session.deadline.at_most(PUSH);
-    let confirmations = confirm(&session.system, &session.deployment, &session.anchor, &tokens, timeout).await?;
+    let Session { resolver, system, deployment, anchor, .. } = session;
+    let confirmations = confirm(resolver, system, deployment, anchor, &tokens, timeout).await?;
     Ok(confirmations.iter().all(|one| one.verdict.is_confirmed()))
 }
 

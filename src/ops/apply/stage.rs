@@ -9,7 +9,7 @@ use crate::ops::confirm::{Confirmation, confirm_push, missed};
 use crate::ops::issue::Issued;
 use crate::ops::session::{Session, too_late};
 use crate::plan::{Plan, Stage, is_nowhere};
-use crate::push::{Answer, PushOutcome, push};
+use crate::push::{Answer, PushOutcome};
 use crate::sign::SignedToken;
 use crate::verify::account::{Age, Verdict as Has};
 use futures::future::pending;
@@ -58,7 +58,8 @@ pub(super) async fn push_stage<L: Link>(
             open.iter().for_each(|one| watch.sends(one.token.as_str()));
         }
         let signed: Vec<(PublicKey, &SignedToken)> = open.iter().map(|one| (one.id.clone(), &one.token)).collect();
-        let answers = push(&session.system, &session.deployment, &signed, session.deadline.at_most(PUSH)).await?;
+        let timeout = session.deadline.at_most(PUSH);
+        let answers = session.resolver.push(&session.system, &session.deployment, &signed, timeout).await?;
         tell.step("waiting for every server to confirm", 0, 0);
         let news = async {
             match &session.watch {
@@ -69,7 +70,9 @@ pub(super) async fn push_stage<L: Link>(
         let left = session.deadline.left();
         // What was overwritten meanwhile is never confirmed.
         let found = tokio::select! {
-            found = confirm_push(&session.system, &session.deployment, &session.anchor, &signed, &answers, left) => found?,
+            found = confirm_push(
+                &session.resolver, &session.system, &session.deployment, &session.anchor, &signed, &answers, left
+            ) => found?,
             () = news => return overtaken(session, plan, true),
         };
         outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));

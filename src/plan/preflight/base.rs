@@ -5,7 +5,7 @@ use super::{CLOCK_SKEW, expiry};
 use crate::model::claims::{
     AccountClaims, ClaimsError, LastPush, TrustAnchor, TrustedClaims, Untrusted, spelled_as_signed,
 };
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::observed::survey::Observed;
@@ -24,6 +24,9 @@ pub const TOKEN_UNREADABLE: &str = "token-unreadable";
 
 /// An old token that was pushed again, over a newer one.
 pub const TOKEN_PUSHED_AGAIN: &str = "token-pushed-again";
+
+/// Servers have not reloaded the preload.
+pub const PRELOAD_NOT_RELOADED: &str = "preload-not-reloaded";
 
 /// What an account's token is to be made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +116,10 @@ pub fn base(
         return (None, findings);
     };
     findings.extend(stored_differently(&place, on_servers, &token, anchor));
+    findings.extend(not_reloaded(&place, on_servers, &token));
+    if nobody_keeps(on_servers) {
+        findings.push(unreadable_stores(Severity::Warning, &place));
+    }
     findings.extend(in_future(&place, newest_iat, now));
     findings.extend(expiry::account(&place, &claims, now));
     if let Some(at) = claims.expires().filter(|at| *at <= now) {
@@ -240,7 +247,7 @@ fn in_future(place: &str, newest_iat: u64, now: u64) -> Option<Finding> {
 pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     let stored: Vec<&str> = match stored {
-        Stored::Token(token) => vec![token],
+        Stored::Token(token) | Stored::Preload(token) => vec![token],
         Stored::Unclear(candidates) => candidates.iter().flatten().map(String::as_str).collect(),
         Stored::Nothing | Stored::NotKept { .. } | Stored::NoAnswer => Vec::new(),
     };
@@ -262,12 +269,39 @@ fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: &[Stranger]) 
             "Check `id` of the account; or have its token signed by this operator, and pushed.",
         );
     }
-    if !on_servers.is_empty() && on_servers.iter().all(|on_server| on_server.stored == Stored::NoAnswer) {
-        let message = "no server's resolver answers for it; only the `full` and `cache` resolvers do";
-        return Finding::error("account-unreadable", place, message, "Check `resolver` of the servers' configuration.");
+    if !on_servers.is_empty() && on_servers.iter().all(|on| on.stored == Stored::NoAnswer) {
+        return unreadable_stores(Severity::Error, place);
     }
     let next = "Check `id` of the account; push the account once with `nsc push` if it is new.";
     Finding::error("account-unknown", place, "no server has a token of it that servers trust", next)
+}
+
+/// Servers that answer, and whose resolver does not.
+fn nobody_keeps(on_servers: &[AccountOnServer]) -> bool {
+    on_servers.iter().all(|on| on.stored == Stored::NoAnswer) && on_servers.iter().any(|on| on.live != Live::NoAnswer)
+}
+
+fn unreadable_stores(severity: Severity, place: &str) -> Finding {
+    let message = "no server's resolver answers for it, so what servers would load after a restart is not known; only the \
+                   `full` and `cache` resolvers answer";
+    let next = "If the servers' configuration has `resolver: MEMORY` or `resolver: URL(…)`, write `resolver: { type: memory, \
+                preload: FILE }` or `resolver: { type: url, url: … }` into the definition.";
+    Finding { severity, ..Finding::error("account-unreadable", place, message, next) }
+}
+
+/// Servers that use another token than the preload has.
+fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Option<Finding> {
+    let is_base = |token: &str| spelled_as_signed(token.trim()) == base;
+    let waits = |on: &&AccountOnServer| match (&on.stored, &on.live) {
+        (Stored::Preload(token), Live::Loaded(detail)) => is_base(token) && !is_base(&detail.jwt),
+        _ => false,
+    };
+    let names: Vec<&str> = on_servers.iter().filter(waits).map(|on| on.server.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        let message = format!("servers that have not reloaded the preload use an older token: {}", names.join(", "));
+        let next = "Copy the file with the preload to each of them, and reload it (`nats-server --signal reload`).";
+        Finding::warning(PRELOAD_NOT_RELOADED, place, message, next)
+    })
 }
 
 fn stored_differently(
@@ -296,7 +330,7 @@ fn stored_differently(
             Stored::Token(token) if token.trim() != base => others.push(format!("{server} ({})", another(token))),
             Stored::Nothing => others.push(format!("{server} (none)")),
             Stored::Unclear(_) => others.push(format!("{server} (not certain)")),
-            Stored::Token(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
+            Stored::Token(_) | Stored::Preload(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
         }
     }
     (!others.is_empty()).then(|| {

@@ -15,8 +15,8 @@ mod trust;
 
 pub(super) use base::tokens;
 pub use base::{
-    ACCOUNT_EXPIRED, AccountRef, Base, TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, base,
-    does_some_server_trust, observed_base,
+    ACCOUNT_EXPIRED, AccountRef, Base, PRELOAD_NOT_RELOADED, TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED,
+    base, does_some_server_trust, observed_base,
 };
 pub use clusters::SERVED_MISSING;
 pub(crate) use clusters::missing_served;

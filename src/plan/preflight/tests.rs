@@ -388,6 +388,25 @@ impl Attacked {
     }
 }
 
+/// What servers with a `memory` resolver use is a matter of reloading, and no drift of what is kept.
+#[test]
+fn the_preload_is_what_is_kept() {
+    let case = Attacked::new();
+    let (anchor, operator) = (case.world.anchor(), &case.world.operator);
+    let [old, new] = [1000, 1500].map(|iat| case.by(operator, iat));
+    let preload = || Stored::Preload(new.clone());
+    let (base, findings) = case.base([(preload(), &old), (preload(), &new)], &anchor);
+    assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), vec!["preload-not-reloaded"]));
+    assert!(findings[0].message.ends_with("an older token: west-0"), "{findings:?}");
+    assert_eq!(codes(&case.base([(preload(), &new), (preload(), "")], &anchor).1), [""; 0]);
+    let (base, findings) = case.base([(Stored::Preload(old.clone()), &new), (Stored::Preload(old), &new)], &anchor);
+    assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), Vec::new()), "pushed until the next reload");
+    // Without a word of what would be loaded next, what is in force may not last.
+    let (base, findings) = case.base([(Stored::NoAnswer, &new), (Stored::NoAnswer, &new)], &anchor);
+    assert_eq!((base.unwrap().token, codes(&findings)), (new, vec!["account-unreadable"]));
+    assert_eq!(findings[0].severity, Severity::Warning);
+}
+
 /// Pushed by a system user that cannot sign: stored everywhere, and in force nowhere.
 #[test]
 fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {

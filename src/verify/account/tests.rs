@@ -117,6 +117,23 @@ fn of_a_cache_counts_what_is_in_force() {
 }
 
 #[test]
+fn of_a_preload_counts_what_was_reloaded() {
+    let case = case(json!({}));
+    let preload = || Stored::Preload(case.token.clone());
+    let old = issue(&case.claims, &Seed::generate(KeyKind::Operator).unwrap(), 900).unwrap().as_str().to_owned();
+    let older = loaded(json!({ "jwt": old }));
+    assert_eq!(case.judge(preload(), case.live(json!({}))), Verdict::Confirmed);
+    let waits = case.judge(preload(), older);
+    assert_eq!(waits, Verdict::NotReloaded { live_issued_at: 900 });
+    assert!(!waits.is_confirmed() && !waits.is_unknown());
+    let unread = case.judge(preload(), Live::NotLoaded);
+    assert_eq!(unread, Verdict::PreloadUnread);
+    assert!(!unread.is_confirmed() && unread.is_unknown());
+    let other = case.judge(Stored::Preload(old), case.live(json!({})));
+    assert!(matches!(other, Verdict::Untrusted { .. }), "{other:?}");
+}
+
+#[test]
 fn another_token_is_older_or_newer() {
     let mut case = case(json!({}));
     let other = Seed::generate(KeyKind::Operator).unwrap();

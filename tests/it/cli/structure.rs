@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The stages in their order, each of which may use those before it; then what puts them together.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "model",
     "secrets",
     "definition",
@@ -16,6 +16,7 @@ const ORDER: [&str; 16] = [
     "sign",
     "provision",
     "push",
+    "resolver",
     "verify",
     "explain",
     "ops",

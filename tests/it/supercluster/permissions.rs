@@ -36,8 +36,8 @@ const NO_KEYS: [&str; 2] = ["--keys", "no-keys"];
 /// What needs a leader that hangs for less than it takes to elect another: as long as one of its servers lives, a stream
 /// without a leader is described in the list, and with a region that is down `plan` and `apply` leave its streams out.
 /// `verify` asks in the same way, by the same code, also in a region that is down, and is tried there. And what only a server
-/// with a `cache` resolver needs, which `resolvers` tries.
-const UNTRIABLE: [&str; 7] = [
+/// with another resolver needs (`cache`, `url`), which `resolvers` tries.
+const UNTRIABLE: [&str; 9] = [
     "Read, Account: publish $JS.API.STREAM.INFO.*",
     "Read, Imports: publish $VS.*.API.STREAM.INFO.*",
     "Change, Imports: publish $VS.*.API.STREAM.INFO.*",
@@ -45,6 +45,8 @@ const UNTRIABLE: [&str; 7] = [
     "Verify, System: publish $SYS.REQ.SERVER.PING.SUBSZ",
     "Change, System: publish $SYS.REQ.SERVER.PING.SUBSZ",
     "Destroy, System: publish $SYS.REQ.SERVER.PING.SUBSZ",
+    "Change, System: publish $SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE",
+    "Destroy, System: publish $SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE",
 ];
 
 /// A verb in a situation.

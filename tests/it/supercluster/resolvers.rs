@@ -1,27 +1,40 @@
 //! Resolvers of other kinds than `full`.
 
+use crate::support::account_server::AccountServer;
 use crate::support::bench::{Bench, now};
 use crate::support::{self, Cluster, PATIENCE, client, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use vstream_jwt::model::claims::{Permission, Permissions};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use vstream_jwt::dev::ServerState;
+use vstream_jwt::model::claims::{AccountClaims, Permission, Permissions};
 use vstream_jwt::model::nkey::PublicKey;
+use vstream_jwt::sign::issue;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 const REGIONS: [&str; 3] = ["west", "central", "east"];
+
+/// Has the servers of these regions, which are down, come back with another resolver: `line` of the folder of the former.
+fn give(cluster: &Cluster, regions: &[&str], line: impl Fn(&str) -> String) {
+    for server in cluster.servers().iter().filter(|server| regions.contains(&server.region.as_str())) {
+        let file = cluster.server_folder(server).join("nats-server.conf");
+        let config = std::fs::read_to_string(&file).unwrap();
+        let (head, rest) = config.split_once("resolver { type: full, dir: ").unwrap();
+        let (folder, tail) = rest.split_once(", allow_delete").unwrap();
+        let (_, tail) = tail.split_once('\n').unwrap();
+        std::fs::write(&file, format!("{head}{}\n{tail}", line(folder))).unwrap();
+    }
+}
 
 /// Three regions of one server, the last with a `cache` resolver that has nothing yet but the system account, without which a
 /// server does not start where usage is strict.
 async fn with_a_cache() -> Cluster {
     let cluster = support::small().await;
     cluster.kill("east").await.unwrap();
+    give(&cluster, &["east"], |folder| format!("resolver {{ type: cache, dir: {folder}, ttl: \"1h\" }}"));
     let folder = cluster.server_folder(cluster.servers().iter().find(|server| server.region == "east").unwrap());
-    let file = folder.join("nats-server.conf");
-    let config = std::fs::read_to_string(&file).unwrap();
-    let (head, rest) = config.split_once("resolver { type: full, dir: ").unwrap();
-    let (resolver, tail) = rest.split_once(", allow_delete").unwrap();
-    let (_, tail) = tail.split_once('\n').unwrap();
-    std::fs::write(&file, format!("{head}resolver {{ type: cache, dir: {resolver}, ttl: \"1h\" }}\n{tail}")).unwrap();
     let system = format!("{}.jwt", cluster.system_account_id());
     for token in std::fs::read_dir(folder.join("jwt")).unwrap().map(|entry| entry.unwrap().path()) {
         if token.file_name().is_some_and(|name| *name != *system) {
@@ -31,6 +44,62 @@ async fn with_a_cache() -> Cluster {
     cluster.start("east").await.unwrap();
     cluster.wait_ready(PATIENCE).await.unwrap();
     cluster
+}
+
+/// The tokens that the servers' folders have, by account.
+fn tokens_in_folders(cluster: &Cluster) -> BTreeMap<String, String> {
+    let folder = cluster.server_folder(&cluster.servers()[0]).join("jwt");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let tokens = files.filter(|path| path.extension().is_some_and(|extension| extension == "jwt"));
+    tokens
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// Three regions of one server whose configuration includes a file with all tokens; and that file.
+async fn with_a_preload() -> (Cluster, PathBuf) {
+    let cluster = support::small().await;
+    for region in REGIONS {
+        cluster.kill(region).await.unwrap();
+    }
+    let tokens = tokens_in_folders(&cluster);
+    let lines: Vec<String> =
+        tokens.iter().map(|(id, token)| format!("  # one of the accounts\n  {id}: {token}\n")).collect();
+    let file = cluster.folder().join("preload.conf");
+    std::fs::write(&file, format!("resolver_preload: {{\n{}}}\n", lines.concat())).unwrap();
+    give(&cluster, &REGIONS, |_| "resolver: MEMORY\ninclude \"../../preload.conf\"".to_owned());
+    for region in REGIONS {
+        cluster.start(region).await.unwrap();
+    }
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    (cluster, file)
+}
+
+/// Three regions of one server that fetch tokens from an account server.
+async fn with_an_account_server() -> (Cluster, AccountServer) {
+    let cluster = support::small().await;
+    for region in REGIONS {
+        cluster.kill(region).await.unwrap();
+    }
+    let server = AccountServer::start(tokens_in_folders(&cluster)).await;
+    give(&cluster, &REGIONS, |_| format!("resolver: URL({})", server.url));
+    for region in REGIONS {
+        cluster.start(region).await.unwrap();
+    }
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    (cluster, server)
+}
+
+/// Has the servers of a region read their configuration again.
+async fn reload(cluster: &Cluster, region: &str) {
+    let status = cluster.status().await;
+    for server in status.servers.iter().filter(|server| server.server.region == region) {
+        let pid = match server.state {
+            ServerState::Running { pid } => Pid::from_raw(pid.cast_signed()).unwrap(),
+            _ => panic!("{server:?}"),
+        };
+        kill_process(pid, Signal::HUP).unwrap();
+    }
 }
 
 /// What a client in each region published arrives in both.
@@ -53,11 +122,18 @@ async fn count(bench: &Bench<'_>, region: &str) -> u64 {
     bench.api(region, "STREAM.INFO.foo", Value::Null).await["state"]["messages"].as_u64().unwrap()
 }
 
-/// To tell a cache from a server that says nothing.
-fn each_verb_names_the_permission_that_it_lacks(cluster: &Cluster, bench: &Bench<'_>, definition: &Value) {
-    const SUBSZ: &str = "$SYS.REQ.SERVER.PING.SUBSZ";
+const DESTROY: [&str; 4] = ["destroy", "--yes", "--operator", "op.nk"];
+
+/// To tell a cache from a server that says nothing, or to tell servers of a token.
+fn each_verb_names_the_permission_that_it_lacks(
+    cluster: &Cluster,
+    bench: &Bench<'_>,
+    definition: &Value,
+    subject: &str,
+    verbs: &[&[&str]],
+) {
     let none = || Permission { allow: Vec::new(), deny: Vec::new() };
-    let publish = Permission { deny: vec![SUBSZ.to_owned()], ..none() };
+    let publish = Permission { deny: vec![subject.to_owned()], ..none() };
     let permissions = UserPermissions::Own(Permissions { publish, subscribe: none() });
     let system = PublicKey::parse(cluster.system_account_id()).unwrap();
     let user = mint_user(&bench.key("sys.nk"), Some(&system), &permissions, now() + 600, now() - 10).unwrap();
@@ -65,10 +141,9 @@ fn each_verb_names_the_permission_that_it_lacks(cluster: &Cluster, bench: &Bench
     let mut definition = definition.clone();
     definition["system"] = json!({ "credentials": "keys/less.creds" });
     let file = bench.write("less", &definition);
-    let destroy = ["destroy", "--yes", "--operator", "op.nk"];
-    for verb in [&["plan"][..], &["verify"], &APPLY, &destroy] {
-        let ran = bench.run(&[verb, &["--definition", &file]].concat());
-        let named = ran.to_string().lines().any(|line| line.contains(" may not ") && line.contains(SUBSZ));
+    for verb in verbs {
+        let ran = bench.run(&[verb, &["--definition", &file][..]].concat());
+        let named = ran.to_string().lines().any(|line| line.contains(" may not ") && line.contains(subject));
         assert!(ran.code == 1 && named, "{verb:?}: {ran}");
     }
 }
@@ -84,7 +159,8 @@ async fn a_cache_beside_full_resolvers() {
     bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
     bench.run(&["plan"]).ends(0);
     flows(&cluster, &bench).await;
-    each_verb_names_the_permission_that_it_lacks(&cluster, &bench, &definition);
+    let verbs = [&["plan"][..], &["verify"], &APPLY, &DESTROY];
+    each_verb_names_the_permission_that_it_lacks(&cluster, &bench, &definition, "$SYS.REQ.SERVER.PING.SUBSZ", &verbs);
     bench.run(&["destroy", "--delete-streams", "--operator", "op.nk", "--yes"]).ends(0);
 
     // A server applies imports of accounts that it has not loaded only after a second for each of them.
@@ -121,4 +197,172 @@ async fn a_cache_beside_full_resolvers() {
     bench.until(0, &["verify"]).await;
     bench.run(&["plan"]).ends(0);
     flows(&cluster, &bench).await;
+}
+
+/// Servers have what is written to the file with the preload once they have reloaded it; until then nothing is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preload_that_servers_reload() {
+    let (cluster, file) = with_a_preload().await;
+    let bench = Bench::new(&cluster).await;
+    let mut definition = bench.definition();
+    definition["resolver"] = json!({ "type": "memory", "preload": "preload.conf" });
+    let text = || std::fs::read_to_string(&file).unwrap();
+    let before = text();
+
+    // What servers do beside the tokens is not ours to write.
+    std::fs::write(&file, format!("{before}\nresolver: MEMORY\n")).unwrap();
+    bench.write("vstream", &definition);
+    for verb in [&APPLY[..], &["plan"], &["verify"]] {
+        bench.expect(2, verb, "preload", &["preload.conf:", "`resolver` is not expected", "alone in a file"]);
+    }
+    std::fs::remove_file(&file).unwrap();
+    bench.expect(2, &APPLY, "preload", &["there is no such file", "nsc generate config --mem-resolver"]);
+    std::fs::write(&file, &before).unwrap();
+    assert!(bench.stream_names().await.is_empty(), "something was made");
+
+    bench.says(
+        3,
+        &APPLY,
+        &["token written to", "0 of 3 servers confirm", "has not reloaded the preload", "apply again"],
+    );
+    let written = text();
+    let lines = || before.lines().zip(written.lines());
+    let changed: Vec<&str> = lines().filter(|(old, new)| old != new).map(|(_, new)| new.trim()).collect();
+    assert!(before.lines().count() == written.lines().count(), "{written}");
+    assert!(matches!(changed[..], [one] if one.starts_with(cluster.account_id())), "{changed:?}");
+
+    reload(&cluster, "west").await;
+    let waits = ["central-1 (central): has not reloaded", "east-1 (east): has not reloaded"];
+    eventually("the reload", async || bench.run(&["verify"]).to_string().contains("1 of 3 servers").then_some(()))
+        .await;
+    bench.says(3, &["verify"], &waits);
+    bench.says(3, &["plan"], &["have not reloaded the preload", "central-1, east-1", "preload-not-reloaded"]);
+    bench.says(3, &APPLY, &waits);
+    let (code, document) = support::vstream_json(&cluster, &["apply", "--operator", "op.nk", "--yes"]);
+    let behind = document["applied"]["behind"].as_array().unwrap();
+    assert!(code == 3 && behind.iter().all(|one| one["verdict"] == "not_reloaded") && behind.len() == 2, "{document}");
+    assert_eq!(document["confirmed"], false);
+    assert!(text() == written, "the token was signed again");
+
+    for region in ["central", "east"] {
+        reload(&cluster, region).await;
+    }
+    bench.until(0, &APPLY).await;
+    bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
+    flows(&cluster, &bench).await;
+
+    // One that was away reads the file when it starts.
+    cluster.kill("east").await.unwrap();
+    definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(["foo.>", "more.>"]);
+    bench.write("vstream", &definition);
+    bench.until(4, &[&APPLY[..], &["--allow", "region-missing"]].concat()).await;
+    cluster.start("east").await.unwrap();
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    for region in ["west", "central"] {
+        reload(&cluster, region).await;
+    }
+    bench.until(0, &APPLY).await;
+    bench.says(0, &["verify"], &["In sync"]);
+    flows(&cluster, &bench).await;
+
+    // Streams go when no server leads anything to them any more.
+    let destroy = ["destroy", "--delete-streams", "--operator", "op.nk", "--yes"];
+    bench.says(3, &destroy, &["kept, since not every server confirmed", "has not reloaded the preload"]);
+    assert!(bench.stream_names().await.len() >= 6, "streams are gone while mappings lead to them");
+    for region in REGIONS {
+        reload(&cluster, region).await;
+    }
+    bench.until(0, &destroy).await;
+    assert!(bench.stream_names().await.iter().all(|name| !name.starts_with("foo-")));
+}
+
+/// Tokens are kept by an account server; servers fetch them when they load an account, and are told of new ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_server_keeps_the_tokens() {
+    let (cluster, server) = with_an_account_server().await;
+    let bench = Bench::new(&cluster).await;
+    let mut definition = bench.definition();
+    definition["accounts"]["APP"]["layout"] = json!("regional");
+    bench.write("vstream", &definition);
+    let said = ["account-unreadable", "`resolver: { type: url, url: … }`"];
+    bench.says(1, &["plan", "--format", "json"], &said);
+    definition["resolver"] = json!({ "type": "url", "url": server.url });
+    bench.write("vstream", &definition);
+
+    let before = server.tokens.lock().unwrap().clone();
+    *server.refuses.lock().unwrap() = Some("untrusted\u{1b}[31m issuer in request");
+    let words = ["account server http://127.0.0.1:", "400 (untrusted", "issuer in request)", "run apply again"];
+    bench.expect(1, &APPLY, "account-server", &words);
+    assert!(*server.tokens.lock().unwrap() == before, "something was stored");
+    *server.refuses.lock().unwrap() = None;
+    bench.says(0, &APPLY, &["3 of 3 servers confirm", "Done."]);
+    bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
+    bench.run(&["plan"]).ends(0);
+    flows(&cluster, &bench).await;
+
+    let told = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
+    let mut other = definition.clone();
+    other["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(["foo.>", "other.>"]);
+    let before = server.tokens.lock().unwrap().clone();
+    each_verb_names_the_permission_that_it_lacks(&cluster, &bench, &other, &told, &[&APPLY, &DESTROY]);
+    assert!(*server.tokens.lock().unwrap() == before, "something was stored");
+
+    // Another tool stores a claim there alone: it is not lost, and gets to the servers.
+    let id = cluster.account_id();
+    let mut claims = AccountClaims::decode(&server.token(id).unwrap()).unwrap().value().clone();
+    claims["nats"]["tags"] = json!(["of-others"]);
+    let later = claims["iat"].as_u64().unwrap() + 1;
+    let token = issue(&claims, &bench.key("op.nk"), later).unwrap();
+    server.tokens.lock().unwrap().insert(id.to_owned(), token.as_str().to_owned());
+    bench.says(3, &["verify"], &["stored, but the token of"]);
+    bench.says(0, &APPLY, &["3 of 3 servers confirm"]);
+    assert!(server.token(id).unwrap().len() > token.as_str().len() / 2);
+    let kept = AccountClaims::decode(&server.token(id).unwrap()).unwrap();
+    assert!(kept.tags().contains(&"of-others"), "{:?}", kept.tags());
+
+    // One that was away fetches what it missed.
+    cluster.kill("east").await.unwrap();
+    definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(["foo.>", "more.>"]);
+    bench.write("vstream", &definition);
+    bench.until(4, &[&APPLY[..], &["--allow", "region-missing"]].concat()).await;
+    cluster.start("east").await.unwrap();
+    cluster.wait_ready(PATIENCE).await.unwrap();
+    bench.until(0, &APPLY).await;
+    bench.until(0, &["verify"]).await;
+    flows(&cluster, &bench).await;
+    bench.run(&["destroy", "--delete-streams", "--operator", "op.nk", "--yes"]).ends(0);
+
+    // It is asked, whatever is in force.
+    definition["resolver"] = json!({ "type": "url", "url": "http://127.0.0.1:1/jwt/v1/accounts/" });
+    bench.write("vstream", &definition);
+    for verb in [&APPLY[..], &["plan"], &["verify"]] {
+        bench.expect(1, verb, "account-server", &["http://127.0.0.1:1/", "cannot be asked"]);
+    }
+}
+
+/// Servers that keep tokens would never look where the definition says.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_keep_tokens_do_not_look_elsewhere() {
+    let cluster = support::account().await;
+    let bench = Bench::new(&cluster).await;
+    let before = bench.everything().await;
+    let server =
+        AccountServer::start(bench.tokens().await.into_iter().filter_map(|(id, token)| Some((id, token?))).collect())
+            .await;
+    let preload = cluster.folder().join("preload.conf");
+    std::fs::write(&preload, "resolver_preload: {}").unwrap();
+    for resolver in
+        [json!({ "type": "url", "url": server.url }), json!({ "type": "memory", "preload": preload.to_str().unwrap() })]
+    {
+        let mut definition = bench.definition();
+        definition["resolver"] = resolver;
+        let file = bench.write("elsewhere", &definition);
+        for verb in [&APPLY[..], &["plan"], &["verify"]] {
+            let said = ["their resolver is `full`", "resolver: { type: nats }"];
+            let ran = bench.run(&[verb, &["--definition", &file]].concat());
+            assert!(ran.code == 1 && said.iter().all(|said| ran.to_string().contains(said)), "{ran}");
+        }
+    }
+    bench.unchanged_since(&before, "a refusal").await;
+    assert_eq!(std::fs::read_to_string(&preload).unwrap(), "resolver_preload: {}");
 }

@@ -14,6 +14,7 @@ use vstream_jwt::observed::{Deployment, Live, RequestError, Stored, system};
 use vstream_jwt::ops::confirm::{Confirmation, confirm};
 use vstream_jwt::plan::preflight::{self, AccountRef};
 use vstream_jwt::push::{self, Answer, PushError};
+use vstream_jwt::resolver::Resolver;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, file::read_seed_file, issue};
 use vstream_jwt::verify::account::Verdict;
@@ -68,7 +69,7 @@ async fn push_and_confirm(
     assert_eq!(outcomes.len(), tokens.len() * deployment.servers.len());
     assert!(outcomes.iter().all(|outcome| outcome.answer == Answer::Stored), "{outcomes:?}");
     let issuer = Token::decode(tokens[0].1.as_str()).unwrap().issuer().clone();
-    confirm(connection, deployment, &TrustAnchor::of_key(&issuer), tokens, TIME).await.unwrap()
+    confirm(&Resolver::Servers, connection, deployment, &TrustAnchor::of_key(&issuer), tokens, TIME).await.unwrap()
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, missing_docs)]
 
+pub mod account_server;
 pub mod bench;
 pub mod cluster;
 pub mod documented;

@@ -1,0 +1,171 @@
+//! An HTTP account server: each account's token is at `<url><account id>`; `GET` reads it, `POST` stores it (the protocol
+//! of nats-account-server, and of nats-server's `URL(…)` resolver for reading, nats-server 2.15 `accounts.go`,
+//! `URLAccResolver`).
+
+use super::TokenStoreError;
+use crate::files::{read, read_secret};
+use crate::model::nkey::PublicKey;
+use crate::model::topology::Tls;
+use crate::sign::SignedToken;
+use futures::future::try_join_all;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+/// The largest answer that is read, in bytes; a token may be 1 MiB.
+const LARGEST: u64 = 2 << 20;
+/// The largest file with certificates, in bytes.
+const PEM: usize = 1 << 20;
+/// How much of an error's text is shown.
+const SHOWN: usize = 300;
+
+/// An account server.
+#[derive(Debug)]
+pub struct AccountServer {
+    /// With a slash at its end.
+    url: String,
+    agent: Agent,
+}
+
+impl AccountServer {
+    pub(super) fn new(url: &str, tls: Option<&Tls>) -> Result<Self, TokenStoreError> {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A token belongs where the definition says.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("vstream-jwt/", env!("CARGO_PKG_VERSION")));
+        let config = match url.starts_with("https://") {
+            true => config.tls_config(tls_config(tls).map_err(|message| TokenStoreError {
+                message,
+                next: "Check the files under `tls:`.".to_owned(),
+                is_input: true,
+                ..failed(url, String::new())
+            })?),
+            false => config,
+        };
+        Ok(Self { url: url.to_owned(), agent: config.build().into() })
+    }
+
+    pub(super) fn place(&self) -> String {
+        format!("account server {}", self.url)
+    }
+
+    /// The token of each account, as it is kept there.
+    pub(super) async fn tokens(
+        &self,
+        ids: &[PublicKey],
+        timeout: Duration,
+    ) -> Result<Vec<Option<String>>, TokenStoreError> {
+        try_join_all(ids.iter().map(|id| self.token(id, timeout))).await
+    }
+
+    async fn token(&self, id: &PublicKey, timeout: Duration) -> Result<Option<String>, TokenStoreError> {
+        let (agent, url) = (self.agent.clone(), format!("{}{id}", self.url));
+        let get = move || {
+            let config = agent.get(&url).config().timeout_global(Some(timeout)).build();
+            let mut response = config.call()?;
+            Ok((response.status().as_u16(), response.body_mut().with_config().limit(LARGEST).read_to_vec()?))
+        };
+        match self.ask(get).await? {
+            (200, body) => match String::from_utf8(body) {
+                Ok(token) if !token.trim().is_empty() => Ok(Some(token)),
+                Ok(_) => Ok(None),
+                Err(_) => Err(failed(&self.url, format!("what it has of account {id} is no text"))),
+            },
+            (404, _) => Ok(None),
+            (status, body) => {
+                Err(failed(&self.url, format!("asked for account {id}, it answers {status}{}", words(&body))))
+            }
+        }
+    }
+
+    /// Stores a token. What it answers is no proof: what it has then is looked at afterwards.
+    pub(super) async fn store(
+        &self,
+        id: &PublicKey,
+        token: &SignedToken,
+        timeout: Duration,
+    ) -> Result<(), TokenStoreError> {
+        let (agent, url, body) = (self.agent.clone(), format!("{}{id}", self.url), token.as_str().to_owned());
+        let post = move || {
+            let config = agent.post(&url).config().timeout_global(Some(timeout)).build();
+            let mut response = config.content_type("application/jwt").send(body)?;
+            Ok((response.status().as_u16(), response.body_mut().with_config().limit(LARGEST).read_to_vec()?))
+        };
+        match self.ask(post).await? {
+            (200 | 201 | 204, _) => Ok(()),
+            (status, body) => Err(TokenStoreError {
+                next: "Mend what it says, and run apply again: it goes on from here.".to_owned(),
+                ..failed(&self.url, format!("it does not take the token of account {id}: {status}{}", words(&body)))
+            }),
+        }
+    }
+
+    async fn ask(
+        &self,
+        call: impl FnOnce() -> Result<(u16, Vec<u8>), ureq::Error> + Send + 'static,
+    ) -> Result<(u16, Vec<u8>), TokenStoreError> {
+        match tokio::task::spawn_blocking(call).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(failed(&self.url, format!("it cannot be asked: {error}"))),
+            Err(error) => Err(failed(&self.url, format!("it cannot be asked: {error}"))),
+        }
+    }
+}
+
+fn failed(url: &str, message: String) -> TokenStoreError {
+    TokenStoreError {
+        code: "account-server",
+        place: format!("account server {url}"),
+        message,
+        next: "Check that it is up, and `url` under `resolver:`.".to_owned(),
+        is_input: false,
+    }
+}
+
+/// Behind a status, the first words of its text.
+fn words(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
+    if text.is_empty() { text } else { format!(" ({text})") }
+}
+
+fn tls_config(tls: Option<&Tls>) -> Result<TlsConfig, String> {
+    let roots: Vec<Certificate<'static>> = match tls.and_then(|tls| tls.ca.as_ref()) {
+        Some(path) => certificates(path)?,
+        None => {
+            let system = rustls_native_certs::load_native_certs().certs;
+            system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
+        }
+    };
+    let client = match tls.map(|tls| (tls.cert.as_ref(), tls.key.as_ref())) {
+        Some((Some(cert), Some(key))) => {
+            let text = read_secret(key, PEM).map_err(|error| format!("TLS key {}: {error}", key.display()))?;
+            let key = PrivateKey::from_pem(&text)
+                .map_err(|_| format!("TLS key {}: is not PEM with a private key in it", key.display()))?;
+            Some(ClientCert::new_with_certs(&certificates(cert)?, key))
+        }
+        _ => None,
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).client_cert(client);
+    Ok(config.unversioned_rustls_crypto_provider(provider).build())
+}
+
+/// The certificates of a file, one at least.
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let text = read(path, PEM).map_err(|error| format!("TLS certificates {}: {error}", path.display()))?;
+    let found: Vec<Certificate<'static>> = parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    match found.is_empty() {
+        true => Err(format!("TLS certificates {}: is not PEM with a certificate in it", path.display())),
+        false => Ok(found),
+    }
+}
