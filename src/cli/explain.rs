@@ -108,7 +108,7 @@ fn failure(error: ExplainError) -> Failure {
 }
 
 fn explained_text(explained: &Explained) -> Text {
-    let Explained { account, cluster, subject, steps, outcome } = explained;
+    let Explained { account, cluster, subject, steps, leaf_node, outcome } = explained;
     let mut out = text!("{} published in cluster {cluster}, account {account}", subject.bold());
     let mut last = "";
     for step in steps {
@@ -116,6 +116,13 @@ fn explained_text(explained: &Explained) -> Text {
         let shown = if label == last { "" } else { label };
         put!(out, "  {shown:<9} {line}");
         last = label;
+    }
+    match leaf_node.as_ref().map(|leaf| &leaf.asks) {
+        Some(Some(asks)) => put!(out, "  {:<9} clients behind one ask on {asks}", "leaf node"),
+        Some(None) => {
+            put!(out, "  {:<9} this does not cross one, since these servers have no JetStream domain", "leaf node")
+        }
+        None => {}
     }
     match outcome {
         Outcome::Arrives => put!(out, "{}", "It arrives.".green()),

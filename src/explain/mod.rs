@@ -54,8 +54,34 @@ pub struct Explained {
     pub subject: String,
     /// What happens, in this order.
     pub steps: Vec<Step>,
+    /// How a client behind a leaf node makes the same request of JetStream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf_node: Option<LeafNode>,
     /// The end of it.
     pub outcome: Outcome,
+}
+
+/// Requests on `$JS.API.>` do not cross a leaf node, unless its servers and those of the cluster have JetStream domains (measured,
+/// 2.10.26 and 2.15.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeafNode {
+    /// The subject to ask on instead; none without a domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
+}
+
+/// Where JetStream is asked.
+const API: &str = "$JS.API.";
+
+/// A request that became `mapped` in a cluster with this domain, as a client behind a leaf node makes it.
+fn behind_a_leaf(subject: &str, mapped: &str, domain: Option<&str>) -> Option<LeafNode> {
+    subject.strip_prefix(API)?;
+    let asks = match mapped.strip_prefix(API) {
+        // The servers map that to `$JS.API.>`, and nothing a second time: the real stream is named.
+        Some(request) => domain.map(|domain| format!("$JS.{domain}.API.{request}")),
+        None => Some(mapped.to_owned()),
+    };
+    Some(LeafNode { asks })
 }
 
 /// How it ends.
@@ -213,6 +239,7 @@ pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, Strin
         cluster: world.cluster.clone(),
         subject: question.subject.to_owned(),
         steps,
+        leaf_node: behind_a_leaf(question.subject, &mapped, world.domain.as_deref()),
         outcome,
     })
 }

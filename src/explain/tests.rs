@@ -206,3 +206,18 @@ fn in_the_layout_shared_some_requests_are_refused_by_their_body() {
     assert_eq!(steps(&found)[0], "mapped $JS.API.STREAM.INFO.orders-write-west");
     assert_eq!(found.outcome, Outcome::Arrives);
 }
+
+/// What they are, real leaf nodes show (`supercluster::leaf_nodes`).
+#[test]
+fn a_request_behind_a_leaf_node_is_another() {
+    let asks = |world: &World, subject: &str| ask(world, subject, None).leaf_node.map(|leaf| leaf.asks);
+    let mut shared = world(&app(vec![stream("orders", &["orders.>"])]), "c-west");
+    assert_eq!(asks(&shared, "$JS.API.STREAM.INFO.orders"), Some(None));
+    assert_eq!(asks(&shared, "orders.new"), None);
+    shared.domain = Some("hub".to_owned());
+    let named = "$JS.hub.API.STREAM.INFO.orders-read-west";
+    assert_eq!(asks(&shared, "$JS.API.STREAM.INFO.orders"), Some(Some(named.to_owned())));
+    let regional = world(&regional(vec![stream("orders", &["orders.>"])]), "c-west");
+    let near = "$VS.c-west.API.STREAM.INFO.orders";
+    assert_eq!(asks(&regional, "$JS.API.STREAM.INFO.orders"), Some(Some(near.to_owned())));
+}

@@ -14,6 +14,7 @@ mod history;
 mod json;
 mod keys;
 mod layouts;
+mod leaf_nodes;
 #[cfg(target_os = "linux")]
 mod memory;
 mod mirrored;
