@@ -172,8 +172,19 @@ fn text(
         return text!("In sync: nothing to do, nothing was pushed ({servers} servers asked).");
     }
     let mut out = done(applied, deployment);
-    if exit == Exit::Pending {
-        out.append(&to_reload(applied, "apply again: it looks whether all have it, and goes on from here"));
+    if applied.has_to_reload() {
+        out.append(&to_reload(
+            applied,
+            "apply again in the same way: it looks whether all have it, and goes on from here",
+        ));
+        return out;
+    }
+    if planned.plan.is_empty() && !applied.behind.is_empty() {
+        put!(out, "Nothing to do on the {servers} servers, but not all of them show what they have, as said above.");
+        put!(
+            out,
+            "next: Add their URLs to `servers:` of their region, then apply again: it has them load the account."
+        );
         return out;
     }
     if planned.plan.is_empty() && deployment.missing() == 0 {
@@ -209,6 +220,12 @@ pub(super) fn to_reload(applied: &Applied, then: &str) -> Text {
         "next: Copy it to where the configuration of each server includes it, reload each (`nats-server --signal reload`), then \
          {then}."
     );
+    if !applied.pushed.is_empty() {
+        put!(
+            out,
+            "What nsc makes of its store is behind now (`nsc generate config --mem-resolver`): it would undo this."
+        );
+    }
     out
 }
 

@@ -3,7 +3,7 @@
 use super::apply::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
 use super::history::{HistoryArgs, Recording};
-use super::text::{put, text};
+use super::text::put;
 use super::{Exit, Failure, Shell, nsc, planfile, trust};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
@@ -13,6 +13,9 @@ use crate::ops::session::{Given, Hearing};
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;
+
+/// What is next once servers have reloaded the preload.
+const AGAIN: &str = "run destroy again: it looks whether all have it, and goes on from here";
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
 #[derive(Debug, clap::Args)]
@@ -75,22 +78,19 @@ impl Args {
         }
         shell.findings(&plan.findings);
         if plan.is_empty() {
-            let applied = ops::apply::Applied::default();
+            let applied = ops::apply::look(&session, &planned).await.map_err(failure)?;
             let (missing, total) = (session.deployment.missing(), session.deployment.total());
-            let kept = kept(self.delete_streams);
-            let (exit, mut text) = match missing {
-                0 if plan.waits_for_reload() => (
-                    Exit::Pending,
-                    text!("Nothing is left to take away; servers have to reload the preload, as said above.{kept}"),
-                ),
-                0 => (Exit::Done, text!("Nothing to take away.{kept}")),
+            let exit = exit(&applied, &session.deployment);
+            let (kept, mut text) = (kept(self.delete_streams), done(&applied, &session.deployment));
+            match exit {
+                Exit::Done => put!(text, "Nothing to take away.{kept}"),
+                Exit::Pending => text.append(&to_reload(&applied, AGAIN)),
+                _ if missing == 0 => put!(text, "Nothing to take away on the servers that show what they have.{kept}"),
                 _ => {
-                    let mut text =
-                        text!("Nothing to take away on the servers that answer; {missing} of {total} do not.{kept}");
+                    put!(text, "Nothing to take away on the servers that answer; {missing} of {total} do not.{kept}");
                     put!(text, "next: Bring them back, then run destroy again.");
-                    (Exit::Unconfirmed, text)
                 }
-            };
+            }
             let mut json = document(&planned, &applied, &session.deployment, exit);
             let exit = nsc::write_back(shell, &session, &planned.options, (&mut text, &mut json), exit).await;
             shell.result(text, &json);

@@ -19,6 +19,9 @@ use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use serde_json::json;
 
+/// What is next once servers have reloaded the preload.
+const VERIFY: &str = "run verify: it says whether all have it";
+
 /// Go back to how an earlier push left it; what others changed since is kept
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -97,11 +100,16 @@ impl Args {
         shell.findings(&plan.findings);
         let undone: Vec<&str> = undo.pushes.iter().map(|push| push.name).collect();
         if plan.is_empty() {
-            let applied = ops::apply::Applied::default();
+            let applied = ops::apply::look(&session, &planned).await.map_err(failure)?;
             let exit = exit(&applied, &session.deployment);
             let mut document = document(&planned, &applied, &session.deployment, exit);
             document["rollback"] = described(&undone, &effects);
-            shell.result("Nothing to undo: the accounts are as they were then. Nothing was pushed.", &document);
+            let mut text = done(&applied, &session.deployment);
+            match exit {
+                Exit::Pending => text.append(&to_reload(&applied, VERIFY)),
+                _ => put!(text, "Nothing to undo: the accounts are as they were then. Nothing was pushed."),
+            }
+            shell.result(text, &document);
             return Ok(exit);
         }
         if signer.is_none() {
@@ -156,7 +164,7 @@ impl Args {
                 );
             }
             Exit::Pending => {
-                text.append(&to_reload(&applied, "run verify: it says whether all have it"));
+                text.append(&to_reload(&applied, VERIFY));
             }
             _ => {
                 put!(text, "Not everything is confirmed.");

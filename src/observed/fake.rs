@@ -127,9 +127,11 @@ impl Fake {
                     } }),
                     [.., "PING", "ACCOUNTZ"] => {
                         let body: Value = serde_json::from_slice(payload).unwrap();
-                        match server.live.get(body["account"].as_str().unwrap()) {
-                            Some(token) => json!({ "server": stamp, "data": { "account_detail": detail(server, token) } }),
-                            None => json!({ "server": stamp, "data": null, "error":
+                        let live = |id: &str| server.live.get(id);
+                        match body["account"].as_str().map(live) {
+                            None => json!({ "server": stamp, "data": { "accounts": server.live.keys().collect::<Vec<_>>() } }),
+                            Some(Some(token)) => json!({ "server": stamp, "data": { "account_detail": detail(server, token) } }),
+                            Some(None) => json!({ "server": stamp, "data": null, "error":
                                 { "code": 500, "description": format!("Account {} does not exist", body["account"]) } }),
                         }
                     }

@@ -13,6 +13,7 @@ mod user;
 
 pub use user::User;
 
+use crate::model::nkey::PublicKey;
 use crate::model::server_version;
 use serde::Deserialize;
 use serde_json::Value;
@@ -380,10 +381,26 @@ pub enum Stored {
         /// Whether it has a copy of its own, which may be an old one.
         cached: bool,
     },
-    /// The server's resolver is `memory`: this token is in the preload, and the server has it once it has reloaded that.
-    Preload(String),
+    /// The server's resolver is `url` or `memory`: what it has is loaded from elsewhere.
+    Outside {
+        /// What is kept there of the account, if anything is.
+        token: Option<String>,
+        /// It is the preload: the server has it once it has reloaded that.
+        by_reload: bool,
+    },
     /// No answer in time.
     NoAnswer,
+}
+
+/// An account that a run does not touch: its token in the preload, and what each server has in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bystander {
+    /// The account.
+    pub id: PublicKey,
+    /// Its token in the file.
+    pub kept: Option<String>,
+    /// Each server, in the order of the deployment.
+    pub servers: Vec<AccountOnServer>,
 }
 
 /// Of an account's `account_detail` in `ACCOUNTZ`, what is looked at: the rest, its decoded claims among it, is as much

@@ -449,6 +449,29 @@ async fn holders(
     Ok(lists)
 }
 
+/// Lists the accounts that any server has loaded.
+///
+/// # Errors
+/// [`RequestError`]; `TooMuch` when a server lists more than are looked up.
+pub async fn loaded_accounts(
+    requests: &impl Requests,
+    deployment: &Deployment,
+    timeout: Duration,
+) -> Result<HashSet<PublicKey>, RequestError> {
+    const ALL: &str = "$SYS.REQ.SERVER.PING.ACCOUNTZ";
+    let replies = of_every_server(requests, deployment, ALL, b"{}".to_vec(), Instant::now() + timeout).await?;
+    let mut loaded = HashSet::new();
+    for reply in &replies {
+        let Ok(answer) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
+        let ids = answer["data"]["accounts"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        loaded.extend(ids.filter_map(|id| PublicKey::parse_kind(id, KeyKind::Account).ok()));
+        if loaded.len() > MOST_HELD {
+            return Err(RequestError::TooMuch(ALL.to_owned()));
+        }
+    }
+    Ok(loaded)
+}
+
 /// By which subject servers tell who subscribes there, themselves among them.
 const SUBSCRIPTIONS: &str = "$SYS.REQ.SERVER.PING.SUBSZ";
 /// Where servers are asked for their copies of accounts' tokens. Of resolvers only `full` subscribes to it (nats-server 2.10 – 2.15 `server/accounts.go`; measured, 2.15.1).

@@ -13,7 +13,7 @@ pub use super::issue::IssueError;
 use super::issue::Issued;
 use super::lease::{self, Holder, Lease};
 use super::plan::{Planned, plan};
-use super::session::{Given, Hearing, Session};
+use super::session::{Given, Hearing, ReadError, Session};
 use super::{
     Connector, Deadline, Tell, along, caches, destroy::plan_destroy, journal, planfile, rollback::plan_rollback,
 };
@@ -127,6 +127,9 @@ pub async fn apply<'d, C: Connector>(
         return Ok(applied);
     }
     may_sign(session, planned, &signers)?;
+    if planned.plan.accounts.iter().any(|account| !account.pushes.is_empty()) {
+        session.resolver.may_push().map_err(ReadError::from)?;
+    }
     may_reach_regions(session, &planned.plan, connector)?;
     let merged = agree_to_merged(session, planned, agree, false)?;
     let signed = sign_early(session, planned, &mut signers)?;
@@ -307,6 +310,16 @@ async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>)
     let tokens = session.tokens().await?;
     let mut each = accounts.iter().zip(&planned.observed.accounts).zip(&tokens);
     Ok(each.all(|((account, found), servers)| newest(account, &found.servers) == newest(account, servers)))
+}
+
+/// Looks at what was written before, where there is nothing to do.
+///
+/// # Errors
+/// [`ApplyError`]
+pub async fn look<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<Applied, ApplyError> {
+    let mut applied = Applied::default();
+    see_preload(session, planned, &mut applied).await?;
+    Ok(applied)
 }
 
 /// Says what the file with the preload is, and which servers have not reloaded it, of accounts whose tokens in it stay.

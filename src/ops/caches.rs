@@ -128,7 +128,9 @@ fn unloaded<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = 
 /// The accounts that some servers with a `memory` resolver have not loaded.
 fn unread<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = Unloaded<'p>> {
     plan.accounts.iter().zip(&observed.accounts).enumerate().filter_map(|(place, (account, found))| {
-        let due = |on: &&AccountOnServer| matches!(on.stored, Stored::Preload(_)) && on.live == Live::NotLoaded;
+        let due = |on: &&AccountOnServer| {
+            matches!(on.stored, Stored::Outside { token: Some(_), by_reload: true }) && on.live == Live::NotLoaded
+        };
         let caches: BTreeSet<&str> = found.servers.iter().filter(due).map(|on| on.server.as_str()).collect();
         (!caches.is_empty()).then_some(Unloaded { place, account, caches, imported: false })
     })

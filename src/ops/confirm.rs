@@ -97,7 +97,7 @@ pub async fn confirm_push(
         let mut answers = outcomes.iter().filter(|one| one.account == confirmation.account);
         answers.any(|one| one.server == confirmation.server && matches!(one.answer, Answer::Refused { .. }))
     };
-    // Who reloads the preload of servers does so when it is written, or is not waited for.
+    // A server reloads the preload at once, when something watches the file, or long after this run.
     let waits = |one: &Confirmation| matches!(one.verdict, Verdict::NotReloaded { .. });
     let hopeless =
         |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one) || waits(one));

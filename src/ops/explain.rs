@@ -192,10 +192,16 @@ fn view(
     base: Option<&AccountClaims>,
 ) -> (View, Option<AccountClaims>) {
     let mut tokens: HashMap<&str, (usize, Option<&Detail>)> = HashMap::new();
+    let mut unread = false;
     for on in found.servers.iter().filter(|on| on.cluster == cluster) {
         let (token, live) = match (&on.live, &on.stored) {
             (Live::Loaded(detail), _) => (detail.jwt.as_str(), Some(detail)),
             (_, Stored::Token(token)) => (token.as_str(), None),
+            (_, Stored::Outside { token: Some(token), by_reload: false }) => (token.as_str(), None),
+            (_, Stored::Outside { by_reload: true, .. }) => {
+                unread = true;
+                continue;
+            }
             _ => continue,
         };
         let (count, known) = tokens.entry(token.trim()).or_default();
@@ -203,6 +209,7 @@ fn view(
         *known = known.or(live);
     }
     let several = tokens.len() > 1;
+    let unread = unread && tokens.is_empty();
     let most = tokens.into_iter().max_by_key(|(token, (count, _))| (*count, *token));
     let (token, live) = most.map_or((None, None), |(token, (_, live))| (Some(token), live));
     let claims = token.and_then(|token| AccountClaims::decode(token).ok()).or_else(|| base.cloned());
@@ -222,6 +229,10 @@ fn view(
     }
     if several {
         view.problem = Some(format!("servers of cluster {cluster} use different tokens of it"));
+    }
+    if unread {
+        view.problem =
+            Some(format!("no server of cluster {cluster} has loaded it, so which preload they have is not known"));
     }
     (view, Some(claims))
 }

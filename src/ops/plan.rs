@@ -53,6 +53,7 @@ pub async fn plan<'d, C: Connector>(
         plan = compare(&session, &desired, &observed, keys, options);
     }
     plan.findings.extend(session.trust_findings.iter().cloned());
+    plan::admit(&mut plan.findings, options);
     plan.findings.extend(users);
     plan.findings.extend(caches::look(&session, &plan, &observed, connector).await);
     let mut look = nsc::look(&session, &observed);

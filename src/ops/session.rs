@@ -241,6 +241,9 @@ impl<'d, L: Link> Session<'d, L> {
             tokens.extend(next);
         }
         session.connect(connector, &bases, &tokens).await?;
+        let (ours, timeout) = (session.ids(), deadline.at_most(ASK));
+        let others = session.resolver.bystanders(&session.system, &session.deployment, &ours, timeout).await?;
+        session.trust_findings.extend(preflight::stale_preload(&others, &session.anchor));
         Ok((session, tokens))
     }
 

@@ -74,7 +74,8 @@ impl Plan {
 
     /// Whether servers have to reload the preload before they have what is in it.
     pub fn waits_for_reload(&self) -> bool {
-        self.findings.iter().any(|finding| finding.code == preflight::PRELOAD_NOT_RELOADED)
+        let codes = [preflight::PRELOAD_NOT_RELOADED, preflight::PRELOAD_UNREAD];
+        self.findings.iter().any(|finding| codes.contains(&finding.code))
     }
 
     /// Whether something stops the run.
@@ -246,9 +247,9 @@ pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize)
 /// Every server that keeps tokens and answered says that it has none of the account. A copy that only a cache has, and that is
 /// not in use, is one of an account that is gone; that a cache has none says nothing.
 pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
-    let nothing = |on: &AccountOnServer| (on.stored == Stored::Nothing || on.is_cache()) && tokens(on).is_empty();
-    servers.iter().any(|on| on.stored == Stored::Nothing)
-        && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
+    let none = |on: &AccountOnServer| matches!(on.stored, Stored::Nothing | Stored::Outside { token: None, .. });
+    let nothing = |on: &AccountOnServer| (none(on) || on.is_cache()) && tokens(on).is_empty();
+    servers.iter().any(none) && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
 }
 
 /// A regional account that is marked as another application's: what is pushed would take it away from that.

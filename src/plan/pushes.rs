@@ -283,7 +283,8 @@ fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
         // It may be an old one; the run has it loaded before it pushes.
         Stored::NotKept { cached } => *cached && server.live == Live::NotLoaded,
         // Which of its tokens a server uses is a matter of reloading.
-        Stored::Preload(stored) => return stored.trim() != newest,
+        Stored::Outside { token, by_reload: true } => return token.as_deref().map(str::trim) != Some(newest),
+        Stored::Outside { token, by_reload: false } => token.as_deref().map(str::trim) != Some(newest),
         Stored::NoAnswer => false,
     };
     let live = match &server.live {

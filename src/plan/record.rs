@@ -162,6 +162,9 @@ pub struct OnServer {
     pub cluster: String,
     /// Whether it confirmed the token.
     pub confirmed: bool,
+    /// Whether the token is in the preload that it has to reload first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_reload: bool,
     /// What it had, in words.
     pub found: String,
 }
@@ -347,6 +350,7 @@ pub(crate) mod tests {
             server: server.to_owned(),
             cluster: "c".to_owned(),
             confirmed,
+            by_reload: false,
             found: String::new(),
         };
         token.servers = vec![on("a", true), on("b", false)];

@@ -36,6 +36,8 @@ impl AccountServer {
             // A token belongs where the definition says.
             .max_redirects(0)
             .max_redirects_will_error(false)
+            // As servers do (`NewURLAccResolver`).
+            .proxy(None)
             .user_agent(concat!("vstream-jwt/", env!("CARGO_PKG_VERSION")));
         let config = match url.starts_with("https://") {
             true => config.tls_config(tls_config(tls).map_err(|message| TokenStoreError {
@@ -62,23 +64,21 @@ impl AccountServer {
         try_join_all(ids.iter().map(|id| self.token(id, timeout))).await
     }
 
-    async fn token(&self, id: &PublicKey, timeout: Duration) -> Result<Option<String>, TokenStoreError> {
+    pub(super) async fn token(&self, id: &PublicKey, timeout: Duration) -> Result<Option<String>, TokenStoreError> {
         let (agent, url) = (self.agent.clone(), format!("{}{id}", self.url));
         let get = move || {
-            let config = agent.get(&url).config().timeout_global(Some(timeout)).build();
-            let mut response = config.call()?;
-            Ok((response.status().as_u16(), response.body_mut().with_config().limit(LARGEST).read_to_vec()?))
+            // What a cache on the way has may be older than what servers get.
+            let request = agent.get(&url).header("Cache-Control", "max-age=0");
+            Answer::of(request.config().timeout_global(Some(timeout)).build().call()?)
         };
         match self.ask(get).await? {
-            (200, body) => match String::from_utf8(body) {
+            Answer { status: 200, body, .. } => match String::from_utf8(body) {
                 Ok(token) if !token.trim().is_empty() => Ok(Some(token)),
                 Ok(_) => Ok(None),
                 Err(_) => Err(failed(&self.url, format!("what it has of account {id} is no text"))),
             },
-            (404, _) => Ok(None),
-            (status, body) => {
-                Err(failed(&self.url, format!("asked for account {id}, it answers {status}{}", words(&body))))
-            }
+            Answer { status: 404, .. } => Ok(None),
+            answer => Err(failed(&self.url, format!("asked for account {id}, it answers {}", answer.in_words()))),
         }
     }
 
@@ -91,27 +91,56 @@ impl AccountServer {
     ) -> Result<(), TokenStoreError> {
         let (agent, url, body) = (self.agent.clone(), format!("{}{id}", self.url), token.as_str().to_owned());
         let post = move || {
-            let config = agent.post(&url).config().timeout_global(Some(timeout)).build();
-            let mut response = config.content_type("application/jwt").send(body)?;
-            Ok((response.status().as_u16(), response.body_mut().with_config().limit(LARGEST).read_to_vec()?))
+            let request = agent.post(&url).config().timeout_global(Some(timeout)).build();
+            Answer::of(request.content_type("application/jwt").send(body)?)
         };
-        match self.ask(post).await? {
-            (200 | 201 | 204, _) => Ok(()),
-            (status, body) => Err(TokenStoreError {
-                next: "Mend what it says, and run apply again: it goes on from here.".to_owned(),
-                ..failed(&self.url, format!("it does not take the token of account {id}: {status}{}", words(&body)))
-            }),
+        let refused = |what: String| TokenStoreError {
+            next: "Mend what it says, and run apply again: it goes on from here.".to_owned(),
+            ..failed(&self.url, format!("it does not take the token of account {id}: {what}"))
+        };
+        match self.ask(post).await {
+            Ok(Answer { status: 200 | 201 | 204, .. }) => Ok(()),
+            Ok(answer) => Err(refused(answer.in_words())),
+            Err(error) => Err(refused(error.message)),
         }
     }
 
     async fn ask(
         &self,
-        call: impl FnOnce() -> Result<(u16, Vec<u8>), ureq::Error> + Send + 'static,
-    ) -> Result<(u16, Vec<u8>), TokenStoreError> {
+        call: impl FnOnce() -> Result<Answer, ureq::Error> + Send + 'static,
+    ) -> Result<Answer, TokenStoreError> {
         match tokio::task::spawn_blocking(call).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(failed(&self.url, format!("it cannot be asked: {error}"))),
-            Err(error) => Err(failed(&self.url, format!("it cannot be asked: {error}"))),
+            Ok(Err(error)) => Err(failed(&self.url, format!("no answer: {error}"))),
+            Err(error) => Err(failed(&self.url, format!("no answer: {error}"))),
+        }
+    }
+}
+
+/// An answer.
+struct Answer {
+    status: u16,
+    /// Where a redirect leads.
+    location: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn of(mut response: ureq::http::Response<ureq::Body>) -> Result<Self, ureq::Error> {
+        let location = response.headers().get("location").and_then(|to| to.to_str().ok()).map(str::to_owned);
+        let body = response.body_mut().with_config().limit(LARGEST).read_to_vec()?;
+        Ok(Self { status: response.status().as_u16(), location, body })
+    }
+
+    /// The status and the first words of the text, or where it leads.
+    fn in_words(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let short = |text: &str| text.chars().take(SHOWN).collect::<String>();
+        match (&self.location, text.is_empty()) {
+            (Some(to), _) => format!("{} (it leads to {}; write that URL, if it is right)", self.status, short(to)),
+            (None, true) => self.status.to_string(),
+            (None, false) => format!("{} ({})", self.status, short(&text)),
         }
     }
 }
@@ -126,21 +155,14 @@ fn failed(url: &str, message: String) -> TokenStoreError {
     }
 }
 
-/// Behind a status, the first words of its text.
-fn words(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
-    if text.is_empty() { text } else { format!(" ({text})") }
-}
-
 fn tls_config(tls: Option<&Tls>) -> Result<TlsConfig, String> {
-    let roots: Vec<Certificate<'static>> = match tls.and_then(|tls| tls.ca.as_ref()) {
-        Some(path) => certificates(path)?,
-        None => {
-            let system = rustls_native_certs::load_native_certs().certs;
-            system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
-        }
-    };
+    // Servers have one authority for themselves often, and an account server another.
+    let system = rustls_native_certs::load_native_certs().certs;
+    let mut roots: Vec<Certificate<'static>> =
+        system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    if let Some(path) = tls.and_then(|tls| tls.ca.as_ref()) {
+        roots.extend(certificates(path)?);
+    }
     let client = match tls.map(|tls| (tls.cert.as_ref(), tls.key.as_ref())) {
         Some((Some(cert), Some(key))) => {
             let text = read_secret(key, PEM).map_err(|error| format!("TLS key {}: {error}", key.display()))?;

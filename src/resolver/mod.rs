@@ -1,35 +1,49 @@
-//! Where the servers of a deployment have account tokens from, by the kind of their resolver: what is kept there, and how a
-//! signed token gets there.
+//! Reads and stores account tokens where the servers of a deployment load them, by the kind of their resolver.
 //!
 //! Servers with the NATS resolver keep tokens themselves. Those with `url` fetch them from an account server, and those with
-//! `memory` read them from their configuration; both say what is in force and nothing of what they would load next.
+//! `memory` read them from their configuration; both say what is in force, and nothing of what they would load next.
 
 mod account_server;
 mod preload;
 
 use crate::definition::{self, Definition};
 use crate::model::nkey::PublicKey;
-use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, Stored, system};
+use crate::observed::{AccountOnServer, Bystander, Deployment, RequestError, Requests, Server, Stored, system};
 use crate::push::{self, Answer, PushError, PushOutcome};
 use crate::sign::SignedToken;
 use account_server::AccountServer;
+use futures::StreamExt as _;
 use preload::Preload;
 use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
+
+/// Tokens that are handed to an account server at a time.
+const AT_A_TIME: usize = 16;
 
 /// The resolver of a deployment.
 #[derive(Debug)]
-pub enum Resolver {
-    /// The servers keep tokens (`full` and `cache`).
+pub struct Resolver {
+    keeper: Keeper,
+    /// Tokens outside of the servers, as they were read last: no others are replaced.
+    known: Mutex<HashMap<PublicKey, Option<String>>>,
+}
+
+/// The keeper of tokens.
+#[derive(Debug)]
+enum Keeper {
+    /// The servers (`full` and `cache`).
     Servers,
-    /// An account server does (`url`).
+    /// An account server (`url`).
     AccountServer(Box<AccountServer>),
-    /// The servers' configuration has them (`memory`).
+    /// The servers' configuration (`memory`).
     Preload(Preload),
 }
 
-/// What stands in the way outside of the servers: the account server, or the file with the preload.
+/// An error of the account server, or of the file with the preload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct TokenStoreError {
@@ -37,9 +51,9 @@ pub struct TokenStoreError {
     pub code: &'static str,
     /// The account server with its URL, or the file and the line.
     pub place: String,
-    /// What is the matter.
+    /// The cause.
     pub message: String,
-    /// What to do.
+    /// The next step.
     pub next: String,
     /// The file, not the deployment, is the cause.
     pub is_input: bool,
@@ -65,47 +79,67 @@ pub enum NotPushed {
     /// What is outside of them.
     #[error(transparent)]
     Store(#[from] TokenStoreError),
+    /// The token that is kept outside of them is another than was read.
+    #[error("the token of account {0} was changed by someone else")]
+    Changed(PublicKey),
 }
 
 impl Resolver {
+    /// Servers that keep tokens themselves.
+    pub fn servers() -> Self {
+        Self { keeper: Keeper::Servers, known: Mutex::default() }
+    }
+
     /// As the definition says.
     ///
     /// # Errors
     /// [`TokenStoreError`] when the certificates for an account server cannot be read.
     pub fn of(definition: &Definition) -> Result<Self, TokenStoreError> {
-        Ok(match &definition.resolver {
-            definition::Resolver::Nats => Self::Servers,
+        let keeper = match &definition.resolver {
+            definition::Resolver::Nats => Keeper::Servers,
             definition::Resolver::Url(url) => {
-                Self::AccountServer(Box::new(AccountServer::new(url, definition.tls.as_ref())?))
+                Keeper::AccountServer(Box::new(AccountServer::new(url, definition.tls.as_ref())?))
             }
-            definition::Resolver::Memory(file) => Self::Preload(Preload::new(file)),
-        })
+            definition::Resolver::Memory(file) => Keeper::Preload(Preload::new(file)),
+        };
+        Ok(Self { keeper, ..Self::servers() })
     }
 
     /// The file that servers have to reload before they have what was pushed.
     pub fn to_reload(&self) -> Option<&Path> {
-        match self {
-            Self::Preload(preload) => Some(preload.file()),
-            Self::Servers | Self::AccountServer(_) => None,
+        match &self.keeper {
+            Keeper::Preload(preload) => Some(preload.file()),
+            Keeper::Servers | Keeper::AccountServer(_) => None,
+        }
+    }
+
+    /// Checks that tokens can be handed over, as far as that can be known before.
+    ///
+    /// # Errors
+    /// [`TokenStoreError`] when the file with the preload cannot be written.
+    pub fn may_push(&self) -> Result<(), TokenStoreError> {
+        match &self.keeper {
+            Keeper::Preload(preload) => preload.may_write(),
+            Keeper::Servers | Keeper::AccountServer(_) => Ok(()),
         }
     }
 
     /// What a user of the system account publishes on to hand over the tokens of these accounts.
     pub fn subjects<'i>(&self, ids: impl Iterator<Item = &'i PublicKey>) -> Vec<String> {
-        match self {
-            Self::Servers => vec![push::SUBJECT.to_owned()],
-            Self::AccountServer(_) => ids.map(|id| push::BY_NAME.replace('*', &id.to_string())).collect(),
-            Self::Preload(_) => Vec::new(),
+        match &self.keeper {
+            Keeper::Servers => vec![push::SUBJECT.to_owned()],
+            Keeper::AccountServer(_) => ids.map(|id| push::BY_NAME.replace('*', &id.to_string())).collect(),
+            Keeper::Preload(_) => Vec::new(),
         }
     }
 
     /// Whether servers list the accounts that they keep.
     pub fn lists_accounts(&self) -> bool {
-        matches!(self, Self::Servers)
+        matches!(self.keeper, Keeper::Servers)
     }
 
-    /// What each server has of each account: one entry per account in the order of `ids`, each with one entry per server of
-    /// the deployment.
+    /// Reads what each server has of each account: one entry per account in the order of `ids`, each with one entry per server
+    /// of the deployment.
     ///
     /// # Errors
     /// [`Unread`]
@@ -116,36 +150,59 @@ impl Resolver {
         ids: &[PublicKey],
         timeout: Duration,
     ) -> Result<Vec<Vec<AccountOnServer>>, Unread> {
-        let (kept, live) = match self {
-            Self::Servers => return Ok(system::accounts(requests, deployment, ids, timeout).await?),
-            Self::AccountServer(server) => {
+        let (kept, live) = match &self.keeper {
+            Keeper::Servers => return Ok(system::accounts(requests, deployment, ids, timeout).await?),
+            Keeper::AccountServer(server) => {
                 let kept = async { Ok::<_, Unread>(server.tokens(ids, timeout).await?) };
                 let live = async { Ok(system::live_accounts(requests, deployment, ids, timeout).await?) };
                 futures::future::try_join(kept, live).await?
             }
-            Self::Preload(preload) => {
+            Keeper::Preload(preload) => {
                 (preload.tokens(ids)?, system::live_accounts(requests, deployment, ids, timeout).await?)
             }
         };
-        if let Some(server) = live.iter().flatten().find(|on| on.stored != Stored::NoAnswer) {
-            return Err(self.not_theirs(&server.server).into());
+        if live.iter().flatten().any(|on| on.stored != Stored::NoAnswer) {
+            return Err(self.not_theirs().into());
         }
-        let stored = |token: Option<String>| match (token, self) {
-            (None, _) => Stored::Nothing,
-            (Some(token), Self::Preload(_)) => Stored::Preload(token),
-            (Some(token), _) => Stored::Token(token),
-        };
-        let with = |(token, servers): (Option<String>, Vec<AccountOnServer>)| {
-            let stored = stored(token);
+        let by_reload = self.to_reload().is_some();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let with = |((token, servers), id): ((Option<String>, Vec<AccountOnServer>), &PublicKey)| {
+            known.insert(id.clone(), token.clone());
+            let stored = Stored::Outside { token, by_reload };
             servers.into_iter().map(|on| AccountOnServer { stored: stored.clone(), ..on }).collect()
         };
-        Ok(kept.into_iter().zip(live).map(with).collect())
+        Ok(kept.into_iter().zip(live).zip(ids).map(with).collect())
     }
 
-    /// Hands over tokens, all at once, and says what became of each on every server of the deployment.
+    /// Reads the other accounts that servers have loaded, or that the preload has: when they reload that, servers drop what it
+    /// lacks, and take what it has, however old (nats-server 2.15 `server/reload.go`, `reloadAuthorization`). None where there
+    /// is no preload.
     ///
     /// # Errors
-    /// [`NotPushed`]; [`NotPushed::Store`] before a server was told of anything.
+    /// [`Unread`]
+    pub async fn bystanders(
+        &self,
+        requests: &impl Requests,
+        deployment: &Deployment,
+        ours: &[PublicKey],
+        timeout: Duration,
+    ) -> Result<Vec<Bystander>, Unread> {
+        let Keeper::Preload(preload) = &self.keeper else { return Ok(Vec::new()) };
+        let deadline = Instant::now() + timeout;
+        let mut ids: BTreeSet<PublicKey> = preload.accounts()?.into_iter().collect();
+        ids.extend(system::loaded_accounts(requests, deployment, timeout).await?);
+        let ids: Vec<PublicKey> = ids.into_iter().filter(|id| !ours.contains(id)).collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let live = system::live_accounts(requests, deployment, &ids, left).await?;
+        let all = preload.tokens(&ids)?.into_iter().zip(live).zip(ids);
+        Ok(all.map(|((kept, servers), id)| Bystander { id, kept, servers }).collect())
+    }
+
+    /// Hands over tokens, all at once, and says what became of each on every server of the deployment. No token is replaced
+    /// outside of the servers but the one that was read last.
+    ///
+    /// # Errors
+    /// [`NotPushed`]; at [`NotPushed::Store`] and [`NotPushed::Changed`] servers were told of none of these.
     pub async fn push(
         &self,
         requests: &impl Requests,
@@ -153,20 +210,23 @@ impl Resolver {
         tokens: &[(PublicKey, impl Borrow<SignedToken> + Sync)],
         timeout: Duration,
     ) -> Result<Vec<PushOutcome>, NotPushed> {
-        match self {
-            Self::Servers => Ok(push::push(requests, deployment, tokens, timeout).await?),
-            Self::AccountServer(server) => {
-                for (id, token) in tokens {
-                    server.store(id, token.borrow(), timeout).await?;
-                }
-                Ok(push::push_to_loaded(requests, deployment, tokens, timeout).await?)
+        let tokens: Vec<(PublicKey, &SignedToken)> =
+            tokens.iter().map(|(id, token)| (id.clone(), token.borrow())).collect();
+        match &self.keeper {
+            Keeper::Servers => Ok(push::push(requests, deployment, &tokens, timeout).await?),
+            Keeper::AccountServer(server) => {
+                let deadline = Instant::now() + timeout;
+                self.store(server, &tokens, deadline).await?;
+                let left = deadline.saturating_duration_since(Instant::now());
+                Ok(push::push_to_loaded(requests, deployment, &tokens, left).await?)
             }
-            Self::Preload(preload) => {
-                let written: Vec<(&PublicKey, &SignedToken)> =
-                    tokens.iter().map(|(id, token)| (id, token.borrow())).collect();
-                preload.write(&written)?;
-                let outcome = |id: &PublicKey| {
-                    let of = move |server: &crate::observed::Server| PushOutcome {
+            Keeper::Preload(preload) => {
+                if let Some(changed) = preload.write(&tokens, |id, found, token| self.may_replace(id, found, token))? {
+                    return Err(NotPushed::Changed(changed));
+                }
+                let outcome = |(id, _): &(PublicKey, &SignedToken)| {
+                    let id = id.clone();
+                    let of = move |server: &Server| PushOutcome {
                         account: id.clone(),
                         server: server.name.clone(),
                         cluster: server.cluster.clone(),
@@ -174,23 +234,56 @@ impl Resolver {
                     };
                     deployment.servers.iter().map(of).collect::<Vec<_>>()
                 };
-                Ok(tokens.iter().flat_map(|(id, _)| outcome(id)).collect())
+                Ok(tokens.iter().flat_map(outcome).collect())
             }
         }
     }
 
+    async fn store(
+        &self,
+        server: &AccountServer,
+        tokens: &[(PublicKey, &SignedToken)],
+        deadline: Instant,
+    ) -> Result<(), NotPushed> {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let each = tokens.iter().map(|(id, token)| async move {
+            let found = server.token(id, left()).await?;
+            if !self.may_replace(id, found.as_deref(), token) {
+                return Err(NotPushed::Changed(id.clone()));
+            }
+            Ok(server.store(id, token, left()).await?)
+        });
+        let results: Vec<Result<(), NotPushed>> = futures::stream::iter(each).buffered(AT_A_TIME).collect().await;
+        let done = results.iter().filter(|result| result.is_ok()).count();
+        match results.into_iter().find_map(Result::err) {
+            None => Ok(()),
+            Some(NotPushed::Store(error)) if done > 0 => {
+                let message = format!("{}; {done} of {} tokens were stored there before", error.message, tokens.len());
+                Err(TokenStoreError { message, ..error }.into())
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Whether what is found of an account outside of the servers is what was read last, or is `token` already.
+    fn may_replace(&self, id: &PublicKey, found: Option<&str>, token: &SignedToken) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let expected = known.get(id).and_then(Option::as_deref);
+        found.map(str::trim) == expected.map(str::trim) || found.map(str::trim) == Some(token.as_str())
+    }
+
     /// Servers that answer look-ups keep tokens themselves: they would not look where the definition says.
-    fn not_theirs(&self, server: &str) -> TokenStoreError {
-        let (code, place, kind) = match self {
-            Self::AccountServer(server) => ("account-server", server.place(), "url"),
-            Self::Preload(preload) => ("preload", preload.place(), "memory"),
-            Self::Servers => ("resolver", "resolver".to_owned(), "nats"),
+    fn not_theirs(&self) -> TokenStoreError {
+        let (code, place, kind) = match &self.keeper {
+            Keeper::AccountServer(server) => ("account-server", server.place(), "url"),
+            Keeper::Preload(preload) => ("preload", preload.place(), "memory"),
+            Keeper::Servers => ("resolver", "resolver".to_owned(), "nats"),
         };
         TokenStoreError {
             code,
             place,
             message: format!(
-                "servers ({server} among them) answer look-ups of account tokens: their resolver is `full`, and not `{kind}`, as \
+                "look-ups of account tokens are answered, so servers have a resolver that keeps them (`full`), and not `{kind}`, as \
                  the definition says"
             ),
             next: "Write `resolver: { type: nats }`; or restart the servers with the resolver that the definition has."
@@ -199,3 +292,6 @@ impl Resolver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

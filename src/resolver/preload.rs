@@ -7,8 +7,10 @@ use super::TokenStoreError;
 use crate::files::{self, Access, ReadError};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::SignedToken;
+use std::fs::Permissions;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The largest file that is read, in bytes: tokens of hundreds of accounts.
 const LARGEST: usize = 64 << 20;
@@ -17,6 +19,8 @@ const LARGEST: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Preload {
     file: PathBuf,
+    /// It was read before: what is wrong with it now came after the run began.
+    was_read: AtomicBool,
 }
 
 /// One account's token in the text.
@@ -31,11 +35,11 @@ struct Entry {
 #[derive(Debug, PartialEq, Eq)]
 struct Parsed {
     entries: Vec<Entry>,
-    /// Behind the last entry, or behind the opening brace.
+    /// The closing brace.
     end: usize,
 }
 
-/// What is the matter with the text, and in which line, from 1.
+/// An error in the text, with its line, from 1.
 #[derive(Debug, PartialEq, Eq)]
 struct Bad {
     line: usize,
@@ -44,7 +48,7 @@ struct Bad {
 
 impl Preload {
     pub(super) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned() }
+        Self { file: file.to_owned(), was_read: AtomicBool::new(false) }
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -55,23 +59,58 @@ impl Preload {
         format!("preload {}", self.file.display())
     }
 
+    /// The accounts that the file has.
+    pub(super) fn accounts(&self) -> Result<Vec<PublicKey>, TokenStoreError> {
+        Ok(self.parse(&self.read()?)?.entries.into_iter().map(|entry| entry.id).collect())
+    }
+
     /// The token of each account that the file has.
     pub(super) fn tokens(&self, ids: &[PublicKey]) -> Result<Vec<Option<String>>, TokenStoreError> {
         let text = self.read()?;
         let parsed = self.parse(&text)?;
-        let of = |id: &PublicKey| parsed.entries.iter().find(|entry| entry.id == *id);
-        Ok(ids.iter().map(|id| of(id).map(|entry| text[entry.at.clone()].to_owned())).collect())
+        Ok(ids.iter().map(|id| parsed.token(&text, id).map(str::to_owned)).collect())
     }
 
-    /// Puts these tokens in place of the accounts' former ones; those of new accounts come last.
-    pub(super) fn write(&self, tokens: &[(&PublicKey, &SignedToken)]) -> Result<(), TokenStoreError> {
+    /// Checks that the file can be replaced, and stays its owner's.
+    pub(super) fn may_write(&self) -> Result<(), TokenStoreError> {
+        let path = std::fs::canonicalize(&self.file).map_err(|error| self.unwritten(&error))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        files::probe(folder).map_err(|error| self.unwritten(&error))?;
+        let owner = Owner::of(&path).map_err(|error| self.unwritten(&error))?;
+        match owner.can_be_kept() {
+            true => Ok(()),
+            false => Err(TokenStoreError {
+                next: "Run as its owner or as root, or name a copy that is yours.".to_owned(),
+                ..self.bad(
+                    None,
+                    "belongs to another user, and written anew it would not: servers might not read it".to_owned(),
+                )
+            }),
+        }
+    }
+
+    /// Puts these tokens in place of the accounts' former ones; those of new accounts come last. Returns the account of which
+    /// something else is found than `may_replace` takes; nothing is written then.
+    pub(super) fn write(
+        &self,
+        tokens: &[(PublicKey, &SignedToken)],
+        may_replace: impl Fn(&PublicKey, Option<&str>, &SignedToken) -> bool,
+    ) -> Result<Option<PublicKey>, TokenStoreError> {
         let text = self.read()?;
         let parsed = self.parse(&text)?;
+        if let Some((id, _)) = tokens.iter().find(|(id, token)| !may_replace(id, parsed.token(&text, id), token)) {
+            return Ok(Some(id.clone()));
+        }
         let edited = edited(&text, &parsed, tokens);
-        let failed = |error: std::io::Error| self.bad(None, format!("cannot be written: {error}"));
-        let permissions = std::fs::metadata(&self.file).map_err(failed)?.permissions();
+        let failed = |error: std::io::Error| self.unwritten(&error);
+        let owner = Owner::of(&self.file).map_err(failed)?;
         files::replace(&self.file, Access::Usual, &[edited.as_bytes()]).map_err(failed)?;
-        std::fs::set_permissions(&self.file, permissions).map_err(failed)
+        owner.give_back(&self.file).map_err(|error| TokenStoreError {
+            message: format!("is written, but not as readable as it was: {error}"),
+            next: "Give it back its owner and mode, then run apply again.".to_owned(),
+            ..self.unwritten(&error)
+        })?;
+        Ok(None)
     }
 
     fn read(&self) -> Result<String, TokenStoreError> {
@@ -87,7 +126,17 @@ impl Preload {
     }
 
     fn parse(&self, text: &str) -> Result<Parsed, TokenStoreError> {
-        parse(text).map_err(|Bad { line, message }| self.bad(Some(line), message))
+        let parsed = parse(text).map_err(|Bad { line, message }| self.bad(Some(line), message))?;
+        self.was_read.store(true, Ordering::Relaxed);
+        Ok(parsed)
+    }
+
+    fn unwritten(&self, error: &std::io::Error) -> TokenStoreError {
+        TokenStoreError {
+            next: "Mend that, and run apply again: it goes on from here.".to_owned(),
+            is_input: false,
+            ..self.bad(None, format!("cannot be written: {error}"))
+        }
     }
 
     fn bad(&self, line: Option<usize>, message: String) -> TokenStoreError {
@@ -99,25 +148,78 @@ impl Preload {
             next: "Keep `resolver_preload: { ACCOUNT: TOKEN … }` alone in a file, include that in the servers' \
                    configuration, and name it with `preload` under `resolver:`."
                 .to_owned(),
-            is_input: true,
+            is_input: !self.was_read.load(Ordering::Relaxed),
         }
     }
 }
 
-fn edited(text: &str, parsed: &Parsed, tokens: &[(&PublicKey, &SignedToken)]) -> String {
+/// The owner and the mode of a file.
+struct Owner {
+    permissions: Permissions,
+    #[cfg(unix)]
+    user: u32,
+    #[cfg(unix)]
+    group: u32,
+}
+
+impl Owner {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = std::fs::metadata(file)?;
+        Ok(Self {
+            permissions: metadata.permissions(),
+            #[cfg(unix)]
+            user: metadata.uid(),
+            #[cfg(unix)]
+            group: metadata.gid(),
+        })
+    }
+
+    /// Only root gives files to others.
+    #[cfg(unix)]
+    fn can_be_kept(&self) -> bool {
+        let user = rustix::process::geteuid();
+        user.is_root() || user.as_raw() == self.user
+    }
+
+    #[cfg(not(unix))]
+    fn can_be_kept(&self) -> bool {
+        true
+    }
+
+    fn give_back(self, file: &Path) -> std::io::Result<()> {
+        #[cfg(unix)]
+        {
+            let now = Self::of(file)?;
+            if (now.user, now.group) != (self.user, self.group) {
+                std::os::unix::fs::chown(file, Some(self.user), Some(self.group))?;
+            }
+        }
+        std::fs::set_permissions(file, self.permissions)
+    }
+}
+
+impl Parsed {
+    fn token<'t>(&self, text: &'t str, id: &PublicKey) -> Option<&'t str> {
+        let entry = self.entries.iter().find(|entry| entry.id == *id)?;
+        Some(&text[entry.at.clone()])
+    }
+}
+
+fn edited(text: &str, parsed: &Parsed, tokens: &[(PublicKey, &SignedToken)]) -> String {
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
     let mut more = String::new();
     for (id, token) in tokens {
-        match parsed.entries.iter().find(|entry| entry.id == **id) {
+        match parsed.entries.iter().find(|entry| entry.id == *id) {
             Some(entry) => edits.push((entry.at.clone(), token.as_str().to_owned())),
-            None => more.push_str(&format!("\n  {id}: {}", token.as_str())),
+            None => more.push_str(&format!("  {id}: {}\n", token.as_str())),
         }
     }
     if !more.is_empty() {
-        if text[parsed.end..].trim_start_matches([' ', '\t']).starts_with('}') {
-            more.push('\n');
-        }
-        edits.push((parsed.end..parsed.end, more));
+        // In lines of their own: what stands before may be a comment, or an entry without an end.
+        let alone = text[..parsed.end].trim_end_matches([' ', '\t']).ends_with('\n');
+        edits.push((parsed.end..parsed.end, if alone { more } else { format!("\n{more}") }));
     }
     edits.sort_by_key(|(at, _)| at.start);
     let mut edited = text.to_owned();
@@ -143,9 +245,13 @@ fn parse(text: &str) -> Result<Parsed, Bad> {
     }
     let mut parsed = Parsed { entries: Vec::new(), end: scanner.at };
     loop {
-        scanner.blanks();
+        let apart = scanner.blanks();
+        parsed.end = scanner.at;
         if scanner.takes('}') {
             break;
+        }
+        if !(apart || parsed.entries.is_empty()) {
+            return Err(scanner.bad(scanner.at, "between two entries belongs a line's end, `,` or `;`".to_owned()));
         }
         if scanner.is_at_end() {
             return Err(scanner.bad(scanner.at, "the `}` of `resolver_preload` is missing".to_owned()));
@@ -159,8 +265,8 @@ fn parse(text: &str) -> Result<Parsed, Bad> {
         }
         scanner.between();
         let at = scanner.word()?;
+        scanner.ends_word()?;
         parsed.entries.push(Entry { id, at });
-        parsed.end = scanner.at;
     }
     scanner.blanks();
     match scanner.is_at_end() {
@@ -202,14 +308,25 @@ impl Scanner<'_> {
         self.at += self.rest().len() - self.rest().trim_start_matches(blank).len();
     }
 
-    /// Blanks, ends of lines, separators of entries, comments.
-    fn blanks(&mut self) {
+    /// Blanks, ends of lines, separators of entries, comments. Returns whether an entry ends there.
+    fn blanks(&mut self) -> bool {
+        let start = self.at;
         loop {
             self.skip(|c| c.is_ascii_whitespace() || c == ',' || c == ';');
             if !(self.rest().starts_with('#') || self.rest().starts_with("//")) {
-                return;
+                return self.text[start..self.at].contains(['\n', '\r', ',', ';']);
             }
-            self.skip(|c| c != '\n');
+            self.skip(|c| c != '\n' && c != '\r');
+        }
+    }
+
+    /// What follows a value: else servers would take it for a part of that.
+    fn ends_word(&self) -> Result<(), Bad> {
+        match self.rest().chars().next() {
+            Some(c) if !(c.is_ascii_whitespace() || ",;}".contains(c)) => {
+                Err(self.bad(self.at, format!("{c:?} is not expected right behind a token")))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -202,6 +202,11 @@ impl Verdict {
         matches!(self, Self::Confirmed | Self::StoredNotLoaded | Self::FetchedOnUse | Self::ImportsIncomplete { .. })
     }
 
+    /// The preload has the token, and the server has to reload that, or to show that it has.
+    pub fn waits_for_reload(&self) -> bool {
+        matches!(self, Self::NotReloaded { .. } | Self::PreloadUnread)
+    }
+
     /// Nothing is known to be wrong, but not everything could be asked.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::NoAnswer | Self::StoredUnclear | Self::CachedUnclear | Self::PreloadUnread)
@@ -212,25 +217,26 @@ impl Verdict {
 pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> Verdict {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     match stored {
-        Stored::Token(token) | Stored::Preload(token) if !expected.is(token) => return other(server, token, expected),
-        Stored::Nothing => return Verdict::NothingStored,
+        Stored::Token(token) | Stored::Outside { token: Some(token), .. } if !expected.is(token) => {
+            return other(server, token, expected);
+        }
+        Stored::Nothing | Stored::Outside { token: None, .. } => return Verdict::NothingStored,
         Stored::Unclear(_) => return Verdict::StoredUnclear,
-        Stored::Token(_) | Stored::Preload(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
+        Stored::Token(_) | Stored::Outside { .. } | Stored::NotKept { .. } | Stored::NoAnswer => {}
     }
     let trusted = server.trusted_keys.contains(&expected.issuer);
+    let by_reload = matches!(stored, Stored::Outside { by_reload: true, .. });
     match live {
         Live::Loaded(detail) if expected.is(&detail.jwt) => judge_live(detail, expected),
         Live::Loaded(_) if !trusted => Verdict::Untrusted { issuer: expected.issuer.clone() },
         Live::Loaded(detail) if matches!(stored, Stored::NoAnswer | Stored::NotKept { .. }) => {
             other(server, &detail.jwt, expected)
         }
-        Live::Loaded(detail) if matches!(stored, Stored::Preload(_)) => {
-            Verdict::NotReloaded { live_issued_at: issued_at(&detail.jwt) }
-        }
+        Live::Loaded(detail) if by_reload => Verdict::NotReloaded { live_issued_at: issued_at(&detail.jwt) },
         Live::Loaded(detail) => Verdict::NotInForce { live_issued_at: issued_at(&detail.jwt) },
         Live::NotLoaded if *stored == Stored::NoAnswer => Verdict::NoAnswer,
         Live::NotLoaded if *stored == (Stored::NotKept { cached: true }) => Verdict::CachedUnclear,
-        Live::NotLoaded if trusted && matches!(stored, Stored::Preload(_)) => Verdict::PreloadUnread,
+        Live::NotLoaded if trusted && by_reload => Verdict::PreloadUnread,
         Live::NotLoaded if trusted && *stored == (Stored::NotKept { cached: false }) => Verdict::FetchedOnUse,
         Live::NotLoaded if trusted => Verdict::StoredNotLoaded,
         Live::NotLoaded => Verdict::Untrusted { issuer: expected.issuer.clone() },

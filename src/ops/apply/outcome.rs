@@ -139,13 +139,19 @@ impl Applied {
             && self.behind.is_empty()
     }
 
+    /// Whether a server has to reload the file with the preload.
+    pub fn has_to_reload(&self) -> bool {
+        let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();
+        let mut servers = last.values().flat_map(|pushed| &pushed.servers).chain(&self.behind);
+        servers.any(|one| matches!(one.verdict, Has::NotReloaded { .. }))
+    }
+
     /// Whether all that is missing is that servers reload the file with the preload.
     pub fn waits_for_reload(&self) -> bool {
         let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();
-        let servers = || last.values().flat_map(|pushed| &pushed.servers).chain(&self.behind);
-        let waits = |one: &Confirmation| matches!(one.verdict, Has::NotReloaded { .. });
-        servers().any(waits)
-            && servers().all(|one| one.verdict.is_confirmed() || waits(one))
+        let mut servers = last.values().flat_map(|pushed| &pushed.servers).chain(&self.behind);
+        self.has_to_reload()
+            && servers.all(|one| one.verdict.is_confirmed() || one.verdict.waits_for_reload())
             && self.problems.iter().all(|checked| checked.verdict == Verdict::Ok)
             && self.unread.is_none()
             && self.skipped.is_empty()

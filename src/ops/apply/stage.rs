@@ -10,6 +10,7 @@ use crate::ops::issue::Issued;
 use crate::ops::session::{Session, too_late};
 use crate::plan::{Plan, Stage, is_nowhere};
 use crate::push::{Answer, PushOutcome};
+use crate::resolver::NotPushed;
 use crate::sign::SignedToken;
 use crate::verify::account::{Age, Verdict as Has};
 use futures::future::pending;
@@ -59,7 +60,8 @@ pub(super) async fn push_stage<L: Link>(
         }
         let signed: Vec<(PublicKey, &SignedToken)> = open.iter().map(|one| (one.id.clone(), &one.token)).collect();
         let timeout = session.deadline.at_most(PUSH);
-        let answers = session.resolver.push(&session.system, &session.deployment, &signed, timeout).await?;
+        let pushing = session.resolver.push(&session.system, &session.deployment, &signed, timeout);
+        let answers = pushing.await.map_err(|error| not_pushed(plan, applied, error))?;
         tell.step("waiting for every server to confirm", 0, 0);
         let news = async {
             match &session.watch {
@@ -119,6 +121,20 @@ pub(super) async fn push_stage<L: Link>(
     }
     // Between the last look and the push others may have pushed too: theirs, or ours, was overwritten.
     overtaken(session, plan, true)
+}
+
+/// A token that others changed outside of the servers is planned on again, as one that they pushed.
+fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
+    match error {
+        NotPushed::Changed(id) => {
+            let account = plan.accounts.iter().find(|account| account.id == id).map(|account| account.name.clone());
+            ApplyError::ChangedMeanwhile {
+                account: account.unwrap_or_else(|| id.to_string()),
+                pushed: !applied.pushed.is_empty(),
+            }
+        }
+        error => error.into(),
+    }
 }
 
 /// Fails when others pushed something that the plan does not know of.

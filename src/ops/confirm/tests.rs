@@ -23,7 +23,7 @@ async fn pushed(fake: &Fake, signer: &Fake) -> Vec<Confirmation> {
     let tokens = [(id.clone(), signer.sign(&claims(&id, mappings()), 2000))];
     push(fake, &deployment, &tokens, TIME).await.unwrap();
     let anchor = TrustAnchor::of_key(&signer.operator.public_key());
-    confirm(&Resolver::Servers, fake, &deployment, &anchor, &tokens, TIME).await.unwrap()
+    confirm(&Resolver::servers(), fake, &deployment, &anchor, &tokens, TIME).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +100,7 @@ async fn who_has_confirmed_does_not_lose_that_at_the_end_of_the_time() {
         let time = Duration::from_millis(100 * tenths);
         let start = Instant::now();
         let slow = Slow(&fake, Duration::from_millis(300));
-        let found = confirm(&Resolver::Servers, &slow, &deployment, &anchor, &tokens, time).await.unwrap();
+        let found = confirm(&Resolver::servers(), &slow, &deployment, &anchor, &tokens, time).await.unwrap();
         let without: Vec<&str> =
             found.iter().filter(|one| !one.verdict.is_confirmed()).map(|one| one.server.as_str()).collect();
         assert_eq!(without, ["east-1"], "after {time:?}");

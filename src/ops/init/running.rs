@@ -60,6 +60,13 @@ pub async fn running(
         lacks.push(format!("the accounts could not be read: {error}"));
         Vec::new()
     });
+    if stored.is_empty() {
+        lacks.push(
+            "servers list no accounts; where their configuration has `resolver: MEMORY` or `resolver: URL(…)`, name that under \
+             `resolver:`"
+                .to_owned(),
+        );
+    }
     let mut accounts: Vec<(String, PublicKey)> = stored
         .into_iter()
         .filter(|claims| {

@@ -97,9 +97,10 @@ pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     last.into_values().collect()
 }
 
-/// Checks that all servers that were asked confirmed the token: one that a single server has is gone while that is down.
+/// Checks that all servers that were asked confirmed the token: one that a single server has is gone while that is down. What
+/// is in the preload is there once they reload it.
 fn is_everywhere(token: &Recorded) -> bool {
-    !token.servers.is_empty() && token.servers.iter().all(|server| server.confirmed)
+    !token.servers.is_empty() && token.servers.iter().all(|server| server.confirmed || server.by_reload)
 }
 
 /// The names of a folder's records, the oldest first.

@@ -163,6 +163,7 @@ impl Journal for Recorder {
                 server: hidden(on.server.clone()),
                 cluster: hidden(on.cluster.clone()),
                 confirmed: on.verdict.is_confirmed(),
+                by_reload: on.verdict.waits_for_reload(),
                 found: hidden(on.verdict.to_string()),
             });
             token.servers = servers.collect();

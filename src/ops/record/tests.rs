@@ -174,7 +174,13 @@ fn sent(account: &PublicKey, operator: &Seed, issued_at: u64) -> Recorded {
     let claims =
         serde_json::json!({ "sub": account, "name": "APP", "nats": { "type": "account", "version": 2, "limits": {} } });
     let token = issue(&claims, operator, issued_at).unwrap().as_str().to_owned();
-    let on = OnServer { server: "a".to_owned(), cluster: "c".to_owned(), confirmed: true, found: String::new() };
+    let on = OnServer {
+        server: "a".to_owned(),
+        cluster: "c".to_owned(),
+        confirmed: true,
+        by_reload: false,
+        found: String::new(),
+    };
     let one = content().attempts.remove(0).tokens.remove(0);
     Recorded { token, progress: Progress::Pushed, servers: vec![on], ..one }
 }

@@ -71,6 +71,9 @@ fn an_account_that_no_resolver_keeps_is_to_be_made() {
     let cache = |cached: bool| on(Stored::NotKept { cached }, Live::NotLoaded);
     let silent = || on(Stored::NoAnswer, Live::NoAnswer);
     let live = Live::Loaded(Detail { jwt: "a.b.c".to_owned(), ..Detail::default() });
+    let outside = |token: Option<&str>, live: Live| {
+        on(Stored::Outside { token: token.map(str::to_owned), by_reload: false }, live)
+    };
     let used = || on(Stored::NotKept { cached: true }, live.clone());
     for (servers, nowhere) in [
         (vec![nothing(), silent()], true),
@@ -80,6 +83,9 @@ fn an_account_that_no_resolver_keeps_is_to_be_made() {
         (vec![cache(true), cache(false)], false),
         (vec![cache(false), silent()], false),
         (vec![nothing(), used()], false),
+        (vec![outside(None, Live::NotLoaded)], true),
+        (vec![outside(None, live.clone())], false),
+        (vec![outside(Some("a.b.c"), Live::NotLoaded)], false),
         (vec![nothing(), on(Stored::Token("a.b.c".to_owned()), Live::NotLoaded)], false),
         (vec![silent()], false),
     ] {

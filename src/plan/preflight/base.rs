@@ -10,6 +10,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, Deployment, Live, Stored};
+use crate::plan::claims_diff;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,12 @@ pub const TOKEN_PUSHED_AGAIN: &str = "token-pushed-again";
 
 /// Servers have not reloaded the preload.
 pub const PRELOAD_NOT_RELOADED: &str = "preload-not-reloaded";
+
+/// Servers do not show which preload they have.
+pub const PRELOAD_UNREAD: &str = "preload-unread";
+
+/// What is kept outside of the servers, and what they have in force, were made without each other.
+pub const KEPT_DIFFERS: &str = "kept-differs";
 
 /// What an account's token is to be made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +124,8 @@ pub fn base(
     };
     findings.extend(stored_differently(&place, on_servers, &token, anchor));
     findings.extend(not_reloaded(&place, on_servers, &token));
-    if nobody_keeps(on_servers) {
+    findings.extend(kept_differs(&place, on_servers, (&token, &claims), anchor));
+    if is_kept_nowhere(on_servers) {
         findings.push(unreadable_stores(Severity::Warning, &place));
     }
     findings.extend(in_future(&place, newest_iat, now));
@@ -247,9 +255,9 @@ fn in_future(place: &str, newest_iat: u64, now: u64) -> Option<Finding> {
 pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     let stored: Vec<&str> = match stored {
-        Stored::Token(token) | Stored::Preload(token) => vec![token],
+        Stored::Token(token) | Stored::Outside { token: Some(token), .. } => vec![token],
         Stored::Unclear(candidates) => candidates.iter().flatten().map(String::as_str).collect(),
-        Stored::Nothing | Stored::NotKept { .. } | Stored::NoAnswer => Vec::new(),
+        Stored::Nothing | Stored::Outside { token: None, .. } | Stored::NotKept { .. } | Stored::NoAnswer => Vec::new(),
     };
     let live = match live {
         Live::Loaded(detail) => Some(detail.jwt.as_str()),
@@ -277,7 +285,7 @@ fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: &[Stranger]) 
 }
 
 /// Servers that answer, and whose resolver does not.
-fn nobody_keeps(on_servers: &[AccountOnServer]) -> bool {
+fn is_kept_nowhere(on_servers: &[AccountOnServer]) -> bool {
     on_servers.iter().all(|on| on.stored == Stored::NoAnswer) && on_servers.iter().any(|on| on.live != Live::NoAnswer)
 }
 
@@ -289,18 +297,72 @@ fn unreadable_stores(severity: Severity, place: &str) -> Finding {
     Finding { severity, ..Finding::error("account-unreadable", place, message, next) }
 }
 
-/// Servers that use another token than the preload has.
-fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Option<Finding> {
+/// Servers that use another token than the preload has, or do not show which they would use.
+fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Vec<Finding> {
     let is_base = |token: &str| spelled_as_signed(token.trim()) == base;
-    let waits = |on: &&AccountOnServer| match (&on.stored, &on.live) {
-        (Stored::Preload(token), Live::Loaded(detail)) => is_base(token) && !is_base(&detail.jwt),
-        _ => false,
+    let of = |wanted: fn(&Live) -> bool| -> Vec<&AccountOnServer> {
+        let kept = |on: &&AccountOnServer| match &on.stored {
+            Stored::Outside { token: Some(token), by_reload: true } => is_base(token) && wanted(&on.live),
+            _ => false,
+        };
+        on_servers.iter().filter(kept).collect()
     };
-    let names: Vec<&str> = on_servers.iter().filter(waits).map(|on| on.server.as_str()).collect();
-    (!names.is_empty()).then(|| {
-        let message = format!("servers that have not reloaded the preload use an older token: {}", names.join(", "));
-        let next = "Copy the file with the preload to each of them, and reload it (`nats-server --signal reload`).";
-        Finding::warning(PRELOAD_NOT_RELOADED, place, message, next)
+    let mut older = of(|live| matches!(live, Live::Loaded(_)));
+    older.retain(|on| !matches!(&on.live, Live::Loaded(detail) if is_base(&detail.jwt)));
+    let unread = of(|live| *live == Live::NotLoaded);
+    let finding = |code, servers: &[&AccountOnServer], what: &str, next: &str| {
+        let names: Vec<&str> = servers.iter().map(|on| on.server.as_str()).collect();
+        (!names.is_empty()).then(|| Finding::warning(code, place, format!("{what}: {}", names.join(", ")), next))
+    };
+    let next = "Copy the file with the preload to each of them, and reload it (`nats-server --signal reload`).";
+    let older =
+        finding(PRELOAD_NOT_RELOADED, &older, "servers that have not reloaded the preload use an older token", next);
+    let next = "Run apply: it has servers load the account where a URL of the definition leads to them.";
+    let what = "servers have not loaded the account, so which preload they have is not known";
+    older.into_iter().chain(finding(PRELOAD_UNREAD, &unread, what, next)).collect()
+}
+
+/// What is kept outside of the servers is older than what they have in force, and has what that has not: one of the two would be
+/// lost. Or nothing is kept there, and it may be another deployment's.
+fn kept_differs(
+    place: &str,
+    on_servers: &[AccountOnServer],
+    base: (&str, &AccountClaims),
+    anchor: &TrustAnchor,
+) -> Option<Finding> {
+    let kept = on_servers.iter().find_map(|on| match &on.stored {
+        Stored::Outside { token, by_reload } => Some((token.as_deref(), *by_reload)),
+        _ => None,
+    });
+    let (token, by_reload) = kept?;
+    let (keeper, key) =
+        if by_reload { ("the file with the preload", "preload") } else { ("the account server", "url") };
+    let next = format!(
+        "Check `{key}` under `resolver:`. If it is the right one, put the token that servers have in force there; or go on \
+         from that with --allow {KEPT_DIFFERS}."
+    );
+    let Some(token) = token else {
+        let message = format!("{keeper} has no token of it, though servers have it in force");
+        return Some(Finding::error(KEPT_DIFFERS, place, message, next));
+    };
+    let older = TrustedClaims::verify(token.trim(), anchor).ok()?;
+    if spelled_as_signed(token.trim()) == base.0 || older.issued_at() > base.1.issued_at() {
+        return None;
+    }
+    let mut lost = claims_diff(Some(older.value()), base.1.value());
+    lost.retain(|line| !line.starts_with('+'));
+    (!lost.is_empty()).then(|| Finding {
+        lines: lost,
+        ..Finding::error(
+            KEPT_DIFFERS,
+            place,
+            format!(
+                "{keeper} has an older token, issued {}, with what the one that servers have in force has not; one of the two \
+                 was made without the other, and would undo it",
+                format_time(older.issued_at())
+            ),
+            next,
+        )
     })
 }
 
@@ -330,7 +392,7 @@ fn stored_differently(
             Stored::Token(token) if token.trim() != base => others.push(format!("{server} ({})", another(token))),
             Stored::Nothing => others.push(format!("{server} (none)")),
             Stored::Unclear(_) => others.push(format!("{server} (not certain)")),
-            Stored::Token(_) | Stored::Preload(_) | Stored::NotKept { .. } | Stored::NoAnswer => {}
+            Stored::Token(_) | Stored::Outside { .. } | Stored::NotKept { .. } | Stored::NoAnswer => {}
         }
     }
     (!others.is_empty()).then(|| {

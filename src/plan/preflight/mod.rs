@@ -8,6 +8,7 @@ mod expiry;
 mod features;
 mod old_values;
 mod permissions;
+mod preload;
 mod roles;
 mod servers;
 mod signer;
@@ -15,8 +16,8 @@ mod trust;
 
 pub(super) use base::tokens;
 pub use base::{
-    ACCOUNT_EXPIRED, AccountRef, Base, PRELOAD_NOT_RELOADED, TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED,
-    base, does_some_server_trust, observed_base,
+    ACCOUNT_EXPIRED, AccountRef, Base, KEPT_DIFFERS, PRELOAD_NOT_RELOADED, PRELOAD_UNREAD, TOKEN_PUSHED_AGAIN,
+    TOKEN_UNREADABLE, TOKEN_UNTRUSTED, base, does_some_server_trust, observed_base,
 };
 pub use clusters::SERVED_MISSING;
 pub(crate) use clusters::missing_served;
@@ -25,6 +26,7 @@ pub(super) use features::features;
 pub(in crate::plan) use old_values::old_values;
 pub use old_values::{OLD_VALUES, standing_old_values};
 pub use permissions::{Verb, as_information, history_requests, may, permissions, permissions_brought, requests};
+pub use preload::{PRELOAD_STALE, stale_preload};
 pub use roles::{ROLE_LACKS_PERMISSIONS, roles};
 pub use servers::{answers_differ, not_the_system_account, system_account_silent};
 pub(super) use servers::{forgetful, revisions_refused};
@@ -38,7 +40,7 @@ use crate::model::topology::Topology;
 use crate::observed::{Deployment, Server};
 
 /// Codes of the findings that `--allow` may admit.
-pub const ALLOWABLE: [&str; 8] = [
+pub const ALLOWABLE: [&str; 10] = [
     "region-missing",
     SERVED_MISSING,
     "cluster-uncovered",
@@ -47,6 +49,8 @@ pub const ALLOWABLE: [&str; 8] = [
     "issued-in-future",
     OLD_VALUES,
     ROLE_LACKS_PERMISSIONS,
+    KEPT_DIFFERS,
+    PRELOAD_STALE,
 ];
 
 /// No key of a regional account is at hand; allowed, the operator gives it a new signing key.

@@ -394,13 +394,27 @@ fn the_preload_is_what_is_kept() {
     let case = Attacked::new();
     let (anchor, operator) = (case.world.anchor(), &case.world.operator);
     let [old, new] = [1000, 1500].map(|iat| case.by(operator, iat));
-    let preload = || Stored::Preload(new.clone());
-    let (base, findings) = case.base([(preload(), &old), (preload(), &new)], &anchor);
+    let preload = |token: &str| Stored::Outside { token: Some(token.to_owned()), by_reload: true };
+    let (base, findings) = case.base([(preload(&new), &old), (preload(&new), &new)], &anchor);
     assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), vec!["preload-not-reloaded"]));
     assert!(findings[0].message.ends_with("an older token: west-0"), "{findings:?}");
-    assert_eq!(codes(&case.base([(preload(), &new), (preload(), "")], &anchor).1), [""; 0]);
-    let (base, findings) = case.base([(Stored::Preload(old.clone()), &new), (Stored::Preload(old), &new)], &anchor);
+    let (_, findings) = case.base([(preload(&new), &new), (preload(&new), "")], &anchor);
+    assert_eq!(codes(&findings), ["preload-unread"]);
+    let (base, findings) = case.base([(preload(&old), &new), (preload(&old), &new)], &anchor);
     assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), Vec::new()), "pushed until the next reload");
+    // An edit that only one of the two has would be lost.
+    let mut revoked = case.claims.clone();
+    revoked["nats"]["revocations"] = json!({ "*": 900 });
+    let edit = issue(&revoked, operator, 1200).unwrap().as_str().to_owned();
+    let served = |token: Option<&str>| Stored::Outside { token: token.map(str::to_owned), by_reload: false };
+    for kept in [preload(&edit), served(Some(&edit))] {
+        let (base, findings) = case.base([(kept.clone(), &new), (kept, &new)], &anchor);
+        assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), vec!["kept-differs"]));
+        assert!(findings[0].severity == Severity::Error && findings[0].lines.len() == 1, "{findings:?}");
+        assert!(findings[0].lines[0].contains("revocations"), "{findings:?}");
+    }
+    let (_, findings) = case.base([(served(None), &new), (served(None), &new)], &anchor);
+    assert_eq!(codes(&findings), ["kept-differs"]);
     // Without a word of what would be loaded next, what is in force may not last.
     let (base, findings) = case.base([(Stored::NoAnswer, &new), (Stored::NoAnswer, &new)], &anchor);
     assert_eq!((base.unwrap().token, codes(&findings)), (new, vec!["account-unreadable"]));

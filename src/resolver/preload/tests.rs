@@ -13,7 +13,8 @@ fn token(id: &PublicKey) -> SignedToken {
 }
 
 fn edit(text: &str, tokens: &[(&PublicKey, &SignedToken)]) -> String {
-    edited(text, &parse(text).unwrap(), tokens)
+    let tokens: Vec<(PublicKey, &SignedToken)> = tokens.iter().map(|(id, token)| ((*id).clone(), *token)).collect();
+    edited(text, &parse(text).unwrap(), &tokens)
 }
 
 /// As `nsc generate config --mem-resolver` writes it, and as people do.
@@ -39,10 +40,19 @@ fn tokens_change_and_nothing_else() {
         let ids: Vec<&PublicKey> = read.entries.iter().map(|entry| &entry.id).collect();
         assert!(ids.len() == 3 && ids[2] == &third, "{both}");
         assert_eq!(&both[read.entries[2].at.clone()], more.as_str());
-        assert_eq!(both.replace(&format!("\n  {third}: {}", more.as_str()), "").len() - text.len(), {
-            let breaks = usize::from(text[parsed.end..].trim_start_matches(' ').starts_with('}'));
-            new.as_str().len() - "OLD".len() + breaks
-        });
+        let line = format!("\n  {third}: {}\n", more.as_str());
+        assert!(both.contains(&line), "{both}");
+        let taken_out = both.replacen(&line[1..], "", 1).replace(new.as_str(), "OLD");
+        assert!(taken_out == text || taken_out.replacen("\n}", "}", 1) == text, "{taken_out:?} of {text:?}");
+    }
+    for text in [
+        "resolver_preload: {# ours\n}".to_owned(),
+        format!("resolver_preload: {{ {first}: \"eyJ\" # note\n}}"),
+        format!("resolver_preload: {{ {first}: eyJ # note\r}}"),
+        format!("resolver_preload: {{ {first}: eyJ}}"),
+    ] {
+        let edited = edit(&text, &[(&third, &more)]);
+        assert!(edited.contains(&format!("\n  {third}: {}\n}}", more.as_str())), "{edited}");
     }
     let empty = edit("resolver_preload {}", &[(&third, &more)]);
     assert_eq!(empty, format!("resolver_preload {{\n  {third}: {}\n}}", more.as_str()));
@@ -61,6 +71,8 @@ fn whatever_else_is_in_the_file_is_refused_by_its_line() {
         ("resolver_preload: {\n", 2, "the `}` of `resolver_preload` is missing".to_owned()),
         (&format!("resolver_preload: {{\n {id}: a\n {id}: b\n}}"), 3, format!("account {id} is there twice")),
         (&format!("resolver_preload: {{\n {id}: \"a\n }}"), 2, "a quote is not closed".to_owned()),
+        (&format!("resolver_preload: {{\n {id}: a#b\n }}"), 2, "'#' is not expected right behind".to_owned()),
+        (&format!("resolver_preload: {{ {id}: a {id}: b }}"), 1, "between two entries".to_owned()),
         (&format!("resolver_preload: {{\n {id}: $TOKEN\n }}"), 2, "'$' is not expected".to_owned()),
         (&format!("resolver_preload: {{\n {id}: (\n a\n) }}"), 2, "'(' is not expected".to_owned()),
     ] {
@@ -76,7 +88,7 @@ proptest! {
         let id = account();
         let signed = token(&id);
         if let Ok(parsed) = parse(&text) {
-            let edited = edited(&text, &parsed, &[(&id, &signed)]);
+            let edited = edited(&text, &parsed, &[(id.clone(), &signed)]);
             let again = parse(&edited).unwrap();
             prop_assert_eq!(again.entries.len(), parsed.entries.len() + 1);
         }

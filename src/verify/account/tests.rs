@@ -119,7 +119,7 @@ fn of_a_cache_counts_what_is_in_force() {
 #[test]
 fn of_a_preload_counts_what_was_reloaded() {
     let case = case(json!({}));
-    let preload = || Stored::Preload(case.token.clone());
+    let preload = || Stored::Outside { token: Some(case.token.clone()), by_reload: true };
     let old = issue(&case.claims, &Seed::generate(KeyKind::Operator).unwrap(), 900).unwrap().as_str().to_owned();
     let older = loaded(json!({ "jwt": old }));
     assert_eq!(case.judge(preload(), case.live(json!({}))), Verdict::Confirmed);
@@ -129,8 +129,13 @@ fn of_a_preload_counts_what_was_reloaded() {
     let unread = case.judge(preload(), Live::NotLoaded);
     assert_eq!(unread, Verdict::PreloadUnread);
     assert!(!unread.is_confirmed() && unread.is_unknown());
-    let other = case.judge(Stored::Preload(old), case.live(json!({})));
+    let other = case.judge(Stored::Outside { token: Some(old), by_reload: true }, case.live(json!({})));
     assert!(matches!(other, Verdict::Untrusted { .. }), "{other:?}");
+    // An account server needs no reload.
+    let served = || Stored::Outside { token: Some(case.token.clone()), by_reload: false };
+    assert_eq!(case.judge(served(), Live::NotLoaded), Verdict::StoredNotLoaded);
+    let none = Stored::Outside { token: None, by_reload: false };
+    assert_eq!(case.judge(none, case.live(json!({}))), Verdict::NothingStored);
 }
 
 #[test]

@@ -220,6 +220,15 @@ async fn a_preload_that_servers_reload() {
     std::fs::write(&file, &before).unwrap();
     assert!(bench.stream_names().await.is_empty(), "something was made");
 
+    // Servers would lose what the file does not have.
+    let system = cluster.system_account_id();
+    let alone: Vec<&str> = before.lines().filter(|line| !line.contains(system)).collect();
+    std::fs::write(&file, alone.join("\n")).unwrap();
+    bench.says(1, &APPLY, &["[preload-stale]", system, "the file lacks it"]);
+    bench.says(3, &["verify"], &["preload-stale"]);
+    std::fs::write(&file, &before).unwrap();
+    assert!(bench.stream_names().await.is_empty(), "something was made");
+
     bench.says(
         3,
         &APPLY,
@@ -307,8 +316,27 @@ async fn an_account_server_keeps_the_tokens() {
     each_verb_names_the_permission_that_it_lacks(&cluster, &bench, &other, &told, &[&APPLY, &DESTROY]);
     assert!(*server.tokens.lock().unwrap() == before, "something was stored");
 
-    // Another tool stores a claim there alone: it is not lost, and gets to the servers.
+    // Two edits were made without each other, and one of them would be lost.
     let id = cluster.account_id();
+    let newest = AccountClaims::decode(&server.token(id).unwrap()).unwrap();
+    let mut claims = newest.value().clone();
+    claims["nats"]["revocations"] = json!({ "*": 900 });
+    let kept = server.token(id).unwrap();
+    let older = issue(&claims, &bench.key("op.nk"), newest.issued_at() - 1).unwrap();
+    server.tokens.lock().unwrap().insert(id.to_owned(), older.as_str().to_owned());
+    for verb in [&APPLY[..], &["plan"]] {
+        let ran = bench.run(verb);
+        let said = ["[kept-differs]", "revocations", "--allow kept-differs"];
+        assert!(ran.code == 1 && said.iter().all(|said| ran.to_string().contains(said)), "{ran}");
+    }
+    bench.says(3, &["verify"], &["kept-differs", "revocations"]);
+    assert_eq!(server.token(id).unwrap(), older.as_str());
+    server.tokens.lock().unwrap().remove(id);
+    bench.says(1, &APPLY, &["[kept-differs]", "the account server has no token of it"]);
+    server.tokens.lock().unwrap().insert(id.to_owned(), kept);
+    bench.run(&["plan"]).ends(0);
+
+    // Another tool stores a claim there alone: it is not lost, and gets to the servers.
     let mut claims = AccountClaims::decode(&server.token(id).unwrap()).unwrap().value().clone();
     claims["nats"]["tags"] = json!(["of-others"]);
     let later = claims["iat"].as_u64().unwrap() + 1;
@@ -336,7 +364,7 @@ async fn an_account_server_keeps_the_tokens() {
     definition["resolver"] = json!({ "type": "url", "url": "http://127.0.0.1:1/jwt/v1/accounts/" });
     bench.write("vstream", &definition);
     for verb in [&APPLY[..], &["plan"], &["verify"]] {
-        bench.expect(1, verb, "account-server", &["http://127.0.0.1:1/", "cannot be asked"]);
+        bench.expect(1, verb, "account-server", &["http://127.0.0.1:1/", "no answer"]);
     }
 }
 
@@ -358,7 +386,7 @@ async fn servers_that_keep_tokens_do_not_look_elsewhere() {
         definition["resolver"] = resolver;
         let file = bench.write("elsewhere", &definition);
         for verb in [&APPLY[..], &["plan"], &["verify"]] {
-            let said = ["their resolver is `full`", "resolver: { type: nats }"];
+            let said = ["a resolver that keeps them (`full`)", "resolver: { type: nats }"];
             let ran = bench.run(&[verb, &["--definition", &file]].concat());
             assert!(ran.code == 1 && said.iter().all(|said| ran.to_string().contains(said)), "{ran}");
         }

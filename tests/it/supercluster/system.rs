@@ -69,7 +69,7 @@ async fn push_and_confirm(
     assert_eq!(outcomes.len(), tokens.len() * deployment.servers.len());
     assert!(outcomes.iter().all(|outcome| outcome.answer == Answer::Stored), "{outcomes:?}");
     let issuer = Token::decode(tokens[0].1.as_str()).unwrap().issuer().clone();
-    confirm(&Resolver::Servers, connection, deployment, &TrustAnchor::of_key(&issuer), tokens, TIME).await.unwrap()
+    confirm(&Resolver::servers(), connection, deployment, &TrustAnchor::of_key(&issuer), tokens, TIME).await.unwrap()
 }
 
 #[tokio::test]
