@@ -382,6 +382,9 @@ fn gone(
 }
 
 #[cfg(test)]
+mod plan_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::desired::Role;

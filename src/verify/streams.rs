@@ -20,6 +20,9 @@ use std::collections::HashMap;
 
 /// A source that servers try again in a while, by themselves.
 pub(super) const SOURCE_WAITING: &str = "source-waiting";
+const SOURCE_SILENT: &str = "source-silent";
+const SOURCE_STALLED: &str = "source-stalled";
+const NO_LEADER: &str = "no-leader";
 
 /// A source whose origin has other messages than those that were read of it.
 pub const ANEW: &str = "origin-anew";
@@ -73,9 +76,11 @@ impl Checked {
         Self { virtual_stream, region, role, stream, consumer: None, verdict, problems }
     }
 
-    /// Whether nothing is left but that servers try its sources again in a while.
+    /// Whether nothing is left but what servers do by themselves in a while: after a region's return they elect leaders, and try
+    /// sources again.
     pub fn waits_for_sources(&self) -> bool {
-        self.problems.iter().all(|one| one.verdict == Verdict::Ok || one.finding.code == SOURCE_WAITING)
+        let heals = |code| [SOURCE_WAITING, SOURCE_SILENT, SOURCE_STALLED, NO_LEADER].contains(&code);
+        self.problems.iter().all(|one| one.verdict == Verdict::Ok || heals(one.finding.code))
     }
 }
 
@@ -243,11 +248,7 @@ impl Out {
 
     fn placement(&mut self, cluster: &Placement, without_leader: &str) {
         if cluster.is_leaderless() {
-            self.wrong(
-                "no-leader",
-                format!("has no leader: {without_leader} until most of its servers are back"),
-                LOOK,
-            );
+            self.wrong(NO_LEADER, format!("has no leader: {without_leader} until most of its servers are back"), LOOK);
         }
         for replica in &cluster.replicas {
             // Without a leader followers answer, who hear nothing of each other.
@@ -306,7 +307,7 @@ impl Out {
         let why = source.error.as_ref().map(|e| format!(" ({e})")).unwrap_or_default();
         if observed.origin(origin).is_none_or(|o| o.offline || o.cluster.is_leaderless()) {
             return self.cant_tell(
-                "source-silent",
+                SOURCE_SILENT,
                 format!("{silence}{why}, and {origin} does not answer either"),
                 "Bring that region back; what waits there arrives then, unless it is older than max_age.",
             );
@@ -316,13 +317,13 @@ impl Out {
         // Servers try again after 30 s, and then less and less often, up to every 2 min: until then it is lag.
         match source.active {
             Some(ns) if ns > RETRY && goes_back => self.wrong(
-                "source-stalled",
+                SOURCE_STALLED,
                 message,
                 "Wait: servers try again every 2 min. Another leader would do so at once, but bring old values back, on servers \
                  before 2.15.",
             ),
             Some(ns) if ns > RETRY => self.wrong(
-                "source-stalled",
+                SOURCE_STALLED,
                 message,
                 "Let another server lead it: `nats stream cluster step-down STREAM`.",
             ),
@@ -391,4 +392,4 @@ pub fn counts(checked: &[Checked]) -> Counts {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -27,7 +27,7 @@ fn foo() -> DesiredAccount<'static> {
 }
 
 /// Streams and consumers as they are when all is well.
-fn as_defined(desired: &DesiredAccount<'_>) -> ObservedJetStream {
+pub(crate) fn as_defined(desired: &DesiredAccount<'_>) -> ObservedJetStream {
     let replica = |server| Replica { server, current: true, offline: false, active: SECOND, lag: 0 };
     let at = |cluster: &str| Placement {
         cluster: cluster.to_owned(),
@@ -442,7 +442,7 @@ fn nobody_is_told_to_step_down_what_goes_back() {
 }
 
 #[test]
-fn only_what_servers_try_again_is_worth_a_wait() {
+fn only_what_servers_mend_by_themselves_is_worth_a_wait() {
     let desired = foo();
     let waits = |change: &dyn Fn(&mut ObservedJetStream)| {
         let mut observed = as_defined(&desired);
@@ -452,8 +452,10 @@ fn only_what_servers_try_again_is_worth_a_wait() {
         checked.iter().filter(|one| one.verdict != Verdict::Ok).all(Checked::waits_for_sources)
     };
     assert!(waits(&|_| ()));
-    assert!(!waits(&|observed| edit(observed, "foo-read-west").cluster.leader = None));
-    assert!(!waits(&|observed| edit(observed, "foo-write-east").offline = true), "its origin is down");
+    assert!(waits(&|observed| edit(observed, "foo-read-west").cluster.leader = None), "an election");
+    let silent = &|observed: &mut ObservedJetStream| edit(observed, "foo-write-east").cluster.leader = None;
+    assert!(waits(silent), "its origin has none");
+    assert!(!waits(&|observed| edit(observed, "foo-read-west").config["num_replicas"] = json!(5)));
     assert!(!waits(&|observed| observed.streams.retain(|stream| stream.name != "foo-read-east")));
 }
 

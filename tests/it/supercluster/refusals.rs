@@ -19,6 +19,7 @@ async fn every_refusal_has_its_reason_and_changes_nothing() {
     definition_and_deployment(&bench);
     bench.unchanged_since(&before, "a refusal").await;
     account_limits(&bench).await;
+    one_consumer_of_each_tier(&bench).await;
     others_in_the_way(&bench).await;
     regional_account_of_another(&bench).await;
 }
@@ -209,6 +210,49 @@ async fn account_limits(bench: &Bench<'_>) {
     // What is stored fits; with the mappings it is over 1 MiB.
     let long = "x".repeat(785_000);
     limited(&|nats| nats["note"] = json!(long), "token-too-large", &["1048576"]).await;
+    bench.push(&claims).await;
+}
+
+/// The account allows one consumer per stream of each tier: servers before 2.15.1 count those of other tiers as well.
+async fn one_consumer_of_each_tier(bench: &Bench<'_>) {
+    let claims = bench.claims().await;
+    let mut tiered = claims.clone();
+    let tier = json!({ "disk_storage": -1, "mem_storage": -1, "streams": -1, "consumer": 1 });
+    tiered["nats"]["limits"]["tiered_limits"] = json!({ "R1": tier, "R3": tier });
+    bench.push(&tiered).await;
+    let with_consumers = |consumers: Value| {
+        let file = with(bench, "tiers", "/accounts/APP/virtual_streams/foo/consumers", consumers);
+        apply(&file).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = |consumers: Value| {
+        let args = with_consumers(consumers);
+        bench.run(&args.iter().map(String::as_str).chain(["--allow", "old-values-return"]).collect::<Vec<_>>())
+    };
+    let refused = |consumers: Value| {
+        let ran = run(consumers);
+        assert!(ran.code == 1 && ran.to_string().contains("[consumer-limit]"), "{ran}");
+    };
+    let [one, three] = [1, 3].map(|replicas| json!({ "num_replicas": replicas }));
+    refused(json!({ "first": three, "second": three }));
+    let by_tier = vstream_jwt::model::server_version::numbers(bench.cluster.server_version()).ge([2, 15, 1]);
+    let both = json!({ "one": one, "three": three });
+    if by_tier {
+        run(both).ends(0);
+    } else {
+        refused(both);
+        run(json!({ "three": three })).ends(0);
+    }
+    // What servers say to one consumer more.
+    let more = |replicas: u64| {
+        let config = json!({ "durable_name": "more", "ack_policy": "explicit", "num_replicas": replicas });
+        json!({ "stream_name": "foo-read-west", "config": config })
+    };
+    let subject = "CONSUMER.DURABLE.CREATE.foo-read-west.more";
+    for replicas in [1, 3] {
+        let answer = bench.api("west", subject, more(replicas)).await;
+        assert_eq!(answer["error"]["err_code"], 10026, "{answer}");
+    }
+    bench.run(&["destroy", "--definition", "tiers.yaml", "--delete-streams", "--operator", "op.nk", "--yes"]).ends(0);
     bench.push(&claims).await;
 }
 

@@ -2,12 +2,17 @@
 
 use crate::support::account_server::AccountServer;
 use crate::support::bench::{Bench, now};
+use crate::support::killing::{Random, rounds};
 use crate::support::{self, Cluster, PATIENCE, client, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use vstream_jwt::dev::ServerState;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use vstream_jwt::dev::{ServerState, ServerStatus};
 use vstream_jwt::model::claims::{AccountClaims, Permission, Permissions};
 use vstream_jwt::model::nkey::PublicKey;
 use vstream_jwt::sign::issue;
@@ -90,16 +95,20 @@ async fn with_an_account_server() -> (Cluster, AccountServer) {
     (cluster, server)
 }
 
+/// The processes of a region's servers.
+async fn pids(cluster: &Cluster, region: &str) -> Vec<Pid> {
+    let status = cluster.status().await;
+    let of_region = status.servers.iter().filter(|server| server.server.region == region);
+    let pid = |server: &ServerStatus| match server.state {
+        ServerState::Running { pid } => Pid::from_raw(pid.cast_signed()).unwrap(),
+        _ => panic!("{server:?}"),
+    };
+    of_region.map(pid).collect()
+}
+
 /// Has the servers of a region read their configuration again.
 async fn reload(cluster: &Cluster, region: &str) {
-    let status = cluster.status().await;
-    for server in status.servers.iter().filter(|server| server.server.region == region) {
-        let pid = match server.state {
-            ServerState::Running { pid } => Pid::from_raw(pid.cast_signed()).unwrap(),
-            _ => panic!("{server:?}"),
-        };
-        kill_process(pid, Signal::HUP).unwrap();
-    }
+    pids(cluster, region).await.into_iter().for_each(|pid| kill_process(pid, Signal::HUP).unwrap());
 }
 
 /// What a client in each region published arrives in both.
@@ -366,6 +375,124 @@ async fn an_account_server_keeps_the_tokens() {
     for verb in [&APPLY[..], &["plan"], &["verify"]] {
         bench.expect(1, verb, "account-server", &["http://127.0.0.1:1/", "no answer"]);
     }
+}
+
+/// Numbered messages that a client publishes, each until it is acknowledged.
+struct Publishing {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<u64>,
+}
+
+impl Publishing {
+    fn start(client: async_nats::Client) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let mut headers = async_nats::HeaderMap::new();
+                headers.insert("Nats-Msg-Id", number.to_string());
+                let sent = client.request_with_headers("foo.x", headers, number.to_string().into()).await;
+                if sent.is_ok_and(|ack| !String::from_utf8_lossy(&ack.payload).contains("error")) {
+                    number += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            number
+        });
+        Self { stop, task }
+    }
+
+    /// How many there were.
+    async fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+/// Kills runs that change subjects at random moments, under traffic. The next run finishes, no claim of others is lost, and each
+/// message is everywhere once.
+async fn killed(cluster: &Cluster, bench: &Bench<'_>, definition: &mut Value, kept: impl Fn() -> String) {
+    let publishing = Publishing::start(client(cluster, "west").await);
+    let mut random = Random::seeded();
+    for round in 0..rounds(2) {
+        let subjects = if round % 2 == 0 { json!(["foo.>", "more.>"]) } else { json!(["foo.>"]) };
+        definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = subjects;
+        bench.write("vstream", definition);
+        let mut run = support::cluster::command(cluster);
+        let flags = ["--yes", "--allow", "old-values-return", "--prune", "foo"];
+        run.args(APPLY).args(flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut run = run.spawn().unwrap();
+        tokio::time::sleep(random.below(Duration::from_secs(4))).await;
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let claims = AccountClaims::decode(&kept()).unwrap();
+        assert!(claims.tags().contains(&"of-others"), "round {round}: {:?}", claims.tags());
+    }
+    // The lease of a run that was killed is waited for.
+    bench.until(0, &[&APPLY[..], &["--prune", "foo"]].concat()).await;
+    bench.until(0, &["verify"]).await;
+    let claims = AccountClaims::decode(&kept()).unwrap();
+    assert!(claims.tags().contains(&"of-others"), "{:?}", claims.tags());
+    let published = publishing.end().await;
+    assert!(published > 100, "{published} messages were published");
+    for region in REGIONS {
+        eventually("each message once", async || (count(bench, region).await == published).then_some(())).await;
+    }
+}
+
+/// Adds a claim as another tool would.
+fn tagged(bench: &Bench<'_>, token: &str) -> String {
+    let known = AccountClaims::decode(token).unwrap();
+    let mut claims = known.value().clone();
+    claims["nats"]["tags"] = json!(["of-others"]);
+    issue(&claims, &bench.key("op.nk"), known.issued_at() + 1).unwrap().as_str().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_to_an_account_server_that_are_killed_go_on() {
+    let (cluster, server) = with_an_account_server().await;
+    let bench = Bench::new(&cluster).await;
+    let mut definition = bench.definition();
+    definition["accounts"]["APP"]["layout"] = json!("regional");
+    definition["resolver"] = json!({ "type": "url", "url": server.url });
+    bench.write("vstream", &definition);
+    let id = cluster.account_id();
+    let token = tagged(&bench, &server.token(id).unwrap());
+    server.tokens.lock().unwrap().insert(id.to_owned(), token);
+    bench.run(&APPLY).ends(0);
+    killed(&cluster, &bench, &mut definition, || server.token(id).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_to_a_preload_that_are_killed_go_on() {
+    let (cluster, file) = with_a_preload().await;
+    let bench = Bench::new(&cluster).await;
+    let mut definition = bench.definition();
+    definition["resolver"] = json!({ "type": "memory", "preload": "preload.conf" });
+    bench.write("vstream", &definition);
+    let kept = || {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let line = text.lines().find(|line| line.trim().starts_with(cluster.account_id())).unwrap();
+        line.trim().split_once(": ").unwrap().1.to_owned()
+    };
+    let (before, token) = (kept(), tagged(&bench, &kept()));
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap().replace(&before, &token)).unwrap();
+    bench.run(&APPLY).ends(3);
+    // As where something watches the file.
+    let mut servers = Vec::new();
+    for region in REGIONS {
+        servers.extend(pids(&cluster, region).await);
+    }
+    let reloads = tokio::spawn(async move {
+        loop {
+            servers.iter().for_each(|pid| kill_process(*pid, Signal::HUP).unwrap());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    bench.until(0, &APPLY).await;
+    killed(&cluster, &bench, &mut definition, kept).await;
+    reloads.abort();
 }
 
 /// Servers that keep tokens would never look where the definition says.
