@@ -12,7 +12,7 @@ mod killed_files;
 mod kills;
 mod old_values;
 mod others;
-mod serving;
+pub mod serving;
 mod stages;
 mod steps;
 mod traffic;

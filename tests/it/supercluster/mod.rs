@@ -5,6 +5,7 @@ mod activations;
 mod bad_plan_files;
 mod bad_pushes;
 mod deliveries;
+mod deployments;
 mod dev;
 mod explain;
 mod faults;

@@ -22,7 +22,7 @@ const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 const REGIONS: [&str; 3] = ["west", "central", "east"];
 
 /// Has the servers of these regions, which are down, come back with another resolver: `line` of the folder of the former.
-fn give(cluster: &Cluster, regions: &[&str], line: impl Fn(&str) -> String) {
+pub(super) fn give(cluster: &Cluster, regions: &[&str], line: impl Fn(&str) -> String) {
     for server in cluster.servers().iter().filter(|server| regions.contains(&server.region.as_str())) {
         let file = cluster.server_folder(server).join("nats-server.conf");
         let config = std::fs::read_to_string(&file).unwrap();
@@ -412,7 +412,13 @@ impl Publishing {
 
 /// Kills runs that change subjects at random moments, under traffic. The next run finishes, no claim of others is lost, and each
 /// message is everywhere once.
-async fn killed(cluster: &Cluster, bench: &Bench<'_>, definition: &mut Value, kept: impl Fn() -> String) {
+pub(super) async fn killed(
+    cluster: &Cluster,
+    bench: &Bench<'_>,
+    regions: &[&str],
+    definition: &mut Value,
+    kept: impl AsyncFn() -> String,
+) {
     let publishing = Publishing::start(client(cluster, "west").await);
     let mut random = Random::seeded();
     for round in 0..rounds(2) {
@@ -426,23 +432,23 @@ async fn killed(cluster: &Cluster, bench: &Bench<'_>, definition: &mut Value, ke
         tokio::time::sleep(random.below(Duration::from_secs(4))).await;
         run.kill().unwrap();
         run.wait().unwrap();
-        let claims = AccountClaims::decode(&kept()).unwrap();
+        let claims = AccountClaims::decode(&kept().await).unwrap();
         assert!(claims.tags().contains(&"of-others"), "round {round}: {:?}", claims.tags());
     }
     // The lease of a run that was killed is waited for.
     bench.until(0, &[&APPLY[..], &["--prune", "foo"]].concat()).await;
     bench.until(0, &["verify"]).await;
-    let claims = AccountClaims::decode(&kept()).unwrap();
+    let claims = AccountClaims::decode(&kept().await).unwrap();
     assert!(claims.tags().contains(&"of-others"), "{:?}", claims.tags());
     let published = publishing.end().await;
     assert!(published > 100, "{published} messages were published");
-    for region in REGIONS {
+    for region in regions {
         eventually("each message once", async || (count(bench, region).await == published).then_some(())).await;
     }
 }
 
 /// Adds a claim as another tool would.
-fn tagged(bench: &Bench<'_>, token: &str) -> String {
+pub(super) fn tagged(bench: &Bench<'_>, token: &str) -> String {
     let known = AccountClaims::decode(token).unwrap();
     let mut claims = known.value().clone();
     claims["nats"]["tags"] = json!(["of-others"]);
@@ -461,7 +467,7 @@ async fn runs_to_an_account_server_that_are_killed_go_on() {
     let token = tagged(&bench, &server.token(id).unwrap());
     server.tokens.lock().unwrap().insert(id.to_owned(), token);
     bench.run(&APPLY).ends(0);
-    killed(&cluster, &bench, &mut definition, || server.token(id).unwrap()).await;
+    killed(&cluster, &bench, &REGIONS, &mut definition, async || server.token(id).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -491,7 +497,7 @@ async fn runs_to_a_preload_that_are_killed_go_on() {
         }
     });
     bench.until(0, &APPLY).await;
-    killed(&cluster, &bench, &mut definition, kept).await;
+    killed(&cluster, &bench, &REGIONS, &mut definition, async || kept()).await;
     reloads.abort();
 }
 
