@@ -234,12 +234,13 @@ pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, Strin
         }
         (_, None, None, None) => Outcome::NotMapped,
     };
+    let is_answered = !matches!(outcome, Outcome::Lost { .. } | Outcome::NotMapped);
     Ok(Explained {
         account: world.accounts[question.account].name.clone(),
         cluster: world.cluster.clone(),
         subject: question.subject.to_owned(),
         steps,
-        leaf_node: behind_a_leaf(question.subject, &mapped, world.domain.as_deref()),
+        leaf_node: behind_a_leaf(question.subject, &mapped, world.domain.as_deref()).filter(|_| is_answered),
         outcome,
     })
 }

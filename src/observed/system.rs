@@ -26,6 +26,9 @@ pub const SUBJECTS: [&str; 6] = [
     SUBSCRIPTIONS,
 ];
 
+/// Where servers say what they have loaded of an account, or which accounts they have.
+const ACCOUNTS: &str = "$SYS.REQ.SERVER.PING.ACCOUNTZ";
+
 /// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
 const ACCOUNTS_AT_A_TIME: usize = 32;
 
@@ -253,7 +256,7 @@ pub async fn accounts(
 }
 
 /// The same of what is in force alone, for servers that have tokens from elsewhere (`url`, `memory`): they answer no look-ups,
-/// and what is stored is [`super::Stored::NoAnswer`]. Of a server that does answer them it is [`super::Stored::Unclear`].
+/// though an account server may, and what is stored is [`super::Stored::NoAnswer`].
 ///
 /// # Errors
 /// [`RequestError`] when a request as a whole failed.
@@ -265,18 +268,32 @@ pub async fn live_accounts(
 ) -> Result<Vec<Vec<AccountOnServer>>, RequestError> {
     let deadline = Instant::now() + timeout;
     let asked = ids.iter().map(|id| async move {
-        let answers = ask_account(requests, deployment, id, deadline).await?;
-        let keeps = !answers.stored.is_empty();
-        let mut live: HashMap<String, Live> = answers.live.into_iter().collect();
+        let body = json!({ "account": id.to_string() }).to_string().into_bytes();
+        let replies = of_every_server(requests, deployment, ACCOUNTS, body, deadline).await?;
+        let mut live: HashMap<String, Live> = replies.iter().filter_map(live_of).collect();
         let on = |server: &Server| AccountOnServer {
             server: server.name.clone(),
             cluster: server.cluster.clone(),
-            stored: if keeps { super::Stored::Unclear(Vec::new()) } else { super::Stored::NoAnswer },
+            stored: super::Stored::NoAnswer,
             live: live.remove(&server.id).unwrap_or(Live::NoAnswer),
         };
         Ok(deployment.servers.iter().map(on).collect())
     });
     futures::stream::iter(asked).buffered(ACCOUNTS_AT_A_TIME).collect::<Vec<_>>().await.into_iter().collect()
+}
+
+/// Names a server of the deployment that lists the accounts that it stores: its resolver is `full` or `cache`.
+///
+/// # Errors
+/// [`RequestError`]
+pub async fn keeps_tokens<'d>(
+    requests: &impl Requests,
+    deployment: &'d Deployment,
+    timeout: Duration,
+) -> Result<Option<&'d str>, RequestError> {
+    let lists = holders(requests, deployment, Instant::now() + timeout).await?;
+    let keeps = deployment.servers.iter().find(|server| lists.contains_key(&server.id));
+    Ok(keeps.map(|server| server.name.as_str()))
 }
 
 /// Says when each server of the deployment has answered, whoever else answers, and however often.
@@ -313,7 +330,7 @@ async fn ask_account(
         },
     };
     let body = json!({ "account": id_text }).to_string().into_bytes();
-    let live = named_by_every_server("$SYS.REQ.SERVER.PING.ACCOUNTZ", body, deployment);
+    let live = named_by_every_server(ACCOUNTS, body, deployment);
     let [stored, live] = beside_named(requests, lookup, live, left).await?;
     let copies = stored.into_iter().filter(|reply| is_copy(reply, &id_text));
     let tokens = copies.map(|reply| String::from_utf8(reply.payload).ok().filter(|token| !token.is_empty()));
@@ -452,21 +469,23 @@ async fn holders(
 /// Lists the accounts that any server has loaded.
 ///
 /// # Errors
-/// [`RequestError`]; `TooMuch` when a server lists more than are looked up.
+/// [`RequestError`]; `Timeout` when a server does not answer; `TooMuch` when a server lists more than are looked up.
 pub async fn loaded_accounts(
     requests: &impl Requests,
     deployment: &Deployment,
     timeout: Duration,
 ) -> Result<HashSet<PublicKey>, RequestError> {
-    const ALL: &str = "$SYS.REQ.SERVER.PING.ACCOUNTZ";
-    let replies = of_every_server(requests, deployment, ALL, b"{}".to_vec(), Instant::now() + timeout).await?;
+    let replies = of_every_server(requests, deployment, ACCOUNTS, b"{}".to_vec(), Instant::now() + timeout).await?;
+    if !by_every_server(deployment)(&replies) {
+        return Err(RequestError::Timeout(ACCOUNTS.to_owned()));
+    }
     let mut loaded = HashSet::new();
     for reply in &replies {
         let Ok(answer) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
         let ids = answer["data"]["accounts"].as_array().into_iter().flatten().filter_map(Value::as_str);
         loaded.extend(ids.filter_map(|id| PublicKey::parse_kind(id, KeyKind::Account).ok()));
         if loaded.len() > MOST_HELD {
-            return Err(RequestError::TooMuch(ALL.to_owned()));
+            return Err(RequestError::TooMuch(ACCOUNTS.to_owned()));
         }
     }
     Ok(loaded)

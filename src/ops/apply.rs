@@ -224,7 +224,10 @@ async fn in_rounds<'d, C: Connector>(
             Err(error) => return Err(error),
             Ok(()) => {
                 see_sources(session, planned, &mut applied, tell).await;
-                see_preload(session, planned, &mut applied).await?;
+                // What was done is told all the same.
+                if let Err(error) = see_preload(session, planned, &mut applied).await {
+                    applied.unread = Some(error.to_string());
+                }
                 return Ok(applied);
             }
         }

@@ -32,6 +32,7 @@ pub async fn plan_rollback<'d, C: Connector>(
     }
     let Rollback { mut plan, effects } = back;
     plan.findings.extend(session.trust_findings.iter().cloned());
+    plan::admit(&mut plan.findings, &undo.options);
     plan.findings.extend(users(&session, &plan, &undo.options, connector.changes()).await);
     plan.findings.extend(caches::look(&session, &plan, &observed, connector).await);
     let mut look = nsc::look(&session, &observed);

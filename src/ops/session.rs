@@ -209,6 +209,7 @@ impl<'d, L: Link> Session<'d, L> {
             links: Vec::new(),
             reaches: Vec::new(),
         };
+        session.resolver.is_theirs(&session.system, &session.deployment, deadline.at_most(ASK)).await?;
         let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
         let applications = session.tokens_of(&ids).await?;
         if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {

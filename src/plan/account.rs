@@ -74,8 +74,7 @@ impl Plan {
 
     /// Whether servers have to reload the preload before they have what is in it.
     pub fn waits_for_reload(&self) -> bool {
-        let codes = [preflight::PRELOAD_NOT_RELOADED, preflight::PRELOAD_UNREAD];
-        self.findings.iter().any(|finding| codes.contains(&finding.code))
+        self.findings.iter().any(|finding| finding.code == preflight::PRELOAD_NOT_RELOADED)
     }
 
     /// Whether something stops the run.

@@ -8,7 +8,7 @@ mod preload;
 
 use crate::definition::{self, Definition};
 use crate::model::nkey::PublicKey;
-use crate::observed::{AccountOnServer, Bystander, Deployment, RequestError, Requests, Server, Stored, system};
+use crate::observed::{AccountOnServer, Bystander, Deployment, Live, RequestError, Requests, Server, Stored, system};
 use crate::push::{self, Answer, PushError, PushOutcome};
 use crate::sign::SignedToken;
 use account_server::AccountServer;
@@ -161,9 +161,6 @@ impl Resolver {
                 (preload.tokens(ids)?, system::live_accounts(requests, deployment, ids, timeout).await?)
             }
         };
-        if live.iter().flatten().any(|on| on.stored != Stored::NoAnswer) {
-            return Err(self.not_theirs().into());
-        }
         let by_reload = self.to_reload().is_some();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let with = |((token, servers), id): ((Option<String>, Vec<AccountOnServer>), &PublicKey)| {
@@ -194,6 +191,9 @@ impl Resolver {
         let ids: Vec<PublicKey> = ids.into_iter().filter(|id| !ours.contains(id)).collect();
         let left = deadline.saturating_duration_since(Instant::now());
         let live = system::live_accounts(requests, deployment, &ids, left).await?;
+        if live.iter().flatten().any(|on| on.live == Live::NoAnswer) {
+            return Err(RequestError::Timeout("$SYS.REQ.SERVER.PING.ACCOUNTZ".to_owned()).into());
+        }
         let all = preload.tokens(&ids)?.into_iter().zip(live).zip(ids);
         Ok(all.map(|((kept, servers), id)| Bystander { id, kept, servers }).collect())
     }
@@ -246,13 +246,13 @@ impl Resolver {
         deadline: Instant,
     ) -> Result<(), NotPushed> {
         let left = || deadline.saturating_duration_since(Instant::now());
-        let each = tokens.iter().map(|(id, token)| async move {
-            let found = server.token(id, left()).await?;
-            if !self.may_replace(id, found.as_deref(), token) {
-                return Err(NotPushed::Changed(id.clone()));
-            }
-            Ok(server.store(id, token, left()).await?)
-        });
+        let ids: Vec<PublicKey> = tokens.iter().map(|(id, _)| id.clone()).collect();
+        let found = server.tokens(&ids, left()).await?;
+        let mut both = tokens.iter().zip(&found);
+        if let Some(((id, _), _)) = both.find(|((id, token), found)| !self.may_replace(id, found.as_deref(), token)) {
+            return Err(NotPushed::Changed(id.clone()));
+        }
+        let each = tokens.iter().map(|(id, token)| async move { Ok(server.store(id, token, left()).await?) });
         let results: Vec<Result<(), NotPushed>> = futures::stream::iter(each).buffered(AT_A_TIME).collect().await;
         let done = results.iter().filter(|result| result.is_ok()).count();
         match results.into_iter().find_map(Result::err) {
@@ -272,8 +272,27 @@ impl Resolver {
         found.map(str::trim) == expected.map(str::trim) || found.map(str::trim) == Some(token.as_str())
     }
 
-    /// Servers that answer look-ups keep tokens themselves: they would not look where the definition says.
-    fn not_theirs(&self) -> TokenStoreError {
+    /// Checks that no server keeps tokens itself: it would not look where the definition says. An account server may answer
+    /// look-ups as servers do (nats-account-server, `handleAccountLookup`), and lists nothing.
+    ///
+    /// # Errors
+    /// [`Unread`]
+    pub async fn is_theirs(
+        &self,
+        requests: &impl Requests,
+        deployment: &Deployment,
+        timeout: Duration,
+    ) -> Result<(), Unread> {
+        if self.lists_accounts() {
+            return Ok(());
+        }
+        match system::keeps_tokens(requests, deployment, timeout).await? {
+            Some(server) => Err(self.not_theirs(server).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn not_theirs(&self, server: &str) -> TokenStoreError {
         let (code, place, kind) = match &self.keeper {
             Keeper::AccountServer(server) => ("account-server", server.place(), "url"),
             Keeper::Preload(preload) => ("preload", preload.place(), "memory"),
@@ -283,8 +302,8 @@ impl Resolver {
             code,
             place,
             message: format!(
-                "look-ups of account tokens are answered, so servers have a resolver that keeps them (`full`), and not `{kind}`, as \
-                 the definition says"
+                "server {server} lists the accounts that it stores: it has a resolver that keeps them (`full`, `cache`), and not \
+                 `{kind}`, as the definition says"
             ),
             next: "Write `resolver: { type: nats }`; or restart the servers with the resolver that the definition has."
                 .to_owned(),

@@ -176,11 +176,13 @@ impl Owner {
         })
     }
 
-    /// Only root gives files to others.
+    /// Only root gives files to others, and to groups that it is not in.
     #[cfg(unix)]
     fn can_be_kept(&self) -> bool {
-        let user = rustix::process::geteuid();
-        user.is_root() || user.as_raw() == self.user
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        let mut groups = rustix::process::getgroups().unwrap_or_default();
+        groups.push(group);
+        user.is_root() || (user.as_raw() == self.user && groups.iter().any(|group| group.as_raw() == self.group))
     }
 
     #[cfg(not(unix))]

@@ -2,12 +2,14 @@
 
 use super::{Applied, ApplyError, Pushed};
 use crate::model::claims::{AccountClaims, TrustAnchor, TrustedClaims};
+use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
 use crate::ops::Tell;
 use crate::ops::confirm::{Confirmation, confirm_push, missed};
 use crate::ops::issue::Issued;
 use crate::ops::session::{Session, too_late};
+use crate::plan::preflight::KEPT_DIFFERS;
 use crate::plan::{Plan, Stage, is_nowhere};
 use crate::push::{Answer, PushOutcome};
 use crate::resolver::NotPushed;
@@ -209,14 +211,17 @@ async fn still_as_planned<L: Link>(
         if session.deadline.is_over() {
             return Err(too_late(account).into());
         }
-        let (newest, _) = session.base(account, &one.id, &servers);
+        let (newest, findings) = session.base(account, &one.id, &servers);
+        // Another edit outside of the servers is planned on, where it was not before.
+        let differs = |findings: &[Finding]| findings.iter().any(|finding| finding.code == KEPT_DIFFERS);
+        let edited = differs(&findings) && !differs(&plan.findings);
         let as_planned = match (&one.base, newest) {
             (_, Some(newest)) if newest.token == one.token.as_str() => true,
             (Some(base), Some(newest)) => newest.token == *base,
             (None, _) => is_nowhere(&servers),
             (Some(_), None) => false,
         };
-        if !as_planned {
+        if edited || !as_planned {
             return Err(ApplyError::ChangedMeanwhile { account: account.clone(), pushed: !applied.pushed.is_empty() });
         }
     }

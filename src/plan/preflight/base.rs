@@ -357,8 +357,8 @@ fn kept_differs(
             KEPT_DIFFERS,
             place,
             format!(
-                "{keeper} has an older token, issued {}, with what the one that servers have in force has not; one of the two \
-                 was made without the other, and would undo it",
+                "{keeper} has an older token, issued {}, and the one that servers have in force removes or changes some of it: unless \
+                 that was made from the older one, one of two edits would be lost",
                 format_time(older.issued_at())
             ),
             next,
