@@ -14,7 +14,7 @@ use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;
 
-/// What is next once servers have reloaded the preload.
+/// The next step after servers have reloaded the preload.
 const AGAIN: &str = "run destroy again: it looks whether all have it, and goes on from here";
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
@@ -130,12 +130,7 @@ impl Args {
         let kept = kept(self.delete_streams);
         match exit {
             Exit::Done => put!(text, "Done.{kept}"),
-            Exit::Pending => {
-                text.append(&to_reload(
-                    &applied,
-                    "run destroy again: it looks whether all have it, and goes on from here",
-                ));
-            }
+            Exit::Pending => text.append(&to_reload(&applied, AGAIN)),
             _ => {
                 put!(text, "Not everything is confirmed{}.{kept}", unconfirmed(&applied, &session.deployment));
                 put!(text, "next: Bring back the servers that are missing, then run destroy again.");

@@ -19,7 +19,7 @@ use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use serde_json::json;
 
-/// What is next once servers have reloaded the preload.
+/// The next step after servers have reloaded the preload.
 const VERIFY: &str = "run verify: it says whether all have it";
 
 /// Go back to how an earlier push left it; what others changed since is kept

@@ -1,4 +1,5 @@
 use super::*;
+use crate::definition::{Definition, Resolver};
 use crate::model::names::{ConsumerName, StreamName};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::prefixes::{BACK, ORIGIN, PREFIXES, RUNS, is_below};
@@ -40,6 +41,19 @@ pub(crate) fn application<'a>(
 pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
     let id = PublicKey::from_bytes(KeyKind::Account, [7; 32]);
     Account { layout: Layout::Shared, virtual_streams, ..Account::new("APP", id, Access::Context("app".to_owned())) }
+}
+
+/// A definition of these accounts in the two regions.
+pub(crate) fn definition(accounts: Vec<Account>) -> Definition {
+    Definition {
+        resolver: Resolver::Nats,
+        system: Access::Context("sys".to_owned()),
+        nsc_store: None,
+        operator: None,
+        tls: None,
+        topology: topology().clone(),
+        accounts,
+    }
 }
 
 fn lines(mappings: &MappingSet) -> Vec<String> {

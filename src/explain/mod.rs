@@ -54,7 +54,7 @@ pub struct Explained {
     pub subject: String,
     /// What happens, in this order.
     pub steps: Vec<Step>,
-    /// How a client behind a leaf node makes the same request of JetStream.
+    /// The same request of JetStream by a client behind a leaf node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_node: Option<LeafNode>,
     /// The end of it.

@@ -207,7 +207,7 @@ fn in_the_layout_shared_some_requests_are_refused_by_their_body() {
     assert_eq!(found.outcome, Outcome::Arrives);
 }
 
-/// What they are, real leaf nodes show (`supercluster::leaf_nodes`).
+/// Tried on real leaf nodes in `supercluster::leaf_nodes`.
 #[test]
 fn a_request_behind_a_leaf_node_is_another() {
     let asks = |world: &World, subject: &str| ask(world, subject, None).leaf_node.map(|leaf| leaf.asks);

@@ -383,7 +383,7 @@ pub enum Stored {
     },
     /// The server's resolver is `url` or `memory`: what it has is loaded from elsewhere.
     Outside {
-        /// What is kept there of the account, if anything is.
+        /// The account's token there, if there is one.
         token: Option<String>,
         /// It is the preload: the server has it once it has reloaded that.
         by_reload: bool,

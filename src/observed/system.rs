@@ -17,17 +17,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// What a user of the system account must be allowed to publish for everything in this module.
-pub const SUBJECTS: [&str; 6] = [
-    "$SYS.REQ.SERVER.PING.STATSZ",
-    "$SYS.REQ.SERVER.PING.VARZ",
-    "$SYS.REQ.SERVER.PING.ACCOUNTZ",
-    LOOK_UPS,
-    LIST,
-    SUBSCRIPTIONS,
-];
+pub const SUBJECTS: [&str; 6] =
+    ["$SYS.REQ.SERVER.PING.STATSZ", "$SYS.REQ.SERVER.PING.VARZ", ACCOUNTS, LOOK_UPS, LIST, SUBSCRIPTIONS];
 
 /// Where servers say what they have loaded of an account, or which accounts they have.
-const ACCOUNTS: &str = "$SYS.REQ.SERVER.PING.ACCOUNTZ";
+pub(crate) const ACCOUNTS: &str = "$SYS.REQ.SERVER.PING.ACCOUNTZ";
 
 /// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
 const ACCOUNTS_AT_A_TIME: usize = 32;

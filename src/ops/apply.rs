@@ -8,7 +8,6 @@ mod provisioning;
 mod signing;
 mod stage;
 
-use super::confirm::confirm;
 pub use super::issue::IssueError;
 use super::issue::Issued;
 use super::lease::{self, Holder, Lease};
@@ -29,7 +28,8 @@ use crate::verify::streams::{Checked, Verdict};
 use futures::future::{BoxFuture, Either, pending, select};
 pub use outcome::{Applied, ApplyError, Merged, Provisioned, Pushed};
 use provisioning::{
-    Patience, SETTLED, look_at_streams, make, may_reach_regions, reach_regions, see_sources, take_away, takes_away,
+    Patience, SETTLED, confirm_newest, look_at_streams, make, may_reach_regions, reach_regions, see_sources, take_away,
+    takes_away,
 };
 use signing::{may_sign, sign, sign_early};
 use stage::{PUSH, push_stage};
@@ -224,7 +224,7 @@ async fn in_rounds<'d, C: Connector>(
             Err(error) => return Err(error),
             Ok(()) => {
                 see_sources(session, planned, &mut applied, tell).await;
-                // What was done is told all the same.
+                // The report of what was done is complete on failure, too.
                 if let Err(error) = see_preload(session, planned, &mut applied).await {
                     applied.unread = Some(error.to_string());
                 }
@@ -335,12 +335,7 @@ async fn see_preload<L: Link>(
     applied.preload = Some(file.to_owned());
     let stays = |account: &&AccountPlan| applied.pushed.iter().all(|pushed| pushed.id != account.id);
     let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts).filter(|(account, _)| stays(account));
-    let newest = accounts.filter_map(|(account, found)| {
-        Some((account.id.clone(), session.base(&account.name, &account.id, &found.servers).0?.token))
-    });
-    let newest: Vec<(PublicKey, String)> = newest.collect();
-    let Session { resolver, system, deployment, anchor, deadline, .. } = session;
-    let found = confirm(resolver, system, deployment, anchor, &newest, deadline.at_most(PUSH)).await?;
+    let found = confirm_newest(session, accounts).await?;
     applied.behind = found.into_iter().filter(|one| !one.verdict.is_confirmed()).collect();
     Ok(())
 }

@@ -72,7 +72,7 @@ impl Plan {
         self.accounts.iter().all(AccountPlan::is_empty)
     }
 
-    /// Whether servers have to reload the preload before they have what is in it.
+    /// True if servers have to reload the preload before they have its tokens.
     pub fn waits_for_reload(&self) -> bool {
         self.findings.iter().any(|finding| finding.code == preflight::PRELOAD_NOT_RELOADED)
     }

@@ -64,7 +64,7 @@ impl AccountServer {
         try_join_all(ids.iter().map(|id| self.token(id, timeout))).await
     }
 
-    pub(super) async fn token(&self, id: &PublicKey, timeout: Duration) -> Result<Option<String>, TokenStoreError> {
+    async fn token(&self, id: &PublicKey, timeout: Duration) -> Result<Option<String>, TokenStoreError> {
         let (agent, url) = (self.agent.clone(), format!("{}{id}", self.url));
         let get = move || {
             // What a cache on the way has may be older than what servers get.

@@ -158,7 +158,9 @@ impl Resolver {
                 futures::future::try_join(kept, live).await?
             }
             Keeper::Preload(preload) => {
-                (preload.tokens(ids)?, system::live_accounts(requests, deployment, ids, timeout).await?)
+                let mut entries = preload.entries()?;
+                let kept = ids.iter().map(|id| entries.remove(id)).collect();
+                (kept, system::live_accounts(requests, deployment, ids, timeout).await?)
             }
         };
         let by_reload = self.to_reload().is_some();
@@ -186,16 +188,17 @@ impl Resolver {
     ) -> Result<Vec<Bystander>, Unread> {
         let Keeper::Preload(preload) = &self.keeper else { return Ok(Vec::new()) };
         let deadline = Instant::now() + timeout;
-        let mut ids: BTreeSet<PublicKey> = preload.accounts()?.into_iter().collect();
+        let mut kept = preload.entries()?;
+        let mut ids: BTreeSet<PublicKey> = kept.keys().cloned().collect();
         ids.extend(system::loaded_accounts(requests, deployment, timeout).await?);
         let ids: Vec<PublicKey> = ids.into_iter().filter(|id| !ours.contains(id)).collect();
         let left = deadline.saturating_duration_since(Instant::now());
         let live = system::live_accounts(requests, deployment, &ids, left).await?;
         if live.iter().flatten().any(|on| on.live == Live::NoAnswer) {
-            return Err(RequestError::Timeout("$SYS.REQ.SERVER.PING.ACCOUNTZ".to_owned()).into());
+            return Err(RequestError::Timeout(system::ACCOUNTS.to_owned()).into());
         }
-        let all = preload.tokens(&ids)?.into_iter().zip(live).zip(ids);
-        Ok(all.map(|((kept, servers), id)| Bystander { id, kept, servers }).collect())
+        let all = ids.into_iter().zip(live);
+        Ok(all.map(|(id, servers)| Bystander { kept: kept.remove(&id), id, servers }).collect())
     }
 
     /// Hands over tokens, all at once, and says what became of each on every server of the deployment. No token is replaced
@@ -283,22 +286,13 @@ impl Resolver {
         deployment: &Deployment,
         timeout: Duration,
     ) -> Result<(), Unread> {
-        if self.lists_accounts() {
-            return Ok(());
-        }
-        match system::keeps_tokens(requests, deployment, timeout).await? {
-            Some(server) => Err(self.not_theirs(server).into()),
-            None => Ok(()),
-        }
-    }
-
-    fn not_theirs(&self, server: &str) -> TokenStoreError {
         let (code, place, kind) = match &self.keeper {
+            Keeper::Servers => return Ok(()),
             Keeper::AccountServer(server) => ("account-server", server.place(), "url"),
             Keeper::Preload(preload) => ("preload", preload.place(), "memory"),
-            Keeper::Servers => ("resolver", "resolver".to_owned(), "nats"),
         };
-        TokenStoreError {
+        let Some(server) = system::keeps_tokens(requests, deployment, timeout).await? else { return Ok(()) };
+        Err(Unread::Store(TokenStoreError {
             code,
             place,
             message: format!(
@@ -308,7 +302,7 @@ impl Resolver {
             next: "Write `resolver: { type: nats }`; or restart the servers with the resolver that the definition has."
                 .to_owned(),
             is_input: false,
-        }
+        }))
     }
 }
 

@@ -7,6 +7,7 @@ use super::TokenStoreError;
 use crate::files::{self, Access, ReadError};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::SignedToken;
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -59,16 +60,11 @@ impl Preload {
         format!("preload {}", self.file.display())
     }
 
-    /// The accounts that the file has.
-    pub(super) fn accounts(&self) -> Result<Vec<PublicKey>, TokenStoreError> {
-        Ok(self.parse(&self.read()?)?.entries.into_iter().map(|entry| entry.id).collect())
-    }
-
-    /// The token of each account that the file has.
-    pub(super) fn tokens(&self, ids: &[PublicKey]) -> Result<Vec<Option<String>>, TokenStoreError> {
+    /// The tokens that the file has, by account.
+    pub(super) fn entries(&self) -> Result<BTreeMap<PublicKey, String>, TokenStoreError> {
         let text = self.read()?;
         let parsed = self.parse(&text)?;
-        Ok(ids.iter().map(|id| parsed.token(&text, id).map(str::to_owned)).collect())
+        Ok(parsed.entries.into_iter().map(|entry| (entry.id, text[entry.at].to_owned())).collect())
     }
 
     /// Checks that the file can be replaced, and stays its owner's.

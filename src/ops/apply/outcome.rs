@@ -45,7 +45,7 @@ pub struct Applied {
     /// The file that the servers' configuration includes, and in which the tokens were written (resolver type `memory`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preload: Option<PathBuf>,
-    /// What servers have that do not use the newest tokens, of accounts of which nothing was written to that file.
+    /// Servers that do not use the newest token of an account of which nothing was written to that file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<Confirmation>,
     /// Whether the streams were looked at since they were changed last, and had what there was to read.
@@ -120,9 +120,14 @@ impl Applied {
         self.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect()
     }
 
+    /// The last token that was pushed of each account.
+    fn last(&self) -> HashMap<&PublicKey, &Pushed> {
+        self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect()
+    }
+
     /// Whether a server confirmed the last token that was pushed of each account.
     pub fn is_in_force_on(&self, server: &str) -> bool {
-        let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();
+        let last = self.last();
         !last.is_empty()
             && last
                 .values()
@@ -139,19 +144,20 @@ impl Applied {
             && self.behind.is_empty()
     }
 
-    /// Whether a server has to reload the file with the preload.
-    pub fn has_to_reload(&self) -> bool {
-        let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();
-        let mut servers = last.values().flat_map(|pushed| &pushed.servers).chain(&self.behind);
-        servers.any(|one| matches!(one.verdict, Has::NotReloaded { .. }))
+    /// Each server's word on the newest token of each account.
+    fn found(&self) -> impl Iterator<Item = &Confirmation> {
+        self.last().into_values().flat_map(|pushed| &pushed.servers).chain(&self.behind)
     }
 
-    /// Whether all that is missing is that servers reload the file with the preload.
+    /// True if a server has to reload the file with the preload.
+    pub fn has_to_reload(&self) -> bool {
+        self.found().any(|one| matches!(one.verdict, Has::NotReloaded { .. }))
+    }
+
+    /// True if all that is missing is that servers reload the file with the preload.
     pub fn waits_for_reload(&self) -> bool {
-        let last: HashMap<&PublicKey, &Pushed> = self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect();
-        let mut servers = last.values().flat_map(|pushed| &pushed.servers).chain(&self.behind);
         self.has_to_reload()
-            && servers.all(|one| one.verdict.is_confirmed() || one.verdict.waits_for_reload())
+            && self.found().all(|one| one.verdict.is_confirmed() || one.verdict.waits_for_reload())
             && self.problems.iter().all(|checked| checked.verdict == Verdict::Ok)
             && self.unread.is_none()
             && self.skipped.is_empty()

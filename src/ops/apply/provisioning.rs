@@ -10,7 +10,7 @@ use crate::model::nkey::PublicKey;
 use crate::observed::jetstream::Api;
 use crate::observed::link::Link;
 use crate::observed::survey::ObservedAccount;
-use crate::ops::confirm::confirm;
+use crate::ops::confirm::{ConfirmError, Confirmation, confirm};
 use crate::ops::issue::Issued;
 use crate::ops::plan::Planned;
 use crate::ops::session::{ASK, ReadError, Reading, Session};
@@ -18,7 +18,7 @@ use crate::ops::{Connector, Deadline, Tell, along, regional};
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use crate::plan::way_back::own_api;
-use crate::plan::{Action, Plan, Stage, preflight};
+use crate::plan::{AccountPlan, Action, Plan, Stage, preflight};
 use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
 use crate::verify::flow::Flow;
 use crate::verify::streams::{Checked, Verdict, streams};
@@ -171,20 +171,25 @@ async fn nothing_leads_there<L: Link>(
         .iter()
         .zip(&planned.observed.accounts)
         .filter(|(account, _)| account.pushes.is_empty() && account.streams.changes.iter().any(takes_away));
-    let tokens: Vec<(PublicKey, String)> = accounts
-        .filter_map(|(account, found)| {
-            let (base, _) = session.base(&account.name, &account.id, &found.servers);
-            Some((account.id.clone(), base?.token))
-        })
-        .collect();
-    if tokens.is_empty() {
-        return Ok(true);
+    let mut accounts = accounts.peekable();
+    if accounts.peek().is_some() {
+        tell.step("asking every server whether its mappings are gone", 0, 0);
     }
-    tell.step("asking every server whether its mappings are gone", 0, 0);
-    let timeout = session.deadline.at_most(PUSH);
-    let Session { resolver, system, deployment, anchor, .. } = session;
-    let confirmations = confirm(resolver, system, deployment, anchor, &tokens, timeout).await?;
-    Ok(confirmations.iter().all(|one| one.verdict.is_confirmed()))
+    Ok(confirm_newest(session, accounts).await?.iter().all(|one| one.verdict.is_confirmed()))
+}
+
+/// Asks every server for the newest tokens of these accounts, as they were read.
+pub(super) async fn confirm_newest<'p, L: Link>(
+    session: &Session<'_, L>,
+    accounts: impl Iterator<Item = (&'p AccountPlan, &'p ObservedAccount)>,
+) -> Result<Vec<Confirmation>, ConfirmError> {
+    let newest = accounts.filter_map(|(account, found)| {
+        let (base, _) = session.base(&account.name, &account.id, &found.servers);
+        Some((account.id.clone(), base?.token))
+    });
+    let newest: Vec<(PublicKey, String)> = newest.collect();
+    let Session { resolver, system, deployment, anchor, deadline, .. } = session;
+    confirm(resolver, system, deployment, anchor, &newest, deadline.at_most(PUSH)).await
 }
 
 async fn provision<L: Link>(

@@ -1,18 +1,9 @@
 use super::*;
-use crate::definition::Resolver;
-use crate::desired::tests::{app, stream, topology};
-use crate::model::virtual_stream::Access;
+use crate::desired;
+use crate::desired::tests::{app, stream};
 
 fn definition() -> Definition {
-    Definition {
-        resolver: Resolver::Nats,
-        system: Access::Context("sys".to_owned()),
-        nsc_store: None,
-        operator: None,
-        tls: None,
-        topology: topology().clone(),
-        accounts: vec![app(vec![stream("foo", &["foo.*"])])],
-    }
+    desired::tests::definition(vec![app(vec![stream("foo", &["foo.*"])])])
 }
 
 fn one(what: What) -> Document {

@@ -1,12 +1,11 @@
 //! `verify` against `plan`, on made deployments that differ from the definition at random.
 
 use super::*;
-use crate::definition::Resolver;
-use crate::desired::tests::{app, application, stream, topology};
+use crate::desired::tests::{app, application, definition, stream};
 use crate::model::claims::TrustAnchor;
 use crate::model::names::ConsumerName;
 use crate::model::nkey::KeyKind;
-use crate::model::virtual_stream::{Access, ConsumerDefinition};
+use crate::model::virtual_stream::ConsumerDefinition;
 use crate::observed::listeners::Listeners;
 use crate::observed::survey::Heard;
 use crate::observed::{AccountOnServer, Live, Server, Stored};
@@ -39,15 +38,7 @@ impl Case {
         foo.consumers = vec![worker];
         let account = app(vec![foo, stream("bar", &["bar.*", "baz"])]);
         let id = account.id.clone();
-        let definition = Definition {
-            resolver: Resolver::Nats,
-            system: Access::Context("sys".to_owned()),
-            nsc_store: None,
-            operator: None,
-            tls: None,
-            topology: topology().clone(),
-            accounts: vec![account],
-        };
+        let definition = definition(vec![account]);
         let system_account = Seed::generate(KeyKind::Account).unwrap().public_key();
         let server = |cluster: &str| Server {
             trusted_keys: vec![operator.public_key().to_string()],

@@ -300,18 +300,18 @@ fn unreadable_stores(severity: Severity, place: &str) -> Finding {
 /// Servers that use another token than the preload has, or do not show which they would use.
 fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Vec<Finding> {
     let is_base = |token: &str| spelled_as_signed(token.trim()) == base;
-    let of = |wanted: fn(&Live) -> bool| -> Vec<&AccountOnServer> {
-        let kept = |on: &&AccountOnServer| match &on.stored {
-            Stored::Outside { token: Some(token), by_reload: true } => is_base(token) && wanted(&on.live),
-            _ => false,
-        };
-        on_servers.iter().filter(kept).collect()
-    };
-    let mut older = of(|live| matches!(live, Live::Loaded(_)));
-    older.retain(|on| !matches!(&on.live, Live::Loaded(detail) if is_base(&detail.jwt)));
-    let unread = of(|live| *live == Live::NotLoaded);
-    let finding = |code, servers: &[&AccountOnServer], what: &str, next: &str| {
-        let names: Vec<&str> = servers.iter().map(|on| on.server.as_str()).collect();
+    let (mut older, mut unread) = (Vec::new(), Vec::new());
+    for on in on_servers {
+        match (&on.stored, &on.live) {
+            (Stored::Outside { token: Some(token), by_reload: true }, _) if !is_base(token) => {}
+            (Stored::Outside { token: Some(_), by_reload: true }, Live::Loaded(detail)) if !is_base(&detail.jwt) => {
+                older.push(on.server.as_str());
+            }
+            (Stored::Outside { token: Some(_), by_reload: true }, Live::NotLoaded) => unread.push(on.server.as_str()),
+            _ => {}
+        }
+    }
+    let finding = |code, names: &[&str], what: &str, next: &str| {
         (!names.is_empty()).then(|| Finding::warning(code, place, format!("{what}: {}", names.join(", ")), next))
     };
     let next = "Copy the file with the preload to each of them, and reload it (`nats-server --signal reload`).";

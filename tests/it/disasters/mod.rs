@@ -15,5 +15,5 @@ mod others;
 pub mod serving;
 mod stages;
 mod steps;
-mod traffic;
+pub mod traffic;
 mod watch;

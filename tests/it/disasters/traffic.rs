@@ -176,9 +176,15 @@ impl Publisher {
 /// Waits until a reader of the virtual name finds everything acknowledged in every region, and reads it all: each
 /// message exactly once, and no other. Returns how long it took to arrive.
 pub async fn arrived(cluster: &Cluster, ledger: &Ledger, when: &str) -> Duration {
+    let regions: Vec<&str> = cluster.regions().iter().map(String::as_str).collect();
+    arrived_in(cluster, &regions, ledger, when).await
+}
+
+/// The same in these clusters.
+pub async fn arrived_in(cluster: &Cluster, all: &[&str], ledger: &Ledger, when: &str) -> Duration {
     let started = Instant::now();
     let expected = ledger.len();
-    let mut regions: Vec<&str> = cluster.regions().iter().map(String::as_str).collect();
+    let mut regions = all.to_vec();
     let mut seen: BTreeMap<&str, Option<u64>> = BTreeMap::new();
     while !regions.is_empty() {
         let mut behind = Vec::new();
@@ -194,7 +200,7 @@ pub async fn arrived(cluster: &Cluster, ledger: &Ledger, when: &str) -> Duration
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let took = started.elapsed();
-    for region in cluster.regions() {
+    for region in all {
         let mut counts = ledger.ids();
         for id in read(&client(cluster, region).await).await {
             *counts.entry(id).or_default() += 1;

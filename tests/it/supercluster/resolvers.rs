@@ -1,5 +1,6 @@
 //! Resolvers of other kinds than `full`.
 
+use crate::disasters::traffic::{Ledger, Traffic, arrived_in};
 use crate::support::account_server::AccountServer;
 use crate::support::bench::{Bench, now};
 use crate::support::killing::{Random, rounds};
@@ -10,8 +11,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vstream_jwt::dev::{ServerState, ServerStatus};
 use vstream_jwt::model::claims::{AccountClaims, Permission, Permissions};
@@ -62,37 +61,35 @@ fn tokens_in_folders(cluster: &Cluster) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Three regions of one server whose configuration includes a file with all tokens; and that file.
-async fn with_a_preload() -> (Cluster, PathBuf) {
-    let cluster = support::small().await;
+/// Kills all servers, and starts them with another resolver.
+async fn restart_with(cluster: &Cluster, line: &str) {
     for region in REGIONS {
         cluster.kill(region).await.unwrap();
     }
+    give(cluster, &REGIONS, |_| line.to_owned());
+    for region in REGIONS {
+        cluster.start(region).await.unwrap();
+    }
+    cluster.wait_ready(PATIENCE).await.unwrap();
+}
+
+/// Three regions of one server whose configuration includes a file with all tokens; and that file.
+async fn with_a_preload() -> (Cluster, PathBuf) {
+    let cluster = support::small().await;
     let tokens = tokens_in_folders(&cluster);
     let lines: Vec<String> =
         tokens.iter().map(|(id, token)| format!("  # one of the accounts\n  {id}: {token}\n")).collect();
     let file = cluster.folder().join("preload.conf");
     std::fs::write(&file, format!("resolver_preload: {{\n{}}}\n", lines.concat())).unwrap();
-    give(&cluster, &REGIONS, |_| "resolver: MEMORY\ninclude \"../../preload.conf\"".to_owned());
-    for region in REGIONS {
-        cluster.start(region).await.unwrap();
-    }
-    cluster.wait_ready(PATIENCE).await.unwrap();
+    restart_with(&cluster, "resolver: MEMORY\ninclude \"../../preload.conf\"").await;
     (cluster, file)
 }
 
 /// Three regions of one server that fetch tokens from an account server.
 async fn with_an_account_server() -> (Cluster, AccountServer) {
     let cluster = support::small().await;
-    for region in REGIONS {
-        cluster.kill(region).await.unwrap();
-    }
     let server = AccountServer::start(tokens_in_folders(&cluster)).await;
-    give(&cluster, &REGIONS, |_| format!("resolver: URL({})", server.url));
-    for region in REGIONS {
-        cluster.start(region).await.unwrap();
-    }
-    cluster.wait_ready(PATIENCE).await.unwrap();
+    restart_with(&cluster, &format!("resolver: URL({})", server.url)).await;
     (cluster, server)
 }
 
@@ -389,39 +386,6 @@ async fn an_account_server_keeps_the_tokens() {
     }
 }
 
-/// Numbered messages that a client publishes, each until it is acknowledged.
-struct Publishing {
-    stop: Arc<AtomicBool>,
-    task: tokio::task::JoinHandle<u64>,
-}
-
-impl Publishing {
-    fn start(client: async_nats::Client) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let mut number = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                let mut headers = async_nats::HeaderMap::new();
-                headers.insert("Nats-Msg-Id", number.to_string());
-                let sent = client.request_with_headers("foo.x", headers, number.to_string().into()).await;
-                if sent.is_ok_and(|ack| !String::from_utf8_lossy(&ack.payload).contains("error")) {
-                    number += 1;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            number
-        });
-        Self { stop, task }
-    }
-
-    /// How many there were.
-    async fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        self.task.await.unwrap()
-    }
-}
-
 /// Kills runs that change subjects at random moments, under traffic. The next run finishes, no claim of others is lost, and each
 /// message is everywhere once.
 pub(super) async fn killed(
@@ -431,7 +395,8 @@ pub(super) async fn killed(
     definition: &mut Value,
     kept: impl AsyncFn() -> String,
 ) {
-    let publishing = Publishing::start(client(cluster, "west").await);
+    let ledger = Ledger::default();
+    let traffic = Traffic::start_where(cluster, regions, &ledger).await;
     let mut random = Random::seeded();
     for round in 0..rounds(2) {
         let subjects = if round % 2 == 0 { json!(["foo.>", "more.>"]) } else { json!(["foo.>"]) };
@@ -452,11 +417,9 @@ pub(super) async fn killed(
     bench.until(0, &["verify"]).await;
     let claims = AccountClaims::decode(&kept().await).unwrap();
     assert!(claims.tags().contains(&"of-others"), "{:?}", claims.tags());
-    let published = publishing.end().await;
-    assert!(published > 100, "{published} messages were published");
-    for region in regions {
-        eventually("each message once", async || (count(bench, region).await == published).then_some(())).await;
-    }
+    traffic.stop().await;
+    assert!(ledger.len() > 100, "{} messages were published", ledger.len());
+    arrived_in(cluster, regions, &ledger, "after runs were killed").await;
 }
 
 /// Adds a claim as another tool would.
