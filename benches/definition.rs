@@ -1,4 +1,4 @@
-//! Reading definitions that want to cost as much as they can: 8 MB, in one file and in many.
+//! Measures how long it takes to read definitions that are as expensive as possible: 8 MB, in one file and in many.
 //!
 //! `cargo bench --bench definition`; the figures are in `docs/performance.md`.
 
@@ -35,7 +35,7 @@ const CASES: [&str; 16] = [
     "repeated lists in many files",
 ];
 
-/// As many of these as have this size together.
+/// Repeats the piece until the text has this size.
 fn filled(size: usize, piece: impl Fn(usize) -> String) -> String {
     let mut text = String::with_capacity(size);
     for piece in (0..).map(piece) {
@@ -47,7 +47,7 @@ fn filled(size: usize, piece: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// A list, and itself again as often as makes so many nodes.
+/// Returns a list, with enough aliases of it to make this number of nodes.
 fn repeated(number: usize, nodes: usize) -> String {
     let (list, again) = (vec!["1"; nodes / 100].join(","), vec!["*l"; 98].join(","));
     format!("accounts: {{ A{number}: {{ x: &l [{list}], y: [{again}] }} }}\n")
@@ -55,12 +55,12 @@ fn repeated(number: usize, nodes: usize) -> String {
 
 fn texts(case: &str) -> Vec<String> {
     let one = |piece: &dyn Fn(usize) -> String| vec![filled(MAX_SIZE, piece)];
-    // Nearly as many keys and values as a definition may have.
+    // Almost as many keys and values as a definition may have.
     let many = |piece: &dyn Fn(usize, usize) -> String, head: &str| {
         let file = |number| head.to_owned() + &(0..1200).map(|line| piece(number, line)).collect::<String>();
         (0..100).map(file).collect()
     };
-    // The seed of a key whose 32 bytes are all 7: a fixture, and no secret of anyone.
+    // The seed of a key whose 32 bytes are all 7: a fixture, not a secret.
     let seed = "SUADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYTI";
     match case {
         "comments" => one(&|_| "# nothing: but @ it\n".to_owned()),
@@ -83,7 +83,7 @@ fn texts(case: &str) -> Vec<String> {
     }
 }
 
-/// Every one is refused; the issue is how long that takes.
+/// Measures how long it takes to refuse each case.
 #[divan::bench(args = CASES, sample_count = 5, sample_size = 1)]
 fn hostile(bencher: Bencher, case: &str) {
     let file = |(number, text)| SourceFile { name: format!("{number}.yaml"), text };

@@ -1,8 +1,8 @@
-//! What a real 3 × 3 super-cluster on this machine takes: fresh virtual streams by `apply` and by bare requests,
-//! alternately, `apply` and `verify` with nothing to do, and buckets of each level.
+//! Measures a real 3 × 3 super-cluster on this machine: fresh virtual streams by `apply` and by bare requests,
+//! alternately; `apply` and `verify` with nothing to do; buckets of each consistency level.
 //!
-//! `cargo bench --bench deployment [-- PAIRS]`; the figures are in `docs/performance.md`. Not a test: nothing here
-//! fails because something is slow.
+//! Run it with `cargo bench --bench deployment [-- PAIRS]`; the figures are in `docs/performance.md`. This is not a
+//! test: it does not fail when something is slow.
 
 #![allow(missing_docs)]
 
@@ -64,8 +64,8 @@ async fn main() {
     cluster.down().await.unwrap();
 }
 
-/// The same streams under ever new names, by `apply` and by bare requests; each time they are taken away again. One virtual
-/// stream stays, so that the links of the layout `regional` do.
+/// Creates the same streams under new names, by `apply` and by bare requests, and deletes them after each run. One
+/// virtual stream stays, which keeps the exports and imports of the layout `regional`.
 async fn fresh(cluster: &SuperCluster, layout: &str, pairs: usize) {
     let define = |prefix: &str, count| define(cluster, &format!("{layout}-{prefix}"), count, layout);
     let stays = define("stays", 1);
@@ -116,8 +116,8 @@ fn nothing_to_do(cluster: &SuperCluster) {
     println!("nothing to do, {MANY} virtual streams, verify: {}", Times::of((0..21).map(|_| timed(verify))));
 }
 
-/// One definition of many accounts: their tokens, read, planned, signed, pushed and proved together, against the same
-/// pushes sent at once.
+/// Measures one definition of many accounts: reads, plans, signs, pushes and confirms all tokens together. Compares
+/// that with the same pushes, sent at once.
 async fn accounts(cluster: &SuperCluster, pairs: usize) {
     let operator = read_seed_file(&cluster.operator_key_path()).unwrap();
     let access = Access::Credentials(cluster.system_credentials_path());
@@ -170,7 +170,7 @@ async fn accounts(cluster: &SuperCluster, pairs: usize) {
     let all = || vstream(cluster.folder(), &[&["apply"], &named[..]].concat());
     println!("{MANY} accounts with a fresh virtual stream each, apply: {:.0} ms", timed(all));
 
-    // The tokens that `apply` made, issued anew.
+    // Issues the tokens that `apply` made again.
     let same = async || {
         let claims = system::stored_claims(&system, &deployment, TIMEOUT, |token| AccountClaims::decode(token).ok())
             .await
@@ -187,7 +187,7 @@ async fn accounts(cluster: &SuperCluster, pairs: usize) {
     };
     let (mut whole, mut pushed, mut proved, mut raw) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for pair in 0..=pairs {
-        // These have no mappings; the streams stay, so that what is left to do is tokens.
+        // Removes the mappings. The streams stay, so that `apply` only has tokens to push.
         bare().await;
         let (took, steps) = in_process(&path, &cluster.operator_key_path()).await;
         let at = |wanted: &str| steps.iter().rfind(|(step, _)| step == wanted).unwrap().1;
@@ -208,8 +208,8 @@ async fn accounts(cluster: &SuperCluster, pairs: usize) {
     println!("ratio of the medians of the pushes: {:.2}", pushed.median() / raw.median());
 }
 
-/// Write streams, then read streams, with nothing before or between, until all are in touch with their sources: what it
-/// takes to the last answer, and to that; in milliseconds.
+/// Creates write streams, then read streams, with nothing before or between. Returns the milliseconds until the last
+/// answer, and until all read streams are in touch with their sources.
 async fn bare_requests(path: &Path) -> (f64, f64) {
     let loaded = ops::load::load(path).unwrap();
     let folder = loaded.base.join("keys");
@@ -242,7 +242,7 @@ async fn bare_requests(path: &Path) -> (f64, f64) {
     send("CREATE", &writes).await;
     send("CREATE", &reads).await;
     let answered = started.elapsed();
-    // As `apply` waits: who asks sooner waits for 4 s.
+    // Waits as long as `apply` does: a request sent earlier takes 4 s.
     tokio::time::sleep(Duration::from_millis(150)).await;
     while in_touch(&apis).await != others + reads.len() {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -253,7 +253,7 @@ async fn bare_requests(path: &Path) -> (f64, f64) {
     (answered.as_secs_f64() * 1000.0, met.as_secs_f64() * 1000.0)
 }
 
-/// How many streams of the accounts have sources, all of which have heard from their origins.
+/// Counts the streams of these accounts that have sources, all of which have heard from their origins.
 async fn in_touch(apis: &[Api<'_, impl Requests>]) -> usize {
     let of_account = async |api: &Api<'_, _>| {
         let (mut offset, mut found) = (0, 0);
@@ -271,8 +271,8 @@ async fn in_touch(apis: &[Api<'_, impl Requests>]) -> usize {
     futures::future::join_all(apis.iter().map(of_account)).await.into_iter().sum()
 }
 
-/// One operation at a time, by a client in the home region and by one in another, on buckets of each level and on a plain
-/// one, whose servers are those of the home region.
+/// Measures one operation at a time, from a client in the home region and from one in another region. The buckets are
+/// one of each consistency level, and a plain one on the servers of the home region.
 async fn buckets(cluster: &SuperCluster) {
     let regions = cluster.regions();
     let (home, other) = (&regions[0], &regions[1]);
@@ -316,7 +316,7 @@ async fn buckets(cluster: &SuperCluster) {
     settle().await;
 }
 
-/// What each operation takes, in milliseconds; the first of each is not counted.
+/// Measures each operation in milliseconds, and leaves out the first of each.
 async fn operations(what: &str, bucket: &async_nats::jetstream::kv::Store, updates: bool) {
     const COUNT: usize = 500;
     let value = || vec![b'x'; 128].into();
@@ -345,7 +345,7 @@ async fn operations(what: &str, bucket: &async_nats::jetstream::kv::Store, updat
     }
 }
 
-/// Where the time of one `apply` goes.
+/// Prints how the time of one `apply` is spent.
 async fn phases(path: &Path, operator: &Path) {
     let (_, seen) = in_process(path, operator).await;
     println!("phases of one apply:");
@@ -354,7 +354,7 @@ async fn phases(path: &Path, operator: &Path) {
     }
 }
 
-/// One `apply`: how long it took in milliseconds, and when each step began, the last being the end.
+/// Runs one `apply`. Returns its duration in milliseconds and the start of each step; the last entry is the end.
 async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)>) {
     let started = Instant::now();
     let seed = read_seed_file(operator).unwrap();
@@ -376,7 +376,7 @@ async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)
     (started.elapsed().as_secs_f64() * 1000.0, steps.0.into_inner().unwrap())
 }
 
-/// When each step began.
+/// The start of each step.
 #[derive(Default)]
 struct Steps(Mutex<Vec<(String, Instant)>>);
 
@@ -389,7 +389,7 @@ impl Tell for Steps {
     }
 }
 
-/// A definition of so many virtual streams in a folder of its own; the path of its file.
+/// Writes a definition of `count` virtual streams, and returns the path of the file.
 fn define(cluster: &SuperCluster, prefix: &str, count: usize, layout: &str) -> PathBuf {
     let mut streams = String::new();
     for number in 0..count {
@@ -398,7 +398,7 @@ fn define(cluster: &SuperCluster, prefix: &str, count: usize, layout: &str) -> P
     write(cluster, prefix, layout, &streams)
 }
 
-/// A definition of these virtual streams; the path of its file.
+/// Writes a definition of these virtual streams, and returns the path of the file.
 fn write(cluster: &SuperCluster, name: &str, layout: &str, streams: &str) -> PathBuf {
     let made = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let (head, _) = made.split_once("    layout:").unwrap();
@@ -408,25 +408,25 @@ fn write(cluster: &SuperCluster, name: &str, layout: &str, streams: &str) -> Pat
     path
 }
 
-/// Servers clean up after deletions.
+/// Gives the servers time to clean up after deletions.
 async fn settle() {
     tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
-/// Runs the command; it has to succeed.
+/// Runs the command, which must succeed.
 fn vstream(folder: &Path, args: &[&str]) {
     let output = Command::new(VSTREAM).current_dir(folder).args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Milliseconds.
+/// Returns how many milliseconds a call takes.
 fn timed(run: impl FnOnce()) -> f64 {
     let started = Instant::now();
     run();
     started.elapsed().as_secs_f64() * 1000.0
 }
 
-/// Milliseconds, sorted.
+/// Durations in milliseconds, sorted.
 struct Times(Vec<f64>);
 
 impl Times {

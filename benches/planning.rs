@@ -1,4 +1,5 @@
-//! Planning offline: what a definition wants, and the lint of the whole set; editing and signing one account.
+//! Measures planning offline: the desired state of a definition with the lint of the whole set, and editing and signing
+//! one account.
 //!
 //! `cargo bench --bench planning`; the figures are in `docs/performance.md`.
 
@@ -32,7 +33,7 @@ fn main() {
     divan::main();
 }
 
-/// So many accounts of so many virtual streams each, in three regions.
+/// Returns a definition of `accounts` accounts with `streams` virtual streams each, in three regions.
 fn definition(accounts: usize, streams: usize) -> Definition {
     let region = |name: &str| {
         let servers = vec!["nats://127.0.0.1:4222".to_owned()];
@@ -65,7 +66,7 @@ fn definition(accounts: usize, streams: usize) -> Definition {
     }
 }
 
-/// An account's token as it was before.
+/// Returns the account's token as it is before the first `apply`.
 fn bare_token(account: &Account, operator: &Seed) -> SignedToken {
     let claims = json!({
         "sub": account.id,
@@ -75,7 +76,7 @@ fn bare_token(account: &Account, operator: &Seed) -> SignedToken {
     issue(&claims, operator, 1_700_000_000).unwrap()
 }
 
-/// Everything that a definition wants, and what lint says of it.
+/// Derives the desired state of a definition, and lints it.
 #[divan::bench(args = [100, 10_000], sample_count = 10)]
 fn desired_and_lint(bencher: Bencher, streams: usize) {
     let definition = definition(1, streams);
@@ -104,8 +105,8 @@ fn desired_and_lint(bencher: Bencher, streams: usize) {
     });
 }
 
-/// Everything that 100 accounts of 100 virtual streams each want, against servers that have none of it: with the
-/// configs, the edited claims and the lint of each account. (One token, of at most 1 MiB, holds about 250.)
+/// Plans 100 accounts of 100 virtual streams each, against servers that have none of them: the configurations, the
+/// edited claims and the lint of each account. (One token, of at most 1 MiB, holds about 250.)
 #[divan::bench(sample_count = 10)]
 fn plan_100_accounts_of_100(bencher: Bencher) {
     let definition = definition(100, 100);
@@ -145,7 +146,7 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
     });
 }
 
-/// The mappings of 100 virtual streams into the claims of an account without any, signed and verified.
+/// Edits the mappings of 100 virtual streams into the claims of an account that has none, signs and verifies them.
 #[divan::bench]
 fn edit_and_sign_100(bencher: Bencher) {
     let definition = definition(1, 100);
@@ -158,7 +159,7 @@ fn edit_and_sign_100(bencher: Bencher) {
     });
 }
 
-/// Only the editing of that.
+/// Only edits the claims.
 #[divan::bench]
 fn edit_100(bencher: Bencher) {
     let definition = definition(1, 100);
@@ -171,7 +172,7 @@ fn edit_100(bencher: Bencher) {
     });
 }
 
-/// Only the signature of its token, which hashes it twice.
+/// Only signs the token, which hashes it twice.
 #[divan::bench]
 fn signature_of_100(bencher: Bencher) {
     let (operator, token) = edited_token();
@@ -179,7 +180,7 @@ fn signature_of_100(bencher: Bencher) {
     bencher.counter(BytesCount::of_slice(message)).bench_local(|| operator.sign(message).unwrap());
 }
 
-/// The token read again: signature, strict JSON, all fields that are looked at.
+/// Reads the token again: signature, strict JSON, and all fields that the program uses.
 #[divan::bench]
 fn decode_100(bencher: Bencher) {
     let (_, token) = edited_token();

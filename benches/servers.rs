@@ -1,5 +1,6 @@
-//! What an `apply` takes with many servers: the answers of three real ones, each given as often as there are to be
-//! servers behind it, under other names. All else is as it is: the code, the requests, streams and lease.
+//! Measures an `apply` with many servers. Three real servers answer; each answer is repeated under other names until
+//! there are as many as the deployment has servers. The code, the requests, the streams and the lease are the real
+//! ones.
 //!
 //! `cargo bench --bench servers [-- RUNS]`; the figures are in `docs/performance.md`.
 
@@ -26,7 +27,7 @@ use vstream_jwt::sign::{Seed, Signer as _, issue};
 use vstream_jwt::{plan, push};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// A mapping that is taken away by hand before each run, so that there is a token to push.
+/// The mapping that is removed by hand before each run, so that there is a token to push.
 const MAPPING: &str = "$JS.API.STREAM.PURGE.foo";
 
 #[tokio::main]
@@ -88,13 +89,13 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Processor time of this process, in which the command's code runs; without its servers.
+/// Returns the processor time of this process, which runs the command's code; the servers are not included.
 fn processor() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
 }
 
-/// One `apply`, in which each real server stands for so many.
+/// Runs one `apply`, in which each real server stands for `times` servers.
 async fn apply(cluster: &SuperCluster, definition: &Definition, operator: &Seed, times: usize) -> (Duration, Duration) {
     let (started, used) = (Instant::now(), processor());
     let folder = cluster.keys_folder();
@@ -125,14 +126,14 @@ async fn take_mapping_away(cluster: &SuperCluster, definition: &Definition, oper
     let stored = String::from_utf8(link.request(&subject, Vec::new(), TIMEOUT).await.unwrap().payload).unwrap();
     let mut claims = Token::decode(&stored).unwrap().into_claims();
     claims["nats"]["mappings"].as_object_mut().unwrap().remove(MAPPING).expect("it was there");
-    // No more than one second after the other, an `iat` has to be above that of the token before.
+    // Two runs may be less than a second apart, but `iat` must be above that of the token before.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let token = issue(&claims, operator, now.max(claims["iat"].as_u64().unwrap() + 1)).unwrap();
     let outcomes = push::push(&link, &deployment, &[(id, token)], TIMEOUT).await.unwrap();
     assert!(outcomes.iter().all(|outcome| outcome.answer == push::Answer::Stored));
 }
 
-/// Connections to the system account behind which each server is there so many times.
+/// Connector that multiplies each server behind the system account by `times`.
 struct Multiplied<'d> {
     real: DefinitionConnector<'d>,
     times: usize,
@@ -244,7 +245,7 @@ impl Link for Many {
     }
 }
 
-/// The first copy is the real one; a token, which names no server, stays as it is.
+/// Renames the server in all copies but the first. A token names no server, so it does not change.
 fn under_another_name(reply: &Reply, copy: usize, times: usize) -> Reply {
     let Ok(mut answer) = serde_json::from_slice::<Value>(&reply.payload) else { return reply.clone() };
     if let Some(active) = answer.pointer_mut("/statsz/active_servers") {
