@@ -1,5 +1,5 @@
-//! The lines that a person signs by: claims that differ in any way give at least one, equal ones none, and nothing in
-//! them makes a line of its own.
+//! The diff that the person who signs reads. Claims that differ give at least one line, equal claims none, and no value
+//! in them can make a line of its own.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,17 +15,17 @@ fuzz_target!(|data: &[u8]| {
         assert_one_line(line);
         assert!(line.starts_with(['+', '-', '~']), "{line}");
     }
-    // What goes and what comes are never the same to a reader.
+    // A removed line and an added line always look different.
     for gone in lines.iter().filter_map(|line| line.strip_prefix('-')) {
         assert!(!lines.iter().any(|line| line.strip_prefix('+') == Some(gone)), "{lines:?}");
     }
     assert!(claims_diff(Some(&after), &after).is_empty());
     assert_eq!(claims_diff(None, &after), claims_diff(Some(&Value::Object(Default::default())), &after));
-    // As many the other way round, but for lists that are in another order: the line says which.
+    // The reverse diff has changes too. Lists may differ in order only; then the line says so.
     assert_eq!(claims_diff(Some(&after), &before).is_empty(), lines.is_empty());
 });
 
-/// The claims without what every token has anew.
+/// Returns the claims without the fields that every new token changes.
 fn content(value: &Value) -> Value {
     let mut value = value.clone();
     for field in ["iss", "iat", "jti"] {

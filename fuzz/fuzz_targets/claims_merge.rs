@@ -1,5 +1,5 @@
-//! Two changes of one base: what one side alone changed is taken, it does not matter which side is ours, and a revocation
-//! is never lost.
+//! Merges two changes of one base. The merge takes a change that only one side made, gives the same result when the
+//! sides are swapped, and never loses a revocation.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -41,7 +41,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Each limit, mapping and revocation of the merge is one side's, and one that a side alone changed is that side's.
+/// Checks that each limit, mapping and revocation of the merge comes from one side. One that only a single side changed
+/// must come from that side.
 fn neither_more_nor_less(base: &Value, ours: &Value, theirs: &Value, merged: &Value) {
     for name in ["limits", "mappings", "revocations"] {
         let weighed = |value: Option<&Value>| plain(value.map(with_weights).as_ref());
@@ -83,7 +84,7 @@ fn bare(claims: &Value) -> Value {
     claims
 }
 
-/// What the claims mean, in an order that says nothing.
+/// Returns the content of the claims, sorted where order has no meaning.
 fn content(claims: &Value) -> Value {
     fn sorted(value: &Value) -> Value {
         match value {
@@ -105,7 +106,7 @@ fn content(claims: &Value) -> Value {
     sorted(&plain(Some(&claims)).unwrap_or_default())
 }
 
-/// The value without what Go leaves out.
+/// Returns the value without the fields that Go leaves out.
 fn plain(value: Option<&Value>) -> Option<Value> {
     match value? {
         Value::Null | Value::Bool(false) => None,

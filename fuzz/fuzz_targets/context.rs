@@ -1,5 +1,5 @@
-//! Contexts of the `nats` command: one that is refused shows neither a seed nor a password; one that is accepted names
-//! credentials, or has a user's token with just that user's seed.
+//! Contexts of the `nats` CLI. The error for a refused context shows neither a seed nor a password. An accepted context
+//! names credentials, or has a user's token together with the seed of that user.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ use vstream_jwt::nats::{Access, ConnectError, ConnectOptions, connect};
 use vstream_jwt::secrets;
 use vstream_jwt::sign::Signer as _;
 
-/// What a context may name.
+/// Content of a credentials file that a context may name.
 const CREDENTIALS: &str = "-----BEGIN NATS USER JWT-----
 @{TU}
 ------END NATS USER JWT------
@@ -45,7 +45,7 @@ fuzz_target!(
         let said = format!("{error} {error:?} {} {}", error.code(), error.next());
         let read: Option<Value> = serde_json::from_slice(&content).ok();
         let text = |field: &str| read.as_ref().and_then(|read| read[field].as_str()).filter(|text| !text.is_empty());
-        // A path is shown as it is; the command hides a seed in what it prints.
+        // The error shows a path as it is; the command hides seeds in what it prints.
         match text("creds") {
             Some(_) => assert_no_seed(&secrets::hide(&said)),
             None => assert_no_seed(&said),
@@ -53,7 +53,7 @@ fuzz_target!(
         if let Some(password) = text("password").filter(|password| password.len() > 8) {
             assert!(!said.contains(password), "the password is in {said}");
         }
-        // All that can be known without a server was checked.
+        // The error comes from the connection, so all checks that need no server have passed.
         if matches!(error, ConnectError::Unreachable { .. }) {
             match text("creds") {
                 Some(_) => {}

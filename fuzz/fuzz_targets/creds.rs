@@ -1,4 +1,5 @@
-//! Credentials files: one that is accepted has a user's token and just that user's seed; one that is refused shows neither.
+//! Credentials files. An accepted file has a user's token and the seed of that user. The error for a refused file shows
+//! neither.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -39,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
         let other = load(Some(&keys().other_account.public_key()));
         assert!(matches!(other, ConnectError::WrongAccount { .. }), "{other}");
     }
-    // The same file as a seed's.
+    // Reads the same file as a seed file.
     if let Ok(seed) = Seed::parse_bytes(&content) {
         let text = std::str::from_utf8(&content).expect("it is text");
         assert!(text.contains(seed.reveal().as_str()));

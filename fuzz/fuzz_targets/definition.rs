@@ -1,5 +1,5 @@
-//! Definitions, of one file or of several (a line `%%%` between them): each error names a place in them and shows no
-//! seed; what is accepted can be rendered, and is read again as the same.
+//! Definitions, of one file or of several (separated by a line `%%%`). Each error names a location in them and shows no
+//! seed. An accepted definition can be rendered, and reads back the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -33,7 +33,7 @@ fn judge(files: &[SourceFile], problems: &Problems) {
     assert_eq!(reports.is_empty(), problems.len() == problems.left_out());
     for report in &reports {
         let file = files.iter().find(|file| file.name == report.position.file).expect("the place is in a file");
-        // To YAML a carriage return alone ends a line, too.
+        // YAML also ends a line at a lone carriage return.
         let lines = file.text.split(['\n', '\r']).count() as u64;
         assert!((1..=lines + 1).contains(&report.position.line), "{report:?}: {lines} lines");
         assert!(report.position.column >= 1, "{report:?}");

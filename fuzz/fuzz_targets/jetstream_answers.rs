@@ -1,5 +1,5 @@
-//! Answers of the JetStream API, and of all that may answer in its place: reading ends, asks a bounded number of times,
-//! and tells of streams what the answers said.
+//! Answers of the JetStream API, and of anything that may answer in its place. Reading ends, sends a bounded number of
+//! requests, and reports only what the answers said.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -69,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
     serde_json::to_string(&found).expect("it can be shown");
 });
 
-/// One document, as a stream's, a consumer's and a message's.
+/// Reads one document as that of a stream, of a consumer and of a message.
 fn one(value: Value) {
     if let Some((name, sequence)) = came_from(&value) {
         assert!(!name.contains(char::is_whitespace) && sequence > 0);

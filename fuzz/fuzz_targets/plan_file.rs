@@ -1,5 +1,5 @@
-//! Plan files: what is read is rendered as it was; one of any content is written and read again as the same; one that is
-//! signed says what its review showed, line by line.
+//! Plan files. A file that is read renders as it was. Any content that is written reads back the same. A signed file
+//! contains what its review showed, line by line.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(file) => assert_eq!(file.render(), text),
         Err(error) => as_printed(&error.to_string()),
     }
-    // Nobody's digest is right by chance.
+    // No random input has the right digest; `PlanFile::new` computes it.
     let Ok(content) = serde_json::from_str::<Content>(&text) else { return };
     let unsigned = content.signed.is_none();
     let file = PlanFile::new(content);
@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
     sign(file);
 });
 
-/// What the command makes of an error shows no seed, and nothing that hides.
+/// Checks that the command prints an error without seeds and without hidden characters.
 fn as_printed(error: &str) {
     let printed = secrets::hide(error);
     assert_no_seed(&printed);
@@ -91,7 +91,7 @@ fn sign(file: PlanFile) {
             if token.activations.is_empty() {
                 assert!(claims_diff(Some(&token.claims), claims.value()).is_empty(), "signed is what was asked for");
             }
-            // All that differs from the token before is in the review.
+            // The review has every difference from the previous token.
             for line in claims_diff(last.as_ref(), &token.claims) {
                 assert!(lines.contains(&line), "{line} is not in the review");
             }

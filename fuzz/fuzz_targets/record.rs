@@ -1,5 +1,5 @@
-//! Records of pushes: what is read is rendered as it was; one of any content that a run writes is found again, without a
-//! seed in it, or refused for the secret that it would have.
+//! Records of pushes. A record that is read renders as it was. A record that a run writes, of any content, is found
+//! again without a seed in it, or refused because of the secret.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     write(content);
 });
 
-/// The record as a run writes it. The verb is part of the file's name, and the program's own.
+/// Writes the record as a run does. The verb is part of the file's name, and comes from the program itself.
 fn write(mut content: Content) {
     let folder = folder().join("records");
     content.verb = "apply".to_owned();
@@ -40,7 +40,7 @@ fn write(mut content: Content) {
     let secret = secrets::find_in_json(&Record::new(content.clone()).render()).is_some();
     let recorder = Recorder::open(&folder, content).expect("the folder can be made");
     if let Err(error) = recorder.begin(&[], &[]) {
-        // It stands where nothing masks it, so that nothing is written.
+        // The secret is in a field that nothing masks, so nothing is written.
         assert!(secret && error.to_string().ends_with(" in it"), "{error}");
         assert!(list(&folder).expect("the folder can be read").is_empty());
         return;
@@ -52,13 +52,13 @@ fn write(mut content: Content) {
     let record = record.as_ref().expect("what is written is read");
     assert_eq!((record.content.outcome, record.content.attempts.len()), (outcome, attempts + 1));
     std::fs::remove_file(path).expect("it can be removed");
-    // Names of accounts and streams are the definition's, which has no seed in it; tokens are accounts'.
+    // Names of accounts and streams come from the definition, which has no seed in it; tokens are those of accounts.
     let free = [&record.content.text, &vec![record.content.changes.to_string()]].map(|lines| lines.join("\n"));
     free.iter().for_each(|text| assert_no_seed(text));
     record.content.definition.iter().for_each(|file| assert_no_seed(&file.text));
 }
 
-/// A name leads to one record, or to a refusal that says which there are.
+/// Looks up a record by its name, which finds one record or fails with the possible ones.
 fn name(wanted: &str) {
     let names = [
         "2026-01-01T00-00-00.000Z-apply-000a01",

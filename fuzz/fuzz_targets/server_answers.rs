@@ -1,5 +1,5 @@
-//! Answers of servers, and of all that may answer in their place, through the system account: each call ends in its time,
-//! and what it returns is what an answer said.
+//! Answers of servers, and of anything that may answer in their place, through the system account. Each call ends in
+//! time, and returns only what an answer said.
 #![no_main]
 
 use base64::Engine as _;
@@ -13,7 +13,7 @@ use vstream_jwt::push::{Answer, push};
 use vstream_jwt::sign::{SignedToken, Signer as _};
 
 const TIME: Duration = Duration::from_secs(20);
-/// A call may end this much after its time.
+/// Time that a call may take beyond its timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
 fuzz_target!(|data: &[u8]| {
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
             judge(&found);
             found
         }
-        // What a run would have then: two servers that it knows.
+        // Goes on with two known servers, as a run would.
         Err(_) => {
             let servers = vec![Server::new("east-0", "east", "2.15.1"), Server::new("west-0", "west", "2.15.1")];
             Deployment { servers, expected: 2 }
@@ -102,7 +102,7 @@ fn pushed(script: &Script, deployment: &Deployment) {
     let (found, took) = in_paused_time(push(script, deployment, &tokens, TIME));
     assert!(took <= TIME + GRACE, "{took:?}");
     let Ok(outcomes) = found else { return };
-    // One for each server, and what others said behind them.
+    // One outcome for each server comes first; the answers of strangers follow.
     assert!(outcomes.len() >= deployment.servers.len());
     let (of_servers, others) = outcomes.split_at(deployment.servers.len());
     for (outcome, server) in of_servers.iter().zip(&deployment.servers) {

@@ -1,5 +1,5 @@
-//! Tokens of any claims, signed by a key of this run: what is read is the document as it was, and issued again it is read
-//! as the same; what is refused is refused when it is to be signed, too.
+//! Tokens of any claims, signed by a key of this run. Decoding returns the document as it was, and the token that is
+//! issued from it decodes to the same. Claims that decoding refuses cannot be signed either.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ use vstream_jwt::sign::{Seed, SignError, Signer as _, issue};
 const AGAIN: u64 = 1_900_000_000;
 
 fuzz_target!(|data: &[u8]| {
-    // The input as it is: no token, whatever it is.
+    // The raw input is never a valid token.
     if let Ok(text) = std::str::from_utf8(data)
         && let Err(error) = Token::decode(text)
     {
@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     again(&read);
 });
 
-/// What was read is issued again, and says the same but for what a signature brings.
+/// Issues the decoded token again, and checks that only the signature's fields differ.
 fn again(read: &Token) {
     let signer: &Seed = match read.claim_type() {
         "account" | "operator" => &keys().operator,
@@ -69,7 +69,7 @@ fn again(read: &Token) {
                 assert!(account.token_size() <= MAX_TOKEN_SIZE);
             }
         }
-        // Read as a token, and no account's: the views of a type ask for more.
+        // The token decodes, but not as an account's: the typed views require more.
         Err(SignError::Claims(error)) => {
             let typed = match read.claim_type() {
                 "account" => AccountClaims::unsigned(read.claims().clone()).err(),
@@ -91,7 +91,7 @@ fn again(read: &Token) {
     }
 }
 
-/// An edit and its counterpart leave all else as it was.
+/// Checks that an edit and its reversal leave everything else unchanged.
 fn edited(before: &TrustedClaims) {
     let mut claims = before.clone();
     let tag = "fuzz-tag";

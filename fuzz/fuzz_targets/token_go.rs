@@ -1,4 +1,5 @@
-//! Tokens of any claims against Go's library (`tests/peers/strict`): what is read here is a token there, and says the same.
+//! Tokens of any claims, compared with Go's library (`tests/peers/strict`). Each token that we decode must decode
+//! there, to the same content.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +10,7 @@ use std::sync::{LazyLock, Mutex};
 use support::token;
 use vstream_jwt::model::claims::Token;
 
-/// The peer's two ends.
+/// The process that runs Go's library, with its input and output.
 struct Peer {
     ask: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -26,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 impl Peer {
-    /// Builds the peer and starts it; it ends with its standard input.
+    /// Builds the peer and starts it. The peer ends when its standard input closes.
     fn start() -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let peers = here.join("../tests/peers");
@@ -43,12 +44,12 @@ impl Peer {
         Self { ask: ask.expect("it is piped"), answers: answers.expect("it is piped") }
     }
 
-    /// Returns the answer to a token.
+    /// Returns the peer's answer to a token.
     fn ask(&mut self, token: &str) -> String {
         writeln!(self.ask, "{token}").and_then(|()| self.ask.flush()).expect("the peer listens");
         let mut said = String::new();
         self.answers.read_line(&mut said).expect("the peer answers");
-        // A panic of the peer is its last word.
+        // When the peer panics, it writes no full line any more.
         assert!(said.ends_with('\n'), "the peer ended");
         said.trim_end().to_owned()
     }

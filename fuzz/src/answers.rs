@@ -5,16 +5,16 @@ use std::sync::Mutex;
 use std::time::Duration;
 use vstream_jwt::observed::{Reply, RequestError, Requests};
 
-/// Lines of the input, `WORD PAYLOAD` each: a request whose subject ends with the word, or has it as a token, is answered
-/// with the payload. `-` denies, `!` is a connection that ends, `?` is a subject that has no responders.
+/// Lines of the input, `WORD PAYLOAD` each. A payload answers each request whose subject ends with the word, or has it
+/// as a token. `-` denies the request, `!` ends the connection, `?` means no responders.
 pub struct Script {
     lines: Vec<(String, Vec<u8>)>,
-    /// How often each word was asked for.
+    /// Number of requests by subject.
     asked: Mutex<HashMap<String, usize>>,
 }
 
 impl Script {
-    /// Reads the input, keys and tokens put in.
+    /// Reads the input, and fills in keys and tokens.
     pub fn read(data: &[u8]) -> Self {
         let lines = data.split(|byte| *byte == b'\n').filter_map(|line| {
             let at = line.iter().position(|byte| *byte == b' ')?;
@@ -28,12 +28,12 @@ impl Script {
         Self { lines: lines.collect(), asked: Mutex::default() }
     }
 
-    /// Returns how many requests there were.
+    /// Returns the number of requests.
     pub fn requests(&self) -> usize {
         self.asked.lock().expect("nothing panics with it").values().sum()
     }
 
-    /// Whether a payload answers requests of this word.
+    /// Checks if the payload answers requests of this word.
     pub fn has(&self, word: &str, payload: &[u8]) -> bool {
         self.lines.iter().any(|(of, answer)| of == word && answer == payload)
     }
@@ -58,7 +58,7 @@ impl Script {
 }
 
 impl Requests for Script {
-    /// Answers with the lines in turn.
+    /// Answers with the matching lines in turn.
     async fn request(&self, subject: &str, _: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
         let answers = self.answers(subject)?;
         let turn = self.asked.lock().expect("nothing panics with it").get(subject).copied().unwrap_or(1) - 1;
@@ -91,7 +91,8 @@ impl Requests for Script {
     }
 }
 
-/// Runs a future in time that passes only while all wait, and returns what came of it and how long it took.
+/// Runs a future in paused time, which passes only while every task waits. Returns the result, and the time that
+/// passed.
 pub fn in_paused_time<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime can be made").block_on(async {

@@ -1,8 +1,8 @@
-//! JSON documents, and what bytes make of them.
+//! JSON documents, and changes to them that the bytes of an input choose.
 
 use serde_json::{Map, Value};
 
-/// Bytes that decide, one after another; zeros when there are no more.
+/// Bytes that make choices, one after another; zero when none are left.
 pub struct Bytes<'d>(pub &'d [u8]);
 
 impl Bytes<'_> {
@@ -14,7 +14,8 @@ impl Bytes<'_> {
     }
 }
 
-/// Names and values that claims have, and those that are easily taken for others: few, so that documents meet.
+/// Names and values that claims have, and some that look almost the same. The list is short, so that documents often
+/// share names.
 const NAMES: [&str; 30] = [
     "a",
     "b",
@@ -127,8 +128,8 @@ pub fn mutate(bytes: &mut Bytes<'_>, at: &mut Value) {
     }
 }
 
-/// Reads `COUNT` documents, all objects. The input begins with lines of JSON; each document that has no line is made of
-/// the first by what the rest of the bytes say.
+/// Reads `COUNT` documents, all objects. The input begins with lines of JSON. The remaining bytes change the first
+/// document into each one that has no line.
 pub fn documents<const COUNT: usize>(data: &[u8]) -> Option<[Value; COUNT]> {
     let (mut rest, mut found) = (data, Vec::new());
     while found.len() < COUNT && rest.first() == Some(&b'{') {

@@ -1,8 +1,8 @@
-//! Shared parts of the targets: the keys of one run, tokens of any claims, changes that bytes make to JSON, and servers
-//! that answer with the input.
+//! Shared parts of the targets: the keys of one run, tokens of any claims, changes to JSON that bytes choose, and
+//! servers that answer with the input.
 //!
-//! An input holds neither keys nor signatures. It names them (`@{A}`), and [`filled`] puts those of this run in their
-//! place, so that an input that was found once works in any later run, and no seed is ever written down.
+//! An input holds neither keys nor signatures. It names them (`@{A}`), and [`filled`] replaces the names by those of
+//! this run. So an input works in any later run, and no seed is ever written down.
 
 mod answers;
 mod changes;
@@ -19,10 +19,10 @@ use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::model::shown::is_hidden;
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
-/// When the tokens of [`filled`] were issued: 2020-09-13.
+/// Time at which the tokens of [`filled`] were issued: 2020-09-13.
 pub const ISSUED: u64 = 1_600_000_000;
 
-/// The keys of one run, which nothing trusts.
+/// Keys of one run, which no server trusts.
 pub struct Keys {
     pub operator: Seed,
     pub account: Seed,
@@ -44,7 +44,7 @@ pub fn keys() -> &'static Keys {
     &KEYS
 }
 
-/// Returns what stands for a name in an input.
+/// Returns the names that an input may use, each with its value.
 fn values() -> &'static [(&'static str, String)] {
     static VALUES: LazyLock<Vec<(&'static str, String)>> = LazyLock::new(|| {
         let Keys { operator, account, other_account, user } = keys();
@@ -80,7 +80,7 @@ fn values() -> &'static [(&'static str, String)] {
     &VALUES
 }
 
-/// Returns the text with the keys, seeds and tokens of this run in place of their names.
+/// Replaces the names of keys, seeds and tokens in a text by those of this run.
 pub fn filled(text: &str) -> String {
     let mut text = text.to_owned();
     for (name, value) in values() {
@@ -91,14 +91,15 @@ pub fn filled(text: &str) -> String {
     text
 }
 
-/// Returns the input as text with [`filled`] applied; none when it is not UTF-8, or has a piece of a seed by itself.
+/// Returns the input as text with [`filled`] applied. Returns `None` if it is not UTF-8, or has part of a seed of its
+/// own.
 pub fn text(data: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(data).ok()?;
     (!shows_a_seed(text)).then(|| filled(text))
 }
 
-/// Whether a text has a seed of this run in it, or a piece of one. An input can have a piece by itself, which then is
-/// no secret: libFuzzer learns what is compared, and puts it into inputs.
+/// Checks if a text contains a seed of this run, or part of one. An input may contain such a part, which is not a leak:
+/// libFuzzer learns compared values and puts them into inputs.
 pub fn shows_a_seed(text: &str) -> bool {
     let seeds = values().iter().filter(|(name, _)| name.starts_with("@{S"));
     seeds.map(|(_, seed)| seed).any(|seed| [0, 19, 38].iter().any(|from| text.contains(&seed[*from..from + 20])))
@@ -111,8 +112,8 @@ pub fn signed(header: &str, claims: &str, signer: &Seed) -> String {
     format!("{message}.{}", B64.encode(signature))
 }
 
-/// Reads an input as a token. After a line with a header, or alone, it has the claims, signed by the key that `iss`
-/// names; claims that name no key of this run get one that fits their type.
+/// Reads an input as a token: the claims, after an optional line with a header. The key that `iss` names signs them. If
+/// `iss` names no key of this run, a key that fits the type of the claims signs.
 pub fn token(data: &[u8]) -> Option<(String, String)> {
     let text = text(data)?;
     let (header, claims) = match text.split_once('\n') {
@@ -143,23 +144,23 @@ pub fn token(data: &[u8]) -> Option<(String, String)> {
     Some((signed(header, &claims, signer), claims))
 }
 
-/// Fails when a text [shows a seed](shows_a_seed).
+/// Fails if a text [shows a seed](shows_a_seed).
 pub fn assert_no_seed(text: &str) {
     assert!(!shows_a_seed(text), "a piece of a seed is in a text");
 }
 
-/// Fails when a terminal would obey something in the text, or something in it is not seen; lines may end.
+/// Fails if the text has control characters for a terminal or hidden characters; line breaks are allowed.
 pub fn assert_harmless(text: &str) {
     assert!(!text.contains(|c: char| c != '\n' && is_hidden(c)), "not to be shown: {text:?}");
 }
 
-/// Fails when a text is more than one line that can be shown.
+/// Fails if a text is more than one line that can be shown.
 pub fn assert_one_line(text: &str) {
     assert!(!text.contains(is_hidden), "not to be shown on one line: {text:?}");
 }
 
-/// Returns the folder of this run; in memory, where there is such a place. A fuzzer ends without a word, so each run
-/// removes what ended ones left.
+/// Returns the folder of this run, in memory where possible. A fuzzer ends without cleaning up, so each run removes the
+/// folders of ended ones.
 pub fn folder() -> &'static Path {
     const PREFIX: &str = "vstream-fuzz-";
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -178,7 +179,7 @@ pub fn folder() -> &'static Path {
     &FOLDER
 }
 
-/// Writes a file that its owner alone may read.
+/// Writes a file that only its owner can read.
 pub fn write_secret(path: &Path, content: &[u8]) {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
