@@ -1,4 +1,5 @@
-//! The whole job without the command line: load a definition, plan, apply, and see what every server says.
+//! Does the whole job without the command line: loads a definition, plans, applies, and prints the answer of each
+//! server.
 //!
 //! ```sh
 //! vstream-jwt dev up
@@ -33,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut keys = Keyring::open(&keys_folder)?;
     let operator = read_seed_file(Path::new(operator_key))?;
 
-    // Whose signatures count: the operator that the definition pins, or whose token is at hand.
+    // Trust the operator that the definition pins, or the operator whose token is at hand.
     let trust = trust(Some(definition), &loaded.base, &keys_folder).signing_with(Some(operator.public_key()));
     let connector = DefinitionConnector::new(definition, Purpose::Change, &keys_folder);
     let deadline = Deadline::after(Duration::from_secs(30));

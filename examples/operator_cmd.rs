@@ -1,5 +1,5 @@
-//! A signer for `--operator-cmd`: holds the operator's key in a process of its own, and answers requests on standard
-//! input. A KMS or a vault is put here in place of the key file.
+//! Signer for `--operator-cmd`: holds the operator's key in its own process, and answers requests on standard input. A
+//! KMS or a vault can take the place of the key file.
 //!
 //! ```sh
 //! vstream-jwt apply --operator-cmd 'cargo run -q --example operator_cmd keys/op.nk'

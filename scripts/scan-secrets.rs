@@ -1,4 +1,4 @@
-//! `scripts/scan-secrets`
+//! The program behind `scripts/scan-secrets`.
 
 #[path = "../tests/it/support/secrets.rs"]
 mod secrets;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             found.iter().for_each(|line| println!("{line}"));
             ExitCode::from(1)
         }
-        // What was not looked at may have one.
+        // A file that cannot be read may contain a secret.
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(2)
