@@ -1,4 +1,4 @@
-//! Definitions through the binary: what is refused, how it is said, and what the documentation says of it.
+//! Tests definitions through the binary: refused definitions, their messages, and the documentation of both.
 
 use crate::support::secrets::output;
 use serde_json::Value;
@@ -40,7 +40,8 @@ fn folder_with(definition: impl AsRef<[u8]>) -> tempfile::TempDir {
     folder
 }
 
-/// Runs `validate` both ways and asserts exit 2, nothing but the error, all words in it.
+/// Runs `validate` for people and for scripts. Asserts exit code 2 and that the output is only the error, with all
+/// words.
 #[track_caller]
 fn refused(folder: &Path, args: &[&str], words: &[&str]) {
     let human = run(folder, &[&["validate"], args].concat());
@@ -59,7 +60,7 @@ fn refused(folder: &Path, args: &[&str], words: &[&str]) {
     assert!(document["error"]["message"].is_string());
 }
 
-/// The same, of one problem in `vstream.yaml`.
+/// Does the same for one problem in `vstream.yaml`.
 #[track_caller]
 fn bad(definition: &str, code: &str, place: &str, words: &[&str]) {
     let folder = folder_with(definition);
@@ -203,7 +204,7 @@ fn init_writes_a_definition_that_lacks_only_what_is_to_be_filled_in() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), filled);
 }
 
-/// Compares a file that is generated with what it should be; `VSTREAM_UPDATE=1` writes it.
+/// Compares a generated file with its expected content; `VSTREAM_UPDATE=1` writes it.
 #[track_caller]
 fn up_to_date(path: &str, expected: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -262,7 +263,7 @@ fn the_command_line_wins_over_the_environment_and_an_empty_variable_is_none() {
     for value in ["", "exit 9"] {
         let (code, said) =
             plan(&[("VSTREAM_OPERATOR_CMD", value), ("VSTREAM_OPERATOR_IDENTITY", "")], &["--operator", "op.nk"]);
-        // The plan file is read first.
+        // The run reads the plan file first.
         assert!(code == Some(1) && said.contains("p.json"), "{said}");
     }
     let (code, said) = plan(&[], &["--operator", "op.nk", "--operator-cmd", "exit 9"]);

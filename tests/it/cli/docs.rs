@@ -1,4 +1,5 @@
-//! The documentation: links lead somewhere, and verbs, flags, exit codes, findings and JSON fields are all there.
+//! Tests the documentation: links lead to existing pages, and every verb, flag, exit code, finding and JSON field is
+//! there.
 
 use crate::support::documented::{compare, section};
 use crate::support::secrets::output;
@@ -27,7 +28,7 @@ fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every page for people: `docs/`, `keys/` and the README.
+/// Returns every page for people: `docs/`, `keys/` and the README.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     files(&root().join("docs"), "md", &mut pages);
@@ -37,7 +38,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text without code blocks.
+/// Returns the text without code blocks.
 fn prose(text: &str) -> String {
     let mut code = false;
     let lines = text.lines().filter(|line| {
@@ -48,7 +49,7 @@ fn prose(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What `](…)` and `src="…"` point to.
+/// Returns the targets of `](…)`, `src="…"` and `href="…"`.
 fn links(text: &str) -> Vec<&str> {
     let ends = [("](", ')'), ("src=\"", '"'), ("href=\"", '"')];
     let found = ends.iter().flat_map(|(start, end)| {
@@ -60,7 +61,7 @@ fn links(text: &str) -> Vec<&str> {
     found.collect()
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors of a page's headings, in GitHub's form.
 fn anchors(text: &str) -> Vec<String> {
     let headings = prose(text);
     let headings = headings.lines().filter(|line| line.starts_with('#'));
@@ -121,7 +122,7 @@ fn every_page_is_reached_from_the_index() {
     assert!(lost.is_empty(), "no way from docs/README.md or README.md to:\n  {}", lost.join("\n  "));
 }
 
-/// All verbs with their own, that is not common, arguments.
+/// Collects all verbs with their own arguments; common ones are left out.
 fn verbs(command: &clap::Command, prefix: &str, found: &mut Vec<(String, Vec<String>)>) {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         let name = format!("{prefix}{}", verb.get_name());
@@ -164,8 +165,8 @@ fn the_reference_has_every_verb_and_flag() {
     assert!(missing.is_empty(), "docs/reference/verbs.md lacks\n  {}", missing.join("\n  "));
 }
 
-/// The files in which a test of this name may be: the path of its module in `src`, where that has `tests` in it, else in
-/// `tests/it`.
+/// Returns the files that may have a test of this name. They are those of its module's path, in `src` if the path has
+/// `tests` in it, else in `tests/it`.
 fn files_of_test(path: &str) -> Vec<PathBuf> {
     let modules: Vec<&str> = path.split("::").collect();
     let modules = &modules[..modules.len() - 1];
@@ -177,7 +178,7 @@ fn files_of_test(path: &str) -> Vec<PathBuf> {
     file(modules).into_iter().chain(file(outer)).filter(|path| path.exists()).collect()
 }
 
-/// Whether a test of this name exists, or a module of tests.
+/// Checks if a test of this name exists, or a module of tests.
 fn is_a_test(path: &str) -> bool {
     let name = path.rsplit("::").next().unwrap();
     let of_module = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("#[test]"));
@@ -192,7 +193,7 @@ fn is_a_test(path: &str) -> bool {
     })
 }
 
-/// What is said to be shown by a test is shown by one that is there.
+/// Every test that the threat model cites exists.
 #[test]
 fn the_tests_of_the_threat_model_exist() {
     let text = read("docs/threat-model.md");
@@ -279,7 +280,7 @@ const SAYING: [&str; 13] = [
     ".warn(",
 ];
 
-/// Whether a source file is nothing but tests.
+/// Checks if a source file contains only tests.
 fn is_test(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_str().unwrap();
     name == "tests" || name.ends_with("_tests") || name == "fake"
@@ -287,8 +288,8 @@ fn is_test(path: &Path) -> bool {
 
 const MOD_TESTS: &str = "#[cfg(test)]\nmod tests {";
 
-/// The codes of findings and failures in the source, but for those of definitions: what is first in a call that says
-/// something, and all literals that look like one.
+/// Returns the codes of findings and failures in the source, except those of definitions. These are the first texts of
+/// the calls in `SAYING`, and all literals that look like a code.
 fn codes() -> BTreeSet<String> {
     let mut sources = Vec::new();
     files(&root().join("src"), "rs", &mut sources);
@@ -324,7 +325,8 @@ fn every_code_is_explained() {
     assert!(missing.is_empty(), "neither findings.md nor runbooks.md has\n  {}", missing.join("\n  "));
 }
 
-/// What to do about it, at three in the morning: an entry of the runbooks for each code, not only a mention.
+/// Each code has a runbook entry of its own that says what to do about it at three in the morning; a mention is not
+/// enough.
 #[test]
 fn every_code_has_a_runbook_entry() {
     let text = read("docs/runbooks.md");
@@ -339,7 +341,7 @@ fn every_code_has_a_runbook_entry() {
     assert!(missing.is_empty(), "docs/runbooks.md has no entry for\n  {missing:?}");
 }
 
-/// All that tests say, this file's own lists aside.
+/// Returns the text of all tests, except this file with its lists.
 fn tests() -> String {
     let mut paths = Vec::new();
     for ending in ["rs", "sh", "py"] {
@@ -355,23 +357,23 @@ fn tests() -> String {
     paths.iter().map(own).collect()
 }
 
-/// Codes that no test names, and why.
+/// Codes that no test names, with the reason.
 const UNNAMED: [&str; 7] = [
-    // What goes wrong on the servers of a demo, which starts only servers that work.
+    // A failure on the servers of a demo, which starts only servers that work.
     "demo-traffic",
     "demo-unconfirmed",
-    // A person is told, who is not told codes.
+    // Only people see this message, and without its code.
     "format-markdown",
-    // The system has random numbers.
+    // Every test machine has random numbers.
     "no-random",
-    // Servers that fail between two requests of one run. The suite `disasters` kills them at all moments, and wants the
-    // next run to finish, whatever the killed one said.
+    // Servers that fail between two requests of one run. The suite `disasters` kills servers at any moment, and
+    // requires the next run to finish, whatever the killed one printed.
     "not-caught-up",
     "provisioning",
     "unconfirmed",
 ];
 
-/// A finding or failure that no test even names could be gone, and nobody would notice.
+/// A finding or failure that no test names could disappear unnoticed.
 #[test]
 fn every_code_is_named_by_a_test() {
     let tests = tests();

@@ -1,4 +1,4 @@
-//! Servers that send without end: a run leaves them, and says so.
+//! Servers that send without end: a run disconnects from them, and reports it.
 
 use super::DEFINITION;
 use super::secrets::{Project, credentials, measured};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const INFO: &str = "INFO {\"server_id\":\"N\",\"server_name\":\"n\",\"version\":\"2.15.1\",\"go\":\"go\",\"host\":\"127.0.0.1\",\
     \"port\":1,\"headers\":true,\"max_payload\":1048576,\"proto\":1,\"nonce\":\"abc\"}\r\n";
 
-/// When it begins, and with what.
+/// The moment a flood begins, and the data it sends.
 #[derive(Clone, Copy, Debug)]
 enum Flood {
     InsteadOfGreeting,
@@ -18,7 +18,7 @@ enum Flood {
     MessagesInReply,
 }
 
-/// Plays a server towards one client; ends when the client is gone.
+/// Plays a server for one client, until the client disconnects.
 fn play(mut client: TcpStream, flood: Flood) -> std::io::Result<()> {
     const HUGE: &str = "20000000000\r\n";
     let chunk = vec![b'x'; 1 << 16];
@@ -59,14 +59,14 @@ fn play(mut client: TcpStream, flood: Flood) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A run took 3.9 GB in five seconds.
+/// Without a limit, a run took 3.9 GB in five seconds.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_server_that_sends_without_end_is_left() {
     let project = Project::new();
     project.write("keys/sys.creds", credentials(&project));
     for (flood, words) in [
-        // On a busy machine its time may be over first.
+        // On a busy machine the timeout may come first.
         (Flood::InsteadOfGreeting, "no server answers"),
         (Flood::InsteadOfWelcome, "sends more than 128 MiB instead of a greeting"),
         (Flood::MessageInReply, "sent data without end, and was left"),
@@ -89,8 +89,8 @@ fn a_server_that_sends_without_end_is_left() {
     }
 }
 
-/// With `tls:` nothing is said in the clear to a server that does not ask for TLS, whatever stands in it and wherever it
-/// stands: that is an error.
+/// With `tls:`, a run sends nothing in the clear to a server that does not ask for TLS. No setting elsewhere changes
+/// that: such a server is an error.
 #[test]
 fn tls_means_tls() {
     let project = Project::new();
@@ -128,12 +128,13 @@ fn tls_means_tls() {
         let spoken = heard.recv_timeout(Duration::from_secs(20)).unwrap();
         let spoke_clear = spoken.windows(7).any(|word| word == b"CONNECT");
         assert_eq!(spoke_clear, clear, "{to}: {}", String::from_utf8_lossy(&spoken));
-        // What is said at all is a handshake, and with `first` it is said unasked.
+        // The client sends at most a TLS handshake, and with `first` it sends it without a greeting.
         assert!(clear || spoken.first().map_or(!first, |byte| *byte == 0x16), "{to}: {spoken:?}");
     }
 }
 
-/// A server without TLS; it greets, or waits for who speaks `first`. All that its first client says until it leaves.
+/// Starts a server without TLS, which greets, or waits if the client speaks `first`. Returns the port, and everything
+/// that the first client sends.
 fn listen(first: bool) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
     use std::io::Read as _;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

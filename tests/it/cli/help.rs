@@ -1,9 +1,9 @@
-//! Help texts: every verb and flag has one, in one style, and without words that the glossary lacks.
+//! Tests the help texts: every verb and flag has one, in one style, and uses only terms that the glossary has.
 
 use crate::support::secrets::output;
 use clap::{Arg, Command};
 
-/// Every command with its path, hidden ones excepted.
+/// Collects every command with its path, except hidden ones.
 fn commands<'c>(command: &'c Command, path: &str, found: &mut Vec<(String, &'c Command)>) {
     found.push((path.to_owned(), command));
     for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {

@@ -1,4 +1,4 @@
-//! Records that are not as they were written, and names that lead to none: refused before anything is connected to.
+//! Damaged records, and names that match no record: refused before any connection.
 
 use super::DEFINITION;
 use serde_json::{Value, json};
@@ -89,12 +89,12 @@ fn records_that_are_not_as_they_were_written_are_refused() {
         refused(folder, &["history", id], code, 2);
         refused(folder, &["rollback", id, "--operator", "op.nk"], code, 2);
         refused(folder, &["rollback", "--last", "--operator", "op.nk"], code, 2);
-        // What came after the record that is gone back to is needed too.
+        // A rollback to an older record also needs every record after it.
         refused(folder, &["rollback", "bb", "--operator", "op.nk"], code, 2);
         refused(folder, &["history", "bb", id], code, 2);
         std::fs::remove_file(path).unwrap();
     }
-    // The list has them all, the bad ones by what is wrong with them.
+    // The list includes the bad ones, with the error in each.
     std::fs::write(history.join("2026-01-08-bad-cc0000.json"), "{}").unwrap();
     std::fs::write(history.join(".record-half"), "{").unwrap();
     let (exit, document) = run(folder, &["history"]);

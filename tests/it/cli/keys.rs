@@ -43,7 +43,7 @@ fn keys_are_made_listed_and_checked() {
     assert!(code == 1 && check["findings"].as_array().unwrap().iter().any(|f| f["code"] == "key-file-damaged"));
 }
 
-/// What others may do with key files is found before they do it; each has its place, what is the case, and what to do.
+/// A check reports what other users of the machine may do with key files: the path, the problem, and the remedy.
 #[test]
 fn files_that_others_reach_are_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ fn files_that_others_reach_are_named() {
     }
 }
 
-/// Gives a file to `nobody`; that takes the rights of root, which CI has by `sudo`.
+/// Gives a file to the user `nobody`. That requires root's rights, which CI has by `sudo`.
 fn given_away(file: &Path) -> bool {
     const NOBODY: u32 = 65534;
     std::os::unix::fs::chown(file, Some(NOBODY), None).is_ok()

@@ -1,5 +1,5 @@
-//! Verbs that only write files, killed at any moment: a file is there as a whole or not at all, a secret is nobody
-//! else's business at any time, and the next run finishes and tidies up.
+//! Verbs that only write files, killed at any moment. A file is complete or absent, no other user can ever read a
+//! secret, and the next run finishes and cleans up.
 
 use crate::support::killing::{Killer, rounds, unfinished};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ accounts:
     virtual_streams: { foo: { subjects: [foo.>] }, bar: { subjects: [bar.>] } }
 ";
 
-/// Kills for each verb; `VSTREAM_KILL_ROUNDS` makes it more.
+/// Kills for each verb; `VSTREAM_KILL_ROUNDS` overrides it.
 const ROUNDS: usize = 10;
 
 fn command(folder: &Path, args: &[&str]) -> Command {
@@ -29,14 +29,14 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// A run to its end: how it ended, and how long it took.
+/// Runs to the end. Returns the exit code and the duration.
 fn run(folder: &Path, args: &[&str]) -> (i32, Duration) {
     let started = Instant::now();
     let output = crate::support::secrets::output(&mut command(folder, args));
     (output.status.code().unwrap(), started.elapsed())
 }
 
-/// The files of a folder and below, but those that were not finished.
+/// Returns the files of a folder and its subfolders, without unfinished ones.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -57,7 +57,7 @@ fn none(_: &Path) -> bool {
     false
 }
 
-/// Kills runs of a verb that always writes the same files, and looks at what is there: each file is whole.
+/// Kills runs of a verb that always writes the same files, and checks that each file is complete.
 fn writes_the_same(args: &[&str], out: &str, again: i32) {
     let folder = tempfile::tempdir().unwrap();
     let fresh = |name: &str| {
@@ -116,7 +116,7 @@ fn keys() {
         let name = format!("key-{round}");
         let args = ["keys", "generate", ["--account", "--operator", "--user"][round % 3], "--name", &name];
         killer.run(&mut command(folder, &args), takes, &keys, |_| true);
-        // A file that is there is a key, and is not made again.
+        // An existing file is a complete key, which the next run does not replace.
         let file = keys.join(format!("{name}.nk"));
         let before = std::fs::read(&file).ok();
         assert_eq!(run(folder, &["keys", "check"]).0, 0, "round {round}");

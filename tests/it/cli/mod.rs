@@ -1,4 +1,4 @@
-//! The command line without servers: what a verb prints, where, and how it exits.
+//! Tests the command line without servers: what a verb prints, on which stream, and its exit code.
 
 mod definition;
 mod docs;
@@ -14,7 +14,7 @@ mod shown;
 mod structure;
 mod terminal;
 
-/// A definition whose servers nobody has to reach.
+/// A definition whose servers no test connects to.
 const DEFINITION: &str = "version: 1
 system: { credentials: keys/sys.creds }
 regions:

@@ -1,5 +1,5 @@
-//! Plan files made by hand, by somebody who wants the operator's signature on something else than is seen: refused, or
-//! shown as what they are. `sign` needs no servers.
+//! Forged plan files, which try to get the operator's signature on something other than what the review shows. They are
+//! refused, or shown as what they are. `sign` needs no servers.
 
 use super::DEFINITION;
 use serde_json::{Map, Value, json};
@@ -11,10 +11,10 @@ use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::sign::file::write_seed_file;
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
-/// 2020-09-13, long before any test.
+/// 2020-09-13, long before any test run.
 const ISSUED: u64 = 1_600_000_000;
 
-/// A folder with the operator's key, and a plan for one account whose token says what the base says.
+/// A folder with the operator's key, and a plan for one account, whose token has the claims of the base.
 struct Project {
     folder: tempfile::TempDir,
     operator: Seed,
@@ -22,7 +22,7 @@ struct Project {
     system: String,
 }
 
-/// What a run ended with: the code, standard output, standard error.
+/// Result of a run: exit code, standard output, standard error.
 type Ran = (i32, String, String);
 
 impl Project {
@@ -46,7 +46,7 @@ impl Project {
             "type": "account", "version": 2 } })
     }
 
-    /// The content of a file, as `plan` writes it.
+    /// Returns the content of a file, as `plan` writes it.
     fn content(&self) -> Value {
         let base = issue(&self.claims(), &self.operator, ISSUED).unwrap();
         let text = DEFINITION.replace("AADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOPIN", &self.account);
@@ -67,7 +67,7 @@ impl Project {
         })
     }
 
-    /// Writes a file with this content as whoever knows the format does: whole, and with the right digest.
+    /// Writes a complete file with this content and the right digest, as any program that knows the format could.
     fn write(&self, name: &str, content: &Value) {
         let digest = ring::digest::digest(&ring::digest::SHA256, content.to_string().as_bytes());
         let sha256 = data_encoding::HEXLOWER.encode(digest.as_ref());
@@ -92,7 +92,7 @@ impl Project {
         self.run(&["sign", "p.json", "--operator", "op.nk", "--out", "s.json"])
     }
 
-    /// Nobody signs the file: exit 2, by person and by script, and nothing is written.
+    /// Asserts that `sign` refuses the file, for a person and for a script: exit code 2, and no file is written.
     #[track_caller]
     fn refused(&self, what: &str, content: &Value, words: &[&str]) {
         let (code, out, said) = self.sign(content);
@@ -103,12 +103,12 @@ impl Project {
         let (code, out, _) = self.run(&sign);
         let document: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((code, document["error"]["exit"].as_i64()), (2, Some(2)), "{what}: {document:#}");
-        // Who applies it unsigned does not get as far as asking a server.
+        // `apply` with the unsigned file ends before it sends a request to a server.
         let (code, _, said) = self.run(&["apply", "p.json", "--operator", "op.nk"]);
         assert_eq!(code, 2, "apply: {what}: {said}");
     }
 
-    /// The file is signed; returns what the person who signs was shown.
+    /// Asserts that the file is signed. Returns the review that the person who signs saw.
     #[track_caller]
     fn review(&self, content: &Value) -> String {
         let (code, out, said) = self.sign(content);
@@ -117,7 +117,7 @@ impl Project {
     }
 }
 
-/// The only token of the only account.
+/// Returns the only token of the only account.
 fn token(content: &mut Value) -> &mut Value {
     &mut content["accounts"][0]["tokens"][0]
 }
@@ -126,7 +126,7 @@ fn put(at: &mut Value, key: &str, value: Value) {
     at.as_object_mut().unwrap().insert(key.to_owned(), value);
 }
 
-/// A7, A8, A9 and more of the kind: servers read what the reviewer does not see.
+/// A7, A8, A9 and similar: claims that servers read differently from what the reviewer sees.
 #[test]
 fn claims_that_servers_read_otherwise_are_not_signed() {
     let project = Project::new();
@@ -170,7 +170,7 @@ fn claims_that_servers_read_otherwise_are_not_signed() {
         token(&mut content)["claims"].pointer_mut(at).unwrap().as_object_mut().unwrap().shift_remove(key);
         project.refused(&format!("without {at}/{key}"), &content, &["account APP"]);
     }
-    // The same in deeper places, which are not in the claims yet.
+    // The same in nested objects, which the claims do not have yet.
     let nested: [(&str, Value); 10] = [
         ("mappings", json!({ "a": [{ "subject": "b", "Subject": "c" }] })),
         ("mappings", json!({ "a": [{ "subject": "b", "cluſter": "west" }] })),
@@ -190,7 +190,7 @@ fn claims_that_servers_read_otherwise_are_not_signed() {
     }
 }
 
-/// What is data stays: keys of maps may differ by case, and claims of other tools may say what they like inside.
+/// Data is not changed: keys of maps may differ by case, and claims of other tools may have any content.
 #[test]
 fn data_is_signed_whatever_its_case() {
     let project = Project::new();
@@ -203,7 +203,7 @@ fn data_is_signed_whatever_its_case() {
     assert!(said.contains("+ nats.mappings.Orders.>: ") && said.contains("+ nats.mappings.orders.>: "), "{said}");
 }
 
-/// Dates are sane, whatever the file allows.
+/// Dates must be plausible, whatever the file allows.
 #[test]
 fn dates_that_servers_cannot_count_are_not_signed() {
     let project = Project::new();
@@ -216,7 +216,7 @@ fn dates_that_servers_cannot_count_are_not_signed() {
             project.refused(&format!("{newest}, allowed: {allow}"), &content, &["account APP", "future"]);
         }
     }
-    // What the operator itself dated ahead may be gone on from, where that is allowed.
+    // A token that the operator dated ahead can be the base, if `issued-in-future` is allowed.
     let mut content = project.content();
     let base = issue(&project.claims(), &project.operator, now + 3_600).unwrap();
     content["accounts"][0]["base"] = json!(base.as_str());
@@ -227,7 +227,7 @@ fn dates_that_servers_cannot_count_are_not_signed() {
     assert!(said.contains("goes on in spite of: issued-in-future"), "{said}");
 }
 
-/// A pin says whose file is signed with which keys: the key of another operator neither signs nor seals one.
+/// A pin decides which keys may sign and seal a file: the key of another operator does neither.
 #[test]
 fn a_key_of_another_operator_signs_no_plan_file() {
     let project = Project::new();
@@ -268,7 +268,7 @@ fn the_review_says_how_old_the_base_is() {
     let issuer = project.operator.public_key();
     assert!(said.contains(&format!("made from the token that {issuer} issued 2020-09-13T12:26:40Z, ")), "{said}");
     assert!(said.contains(" days ago"), "{said}");
-    // What the servers store is newer, the file says.
+    // The file says that the servers store a newer token.
     let mut content = project.content();
     put(token(&mut content), "newest_iat", json!(ISSUED + 86_400));
     let said = project.review(&content);
@@ -281,7 +281,7 @@ fn the_review_says_how_old_the_base_is() {
     assert_eq!(document["accounts"][0]["base"]["issued_at"], ISSUED, "{document:#}");
 }
 
-/// Without the token that claims start from, the review would show nothing of what they take away.
+/// Without the base token, the review could not show which claims are removed.
 #[test]
 fn an_account_that_is_there_already_is_not_new() {
     let project = Project::new();
@@ -311,7 +311,7 @@ fn an_account_that_is_there_already_is_not_new() {
     project.refused("a regional account", &content, &words);
 }
 
-/// B1, B2: text that would be lines of the review.
+/// B1, B2: text that would add lines to the review.
 #[test]
 fn one_value_is_one_line() {
     let project = Project::new();
@@ -345,7 +345,7 @@ fn one_value_is_one_line() {
         assert_eq!(said.lines().filter(|line| line.starts_with("What the tokens")).count(), 1, "{place}: {said}");
         assert!(said.contains(r"innocent\n\nWhat the tokens"), "{place}: {said}");
     }
-    // Whatever moves the cursor, turns the writing round or is not seen.
+    // Characters that move the cursor, change the writing direction or are invisible.
     for hidden in ["\u{1b}[2J", "\r", "\u{9b}31m", "\u{7f}", "\u{202e}", "\u{2066}", "\u{200b}", "\u{2028}", "\u{feff}"]
     {
         let mut content = project.content();
@@ -358,7 +358,7 @@ fn one_value_is_one_line() {
     }
 }
 
-/// Everything that goes beyond adding and changing stands in a line of its own.
+/// Everything beyond adding and changing has a line of its own.
 #[test]
 fn what_is_allowed_pruned_and_deleted_is_shown_in_full() {
     let project = Project::new();
@@ -384,7 +384,7 @@ fn what_is_allowed_pruned_and_deleted_is_shown_in_full() {
     assert!(said.contains(&format!("account {} gets the signing key {}", project.account, project.system)), "{said}");
 }
 
-/// Who made the plan, as far as the file says.
+/// The review names the author of the plan, as far as the file says.
 #[test]
 fn the_review_says_who_made_the_plan() {
     let project = Project::new();
@@ -401,7 +401,7 @@ fn the_review_says_who_made_the_plan() {
     assert!(said.contains("eve@laptop") && said.contains(r"CI_JOB_ID 7\n8"), "{said}");
 }
 
-/// Differences that lists, order, types and emptiness make.
+/// Differences in lists, order, types and emptiness.
 #[test]
 fn every_difference_is_at_least_a_line() {
     let project = Project::new();
@@ -443,8 +443,8 @@ fn every_difference_is_at_least_a_line() {
     }
 }
 
-/// `--trust` pins the operator where no definition does, and contradicts none.
-/// Text of one value begins what looks like a secret, and text of another ends it: all between was not shown.
+/// The text of one value begins like a secret, and the text of another ends like one. A mask over both would hide
+/// everything between them.
 #[test]
 fn nothing_in_a_plan_hides_what_is_signed() {
     let project = Project::new();
@@ -489,6 +489,7 @@ fn what_cannot_be_shown_is_not_signed() {
     assert!(project.review(&mail).contains("ask team@example.com"));
 }
 
+/// `--trust` pins the operator if no definition does, and must not contradict one.
 #[test]
 fn the_operator_that_is_pinned_on_the_command_line_counts() {
     let project = Project::new();
@@ -507,7 +508,7 @@ fn the_operator_that_is_pinned_on_the_command_line_counts() {
     project.write("p.json", &content);
     let (code, out, said) = sign(&own);
     assert!(code == 0 && project.path("s.json").exists(), "{out}{said}");
-    // Where the token of the operator that is named is at hand, its keys count, and not the one that signs.
+    // If the token of the named operator is at hand, only the keys in it count, not the one that signs.
     let claims = json!({ "sub": other_id, "name": "OTHER", "nats": { "type": "operator", "version": 2 } });
     std::fs::write(project.path("operator.jwt"), issue(&claims, &other, ISSUED).unwrap().as_str()).unwrap();
     refused(&other_id, &[&own, "next: "]);
@@ -516,7 +517,7 @@ fn the_operator_that_is_pinned_on_the_command_line_counts() {
         refused(none, &["--trust"]);
     }
 
-    // The base is by a key of another operator: neither the plan nor the signer's own key makes that one count.
+    // The key of another operator signed the base. Neither the plan nor the signer's own key makes that key count.
     let base = issue(&project.claims(), &other, ISSUED).unwrap();
     content["accounts"][0]["base"] = json!(base.as_str());
     project.write("p.json", &content);
@@ -528,7 +529,7 @@ fn the_operator_that_is_pinned_on_the_command_line_counts() {
     project.write("p.json", &content);
     refused(&own, &["the definition in the plan file pins", &other_id, &own]);
 
-    // The definition on this machine pins one already.
+    // The definition on this machine already pins an operator.
     let pinned = format!("operator: {own}\n{DEFINITION}");
     std::fs::write(project.path("vstream.yaml"), pinned).unwrap();
     project.write("p.json", &project.content());
@@ -555,7 +556,7 @@ fn a_signer_with_a_weak_key_is_refused() {
     let (code, out, said) = project.run(&["sign", "p.json", "--operator-cmd", "./signer", "--out", "s.json"]);
     assert!(code != 0 && said.contains("weak key") && said.contains("next: "), "{code}: {out}{said}");
     assert!(!project.path("s.json").exists());
-    // Nor is such a key anything else in a plan: the account of an activation token, a key that is added.
+    // A weak key is refused everywhere in a plan: as the account of an activation token, and as an added key.
     for key in [KeyKind::Account, KeyKind::User] {
         let weak = PublicKey::from_bytes(key, one).to_string();
         let mut content = project.content();
@@ -567,7 +568,7 @@ fn a_signer_with_a_weak_key_is_refused() {
     project.refused("a new signing key", &content, &["weak key"]);
 }
 
-/// D2: what is no plan file costs no memory, however large it is.
+/// D2: a file that is no plan file takes no memory, however large it is.
 #[test]
 fn large_files_that_are_no_plans_are_refused_before_a_tree_is_built() {
     let project = Project::new();

@@ -1,4 +1,4 @@
-//! What is refused before any server is asked: each by its code, with place, cause and next step, and nothing written.
+//! Refusals before any request to a server: each has a code, a location, a cause and a next step, and writes nothing.
 
 use super::DEFINITION;
 use super::killed::files;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A project with a definition and keys.
+/// A project folder with a definition and keys.
 struct Project(tempfile::TempDir);
 
 impl Project {
@@ -27,7 +27,7 @@ impl Project {
         self.0.path().join(name)
     }
 
-    /// Readable by its owner alone.
+    /// Writes a file that only its owner can read.
     fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -47,19 +47,20 @@ impl Project {
         for name in given.map(|name| format!("VSTREAM_{name}")) {
             command.env_remove(name);
         }
-        // Neither contexts nor temporary files of whoever runs the tests.
+        // Hides the contexts and temporary files of the user who runs the tests.
         command.env("XDG_CONFIG_HOME", self.path("config")).env("TMPDIR", self.path("tmp"));
         command
     }
 
-    /// The exit code, and what is on standard output and on standard error.
+    /// Returns the exit code, standard output and standard error.
     fn run(&self, args: &[&str]) -> (i32, String, String) {
         let output = output(self.command(Path::new(env!("CARGO_BIN_EXE_vstream-jwt"))).args(args));
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    /// Runs it for a script and for a person: both end with `exit` and say the words, and no file is changed.
+    /// Runs the command for a script and for a person. Asserts that both end with `exit` and print the words, and that
+    /// no file changes.
     #[track_caller]
     fn refused(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
         let before = files(self.0.path());
@@ -70,7 +71,7 @@ impl Project {
         assert!(files(self.0.path()) == before, "{args:?} changed a file");
     }
 
-    /// Runs it for a script.
+    /// Runs the command for a script.
     #[track_caller]
     fn fails(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
         let (script, out, _) = self.run(&[args, &["--format", "json"]].concat());
@@ -123,7 +124,7 @@ fn command_lines() {
     }
 }
 
-/// Folders and files that are in the way of what is to be written.
+/// Folders and files that block what a verb wants to write.
 #[test]
 fn places_that_cannot_be_written() {
     let project = Project::new();
@@ -135,7 +136,7 @@ fn places_that_cannot_be_written() {
         (&["init", "file/x"], "unwritable", &["cannot write file/x/keys: "]),
         (&["keys", "generate", "--name", "op"], "key-exists", &["keys/op.nk exists already"]),
         (&["keys", "generate", "--keys", "file"], "keys", &["keys folder file cannot be read"]),
-        // The folder of temporary files is not there.
+        // The folder for temporary files does not exist.
         (&["demo"], "no-folder", &["cannot make a temporary folder", "/tmp/"]),
     ] {
         project.refused(args, 1, code, words);
@@ -164,7 +165,7 @@ fn what_cannot_be_inspected() {
     project.refused(&["keys", "inspect", seed.trim()], 2, "seed-as-argument", &["given as an argument"]);
 }
 
-/// The operator's key is read before anything is asked.
+/// The operator's key is read before any request.
 #[test]
 fn keys_of_the_operator() {
     let project = Project::new();
@@ -188,7 +189,7 @@ fn keys_of_the_operator() {
     project.refused(&slow, 1, "operator-cmd", &["did not answer within 1 s"]);
 }
 
-/// What comes through standard input without end, in pieces that each come soon.
+/// Standard input without end, in small pieces that each arrive soon.
 #[test]
 fn standard_input_that_trickles() {
     let project = Project::new();
@@ -205,7 +206,7 @@ fn standard_input_that_trickles() {
         let mut run = command.spawn().unwrap();
         let mut input = run.stdin.take().unwrap();
         let trickle = std::thread::spawn(move || {
-            // Until nobody reads any more.
+            // Writes until the run stops reading.
             while begun.elapsed() < Duration::from_secs(30) && input.write_all(b"S").is_ok() {
                 std::thread::sleep(Duration::from_millis(200));
             }
@@ -220,7 +221,7 @@ fn standard_input_that_trickles() {
     }
 }
 
-/// A plan file in which nothing is to be signed.
+/// Returns a plan file with nothing to sign.
 fn plan_file() -> String {
     use vstream_jwt::plan::file::{Content, File, PlanFile};
     let content = Content {
@@ -237,8 +238,8 @@ fn plan_file() -> String {
     PlanFile::new(content).render()
 }
 
-/// What a signer says on its standard error is seen at once, also a question without a line break; without secrets, and
-/// without what terminals obey.
+/// The standard error of a signer is shown at once, even a question without a line break. It is shown without secrets
+/// and control characters.
 #[test]
 fn words_of_a_signer() {
     let project = Project::new();
@@ -283,7 +284,7 @@ fn plan_files() {
     }
 }
 
-/// The access to the system account.
+/// Bad credentials and contexts for the system account.
 #[test]
 fn credentials() {
     let project = Project::new();
@@ -303,7 +304,7 @@ fn credentials() {
     }
 }
 
-/// A process that may open nothing.
+/// A process that may open no more files.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_process_without_file_descriptors() {
@@ -315,7 +316,7 @@ fn a_process_without_file_descriptors() {
     failed((ended.status.code().unwrap(), &out), 1, "no-runtime", &["cannot start the I/O runtime: "]);
 }
 
-/// Server binaries that are no good, folders and ports that others have.
+/// Unusable server binaries, and folders and ports that are taken.
 #[test]
 fn local_super_clusters() {
     let project = Project::new();
@@ -355,13 +356,13 @@ fn local_super_clusters() {
     ] {
         project.refused(&args, exit, code, words);
     }
-    // Nor is the folder of a demo left that could not begin.
+    // A demo that could not begin leaves no folder either.
     std::fs::create_dir(project.path("tmp")).unwrap();
     project.refused(&["demo", "--nats-server", "./old"], 1, "dev-no-server", &["2.9.0"]);
     assert_eq!(std::fs::read_dir(project.path("tmp")).unwrap().count(), 0);
 
     project.fails(&up("vanished", "./vanishes"), 1, "dev-supervisor", &["did not start", "west-1"]);
-    // What was begun, and is in the way now.
+    // A folder from an earlier start, with files in the way.
     std::fs::remove_dir_all(project.path("vanished/keys")).unwrap();
     std::fs::remove_file(project.path("vanished/super-cluster.json")).unwrap();
     project.write("vanished/keys", "");
@@ -405,14 +406,14 @@ fn programs_of_dev_that_hang() {
     command.args(["dev", "up", "--folder", "new", "--timeout", "13s", "--format", "json"]);
     command.env("PATH", project.path("hang")).env("XDG_CACHE_HOME", project.path("cache"));
     let ended = output(&mut command);
-    // The server had 10 s to say its version, and pip the rest.
+    // The server has 10 s to print its version, and pip the rest of the timeout.
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
     let out = String::from_utf8(ended.stdout).unwrap();
     let words = ["pip download", "it did not end within ", " s, which is the rest of --timeout"];
     failed((ended.status.code().unwrap(), &out), 1, "dev-no-server", &words);
 }
 
-/// Pipes and files without end in the folder of a super-cluster, which may have come from elsewhere.
+/// Pipes and files without end in the folder of a super-cluster, which may come from another machine.
 #[test]
 fn files_of_dev_that_are_none() {
     let project = Project::new();

@@ -1,4 +1,5 @@
-//! Secrets and other files through the binary: what is no file, open to others, too large, or shows what it must not.
+//! Tests secrets and other files through the binary: paths that are no files, files open to other users, files that are
+//! too large, and output that must not show secrets.
 
 use super::DEFINITION;
 use crate::support::secrets::output;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A folder with a definition and keys, and no configuration of whoever runs the tests.
+/// A folder with a definition and keys, and without the configuration of the user who runs the tests.
 pub(super) struct Project(tempfile::TempDir);
 
 impl Project {
@@ -29,7 +30,7 @@ impl Project {
         self.path(name).display().to_string()
     }
 
-    /// Readable by its owner alone.
+    /// Writes a file that only its owner can read.
     pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -51,13 +52,13 @@ impl Project {
         std::fs::read_to_string(self.path(name)).unwrap().trim().to_owned()
     }
 
-    /// The exit code (none when it had to be killed), and all that was said.
+    /// Returns the exit code (`None` if it had to be killed) and all output.
     pub(super) fn run(&self, args: &[&str]) -> (Option<i32>, String) {
         let (exit, out, said) = self.run_apart(args);
         (exit, out + &said)
     }
 
-    /// The exit code, standard output and standard error.
+    /// Returns the exit code, standard output and standard error.
     fn run_apart(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let mut command = Command::new("timeout");
         command.args(["-s", "KILL", "20", crate::support::VSTREAM]).args(args).current_dir(self.0.path());
@@ -70,8 +71,8 @@ impl Project {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
-    /// Runs it for a person and for a script, and asserts that it is refused, with this code and these words. What hangs
-    /// is killed.
+    /// Runs the command for a person and for a script, and asserts that both refuse with this code and these words. A
+    /// run that hangs is killed.
     #[track_caller]
     fn refused(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
         let (person, said) = self.run(args);
@@ -85,7 +86,7 @@ impl Project {
     }
 }
 
-/// What a pipe is named for hung for ever.
+/// A run that was given a named pipe used to hang forever.
 #[test]
 fn pipes_are_no_files() {
     let project = Project::new();
@@ -108,7 +109,7 @@ fn pipes_are_no_files() {
     }
     let (exit, said) = project.run(&["history", "--history", "records"]);
     assert!(exit.is_some() && said.contains(pipe), "{said}");
-    // The tokens of a store by nsc, and of the operator: what is no file is none, and nobody waits for it.
+    // Tokens of an nsc store and of the operator: a pipe in place of one is an error at once.
     let info = r#"{"managed":false,"name":"O","kind":"operator","version":"1"}"#;
     for piped in
         ["stores/1/O/.nsc", "stores/2/O/O.jwt", "stores/3/O/accounts/APP/APP.jwt", "operator.jwt", "keys/operator.jwt"]
@@ -139,7 +140,7 @@ fn pipes_are_no_files() {
     project.refused(&["plan", "--definition", "other.yaml"], 1, "key-unusable", &["pipe is not a file"]);
 }
 
-/// A user's token, which nobody trusts, with its seed.
+/// Returns a user's token, which no server trusts, with its seed.
 pub(super) fn credentials(project: &Project) -> String {
     let (token, seed) = user(project);
     format!(
@@ -181,7 +182,7 @@ fn secrets_that_others_may_read_or_write_are_refused() {
         let (_, said) = project.run(&["plan"]);
         assert!(!said.contains("(mode"), "{said}");
     }
-    // Without a secret of its own, a context may be open.
+    // A context without a secret of its own may be readable by other users.
     let creds = serde_json::json!({ "creds": project.path("keys/sys.creds"), "user_seed": "" }).to_string();
     project.write("config/nats/context/open.json", creds);
     project.set_mode("config/nats/context/open.json", 0o644);
@@ -190,7 +191,8 @@ fn secrets_that_others_may_read_or_write_are_refused() {
     assert!(said.contains("no server answers"), "{said}");
 }
 
-/// A definition is shared, and plan files and records have its text: no secret may be in it, comments included.
+/// Definitions are shared, and plan files and records contain their text. So no secret may be in one, not even in a
+/// comment.
 #[test]
 fn a_secret_anywhere_in_a_definition_is_refused() {
     let project = Project::new();
@@ -209,7 +211,7 @@ fn a_secret_anywhere_in_a_definition_is_refused() {
         ("# was me:secret1234@h:4222".to_owned(), "a password"),
         ("# pkcs11:object=op?pin-value=1234".to_owned(), "a PIN"),
     ] {
-        // At the end, at the beginning, and behind a value.
+        // At the end, at the beginning, and after a value.
         for text in [
             format!("{DEFINITION}{line}\n"),
             format!("{line}\n{DEFINITION}"),
@@ -233,7 +235,7 @@ fn a_secret_anywhere_in_a_definition_is_refused() {
     assert_eq!(project.run(&["validate"]).0, Some(0));
 }
 
-/// Passwords with characters by which a URL seems to end, in the message and in the source that is shown.
+/// Passwords with characters that seem to end a URL, in the message and in the quoted source.
 #[test]
 fn passwords_of_servers_are_not_shown() {
     let project = Project::new();
@@ -256,13 +258,13 @@ fn passwords_of_servers_are_not_shown() {
                 servers(format!("\n      - \"{url}\"")),
                 servers(format!("\n      - \"{}\"", url.replacen(' ', "\n        ", 1))),
                 servers(format!("\"{url}\"")),
-                // Something else on the line is wrong.
+                // Another error on the same line.
                 servers(format!("[\"{url}\"], no_such_key: 1")),
                 format!("{DEFINITION}\"{url}\": 1\n"),
                 format!("{DEFINITION}unknown: \"{url}\"\n"),
             ] {
                 project.write("vstream.yaml", &text);
-                // Both ways are seen with every password and with every form.
+                // Each password and each form of the definition is tested with both formats.
                 let (exit, said) = project.run(&["validate", "--format", format.next().unwrap()]);
                 assert_eq!(exit, Some(2), "{said}");
                 assert!(!said.contains("cret1234"), "{text}\n{said}");
@@ -272,7 +274,7 @@ fn passwords_of_servers_are_not_shown() {
     }
 }
 
-/// The most memory that a run takes, in kB, and how it ends.
+/// Returns the exit code of a run, its peak memory in kB, and its output.
 #[cfg(target_os = "linux")]
 pub(super) fn measured(project: &Project, args: &[&str]) -> (Option<i32>, u64, String) {
     let mut command = Command::new(crate::support::VSTREAM);
@@ -338,7 +340,7 @@ fn a_hostile_definition_takes_little() {
     assert_eq!(document["error"]["more_problems"], 19_503);
 }
 
-/// Files of one definition, each within the bounds of one: 200,000 keys and values in 4 KB.
+/// Returns the files of one definition, each within the limits of one file: 200,000 keys and values in 4 KB.
 fn many_files(count: usize) -> Vec<(String, String)> {
     let list = format!("[{}]", vec!["1"; 2000].join(","));
     let again = vec!["*l"; 99].join(",");
@@ -346,7 +348,8 @@ fn many_files(count: usize) -> Vec<(String, String)> {
     (0..count).map(|number| (format!("d{number:03}.yaml"), text(number))).collect()
 }
 
-/// A folder of 40 files of 4 KB took 0.8 GB, and a minute: what bounds a definition is not the number of its files.
+/// A folder of 40 files of 4 KB took 0.8 GB and a minute. The limits apply to a definition as a whole, however many
+/// files it has.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_hostile_folder_takes_no_more_than_a_file() {
@@ -361,7 +364,7 @@ fn a_hostile_folder_takes_no_more_than_a_file() {
     project.refused(&["validate", "--definition", "folder"], 2, "invalid-definition", &["too-large"]);
 }
 
-/// The definition in a plan file has the bounds that one of its own files has.
+/// The definition in a plan file has the same limits as one in files.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_hostile_definition_in_a_plan_file_takes_little() {
@@ -415,7 +418,7 @@ fn hostile_plan_files_and_records_take_little() {
             assert!(most < 250_000, "{most} kB");
         }
     }
-    // Large by its size alone: not even read.
+    // A file that is too large is not even read.
     std::fs::File::create(project.path("history/hostile.json")).unwrap().set_len(1 << 40).unwrap();
     project.refused(&["apply", "history/hostile.json"], 2, "plan-file-too-large", &["128 MB"]);
     project.refused(&["history", "hostile"], 2, "record-too-large", &["128 MB"]);
@@ -447,7 +450,8 @@ fn a_plan_file_with_a_secret_is_refused() {
     assert!(!project.path("x").exists());
 }
 
-/// As it is read, whoever wrote it: with escapes of JSON, and with escapes of YAML in the definition in it.
+/// Finds the secret in a record as the program reads it: with escapes of JSON, and with escapes of YAML in its
+/// definition.
 #[test]
 fn a_record_with_a_secret_is_refused() {
     use vstream_jwt::plan::record::{Content, Outcome, Record, Who};

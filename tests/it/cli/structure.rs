@@ -1,8 +1,8 @@
-//! The rules of the source tree: what a module may use, and who may print. Read from the text of `src/`.
+//! Tests the rules of the source tree: which modules a module may use, and which may print. Reads the text of `src/`.
 
 use std::path::{Path, PathBuf};
 
-/// The stages in their order, each of which may use those before it; then what puts them together.
+/// The stages in order. Each may use only those before it; the last ones put the stages together.
 const ORDER: [&str; 17] = [
     "model",
     "secrets",
@@ -45,7 +45,7 @@ struct Source {
     path: PathBuf,
     /// The module directly below `src/`.
     module: String,
-    /// Without comments, and without test modules.
+    /// The code, without comments and test modules.
     code: String,
 }
 
@@ -72,7 +72,7 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// The text without comments, up to a test module at the end of the file.
+/// Returns the text without comments, up to a test module at the end of the file.
 fn code(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -82,7 +82,7 @@ fn code(text: &str) -> String {
     }
 }
 
-/// The modules of this crate that a file uses.
+/// Returns the modules of this crate that a file uses.
 fn used(code: &str) -> Vec<&str> {
     let mut used = Vec::new();
     for (at, _) in code.match_indices("crate::") {
@@ -175,8 +175,7 @@ fn the_library_does_not_print() {
     assert_none("only src/cli prints", offenders.map(|s| s.path.display().to_string()).collect());
 }
 
-/// What is printed is escaped by its making: in `cli`, one file prints, and what it is given says where its line breaks
-/// are.
+/// All output is escaped by its type: in `cli` only one file prints, and its input says where its line breaks are.
 #[test]
 fn one_file_prints_what_was_escaped() {
     let sources = sources();
@@ -197,8 +196,9 @@ fn one_file_prints_what_was_escaped() {
     );
 }
 
-/// Claims that are signed are trusted ones. The ways to make those without a token that was verified, and to sign what is no
-/// account's, are open to fuzz targets, and each is for one place.
+/// Only trusted claims are signed. Two kinds of functions are public for the fuzz targets: those that make trusted
+/// claims without a verified token, and those that sign claims that are no account's. Each has one place where it may
+/// be called.
 #[test]
 fn claims_become_trusted_in_known_places() {
     let sources = sources();
@@ -243,19 +243,19 @@ fn claims_become_trusted_in_known_places() {
     );
 }
 
-/// What a path leads to may be a pipe, or have no end.
+/// A path may lead to a pipe, or to a file without end.
 #[test]
 fn one_file_opens_files_to_read_them() {
     let opens =
         ["fs::read(", "fs::read_to_string", "fs::{read", "File::open", "File::options", "OpenOptions", "pem_file"];
     let allowed = [
-        // The opener.
+        // Opens files for all others.
         "files/read.rs",
-        // Writes: opens folders to force their entries to the disk, and its own unfinished files for their locks.
+        // Writes files: opens folders to sync their entries to disk, and its own unfinished files for their locks.
         "files.rs",
         // Writes to pipes and devices.
         "files/device.rs",
-        // The terminal.
+        // Opens the terminal.
         "cli/prompt.rs",
     ];
     let mut offenders = Vec::new();
@@ -305,7 +305,7 @@ fn uses_are_found_in_groups_too() {
     assert_eq!(found, ["plan", "ops", "sign", "cli"]);
 }
 
-/// What the command says in any test is searched for secrets.
+/// Every test searches the output of the command for secrets.
 #[test]
 fn tests_look_for_secrets_in_what_they_run() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -331,7 +331,7 @@ fn tests_look_for_secrets_in_what_they_run() {
     assert_none("runs of the command go through tests/it/support/secrets.rs", offenders);
 }
 
-/// `scripts/scan-secrets` looks at what other suites leave, by the same rules.
+/// `scripts/scan-secrets` searches the output of other suites by the same rules.
 #[test]
 fn secrets_in_files_are_named_by_their_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -344,7 +344,7 @@ fn secrets_in_files_are_named_by_their_line() {
     let seeds = ["SO", "SA", "SU", "SN", "SC", "SX"].map(|kind| format!("key={kind}{}\n", &body[..56]));
     let token = format!("eyJhbGciOiJlZDI1NTE5In0.eyJzdWIiOiJBIn0.{signature}");
     let shown = write("shown.log", format!("nothing\n{}token {token}\nAGE-SECRET-KEY-1X\n", seeds.concat()));
-    // Public keys, claims without their signature, and what is too short.
+    // Public keys, claims without a signature, and text that is too short.
     let public = format!("A{}\neyJhbGciOiJlZDI1NTE5In0.eyJzdWIiOiJBIn0\nSO{}\n", &body[..55], &body[..55]);
     let clean = write("clean.log", public);
     let found = crate::support::secrets::in_files(&[clean, shown.clone()]).unwrap();
@@ -358,7 +358,8 @@ fn secrets_in_files_are_named_by_their_line() {
     );
 }
 
-/// Another leader brings old values back on servers before 2.15. The demo asks for one, of a stream that drops nothing.
+/// Before server 2.15, a new leader brings old values back. The demo makes a leader step down, but of a stream that
+/// drops nothing.
 #[test]
 fn nothing_but_the_demo_lets_a_leader_step_down() {
     let names = |source: &Source| source.code.contains("STEPDOWN");

@@ -26,7 +26,7 @@ def main():
     reading, writing = os.pipe()
     pid, terminal = pty.fork()
     if pid == 0:
-        # Whoever started the tests may ignore it, as shells do for what they run in the background.
+        # The process that started the tests may ignore this signal, as shells do for background jobs.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(folder)
         if not on_terminal:

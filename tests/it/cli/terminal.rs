@@ -1,4 +1,4 @@
-//! Secrets that are typed on a terminal (`terminal.py`, beside this, has one).
+//! Tests secrets typed on a terminal (`terminal.py`, beside this file, opens one).
 
 use crate::support::secrets;
 use serde_json::Value;
@@ -17,7 +17,7 @@ accounts:
     virtual_streams: { foo: { subjects: [foo.>] } }
 ";
 
-/// Runs `apply` with an encrypted operator key, and types what it asks for.
+/// Runs `apply` with an encrypted operator key, and types the answer to its question.
 fn typing(typed: &str) -> Value {
     typing_for("op.age", typed)
 }
@@ -47,7 +47,7 @@ fn typing_for(file: &str, typed: &str) -> Value {
 
 #[test]
 fn a_passphrase_is_asked_for_on_the_terminal() {
-    // It goes on, to the servers, which it has no credentials for.
+    // The run goes on to the servers, for which it has no credentials.
     let right = typing("correct horse battery staple");
     assert!(right["terminal"].as_str().unwrap().starts_with("Passphrase of file op.age: \r\n"), "{right}");
     assert!(right["terminal"].as_str().unwrap().contains("keys/sys.creds"), "{right}");
@@ -69,7 +69,7 @@ fn an_interrupted_question_leaves_the_terminal_as_it_was() {
     assert_eq!(ended["terminal"], "Passphrase of file op.age: \r\n");
 }
 
-/// The question names the file, and a file can be called anything.
+/// The question names the file, whose name can be any text.
 #[test]
 fn a_question_shows_no_secret_and_obeys_nothing() {
     let seed = vstream_jwt::sign::Seed::generate(vstream_jwt::model::nkey::KeyKind::Operator).unwrap();

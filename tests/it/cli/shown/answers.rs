@@ -1,5 +1,5 @@
-//! What servers answer: every string of every answer that the verbs read, as a real server gave it; tokens, the note of the
-//! lease, and errors in the place of each.
+//! Answers of servers: puts hostile text into every string of every recorded answer that the verbs read. Also covers
+//! tokens, the note of the lease, and errors in place of each answer.
 
 use super::servers::{Change, Place, Recorded, Servers, recorded};
 use super::{Run, eighths, run, sweep_alike, sweep_harmless};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// For all of a run, on a machine that does much else: few changed answers keep a run waiting until then.
+/// Timeout of a whole run on a busy machine. Few changed answers make a run wait that long.
 const TIME: &str = "20s";
 
 const PLAN: &[&str] = &["plan", "-v", "--allow", "subscription-stops", "--timeout", TIME];
@@ -31,7 +31,7 @@ const APPLY: &[&str] = &[
 
 const LEASE: &str = r#"$JS.API.STREAM.MSG.GET.vstream-lease {"last_by_subj":"$VSTREAM.LEASE"}"#;
 
-/// Servers, and the folder of the runs on them.
+/// Simulated servers, and the folder of the runs against them.
 struct Deployment {
     folder: tempfile::TempDir,
     servers: Arc<Servers>,
@@ -49,7 +49,7 @@ impl Deployment {
         run(self.folder.path(), verb)
     }
 
-    /// What a verb asks when all answers are as they were recorded.
+    /// Returns the requests that a verb sends when all answers are as recorded.
     fn asked(&self, verb: &[&str], exit: i32) -> BTreeSet<String> {
         let run = self.run(verb, Change::Nothing);
         assert_eq!(run.code, exit, "{verb:?}: {}{}", run.out, run.err);
@@ -57,7 +57,7 @@ impl Deployment {
     }
 }
 
-/// What each of the verbs asks; all that was recorded is among it. `apply` reads what `plan` reads in the same way.
+/// Returns the requests of each verb, which include all recorded ones. `apply` reads in the same way as `plan`.
 fn asked() -> [(&'static [&'static str], BTreeSet<String>); 4] {
     let deployment = Deployment::new();
     let [planned, verified, status] = [PLAN, VERIFY, STATUS].map(|verb| deployment.asked(verb, 3));
@@ -70,8 +70,8 @@ fn asked() -> [(&'static [&'static str], BTreeSet<String>); 4] {
     [(PLAN, planned), (VERIFY, verified), (STATUS, status), (APPLY, applied)]
 }
 
-/// Does the work on a part of the items in each of some deployments: most of the time, servers are waited for that are not
-/// named as they were.
+/// Splits the items among several deployments that work in parallel: most of the time is spent waiting for servers
+/// whose names were changed.
 fn apart<T: Sync, R: Send>(items: &[T], work: impl Fn(&Deployment, &[T]) -> R + Sync) -> Vec<R> {
     let part = items.len().div_ceil(4).max(1);
     let work = &work;
@@ -82,7 +82,7 @@ fn apart<T: Sync, R: Send>(items: &[T], work: impl Fn(&Deployment, &[T]) -> R + 
     })
 }
 
-/// All fields of the recorded answers.
+/// Returns all fields of the recorded answers.
 fn places() -> Vec<Place> {
     let Recorded { before, after, .. } = recorded();
     let all = before.into_iter().map(|one| (one, false)).chain(after.into_iter().map(|one| (one, true)));
@@ -92,7 +92,8 @@ fn places() -> Vec<Place> {
     all.flat_map(of).collect()
 }
 
-/// Each answer once, to the first verb that reads it, in two parts: what a field is worth often hangs on its neighbours.
+/// Tests each answer once, with the first verb that reads it, in two parts. The meaning of a field often depends on its
+/// neighbors.
 #[test]
 fn answers_are_shown_without_obeying_them() {
     let places = places();
@@ -118,7 +119,7 @@ fn answers_are_shown_without_obeying_them() {
     assert!(sights.iter().sum::<usize>() > 20, "{sights:?}");
 }
 
-/// Each field by itself, to every verb that reads it.
+/// Tests each field alone, with every verb that reads it.
 #[test]
 #[ignore = "long: scripts/nightly"]
 fn each_field_of_each_answer_is_shown_without_obeying_it() {
@@ -138,7 +139,7 @@ fn each_field_of_each_answer_is_shown_without_obeying_it() {
     }
 }
 
-/// An error instead of each answer, and what is none.
+/// Tests errors in place of each answer, and text that is not an answer.
 #[test]
 fn errors_of_servers_are_shown_without_obeying_them() {
     let mut known = BTreeSet::new();
@@ -173,7 +174,7 @@ fn tokens_of_servers_are_shown_without_obeying_them() {
     assert!(sights > 10, "{sights}");
 }
 
-/// Who holds the lease, by the message in its stream; and where a message says that it comes from.
+/// Tests the holder of the lease, from the message in its stream, and the origin that a message names.
 #[test]
 fn messages_are_shown_without_obeying_them() {
     let deployment = Deployment::new();

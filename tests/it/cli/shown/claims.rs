@@ -1,4 +1,4 @@
-//! Tokens, and the records of pushes.
+//! Tests hostile text in tokens and in the records of pushes.
 
 use super::{Run, account_claims, run, sweep_alike, token};
 use crate::support::hostile::{Field, HOSTILE, TAME, everywhere, filled};
@@ -105,7 +105,7 @@ fn records_are_shown_without_obeying_them() {
     let mut filled = |fields: &[Field], value: &str| shown(&filled(&record, fields, value));
     let sights = sweep_alike(&everywhere(&record), &mut filled);
     assert!(sights > 40, "{sights}");
-    // What it records of a change, in the claims of its tokens.
+    // Changes in the claims of a record's tokens.
     let (account, operator) = (KeyPair::new_account(), KeyPair::new_operator());
     let mut runs = Vec::new();
     for value in [TAME, HOSTILE] {
@@ -122,7 +122,7 @@ fn records_are_shown_without_obeying_them() {
     for (tame, hostile) in runs[0].iter().zip(&runs[1]) {
         assert_eq!(hostile.form(), tame.form(), "{}{}", hostile.out, hostile.err);
     }
-    // The name of a file is shown too.
+    // The list shows the file's name too.
     std::fs::write(history.join(format!("2026-01-03-{HOSTILE}.json")), "{}").unwrap();
     assert!(run(folder, &["history"]).shows(HOSTILE));
     assert!(run(folder, &["history", "last"]).shows(HOSTILE));

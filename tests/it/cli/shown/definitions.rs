@@ -1,4 +1,4 @@
-//! Definitions: what is said of them, and rendered from them.
+//! Tests hostile text in definitions, in messages about them, and in documents rendered from them.
 
 use super::{DEFINITION, Run, run, sweep};
 use crate::support::hostile::{Field, HOSTILE, everywhere, filled};
@@ -36,7 +36,7 @@ fn definitions_are_read_without_obeying_them() {
         &["plan", "--timeout", "1s"],
     ];
     let mut runs = |fields: &[Field], value: &str| {
-        // YAML takes JSON, with its escapes.
+        // YAML accepts JSON, with its escapes.
         let text =
             json_escaped(&filled(&definition, fields, value).to_string()).replace(r"\udb40\udc41", r"\U000e0041");
         std::fs::write(folder.join("vstream.yaml"), text).unwrap();
@@ -45,7 +45,7 @@ fn definitions_are_read_without_obeying_them() {
         let mut runs = vec![json];
         for verb in verbs {
             runs.push(run(folder, verb));
-            // What is not valid is the same to every verb.
+            // An invalid definition gives the same error with every verb.
             if runs[1].code == 2 {
                 break;
             }
@@ -54,7 +54,7 @@ fn definitions_are_read_without_obeying_them() {
     };
     let valid = std::cell::Cell::new(0);
     let judge = |fields: &[Field], hostile: &Run, tame: &Run| {
-        // What is refused for what it holds has another message than what is not.
+        // A definition that is refused because of the value has another message than a valid one.
         if tame.code == hostile.code && tame.code != 2 {
             assert_eq!(hostile.form(), tame.form(), "{fields:?}: {}{}", hostile.out, hostile.err);
             valid.set(valid.get() + fields.len());
@@ -62,7 +62,7 @@ fn definitions_are_read_without_obeying_them() {
     };
     sweep(&everywhere(&definition), &mut runs, &judge);
     assert!(valid.get() > 30, "{valid:?}");
-    // Raw, in comments and in what is not YAML.
+    // Unescaped, in comments and in text that is not YAML.
     for line in
         [format!("# {HOSTILE}"), format!("x: {HOSTILE}"), format!("\"{HOSTILE}"), "a: b\r\n\u{1b}: c".to_owned()]
     {
@@ -70,12 +70,12 @@ fn definitions_are_read_without_obeying_them() {
         assert_eq!(run(folder, &["validate"]).code, 2);
         assert_eq!(run(folder, &["validate", "--format", "json"]).code, 2);
     }
-    // The file's own name is in every place.
+    // Every location has the file's name.
     std::fs::write(folder.join(format!("{HOSTILE}.yaml")), "version: 1\nregions: 7\n").unwrap();
     assert!(run(folder, &["validate", "--definition", &format!("{HOSTILE}.yaml")]).shows(HOSTILE));
 }
 
-/// What a stream's config is rendered as can still be read by what it is for.
+/// The tools that read a rendered stream configuration can still read it.
 #[test]
 fn rendered_documents_mean_what_the_definition_says() {
     let folder = tempfile::tempdir().unwrap();

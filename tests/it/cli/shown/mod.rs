@@ -1,7 +1,6 @@
-//! Text from elsewhere that is made to do more than be read: every string of what the command reads, and of how it is
-//! called. Each run is on terminals, and no byte gets there that is more than text and this program's own styles
-//! (`support/pty.rs`); and one value is one line: what is printed has as many lines, and the same styles, as for a value
-//! without anything in it.
+//! Tests hostile text in every string that the command reads, and in its arguments. Each run is on terminals. The
+//! output may contain only text and this program's own styles (`support/pty.rs`). One value is one line: the output has
+//! as many lines, and the same styles, as with a harmless value.
 
 mod answers;
 mod claims;
@@ -33,7 +32,8 @@ struct Run {
     styles: [Vec<String>; 2],
 }
 
-/// What is the same whatever a value holds: the exit code, and how many lines in which styles the two streams have.
+/// The part of the output that must not depend on a value: the exit code, the number of lines, and the styles of both
+/// streams.
 type Form<'r> = (i32, [usize; 2], &'r [Vec<String>; 2]);
 
 impl Run {
@@ -50,7 +50,7 @@ impl Run {
         (self.code, [self.out.lines().count(), self.err.lines().count()], &self.styles)
     }
 
-    /// How often the value that it was given is seen, as it may be shown.
+    /// Counts how often the value is visible, in a form that may be shown.
     fn sights(&self, value: &str) -> usize {
         let seen = if value == HOSTILE { &[SEEN, SEEN_IN_JSON, SEEN_QUOTED][..] } else { &[value] };
         let of = |text: &str| -> usize { seen.iter().map(|seen| text.matches(seen).count()).sum() };
@@ -61,7 +61,7 @@ impl Run {
         self.sights(value) > 0
     }
 
-    /// Fails unless a run in which the other value stood in the same places differs in nothing else.
+    /// Fails unless the run differs from one with the harmless value only in that value.
     #[track_caller]
     fn assert_like(&self, tame: &Self, of: &dyn std::fmt::Debug) {
         assert_eq!(self.form(), tame.form(), "{of:?}: {}{}\n{}{}", self.out, self.err, tame.out, tame.err);
@@ -77,12 +77,12 @@ impl Run {
     }
 }
 
-/// The runs on fields that are filled with a value; `None` where it cannot be there.
+/// Runs with the fields filled with a value; `None` if the value is not possible there.
 type Filled<'f, F> = dyn FnMut(&[F], &str) -> Option<Vec<Run>> + 'f;
 
-/// Fills every field, as many at a time as may be: as long as a harmless value takes nothing from what is said without
-/// any, no field hides what becomes of another. `judge` compares the runs of both values, at the end of each field alone.
-/// Returns how often the hostile one was seen.
+/// Fills every field, as many at a time as possible. If the harmless value removes nothing from the output, no field
+/// hides the effect of another. `judge` compares the runs of both values, at the end of each field alone. Returns how
+/// often the hostile value was visible.
 fn sweep(fields: &[Field], run: &mut Filled<'_, Field>, judge: &dyn Fn(&[Field], &Run, &Run)) -> usize {
     let plain = run(&[], TAME).unwrap();
     let says_all = |runs: &[Run]| {
@@ -109,8 +109,8 @@ fn sweep(fields: &[Field], run: &mut Filled<'_, Field>, judge: &dyn Fn(&[Field],
     sights
 }
 
-/// Puts the hostile value into all fields: those of each part at once, and those alone that would end a run before the
-/// others are read. Whatever a run makes of it, it must do no harm. Returns how often it was seen.
+/// Puts the hostile value into all fields of each part at once. Fields that would end a run before it reads the others
+/// are filled alone. Whatever the run does with the value, it must do no harm. Returns how often it was visible.
 fn sweep_harmless<F: Clone>(parts: Vec<Vec<F>>, run: &mut Filled<'_, F>) -> usize {
     let lines = |runs: &[Run]| runs.iter().map(|run| run.form().1.iter().sum::<usize>()).sum::<usize>();
     let plain = lines(&run(&[], HOSTILE).unwrap());
@@ -126,13 +126,14 @@ fn sweep_harmless<F: Clone>(parts: Vec<Vec<F>>, run: &mut Filled<'_, F>) -> usiz
     sights
 }
 
-/// Eight parts, neighbours apart: what a field is worth often hangs on those beside it, as a stream's on its name.
+/// Splits fields into eight parts, and separates neighbors: the meaning of a field often depends on them, as a stream's
+/// does on its name.
 fn eighths<F: Clone>(fields: &[F]) -> Vec<Vec<F>> {
     let part = |start| fields.iter().skip(start).step_by(8).cloned().collect::<Vec<F>>();
     (0..8).map(part).filter(|part| !part.is_empty()).collect()
 }
 
-/// Sweeps, where the value makes no other difference; returns how often it was seen.
+/// Sweeps fields where the value makes no other difference. Returns how often it was visible.
 fn sweep_alike(fields: &[Field], run: &mut Filled<'_, Field>) -> usize {
     sweep(fields, run, &|fields, hostile, tame| hostile.assert_like(tame, &fields))
 }
@@ -147,7 +148,7 @@ fn run(folder: &Path, args: &[&str]) -> Run {
     Run::of(&mut command(folder, args))
 }
 
-/// Runs a command line in which `@` stands for the value, for people and for scripts: one value is one line.
+/// Runs a command line with the value in place of `@`, for people and for scripts. Asserts that one value is one line.
 #[track_caller]
 fn with_value(folder: &Path, args: &[&str]) -> Run {
     let with = |value: &str, more: &[&str]| {
@@ -169,14 +170,14 @@ fn token(claims: &Value, signer: &KeyPair) -> String {
     format!("{signed}.{signature}")
 }
 
-/// Writes a file of a folder, for its owner alone.
+/// Writes a file to a folder, readable only by its owner.
 fn private(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// A `.creds` file.
+/// Returns the content of a `.creds` file.
 fn creds(claims: &Value, account: &KeyPair, user: &KeyPair) -> String {
     format!(
         "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n\
@@ -203,7 +204,7 @@ fn account_claims(account: &KeyPair, operator: &KeyPair) -> Value {
     })
 }
 
-/// The runs of these tests are as a person sees them.
+/// These tests see the output as a person does, with styles.
 #[test]
 fn terminals_get_the_styles_of_this_program() {
     let folder = tempfile::tempdir().unwrap();
@@ -264,7 +265,7 @@ fn arguments_are_repeated_without_obeying_them() {
     for args in [&["history", "@"][..], &["keys", "inspect", "@"], &["plan", "--allow", "@"], &["apply", "@"]] {
         assert!(with_value(folder, args).shows(HOSTILE), "{args:?}");
     }
-    // Bytes that are no text.
+    // Bytes that are not valid text.
     let raw = OsStr::from_bytes(b"a\xff\x9b2J\x1b[2J\n::error::x");
     for args in [[OsStr::new("keys"), OsStr::new("inspect"), raw], [OsStr::new("render"), raw, raw]] {
         let run = Run::of(&mut command(folder, &args));

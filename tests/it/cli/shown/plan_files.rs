@@ -1,4 +1,4 @@
-//! Plan files: what their makers wrote into them, before somebody who signs.
+//! Tests plan files with hostile text from their author, as the person who signs sees them.
 
 use super::{DEFINITION, Run, account_claims, run, sweep_alike, token};
 use crate::support::hostile::{Field, keys, strings};
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use vstream_jwt::plan::file::{Content, PlanFile};
 
-/// A plan file for one account, to be signed by the operator; `change` is what somebody made of it.
+/// Signs a plan file for one account with the operator's key; `change` forges its content.
 fn sign(folder: &Path, change: impl Fn(&mut Value)) -> (Run, Value) {
     let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
     std::fs::create_dir_all(folder.join("keys")).unwrap();
@@ -46,7 +46,7 @@ fn sign(folder: &Path, change: impl Fn(&mut Value)) -> (Run, Value) {
     (shown, serde_json::from_str(&json.out).unwrap())
 }
 
-/// Claims that have a line of the review, and the end of another, in their name.
+/// Claims whose name contains a line of the review, and the end of another.
 #[test]
 fn a_claim_cannot_add_lines_to_what_the_signer_reads() {
     let folder = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn a_claim_cannot_add_lines_to_what_the_signer_reads() {
     assert_eq!(lines.iter().filter(|line| line.as_str().unwrap().starts_with("+ nats.signing_keys")).count(), 1);
 }
 
-/// A plan file's own words, with a section of the review in them.
+/// The plan file's own text contains a section of the review.
 #[test]
 fn a_plan_file_cannot_add_sections_to_what_the_signer_reads() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +99,7 @@ fn plan_files_are_reviewed_without_obeying_them() {
     let content = taken.into_inner();
     assert_eq!(plain.code, 0, "{}", plain.err);
     let fixed = ["/accounts/*/id", "/accounts/*/base", "/accounts/*/tokens/*/stage", "/definition/*/text"];
-    // What the plan says of a key it does not know is refused as it is read.
+    // A key that the program does not know is refused when the plan is read.
     let data = ["/changes", "/accounts/*/tokens/*/claims/nats/mappings", "/accounts/*/tokens/*/claims/nats/future"];
     let strings = strings(&content).into_iter().filter(|field| !fixed.contains(&field.at.as_str()));
     let fields: Vec<Field> =

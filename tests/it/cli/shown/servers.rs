@@ -1,4 +1,5 @@
-//! Servers that answer a run as real ones did (`tests/fixtures/answers`), with anything in the place of any field.
+//! Simulated servers that answer a run as real ones did (`tests/fixtures/answers`), with any text in place of any
+//! field.
 
 use super::{creds, private, token};
 use crate::support::hostile::{Field, filled};
@@ -14,12 +15,12 @@ use std::sync::{Arc, Mutex};
 
 const NAMES: [&str; 3] = ["west-1", "west-2", "west-3"];
 
-/// What servers answered, by what they were asked, with the names of keys and servers left open.
+/// Recorded answers of servers by request, with placeholders for keys and servers.
 pub(super) struct Recorded {
     tokens: Value,
-    /// Until something is changed.
+    /// Answers until the run changes something.
     pub(super) before: BTreeMap<String, Value>,
-    /// From then on.
+    /// Answers after that.
     pub(super) after: BTreeMap<String, Value>,
 }
 
@@ -30,19 +31,19 @@ pub(super) fn recorded() -> Recorded {
     Recorded { before: map("before"), after: map("after"), tokens: all["tokens"].take() }
 }
 
-/// What is not as it was recorded.
+/// Difference from the recorded answers.
 #[derive(Clone)]
 pub(super) enum Change {
     Nothing,
-    /// Fields of answers.
+    /// Other text in fields of answers.
     Fields(Vec<Place>, String),
-    /// Fields of the account's token.
+    /// Other text in fields of the account's token.
     Token(Vec<Field>, String),
-    /// The whole answer to this; text is sent as it is.
+    /// Another answer to this request; text is sent as it is.
     Answer(String, Value),
 }
 
-/// A field of what is answered to this, before or after something was changed.
+/// Field of the answer to a request, before or after the run changed something.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) of: String,
@@ -50,7 +51,7 @@ pub(super) struct Place {
     pub(super) field: Field,
 }
 
-/// Servers on a port, of which each run is the first.
+/// Servers on one port. To each run they look new.
 pub(super) struct Servers {
     recorded: Recorded,
     operator: KeyPair,
@@ -63,11 +64,11 @@ pub(super) struct Servers {
 struct Run {
     change: Change,
     asked: BTreeSet<String>,
-    /// A stream was changed.
+    /// `true` once the run changed a stream.
     provisioned: bool,
-    /// The token that was pushed.
+    /// Token that the run pushed.
     pushed: Option<String>,
-    /// The message that the stream of the lease has.
+    /// Message in the stream of the lease.
     note: Option<String>,
 }
 
@@ -78,7 +79,7 @@ impl Run {
 }
 
 impl Servers {
-    /// Starts them, and writes what a run needs into the folder: definition, keys and credentials.
+    /// Starts the servers, and writes the definition, keys and credentials of a run into the folder.
     pub(super) fn start(folder: &Path) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let servers = Arc::new(Self {
@@ -93,7 +94,7 @@ impl Servers {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let servers = all.clone();
-                // It ends when the client is gone.
+                // The thread ends when the client disconnects.
                 std::thread::spawn(move || servers.serve(client));
             }
         });
@@ -130,22 +131,22 @@ impl Servers {
         std::fs::write(folder.join("vstream.yaml"), definition.to_string()).unwrap();
     }
 
-    /// Has the next run see something else than was recorded.
+    /// Makes the next run see other answers than the recorded ones.
     pub(super) fn change(&self, change: Change) {
         *self.run.lock().unwrap() = Run::with(change);
     }
 
-    /// What the last run asked.
+    /// Returns the requests of the last run.
     pub(super) fn asked(&self) -> BTreeSet<String> {
         self.run.lock().unwrap().asked.clone()
     }
 
-    /// The claims of the account's token before it is changed.
+    /// Returns the claims of the account's token before the run changes it.
     pub(super) fn claims(&self) -> Value {
         self.complete(&self.recorded.tokens["token"], "")
     }
 
-    /// The claims of the operator's token.
+    /// Returns the claims of the operator's token.
     pub(super) fn operator_claims(&self) -> Value {
         self.complete(&self.recorded.tokens["operator"], "")
     }
@@ -154,7 +155,7 @@ impl Servers {
         token(claims, &self.operator)
     }
 
-    /// A document with the names of the keys, and of a server.
+    /// Fills the names of the keys and of a server into a document.
     fn complete(&self, document: &Value, server: &str) -> Value {
         let mut text = document.to_string();
         let now = jiff::Timestamp::now();
@@ -175,7 +176,7 @@ impl Servers {
         document
     }
 
-    /// The answers to a request, each server's or one; nothing where nobody listens.
+    /// Returns the answers to a request: one from each server, only one, or none if there is no responder.
     fn answers(&self, subject: &str, body: &str) -> Vec<String> {
         let subject = subject.replace(&self.app.public_key(), "{app}").replace(&self.system.public_key(), "{system}");
         let key = if subject.contains(".MSG.GET.") { format!("{subject} {body}") } else { subject };
@@ -228,7 +229,7 @@ impl Servers {
         NAMES.iter().take(if by_each { NAMES.len() } else { 1 }).map(|server| answer_of(server)).collect()
     }
 
-    /// Talks to one client.
+    /// Serves one client.
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         let info = json!({
             "server_id": "N", "server_name": NAMES[0], "version": "2.15.1", "go": "go", "host": "127.0.0.1", "port": self.port,
@@ -246,7 +247,7 @@ impl Servers {
                 ["PUB" | "HPUB", subject, ref more @ .., size] => {
                     let mut payload = vec![0; size.parse::<usize>().unwrap() + 2];
                     reader.read_exact(&mut payload)?;
-                    // What asks for no reply is nothing to answer.
+                    // A message without a reply subject needs no answer.
                     let (reply, headers) = match (words[0], more) {
                         ("PUB", [reply]) => (*reply, 0),
                         ("HPUB", [reply, headers]) => (*reply, headers.parse().unwrap()),

@@ -1,4 +1,4 @@
-//! nsc stores: every string of each of their files, and the names of their folders.
+//! Tests hostile text in nsc stores: every string of each of their files, and the names of their folders.
 
 use super::servers::{Change, Servers};
 use super::{Run, eighths, run, sweep_harmless, token};
@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A store of the operator that the servers trust, as nsc makes it, with an edit of the account that was not pushed.
+/// A store of the operator that the servers trust, in the layout of nsc, with an edit of the account that was not
+/// pushed.
 struct Store {
     folder: tempfile::TempDir,
     servers: Arc<Servers>,
-    /// The names of the folders of operator and account.
+    /// Names of the folders of the operator and the account.
     operator: String,
     account: String,
     info: Value,
@@ -90,7 +91,7 @@ fn stores_are_read_without_obeying_them() {
         };
         sweep_harmless(eighths(&everywhere(document)), &mut run)
     };
-    // `.nsc`; the operator's token, signed by another operator, and by that of the servers; the account's token.
+    // The file `.nsc`; the operator's token, signed by another operator and by the servers' one; the account's token.
     let mut sights = sweep(&info, &|store, info| store.info = info.clone());
     sights += sweep(&of_other, &|store, claims| {
         store.info = info.clone();
@@ -120,7 +121,7 @@ fn names_of_folders_are_shown_without_obeying_them() {
     };
     assert!(runs(|store| &mut store.operator) > 0);
     runs(|store| &mut store.account);
-    // A token that cannot be read is named by its folder.
+    // The folder's name stands for an operator's token that cannot be read.
     store.operator_token = "x".to_owned();
     let run = store.plan();
     assert!(run.err.contains("cannot be read"), "{}", run.err);

@@ -1,4 +1,4 @@
-//! Files beside the definition, the environment, a signer, servers.
+//! Tests hostile text in files beside the definition, in the environment, in a signer's answers, and from servers.
 
 use super::{DEFINITION, Run, command, creds, private, run, sweep_alike};
 use crate::support::hostile::{Field, HOSTILE, everywhere, filled};
@@ -14,7 +14,7 @@ fn files_and_the_environment_are_quoted_without_obeying_them() {
     let keys = folder.join("keys");
     std::fs::create_dir(&keys).unwrap();
     std::fs::write(folder.join("vstream.yaml"), DEFINITION).unwrap();
-    // Files of the keys folder, by their names.
+    // The names of files in the keys folder.
     for name in ["a.nk", "b.creds", "c.jwt"] {
         std::fs::write(keys.join(format!("{HOSTILE}{name}")), HOSTILE).unwrap();
     }
@@ -26,7 +26,7 @@ fn files_and_the_environment_are_quoted_without_obeying_them() {
     }
     assert!(run(folder, &["keys", "list"]).shows(HOSTILE));
     assert!(run(folder, &["keys", "check"]).shows(HOSTILE));
-    // The environment.
+    // Environment variables.
     for name in ["VSTREAM_OPERATOR_FILE", "VSTREAM_OPERATOR_IDENTITY", "VSTREAM_OPERATOR_PASSPHRASE_FILE"] {
         let mut command = command(folder, &["apply"]);
         pty::run(command.env_remove("VSTREAM_OPERATOR_SEED").env_remove("VSTREAM_OPERATOR_FILE").env(name, HOSTILE));
@@ -37,7 +37,7 @@ fn files_and_the_environment_are_quoted_without_obeying_them() {
     for name in ["XDG_CONFIG_HOME", "HOME", "USER", "TMPDIR", "PATH"] {
         Run::of(command(folder, &["plan"]).env(name, format!("/{HOSTILE}")));
     }
-    // A signer that answers so.
+    // Answers of a signer.
     for answer in [json!({ "error": HOSTILE }), json!({ "public_key": HOSTILE }), json!({ HOSTILE: 1 }), json!(HOSTILE)]
     {
         std::fs::write(folder.join("answer"), format!("{answer}\n")).unwrap();
@@ -46,7 +46,7 @@ fn files_and_the_environment_are_quoted_without_obeying_them() {
     }
 }
 
-/// Everything in a `.creds` file: the claims of the user, and what stands around them.
+/// Tests everything in a `.creds` file: the claims of the user, and the text around them.
 #[test]
 fn credentials_are_quoted_without_obeying_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +66,7 @@ fn credentials_are_quoted_without_obeying_them() {
     };
     let runs = || vec![run(folder, &["plan"]), run(folder, &["keys", "inspect", "keys/sys.creds"])];
     let mut sights = 0;
-    // One that expired is named, and its user; one that did not goes on to the servers.
+    // The message names credentials that have expired and their user; valid credentials get the run to the servers.
     for claims in [claims(2), claims(4_000_000_000)] {
         let mut filled = |fields: &[Field], value: &str| {
             private(folder, "keys/sys.creds", &creds(&filled(&claims, fields, value), &account, &user));
@@ -89,7 +89,7 @@ fn credentials_are_quoted_without_obeying_them() {
     }
 }
 
-/// Everything in a context of the `nats` CLI.
+/// Tests everything in a context of the `nats` CLI.
 #[test]
 fn contexts_are_quoted_without_obeying_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,7 +136,7 @@ fn contexts_are_quoted_without_obeying_them() {
     assert!(said.err.contains(r"did you mean `sys\u{1b}[`?"), "{}", said.err);
 }
 
-/// Servers that are none: what they say of themselves and of the user.
+/// Tests programs that pose as servers: what they say about themselves and about the user.
 #[test]
 fn servers_are_quoted_without_obeying_them() {
     let folder = tempfile::tempdir().unwrap();
