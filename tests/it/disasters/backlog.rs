@@ -1,5 +1,6 @@
-//! A region that comes back finds far more than flow control lets through at once: without each part of the way between
-//! the accounts it would stop after some 2 MB. A part of it comes from a cluster that another region serves.
+//! A returning region finds far more messages than flow control lets through at once. If any link between the accounts
+//! lacked flow control, copying would stop after some 2 MB. A part of the backlog comes from a cluster that another
+//! region serves.
 
 use crate::disasters::serving::{EDGE, all_answer, served, servers};
 use crate::disasters::steps::{APPLY, expect, in_sync};
@@ -14,12 +15,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const ALL: [&str; 3] = ["west", "central", "east"];
-/// Of 1 KB each: several times what would get through, and much more in scripts/nightly.
+/// Number of messages of 1 KB each: several times what would get through, and many more in scripts/nightly.
 fn backlog() -> usize {
     if thorough() { 60_000 } else { 15_000 }
 }
 
-/// What the region had before, and what comes when it is back.
+/// Number of messages that the region had before, and that it gets after it is back.
 const SOME: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +59,7 @@ async fn a_backlog_waits_for_a_region_and_arrives_exactly_once() {
     in_sync(&cluster, "a backlog").await;
 }
 
-/// Publishes messages of 1 KB, each until it is acknowledged.
+/// Publishes messages of 1 KB, each until the stream acknowledges it.
 async fn publish(cluster: &Cluster, region: &str, numbers: std::ops::Range<usize>) {
     let client = client(cluster, region).await;
     let publish = |number: usize| {
@@ -78,7 +79,7 @@ async fn publish(cluster: &Cluster, region: &str, numbers: std::ops::Range<usize
     stream::iter(numbers).map(publish).buffer_unordered(256).collect::<Vec<()>>().await;
 }
 
-/// How often each message is read by the virtual name.
+/// Counts how often the virtual name delivers each message.
 async fn read(client: &Client, expected: usize) -> BTreeMap<String, usize> {
     let inbox = client.new_inbox();
     let mut messages = client.subscribe(inbox.clone()).await.unwrap();

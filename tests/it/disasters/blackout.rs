@@ -1,4 +1,5 @@
-//! Regions die, come back, and lose sight of each other, while everywhere someone publishes and subjects come and go.
+//! Regions die, return and lose sight of each other, while clients publish everywhere and subjects are added and
+//! removed.
 
 use crate::disasters::serving::{EDGE, all_answer, served, servers};
 use crate::disasters::steps::{APPLY, expect, in_sync, run};
@@ -12,7 +13,7 @@ use vstream_jwt::observed::Server;
 
 const ALL: [&str; 3] = ["west", "central", "east"];
 
-/// What every publisher gets acknowledged between two blows.
+/// Number of messages that each publisher gets acknowledged between two disasters.
 const SOME: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,15 +42,15 @@ async fn so_it_is_with_a_cluster_that_a_region_serves() {
     disasters(scene).await;
 }
 
-/// Where disasters happen, and who publishes there.
+/// The super-cluster where the disasters happen, and its publishers.
 struct Scene<'c> {
     cluster: &'c Cluster,
     bench: Bench<'c>,
     definition: Value,
-    /// The regions, and whom they serve.
+    /// The regions and the clusters that they serve.
     clusters: Vec<&'static str>,
     ledger: Ledger,
-    /// Whether `foo` has the subject that comes and goes.
+    /// `true` while `foo` has the extra subject.
     more: bool,
     rounds: usize,
 }
@@ -61,7 +62,7 @@ impl<'c> Scene<'c> {
         Self { cluster, bench, definition, clusters: ALL.to_vec(), ledger, more: false, rounds: 0 }
     }
 
-    /// The subject comes or goes, while everywhere someone publishes; then it leads somewhere, or nowhere.
+    /// Adds or removes the subject while clients publish everywhere; then publishes on it, which must match its state.
     async fn change_subjects(&mut self) {
         self.more = !self.more;
         self.rounds += 1;
@@ -69,7 +70,7 @@ impl<'c> Scene<'c> {
         self.definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(subjects);
         self.bench.write("vstream", &self.definition);
         let prune = if self.more { &[][..] } else { &["--prune", "foo"] };
-        // Sources may still wait for their next try: what is copied late is not lost, and the run says so.
+        // Sources may still wait for their next retry. Late messages are not lost, and the run reports such sources.
         let ran = run(self.cluster, &[&APPLY[..], prune].concat()).await;
         assert!(ran.code == 0 || (ran.code == 4 && ran.text.contains("[source-waiting]")), "{}", ran.text);
         for from in &self.clusters {
@@ -91,14 +92,14 @@ impl<'c> Scene<'c> {
                 assert!(matches!(refused, Err(RequestErrorKind::NoResponders)), "{from}: {refused:?}");
             }
         }
-        // Some servers forget a stream that was changed less than a minute before a restart: what `plan` warns of.
+        // Some servers forget a stream that was changed less than a minute before a restart; `plan` warns of that.
         if self.bench.deployment().await.servers.iter().any(Server::forgets_changed_streams) {
             tokio::time::sleep(Duration::from_secs(62)).await;
         }
     }
 
-    /// Publishes before, through and after the disaster, and changes subjects once all are there again; then reads
-    /// everything in every region.
+    /// Publishes before, during and after the disaster, and changes subjects once all servers are back. Then reads
+    /// every message in every region.
     async fn disaster(&mut self, what: &str, happens: impl AsyncFnOnce(&Cluster, &Traffic, &Ledger)) {
         let started = Instant::now();
         let before = self.ledger.len();
@@ -166,7 +167,7 @@ async fn disasters(mut scene: Scene<'_>) {
                 cluster.wait_ready(PATIENCE).await.unwrap();
             }
             traffic.advance(&ALL, SOME).await;
-            // Each side has what the other has not.
+            // Each side has messages that the other one lacks.
             let (in_west, in_east) = (stored(&west).await.unwrap(), stored(&east).await.unwrap());
             let all = ledger.len() as u64;
             assert!(in_west < all && in_east < all, "{in_west} messages in west, {in_east} in east, of {all}");
@@ -194,12 +195,12 @@ async fn start(cluster: &Cluster, regions: &[&str]) {
     for region in regions {
         cluster.start(region).await.unwrap();
     }
-    // The edge never knows of a meta leader.
+    // The edge never learns of a meta leader.
     if has_edge(cluster) {
         return;
     }
-    // A meta leader of 2.10.26 may take a returned server for behind until there is something to agree on. What counts is
-    // that the messages arrive.
+    // A meta leader of 2.10.26 may consider a returned server to be behind until there is a new proposal. The test only
+    // requires that the messages arrive.
     if let Err(error) = cluster.wait_ready(PATIENCE).await {
         eprintln!("{error}; going on");
     }

@@ -1,4 +1,4 @@
-//! Changes by hand, and by other tools: `verify` names each, `apply` repairs it or says why it may not.
+//! Changes by hand and by other tools: `verify` names each, and `apply` repairs it or says why it may not.
 
 use crate::disasters::steps::{APPLY, expect, in_sync, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived, ask};
@@ -42,7 +42,7 @@ struct Drift {
     cluster: Cluster,
     account: Client,
     ledger: Ledger,
-    /// The account's token as it was before the first `apply`.
+    /// Token of the account before the first `apply`.
     without_mappings: String,
 }
 
@@ -129,7 +129,7 @@ impl Drift {
         let what = "a write stream was deleted";
         self.done("$JS.API.STREAM.DELETE.foo-write-west", &Value::Null).await;
         self.verify_names(what, "stream-missing", &["stream foo-write-west: does not exist"]).await;
-        // What is taken before sources ask for it is what they could miss.
+        // Sources can miss messages that the stream stores before they ask for it.
         let traffic = Traffic::start(&self.cluster, &ALL, &self.ledger).await;
         let ran = run(&self.cluster, &APPLY).await;
         assert!(ran.code == 0 && ran.text.contains("[made-anew]"), "{what}: {}", ran.text);
@@ -139,11 +139,11 @@ impl Drift {
         let took = in_sync(&self.cluster, what).await;
         eprintln!("{what}: in sync after {took:.1?} more");
         assert_eq!(run(&self.cluster, &["plan"]).await.code, 0, "{what}: something is left to do");
-        // Some servers forget a stream that was changed less than a minute before a restart: what `plan` warns of.
+        // Some servers forget a stream that was changed less than a minute before a restart; `plan` warns of that.
         if Bench::new(&self.cluster).await.deployment().await.servers.iter().any(Observed::forgets_changed_streams) {
             tokio::time::sleep(Duration::from_secs(62)).await;
         }
-        // Servers of 2.10 would empty it at their next start if they kept its `first_seq`.
+        // Servers of 2.10 would empty the stream at their next start if it kept its `first_seq`.
         self.cluster.kill("west-1").await.unwrap();
         self.cluster.start("west-1").await.unwrap();
         self.cluster.wait_ready(PATIENCE).await.unwrap();
@@ -207,7 +207,7 @@ impl Drift {
         traffic.stop().await;
     }
 
-    /// `verify` ends with 3, and names it for people and for programs.
+    /// Asserts that `verify` ends with 3 and names the change, for people and for programs.
     async fn verify_names(&self, what: &str, code: &str, named: &[&str]) {
         let ran = run(&self.cluster, &["verify"]).await;
         assert_eq!(ran.code, 3, "{what}: {}", ran.text);
@@ -226,7 +226,7 @@ impl Drift {
         eprintln!("{what}: repaired, in sync after {took:.1?} more");
     }
 
-    /// `apply` changes nothing, says why, and how to do it on purpose.
+    /// Asserts that `apply` changes nothing, and says why and how to make the change on purpose.
     async fn refused(&self, what: &str, code: &str, on_purpose: &str) {
         let ran = run(&self.cluster, &APPLY).await;
         assert!(ran.code == 1 && ran.text.contains(code), "{what}: {ran:?}");
@@ -246,7 +246,7 @@ impl Drift {
         done.unwrap_or_else(|| panic!("{subject} {body} fails"))
     }
 
-    /// Signs the older copy anew and pushes it, as another tool would.
+    /// Signs the older copy again and pushes it, as another tool would.
     async fn push(&self, system: &Client, servers: usize) {
         let copy = AccountClaims::decode(&self.without_mappings).unwrap();
         let signer = read_seed_file(&self.cluster.operator_key_path()).unwrap();
@@ -276,7 +276,7 @@ async fn in_east(cluster: &Cluster) -> Client {
     options.connect(cluster.urls("east")).await.unwrap()
 }
 
-/// All `code`s anywhere in the document.
+/// Returns every `code` in the document.
 fn codes(document: &Value) -> Vec<String> {
     match document {
         Value::Object(fields) => {

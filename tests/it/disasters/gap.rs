@@ -1,4 +1,4 @@
-//! An outage that is longer than the write streams keep messages.
+//! An outage that lasts longer than the write streams keep messages.
 
 use crate::disasters::steps::{APPLY, Ran, expect, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived};
@@ -17,7 +17,7 @@ async fn so_it_is_in_the_layout_shared() {
     outage("shared", "APP", "foo-read-west").await;
 }
 
-/// `read` of `account` is the read stream in west.
+/// Runs the outage with this layout; `read` of `account` is the read stream in west.
 async fn outage(layout: &str, account: &str, read: &str) {
     let cluster = small().await;
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
@@ -37,13 +37,14 @@ async fn outage(layout: &str, account: &str, read: &str) {
     let foretold = format!("stream {read}: the other regions have heard nothing from this one for");
     let ran = until(&cluster, &[(4, &foretold)]).await;
     assert!(ran.text.contains("their write streams keep messages for 10 s"), "{}", ran.text);
-    // All of it is dropped in east before west is back.
+    // All of them are dropped in east before west returns.
     tokio::time::sleep(Duration::from_secs(12)).await;
 
     cluster.start("west").await.unwrap();
     cluster.wait_ready(PATIENCE).await.unwrap();
     let gap = format!("stream {read}: will never get messages {} – {lost} of foo-write-east", got + 1);
-    // Where servers do not say what a source got last, only the count tells, when the source goes on.
+    // If servers do not report the last message that a source got, only the count shows the loss, once the source goes
+    // on.
     let counted = format!(
         "stream {read}: {} messages of its sources never arrived here",
         lost + lost_central - got - got_central
@@ -63,7 +64,7 @@ async fn publish(cluster: &Cluster, ledger: &Ledger, regions: &[&str]) {
     traffic.stop().await;
 }
 
-/// Runs `verify` until it ends with one of the codes and says what goes with it.
+/// Runs `verify` until it ends with one of these codes and prints the matching text.
 async fn until(cluster: &Cluster, ends: &[(i32, &str)]) -> Ran {
     let started = Instant::now();
     loop {

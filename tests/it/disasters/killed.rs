@@ -1,5 +1,5 @@
-//! `apply` and `destroy` killed at any moment: traffic never goes to a stream that does not exist, what others have in
-//! the claims stays, and the next run finishes.
+//! `apply` and `destroy` killed at any moment. Traffic never goes to a stream that does not exist, the claims keep what
+//! other tools put there, and the next run finishes.
 
 use crate::disasters::kills::Kills;
 use crate::disasters::others::Others;
@@ -24,21 +24,21 @@ async fn killed_at_any_moment_the_next_run_finishes() {
     killed(&cluster, Some(watch), rounds(2)).await;
 }
 
-/// Keys are made, and the tokens of four accounts pushed in four stages.
+/// Each run makes keys, and pushes the tokens of four accounts in four stages.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_are_the_stages_of_the_layout_regional() {
     let cluster = account().await;
     killed(&cluster, None, rounds(1)).await;
 }
 
-/// Four runs are killed in a round: of `apply` from nothing and beside another virtual stream, and of `destroy`.
+/// Kills four runs in each round: `apply` from nothing, `apply` beside another virtual stream, and `destroy`.
 async fn killed(cluster: &Cluster, watch: Option<Watch>, rounds: usize) {
     let ledger = Ledger::default();
     let traffic = Traffic::start(cluster, &ALL, &ledger).await;
     let others = Others::start(Bench::new(cluster).await).await;
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
 
-    // How long the verbs take when nobody kills them; more than that would hit nothing.
+    // Measures how long the verbs take; a later kill would hit nothing.
     let started = Instant::now();
     expect(cluster, 0, &APPLY).await;
     let apply = started.elapsed();
@@ -88,14 +88,14 @@ struct Test<'c> {
     kills: Kills,
     apply: Duration,
     destroy: Duration,
-    /// The keys of the regional accounts.
+    /// Keys of the regional accounts.
     keys: Vec<(String, Vec<u8>)>,
 }
 
 impl Test<'_> {
     async fn make_all(&mut self, round: usize) {
         assert_eq!(streams(&self.account).await.unwrap().len(), 0, "round {round}");
-        // Every second time the regional accounts are made anew, their keys too.
+        // Makes the regional accounts again in every second round, with their keys.
         if !self.keys.is_empty() && round.is_multiple_of(2) {
             self.forget_regional_accounts().await;
         }
@@ -109,7 +109,7 @@ impl Test<'_> {
         assert!(self.keys.len() == before && made.iter().all(|key| self.keys.contains(key)), "{when}: keys made again");
     }
 
-    /// A second virtual stream is made and taken away while the first one works.
+    /// Creates and removes a second virtual stream while the first one works.
     async fn make_another(&mut self, round: usize, definition: &str) {
         let both = format!("{definition}      bar:\n        subjects: [bar.>]\n");
         std::fs::write(self.cluster.definition_path(), both).unwrap();
@@ -132,7 +132,7 @@ impl Test<'_> {
         self.removing(true);
         let when = self.killed_destroy(round, &DESTROY, "of all").await;
         if round % 2 == 1 {
-            // Back again from wherever it stopped.
+            // Creates the rest again, wherever the run stopped.
             self.removing(false);
             self.finish(&APPLY, &when).await;
             self.is_in_sync(&when).await;
@@ -153,7 +153,7 @@ impl Test<'_> {
         format!("round {round}, destroy {what} killed after {time:?}")
     }
 
-    /// The run after the killed one.
+    /// Runs the verb after the killed run.
     async fn finish(&mut self, args: &[&str], when: &str) {
         self.is_content(when);
         let ran = self.kills.next(self.cluster, args, self.apply.max(self.destroy)).await;
@@ -174,7 +174,7 @@ impl Test<'_> {
         self.watch.iter().for_each(|watch| watch.is_content(when));
     }
 
-    /// Takes the regional accounts and their keys away, as nobody should: so that a run finds nothing.
+    /// Deletes the regional accounts and their keys, so that a run finds none of them. No user should do that.
     async fn forget_regional_accounts(&self) {
         let operator = self.others.bench.key("op.nk");
         let accounts: Vec<String> = self.keys.iter().map(|(_, seed)| public(seed)).collect();
@@ -186,7 +186,7 @@ impl Test<'_> {
         let answer = system.request("$SYS.REQ.CLAIMS.DELETE", request.into()).await.unwrap();
         let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
         assert!(answer["error"].is_null(), "{answer}");
-        // The other servers do the same at the same time.
+        // The other servers delete them at the same time.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
@@ -196,7 +196,7 @@ fn public(seed: &[u8]) -> String {
     vstream_jwt::sign::Seed::parse(text).unwrap().public_key().to_string()
 }
 
-/// The keys of the regional accounts.
+/// Returns the keys of the regional accounts.
 fn keys(cluster: &Cluster) -> Vec<(String, Vec<u8>)> {
     let files = std::fs::read_dir(cluster.keys_folder()).unwrap().map(|file| file.unwrap().path());
     let named = |path: std::path::PathBuf| {

@@ -1,5 +1,5 @@
-//! `apply PLANFILE` and `rollback` killed at any moment, under traffic: the records can be read, and the next run comes to
-//! where the killed one was to come to.
+//! `apply PLANFILE` and `rollback` killed at any moment, under traffic. The records stay readable, and the next run
+//! gets to the state that the killed one was meant to reach.
 
 use crate::disasters::kills::Kills;
 use crate::disasters::others::Others;
@@ -26,7 +26,7 @@ async fn what_a_killed_plan_file_or_rollback_left_is_finished_by_the_next_run() 
     let account = client(&cluster, "east").await;
     let mut test = Test { cluster: &cluster, account, others, kills: Kills::seeded(), takes: Duration::ZERO };
 
-    // How long it takes when nobody kills it.
+    // Measures how long an undisturbed run takes.
     std::fs::write(cluster.definition_path(), format!("{definition}      bar:\n        subjects: [bar.>]\n")).unwrap();
     let file = test.plan_file(true).await.unwrap();
     let started = Instant::now();
@@ -43,7 +43,7 @@ async fn what_a_killed_plan_file_or_rollback_left_is_finished_by_the_next_run() 
         test.carry_out(round).await;
         test.others.push().await;
         test.go_back(round, &good, back).await;
-        // Its streams are made anew in the next round.
+        // The next round creates its streams again.
         expect(&cluster, 0, &[&DESTROY[..], &["bar"]].concat()).await;
         traffic.advance(&ALL, 2).await;
     }
@@ -71,7 +71,7 @@ struct Test<'c> {
 }
 
 impl Test<'_> {
-    /// A plan file, signed or not; `None` when nothing is to be done.
+    /// Writes a plan file, signed or not. Returns `None` if there is nothing to do.
     async fn plan_file(&self, signed: bool) -> Option<&'static str> {
         let planned = run(self.cluster, &["plan", "--out", "p.json"]).await;
         if planned.code == 0 {
@@ -85,7 +85,8 @@ impl Test<'_> {
         Some("s.json")
     }
 
-    /// Every second plan file is signed. One that was begun is finished, or refused as stale and made again.
+    /// Carries out a plan file, signed in every second round. If the run is killed, the next one finishes it, or
+    /// refuses the file as stale and needs a new one.
     async fn carry_out(&mut self, round: usize) {
         let signed = round.is_multiple_of(2);
         let operator: &[&str] = if signed { &[] } else { &["--operator", "op.nk"] };
@@ -108,7 +109,7 @@ impl Test<'_> {
         self.mapped(true, &when).await;
     }
 
-    /// By `--last` and by the record's name in turn. Others push before the next run.
+    /// Rolls back by `--last` and by the record's name in turn. Another tool pushes before the next run.
     async fn go_back(&mut self, round: usize, good: &str, takes: Duration) {
         let to = if round.is_multiple_of(2) { "--last" } else { good };
         let args = ["rollback", to, "--operator", "op.nk"];
@@ -116,12 +117,12 @@ impl Test<'_> {
         let when = format!("round {round}, rollback {to} killed after {time:?}");
         self.records_are_whole(&when).await;
         self.others.push().await;
-        // Once more: one that is killed twice is gone on with, too.
+        // Kills it once more: the next run also finishes a rollback that was killed twice.
         if round % 4 == 2 {
             self.kills.kill(self.cluster, &self.account, &args, takes).await;
             self.records_are_whole(&when).await;
         }
-        // A run that ended before it could be killed has gone back.
+        // A run that ended before the kill has already rolled back.
         if to != "--last" || self.is_mapped().await || self.was_stopped() {
             let ran = self.kills.next(self.cluster, &args, takes).await;
             assert_eq!(ran.code, 0, "{when}:\n{}", ran.text);
@@ -130,7 +131,7 @@ impl Test<'_> {
         self.others.are_content(&when).await;
     }
 
-    /// Whether the newest record is of a run that was killed.
+    /// Checks if the newest record is of a killed run.
     fn was_stopped(&self) -> bool {
         let (_, record) = list(&self.history()).unwrap().pop().unwrap();
         record.unwrap().content.ended.is_none()
@@ -155,7 +156,7 @@ impl Test<'_> {
         list(&self.history()).unwrap().pop().unwrap().0
     }
 
-    /// Nothing half-written is taken for a record, and `history` lists all.
+    /// Asserts that no partial file counts as a record, and that `history` lists all.
     async fn records_are_whole(&self, when: &str) {
         let all = list(&self.history()).unwrap();
         for (name, record) in &all {

@@ -1,5 +1,5 @@
 //! Verbs that ask servers and write files, killed at any moment: `plan --out`, `sign`, the nsc store after `apply`, and
-//! `dev up`. Those that ask nobody are in `tests/it/cli/killed.rs`.
+//! `dev up`. Verbs that need no server are in `tests/it/cli/killed.rs`.
 
 use crate::disasters::others::Others;
 use crate::support::bench::Bench;
@@ -18,7 +18,7 @@ fn command(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// A run to its end; how long it took.
+/// Runs to the end, and returns the duration.
 fn run(folder: &Path, args: &[&str], code: i32) -> Duration {
     let started = Instant::now();
     let output = output(&mut command(folder, args));
@@ -46,7 +46,7 @@ async fn files_are_whole_or_not_there() {
     the_nsc_store_is_brought_up_to_date(&cluster).await;
 }
 
-/// Every second time an older one is there, which is replaced or stays.
+/// In every second round an older file exists, which is replaced or stays.
 fn is_written(folder: &Path, args: &[&str], takes: Duration, code: i32) {
     let (out, path) = (folder.join("out"), folder.join(args[args.len() - 1]));
     let mut killer = Killer::seeded();
@@ -65,7 +65,7 @@ fn is_written(folder: &Path, args: &[&str], takes: Duration, code: i32) {
     killer.says(args[0]);
 }
 
-/// Others pushed, and what `apply` has to do is to write that down.
+/// Another tool has pushed, so `apply` only has to write that to the store.
 async fn the_nsc_store_is_brought_up_to_date(cluster: &Cluster) {
     let folder = cluster.folder();
     let store = folder.join("store");
@@ -97,7 +97,7 @@ async fn the_nsc_store_is_brought_up_to_date(cluster: &Cluster) {
     killer.says("apply, writing to the nsc store");
 }
 
-/// Takes the super-cluster down in any case.
+/// Stops the super-cluster in any case.
 struct Down<'f>(&'f Path);
 
 impl Drop for Down<'_> {

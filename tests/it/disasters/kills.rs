@@ -1,4 +1,5 @@
-//! Killing runs of the command: how many of which verb, and how long the next one waits for a lease left behind.
+//! Kills runs of the command. Counts the kills of each verb, and measures how long the next run waits for an abandoned
+//! lease.
 
 use crate::disasters::steps::{Ran, run, spawn};
 use crate::disasters::traffic::ask;
@@ -16,12 +17,12 @@ const PREFIXES: [&str; 2] = ["$VSH.API", "$JS.API"];
 
 pub struct Kills {
     random: Random,
-    /// How many runs there were of a verb, how many of them were killed, and how many of those left their lease behind.
+    /// Numbers by verb: runs, killed runs, and killed runs that left their lease behind.
     verbs: BTreeMap<String, [usize; 3]>,
     left: usize,
-    /// How long each run took that came upon a lease left behind.
+    /// Duration of each run that found an abandoned lease.
     waits: Vec<Duration>,
-    /// A lease was left behind, and is waited for.
+    /// `true` if the next run has to wait for an abandoned lease.
     waiting: bool,
 }
 
@@ -31,8 +32,8 @@ impl Kills {
         Self { random: Random::seeded(), verbs, left: 0, waits, waiting: false }
     }
 
-    /// Runs the verb, and kills it at any moment of the time that it `takes`; nothing is killed when it ended before.
-    /// Says when.
+    /// Runs the verb, and kills it at any moment of the time that it `takes`, unless it ended before. Returns that
+    /// moment.
     pub async fn kill(&mut self, cluster: &Cluster, account: &Client, args: &[&str], takes: Duration) -> Duration {
         let time = self.random.below(takes);
         let counts = self.verbs.entry(args[0].to_owned()).or_default();
@@ -40,13 +41,13 @@ impl Kills {
         let mut child = spawn(cluster, args);
         if tokio::time::timeout(time, child.wait()).await.is_err() {
             child.start_kill().unwrap();
-            // It may have ended by itself at last.
+            // The run may have ended by itself just now.
             let killed = child.wait().await.unwrap().code().is_none();
             counts[1] += usize::from(killed);
             if killed && lease_left(account).await {
                 counts[2] += 1;
                 self.left += 1;
-                // Every tenth is waited for.
+                // The next run waits for every tenth one.
                 self.waiting = self.left % 10 == 5;
                 if !self.waiting {
                     forget_lease(account).await;
@@ -56,15 +57,15 @@ impl Kills {
         time
     }
 
-    /// The run after: a lease left behind delays it by no more than its expiry.
+    /// Runs the next verb. An abandoned lease delays it by no more than its expiry.
     pub async fn next(&mut self, cluster: &Cluster, args: &[&str], takes: Duration) -> Ran {
         let started = Instant::now();
         let ran = run(cluster, args).await;
-        // What is refused as stale comes to no lease.
+        // A run that is refused as stale never gets to the lease.
         if ran.code != 1 && std::mem::take(&mut self.waiting) {
             let took = started.elapsed();
             self.waits.push(took);
-            // Sources that missed their origin are tried again after 40 s; that is no wait for the lease.
+            // Sources that missed their origin retry after 40 s, which is not time spent on the lease.
             let sources = ran.text.contains("to try the sources of");
             let sources = Duration::from_secs(if sources { 50 } else { 0 });
             let most = Duration::from_secs(EXPIRY) + sources + 4 * takes + Duration::from_secs(5);
@@ -77,7 +78,7 @@ impl Kills {
         ran
     }
 
-    /// What was done, for a person.
+    /// Returns a summary for people.
     pub fn says(&self) -> String {
         let verbs = self.verbs.iter().map(|(verb, [runs, killed, left])| {
             format!("{killed} of {runs} runs of {verb} killed ({left} left their lease behind)")
@@ -91,7 +92,7 @@ impl Kills {
     }
 }
 
-/// Whether somebody seems to hold the account's lease.
+/// Checks if the account's lease is not released.
 async fn lease_left(account: &Client) -> bool {
     for prefix in PREFIXES {
         let body = format!("{{\"last_by_subj\":\"{}\"}}", lease::SUBJECT);
@@ -103,7 +104,7 @@ async fn lease_left(account: &Client) -> bool {
     false
 }
 
-/// Takes away the lease that a killed run left behind, as a person may who knows that it is dead.
+/// Removes the lease of a killed run, as a user may who knows that the run is dead.
 async fn forget_lease(account: &Client) {
     for prefix in PREFIXES {
         let purged = ask(account, &format!("{prefix}.STREAM.PURGE.{}", lease::STREAM), "").await;

@@ -1,4 +1,5 @@
-//! What virtual streams must withstand on real servers: lost regions, split brain, kills in the middle, drift, gaps.
+//! Disasters that virtual streams must withstand on real servers: lost regions, split brain, kills in the middle,
+//! drift, gaps.
 //!
 //! `VSTREAM_NATS_SERVER_VERSION` chooses the servers, `VSTREAM_SEED` repeats the random moments of a run.
 

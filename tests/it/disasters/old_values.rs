@@ -1,5 +1,5 @@
-//! Buckets, object stores and streams that keep the last message of a subject, through restarts and changes of leaders: no
-//! value goes back to an older one, or the run was refused.
+//! Buckets, object stores and streams that keep the last message of a subject, through restarts and leader changes. No
+//! value goes back to an older one, unless the run was refused.
 
 use crate::disasters::steps::APPLY;
 use crate::disasters::traffic::ask;
@@ -19,8 +19,8 @@ const OBJECTS: usize = 5;
 /// The streams that have values by key, each with the prefix of its subjects.
 const KEYED: [(&str, &str); 3] = [("KV_one", "$KV.one"), ("KV_five", "$KV.five"), ("last", "last")];
 
-/// Buckets with a history of 1 and of 5 and an object store, by these further settings, and a stream that keeps the last message
-/// of each subject.
+/// Defines buckets with a history of 1 and of 5, an object store, and a stream that keeps the last message of each
+/// subject. `more` has additional settings of each.
 fn define(bench: &Bench<'_>, more: &Value) {
     let mut definition = bench.definition();
     let account = &mut definition["accounts"]["APP"];
@@ -47,7 +47,7 @@ async fn put(client: &Client, subject: String, value: Option<&str>) {
     assert!(String::from_utf8_lossy(&answer.payload).contains("\"seq\""), "{answer:?}");
 }
 
-/// The newest value of each key in each region; nothing for one that was deleted.
+/// Returns the newest value of each key in each region; `None` if it was deleted.
 async fn values(cluster: &Cluster, (stream, prefix): (&str, &str)) -> Vec<Vec<Option<String>>> {
     let mut all = Vec::new();
     for region in REGIONS {
@@ -72,7 +72,7 @@ async fn values(cluster: &Cluster, (stream, prefix): (&str, &str)) -> Vec<Vec<Op
     all
 }
 
-/// The content of each object in each region; nothing for one that was deleted.
+/// Returns the content of each object in each region; `None` if it was deleted.
 async fn objects(cluster: &Cluster) -> Vec<Vec<Option<String>>> {
     let mut all = Vec::new();
     for region in REGIONS {
@@ -99,14 +99,14 @@ async fn store(client: &Client) -> ObjectStore {
     eventually("the object store answers", async || context.get_object_store("objects").await.ok()).await
 }
 
-/// The values and objects that are written last.
+/// The values and objects that were written last.
 struct Newest {
     values: Vec<Option<String>>,
     objects: Vec<Option<String>>,
 }
 
-/// West and central put keys, east overwrites the ones and deletes the others, so often that no history holds the first values
-/// any more; until that is so everywhere.
+/// Writes values in west and central; east overwrites half of the keys and deletes the others. Writes so often that no
+/// history still has the first values, and waits until that is true in all regions.
 async fn write(cluster: &Cluster) -> Newest {
     let [west, central, east] = [0, 1, 2].map(|at| client(cluster, REGIONS[at]));
     let (west, central, east) = futures::join!(west, central, east);
@@ -152,7 +152,7 @@ async fn write(cluster: &Cluster) -> Newest {
     Newest { values: newest, objects: new }
 }
 
-/// Every region is restarted, one after the other, and each time left until its streams are whole.
+/// Restarts every region in turn, and waits each time until its streams are complete.
 async fn restart(cluster: &Cluster, bench: &Bench<'_>) {
     for region in REGIONS {
         cluster.kill(region).await.unwrap();
@@ -160,11 +160,11 @@ async fn restart(cluster: &Cluster, bench: &Bench<'_>) {
         cluster.wait_ready(PATIENCE).await.unwrap();
         bench.until(0, &["verify"]).await;
     }
-    // What comes back comes with the sources.
+    // Old values return with the sources, if they do.
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
-/// Every stream behind the buckets gets another leader: those of the application's account and of each region's.
+/// Gives a new leader to every stream behind the buckets, in the application's account and in each regional account.
 async fn step_down(cluster: &Cluster, bench: &Bench<'_>) {
     let mut accounts = vec![(client(cluster, REGIONS[0]).await, "$VSH.API")];
     for region in REGIONS {
@@ -181,7 +181,7 @@ async fn step_down(cluster: &Cluster, bench: &Bench<'_>) {
             let before = eventually("there is a leader", leader).await;
             let stepped = ask(&client, &format!("{api}.STREAM.LEADER.STEPDOWN.{name}"), "").await;
             assert_eq!(stepped.expect("it does not step down")["success"], true);
-            // The same one may be elected again.
+            // The same server may be elected again.
             moved += usize::from(eventually("there is a leader again", leader).await != before);
         }
     }
@@ -190,7 +190,7 @@ async fn step_down(cluster: &Cluster, bench: &Bench<'_>) {
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
-/// Counts the looks at keys and objects that show something else than the newest.
+/// Counts the reads of keys and objects that return something other than the newest value.
 async fn old_looks(cluster: &Cluster, newest: &Newest) -> usize {
     let differ = |found: Vec<Vec<Option<String>>>, newest: &[Option<String>]| {
         found.iter().flat_map(|region| region.iter().zip(newest)).filter(|(is, newest)| is != newest).count()
@@ -202,7 +202,7 @@ async fn old_looks(cluster: &Cluster, newest: &Newest) -> usize {
     old
 }
 
-/// The number of looks.
+/// Number of reads.
 const LOOKS: usize = 3 * 2 * (KEYED.len() * KEYS + OBJECTS);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +225,7 @@ async fn no_old_value_comes_back_where_a_run_is_not_refused() {
             &["verify"],
             &["virtual streams one, five", "virtual stream objects", "virtual stream last", "[old-values-return]"],
         );
-        // Nothing about them changes: that is no reason to refuse.
+        // Nothing about the streams changes, so there is no reason to refuse.
         bench.says(0, &APPLY, &["[old-values-return]"]);
     }
     let newest = write(&cluster).await;
@@ -243,14 +243,14 @@ async fn no_old_value_comes_back_where_a_run_is_not_refused() {
         }
         assert!(!format!("{verified}").contains("old-values-return"), "{verified}");
     } else {
-        // The hazard is real, and seen.
+        // The hazard is real, and visible.
         assert_ne!(old, 0);
         let codes: Vec<String> = verified.out.split('"').map(str::to_owned).collect();
         assert!(codes.iter().any(|code| code == "values-went-back"), "{verified}");
     }
 }
 
-/// How many looks are old after restarts of all regions and another leader for each stream.
+/// Counts the reads that return old values after restarts of all regions and a new leader for each stream.
 async fn old_after_all(cluster: &Cluster, bench: &Bench<'_>) -> usize {
     bench.run(&APPLY).ends(0);
     let newest = write(cluster).await;
@@ -259,7 +259,7 @@ async fn old_after_all(cluster: &Cluster, bench: &Bench<'_>) -> usize {
     old_looks(cluster, &newest).await
 }
 
-/// The same where streams have replicas, whose leaders change.
+/// The same for streams with replicas, whose leaders change.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: scripts/nightly on all servers"]
 async fn no_old_value_comes_back_with_another_leader() {
@@ -274,7 +274,7 @@ async fn no_old_value_comes_back_with_another_leader() {
     bench.says(0, &["verify"], &["In sync"]);
 }
 
-/// A mirror goes on where it stood, on every version.
+/// A mirror resumes where it stopped, on every version.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: scripts/nightly on all servers"]
 async fn no_old_value_comes_back_in_mirrors() {

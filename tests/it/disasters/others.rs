@@ -1,12 +1,12 @@
-//! What others have in the account's claims, and go on changing: it outlives every killed run.
+//! Content that another tool has in the account's claims, and keeps changing: it survives every killed run.
 
 use crate::support::bench::Bench;
 use serde_json::{Value, json};
 use std::time::Duration;
 use vstream_jwt::model::claims::Token;
 
-/// A tool that edits the newest token and pushes it, as `nsc` does: an export, a mapping that never changes, and, with
-/// each push, a tag more and a mapping that leads elsewhere.
+/// A tool that edits the newest token and pushes it, as `nsc` does. It owns an export and a mapping that never change.
+/// Each push adds a tag, and a mapping with a new destination.
 pub struct Others<'c> {
     pub bench: Bench<'c>,
     pushes: usize,
@@ -22,7 +22,7 @@ impl<'c> Others<'c> {
     }
 
     pub async fn push(&mut self) {
-        // What a killed run had sent is on the servers by then: nobody can be asked not to push at the same time.
+        // The push of a killed run has reached the servers by now; the tool cannot know when to wait.
         tokio::time::sleep(Duration::from_millis(300)).await;
         self.pushes += 1;
         let to = json!([{ "subject": format!("elsewhere.{}", self.pushes), "weight": 100 }]);
@@ -50,7 +50,7 @@ impl<'c> Others<'c> {
         (1..=self.pushes).map(|push| json!(format!("theirs:{push}"))).collect()
     }
 
-    /// All of it is there, on every server.
+    /// Asserts that all of the tool's content is on every server.
     pub async fn are_content(&self, when: &str) {
         let claims = self.bench.claims().await;
         let nats = &claims["nats"];

@@ -1,4 +1,4 @@
-//! Clusters without storage whose clients use a region, and subjects that come and go, under traffic.
+//! Clusters without storage, whose clients use a region, and subjects that are added and removed, under traffic.
 
 use crate::disasters::kills::Kills;
 use crate::disasters::steps::{APPLY, expect, in_sync};
@@ -17,11 +17,11 @@ use vstream_jwt::observed::Server;
 
 const REGIONS: [&str; 2] = ["west", "east"];
 
-/// A cluster whose servers have no JetStream; what stands for it in subjects.
+/// Name of a cluster whose servers have no JetStream; its cluster token follows.
 pub const EDGE: &str = "edge.1";
 const EDGE_TOKEN: &str = "edge_1";
 
-/// The room for streams on a server that has next to none.
+/// Storage of a server that has almost none.
 const NO_ROOM: &str = "1KB";
 
 /// Starts regions of one server each, and the edge.
@@ -29,7 +29,7 @@ pub async fn servers(regions: &[&str]) -> Cluster {
     with_edge(regions, None).await
 }
 
-/// The same with JetStream on the edge's servers, and this room for it.
+/// Starts them with JetStream on the edge's servers, limited to `room`.
 async fn with_edge(regions: &[&str], room: Option<&str>) -> Cluster {
     let regions = regions.iter().chain([&EDGE]).map(|region| (*region).to_owned()).collect();
     let cluster = up(Options { regions, servers: 1, ..options() }).await;
@@ -51,7 +51,7 @@ async fn with_edge(regions: &[&str], room: Option<&str>) -> Cluster {
     cluster
 }
 
-/// A definition in which the region `serving` serves the edge.
+/// Returns a definition in which the region `serving` serves the edge.
 pub fn served(bench: &Bench<'_>, serving: &str) -> Value {
     let mut definition = bench.definition();
     let regions = definition["regions"].as_object_mut().unwrap();
@@ -64,7 +64,7 @@ pub fn served(bench: &Bench<'_>, serving: &str) -> Value {
 /// Waits until every server answers.
 pub async fn all_answer(cluster: &Cluster) {
     let bench = Bench::new(cluster).await;
-    // Servers before 2.11 count one that was killed for 150 s.
+    // Servers before 2.11 count a killed server for 150 s.
     let started = Instant::now();
     while {
         let deployment = bench.deployment().await;
@@ -87,12 +87,12 @@ async fn test<'c>(cluster: &'c Cluster, ledger: &Ledger) -> Test<'c> {
 }
 
 impl Test<'_> {
-    /// A definition in which the region `serving` serves the edge, and `foo` has these subjects.
+    /// Writes a definition in which the region `serving` serves the edge, and `foo` has these subjects.
     fn define(&self, serving: &str, subjects: &[&str]) {
         self.define_under(&[], serving, subjects);
     }
 
-    /// The same in an account with these subject roots.
+    /// Writes the same definition, with these subject roots of the account.
     fn define_under(&self, roots: &[&str], serving: &str, subjects: &[&str]) {
         let mut definition = served(&self.bench, serving);
         let account = &mut definition["accounts"]["APP"];
@@ -114,13 +114,14 @@ impl Test<'_> {
         self.bench.write("vstream", &definition);
     }
 
-    /// The buckets, and the home of those that are mirrored. Before 2.15 others would go back to old values.
+    /// Returns the buckets, with the home of mirrored ones. Before 2.15, buckets that are not mirrored could go back to
+    /// old values.
     fn buckets(&self) -> &'static [(&'static str, Option<&'static str>)] {
         let all = &[("ref", Some("west")), ("cfg", None)];
         if version(self.cluster) >= (2, 15) { all } else { &all[..1] }
     }
 
-    /// What a client does from the edge, by the virtual names.
+    /// Uses everything as a client of the edge would, by the virtual names.
     async fn everything_works_from_the_edge(&self, serving: &str) {
         let stream = ask(&self.edge, "$JS.API.STREAM.INFO.foo", "").await.expect("no answer about the stream");
         assert_eq!(stream["cluster"]["name"], serving);
@@ -128,14 +129,14 @@ impl Test<'_> {
         let made = ask(&self.edge, "$JS.API.CONSUMER.DURABLE.CREATE.foo.edge", &config.to_string()).await;
         assert_eq!(made.expect("no consumer")["name"], "edge");
         let started = Instant::now();
-        // A pull right after its consumer was made may find no responders.
+        // A pull right after its consumer was created may find no responders.
         let message = loop {
             let inbox = self.edge.new_inbox();
             let mut messages = self.edge.subscribe(inbox.clone()).await.unwrap();
             self.edge.publish_with_reply("$JS.API.CONSUMER.MSG.NEXT.foo.edge", inbox, "1".into()).await.unwrap();
             let next = tokio::time::timeout(Duration::from_secs(2), futures::StreamExt::next(&mut messages)).await;
             if let Some(message) = next.ok().flatten().filter(|message| message.reply.is_some()) {
-                // One region answers, not two.
+                // Only one region answers.
                 let more = tokio::time::timeout(Duration::from_millis(300), futures::StreamExt::next(&mut messages));
                 assert!(more.await.is_err(), "two answers to one pull");
                 break message;
@@ -147,7 +148,7 @@ impl Test<'_> {
         assert_eq!(info["ack_floor"]["consumer_seq"], 1, "{info}");
         ask(&self.edge, "$JS.API.CONSUMER.DELETE.foo.edge", "").await.expect("not deleted");
 
-        // Buckets, as clients put and get; in a mirrored one most put by the prefix that the mirror names.
+        // Puts and gets as clients do. In a mirrored bucket, most clients put by the prefix that the mirror names.
         for (bucket, home) in self.buckets() {
             let puts = [format!("$KV.{bucket}.key"), format!("$VSM.API.$KV.{bucket}.key")];
             for (number, put) in puts.into_iter().take(if home.is_some() { 2 } else { 1 }).enumerate() {
@@ -168,7 +169,7 @@ impl Test<'_> {
         }
     }
 
-    /// Publishes once, and counts it when it was stored; the stream that stored it, or nothing when none did.
+    /// Publishes once, and counts the message if it was stored. Returns the stream that stored it, or `None`.
     async fn published(&self, from: &Client, subject: &str) -> Option<String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let text = format!("once-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -186,14 +187,14 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
     let ledger = Ledger::default();
     let test = test(&cluster, &ledger).await;
 
-    // Nobody serves it: nothing is made.
+    // No region serves the edge, so `apply` creates nothing.
     test.define("west", &["foo.>"]);
     let served = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let mut without: Value = serde_json::from_str(&served).unwrap();
     without["regions"]["west"].as_object_mut().unwrap().remove("serves");
     test.bench.write("vstream", &without);
     test.bench.says(1, &APPLY, &["cluster edge.1", "[cluster-uncovered]", "`serves`", "`clusters_without_clients`"]);
-    // One that needs nothing: every verb keeps to it.
+    // A cluster without clients needs no region, and every verb accepts that.
     without["clusters_without_clients"] = json!([EDGE]);
     test.bench.write("vstream", &without);
     expect(&cluster, 0, &APPLY).await;
@@ -203,7 +204,7 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
         assert!(!ran.text.contains("cluster-uncovered"), "{verb:?}: {}", ran.text);
     }
 
-    // Served, it takes part.
+    // When a region serves it, the edge takes part.
     test.define("west", &["foo.>"]);
     let plan = expect(&cluster, 3, &["plan"]).await;
     for said in ["subjects: foo.> → foo.> of west, edge_1", "+ edge.1: $VW.edge_1.foo.>"] {
@@ -215,7 +216,7 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
     traffic.advance(&all, 5).await;
     test.everything_works_from_the_edge("west").await;
 
-    // It moves, and comes back while runs are killed at any moment.
+    // The edge moves to another region, and back while runs are killed at any moment.
     let account = client(&cluster, "west").await;
     test.define("east", &["foo.>"]);
     let started = Instant::now();
@@ -236,7 +237,7 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
         traffic.advance(&all, 2).await;
     }
 
-    // Into another region by name.
+    // Publishes into another region by name.
     let stored = test.published(&account, "$VW.east.foo.numbers").await;
     assert_eq!(stored.as_deref(), Some("foo-write-east"));
     let serving = test.published(&account, &format!("$VW.{EDGE_TOKEN}.foo.numbers")).await;
@@ -248,7 +249,7 @@ async fn a_cluster_without_storage_uses_a_region_and_then_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subjects_come_and_go_under_traffic() {
-    // A cluster that has JetStream and no room is served like one that has none.
+    // A cluster with JetStream but without room is served like one without JetStream.
     let cluster = with_edge(&REGIONS, Some(NO_ROOM)).await;
     let ledger = Ledger::default();
     let test = test(&cluster, &ledger).await;
@@ -260,8 +261,8 @@ async fn subjects_come_and_go_under_traffic() {
     let west = client(test.cluster, "west").await;
     assert_eq!(test.published(&west, "bar.a.new").await, None);
 
-    // Subjects come and go, and a root with them, while they are published on all the time, in runs that are killed and in
-    // others.
+    // Adds and removes subjects, and a subject root, while clients publish on them all the time. Some of the runs are
+    // killed.
     let always = [Always::start(&west, "bar.a.new", &ledger), Always::start(&west, "app.a.new", &ledger)];
     let more = ["foo.>", "bar.*.new", "baz", "app.a.>"];
     test.define_under(&["app"], "east", &more);
@@ -288,7 +289,7 @@ async fn subjects_come_and_go_under_traffic() {
     test.define("east", &more);
     expect(&cluster, 0, &APPLY).await;
 
-    // A root comes over a subject that is there, and goes again: every message is taken.
+    // Adds a root above an existing subject, and removes it again: every message is stored.
     always[1].advance(3).await;
     let turned_away = always[1].turned_away();
     test.define_under(&["app"], "east", &more);
@@ -310,7 +311,7 @@ async fn subjects_come_and_go_under_traffic() {
     }
     traffic.advance(&all, 5).await;
 
-    // They go when somebody says so; what is stored stays.
+    // Subjects are removed only on request; stored messages stay.
     test.define("east", &["foo.>", "baz", "app.a.>"]);
     test.bench.says(
         1,
@@ -329,8 +330,8 @@ async fn subjects_come_and_go_under_traffic() {
     assert_eq!(test.published(&test.edge, "baz").await.as_deref(), Some("foo-write-east"));
     traffic.advance(&all, 5).await;
 
-    // A region is lost and comes back: nothing is imported again.
-    // Some servers forget a stream that was changed less than a minute before a restart: what `plan` warns of.
+    // A region is lost and returns: nothing is imported again. Some servers forget a stream that was changed less than
+    // a minute before a restart; `plan` warns of that.
     if test.bench.deployment().await.servers.iter().any(Server::forgets_changed_streams) {
         tokio::time::sleep(Duration::from_secs(62)).await;
     }
@@ -345,7 +346,7 @@ async fn subjects_come_and_go_under_traffic() {
     eprintln!("{stored} messages on what came and went; {}", kills.says());
 }
 
-/// Publishes on one subject all the time, each message until it is acknowledged.
+/// Publishes on one subject all the time, each message until a stream acknowledges it.
 struct Always {
     stop: Arc<AtomicBool>,
     stored: Arc<AtomicUsize>,
@@ -385,12 +386,12 @@ impl Always {
         Self { stop, stored, turned_away, task }
     }
 
-    /// Returns how often no stream took a message.
+    /// Returns the number of publishes that no stream took.
     fn turned_away(&self) -> usize {
         self.turned_away.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more are stored.
+    /// Waits until this many more messages are stored.
     async fn advance(&self, more: usize) {
         let (goal, started) = (self.stored.load(Ordering::Relaxed) + more, Instant::now());
         while self.stored.load(Ordering::Relaxed) < goal {

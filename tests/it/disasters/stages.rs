@@ -1,5 +1,5 @@
-//! A server, or a region, goes down in each step of the first push of the layout `regional`: what worked before works
-//! throughout, and the next run finishes.
+//! A server, or a region, goes down in each step of the first push of the layout `regional`. Everything that worked
+//! before keeps working, and the next run finishes.
 
 use crate::disasters::steps::{APPLY, DESTROY, expect, in_sync, run, spawn};
 use crate::disasters::traffic::{Ledger, Traffic, arrived};
@@ -19,7 +19,7 @@ const STAGES: [&str; 4] = [
     "pushing what regional accounts import",
     "pushing account tokens",
 ];
-/// For how long an application may have to try again: servers that renew imports refuse for moments.
+/// Time for which an application may have to retry: servers that renew imports refuse requests for moments.
 const MOMENT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +33,7 @@ async fn nor_does_a_region() {
     down(small().await, "east").await;
 }
 
-/// In every other stage; in each when there is time.
+/// Tests every second stage; a thorough run tests each.
 async fn down(cluster: Cluster, target: &str) {
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();
     let beside = definition.replace("layout: regional", "layout: regional\n    exclusive: false");
@@ -68,7 +68,7 @@ async fn down(cluster: Cluster, target: &str) {
     assert!(messages > 100 && longest < MOMENT, "{messages} messages, {longest:?}");
 }
 
-/// Runs `apply`, and kills the server or region when it comes to the stage.
+/// Runs `apply`, and kills the server or region when the run gets to the stage.
 async fn killed_at(cluster: &Cluster, stage: &str, target: &str) -> i32 {
     let mut child = spawn(cluster, &[&APPLY[..], &["--yes", "--timeout", "20s"]].concat());
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -105,7 +105,7 @@ async fn asked(client: &Client, subject: &str, body: &str) {
     eventually(subject, async || crate::disasters::traffic::ask(client, subject, body).await.map(drop)).await;
 }
 
-/// Somebody who publishes to, and reads from, an ordinary stream of the account.
+/// A client that publishes to, and reads from, an ordinary stream of the account.
 struct Application {
     stop: Arc<AtomicBool>,
     work: tokio::task::JoinHandle<(usize, Duration)>,

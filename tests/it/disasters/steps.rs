@@ -1,4 +1,4 @@
-//! The command in a super-cluster's folder, without holding up the publishers.
+//! Runs the command in a super-cluster's folder, without blocking the publishers.
 
 use crate::support::secrets::assert_shows_none;
 use crate::support::{Cluster, PATIENCE, VSTREAM};
@@ -10,10 +10,10 @@ use tokio::process::{Child, Command};
 pub const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 pub const DESTROY: [&str; 5] = ["destroy", "--operator", "op.nk", "--yes", "--delete-streams"];
 
-/// After this time it is worth a word what `verify` waits for.
+/// After this time, the test prints what `verify` waits for.
 const LONG: Duration = Duration::from_secs(10);
 
-/// How a command ended.
+/// Result of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -43,14 +43,14 @@ pub async fn run(cluster: &Cluster, args: &[&str]) -> Ran {
     Ran { code: output.status.code().unwrap(), text: format!("{stdout}{stderr}"), stdout }
 }
 
-/// Runs a command that has to end with `code`.
+/// Runs a command that must end with `code`.
 pub async fn expect(cluster: &Cluster, code: i32, args: &[&str]) -> Ran {
     let ran = run(cluster, args).await;
     assert_eq!(ran.code, code, "{args:?}:\n{}", ran.text);
     ran
 }
 
-/// `verify` until everything is as defined: servers and sources that were away are waited for.
+/// Runs `verify` until everything is as defined, which includes servers and sources that were down.
 pub async fn in_sync(cluster: &Cluster, when: &str) -> Duration {
     let started = Instant::now();
     let mut before = None;

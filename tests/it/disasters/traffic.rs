@@ -1,4 +1,4 @@
-//! Publishers in all regions, a ledger of what was acknowledged, and reading it all back by the virtual name.
+//! Publishers in all regions, a ledger of acknowledged messages, and readers of all of them by the virtual name.
 
 use crate::support::killing::thorough;
 use crate::support::{Cluster, PATIENCE, client};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::task::JoinHandle;
 
-/// How long a region may take to have everything: sources look for a lost origin after 30 s, then later and later.
+/// Time until a region must have everything: sources look for a lost origin after 30 s, then at growing intervals.
 const ARRIVAL: Duration = Duration::from_secs(150);
 
-/// Messages that were acknowledged, by region.
+/// Acknowledged messages, by region.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     acknowledged: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
@@ -32,18 +32,18 @@ impl Ledger {
         self.acknowledged.lock().unwrap().get(region).map_or(0, Vec::len)
     }
 
-    /// Counts one that was published otherwise, with this text.
+    /// Adds a message with this text that another publisher got acknowledged.
     pub fn also(&self, region: &str, text: &str) {
         self.acknowledged.lock().unwrap().entry(region.to_owned()).or_default().push(text.to_owned());
     }
 
-    /// Forgets everything: the streams were deleted.
+    /// Forgets everything, because the streams were deleted.
     pub fn clear(&self) {
         self.acknowledged.lock().unwrap().clear();
         self.turned_away.store(0, Ordering::Relaxed);
     }
 
-    /// How many publishes no stream took, in regions where others had been taken before.
+    /// Returns the number of publishes that no stream took, in regions where an earlier message was stored.
     pub fn turned_away(&self) -> usize {
         self.turned_away.load(Ordering::Relaxed)
     }
@@ -57,20 +57,21 @@ impl Ledger {
 pub struct Traffic {
     ledger: Ledger,
     stop: Arc<AtomicBool>,
-    /// Held by a publisher while a message of its is under way.
+    /// Held by a publisher while one of its messages is in flight.
     going: Arc<RwLock<()>>,
     paused: Mutex<Option<OwnedRwLockWriteGuard<()>>>,
     publishers: Vec<JoinHandle<()>>,
 }
 
 impl Traffic {
-    /// One publisher in each of the regions, each with one message under way at a time, so that the last one is never
-    /// in doubt: it is sent again with the same `Nats-Msg-Id`, in the same region, until it is acknowledged.
+    /// Starts one publisher in each region, with one message in flight at a time. So the state of the last message is
+    /// never unknown: the publisher sends it again with the same `Nats-Msg-Id`, in the same region, until it is
+    /// acknowledged.
     pub async fn start(cluster: &Cluster, regions: &[&str], ledger: &Ledger) -> Self {
         Self::begin(cluster, regions, ledger, true).await
     }
 
-    /// The same where clusters are served by regions: which write stream takes a message does not matter.
+    /// Starts publishers in clusters that regions serve, where any write stream may take a message.
     pub async fn start_where(cluster: &Cluster, clusters: &[&str], ledger: &Ledger) -> Self {
         Self::begin(cluster, clusters, ledger, false).await
     }
@@ -92,13 +93,13 @@ impl Traffic {
         Self { ledger: ledger.clone(), stop, going, paused: Mutex::new(None), publishers }
     }
 
-    /// Pauses after the messages that are under way, or goes on.
+    /// Pauses after the messages in flight, or resumes.
     pub async fn pause(&self, paused: bool) {
         let guard = if paused { Some(self.going.clone().write_owned().await) } else { None };
         *self.paused.lock().unwrap() = guard;
     }
 
-    /// Waits until that many more messages of each of the regions are acknowledged.
+    /// Waits until this many more messages of each region are acknowledged.
     pub async fn advance(&self, regions: &[&str], more: usize) {
         let goals: Vec<usize> = regions.iter().map(|region| self.ledger.of(region) + more).collect();
         let started = Instant::now();
@@ -108,7 +109,7 @@ impl Traffic {
         }
     }
 
-    /// Lets each publisher finish its message.
+    /// Stops after each publisher has finished its message.
     pub async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         for publisher in self.publishers {
@@ -120,7 +121,7 @@ impl Traffic {
 struct Publisher {
     client: Client,
     region: String,
-    /// Whether its region's own write stream has to take its messages.
+    /// `true` if the write stream of its own region must take its messages.
     own_stream: bool,
     ledger: Ledger,
     stop: Arc<AtomicBool>,
@@ -129,7 +130,7 @@ struct Publisher {
 
 impl Publisher {
     async fn run(self) {
-        // Each message is read in every region afterwards.
+        // Limits the number of messages, because the test reads each one in every region.
         let pause = Duration::from_millis(if thorough() { 20 } else { 60 });
         while !self.stop.load(Ordering::Relaxed) {
             let id = format!("{}-{}", self.region, self.ledger.numbers.fetch_add(1, Ordering::Relaxed));
@@ -157,7 +158,7 @@ impl Publisher {
                         return;
                     }
                 }
-                // Nobody can be waiting for the last message where no stream takes it.
+                // Where no stream takes messages, the last one is never acknowledged.
                 Err(error) if error.kind() == RequestErrorKind::NoResponders => {
                     if self.stop.load(Ordering::Relaxed) {
                         return;
@@ -173,14 +174,14 @@ impl Publisher {
     }
 }
 
-/// Waits until a reader of the virtual name finds everything acknowledged in every region, and reads it all: each
-/// message exactly once, and no other. Returns how long it took to arrive.
+/// Waits until every region has all acknowledged messages under the virtual name. Then reads them: each exactly once,
+/// and no other. Returns how long they took to arrive.
 pub async fn arrived(cluster: &Cluster, ledger: &Ledger, when: &str) -> Duration {
     let regions: Vec<&str> = cluster.regions().iter().map(String::as_str).collect();
     arrived_in(cluster, &regions, ledger, when).await
 }
 
-/// The same in these clusters.
+/// Does the same in these clusters.
 pub async fn arrived_in(cluster: &Cluster, all: &[&str], ledger: &Ledger, when: &str) -> Duration {
     let started = Instant::now();
     let expected = ledger.len();
@@ -212,12 +213,12 @@ pub async fn arrived_in(cluster: &Cluster, all: &[&str], ledger: &Ledger, when: 
     took
 }
 
-/// Messages of the stream, by the virtual name.
+/// Returns the number of messages in the stream, by the virtual name.
 pub async fn stored(client: &Client) -> Option<u64> {
     ask(client, "$JS.API.STREAM.INFO.foo", "").await?["state"]["messages"].as_u64()
 }
 
-/// Payloads of all messages by the virtual name, each got directly.
+/// Returns the payloads of all messages by the virtual name, by a direct get of each.
 pub async fn read(client: &Client) -> Vec<String> {
     let info = ask(client, "$JS.API.STREAM.INFO.foo", "").await.expect("the stream does not answer");
     let range = info["state"]["first_seq"].as_u64().unwrap()..=info["state"]["last_seq"].as_u64().unwrap();
@@ -229,7 +230,7 @@ pub async fn read(client: &Client) -> Vec<String> {
                 Ok(message) if message.status.is_none() => {
                     return String::from_utf8(message.payload.to_vec()).unwrap();
                 }
-                // A replica may be a little behind.
+                // A replica may lag a little.
                 other => assert!(started.elapsed() < PATIENCE, "message {sequence} cannot be got: {other:?}"),
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -238,7 +239,7 @@ pub async fn read(client: &Client) -> Vec<String> {
     got.buffer_unordered(64).collect().await
 }
 
-/// A JetStream request; `None` when nobody answers, or with an error.
+/// Sends a JetStream request. Returns `None` if there is no responder, or if the answer is an error.
 pub async fn ask(client: &Client, subject: &str, body: &str) -> Option<Value> {
     let request = Request::new().payload(body.to_owned().into()).timeout(Some(Duration::from_secs(2)));
     let reply = client.send_request(subject.to_owned(), request).await.ok()?;

@@ -1,4 +1,4 @@
-//! A look at all servers all the time, while runs of the command are killed.
+//! Watches all servers while runs of the command are killed.
 
 use crate::disasters::traffic::ask;
 use crate::support::killing::thorough;
@@ -14,14 +14,14 @@ use vstream_jwt::desired::lease;
 
 const ALL: [&str; 3] = ["west", "central", "east"];
 
-/// Names of the account's streams, without that of the lease.
+/// Returns the names of the account's streams, except that of the lease.
 pub async fn streams(account: &Client) -> Option<BTreeSet<String>> {
     let names = ask(account, "$JS.API.STREAM.NAMES", "").await?;
     let names = names["streams"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned());
     Some(names.filter(|name| name != lease::STREAM).collect())
 }
 
-/// Virtual streams whose mapping is in force, and on which server.
+/// Returns the virtual streams whose mapping is in force, each with the server.
 async fn mapped(system: &Client, account: &str, servers: usize) -> Vec<(&'static str, String)> {
     let inbox = system.new_inbox();
     let mut replies = system.subscribe(inbox.clone()).await.unwrap();
@@ -38,7 +38,7 @@ async fn mapped(system: &Client, account: &str, servers: usize) -> Vec<(&'static
     mapped
 }
 
-/// Looks at all servers all the time: where a mapping is in force, all streams have to be there.
+/// Watches all servers: where a mapping is in force, all of its streams must exist.
 pub struct Watch {
     removing: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
@@ -51,7 +51,8 @@ impl Watch {
     pub async fn start(cluster: &Cluster) -> Self {
         let (account, system) = (client(cluster, "east").await, system_client(cluster).await);
         let (id, servers) = (cluster.account_id().to_owned(), cluster.servers().len());
-        // Looking all the time takes more of two cores than all else. What a killed run left stays for 300 ms at least.
+        // Without pauses, this would take more processor time than everything else on two cores. The state that a
+        // killed run leaves lasts for at least 300 ms.
         let pause = Duration::from_millis(if thorough() { 10 } else { 100 });
         let (removing, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (looks, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(Vec::new())));
@@ -59,7 +60,7 @@ impl Watch {
             let (removing, stop, looks, seen) = (removing.clone(), stop.clone(), looks.clone(), seen.clone());
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    // What comes second can only have become better since: mappings go first, and come last.
+                    // The second read can only see a better state: runs remove mappings first, and add them last.
                     let is_removing = removing.load(Ordering::SeqCst);
                     let (mapped, streams) = if is_removing {
                         let streams = streams(&account).await;
@@ -94,7 +95,7 @@ impl Watch {
         assert!(seen.is_empty(), "{when}: {seen:#?}");
     }
 
-    /// How often it looked.
+    /// Stops, and returns the number of reads.
     pub async fn stop(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         tokio::time::timeout(PATIENCE, self.looking).await.unwrap().unwrap();
