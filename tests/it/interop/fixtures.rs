@@ -17,7 +17,7 @@ pub fn token(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
 }
 
-/// The account tokens that can be edited.
+/// Returns the account tokens that can be edited.
 pub fn accounts() -> Vec<String> {
     let names = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let refused = ["duplicate-key", "case-variant", "version-"];
@@ -30,7 +30,7 @@ pub fn accounts() -> Vec<String> {
     names
 }
 
-/// The text of the claims.
+/// Returns the text of the claims.
 pub fn claims_text(token: &str) -> String {
     let body = token.split('.').nth(1).unwrap();
     String::from_utf8(URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()

@@ -1,5 +1,5 @@
-//! Real servers and the strict reader: for each field of Go's library a token that spells it otherwise is handed to a
-//! server. The reader refuses each; what it reads, the server reads as it does.
+//! Compares real servers with the strict reader. For each field of Go's library, a server gets tokens that spell the
+//! field differently. The reader refuses each of them; claims that it accepts have the same meaning to the server.
 
 use crate::interop::fixtures::folder;
 use crate::interop::strict::{signed, signed_as_it_is};
@@ -26,7 +26,7 @@ fn key(kind: KeyKind) -> String {
     Seed::generate(kind).unwrap().public_key().to_string()
 }
 
-/// A public curve key (`X…`).
+/// Returns a public curve key (`X…`).
 fn curve_key() -> String {
     let mut raw = vec![23 << 3];
     raw.extend([7; 32]);
@@ -37,14 +37,15 @@ fn curve_key() -> String {
     data_encoding::BASE32_NOPAD.encode(&raw)
 }
 
-/// A token by which the account `id` may import.
+/// Returns a token by which the account `id` may import.
 fn activation(id: &str, exporter: &Seed) -> String {
     let claims = json!({ "sub": id, "iat": 1, "nats": { "subject": "ticks.>", "kind": "stream", "type": "activation",
         "version": 2 } });
     signed(&claims, exporter)
 }
 
-/// Claims that servers take, in which every field has a value; tiers of JetStream and limits without exclude each other.
+/// Returns claims that servers accept, with a value in every field. Limits of JetStream by tier and without tiers
+/// exclude each other.
 fn account(id: &str, exporter: &Seed, tiers: bool) -> Value {
     let permissions = json!({ "pub": { "allow": ["a"], "deny": ["b"] }, "sub": { "allow": ["c q"], "deny": ["d"] },
         "resp": { "max": 1, "ttl": 2 } });
@@ -95,7 +96,7 @@ fn account(id: &str, exporter: &Seed, tiers: bool) -> Value {
     })
 }
 
-/// The places of a document that a path of the list names, as JSON pointers to what holds the field.
+/// Returns the objects in the document that can hold the field at `path` of the list, as JSON pointers.
 fn places(document: &Value, path: &str) -> Vec<String> {
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
     let mut at = vec![String::new()];
@@ -117,19 +118,20 @@ fn places(document: &Value, path: &str) -> Vec<String> {
     at
 }
 
-/// A token in which one field is spelled otherwise.
+/// Claims in which one field is spelled differently.
 struct LookAlike {
-    /// The field, as the list has it.
+    /// Path of the field in the list.
     path: String,
-    /// How it is spelled.
+    /// The other spelling.
     other: String,
     claims: Value,
-    /// The claims as somebody reads them who knows a field by its spelling alone.
+    /// The claims as a reader sees them that knows a field only by its exact name.
     by_spelling: Value,
 }
 
 impl LookAlike {
-    /// For each field of a type, in each of its places that are to be kept: every other spelling, in its stead and beside it.
+    /// Returns every other spelling of each field of a type, in each location to keep: in place of the field, and
+    /// beside it.
     fn all(claim_type: &str, whole: &Value, keep: impl Fn(&str) -> bool) -> Vec<Self> {
         let mut all = Vec::new();
         for path in fields(claim_type) {
@@ -147,12 +149,12 @@ impl LookAlike {
     }
 }
 
-/// The fields of a type that look-alikes were made of.
+/// Returns the fields of a type that have look-alikes.
 fn tried(all: &[LookAlike]) -> BTreeSet<&str> {
     all.iter().map(|one| one.path.as_str()).collect()
 }
 
-/// Fails when a field of a type was not tried.
+/// Fails if a field of a type was not tested.
 fn assert_every_field(claim_type: &str, tried: &BTreeSet<&str>) {
     let missing: Vec<String> = fields(claim_type).into_iter().filter(|path| !tried.contains(path.as_str())).collect();
     assert!(missing.is_empty(), "no claims of the test have {missing:?}");
@@ -164,7 +166,7 @@ fn look_alikes(name: &str) -> BTreeSet<String> {
     all.into_iter().filter(|other| other != name).collect()
 }
 
-/// The document with a field spelled otherwise, and with an empty one so spelled beside it.
+/// Returns the document with the field renamed, and with an empty field of the other name beside it.
 fn otherwise(document: &Value, pointer: &str, name: &str, other: &str) -> [Value; 2] {
     let mut renamed = document.clone();
     let fields = renamed.pointer_mut(pointer).and_then(Value::as_object_mut).unwrap();
@@ -185,7 +187,7 @@ fn otherwise(document: &Value, pointer: &str, name: &str, other: &str) -> [Value
     [renamed, beside]
 }
 
-/// A document without what Go leaves out.
+/// Returns the document without the fields that Go leaves out.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -199,7 +201,7 @@ fn plain(value: &Value) -> Value {
     }
 }
 
-/// A server of an operator of its own, with a resolver and without JetStream.
+/// A server with its own operator, with a resolver and without JetStream.
 struct Server {
     process: Child,
     url: String,
@@ -243,7 +245,7 @@ impl Server {
         Self { process, url: format!("nats://127.0.0.1:{port}"), operator, system, _folder: folder }
     }
 
-    /// A client of the system account.
+    /// Connects a client to the system account.
     async fn client(&self) -> async_nats::Client {
         let user =
             mint_user(&self.system, None, &UserPermissions::only(&[], &[]), 4_102_444_800, 1_700_000_000).unwrap();
@@ -262,29 +264,29 @@ fn new(kind: KeyKind) -> Seed {
     Seed::generate(kind).unwrap()
 }
 
-/// Stands for an account's key in claims that are used for many.
+/// Placeholder for an account's key in claims that are used for many accounts.
 const SOMEBODY: &str = "SOMEBODY";
 
-/// When it was issued, in such claims.
+/// Issue date in such claims.
 const ISSUED: u64 = 1_700_000_000;
 
-/// How many accounts take turns.
+/// Number of accounts that take turns.
 const ACCOUNTS: usize = 8;
 
-/// How many tokens are under way at a time.
+/// Number of tokens in flight at a time.
 const AT_A_TIME: usize = 32;
 
-/// What a server made of an account's token.
+/// Result of a server for an account's token.
 struct Made {
-    /// Stored, and in force.
+    /// `true` if the token is stored and in force.
     taken: bool,
-    /// The claims as it read them.
+    /// The claims as the server read them.
     decoded: Value,
-    /// All that it says of the account.
+    /// The whole answer about the account.
     detail: Value,
 }
 
-/// Somebody in the system account, who pushes.
+/// A client of the system account that pushes.
 struct Pusher<'s> {
     system: async_nats::Client,
     operator: &'s Seed,
@@ -296,13 +298,13 @@ impl Pusher<'_> {
         serde_json::from_slice(&answer.payload).unwrap()
     }
 
-    /// Pushes a token of the account `id`, and looks what became of it.
+    /// Pushes a token of the account `id`, and reads the result.
     async fn push(&self, id: &str, token: &str) -> Made {
         let answer = self.ask(&format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.UPDATE"), token.as_bytes().to_vec()).await;
         if answer["data"]["code"] != 200 {
             return Made { taken: false, decoded: Value::Null, detail: Value::Null };
         }
-        // The server loads the account, if it has not.
+        // Makes the server load the account, if it has not yet.
         self.ask("$SYS.REQ.SERVER.PING.CONNZ", json!({ "acc": id, "limit": 1 }).to_string().into_bytes()).await;
         let body = json!({ "account": id }).to_string().into_bytes();
         let mut detail = self.ask("$SYS.REQ.SERVER.PING.ACCOUNTZ", body).await["data"]["account_detail"].take();
@@ -311,12 +313,13 @@ impl Pusher<'_> {
         Made { taken, decoded, detail }
     }
 
-    /// Claims with the operator as their issuer, whatever they call it.
+    /// Signs claims with the operator's key, whatever issuer they name.
     fn signed(&self, claims: &Value) -> String {
         signed_as_it_is(&json!({ "typ": "JWT", "alg": "ed25519-nkey" }), claims, self.operator)
     }
 
-    /// An account that exports what those of [`account`] import: a server waits for exporters that it does not know.
+    /// Pushes an account that exports what those of [`account`] import: a server waits for exporters that it does not
+    /// know.
     async fn exporter(&self) -> Seed {
         let exporter = new(KeyKind::Account);
         let exports = json!([{ "subject": "ticks.>", "type": "stream", "token_req": true },
@@ -329,13 +332,13 @@ impl Pusher<'_> {
     }
 }
 
-/// Limits that do not limit.
+/// Limits that do not restrict anything.
 static OPEN: std::sync::LazyLock<Value> = std::sync::LazyLock::new(
     || json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1 }),
 );
 
-/// Tokens of each type that a server is given by a client, all to one server. What it makes of an account's token is in its
-/// answer to ACCOUNTZ, of an activation token in that about the account that imports by it; a user connects or does not.
+/// Gives tokens of each type that a client can send to one server. The answer to ACCOUNTZ shows how the server read an
+/// account's token, and the same answer about the importer shows an activation token. A user connects or does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_reads_an_account_as_the_reader_does_or_the_reader_refuses() {
     let server = Server::start();
@@ -347,7 +350,7 @@ async fn a_server_reads_an_account_as_the_reader_does_or_the_reader_refuses() {
     users(&server).await;
 }
 
-/// An account with its issuer.
+/// Returns an account's claims with their issuer.
 fn whole_account(pusher: &Pusher<'_>, exporter: &Seed, tiers: bool) -> (String, Value) {
     let id = key(KeyKind::Account);
     let whole = whole_account_of(&id, pusher, exporter, tiers);
@@ -369,13 +372,14 @@ async fn accounts(pusher: &Pusher<'_>, exporter: &Seed) {
         assert!(taken, "the server refuses the whole: {decoded}");
         let read = AccountClaims::decode(&token).unwrap();
         assert_eq!(plain(read.value()), plain(&decoded), "the server reads the whole otherwise");
-        // Tiers once more only where they are.
+        // Adds only the locations of tiers, because the rest is already there.
         let whole = whole_account_of(SOMEBODY, pusher, exporter, tiers);
         all.extend(LookAlike::all("account", &whole, |at| !tiers || at.contains("tiered")));
     }
     assert_every_field("account", &tried(&all));
 
-    // A few accounts take turns: what is not taken leaves the one before in force, which is not the same token.
+    // A few accounts take turns. If the server refuses a token, the previous one stays in force, which is not equal to
+    // it.
     let by_anybody = &activation(SOMEBODY, exporter);
     let all = &all;
     let turns = (0..ACCOUNTS).map(|turn| async move {
@@ -393,7 +397,7 @@ async fn accounts(pusher: &Pusher<'_>, exporter: &Seed) {
             assert!(issue(&claims, pusher.operator, 1).is_err(), "{path} as {other} would be signed");
             assert!(AccountClaims::unsigned(claims).is_err(), "{path} as {other} would be planned");
             let Made { taken, decoded, .. } = pusher.push(&id, &token).await;
-            // By its exact names it says something else than the server reads.
+            // Read by exact names, the claims mean something else than the server reads.
             results.push(taken && plain(&decoded) != plain(&own(by_spelling)));
         }
         results
@@ -403,7 +407,7 @@ async fn accounts(pusher: &Pusher<'_>, exporter: &Seed) {
     println!("{} account tokens, {otherwise_read} of which the server takes and reads otherwise", all.len());
     assert!(otherwise_read * 3 > all.len() * 2, "{otherwise_read} of {}", all.len());
 
-    // What is data, and what is in claims of the future, is the same to both.
+    // Data, and claims of future versions, have the same meaning to both.
     let (id, mut claims) = whole_account(pusher, exporter, false);
     claims["nats"]["quantum"] = json!({ "Sub": 1, "sub": 2 });
     claims["nats"]["imports"][0]["lımits"] = json!(1);
@@ -417,7 +421,7 @@ async fn accounts(pusher: &Pusher<'_>, exporter: &Seed) {
     assert!(taken);
     assert_eq!(plain(&known), plain(&decoded));
 
-    // Times beyond those that servers can count: they take the token, and have it ended at once.
+    // Dates too late for servers to count: they accept the token, but let it expire at once.
     let (id, mut claims) = whole_account(pusher, exporter, false);
     claims["exp"] = json!(253_402_300_799_u64);
     let token = pusher.signed(&claims);
@@ -425,7 +429,7 @@ async fn accounts(pusher: &Pusher<'_>, exporter: &Seed) {
     assert!(AccountClaims::decode(&token).is_err());
 }
 
-/// The header, which has two fields.
+/// Tests the header, which has two fields.
 async fn headers(pusher: &Pusher<'_>, exporter: &Seed) {
     let all = LookAlike::all("header", &json!({ "typ": "JWT", "alg": "ed25519-nkey" }), |_| true);
     assert_every_field("header", &tried(&all));
@@ -440,14 +444,14 @@ async fn headers(pusher: &Pusher<'_>, exporter: &Seed) {
     assert!(taken[&true] >= all.len() / 2, "{taken:?}");
 }
 
-/// The document without the name that is no field by its spelling.
+/// Returns the document without the field that is none by its exact name.
 fn without(claims: &Value, pointer: &str, other: &str) -> Value {
     let mut claims = claims.clone();
     claims.pointer_mut(pointer).and_then(Value::as_object_mut).unwrap().shift_remove(other);
     claims
 }
 
-/// Activation tokens, by each of which an account imports what needs one.
+/// Tests activation tokens: with each, an account imports from an export that requires one.
 async fn activations(pusher: &Pusher<'_>, exporter: &Seed) {
     let whole = |importer: &str| {
         json!({ "aud": "x", "exp": 4_102_444_800_u64, "nbf": 1, "name": "n", "jti": "J", "iat": 1,
@@ -462,7 +466,8 @@ async fn activations(pusher: &Pusher<'_>, exporter: &Seed) {
         let claims = json!({ "iss": pusher.operator.public_key(), "sub": id, "iat": 1, "nats": { "type": "account",
             "version": 2, "imports": imports, "limits": OPEN.clone() } });
         let Made { taken, detail, .. } = pusher.push(id, &pusher.signed(&claims)).await;
-        // In force: the account is, and the server calls neither the import invalid nor the imports incomplete.
+        // The import works if the account is in force, and the server calls neither the import invalid nor the imports
+        // incomplete.
         let import = &detail["imports"][0];
         taken
             && import["account"] == json!(exporter.public_key())
@@ -473,7 +478,7 @@ async fn activations(pusher: &Pusher<'_>, exporter: &Seed) {
     let good = token(&whole(&importer));
     Activation::decode(&good).unwrap();
     assert!(imports(&importer, &good).await, "the server refuses the whole");
-    // It does look: one for somebody else, and one by somebody else.
+    // The server does check: a token for another account fails, and one by another issuer.
     let stranger = new(KeyKind::Account);
     assert!(!imports(&key(KeyKind::Account), &good).await);
     let importer = key(KeyKind::Account);
@@ -496,7 +501,7 @@ async fn activations(pusher: &Pusher<'_>, exporter: &Seed) {
     assert!(in_force * 2 > all.len(), "{in_force} of {}", all.len());
 }
 
-/// User tokens, by which somebody connects.
+/// Tests user tokens, with each of which a client connects.
 async fn users(server: &Server) {
     let (signer, user) = (&server.system, new(KeyKind::User));
     let whole = json!({ "aud": "x", "exp": 4_102_444_800_u64, "nbf": 1, "name": "n", "jti": "J", "iat": 1_700_000_000,
@@ -523,7 +528,7 @@ async fn users(server: &Server) {
     assert!(connected * 2 > all.len(), "{connected} of {}", all.len());
 }
 
-/// Operators, as a server's configuration has them: all of them in one, which names each that it does not take.
+/// Tests operators in one server configuration that has all of them: the server names each that it refuses.
 #[test]
 fn a_server_takes_operators_that_the_reader_refuses() {
     let operator = Seed::generate(KeyKind::Operator).unwrap();

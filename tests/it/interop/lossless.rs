@@ -5,8 +5,8 @@ use similar::{ChangeTag, TextDiff};
 use vstream_jwt::model::claims::{AccountClaims, ClaimsError, OperatorClaims, Token};
 use vstream_jwt::sign::{self, next_iat};
 
-/// One JSON token a line, escapes resolved, numbers and order untouched. serde_json writes `1E400` as `1e+400`, which
-/// is the same number digit by digit, so the fixture's is spelled so too.
+/// Returns one JSON token per line, with escapes resolved, and numbers and order unchanged. serde_json writes `1E400`
+/// as `1e+400`, which has the same digits, so the fixture's number is written that way too.
 fn lines(json: &str) -> Vec<String> {
     let json = json.replace("1E+400", "1e+400");
     let mut lines = vec![String::new()];

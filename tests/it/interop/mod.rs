@@ -1,4 +1,4 @@
-//! Tokens of others: read, edited and signed anew without loss, and judged by independent implementations.
+//! Tokens of other tools: read, edited and signed again without loss, and checked by independent implementations.
 //!
 //! The fixtures were minted by Go's jwt library and by nsc (`tests/fixtures/tokens/README.md`). With
 //! `VSTREAM_INTEROP_OUT=FOLDER` the edited tokens are written there for `tests/peers/verify.sh`.

@@ -1,4 +1,4 @@
-//! The same tokens in the eyes of other implementations.
+//! The same tokens, read by other implementations.
 
 use crate::interop::fixtures::{accounts, claims_text, mapping, operator, token};
 use base64::Engine as _;
@@ -7,7 +7,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::sign::{self, Signer as _};
 
-/// Checks a signature with ring, another implementation than the one that signs.
+/// Checks a signature with ring, which is not the implementation that signs.
 pub fn ring_accepts(token: &str, key: &[u8; 32]) -> bool {
     let (message, signature) = token.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -36,7 +36,7 @@ fn signatures_hold_for_ring_and_basil() {
     }
 }
 
-/// nats-jwt knows limits, plain signing keys and default permissions, and nothing of mappings.
+/// nats-jwt knows limits, plain signing keys and default permissions, but no mappings.
 #[test]
 fn claims_read_the_same_for_nats_jwt() {
     let theirs = nats_jwt::KeyPair::new_operator();

@@ -1,5 +1,5 @@
-//! The strict reader and the tokens of others: all that Go's library and nsc make is read, and written again byte for
-//! byte; and what is read means to Go what it means here.
+//! The strict reader and the tokens of other tools. It reads everything that Go's library and nsc make, and writes it
+//! again byte for byte. Claims that it reads have the same meaning to Go.
 
 use crate::interop::fixtures::{claims_text, folder};
 use base64::Engine as _;
@@ -12,20 +12,20 @@ use vstream_jwt::model::claims::{AccountClaims, Activation, OperatorClaims, Toke
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
-/// A token of any claims, as somebody who has a key makes it.
+/// Returns a token of any claims, as any holder of a key can make it.
 pub fn signed(claims: &Value, signer: &Seed) -> String {
     let mut claims = claims.clone();
     claims["iss"] = json!(signer.public_key());
     signed_as_it_is(&json!({ "typ": "JWT", "alg": "ed25519-nkey" }), &claims, signer)
 }
 
-/// The same with any header, and whatever the claims call their issuer.
+/// Returns a token with any header, and with whatever issuer the claims name.
 pub fn signed_as_it_is(header: &Value, claims: &Value, signer: &Seed) -> String {
     let message = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
     format!("{message}.{}", B64.encode(signer.sign(message.as_bytes()).unwrap()))
 }
 
-/// JSON as Go writes it, which escapes what HTML would take for its own, and line separators.
+/// Returns JSON as Go writes it: Go escapes line separators, and the characters that are special in HTML.
 fn as_go(value: &Value) -> String {
     let mut text = value.to_string();
     for c in ['<', '>', '&', '\u{2028}', '\u{2029}'] {
@@ -34,14 +34,14 @@ fn as_go(value: &Value) -> String {
     text
 }
 
-/// The tokens of Go's library and of nsc: the fixtures, and those that were minted just now into `VSTREAM_TOKENS`.
+/// Returns the tokens of Go's library and of nsc: the fixtures, and those that were just minted into `VSTREAM_TOKENS`.
 fn corpus() -> Vec<(String, String)> {
     let folders = [Some(folder()), std::env::var_os("VSTREAM_TOKENS").map(PathBuf::from)];
     let mut tokens = Vec::new();
     for entry in folders.into_iter().flatten().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        // Made by hand: refused, or with a form of numbers and escapes that Go does not write.
+        // Written by hand: refused, or with a form of numbers and escapes that Go does not write.
         let by_hand = ["duplicate-key", "case-variant", "version-", "account-unknown"];
         if name.ends_with(".jwt") && !by_hand.iter().any(|part| name.contains(part)) {
             tokens.push((name, std::fs::read_to_string(path).unwrap().trim().to_owned()));
@@ -63,7 +63,7 @@ fn tokens_of_go_and_nsc_are_read_and_written_again_byte_for_byte() {
             "activation" => drop(Activation::decode(&token).unwrap()),
             _ => {}
         }
-        // Signed again, it is the same text but for what a signature brings with it.
+        // Signed again, the text only differs in the fields that a signature sets.
         let kind = match read.claim_type() {
             "account" | "operator" => KeyKind::Operator,
             "user" | "activation" => KeyKind::Account,
@@ -83,7 +83,7 @@ fn tokens_of_go_and_nsc_are_read_and_written_again_byte_for_byte() {
     }
 }
 
-/// The tokens in which every field has a value do have every field.
+/// The tokens that should have a value in every field do have every field.
 #[test]
 fn the_corpus_has_every_field() {
     let text = std::fs::read_to_string(folder().join("../claims-fields.json")).unwrap();
@@ -95,7 +95,7 @@ fn the_corpus_has_every_field() {
         let mut found = BTreeSet::new();
         paths("", &claims, &mut found);
         for path in listed["fields"][claim_type].as_object().unwrap().keys() {
-            // Beside `nats` only older tokens and generic ones have these.
+            // Only older tokens and generic ones have these beside `nats`.
             if !["tags", "tags[]", "type", "version"].contains(&path.as_str()) {
                 assert!(found.contains(path), "{claim_type}: {path}");
             }
@@ -103,7 +103,7 @@ fn the_corpus_has_every_field() {
     }
 }
 
-/// The paths of a document as the list of fields has them: maps are those whose keys are subjects.
+/// Collects the paths of a document in the form of the list of fields. A map is an object whose keys are subjects.
 fn paths(at: &str, value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -127,7 +127,7 @@ fn paths(at: &str, value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Random numbers that are the same each time (xorshift).
+/// Random numbers that repeat in each run (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -139,7 +139,7 @@ impl Random {
     }
 }
 
-/// One change somewhere in a document: another spelling of a name, a name more, another value, or less.
+/// Makes one change somewhere in a document: spells a name differently, adds a name, changes a value or removes one.
 fn mutate(random: &mut Random, value: &mut Value) {
     let inner = match value {
         Value::Object(fields) if !fields.is_empty() => fields.len(),
@@ -187,7 +187,7 @@ fn mutate(random: &mut Random, value: &mut Value) {
                 0 => name.to_ascii_uppercase(),
                 1 => name.replacen('s', "ſ", 1),
                 2 => name.replacen('k', "\u{212a}", 1),
-                // One that was changed already may begin with a letter of more bytes.
+                // A name that was changed before may begin with a letter of several bytes.
                 3 => name.chars().take(1).map(|c| c.to_ascii_uppercase()).chain(name.chars().skip(1)).collect(),
                 _ => format!("{name}x"),
             };
@@ -212,8 +212,8 @@ fn mutate(random: &mut Random, value: &mut Value) {
     }
 }
 
-/// Changed claims, in their thousands. With `VSTREAM_INTEROP_OUT` they are written there with what the reader makes of
-/// them, and `tests/peers/strict` looks whether Go takes those that are read, and for the same.
+/// Changes claims thousands of times. With `VSTREAM_INTEROP_OUT`, they are written there with the result of the reader.
+/// `tests/peers/strict` then checks that Go accepts those that the reader does, with the same meaning.
 #[test]
 fn changed_tokens_are_refused_or_kept() {
     let out = std::env::var_os("VSTREAM_INTEROP_OUT").map(PathBuf::from);

@@ -1,4 +1,4 @@
-//! Users that are minted for a job.
+//! Users that are minted for one job.
 
 use crate::interop::fixtures::{claims_text, token};
 use crate::interop::others::ring_accepts;

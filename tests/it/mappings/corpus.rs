@@ -1,4 +1,4 @@
-//! Good and bad mappings: lint finds what the server refuses, and knows more.
+//! Valid and invalid mappings: lint finds everything that the server refuses, and more.
 
 use crate::mappings::server::verdicts;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn codes(mapping: &RawMapping) -> Vec<&'static str> {
 #[test]
 fn lint_finds_what_servers_refuse() {
     let one = |source: &str, destination: &str| mapping(source, &[(destination, 100, "")]);
-    // The mapping, and the finding that stands for the server's refusal; empty when the server takes it.
+    // The mapping, and the finding for the server's refusal; empty if the server accepts it.
     let corpus = [
         (one("foo.>", "foo.west.>"), ""),
         (one("foo.*", "bar.$1"), ""),
@@ -93,7 +93,7 @@ fn lint_finds_what_servers_refuse() {
     }
 }
 
-/// What servers take without a word and should not.
+/// Errors that servers accept silently, but should not.
 #[test]
 fn lint_finds_what_servers_overlook() {
     let corpus = [
@@ -110,7 +110,7 @@ fn lint_finds_what_servers_overlook() {
     }
 }
 
-/// A thousand destinations put together from pieces of functions, judged alike.
+/// A thousand destinations, built from pieces of functions: lint and server agree.
 #[test]
 fn destinations_are_judged_as_servers_judge_them() {
     let piece = prop::sample::select(vec![

@@ -1,4 +1,4 @@
-//! What we say of mappings against what a real `nats-server` says of them, in its configuration check.
+//! Compares our verdict on mappings with that of a real `nats-server`, from its configuration check.
 
 #![allow(missing_docs)]
 

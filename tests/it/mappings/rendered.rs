@@ -1,4 +1,4 @@
-//! What `render` gives is what servers take.
+//! Servers accept the output of `render`.
 
 use crate::mappings::server::check;
 use vstream_jwt::definition::{Definition, Resolver};

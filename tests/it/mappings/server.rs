@@ -9,7 +9,7 @@ use vstream_jwt::model::mapping::RawMapping;
 /// The verdicts are those of this version; older ones know fewer functions.
 pub static SERVER: LazyLock<std::path::PathBuf> = LazyLock::new(|| nats_server(None, Some(DEFAULT_VERSION)).unwrap());
 
-/// What the server says of a configuration; empty when it takes it.
+/// Returns the server's message about a configuration; empty if it accepts it.
 pub fn check(configuration: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("server.conf");
@@ -18,7 +18,8 @@ pub fn check(configuration: &str) -> String {
     if output.status.success() { String::new() } else { String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
-/// What the server says of each mapping, each in an account and on a line of its own; `None` when it takes it.
+/// Returns the server's message about each mapping, or `None` if it accepts it. Each mapping is in its own account, on
+/// its own line.
 pub fn verdicts(mappings: &[RawMapping]) -> Vec<Option<String>> {
     let mut configuration = String::from("accounts {\n");
     for (index, RawMapping { source, destinations }) in mappings.iter().enumerate() {
