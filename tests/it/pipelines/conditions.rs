@@ -1,6 +1,6 @@
 //! `if:` of both kinds of pipelines, as far as the examples use it: `==`, `&&` and `||`, not nested.
 
-/// Whether a condition holds; `look_up` knows names (`github.event_name`, `$CI_COMMIT_BRANCH`).
+/// Checks if a condition holds; `look_up` resolves names (`github.event_name`, `$CI_COMMIT_BRANCH`).
 pub fn holds(condition: &str, look_up: &dyn Fn(&str) -> String) -> bool {
     let value = |text: &str| {
         let text = text.trim();

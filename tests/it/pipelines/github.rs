@@ -11,7 +11,7 @@ struct Actions<'p> {
     workflow: &'p Value,
     event: &'static str,
     artifacts: PathBuf,
-    /// Outputs of the jobs that ran, and what is known of the event.
+    /// Outputs of the jobs that ran, and the properties of the event.
     known: HashMap<String, String>,
     ran: Vec<String>,
 }
@@ -62,7 +62,7 @@ impl<'p> Actions<'p> {
         Self { project, workflow, event, artifacts, known, ran: Vec::new() }
     }
 
-    /// Runs every job whose condition holds and whose needs ran; their names.
+    /// Runs every job whose condition holds and whose needs ran. Returns their names.
     fn all(&mut self) -> Vec<String> {
         for name in ["plan", "sign", "apply", "verify", "advisories"] {
             let job = &self.workflow["jobs"][name];

@@ -36,7 +36,7 @@ pub fn run(project: &Project<'_>, pipeline: &Value) {
     project.no_stand_ins();
 }
 
-/// Takes one request, which is returned.
+/// Accepts one request, and returns it.
 fn noted(server: &TcpListener) -> String {
     let (mut client, _) = server.accept().unwrap();
     let (mut request, mut part) = (String::new(), [0; 4096]);
@@ -56,7 +56,7 @@ fn noted(server: &TcpListener) -> String {
     request
 }
 
-/// Runs every job that a rule lets run; their names.
+/// Runs every job that a rule lets run. Returns their names.
 fn all(project: &Project<'_>, pipeline: &Value, given: &[(&str, &str)]) -> Vec<String> {
     let known: HashMap<&str, &str> = given.iter().copied().chain([("CI_DEFAULT_BRANCH", "main")]).collect();
     let artifacts = project.checkout("artifacts-gitlab");
@@ -100,7 +100,7 @@ fn all(project: &Project<'_>, pipeline: &Value, given: &[(&str, &str)]) -> Vec<S
     ran
 }
 
-/// A job with what it extends.
+/// Returns a job, merged with the job that it extends.
 fn whole(pipeline: &Value, name: &str) -> Value {
     let mut job = pipeline[name].clone();
     if let Some(base) = job["extends"].as_str().map(str::to_owned) {

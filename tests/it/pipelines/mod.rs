@@ -1,4 +1,4 @@
-//! The example pipelines: their very lines are run by a local shell, job by job, against real servers.
+//! The example pipelines: a local shell runs their exact lines, job by job, against real servers.
 
 mod conditions;
 mod github;

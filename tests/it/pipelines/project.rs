@@ -13,7 +13,7 @@ use vstream_jwt::sign::file::read_seed_file;
 pub struct Project<'c> {
     pub cluster: &'c Cluster,
     folder: tempfile::TempDir,
-    /// Values that no output and no file that is kept may have.
+    /// Values that must not be in any output or in any file that is kept.
     hidden: Vec<String>,
     /// Secrets by environment and name.
     secrets: HashMap<(&'static str, &'static str), String>,
@@ -25,7 +25,7 @@ pub struct Ran {
 }
 
 impl<'c> Project<'c> {
-    /// The operator's key is in an age file, and nowhere else.
+    /// Moves the operator's key into an age file, so that it is nowhere else.
     pub fn new(cluster: &'c Cluster) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = cluster.keys_folder();
@@ -37,7 +37,7 @@ impl<'c> Project<'c> {
         let identity = age::x25519::Identity::generate();
         let armored = age::encrypt_and_armor(&identity.to_public(), operator.reveal().as_bytes()).unwrap();
         let identity = identity.to_string().expose_secret().to_owned();
-        // Open to all in the archive, to see that they are not afterwards.
+        // The archive's files are readable by all users, to prove that the unpacked ones are not.
         let tar = format!("tar -c --mode=0666 -C {} $(cd {0} && ls | grep -v '^op') | base64 -w0", keys.display());
         let tar = Command::new("bash").args(["-c", &tar]).output().unwrap();
         let archive = String::from_utf8(tar.stdout).unwrap();
@@ -61,7 +61,7 @@ impl<'c> Project<'c> {
         self.secrets.keys().filter(|(of, _)| *of == environment).map(|(_, name)| *name).collect()
     }
 
-    /// A fresh checkout.
+    /// Makes a fresh checkout.
     pub fn checkout(&self, job: &str) -> PathBuf {
         let workspace = self.folder.path().join(job);
         let _ = std::fs::remove_dir_all(&workspace);
@@ -70,14 +70,14 @@ impl<'c> Project<'c> {
         workspace
     }
 
-    /// A file outside of any checkout.
+    /// Writes a file outside of any checkout.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         path
     }
 
-    /// A program that stands for one that is not here.
+    /// Writes a program that replaces one that is not installed.
     pub fn stand_in(&self, name: &str, script: &str) {
         let folder = self.folder.path().join("bin");
         std::fs::create_dir_all(&folder).unwrap();
@@ -89,7 +89,7 @@ impl<'c> Project<'c> {
         let _ = std::fs::remove_dir_all(self.folder.path().join("bin"));
     }
 
-    /// Runs lines as both kinds of runners do: by `bash`, ending at the first that fails.
+    /// Runs lines as both kinds of runners do: with `bash`, until the first failure.
     pub fn shell(&self, workspace: &Path, script: &str, env: &HashMap<String, String>) -> Ran {
         let bin = Path::new(VSTREAM).parent().unwrap().display().to_string();
         let path = format!("{}/bin:{bin}:{}", self.folder.path().display(), std::env::var("PATH").unwrap());
@@ -117,7 +117,7 @@ impl<'c> Project<'c> {
         }
     }
 
-    /// At the end of a job: no keys, and no secret in any file.
+    /// Asserts that the end of a job leaves no keys, and no secret in any file.
     pub fn is_clean(&self, workspace: &Path) {
         assert!(!workspace.join("keys").exists(), "keys are left in {}", workspace.display());
         let mut folders = vec![workspace.to_owned()];
@@ -135,7 +135,7 @@ impl<'c> Project<'c> {
         }
     }
 
-    /// Another virtual stream, so that there is something to do.
+    /// Adds a virtual stream, so that there is something to do.
     pub fn add_stream(&self, name: &str) {
         let text = std::fs::read_to_string(self.cluster.definition_path()).unwrap();
         let mut definition: Value = serde_saphyr::from_str(&text).unwrap();
@@ -145,13 +145,13 @@ impl<'c> Project<'c> {
     }
 }
 
-/// The strings of a mapping.
+/// Returns the strings of a mapping.
 pub fn strings(value: &Value) -> HashMap<String, String> {
     let fields = value.as_object().into_iter().flatten();
     fields.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
 }
 
-/// Copies files or folders that a job hands on.
+/// Copies files or folders that a job passes on.
 pub fn copy(from: &Path, names: &[&str], to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for name in names {
@@ -160,8 +160,8 @@ pub fn copy(from: &Path, names: &[&str], to: &Path) {
     }
 }
 
-/// Stand-ins for what a machine without a way to crates.io and RustSec's git cannot do: the lines that look for
-/// advisories are run, and end in a `cargo deny` that only says how it was called.
+/// Replaces programs on a machine that can reach neither crates.io nor RustSec's git. The lines that look for
+/// advisories run, and end in a `cargo deny` that only prints its arguments.
 pub fn advisories(project: &Project<'_>) {
     let source = env!("CARGO_MANIFEST_DIR");
     let name = concat!("vstream-jwt-", env!("CARGO_PKG_VERSION"));

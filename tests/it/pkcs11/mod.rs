@@ -1,4 +1,4 @@
-//! An operator's key in a PKCS#11 token: a real SoftHSM2, which is installed if it is not there.
+//! An operator's key in a PKCS#11 token: a real SoftHSM2, which is installed if it is missing.
 
 use crate::support::{self, Cluster, secrets};
 use base64::Engine as _;
@@ -22,7 +22,7 @@ use vstream_jwt::sign::{Seed, Signer as _, issue};
 
 const PIN: &str = "98765432";
 
-/// The library of SoftHSM2, installed if need be: once, since a second `apt-get` beside the first fails.
+/// Path of SoftHSM2's library, which is installed if needed. Only once: a second `apt-get` at the same time fails.
 static MODULE: LazyLock<PathBuf> = LazyLock::new(|| {
     let places = [
         "/usr/lib/softhsm/libsofthsm2.so",
@@ -39,7 +39,7 @@ static MODULE: LazyLock<PathBuf> = LazyLock::new(|| {
     })
 });
 
-/// A token of its own in a folder, for this process and its children.
+/// A token in its own folder, for this process and its children.
 struct Token {
     folder: PathBuf,
 }
@@ -70,7 +70,7 @@ impl Token {
         path.display().to_string()
     }
 
-    /// Puts a seed into it, as a PKCS#8 file.
+    /// Imports a seed into the token, as a PKCS#8 file.
     fn import(&self, seed: &Seed, label: &str, id: &str) {
         let raw = data_encoding::BASE32_NOPAD.decode(seed.reveal().as_bytes()).unwrap();
         let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -80,12 +80,12 @@ impl Token {
         std::fs::remove_file(file).unwrap();
     }
 
-    /// A URI, with these attributes before the `?` and after the module.
+    /// Returns a URI, with `key` before the `?` and `more` after the module.
     fn uri(&self, key: &str, more: &str) -> String {
         format!("pkcs11:token=vstream%20test;{key}?module-path={}{more}", MODULE.display())
     }
 
-    /// With the PIN from its file.
+    /// Returns a URI that reads the PIN from its file.
     fn key(&self, key: &str) -> String {
         self.uri(key, &format!("&pin-source=file:{}", self.folder.join("pin").display()))
     }
@@ -137,14 +137,14 @@ async fn a_token_signs() {
         "no tokens fit the pkcs11: URI; the module has `vstream test`",
     );
     refused("pkcs11:object=op?module-path=/no/such.so", &[], 2, "the PKCS#11 module /no/such.so cannot be used");
-    // A good key, and not the operator's.
+    // A valid key, but not the operator's.
     refused(&token.key("object=stranger"), &[], 1, "signer-untrusted");
     let open = token.folder.join("pin");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
     refused(&token.key("object=op"), &[], 2, "is open to others");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o600)).unwrap();
 
-    // The PIN from the environment, and from a file.
+    // The PIN comes from the environment, or from a file.
     let pin = [("VSTREAM_PKCS11_PIN", PIN)];
     let (code, text) = run(&cluster, &token, &["keys", "generate", "--regional"], &[]);
     assert_eq!(code, 0, "{text}");
@@ -158,7 +158,7 @@ async fn a_token_signs() {
     assert_eq!(run(&cluster, &token, &["verify", "--wait", "30s"], &[]).0, 0);
 }
 
-/// The PIN is asked for on a terminal, which shows nothing of it.
+/// The run asks for the PIN on a terminal, which does not show the input.
 fn typed_pin(cluster: &Cluster, token: &Token, uri: &str) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/terminal.py");
     for (typed, exit) in [("11111111", 2), ("ctrl-c", -2), (PIN, 0)] {
@@ -180,8 +180,8 @@ fn typed_pin(cluster: &Cluster, token: &Token, uri: &str) {
     }
 }
 
-/// A module can hang in any call: when it is loaded, and by the places of functions in `CK_FUNCTION_LIST` when slots are
-/// listed, a session is opened, somebody logs in, objects are looked for, and something is signed.
+/// A module can hang in any call. `HANGS_AT` is when it is loaded, or an index in `CK_FUNCTION_LIST`: the listing of
+/// slots, the opening of a session, the login, the search for objects, or the signing.
 #[test]
 fn a_token_that_hangs_is_left() {
     let folder = tempfile::tempdir().unwrap();
@@ -197,7 +197,8 @@ fn a_token_that_hangs_is_left() {
     }
 }
 
-/// A process that ends while a module still closes a session can end by a signal: whatever is said, it is waited for.
+/// A process that ends while a module closes a session can die by a signal. So a run always waits for the module,
+/// whatever the result.
 #[test]
 fn a_token_is_left_in_peace() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +211,7 @@ fn a_token_is_left_in_peace() {
     }
 }
 
-/// The module of `hangs.c`.
+/// Builds the module from `hangs.c`.
 fn hangs(folder: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pkcs11/hangs.c");
     let module = folder.join("hangs.so");
@@ -220,7 +221,7 @@ fn hangs(folder: &Path) -> PathBuf {
     module
 }
 
-/// What a child says that signs through this module, which hangs or is late there.
+/// Returns the output of a child that signs through this module, which hangs or is late at `at`.
 fn signed_in_a_child(token: &Token, module: &Path, at: &str, key: &str) -> String {
     let uri = token.key(key).replace(&MODULE.display().to_string(), &module.display().to_string());
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -242,16 +243,17 @@ fn in_a_child_that_signs() {
         Err(error) => error.to_string(),
     };
     println!("{said}");
-    // As the command does: the threads of a test's process would be waited for.
+    // Ends like the command: a normal end of the test's process would wait for its threads.
     std::process::exit(0);
 }
 
-/// A key that the token made: its public key is wrapped in DER, where an imported one is bare.
+/// Tests a key that the token generated. Its public key is wrapped in DER, unlike an imported one.
 #[test]
 fn a_key_that_the_token_made_is_found_and_signs() {
     let folder = tempfile::tempdir().unwrap();
     let token = Token::new(folder.path());
-    // The module reads its configuration from the environment, which a test may not change: a child does it.
+    // The module reads its configuration from the environment, which a test must not change. So a child process does
+    // it.
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "pkcs11::in_a_child", "--ignored", "--nocapture"])
         .env("SOFTHSM2_CONF", token.folder.join("softhsm2.conf"))
@@ -284,7 +286,7 @@ fn in_a_child() {
     let signer = TokenSigner::open(uri, &PinInputs::default(), Patience::new(support::PATIENCE)).unwrap();
     let account = Seed::generate(KeyKind::Account).unwrap().public_key();
     let claims = json!({ "sub": account, "nats": { "type": "account", "version": 2 } });
-    // Verified with another implementation before it is given out.
+    // `issue` verifies the signature with another implementation before it returns.
     issue(&claims, &signer, 1).unwrap();
     std::fs::write(token.folder.join("signed"), signer.public_key().to_string()).unwrap();
 }
