@@ -1,8 +1,8 @@
 //! The integration tests: one binary, one module per area.
 //!
-//! [`support`] has what the areas share. `cli` needs no servers; `interop` and `mappings` hold our tokens and mappings against
-//! those of others; `supercluster` runs the command on real servers, and `disasters` kills, cuts and fills them; `pipelines`
-//! runs the example pipelines; `pkcs11` signs with a hardware token.
+//! [`support`] has the shared parts. `cli` needs no servers; `interop` and `mappings` compare our tokens and mappings
+//! with those of other implementations. `supercluster` runs the command on real servers, and `disasters` kills, cuts
+//! and fills them. `pipelines` runs the example pipelines; `pkcs11` signs with a hardware token.
 
 mod cli;
 mod disasters;

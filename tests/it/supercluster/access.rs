@@ -1,4 +1,4 @@
-//! Ways to the servers and into accounts: WebSockets, one address before all regions, contexts of the `nats` CLI.
+//! Ways to reach servers and accounts: WebSockets, one address for all regions, contexts of the `nats` CLI.
 
 use crate::support::bench::Bench;
 use crate::support::{self, Cluster, PATIENCE};
@@ -13,7 +13,7 @@ use vstream_jwt::model::topology::Tls;
 use vstream_jwt::nats::{Access, ConnectOptions, connect};
 use vstream_jwt::observed::system;
 
-/// Starts the server of a region again, with a listener for WebSockets besides; returns its port.
+/// Restarts the server of a region with an additional listener for WebSockets, and returns the port.
 async fn with_websocket(cluster: &Cluster, region: &str, tls: &str) -> u16 {
     let server = cluster.servers().iter().find(|server| server.region == region).unwrap().clone();
     let file = cluster.server_folder(&server).join("nats-server.conf");
@@ -31,7 +31,7 @@ fn said(output: &Output) -> String {
     [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
 }
 
-/// The only way from outside: a load balancer that speaks WebSocket, before all regions.
+/// Clients reach the servers only through a load balancer for all regions, which speaks WebSocket.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_websocket_before_all_regions() {
     let cluster = support::up(Options { servers: 1, tls: true, ..support::options() }).await;
@@ -57,7 +57,7 @@ async fn one_websocket_before_all_regions() {
     let verified = run(&["verify"]);
     assert!(verified.status.success(), "{}", said(&verified));
 
-    // What is encrypted stays so, also when its server goes away.
+    // An encrypted connection stays encrypted, even when its server goes down.
     let urls = [format!("wss://127.0.0.1:{secure}"), format!("ws://127.0.0.1:{open}")];
     let tls = Tls { ca: Some(folder.join("ca.pem")), ..Tls::default() };
     let access = Access::Credentials(cluster.system_credentials_path());
@@ -69,7 +69,7 @@ async fn one_websocket_before_all_regions() {
     cluster.start("west").await.unwrap();
     cluster.wait_ready(PATIENCE).await.unwrap();
 
-    // What is to be encrypted is.
+    // If the definition requires encryption, the run uses it.
     reached_by(&format!("ws://127.0.0.1:{open}"), true);
     let refused = run(&["verify"]);
     assert!(refused.status.code() == Some(1) && said(&refused).contains("write wss://"), "{}", said(&refused));
@@ -78,7 +78,7 @@ async fn one_websocket_before_all_regions() {
     assert!(verified.status.success(), "{}", said(&verified));
 }
 
-/// A definition from a running deployment: valid as it is, and planned once there are credentials.
+/// `init` makes a definition from a running deployment: valid at once, and ready for `plan` once there are credentials.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_begins_with_what_a_deployment_tells() {
     let cluster = support::account().await;
@@ -96,7 +96,7 @@ async fn a_definition_begins_with_what_a_deployment_tells() {
     context("secret", &json!({ "url": "nats://me:hunter2@127.0.0.1:1", "creds": cluster.system_credentials_path() }));
     let run = |args: &[&str]| bench.run_with(args, &[("XDG_CONFIG_HOME", home.as_str())]);
 
-    // Nothing is written where nothing can be told.
+    // If the deployment cannot be read, `init` writes nothing.
     for (name, code, said) in [
         ("none", 2, &["there is no context `none`", "nats context ls"][..]),
         ("bare", 2, &["has no `creds`", "next:"]),

@@ -1,5 +1,5 @@
-//! Activation tokens that expire, have expired, or do not match: issued for as long as the definition says, named by
-//! `verify` and `plan`, and renewed in time.
+//! Activation tokens that are about to expire, have expired, or do not match. They are issued with the lifetime from
+//! the definition, named by `verify` and `plan`, and renewed in time.
 
 use crate::supercluster::regional::{APPLY, ask, spec};
 use crate::support::bench::{Bench, new_seed, now};
@@ -16,7 +16,7 @@ use vstream_jwt::sign::{Seed, Signer as _};
 const DAY: u64 = 86_400;
 const LIST: &str = "$JS.API.STREAM.LIST";
 
-/// The ends of all activation tokens of the application's account.
+/// Returns when each activation token of the application's account expires.
 async fn ends(bench: &Bench<'_>) -> Vec<u64> {
     let claims = bench.claims().await;
     let imports = claims["nats"]["imports"].as_array().unwrap();
@@ -24,7 +24,7 @@ async fn ends(bench: &Bench<'_>) -> Vec<u64> {
     imports.iter().map(end).collect()
 }
 
-/// The definition says `activation_lifetime: 30d`.
+/// Tests drift; the definition says `activation_lifetime: 30d`.
 pub async fn drift(bench: &Bench<'_>) {
     let whole = |ends: &[u64]| ends.iter().all(|end| (29 * DAY..=30 * DAY).contains(&end.saturating_sub(now())));
     let before = ends(bench).await;
@@ -40,7 +40,8 @@ pub async fn drift(bench: &Bench<'_>) {
         let token = issue_activation(signer, &wanted.account, &app, &wanted, Some(end), now()).unwrap();
         import["token"] = token.as_str().into();
     };
-    // By a key that is not, or no longer, the exporter's; one that ends now, and one of which less than a third is left.
+    // One token by a key that is not the exporter's, two that expire now, and one with less than a third of its
+    // lifetime left.
     give("$VS.west.API.STREAM.NAMES", &new_seed(KeyKind::Account), now() + 30 * DAY);
     give("$VS.west.API.STREAM.LIST", &exporter, now() + 2);
     give("$VS.west.API.STREAM.INFO.>", &exporter, now() + 9 * DAY);
@@ -48,7 +49,7 @@ pub async fn drift(bench: &Bench<'_>) {
     let client = client(bench.cluster, "west").await;
     assert!(pulls(&client).await);
     bench.push(&claims).await;
-    // Of a stream servers drop the import at once, of a service only when the account changes (2.15.1).
+    // Servers drop the import of a stream at once, and that of a service only when the account changes (2.15.1).
     eventually("nothing is delivered any more", async || (!pulls(&client).await).then_some(())).await;
     let of = "activation token $VS.west.API.STREAM";
     let said = [
@@ -77,7 +78,7 @@ pub async fn drift(bench: &Bench<'_>) {
     .await;
 }
 
-/// Whether anything is delivered to an inbox: a message, or that there is none.
+/// Checks if an inbox gets an answer to a pull: a message, or a status that there is none.
 async fn pulls(client: &Client) -> bool {
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.unwrap();

@@ -1,5 +1,5 @@
-//! Plan files that are not what they should be: by accident, by somebody who can write the file, and by somebody who has
-//! the operator's key and says one thing while doing another. None of them writes anything on any server.
+//! Invalid plan files: damaged by accident, forged with write access to the file, or forged with the operator's key.
+//! None of them writes anything on any server.
 
 use crate::supercluster::bad_pushes::Refusals;
 use crate::support::account;
@@ -10,14 +10,14 @@ use vstream_jwt::ops::planfile::{read, write};
 use vstream_jwt::plan::file::{Content, PlanFile};
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
-/// The definition in the layout `regional`: four accounts, eight tokens.
+/// Returns the definition in the layout `regional`: four accounts, eight tokens.
 fn definition(bench: &Bench<'_>) -> Value {
     let mut definition = bench.definition();
     definition["accounts"]["APP"].as_object_mut().unwrap().remove("layout");
     definition
 }
 
-/// `name` with another content, as whoever can write files would make it: nobody vouches for the whole.
+/// Writes a plan file with other content, without a seal, as any user with write access could.
 fn rewritten(bench: &Bench<'_>, from: &str, name: &str, edit: impl FnOnce(&mut Content)) {
     let folder = bench.cluster.folder();
     let mut content = read(&folder.join(from)).unwrap().content;
@@ -25,7 +25,7 @@ fn rewritten(bench: &Bench<'_>, from: &str, name: &str, edit: impl FnOnce(&mut C
     write(&folder.join(name), &PlanFile::new(content)).unwrap();
 }
 
-/// The same, sealed by this operator.
+/// Writes a plan file with other content, sealed by this operator.
 fn resealed(bench: &Bench<'_>, from: &str, name: &str, operator: &Seed, edit: impl FnOnce(&mut Content)) {
     let folder = bench.cluster.folder();
     let mut content = read(&folder.join(from)).unwrap().content;
@@ -35,7 +35,7 @@ fn resealed(bench: &Bench<'_>, from: &str, name: &str, operator: &Seed, edit: im
     write(&folder.join(name), &file.sealed(data_encoding::BASE64.encode(&signature))).unwrap();
 }
 
-/// Signs every token of `s.json` again, and seals the whole, by another operator.
+/// Signs every token of `s.json` again with another operator's key, and seals the whole.
 pub fn signed_by(bench: &Bench<'_>, name: &str, operator: &Seed) {
     resealed(bench, "s.json", name, operator, |content| {
         for token in content.accounts.iter_mut().flat_map(|account| &mut account.tokens) {
@@ -67,7 +67,7 @@ async fn bad_plan_files_are_refused_before_anything_is_written() {
     assert!(count >= 35, "{count}");
 }
 
-/// Not as it was written, whoever did that.
+/// Files whose bytes were changed after they were written.
 async fn bytes(refusals: &mut Refusals<'_, '_>) {
     let folder = refusals.bench.cluster.folder().to_owned();
     let signed = std::fs::read_to_string(folder.join("s.json")).unwrap();
@@ -99,7 +99,7 @@ async fn bytes(refusals: &mut Refusals<'_, '_>) {
     refusals.refused("no file", 1, &["apply", "nowhere.json"], "plan-file", &["nowhere.json"]).await;
 }
 
-/// Who vouches for it.
+/// Files with a wrong seal.
 async fn seals(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let folder = bench.cluster.folder();
@@ -137,7 +137,7 @@ async fn seals(refusals: &mut Refusals<'_, '_>) {
     refusals.refused("signed twice", 2, &again, "signed-already", &[&public(&operator)]).await;
 }
 
-/// Somebody with the operator's key has other tokens in it than the plan asks for.
+/// Files in which a holder of the operator's key signed other tokens than the plan asks for.
 async fn tokens(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let operator = bench.key("op.nk");
@@ -185,7 +185,7 @@ async fn tokens(refusals: &mut Refusals<'_, '_>) {
     refusals.refused("a different definition inside", 1, &["apply", "other.json"], "stale-plan", &said).await;
 }
 
-/// The maker of a plan file has signed what he does not show.
+/// Files whose author asks for signatures that the review would not show.
 async fn what_is_signed(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let sign = ["sign", "lie.json", "--operator", "op.nk", "--out", "never.json"];
@@ -217,7 +217,7 @@ async fn what_is_signed(refusals: &mut Refusals<'_, '_>) {
     rewritten(bench, "p.json", "lie.json", |content| content.accounts[0].tokens.reverse());
     refusals.refused("the stages in another order", 2, &sign, inconsistent, &["order of their stages"]).await;
 
-    // What only an early stage has is shown; a token to start from that any operator signed is refused.
+    // The review shows content that only an early stage has. A base token is refused if another operator signed it.
     let stranger = new_seed(KeyKind::Operator);
     rewritten(bench, "p.json", "lie.json", |content| {
         content.accounts[0].tokens[0].claims["nats"]["mappings"]["early.>"] = json!([{ "subject": "stolen.>" }]);
@@ -242,7 +242,7 @@ async fn what_is_signed(refusals: &mut Refusals<'_, '_>) {
     refusals.refused("another operator's token to start from", 2, &sign, "token-untrusted", &said).await;
 }
 
-/// Right once, and not any more.
+/// Files that were valid once, but are not any more.
 async fn time(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let claims = bench.claims().await;

@@ -1,7 +1,7 @@
 //! Pushes that must not happen: each is refused for its own reason, before anything is written on any server.
 //!
-//! What is wrong with a definition or with streams that are in the way is in `refusals.rs`; here are keys, credentials,
-//! clocks, dates, limits and mappings. Plan files are in `bad_plan_files.rs`.
+//! Invalid definitions, and streams that block, are in `refusals.rs`. This file has keys, credentials, clocks, dates,
+//! limits and mappings. Plan files are in `bad_plan_files.rs`.
 
 use crate::support::account;
 use crate::support::bench::{Bench, Everything, new_seed, now, public, set_mode};
@@ -11,11 +11,11 @@ use std::process::Command;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
-/// Bad pushes, and what they were told.
+/// Refused pushes, and their messages.
 pub struct Refusals<'b, 'c> {
     pub bench: &'b Bench<'c>,
     before: Everything,
-    /// What was said, and by which push: each has a message of its own.
+    /// The pushes by message: each must have its own.
     said: BTreeMap<String, String>,
     complaints: Vec<String>,
 }
@@ -25,13 +25,12 @@ impl<'b, 'c> Refusals<'b, 'c> {
         Self { bench, before: bench.everything().await, said: BTreeMap::new(), complaints: Vec::new() }
     }
 
-    /// What is there now is as it should be: the test made it so.
+    /// Takes the current state as the one to keep: the test made it.
     pub async fn begin_from_here(&mut self) {
         self.before = self.bench.everything().await;
     }
 
-    /// Runs the command, for a person and for a script. Both have to end with `exit`, say `words`, and leave everything
-    /// as it is.
+    /// Runs the command, for a person and for a script. Both must end with `exit`, print `words`, and change nothing.
     pub async fn refused(&mut self, what: &str, exit: i32, args: &[&str], code: &str, words: &[&str]) {
         self.refused_with(what, exit, args, &[], code, words).await;
     }
@@ -75,7 +74,7 @@ impl<'b, 'c> Refusals<'b, 'c> {
         }
     }
 
-    /// How many were refused, each for its own reason, if there is nothing to complain about.
+    /// Returns the number of refusals, each for its own reason. Fails if there are complaints.
     pub fn count(self) -> usize {
         assert!(self.complaints.is_empty(), "{} complaints\n{}", self.complaints.len(), self.complaints.join("\n"));
         self.said.len()
@@ -86,7 +85,7 @@ pub fn apply(definition: &str) -> Vec<&str> {
     vec!["apply", "--operator", "op.nk", "--definition", definition]
 }
 
-/// A definition that differs in one value; `path` as in a JSON pointer.
+/// Writes a definition that differs in one value; `path` is a JSON pointer.
 fn with(bench: &Bench<'_>, path: &str, value: Value) -> String {
     let mut definition = bench.definition();
     let (parent, key) = path.rsplit_once('/').unwrap();
@@ -112,7 +111,7 @@ async fn bad_pushes_are_refused_before_anything_is_written() {
     assert!(count >= 45, "{count}");
 }
 
-/// A seed of a kind of key that signs nothing here (nats-io/nkeys `strkey.go`): `SN…`, `SC…`, `SX…`.
+/// Returns the seed of a kind of key that cannot sign here (nats-io/nkeys `strkey.go`): `SN…`, `SC…`, `SX…`.
 fn seed_of_kind(kind: u8) -> String {
     let prefix = kind << 3;
     let mut bytes = vec![(18 << 3) | (prefix >> 5), (prefix & 31) << 3];
@@ -154,7 +153,7 @@ async fn signers(refusals: &mut Refusals<'_, '_>) {
     let args = ["apply", "--definition", &file];
     refusals.refused("nobody to sign", 2, &args, "no-operator-key", &["nothing was changed"]).await;
 
-    // A command that says that it has the operator's key, and signs with another.
+    // A command that claims to have the operator's key, but signs with another one.
     let signature = data_encoding::BASE64.encode(&[7; 64]);
     let key = public(&bench.key("op.nk"));
     let command = format!(
@@ -219,7 +218,7 @@ async fn users(refusals: &mut Refusals<'_, '_>) {
     }
 }
 
-/// Known before it is tried: nothing was made when a user turns out to be allowed half of it.
+/// Missing permissions are found before the run, so it does not stop halfway.
 async fn permissions(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let user = |name: &str, key: &str, account: &str, allow: &[&str]| {
@@ -237,7 +236,7 @@ async fn permissions(refusals: &mut Refusals<'_, '_>) {
     let file = with(bench, "/system", json!({ "credentials": "keys/reader.creds" }));
     let said = ["$SYS.REQ.CLAIMS.UPDATE", "keys/reader.creds"];
     refusals.refused("a system user that may not push", 1, &apply(&file), "permission-missing", &said).await;
-    // To plan it is enough; whoever applies may have other credentials.
+    // These credentials are enough to plan; another user may apply.
     bench.says(3, &["plan", "-v", "--definition", &file], &["permission-missing", "Nothing was changed"]);
 
     let reads = ["$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.>"];
@@ -288,7 +287,7 @@ async fn deployment(refusals: &mut Refusals<'_, '_>) {
     }
 }
 
-/// A library that moves the clock of a process by `CLOCK_OFFSET` seconds.
+/// Builds a library that moves the clock of a process by `CLOCK_OFFSET` seconds.
 fn clock_library(bench: &Bench<'_>) -> String {
     const SOURCE: &str = r#"
         #define _GNU_SOURCE
@@ -352,7 +351,7 @@ async fn limits(refusals: &mut Refusals<'_, '_>) {
     bench.push(&claims).await;
     refusals.begin_from_here().await;
 
-    // Limits of accounts that are yet to be made.
+    // Limits of accounts that do not exist yet.
     for (what, limits, code, said) in [
         ("regional accounts without connections", json!({ "conn": 0 }), "connection-limit", "APP-west"),
         ("regional accounts with no room", json!({ "streams": 1, "disk_storage": "1KB" }), "storage-limit", "APP-west"),
@@ -411,13 +410,14 @@ async fn accounts(refusals: &mut Refusals<'_, '_>) {
     let file = with(bench, "/accounts/APP/id", json!(nobody));
     refusals.refused("an account that no server has", 1, &apply(&file), "account-unknown", &["nsc push"]).await;
 
-    // Stored by every server, and of another operator: servers say 200 to that.
+    // A token of another operator, stored by every server: servers answer 200 to such a push.
     let stranger = new_seed(KeyKind::Account);
     let mut claims = bench.claims().await;
     claims["sub"] = json!(public(&stranger));
     claims["name"] = json!("STRANGER");
     bench.push_signed(&new_seed(KeyKind::Operator), &claims, now()).await;
-    // One of this operator that has ended. Resolvers delete such tokens once a minute (nats-server `dirstore.go`).
+    // A token of this operator that has expired. Resolvers delete such tokens once a minute (nats-server
+    // `dirstore.go`).
     let started =
         bench.deployment().await.servers.iter().map(|server| server.varz["start"].clone()).max_by_key(Value::to_string);
     let started: jiff::Timestamp = started.as_ref().and_then(Value::as_str).unwrap().parse().unwrap();
@@ -446,7 +446,7 @@ async fn accounts(refusals: &mut Refusals<'_, '_>) {
     }
 }
 
-/// The last, since what is pushed after it has to be dated after it.
+/// Runs last: every later push must have a later date.
 async fn dates(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let claims = bench.claims().await;

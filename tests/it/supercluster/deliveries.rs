@@ -1,5 +1,5 @@
-//! Where consumers of the layout `regional` deliver: on subjects of the application's own, and on subjects that were
-//! chosen to do harm, beside what the same does in a plain account.
+//! Deliver subjects of consumers in the layout `regional`. Some are the application's own, and some are chosen to do
+//! harm. The tests compare the latter with a plain account.
 
 use crate::supercluster::regional::ask;
 use crate::support::bench::Bench;
@@ -16,7 +16,7 @@ async fn next(messages: &mut Subscriber) -> Message {
     tokio::time::timeout(TIME, messages.next()).await.expect("nothing came").unwrap()
 }
 
-/// Makes a push consumer on `foo`; its name is `name`.
+/// Creates a push consumer on `foo` with this name.
 async fn push_consumer(client: &Client, name: &str, deliver: &str, filter: &str) -> Value {
     let config = json!({ "durable_name": name, "deliver_subject": deliver, "filter_subject": filter, "ack_policy": "none",
         "deliver_policy": "new" });
@@ -29,12 +29,12 @@ async fn delete_consumer(client: &Client, name: &str) {
     assert_eq!(gone["success"], true, "{name}");
 }
 
-/// With `inbox_prefixes: [_INBOX, team.inbox, deliver]`: deliveries below each arrive, of a consumer that the definition
-/// has and of one that a client makes, and of whoever keeps all his inboxes below one; what is delivered anywhere else
-/// nobody hears, and `verify` names it.
+/// Tests `inbox_prefixes: [_INBOX, team.inbox, deliver]`. Deliveries below each prefix arrive, from a consumer of the
+/// definition and from one that a client creates. They also reach a client with its own inbox prefix. Other deliveries
+/// never arrive, and `verify` names them.
 pub async fn by_prefix(bench: &Bench<'_>) {
     let east = client(bench.cluster, "east").await;
-    // `apply` made the consumer `pushed` of `bar`.
+    // `apply` created the consumer `pushed` of `bar`.
     let mut pushed = east.subscribe("deliver.pushed").await.unwrap();
     let mut made = east.subscribe("deliver.made").await.unwrap();
     east.flush().await.unwrap();
@@ -42,7 +42,7 @@ pub async fn by_prefix(bench: &Bench<'_>) {
         let answer = push_consumer(&east, name, deliver, "foo.pushed").await;
         assert_eq!(answer["name"], name, "{answer}");
     }
-    // Told once there is a message: before its leader knows of the listener, a consumer waits.
+    // A consumer waits until its leader knows of the listener, and only then delivers.
     for subject in ["foo.pushed", "app.bar.pushed"] {
         ask(&east, subject, json!("pushed")).await.unwrap();
     }
@@ -70,22 +70,22 @@ pub async fn by_prefix(bench: &Bench<'_>) {
     }
 }
 
-/// What a user tried by deliver subjects, and what came of it.
+/// Deliver subjects that a user tried, and their effects.
 #[derive(Debug, PartialEq)]
 pub struct Reach {
-    /// The deliver subjects that got no message.
+    /// Deliver subjects that got no message.
     pub silent: Vec<String>,
     /// Messages in the stream `bar` that only a delivery can have put there.
     pub stored: u64,
-    /// Messages that count as acknowledged since one was delivered on an ack's subject.
+    /// Messages that count as acknowledged because of a delivery on the subject of an ack.
     pub acknowledged: u64,
-    /// Whether a request that was delivered to the API was carried out.
+    /// `true` if the API carried out a request that came as a delivery.
     pub requested: bool,
 }
 
-/// Makes push consumers of `foo` that deliver on subjects of another stream, of the API, of other regions, of acks and of
-/// flow control, listens there as servers want it, and publishes what they are to deliver: nothing, an ack, and a request that
-/// makes a consumer.
+/// Creates push consumers of `foo` whose deliver subjects belong to another stream, the API, other regions, acks or
+/// flow control. Subscribes to each, as servers require. Then publishes the payloads to deliver: nothing, an ack, and a
+/// request that creates a consumer.
 pub async fn hostile(bench: &Bench<'_>, regional: bool) -> Reach {
     let client = client(bench.cluster, "central").await;
     let number = async |subject: &str, field: &str| {
@@ -102,7 +102,7 @@ pub async fn hostile(bench: &Bench<'_>, regional: bool) -> Reach {
     let subjects = [
         "app.bar.delivered".to_owned(),
         "$VW.central.app.bar.delivered".to_owned(),
-        // Of a stream that is not there: in a plain account some servers carry it out.
+        // For a stream that does not exist: in a plain account, some servers carry out this request.
         "$JS.API.STREAM.PURGE.gone".to_owned(),
         "$JS.API.STREAM.DELETE.gone".to_owned(),
         "$JS.API.CONSUMER.DURABLE.CREATE.bar.hop".to_owned(),
@@ -126,7 +126,7 @@ pub async fn hostile(bench: &Bench<'_>, regional: bool) -> Reach {
     for payload in [String::new(), "+ACK".to_owned(), hop] {
         client.request("foo.hostile", payload.into()).await.unwrap();
     }
-    // In a plain account each gets its messages; elsewhere there is nothing to wait for.
+    // In a plain account each subject gets its messages. In other accounts, no event ends the wait.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let mut silent = subjects.to_vec();
     silent.retain(|_| heard.remove(0).next().now_or_never().is_none());
@@ -149,7 +149,7 @@ pub async fn hostile(bench: &Bench<'_>, regional: bool) -> Reach {
     reach
 }
 
-/// Publishes a message for `victim` and takes it; the subject of its ack.
+/// Publishes a message for `victim` and pulls it. Returns the subject of its ack.
 async fn pending_ack(client: &Client) -> String {
     ask(client, "app.bar.x", json!("for the victim")).await.unwrap();
     eventually("a message for the victim", async || {

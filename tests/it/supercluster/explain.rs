@@ -1,4 +1,4 @@
-//! `explain`: what it says is what servers do.
+//! Tests that servers do what `explain` says.
 
 use crate::support::bench::{Bench, new_seed, now, public};
 use crate::support::{self, Cluster, PATIENCE, client, eventually};
@@ -10,7 +10,7 @@ use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 
-/// What `explain` says of a subject in a region, as a script gets it.
+/// Answer of `explain` about a subject in a region, in its form for scripts.
 struct Says {
     code: i32,
     answer: Value,
@@ -23,7 +23,7 @@ impl Says {
         Self { code: ran.code, answer: ran.document()[0].clone() }
     }
 
-    /// One field of the steps of a kind.
+    /// Returns one field of all steps of a kind.
     fn all(&self, step: &str, field: &str) -> Vec<String> {
         let steps = self.answer["steps"].as_array().unwrap().iter().filter(|found| found["step"] == step);
         steps.map(|found| found[field].as_str().unwrap_or_default().to_owned()).collect()
@@ -38,7 +38,7 @@ impl Says {
     }
 }
 
-/// The account's definition in a layout, with a stream and, where there are any, a bucket.
+/// Returns the account's definition in a layout, with a stream and, in the layout `regional`, a bucket.
 fn definition(bench: &Bench<'_>, layout: &str) -> Value {
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["layout"] = json!(layout);
@@ -49,8 +49,7 @@ fn definition(bench: &Bench<'_>, layout: &str) -> Value {
     definition
 }
 
-/// A message that a client publishes is stored by the stream that is named, under the subject that is named, and gets to
-/// those that are said to copy it.
+/// Asserts that the named stream stores a published message under the named subject, and that every named copy gets it.
 async fn a_message_goes_where_it_is_said(cluster: &Cluster, bench: &Bench<'_>, subject: &str, region: &str) {
     let says = Says::of(bench, subject, region, &[]);
     assert_eq!((says.code, says.outcome()), (0, "arrives"), "{}", says.answer);
@@ -70,7 +69,7 @@ async fn a_message_goes_where_it_is_said(cluster: &Cluster, bench: &Bench<'_>, s
     }
 }
 
-/// A request is answered by the stream that is named, or not at all.
+/// Asserts that the named stream answers a request, or that nothing does.
 async fn a_request_goes_where_it_is_said(cluster: &Cluster, bench: &Bench<'_>, stream: &str, region: &str) {
     let subject = format!("$JS.API.STREAM.INFO.{stream}");
     let says = Says::of(bench, &subject, region, &["--reply-to", "_INBOX.a.b"]);
@@ -95,7 +94,7 @@ async fn in_a_layout(layout: &str) {
     let bench = Bench::new(&cluster).await.accepting_old_values();
     let definition = definition(&bench, layout);
     bench.write("vstream", &definition);
-    // Before it is applied only the definition tells.
+    // Before `apply`, only the definition has an answer.
     assert_eq!(Says::of(&bench, "foo.x", "west", &["--offline"]).outcome(), "arrives");
     let ran = bench.run(&["explain", "foo.x", "--cluster", "west"]);
     assert!(ran.code == 1 && ran.to_string().contains("only who subscribes"), "{ran}");
@@ -116,7 +115,7 @@ async fn in_a_layout(layout: &str) {
         bench.expect(2, &elsewhere, "unknown-cluster", &["there is no cluster wset", "west"]);
     }
 
-    // A stream that is gone.
+    // A stream that was deleted.
     let write = Says::of(&bench, "foo.x", "west", &[]).all("stored", "stream").remove(0);
     let delete = match layout {
         "regional" => format!("$VSH.API.STREAM.DELETE.{write}"),
@@ -136,7 +135,7 @@ async fn a_message_goes_where_it_is_said_to_go() {
     tokio::join!(in_a_layout("regional"), in_a_layout("shared"));
 }
 
-/// A user that may publish by the virtual name only, and one whose answers are not imported.
+/// Tests a user that may publish only by the virtual name, and one whose replies are not imported.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_refused_where_it_is_said_to_be() {
     let cluster = support::account().await;
@@ -186,7 +185,7 @@ async fn a_user_is_refused_where_it_is_said_to_be() {
     bench.expect(2, &other, "credentials-of-another-account", &["not in the definition"]);
 }
 
-/// A region is away: that its copy is not known to be made is said, and made it is when the region is back.
+/// With a region down, `explain` says that its copy is not certain. Once the region is back, it has the copy.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_get_it_is_named() {
     let cluster = support::small().await;

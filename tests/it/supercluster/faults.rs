@@ -1,5 +1,5 @@
-//! Servers that do not do what they say, or not in time: each is named, nothing is called done that is not, and the
-//! next run finishes.
+//! Servers that do not do what they say, or not in time. Messages name each of them, a run reports nothing as done that
+//! is not, and the next run finishes.
 
 use crate::support::bench::Bench;
 use crate::support::{Cluster, PATIENCE, client, cluster, eventually, options, small, system_client, two_regions, up};
@@ -29,21 +29,21 @@ const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 
 const SNAPSHOT: &str = "$JS.API.STREAM.SNAPSHOT.foo";
 
-/// A definition with a mapping that [`something_to_push`] can take away without harm.
+/// Returns a definition with a mapping that [`something_to_push`] can remove without harm.
 fn definition(bench: &Bench<'_>) -> Value {
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["snapshot"]);
     definition
 }
 
-/// Makes the next `apply` push a token, and do nothing else: somebody pushed one that lacks a mapping.
+/// Pushes a token that lacks a mapping, so that the next `apply` has to push one and do nothing else.
 async fn something_to_push(bench: &Bench<'_>) {
     let mut claims = bench.claims().await;
     claims["nats"]["mappings"].as_object_mut().unwrap().remove(SNAPSHOT).expect("it was there");
     bench.push(&claims).await;
 }
 
-/// Runs `apply`, with something that happens when it comes to a step.
+/// Runs `apply`, and calls `what` when it gets to a step.
 async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + Sync)) -> Result<Applied, ApplyError> {
     struct When<'a> {
         step: &'static str,
@@ -76,13 +76,13 @@ async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + S
 
 const PUSHING: &str = "pushing account tokens";
 
-/// Names of the servers that did not confirm the last token.
+/// Returns the names of the servers that did not confirm the last token.
 fn unconfirmed(applied: &Applied) -> Vec<&str> {
     let servers = &applied.pushed.last().expect("something was pushed").servers;
     servers.iter().filter(|one| !one.verdict.is_confirmed()).map(|one| one.server.as_str()).collect()
 }
 
-/// Stops a server's process (it hangs, and answers late), or lets it go on.
+/// Signals a server's process: to stop, so that it hangs and answers late, or to continue.
 fn signal(bench: &Bench<'_>, server: &str, signal: &str) {
     let folder = format!("{}/servers/{server}/", bench.cluster.folder().display());
     let mut pids = Vec::new();
@@ -97,11 +97,11 @@ fn signal(bench: &Bench<'_>, server: &str, signal: &str) {
     assert!(Command::new("kill").args([signal, &pids[0]]).status().unwrap().success());
 }
 
-/// Stops a server that none of the others in use reaches the region through: through a gateway to a server that hangs,
-/// nothing comes until the gateway notices, which takes minutes.
+/// Stops a server that no other server uses as the gateway to its region. Behind a gateway to a hanging server, nothing
+/// arrives until the gateway notices, which takes minutes.
 async fn hang_one(bench: &Bench<'_>) -> &'static str {
     for server in ["east-1", "east-2", "east-3"] {
-        // One that hung calls an election when it goes on, and may win it.
+        // A server that hung calls an election when it continues, and may win it.
         meta_leader_in(bench, "west").await;
         signal(bench, server, "-STOP");
         if bench.run(&["verify", "--format", "json"]).document()["servers"] == 5 {
@@ -120,7 +120,7 @@ fn spawn(bench: &Bench<'_>, args: &[&str]) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Waits for a run to end with `code`, and to have said the words.
+/// Waits until a run ends with `code`, and checks that it printed the words.
 async fn ends(child: Child, code: i32, said: &[&str]) {
     let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -152,7 +152,7 @@ async fn servers_that_come_and_go_are_named_and_waited_for() {
     joins_and_leaves(&bench).await;
 }
 
-/// The servers of a region hand each other what one of them missed, so that it takes more than one.
+/// The servers of a region pass on a push that one of them missed, so this needs several servers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_missed_a_push_is_waited_for() {
     let cluster = two_regions().await;
@@ -175,8 +175,8 @@ async fn defined(cluster: &Cluster) -> Bench<'_> {
     bench
 }
 
-/// Somebody in the system account answers everything: twice, with garbage, as a server that is not there, and with an
-/// error in the name of one that is.
+/// A user of the system account answers everything: twice, with garbage, as a server that does not exist, and with an
+/// error in the name of one that does.
 async fn strangers_answer(bench: &Bench<'_>) {
     let client = system_client(bench.cluster).await;
     let deployment = bench.deployment().await;
@@ -220,7 +220,7 @@ async fn strangers_answer(bench: &Bench<'_>) {
         speak.store(true, Ordering::SeqCst);
         let ran = bench.run(&APPLY);
         assert!(ran.code == 0 && ran.out.contains("9 of 9 servers confirm"), "{ran}");
-        // A run stops listening to them once all servers have answered.
+        // A run stops listening to strangers once all servers have answered.
         heard = said.iter().all(|words| ran.out.contains(words));
         if heard {
             break;
@@ -234,7 +234,8 @@ async fn strangers_answer(bench: &Bench<'_>) {
     tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
-/// With JetStream's meta leader a hanging server would take streams' lists with it until another one is elected.
+/// Waits until the meta leader is in this cluster. If the meta leader hung, the lists of streams would fail until
+/// another one is elected.
 async fn meta_leader_in(bench: &Bench<'_>, cluster: &str) {
     let client = system_client(bench.cluster).await;
     eventually("the meta leader is elsewhere", || async {
@@ -253,7 +254,7 @@ async fn meta_leader_in(bench: &Bench<'_>, cluster: &str) {
 
 async fn late(bench: &Bench<'_>) {
     meta_leader_in(bench, "west").await;
-    // It hangs for longer than the answers to a push are waited for, and for less than the whole time.
+    // The server hangs longer than a run waits for the answers to a push, but not as long as the whole run.
     something_to_push(bench).await;
     let stop = || signal(bench, "east-2", "-STOP");
     let applied = tokio::join!(apply_while(bench, PUSHING, &stop), async {
@@ -263,7 +264,7 @@ async fn late(bench: &Bench<'_>) {
     assert_eq!(unconfirmed(&applied.0.unwrap()), Vec::<&str>::new());
     bench.until(0, &["verify"]).await;
 
-    // It hangs for longer than the run takes.
+    // The server hangs for longer than the whole run.
     something_to_push(bench).await;
     let server = hang_one(bench).await;
     let away = format!("1 of 6 servers does not answer ({server})");
@@ -278,7 +279,7 @@ async fn late(bench: &Bench<'_>) {
     signal(bench, server, "-CONT");
     ends(waiting, 0, &["waiting, ", "1 of 6 servers do not answer", "In sync"]).await;
 
-    // What is not as defined does not heal by waiting.
+    // Waiting does not repair drift.
     something_to_push(bench).await;
     let started = std::time::Instant::now();
     bench.says(3, &["verify", "--wait", "2m"], &["Drift"]);
@@ -286,7 +287,8 @@ async fn late(bench: &Bench<'_>) {
     bench.says(0, &APPLY, &["6 of 6 servers confirm"]);
 }
 
-/// The folder of a server's resolver cannot be written to: it is no folder, or, where the test may mount, its disk is full.
+/// The folder of a server's resolver cannot be written to: a file is in its place, or its disk is full if the test may
+/// mount one.
 async fn nowhere_to_store(bench: &Bench<'_>) {
     let server = bench.cluster.servers().iter().find(|server| server.name == "central-1").unwrap();
     let folder: PathBuf = bench.cluster.server_folder(server).join("jwt");
@@ -325,22 +327,22 @@ async fn nowhere_to_store(bench: &Bench<'_>) {
 
 const PAGE: usize = 4096;
 
-/// As [`something_to_push`], and what is stored until then nearly fills its last page of a file system: what is pushed
-/// needs one more.
+/// Does the same as [`something_to_push`], but fills the last page that the stored token takes on a file system. The
+/// next token needs one more page.
 async fn fill_a_page(bench: &Bench<'_>) {
     let mut claims = bench.claims().await;
     claims["nats"]["mappings"].as_object_mut().unwrap().remove(SNAPSHOT).expect("it was there");
     claims["nats"]["note"] = json!("x");
     bench.push(&claims).await;
     let length = bench.tokens().await[0].1.as_ref().unwrap().len();
-    // Four characters of a token are three of the claims.
+    // Four characters of a token encode three of the claims.
     claims["nats"]["note"] = json!("x".repeat(1 + (PAGE - length % PAGE) * 3 / 4));
     bench.push(&claims).await;
     let length = bench.tokens().await[0].1.as_ref().unwrap().len() % PAGE;
     assert!(length == 0 || length > PAGE - 16, "{length} of {PAGE}");
 }
 
-/// A file system in the memory, with a copy of what a folder has and no room for more, in the place of the folder.
+/// A file system in memory, mounted over a folder, with a copy of its files and no room for more.
 struct FullDisk(PathBuf);
 
 impl FullDisk {
@@ -368,7 +370,7 @@ impl FullDisk {
 
 impl Drop for FullDisk {
     fn drop(&mut self) {
-        // Lazily: the server may have a file of it open.
+        // Lazily, because the server may have one of its files open.
         let done = Command::new("umount").arg("-l").arg(&self.0).status();
         if !done.is_ok_and(|status| status.success()) {
             eprintln!("{} is still mounted", self.0.display());
@@ -378,7 +380,7 @@ impl Drop for FullDisk {
 
 async fn joins_and_leaves(bench: &Bench<'_>) {
     let runtime = tokio::runtime::Handle::current();
-    // What goes to another region may go through the one that leaves.
+    // Requests to another region may go through the server that leaves.
     for server in ["east-1", "east-2", "east-3"] {
         something_to_push(bench).await;
         let leave = || runtime.block_on(async { bench.cluster.kill(server).await.unwrap() });
@@ -397,8 +399,8 @@ async fn joins_and_leaves(bench: &Bench<'_>) {
     let applied = apply_while(bench, PUSHING, &join).await.unwrap();
     assert_eq!(unconfirmed(&applied), Vec::<&str>::new());
     bench.cluster.wait_ready(PATIENCE).await.unwrap();
-    // The one that joined has an older token, unless the others of its cluster handed it the new one already.
-    // Streams that it led may not have heard from their sources yet.
+    // The server that joined has an older token, unless its cluster has passed on the new one. Streams that it led may
+    // not have heard from their sources yet.
     let ran = bench.run(&["verify"]);
     let newest = ran.out.contains("6 of 6 servers have the newest in force") && [0, 4].contains(&ran.code);
     assert!(newest || ran.out.contains("east-3 (east): has an older token"), "{ran}");
@@ -406,17 +408,17 @@ async fn joins_and_leaves(bench: &Bench<'_>) {
     bench.until(0, &["verify"]).await;
 }
 
-/// The resolvers of a cluster hand each other what one of them missed; `verify --wait` sees it through.
+/// The resolvers of a cluster pass on a push that one of them missed; `verify --wait` waits until the server has it.
 async fn one_server_missed_it(bench: &Bench<'_>) {
     bench.cluster.kill("east-3").await.unwrap();
     let settled = || async { (bench.deployment().await.servers.len() == 5).then_some(()) };
     eventually("five servers answer", settled).await;
     something_to_push(bench).await;
-    // Gateways that led to it, or were led to, need a moment: until then a region may seem to be away.
+    // The gateways to and from the server need a moment, in which a region may seem to be down.
     let ran = bench.until(4, &APPLY).await;
     assert!(ran.out.contains("5 of 6 servers confirm") && ran.out.contains("east-3"), "{ran}");
     let waiting = spawn(bench, &["verify", "--wait", "4m"]);
-    // It asks the others after two minutes otherwise, as `dev` configures it.
+    // As `dev` configures it, the server would ask the others after two minutes.
     let file = bench.cluster.folder().join("servers/east-3/nats-server.conf");
     let config = std::fs::read_to_string(&file).unwrap();
     assert!(config.contains("interval: \"2m\""), "{config}");
@@ -425,7 +427,7 @@ async fn one_server_missed_it(bench: &Bench<'_>) {
     ends(waiting, 0, &["In sync"]).await;
 }
 
-/// A whole region was away, and nobody hands it anything.
+/// A whole region was down, and no server passes the push on to it.
 async fn a_region_missed_it(bench: &Bench<'_>) {
     bench.cluster.kill("east").await.unwrap();
     something_to_push(bench).await;
@@ -441,7 +443,7 @@ async fn a_region_missed_it(bench: &Bench<'_>) {
     bench.until(0, &["verify"]).await;
 }
 
-/// Forwards connections to a server, and cuts the first one after so many bytes from the client.
+/// Forwards connections to a server, and cuts the first one after a number of bytes from the client.
 struct Scissors {
     url: String,
     cut_after: Arc<AtomicUsize>,
@@ -456,7 +458,7 @@ impl Scissors {
         let (limit, count) = (cut_after.clone(), sent.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // The limit is for one connection, the first: that to the system account.
+                // The limit applies to the first connection, which is that to the system account.
                 let limit = limit.swap(usize::MAX, Ordering::SeqCst);
                 let (target, count) = (target.clone(), count.clone());
                 tokio::spawn(async move {
@@ -474,7 +476,7 @@ impl Scissors {
                         total += read;
                         count.fetch_max(total, Ordering::SeqCst);
                     }
-                    // As when a cable is pulled: both directions end.
+                    // Ends both directions, like a pulled cable.
                     back.abort();
                 });
             }
@@ -494,7 +496,7 @@ async fn a_connection_that_is_cut_loses_nothing_and_the_next_run_converges() {
     let scissors = Scissors::new(target).await;
     let mut through = definition(&bench);
     through["regions"]["west"]["servers"] = json!([scissors.url]);
-    // The others are not there: every connection goes through the one.
+    // The other regions' addresses lead nowhere, so every connection goes through this one.
     for (region, port) in [("central", 1), ("east", 2)] {
         through["regions"][region]["servers"] = json!([format!("nats://127.0.0.1:{port}")]);
     }
@@ -530,7 +532,7 @@ async fn a_connection_that_is_cut_loses_nothing_and_the_next_run_converges() {
     assert!(survived >= 10, "most runs should survive a lost connection: {outcomes:?}");
 }
 
-/// Before the fix of nats-server#8468 a server drops a mapping that it does not like, stores the token, and says 200.
+/// Before the fix of nats-server#8468, a server drops an invalid mapping, stores the token, and answers 200.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mapping_that_servers_drop_in_silence_is_named() {
     let cluster = up(dev::Options { servers: 1, server_version: Some("2.10.26".to_owned()), ..options() }).await;
@@ -541,7 +543,7 @@ async fn a_mapping_that_servers_drop_in_silence_is_named() {
     let mut claims = bench.claims().await;
     let twice = ["west", "east"].map(|cluster| json!({ "subject": "same.place", "cluster": cluster }));
     claims["nats"]["mappings"]["twice"] = json!(twice);
-    // 200 from all three.
+    // All three answer 200.
     bench.push(&claims).await;
     let ran = bench.run(&["verify"]).ends(3).to_string();
     for server in cluster.servers() {

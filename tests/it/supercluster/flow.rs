@@ -1,4 +1,4 @@
-//! The whole job through the command line: define, plan, apply, use, verify, change, destroy.
+//! The whole workflow on the command line: define, plan, apply, use, verify, change, destroy.
 
 use crate::support::{self, Cluster, client, eventually, vstream, vstream_json};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     let cluster = support::account().await.with_shared_layout();
     define(&cluster, FOO);
 
-    // Nothing is there yet.
+    // Nothing exists yet.
     let plan = vstream(&cluster, &["plan"]);
     assert_eq!(exit(&plan), 3, "{}", stderr(&plan));
     assert!(stdout(&plan).contains("+ foo.>  →  $VW.<cluster>.foo.>  (west, central, east)"), "{}", stdout(&plan));
@@ -48,7 +48,7 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     let missing = |line: &str| line.contains("stream foo-write-west") && line.contains("does not exist");
     assert!(stdout(&verify).lines().any(missing), "{}", stdout(&verify));
 
-    // Without a key nothing happens.
+    // Without a key, `apply` changes nothing.
     let apply = vstream(&cluster, &["apply"]);
     assert_eq!(exit(&apply), 2);
     assert!(stderr(&apply).contains("no operator key was named; nothing was changed"), "{}", stderr(&apply));
@@ -60,11 +60,11 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     assert_eq!(exit(&vstream(&cluster, &["verify"])), 0);
     assert_eq!(exit(&vstream(&cluster, &["plan"])), 0);
 
-    // Nothing is pushed when nothing would change.
+    // If there is nothing to change, `apply` pushes nothing.
     let (code, again) = vstream_json(&cluster, &["apply"]);
     assert_eq!((code, &again["applied"]["pushed"]), (0, &json!([])));
 
-    // Each region publishes on the virtual subject and reads all of it by the virtual name.
+    // Each region publishes on the virtual subject, and reads all messages by the virtual name.
     for region in ["west", "central", "east"] {
         let client = client(&cluster, region).await;
         let ack = request(&client, "foo.x", json!(region)).await;
@@ -84,7 +84,7 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     let (code, status) = vstream_json(&cluster, &["status"]);
     assert_eq!((code, &status["verdict"]), (0, &json!("ok")), "{status:#}");
 
-    // Another virtual stream joins; what is there stays as it is.
+    // Adds another virtual stream, which leaves the first one unchanged.
     define(&cluster, FOO_AND_ORDERS);
     let apply = vstream(&cluster, &["apply", "--operator", "op.nk"]);
     assert_eq!(exit(&apply), 0, "{}", stderr(&apply));
@@ -98,7 +98,7 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     })
     .await;
 
-    // What the definition no longer has is reported, and left alone until it is named.
+    // A virtual stream that was removed from the definition is reported, and stays until `--prune` names it.
     define(&cluster, FOO);
     let (code, plan) = vstream_json(&cluster, &["plan"]);
     assert_eq!((code, &plan["changes"]), (0, &json!(false)));
@@ -115,7 +115,7 @@ async fn a_definition_becomes_real_is_proved_changed_and_taken_away() {
     let info = request(&east, "$JS.API.STREAM.INFO.orders-write-east", Value::Null).await;
     assert_eq!(info["error"]["err_code"], 10059, "{info}");
 
-    // Mappings go first, and streams only when told to.
+    // `destroy` removes mappings first, and streams only on request.
     assert_eq!(exit(&vstream(&cluster, &["destroy", "--operator", "op.nk"])), 2);
     let destroyed = vstream(&cluster, &["destroy", "--operator", "op.nk", "--yes"]);
     assert_eq!(exit(&destroyed), 0, "{}", stderr(&destroyed));

@@ -1,4 +1,4 @@
-//! An account that others use too: what is theirs stays, and goes on working while it is changed beside them.
+//! An account that other tools use too: their content stays, and works while this tool changes the account.
 
 use crate::support::bench::{Bench, new_seed, now, public};
 use crate::support::{Cluster, account, client};
@@ -32,7 +32,7 @@ async fn what_is_of_others_stays_and_works() {
     bench.until(0, &[&["verify"], &one[..]].concat()).await;
     assert!(apply(&one).ends(0).out.contains("nothing was pushed"));
 
-    // A mapping of others on our source.
+    // A mapping by another tool on one of our sources.
     bench.expect(1, &[&["apply", "--operator", "op.nk"], &other[..]].concat(), "foreign-mapping", &["bar.>", "old.>"]);
     before.unchanged(&bench, "a refusal").await;
     apply(&[&other[..], &["--adopt"]].concat()).ends(0);
@@ -43,7 +43,7 @@ async fn what_is_of_others_stays_and_works() {
         assert!(apply(definition).ends(0).out.contains("nothing was pushed"), "two definitions disturb each other");
     }
 
-    // What a definition no longer has is left alone until it is named.
+    // A virtual stream that was removed from the definition stays until `--prune` names it.
     bench.write("one", &definition(&bench, &["foo"]));
     let left = bench.run(&[&["plan", "-v"], &one[..]].concat());
     assert!(left.ends(0).out.contains("--prune foo2"), "{left}");
@@ -83,7 +83,7 @@ fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {
     definition
 }
 
-/// Whether the virtual stream has mappings, and streams.
+/// Checks if the virtual stream has mappings, and if it has streams.
 async fn has(bench: &Bench<'_>, name: &str) -> (bool, bool) {
     let claims = bench.claims().await;
     let mapped = claims["nats"]["mappings"].as_object().is_some_and(|m| m.contains_key(&format!("{name}.>")));
@@ -91,7 +91,8 @@ async fn has(bench: &Bench<'_>, name: &str) -> (bool, bool) {
     (mapped, bench.stream_names().await.contains(&read))
 }
 
-/// Everything that others have: claims without what a signature changes, their mappings, streams and consumers.
+/// Everything that other tools have: the claims without the fields that a signature sets, their mappings, streams and
+/// consumers.
 struct Theirs {
     claims: Value,
     mappings: Map<String, Value>,
@@ -123,7 +124,7 @@ impl Theirs {
     }
 }
 
-/// Gives the account something of everything, and makes one that it imports from, with this identity and signing key.
+/// Adds one of everything to the account. Creates an account that it imports from, with this identity and signing key.
 async fn prepare(bench: &Bench<'_>, [exporter, signing]: &[Seed; 2]) {
     let app = bench.cluster.account_id();
     let mut claims = bench.claims().await;
@@ -196,7 +197,7 @@ async fn prepare(bench: &Bench<'_>, [exporter, signing]: &[Seed; 2]) {
     assert!(made.get("error").is_none(), "{made}");
 }
 
-/// Requests of others that go on all the time. Each may be tried again for a while; none may fail for good.
+/// Requests of other clients that run all the time. Each may be retried for a while, but none may fail in the end.
 struct Traffic {
     stop: Arc<AtomicBool>,
     tasks: Vec<(&'static str, JoinHandle<Result<usize, String>>)>,
@@ -252,7 +253,7 @@ impl Traffic {
                 }
             }
         });
-        // A published message can get lost while imports are registered anew; the stream of them may not end.
+        // A published message may get lost while servers register imports again, but the subscription must not end.
         traffic.tasks.push((
             "imported ticks",
             tokio::spawn(async move {

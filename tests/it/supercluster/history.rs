@@ -1,4 +1,5 @@
-//! Records of pushes, and going back: ours is undone, others' stays, and nothing that is published is lost.
+//! Records of pushes, and rollbacks: a rollback undoes our changes, keeps those of other tools, and loses no published
+//! message.
 
 use crate::support::bench::{Bench, new_seed, now, public};
 use crate::support::{Cluster, VSTREAM, account, client, secrets};
@@ -30,14 +31,14 @@ fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 const ROLLBACK: [&str; 3] = ["rollback", "--operator", "op.nk"];
 
-/// The claims on every server, without what each token has anew.
+/// Returns the claims on every server, without the fields that every new token changes.
 async fn claims(bench: &Bench<'_>) -> Value {
     let mut claims = bench.claims().await;
     claims.as_object_mut().unwrap().retain(|name, _| !["iat", "iss", "jti"].contains(&name.as_str()));
     claims
 }
 
-/// A push by others, from what is there now.
+/// Pushes as another tool would, starting from the current claims.
 async fn others(bench: &Bench<'_>, edit: impl FnOnce(&mut Value)) {
     let mut claims = bench.claims().await;
     edit(&mut claims["nats"]);
@@ -79,7 +80,7 @@ async fn ours_is_undone_and_what_others_changed_stays() {
     );
     bench.says(0, &["history", "last"], &["+ nats.mappings.baz.>", "mappings: 9 of 9 servers confirmed"]);
 
-    // Back to how the first left it.
+    // Back to the state after the first run.
     let back = bench.run(&[&ROLLBACK[..], &["last~2"]].concat());
     for said in ["unused then", "streams of bar", "streams of baz", "9 of 9 servers confirm"] {
         assert!(back.ends(0).to_string().contains(said), "{said}: {back}");
@@ -91,7 +92,7 @@ async fn ours_is_undone_and_what_others_changed_stays() {
     assert_eq!(claims(&bench).await, expected);
     bench.write("vstream", &definition(&bench, &["foo"]));
     bench.until(0, &["verify"]).await;
-    // Once more there is nothing to undo; and back again.
+    // A second rollback has nothing to undo; then `--last` undoes the rollback.
     bench.says(0, &[&ROLLBACK[..], &["last"]].concat(), &["Nothing to undo"]);
     bench.says(0, &[&ROLLBACK[..], &["--last"]].concat(), &["Done."]);
     assert_eq!(claims(&bench).await, third);
@@ -104,19 +105,19 @@ async fn ours_is_undone_and_what_others_changed_stays() {
     traffic.stop_and_judge(&cluster).await;
 }
 
-/// Others changed what an undone push changed too.
+/// Another tool has changed the same value as the undone push.
 async fn conflicts(bench: &Bench<'_>) {
     let stored = bench.claims().await;
     others(bench, |nats| nats["mappings"]["baz.>"][0]["weight"] = json!(50)).await;
     let before = bench.everything().await;
-    // The newest record is the one that brought it back.
+    // The newest record is the one that brought the value back.
     let said = ["account APP", "nats.mappings.baz.>", "was changed by others after record", "from nothing to"];
     bench.expect(1, &[&ROLLBACK[..], &["--last"]].concat(), "rollback-conflict", &said);
     bench.unchanged_since(&before, "a conflict").await;
     bench.push(&stored).await;
 }
 
-/// A mapping would come back whose streams were deleted.
+/// A rollback would restore a mapping whose streams were deleted.
 async fn streams_that_are_gone(bench: &Bench<'_>, first: &str) {
     bench.run(&[&ROLLBACK[..], &[first]].concat()).ends(0);
     bench.write("baz", &definition(bench, &["baz"]));
@@ -128,7 +129,7 @@ async fn streams_that_are_gone(bench: &Bench<'_>, first: &str) {
     bench.unchanged_since(&before, "a rollback to deleted streams").await;
 }
 
-/// A mapping that was taken over would come back, and no stream stores what it leads to.
+/// A rollback would restore an adopted mapping, whose destination no stream stores.
 async fn mappings_to_nowhere(bench: &Bench<'_>) {
     let stored = bench.claims().await;
     others(bench, |nats| nats["mappings"]["own.>"] = json!([{ "subject": "elsewhere.>" }])).await;
@@ -146,7 +147,7 @@ async fn mappings_to_nowhere(bench: &Bench<'_>) {
     bench.push(&stored).await;
 }
 
-/// Others push while a rollback waits for its turn: it is planned again, on top of that.
+/// Another tool pushes while a rollback waits for the lease, so the run plans again on top of that push.
 async fn overtaken(bench: &Bench<'_>) {
     let stored = bench.claims().await;
     bench.write("late", &definition(bench, &["late"]));
@@ -170,7 +171,7 @@ async fn overtaken(bench: &Bench<'_>) {
     command.current_dir(bench.cluster.folder()).args(ROLLBACK).args(["--last", "--definition", "late.yaml"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = tokio::task::spawn_blocking(move || secrets::output(&mut command));
-    // Its plan is made by then, and it waits.
+    // The run has made its plan by then, and waits.
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(!running.is_finished(), "it did not wait");
     others(bench, |nats| nats["tags"] = json!(["while:waiting"])).await;
@@ -185,7 +186,7 @@ async fn overtaken(bench: &Bench<'_>) {
     bench.push(&stored).await;
 }
 
-/// Records that others may have written.
+/// Records that another program may have written.
 async fn foreign_records(bench: &Bench<'_>, history: &Path) {
     let folder = history.with_file_name("forged");
     std::fs::create_dir(&folder).unwrap();
@@ -194,7 +195,7 @@ async fn foreign_records(bench: &Bench<'_>, history: &Path) {
     let before = bench.everything().await;
     let last = [&ROLLBACK[..], &["--last", "--history", "forged"]].concat();
 
-    // Tokens of another operator, well formed.
+    // Valid tokens of another operator.
     let mut content = record.content.clone();
     let token = &mut content.attempts[0].tokens[0];
     let mut forged = bench.claims().await;
@@ -220,7 +221,7 @@ async fn foreign_records(bench: &Bench<'_>, history: &Path) {
     write(Record::new(content));
     bench.expect(1, &last, "record-account-missing", &["this definition has no account"]);
 
-    // Where nothing can be written, nothing is changed.
+    // If no record can be written, nothing is changed.
     bench.write("vstream", &definition(bench, &["foo", "new"]));
     bench.expect(1, &[&APPLY[..], &["--history", "vstream.yaml"]].concat(), "history-unwritable", &["vstream.yaml"]);
     bench.unchanged_since(&before, "a refused record").await;
@@ -257,7 +258,7 @@ async fn a_run_that_is_killed_leaves_a_record_to_go_back_by() {
         assert_eq!(all.len(), 1);
         let content = &all[0].1.content;
         println!("killed {delay} ms after the record: {:?}, {} tokens sent", content.outcome, content.sent().count());
-        // Others push before anybody looks.
+        // Another tool pushes before the rollback.
         others(&bench, |nats| nats["limits"]["conn"] = json!(2000 + delay)).await;
         let folder = folder.to_str().unwrap().to_owned();
         bench.run(&[&ROLLBACK[..], &["--last", "--history", &folder]].concat()).ends(0);
@@ -269,7 +270,7 @@ async fn a_run_that_is_killed_leaves_a_record_to_go_back_by() {
     bench.until(0, &["verify"]).await;
 }
 
-/// Messages that are published all the time, each with an id.
+/// Publishes messages all the time, each with an id.
 struct Traffic {
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<Result<u64, String>>>,
@@ -310,7 +311,7 @@ impl Traffic {
         traffic
     }
 
-    /// Everything that was acknowledged is in every region, once.
+    /// Asserts that every region has each acknowledged message once.
     async fn stop_and_judge(self, cluster: &Cluster) {
         self.stop.store(true, Ordering::Relaxed);
         let mut acknowledged = 0;

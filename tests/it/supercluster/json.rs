@@ -1,4 +1,4 @@
-//! What verbs print for scripts, against its documentation, on a small super-cluster.
+//! Compares the JSON output of verbs with its documentation, on a small super-cluster.
 
 use crate::support::documented::compare;
 use crate::support::{Cluster, options, up, vstream, vstream_json};
@@ -41,7 +41,7 @@ async fn the_documents_of_verbs_that_ask_servers_are_as_documented() {
     check("## `dev status`", 0, &["dev", "kill", "east", "--folder", "."]);
 }
 
-/// Every verb that handles keys or tokens, as talkative as it gets: what a run says is searched for secrets
+/// Runs every verb that handles keys or tokens with the most verbose output, which is searched for secrets
 /// (`support/secrets.rs`).
 fn aloud(cluster: &Cluster) {
     let operator = ["--operator", "op.nk"];
@@ -77,7 +77,7 @@ fn aloud(cluster: &Cluster) {
     with_operator(0, &["rollback", "--last"]);
     with_operator(0, &["apply"]);
     with_operator(0, &["destroy", "--yes", "--delete-streams"]);
-    // Seeds and tokens in places where they do not belong.
+    // Seeds and tokens in the wrong places.
     let seed = std::fs::read_to_string(cluster.keys_folder().join("op.nk")).unwrap();
     talks(2, &["apply", "--operator", seed.trim()]);
     let definition = std::fs::read_to_string(cluster.definition_path()).unwrap();

@@ -1,4 +1,5 @@
-//! Which keys may sign and make users: strict signing key usage, scoped signing keys, keys of others.
+//! Tests which keys may sign tokens and make users: strict signing key usage, scoped signing keys, keys of other
+//! accounts.
 
 use crate::support::bench::{Bench, new_seed, public};
 use crate::support::{Cluster, options, up};
@@ -6,14 +7,14 @@ use serde_json::{Value, json};
 use vstream_jwt::dev::Options;
 use vstream_jwt::model::nkey::KeyKind;
 
-/// Two regions of one server, of an operator with strict signing key usage or without.
+/// Starts two regions of one server each, whose operator has strict signing key usage or not.
 async fn usage(strict: bool) -> Cluster {
     let regions = vec!["west".to_owned(), "east".to_owned()];
     up(Options { regions, servers: 1, strict_signing_keys: strict, ..options() }).await
 }
 
-/// Where usage is not strict, identities sign: the operator's tokens of accounts, an account's its users, the system account's
-/// too. All other tests have an operator with strict usage.
+/// Without strict usage, identity keys sign: the operator's signs account tokens, and an account's signs its users,
+/// even in the system account. All other tests have an operator with strict usage.
 #[tokio::test(flavor = "multi_thread")]
 async fn identities_sign_where_usage_is_not_strict() {
     let cluster = usage(false).await;
@@ -33,7 +34,7 @@ async fn identities_sign_where_usage_is_not_strict() {
     bench.says(0, &["verify"], &["In sync"]);
     bench.says(0, &["plan"], &[]);
 
-    // The identity of a regional account is enough, too.
+    // The identity key of a regional account is enough too.
     std::fs::remove_file(cluster.keys_folder().join("APP-west-signing.nk")).unwrap();
     definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });
     bench.write("vstream", &definition);
@@ -42,7 +43,7 @@ async fn identities_sign_where_usage_is_not_strict() {
     bench.run(&["destroy", "--operator", "operator-identity.nk", "--delete-streams", "--yes"]).ends(0);
 }
 
-/// Its regional accounts get signing keys, since servers take no users of their identities.
+/// Regional accounts get signing keys, because servers refuse users that their identity keys sign.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_layout_is_made_where_usage_is_strict() {
     let cluster = usage(true).await;
@@ -50,7 +51,7 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["layout"] = json!("regional");
     bench.write("vstream", &definition);
-    // A plan file names the keys: they are made before.
+    // A plan file names the keys, so they must exist before.
     bench.expect(1, &["plan", "--out", "first.vsplan"], "regional-keys-first", &["APP-west", "--regional"]);
     bench.says(0, &["keys", "generate", "--regional"], &["APP-west-signing.nk", "APP-east-signing.nk"]);
     bench.run(&["plan", "--out", "first.vsplan"]).ends(3);
@@ -65,8 +66,8 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
         assert_eq!(claims["nats"]["signing_keys"], json!([signing]), "{claims}");
     }
 
-    // Of one only the identity is at hand, which makes no users here: nothing is changed without one that does, or with
-    // another that the operator signs.
+    // For one regional account, only the identity key is at hand, which makes no users here. `apply` changes nothing
+    // until there is a key that does, even if the operator would sign another one.
     let file = cluster.keys_folder().join(format!("{}-signing.nk", cluster.regional_account("west")));
     std::fs::remove_file(&file).unwrap();
     bench.says(0, &["verify"], &["In sync"]);
@@ -145,7 +146,7 @@ async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
     bench.expect(1, &plan, "strict-signing-keys", &said);
     by_system_key("foreign.nk");
     bench.expect(1, &plan, "authorization-violation", &["foreign.nk", cluster.system_account_id()]);
-    // Of a signing key, the operator's token tells the account.
+    // The operator's token tells the account of a signing key.
     by_system_key("sys.nk");
     bench.says(3, &plan, &[]);
     let operator = cluster.folder().join("operator.jwt");

@@ -1,5 +1,5 @@
-//! An account changes its layout: the history comes along, with the positions of its consumers, and what would be lost is
-//! refused first.
+//! An account changes its layout: the stored messages and the positions of its consumers are backfilled. A change that
+//! would lose messages is refused first.
 
 use crate::support::bench::Bench;
 use crate::support::{self, client, eventually};
@@ -11,7 +11,7 @@ use vstream_jwt::observed::Server;
 const APPLY: [&str; 4] = ["apply", "--operator", "op.nk", "--yes"];
 const REGIONS: [&str; 3] = ["west", "central", "east"];
 
-/// Asks until there is an answer: leaders are elected anew when regions are restarted.
+/// Repeats a request until it is answered: leaders are elected again when regions restart.
 async fn ask(client: &Client, subject: &str, body: Value) -> Value {
     let payload = if body.is_null() { String::new() } else { body.to_string() };
     send(client, subject, &payload, HeaderMap::new()).await
@@ -27,7 +27,7 @@ async fn send(client: &Client, subject: &str, payload: &str, headers: HeaderMap)
     .await
 }
 
-/// Waits until the virtual stream has so many messages.
+/// Waits until the virtual stream has this many messages.
 async fn readable(client: &Client, stream: &str, count: u64) -> Value {
     eventually("what was published can be read", async || {
         let info = ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), Value::Null).await;
@@ -44,7 +44,7 @@ async fn publish(client: &Client, subject: &str, bodies: std::ops::Range<u64>) {
     }
 }
 
-/// What all messages of a stream hold.
+/// Returns the bodies of all messages of a stream.
 async fn bodies(client: &Client, stream: &str) -> Vec<u64> {
     let state = ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), Value::Null).await["state"].take();
     let mut bodies = Vec::new();
@@ -56,7 +56,7 @@ async fn bodies(client: &Client, stream: &str) -> Vec<u64> {
     bodies
 }
 
-/// The next message of a durable consumer.
+/// Returns the next message of a durable consumer.
 async fn next(client: &Client, consumer: &str) -> async_nats::Message {
     for _ in 0..10 {
         let inbox = client.new_inbox();
@@ -90,7 +90,7 @@ async fn from_shared_to_regional_and_back() {
     bench.write("vstream", &shared);
     bench.run(&APPLY).ends(0);
 
-    // 600 messages from two regions; the write streams lose most of them, and two consumers have read a part.
+    // 600 messages from two regions. The write streams lose most of them, and two consumers have read a part.
     let (west, east) = (client(&cluster, "west").await, client(&cluster, "east").await);
     futures::join!(publish(&west, "foo.x", 0..300), publish(&east, "foo.x", 300..600));
     for region in REGIONS {
@@ -109,7 +109,8 @@ async fn from_shared_to_regional_and_back() {
     and_back(&bench, &shared, &regional, &west, &east).await;
 }
 
-/// All of it, exactly once, while somebody publishes; a run that has too little time goes on in the next.
+/// Backfills all messages, exactly once, while a client publishes. A run that has too little time continues in the next
+/// one.
 async fn history_comes_along(bench: &Bench<'_>, regional: &Value, clients: &[&Client; 2], order: &[u64]) {
     let [west, east] = clients;
     bench.write("vstream", regional);
@@ -120,7 +121,7 @@ async fn history_comes_along(bench: &Bench<'_>, regional: &Value, clients: &[&Cl
     bench.says(3, &["plan", "-v"], &["the 600 messages of foo-read-west", "history-along"]);
     let publisher = (*east).clone();
     let traffic = tokio::spawn(async move { publish(&publisher, "foo.x", 600..1600).await });
-    // Stopped on the way, perhaps: readers stay where they were.
+    // The run may stop halfway; readers keep their positions.
     let stopped = bench.run(&[&APPLY[..], &["--timeout", "12s"]].concat());
     assert!([0, 1].contains(&stopped.code), "{stopped}");
     if stopped.code != 0 {
@@ -134,7 +135,7 @@ async fn history_comes_along(bench: &Bench<'_>, regional: &Value, clients: &[&Cl
         all.sort_unstable();
         assert!(all.into_iter().eq(0..1600), "not exactly once");
     }
-    // In the order that readers knew, and consumers go on where they stood.
+    // Messages keep the order that readers saw, and consumers resume at their positions.
     assert_eq!(bodies(west, "foo").await[..600], *order);
     for (consumer, done) in [("worker", 5), ("own", 3)] {
         let body: u64 = serde_json::from_slice(&next(west, consumer).await.payload).unwrap();
@@ -148,7 +149,7 @@ async fn history_comes_along(bench: &Bench<'_>, regional: &Value, clients: &[&Cl
     if forgetful {
         tokio::time::sleep(Duration::from_secs(65)).await;
     }
-    // A region that is restarted imports nothing again.
+    // A restarted region imports nothing again.
     for region in REGIONS {
         bench.cluster.kill(region).await.unwrap();
         bench.cluster.start(region).await.unwrap();
@@ -162,7 +163,7 @@ async fn history_comes_along(bench: &Bench<'_>, regional: &Value, clients: &[&Cl
 
 async fn and_back(bench: &Bench<'_>, shared: &Value, regional: &Value, west: &Client, east: &Client) {
     bench.write("vstream", shared);
-    // Without the mapping of `$VSH.>` nobody knows which streams there are to go back to.
+    // Without the mapping of `$VSH.>`, the tool cannot find the streams to return to.
     let before = bench.claims().await;
     let mut claims = before.clone();
     claims["nats"]["mappings"].as_object_mut().unwrap().remove("$VSH.>").expect("it was there");
@@ -170,14 +171,14 @@ async fn and_back(bench: &Bench<'_>, shared: &Value, regional: &Value, west: &Cl
     bench.says(1, &APPLY, &["[way-back-missing]"]);
     bench.says(4, &[&APPLY[..], &["--allow", "way-back-missing"]].concat(), &["+ $VSH.>", "left out"]);
     assert_eq!(bench.claims().await["nats"], before["nats"], "more than the way back was changed");
-    // The old read streams went on sourcing: nothing is lost on the way back.
+    // The old read streams have kept sourcing, so nothing is lost on the way back.
     bench.run(&APPLY).ends(0);
     bench.until(0, &["verify"]).await;
     assert_eq!(readable(east, "foo", 1601).await["config"]["name"], "foo-read-east");
     assert!(bench.claims().await["nats"]["mappings"]["$JS.>"].is_null());
     bench.says(0, &APPLY, &["In sync"]);
 
-    // Without the history, when that is meant.
+    // Without the stored messages, if the user allows that.
     let with_bar = |definition: &Value| {
         let mut definition = definition.clone();
         definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });
@@ -195,7 +196,7 @@ async fn and_back(bench: &Bench<'_>, shared: &Value, regional: &Value, west: &Cl
     assert_eq!(readable(east, "bar", 2).await["config"]["name"], "bar");
     assert_eq!(readable(east, "foo", 1601).await["config"]["name"], "foo");
 
-    // And where the account was always regional, going back is refused, since that history would be left behind.
+    // If the account was always `regional`, the change to `shared` is refused, because it would leave messages behind.
     bench.run(&["destroy", "bar", "--operator", "op.nk", "--yes", "--delete-streams"]).ends(0);
     bench.run(&APPLY).ends(0);
     bench.write("vstream", &with_bar(shared));

@@ -1,4 +1,4 @@
-//! Clients behind leaf nodes: what they publish, what they ask, and streams of a leaf node that source virtual ones.
+//! Clients behind leaf nodes: their messages, their requests, and streams of a leaf node that source virtual ones.
 
 use crate::support::bench::Bench;
 use crate::support::{self, Cluster, PATIENCE, eventually};
@@ -11,22 +11,22 @@ use std::process::{Child, Command, Stdio};
 use vstream_jwt::dev::nats_server;
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
-/// Where the servers of the region take leaf nodes.
+/// The region whose servers accept leaf nodes.
 const REGION: &str = "west";
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A server of its own, which ends with the test.
+/// A separate server, which ends with the test.
 struct Leaf {
     process: Child,
     url: String,
 }
 
 impl Leaf {
-    /// With these lines besides.
+    /// Starts it with these additional lines of configuration.
     fn start(cluster: &Cluster, folder: &Path, hub: u16, account: &str, lines: &str) -> Self {
         let (file, port) = (folder.join("leaf.conf"), port());
         let credentials = cluster.credentials_path();
@@ -54,7 +54,8 @@ impl Drop for Leaf {
     }
 }
 
-/// Three regions of one server, that of [`REGION`] with a port for leaf nodes, all in this JetStream domain.
+/// Starts three regions of one server each, all in this JetStream domain. The server of [`REGION`] has a port for leaf
+/// nodes.
 async fn with_leaf_nodes(domain: Option<&str>) -> (Cluster, u16) {
     let (cluster, port) = (support::small().await, port());
     for server in cluster.servers() {
@@ -82,14 +83,14 @@ async fn ask(client: &Client, subject: &str, body: Value) -> Option<Value> {
     Some(serde_json::from_slice(&answer.payload).unwrap())
 }
 
-/// The subject on which `explain` has clients behind a leaf node ask.
+/// Returns what `explain` says about requests from behind a leaf node.
 fn asks(bench: &Bench<'_>, subject: &str) -> Value {
     let ran = bench.run(&["explain", subject, "--cluster", REGION, "--format", "json"]);
     ran.ends(0).document()[0]["leaf_node"].clone()
 }
 
-/// Publishes through the leaf node, reads it there by a consumer made as `explain` says, and has a stream of the leaf node
-/// copy what is published in another region.
+/// Publishes through the leaf node, and reads there with a consumer made as `explain` says. Then a stream of the leaf
+/// node copies messages that are published in another region.
 async fn publishes_reads_and_copies(cluster: &Cluster, bench: &Bench<'_>, leaf: &Leaf, stream: &str, source: Value) {
     let client = leaf.client().await;
     let stored = eventually("the leaf node's connection", async || ask(&client, "foo.leaf", json!("x")).await).await;
@@ -156,7 +157,7 @@ async fn regional_streams_are_read_by_another_prefix() {
     bench.says(0, &["explain", "$JS.API.STREAM.INFO.foo", "--cluster", REGION], &said);
     drop(leaf);
 
-    // One of the same operator, which has the account's token and its mappings, of which none is for its clients.
+    // A leaf node of the same operator, which has the account's token. None of the token's mappings is for its clients.
     let claims = |id: &str| {
         let folder = cluster.server_folder(&cluster.servers()[0]).join("jwt");
         std::fs::read_to_string(folder.join(format!("{id}.jwt"))).unwrap()

@@ -1,7 +1,7 @@
-//! What is left of a seed when the work is done: the memory of the process, its limits, and what its children get.
+//! Traces of a seed after the work is done: the memory of the process, its limits, and what its children get.
 //!
-//! The process is looked at while it cannot end: its standard output is a pipe that is full. Reading its memory takes
-//! root, since it forbids that to everybody else.
+//! The test examines the process while it cannot end, because its standard output is a full pipe. Reading the memory
+//! requires root, since the process forbids that to all other users.
 
 use crate::support::bench::{Bench, new_seed, set_mode};
 use crate::support::{self, Cluster, VSTREAM, secrets};
@@ -17,14 +17,14 @@ use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::{Seed, Signer as _};
 
-/// A command that has done its work and waits for somebody to read its result.
+/// A command that has done its work, and cannot write its result.
 struct Waiting {
     child: Child,
     out: PipeReader,
 }
 
 impl Waiting {
-    /// Runs it until it writes its result.
+    /// Runs the command until it writes its result.
     fn after(cluster: &Cluster, args: &[&str], input: Option<&str>, env: &[(&str, &str)]) -> Self {
         let (out, mut full) = std::io::pipe().unwrap();
         full.write_all(&[b' '; 65_536]).unwrap();
@@ -52,14 +52,14 @@ impl Waiting {
         format!("/proc/{}/{file}", self.child.id())
     }
 
-    /// Whether its first thread is in a `write` to standard output.
+    /// Checks if its first thread is in a `write` to standard output.
     fn writes(&self) -> bool {
         let call = std::fs::read_to_string(self.proc("syscall")).expect("this test needs root");
         let write = if cfg!(target_arch = "x86_64") { "1 0x1 " } else { "64 0x1 " };
         call.starts_with(write)
     }
 
-    /// Which of the patterns its memory has.
+    /// Returns the patterns that its memory contains.
     fn has<'p>(&self, patterns: &'p [Pattern]) -> Vec<&'p str> {
         let maps = std::fs::read_to_string(self.proc("maps")).unwrap();
         let mut memory = std::fs::File::open(self.proc("mem")).expect("this test needs root");
@@ -88,7 +88,7 @@ impl Waiting {
         found
     }
 
-    /// Lets it end; its exit code has to be 0.
+    /// Lets the command end; its exit code must be 0.
     fn end(mut self) {
         let mut said = Vec::new();
         self.out.read_to_end(&mut said).unwrap();
@@ -114,7 +114,7 @@ struct Pattern {
     bytes: Vec<u8>,
 }
 
-/// A seed in all forms in which it is of use, and halves of them.
+/// Returns a seed in all usable forms, and halves of them.
 fn patterns(name: &str, seed: &Seed) -> Vec<Pattern> {
     let text = seed.reveal();
     let raw = &data_encoding::BASE32_NOPAD.decode(text.as_bytes()).unwrap()[2..34];
@@ -146,7 +146,7 @@ fn ring_sha512(bytes: &[u8]) -> Vec<u8> {
     ring::digest::digest(&ring::digest::SHA512, bytes).as_ref().to_vec()
 }
 
-/// A little-endian number modulo the order of the curve's group.
+/// Returns a little-endian number modulo the order of the curve's group.
 fn reduced(number: &[u8]) -> Vec<u8> {
     let mut order = [0u8; 32];
     order[..16].copy_from_slice(&27_742_317_777_372_353_535_851_937_790_883_648_493u128.to_le_bytes());
@@ -173,7 +173,7 @@ fn definition(bench: &Bench<'_>, streams: usize) -> Value {
     definition
 }
 
-/// The operator's seed in an age file, for a passphrase or an identity.
+/// Writes the operator's seed to an age file, for a passphrase or an identity.
 fn encrypt(path: &Path, recipient: &dyn age::Recipient, seed: &Seed) {
     let encryptor = age::Encryptor::with_recipients(std::iter::once(recipient)).unwrap();
     let mut writer = encryptor.wrap_output(std::fs::File::create(path).unwrap()).unwrap();
@@ -230,7 +230,7 @@ async fn nothing_is_left_of_a_seed() {
         }
     }
 
-    // The documented exception, which shows that a seed would be found.
+    // The documented exception, which proves that the test would find a seed.
     bench.write("vstream", &definition(&bench, 5));
     let seed = [("VSTREAM_OPERATOR_SEED", text.as_str())];
     let waiting = Waiting::after(&cluster, &["apply"], None, &seed);
@@ -239,7 +239,7 @@ async fn nothing_is_left_of_a_seed() {
     children_get_none(&bench, &text);
 }
 
-/// The external signer, and the servers of `dev`, with the supervisor between.
+/// Tests the external signer, and the servers of `dev` with their supervisor.
 fn children_get_none(bench: &Bench<'_>, text: &str) {
     bench.write("vstream", &definition(bench, 6));
     let folder = bench.cluster.folder();

@@ -1,4 +1,4 @@
-//! `consistency: mirrored` through the command line, and what applications do with it: buckets, object stores and streams of
+//! `consistency: mirrored` on the command line, and its use by applications: buckets, object stores and streams with
 //! one home stream, by the virtual names, in every region.
 
 use crate::supercluster::regional::{APPLY, ask};
@@ -69,7 +69,8 @@ async fn one_home_stream_serves_all_regions() {
     assert_eq!(bench.stream_names().await, Vec::<String>::new());
 }
 
-/// Beside ordinary streams; the home region is lost for a while, and another becomes the home.
+/// Tests mirrored streams beside ordinary ones. The home region is down for a while, and another region becomes the
+/// home.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: scripts/nightly on all servers"]
 async fn homes_are_lost_and_move() {
@@ -93,7 +94,7 @@ async fn homes_are_lost_and_move() {
         reads(store, "a", Some("1")).await;
     }
 
-    // Without the home of `cfg`, the others read; what has its home elsewhere goes on.
+    // Without the home of `cfg`, the other regions can read it. Streams with another home keep working.
     cluster.kill("west").await.unwrap();
     for store in &stores[1..] {
         reads(store, "a", Some("1")).await;
@@ -112,7 +113,7 @@ async fn homes_are_lost_and_move() {
     }
     bench.until(0, &["verify"]).await;
 
-    // Its messages go along to another home.
+    // A new home gets the stored messages too.
     definition["accounts"]["APP"]["virtual_streams"]["cfg"]["home"] = json!("east");
     bench.write("vstream", &definition);
     bench.expect(1, &APPLY, "moves-stream", &["stream KV_cfg"]);
@@ -126,7 +127,7 @@ async fn homes_are_lost_and_move() {
         assert_eq!(reads(store, "a", Some("4")).await, next);
     }
 
-    // What goes takes along what the account imports from itself.
+    // With a removed stream, the account's imports from itself are removed too.
     definition["accounts"]["APP"]["virtual_streams"].as_object_mut().unwrap().remove("files");
     bench.write("vstream", &definition);
     bench.run(&[&APPLY[..], &["--prune", "files", "--delete-streams"]].concat()).ends(0);
@@ -137,7 +138,7 @@ async fn homes_are_lost_and_move() {
     bench.says(0, &APPLY, &["In sync"]);
 }
 
-/// The value that a region's mirror comes to hold: reading what was just written is not promised.
+/// Waits until a region's mirror has this value: a read right after a write may return an older one.
 async fn reads(kv: &Store, key: &str, value: Option<&str>) -> u64 {
     eventually(&format!("{key} is {value:?}"), async || {
         let entry = kv.entry(key).await.unwrap();
@@ -156,7 +157,8 @@ async fn buckets(clients: &[Client; 3], compares: bool) {
     let [west, central, east] = &stores[..] else { panic!() };
     let mut watch = east.watch_all().await.unwrap();
 
-    // What one region creates no other creates again, and an update needs the revision, which is the same everywhere.
+    // A key that one region created cannot be created by another. An update requires the revision, which is the same
+    // everywhere.
     let first = west.create("a", "1".into()).await.unwrap();
     for store in [central, east] {
         let again = store.create("a", "2".into()).await.unwrap_err();
@@ -189,7 +191,7 @@ async fn buckets(clients: &[Client; 3], compares: bool) {
     }
     assert_eq!(seen, ["1", "2", "3", "4", "5"]);
 
-    // Deleted and purged in one region, gone in all.
+    // A key that is deleted or purged in one region is gone in all.
     central.delete("a").await.unwrap();
     east.purge("b").await.unwrap();
     for store in &stores {
@@ -198,12 +200,12 @@ async fn buckets(clients: &[Client; 3], compares: bool) {
         let history: Vec<_> = store.history("b").await.unwrap().try_collect().await.unwrap();
         assert_eq!(history.iter().map(|entry| entry.operation).collect::<Vec<_>>(), [Operation::Purge]);
     }
-    // What was deleted can be created again: clients compare with the revision of the deletion.
+    // A deleted key can be created again: clients compare with the revision of the deletion.
     if compares {
         west.create("a", "6".into()).await.unwrap();
     }
 
-    // Of three that create one key at once exactly one wins.
+    // If three clients create one key at once, exactly one wins.
     for number in 0..20 {
         let key = format!("lock.{number}");
         let create = |store: &'static str, kv: Store| {
@@ -217,7 +219,8 @@ async fn buckets(clients: &[Client; 3], compares: bool) {
         );
         assert_eq!([won.0, won.1, won.2].iter().filter(|won| **won).count(), 1, "{key}: {won:?}");
     }
-    // The size of a value, and an update past the mirror: the same answers as from a bucket of one cluster.
+    // Puts a value by the plain subject from another region, and reads it by its revision: the answers are the same as
+    // from a bucket of one cluster.
     let ack = ask(&clients[2], "$KV.cfg.c", json!(1)).await.unwrap();
     assert_eq!(ack["stream"], "KV_cfg");
     let revision = ack["seq"].as_u64().unwrap();
@@ -239,7 +242,7 @@ async fn streams(clients: &[Client; 3]) {
             let message = jetstream::message::PublishMessage::build().message_id(id).payload("once".into());
             js.send_publish(format!("foo.{region}"), message)
         };
-        // The window for duplicates is that of the home stream, and so of all regions.
+        // The window for duplicates belongs to the home stream, and so to all regions.
         assert_eq!(publish("one").await.unwrap().await.unwrap().duplicate, region != "west");
     }
     let mut orders = Vec::new();
@@ -260,7 +263,7 @@ async fn streams(clients: &[Client; 3]) {
             message.double_ack().await.unwrap();
         }
         orders.push(order);
-        // Consumers of applications' own, made by the virtual name.
+        // Consumers that applications create, by the virtual name.
         let config = consumer::pull::OrderedConfig::default();
         let mut ordered = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
         assert_eq!(ordered.next().await.unwrap().unwrap().info().unwrap().stream_sequence, 1);
@@ -299,14 +302,15 @@ async fn object_stores(clients: &[Client; 3]) {
         })
         .await;
     }
-    // What clients purge is the home stream: of two objects it has the newest chunks, of the third none.
+    // Clients purge the home stream: it has the newest chunks of two objects, and none of the third.
     let home = ask(&clients[0], "$VSH.API.STREAM.INFO.OBJ_files", json!({ "subjects_filter": ">" })).await.unwrap();
     let chunks = home["state"]["subjects"].as_object().unwrap().iter().filter(|(subject, _)| subject.contains(".C."));
     assert_eq!(chunks.map(|(_, count)| count.as_u64().unwrap()).collect::<Vec<_>>(), [2, 2], "{home}");
 }
 
-/// The home stream is deleted: what is published into the one that `apply` makes reaches every region. One that is made by
-/// hand begins before what mirrors have, and `verify` says so; a mirror that is made anew follows it.
+/// The home stream is deleted. Messages that are published into the one that `apply` creates reach every region. A home
+/// stream created by hand begins before the messages that mirrors have, and `verify` reports that. A mirror that is
+/// created again follows it.
 async fn homes_are_made_anew(bench: &Bench<'_>, clients: &[Client; 3]) {
     let (before, made) = (16, "foo-home");
     let config = ask(&clients[0], "$VSH.API.STREAM.INFO.foo-home", Value::Null).await.unwrap()["config"].clone();
@@ -344,7 +348,7 @@ fn without_first(mut config: Value) -> Value {
     config
 }
 
-/// Publishes until so many are acknowledged, and tells their sequences.
+/// Publishes until this many messages are acknowledged, and returns their sequences.
 async fn publish(client: Client, count: usize) -> Vec<u64> {
     let mut sequences = Vec::new();
     while sequences.len() < count {
@@ -365,7 +369,7 @@ async fn stored(client: &Client, messages: u64) {
     .await;
 }
 
-/// Streams of one level do not become those of another.
+/// A stream cannot change its consistency level.
 async fn levels_do_not_change(bench: &Bench<'_>, definition: &Value) {
     let mut changed = definition.clone();
     let streams = &mut changed["accounts"]["APP"]["virtual_streams"];

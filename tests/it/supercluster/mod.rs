@@ -1,4 +1,4 @@
-//! On real servers: super-clusters in operator mode, started by the tests themselves.
+//! Tests on real servers: super-clusters in operator mode, which the tests start.
 
 mod access;
 mod activations;

@@ -1,4 +1,4 @@
-//! Runs while something else happens: subscribers are there, somebody else pushes, servers and regions are down.
+//! Runs while something else happens: subscribers are connected, another tool pushes, servers and regions are down.
 
 use crate::support::bench::Bench;
 use crate::support::{PATIENCE, client, eventually, small, two_regions};
@@ -58,7 +58,7 @@ async fn live_subscribers(bench: &Bench<'_>) {
     bench.expect(3, &["plan", "--allow", "subscription-stops"], "subscription-stops", &["warning", "foo.orders"]);
 }
 
-/// Does something when a run comes to a step, once.
+/// Calls a function once, when a run gets to a step.
 struct When<'a> {
     step: &'static str,
     done: AtomicBool,
@@ -73,7 +73,7 @@ impl Tell for When<'_> {
     }
 }
 
-/// The token changes between plan and push: the plan is made again on top of it, and nobody's change is lost.
+/// The token changes between plan and push: the run plans again on top of it, and no change is lost.
 async fn somebody_else_pushes(bench: &Bench<'_>) {
     let loaded = load::load(Path::new(&bench.cluster.folder().join("vstream.yaml"))).unwrap();
     let folder = loaded.base.join("keys");
@@ -109,10 +109,10 @@ fn with_streams(bench: &Bench<'_>, names: &[&str]) {
     bench.write("vstream", &definition);
 }
 
-/// A finding by its code, the stream that it is about, and words of it.
+/// A finding: its code, its stream, and words of its message.
 type Said<'s> = (&'s str, &'s str, [&'s str; 2]);
 
-/// Verifies until all of this is said: servers need a while to miss each other.
+/// Runs `verify` until it reports all of these: servers need a while to notice that another one is missing.
 async fn until_verify_says(bench: &Bench<'_>, expected: &[Said<'_>]) {
     let codes: Vec<&str> = expected.iter().map(|(code, ..)| *code).collect();
     let (started, codes) = (Instant::now(), codes.join(", "));
@@ -134,10 +134,10 @@ async fn until_verify_says(bench: &Bench<'_>, expected: &[Said<'_>]) {
 
 async fn one_server_down(bench: &Bench<'_>) {
     bench.cluster.kill("east-1").await.unwrap();
-    // Gateways that led to it need a moment to find the region's other servers.
+    // Gateways to the server need a moment to find the other servers of the region.
     let settled = || async { (bench.deployment().await.servers.len() == 5).then_some(()) };
     eventually("five servers answer", settled).await;
-    // Streams that it led need another leader: until then they cannot be compared, and `apply` refuses.
+    // Streams that the server led need another leader. Until they have one, `apply` cannot compare them, and refuses.
     bench.until(4, &APPLY).await;
     let said = ["Nothing to do on the 5 servers that answer", "1 of 6 servers does not answer (east-1)", "next:"];
     bench.says(4, &APPLY, &said);
@@ -149,13 +149,13 @@ async fn one_server_down(bench: &Bench<'_>) {
     let said = ["cluster east: 2 servers with JetStream answered", "bar-write-east has 3 replicas", "next:"];
     bench.says(1, &APPLY, &[&said[..], &["nothing was changed"]].concat());
 
-    // A push needs no quorum: what can be proved is, and the run says what cannot.
+    // A push needs no quorum: the run confirms it where it can, and reports the rest.
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["virtual_streams"]["foo"]["map_requests"] = json!(["snapshot"]);
     bench.write("vstream", &definition);
     bench.says(4, &APPLY, &["token pushed; 5 of 6 servers confirm", "Not everything is confirmed"]);
 
-    // One more, and the region's streams have no leader: what is published there is refused.
+    // When one more server is down, the region's streams have no leader, and published messages are refused.
     bench.cluster.kill("east-2").await.unwrap();
     let words = ["has no leader: takes no messages until most of its servers are back", "nats server report jetstream"];
     until_verify_says(bench, &[("no-leader", "foo-write-east", words)]).await;
@@ -166,7 +166,7 @@ async fn one_server_down(bench: &Bench<'_>) {
     bench.until(0, &APPLY).await;
     let claims = bench.claims().await;
     assert!(claims["nats"]["mappings"]["$JS.API.STREAM.SNAPSHOT.foo"].is_array(), "{claims}");
-    // What a virtual stream does not open any more is closed.
+    // A mapping that the definition no longer allows is removed.
     bench.write("vstream", &bench.definition());
     bench.says(3, &["verify"], &["not in the definition: $JS.API.STREAM.SNAPSHOT.foo"]);
     bench.until(0, &APPLY).await;
@@ -186,7 +186,7 @@ async fn one_region_down(bench: &Bench<'_>) {
     let names = bench.stream_names().await;
     assert!(names.contains(&"baz-read-west".to_owned()) && !names.contains(&"baz-read-east".to_owned()), "{names:?}");
 
-    // Servers that were killed are not called offline for 150 s.
+    // Other servers do not report killed servers as offline for 150 s.
     let unknown = ["exists, but its leader did not answer", "See which servers are down"];
     let silent = ["has not heard from its source foo-write-east for", "and foo-write-east does not answer either"];
     let said = [("stream-unknown", "foo-write-east", unknown), ("source-silent", "foo-read-west", silent)];
@@ -194,14 +194,15 @@ async fn one_region_down(bench: &Bench<'_>) {
 
     bench.cluster.start("east").await.unwrap();
     bench.cluster.wait_ready(PATIENCE).await.unwrap();
-    // Sources that lost their origin try again after 30 s: not yet confirmed, but all of it done.
+    // Sources that lost their origin retry after 30 s. So everything is done, but not yet confirmed.
     let finished = bench.run(&[&APPLY[..], &["--prune", "foo"]].concat());
     assert!([0, 4].contains(&finished.code), "{finished}");
     assert!(finished.out.contains("streams and consumers: 2 of 2") && finished.out.contains("3 of 3"), "{finished}");
     bench.says(0, &["plan"], &["In sync"]);
 }
 
-/// The region comes back with the mappings that the others no longer have: streams stay, and the mappings go there too.
+/// The region returns with mappings that the others have removed. So its streams stay, and the next run removes the
+/// mappings there too.
 async fn destroyed_while_a_region_is_down(bench: &Bench<'_>) {
     let destroy = ["destroy", "--yes", "--operator", "op.nk"];
     bench.cluster.kill("east").await.unwrap();
@@ -213,7 +214,7 @@ async fn destroyed_while_a_region_is_down(bench: &Bench<'_>) {
     bench.says(0, &destroy, &said);
 }
 
-/// Two of three regions are gone, and with them the quorum of JetStream's meta group.
+/// Two of three regions are down, and with them the quorum of JetStream's meta group.
 async fn no_meta_leader(bench: &Bench<'_>) {
     with_streams(bench, &["baz", "qux"]);
     bench.cluster.kill("east").await.unwrap();
@@ -232,7 +233,7 @@ async fn no_meta_leader(bench: &Bench<'_>) {
     ];
     bench.says(1, &[&APPLY[..], &["--allow", "region-missing", "--timeout", "8s"]].concat(), &said);
     assert!(bench.tokens().await == tokens, "a token was pushed");
-    // What can be asked is still told: the region that lives missed a push while it was away.
+    // `verify` still reports all that it can see: the remaining region missed a push while it was down.
     let said = ["cannot be looked at", "temporarily unavailable", "not as defined"];
     bench.says(3, &["verify", "--timeout", "8s"], &said);
 }

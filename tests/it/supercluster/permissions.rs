@@ -1,5 +1,5 @@
-//! The smallest permissions: with exactly what the table says each verb works; without any one of them it says which.
-//! Every line of the table is tried, for every verb that it names, in a situation in which it is needed.
+//! The smallest permissions: each verb works with exactly what the table says, and names each missing one. The test
+//! tries every line of the table, for every verb that the line names, in a situation that needs it.
 
 use crate::support::bench::{Bench, Ran, now, public};
 use crate::support::{PATIENCE, account, client, eventually, small};
@@ -30,13 +30,14 @@ const CONSUMER_LIST: &str = "$JS.API.CONSUMER.LIST.*";
 
 const REGIONS: [&str; 3] = ["west", "central", "east"];
 const OPERATOR: [&str; 2] = ["--operator", "op.nk"];
-/// Regional accounts are then read by what the application's account imports.
+/// With no keys, regional accounts are read through the imports of the application's account.
 const NO_KEYS: [&str; 2] = ["--keys", "no-keys"];
 
-/// What needs a leader that hangs for less than it takes to elect another: as long as one of its servers lives, a stream
-/// without a leader is described in the list, and with a region that is down `plan` and `apply` leave its streams out.
-/// `verify` asks in the same way, by the same code, also in a region that is down, and is tried there. And what only a server
-/// with another resolver needs (`cache`, `url`), which `resolvers` tries.
+/// Permissions that this test cannot try. Some are needed only if a leader hangs for less time than an election takes.
+/// While one of its servers is up, the list describes a stream without a leader. With a region down, `plan` and `apply`
+/// skip its streams. `verify` sends the same requests with the same code, even in a region that is down, and is tested
+/// there. The other permissions are needed only for servers with another resolver (`cache`, `url`), which `resolvers`
+/// tests.
 const UNTRIABLE: [&str; 9] = [
     "Read, Account: publish $JS.API.STREAM.INFO.*",
     "Read, Imports: publish $VS.*.API.STREAM.INFO.*",
@@ -54,13 +55,13 @@ const UNTRIABLE: [&str; 9] = [
 struct Case<'a> {
     purpose: Purpose,
     args: &'a [&'a str],
-    /// Exit codes when all is permitted.
+    /// Exit codes when everything is permitted.
     good: &'a [i32],
-    /// Needs beside those of every run that are needed as things stand.
+    /// Permissions that this situation needs, beyond those that every run needs.
     besides: &'a [&'a str],
-    /// Whether those of every run were tried in another situation.
+    /// `true` if another situation tests the permissions of every run.
     only_besides: bool,
-    /// Whether it is not run with all of it.
+    /// `true` if the test does not run the verb with all permissions.
     only_without: bool,
 }
 
@@ -83,13 +84,13 @@ impl Case<'_> {
     }
 
     fn is_needed(&self, need: &Need) -> bool {
-        // Whoever imports has been tried with the rest before.
+        // A run that uses imports has tested the other permissions before.
         let imports = need.side == Side::Imports || !self.args.contains(&NO_KEYS[1]);
         self.besides.contains(&need.subject) || (need.when == When::Always && imports && !self.only_besides)
     }
 }
 
-/// What was tried: for which verb, which line of the table.
+/// Tested lines of the table, each with its verb.
 type Tried = BTreeSet<String>;
 
 fn line(purpose: Purpose, need: &Need) -> String {
@@ -108,7 +109,7 @@ struct Users<'b, 'c> {
 }
 
 impl Users<'_, '_> {
-    /// Runs with users that are allowed just these.
+    /// Runs with users that have only these permissions.
     fn run(&self, definition: &Value, args: &[&str], system: &[&Need], account: &[&Need]) -> Ran {
         let (number, cluster) = (self.runs.fetch_add(1, Ordering::SeqCst), self.bench.cluster);
         let mut definition = definition.clone();
@@ -127,7 +128,7 @@ impl Users<'_, '_> {
         self.bench.run(&[args, &["--definition", &file]].concat())
     }
 
-    /// Each verb without each of what it needs, many at a time, then with all of it.
+    /// Runs each verb without each of its permissions, several at a time, then with all of them.
     fn prove(&self, definition: &Value, cases: &[Case<'_>]) {
         const AT_ONCE: usize = 6;
         let mut work = Vec::new();
@@ -160,7 +161,7 @@ impl Users<'_, '_> {
                 let ran = self.run(definition, case.args, &system, &account);
                 let denied = format!("{}{}", ran.out, ran.err).contains(" may not ");
                 let good = case.good.contains(&ran.code);
-                // On a busy machine a source may not have been heard from in time; that is no lack of permissions.
+                // On a busy machine, a source may not have been heard from in time, which is not a lack of permissions.
                 let late = ran.code == 4 && begun.elapsed() < PATIENCE;
                 assert!((good || late) && !denied, "with all that {:?} needs: {ran}", case.purpose);
                 if good {
@@ -171,7 +172,7 @@ impl Users<'_, '_> {
         }
     }
 
-    /// Runs a verb without what it can do without, and is warned.
+    /// Runs a verb without an optional permission, and asserts that it warns.
     fn warned(&self, definition: &Value, case: &Case<'_>, lacking: &str) {
         let rest = |side: Side| -> Vec<&'static Need> {
             case.needs(side).into_iter().filter(|need| need.subject != lacking).collect()
@@ -193,17 +194,17 @@ impl Users<'_, '_> {
         let named = |line: &str| {
             line.contains(" may not ") && lacking.subject.split(['*', '>']).all(|part| line.contains(part))
         };
-        // What `status` says is for people alone.
+        // `status` prints no codes.
         let code = finding(case.purpose, lacking).filter(|_| case.args[0] != "status");
         let coded = |line: &str| code.is_none_or(|code| line.ends_with(&format!("[{code}]")));
-        // What is not as it should be, or not known, stays so.
+        // A failed or unconfirmed run must name the permission.
         let failed = ran.code == 1 || ran.code == 4;
         (!failed || !said.lines().any(|line| named(line) && coded(line)))
             .then(|| format!("without {} of {:?}: {ran}", lacking.subject, lacking.side))
     }
 }
 
-/// The finding that names what is lacking, where one does for certain.
+/// Returns the finding that names the missing permission, if there always is one.
 fn finding(purpose: Purpose, lacking: &Need) -> Option<&'static str> {
     let below = |ending: &str| lacking.subject.ends_with(ending);
     match purpose {
@@ -217,13 +218,13 @@ fn finding(purpose: Purpose, lacking: &Need) -> Option<&'static str> {
     }
 }
 
-/// Credentials that are allowed just these.
+/// Writes credentials that have only these permissions.
 fn write_credentials(bench: &Bench<'_>, name: &str, signer: &Seed, account: &str, allowed: &[&Need]) {
     let account = PublicKey::parse(account).unwrap();
     let of = |publish: bool| -> Vec<&str> {
         let subjects: Vec<&str> =
             allowed.iter().filter(|need| need.publish == publish).map(|need| need.subject).collect();
-        // An empty list allows everything.
+        // An empty list would allow everything.
         if subjects.is_empty() { vec!["nothing"] } else { subjects }
     };
     let issuer = (public(signer) != account.to_string()).then_some(&account);
@@ -249,7 +250,7 @@ fn definition(bench: &Bench<'_>, layout: &str) -> Value {
     definition
 }
 
-/// The write stream in west is there before the run, and one of its messages is gone: a read stream will lack it.
+/// Creates the write stream in west before the run, and deletes one of its messages, which a read stream will lack.
 async fn a_message_that_is_gone(bench: &Bench<'_>, definition: &Value) {
     let file = bench.write("vstream", definition);
     let ran = bench.run(&["render", "streams", "--format", "json", "--definition", &file]);
@@ -275,7 +276,7 @@ async fn each_verb_shared() -> Tried {
     shared["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });
     a_message_that_is_gone(&bench, &shared).await;
 
-    // Nothing is there yet: all has to be made.
+    // Nothing exists yet: everything must be created.
     users.prove(
         &shared,
         &[
@@ -287,7 +288,7 @@ async fn each_verb_shared() -> Tried {
     bench.until(0, &["verify"]).await;
     users.warned(&shared, &case(Purpose::Change, &apply, &[0], &[]), OLD);
 
-    // It stands: it is looked at.
+    // Everything exists: the verbs only read.
     users.prove(
         &shared,
         &[
@@ -299,7 +300,7 @@ async fn each_verb_shared() -> Tried {
     let ran = bench.until(0, &["verify"]).await.to_string();
     assert!(ran.contains("1 message of its sources never arrived here"), "nothing is missing: {ran}");
 
-    // A stream and a consumer are changed, others go.
+    // Changes a stream and a consumer, and deletes others.
     let mut changed = definition(&bench, "shared");
     let stream = &mut changed["accounts"]["APP"]["virtual_streams"]["foo"];
     stream["write"] = json!({ "max_age": "2h" });
@@ -308,12 +309,12 @@ async fn each_verb_shared() -> Tried {
     let needed = [PUSH, LEASE, MESSAGES, INFO, UPDATE, DELETE, CONSUMER, CONSUMER_INFO];
     users.prove(&changed, &[case(Purpose::Change, &prune, &[0], &needed).only_besides()]);
 
-    // It would go.
+    // `destroy` would delete it.
     let destroy = [&["destroy", "--yes", "--delete-streams"][..], &OPERATOR].concat();
     let needed = [PUSH, LEASE, MESSAGES, INFO, DELETE];
     users.prove(&changed, &[case(Purpose::Destroy, &destroy, &[0], &needed).only_without()]);
 
-    // It moves to the other layout, with what its consumers have read.
+    // Moves to the other layout, with the positions of its consumers.
     changed["accounts"]["APP"]["layout"] = json!("regional");
     bench.run(&["keys", "generate", "--definition", &bench.write("vstream", &changed)]).ends(0);
     let needed = [LIST, PUSH, LEASE, MESSAGES, INFO, CONSUMER_LIST];
@@ -330,7 +331,7 @@ async fn each_verb_regional() -> Tried {
     let regional = definition(&bench, "regional");
     a_message_that_is_gone(&bench, &regional).await;
 
-    // Nothing is there yet, and the regional accounts are looked for. Two runs at once would make two keys for each.
+    // Nothing exists yet, and the run looks for the regional accounts. Two runs at once would make two keys for each.
     bench.run(&["keys", "generate"]).ends(0);
     users.prove(
         &regional,
@@ -344,7 +345,7 @@ async fn each_verb_regional() -> Tried {
     users.prove(&regional, &[case(Purpose::Change, &apply, &[0], &needed)]);
     bench.until(0, &["verify"]).await;
 
-    // It stands: it is looked at, also without the regional accounts' keys.
+    // Everything exists: the verbs only read, also without the keys of the regional accounts.
     std::fs::create_dir(cluster.folder().join(NO_KEYS[1])).unwrap();
     let with = |verb: &[&'static str]| -> Vec<&'static str> { [verb, &NO_KEYS].concat() };
     let (plan, verify) = (with(&["plan"]), with(&["verify"]));
@@ -364,7 +365,7 @@ async fn each_verb_regional() -> Tried {
         ],
     );
 
-    // The regional accounts are given with credentials.
+    // The definition has credentials for the regional accounts.
     users.regional = &REGIONS;
     users.prove(
         &regional,
@@ -375,9 +376,9 @@ async fn each_verb_regional() -> Tried {
     );
     users.regional = &[];
 
-    // A region is down: its streams do not answer, and servers need a while to say so by themselves.
+    // A region is down: its streams do not answer, and servers need a while to report that themselves.
     cluster.kill("east").await.unwrap();
-    // It may have led the meta group; until there is another leader nothing at all is answered.
+    // It may have led the meta group; until there is another leader, no request is answered.
     let west = client(&cluster, "west").await;
     eventually("another meta leader", async || west.request("$VSH.API.INFO", "".into()).await.ok()).await;
     users.prove(&regional, &[case(Purpose::Verify, &verify, &[4], &[INFO, info]).only_besides()]);
@@ -385,7 +386,7 @@ async fn each_verb_regional() -> Tried {
     cluster.wait_ready(PATIENCE).await.unwrap();
     bench.until(0, &["verify"]).await;
 
-    // Away with it; the lease's stream has to be made first.
+    // Deletes the lease's stream first, so that `destroy` must create it.
     west.request("$VSH.API.STREAM.DELETE.vstream-lease", "".into()).await.unwrap();
     users.prove(&regional, &[case(Purpose::Destroy, &destroy, &[0], &[CREATE]).only_besides().only_without()]);
     users.prove(&regional, &[case(Purpose::Destroy, &destroy, &[0], &[PUSH, LEASE, MESSAGES, INFO, DELETE])]);
@@ -395,7 +396,7 @@ async fn each_verb_regional() -> Tried {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_verb_works_with_the_least_and_names_what_it_lacks() {
-    // Each on a thread of its own: runs of the command block theirs.
+    // Each on its own thread, because runs of the command block it.
     let runtime = tokio::runtime::Handle::current();
     let shared = tokio::task::spawn_blocking({
         let runtime = runtime.clone();

@@ -1,4 +1,4 @@
-//! Plan files: written, signed elsewhere, carried out exactly or refused.
+//! Plan files: written, signed elsewhere, applied exactly or refused.
 
 use crate::support;
 use crate::support::bench::{Bench, new_seed, now};
@@ -20,7 +20,7 @@ fn definition(bench: &Bench<'_>, streams: &[&str]) -> Value {
     definition
 }
 
-/// The file as it would be if its maker had written this content, unsealed.
+/// Rewrites a file with other content, without a seal, as its author could have done.
 fn rewritten(path: &Path, edit: impl FnOnce(&mut PlanFile)) {
     let mut file = read(path).unwrap();
     edit(&mut file);
@@ -34,7 +34,7 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
     let folder = cluster.folder();
     bench.write("vstream", &definition(&bench, &["foo"]));
 
-    // New accounts are named by their keys, so these come first.
+    // A plan names new accounts by their keys, so the keys must exist before.
     bench.expect(1, &["plan", "--out", "p.json"], "regional-keys-first", &["APP-west", "keys generate --regional"]);
     assert!(!folder.join("p.json").exists());
     let keys = ["west", "central", "east"].map(|region| format!("{}.nk", cluster.regional_account(region)));
@@ -43,7 +43,7 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
     bench.says(0, &["keys", "generate", "--regional"], &["nothing was made"]);
     bench.says(3, &["plan", "--out", "p.json"], &["3 regional accounts to make", "the plan is in p.json"]);
 
-    // Signed where there is no network, and no key of the operator where it is applied.
+    // Signs the plan without network access, and applies it without the operator's key.
     let away = folder.join("away");
     std::fs::create_dir(&away).unwrap();
     for name in ["p.json", "keys"] {
@@ -51,7 +51,7 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
         assert!(copied.success());
     }
     let sign = ["sign", "away/p.json", "--definition", "away/vstream.yaml", "--operator", "op.nk", "--out", "s.json"];
-    // What accounts open to each other, they sign with keys of their own.
+    // Accounts sign their activation tokens with their own keys.
     let elsewhere = ["sign", "away/p.json", "--definition", "away/vstream.yaml", "--keys", "none", "--operator"];
     let elsewhere = [&elsewhere[..], &["away/keys/op.nk", "--out", "s.json"]].concat();
     bench.expect(
@@ -76,11 +76,11 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
 
     bench.says(0, &["apply", "s.json"], &["Done."]);
     bench.run(&["verify"]).ends(0);
-    // The record has the definition that was in the file.
+    // The record contains the definition from the file.
     let (_, record) = vstream_jwt::ops::record::list(&folder.join("history")).unwrap().pop().unwrap();
     let content = record.unwrap().content;
     assert!(content.definition[0].text.contains("foo.>") && content.sent().count() == 8);
-    // A replay is stale, whatever it is signed with.
+    // A replayed file is stale, whichever key sealed it.
     let said = ["the plan is stale", "account APP: its token", "stream foo-write-west was made"];
     bench.expect(1, &["apply", "s.json"], "stale-plan", &said);
     std::fs::rename(folder.join("op.away"), folder.join("keys/op.nk")).unwrap();
@@ -89,7 +89,7 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
     signed_by_a_command(&bench).await;
 }
 
-/// Files that are not as they were written.
+/// Damaged files.
 fn refused_files(bench: &Bench<'_>, folder: &Path) {
     let signed = std::fs::read_to_string(folder.join("s.json")).unwrap();
     let variants = [
@@ -107,7 +107,7 @@ fn refused_files(bench: &Bench<'_>, folder: &Path) {
     }
     assert!(!folder.join("x.json").exists());
 
-    // A whole file that is not what its seal, or its plan, says.
+    // Complete files that contradict their seal, or their plan.
     let copy = |name: &str| {
         std::fs::copy(folder.join("s.json"), folder.join(name)).unwrap();
         folder.join(name)
@@ -129,10 +129,10 @@ fn refused_files(bench: &Bench<'_>, folder: &Path) {
 
     let seal = copy("seal.json");
     rewritten(&seal, |file| file.content.signed = None);
-    // Its tokens are there, but nobody vouches for the whole: like any plan that is not signed.
+    // The tokens are there, but the file has no seal: it counts as a plan that is not signed.
     bench.expect(2, &["apply", "seal.json"], "no-operator-key", &["--operator"]);
 
-    // The maker of a plan file says one thing and has another signed.
+    // The author of a plan file shows one thing and has another signed.
     let liar = folder.join("liar.json");
     std::fs::copy(folder.join("p.json"), &liar).unwrap();
     rewritten(&liar, |file| {
@@ -144,7 +144,7 @@ fn refused_files(bench: &Bench<'_>, folder: &Path) {
     bench.expect(1, &["apply", "lied.json"], "stale-plan", &["account APP: what has to be done"]);
 }
 
-/// Others change something between the plan and its run.
+/// Another tool changes the account between the plan and its run.
 async fn moved_meanwhile(bench: &Bench<'_>) {
     bench.write("vstream", &definition(bench, &["foo", "bar"]));
     bench.run(&["plan", "--out", "two.json"]).ends(3);
@@ -156,7 +156,7 @@ async fn moved_meanwhile(bench: &Bench<'_>) {
     bench.expect(1, &apply, "stale-plan", &["account APP: its token (iat", "plan --out"]);
     bench.unchanged_since(&before, "an apply that was refused").await;
     bench.run(&["plan", "--out", "two.json"]).ends(3);
-    // The definition that counts is the one in the file.
+    // The run uses the definition in the file.
     bench.write("vstream", &definition(bench, &["foo"]));
     bench.says(0, &apply, &["Done."]);
     assert_eq!(bench.claims().await["nats"]["limits"]["conn"], 1234);
@@ -164,7 +164,7 @@ async fn moved_meanwhile(bench: &Bench<'_>) {
     bench.says(0, &["plan"], &["In sync"]);
 }
 
-/// A command that holds the operator's key, for `apply` and for `sign`.
+/// Tests a command that holds the operator's key, for `apply` and for `sign`.
 async fn signed_by_a_command(bench: &Bench<'_>) {
     let example = crate::support::example("operator_cmd");
     let command = format!("{} keys/op.nk", example.display());

@@ -1,4 +1,4 @@
-//! What a run refuses: each for its own reason, with the next step, and without a change on any server.
+//! Refusals of a run: each for its own reason, with the next step, and without a change on any server.
 
 use crate::support::bench::{Bench, new_seed, now, public, set_mode};
 use crate::support::{PATIENCE, account, client, cluster, eventually, version};
@@ -31,7 +31,7 @@ async fn settings_of_servers_that_do_not_allow_it_are_named() {
     settings_of_servers(&bench).await;
 }
 
-/// A definition that differs in one value; `path` as in a JSON pointer.
+/// Writes a definition that differs in one value; `path` is a JSON pointer.
 fn with(bench: &Bench<'_>, name: &str, path: &str, value: Value) -> String {
     let mut definition = bench.definition();
     let (parent, key) = path.rsplit_once('/').unwrap();
@@ -160,14 +160,14 @@ async fn account_limits(bench: &Bench<'_>) {
     let tier = json!({ "disk_storage": -1, "mem_storage": -1, "streams": -1, "consumer": -1 });
     let only_r1: &dyn Fn(&mut Value) = &|nats| nats["limits"]["tiered_limits"] = json!({ "R1": tier });
     limited(only_r1, "tier-missing", &["R3"]).await;
-    // Consumers of sources have one replica.
+    // The consumers of sources have one replica.
     let only_r3: &dyn Fn(&mut Value) = &|nats| nats["limits"]["tiered_limits"] = json!({ "R3": tier });
     limited(only_r3, "tier-missing", &["no tier R1", "nothing would be copied", "--js-tier 1"]).await;
     limited(&|nats| nats["limits"]["streams"] = json!(5), "stream-limit", &["5"]).await;
     let most: &dyn Fn(&mut Value) = &|nats| nats["limits"]["max_bytes_required"] = json!(true);
     limited(most, "max-bytes-required", &["max_bytes"]).await;
 
-    // Six streams of 1 GB, three times each.
+    // Six streams of 1 GB, with three replicas each.
     let mut definition = bench.definition();
     let stream = &mut definition["accounts"]["APP"]["virtual_streams"]["foo"];
     stream["write"] = json!({ "max_bytes": "1GB" });
@@ -175,7 +175,7 @@ async fn account_limits(bench: &Bench<'_>) {
     bench.write("plain", &definition);
     let five: &dyn Fn(&mut Value) = &|nats| nats["limits"]["disk_storage"] = json!(5_000_000_000_u64);
     limited(five, "storage-limit", &["file storage"]).await;
-    // Six of 100 MB would fit, did another stream not reserve most of it; it is empty.
+    // Six of 100 MB would fit if another stream, which is empty, did not reserve most of the storage.
     let stream = &mut definition["accounts"]["APP"]["virtual_streams"]["foo"];
     stream["write"] = json!({ "max_bytes": "100MB" });
     stream["read"] = json!({ "max_bytes": "100MB" });
@@ -186,14 +186,14 @@ async fn account_limits(bench: &Bench<'_>) {
         .await;
     limited(five, "storage-limit", &["file storage", "4000000000 of 5000000000 are used"]).await;
     bench.delete_stream("held").await;
-    // What is stored already is most of what is allowed.
+    // Stored messages take most of the allowed storage.
     bench.make_stream(json!({ "name": "held", "subjects": ["held"], "num_replicas": 1 })).await;
     let client = client(bench.cluster, "west").await;
     for _ in 0..4 {
         let answer = client.request("held", vec![b'x'; 950_000].into()).await.unwrap();
         assert!(answer.payload.starts_with(b"{\"stream\":\"held\""), "{answer:?}");
     }
-    // Servers tell each other now and then how much an account uses.
+    // Servers tell each other only now and then how much an account uses.
     eventually("the account's usage is known", async || {
         (bench.api("west", "INFO", Value::Null).await["storage"].as_u64()? > 3_800_000).then_some(())
     })
@@ -207,13 +207,14 @@ async fn account_limits(bench: &Bench<'_>) {
     bench.delete_stream("held").await;
     bench.write("plain", &bench.definition());
 
-    // What is stored fits; with the mappings it is over 1 MiB.
+    // The stored token fits, but with the mappings it is over 1 MiB.
     let long = "x".repeat(785_000);
     limited(&|nats| nats["note"] = json!(long), "token-too-large", &["1048576"]).await;
     bench.push(&claims).await;
 }
 
-/// The account allows one consumer per stream of each tier: servers before 2.15.1 count those of other tiers as well.
+/// The account allows one consumer per stream in each tier. Servers before 2.15.1 also count the consumers of other
+/// tiers.
 async fn one_consumer_of_each_tier(bench: &Bench<'_>) {
     let claims = bench.claims().await;
     let mut tiered = claims.clone();
@@ -242,7 +243,7 @@ async fn one_consumer_of_each_tier(bench: &Bench<'_>) {
         refused(both);
         run(json!({ "three": three })).ends(0);
     }
-    // What servers say to one consumer more.
+    // The server's answer to one more consumer.
     let more = |replicas: u64| {
         let config = json!({ "durable_name": "more", "ack_policy": "explicit", "num_replicas": replicas });
         json!({ "stream_name": "foo-read-west", "config": config })
@@ -289,7 +290,7 @@ async fn others_in_the_way(bench: &Bench<'_>) {
     )
     .await;
 
-    // The subject of the lease is captured by another stream.
+    // Another stream captures the subject of the lease.
     bench.make_stream(json!({ "name": "old", "subjects": ["$VSTREAM.>"] })).await;
     let before = bench.everything().await;
     let said = [
@@ -321,7 +322,7 @@ async fn others_in_the_way(bench: &Bench<'_>) {
     bench.push(&claims).await;
 }
 
-/// An account that serves the regions of another application is named for one of ours.
+/// The definition names an account that serves another application's region as one of ours.
 async fn regional_account_of_another(bench: &Bench<'_>) {
     let mut given = serde_json::Map::new();
     let other = public(&new_seed(KeyKind::Account)).to_lowercase();
@@ -346,7 +347,7 @@ async fn regional_account_of_another(bench: &Bench<'_>) {
     bench.expect(1, &apply(&file), "regional-account-taken", &said);
     bench.unchanged_since(&before, "a regional account of another").await;
 
-    // To nsc, which knows accounts by their names, this one would be ours.
+    // nsc knows accounts by their names, so it would take this one for ours.
     let mut claims = bench.claims().await;
     let other = public(&new_seed(KeyKind::Account));
     claims["sub"] = json!(other);
@@ -360,7 +361,7 @@ async fn regional_account_of_another(bench: &Bench<'_>) {
     bench.unchanged_since(&before, "a name that is taken").await;
 }
 
-/// What the servers' own configuration does not allow, or makes different for clients.
+/// Limits and settings in the servers' configuration that streams cannot have, or that clients must know.
 async fn settings_of_servers(bench: &Bench<'_>) {
     let cluster = bench.cluster;
     let of = |server: &str| cluster.folder().join("servers").join(server).join("nats-server.conf");
@@ -392,7 +393,7 @@ async fn settings_of_servers(bench: &Bench<'_>) {
         ("server-limit", ["`max_ack_pending` of 500", "has 1000"]),
         ("server-full", ["replicated streams and consumers, and may have 1", "max_ha_assets"]),
     ];
-    // Servers before 2.11 do not say what these are.
+    // Servers before 2.11 do not report these limits.
     let limits = limits.into_iter().filter(|_| version(cluster) >= (2, 11));
     for (code, said) in limits.chain([
         ("server-storage", ["stream foo-write-", "insufficient storage"]),
@@ -402,7 +403,7 @@ async fn settings_of_servers(bench: &Bench<'_>) {
     }
     bench.unchanged_since(&before, "what servers do not allow").await;
 
-    // One of them is in no domain: its streams would find none of the others'.
+    // A server without a domain: its streams would not find those of the other servers.
     cluster.kill("central-3").await.unwrap();
     change("central-3", "domain: \"hub\", ", "");
     cluster.start("central-3").await.unwrap();

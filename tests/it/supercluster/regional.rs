@@ -1,5 +1,5 @@
-//! The layout `regional` through the command line: made in stages, used by the virtual names, drifted, its keys lost,
-//! others kept out, ordinary streams beside it, and taken away.
+//! The layout `regional` on the command line: created in stages, used by the virtual names, with drift and lost keys,
+//! closed to other accounts, beside ordinary streams, and destroyed.
 
 use crate::supercluster::activations;
 use crate::supercluster::deliveries::{self, Reach};
@@ -21,14 +21,14 @@ const TIME: Duration = Duration::from_secs(10);
 pub const APPLY: [&str; 4] = ["apply", "--operator", "op.nk", "--yes"];
 const REGIONS: [&str; 3] = ["west", "central", "east"];
 
-/// `None` when nobody listens.
+/// Sends a request. Returns `None` if there is no responder.
 pub async fn ask(client: &Client, subject: &str, body: Value) -> Option<Value> {
     let payload = if body.is_null() { String::new() } else { body.to_string() };
     let reply = client.request(subject.to_owned(), payload.into()).await.ok()?;
     Some(serde_json::from_slice(&reply.payload).unwrap())
 }
 
-/// All that a KV bucket can be set to.
+/// Returns every setting of a KV bucket.
 fn settings(bench: &Bench<'_>) -> Value {
     let mut settings = json!({
         "description": "sessions", "history": 3, "ttl": "1h", "limit_marker_ttl": "1m", "max_value_size": "1KiB",
@@ -40,7 +40,7 @@ fn settings(bench: &Bench<'_>) -> Value {
     settings
 }
 
-/// Without markers of what a limit took away, and without sequences of their own in each region.
+/// Checks if the servers have neither delete markers for limits, nor sequences that differ by region.
 fn before_2_11(bench: &Bench<'_>) -> bool {
     support::version(bench.cluster) < (2, 11)
 }
@@ -67,7 +67,8 @@ fn regional(bench: &Bench<'_>) -> Value {
     definition
 }
 
-/// Such servers map `$JS.<domain>.API.…` themselves; of this name, it is where read streams ask for their sources.
+/// Such servers map `$JS.<domain>.API.…` themselves. For a domain of this name, that is the subject on which read
+/// streams ask for their sources.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_may_have_a_jetstream_domain() {
     let cluster = support::small().await;
@@ -147,7 +148,8 @@ async fn a_regional_layout_lives_through_its_whole_life() {
     ordinary_streams(&bench).await;
 }
 
-/// Published anywhere, read everywhere from local storage, and lists show exactly the virtual streams.
+/// Clients publish in any region, and read all messages in every region from local storage. Lists show exactly the
+/// virtual streams.
 async fn by_the_virtual_names(bench: &Bench<'_>) {
     for region in REGIONS {
         let client = client(bench.cluster, region).await;
@@ -176,7 +178,7 @@ async fn by_the_virtual_names(bench: &Bench<'_>) {
     }
 }
 
-/// What clients take a bucket's status from.
+/// Checks the stream information from which clients read a bucket's status.
 async fn a_bucket_as_set(bench: &Bench<'_>, client: &Client, region: &str) {
     let info = ask(client, "$JS.API.STREAM.INFO.KV_session", Value::Null).await.unwrap();
     let mut shown = json!({
@@ -190,7 +192,7 @@ async fn a_bucket_as_set(bench: &Bench<'_>, client: &Client, region: &str) {
         assert_eq!(info["config"][field], *value, "{field} in {region}");
     }
     assert_eq!(info["config"]["metadata"]["team"], "a");
-    // The size of a value is checked where it is published: what a read stream could not store would block its source.
+    // The write stream checks the size of a value: a message that a read stream could not store would block its source.
     let put = async |size: usize| ask(client, "$KV.session.key", json!("x".repeat(size))).await.unwrap();
     assert_eq!(put(1025).await["error"]["err_code"], 10054);
     assert_eq!(put(1000).await["stream"], format!("session-write-{region}"));
@@ -204,10 +206,10 @@ async fn nothing_destructive_by_accident(bench: &Bench<'_>) {
     }
 }
 
-/// A client that moves to another region takes its acks with it: there they mean no message.
+/// A client that moves to another region keeps its ack subjects, which match no message there.
 async fn an_ack_from_another_region_is_void(bench: &Bench<'_>) {
     let (west, east) = (client(bench.cluster, "west").await, client(bench.cluster, "east").await);
-    // A pulled message comes to the inbox under its own subject, so that `request` would not know it.
+    // A pulled message arrives in the inbox under its own subject, so `request` would not recognize it.
     let pull = |client: Client| async move {
         let inbox = client.new_inbox();
         let mut messages = client.subscribe(inbox.clone()).await.unwrap();
@@ -237,7 +239,7 @@ async fn an_ack_from_another_region_is_void(bench: &Bench<'_>) {
     .await;
 }
 
-/// A user of the account that may publish what `publish` says.
+/// Connects as a user of the account with these publish permissions.
 async fn user(bench: &Bench<'_>, publish: Permission) -> Connection {
     let subscribe = Permission { allow: vec!["_INBOX.>".to_owned()], deny: Vec::new() };
     let permissions = UserPermissions::Own(Permissions { publish, subscribe });
@@ -247,7 +249,7 @@ async fn user(bench: &Bench<'_>, publish: Permission) -> Connection {
     connect(ConnectOptions::new(&bench.cluster.urls("central"), None, &access, TIME)).await.unwrap()
 }
 
-/// What `render permissions` says is what applications need, and keeps them off the write streams.
+/// The output of `render permissions` is enough for applications, and keeps them from the write streams.
 async fn narrow_users(bench: &Bench<'_>) {
     let rendered = bench.run(&["render", "permissions", "--format", "json"]).ends(0).document();
     let list = |name: &str| -> Vec<String> {
@@ -272,14 +274,15 @@ async fn narrow_users(bench: &Bench<'_>) {
         }
         assert!(link.request(purge, Vec::new(), Duration::from_secs(2)).await.is_err(), "it purged a write stream");
     }
-    // Without these, the second prefix leads there: what `users-reach-write-streams` warns of.
+    // Without these permissions, the second prefix leads to the write streams: the case of the warning
+    // `users-reach-write-streams`.
     let open = user(bench, Permission::default()).await;
     let reply = open.request("$VSH.API.STREAM.INFO.foo-write-west", Vec::new(), TIME).await.unwrap();
     assert!(String::from_utf8_lossy(&reply.payload).contains("foo-write-west"));
 }
 
-/// What a user of the account reaches who may do no more than acknowledge: the reply of an acknowledgement is published
-/// in the regional account, as in any account; the write streams are out of its reach.
+/// Tests what a user can reach who may only acknowledge. The reply of an acknowledgement is published in the regional
+/// account, as it would be in any account. The write streams are out of reach.
 async fn a_hostile_users_reach(bench: &Bench<'_>) {
     let client = client(bench.cluster, "central").await;
     let size = async |subject: &str| ask(&client, subject, Value::Null).await.unwrap()["state"]["messages"].clone();
@@ -308,7 +311,7 @@ async fn a_hostile_users_reach(bench: &Bench<'_>) {
     assert_eq!(now.as_u64(), written.as_u64().map(|count| count + 2), "a write stream was reached");
 }
 
-/// An import as the layout has it, for an activation token.
+/// Returns the import as its layout specifies it, for an activation token.
 pub fn spec(import: &Value) -> ImportSpec {
     let text = |name: &str| import[name].as_str().unwrap_or_default().to_owned();
     ImportSpec {
@@ -320,8 +323,8 @@ pub fn spec(import: &Value) -> ImportSpec {
     }
 }
 
-/// Another account of the operator imports the private exports: without a token, with one that it made itself, and with
-/// one that was made for the application's account.
+/// Another account of the operator imports the private exports: without a token, with one that it signed itself, and
+/// with one for the application's account.
 async fn others_stay_outside(bench: &Bench<'_>) {
     let claims = bench.claims().await;
     let imports = claims["nats"]["imports"].as_array().unwrap();
@@ -358,7 +361,7 @@ async fn others_stay_outside(bench: &Bench<'_>) {
             if token.is_some() { "a token of its own" } else { "no token" }
         );
     }
-    // One that the exporter did issue lets it in, and no longer when the exporter revokes it.
+    // A token by the exporter lets it in, until the exporter revokes that token.
     let exporter = bench.regional_key("west");
     let given = issue_activation(&exporter, &wanted.account, &intruder.public_key(), &wanted, None, now()).unwrap();
     bench.push_signed(&bench.key("op.nk"), &claims(Some(given.as_str())), now() + 3).await;
@@ -380,7 +383,7 @@ async fn others_stay_outside(bench: &Bench<'_>) {
     })
     .await;
     bench.push_signed(&bench.key("op.nk"), &before, iat + 2).await;
-    // A stolen one is refused by every server, as part of the token.
+    // Every server refuses a stolen activation token, together with the account token that contains it.
     let stolen = claims(Some(list["token"].as_str().unwrap()));
     let token = issue(&stolen, &bench.key("op.nk"), now() + 6).unwrap();
     let system = Access::Credentials(bench.cluster.system_credentials_path());
@@ -390,7 +393,7 @@ async fn others_stay_outside(bench: &Bench<'_>) {
     assert!(outcomes.iter().all(|one| matches!(one.answer, push::Answer::Refused { .. })), "{outcomes:?}");
 }
 
-/// The claims of a regional account, as stored.
+/// Returns the claims of a regional account, as stored.
 async fn stored(bench: &Bench<'_>, name: &str) -> Value {
     let link = Access::Credentials(bench.cluster.system_credentials_path());
     let link = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &link, TIME)).await.unwrap();
@@ -400,7 +403,7 @@ async fn stored(bench: &Bench<'_>, name: &str) -> Value {
 }
 
 async fn drift_is_named_and_mended(bench: &Bench<'_>) {
-    // The fault that shows with a backlog over 2 MB only.
+    // A fault that only shows with a backlog of more than 2 MB.
     let mut claims = stored(bench, "APP-east").await;
     let imports = claims["nats"]["imports"].as_array_mut().unwrap();
     imports.retain(|import| import["subject"] != "$VSH.FC.>");
@@ -414,7 +417,7 @@ async fn drift_is_named_and_mended(bench: &Bench<'_>) {
     the_way_back_is_put_back(bench).await;
 }
 
-/// Without it the usual names lead to the regions' streams, which must not be taken for the account's own.
+/// Without this mapping, the usual names lead to the streams of the regions, which must not pass for the account's own.
 async fn the_way_back_is_put_back(bench: &Bench<'_>) {
     let before = bench.claims().await;
     let mut claims = before.clone();
@@ -429,7 +432,7 @@ async fn the_way_back_is_put_back(bench: &Bench<'_>) {
     bench.unchanged_since(&pushed, "refused since the way back is missing").await;
     bench.says(3, &["verify"], &["missing: $VSH.>", "no mapping leads to it"]);
 
-    // Not even what the definition has besides: it would lead messages to streams that are not there.
+    // Nothing else is pushed, even if the definition has more: it would send messages to streams that do not exist.
     let mut more = regional(bench);
     more["accounts"]["APP"]["virtual_streams"]["later"] = json!({ "subjects": ["later.>"] });
     bench.write("vstream", &more);
@@ -443,7 +446,7 @@ async fn the_way_back_is_put_back(bench: &Bench<'_>) {
     assert_eq!(streams_of_regions(bench).await, names, "a stream was made or lost in a region");
 }
 
-/// The names of the streams that clients reach by the usual names, by region.
+/// Returns the names of the streams that clients reach by the usual names, by region.
 async fn streams_of_regions(bench: &Bench<'_>) -> Vec<Value> {
     let mut names = Vec::new();
     for region in REGIONS {
@@ -453,7 +456,7 @@ async fn streams_of_regions(bench: &Bench<'_>) -> Vec<Value> {
     names
 }
 
-/// A request for one stream, then for all: servers refuse a token with both.
+/// Opens a request for one stream, then for all: servers refuse a token with both exports.
 async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
     let client = client(bench.cluster, "east").await;
     let purge = async |stream: &str| {
@@ -471,7 +474,7 @@ async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
     one_server_refuses(bench);
     bench.run(&APPLY).ends(0);
     assert_eq!((purge("foo").await, purge("bar").await), (true, true));
-    // Back to the narrower one, and once more to the wider.
+    // Back to the narrower export, and once more to the wider one.
     for bar in [false, true] {
         bench.run(&["rollback", "--last", "--operator", "op.nk", "--yes"]).ends(0);
         assert_eq!((purge("foo").await, purge("bar").await), (true, bar));
@@ -483,8 +486,8 @@ async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
     let ran = bench.until(0, &["verify"]).await;
     assert!(ran.out.contains(open), "{ran}");
     assert_eq!((purge("foo").await, purge("bar").await), (true, true));
-    // A list closes what it does not have; a virtual stream's own requests are its definition's alone. Chunks of object
-    // stores are purged by clients.
+    // A list closes the requests that it lacks, but those of a single virtual stream follow its own definition. Clients
+    // may still purge chunks of object stores.
     let chunks = async || {
         let nothing = json!({ "filter": "$O.files.C.nothing" });
         ask(&client, "$JS.API.STREAM.PURGE.OBJ_files", nothing).await.is_some_and(|answer| answer["success"] == true)
@@ -503,7 +506,7 @@ async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
     }
 }
 
-/// Its resolver has nowhere to store what regional accounts export: nothing that builds on that is pushed.
+/// The server's resolver cannot store the exports of regional accounts, so no token that depends on them is pushed.
 fn one_server_refuses(bench: &Bench<'_>) {
     let server = bench.cluster.servers().iter().find(|server| server.name == "central-1").unwrap();
     let folder = bench.cluster.server_folder(server).join("jwt");
@@ -522,7 +525,8 @@ fn one_server_refuses(bench: &Bench<'_>) {
     }
 }
 
-/// Reading goes on by the application's imports; what needs the key is refused, and a new signing key recovers it.
+/// Reads keep working by the application's imports. Actions that require the key are refused, and a new signing key
+/// restores them.
 async fn lost_keys(bench: &Bench<'_>) {
     let keys = bench.cluster.keys_folder();
     let away = bench.cluster.folder().join("away.nk");
@@ -538,7 +542,7 @@ async fn lost_keys(bench: &Bench<'_>) {
         "regional-key-unusable",
         &["account APP-west", "keys/APP-west-signing.nk is open to others (mode 0644)", "chmod 600", "next:"],
     );
-    // The identity alone makes no users where usage is strict.
+    // With strict usage, the identity key alone makes no users.
     std::fs::remove_file(keys.join("APP-west-signing.nk")).unwrap();
     let said = ["account APP-west", "the identity alone", "--allow regional-key-missing"];
     bench.expect(1, &[&APPLY[..], &["--definition", &more]].concat(), "regional-key-missing", &said);
@@ -572,8 +576,8 @@ async fn destroyed(bench: &Bench<'_>) {
     assert_eq!((&region["nats"]["imports"], &region["nats"]["exports"]), (&Value::Null, &Value::Null));
 }
 
-/// What a user reaches there by deliver subjects, to compare. The streams are where the user is: of what is delivered to
-/// the API by a consumer of another cluster, he hears nothing (measured, 2.15.1).
+/// Tests what a user of a plain account reaches by deliver subjects, for comparison. The streams are in the user's
+/// cluster: the user does not receive deliveries to the API by a consumer in another one (measured, 2.15.1).
 async fn the_same_in_a_plain_account(bench: &Bench<'_>) {
     for (name, subjects) in [("foo", "foo.>"), ("bar", "app.bar.>")] {
         let placement = json!({ "cluster": "central" });
@@ -581,7 +585,7 @@ async fn the_same_in_a_plain_account(bench: &Bench<'_>) {
         bench.make_stream(config).await;
     }
     let reach = deliveries::hostile(bench, false).await;
-    // Whether deliveries count as acks and requests differs by version, and by the server that leads the consumer.
+    // Whether deliveries count as acks and requests depends on the version, and on the server that leads the consumer.
     assert!(matches!(&reach, Reach { silent, stored: 3, .. } if silent.is_empty()), "{reach:?}");
     println!("in a plain account: {reach:?}");
     for name in ["foo", "bar"] {
@@ -589,7 +593,7 @@ async fn the_same_in_a_plain_account(bench: &Bench<'_>) {
     }
 }
 
-/// An account that has streams of its own: refused as exclusive, and both kinds work beside each other otherwise.
+/// An account with streams of its own: refused while `exclusive`, otherwise both kinds work side by side.
 async fn ordinary_streams(bench: &Bench<'_>) {
     bench.make_stream(json!({ "name": "own", "subjects": ["own.>"], "num_replicas": 1 })).await;
     bench.write("vstream", &regional(bench));

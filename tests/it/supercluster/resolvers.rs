@@ -1,4 +1,4 @@
-//! Resolvers of other kinds than `full`.
+//! Tests resolvers other than `full`.
 
 use crate::disasters::traffic::{Ledger, Traffic, arrived_in};
 use crate::support::account_server::AccountServer;
@@ -21,7 +21,8 @@ use vstream_jwt::sign::user::{UserPermissions, mint_user};
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 const REGIONS: [&str; 3] = ["west", "central", "east"];
 
-/// Has the servers of these regions, which are down, come back with another resolver: `line` of the folder of the former.
+/// Configures another resolver for the servers of these regions, which are down. `line` makes its line of configuration
+/// from the folder of the old resolver.
 pub(super) fn give(cluster: &Cluster, regions: &[&str], line: impl Fn(&str) -> String) {
     for server in cluster.servers().iter().filter(|server| regions.contains(&server.region.as_str())) {
         let file = cluster.server_folder(server).join("nats-server.conf");
@@ -33,8 +34,8 @@ pub(super) fn give(cluster: &Cluster, regions: &[&str], line: impl Fn(&str) -> S
     }
 }
 
-/// Three regions of one server, the last with a `cache` resolver that has nothing yet but the system account, without which a
-/// server does not start where usage is strict.
+/// Starts three regions of one server each, the last with a `cache` resolver. That one only has the token of the system
+/// account, without which a server with strict usage does not start.
 async fn with_a_cache() -> Cluster {
     let cluster = support::small().await;
     cluster.kill("east").await.unwrap();
@@ -51,7 +52,7 @@ async fn with_a_cache() -> Cluster {
     cluster
 }
 
-/// The tokens that the servers' folders have, by account.
+/// Returns the tokens in the servers' folders, by account.
 fn tokens_in_folders(cluster: &Cluster) -> BTreeMap<String, String> {
     let folder = cluster.server_folder(&cluster.servers()[0]).join("jwt");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -73,7 +74,7 @@ async fn restart_with(cluster: &Cluster, line: &str) {
     cluster.wait_ready(PATIENCE).await.unwrap();
 }
 
-/// Three regions of one server whose configuration includes a file with all tokens; and that file.
+/// Starts three regions of one server each, whose configuration includes a file with all tokens. Returns that file too.
 async fn with_a_preload() -> (Cluster, PathBuf) {
     let cluster = support::small().await;
     let tokens = tokens_in_folders(&cluster);
@@ -85,7 +86,7 @@ async fn with_a_preload() -> (Cluster, PathBuf) {
     (cluster, file)
 }
 
-/// Three regions of one server that fetch tokens from an account server.
+/// Starts three regions of one server each that fetch tokens from an account server.
 async fn with_an_account_server() -> (Cluster, AccountServer) {
     let cluster = support::small().await;
     let server = AccountServer::start(tokens_in_folders(&cluster)).await;
@@ -93,7 +94,7 @@ async fn with_an_account_server() -> (Cluster, AccountServer) {
     (cluster, server)
 }
 
-/// The processes of a region's servers.
+/// Returns the processes of a region's servers.
 async fn pids(cluster: &Cluster, region: &str) -> Vec<Pid> {
     let status = cluster.status().await;
     let of_region = status.servers.iter().filter(|server| server.server.region == region);
@@ -104,12 +105,12 @@ async fn pids(cluster: &Cluster, region: &str) -> Vec<Pid> {
     of_region.map(pid).collect()
 }
 
-/// Has the servers of a region read their configuration again.
+/// Makes the servers of a region reload their configuration.
 async fn reload(cluster: &Cluster, region: &str) {
     pids(cluster, region).await.into_iter().for_each(|pid| kill_process(pid, Signal::HUP).unwrap());
 }
 
-/// What a client in each region published arrives in both.
+/// Asserts that messages published by a client in each region arrive in both.
 async fn flows(cluster: &Cluster, bench: &Bench<'_>) {
     let before = count(bench, "east").await;
     for region in REGIONS {
@@ -131,7 +132,7 @@ async fn count(bench: &Bench<'_>, region: &str) -> u64 {
 
 const DESTROY: [&str; 4] = ["destroy", "--yes", "--operator", "op.nk"];
 
-/// To tell a cache from a server that says nothing, or to tell servers of a token.
+/// The permission serves to tell a cache from a server that does not answer, or to tell servers of a token.
 fn each_verb_names_the_permission_that_it_lacks(
     cluster: &Cluster,
     bench: &Bench<'_>,
@@ -170,10 +171,10 @@ async fn a_cache_beside_full_resolvers() {
     each_verb_names_the_permission_that_it_lacks(&cluster, &bench, &definition, "$SYS.REQ.SERVER.PING.SUBSZ", &verbs);
     bench.run(&["destroy", "--delete-streams", "--operator", "op.nk", "--yes"]).ends(0);
 
-    // A server applies imports of accounts that it has not loaded only after a second for each of them.
+    // A server takes a second for each imported account that it has not loaded, before it applies the imports.
     definition["accounts"]["APP"]["layout"] = json!("regional");
     let written = bench.write("vstream", &definition);
-    // A URL to it is needed for that.
+    // That needs a URL of this server.
     let mut without =
         serde_json::from_str::<Value>(&std::fs::read_to_string(cluster.folder().join(written)).unwrap()).unwrap();
     without["regions"]["east"]["servers"] = json!([cluster.urls("west")[0].replace("127.0.0.1", "localhost")]);
@@ -188,10 +189,10 @@ async fn a_cache_beside_full_resolvers() {
     bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
     bench.run(&["plan"]).ends(0);
     flows(&cluster, &bench).await;
-    // What needs no accounts to be loaded goes on without.
+    // A run that needs no loaded accounts works without it.
     bench.run(&["plan", "--definition", "without.yaml"]).ends(0);
 
-    // It is away while a token is pushed, and comes back with its old copy, of which nobody knows.
+    // The server is down while a token is pushed, and returns with its old copy, which no other server knows of.
     cluster.kill("east").await.unwrap();
     definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(["foo.>", "more.>"]);
     bench.write("vstream", &definition);
@@ -206,7 +207,7 @@ async fn a_cache_beside_full_resolvers() {
     flows(&cluster, &bench).await;
 }
 
-/// Servers have what is written to the file with the preload once they have reloaded it; until then nothing is done.
+/// Servers have the tokens in the preload file only after a reload; until then, `apply` goes no further.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preload_that_servers_reload() {
     let (cluster, file) = with_a_preload().await;
@@ -216,7 +217,7 @@ async fn a_preload_that_servers_reload() {
     let text = || std::fs::read_to_string(&file).unwrap();
     let before = text();
 
-    // What servers do beside the tokens is not ours to write.
+    // The tool does not write any settings of servers other than tokens.
     std::fs::write(&file, format!("{before}\nresolver: MEMORY\n")).unwrap();
     bench.write("vstream", &definition);
     for verb in [&APPLY[..], &["plan"], &["verify"]] {
@@ -227,7 +228,7 @@ async fn a_preload_that_servers_reload() {
     std::fs::write(&file, &before).unwrap();
     assert!(bench.stream_names().await.is_empty(), "something was made");
 
-    // Servers would lose what the file does not have.
+    // Servers would lose the accounts that the file lacks.
     let system = cluster.system_account_id();
     let alone: Vec<&str> = before.lines().filter(|line| !line.contains(system)).collect();
     std::fs::write(&file, alone.join("\n")).unwrap();
@@ -267,7 +268,7 @@ async fn a_preload_that_servers_reload() {
     bench.says(0, &["verify"], &["In sync: as defined, on all 3 servers."]);
     flows(&cluster, &bench).await;
 
-    // One that was away reads the file when it starts.
+    // A server that was down reads the file when it starts.
     cluster.kill("east").await.unwrap();
     definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(["foo.>", "more.>"]);
     bench.write("vstream", &definition);
@@ -281,7 +282,7 @@ async fn a_preload_that_servers_reload() {
     bench.says(0, &["verify"], &["In sync"]);
     flows(&cluster, &bench).await;
 
-    // Streams go when no server leads anything to them any more.
+    // `destroy` deletes streams only when no server has mappings to them any more.
     let destroy = ["destroy", "--delete-streams", "--operator", "op.nk", "--yes"];
     bench.says(3, &destroy, &["kept, since not every server confirmed", "has not reloaded the preload"]);
     assert!(bench.stream_names().await.len() >= 6, "streams are gone while mappings lead to them");
@@ -292,7 +293,8 @@ async fn a_preload_that_servers_reload() {
     assert!(bench.stream_names().await.iter().all(|name| !name.starts_with("foo-")));
 }
 
-/// Tokens are kept by an account server; servers fetch them when they load an account, and are told of new ones.
+/// An account server keeps the tokens. Servers fetch a token when they load its account, and the tool tells them of new
+/// ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_server_keeps_the_tokens() {
     let (cluster, server) = with_an_account_server().await;
@@ -311,7 +313,7 @@ async fn an_account_server_keeps_the_tokens() {
     bench.expect(1, &APPLY, "account-server", &words);
     assert!(*server.tokens.lock().unwrap() == before, "something was stored");
     *server.refuses.lock().unwrap() = None;
-    // nats-account-server answers look-ups as servers do that keep tokens.
+    // nats-account-server answers look-ups as servers do that store tokens.
     let system = support::system_client(&cluster).await;
     let mut look_ups = system.subscribe("$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP").await.unwrap();
     let tokens = server.tokens.clone();
@@ -334,7 +336,7 @@ async fn an_account_server_keeps_the_tokens() {
     each_verb_names_the_permission_that_it_lacks(&cluster, &bench, &other, &told, &[&APPLY, &DESTROY]);
     assert!(*server.tokens.lock().unwrap() == before, "something was stored");
 
-    // Two edits were made without each other, and one of them would be lost.
+    // Two edits of one token, neither of which includes the other: one would be lost.
     let id = cluster.account_id();
     let newest = AccountClaims::decode(&server.token(id).unwrap()).unwrap();
     let mut claims = newest.value().clone();
@@ -354,7 +356,7 @@ async fn an_account_server_keeps_the_tokens() {
     server.tokens.lock().unwrap().insert(id.to_owned(), kept);
     bench.run(&["plan"]).ends(0);
 
-    // Another tool stores a claim there alone: it is not lost, and gets to the servers.
+    // Another tool stores a claim only on the account server: it is kept, and reaches the servers.
     let mut claims = AccountClaims::decode(&server.token(id).unwrap()).unwrap().value().clone();
     claims["nats"]["tags"] = json!(["of-others"]);
     let later = claims["iat"].as_u64().unwrap() + 1;
@@ -366,7 +368,7 @@ async fn an_account_server_keeps_the_tokens() {
     let kept = AccountClaims::decode(&server.token(id).unwrap()).unwrap();
     assert!(kept.tags().contains(&"of-others"), "{:?}", kept.tags());
 
-    // One that was away fetches what it missed.
+    // A server that was down fetches the token that it missed.
     cluster.kill("east").await.unwrap();
     definition["accounts"]["APP"]["virtual_streams"]["foo"]["subjects"] = json!(["foo.>", "more.>"]);
     bench.write("vstream", &definition);
@@ -378,7 +380,7 @@ async fn an_account_server_keeps_the_tokens() {
     flows(&cluster, &bench).await;
     bench.run(&["destroy", "--delete-streams", "--operator", "op.nk", "--yes"]).ends(0);
 
-    // It is asked, whatever is in force.
+    // The tool asks the account server, whatever token is in force.
     definition["resolver"] = json!({ "type": "url", "url": "http://127.0.0.1:1/jwt/v1/accounts/" });
     bench.write("vstream", &definition);
     for verb in [&APPLY[..], &["plan"], &["verify"]] {
@@ -386,8 +388,8 @@ async fn an_account_server_keeps_the_tokens() {
     }
 }
 
-/// Kills runs that change subjects at random moments, under traffic. The next run finishes, no claim of others is lost, and each
-/// message is everywhere once.
+/// Kills runs that change subjects at random moments, under traffic. The next run finishes, no claim of another tool is
+/// lost, and every region has each message once.
 pub(super) async fn killed(
     cluster: &Cluster,
     bench: &Bench<'_>,
@@ -412,7 +414,7 @@ pub(super) async fn killed(
         let claims = AccountClaims::decode(&kept().await).unwrap();
         assert!(claims.tags().contains(&"of-others"), "round {round}: {:?}", claims.tags());
     }
-    // The lease of a run that was killed is waited for.
+    // The next run waits for the lease of the killed one.
     bench.until(0, &[&APPLY[..], &["--prune", "foo"]].concat()).await;
     bench.until(0, &["verify"]).await;
     let claims = AccountClaims::decode(&kept().await).unwrap();
@@ -460,7 +462,7 @@ async fn runs_to_a_preload_that_are_killed_go_on() {
     let (before, token) = (kept(), tagged(&bench, &kept()));
     std::fs::write(&file, std::fs::read_to_string(&file).unwrap().replace(&before, &token)).unwrap();
     bench.run(&APPLY).ends(3);
-    // As where something watches the file.
+    // Reloads all the time, like a program that watches the file.
     let mut servers = Vec::new();
     for region in REGIONS {
         servers.extend(pids(&cluster, region).await);
@@ -476,7 +478,7 @@ async fn runs_to_a_preload_that_are_killed_go_on() {
     reloads.abort();
 }
 
-/// Servers that keep tokens would never look where the definition says.
+/// Servers that store tokens would never fetch them from the place that the definition names.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_keep_tokens_do_not_look_elsewhere() {
     let cluster = support::account().await;

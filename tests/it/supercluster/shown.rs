@@ -1,5 +1,5 @@
-//! What others on the servers call their streams, their clients and themselves, and what they say: shown, not obeyed. That
-//! nothing in any output does more than be read is checked by every run.
+//! Hostile names of other users' streams and clients, and hostile answers on the servers: shown as text, without
+//! effect. Every run in the tests checks its output for that.
 
 use crate::support::bench::{Bench, Ran, new_seed, now, public};
 use crate::support::hostile::{HOSTILE, SEEN, SEEN_IN_JSON};
@@ -33,7 +33,7 @@ async fn names_and_answers_of_others_are_shown_and_not_obeyed() {
     servers(&bench).await;
 }
 
-/// Runs a verb in all of its forms; what it says has the value in it, and no line that the value brought.
+/// Runs a verb in all formats. Asserts that the output has the value, and no line that the value added.
 fn seen(bench: &Bench<'_>, args: &[&str]) -> Ran {
     let json = bench.run(&[args, &["--format", "json"]].concat());
     json.document();
@@ -48,7 +48,7 @@ fn seen(bench: &Bench<'_>, args: &[&str]) -> Ran {
     ran
 }
 
-/// What servers take as the name of a stream.
+/// Returns the part of the hostile value that servers accept as the name of a stream.
 fn name() -> String {
     HOSTILE
         .chars()
@@ -56,7 +56,8 @@ fn name() -> String {
         .collect()
 }
 
-/// Streams and consumers of others, the first with the mark of a virtual stream that no definition has.
+/// Tests streams and consumers of other users; the first stream has the metadata of a virtual stream that is in no
+/// definition.
 async fn streams(bench: &Bench<'_>) {
     let name = name();
     let marks = |region: &str| json!({ "vstream.name": HOSTILE, "vstream.region": region, "vstream.role": "write" });
@@ -75,7 +76,8 @@ async fn streams(bench: &Bench<'_>) {
     assert!(markdown.out.contains(SEEN), "{markdown}");
     assert!(!markdown.out.lines().any(|line| line.starts_with("account EVIL")), "{markdown}");
 
-    // One of ours that somebody changed, and a consumer of theirs on it that delivers to where nobody listens.
+    // One of our streams with changes by another user, who also has a consumer on it that delivers to a subject without
+    // listener.
     let mut ours = bench.api("west", "STREAM.INFO.foo-read-west", Value::Null).await["config"].take();
     ours["description"] = HOSTILE.into();
     ours["metadata"][HOSTILE] = HOSTILE.into();
@@ -92,7 +94,7 @@ async fn streams(bench: &Bench<'_>) {
     bench.run(&["apply", "--operator", "op.nk"]).ends(0);
 }
 
-/// A subscriber with a name.
+/// Tests a subscriber with a name.
 async fn clients(bench: &Bench<'_>) {
     let cluster: &Cluster = bench.cluster;
     let options = async_nats::ConnectOptions::with_credentials_file(cluster.credentials_path()).await.unwrap();
@@ -114,7 +116,7 @@ async fn clients(bench: &Bench<'_>) {
     assert!(markdown.out.contains(r"h\\u{1b}\[2J"), "{markdown}");
 }
 
-/// A note in the place of the lease: who holds it, and what for.
+/// Tests the note in the lease: the holder and the purpose.
 async fn lease(bench: &Bench<'_>) {
     let note = json!({ "id": "x", "holder": HOSTILE, "verb": HOSTILE, "tool": HOSTILE, "since": HOSTILE });
     let publisher = client(bench.cluster, "west").await;
@@ -132,13 +134,13 @@ async fn lease(bench: &Bench<'_>) {
     seen(bench, &["status"]);
     note().await;
     bench.says(1, &[&apply[..], &["--lease-timeout", "0s"]].concat(), &["is being changed by", SEEN]);
-    // Waiting for it, with a bar on a terminal that says for whom.
+    // A run that waits for the lease, with a bar on a terminal that names its holder.
     note().await;
     let on_terminal = on_terminal(bench.cluster.folder(), &[&apply[..], &["--lease-timeout", "2s", "--yes"]].concat());
     assert!(on_terminal.contains(SEEN), "{on_terminal:?}");
 }
 
-/// What the command shows on a terminal, without the codes that it may use there: colors, and those of the bar.
+/// Returns the command's output on a terminal, without the codes that it may use there: colors, and those of the bar.
 fn on_terminal(folder: &Path, args: &[&str]) -> String {
     let mut command = Command::new("python3");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/terminal.py")).arg("nothing").arg(folder);
@@ -148,7 +150,7 @@ fn on_terminal(folder: &Path, args: &[&str]) -> String {
     let happened: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut plain = String::new();
     for (number, part) in happened["terminal"].as_str().unwrap().split('\u{1b}').enumerate() {
-        // Colors; of a bar, which goes up and down over its own rows and empties them.
+        // Colors, and the codes of a bar, which moves up and down over its own rows and clears them.
         let code = part.strip_prefix('[').map(|code| code.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
         match code.and_then(|code| code.strip_prefix(['m', 'A', 'B', 'K'])) {
             _ if number == 0 => plain.push_str(part),
@@ -161,7 +163,7 @@ fn on_terminal(folder: &Path, args: &[&str]) -> String {
     plain
 }
 
-/// A token of the account with everything that servers take.
+/// Tests a token of the account with hostile text everywhere that servers accept it.
 async fn claims(bench: &Bench<'_>, definition: &Value) {
     let before = bench.claims().await;
     let mut claims = before.clone();
@@ -189,7 +191,7 @@ async fn claims(bench: &Bench<'_>, definition: &Value) {
     bench.write("vstream", definition);
 }
 
-/// An nsc store: names of operators and accounts, of files, and a copy of the token that was edited.
+/// Tests an nsc store: names of operators and accounts, of files, and an edited copy of the token.
 async fn nsc_store(bench: &Bench<'_>, definition: &Value) {
     let operator = new_seed(KeyKind::Operator);
     let store = bench.cluster.folder().join("nsc-h\u{1b}[2J");
@@ -231,8 +233,8 @@ async fn nsc_store(bench: &Bench<'_>, definition: &Value) {
     assert!(markdown.out.contains("<br>"), "{markdown}");
 }
 
-/// Something in the system account that answers whatever servers are asked, as one of them. It may be heard or
-/// not: runs wait for as many answers as there are servers.
+/// A user of the system account that answers every request to servers, as one of them. The run may or may not see an
+/// answer: it waits for as many answers as there are servers.
 async fn servers(bench: &Bench<'_>) {
     let system = system_client(bench.cluster).await;
     let mut requests = system.subscribe("$SYS.REQ.>").await.unwrap();

@@ -1,4 +1,4 @@
-//! Planning, provisioning and verifying streams, against real servers.
+//! Tests planning, provisioning and verifying streams, against real servers.
 
 use crate::support::{self, Cluster, PATIENCE, version};
 use async_nats::Client;
@@ -69,7 +69,7 @@ async fn observe(connection: &Connection, desired: &DesiredAccount<'_>) -> Obser
     observed
 }
 
-/// Plans and does it; what was changed.
+/// Plans and applies. Returns the plan and the changes.
 async fn apply(connection: &Connection, desired: &DesiredAccount<'_>, options: &Options) -> (StreamPlan, Vec<Done>) {
     let observed = observe(connection, desired).await;
     let plan = streams(desired, &observed, options);
@@ -93,7 +93,7 @@ async fn api(client: &Client, operation: &str, body: Value) -> Value {
     reply
 }
 
-/// Changes a config behind the tool's back.
+/// Changes a configuration without the tool.
 async fn tamper(client: &Client, stream: &str, change: impl FnOnce(&mut Value)) {
     let reply = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await.unwrap();
     let mut info: Value = serde_json::from_slice(&reply.payload).unwrap();
@@ -124,7 +124,8 @@ async fn streams_are_made_once_kept_and_repaired() {
     assert_eq!((again.findings, done), (vec![], vec![]));
     all_ok(&west, &desired).await;
 
-    // By hand: a source removed, a field nobody asked for and one of the future's stand-ins, a consumer deleted.
+    // Changes by hand: a source removed, an unexpected field and a substitute for a future field added, a consumer
+    // deleted.
     for region in ["west", "central", "east"] {
         client.publish(format!("$VW.{region}.repair.a"), "x".into()).await.unwrap();
     }
@@ -147,7 +148,7 @@ async fn streams_are_made_once_kept_and_repaired() {
     all_ok(&west, &desired).await;
     let observed = observe(&west, &desired).await;
     assert_eq!(observed.stream("repair-write-east").unwrap().config["metadata"]["team"], "blue");
-    // The source that came back did not import a second time.
+    // The restored source did not import messages again.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(observe(&west, &desired).await.stream("repair-read-west").unwrap().state.last_seq, 3);
 
@@ -217,14 +218,14 @@ async fn a_gap_is_named_before_and_after_the_source_has_passed_it() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     cluster.kill("east").await.unwrap();
     publish(15).await;
-    // The region is not there to be asked: that is not "wrong".
+    // The region is down and does not answer, which is not an error of the stream.
     let observed = observe(&west, &desired).await;
     let checked = vstream_jwt::verify::streams::streams(&desired, &observed);
     let east = checked.iter().find(|c| c.stream == "gap-read-east").unwrap();
     assert_ne!(east.verdict, Verdict::Ok, "{east:?}");
     tokio::time::sleep(Duration::from_secs(7)).await;
     cluster.start("east").await.unwrap();
-    // Named while the source has not heard of it, and ever after.
+    // `verify` names the gap before the source has heard of it, and ever after.
     const NAMED: &str = "11 – 25 of gap-write-west";
     let said = support::eventually("the gap is seen", || async {
         let said = problems(&west, &desired, "gap-read-east").await;
@@ -239,13 +240,13 @@ async fn a_gap_is_named_before_and_after_the_source_has_passed_it() {
     };
     let said = support::eventually("the gap is passed", missing).await;
     assert_eq!(said.message, format!("15 messages of its sources never arrived here: {NAMED}"));
-    // Traffic does not blur it, nor does it make gaps where there are none.
+    // Traffic does not hide the gap, and causes no false one.
     let traffic = async {
         loop {
             publish(50).await;
         }
     };
-    // On a busy machine a look takes as long as it takes.
+    // On a busy machine, a check may take longer.
     let looks = async {
         let (until, mut looks) = (tokio::time::Instant::now() + Duration::from_secs(3), 0);
         while tokio::time::Instant::now() < until || looks <= 3 {

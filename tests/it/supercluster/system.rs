@@ -1,4 +1,4 @@
-//! Connections, the system account and pushes, against real servers.
+//! Tests connections, the system account and pushes, against real servers.
 
 use crate::support::{self, Cluster, PATIENCE};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn as_system(cluster: &Cluster) -> (Connection, Deployment) {
     (connection, deployment)
 }
 
-/// Claims of an account that no server has seen.
+/// Returns the claims of an account that no server has.
 fn new_account() -> (PublicKey, Value) {
     let id = Seed::generate(KeyKind::Account).unwrap().public_key();
     let unlimited = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
@@ -79,7 +79,7 @@ async fn the_deployment_is_read_completely_and_at_once() {
     assert_eq!(*connection.account(), system_account(cluster));
     assert_eq!((deployment.servers.len(), deployment.expected), (9, 9));
     assert_eq!(deployment.clusters(), ["central", "east", "west"]);
-    // Not its identity: usage is strict.
+    // The identity key is not trusted, because usage is strict.
     let trusted = [key(cluster, "op.nk").public_key().to_string()];
     for server in &deployment.servers {
         assert_eq!(server.trusted_keys, trusted);
@@ -138,7 +138,7 @@ async fn missing_permissions_are_errors_not_timeouts() {
     let (urls, signer, account) = (cluster.urls("east"), key(cluster, "sys.nk"), system_account(cluster));
     let start = Instant::now();
 
-    // What reads need is enough for reading, and does not push.
+    // The permissions for reads are enough to read, but not to push.
     let access = user(&signer, &account, &UserPermissions::only(&system::SUBJECTS, &["_INBOX.>"]));
     let connection = try_connect(&urls, &access, None).await.unwrap();
     let deployment = system::deployment(&connection, TIME).await.unwrap();
@@ -189,7 +189,7 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
     let good = issue(&claims, &operator, issued).unwrap();
     push_and_confirm((&connection, &deployment), &[(id.clone(), good)]).await;
 
-    // A client loads the account on its server.
+    // A client makes its server load the account.
     let access = user(&signing, &id, &UserPermissions::only(&[], &[]));
     let client = try_connect(&cluster.urls("west")[..1], &access, None).await.unwrap();
     claims["nats"]["mappings"]["bar.*"] = json!([{ "subject": "baz.{{wildcard(1)}}", "weight": 30 }]);
@@ -199,14 +199,14 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
     assert_eq!(here.verdict, Verdict::Confirmed);
     assert!(found.iter().all(|one| one.verdict.is_confirmed()), "{found:?}");
 
-    // Every server says 200 to a token that none of them trusts.
+    // Every server answers 200 to a token that none of them trusts.
     let bad = issue(&claims, &Seed::generate(KeyKind::Operator).unwrap(), issued + 2).unwrap();
     let start = Instant::now();
     let found = push_and_confirm((&connection, &deployment), &[(id.clone(), bad)]).await;
     assert!(found.iter().all(|one| matches!(one.verdict, Verdict::Untrusted { .. })), "{found:?}");
     assert!(start.elapsed() < TIME);
 
-    // What is in force is still there to start from, and a newer token repairs it.
+    // The token in force can still be the base, and a newer token repairs the account.
     let on_servers = system::accounts(&connection, &deployment, std::slice::from_ref(&id), TIME).await.unwrap();
     let (account, anchor) = (AccountRef { name: "NEW", id: &id }, TrustAnchor::of_key(&operator.public_key()));
     let (base, findings) = preflight::base(account, &anchor, &deployment, &on_servers[0], now());
@@ -245,7 +245,7 @@ async fn a_server_that_missed_a_push_is_named() {
         assert_eq!(on_server.stored == Stored::Nothing, on_server.server == lost, "{on_server:?}");
     }
 
-    // The connection outlives its server.
+    // The connection survives the loss of its server.
     let gone = connection.server_name();
     cluster.kill(&gone).await.unwrap();
     let left =

@@ -1,4 +1,4 @@
-//! Several runs at once, and other tools that push meanwhile: everybody's change is there in the end.
+//! Several runs at once, and other tools that push meanwhile: no change is lost.
 
 use crate::support::bench::{Bench, now};
 use crate::support::killing::thorough;
@@ -26,7 +26,7 @@ use vstream_jwt::plan::Options;
 use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
-/// Pushes of the other tool until one more run has ended. A run plans again up to eight times.
+/// Number of pushes by the other tool until one more run has ended. A run plans again up to eight times.
 const MOST_PUSHES: usize = 4;
 
 fn spawn(bench: &Bench<'_>, definition: &str, more: &[&str]) -> Child {
@@ -36,7 +36,7 @@ fn spawn(bench: &Bench<'_>, definition: &str, more: &[&str]) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// A definition with one virtual stream; those of several files are of one account.
+/// Writes a definition with one virtual stream; all of these definitions have the same account.
 fn one(bench: &Bench<'_>, layout: &str, name: &str) -> String {
     let mut definition = bench.definition();
     let small = json!({ "num_replicas": 1 });
@@ -53,7 +53,7 @@ fn ended(child: Child) -> (i32, String) {
     (output.status.code().unwrap_or(-1), String::from_utf8(text).unwrap())
 }
 
-/// All tokens that anybody pushes, with who is in the last.
+/// Returns the sources of all mappings in the account's claims.
 async fn sources(bench: &Bench<'_>) -> Vec<String> {
     let claims = bench.claims().await;
     claims["nats"]["mappings"].as_object().into_iter().flatten().map(|(source, _)| source.clone()).collect()
@@ -64,7 +64,8 @@ async fn ten_runs_at_once_and_another_tool_in_between_lose_nothing() {
     runs_at_once(10, "shared", Duration::from_millis(2500)).await;
 }
 
-/// The first of them makes the regional accounts, and sends the account's JetStream to the regions while others wait.
+/// The first run makes the regional accounts, and maps the account's JetStream to the regions while the other runs
+/// wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_in_the_layout_regional() {
     runs_at_once(if thorough() { 10 } else { 5 }, "regional", Duration::from_secs(4)).await;
@@ -73,10 +74,10 @@ async fn so_it_is_in_the_layout_regional() {
 async fn runs_at_once(runs: usize, layout: &str, pause: Duration) {
     let cluster = account().await;
     let bench = Bench::new(&cluster).await;
-    // Whether somebody's push falls into a run is chance; what must not happen is checked each time.
+    // It is chance whether a push falls into a run; each round checks that no change is lost.
     for round in 0..5 {
         let names: Vec<String> = (0..runs).map(|i| format!("s{round}-{i}")).collect();
-        // On an idle machine runs are so fast that the other tool has to be, too.
+        // On an idle machine, runs are so fast that the other tool must be fast too.
         if at_once(&bench, layout, pause / (round + 1), &names).await {
             return;
         }
@@ -84,25 +85,25 @@ async fn runs_at_once(runs: usize, layout: &str, pause: Duration) {
     panic!("no push of another tool came while a run went on");
 }
 
-/// A run for each name, and the other tool; whether its pushes made runs plan again.
+/// Starts a run for each name, and the other tool. Returns `true` if its pushes made a run plan again.
 async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, names: &[String]) -> bool {
     let definitions: Vec<String> = names.iter().map(|name| one(bench, layout, name)).collect();
     let started = Instant::now();
-    // Each waits for all that come before it, which on a busy machine take longer than the usual three minutes.
+    // Each run waits for all earlier ones, which takes more than the usual three minutes on a busy machine.
     let patient = ["--lease-timeout", "10m"];
     let mut runs: Vec<Child> = definitions.iter().map(|definition| spawn(bench, definition, &patient)).collect();
     let mut running = || runs.iter_mut().filter_map(|run| run.try_wait().ok()).filter(Option::is_none).count();
 
-    // What nsc does: pull, edit, push. In between, somebody else has pushed.
+    // Does the same as nsc: pull, edit, push. In between, a run may have pushed.
     let operator = bench.key("op.nk");
     let mut tags = Vec::new();
     let (mut before, mut pushes) = (names.len(), 0);
     loop {
-        // A push after the last run would change nothing.
+        // A push after the last run would test nothing.
         match running() {
             0..=3 => break,
             running if running < before => (before, pushes) = (running, 0),
-            // A run gives up when its token changes each time it has planned, as it would here on a busy machine.
+            // A run gives up if its token changes each time it has planned, as it would here on a busy machine.
             _ if pushes == MOST_PUSHES => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -116,13 +117,13 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, names: &[Stri
         let tag = format!("tag-{}-{}", names[0], tags.len());
         let list = claims["nats"]["tags"].as_array().cloned().unwrap_or_default();
         claims["nats"]["tags"] = list.into_iter().chain([tag.as_str().into()]).collect();
-        // nsc dates its tokens by its clock, whatever is stored.
+        // nsc dates its tokens by its clock, whatever the servers store.
         let token = issue(&claims, &operator, now()).unwrap();
         let system = system_client(bench.cluster).await;
         system.request("$SYS.REQ.CLAIMS.UPDATE", token.as_str().to_owned().into()).await.unwrap();
         tags.push(tag);
         pushes += 1;
-        // A round of planning and pushing has to fit in between, on a busy machine too.
+        // Leaves enough time for a round of planning and pushing, even on a busy machine.
         tokio::time::sleep(pause).await;
     }
     let results: Vec<(i32, String)> = runs.into_iter().map(ended).collect();
@@ -151,7 +152,7 @@ async fn at_once(bench: &Bench<'_>, layout: &str, pause: Duration, names: &[Stri
         bench.run(&["verify", "--definition", definition]).ends(0);
     }
 
-    // Back to how the first of them left it: the others are undone, and what the other tool pushed in between stays.
+    // Rolls back to the state after the first run: undoes the other runs, and keeps the changes of the other tool.
     let first = format!("last~{}", names.len() - 1);
     bench.run(&["rollback", &first, "--operator", "op.nk", "--definition", &definitions[0]]).ends(0);
     let there = sources(bench).await;
@@ -171,10 +172,10 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     one(&bench, "regional", "foo");
     let bar = one(&bench, "regional", "bar");
     bench.run(&["apply", "--definition", "foo.yaml", "--operator", "op.nk"]).ends(0);
-    // Streams of the regional layout, and nothing of the lease, are what an application sees.
+    // An application sees the streams of the regional layout, but not the lease.
     assert_eq!(bench.stream_names().await, ["foo"]);
 
-    // Killed as soon as it has the lease, which stays.
+    // Kills the run as soon as it has the lease, which stays.
     let application = client(&cluster, "central").await;
     let mut notes = application.subscribe(SUBJECT).await.unwrap();
     application.flush().await.unwrap();
@@ -182,7 +183,7 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     let note = tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
     first.kill().unwrap();
     first.wait().unwrap();
-    // On a busy machine a run may not come to the lease before it expires: it is renewed as if it had just been taken.
+    // On a busy machine, the next run may not get to the lease before it expires, so the test renews it.
     let renew = async || {
         application.request(SUBJECT, note.payload.clone()).await.unwrap();
         Instant::now()
@@ -202,14 +203,14 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
         &["destroy", "--yes", "--definition", "foo.yaml", "--operator", "op.nk", "--lease-timeout", "1s"],
         &said[..2],
     );
-    // A lease left behind delays the next run by no more than its expiry.
+    // An abandoned lease delays the next run by no more than its expiry.
     bench.run(&["apply", "--definition", &bar, "--operator", "op.nk"]).ends(0);
     let (delay, most) = (renewed.elapsed(), Duration::from_secs(EXPIRY));
     eprintln!("a killed run delayed the next by {delay:.1?}");
     assert!(delay < most + PATIENCE / 4, "{delay:?}");
     bench.until(0, &["verify", "--definition", &bar]).await;
 
-    // An interrupted run gives it back. On a busy machine it may have ended before it was interrupted.
+    // An interrupted run releases its lease. On a busy machine it may have ended before the signal.
     let mut interrupted = None;
     for attempt in 0..5 {
         let baz = one(&bench, "regional", &format!("baz{attempt}"));
@@ -230,12 +231,12 @@ async fn a_lease_keeps_others_waiting_and_ends_with_its_run() {
     bench.until(0, &["verify", "--definition", &baz]).await;
 }
 
-/// What an application's user may plant where the lease is: it blocks no run, or is named with how to remove it.
+/// A lease that an application's user plants blocks no run, or the message names it and says how to remove it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_lease_blocks_nobody() {
     let cluster = account().await;
     let bench = Bench::new(&cluster).await;
-    // A lease is taken only where there is something to do.
+    // A run takes the lease only if there is something to do.
     let files = ["a", "b", "c"].map(|name| one(&bench, "shared", name));
     let apply = |file: usize| ["apply", "--definition", &files[file], "--operator", "op.nk", "--lease-timeout", "0s"];
     let note = json!({ "id": "x", "holder": "them", "verb": "apply", "tool": "", "since": "2026-01-01T00:00:00Z" });
@@ -254,7 +255,7 @@ async fn a_planted_lease_blocks_nobody() {
         }
     };
 
-    // Without an expiry, with a note in it and with something else: it holds as long as a lease does.
+    // A stream without an expiry, with a note and another message in it: it holds as long as a lease does.
     plant(json!({}), &[note.to_string(), "nonsense".to_owned()]).await;
     let stored = Instant::now();
     bench.expect(1, &apply(0), "lease-held", &["a message that is no lease of vstream-jwt", "`$VSTREAM.>`"]);
@@ -264,7 +265,7 @@ async fn a_planted_lease_blocks_nobody() {
     bench.run(&apply(0)).ends(0);
     bench.delete_stream(STREAM).await;
 
-    // An old note, by the clock of the server that has it, is no lease even where nobody may mend the stream.
+    // An old note, by the clock of its server, is no lease, even if the user may not repair the stream.
     plant(json!({ "max_msgs": 1 }), &[note.to_string()]).await;
     tokio::time::sleep(Duration::from_secs(EXPIRY + 1)).await;
     let status = bench.run(&["status", "--definition", &files[0]]);
@@ -273,12 +274,12 @@ async fn a_planted_lease_blocks_nobody() {
     assert!(ran.ends(0).err.contains("was not as it has to be, and was mended"), "{ran}");
     bench.delete_stream(STREAM).await;
 
-    // What cannot be mended is named, and where it is.
+    // A stream that cannot be repaired is named, with its account.
     let said = [STREAM, "retention", "vstream-jwt did not make it", "Remove it, with `nats stream rm`"];
     plant(json!({ "retention": "workqueue" }), &[]).await;
     bench.expect(1, &apply(2), "lease-unreachable", &said);
     bench.delete_stream(STREAM).await;
-    // Right but for one setting, by which it takes counters alone.
+    // Right except for one setting, which makes the stream accept only counters.
     let mut counters = lease::config(None);
     counters.insert("allow_msg_counter".to_owned(), json!(true));
     plant(counters.into(), &[]).await;
@@ -301,14 +302,14 @@ async fn a_planted_lease_blocks_nobody() {
     bench.run(&apply(2)).ends(0);
 }
 
-/// A signature may have to wait for a person; the lease is renewed all the while.
+/// A signature may have to wait for a person; the run renews the lease meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_signer_does_not_cost_the_lease() {
     let cluster = account().await;
     let bench = Bench::new(&cluster).await;
     let (foo, bar) = (one(&bench, "regional", "foo"), one(&bench, "regional", "bar"));
     let example = crate::support::example("operator_cmd");
-    // The keys of new accounts are made under the lease, and so their tokens are signed under it.
+    // The run makes the keys of new accounts under the lease, and so signs their tokens under it.
     let agreed = cluster.folder().join("agreed");
     let slowly = format!(
         "while read -r line; do case $line in *message*) while [ ! -e '{}' ]; do sleep 0.1; done;; esac; \
@@ -339,17 +340,17 @@ async fn a_slow_signer_does_not_cost_the_lease() {
     assert_eq!(code, 0, "{said}");
 }
 
-/// Another run takes the lease while this one waits for signatures: it stops, and pushes nothing.
+/// Another run takes the lease while this one waits for signatures: this one stops, and pushes nothing.
 async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_nats::Subscriber, agreed: &Path) {
     let before = bench.everything().await;
     let run = command.spawn().unwrap();
     tokio::time::timeout(PATIENCE, notes.next()).await.unwrap().unwrap();
-    // It publishes before there is a stream, too: whoever stores a note before its own is waited for.
+    // The run also publishes its note before there is a stream, so the test waits until one is stored.
     let stored = eventually("the lease is taken", async || {
         let last = json!({ "last_by_subj": SUBJECT });
         let answer = bench.api("west", &format!("STREAM.MSG.GET.{STREAM}"), last).await;
         let note = STANDARD.decode(answer["message"]["data"].as_str()?).ok()?;
-        // That of a run before this one may still be there.
+        // The note of an earlier run may still be there.
         serde_json::from_slice::<Value>(&note).ok().filter(|note| note["released"] != true)
     });
     let mut note = stored.await;
@@ -357,7 +358,7 @@ async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_
     let application = client(bench.cluster, "west").await;
     let reply = application.request(SUBJECT, note.to_string().into()).await.unwrap();
     assert!(String::from_utf8_lossy(&reply.payload).contains("\"seq\""), "{reply:?}");
-    // However soon it has the signatures, it looks at the lease before it pushes.
+    // However soon the run has the signatures, it checks the lease before it pushes.
     std::fs::write(agreed, "").unwrap();
     let (code, said) = ended(run);
     std::fs::remove_file(agreed).unwrap();
@@ -368,7 +369,7 @@ async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_
     after.streams.retain(|stream| stream["name"] != STREAM);
     let changes = after.changes_since(&before);
     assert!(changes.is_empty(), "a run that lost its lease changed something:\n{}", changes.join("\n"));
-    // As if it had not been.
+    // Releases the lease.
     note["released"] = true.into();
     application.request(SUBJECT, note.to_string().into()).await.unwrap();
     for region in bench.cluster.regions() {
@@ -380,10 +381,10 @@ async fn lost_lease(bench: &Bench<'_>, command: &mut Command, notes: &mut async_
     while tokio::time::timeout(Duration::from_millis(500), notes.next()).await.is_ok() {}
 }
 
-/// A step of a run, and what is done when it comes to it.
+/// A step of a run, and the action to take at it.
 pub(super) type Step<'t> = (&'static str, &'t (dyn Fn() + Sync));
 
-/// Pushes when a run comes to a step, once each.
+/// Takes each action once, when a run gets to its step.
 pub(super) struct At<'t> {
     pub steps: Mutex<Vec<Step<'t>>>,
 }
@@ -415,7 +416,8 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
     let planned = plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
 
-    // All edits are of the token from before the run; the subjects that name the account are heard like the other.
+    // All edits start from the token before the run. The run also receives pushes on the subjects that name the
+    // account.
     let (before, operator) = (bench.claims().await, bench.key("op.nk"));
     let runtime = tokio::runtime::Handle::current();
     let edited = |field: &str, value: Value, region: &str, subject: String| {
@@ -440,7 +442,7 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
     let by_old = format!("$SYS.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
     let user = Seed::generate(KeyKind::User).unwrap().public_key().to_string();
     let revoked = || edited("revocations", json!({ &user: 1_600_000_000 }), "west", by_old.clone());
-    // Told directly before the push, so that ours goes over it; and after it, so that theirs goes over ours.
+    // Two edits come directly before the push, so our token overwrites them. One comes after it, and overwrites ours.
     let (before_push, after_push) = ("pushing account tokens", "waiting for every server to confirm");
     let steps: Vec<Step<'_>> = vec![(before_push, &described), (after_push, &tagged), (before_push, &revoked)];
     let tell = At { steps: Mutex::new(steps) };

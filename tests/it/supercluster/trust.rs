@@ -1,5 +1,5 @@
-//! What users of the system account can and cannot do to a run that signs. They may push, or answer in servers' names; they
-//! cannot sign. Each of these attacks once had claims of the attacker's choice signed by the operator.
+//! Tests what users of the system account can do to a run that signs. They may push, or answer in servers' names, but
+//! they cannot sign. Each of these attacks once made the operator sign claims of the attacker's choice.
 
 use super::together::At;
 use crate::interop::strict::signed;
@@ -33,7 +33,7 @@ use vstream_jwt::sign::{Seed, SignedToken, Signer as _, issue};
 
 const UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
 
-/// The definition with these virtual streams, without replicas.
+/// Returns the definition with these virtual streams, without replicas.
 fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {
     let mut definition = bench.definition();
     let small = json!({ "num_replicas": 1 });
@@ -44,14 +44,14 @@ fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {
     definition
 }
 
-/// A key that gets into the account if anything of the attacker's is signed.
+/// Adds a key to the claims, which the account gets if any of the attacker's claims are signed.
 fn with_key(claims: &Value, key: &Seed) -> Value {
     let mut claims = claims.clone();
     claims["nats"]["signing_keys"].as_array_mut().unwrap().push(json!(public(key)));
     claims
 }
 
-/// Runs `apply`, and has `meanwhile` happen while the operator's key is asked for its first signature.
+/// Runs `apply`, and calls `meanwhile` while the operator's key is asked for its first signature.
 async fn apply_while(bench: &Bench<'_>, definition: &str, meanwhile: impl AsyncFnOnce()) -> Ran {
     let folder = bench.cluster.folder().to_owned();
     let [asked, go] = ["asked", "go"].map(|name| folder.join(name));
@@ -65,7 +65,7 @@ async fn apply_while(bench: &Bench<'_>, definition: &str, meanwhile: impl AsyncF
     let running = tokio::task::spawn_blocking(move || secrets::output(&mut run));
     eventually("a signature is asked for", || async { asked.exists().then_some(()) }).await;
     meanwhile().await;
-    // What is heard by then is dealt with before anything is pushed.
+    // The run handles every update that it has received before it pushes.
     tokio::time::sleep(Duration::from_millis(300)).await;
     std::fs::write(&go, "").unwrap();
     let output = running.await.unwrap();
@@ -91,7 +91,7 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     claims["nats"]["revocations"] = json!({ &revoked: 1_600_000_000 });
     bench.push(&claims).await;
 
-    // A1, A2: claims of the attacker's choice, signed by a key of the attacker's own, on each subject; and with a reply
+    // A1, A2: claims of the attacker's choice, signed with the attacker's own key, on each subject, and with a reply
     // subject like those of this program.
     let by_name = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
     let by_old = format!("$SYS.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
@@ -123,7 +123,8 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
         bench.run(&["verify", "--definition", &file]).ends(0);
     }
 
-    // A token that the operator signed long ago, without the revocation and the mappings: anyone who kept it may push it.
+    // A token that the operator signed long ago, without the revocation and the mappings: any user who kept it can push
+    // it.
     let file = bench.write("app", &definition(&bench, &["one", "two", "three", "old", "four"]));
     let old = issue(&bare, &operator, now() - 1000).unwrap();
     let ran = apply_while(&bench, &file, async || push(UPDATE, old.as_str()).await).await;
@@ -134,7 +135,7 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     assert_eq!(claims["nats"]["mappings"].as_object().unwrap().len(), 5 + claims_of_shared(&claims), "{claims}");
     bench.run(&["verify", "--definition", &file]).ends(0);
 
-    // What another tool pushes by the operator's key is kept, and shown before it is signed.
+    // An update that another tool pushes with the operator's key is kept, and shown before it is signed.
     let file = bench.write("app", &definition(&bench, &["one", "two", "three", "old", "four", "five"]));
     let mut edit = bench.claims().await;
     edit["nats"]["tags"] = json!(["by-nsc"]);
@@ -147,7 +148,7 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     assert_eq!(bench.claims().await["nats"]["tags"], json!(["by-nsc"]));
 }
 
-/// While no run goes on, the last push wins, however old its token. The record of the last push tells.
+/// While no run is active, the last push wins, however old its token. The record of the last push reveals that.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_token_that_is_pushed_again_is_named() {
     let cluster = small().await;
@@ -156,7 +157,7 @@ async fn an_old_token_that_is_pushed_again_is_named() {
     let apply = ["apply", "--operator", "op.nk", "--definition", &file];
     bench.run(&apply).ends(0);
     let old = bench.tokens().await.into_iter().find_map(|(_, token)| token).unwrap();
-    // It has all the mappings, and lacks a revocation alone: nothing else will tell it.
+    // The old token has all the mappings, and only lacks a revocation: no other check can find it.
     let mut revoking = bench.claims().await;
     revoking["nats"]["revocations"] = json!({ public(&new_seed(KeyKind::User)): 1_600_000_000 });
     bench.push(&revoking).await;
@@ -173,13 +174,13 @@ async fn an_old_token_that_is_pushed_again_is_named() {
     }
 }
 
-/// Mappings that the layout `shared` has besides those of the virtual streams' subjects.
+/// Returns the number of mappings in the layout `shared` that are not for subjects of virtual streams.
 fn claims_of_shared(claims: &Value) -> usize {
     let mappings = claims["nats"]["mappings"].as_object().unwrap();
     mappings.keys().filter(|source| source.starts_with('$')).count()
 }
 
-/// What a person did not agree to is not signed.
+/// Changes without the user's agreement are not signed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_merged_is_agreed_to_before_it_is_signed() {
     let cluster = small().await;
@@ -215,7 +216,8 @@ async fn what_was_merged_is_agreed_to_before_it_is_signed() {
     assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
 }
 
-/// What others push after the servers were read, and before the plan is made, is merged into that plan.
+/// An update that another tool pushes after the run has read the servers, and before it plans, is merged into that
+/// plan.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
     let cluster = small().await;
@@ -251,7 +253,7 @@ async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
     assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
 }
 
-/// Connects once; then no server is reached.
+/// Connects once; later attempts reach no server.
 struct Once<'c> {
     real: DefinitionConnector<'c>,
     done: AtomicBool,
@@ -305,7 +307,7 @@ impl Connector for Once<'_> {
     }
 }
 
-/// A run that cannot plan again ends, and says all the same what was pushed meanwhile and not used.
+/// A run that cannot plan again ends, and still reports the updates that it received and did not use.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_heard_is_told_when_it_cannot_be_planned_again() {
     let cluster = small().await;
@@ -334,7 +336,7 @@ async fn what_was_heard_is_told_when_it_cannot_be_planned_again() {
     assert_eq!(heard, ["token-untrusted"]);
 }
 
-/// On a terminal a person is asked once more when others pushed while the first question waited, and sees what.
+/// If another tool pushed while the first question waited, a run on a terminal asks again, and shows the changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_what_was_merged_is_asked_for_again() {
     let cluster = small().await;
@@ -373,17 +375,18 @@ async fn on_a_terminal_what_was_merged_is_asked_for_again() {
     assert!(streams.iter().all(|name| name == lease::STREAM), "{streams:?}");
 }
 
-/// Answers as a server does, and claims to be one: it may do no more than hear requests and answer them.
+/// A user of the system account that answers like a server. It needs no permission but to receive requests and answer
+/// them.
 struct Impostor {
     client: Client,
     account: String,
-    /// A real answer, to be told from by its server alone.
+    /// A real answer, which differs only in its server.
     varz: Value,
     operator: Seed,
     token: String,
-    /// Whether to answer in the name of the server that the answer is of, too.
+    /// `true` to answer in the name of that server too.
     in_its_name: bool,
-    /// Processes that are stopped, and go on a little after the first request.
+    /// Stopped processes, which continue a little after the first request.
     slow: Vec<u32>,
 }
 
@@ -449,7 +452,7 @@ fn signal(pid: u32, signal: &str) {
     assert!(kill.unwrap().success());
 }
 
-/// A definition elsewhere, with a keys folder of its own: no operator's token is at hand.
+/// A definition in another folder, with its own keys folder, where no operator's token is at hand.
 struct Elsewhere {
     _folder: tempfile::TempDir,
     definition: String,
@@ -476,7 +479,7 @@ impl Elsewhere {
     }
 }
 
-/// A5: one region is slow, and a user of the system account that may not even push says that it is the third server.
+/// A5: one region is slow, and a user of the system account, who may not even push, poses as the third server.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_in_servers_names_are_not_signed() {
     let cluster = small().await;
@@ -485,7 +488,7 @@ async fn answers_in_servers_names_are_not_signed() {
     let before = bench.everything().await;
     let claims = bench.claims().await;
     let token = issue(&with_key(&claims, &evil), &stranger, now() + 2).unwrap().as_str().to_owned();
-    // All connect to a server that is not slow.
+    // All regions connect to a server that is not slow.
     let mut definition = definition(&bench, &["foo"]);
     let west = cluster.urls("west")[0].clone();
     definition["regions"]["west"]["servers"] = json!([west]);
@@ -521,7 +524,7 @@ async fn answers_in_servers_names_are_not_signed() {
         assert!(ran.code == 1 && told.contains(&format!("\"{code}\"")), "not {code}: {ran}");
         assert!(code != "operators-differ" || told.contains("evil-1"), "the server is not named: {ran}");
     }
-    // In the name of a real one.
+    // In the name of a real server.
     let mut impostor = Impostor::new(&bench, token.clone(), Seed::parse(&stranger.reveal()).unwrap()).await;
     impostor.in_its_name = true;
     let impostor = tokio::spawn(impostor.answer());
@@ -535,7 +538,8 @@ async fn answers_in_servers_names_are_not_signed() {
     assert!(!bench.claims().await.to_string().contains(&public(&evil)));
 }
 
-/// A14: stored everywhere, in force nowhere, and dated so that everything else would have to be dated after it.
+/// A14: a token that is stored everywhere and in force nowhere, with a date that every later token would have to
+/// exceed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_untrusted_token_sets_no_date_and_is_replaced() {
     let cluster = small().await;
@@ -548,7 +552,7 @@ async fn an_untrusted_token_sets_no_date_and_is_replaced() {
         (now() + 10 * 365 * 86_400, "token-untrusted"),
         (LATEST, "token-untrusted"),
         (1, "token-untrusted"),
-        // No date that servers can count with: they store it, and here it is not even read.
+        // A date that servers cannot represent: they store the token, but the tool cannot even read it.
         (i64::MAX as u64, "token-unreadable"),
     ] {
         let before = bench.claims().await;
@@ -569,13 +573,13 @@ async fn an_untrusted_token_sets_no_date_and_is_replaced() {
         let again = bench.run(&apply);
         assert!(again.ends(0).out.contains("nothing was pushed"), "{again}");
     }
-    // An operator's own clock is another matter.
+    // A date by the operator's own clock is a different matter.
     bench.push_signed(&bench.key("op.nk"), &bench.claims().await, now() + 3600).await;
     bench.expect(1, &apply, "issued-in-future", &["--allow issued-in-future"]);
 }
 
-/// Servers take a signature in any spelling that their decoder reads as the same bytes, and store that: whoever may push
-/// can respell each token without a key.
+/// Servers accept a signature in any encoding that they decode to the same bytes, and store that. So any user who may
+/// push can encode each token differently, without a key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_another_spelling_blocks_nothing_and_is_replaced() {
     let cluster = small().await;
@@ -605,8 +609,8 @@ async fn a_token_in_another_spelling_blocks_nothing_and_is_replaced() {
         bench.run(&["verify", "--definition", &file]).ends(0);
         assert!(bench.run(&apply).ends(0).out.contains("nothing was pushed"));
     }
-    // While a run goes on: the newest once more, and an old one. What is less than 5 s old when a run begins can be another
-    // run's.
+    // During a run: the newest token again, and an old one. A token that is less than 5 s old when the run begins may
+    // come from another run.
     let issued = Token::decode(&old).unwrap().claims()["iat"].as_u64().unwrap();
     eventually("the first token is old", async || (issued + 6 < now()).then_some(())).await;
     let newest = stored().await.remove(0);
@@ -625,20 +629,20 @@ async fn a_token_in_another_spelling_blocks_nothing_and_is_replaced() {
     }
 }
 
-/// The token with other spare bits in its last letter.
+/// Returns the token with other spare bits in its last letter.
 fn spare_bits(token: &str) -> String {
     let (start, last) = token.split_at(token.len() - 1);
     format!("{start}{}", char::from(last.as_bytes()[0] + 1))
 }
 
-/// The token with a line feed in its signature.
+/// Returns the token with a line feed in its signature.
 fn line_feed(token: &str) -> String {
     let (start, end) = token.split_at(token.len() - 20);
     format!("{start}\n{end}")
 }
 
-/// Without a pin and an operator's token, only the key that signs is believed: another key of the same operator, here its
-/// identity, has to be vouched for.
+/// Without a pin and an operator's token, a run trusts only the key that it signs with. A pin or a token must confirm
+/// any other key of the same operator, here its identity key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
     let cluster = up(vstream_jwt::dev::Options { servers: 1, strict_signing_keys: false, ..options() }).await;
@@ -654,7 +658,7 @@ async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
     let line = format!("`operator: {}`", cluster.operator_id());
     let said = ["which servers say they trust", "no operator is pinned", &line];
     bench.expect(1, &elsewhere.args(&op), "token-untrusted", &said);
-    // To read it is enough that the servers agree.
+    // To read, it is enough that the servers agree.
     bench.expect(3, &elsewhere.args(&["plan"]), "operator-not-pinned", &["that proves nothing", &line]);
     bench.expect(0, &elsewhere.args(&["validate", "--online"]), "operator-not-pinned", &[&line]);
 
@@ -668,7 +672,7 @@ async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
     for verb in [&op[..], &["plan"], &["verify"]] {
         bench.expect(1, &wrong.args(verb), "operators-differ", &[&other, cluster.operator_id(), "operator:"]);
     }
-    // An operator's token by another key that lists the right ones says nothing.
+    // An operator's token with the right keys proves nothing if another key signed it.
     let right = Elsewhere::new(&bench, &with_pin(cluster.operator_id()));
     let claims = json!({ "sub": cluster.operator_id(), "name": "OP",
         "nats": { "type": "operator", "version": 2, "signing_keys": [public(&bench.key("op.nk"))] } });
@@ -676,7 +680,7 @@ async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
     let path = PathBuf::from(&right.keys).join("operator.jwt");
     std::fs::write(&path, forged.as_str()).unwrap();
     bench.expect(3, &right.args(&["plan"]), "operator-token-refused", &["operator.jwt", "may not issue it"]);
-    // The newest of the operator's own lists another key alone.
+    // The operator's own token lists only another key.
     let claims = json!({ "sub": cluster.operator_id(), "name": "OP", "nats": { "type": "operator", "version": 2,
         "signing_keys": [public(&new_seed(KeyKind::Operator))] } });
     let own = issue(&claims, &bench.key("operator-identity.nk"), now()).unwrap();
@@ -693,7 +697,7 @@ async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
     assert!(!ran.ends(0).out.contains("pinned"), "{ran}");
 }
 
-/// D11: what applications may not do any more, the user that makes the streams may not do either.
+/// D11: denials for applications also apply to the user that creates the streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_does_not_lock_itself_out() {
     let cluster = small().await;
@@ -708,7 +712,7 @@ async fn a_run_does_not_lock_itself_out() {
         ["restrict_users", "$JS.API.STREAM.CREATE.foo-write-west", "keys/app.creds", "lock itself out", "`key:`"];
     bench.expect(1, &apply, "permission-missing", &said);
     bench.unchanged_since(&before, "a run that would lock itself out").await;
-    // A user of its own making has permissions of its own.
+    // A user that the tool mints itself has its own permissions.
     let app = definition["accounts"]["APP"].as_object_mut().unwrap();
     app.remove("credentials");
     app.insert("key".to_owned(), json!("keys/app.nk"));
@@ -718,7 +722,7 @@ async fn a_run_does_not_lock_itself_out() {
     let application = client(&cluster, "west").await;
     let denied = application.request("$JS.API.STREAM.LIST", "{}".into()).await;
     assert!(denied.is_ok(), "applications are led to their region: {denied:?}");
-    // The stream is there by now, and would take what was published.
+    // The stream exists by now, and would store a published message.
     let lease = async |user: &Client| {
         let note = user.request(lease::SUBJECT, "{}".into());
         tokio::time::timeout(Duration::from_secs(2), note).await.is_ok_and(|answer| answer.is_ok())
@@ -726,7 +730,7 @@ async fn a_run_does_not_lock_itself_out() {
     let claims = bench.claims().await;
     let denied = claims["nats"]["default_permissions"]["pub"]["deny"].as_array().unwrap();
     assert!(denied.contains(&json!("$VSTREAM.>")) && !lease(&application).await, "{claims}");
-    // Nor does it hear a run, in whose stream's place it could answer; all else it hears.
+    // It cannot listen to a run either, which would let it answer in place of the stream. It receives everything else.
     let mut heard = application.subscribe(">").await.unwrap();
     application.flush().await.unwrap();
     definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });

@@ -1,4 +1,4 @@
-//! Users that servers refuse: they say hardly why, and the account's token does.
+//! Users that servers refuse: servers hardly say why, but the account's token shows it.
 
 use crate::support::bench::{Bench, new_seed, now, public};
 use crate::support::{self, eventually};
@@ -61,7 +61,7 @@ async fn what_a_refused_user_lacks_is_named() {
     }
     bench.push(&good).await;
     bench.until(3, &plan).await;
-    // Those before cut off all clients.
+    // Older servers disconnect all clients.
     let one = support::client(&cluster, "west").await;
     bench.push(&of_account("limits", limits(1))).await;
     let ran = bench.until(1, &plan).await;
@@ -71,10 +71,10 @@ async fn what_a_refused_user_lacks_is_named() {
     bench.push(&good).await;
     bench.until(3, &plan).await;
 
-    // Last, since a server of 2.10 goes on asking it when it is gone from the token.
+    // Tested last: servers of 2.10 keep using the callout after it is removed from the token.
     let callout = json!({ "auth_users": [public(&new_seed(KeyKind::User))] });
     bench.push(&of_account("authorization", callout)).await;
-    // Until it is in force on all servers, a connection may be made, and lost.
+    // Until it is in force on all servers, a connection may succeed and then break.
     eventually("an auth callout is named", async || {
         let ran = bench.run(&plan);
         let said = ["account APP", "auth callout", "--auth-user"];
@@ -83,7 +83,8 @@ async fn what_a_refused_user_lacks_is_named() {
     .await;
 }
 
-/// A role whose template was enough before the mappings: named before they lead anywhere, and true of servers.
+/// A role whose template was enough before the mappings: the run names it before they are in force, and servers do
+/// refuse its users.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_is_too_narrow_is_named_before_the_mappings_are_in_force() {
     let cluster = support::account().await;
@@ -105,7 +106,7 @@ async fn a_role_that_is_too_narrow_is_named_before_the_mappings_are_in_force() {
     bench.expect(1, &apply, "role-lacks-permissions", &said);
     bench.unchanged_since(&before, "a role that is too narrow").await;
 
-    // Servers refuse what the finding says, and `verify` still names it.
+    // Servers refuse the publish that the finding names, and `verify` still reports it.
     bench.says(0, &[&apply[..], &["--allow", "role-lacks-permissions"]].concat(), &["Done"]);
     bench.says(0, &["verify"], &["role-lacks-permissions", "foo.new, which becomes $VW."]);
     let publish = async || {
