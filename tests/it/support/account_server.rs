@@ -1,15 +1,15 @@
-//! An HTTP account server, as nats-account-server answers: `GET` and `POST` of `/jwt/v1/accounts/<id>`.
+//! An HTTP account server with the protocol of nats-account-server: `GET` and `POST` of `/jwt/v1/accounts/<id>`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// It ends with the runtime of the test.
+/// Account server that ends with the runtime of the test.
 pub struct AccountServer {
     pub url: String,
     pub tokens: Arc<Mutex<BTreeMap<String, String>>>,
-    /// Answer to a `POST`, instead of taking the token.
+    /// Answer to every `POST`; if `None`, the server stores the token.
     pub refuses: Arc<Mutex<Option<&'static str>>>,
 }
 

@@ -1,5 +1,5 @@
-//! What the tests of whole runs of the command share: definitions to write, tokens to push, and a look at everything
-//! that a run could have changed.
+//! Shared parts of the tests of whole runs: definitions to write, tokens to push, and a view of everything that a run
+//! could have changed.
 
 use crate::support::cluster::command;
 use crate::support::{Cluster, PATIENCE, client, eventually, secrets};
@@ -22,20 +22,20 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A super-cluster, looked at through its system account.
+/// A super-cluster, observed through its system account.
 pub struct Bench<'c> {
     pub cluster: &'c Cluster,
     system: Connection,
     account: PublicKey,
     complaints: Mutex<Vec<String>>,
-    /// Whether runs accept that old values may return, where servers do that.
+    /// `true` if runs accept that old values may return, on servers that bring them back.
     old_values: bool,
-    /// True if streams have one replica, unless the test says otherwise.
+    /// `true` if streams have one replica, unless the test says otherwise.
     one_replica: bool,
 }
 
-/// All that a run can change in the account: the tokens on every server, and the streams with their consumers. And in
-/// every other account that a server stores: its tokens on every server.
+/// Everything that a run can change: the account's tokens on every server, its streams and their consumers. Also the
+/// tokens of every other account, on every server.
 #[derive(Debug, PartialEq)]
 pub struct Everything {
     pub tokens: Vec<(String, Option<String>)>,
@@ -45,7 +45,7 @@ pub struct Everything {
 }
 
 impl Everything {
-    /// Checks that each of so many servers answered.
+    /// Checks that all servers answered; there are `servers` of them.
     fn is_whole(&self, servers: usize) -> bool {
         let clear = |stored: &Stored| matches!(stored, Stored::Token(_) | Stored::Nothing);
         self.tokens.len() == servers
@@ -53,7 +53,7 @@ impl Everything {
             && self.others.iter().all(|(_, _, stored)| clear(stored))
     }
 
-    /// Lists the changes, a line each.
+    /// Lists the changes, one per line.
     pub fn changes_since(&self, before: &Self) -> Vec<String> {
         let all = |everything: &Self| {
             let tokens = everything.tokens.iter().map(|(server, token)| (format!("token on {server}"), json!(token)));
@@ -98,14 +98,14 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// The same, with three replicas of each stream on the shared super-cluster, too: with many of them, its servers are
-    /// busy with elections and heartbeats alone.
+    /// Gives each stream three replicas, even on the shared super-cluster. With many such streams, its servers would
+    /// only be busy with elections and heartbeats.
     pub fn replicated(mut self) -> Self {
         self.one_replica &= !self.cluster.is_shared();
         self
     }
 
-    /// The same, for streams that older servers bring old values back to (`old-values-return`).
+    /// Accepts streams to which older servers bring old values back (`old-values-return`).
     pub fn accepting_old_values(mut self) -> Self {
         self.old_values = crate::support::version(self.cluster) < (2, 15);
         self
@@ -115,7 +115,7 @@ impl<'c> Bench<'c> {
         system::deployment(&self.system, TIME).await.unwrap()
     }
 
-    /// The account's token in force, by server.
+    /// Returns the account's token in force, by server.
     pub async fn tokens(&self) -> Vec<(String, Option<String>)> {
         let deployment = self.deployment().await;
         let ids = std::slice::from_ref(&self.account);
@@ -128,7 +128,7 @@ impl<'c> Bench<'c> {
         on_servers.into_iter().map(|on| (on.server, token(on.stored, on.live))).collect()
     }
 
-    /// The account's claims; the same on every server.
+    /// Returns the account's claims, which must be the same on every server.
     pub async fn claims(&self) -> Value {
         let mut tokens: Vec<String> = self.tokens().await.into_iter().map(|(_, token)| token.unwrap()).collect();
         tokens.dedup();
@@ -136,7 +136,7 @@ impl<'c> Bench<'c> {
         Token::decode(&tokens[0]).unwrap().claims().clone()
     }
 
-    /// The claims of another account that the servers store.
+    /// Returns the claims of another account that the servers store.
     pub async fn claims_of(&self, id: &str) -> Value {
         let others = self.others().await;
         let mut tokens =
@@ -147,7 +147,7 @@ impl<'c> Bench<'c> {
         Token::decode(&tokens.next().expect("the account is not stored")).unwrap().claims().clone()
     }
 
-    /// Signs and pushes claims of the account, as another tool would; later than all that is stored.
+    /// Signs and pushes claims of the account, as another tool would, with a date later than all stored ones.
     pub async fn push(&self, claims: &Value) {
         let stored = self.tokens().await.into_iter().filter_map(|(_, token)| token);
         let newest = stored.filter_map(|token| Token::decode(&token).unwrap().claims()["iat"].as_u64()).max();
@@ -158,7 +158,7 @@ impl<'c> Bench<'c> {
         self.push_token(claims, issue(claims, signer, iat).unwrap()).await;
     }
 
-    /// Pushes a token of these claims, which every server stores.
+    /// Pushes a token of these claims, which every server must store.
     pub async fn push_token(&self, claims: &Value, token: SignedToken) {
         let id = PublicKey::parse(claims["sub"].as_str().unwrap()).unwrap();
         let deployment = self.deployment().await;
@@ -166,7 +166,7 @@ impl<'c> Bench<'c> {
         assert!(outcomes.iter().all(|outcome| outcome.answer == push::Answer::Stored), "{outcomes:?}");
     }
 
-    /// Asks the account's JetStream API.
+    /// Sends a request to the account's JetStream API.
     pub async fn api(&self, region: &str, subject: &str, body: Value) -> Value {
         let client = client(self.cluster, region).await;
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -174,7 +174,7 @@ impl<'c> Bench<'c> {
         serde_json::from_slice(&answer.payload).unwrap()
     }
 
-    /// Makes a stream, as an application would. Servers may take a moment to turn JetStream on after a push.
+    /// Creates a stream, as an application would. Servers may take a moment to enable JetStream after a push.
     pub async fn make_stream(&self, config: Value) {
         const NOT_ON_YET: u64 = 10039;
         let name = config["name"].as_str().unwrap();
@@ -191,14 +191,14 @@ impl<'c> Bench<'c> {
         assert_eq!(answer["success"], true, "{answer}");
     }
 
-    /// Deletes a write or home stream as an operator would, by the way back to the account's own JetStream.
+    /// Deletes a write or home stream as an operator would, by the prefix of the account's own JetStream.
     pub async fn delete_home(&self, client: &async_nats::Client, name: &str) {
         let answer = client.request(format!("$VSH.API.STREAM.DELETE.{name}"), "".into()).await.unwrap();
         let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
         assert_eq!(answer["success"], true, "{answer}");
     }
 
-    /// A client of the region's account, there.
+    /// Connects a client of the region's account in that region.
     pub async fn regional_client(&self, region: &str) -> async_nats::Client {
         let name = format!("hand-{region}.creds");
         let account = public(&self.regional_identity(region));
@@ -207,15 +207,15 @@ impl<'c> Bench<'c> {
         options.await.unwrap().connect(self.cluster.urls(region)).await.unwrap()
     }
 
-    /// Names of the streams, those that do not answer too.
+    /// Returns the names of all streams, including those that do not answer.
     pub async fn stream_names(&self) -> Vec<String> {
         let answer = self.api("west", "STREAM.NAMES", Value::Null).await;
         let names = answer["streams"].as_array().into_iter().flatten();
         names.map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
-    /// On a busy machine some answers may be late: what lacks some is looked at again, a few times, since servers may be
-    /// down.
+    /// Returns everything that a run can change. Repeats incomplete reads a few times: on a busy machine answers may be
+    /// late, but servers may also be down.
     pub async fn everything(&self) -> Everything {
         for _ in 0..2 {
             let all = self.answered().await;
@@ -246,7 +246,8 @@ impl<'c> Bench<'c> {
         Everything { tokens: self.tokens().await, others: self.others().await, streams, consumers }
     }
 
-    /// What each server stores of all other accounts. Those that end are left out: resolvers delete them.
+    /// Returns the tokens that each server stores of all other accounts. Those that expire are left out, because
+    /// resolvers delete them.
     async fn others(&self) -> Vec<(String, String, Stored)> {
         let deployment = self.deployment().await;
         let stored = self.cluster.stored();
@@ -262,17 +263,17 @@ impl<'c> Bench<'c> {
         read_seed_file(&self.cluster.keys_folder().join(name)).unwrap()
     }
 
-    /// The identity of a region's account.
+    /// Returns the identity key of a region's account.
     pub fn regional_identity(&self, region: &str) -> Seed {
         self.key(&format!("{}.nk", self.cluster.regional_account(region)))
     }
 
-    /// The signing key of a region's account: what makes its users.
+    /// Returns the signing key of a region's account, which makes its users.
     pub fn regional_key(&self, region: &str) -> Seed {
         self.key(&format!("{}-signing.nk", self.cluster.regional_account(region)))
     }
 
-    /// The definition with one virtual stream `foo` on `foo.>`, to be changed and written.
+    /// Returns the definition with one virtual stream `foo` on `foo.>`, for the test to change and write.
     pub fn definition(&self) -> Value {
         let regions = self.cluster.regions().iter().map(|r| (r.clone(), json!({ "servers": self.cluster.urls(r) })));
         json!({
@@ -288,9 +289,9 @@ impl<'c> Bench<'c> {
         })
     }
 
-    /// Writes a definition (JSON is YAML) beside the keys, and returns its name. Where the test names no regional accounts,
-    /// they get names that no other test has. Streams have one replica where regions have one server each, and on the shared
-    /// super-cluster.
+    /// Writes a definition (JSON is YAML) beside the keys, and returns its name. If the test names no regional
+    /// accounts, they get names that no other test has. Streams have one replica if regions have one server each, and
+    /// on the shared super-cluster.
     pub fn write(&self, name: &str, definition: &Value) -> String {
         let name = format!("{name}.yaml");
         let mut definition = definition.clone();
@@ -307,7 +308,7 @@ impl<'c> Bench<'c> {
         name
     }
 
-    /// Writes a file into the keys folder, readable by its owner alone.
+    /// Writes a file to the keys folder that only its owner can read.
     pub fn write_key(&self, name: &str, content: &str) -> PathBuf {
         let path = self.cluster.keys_folder().join(name);
         std::fs::write(&path, content).unwrap();
@@ -315,7 +316,7 @@ impl<'c> Bench<'c> {
         path
     }
 
-    /// Credentials of a user that may do everything in the account that `signer` is a signing key of.
+    /// Writes credentials of a user with all permissions in an account; `signer` is a signing key of that account.
     pub fn write_credentials(&self, name: &str, signer: &Seed, account: &str, expires_at: u64) {
         let account = PublicKey::parse(account).unwrap();
         let everything = UserPermissions::only(&[], &[]);
@@ -323,7 +324,7 @@ impl<'c> Bench<'c> {
         self.write_user(name, &user);
     }
 
-    /// Credentials of a user.
+    /// Writes credentials of a user.
     pub fn write_user(&self, name: &str, user: &MintedUser) {
         let lines = ["-----BEGIN NATS USER JWT-----", user.jwt.as_str(), "------END NATS USER JWT------", ""];
         let seed = user.seed.reveal();
@@ -336,7 +337,7 @@ impl<'c> Bench<'c> {
         self.run_with(args, &[])
     }
 
-    /// Runs the command until it ends with `code`: what it looks at may take a while to be so.
+    /// Repeats the command until it ends with `code`, because the servers may take a while.
     pub async fn until(&self, code: i32, args: &[&str]) -> Ran {
         let started = Instant::now();
         loop {
@@ -381,9 +382,9 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// Runs the command for a script: it has to end with `code`, name the failure or finding, and say `said` in it. How
-    /// a person is shown the same is the business of `cli::shell`. What is otherwise is kept
-    /// until the bench is dropped, so that one run of a test shows all that is wrong.
+    /// Runs the command for a script. It must end with `code`, name the failure or finding, and have `said` in it.
+    /// `cli::shell` tests how a person sees the same. Complaints are kept until the bench is dropped, so one run of a
+    /// test shows all of them.
     pub fn expect(&self, code: i32, args: &[&str], name: &str, said: &[&str]) {
         self.expect_with(code, args, &[], name, said);
     }
@@ -404,7 +405,7 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// Complains when a run that was refused changed something.
+    /// Complains if a run that was refused changed something.
     pub async fn unchanged_since(&self, before: &Everything, what: &str) {
         let changes = self.everything().await.changes_since(before);
         if !changes.is_empty() {
@@ -427,7 +428,7 @@ impl Drop for Bench<'_> {
     }
 }
 
-/// One replica for each stream of a definition that says nothing of replicas.
+/// Sets one replica for each stream of a definition that does not set replicas.
 fn without_replicas(definition: &mut Value) {
     let streams = definition["accounts"]["APP"]["virtual_streams"].as_object_mut();
     for stream in streams.into_iter().flat_map(|streams| streams.values_mut()) {
@@ -444,7 +445,7 @@ fn without_replicas(definition: &mut Value) {
     }
 }
 
-/// A failure or finding of a document, as a person would read it.
+/// Renders a failure or finding of a document as a person would read it.
 fn shown(found: &Value) -> String {
     let text = |key: &str| found[key].as_str().unwrap_or_default();
     let lines = found["lines"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -454,7 +455,7 @@ fn shown(found: &Value) -> String {
     format!("{severity}: {place}{} [{}]\n{lines}  next: {}\n", text("message"), text("code"), text("next"))
 }
 
-/// What a run of the command left.
+/// Result of a run of the command.
 #[derive(Debug)]
 pub struct Ran {
     pub args: String,
@@ -476,7 +477,7 @@ impl Ran {
         self
     }
 
-    /// The one document on standard output.
+    /// Returns the single document on standard output.
     pub fn document(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self}"))
     }

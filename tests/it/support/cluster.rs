@@ -1,4 +1,4 @@
-//! Super-clusters for tests: one that all tests share, each in an account of its own, and others for one test alone.
+//! Super-clusters for tests: one that all tests share, each in its own account, and separate ones for single tests.
 
 use super::{PATIENCE, VSTREAM};
 use crate::interop::strict::signed;
@@ -16,17 +16,17 @@ use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
-/// Servers that may run at a time in super-clusters of single tests, beside the shared one. With more than the two cores of
-/// a small machine can serve, servers answer so late that runs take them for dead.
+/// Number of servers that may run at once in super-clusters of single tests, beside the shared one. If there were more
+/// on the two cores of a small machine, servers would answer so late that runs take them for dead.
 static SERVERS: Semaphore = Semaphore::const_new(18);
 
-/// Tests that may use the shared super-cluster at a time, for the same reason.
+/// Number of tests that may use the shared super-cluster at once, for the same reason.
 static TENANTS: Semaphore = Semaphore::const_new(4);
 
-/// The servers that a test uses, and the folder that its definition and keys are in.
+/// The servers that a test uses, and the folder of its definition and keys.
 ///
-/// A test holds one at a time. Servers and folders are gone when the value is dropped, and at the latest when the test
-/// process ends, in whatever way.
+/// A test holds only one at a time. Dropping the value removes the servers and the folder; so does the end of the test
+/// process, however it ends.
 pub struct Cluster {
     servers: Servers,
     home: Home,
@@ -38,20 +38,20 @@ enum Servers {
     Shared(&'static SuperCluster),
 }
 
-/// Where the command runs: definition, keys, and the application's account.
+/// The command's working folder with definition and keys, and the application's account.
 struct Home {
     folder: PathBuf,
     account: String,
-    /// Ends the names of the regional accounts, which have to differ among the tenants of the shared super-cluster.
+    /// Suffix of the names of the regional accounts, which must differ among the tests on the shared super-cluster.
     suffix: String,
-    /// Deletes the folder, where no super-cluster of its own does.
+    /// Deletes the folder, if no separate super-cluster does.
     _made: Option<tempfile::TempDir>,
 }
 
-/// Returns the options of a 3 × 3 super-cluster in a temporary folder: change what the test needs and pass them to [`up`].
-/// Its operator has strict signing key usage, as nsc recommends.
+/// Returns the options of a 3 × 3 super-cluster in a temporary folder. Change what the test needs, and pass them to
+/// [`up`]. The operator has strict signing key usage, as nsc recommends.
 ///
-/// The folder is in memory where Linux offers that: servers write a lot, and what a test kills are processes.
+/// The folder is in memory if Linux offers that: servers write a lot, and tests only kill processes.
 pub fn options() -> Options {
     let memory = Path::new("/dev/shm");
     let parent = if room(memory) { memory.to_owned() } else { std::env::temp_dir() };
@@ -66,14 +66,14 @@ pub fn options() -> Options {
     }
 }
 
-/// Whether there is room for all stores of a test run, which took 1 GiB at most.
+/// Checks if there is room for all stores of a test run, which took at most 1 GiB.
 fn room(folder: &Path) -> bool {
     const NEEDED: u64 = 4 << 30;
     rustix::fs::statvfs(folder).is_ok_and(|found| found.f_bavail * found.f_frsize >= NEEDED)
         && std::env::var_os("VSTREAM_KEEP").is_none()
 }
 
-/// Starts a super-cluster for one test: for what kills, cuts or fills servers, or needs servers of another kind.
+/// Starts a super-cluster for one test that kills, cuts or fills servers, or needs a special kind of servers.
 pub async fn up(options: Options) -> Cluster {
     let servers = options.regions.len() * (options.servers + usize::from(options.stretch));
     let turn = SERVERS.acquire_many(servers as u32).await.unwrap();
@@ -99,7 +99,7 @@ pub async fn two_regions() -> Cluster {
     up(Options { regions: vec!["west".to_owned(), "east".to_owned()], ..options() }).await
 }
 
-/// Makes an account on the 3 × 3 super-cluster that all tests share, for tests that harm no server.
+/// Makes an account on the 3 × 3 super-cluster that all tests share, for tests that do no harm to servers.
 pub async fn account() -> Cluster {
     static SHARED: OnceCell<SuperCluster> = OnceCell::const_new();
     let turn = TENANTS.acquire().await.unwrap();
@@ -113,7 +113,7 @@ pub async fn account() -> Cluster {
     Cluster { servers: Servers::Shared(running), home: Home::make(running).await, _turn: Some(turn) }
 }
 
-/// Streams that no test needs any more would keep the shared servers busy: their leaders and sources talk all the time.
+/// Removes the account's streams: their leaders and sources would keep the shared servers busy.
 impl Drop for Cluster {
     fn drop(&mut self) {
         let Servers::Shared(running) = &self.servers else { return };
@@ -124,27 +124,27 @@ impl Drop for Cluster {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                // What does not succeed costs time, and no test its result.
+                // A failure only costs time, and does not change the test's result.
                 let _ = runtime.block_on(async { tokio::time::timeout(PATIENCE / 4, remove(running, accounts)).await });
             });
         });
     }
 }
 
-/// The claims of all accounts that a server stores, read where its resolver has them.
+/// Returns the claims of all accounts that a server stores, read from its resolver's folder.
 fn stored(cluster: &SuperCluster) -> Vec<AccountClaims> {
     let folders = cluster.servers().iter().map(|server| cluster.server_folder(server).join("jwt"));
     let files = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
     let files = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "jwt"));
-    // One may be written anew just now.
+    // A server may be writing the file right now.
     let read = |path: PathBuf| AccountClaims::decode(std::fs::read_to_string(path).ok()?.trim()).ok();
     let claims: BTreeMap<String, AccountClaims> =
         files.filter_map(read).map(|claims| (claims.id().to_string(), claims)).collect();
     claims.into_values().collect()
 }
 
-/// Deletes all streams of accounts. The accounts stay: a server that is told to delete one (`$SYS.REQ.CLAIMS.DELETE`) while a
-/// stream of any account ends can wait for itself without end, and then takes no token any more, of no test (2.15.1).
+/// Deletes all streams of accounts, but not the accounts. If a server has to delete one (`$SYS.REQ.CLAIMS.DELETE`)
+/// while a stream of any account ends, it can deadlock. Then it accepts no more tokens, of any test (2.15.1).
 async fn remove(cluster: &SuperCluster, accounts: Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
     let options = ConnectOptions::with_credentials_file(cluster.system_credentials_path()).await?;
     let client = options.connect(cluster.all_urls()).await?;
@@ -162,14 +162,14 @@ pub fn deletion(accounts: &[String], operator: &Seed) -> String {
 }
 
 impl Home {
-    /// The account and its regional accounts.
+    /// Returns the account and its regional accounts.
     fn accounts(&self, cluster: &SuperCluster) -> Vec<String> {
         let regional = stored(cluster).into_iter().filter(|claims| claims.name().ends_with(&self.suffix));
         regional.map(|claims| claims.id().to_string()).chain([self.account.clone()]).collect()
     }
 
-    /// Makes an account as `dev` makes them, and a folder like that of a super-cluster, with the account in the place of
-    /// the super-cluster's own.
+    /// Makes an account as `dev` does, and a folder like that of a super-cluster, with this account in place of the
+    /// super-cluster's own.
     async fn make(cluster: &SuperCluster) -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(1);
         let suffix = format!("-t{}", MADE.fetch_add(1, Ordering::Relaxed));
@@ -238,7 +238,7 @@ async fn push(cluster: &SuperCluster, claims: &Value, iat: u64) {
     }
 }
 
-/// Returns what the logs of servers that did not answer say of their links.
+/// Returns the log lines about connections of servers that did not answer.
 fn words_of(cluster: &SuperCluster, silent: &[&Server]) -> String {
     let mut said = "no answer to a push from:\n".to_owned();
     for server in silent {
@@ -251,7 +251,7 @@ fn words_of(cluster: &SuperCluster, silent: &[&Server]) -> String {
     said
 }
 
-/// Returns a `.creds` file of a user that the account's default permissions are for, as `dev` makes them.
+/// Returns a `.creds` file of a user with the account's default permissions, as `dev` makes it.
 fn credentials(user: &Seed, account: &str, signing: &Seed, iat: u64) -> String {
     let nats = json!({ "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "issuer_account": account,
         "type": "user", "version": 2 });
@@ -265,7 +265,7 @@ fn credentials(user: &Seed, account: &str, signing: &Seed, iat: u64) -> String {
     )
 }
 
-/// Copies a folder with its modes, each text edited.
+/// Copies a folder with its modes, and edits each text.
 fn copy(from: &Path, to: &Path, edit: &dyn Fn(String) -> String) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -280,14 +280,15 @@ fn copy(from: &Path, to: &Path, edit: &dyn Fn(String) -> String) {
 }
 
 impl Cluster {
-    /// Takes over a super-cluster that the test made by itself.
+    /// Uses a super-cluster that the test started itself.
     pub fn opened(running: SuperCluster) -> Self {
         let (folder, account) = (running.folder().to_owned(), running.account_id().to_owned());
         let home = Home { folder, account, suffix: String::new(), _made: None };
         Self { servers: Servers::Own(Box::new(running)), home, _turn: None }
     }
 
-    /// The servers, for reading. What harms them has methods here, which the shared super-cluster refuses.
+    /// Returns the servers, to read from. Actions that harm them are methods of this type, which the shared
+    /// super-cluster refuses.
     pub fn running(&self) -> &SuperCluster {
         match &self.servers {
             Servers::Own(running) => running,
@@ -295,12 +296,12 @@ impl Cluster {
         }
     }
 
-    /// Returns true if other tests use the servers, too.
+    /// Checks if other tests use the servers too.
     pub fn is_shared(&self) -> bool {
         matches!(self.servers, Servers::Shared(_))
     }
 
-    /// The servers of a super-cluster that no other test uses.
+    /// Returns the servers of a super-cluster that no other test uses.
     pub fn own(&self) -> &SuperCluster {
         match &self.servers {
             Servers::Own(running) => running,
@@ -318,19 +319,19 @@ impl Cluster {
         self
     }
 
-    /// The name of a region's account.
+    /// Returns the name of a region's account.
     pub fn regional_account(&self, region: &str) -> String {
         format!("APP-{region}{}", self.home.suffix)
     }
 
-    /// `regional_accounts` of definitions; `None` where it is the default.
+    /// Returns `regional_accounts` for definitions; `None` if it is the default.
     pub fn regional_accounts(&self) -> Option<String> {
         let suffix = Some(&self.home.suffix).filter(|suffix| !suffix.is_empty())?;
         Some(format!("{{account}}-{{region}}{suffix}"))
     }
 
-    /// The claims of the accounts of this test that a server stores: on the shared super-cluster there are those of the
-    /// other tests, too.
+    /// Returns the claims of this test's accounts that a server stores; the shared super-cluster also stores those of
+    /// other tests.
     pub fn stored(&self) -> Vec<AccountClaims> {
         let of_all = [self.system_account_id(), self.running().account_id()];
         let concerns = |claims: &AccountClaims| {
@@ -430,12 +431,12 @@ impl Cluster {
     }
 }
 
-/// Major and minor version of the servers: some behave or say otherwise than the newest do.
+/// Returns the major and minor version of the servers: older ones behave or answer differently.
 pub fn version(cluster: &Cluster) -> (u64, u64) {
     vstream_jwt::model::server_version::minor(cluster.server_version()).unwrap()
 }
 
-/// The command in the folder of the test, without what the environment of the tests says.
+/// Returns the command in the folder of the test, without settings from the environment of the tests.
 pub fn command(cluster: &Cluster) -> Command {
     let mut command = Command::new(VSTREAM);
     command.current_dir(cluster.folder()).env("NO_COLOR", "1");

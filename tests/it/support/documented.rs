@@ -1,10 +1,10 @@
-//! JSON documents against docs/reference/json.md: no field that is not documented, and none missing at the top.
+//! Compares JSON documents with docs/reference/json.md: every field is documented, and no top-level field is missing.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The text of the section under the heading that `is` recognises, up to the next heading of its level or above;
-/// with the sections below it only if `deep`.
+/// Returns the text of the section under `heading`, up to the next heading of its level or above. It includes the
+/// sections below only if `deep`.
 pub fn section<'t>(text: &'t str, heading: &str, deep: bool) -> Option<&'t str> {
     let level = heading.chars().take_while(|c| *c == '#').count();
     let start = text.find(&format!("\n{heading}\n"))? + heading.len() + 2;
@@ -16,14 +16,14 @@ pub fn section<'t>(text: &'t str, heading: &str, deep: bool) -> Option<&'t str> 
     Some(&rest[..end.unwrap_or(rest.len())])
 }
 
-/// A documented path, in parts; `…` at its end takes everything below.
+/// A documented path, in parts; `…` at its end includes everything below.
 struct Documented {
     parts: Vec<String>,
     open: bool,
     optional: bool,
 }
 
-/// The fields that a section of json.md documents.
+/// Returns the fields that a section of json.md documents.
 fn documented(heading: &str) -> Vec<Documented> {
     let text = include_str!("../../../docs/reference/json.md");
     let section = section(text, heading, false).unwrap_or_else(|| panic!("json.md has no `{heading}`"));
@@ -45,7 +45,7 @@ fn documented(heading: &str) -> Vec<Documented> {
     fields.collect()
 }
 
-/// Compares a document with what is written about it: nothing undocumented, and nothing missing at its top.
+/// Compares a document with its documentation: every field is documented, and no top-level field is missing.
 pub fn compare(heading: &str, value: &Value) {
     let documented = documented(heading);
     let mut wrong = Vec::new();

@@ -1,36 +1,36 @@
-//! Values that try to do more than be read.
+//! Values that try to have an effect when they are shown.
 
 use serde_json::Value;
 
-/// Instead of a value. It tries whatever a terminal, a reader of its output or a CI system might fall for.
+/// Replaces a value. It tries everything that a terminal, a reader of the output or a CI system might fall for.
 pub const HOSTILE: &str = "h\u{1b}[2J\u{1b}[1m\u{1b}[31mx\u{1b}]52;c;eA==\u{7}\r\n::error title=pwn::y\n##[error]z\n##vso[task.x]w\n\
                        section_start:1:x\r\u{1b}[0K\naccount EVIL\n  next: run me\t\u{9b}2J\u{9d}0;t\u{9c}\u{85}\u{2028}\u{2029}\u{202e}\
                        \u{2066}\u{200b}\u{feff}\u{7f}\u{8}\u{e0041}";
-/// What of it is always seen, as it is seen.
+/// The part of it that is always visible, in its escaped form.
 pub const SEEN: &str = r"h\u{1b}[2J";
-/// Likewise, in a value that is shown as JSON.
+/// The same part, in a value that is shown as JSON.
 pub const SEEN_IN_JSON: &str = r"h\u001b[2J";
-/// Likewise, in JSON that quotes what is shown to people.
+/// The same part, in JSON that quotes output for people.
 pub const SEEN_QUOTED: &str = r"h\\u{1b}[2J";
-/// Lines that it brings, wherever one of its line breaks is one.
+/// Lines that the value adds, if any of its line breaks takes effect.
 pub const BROUGHT: [&str; 2] = ["account EVIL", "next: run me"];
-/// In the place of which it is put.
+/// The harmless value that it replaces.
 pub const TAME: &str = "tamevalue";
 
 /// A string of a document or a key of one of its objects, in all items of a list at once.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// Where, with `*` for the items of lists.
+    /// Path of the field, with `*` for the items of lists.
     pub at: String,
     pointers: Vec<String>,
     is_key: bool,
 }
 
 impl Field {
-    /// Puts the value there.
+    /// Puts the value into the field.
     pub fn fill(&self, document: &mut Value, value: &str) {
         for pointer in &self.pointers {
-            // Not every answer of a kind has all fields.
+            // An answer need not have all fields of its kind.
             let Some(found) = document.pointer_mut(pointer) else { continue };
             match found.as_object_mut().filter(|_| self.is_key) {
                 Some(fields) => {
@@ -43,24 +43,24 @@ impl Field {
     }
 }
 
-/// The document with the value in these fields.
+/// Returns the document with the value in these fields.
 pub fn filled(document: &Value, fields: &[Field], value: &str) -> Value {
     let mut document = document.clone();
     fields.iter().for_each(|field| field.fill(&mut document, value));
     document
 }
 
-/// All strings of a document, and a key more in each object of it.
+/// Returns all strings of a document, and an extra key in each object of it.
 pub fn everywhere(document: &Value) -> Vec<Field> {
     strings(document).into_iter().chain(keys(document)).collect()
 }
 
-/// All strings of a document.
+/// Returns all strings of a document.
 pub fn strings(document: &Value) -> Vec<Field> {
     fields(document, false)
 }
 
-/// A key more in each object of a document.
+/// Returns an extra key in each object of a document.
 pub fn keys(document: &Value) -> Vec<Field> {
     fields(document, true)
 }

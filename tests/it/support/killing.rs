@@ -1,4 +1,4 @@
-//! Killing runs of the command at random moments, and what those leave in a folder.
+//! Kills runs of the command at random moments, and examines the files that they leave.
 
 #![allow(dead_code, missing_docs)]
 
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How the names of files begin that a run had not finished.
+/// Prefix of the names of files that a run had not finished.
 pub const UNFINISHED: &str = ".vstream-new-";
 
-/// SplitMix64, so that a run can be repeated by its seed.
+/// SplitMix64, whose seed repeats a run.
 pub struct Random {
     state: u64,
 }
@@ -32,12 +32,12 @@ impl Random {
     }
 }
 
-/// True in scripts/nightly, where tests look and publish as often as they can.
+/// Returns `true` in scripts/nightly, where tests check and publish as often as they can.
 pub fn thorough() -> bool {
     std::env::var_os("VSTREAM_THOROUGH").is_some()
 }
 
-/// How often something is killed: `VSTREAM_KILL_ROUNDS`, or else `usual`.
+/// Returns how often to kill something: `VSTREAM_KILL_ROUNDS`, or else `usual`.
 pub fn rounds(usual: usize) -> usize {
     std::env::var("VSTREAM_KILL_ROUNDS")
         .map_or(usual, |rounds| rounds.parse().expect("VSTREAM_KILL_ROUNDS is not a number"))
@@ -48,7 +48,7 @@ pub struct Killer {
     random: Random,
     runs: usize,
     killed: usize,
-    /// Killed with a file begun and not finished.
+    /// Runs that were killed between the begin and the end of a file.
     midway: usize,
 }
 
@@ -57,14 +57,14 @@ impl Killer {
         Self { random: Random::seeded(), runs: 0, killed: 0, midway: 0 }
     }
 
-    /// Runs the command and kills it: at any moment of the time that it `takes`, or, every second time, at one shortly
-    /// after it began to change something in `folder`. What is `private` in there is so at every moment. Says whether it
-    /// was killed.
+    /// Runs the command and kills it at any moment of the time that it `takes`. Every second time, it kills shortly
+    /// after the first change in `folder`. Checks all the time that `private` files are readable only by their owner.
+    /// Returns `true` if the run was killed.
     pub fn run(&mut self, command: &mut Command, takes: Duration, folder: &Path, private: fn(&Path) -> bool) -> bool {
         self.runs += 1;
         let before = look(folder, private);
         let when = if self.runs.is_multiple_of(2) { None } else { Some(self.random.below(takes)) };
-        // Forcing a file to the disk takes most of the time that writing takes.
+        // Most of the time to write a file is spent on syncing it to disk.
         let after = self.random.below(Duration::from_millis(4));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let started = Instant::now();
@@ -102,17 +102,17 @@ fn is_unfinished(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
 }
 
-/// Files that were begun and not finished, in the folder and below.
+/// Returns the unfinished files in the folder and its subfolders.
 pub fn unfinished(folder: &Path) -> Vec<PathBuf> {
     look(folder, |_| false).into_iter().map(|(path, ..)| path).filter(|path| is_unfinished(path)).collect()
 }
 
-/// All files of a folder and below: which, how long.
+/// Returns all files of a folder and its subfolders, with their sizes.
 fn look(folder: &Path, private: fn(&Path) -> bool) -> Vec<(PathBuf, u64, u64)> {
     let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            // It may be gone by now.
+            // The file may have been deleted by now.
             let Ok(metadata) = entry.metadata() else { continue };
             let path = entry.path();
             if metadata.is_dir() {

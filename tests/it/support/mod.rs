@@ -1,4 +1,4 @@
-//! What the suites on real servers share: super-clusters in temporary folders, clients, and the command itself.
+//! Shared parts of the suites on real servers: super-clusters in temporary folders, clients, and the command itself.
 //!
 //! `VSTREAM_KEEP=1` keeps the folders (logs, stores); `VSTREAM_NATS_SERVER_VERSION` chooses the version of the servers.
 
@@ -24,27 +24,27 @@ use vstream_jwt::sign::{Seed, Signer as _};
 /// The command under test.
 pub const VSTREAM: &str = env!("CARGO_BIN_EXE_vstream-jwt");
 
-/// How long anything on the servers may take before a test gives up.
+/// Time after which a test gives up on anything on the servers.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the command in the super-cluster's folder, where its definition and keys are the default ones.
+/// Runs the command in the super-cluster's folder, which has the default definition and keys.
 pub fn vstream(cluster: &Cluster, args: &[&str]) -> Output {
     secrets::output(cluster::command(cluster).args(args))
 }
 
-/// Runs the command with `--format json`; returns the exit code and the document.
+/// Runs the command with `--format json`. Returns the exit code and the document.
 pub fn vstream_json(cluster: &Cluster, args: &[&str]) -> (i32, serde_json::Value) {
     let output = vstream(cluster, &[args, &["--format", "json"]].concat());
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (output.status.code().unwrap(), document)
 }
 
-/// A client of the application account in a region (or in the stretch cluster).
+/// Connects a client of the application's account in a region (or in the stretch cluster).
 pub async fn client(cluster: &Cluster, region: &str) -> async_nats::Client {
     connect(cluster, cluster.urls(region), cluster.credentials_path()).await
 }
 
-/// A client of the system account, in any region.
+/// Connects a client of the system account, in any region.
 pub async fn system_client(cluster: &Cluster) -> async_nats::Client {
     connect(cluster, cluster.all_urls(), cluster.system_credentials_path()).await
 }
@@ -61,7 +61,7 @@ async fn connect(cluster: &Cluster, urls: Vec<String>, credentials: PathBuf) -> 
     client
 }
 
-/// A client by a user's token and seed, on servers without TLS.
+/// Connects a client with a user's token and seed, to servers without TLS.
 pub async fn connect_as(
     urls: impl async_nats::ToServerAddrs,
     token: &str,
@@ -75,7 +75,7 @@ pub async fn connect_as(
     async_nats::ConnectOptions::with_jwt(token.to_owned(), sign).connect(urls).await
 }
 
-/// Repeats `attempt` until it gives something.
+/// Repeats `attempt` until it returns a value.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> T {
     let started = Instant::now();
     loop {
@@ -87,14 +87,14 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attemp
     }
 }
 
-/// Builds an example of the project as the tests were built, and returns where it is.
+/// Builds an example of the project with the features of the tests, and returns its path.
 pub fn example(name: &str) -> PathBuf {
     let mut build = std::process::Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--locked", "--example", name]);
     if cfg!(feature = "pkcs11") {
         build.arg("--all-features");
     }
-    // What cargo tells a test about its package would have `ring`, and all that uses it, built once more.
+    // With cargo's variables about the test's package, `ring` and every crate that uses it would be built again.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_") {
             build.env_remove(name);

@@ -1,5 +1,5 @@
-//! Runs of the command on terminals, one for each of its two streams, as bytes: a pipe is not enough, since colors are taken
-//! out of what goes into one, and any other escape sequence with them.
+//! Runs the command on terminals, one for each of its two streams, and captures the bytes. A pipe would not do: the
+//! program removes colors, and any other escape sequence, from output to a pipe.
 
 use super::secrets::assert_shows_none;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -8,27 +8,27 @@ use std::fs::File;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
 
-/// What a run left.
+/// Result of a run.
 pub struct Ran {
-    /// Its exit code.
+    /// Exit code.
     pub code: i32,
     pub out: Screen,
     pub err: Screen,
 }
 
-/// What a terminal was sent.
+/// Output on a terminal.
 #[derive(Debug, Default)]
 pub struct Screen {
-    /// What stays on it.
+    /// Text that is left on the terminal.
     pub text: String,
-    /// What was on it at any time, each drawing of a progress bar in a line of its own.
+    /// Text that was on the terminal at any time, with each drawing of a progress bar on its own line.
     pub seen: String,
-    /// The codes for colors and weights, in their order.
+    /// Codes for colors and weights, in order.
     pub styles: Vec<String>,
 }
 
-/// Runs the command to its end. Whatever it is given, no byte may reach a terminal that is not text, the end of a line, one
-/// of the styles of this program, or what draws its progress bar.
+/// Runs the command to the end. Whatever its input, every byte on a terminal must be text, a line end, one of this
+/// program's styles, or part of its progress bar.
 pub fn run(command: &mut Command) -> Ran {
     let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let args = args.join(" ");
@@ -38,7 +38,7 @@ pub fn run(command: &mut Command) -> Ran {
     let ((out, of_out), (err, of_err)) = (terminal(), terminal());
     command.env("TERM", "xterm-256color").stdin(Stdio::null()).stdout(of_out).stderr(of_err);
     let mut child = command.spawn().unwrap();
-    // While this process has them open, too, there is no end.
+    // While this process has them open too, reading does not end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let (out, err) = std::thread::scope(|scope| {
         let err = scope.spawn(|| all(err));
@@ -50,8 +50,8 @@ pub fn run(command: &mut Command) -> Ran {
     Ran { code, out, err }
 }
 
-/// A terminal, and what a process has of it. It takes the bytes as they are, line breaks too, and is wide enough for
-/// every line.
+/// Returns a terminal, and the process's side of it. It passes all bytes unchanged, even line breaks, and is wide
+/// enough for every line.
 fn terminal() -> (File, Stdio) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
@@ -68,7 +68,7 @@ fn terminal() -> (File, Stdio) {
 
 fn all(mut terminal: File) -> Vec<u8> {
     let (mut bytes, mut part) = (Vec::new(), [0; 1 << 14]);
-    // Without anybody on the other side reading fails.
+    // If the other side is closed, reading fails.
     while let Ok(count @ 1..) = terminal.read(&mut part) {
         bytes.extend_from_slice(&part[..count]);
     }
@@ -113,15 +113,16 @@ impl Screen {
     }
 }
 
-/// Controls, line separators, what turns the direction of writing or has no width: by a list of its own, so that no gap in
-/// the program's is one here.
+/// Checks for controls, line separators, and characters that change the writing direction or have no width. It uses its
+/// own list, so that a gap in the program's list is found here.
 fn does_more(c: char) -> bool {
     let unseen = ['\u{ad}', '\u{61c}', '\u{feff}'];
     let ranges = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}', '\u{e0000}'..='\u{e0fff}'];
     c.is_control() || unseen.contains(&c) || ranges.iter().any(|range| range.contains(&c))
 }
 
-/// A style (`ESC [ 1 m`), or a step to another row of a bar (`ESC [ 1 A`, `B`), and what follows.
+/// Parses a style (`ESC [ 1 m`), or a step to another row of a bar (`ESC [ 1 A`, `B`). Returns it with the text after
+/// it.
 fn code(text: &str) -> Option<(&str, &str)> {
     let end = text.strip_prefix("\u{1b}[")?.find(|c: char| !c.is_ascii_digit() && c != ';')? + 2;
     let (code, rest) = text.split_at(end + text[end..].chars().next()?.len_utf8());
@@ -129,7 +130,7 @@ fn code(text: &str) -> Option<(&str, &str)> {
     known.then_some((code, rest))
 }
 
-/// It has to see what it is for.
+/// The check finds what it is for.
 #[test]
 fn what_a_terminal_would_obey_is_seen() {
     let sent = |text: &str| std::panic::catch_unwind(|| Screen::of("", text.as_bytes().to_vec()));

@@ -1,12 +1,12 @@
-//! Every run of the command in every suite goes through here: what it says, on whichever stream, has no secret in it, and
-//! nothing that a terminal would obey, that hides, or that ends a line.
+//! Every run of the command in every suite goes through this file. Its output, on both streams, must have no secrets,
+//! no control characters for terminals, and no hidden characters.
 
 #![allow(dead_code, missing_docs)]
 
 use std::process::{Command, Output};
 use vstream_jwt::model::shown::is_hidden;
 
-/// Runs the command to its end.
+/// Runs the command to the end.
 pub fn output(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     let args: Vec<_> = command.get_args().map(|arg| hidden(&arg.to_string_lossy())).collect();
@@ -14,22 +14,23 @@ pub fn output(command: &mut Command) -> Output {
     output
 }
 
-/// Fails when a text of a run has a secret in it, which it does not repeat, or does more than be read.
+/// Fails if the output of a run contains a secret, which the message does not repeat, or has an effect when it is
+/// shown.
 pub fn assert_shows_none(args: &str, texts: &[&[u8]]) {
     for text in texts {
         let text = String::from_utf8_lossy(text);
         if let Some(what) = secret_in(&text) {
             panic!("{what} in the output of `{args}`");
         }
-        // Scripts for shells have tabs.
+        // Scripts for shells contain tabs.
         if !args.contains("completions") {
             assert_harmless(args, &text);
         }
     }
 }
 
-/// Fails when a terminal would obey something in the text, something in it is not seen, or a line of it is a command of a
-/// CI system.
+/// Fails if the text has control characters for a terminal or hidden characters, or if a line is a command of a CI
+/// system.
 pub fn assert_harmless(args: &str, text: &str) {
     for line in text.split('\n') {
         assert!(!line.contains(is_hidden), "{args:?} printed {line:?}");
@@ -47,8 +48,8 @@ fn hidden(arg: &str) -> String {
     if secret_in(arg).is_some() { "(a secret)".to_owned() } else { arg.to_owned() }
 }
 
-/// The kind of secret that a text shows: a seed, a signed token (whoever has that of a user can log in), or
-/// an age identity.
+/// Returns the kind of secret that a text shows: a seed, a signed token (a user's token lets its holder log in), or an
+/// age identity.
 pub fn secret_in(text: &str) -> Option<&'static str> {
     if shows_a_seed(text) {
         return Some("a seed");
@@ -66,14 +67,14 @@ pub fn secret_in(text: &str) -> Option<&'static str> {
     text.split(|c| !of_token(c)).any(signed).then_some("a signed token")
 }
 
-/// S, what the key is of, and 56 characters of base32; in a longer word too.
+/// Checks for `S`, the kind of key, and 56 characters of base32, even within a longer word.
 pub fn shows_a_seed(text: &str) -> bool {
     let base32 = |c: char| c.is_ascii_uppercase() || ('2'..='7').contains(&c);
     let of_seed = |word: &str| word.as_bytes().windows(58).any(|part| part[0] == b'S' && b"OAUNCX".contains(&part[1]));
     text.split(|c| !base32(c)).any(of_seed)
 }
 
-/// File and line of each secret in files, and its kind; never the secret.
+/// Returns file, line and kind of each secret in files, but not the secret.
 pub fn in_files(paths: &[std::path::PathBuf]) -> std::io::Result<Vec<String>> {
     let mut found = Vec::new();
     for path in paths {
