@@ -1,11 +1,12 @@
 """What is not as on a plain server, and why: refused by design. Anything else is a fault."""
 
-# Nobody serves the request: nats.js and async-nats take that for a JetStream that is not there, nats.java for no answer.
+# The request has no responders: nats.js and async-nats report that JetStream is not available, nats.java that there is
+# no answer.
 NO_RESPONDERS = (
     "no responders", "ServiceUnavailable", "503", "JetStreamNotEnabled", "jetstream unavailable",
     "requested JetStream resource does not exist", "no response waiting for NATS JetStream server",
 )
-# 10059: the old request for durables is not mapped, and there is no stream of that name.
+# 10059: the old request for durables is not mapped, and no stream has that name.
 MISMATCH = ("10056", "10059")
 
 REGIONAL = {

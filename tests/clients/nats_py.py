@@ -43,7 +43,7 @@ class Operations:
         return await self.js.pull_subscribe_bind(durable, "foo")
 
     async def data(self, subscription, count=3):
-        # A pull right after the consumer was made can come before servers know of it, in any cluster.
+        # Right after a consumer was created, servers of any cluster may not know of it yet.
         for _ in range(3):
             try:
                 return await subscription.fetch(count, timeout=3)
@@ -336,7 +336,7 @@ class Operations:
         kv = await self.bucket()
         await kv.put(self.key("keys"), b"one")
         await self.value(kv, self.key("keys"), b"one")
-        # nats-py takes its list for empty when all was delivered before it asked how much is to come: on any server.
+        # nats-py takes its list for empty if all keys were delivered before it asked how many remain, on any server.
         for _ in range(5):
             try:
                 assert self.key("keys") in await kv.keys()
@@ -391,7 +391,7 @@ class Operations:
                 if (await store.get(name)).data == data:
                     return
             except Exception as error:  # not all chunks are here yet
-                if type(error) is NotFoundError and error.err_code is None:  # no stream has the subject: that stays so
+                if type(error) is NotFoundError and error.err_code is None:  # no stream has the subject, which is final
                     raise
             await asyncio.sleep(0.05)
         raise AssertionError(f"{name} is not readable")
@@ -441,7 +441,7 @@ class Operations:
     async def object_link(self):
         raise NotImplementedError
 
-    # What applications are not to do by accident
+    # Changes that applications should not make by accident
     async def stream_create(self):
         await self.js.add_stream(StreamConfig(name="foo", subjects=["foo.>"]))
 
@@ -453,7 +453,7 @@ class Operations:
         await self.js.purge_stream("foo", subject=self.subject("nothing"))
 
     async def stream_delete(self):
-        # Of a stream that is not there a plain server says so; here nobody answers.
+        # A plain server answers that the stream does not exist; here the request gets no answer.
         try:
             await self.js.delete_stream("gone")
         except NotFoundError:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the fixtures of tests/fixtures/tokens anew, with new keys. nsc keeps its keys and its store in a folder that is
-# removed at the end.
+# Makes the fixtures of tests/fixtures/tokens again, with new keys. nsc keeps its keys and its store in a folder that
+# the script removes at the end.
 set -euo pipefail
 cd "$(dirname "$0")"
 out=$(cd ../fixtures/tokens && pwd)

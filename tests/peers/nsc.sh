@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The real nsc beside vstream-jwt on one account: a stale store takes the mappings away, verify names it, apply repairs
-# it, and after `nsc pull -A` nsc keeps them. What it shows is told in docs/nsc.md.
+# Runs the real nsc beside vstream-jwt on one account. A stale store removes the mappings, verify reports that, apply
+# repairs it, and after `nsc pull -A` nsc keeps them. docs/nsc.md describes the results.
 set -euo pipefail
 cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap '"$work/vstream-jwt" dev down --folder "$work/dev" --delete >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
 go build -o "$work/nsc" github.com/nats-io/nsc/v2
-# VSTREAM_JWT names a build of the tool; without one it is built.
+# VSTREAM_JWT names a build of the tool; if it is not set, the script builds one.
 if [ -z "${VSTREAM_JWT-}" ]; then
     target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
     cargo build --quiet --locked
@@ -17,7 +17,7 @@ cp "$VSTREAM_JWT" "$work/vstream-jwt"
 
 export XDG_CONFIG_HOME=$work/config XDG_DATA_HOME=$work/data NKEYS_PATH=$work/keys NSC_HOME=$work/nsc-home NSC_NO_GIT_IGNORE=true
 nsc() {
-    # nsc waits for servers for a second, and a busy one may take longer.
+    # nsc waits for servers for a second, and a busy server may take longer.
     for _ in 1 2 3; do
         "$work/nsc" "$@" >"$work/log" 2>&1 && return
         grep -q 'nats: timeout' "$work/log" || break
@@ -26,7 +26,7 @@ nsc() {
     echo "failed: nsc $*" >&2
     exit 1
 }
-# Runs vstream-jwt; it has to end with the code and to say the words.
+# Runs vstream-jwt, which must end with this code and print these words.
 vstream() {
     local code=$1 words=$2 ended=0
     shift 2
@@ -42,7 +42,7 @@ vstream() {
 url=$(grep -o 'nats://127[^],]*' "$work/dev/vstream.yaml" | head -1)
 system=$(sed -n 's/.*"system_account_id": *"\([^"]*\)".*/\1/p' "$work/dev/super-cluster.json")
 
-# The deployment in an nsc store.
+# Puts the deployment into an nsc store.
 mkdir "$work/store"
 nsc env --store "$work/store"
 nsc add operator --url "$work/dev/operator.jwt"
@@ -52,7 +52,7 @@ nsc import account --file "$work/dev/servers/west-1/jwt/$system.jwt"
 nsc add user --account SYS --name nsc
 nsc pull -A
 
-# A context that asks nsc for the user's credentials, in the words of today and of earlier ones.
+# Contexts that ask nsc for the user's credentials, with the current field name and the older one.
 mkdir -p "$XDG_CONFIG_HOME/nats/context"
 user="nsc://$(ls "$work/store")/SYS/nsc"
 for field in nsc creds; do
@@ -63,7 +63,7 @@ done
 echo "{\"nsc\": \"${user}s\"}" >"$XDG_CONFIG_HOME/nats/context/by-nsc.json"
 PATH=$work:$PATH vstream 1 'nsc generate profile' plan --definition by-nsc.yaml
 
-# A definition from the store: valid as it is, but for the regions, which the example's take the place of.
+# A definition from the store is valid except for the regions, which come from the example.
 vstream 0 'wrote' init from-store --from-nsc "$work/store"
 grep -q "key: $NKEYS_PATH/keys/A/" "$work/dev/from-store/vstream.yaml"
 vstream 0 'account APP' validate --definition from-store/vstream.yaml
@@ -76,7 +76,7 @@ vstream 0 'nsc pull -A' apply --operator op.nk
 nsc push -a APP
 vstream 3 'mappings-gone' verify
 vstream 0 '3 of 3 servers confirm' apply --operator op.nk
-# A change by nsc from a store that is behind is newer than what vstream-jwt pushed, and lacks the mappings all the same.
+# A change that nsc makes in an outdated store is newer than the token of vstream-jwt, but lacks the mappings.
 nsc edit account APP --tag stale
 nsc push -a APP
 vstream 3 'mappings-gone' verify
@@ -90,7 +90,8 @@ nsc push -a APP
 vstream 0 'In sync' verify
 vstream 0 'nothing was pushed' apply --operator op.nk
 
-# With `nsc_store` in the definition: what is pushed is in the store, too, and a push of the whole store changes nothing.
+# With `nsc_store` in the definition, vstream-jwt also writes each pushed token to the store. So a push of the whole
+# store changes nothing.
 accounts=("$work/store"/*/accounts)
 definition() {
     sed "s|^version: 1|version: 1\nnsc_store: $1|" "$work/plain.yaml" >"$work/dev/vstream.yaml"
@@ -99,7 +100,7 @@ definition() {
             "$name" "$name" >>"$work/dev/vstream.yaml"
     done
 }
-# nsc's own words have to have these.
+# nsc's output must contain these words.
 said() { grep -qF -e "$1" "$work/log" || { cat "$work/log" >&2; echo "nsc did not say: $1" >&2; exit 1; }; }
 push_all() {
     nsc push -A
@@ -111,9 +112,9 @@ cp "$work/dev/vstream.yaml" "$work/plain.yaml"
 definition "$work/store"
 vstream 0 'In sync' plan
 
-# A run that was stopped before it wrote the store: the next one does, without anything to push or a key.
+# A run was stopped before it wrote the store: the next run writes it, with nothing to push and without a key.
 rm -r "$accounts"/APP-*
-# Not over another account that has the name there meanwhile.
+# It does not overwrite another account that has taken the name meanwhile.
 nsc add account APP-west
 vstream 1 'nsc-store-name-taken' plan
 vstream 3 'Rename the other one (`nsc rename account`), or choose another name under `regional_accounts`' verify
@@ -134,7 +135,7 @@ vstream 0 'In sync' verify
 nsc describe account APP --raw
 vstream 0 'bar.>' keys inspect "$accounts/APP/APP.jwt"
 
-# An edit that was not pushed stops a run before anything is pushed, and is shown.
+# An edit that was not pushed stops a run before any push, and is shown.
 nsc edit account APP --tag unpushed
 definition "$work/store" bar baz
 vstream 1 '+ nats.tags: "unpushed"' apply --operator op.nk
@@ -145,13 +146,13 @@ sleep 1
 nsc pull -A --overwrite-newer
 vstream 0 'was brought up to date: APP' apply --operator op.nk
 push_all
-# The same edit, put back from a copy, is older by now.
+# The same edit, restored from a copy, is older by now.
 cp "$work/unpushed.jwt" "$accounts/APP/APP.jwt"
 vstream 1 'nsc-store-differs' plan
 vstream 0 'was brought up to date: APP' apply --allow nsc-store-differs
 push_all
 
-# Whatever nsc calls the account, it is found by its key.
+# vstream-jwt finds an account by its key, whatever name nsc gives it.
 nsc rename account APP APPLICATION --OK
 nsc push -a APPLICATION
 definition "$work/store" bar baz qux
@@ -162,14 +163,14 @@ vstream 0 'was brought up to date: APP' destroy --yes --operator op.nk qux
 definition "$work/store" bar baz
 push_all
 
-# The store of another operator is nobody's to write to.
+# vstream-jwt never writes to the store of another operator.
 mkdir "$work/others"
 nsc env --store "$work/others"
 nsc add operator elsewhere
 definition "$work/others" bar baz
 vstream 1 'nsc-store-unusable' apply --operator op.nk
 
-# Ten runs at once, while nsc pulls, edits and pushes: nobody's change is lost.
+# Ten runs at once, while nsc pulls, edits and pushes: no change is lost.
 nsc env --store "$work/store"
 runs=()
 for i in 0 1 2 3 4 5 6 7 8 9; do
@@ -181,7 +182,7 @@ for i in 0 1 2 3 4 5 6 7 8 9; do
     runs+=($!)
 done
 pushed=0
-# When only a few are left, a push could come after the last of them, and be nobody's business any more.
+# Stops when few runs are left: a push after the last run would test nothing.
 while [ "$(jobs -rp | wc -l)" -gt 3 ]; do
     nsc pull -A --overwrite-newer
     nsc edit account APPLICATION --tag "at-once-$pushed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Go's jwt library decodes, validates and compares what vstream-jwt makes of the fixtures and of tokens minted just now,
-# and reads what vstream-jwt reads. The list of its fields is the one that is checked in.
+# Go's jwt library decodes, validates and compares the tokens that vstream-jwt makes from the fixtures and from fresh
+# tokens. It also reads all tokens that vstream-jwt reads. The list of its fields must match the checked-in one.
 set -euo pipefail
 cd "$(dirname "$0")"
 out=$(mktemp -d)
@@ -10,7 +10,7 @@ go run ./mint "$out/minted"
 VSTREAM_TOKENS=$out/minted VSTREAM_INTEROP_OUT=$out cargo test --quiet --locked --all-features --test it interop::
 go vet ./...
 go run ./verify ../fixtures/tokens "$out"
-# With --strict also thousands of altered tokens, each read by both.
+# With --strict, both also read thousands of altered tokens.
 if [ "${1-}" = --strict ]; then
     go run ./strict ../fixtures/claims-fields.json "$out/strict.txt"
 fi

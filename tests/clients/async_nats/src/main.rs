@@ -90,7 +90,7 @@ fn same<T: PartialEq + Debug>(found: T, expected: T) -> Done {
     if found == expected { Ok(()) } else { Err(format!("found: {found:?}, expected {expected:?}").into()) }
 }
 
-/// Asks until it is true: what is written is readable in the same region a moment later.
+/// Repeats a check until it succeeds: a write is readable in the same region a moment later.
 async fn soon<F: Future<Output = Result<bool, Fails>>>(what: impl Display, mut ask: impl FnMut() -> F) -> Done {
     let mut last = None;
     for _ in 0..100 {
@@ -116,7 +116,7 @@ fn unique(name: &str) -> String {
     format!("{name}{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos())
 }
 
-/// Asks again: a pull right after the consumer was made can come before servers know of it, in any cluster.
+/// Pulls several times: right after a consumer was made, servers of any cluster may not know of it yet.
 async fn messages(consumer: &Consumer<pull::Config>, count: usize) -> Result<Vec<Message>, Fails> {
     let mut got = Vec::new();
     for _ in 0..4 {
@@ -151,7 +151,7 @@ impl Operations {
         self.arrived(name, &format!("{name} {}", count - 1)).await
     }
 
-    /// Asks by a request, so that it works where clients cannot open a stream.
+    /// Sends a plain request, because clients of some clusters cannot open a stream.
     async fn arrived(&self, name: &str, data: &str) -> Done {
         let body = json!({ "last_by_subj": self.subject(name) }).to_string();
         soon(name, || async {
@@ -567,7 +567,7 @@ impl Operations {
             ..jetstream::stream::Config::default()
         };
         match self.js.create_stream(config).await {
-            // a plain server's answer: it was made with other settings
+            // a plain server's answer: the stream has other settings
             Err(error) if error.to_string().contains("10058") => Ok(()),
             result => Ok(result.map(drop)?),
         }
@@ -585,7 +585,7 @@ impl Operations {
     }
 
     async fn stream_delete(&self) -> Done {
-        // Of a stream that is not there a plain server says so; here nobody answers.
+        // A plain server answers that the stream does not exist; here the request gets no answer.
         match self.js.delete_stream("gone").await {
             Err(error) if error.to_string().contains("10059") => Ok(()),
             result => Ok(result.map(drop)?),
@@ -649,7 +649,7 @@ impl Operations {
     }
 }
 
-/// An error with its causes: what the server said is often only in the last.
+/// Returns an error with its causes. Often only the last one has the server's message.
 fn whole(error: &(dyn Error + Send + Sync + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
