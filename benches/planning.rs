@@ -105,8 +105,8 @@ fn desired_and_lint(bencher: Bencher, streams: usize) {
     });
 }
 
-/// Plans 100 accounts of 100 virtual streams each, against servers that have none of them: the configurations, the
-/// edited claims and the lint of each account. (One token, of at most 1 MiB, holds about 250.)
+/// Plans 100 accounts of 100 virtual streams each, against servers that have none of them. That includes the
+/// configurations, the edited claims and the lint of each account. (One token, of at most 1 MiB, holds about 250.)
 #[divan::bench(sample_count = 10)]
 fn plan_100_accounts_of_100(bencher: Bencher) {
     let definition = definition(100, 100);

@@ -1,5 +1,5 @@
-//! Shared parts of the targets: the keys of one run, tokens of any claims, changes to JSON that bytes choose, and
-//! servers that answer with the input.
+//! Shared parts of the targets: the keys of one run, tokens of any claims, changes to JSON, and servers that answer
+//! with the input.
 //!
 //! An input holds neither keys nor signatures. It names them (`@{A}`), and [`filled`] replaces the names by those of
 //! this run. So an input works in any later run, and no seed is ever written down.

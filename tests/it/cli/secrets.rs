@@ -1,5 +1,5 @@
-//! Tests secrets and other files through the binary: paths that are no files, files open to other users, files that are
-//! too large, and output that must not show secrets.
+//! Tests secrets and other files through the binary. Some are no files, some are open to other users or too large, and
+//! some contain secrets that the output must not show.
 
 use super::DEFINITION;
 use crate::support::secrets::output;

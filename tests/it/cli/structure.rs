@@ -196,9 +196,8 @@ fn one_file_prints_what_was_escaped() {
     );
 }
 
-/// Only trusted claims are signed. Two kinds of functions are public for the fuzz targets: those that make trusted
-/// claims without a verified token, and those that sign claims that are no account's. Each has one place where it may
-/// be called.
+/// Only trusted claims are signed. For the fuzz targets, functions are public that make trusted claims without a
+/// verified token. So are functions that sign claims that are no account's. Each has one place where it may be called.
 #[test]
 fn claims_become_trusted_in_known_places() {
     let sources = sources();

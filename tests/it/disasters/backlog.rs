@@ -1,6 +1,6 @@
-//! A returning region finds far more messages than flow control lets through at once. If any link between the accounts
-//! lacked flow control, copying would stop after some 2 MB. A part of the backlog comes from a cluster that another
-//! region serves.
+//! A returning region finds far more messages than flow control lets through at once. Flow control needs each import
+//! between the accounts: without one of them, copying would stop after some 2 MB. A part of the backlog comes from a
+//! cluster that another region serves.
 
 use crate::disasters::serving::{EDGE, all_answer, served, servers};
 use crate::disasters::steps::{APPLY, expect, in_sync};

@@ -92,7 +92,7 @@ impl Kills {
     }
 }
 
-/// Checks if the account's lease is not released.
+/// Checks if the account's lease still seems to be held.
 async fn lease_left(account: &Client) -> bool {
     for prefix in PREFIXES {
         let body = format!("{{\"last_by_subj\":\"{}\"}}", lease::SUBJECT);

@@ -22,7 +22,7 @@ impl<'c> Others<'c> {
     }
 
     pub async fn push(&mut self) {
-        // The push of a killed run has reached the servers by now; the tool cannot know when to wait.
+        // Waits until the push of a killed run has reached the servers; nothing keeps the two from pushing at once.
         tokio::time::sleep(Duration::from_millis(300)).await;
         self.pushes += 1;
         let to = json!([{ "subject": format!("elsewhere.{}", self.pushes), "weight": 100 }]);

@@ -65,7 +65,7 @@ pub struct Traffic {
 
 impl Traffic {
     /// Starts one publisher in each region, with one message in flight at a time. So the state of the last message is
-    /// never unknown: the publisher sends it again with the same `Nats-Msg-Id`, in the same region, until it is
+    /// never unknown. The publisher sends it again with the same `Nats-Msg-Id`, in the same region, until it is
     /// acknowledged.
     pub async fn start(cluster: &Cluster, regions: &[&str], ledger: &Ledger) -> Self {
         Self::begin(cluster, regions, ledger, true).await

@@ -180,8 +180,8 @@ fn typed_pin(cluster: &Cluster, token: &Token, uri: &str) {
     }
 }
 
-/// A module can hang in any call. `HANGS_AT` is when it is loaded, or an index in `CK_FUNCTION_LIST`: the listing of
-/// slots, the opening of a session, the login, the search for objects, or the signing.
+/// A module can hang in any call: when it is loaded, or in a function at this index of `CK_FUNCTION_LIST`. These
+/// functions list slots, open a session, log in, look for objects, and sign.
 #[test]
 fn a_token_that_hangs_is_left() {
     let folder = tempfile::tempdir().unwrap();

@@ -175,8 +175,8 @@ async fn defined(cluster: &Cluster) -> Bench<'_> {
     bench
 }
 
-/// A user of the system account answers everything: twice, with garbage, as a server that does not exist, and with an
-/// error in the name of one that does.
+/// A user of the system account answers everything: twice, with garbage, and as a server that does not exist. It also
+/// answers with an error in the name of a real server.
 async fn strangers_answer(bench: &Bench<'_>) {
     let client = system_client(bench.cluster).await;
     let deployment = bench.deployment().await;
@@ -287,8 +287,8 @@ async fn late(bench: &Bench<'_>) {
     bench.says(0, &APPLY, &["6 of 6 servers confirm"]);
 }
 
-/// The folder of a server's resolver cannot be written to: a file is in its place, or its disk is full if the test may
-/// mount one.
+/// The folder of a server's resolver cannot be written to. A file is in its place, or, if the test may mount a file
+/// system, its disk is full.
 async fn nowhere_to_store(bench: &Bench<'_>) {
     let server = bench.cluster.servers().iter().find(|server| server.name == "central-1").unwrap();
     let folder: PathBuf = bench.cluster.server_folder(server).join("jwt");

@@ -1,5 +1,5 @@
-//! `consistency: mirrored` on the command line, and its use by applications: buckets, object stores and streams with
-//! one home stream, by the virtual names, in every region.
+//! `consistency: mirrored` on the command line, and its use by applications. Buckets, object stores and streams have
+//! one home stream, and work by the virtual names in every region.
 
 use crate::supercluster::regional::{APPLY, ask};
 use crate::support::bench::Bench;
@@ -219,7 +219,7 @@ async fn buckets(clients: &[Client; 3], compares: bool) {
         );
         assert_eq!([won.0, won.1, won.2].iter().filter(|won| **won).count(), 1, "{key}: {won:?}");
     }
-    // Puts a value by the plain subject from another region, and reads it by its revision: the answers are the same as
+    // Puts a value by the plain subject from another region, and reads it by its revision. The answers are the same as
     // from a bucket of one cluster.
     let ack = ask(&clients[2], "$KV.cfg.c", json!(1)).await.unwrap();
     assert_eq!(ack["stream"], "KV_cfg");

@@ -378,7 +378,7 @@ async fn each_verb_regional() -> Tried {
 
     // A region is down: its streams do not answer, and servers need a while to report that themselves.
     cluster.kill("east").await.unwrap();
-    // It may have led the meta group; until there is another leader, no request is answered.
+    // One of its servers may have led the meta group. Until there is another leader, no request is answered.
     let west = client(&cluster, "west").await;
     eventually("another meta leader", async || west.request("$VSH.API.INFO", "".into()).await.ok()).await;
     users.prove(&regional, &[case(Purpose::Verify, &verify, &[4], &[INFO, info]).only_besides()]);

@@ -1,5 +1,5 @@
-//! The layout `regional` on the command line: created in stages, used by the virtual names, with drift and lost keys,
-//! closed to other accounts, beside ordinary streams, and destroyed.
+//! The layout `regional` on the command line: created in stages, used by the virtual names, repaired after drift and
+//! lost keys, and destroyed. It is closed to other accounts, and works beside ordinary streams.
 
 use crate::supercluster::activations;
 use crate::supercluster::deliveries::{self, Reach};
@@ -40,7 +40,7 @@ fn settings(bench: &Bench<'_>) -> Value {
     settings
 }
 
-/// Checks if the servers have neither delete markers for limits, nor sequences that differ by region.
+/// Checks if the servers lack delete markers for limits, and sequences that differ by region.
 fn before_2_11(bench: &Bench<'_>) -> bool {
     support::version(bench.cluster) < (2, 11)
 }
@@ -281,7 +281,7 @@ async fn narrow_users(bench: &Bench<'_>) {
     assert!(String::from_utf8_lossy(&reply.payload).contains("foo-write-west"));
 }
 
-/// Tests what a user can reach who may only acknowledge. The reply of an acknowledgement is published in the regional
+/// Tests what a user can reach who may only acknowledge. The reply of an acknowledgment is published in the regional
 /// account, as it would be in any account. The write streams are out of reach.
 async fn a_hostile_users_reach(bench: &Bench<'_>) {
     let client = client(bench.cluster, "central").await;
@@ -403,7 +403,7 @@ async fn stored(bench: &Bench<'_>, name: &str) -> Value {
 }
 
 async fn drift_is_named_and_mended(bench: &Bench<'_>) {
-    // A fault that only shows with a backlog of more than 2 MB.
+    // This missing import only shows with a backlog of more than 2 MB.
     let mut claims = stored(bench, "APP-east").await;
     let imports = claims["nats"]["imports"].as_array_mut().unwrap();
     imports.retain(|import| import["subject"] != "$VSH.FC.>");

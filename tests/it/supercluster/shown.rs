@@ -76,8 +76,7 @@ async fn streams(bench: &Bench<'_>) {
     assert!(markdown.out.contains(SEEN), "{markdown}");
     assert!(!markdown.out.lines().any(|line| line.starts_with("account EVIL")), "{markdown}");
 
-    // One of our streams with changes by another user, who also has a consumer on it that delivers to a subject without
-    // listener.
+    // One of our streams, changed by another user, with a consumer that delivers to a subject without listener.
     let mut ours = bench.api("west", "STREAM.INFO.foo-read-west", Value::Null).await["config"].take();
     ours["description"] = HOSTILE.into();
     ours["metadata"][HOSTILE] = HOSTILE.into();

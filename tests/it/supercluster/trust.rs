@@ -91,8 +91,8 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     claims["nats"]["revocations"] = json!({ &revoked: 1_600_000_000 });
     bench.push(&claims).await;
 
-    // A1, A2: claims of the attacker's choice, signed with the attacker's own key, on each subject, and with a reply
-    // subject like those of this program.
+    // A1, A2: claims of the attacker's choice, signed with the attacker's own key, on each subject. One push has a
+    // reply subject like those of this program.
     let by_name = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
     let by_old = format!("$SYS.ACCOUNT.{}.CLAIMS.UPDATE", cluster.account_id());
     let forged = format!("_INBOX.{}.vstream-jwt.1", "x".repeat(22));

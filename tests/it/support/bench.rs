@@ -383,8 +383,8 @@ impl<'c> Bench<'c> {
     }
 
     /// Runs the command for a script. It must end with `code`, name the failure or finding, and have `said` in it.
-    /// `cli::shell` tests how a person sees the same. Complaints are kept until the bench is dropped, so one run of a
-    /// test shows all of them.
+    /// `cli::shell` is responsible for how a person sees the same. Complaints are kept until the bench is dropped, so
+    /// one run of a test shows all of them.
     pub fn expect(&self, code: i32, args: &[&str], name: &str, said: &[&str]) {
         self.expect_with(code, args, &[], name, said);
     }

@@ -48,8 +48,8 @@ fn hidden(arg: &str) -> String {
     if secret_in(arg).is_some() { "(a secret)".to_owned() } else { arg.to_owned() }
 }
 
-/// Returns the kind of secret that a text shows: a seed, a signed token (a user's token lets its holder log in), or an
-/// age identity.
+/// Returns the kind of secret that a text shows: a seed, a signed token, or an age identity. The holder of a user's
+/// token can log in with it.
 pub fn secret_in(text: &str) -> Option<&'static str> {
     if shows_a_seed(text) {
         return Some("a seed");
