@@ -38,7 +38,8 @@ pub(crate) fn scrub_stack() {
     std::hint::black_box(&below);
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
 

@@ -1,6 +1,10 @@
+use super::token::body;
 use super::*;
-use crate::model::claims::{AccountClaims, ClaimsError};
-use serde_json::json;
+use crate::model::claims::{AccountClaims, ClaimsError, HEADER, LATEST};
+use crate::model::nkey::{KeyKind, PublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use serde_json::{Value, json};
 
 /// A token of any claims, as somebody who has a key makes it: nothing is checked.
 pub(crate) fn unchecked(claims: &Value, signer: &dyn Signer, iat: u64) -> String {

@@ -238,7 +238,7 @@ fn claims_become_trusted_in_known_places() {
     only(
         "users, activations and a local deployment are not accounts of servers; all else is signed as trusted claims",
         &calls("issue(", "_."),
-        &["dev/identity.rs", "sign/activation.rs", "sign/mod.rs", "sign/user.rs"],
+        &["dev/identity.rs", "sign/activation.rs", "sign/token.rs", "sign/user/mod.rs"],
     );
 }
 

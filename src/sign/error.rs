@@ -1,0 +1,51 @@
+//! Reasons why there is no signed token.
+
+use crate::model::claims::ClaimsError;
+use crate::model::nkey::{KeyKind, PublicKey};
+
+/// Why there is no signed token.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The signer failed.
+    #[error("the signer failed: {0}")]
+    Signer(String),
+    /// The signature did not verify with an independent implementation.
+    #[error("the signature of {0} does not verify; nothing was sent")]
+    BadSignature(PublicKey),
+    /// A key for which signatures can be made without a seed.
+    #[error("{0} is a weak key, for which anybody can make signatures; nothing was sent")]
+    WeakKey(PublicKey),
+    /// Claims that the strict reader refuses.
+    #[error("the claims are not signed: {0}")]
+    Claims(#[from] ClaimsError),
+    /// A date that servers cannot count with.
+    #[error("a token is not dated {0} s after 1970: servers count until 2262")]
+    Date(u64),
+    /// The token does not read as what was to be signed.
+    #[error("the token that was made does not say what was to be signed; nothing was sent")]
+    ReadBack,
+    /// The claims are not an object.
+    #[error("the claims are not a JSON object")]
+    NotAnObject,
+    /// Claims of a type that is not issued here.
+    #[error("claims of type `{0}` are not issued here")]
+    UnknownType(String),
+    /// The signer is of a kind that may not sign such a token; servers would refuse it.
+    #[error("{signer} is the key of {}; tokens of type `{claim_type}` are signed by the key of {}", signer.kind().with_article(), expected.with_article())]
+    WrongSigner {
+        /// The signer.
+        signer: PublicKey,
+        /// `nats.type`
+        claim_type: String,
+        /// The kind that may.
+        expected: KeyKind,
+    },
+    /// `sub` is not a key of the kind that the type of claims is about.
+    #[error("claims of type `{claim_type}` are about the key of {}; `sub` is not one", expected.with_article())]
+    WrongSubject {
+        /// `nats.type`
+        claim_type: String,
+        /// The kind that it should be.
+        expected: KeyKind,
+    },
+}
