@@ -1,6 +1,6 @@
 //! The store's copy of an account against the servers' newest token.
 
-use super::Store;
+use super::store::{Store, folder_name};
 use crate::desired::regional::JETSTREAM;
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
@@ -47,7 +47,7 @@ pub fn judge(
     let mut copies = store.copies(id).peekable();
     if copies.peek().is_none() {
         let name = servers.map_or(name, |(_, claims)| claims.name());
-        return match store.named(&super::folder_name(name, id)) {
+        return match store.named(&folder_name(name, id)) {
             Some(other) => Copy::NameTaken {
                 by: match &other.claims {
                     Ok(claims) => format!("account {}", claims.id()),

@@ -1,6 +1,7 @@
 //! What a store tells whoever begins: its operator, its accounts, and where their keys are.
 
-use super::{StoreError, StoredAccount, accounts, operator, operators_in};
+use super::error::StoreError;
+use super::store::{StoredAccount, accounts, operator, operators_in};
 use crate::desired::regional::serves_a_region;
 use crate::model::claims::{AccountClaims, OperatorClaims};
 use crate::model::nkey::PublicKey;

@@ -1,8 +1,10 @@
 use super::*;
-use crate::model::nkey::KeyKind;
+use crate::model::claims::AccountClaims;
+use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 struct Bench {
     operator: Seed,
