@@ -7,77 +7,10 @@
 
 use super::api::Api;
 use super::data::{ObservedJetStream, ObservedStream, SILENCE};
-use super::search::Search;
+use super::gaps::Arrivals;
+use super::search::{Limits, Search};
 use crate::observed::Requests;
 use futures::stream::{self, StreamExt};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// What the messages of one stream say about its sources.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Arrivals {
-    /// The stream that has the sources.
-    pub stream: String,
-    /// The last sequence of each origin that arrived.
-    pub last: BTreeMap<String, u64>,
-    /// How many messages never arrived, up to the last one that did.
-    pub missing: u64,
-    /// Where they are missing, in the stream's order; together they miss [`missing`](Self::missing).
-    pub gaps: Vec<Gap>,
-}
-
-/// Messages that are missing between two places of a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Gap {
-    /// Sequence in the stream before the gap.
-    pub after: u64,
-    /// Sequence in the stream behind the gap.
-    pub before: u64,
-    /// How many.
-    pub missing: u64,
-    /// Among which messages. As many as are missing when the search could tell exactly.
-    pub among: Vec<Range>,
-}
-
-/// Messages of one origin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Range {
-    /// The origin.
-    pub origin: String,
-    /// First sequence.
-    pub first: u64,
-    /// Last sequence.
-    pub last: u64,
-}
-
-impl Gap {
-    /// Whether all messages of [`among`](Self::among) are missing, and not only some of them.
-    pub fn is_exact(&self) -> bool {
-        self.among.iter().map(|range| range.last + 1 - range.first).sum::<u64>() == self.missing
-    }
-}
-
-/// How much a run may ask.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Messages of one stream. One gap takes a few hundred, however long the stream is.
-    pub messages: usize,
-    /// Streams that are searched; of the others only the count is known.
-    pub streams: usize,
-    /// Bytes of messages, of one stream.
-    pub bytes: u64,
-    /// Time of each request.
-    pub timeout: Duration,
-    /// Time of all.
-    pub time: Duration,
-}
-
-impl Limits {
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { messages: 2000, streams: 100, bytes: 64 << 20, timeout, time: timeout }
-    }
-}
 
 /// Searches those streams in which something is missing by the count, or of whose sources the servers do not say
 /// what arrived. No others, so that looking costs nothing as long as nothing is wrong. And the subjects on which the user

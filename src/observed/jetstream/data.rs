@@ -1,7 +1,7 @@
 //! Streams and consumers as the servers describe them.
 
 use super::api::ApiError;
-use super::arrivals::Arrivals;
+use super::gaps::Arrivals;
 use crate::desired::{Role, lease, metadata};
 use jiff::Timestamp;
 use serde::Serialize;

@@ -3,14 +3,15 @@
 mod api;
 mod arrivals;
 mod data;
+mod gaps;
 mod read;
 mod search;
 
 pub use api::{Api, ApiError, Budget, CallError, DEFAULT_PREFIX, code};
-pub use arrivals::{Arrivals, Gap, Range};
 pub use data::{
     HEARD, ObservedConsumer, ObservedJetStream, ObservedStream, Owner, Placement, Replica, SILENCE, SourceState,
     StreamState, Unknown, Waiting, age, began_at, first_sequence, origins,
 };
+pub use gaps::{Arrivals, Gap, Range};
 pub use read::{MOST_BYTES, ReadOptions, look_at_messages, read};
 pub use search::came_from;

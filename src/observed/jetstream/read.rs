@@ -1,8 +1,9 @@
 //! Reading: few requests, all in flight at once, and what could not be asked is named.
 
 use super::api::{Api, Budget, CallError, code};
-use super::arrivals::{Limits, apart, arrivals};
+use super::arrivals::{apart, arrivals};
 use super::data::{ObservedConsumer, ObservedJetStream, ObservedStream, Unknown, Waiting};
+use super::search::Limits;
 use crate::desired::DesiredConsumer;
 use crate::observed::{RequestError, Requests};
 use futures::stream::{self, StreamExt, TryStreamExt as _};

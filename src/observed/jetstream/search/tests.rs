@@ -1,12 +1,10 @@
 //! Searches in simulated streams, whose gaps are known.
 
-use super::super::arrivals::{Arrivals, Limits};
 use super::super::data::ObservedStream;
 use super::*;
 use crate::observed::{RequestError, fake::Answers};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 const NAMES: [&str; 3] = ["w", "c", "e"];
 

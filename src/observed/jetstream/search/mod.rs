@@ -1,8 +1,8 @@
 //! The search for gaps in one stream: few of its messages are looked at, many at a time.
 
 use super::api::{Api, CallError, code};
-use super::arrivals::{Arrivals, Gap, Limits, Range};
 use super::data::{ObservedStream, SourceState};
+use super::gaps::{Arrivals, Gap, Range};
 use crate::observed::Requests;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,29 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// How much a run may ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Messages of one stream. One gap takes a few hundred, however long the stream is.
+    pub messages: usize,
+    /// Streams that are searched; of the others only the count is known.
+    pub streams: usize,
+    /// Bytes of messages, of one stream.
+    pub bytes: u64,
+    /// Time of each request.
+    pub timeout: Duration,
+    /// Time of all.
+    pub time: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { messages: 2000, streams: 100, bytes: 64 << 20, timeout, time: timeout }
+    }
+}
 
 /// A place in the stream, and what had arrived of each source up to there.
 #[derive(Debug, Clone)]
