@@ -1,5 +1,6 @@
 //! The server binary: the one that was named, the one on PATH, or a pinned one fetched once.
 
+use super::options::PATIENCE;
 use super::pins::{DEFAULT_VERSION, PINS, Pin};
 use super::program::{self, on_path};
 use super::{DevError, files};
@@ -23,6 +24,15 @@ const LARGEST: u64 = 256 << 20;
 pub(super) struct Binary {
     pub(super) path: PathBuf,
     pub(super) version: String,
+}
+
+/// A `nats-server` binary: the named one, else the one on PATH, else a pinned one fetched once and cached.
+/// A `version` (`2.15.1`) means that very version.
+///
+/// # Errors
+/// [`DevError::Binary`] when there is none, or it is older than 2.10 or not of that version.
+pub fn nats_server(named: Option<&Path>, version: Option<&str>) -> Result<PathBuf, DevError> {
+    find(named, version, PATIENCE).map(|binary| binary.path)
 }
 
 /// Finds or fetches the binary, within `time`. A `version` means that very version: from PATH if it is the one there, else

@@ -1,0 +1,409 @@
+//! One super-cluster: made, opened, told what to do, and asked what it is.
+
+use super::config;
+use super::control::{self, Request, ServerState};
+use super::error::DevError;
+use super::layout::{self, Layout, Server};
+use super::options::{Lifetime, Options};
+use super::{files, ports, prepare, program, ready, supervisor};
+use crate::sign::memory;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a supervisor may take to end before it is killed; it gives its servers some time.
+const ENDING: Duration = Duration::from_secs(15);
+
+/// How long a supervisor may take until it listens.
+const STARTING: Duration = Duration::from_secs(3);
+
+/// A local super-cluster.
+#[derive(Debug)]
+pub struct SuperCluster {
+    folder: PathBuf,
+    layout: Layout,
+    /// With [`Lifetime::Scoped`]; the supervisor ends when its standard input closes.
+    supervisor: Option<Child>,
+}
+
+/// The super-cluster as it is now.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Where everything is.
+    pub folder: PathBuf,
+    /// Process id of the supervisor; `None` when the super-cluster is down.
+    pub supervisor: Option<u32>,
+    /// Process ids of servers that run on without their supervisor, because that was killed; [`SuperCluster::down`] and
+    /// [`SuperCluster::up`] end them.
+    pub left_behind: Vec<u32>,
+    /// Version of the servers.
+    pub server_version: String,
+    /// The servers, in the order of the regions.
+    pub servers: Vec<ServerStatus>,
+    /// The regions that are cut off from the others.
+    pub cut: Vec<String>,
+}
+
+/// One server as it is now.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerStatus {
+    /// Which server.
+    #[serde(flatten)]
+    pub server: Server,
+    /// URL for clients.
+    pub url: String,
+    /// Whether it runs.
+    #[serde(flatten)]
+    pub state: ServerState,
+}
+
+impl SuperCluster {
+    /// Makes the super-cluster of these options, or takes the one that the folder holds, and starts what does not
+    /// run. Returns when the processes are started; see [`Self::wait_ready`].
+    ///
+    /// # Errors
+    /// [`DevError`], [`DevError::OtherOptions`] when the folder holds another super-cluster.
+    pub async fn up(options: Options) -> Result<Self, DevError> {
+        let folder = absolute(&options.folder)?;
+        layout::check(&options)?;
+        if let Some(layout) = Layout::read(&folder)? {
+            if let Some(difference) = layout.difference(&options) {
+                return Err(DevError::OtherOptions { folder, difference });
+            }
+            if answers(&layout).await? {
+                let cluster = Self { folder, layout, supervisor: None };
+                let all = cluster.layout.servers.iter().map(|server| server.name.clone()).collect();
+                control::ask(&cluster.layout, Request::Start(all)).await?;
+                return Ok(cluster);
+            }
+        }
+        let lifetime = options.lifetime;
+        let executable = match &options.executable {
+            Some(path) => path.clone(),
+            None => std::env::current_exe().map_err(|e| DevError::Supervisor(format!("cannot be found: {e}")))?,
+        };
+        let into = folder.clone();
+        let prepared = tokio::task::spawn_blocking(move || prepare::prepare(&options, &into)).await;
+        let (layout, ports) = prepared.map_err(|e| DevError::Supervisor(format!("cannot be started: {e}")))??;
+        let mut supervisor = spawn_supervisor(&executable, &folder, lifetime, ports)?;
+
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if control::ask(&layout, Request::Status).await.is_ok() {
+                break;
+            }
+            let ended = supervisor.try_wait().ok().flatten();
+            if ended.is_some() || Instant::now() > deadline {
+                // SIGTERM, so that it takes its servers with it.
+                if let Some(pid) = rustix::process::Pid::from_raw(supervisor.id().cast_signed()) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                }
+                if program::ended_by(&mut supervisor, Instant::now() + ENDING).is_none() {
+                    let _ = supervisor.kill();
+                    let _ = supervisor.wait();
+                }
+                let said = files::end_of(&log_path(&folder));
+                return Err(DevError::Supervisor(format!("did not start: {}", said.trim())));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let supervisor = (lifetime != Lifetime::UntilDown).then_some(supervisor);
+        Ok(Self { folder, layout, supervisor })
+    }
+
+    /// The super-cluster in a folder, running or not.
+    ///
+    /// # Errors
+    /// [`DevError::NoCluster`]
+    pub fn open(folder: &Path) -> Result<Self, DevError> {
+        let folder = absolute(folder)?;
+        match Layout::read(&folder)? {
+            Some(layout) => Ok(Self { folder, layout, supervisor: None }),
+            None => Err(DevError::NoCluster(folder)),
+        }
+    }
+
+    /// The options that it was made with; those of no lasting effect (binary, lifetime) as in [`Options::default`].
+    pub fn made_with(&self) -> Options {
+        Options { folder: self.folder.clone(), ..self.layout.options() }
+    }
+
+    /// Waits until all running servers have found each other: routes, gateways, and a JetStream meta leader that sees
+    /// them as current (where more than half of the servers are together). Servers of regions that are cut off are
+    /// only expected to find those of their own region.
+    ///
+    /// # Errors
+    /// [`DevError::NotReady`] with what is still missing after `timeout`.
+    pub async fn wait_ready(&self, timeout: Duration) -> Result<(), DevError> {
+        let started = Instant::now();
+        let mut left_out: Option<(Vec<String>, Instant)> = None;
+        loop {
+            let state = self.ask(Request::Status).await?;
+            let Some(missing) = ready::missing(&self.layout, &state).await else { return Ok(()) };
+            let hopeless = state.servers.iter().any(|(_, state)| matches!(state, ServerState::Ended { .. }));
+            if hopeless || started.elapsed() > timeout {
+                return Err(DevError::NotReady { seconds: started.elapsed().as_secs(), missing: missing.what });
+            }
+            match &left_out {
+                Some((names, since)) if *names == missing.left_out => {
+                    if !names.is_empty() && since.elapsed() > missing.patience {
+                        self.ask(Request::Kill(names.clone())).await?;
+                        self.ask(Request::Start(names.clone())).await?;
+                        left_out = None;
+                    }
+                }
+                _ => left_out = Some((missing.left_out, Instant::now())),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Kills (SIGKILL) a region with its server of the stretch cluster, or a single server. Returns when they are gone.
+    ///
+    /// # Errors
+    /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
+    pub async fn kill(&self, target: &str) -> Result<(), DevError> {
+        self.ask(Request::Kill(self.servers_of(target)?)).await.map(drop)
+    }
+
+    /// Starts the servers of a region, or a single server, that do not run.
+    ///
+    /// # Errors
+    /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
+    pub async fn start(&self, target: &str) -> Result<(), DevError> {
+        self.ask(Request::Start(self.servers_of(target)?)).await.map(drop)
+    }
+
+    /// Cuts a region off all others while its servers run on: links between the regions are dropped and refused.
+    ///
+    /// # Errors
+    /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
+    pub async fn cut(&self, region: &str) -> Result<(), DevError> {
+        self.ask(Request::Cut(self.region(region)?)).await.map(drop)
+    }
+
+    /// Undoes [`Self::cut`].
+    ///
+    /// # Errors
+    /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
+    pub async fn heal(&self, region: &str) -> Result<(), DevError> {
+        self.ask(Request::Heal(self.region(region)?)).await.map(drop)
+    }
+
+    /// The super-cluster as it is now; also when it is down.
+    pub async fn status(&self) -> Status {
+        let state = control::ask(&self.layout, Request::Status).await.ok();
+        let servers = self.layout.servers.iter().enumerate().map(|(n, server)| ServerStatus {
+            server: server.clone(),
+            url: self.layout.url(server),
+            state: state.as_ref().map_or(ServerState::Down, |state| state.servers[n].1.clone()),
+        });
+        Status {
+            folder: self.folder.clone(),
+            supervisor: state.as_ref().map(|state| state.supervisor),
+            left_behind: if state.is_some() { Vec::new() } else { supervisor::left_behind(&self.folder) },
+            server_version: self.layout.server_version.clone(),
+            servers: servers.collect(),
+            cut: state.as_ref().map(|state| state.cut.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Stops all servers and the supervisor. Keys, stores and configuration stay; [`Self::up`] starts it again.
+    ///
+    /// # Errors
+    /// [`DevError::Supervisor`] when it does not end.
+    pub async fn down(mut self) -> Result<(), DevError> {
+        if control::ask(&self.layout, Request::Status).await.is_err() {
+            supervisor::kill_left_behind(&self.folder);
+            return Ok(());
+        }
+        control::ask(&self.layout, Request::Stop).await?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // It writes into the folder until it has ended, and then lets go of the ports.
+        while control::ask(&self.layout, Request::Status).await.is_ok() || ports::held(self.layout.ports().0)? {
+            if Instant::now() > deadline {
+                return Err(DevError::Supervisor("does not end".to_owned()));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if let Some(mut supervisor) = self.supervisor.take() {
+            let _ = supervisor.wait();
+        }
+        Ok(())
+    }
+
+    /// [`Self::down`], then deletes what [`Self::up`] made: keys, stores, configuration, and the definition if nobody
+    /// changed it.
+    ///
+    /// # Errors
+    /// [`DevError`]
+    pub async fn delete(self) -> Result<(), DevError> {
+        let (folder, layout) = (self.folder.clone(), self.layout.clone());
+        self.down().await?;
+        prepare::delete(&folder, &layout)
+    }
+
+    /// Where everything is (absolute).
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The definition that was made for this super-cluster.
+    pub fn definition_path(&self) -> PathBuf {
+        prepare::definition_path(&self.folder)
+    }
+
+    /// The folder of the keys: `op.nk` (operator signing key), `app.nk` and `sys.nk` (account signing keys),
+    /// `*-identity.nk`, `app.creds` and `sys.creds`.
+    pub fn keys_folder(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// Seed of the operator's signing key.
+    pub fn operator_key_path(&self) -> PathBuf {
+        self.keys_folder().join("op.nk")
+    }
+
+    /// Credentials of a user of the application account.
+    pub fn credentials_path(&self) -> PathBuf {
+        self.keys_folder().join("app.creds")
+    }
+
+    /// Credentials of a user of the system account.
+    pub fn system_credentials_path(&self) -> PathBuf {
+        self.keys_folder().join("sys.creds")
+    }
+
+    /// The folder of certificates (`ca.pem`, `client.pem`, `client-key.pem`), when clients must use TLS.
+    pub fn tls_folder(&self) -> Option<PathBuf> {
+        self.layout.tls.then(|| self.folder.join("tls"))
+    }
+
+    /// What `XDG_CONFIG_HOME` has to be for the `nats` CLI to find the contexts `vs-<region>` and `vs-sys`.
+    pub fn nats_config_home(&self) -> PathBuf {
+        self.folder.join("config")
+    }
+
+    /// Public key of the application account `APP`.
+    pub fn account_id(&self) -> &str {
+        &self.layout.account_id
+    }
+
+    /// Public key of the system account.
+    pub fn system_account_id(&self) -> &str {
+        &self.layout.system_account_id
+    }
+
+    /// Public key of the operator.
+    pub fn operator_id(&self) -> &str {
+        &self.layout.operator_id
+    }
+
+    /// Version of the servers.
+    pub fn server_version(&self) -> &str {
+        &self.layout.server_version
+    }
+
+    /// Names of the regions.
+    pub fn regions(&self) -> &[String] {
+        &self.layout.regions
+    }
+
+    /// All servers.
+    pub fn servers(&self) -> &[Server] {
+        &self.layout.servers
+    }
+
+    /// URLs for clients of a cluster (a region's, or [`STRETCH`](super::STRETCH)); empty when there is none of that name.
+    pub fn urls(&self, cluster: &str) -> Vec<String> {
+        self.layout.in_cluster(cluster).map(|server| self.layout.url(server)).collect()
+    }
+
+    /// URLs for clients of all servers.
+    pub fn all_urls(&self) -> Vec<String> {
+        self.layout.servers.iter().map(|server| self.layout.url(server)).collect()
+    }
+
+    /// The folder in which a server keeps its configuration, log, JetStream store and account JWTs (`jwt/`).
+    pub fn server_folder(&self, server: &Server) -> PathBuf {
+        config::server_folder(&self.folder, server)
+    }
+
+    async fn ask(&self, request: Request) -> Result<control::State, DevError> {
+        if !control::listening(&self.layout).await {
+            return Err(DevError::NotRunning(self.folder.clone()));
+        }
+        control::ask(&self.layout, request).await
+    }
+
+    fn servers_of(&self, target: &str) -> Result<Vec<String>, DevError> {
+        let region = self.layout.regions.iter().any(|region| region == target);
+        let servers = self.layout.servers.iter();
+        let hit = servers.filter(|s| if region { s.region == target } else { s.name == target || s.cluster == target });
+        let names: Vec<String> = hit.map(|server| server.name.clone()).collect();
+        if names.is_empty() { Err(self.unknown(target)) } else { Ok(names) }
+    }
+
+    fn region(&self, name: &str) -> Result<String, DevError> {
+        let known = self.layout.regions.iter().find(|region| *region == name);
+        known.cloned().ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> DevError {
+        let servers = self.layout.servers.iter().map(|server| &server.name);
+        let known: Vec<&str> = self.layout.regions.iter().chain(servers).map(String::as_str).collect();
+        DevError::UnknownTarget { name: name.to_owned(), known: known.join(", ") }
+    }
+}
+
+impl Drop for SuperCluster {
+    fn drop(&mut self) {
+        if let Some(mut supervisor) = self.supervisor.take() {
+            drop(supervisor.stdin.take());
+            let _ = supervisor.wait();
+        }
+    }
+}
+
+/// Whether a supervisor runs; one that has the ports and does not listen yet is just being started, by a run that may have
+/// been killed since.
+async fn answers(layout: &Layout) -> Result<bool, DevError> {
+    let until = Instant::now() + STARTING;
+    loop {
+        if control::ask(layout, Request::Status).await.is_ok() {
+            return Ok(true);
+        }
+        if !ports::held(layout.ports().0)? || Instant::now() > until {
+            return Ok(false);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn absolute(folder: &Path) -> Result<PathBuf, DevError> {
+    std::path::absolute(folder).map_err(|error| DevError::file("find", folder, error))
+}
+
+fn log_path(folder: &Path) -> PathBuf {
+    folder.join("supervisor.log")
+}
+
+fn spawn_supervisor(
+    executable: &Path,
+    folder: &Path,
+    lifetime: Lifetime,
+    ports: ports::Block,
+) -> Result<Child, DevError> {
+    let log = files::new_log(&log_path(folder)).map_err(|e| DevError::file("write", &log_path(folder), e))?;
+    let mut command = memory::command(executable);
+    command.args(["dev", "supervise", "--folder"]).arg(folder);
+    // The lock on the ports is inherited as standard output, so it is held as long as the supervisor lives.
+    command.stdout(ports.lock).stderr(log);
+    match lifetime {
+        Lifetime::UntilDown => command.stdin(Stdio::null()),
+        Lifetime::Scoped { delete: false } => command.stdin(Stdio::piped()).arg("--with-stdin"),
+        Lifetime::Scoped { delete: true } => command.stdin(Stdio::piped()).args(["--with-stdin", "--delete"]),
+    };
+    command.spawn().map_err(|e| DevError::Supervisor(format!("cannot be started ({}): {e}", executable.display())))
+}
