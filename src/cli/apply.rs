@@ -1,29 +1,23 @@
 //! `apply`: the whole job.
 
-use super::deployment::{
-    LeaseArgs, NOT_CONFIRMED, OperatorArgs, agree, agree_again, holder, interrupted, merged_text, with_heard,
-};
-use super::history::{HistoryArgs, Recording, unwritable};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
+use super::outcome::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
 use super::plan::ChangeArgs;
-use super::shell::{findings_text, some};
+use super::recording::{HistoryArgs, Recording};
 use super::text::{Text, put, text};
 use super::{Exit, Failure, Shell, nsc, plan_view, planfile, trust};
 use crate::definition::Definition;
-use crate::model::finding::{Finding, Severity};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
 use crate::ops::Deadline;
-use crate::ops::apply::{Again, Applied, ApplyError, IssueError, Pushed, Run, Signers};
-use crate::ops::lease::LeaseError;
+use crate::ops::apply::{Again, Applied, Run, Signers};
 use crate::ops::plan::Planned;
 use crate::ops::session::{Given, Hearing};
 use crate::ops::trust::with_pushes;
-use crate::resolver::NotPushed;
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Make the deployment match the definition, and prove it on every server
 #[derive(Debug, clap::Args)]
@@ -141,24 +135,6 @@ impl Args {
     }
 }
 
-/// Exit 4 when a server did not confirm what was pushed, or could not be looked at, whether or not something was pushed; exit
-/// 3 when servers have to reload their configuration first.
-pub(super) fn exit(applied: &Applied, deployment: &Deployment) -> Exit {
-    match deployment.missing() {
-        0 if applied.is_confirmed() => Exit::Done,
-        0 if applied.waits_for_reload() => Exit::Pending,
-        _ => Exit::Unconfirmed,
-    }
-}
-
-pub(super) fn document(planned: &Planned<'_>, applied: &Applied, deployment: &Deployment, exit: Exit) -> Value {
-    json!({
-        "confirmed": exit == Exit::Done,
-        "plan": plan_view::document(&planned.plan, deployment),
-        "applied": applied,
-    })
-}
-
 fn text(
     definition: &Definition,
     planned: &Planned<'_>,
@@ -210,217 +186,3 @@ fn text(
     }
     out
 }
-
-/// The last lines where servers have to reload the file that tokens were written to, and `then` what is next.
-pub(super) fn to_reload(applied: &Applied, then: &str) -> Text {
-    let preload = applied.preload.as_deref().unwrap_or(Path::new("the preload")).display();
-    let mut out = text!("Servers have the tokens in {preload} once they have reloaded it.");
-    put!(
-        out,
-        "next: Copy it to where the configuration of each server includes it, reload each (`nats-server --signal reload`), then \
-         {then}."
-    );
-    if !applied.pushed.is_empty() {
-        put!(
-            out,
-            "What nsc makes of its store is behind now (`nsc generate config --mem-resolver`): it would undo this."
-        );
-    }
-    out
-}
-
-/// `: west-1, east-2 did not confirm; 3 servers do not answer`, as far as it is so.
-pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String {
-    let open = |pushed: &Pushed| {
-        let servers = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
-        servers.map(|server| server.server.clone()).collect::<Vec<_>>()
-    };
-    let mut last: Vec<&Pushed> = Vec::new();
-    for pushed in &applied.pushed {
-        last.retain(|earlier| earlier.id != pushed.id);
-        last.push(pushed);
-    }
-    let mut names: Vec<String> = last.into_iter().flat_map(open).collect();
-    names.sort();
-    names.dedup();
-    let mut parts = Vec::new();
-    if !names.is_empty() {
-        parts.push(format!("{} did not confirm", names.join(", ")));
-    }
-    parts.extend(deployment.missing_text());
-    if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
-}
-
-/// What servers that did not confirm a token have instead, and why those that refused it did.
-fn has_instead(pushed: &Pushed) -> Vec<String> {
-    let open = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
-    let has = open.map(|server| format!("{} ({}): {}", server.server, server.cluster, server.verdict));
-    has.chain(pushed.refused.iter().map(|refused| format!("refused by {refused}"))).collect()
-}
-
-/// What was done and who confirmed it.
-pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
-    let Applied {
-        provisioned, pushed, problems, unread, skipped, kept, planned_again, merged, preload, behind, ..
-    } = applied;
-    let mut out = Text::new();
-    if *planned_again > 0 {
-        let times = if *planned_again == 1 { "once".to_owned() } else { format!("{planned_again} times") };
-        put!(out, "planned again {times}: others pushed tokens meanwhile, and what they changed was kept");
-    }
-    out.append(&merged_text(merged));
-    if !provisioned.is_empty() {
-        let made = provisioned.iter().filter(|one| one.error.is_none()).count();
-        put!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
-    }
-    let mut told: Vec<&str> = Vec::new();
-    for last in pushed.iter().rev() {
-        if told.contains(&last.account.as_str()) {
-            continue;
-        }
-        told.push(&last.account);
-    }
-    for account in told.into_iter().rev() {
-        let mut tokens = pushed.iter().filter(|pushed| pushed.account == account);
-        let count = tokens.clone().count();
-        let Some(last) = tokens.next_back() else { continue };
-        let confirmed = last.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
-        let total = deployment.total();
-        match (count, preload) {
-            (_, Some(preload)) => put!(
-                out,
-                "account {account}: token written to {}; {confirmed} of {total} servers confirm that it is in force",
-                preload.display()
-            ),
-            (1, None) => {
-                put!(out, "account {account}: token pushed; {confirmed} of {total} servers confirm that it is in force")
-            }
-            _ => put!(
-                out,
-                "account {account}: {count} tokens pushed, one after the other; {confirmed} of {total} servers confirm \
-                 that the last is in force"
-            ),
-        }
-        for line in has_instead(last) {
-            put!(out, "  {line}");
-        }
-        if !last.strangers.is_empty() {
-            let names: Vec<&str> = last.strangers.iter().map(String::as_str).collect();
-            put!(
-                out,
-                "  answers that are not those of a server of the deployment, not counted: {}; find out who else is in the system \
-                 account",
-                some(&names)
-            );
-        }
-    }
-    for server in behind {
-        put!(out, "{} ({}): {}", server.server, server.cluster, server.verdict);
-    }
-    let problems: Vec<&Finding> =
-        problems.iter().flat_map(|checked| &checked.problems).map(|one| &one.finding).collect();
-    findings_text(&problems).iter().for_each(|text| out.append(text));
-    if let Some(reason) = unread {
-        put!(out, "the streams could not be read back: {reason}");
-    }
-    if !skipped.is_empty() {
-        let skipped: Vec<&str> = skipped.iter().map(String::as_str).collect();
-        put!(out, "left out, cannot be reached: {}", some(&skipped));
-    }
-    for kept in kept {
-        put!(out, "kept, since not every server confirmed that its mappings are gone: stream {kept}");
-    }
-    out
-}
-
-pub(super) fn refused(findings: Vec<Finding>) -> Failure {
-    let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
-    let what = if errors == 1 { "1 finding stands".to_owned() } else { format!("{errors} findings stand") };
-    Failure::failed("refused", format!("{what} in the way; nothing was changed")).findings(findings)
-}
-
-pub(super) fn no_signer() -> Failure {
-    Failure::usage("no-operator-key", "there is a token to sign and no operator key was named; nothing was changed")
-        .next("Name the operator's signing key: --operator FILE, --operator - for standard input, or VSTREAM_OPERATOR_FILE.")
-}
-
-pub(super) fn failure(error: ApplyError) -> Failure {
-    let message = error.to_string();
-    match error {
-        ApplyError::Refused(findings) => refused(findings),
-        ApplyError::NoSigner => no_signer(),
-        ApplyError::NotAgreed { .. } => Failure::failed("not-confirmed", message).next(NOT_CONFIRMED),
-        ApplyError::NotAsPlanned(_) => Failure::failed("signed-otherwise", message)
-            .next("Make the plan again, have it read and signed, and find out who made this file."),
-        ApplyError::Issue(IssueError::Sign { .. }) => Failure::failed("signing", message)
-            .next("Check the key, or the command that signs: every signature is verified before it is used."),
-        ApplyError::Issue(IssueError::NoKey { account }) => {
-            Failure::failed("account-key-missing", message).next(format!(
-                "Put a signing key of account {account}, or its identity, into the keys folder; `signing_key` of the \
-             definition says which of several."
-            ))
-        }
-        ApplyError::Issue(IssueError::Keys { .. }) | ApplyError::Keys(_) => Failure::failed("keys", message)
-            .next("Mend the keys folder, or name another with --keys; `keys check` lists what is wrong."),
-        ApplyError::StageUnconfirmed { applied, .. } => {
-            let open = applied.pushed.iter().filter(|pushed| !pushed.is_confirmed());
-            let lines: Vec<String> = open.flat_map(has_instead).collect();
-            Failure::failed("stage-unconfirmed", message)
-                .lines(lines)
-                .next("Mend what these servers say, then apply again: it goes on from here.")
-                .detail("applied", applied)
-        }
-        ApplyError::NotCaughtUp { problems, provisioned } => {
-            let lines: Vec<String> = problems
-                .iter()
-                .flat_map(|checked| &checked.problems)
-                .map(|problem| format!("{}: {}", problem.finding.place, problem.finding.message))
-                .collect();
-            Failure::failed("not-caught-up", message)
-                .lines(lines)
-                .next("Run apply again: it goes on from here. `status` shows what the streams wait for.")
-                .detail("provisioned", provisioned)
-        }
-        ApplyError::Provision { provisioned, .. } => {
-            let errors = provisioned.iter().filter_map(|one| Some(format!("{}: {}", one.place, one.error.as_ref()?)));
-            let errors: Vec<String> = errors.collect();
-            Failure::failed("provisioning", message)
-                .lines(errors)
-                .next("Mend what the servers name, and run apply again: it goes on from here.")
-                .detail("provisioned", provisioned)
-        }
-        ApplyError::ChangedMeanwhile { .. } => Failure::failed("changed-meanwhile", message).next(
-            "Run apply again: it starts from the new token. If others push all the time, have them wait; `status` shows who \
-             holds the lease of an account.",
-        ),
-        ApplyError::TakesAwayMore(_) => Failure::failed("changed-meanwhile", message)
-            .next("Run it again, and read the plan: it starts from what is there now."),
-        ApplyError::Stale(moved) => planfile::stale(moved),
-        ApplyError::Lease(LeaseError::Held { note, .. }) => Failure::failed("lease-held", message)
-            .next(
-                "Run it again when the other run has ended, or wait longer with --lease-timeout. If that run is gone, its \
-                 lease expires by itself within 15 s. If there is no such run, an application publishes there: deny it \
-                 `$VSTREAM.>` (docs/permissions.md).",
-            )
-            .detail("lease", note),
-        ApplyError::Lease(LeaseError::Unreachable(finding)) => {
-            Failure::failed(finding.code, message).next(finding.next.clone())
-        }
-        ApplyError::Lease(LeaseError::Lost { .. }) => Failure::failed("lease-lost", message)
-            .next("Run apply again: it goes on from here, after whoever has the lease now."),
-        ApplyError::Interrupted => {
-            Failure::failed("interrupted", message).next("Run it again: it goes on from here.")
-        }
-        ApplyError::Journal(_) => unwritable(&message),
-        ApplyError::Push(NotPushed::Store(error)) => error.into(),
-        ApplyError::Push(_) => {
-            Failure::failed("push", message).next("Run verify to see which servers have the token, then apply again.")
-        }
-        ApplyError::Confirm(_) => Failure::new(Exit::Unconfirmed, "unconfirmed", message)
-            .next("Run `verify --wait 2m`: it asks until every server has the token."),
-        ApplyError::Read(error) => error.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -21,13 +21,13 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the verb.
+    /// Runs the verb; `command` is the whole command line.
     ///
     /// # Errors
     /// None; the signature is that of every verb.
-    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+    pub async fn run(self, shell: &Shell, mut command: clap::Command) -> Result<Exit, Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut super::command(), "vstream-jwt", &mut script);
+        clap_complete::generate(self.shell, &mut command, "vstream-jwt", &mut script);
         let script = String::from_utf8_lossy(&script);
         shell.script(&script, &json!({ "shell": self.shell.to_string(), "script": script }));
         Ok(Exit::Done)

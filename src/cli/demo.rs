@@ -349,7 +349,7 @@ fn failure(error: DemoError, kept: Option<&SuperCluster>) -> Failure {
     let failure = match error {
         DemoError::Dev(error) => return error.into(),
         DemoError::Read(error) => return error.into(),
-        DemoError::Apply(error) => return super::apply::failure(error),
+        DemoError::Apply(error) => return super::outcome::failure(error),
         DemoError::NothingToShow => Failure::failed("demo", message),
         DemoError::Unconfirmed { .. } => Failure::failed("demo-unconfirmed", message),
         DemoError::Traffic(_) => Failure::failed("demo-traffic", message),

@@ -1,8 +1,8 @@
 //! `destroy`: takes away what the definition made.
 
-use super::apply::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
-use super::history::{HistoryArgs, Recording};
+use super::outcome::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
+use super::recording::{HistoryArgs, Recording};
 use super::text::put;
 use super::{Exit, Failure, Shell, nsc, planfile, trust};
 use crate::nats::{DefinitionConnector, Purpose};

@@ -1,124 +1,17 @@
-//! `history`: what was pushed, and the folder that the verbs that push write it to.
+//! `history`: shows what earlier runs pushed, from their records in the history folder.
 
-use super::shell::{label, quoted, some};
+use super::recording::HistoryArgs;
+use super::shell::{quoted, some};
 use super::text::{Paint as _, Text, put, text};
-use super::{Exit, Failure, Format, Shell, plan_view};
+use super::{Exit, Failure, Format, Shell};
 use crate::model::claims::AccountClaims;
-use crate::model::finding::Severity;
 use crate::model::nkey::PublicKey;
-use crate::observed::Deployment;
-use crate::observed::link::Link;
-use crate::ops::apply::{Applied, ApplyError};
-use crate::ops::record::{Entry, FindError, HISTORY, HistoryError, Read, Recorder, find, list};
-use crate::ops::session::Session;
-use crate::plan::Plan;
+use crate::ops::record::{Entry, FindError, HistoryError, Read, find, list};
 use crate::plan::claims_diff;
-use crate::plan::file::File;
 use crate::plan::record::{Content, Outcome, Progress, RecordError, Recorded};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// Where records are kept.
-#[derive(Debug, clap::Args)]
-pub(super) struct HistoryArgs {
-    /// The folder with a record of each push [default: `history` beside the definition]; `none`: no record
-    #[arg(long, value_name = "DIR")]
-    history: Option<PathBuf>,
-}
-
-impl HistoryArgs {
-    /// The folder, unless there is to be none.
-    fn folder(&self, base: &Path) -> Option<PathBuf> {
-        match &self.history {
-            None => Some(base.join(HISTORY)),
-            Some(folder) if folder.as_os_str() == "none" => None,
-            Some(folder) => Some(folder.clone()),
-        }
-    }
-
-    /// The folder that has to be there to be read.
-    pub(super) fn to_read(&self, base: &Path) -> Result<PathBuf, Failure> {
-        match self.folder(base).filter(|folder| !folder.as_os_str().is_empty()) {
-            Some(folder) => Ok(folder),
-            None => Err(Failure::usage("no-history", "--history names no folder to read records from")
-                .next("Leave it out, or name the folder that the runs wrote to.")),
-        }
-    }
-
-    /// Lets the session write down what it pushes, if the plan pushes anything. Fails before anything is changed when
-    /// nothing could be written.
-    pub(super) fn record<L: Link>(
-        &self,
-        base: &Path,
-        session: &mut Session<'_, L>,
-        plan: &Plan,
-        recording: Recording,
-    ) -> Result<Written, Failure> {
-        let pushes = plan.accounts.iter().any(|account| !account.pushes.is_empty());
-        let Some(folder) = self.folder(base).filter(|_| pushes) else { return Ok(Written(None)) };
-        let text = plan_view::text(session.definition, plan, &session.deployment, true);
-        let content = Content {
-            tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
-            verb: recording.verb.to_owned(),
-            who: super::who::who(),
-            started: String::new(),
-            ended: None,
-            outcome: Outcome::Begun,
-            error: None,
-            system_account: session.system_account.clone(),
-            back_to: recording.back_to,
-            definition: recording.definition,
-            text: text.whole().plain().lines().map(str::to_owned).collect(),
-            changes: plan_view::document(plan, &session.deployment),
-            streams: Vec::new(),
-            attempts: Vec::new(),
-        };
-        let recorder = Recorder::open(&folder, content).map_err(|error| unwritable(&error.to_string()))?;
-        let recorder = Arc::new(recorder);
-        session.journal = Some(recorder.clone());
-        Ok(Written(Some(recorder)))
-    }
-}
-
-/// What is being recorded.
-pub(super) struct Recording {
-    /// `apply`, `destroy`, `rollback`
-    pub verb: &'static str,
-    /// The definition's files.
-    pub definition: Vec<File>,
-    /// The record that a rollback goes back to.
-    pub back_to: Option<String>,
-}
-
-/// The record of a run, if there is one.
-pub(super) struct Written(Option<Arc<Recorder>>);
-
-impl Written {
-    /// Notes how the run ended.
-    pub(super) fn finish(&self, shell: &Shell, result: &Result<Applied, ApplyError>, deployment: &Deployment) {
-        let Some(recorder) = &self.0 else { return };
-        let (outcome, error) = match result {
-            Ok(applied) if super::apply::exit(applied, deployment) == Exit::Done => (Outcome::Confirmed, None),
-            Ok(_) => (Outcome::Unconfirmed, None),
-            Err(error) => (Outcome::Failed, Some(crate::secrets::hide(&error.to_string()).into_owned())),
-        };
-        match recorder.finish(outcome, error) {
-            Ok(None) => {}
-            Ok(Some(path)) => shell.detail(1, || format!("the record of this push: {}", path.display())),
-            Err(error) => shell.say(text!(
-                "{}: {error}; it has what is needed to go back, and not how the run ended",
-                label(Severity::Warning)
-            )),
-        }
-    }
-}
-
-pub(super) fn unwritable(message: &str) -> Failure {
-    Failure::failed("history-unwritable", message)
-        .next("Make the folder writable for you, or name another with --history; `--history none` keeps no record.")
-}
+use std::path::Path;
 
 /// List what was pushed, show one record, or what changed between two
 #[derive(Debug, clap::Args)]

@@ -18,22 +18,21 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the verb.
+    /// Runs the verb; `command` is the whole command line.
     ///
     /// # Errors
     /// Exit 1 when a page cannot be written.
-    pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
+    pub async fn run(self, shell: &Shell, mut command: clap::Command) -> Result<Exit, Failure> {
         let failed = |path: &Path, error: std::io::Error| {
             Failure::failed("cannot-write", format!("cannot write {}: {error}", path.display()))
                 .next("Choose another folder for --out, or make this one writable.")
         };
         let Some(folder) = self.out else {
-            let page = page(super::command()).map_err(|error| failed(Path::new("the page"), error))?;
+            let page = page(command).map_err(|error| failed(Path::new("the page"), error))?;
             shell.script(&page, &json!({ "page": page }));
             return Ok(Exit::Done);
         };
         std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
-        let mut command = super::command();
         command.build();
         let mut files = Vec::new();
         for (name, command) in pages(command) {

@@ -1,7 +1,7 @@
 //! The way out: no other file has standard output or standard error in its hands (a test looks). What goes through is a
 //! [`Text`], which is escaped and without secrets by its making, a JSON document, or a script that this program generates.
 
-use super::shell::label;
+use super::finding::label;
 use super::text::{Paint as _, Text, part, put};
 use crate::model::finding::Severity;
 use crate::model::shown;

@@ -1,6 +1,7 @@
 //! What the verbs about plan files have in common.
 
-use super::{Failure, Shell, apply};
+use super::outcome::{self, stale};
+use super::{Failure, Shell};
 use crate::ops::apply::ApplyError;
 use crate::ops::load::Loaded;
 use crate::ops::planfile::{self, FileError, SignFileError};
@@ -27,14 +28,6 @@ pub(super) fn files(loaded: &Loaded) -> Vec<File> {
 pub(super) fn still_holds(file: &Content, now: &Content) -> Result<(), Failure> {
     let moved = file.moved(now);
     if moved.is_empty() { Ok(()) } else { Err(stale(moved)) }
-}
-
-/// What moved since a plan was made.
-pub(super) fn stale(moved: Vec<String>) -> Failure {
-    Failure::failed("stale-plan", "the plan is stale; since it was made, this moved; nothing was changed")
-        .lines(moved.clone())
-        .next("Make the plan again: plan --out FILE; have it signed again if it was.")
-        .detail("moved", moved)
 }
 
 pub(super) fn failure(error: FileError) -> Failure {
@@ -86,7 +79,7 @@ pub(super) fn unsigned(error: SignFileError) -> Failure {
         SignFileError::Claims { .. } => {
             Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
         }
-        SignFileError::Issue(error) => apply::failure(ApplyError::Issue(error)),
+        SignFileError::Issue(error) => outcome::failure(ApplyError::Issue(error)),
         SignFileError::Seal(_) => Failure::failed("signing", message).next("Check the key, or the command that signs."),
     }
 }

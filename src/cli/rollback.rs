@@ -1,8 +1,9 @@
 //! `rollback`: back to how an earlier push left it.
 
-use super::apply::{document, done, exit, failure, no_signer, refused, to_reload};
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_heard};
-use super::history::{self, HistoryArgs, Recording};
+use super::history;
+use super::outcome::{document, done, exit, failure, no_signer, refused, to_reload};
+use super::recording::{HistoryArgs, Recording};
 use super::shell::some;
 use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, nsc, planfile, trust};

@@ -1,6 +1,7 @@
 //! Where a verb's words go: the result to standard output, everything else to standard error.
 
-use super::text::{DIM, Paint as _, Painted, RED, Text, YELLOW, put, text};
+use super::finding::{findings_text, label};
+use super::text::{Paint as _, Text, put, text};
 use super::{Exit, Failure, output};
 use crate::model::finding::{Finding, Severity, bounded};
 use crate::sign::keyring::Keyring;
@@ -101,15 +102,6 @@ pub(super) fn quoted(path: &Path) -> String {
     match !text.is_empty() && text.chars().all(plain) {
         true => text,
         false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
-/// A severity's label, coloured.
-pub(super) fn label(severity: Severity) -> Painted<&'static str> {
-    match severity {
-        Severity::Error => "error".in_style(RED),
-        Severity::Warning => "warning".in_style(YELLOW),
-        Severity::Info => "note".in_style(DIM),
     }
 }
 
@@ -273,30 +265,6 @@ impl Shell {
     }
 }
 
-/// A finding as people read it.
-pub(super) fn finding_text(finding: &Finding) -> Text {
-    let Finding { code, severity, place, message, lines, next } = finding;
-    let mut out = text!("{}: {place}: {message} {}", label(*severity), format_args!("[{code}]").dim());
-    lines.iter().for_each(|detail| put!(out, "    {detail}"));
-    if !next.is_empty() {
-        put!(out, "  {} {next}", "next:".bold());
-    }
-    out
-}
-
-/// Findings as people read them; a next step that several in a row have comes once, after them.
-pub(super) fn findings_text(findings: &[&Finding]) -> Vec<Text> {
-    let rows = findings.chunk_by(|a, b| (a.code, a.severity, &a.next) == (b.code, b.severity, &b.next));
-    let texts = rows.flat_map(|row| {
-        let last = row.len() - 1;
-        row.iter().enumerate().map(move |(number, finding)| match number == last {
-            true => finding_text(finding),
-            false => finding_text(&Finding { next: String::new(), ..(*finding).clone() }),
-        })
-    });
-    texts.collect()
-}
-
 /// Progress of a running verb on standard error.
 #[derive(Debug)]
 pub struct Progress {
@@ -372,15 +340,5 @@ mod tests {
         let progress = Progress { bar: Some(bar.clone()), last: std::sync::Mutex::default() };
         progress.update(&format!("waiting for {}\u{1b}[2J, nats://u:hunter22@h", seed.as_str()), 0, 0);
         assert_eq!(bar.message(), r"waiting for (a seed, not shown)\u{1b}[2J, nats://(a password, not shown)@h");
-    }
-
-    #[test]
-    fn a_next_step_that_several_have_comes_once() {
-        let finding = |place: &str, next: &str| Finding::warning("code", place, "is so", next);
-        let all = [finding("a", "Do it."), finding("b", "Do it."), finding("c", "")];
-        let texts = findings_text(&all.iter().collect::<Vec<_>>());
-        let texts: Vec<&str> = texts.iter().map(Text::plain).collect();
-        let wanted = ["a: is so [code]", "b: is so [code]\n  next: Do it.", "c: is so [code]"];
-        assert_eq!(texts, wanted.map(|text| format!("warning: {text}\n")));
     }
 }

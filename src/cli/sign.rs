@@ -2,7 +2,7 @@
 
 use super::deployment::{NOT_CONFIRMED, OperatorArgs};
 use super::text::{Text, put, text};
-use super::{Exit, Failure, Format, Shell, apply, planfile, trust};
+use super::{Exit, Failure, Format, Shell, outcome, planfile, trust};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::ops::planfile::{self as file, review};
 use crate::plan::file::Content;
@@ -39,7 +39,7 @@ impl Args {
         let (plan, loaded) = planfile::load(shell, &self.plan)?;
         let patience = Patience::new(shell.timeout);
         let Some(operator) = self.operator.signer(&shell.keys_folder(&loaded.base), &patience)? else {
-            return Err(apply::no_signer());
+            return Err(outcome::no_signer());
         };
         let keys = shell.keyring(&loaded.base)?;
         let key = operator.public_key();

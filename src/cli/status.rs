@@ -1,6 +1,7 @@
 //! `status`: regions, replicas, lag per source, who is behind.
 
-use super::shell::{finding_text, some};
+use super::finding::finding_text;
+use super::shell::some;
 use super::text::{Paint as _, Text, put, text};
 use super::verify::worst_first;
 use super::{Exit, Failure, Format, Shell, output, trust};

@@ -1,7 +1,8 @@
 //! What `clap` says about a command line: the line is wrong, or help was asked for.
 
+use super::command_line::Cli;
 use super::text::Text;
-use super::{Cli, Exit, Failure, output};
+use super::{Exit, Failure, output};
 use crate::model::shown::shown;
 use clap::Parser as _;
 use serde_json::json;

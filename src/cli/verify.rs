@@ -1,6 +1,7 @@
 //! `verify`: every server, stream and source against the definition.
 
-use super::shell::{finding_text, parse_timeout, some};
+use super::finding::finding_text;
+use super::shell::{parse_timeout, some};
 use super::text::{Paint as _, Painted, RED, Text, YELLOW, put};
 use super::{Exit, Failure, Shell, plan_view, trust};
 use crate::model::finding::{Finding, Severity, bounded};

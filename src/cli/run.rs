@@ -1,0 +1,35 @@
+//! One run of the command: reads the command line, runs the verb, and ends with its exit code.
+
+use super::command_line::Verb;
+use super::{Failure, Format, Shell, output, usage};
+use std::process::ExitCode;
+
+/// Parses the command line, runs the verb, prints what it has to say and returns the exit code.
+pub fn main() -> ExitCode {
+    output::tell_panics();
+    // Keys of accounts are read by most verbs.
+    crate::sign::memory::protect();
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match usage::parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage::tell(&error, &args),
+    };
+    let shell = Shell::new(cli.global);
+    if shell.format == Format::Markdown && !matches!(cli.verb, Verb::Plan(_)) {
+        let failure = Failure::usage("format-markdown", "--format markdown is for `plan` alone");
+        return shell.failed(&failure.next("Take --format human or json."));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return shell.failed(
+                &Failure::failed("no-runtime", format!("cannot start the I/O runtime: {error}"))
+                    .next("Free file descriptors or memory, then run it again."),
+            );
+        }
+    };
+    match runtime.block_on(cli.verb.run(&shell)) {
+        Ok(exit) => shell.ends(exit).into(),
+        Err(failure) => shell.failed(&failure),
+    }
+}
