@@ -1,6 +1,9 @@
+use super::write::{UNFINISHED, unfinished};
 use super::*;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn names(folder: &Path) -> Vec<String> {

@@ -251,7 +251,7 @@ fn one_file_opens_files_to_read_them() {
         // Opens files for all others.
         "files/read.rs",
         // Writes files: opens folders to sync their entries to disk, and its own unfinished files for their locks.
-        "files.rs",
+        "files/write.rs",
         // Writes to pipes and devices.
         "files/device.rs",
         // Opens the terminal.

@@ -1,22 +1,17 @@
-//! Files: reading what a path names ([`read`]), and writing whole or not at all, whenever the process is killed.
+//! Writes a file whole or not at all, whenever the process is killed.
 //!
 //! A file is written under another name in its folder and forced to the disk; then it gets its own name in one step. A run
 //! that is killed in between leaves the other name, which begins with a dot, is as private as the file, and is read by
 //! nobody; the next run that writes into the folder takes it away. Who is still writing holds a lock on his.
 
-mod device;
-mod read;
-
-pub(crate) use read::read_text;
-pub(crate) use read::{ReadError, closed_to_others, drain, mode, open, read, read_any_secret, read_end, read_secret};
-
+use super::{device, read};
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
 /// How the names of unfinished files begin.
-const UNFINISHED: &str = ".vstream-new-";
+pub(super) const UNFINISHED: &str = ".vstream-new-";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +91,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 }
 
 /// A file that is complete and on the disk, and does not have its name yet.
-fn unfinished(folder: &Path, access: Access, parts: &[&[u8]]) -> io::Result<NamedTempFile> {
+pub(super) fn unfinished(folder: &Path, access: Access, parts: &[&[u8]]) -> io::Result<NamedTempFile> {
     tidy(folder);
     let mut file = new(folder, access)?;
     for part in parts {
@@ -139,6 +134,3 @@ fn tidy(folder: &Path) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
