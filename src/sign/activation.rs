@@ -1,15 +1,15 @@
-//! Activation tokens, made for one import each.
+//! Activation tokens, each for one import.
 
 use super::{SignError, SignedToken, Signer, issue};
 use crate::model::claims::ImportSpec;
 use crate::model::nkey::PublicKey;
 use serde_json::{Map, Value, json};
 
-/// Signs the leave for `importer` to have this import from `exporter`: its subject, no more. `signer` is the exporter's
-/// identity or one of its signing keys. `expires` and `iat` in seconds since 1970.
+/// Signs an activation token that lets `importer` import exactly this subject from `exporter`. `signer` is the
+/// exporter's identity or one of its signing keys. `expires` and `iat` are in seconds since 1970.
 ///
 /// # Errors
-/// [`SignError`], [`SignError::WrongSigner`] among them when the signer isn't an account's key.
+/// [`SignError`]; [`SignError::WrongSigner`] when the signer isn't an account's key.
 pub fn issue_activation(
     signer: &dyn Signer,
     exporter: &PublicKey,

@@ -3,7 +3,7 @@
 use crate::model::claims::ClaimsError;
 use crate::model::nkey::{KeyKind, PublicKey};
 
-/// Why there is no signed token.
+/// Reason why there is no signed token.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// The signer failed.
@@ -12,40 +12,40 @@ pub enum SignError {
     /// The signature did not verify with an independent implementation.
     #[error("the signature of {0} does not verify; nothing was sent")]
     BadSignature(PublicKey),
-    /// A key for which signatures can be made without a seed.
+    /// The key is weak: anyone can make signatures for it without a seed.
     #[error("{0} is a weak key, for which anybody can make signatures; nothing was sent")]
     WeakKey(PublicKey),
-    /// Claims that the strict reader refuses.
+    /// The strict reader refuses the claims.
     #[error("the claims are not signed: {0}")]
     Claims(#[from] ClaimsError),
-    /// A date that servers cannot count with.
+    /// The date is later than servers can represent.
     #[error("a token is not dated {0} s after 1970: servers count until 2262")]
     Date(u64),
-    /// The token does not read as what was to be signed.
+    /// The token, read back, differs from the claims to sign.
     #[error("the token that was made does not say what was to be signed; nothing was sent")]
     ReadBack,
     /// The claims are not an object.
     #[error("the claims are not a JSON object")]
     NotAnObject,
-    /// Claims of a type that is not issued here.
+    /// This tool does not sign claims of this type.
     #[error("claims of type `{0}` are not issued here")]
     UnknownType(String),
-    /// The signer is of a kind that may not sign such a token; servers would refuse it.
+    /// A key of this kind may not sign such a token; servers would refuse it.
     #[error("{signer} is the key of {}; tokens of type `{claim_type}` are signed by the key of {}", signer.kind().with_article(), expected.with_article())]
     WrongSigner {
-        /// The signer.
+        /// The signer's key.
         signer: PublicKey,
         /// `nats.type`
         claim_type: String,
-        /// The kind that may.
+        /// The kind of key that may sign it.
         expected: KeyKind,
     },
-    /// `sub` is not a key of the kind that the type of claims is about.
+    /// `sub` is not a key of the kind that this type of claims describes.
     #[error("claims of type `{claim_type}` are about the key of {}; `sub` is not one", expected.with_article())]
     WrongSubject {
         /// `nats.type`
         claim_type: String,
-        /// The kind that it should be.
+        /// The kind of key that `sub` should be.
         expected: KeyKind,
     },
 }

@@ -1,14 +1,14 @@
-//! Reading and writing seed files: wiped buffers, nobody else's permissions.
+//! Reads and writes seed files, with wiped buffers and permissions for their owner alone.
 
 use super::{Seed, SeedError};
 use crate::files::{self, Access, ReadError};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A seed file is 59 bytes; what is larger than this is something else.
+/// The largest file that is read as a seed, in bytes; a seed file has 59.
 pub(crate) const LARGEST: usize = 64 * 1024;
 
-/// Why a key file was refused; never holds any of its content.
+/// Reason why a key file was refused; never holds any of its content.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It isn't there.
@@ -22,7 +22,7 @@ pub enum KeyFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
     /// A folder, a socket, …
@@ -31,12 +31,12 @@ pub enum KeyFileError {
         /// The path.
         path: PathBuf,
     },
-    /// Others may read or write it.
+    /// Other users may read or write it.
     #[error("key file {path} is open to others (mode {mode:04o}); it has to be 0600: chmod 600 {path}")]
     OpenToOthers {
         /// The file.
         path: PathBuf,
-        /// Its permissions.
+        /// The file's permissions.
         mode: u32,
     },
     /// More than 64 KiB.
@@ -56,10 +56,10 @@ pub enum KeyFileError {
     Seed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in its content.
         cause: SeedError,
     },
-    /// It is there already.
+    /// It exists already.
     #[error("key file {path} exists already and is not overwritten")]
     Exists {
         /// The file.
@@ -70,12 +70,12 @@ pub enum KeyFileError {
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
 }
 
-/// Reads the seed of a file that nobody else may read (mode 0600 or stricter, judged on the open file).
+/// Reads the seed of a file that only its owner may read (mode 0600 or stricter, checked on the open file).
 ///
 /// # Errors
 /// [`KeyFileError`]
@@ -85,7 +85,7 @@ pub fn read_seed_file(path: &Path) -> Result<Seed, KeyFileError> {
     Ok(seed)
 }
 
-/// What a file holds that nobody else may read.
+/// Reads a file that only its owner may read.
 ///
 /// # Errors
 /// [`KeyFileError`]
@@ -99,7 +99,7 @@ pub(super) fn not_open_to_others(path: &Path, mode: Option<u32>) -> Result<(), K
     files::closed_to_others(mode).map_err(|error| refused(path, error))
 }
 
-/// A seed whatever the permissions, which are returned (Unix only).
+/// Reads a seed whatever the file's permissions, and returns them too (Unix only).
 pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), KeyFileError> {
     let (text, mode) = read_any_file(path)?;
     let seed = Seed::parse_bytes(&text);
@@ -107,7 +107,7 @@ pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), Key
     Ok((seed.map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause })?, mode))
 }
 
-/// What a file holds, whatever the permissions, which are returned (Unix only).
+/// Reads a file whatever its permissions, and returns them too (Unix only).
 pub(super) fn read_any_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), KeyFileError> {
     files::read_any_secret(path, LARGEST).map_err(|error| refused(path, error))
 }
@@ -123,7 +123,7 @@ fn refused(path: &Path, error: ReadError) -> KeyFileError {
     }
 }
 
-/// Writes a seed to a new file, 0600, complete or not at all, and on disk when this returns.
+/// Writes a seed to a new file with mode 0600, complete or not at all. The file is on disk when this returns.
 ///
 /// # Errors
 /// [`KeyFileError::Exists`], [`KeyFileError::Unwritable`]
@@ -135,12 +135,12 @@ pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
     files::create(path, Access::Owner, &[seed.reveal().as_bytes(), b"\n"]).map_err(unwritable)
 }
 
-/// The permission bits of a file or folder; `None` if there is none, or no such thing as permissions.
+/// Returns the permission bits of a file or folder; `None` if it does not exist or the system has no permissions.
 pub(crate) fn file_mode(path: &Path) -> Option<u32> {
     files::mode(&std::fs::metadata(path).ok()?)
 }
 
-/// Whether a file belongs to somebody other than this user and the superuser.
+/// Checks whether a file belongs to a user other than this one and the superuser.
 #[cfg(unix)]
 pub(crate) fn belongs_to_another(path: &Path) -> bool {
     let owner = std::fs::metadata(path).map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata));

@@ -1,9 +1,10 @@
-//! Keeping seeds out of core dumps, of other processes' sight, and of what children inherit.
+//! Keeps seeds out of core dumps, other processes' sight, and child processes' environments.
 
-/// Variables that may hold a secret, which no child process is to inherit.
+/// Variables that may hold a secret; no child process may inherit them.
 const SECRET_VARIABLES: [&str; 2] = ["VSTREAM_OPERATOR_SEED", "VSTREAM_PKCS11_PIN"];
 
-/// A command that does not inherit what is secret in our environment. Every child process is started with this.
+/// Returns a command that does not inherit the secrets in this process's environment. Every child process is started
+/// with it.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
     let mut command = std::process::Command::new(program);
     for name in SECRET_VARIABLES {
@@ -12,8 +13,8 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
     command
 }
 
-/// Turns core dumps of this process off, and on Linux reading its memory by other processes of the same user. Called
-/// before the first seed is read; what the system refuses stays as it was.
+/// Turns off core dumps of this process; on Linux also keeps other processes of the same user from reading its memory.
+/// Called before the first seed is read. A setting that the system refuses stays as it was.
 pub fn protect() {
     #[cfg(unix)]
     {
@@ -27,10 +28,10 @@ pub fn protect() {
     }
 }
 
-/// Overwrites the part of the stack that calls before this one used: what was computed with a seed may have left copies
-/// there, which nothing wipes (moved values, spilled registers).
+/// Overwrites the part of the stack that earlier calls used. Calculations with a seed may have left copies there that
+/// nothing wipes (moved values, spilled registers).
 ///
-/// It has to be called from where those calls were made.
+/// Must be called from the same function as those earlier calls.
 #[inline(never)]
 pub(crate) fn scrub_stack() {
     let mut below = [0u8; 64 * 1024];

@@ -1,12 +1,12 @@
-//! How long a run waits for who signs for it, or hands it a key: for each answer, and for all of them together.
+//! Time that a run waits for signers and for the key on standard input: for each answer, and for all answers together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most for one answer: somebody may have to press a button.
+/// The longest wait for one answer: the user may have to press a button.
 pub const ONE: Duration = Duration::from_secs(60);
 
-/// The time of a run that is left for waiting. Clones share it.
+/// The run's remaining time for waiting. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Patience {
     all: Duration,
@@ -16,29 +16,29 @@ pub struct Patience {
 /// The time for one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Turn {
-    /// How long it may take.
+    /// The longest that it may take.
     pub(super) most: Duration,
-    /// The same for people, to follow `within`.
+    /// The same time as text for people, to follow the word `within`.
     pub(super) named: String,
 }
 
 impl Patience {
-    /// So much time for all answers together.
+    /// Starts with this much time for all answers together.
     pub fn new(all: Duration) -> Self {
         Self { all, left: Arc::new(Mutex::new(all)) }
     }
 
-    /// What is left of it.
+    /// Returns the remaining time.
     pub fn left(&self) -> Duration {
         *self.lock()
     }
 
-    /// Leaves so much from now on: what the rest of the run has.
+    /// Sets the remaining time to that of the rest of the run.
     pub fn leave(&self, left: Duration) {
         *self.lock() = left;
     }
 
-    /// Waits for one answer, and takes off the time that it took.
+    /// Waits for one answer, and subtracts the time that it took.
     pub(super) fn wait<T>(&self, wait: impl FnOnce(&Turn) -> T) -> T {
         let left = self.left();
         let turn = match left < ONE {

@@ -1,11 +1,11 @@
-//! What signs as one key, and the question for the secret that unlocks it.
+//! The trait of what signs as one key, and the question for the secret that unlocks it.
 
 use super::error::SignError;
 use crate::model::nkey::PublicKey;
 
 /// Something that can sign as one key.
 pub trait Signer {
-    /// The key that signatures verify against.
+    /// Returns the key that signatures verify against.
     fn public_key(&self) -> PublicKey;
 
     /// Signs `message` (ed25519).

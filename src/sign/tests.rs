@@ -6,14 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::{Value, json};
 
-/// A token of any claims, as somebody who has a key makes it: nothing is checked.
+/// Signs any claims, as another tool with the key could: nothing is checked.
 pub(crate) fn unchecked(claims: &Value, signer: &dyn Signer, iat: u64) -> String {
     let body = body(claims.as_object().unwrap(), &signer.public_key(), iat);
     let message = format!("{}.{}", B64.encode(HEADER), B64.encode(body));
     format!("{message}.{}", B64.encode(signer.sign(message.as_bytes()).unwrap()))
 }
 
-/// The token with its signature spelled in other ways, each of which servers take: spare bits of the last letter, line ends.
+/// The token with its signature spelled in other ways that servers also accept: spare bits of the last letter, line
+/// ends.
 pub(crate) fn respelled(token: &str) -> [String; 3] {
     let (start, last) = token.split_at(token.len() - 1);
     let next = char::from(last.as_bytes()[0] + 1);
@@ -88,26 +89,26 @@ fn the_next_iat_is_later_than_everything_stored() {
     assert_eq!(next_iat(100, [u64::MAX]), u64::MAX);
 }
 
-/// What is read back from a token has to be what was asked for: a number that is written in one way and read in another
-/// would be signed as something that nobody reviewed.
+/// A number that is written in one way and read in another would be signed as something that nobody reviewed. So the
+/// token read back has to equal the claims to sign.
 #[test]
 fn a_token_that_reads_back_otherwise_is_not_handed_out() {
     let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
     let claims = |odd: &str| {
         let mut claims =
             json!({ "sub": account.public_key(), "nats": { "type": "account", "version": 2, "limits": {} } });
-        // As it is: whatever else takes a number writes and reads it.
+        // Unchecked: every other way to make a number normalizes it.
         claims["odd"] = Value::Number(serde_json::Number::from_string_unchecked(odd.to_owned()));
         claims
     };
-    // Written as it is, and read as `1e+16`.
+    // Written as it is, and read back as `1e+16`.
     let token = unchecked(&claims("1E16"), &operator, 7);
     assert_ne!(AccountClaims::decode(&token).unwrap().value()["odd"], claims("1E16")["odd"]);
     assert!(matches!(issue(&claims("1E16"), &operator, 7), Err(SignError::ReadBack)));
     assert!(issue(&claims("1e+16"), &operator, 7).is_ok());
 }
 
-/// Go escapes them, and what nsc wrote is signed again as it was.
+/// Go escapes these characters. Claims that nsc wrote are signed again exactly as they were.
 #[test]
 fn claims_are_written_as_go_writes_them() {
     let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
@@ -171,7 +172,7 @@ fn what_the_strict_reader_refuses_is_not_signed() {
     for iat in [LATEST + 1, i64::MAX as u64, u64::MAX] {
         assert!(matches!(issue(&claims(json!({})), &untouched, iat), Err(SignError::Date(_))));
     }
-    // A key that the JSON library keeps for itself would be read back as a number.
+    // The JSON library reads this reserved key back as a number.
     let number = json!({"x": {"$serde_json::private::Number": "1"}});
     assert!(issue(&claims(number), &Seed::generate(KeyKind::Operator).unwrap(), 1).is_err());
 }

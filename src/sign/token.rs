@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub struct SignedToken(String);
 
 impl SignedToken {
-    /// A token that was signed elsewhere, by `signer`.
+    /// Admits a token that `signer` signed elsewhere, if its signature verifies.
     ///
     /// # Errors
     /// [`SignError::BadSignature`]
@@ -27,7 +27,7 @@ impl SignedToken {
         Ok(Self(token.to_owned()))
     }
 
-    /// The token as text (`header.claims.signature`).
+    /// Returns the token as text (`header.claims.signature`).
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -39,15 +39,15 @@ impl AsRef<str> for SignedToken {
     }
 }
 
-/// Signs claims: sets `iss` to the signer, `iat` (seconds) and a fresh `jti`, leaves everything else as it is,
-/// encodes (`alg` `ed25519-nkey`) and verifies the result with an implementation other than the signer's. What the
-/// strict reader refuses is not signed, and the token is read back with it.
+/// Signs claims: sets `iss` to the signer, `iat` (seconds) and a fresh `jti`, and leaves everything else as it is.
+/// Encodes the token (`alg` `ed25519-nkey`) and verifies it with an implementation other than the signer's. Claims that
+/// the strict reader refuses are not signed, and the token is read back with the same reader.
 ///
-/// `jti` is an id of this one token, not of its content. That `iat` is above the one of any stored token is for the
-/// caller: [`next_iat`].
+/// `jti` identifies this one token, not its content. The caller makes `iat` later than that of every stored token, with
+/// [`next_iat`].
 ///
 /// # Errors
-/// [`SignError`]; [`SignError::WrongSigner`] when servers would refuse a token of this type by this key.
+/// [`SignError`]; [`SignError::WrongSigner`] when servers would refuse a token of this type signed by this key.
 pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToken, SignError> {
     let fields = claims.as_object().ok_or(SignError::NotAnObject)?;
     let key = signer.public_key();
@@ -69,7 +69,7 @@ pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToke
     Ok(SignedToken(token))
 }
 
-/// Signs an account's claims: [`issue`] for claims that come from elsewhere, which have to be trusted ones.
+/// Signs an account's claims: [`issue`] for claims that come from elsewhere, which have to be trusted.
 ///
 /// # Errors
 /// [`SignError`]
@@ -77,7 +77,7 @@ pub fn issue_account(claims: &TrustedClaims, signer: &dyn Signer, iat: u64) -> R
     issue(claims.value(), signer, iat)
 }
 
-/// Reads a token as if it came from elsewhere, and compares it with what it was made of.
+/// Reads a new token as if it came from elsewhere, and compares it with the claims that it was made of.
 fn read_back(token: &str, claims: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Result<(), SignError> {
     let (account, other);
     let (read, signed_by) = match claims.get("nats").and_then(|nats| nats["type"].as_str()) {
@@ -105,7 +105,7 @@ fn read_back(token: &str, claims: &Map<String, Value>, issuer: &PublicKey, iat: 
     }
 }
 
-/// Whether a field of the claims is set when they are signed.
+/// Checks whether [`issue`] sets this field of the claims.
 fn is_set_here(name: &str) -> bool {
     matches!(name, "iss" | "iat" | "jti")
 }
@@ -123,10 +123,10 @@ pub fn verify(message: &[u8], signature: &[u8], key: &PublicKey) -> Result<(), S
         .map_err(|_| SignError::BadSignature(key.clone()))
 }
 
-/// The claims as text, as Go writes them, with `iss`, `iat` and `jti` in the places where they are, or at the end.
+/// Writes the claims as Go does, with `iss`, `iat` and `jti` where the claims have them, or at the end.
 ///
-/// `jti` is a hash of everything else. An account of many virtual streams has hundreds of kilobytes: nothing is
-/// copied or hashed twice here.
+/// `jti` is a hash of everything else. The claims of an account with many virtual streams take hundreds of kilobytes,
+/// so this copies and hashes nothing twice.
 pub(super) fn body(fields: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Vec<u8> {
     let (issuer, iat, none) = (Value::from(issuer.to_string()), Value::from(iat), Value::from(""));
     let ours = [("iss", &issuer), ("iat", &iat), ("jti", &none)];
@@ -154,13 +154,15 @@ pub(super) fn body(fields: &Map<String, Value>, issuer: &PublicKey, iat: u64) ->
     body
 }
 
-/// The time of issue for a token that replaces `stored` ones: now, but later than each of them, because servers that
-/// exchange tokens keep the one with the greater `iat` (nats-server `dirstore.go`). All in seconds since 1970.
+/// Returns the time of issue for a token that replaces `stored` ones: now, but later than each of them. Servers that
+/// exchange tokens keep the one with the greater `iat` (nats-server `dirstore.go`). All times are in seconds since
+/// 1970.
 pub fn next_iat(now: u64, stored: impl IntoIterator<Item = u64>) -> u64 {
     stored.into_iter().fold(now, |iat, stored| iat.max(stored.saturating_add(1)))
 }
 
-/// Who signs what about whom (nats-io/jwt v2, `ExpectedPrefixes` and `Encode` of the claims).
+/// Checks that the signer and `sub` are of the kinds that this type of claims needs (nats-io/jwt v2, `ExpectedPrefixes`
+/// and `Encode` of the claims).
 fn check_kinds(claims: &Map<String, Value>, signer: &PublicKey) -> Result<(), SignError> {
     let claim_type = claims.get("nats").and_then(|nats| nats["type"].as_str()).unwrap_or_default().to_owned();
     let (signed_by, about) = match claim_type.as_str() {

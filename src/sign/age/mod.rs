@@ -9,61 +9,61 @@ use age::{DecryptError, Decryptor, Identity};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The highest work factor of a passphrase, as the reference implementation has it: 2^22, some 4 GiB of memory.
+/// The highest work factor of a passphrase, the same as in the reference implementation: 2^22, some 4 GiB of memory.
 const MOST_WORK: u8 = 22;
 
-/// What opens an encrypted seed; filled in by the command line.
+/// The means to open an encrypted seed; filled in by the command line.
 #[derive(Default)]
 pub struct Unlock {
     /// A file with age identities (`AGE-SECRET-KEY-1…`).
     pub identity: Option<PathBuf>,
     /// A file with the passphrase.
     pub passphrase_file: Option<PathBuf>,
-    /// Asks a person, with this question; fails without a terminal.
+    /// Asks the user this question; fails without a terminal.
     pub ask: Option<Ask>,
 }
 
-/// Why an encrypted seed was not opened; never holds any of a secret.
+/// Reason why an encrypted seed was not opened; never holds any of a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AgeError {
-    /// A passphrase is needed, and nobody can be asked.
+    /// A passphrase is needed, and there is no terminal to ask for it.
     #[error("is encrypted with a passphrase; there is no terminal to ask for it, and no file with it was named")]
     NeedsPassphrase,
     /// An identity is needed.
     #[error("is encrypted to age identities, and no file with one was named")]
     NeedsIdentity,
-    /// The passphrase is another.
+    /// The passphrase is wrong.
     #[error("cannot be opened: wrong passphrase")]
     WrongPassphrase,
-    /// None of the identities is a recipient.
+    /// The file is not encrypted to any of the identities.
     #[error("cannot be opened: it is not encrypted to an identity in {0}")]
     WrongIdentity(PathBuf),
-    /// The file with the passphrase or the identities.
+    /// The file with the passphrase or the identities cannot be used.
     #[error("cannot be opened: {0}")]
     File(#[from] KeyFileError),
-    /// That file has something else in it.
+    /// The file with identities has something else in it.
     #[error("cannot be opened: {path} has no age identity (AGE-SECRET-KEY-1…){more}")]
     NoIdentity {
         /// The file.
         path: PathBuf,
-        /// What it has instead, if that can be told.
+        /// The kind of its content, if recognized.
         more: &'static str,
     },
     /// Opening it would take too long.
     #[error("cannot be opened: its passphrase has a work factor of {0}; {MOST_WORK} is the most")]
     TooMuchWork(u8),
-    /// It is not what `age` wrote.
+    /// `age` did not write it in this form.
     #[error("is damaged or not an age file: {0}")]
     Damaged(&'static str),
 }
 
-/// Whether this is an age file, binary or armored.
+/// Checks whether this is an age file, binary or armored.
 pub fn is_encrypted(bytes: &[u8]) -> bool {
     let bytes = bytes.trim_ascii_start();
     bytes.starts_with(b"age-encryption.org/") || bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
 }
 
-/// What an age file holds, in memory that is wiped.
+/// Decrypts an age file into memory that is wiped on drop.
 ///
 /// # Errors
 /// [`AgeError`]
@@ -105,7 +105,7 @@ fn by_passphrase(name: &str, unlock: &Unlock) -> Result<age::scrypt::Identity, A
     Ok(identity)
 }
 
-/// The first line of a file that nobody else may read: a passphrase, a PIN.
+/// Reads the first line of a file that only its owner may read: a passphrase or a PIN.
 ///
 /// # Errors
 /// [`KeyFileError`]

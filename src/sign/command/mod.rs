@@ -1,14 +1,15 @@
-//! A signer outside of this process: a command that has, or reaches, the operator's key.
+//! A signer outside of this process: a command that has or reaches the operator's key.
 //!
-//! It is started once and asked one thing at a time: a JSON object per line on its standard input, one answer per line
-//! on its standard output. What it says on its standard error is heard line by line, and a line that pauses as it stands.
+//! The command is started once and asked one thing at a time: a JSON object per line on its standard input, one answer
+//! per line on its standard output. Its standard error is passed on line by line; when a line pauses, the part so far
+//! is passed on.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `{"request":"public_key"}` | `{"public_key":"O…"}` |
 //! | `{"request":"sign","public_key":"O…","message":"<base64>"}` | `{"signature":"<base64>"}`, Ed25519 over the message |
 //!
-//! Instead of an answer it may say `{"error":"…"}`. The end of its standard input is the end of its work.
+//! Instead of an answer it may write `{"error":"…"}`. It has to end when its standard input ends.
 
 mod relay;
 
@@ -29,23 +30,23 @@ use std::time::{Duration, Instant};
 
 /// The longest answer, in bytes.
 const LONGEST: u64 = 64 * 1024;
-/// The most lines that wait to be read: a command that talks on is not read on.
+/// The most lines that wait to be read; a command that writes more is blocked.
 const WAITING: usize = 16;
-/// The most lines that it may say without being asked, between two requests.
+/// The most lines that the command may write between two requests.
 const UNASKED: usize = 256;
-/// How long its last words are waited for.
+/// Time to wait for the rest of its standard error.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Why the command can't be used.
+/// Reason why the command can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It was not started.
     #[error("the signer's command cannot be started: {0}")]
     Start(std::io::Error),
-    /// It did not answer as it should.
+    /// It gave no valid answer.
     #[error("the signer's command {0}")]
     Answer(String),
-    /// Its key is not an operator's.
+    /// The command's key is not an operator's.
     #[error("the signer's command has the key of {}; tokens of accounts are signed by the key of an operator", .0.with_article())]
     WrongKind(KeyKind),
 }
@@ -61,16 +62,16 @@ pub struct CommandSigner {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// To the thread that writes: a command that does not read would block it, and must not block us.
+    /// To the thread that writes: a command that does not read would block that thread, and must not block this one.
     requests: Option<Sender<String>>,
     answers: Receiver<Heard>,
-    /// Ends when all of its standard error was told.
+    /// Closed when all of its standard error has been passed on.
     told: Receiver<Infallible>,
-    /// Once it failed, what it says later answers nothing.
+    /// `true` after a failure: no later line counts as an answer.
     failed: bool,
 }
 
-/// What came from its standard output.
+/// A part of its standard output.
 #[derive(Debug)]
 enum Heard {
     Line(String),
@@ -79,12 +80,12 @@ enum Heard {
 }
 
 impl CommandSigner {
-    /// Starts the command by the shell, and asks for its public key. `hear` is told what it says on its standard error.
+    /// Starts the command in a shell and asks for its public key. `hear` receives its standard error.
     ///
     /// # Errors
     /// [`CommandError`]
     pub fn start(command: &str, patience: Patience, hear: Hear) -> Result<Self, CommandError> {
-        // What is secret of ours is none of its business.
+        // The command must not inherit our secrets.
         let mut shell = super::memory::command("sh");
         shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = shell.spawn().map_err(CommandError::Start)?;
@@ -134,7 +135,7 @@ impl CommandSigner {
     }
 }
 
-/// A whole line, or what is wrong with it; nothing at the end.
+/// Reads a whole line, or reports what is wrong with it; `None` at the end.
 fn next(out: &mut impl BufRead) -> Option<Heard> {
     let mut line = Vec::new();
     out.take(LONGEST).read_until(b'\n', &mut line).ok().filter(|read| *read > 0)?;
@@ -157,11 +158,11 @@ impl Running {
 
     fn answer(&mut self, request: &Value, turn: &Turn) -> Result<Value, String> {
         let late = || format!("did not answer within {}", turn.named);
-        // Nobody is asked to press a button for nothing.
+        // Don't make the user press a button for nothing.
         if turn.most.is_zero() {
             return Err(late());
         }
-        // What it said without being asked answers nothing.
+        // Lines written before the request answer nothing.
         for said in 0.. {
             match self.answers.try_recv() {
                 Ok(_) if said == UNASKED => return Err("talks without being asked".to_owned()),
@@ -191,7 +192,7 @@ impl Running {
     }
 }
 
-/// A reason as it may be shown on a terminal: without control characters, and not too long.
+/// Returns a reason that is safe to show on a terminal: without control characters, and not too long.
 fn plain(text: &str) -> String {
     let shown: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(300).is_some() { format!("{shown}…") } else { shown }

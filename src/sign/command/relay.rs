@@ -1,21 +1,22 @@
-//! What a command says on its standard error, as it comes: line by line, and what stands of a line when it pauses, which
+//! Passes on a command's standard error as it comes, line by line. When a line pauses, the part so far is passed on: it
 //! may be a question.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read as _};
 use std::process::ChildStderr;
 
-/// Hears a line: as far as it has come, and whether that is all of it.
+/// Receives a line: the part that has come so far, and whether it is complete.
 pub type Hear = Box<dyn FnMut(&str, bool) + Send>;
 
-/// A line that does not go on for so long is told as far as it has come.
+/// Pause after which the part of a line that has come so far is passed on.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-/// The longest line, in bytes; more is the next one.
+/// The longest line, in bytes; the rest counts as the next line.
 const LONGEST: usize = 64 * 1024;
-/// The longest word that is told before it is known to be whole: half a secret is not recognised as one.
+/// The longest word that is passed on before it is known to be complete: half a secret would not be recognized and
+/// masked.
 const WORD: usize = 16;
 
-/// Tells everything to its end.
+/// Passes on everything until the end.
 pub(super) fn relay(mut from: ChildStderr, mut hear: Hear) {
     let (mut line, mut told, mut buffer) = (Vec::new(), 0, [0; 4096]);
     loop {
@@ -44,7 +45,7 @@ pub(super) fn relay(mut from: ChildStderr, mut hear: Hear) {
     }
 }
 
-/// Whether more comes, or the end, before the pause is over.
+/// Waits for more, or for the end, until the pause is over; `true` if either came.
 fn goes_on(from: &ChildStderr) -> bool {
     poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&PAUSE)).is_ok_and(|ready| ready > 0)
 }
@@ -53,7 +54,7 @@ fn whole(line: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
 }
 
-/// What may be told of a line that goes on, perhaps in the middle of a character.
+/// Returns the part of an unfinished line that may be passed on. The line may stop in the middle of a character.
 fn so_far(line: &[u8]) -> String {
     let mut text = whole(line);
     text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());

@@ -71,11 +71,11 @@ fn an_answer_that_comes_too_late_is_never_taken_for_another() {
     assert!(signer.sign(b"x").unwrap_err().to_string().contains("failed before"));
 }
 
-/// Nothing of what it says without end is kept, nor read for ever.
+/// Endless output is neither kept nor read for ever.
 #[test]
 fn a_command_that_talks_without_end_is_named() {
     let said = failing("while :; do echo '{}'; done");
-    // Or one of its lines came just when an answer was waited for.
+    // Or one of its lines came just while this run waited for an answer.
     assert!(said.contains("talks without being asked") || said.contains("a signature of 64 bytes"), "{said}");
 }
 
@@ -110,7 +110,7 @@ fn it_inherits_no_secret() {
     assert!(removed.iter().any(|name| name == "VSTREAM_PKCS11_PIN"));
 }
 
-/// Each answer came in time, and a run with many of them lasted without end.
+/// Each answer came in time, but a run with many answers never ended.
 #[test]
 fn all_answers_together_have_the_time_of_one_run() {
     let seed = Seed::generate(KeyKind::Operator).unwrap();
@@ -127,7 +127,7 @@ fn all_answers_together_have_the_time_of_one_run() {
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
-/// A question without a line break is heard while the command waits for what it asked for.
+/// A question without a line break is passed on while the command waits for the reply.
 #[test]
 fn what_it_says_on_its_standard_error_is_heard_as_it_comes() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The keys folder: seeds in `*.nk` files, found by their public key whatever the file is called.
+//! The keys folder: seeds in `*.nk` files, found by their public key, whatever the file's name.
 
 use super::file::{KeyFileError, read_any_seed_file, read_seed_file, write_seed_file};
 use super::{Seed, SeedError, Signer as _};
@@ -9,43 +9,43 @@ use std::path::{Path, PathBuf};
 /// A `*.nk` file of the keys folder.
 #[derive(Debug)]
 pub struct KeyFile {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// Its public key, where it could be read.
+    /// The public key, if it could be read.
     pub key: Option<PublicKey>,
-    /// What is wrong with it; a file that is used is refused for that.
+    /// The fault in the file, if any; a use of the file fails with it.
     pub problem: Option<KeyFileError>,
 }
 
-/// Why the keys folder can't be used.
+/// Reason why the keys folder can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// The folder can't be listed.
     #[error("keys folder {folder} cannot be read: {cause}")]
     Folder {
-        /// The folder.
+        /// Returns the folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// The name can't be that of a file.
+    /// A key file cannot have this name.
     #[error("`{name}` cannot be the name of a key file")]
     Name {
         /// The name as given.
         name: String,
     },
-    /// A file that is used.
+    /// A key file that is needed can't be used.
     #[error(transparent)]
     File(#[from] KeyFileError),
-    /// The system gave no random bytes.
+    /// The system returned no random bytes.
     #[error("a new key cannot be made: {cause}")]
     Generate {
-        /// What happened.
+        /// The failure.
         cause: SeedError,
     },
 }
 
-/// A keys folder as it was when it was opened. Holds no seed.
+/// A keys folder as it was when it was opened. It holds no seeds.
 #[derive(Debug)]
 pub struct Keyring {
     folder: PathBuf,
@@ -53,10 +53,10 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Looks at all `*.nk` files of the folder, not of folders in it. A folder that isn't there has none.
+    /// Reads all `*.nk` files of the folder, without subfolders. A missing folder has no keys.
     ///
     /// # Errors
-    /// [`KeyringError::Folder`]; a file that is damaged or open to others is no error until it is used.
+    /// [`KeyringError::Folder`]; a file that is damaged or open to other users is an error only when it is used.
     pub fn open(folder: &Path) -> Result<Self, KeyringError> {
         let failed = |cause| KeyringError::Folder { folder: folder.to_owned(), cause };
         let entries = match std::fs::read_dir(folder) {
@@ -72,7 +72,7 @@ impl Keyring {
         Ok(Self { folder: folder.to_owned(), files: paths.into_iter().map(look_at).collect() })
     }
 
-    /// Looks again: other runs may have written keys meanwhile.
+    /// Reads the folder again: another run may have written keys since.
     ///
     /// # Errors
     /// [`KeyringError::Folder`]
@@ -81,41 +81,41 @@ impl Keyring {
         Ok(())
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// All files, by name.
+    /// Returns all files, sorted by name.
     pub fn files(&self) -> &[KeyFile] {
         &self.files
     }
 
-    /// The public keys of one kind, in the order of the files' names.
+    /// Returns the public keys of one kind, in the order of the files' names.
     pub fn keys(&self, kind: KeyKind) -> impl Iterator<Item = &PublicKey> {
         self.files.iter().filter_map(|file| file.key.as_ref()).filter(move |key| key.kind() == kind)
     }
 
-    /// The public key in `<name>.nk`, if there is such a file and it can be read.
+    /// Returns the public key in `<name>.nk`, if there is such a file and it can be read.
     pub fn named(&self, name: &str) -> Option<&PublicKey> {
         let file = self.files.iter().find(|file| file.path.file_stem().is_some_and(|stem| stem == name))?;
         file.key.as_ref()
     }
 
-    /// The seed of a public key, `None` if no file has it.
+    /// Returns the seed of a public key, or `None` if no file has it.
     ///
     /// # Errors
-    /// [`KeyringError::File`] when the only files that have it may be read by others.
+    /// [`KeyringError::File`] when other users may read all files that have it.
     pub fn find(&self, key: &PublicKey) -> Result<Option<Seed>, KeyringError> {
         let mut files = self.files.iter().filter(|file| file.key.as_ref() == Some(key));
         let Some(first) = files.next() else { return Ok(None) };
         let best = std::iter::once(first).chain(files).find(|file| file.problem.is_none()).unwrap_or(first);
         let seed = read_seed_file(&best.path)?;
-        // The file may have been replaced since the folder was read.
+        // Another process may have replaced the file since the folder was read.
         Ok((seed.public_key() == *key).then_some(seed))
     }
 
-    /// Writes a new seed as `<name>.nk`, 0600, and makes the folder (0700) if needed; never overwrites.
+    /// Writes a new seed as `<name>.nk` with mode 0600; never overwrites. Creates the folder (0700) if needed.
     ///
     /// # Errors
     /// [`KeyringError`]
@@ -134,8 +134,8 @@ impl Keyring {
     }
 }
 
-/// The key that issues users and activation tokens for an account: a signing key without a scope, else its identity;
-/// `None` if the folder has neither.
+/// Returns the key that issues users and activation tokens for an account: a signing key without a scope, else its
+/// identity. `None` if the folder has neither.
 ///
 /// # Errors
 /// [`KeyringError::File`] when the only file that has it can't be used.

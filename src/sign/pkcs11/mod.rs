@@ -1,8 +1,8 @@
 //! A signer in a hardware token: an Ed25519 key reached through PKCS#11 (`CKM_EDDSA`).
 //!
-//! A module runs in this process, and a call of it can last for ever: calls are made by threads of their own, which are
-//! left when their time is up. Else they are waited for: a process that ends while a thread is still in a module, or in
-//! OpenSSL below it, can end by SIGSEGV (seen with SoftHSM2).
+//! A module runs in this process, and a call of it may never return. So calls are made in threads of their own, which
+//! are abandoned when their time is up. Otherwise this process waits for them: if it ends while a thread is still in a
+//! module, or in OpenSSL below it, it can end by SIGSEGV (seen with SoftHSM2).
 
 mod uri;
 
@@ -28,30 +28,30 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Where the PIN comes from when the URI names no file; filled in by the command line.
+/// Sources of the PIN when the URI names no file; filled in by the command line.
 #[derive(Default)]
 pub struct PinInputs {
     /// `VSTREAM_PKCS11_PIN`
     pub env: Option<Zeroizing<String>>,
-    /// Asks a person, with this question; fails without a terminal.
+    /// Asks the user this question; fails without a terminal.
     pub ask: Option<Ask>,
 }
 
-/// Why a token's key can't be used; never holds a PIN.
+/// Reason why a token's key can't be used; never holds a PIN.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The URI.
+    /// The URI is wrong.
     #[error("the pkcs11: URI of the operator's key: {0}")]
     Uri(#[from] UriError),
-    /// The library.
+    /// The library can't be loaded or used.
     #[error("the PKCS#11 module {path} cannot be used: {cause}")]
     Module {
-        /// Its path.
+        /// The library's path.
         path: PathBuf,
-        /// Why.
+        /// The module's error.
         cause: Error,
     },
-    /// The library or the token did not come back.
+    /// The library or the token did not answer in time.
     #[error("the PKCS#11 module {path} did not answer within {within}")]
     Silent {
         /// The library's path.
@@ -59,63 +59,63 @@ pub enum TokenError {
         /// The time that it had.
         within: String,
     },
-    /// The library failed in a way of its own.
+    /// The library's thread ended without an answer.
     #[error("the PKCS#11 module {path} broke off")]
     BrokeOff {
         /// The library's path.
         path: PathBuf,
     },
-    /// No token, or several.
+    /// No token fits the URI, or several do.
     #[error("{found} tokens fit the pkcs11: URI; the module has {all}")]
     Token {
-        /// `no`, or how many.
+        /// `no`, or the count.
         found: String,
         /// The labels of all tokens.
         all: String,
     },
-    /// The file with the PIN.
+    /// The file with the PIN can't be used.
     #[error("the PIN of the token: {0}")]
     PinFile(#[from] KeyFileError),
-    /// Nobody can be asked for the PIN.
+    /// There is no terminal to ask for the PIN.
     #[error("the token {0} needs a PIN; there is no terminal to ask for it, and no file with it was named")]
     NeedsPin(String),
-    /// The token did not take the PIN.
+    /// The token refused the PIN.
     #[error("the token {token} refuses the PIN: {cause}")]
     Login {
-        /// Its label.
+        /// The token's label.
         token: String,
-        /// Why.
+        /// The module's error.
         cause: Error,
     },
-    /// No key, or several.
+    /// No key fits the URI, or several do.
     #[error("{found} Ed25519 {what} in the token {token} fit the pkcs11: URI")]
     Key {
-        /// `no`, or how many.
+        /// `no`, or the count.
         found: String,
         /// `private keys`, …
         what: &'static str,
         /// The token's label.
         token: String,
     },
-    /// The key is one of another curve, or its public half can't be read.
+    /// The key is of another curve, or its public half can't be read.
     #[error("the public key in the token {token} is not an Ed25519 key: {what}")]
     NotEd25519 {
-        /// Its label.
+        /// The token's label.
         token: String,
-        /// What was found.
+        /// The fault found.
         what: &'static str,
     },
-    /// Anything else that the token refuses.
+    /// The token refused another request.
     #[error("the token {token}: {cause}")]
     Refused {
-        /// Its label.
+        /// The token's label.
         token: String,
-        /// What it says.
+        /// The token's error.
         cause: Error,
     },
 }
 
-/// Time that a thread has to leave the module.
+/// Time for a thread to return from the module.
 const LEAVES: Duration = Duration::from_secs(1);
 
 /// A key in a token, and the thread whose session may use it.
@@ -128,7 +128,7 @@ pub struct TokenSigner {
     patience: Patience,
 }
 
-/// A thread that calls a module. It is waited for when this is dropped, if the module lets it go.
+/// A thread that calls a module. Dropping this waits for the thread, if the module returns in time.
 #[derive(Debug)]
 struct Caller {
     thread: Option<JoinHandle<()>>,
@@ -150,20 +150,20 @@ impl Caller {
 impl Drop for Caller {
     fn drop(&mut self) {
         let over = matches!(self.over.recv_timeout(LEAVES), Err(RecvTimeoutError::Disconnected));
-        // What OpenSSL keeps for a thread is cleaned up after its last call.
+        // OpenSSL cleans up a thread's data after the thread's last call.
         if let (true, Some(thread)) = (over, self.thread.take()) {
             let _ = thread.join();
         }
     }
 }
 
-/// A message to sign, and the channel for its signature alone: a late one answers no other request.
+/// A message to sign, and a channel of its own for the signature: a late answer belongs to no other request.
 struct Request {
     message: Vec<u8>,
     answer: Sender<Result<Vec<u8>, Error>>,
 }
 
-/// A token that was found, before the login.
+/// A token before the login.
 struct Found {
     session: Session,
     label: String,
@@ -172,8 +172,8 @@ struct Found {
 }
 
 impl TokenSigner {
-    /// Loads the module, finds the token, logs in once (a wrong PIN is never tried again: tokens lock themselves), and
-    /// finds the key. Each of these, and each signature later, is waited for: a person may have to press a button.
+    /// Loads the module, finds the token, logs in once, and finds the key. A wrong PIN is never tried again, because
+    /// tokens lock themselves. Each step, and each signature later, may take as long as a user needs to press a button.
     ///
     /// # Errors
     /// [`TokenError`]
@@ -199,7 +199,7 @@ impl TokenSigner {
                 Err(error) => return drop(send.send(Err(error))),
             };
             drop(pin);
-            // The caller may have given up.
+            // The caller may have stopped waiting.
             if send.send(Ok(key)).is_err() {
                 return;
             }
@@ -269,7 +269,7 @@ fn find_token(module: &Pkcs11, uri: &KeyUri) -> Result<(Slot, String), TokenErro
     let fits = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found.trim_end());
     let (mut found, mut all) = (Vec::new(), Vec::new());
     for slot in module.get_slots_with_initialized_token().map_err(failed)? {
-        // A token that was just taken out is none.
+        // Skip a token that the user just removed.
         let Ok(token) = module.get_token_info(slot) else { continue };
         let label = token.label().trim_end().to_owned();
         all.push(format!("`{label}`"));
@@ -308,7 +308,7 @@ fn find_key(session: &Session, uri: &KeyUri, token: &str) -> Result<ObjectHandle
     one(session, &template, "private keys", token)
 }
 
-/// The public key that belongs to a private one: the object with the same id.
+/// Reads the public key of a private one: the object with the same id.
 fn public_key(session: &Session, private: ObjectHandle, token: &str) -> Result<PublicKey, TokenError> {
     let refused = |cause| TokenError::Refused { token: token.to_owned(), cause };
     let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::KeyType(KeyType::EC_EDWARDS)];

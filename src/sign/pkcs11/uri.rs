@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Which key, of which token, by which module.
+/// The key, its token, and the module that reaches it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct KeyUri {
     /// `token`: the token's label.
@@ -25,21 +25,21 @@ pub struct KeyUri {
     pub pin_file: Option<PathBuf>,
 }
 
-/// Why a URI was refused; never holds its values.
+/// Reason why a URI was refused; never holds its values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// A PIN in the command line.
+    /// The URI holds a PIN, and is in the command line.
     #[error(
         "`pin-value` puts the PIN where others can see it, and is refused; name a file with `pin-source=file:PATH`"
     )]
     PinValue,
-    /// Not known, or not of use here.
+    /// An attribute that is unknown or that this tool does not use.
     #[error("the attribute `{0}` is not known here")]
     Unknown(String),
     /// An attribute twice.
     #[error("the attribute `{0}` is there twice")]
     Twice(String),
-    /// A value that can't be.
+    /// A value that is not allowed.
     #[error("the value of `{0}` {1}")]
     Value(&'static str, &'static str),
     /// Not `name=value`, or a wrong percent sign.
@@ -61,7 +61,7 @@ impl KeyUri {
     pub fn parse(uri: &str) -> Result<Self, UriError> {
         let rest = uri.strip_prefix("pkcs11:").ok_or(UriError::Syntax)?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // Before anything else, so that no other mistake lets it pass for harmless.
+        // Checked first, so that no other mistake hides the PIN.
         if query.split('&').chain(path.split(';')).any(|part| part.trim_start().starts_with("pin-value")) {
             return Err(UriError::PinValue);
         }

@@ -1,42 +1,42 @@
-//! Seeds in memory that is wiped on drop; never printed, never copied.
+//! Seeds in memory that is wiped on drop; this tool never prints or copies them.
 
 use super::{SignError, Signer};
 use crate::model::nkey::{KeyKind, PublicKey, crc16};
 use ed25519_dalek::{Signer as _, SigningKey};
 use zeroize::Zeroizing;
 
-/// Why a seed was refused; never holds any of it.
+/// Reason why a seed was refused; never holds any of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SeedError {
     /// Not base32, wrong length or wrong checksum.
     #[error("is damaged or not a seed: {0}")]
     Damaged(&'static str),
-    /// A seed of a kind that is not handled (curve, server, cluster, …).
+    /// A seed of a kind that this tool does not use (curve, server, cluster, …).
     #[error("is a seed of a kind that is not used here")]
     UnknownKind,
-    /// A seed, but not of the kind that is needed.
+    /// A seed of another kind than needed.
     #[error("is the seed of {}, where that of {} is needed", found.with_article(), expected.with_article())]
     WrongKind {
-        /// The kind that was needed.
+        /// The kind needed.
         expected: KeyKind,
-        /// The kind that was found.
+        /// The kind found.
         found: KeyKind,
     },
-    /// No random numbers.
+    /// The system returns no random numbers.
     #[error("the system gives no random numbers")]
     NoRandom,
 }
 
-/// A seed, and so the power to sign as its key.
+/// A seed, which can sign as its key.
 ///
-/// The key is on the heap, so that moving a `Seed` leaves no copy behind; `SigningKey` wipes itself on drop.
+/// The key is on the heap, so that moving a `Seed` leaves no copy behind. `SigningKey` wipes itself on drop.
 pub struct Seed {
     kind: KeyKind,
     key: Box<SigningKey>,
 }
 
 impl Seed {
-    /// A new random seed.
+    /// Generates a new random seed.
     ///
     /// # Errors
     /// [`SeedError::NoRandom`]
@@ -46,8 +46,8 @@ impl Seed {
         Ok(Self { kind, key: Box::new(SigningKey::from_bytes(&raw)) })
     }
 
-    /// Parses the text form (`SO…`, 58 characters), white space around it and the lines that nsc puts around seeds
-    /// (`-----BEGIN USER NKEY SEED-----`) allowed.
+    /// Parses the text form (`SO…`, 58 characters). White space around it and the lines that nsc puts around seeds
+    /// (`-----BEGIN USER NKEY SEED-----`) are allowed.
     ///
     /// # Errors
     /// [`SeedError`]
@@ -75,7 +75,7 @@ impl Seed {
         Ok(Self { kind, key: Box::new(SigningKey::from_bytes(&seed)) })
     }
 
-    /// [`parse`](Self::parse) for what a file holds.
+    /// Parses the content of a file, as [`parse`](Self::parse) does.
     ///
     /// # Errors
     /// [`SeedError`]
@@ -83,7 +83,7 @@ impl Seed {
         Self::parse(std::str::from_utf8(bytes).map_err(|_| SeedError::Damaged("not text"))?)
     }
 
-    /// The text form, in memory that is wiped on drop.
+    /// Returns the text form, in memory that is wiped on drop.
     pub fn reveal(&self) -> Zeroizing<String> {
         let mut raw = Zeroizing::new([0u8; 36]);
         let prefix = self.kind.prefix();
@@ -97,7 +97,7 @@ impl Seed {
         text
     }
 
-    /// What the key is for.
+    /// Returns the kind of key.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
@@ -121,13 +121,13 @@ impl std::fmt::Debug for Seed {
     }
 }
 
-/// Whether an argument is, or was meant to be, a seed: then it must not be repeated in any message.
+/// Checks whether an argument is a seed, or was meant to be one: then no message may repeat it.
 pub fn looks_like_a_seed(text: &str) -> bool {
     let text = text.trim();
     text.len() >= 50 && text.starts_with('S') && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
-/// The seed in a decorated file (`nsc`, `.creds`), or the text without white space around it.
+/// Returns the seed in a decorated file (`nsc`, `.creds`), or the text without white space around it.
 fn bare(text: &str) -> &str {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let marks = |line: &str| line.starts_with("-----BEGIN ") && (line.contains("SEED") || line.contains("PRIVATE KEY"));

@@ -1,4 +1,4 @@
-//! Where the operator's key comes from. It is never searched for.
+//! Reads the operator's key from the place that the user named. This tool never searches for it.
 
 use super::age::{self, AgeError, Unlock};
 use super::file::{KeyFileError, LARGEST, not_open_to_others, read_any_file};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// What the user said about the operator's key; filled in by the command line.
+/// The user's inputs about the operator's key; filled in by the command line.
 #[derive(Default)]
 pub struct OperatorInputs {
     /// `--operator`: a file, or `-` for standard input.
@@ -20,7 +20,7 @@ pub struct OperatorInputs {
     pub env_file: Option<PathBuf>,
     /// `VSTREAM_OPERATOR_SEED`
     pub env_seed: Option<Zeroizing<String>>,
-    /// What opens an encrypted one.
+    /// The means to open an encrypted key.
     pub unlock: Unlock,
 }
 
@@ -35,10 +35,10 @@ impl std::fmt::Debug for OperatorInputs {
     }
 }
 
-/// Why the operator's key that was named can't be used.
+/// Reason why the operator's key that the user named can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Neither where it was named nor in the keys folder.
+    /// It is neither at the path that the user named nor in the keys folder.
     #[error("the operator's key: there is no file {path}, and none of that name in the keys folder {folder}")]
     NotFound {
         /// The file as named.
@@ -46,7 +46,7 @@ pub enum SourceError {
         /// The keys folder.
         folder: PathBuf,
     },
-    /// The file.
+    /// The file can't be used.
     #[error("the operator's key: {0}")]
     File(#[from] KeyFileError),
     /// It is encrypted, and was not opened.
@@ -54,7 +54,7 @@ pub enum SourceError {
     Age {
         /// A file, or `on standard input`.
         place: String,
-        /// Why.
+        /// Reason why it was not opened.
         cause: AgeError,
     },
     /// Standard input can't be read.
@@ -65,10 +65,10 @@ pub enum SourceError {
     Seed {
         /// `on standard input`, `in VSTREAM_OPERATOR_SEED`
         place: &'static str,
-        /// What is wrong with it.
+        /// The fault in the seed.
         cause: SeedError,
     },
-    /// A seed where a file is named: it is in the shell's history now, and is not repeated here.
+    /// The user gave a seed instead of a file. It is in the shell's history now, and no message repeats it.
     #[error("the operator's key is named by a file or `-`; a seed was given instead, where others can see it")]
     SeedAsPath,
     /// Both variables are set.
@@ -76,7 +76,8 @@ pub enum SourceError {
     Ambiguous,
 }
 
-/// Reads the operator's key from where it was named; `None` when it wasn't. `--operator` wins over the environment.
+/// Reads the operator's key from where the user named it; `None` when the user named none. `--operator` wins over the
+/// environment.
 ///
 /// # Errors
 /// [`SourceError`]; a seed of another kind is refused.
@@ -106,7 +107,7 @@ fn from_file(path: &Path, keys: &Path, unlock: &Unlock) -> Result<Seed, SourceEr
         },
         found => (path, found?),
     };
-    // What is encrypted may be read by everybody.
+    // Other users may read an encrypted file.
     let (plain, encrypted) = match age::is_encrypted(&bytes) {
         true => {
             let place = format!("file {}", path.display());
@@ -133,8 +134,8 @@ fn from_stdin(unlock: &Unlock, patience: &Patience) -> Result<Seed, SourceError>
     of_operator(&text).map_err(wrong)
 }
 
-/// Past `std::io::Stdin`, whose buffer is never wiped. A pipe whose end does not come in time is left, whatever comes
-/// through it meanwhile; who types has all the time he needs.
+/// Reads standard input without `std::io::Stdin`, whose buffer is never wiped. Stops reading a pipe that does not end
+/// in time, even while data still comes. Waits for a user at a terminal without a limit.
 #[cfg(unix)]
 pub(crate) fn read_stdin(largest: usize, patience: &Patience) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     use std::os::fd::AsFd as _;
@@ -162,7 +163,7 @@ fn drain_in_time(
     })
 }
 
-/// Reads until its time is up.
+/// A reader that stops when its time is up.
 #[cfg(unix)]
 struct Timed {
     input: std::fs::File,

@@ -87,7 +87,7 @@ fn a_pipe_whose_end_does_not_come_is_left() {
     assert_eq!(drain_in_time(input, 10, &patience()).unwrap().unwrap().as_slice(), b"SO");
 }
 
-/// Each byte came in time, and all of them took hours.
+/// Each byte came in time, but all together took hours.
 #[cfg(unix)]
 #[test]
 fn what_trickles_in_is_left_too() {
@@ -95,7 +95,7 @@ fn what_trickles_in_is_left_too() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let input = std::fs::File::from(std::os::fd::OwnedFd::from(reader));
     let trickle = std::thread::spawn(move || {
-        // Until nobody reads any more.
+        // Until the reader stops.
         for _ in 0..100 {
             if writer.write_all(b"S").is_err() {
                 return;

@@ -1,4 +1,4 @@
-//! Short-lived users with no more rights than a job needs.
+//! Short-lived users with only the permissions that a job needs.
 
 use super::{Seed, SignError, SignedToken, Signer, issue};
 use crate::model::claims::{AccountClaims, Permission, Permissions, Scope};
@@ -6,18 +6,18 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
 use serde_json::{Map, Value, json};
 
-/// Where a user's permissions come from.
+/// Source of a user's permissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserPermissions {
-    /// Its own. An empty `allow` list allows everything that isn't denied.
+    /// The user's own. An empty `allow` list allows everything that isn't denied.
     Own(Permissions),
-    /// The scope of the signing key; such a user must have none of its own (nats-io/jwt v2 `signingkeys.go`,
-    /// `ValidateScopedSigner`; servers refuse it otherwise).
+    /// The scope of the signing key. Such a user must have no permissions of its own, or servers refuse it (nats-io/jwt
+    /// v2 `signingkeys.go`, `ValidateScopedSigner`).
     FromScope,
 }
 
 impl UserPermissions {
-    /// Only these subjects to publish on and to subscribe to.
+    /// Allows publishing and subscribing on these subjects only.
     pub fn only(publish: &[&str], subscribe: &[&str]) -> Self {
         let allow = |subjects: &[&str]| Permission {
             allow: subjects.iter().map(|s| (*s).to_owned()).collect(),
@@ -27,21 +27,21 @@ impl UserPermissions {
     }
 }
 
-/// A user that exists in memory only.
+/// A user that exists only in memory.
 #[derive(Debug)]
 pub struct MintedUser {
-    /// Its token.
+    /// The user's token.
     pub jwt: SignedToken,
-    /// Its seed, to answer the server's nonce with.
+    /// The user's seed, to answer the server's nonce with.
     pub seed: Seed,
 }
 
 /// Makes a new user key and a token for it that ends at `expires_at` (seconds since 1970).
 ///
-/// `account` is the account that a signing key signs for (`issuer_account`); `None` when the account's identity signs.
+/// `account` is the account for which a signing key signs (`issuer_account`); `None` when the account's identity signs.
 ///
 /// # Errors
-/// [`SignError`], [`SignError::WrongSigner`] among them when the signer isn't an account's key.
+/// [`SignError`]; [`SignError::WrongSigner`] when the signer isn't an account's key.
 pub fn mint_user(
     signer: &dyn Signer,
     account: Option<&PublicKey>,
@@ -75,21 +75,21 @@ fn permission_json(Permission { allow, deny }: &Permission) -> Value {
     Value::Object(lists.map(|(name, list)| (name.to_owned(), list.as_slice().into())).collect())
 }
 
-/// What a key can do for users of an account.
+/// The users that a key can issue for an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserIssuer {
     /// The `account` argument of [`mint_user`].
     pub account: Option<PublicKey>,
     /// The `permissions` argument of [`mint_user`].
     pub permissions: UserPermissions,
-    /// What was wanted and the key's scope doesn't give: `publish $JS.API.>`.
+    /// The wanted permissions that the key's scope doesn't give: `publish $JS.API.>`.
     pub missing: Vec<String>,
 }
 
-/// Why a key issues no users for an account.
+/// Reason why a key issues no users for an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerError {
-    /// Neither the identity nor one of the signing keys.
+    /// The key is neither the identity nor one of the signing keys.
     #[error("{key} is neither the identity of account {account} nor one of its signing keys")]
     NotOfAccount {
         /// The key.
@@ -97,7 +97,7 @@ pub enum IssuerError {
         /// The account.
         account: PublicKey,
     },
-    /// Strict signing key usage: servers refuse users that the identity issued.
+    /// With strict signing key usage, servers refuse users that the identity issued.
     #[error("the operator has strict signing key usage: users of {account} are issued by its signing keys only")]
     Strict {
         /// The account.
@@ -105,8 +105,9 @@ pub enum IssuerError {
     },
 }
 
-/// How `key` issues a user of the account that may do what is `wanted`: as its identity, as a signing key, or as a
-/// scoped signing key, whose users get what the scope says. `strict` is the operator's strict signing key usage.
+/// Returns how `key` issues a user of the account with the `wanted` permissions: as the account's identity, as a
+/// signing key, or as a scoped signing key, whose users get the scope's permissions. `strict` is the operator's strict
+/// signing key usage.
 ///
 /// # Errors
 /// [`IssuerError`]
@@ -137,7 +138,7 @@ pub fn user_issuer(
     })
 }
 
-/// What of `wanted` the scope's template doesn't allow as a whole.
+/// Returns the `wanted` subjects that the scope's template doesn't allow as a whole.
 fn missing_in(scope: &Scope, wanted: &Permissions) -> Vec<String> {
     let sides = [("publish", "pub", &wanted.publish), ("subscribe", "sub", &wanted.subscribe)];
     let lacks = |(verb, side, permission): (&str, &str, &Permission)| {
