@@ -3,16 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a store cannot be used.
+/// Reason why a store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is none.
+    /// The folder has no store.
     #[error("{path} is not an nsc store: neither it nor a folder in it has a `.nsc`", path = path.display())]
     NotAStore {
         /// The folder.
         path: PathBuf,
     },
-    /// There are several.
+    /// The folder has the stores of several operators.
     #[error("{path} has the stores of several operators: {}", folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "), path = path.display())]
     Several {
         /// The folder.
@@ -20,22 +20,22 @@ pub enum StoreError {
         /// The operators' folders.
         folders: Vec<PathBuf>,
     },
-    /// Its operator's token cannot be read.
+    /// The operator's token cannot be read.
     #[error("{path}: the operator's token cannot be read: {reason}", path = path.display())]
     Operator {
         /// The operator's folder.
         path: PathBuf,
-        /// Why not.
+        /// Reason why not.
         reason: String,
     },
-    /// It is that of another operator.
+    /// The store belongs to another operator.
     #[error("{path} is the store of {}, and the servers trust operator {}", list(found), list(expected), path = path.display())]
     OtherOperator {
         /// The folder.
         path: PathBuf,
-        /// The operators that it has.
+        /// The operators of the store.
         found: Vec<String>,
-        /// Those that the servers trust.
+        /// The operators that the servers trust.
         expected: Vec<String>,
     },
     /// A file or folder that cannot be read or written.
@@ -43,7 +43,7 @@ pub enum StoreError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! The store's copy of an account against the servers' newest token.
+//! Compares the store's copy of an account with the servers' newest token.
 
 use super::store::{Store, folder_name};
 use crate::desired::regional::JETSTREAM;
@@ -8,35 +8,35 @@ use crate::model::prefixes::{BACK, NEAR};
 use crate::plan::claims_diff;
 use serde_json::Value;
 
-/// How the store's copy of an account compares with what the servers have.
+/// Result of comparing the store's copy of an account with the servers' token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Copy {
     /// The same token.
     Same,
-    /// An older one, or none: it can be replaced.
+    /// The copy is older or missing: it can be replaced.
     Behind,
-    /// It was edited, and that was not pushed: it is newer than the servers' token.
+    /// The copy is newer than the servers' token: an edit that was not pushed.
     Newer {
-        /// What pushing it would change on the servers.
+        /// The changes that pushing it would make on the servers.
         diff: Vec<String>,
-        /// Whether that takes away what virtual streams need.
+        /// `true` if those changes remove entries that virtual streams need.
         takes_away: bool,
     },
-    /// Older than the servers' token, and it says what theirs does not: edited and not pushed, or changed since by
-    /// somebody else. Which of them cannot be told.
+    /// The copy is older than the servers' token, and has entries that their token lacks. Either the user edited the
+    /// copy and did not push it, or another tool has changed the account since; nothing tells which.
     Differs {
-        /// What it says otherwise.
+        /// The differences of the copy.
         diff: Vec<String>,
     },
-    /// Another account has its name there.
+    /// Another account has its name in the store.
     NameTaken {
         /// The other account, as far as it can be read.
         by: String,
     },
 }
 
-/// Compares. `servers`: the newest token that the servers trust, none when the account is yet to be made. `regional`
-/// accounts are nobody's to edit: what is older there is behind.
+/// Compares an account's copies with `servers`, the newest token that the servers trust; `None` for an account that
+/// does not exist yet. No user edits `regional` accounts, so an older copy of one is always behind.
 pub fn judge(
     store: &Store,
     id: &PublicKey,
@@ -62,7 +62,7 @@ pub fn judge(
     for copy in copies.filter(|copy| copy.token != token.trim()) {
         let Ok(stored) = &copy.claims else { continue };
         let diff = claims_diff(Some(claims.value()), stored.value());
-        // Signed anew with nothing changed is as good as older.
+        // A copy that was only signed again counts as older.
         if stored.issued_at() >= claims.issued_at() && !diff.is_empty() {
             let shared = |claims: &AccountClaims| ours_only(claims.value());
             let takes_away =
@@ -81,13 +81,13 @@ pub fn judge(
     worst
 }
 
-/// Claims without the entries that virtual streams bring about: their absence from an older copy, and old forms of them,
-/// are nobody's edit.
+/// Returns the claims without the entries that virtual streams need. A missing or outdated one in an older copy is not
+/// a user's edit.
 fn others_only(claims: &Value) -> Value {
     split(claims, false)
 }
 
-/// Claims with nothing but those entries.
+/// Returns the claims with only those entries.
 fn ours_only(claims: &Value) -> Value {
     let nats = split(claims, true)["nats"].take();
     let kept = ["mappings", "exports", "imports"].map(|field| (field.to_owned(), nats[field].clone()));
@@ -115,7 +115,8 @@ fn split(claims: &Value, ours: bool) -> Value {
     claims
 }
 
-/// What leads to regions: every destination is for one cluster, or the source is of JetStream or of the way back.
+/// Checks whether a mapping is one of this tool's: every destination is for one cluster, or the source belongs to
+/// JetStream or to the way back.
 fn is_our_mapping(source: &str, to: &Value) -> bool {
     let to = to.as_array().map(Vec::as_slice).unwrap_or_default();
     let to_clusters = !to.is_empty() && to.iter().all(|to| to["cluster"].as_str().is_some_and(|c| !c.is_empty()));
@@ -123,7 +124,8 @@ fn is_our_mapping(source: &str, to: &Value) -> bool {
     to_clusters || [NEAR, BACK, JETSTREAM].contains(&first)
 }
 
-/// Exports and imports between an account and its regional accounts, as [`crate::desired`] names them.
+/// Checks whether an export or import is between an account and its regional accounts, by the names that
+/// [`crate::desired`] gives.
 fn is_our_link(link: &Value) -> bool {
     link["name"].as_str().is_some_and(|name| name.starts_with("vstream "))
 }

@@ -1,7 +1,7 @@
 //! An `nsc` store: the copies of the accounts' tokens that `nsc` edits and pushes.
 //!
-//! A store is a folder with a folder for each operator; an operator's has `.nsc` (JSON with its name), `<operator>.jwt`
-//! and `accounts/<NAME>/<NAME>.jwt` (nsc 2.15 `cmd/store/store.go`). Files are 0600, folders 0700.
+//! A store has a folder for each operator. That folder has `.nsc` (JSON with the operator's name), `<operator>.jwt` and
+//! `accounts/<NAME>/<NAME>.jwt` (nsc 2.15 `cmd/store/store.go`). Files are 0600, folders 0700.
 
 mod error;
 mod judge;

@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 /// The largest file of a store that is read, in bytes: servers take tokens of up to 1 MiB.
 const TOKEN: usize = 2 << 20;
 
-/// The operator's part of a store, as it was read.
+/// The operator's part of a store, as read from disk.
 #[derive(Debug)]
 pub struct Store {
     /// The operator's folder.
     folder: PathBuf,
-    /// All accounts, by the names of their folders.
+    /// All accounts, sorted by the names of their folders.
     accounts: Vec<StoredAccount>,
 }
 
 /// One account of a store.
 #[derive(Debug)]
 pub struct StoredAccount {
-    /// The name of its folder and file, which is what nsc calls it.
+    /// The name of its folder and file: nsc's name of the account.
     pub name: String,
     /// The token's text.
     pub token: String,
@@ -59,17 +59,17 @@ impl Store {
         &self.folder
     }
 
-    /// The account's copies, whatever nsc calls it; nearly always one.
+    /// Returns the copies of the account with this id, whatever their names; nearly always one.
     pub fn copies<'s>(&'s self, id: &'s PublicKey) -> impl Iterator<Item = &'s StoredAccount> {
         self.accounts.iter().filter(move |account| account.claims.as_ref().is_ok_and(|claims| claims.id() == id))
     }
 
-    /// The account in the folder of this name.
+    /// Returns the account in the folder of this name.
     pub fn named(&self, name: &str) -> Option<&StoredAccount> {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// Writes an account's token to where its copies are, or to a new folder of its name. Each file is replaced as a
+    /// Writes an account's token over its copies, or to a new folder with the account's name. Replaces each file as a
     /// whole or not at all.
     ///
     /// # Errors
@@ -88,8 +88,8 @@ impl Store {
     }
 }
 
-/// What nsc would call the folder of a new account: its name, without blanks around it; for a name that is none for a
-/// folder its public key.
+/// Returns nsc's name for the folder of a new account: the account's name without surrounding blanks, or its public key
+/// where that name cannot be a folder's.
 pub fn folder_name(claims_name: &str, id: &PublicKey) -> String {
     let name = claims_name.trim();
     let usable =
@@ -97,7 +97,7 @@ pub fn folder_name(claims_name: &str, id: &PublicKey) -> String {
     if usable { name.to_owned() } else { id.to_string() }
 }
 
-/// The operators' folders of the store at `path`, one at least, or the operator's folder that it is.
+/// Returns the operators' folders in the store at `path`, at least one; just `path` if that is an operator's folder.
 pub(super) fn operators_in(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let is_operator = |folder: &Path| folder.join(".nsc").is_file();
     let found = match is_operator(path) {
@@ -120,18 +120,18 @@ fn folders(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
-/// The files of the operators' tokens in the store at `path`; none where there is no store.
+/// Returns the files of the operators' tokens in the store at `path`; empty if there is no store.
 pub fn operator_tokens(path: &Path) -> Vec<PathBuf> {
     operators_in(path).unwrap_or_default().iter().filter_map(|folder| operator_token(folder).ok()).collect()
 }
 
-/// The operator that a folder is of; an error is its reason.
+/// Reads the operator of a folder; the error is the reason as text.
 pub(super) fn operator(folder: &Path) -> Result<OperatorClaims, String> {
     let token = files::read_text(&operator_token(folder)?, TOKEN).map_err(|error| error.to_string())?;
     OperatorClaims::decode(token.trim()).map_err(|error| error.to_string())
 }
 
-/// The file of the operator's token in its folder.
+/// Returns the file of the operator's token in the operator's folder.
 fn operator_token(folder: &Path) -> Result<PathBuf, String> {
     let text = files::read_text(&folder.join(".nsc"), TOKEN).map_err(|error| error.to_string())?;
     let info: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!(".nsc: {error}"))?;
@@ -149,7 +149,7 @@ pub(super) fn accounts(folder: &Path) -> Result<Vec<StoredAccount>, StoreError> 
         let file = path.join(format!("{name}.jwt"));
         let token = match files::read_text(&file, TOKEN) {
             Ok(token) => token.trim().to_owned(),
-            // For nsc, too, such a folder is no account.
+            // nsc ignores such a folder, too.
             Err(ReadError::Missing) => continue,
             Err(error) => return Err(StoreError::Io { path: file, cause: error.into() }),
         };

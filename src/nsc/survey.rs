@@ -1,4 +1,4 @@
-//! What a store tells whoever begins: its operator, its accounts, and where their keys are.
+//! Surveys a store for `init --from-nsc`: the operator, the accounts, and the files of their keys.
 
 use super::error::StoreError;
 use super::store::{StoredAccount, accounts, operator, operators_in};
@@ -16,24 +16,24 @@ pub struct Survey {
     pub operator: OperatorClaims,
     /// The system account.
     pub system: Option<Surveyed>,
-    /// The accounts with JetStream, by name; those that serve a region are left out.
+    /// The accounts with JetStream, sorted by name; without those that serve a region.
     pub accounts: Vec<Surveyed>,
 }
 
 /// An account of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surveyed {
-    /// What nsc calls it.
+    /// nsc's name of the account.
     pub name: String,
     /// The account.
     pub id: PublicKey,
-    /// The seed of a signing key of it without a scope, in nsc's keys folder.
+    /// The seed of one of its signing keys without a scope, in nsc's keys folder.
     pub key: Option<PathBuf>,
-    /// The credentials of a user of it.
+    /// The credentials of one of its users.
     pub credentials: Option<PathBuf>,
 }
 
-/// nsc's folder of keys: as it is told in the environment, or where it is by itself (nsc 2.15 `home/home.go`).
+/// Returns nsc's keys folder: the one in the environment, or the default one (nsc 2.15 `home/home.go`).
 pub fn keystore() -> PathBuf {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = var("HOME").unwrap_or_default();
@@ -42,10 +42,10 @@ pub fn keystore() -> PathBuf {
     var("NKEYS_PATH").unwrap_or(if !data.exists() && old.exists() { old } else { data })
 }
 
-/// Reads the store at `path`, or the operator's folder in it, with the keys in `keystore`.
+/// Reads the store at `path`, with the keys in `keystore`. `path` may also be an operator's folder.
 ///
 /// # Errors
-/// [`StoreError`]; `Several` where it has more than one operator.
+/// [`StoreError`]; [`StoreError::Several`] if the store has more than one operator.
 pub fn survey(path: &Path, keystore: &Path) -> Result<Survey, StoreError> {
     let all = operators_in(path)?;
     let folder = match all.as_slice() {

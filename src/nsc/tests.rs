@@ -13,7 +13,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A store with one operator and no accounts, as nsc makes it.
+    /// Makes a store with one operator and no accounts, as nsc does.
     fn new() -> Self {
         let key = |kind| Seed::generate(kind).unwrap();
         let bench = Self {
@@ -60,7 +60,7 @@ impl Bench {
     }
 }
 
-/// What virtual streams bring about, and one mapping of somebody else.
+/// The entries that virtual streams need, and a mapping of another tool.
 fn mapped() -> Value {
     json!({
         "mappings": {
@@ -87,7 +87,7 @@ fn an_older_copy_without_our_entries_or_with_old_ones_is_behind() {
         bench.put("APP", &bench.token(100, older));
         assert_eq!(bench.judge(&servers), Copy::Behind);
     }
-    // Destroyed since.
+    // The virtual streams were destroyed since.
     bench.put("APP", &servers);
     assert_eq!(bench.judge(&bench.token(300, unmapped())), Copy::Behind);
     bench.put("APP", &bench.token(400, mapped()));
@@ -153,7 +153,7 @@ fn only_the_store_of_the_servers_operator_is_used() {
     assert!(matches!(Store::open(Path::new("/nowhere"), &[]), Err(StoreError::Io { .. })));
 }
 
-/// A pipe in a file's place is not waited for.
+/// A pipe in a file's place does not make the program wait.
 #[test]
 fn pipes_are_no_tokens() {
     let pipe = |path: &Path| {
@@ -176,7 +176,7 @@ fn pipes_are_no_tokens() {
     assert!(operator_tokens(&within).is_empty());
 }
 
-/// What `init --from-nsc` begins with.
+/// The survey that `init --from-nsc` starts from.
 #[test]
 fn a_store_tells_accounts_and_where_their_keys_are() {
     let bench = Bench::new();
