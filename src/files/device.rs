@@ -1,14 +1,14 @@
-//! Writing to a pipe or a device, whose other end may be slow, or nobody's.
+//! Writes to a pipe or a device. Its reader may be slow or missing.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long whoever reads from a pipe may take to open it, and to take the next piece.
+/// Time for a pipe's reader to open it, and to read the next piece.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes all parts, as fast as they are taken.
+/// Writes all parts, as fast as the reader reads them.
 pub(super) fn write(path: &Path, parts: &[&[u8]], patience: Duration) -> io::Result<()> {
     let mut device = open(path, patience)?;
     for mut rest in parts.iter().copied() {

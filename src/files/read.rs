@@ -1,23 +1,23 @@
-//! Opens what a path names, for reading: the one opener for definitions, keys, credentials, certificates, contexts,
-//! tokens, plan files, records, and what `dev` keeps (a test looks).
+//! Opens files for reading: the one opener for definitions, keys, credentials, certificates, contexts, tokens, plan
+//! files, records, and the files of `dev` (a test checks this).
 //!
-//! A path is opened once, without waiting, and then the open file is judged, never the path again. So nothing that is put
-//! in its place meanwhile is read unjudged. Links are followed, wherever they lead: users make them, and so do mounts of
-//! configuration and secrets (Kubernetes). A folder, a pipe, a terminal, a socket or another device is refused: it would
-//! have no end, or no beginning.
+//! A path is opened once, without waiting, and all checks are on the open file, never on the path again. So nothing
+//! that is put in its place later is read unchecked. Links are followed wherever they lead: users make them, and so do
+//! mounts of configuration and secrets (Kubernetes). A folder, a pipe, a terminal, a socket or another device is
+//! refused, because reading it might never end or never start.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// What is read of a secret at once when the system does not tell its size.
+/// Size of the buffer for a secret, in bytes, when the system does not report the file's size.
 const PAGE: usize = 4096;
 
-/// Why a file was not read. Holds nothing of its content.
+/// Reason why a file was not read. Holds nothing of its content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// It is not there.
+    /// The file does not exist.
     #[error("there is no such file")]
     Missing,
     /// A folder, a pipe, a device.
@@ -26,13 +26,13 @@ pub(crate) enum ReadError {
     /// Other users may read or write it.
     #[error("is open to others (mode {0:04o})")]
     OpenToOthers(u32),
-    /// More bytes than are read of such a file.
+    /// The file has more bytes than are read of such a file.
     #[error("is larger than {0} bytes")]
     TooLarge(usize),
     /// Not UTF-8.
     #[error("is not UTF-8 text")]
     NotText,
-    /// What the system says.
+    /// The system's error.
     #[error("{0}")]
     Io(io::Error),
 }
@@ -52,7 +52,7 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// Reads a text that is no secret, of at most so many bytes.
+/// Reads a text that is no secret, of at most `most` bytes.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -60,7 +60,7 @@ pub(crate) fn read_text(path: &Path, most: usize) -> Result<String, ReadError> {
     String::from_utf8(read(path, most)?).map_err(|_| ReadError::NotText)
 }
 
-/// Reads a file that is no secret, of at most so many bytes.
+/// Reads a file that is no secret, of at most `most` bytes.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -73,7 +73,7 @@ pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, ReadError> {
     if bytes.len() > most { Err(ReadError::TooLarge(most)) } else { Ok(bytes) }
 }
 
-/// The last bytes of a file that is no secret, as many as there are and at most so many: of a log.
+/// Reads at most the last `most` bytes of a file that is no secret, such as a log.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -85,7 +85,7 @@ pub(crate) fn read_end(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
-/// Reads a secret that no other user may read or write, of at most so many bytes, into memory that is wiped.
+/// Reads a secret that no other user may read or write, of at most `most` bytes, into memory that is wiped.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -95,10 +95,10 @@ pub(crate) fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>
     Ok(bytes)
 }
 
-/// Reads what may be a secret, and returns the permissions of the open file with it (Unix only).
+/// Reads a file that may be a secret, and returns the permissions of the open file with it (Unix only).
 ///
 /// # Errors
-/// [`ReadError`], but for [`ReadError::OpenToOthers`].
+/// [`ReadError`], except [`ReadError::OpenToOthers`].
 pub(crate) fn read_any_secret(path: &Path, most: usize) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), ReadError> {
     let (mut file, metadata) = open(path)?;
     let size = length(&metadata, most)?.max(PAGE).min(most);
@@ -111,7 +111,7 @@ pub(crate) fn read_any_secret(path: &Path, most: usize) -> Result<(Zeroizing<Vec
     Ok((bytes, mode(&metadata)))
 }
 
-/// Refuses permissions for others.
+/// Refuses permissions for other users.
 ///
 /// # Errors
 /// [`ReadError::OpenToOthers`]
@@ -122,10 +122,10 @@ pub(crate) fn closed_to_others(mode: Option<u32>) -> Result<(), ReadError> {
     }
 }
 
-/// Everything that `source` gives, in memory that is wiped and never reallocated; `None` if that is more than `most`.
+/// Reads `source` to its end, into memory that is wiped and never reallocated; `None` if it has more than `most` bytes.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(crate) fn drain(source: &mut impl io::Read, most: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut buffer = Zeroizing::new(vec![0u8; most + 1]);
     let mut length = 0;
@@ -144,23 +144,23 @@ pub(crate) fn drain(source: &mut impl io::Read, most: usize) -> io::Result<Optio
     Ok(Some(buffer))
 }
 
-/// The permission bits of an open file; `None` where there is no such thing.
+/// Returns the permission bits of an open file; `None` if the system has no permissions.
 #[cfg(unix)]
 pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
     Some(metadata.permissions().mode() & 0o7777)
 }
 
-/// The permission bits of an open file; `None` where there is no such thing.
+/// Returns the permission bits of an open file; `None` if the system has no permissions.
 #[cfg(not(unix))]
 pub(crate) fn mode(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// Opens a regular file, at once or not at all; for what is read piece by piece.
+/// Opens a regular file without waiting, for reading it piece by piece.
 ///
 /// # Errors
-/// [`ReadError`], but for [`ReadError::OpenToOthers`].
+/// [`ReadError`], except [`ReadError::OpenToOthers`].
 pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     let mut options = File::options();
     options.read(true);
@@ -176,7 +176,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     if metadata.is_file() { Ok((file, metadata)) } else { Err(ReadError::NotAFile(kind(&metadata))) }
 }
 
-/// Opens without waiting: opening a pipe waits for its other end otherwise. The standard library adds `O_CLOEXEC`.
+/// Makes opening not wait; otherwise opening a pipe waits for its other end. The standard library adds `O_CLOEXEC`.
 pub(super) fn at_once(options: &mut OpenOptions) -> &OpenOptions {
     #[cfg(unix)]
     {

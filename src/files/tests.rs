@@ -38,7 +38,7 @@ fn what_a_name_leads_to_is_written() {
     replace(&link, Access::Usual, &[b"new"]).unwrap();
     assert_eq!((std::fs::read(&file).unwrap(), std::fs::read_link(&link).unwrap()), (b"new".to_vec(), "file".into()));
 
-    // A pipe, as a shell's `>(…)` is one.
+    // A pipe, such as a shell's `>(…)`.
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let reader = std::thread::spawn({
@@ -50,7 +50,7 @@ fn what_a_name_leads_to_is_written() {
     assert_eq!(names(folder.path()), ["file", "link", "pipe"]);
 }
 
-/// Neither a pipe that nobody opens nor one that nobody empties is waited for without end.
+/// A pipe that no reader opens or empties does not make the program wait for ever.
 #[test]
 fn a_pipe_from_which_nobody_reads_is_left() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ fn a_pipe_from_which_nobody_reads_is_left() {
     assert_eq!(reader.join().unwrap(), much.len() + 3);
 }
 
-/// A log or a lock that is a pipe would be waited for without end.
+/// A log or a lock that is a pipe would make the program wait for ever.
 #[test]
 fn only_files_are_written_into_over_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -87,7 +87,7 @@ fn only_files_are_written_into_over_time() {
     assert_eq!(std::fs::read(&path).unwrap(), b"");
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // With and without somebody who reads from it.
+    // With and without a reader.
     let refused = |path: &Path| assert_eq!(open_to_write(path, true).unwrap_err().to_string(), "it is not a file");
     refused(&pipe);
     let mut options = File::options();
@@ -124,7 +124,7 @@ fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
     assert_eq!(names(folder.path()), [".hidden", ".vstream-new-folder", "done", "new", "vstream-new-x"]);
 }
 
-/// Many writers in one folder tidy up at once, and none takes another's file away.
+/// Many writers in one folder tidy up at once, and none removes another's file.
 #[test]
 fn writers_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();
