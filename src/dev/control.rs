@@ -1,4 +1,4 @@
-//! How a super-cluster is told what to do: one JSON line each way on the supervisor's loopback port.
+//! Requests to a super-cluster: one JSON line each way on the supervisor's loopback port.
 
 use super::DevError;
 use super::layout::Layout;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 /// The longest line that either side reads.
 pub(super) const MOST: u64 = 1 << 20;
 
-/// What can be asked of the supervisor. Each is answered with the [`State`] afterwards.
+/// A request to the supervisor. It answers each with the [`State`] afterwards.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
@@ -23,14 +23,14 @@ pub(super) enum Request {
     Stop,
 }
 
-/// A request, and the proof that who sends it may read the super-cluster's folder.
+/// A request, and proof that its sender may read the super-cluster's folder.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Envelope {
     pub(super) token: String,
     pub(super) request: Request,
 }
 
-/// What the supervisor knows of its servers.
+/// The state of the servers, as the supervisor knows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) supervisor: u32,
@@ -38,25 +38,25 @@ pub(super) struct State {
     pub(super) cut: Vec<String>,
 }
 
-/// Whether a server is running.
+/// The state of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ServerState {
     /// The process runs.
     Running {
-        /// Its process id.
+        /// The process id.
         pid: u32,
     },
-    /// It was killed on request, or not started yet.
+    /// The server was killed on request, or is not started yet.
     Down,
-    /// It ended by itself.
+    /// The server ended without a request.
     Ended {
-        /// The process's exit status, and the end of what it said.
+        /// The process's exit status, and the end of its log.
         why: String,
     },
 }
 
-/// Asks the supervisor.
+/// Sends a request to the supervisor, and returns the state afterwards.
 pub(super) async fn ask(layout: &Layout, request: Request) -> Result<State, DevError> {
     let failed = |cause: &dyn std::fmt::Display| DevError::Supervisor(format!("does not answer: {cause}"));
     let asked = async {
@@ -74,7 +74,7 @@ pub(super) async fn ask(layout: &Layout, request: Request) -> Result<State, DevE
     answer.map_err(|cause| DevError::Supervisor(format!("says: {cause}")))
 }
 
-/// Whether the supervisor listens.
+/// Checks whether the supervisor listens.
 pub(super) async fn listening(layout: &Layout) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, layout.control_port)).await.is_ok()
 }

@@ -1,9 +1,9 @@
-//! Why a local super-cluster could not do what was asked.
+//! Reasons why a local super-cluster did not do what it was asked to.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// Why the local super-cluster did not do what was asked.
+/// Reason why the local super-cluster did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
     /// The options contradict each other or name something impossible.
@@ -12,11 +12,11 @@ pub enum DevError {
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {cause}", path.display())]
     File {
-        /// What was tried (`read`, `write`, `create`, …).
+        /// The action that failed (`read`, `write`, `create`, …).
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         cause: String,
     },
     /// The folder holds no super-cluster.
@@ -25,34 +25,34 @@ pub enum DevError {
     /// The super-cluster of the folder is not running.
     #[error("the super-cluster in {} is not running", .0.display())]
     NotRunning(PathBuf),
-    /// The folder holds a super-cluster that was made with other options.
+    /// The folder holds a super-cluster with other options.
     #[error("{} holds a super-cluster made with other options: {difference}", folder.display())]
     OtherOptions {
         /// The folder.
         folder: PathBuf,
-        /// Which options differ, and how.
+        /// The options that differ, with both values.
         difference: String,
     },
     /// No region or server of that name.
     #[error("there is no region or server `{name}`; there are {known}")]
     UnknownTarget {
-        /// The name as given.
+        /// The name that the user gave.
         name: String,
         /// The names that exist.
         known: String,
     },
-    /// No server binary that can be used.
+    /// There is no usable server binary.
     #[error("no nats-server: {0}")]
     Binary(String),
-    /// No free ports on the loopback interface.
+    /// There are no free ports on the loopback interface.
     #[error("no free loopback ports: {0}")]
     Ports(String),
     /// A key or certificate could not be made.
     #[error("cannot make {what}: {cause}")]
     Identity {
-        /// What was to be made.
+        /// The key or certificate.
         what: &'static str,
-        /// What went wrong.
+        /// The cause.
         cause: String,
     },
     /// The supervisor process ended or does not answer.
@@ -61,9 +61,9 @@ pub enum DevError {
     /// The servers did not become ready in time.
     #[error("the super-cluster is not ready after {seconds} s: {missing}")]
     NotReady {
-        /// How long was waited.
+        /// Time waited so far, in seconds.
         seconds: u64,
-        /// What is still missing.
+        /// The reason why they are not ready.
         missing: String,
     },
 }

@@ -1,19 +1,19 @@
-//! The files of a super-cluster. Its folder may have come from elsewhere: what is read has a bound, and nothing is read from
-//! or written into what is not a file.
+//! The files of a super-cluster. Its folder may have come from elsewhere: reads have a bound, and only regular files
+//! are read or written.
 
 use super::DevError;
 use crate::files::{self, Access};
 use std::path::Path;
 
-/// Creates a folder and what is missing above it.
+/// Creates a folder and its missing parents.
 pub(super) fn create_folder(path: &Path) -> Result<(), DevError> {
     std::fs::create_dir_all(path).map_err(|error| DevError::file("create", path, error))
 }
 
-/// The most that is read of a file of ours, in bytes.
+/// The most that is read of a file, in bytes.
 const MOST: usize = 8 << 20;
 
-/// Writes a file with mode 0600, whole or not at all, replacing what was there in one step.
+/// Writes a file with mode 0600, whole or not at all, replacing an existing one in one step.
 pub(super) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<(), DevError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_folder(folder)?;
@@ -29,14 +29,14 @@ pub(super) fn read(path: &Path) -> Result<String, DevError> {
     files::read_text(path, MOST).map_err(|error| DevError::file("read", path, error))
 }
 
-/// The end of a log, as far as there is one that can be read.
+/// Returns the end of a log; empty if it cannot be read.
 pub(super) fn end_of(log: &Path) -> String {
     const MOST: u64 = 4096;
     let end = files::read_end(log, MOST).unwrap_or_default();
     String::from_utf8_lossy(&end).into_owned()
 }
 
-/// A log that is begun anew.
+/// Opens an empty log, dropping what an earlier one held.
 pub(super) fn new_log(path: &Path) -> std::io::Result<std::fs::File> {
     files::open_to_write(path, true)
 }

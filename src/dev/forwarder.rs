@@ -1,9 +1,9 @@
-//! Forwarders before the gateway and route ports: the links between regions go through them, so that they can be
-//! cut while the servers run on.
+//! Forwarders in front of the gateway and route ports. The connections between regions go through them, so that they
+//! can be cut while the servers run on.
 //!
-//! A forwarder knows which server it stands before. Who calls, it reads from the CONNECT line that gateways and routes
-//! send first: `gateway` is the calling cluster, `name` the calling server's id (nats-server 2.15.1, `server/gateway.go`
-//! `sendGatewayConnect`, `server/route.go` `sendRouteConnect`).
+//! A forwarder knows the server that it stands in front of. It reads the caller from the CONNECT line that gateways and
+//! routes send first: `gateway` is the calling cluster, `name` the calling server's id (nats-server 2.15.1,
+//! `server/gateway.go` `sendGatewayConnect`, `server/route.go` `sendRouteConnect`).
 
 use super::layout::{Layout, STRETCH};
 use serde::Deserialize;
@@ -19,11 +19,11 @@ use tokio::sync::watch;
 const BUFFER: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The links between regions.
+/// The connections between regions.
 pub(super) struct Links {
     layout: Layout,
     cut: watch::Sender<BTreeSet<String>>,
-    /// Region by server id; ids are new after each start of a server.
+    /// The region of each server id; a server has a new id after each start.
     regions: Mutex<HashMap<String, String>>,
 }
 
@@ -48,17 +48,17 @@ impl Links {
         Ok(links)
     }
 
-    /// The regions that are cut off.
+    /// Returns the regions that are cut off.
     pub(super) fn cut_off(&self) -> BTreeSet<String> {
         self.cut.borrow().clone()
     }
 
-    /// Drops all links of a region to others and refuses new ones.
+    /// Drops all connections of a region to other regions, and refuses new ones.
     pub(super) fn cut(&self, region: &str) {
         self.cut.send_if_modified(|cut| cut.insert(region.to_owned()));
     }
 
-    /// Lets the region have links again, except to regions that are still cut off.
+    /// Allows connections of the region again, except to regions that are still cut off.
     pub(super) fn heal(&self, region: &str) {
         self.cut.send_if_modified(|cut| cut.remove(region));
     }
@@ -69,7 +69,7 @@ impl Links {
                 Ok((caller, _)) => {
                     let (links, region) = (Arc::clone(&self), region.clone());
                     tokio::spawn(async move {
-                        // Either side hanging up ends the link; the servers see that and connect anew.
+                        // When either side closes, the connection ends; the servers notice and reconnect.
                         let _ = links.forward(caller, &region, target).await;
                     });
                 }
@@ -109,7 +109,7 @@ impl Links {
         }
     }
 
-    /// The region of who sent this CONNECT line.
+    /// Returns the region of the server that sent this CONNECT line.
     async fn caller(&self, connect: &[u8]) -> io::Result<String> {
         #[derive(Deserialize)]
         struct Connect {
@@ -133,7 +133,7 @@ impl Links {
         }
     }
 
-    /// Asks the servers of the stretch cluster for their ids: the first line to a client, INFO, has it.
+    /// Asks the servers of the stretch cluster for their ids, which are in INFO, the first line to a client.
     async fn ask_ids(&self) {
         #[derive(Deserialize)]
         struct Info {

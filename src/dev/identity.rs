@@ -1,4 +1,5 @@
-//! Throw-away identities of a super-cluster: operator, system account, application account, a user of each.
+//! Throw-away identities of a super-cluster: operator, system account, application account, and one user of each
+//! account.
 
 use super::{DevError, Options, files};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 /// Name of the application account.
 pub(super) const ACCOUNT: &str = "APP";
 
-/// What the servers' configuration and the definition need to know of the identities.
+/// The identities, as the servers' configuration and the definition need them.
 pub(super) struct Identities {
     pub(super) operator: PublicKey,
     pub(super) operator_token: SignedToken,
@@ -21,7 +22,7 @@ pub(super) struct Identities {
     pub(super) account_token: SignedToken,
 }
 
-/// Makes the identities and writes their seeds and credentials to `keys`, mode 0600.
+/// Makes the identities, and writes their seeds and credentials to `keys` with mode 0600.
 pub(super) fn make(options: &Options, keys: &Path) -> Result<Identities, DevError> {
     make_all(options, keys).map_err(DevError::identity("the keys"))
 }
@@ -75,7 +76,8 @@ fn make_all(options: &Options, keys: &Path) -> Result<Identities, Box<dyn std::e
     Ok(identities)
 }
 
-/// Limits are written out: an omitted one is 0 to the servers. `jetstream` is -1 (no limit) or 0 (none at all).
+/// Returns an account's claims. They include all limits, because servers take a missing limit as 0. `jetstream` is -1
+/// (no limit) or 0 (no JetStream).
 fn account_claims(name: &str, identity: &Seed, signing: &Seed, jetstream: i64) -> Value {
     json!({
         "name": name,
@@ -108,7 +110,7 @@ fn user_claims(name: &str, user: &Seed, account: &PublicKey) -> Value {
     })
 }
 
-/// A `.creds` file, as the NATS clients read it.
+/// Returns a `.creds` file, as the NATS clients read it.
 fn credentials(token: &SignedToken, user: &Seed) -> Zeroizing<String> {
     let dashes = "------";
     Zeroizing::new(format!(

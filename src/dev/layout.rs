@@ -1,4 +1,4 @@
-//! What a super-cluster is made of: regions, servers, ports and folders. Kept in `super-cluster.json`.
+//! The layout of a super-cluster: regions, servers, ports and folders. Kept in `super-cluster.json`.
 
 use super::{DevError, Options, files, ports};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -13,7 +13,7 @@ pub const STRETCH: &str = "stretch";
 pub struct Server {
     /// `server_name`, such as `west-1` or `stretch-west`.
     pub name: String,
-    /// The region whose fate it shares; it is a server tag (`region:west`) too.
+    /// The region whose fate the server shares; also a server tag (`region:west`).
     pub region: String,
     /// The cluster, which is the gateway name: the region's, or [`STRETCH`].
     pub cluster: String,
@@ -25,15 +25,15 @@ pub struct Server {
     pub(super) route_port: u16,
     /// Port for gateways.
     pub(super) gateway_port: u16,
-    /// Port of the forwarder before the gateway port.
+    /// Port of the forwarder in front of the gateway port.
     pub(super) gateway_forwarder: u16,
-    /// Port of the forwarder before the route port; only servers of the stretch cluster are reached through it.
+    /// Port of the forwarder in front of the route port; used only for servers of the stretch cluster.
     pub(super) route_forwarder: u16,
 }
 
 const PORTS_PER_SERVER: u16 = 6;
 
-/// The whole super-cluster as it was laid out.
+/// The layout of the whole super-cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Layout {
     pub(super) regions: Vec<String>,
@@ -63,7 +63,8 @@ impl Layout {
         (self.control_port, self.servers.len() as u16 * PORTS_PER_SERVER + 1)
     }
 
-    /// The servers, given the first of [`Self::ports_needed`] ports; that one is left for the control port.
+    /// Returns the servers. `first_port` is the first of [`Self::ports_needed`] ports, and is left for the control
+    /// port.
     pub(super) fn servers(options: &Options, first_port: u16) -> Vec<Server> {
         let regional = options.regions.iter().flat_map(|region| {
             (1..=options.servers).map(move |n| (format!("{region}-{n}"), region.clone(), region.clone()))
@@ -100,7 +101,8 @@ impl Layout {
         }
     }
 
-    /// Checks that `dev up` could have written it: it may have come with a folder from elsewhere, and says what servers do.
+    /// Checks that `dev up` could have written this layout. The folder may have come from elsewhere, and the layout
+    /// controls what the servers do.
     fn is_ours(&self) -> bool {
         let options = self.options();
         let key = |text: &str, kind| PublicKey::parse(text).is_ok_and(|key| key.kind() == kind);
@@ -116,7 +118,7 @@ impl Layout {
                 .all(|text| key(text, KeyKind::Account))
     }
 
-    /// The options that it was made with, as far as they are kept.
+    /// Returns the options that the super-cluster was made with, as far as they are kept.
     pub(super) fn options(&self) -> Options {
         Options {
             regions: self.regions.clone(),
@@ -128,8 +130,8 @@ impl Layout {
         }
     }
 
-    /// Written last when a super-cluster is made, so that a folder with a layout is complete. Private: it holds the
-    /// token of the control port.
+    /// Writes the layout. `dev up` writes it last, so that a folder with a layout is complete. The file is private,
+    /// because it holds the token of the control port.
     pub(super) fn write(&self, folder: &Path) -> Result<(), DevError> {
         let text = serde_json::to_vec_pretty(self).map_err(|e| DevError::file("write", folder, e))?;
         files::write_private(&Self::path(folder), text)
@@ -139,7 +141,7 @@ impl Layout {
         folder.join("super-cluster.json")
     }
 
-    /// Which of the options ask for something else than what is there.
+    /// Describes the options that differ from this layout; `None` if none does.
     pub(super) fn difference(&self, options: &Options) -> Option<String> {
         let mut different = Vec::new();
         let mut compare = |name: &str, there: String, asked: String| {
@@ -155,7 +157,7 @@ impl Layout {
         (!different.is_empty()).then(|| different.join("; "))
     }
 
-    /// The clusters: the regions, and the stretch cluster if there is one.
+    /// Returns the clusters: the regions, and the stretch cluster if there is one.
     pub(super) fn clusters(&self) -> Vec<&str> {
         let stretch = self.stretch.then_some(STRETCH);
         self.regions.iter().map(String::as_str).chain(stretch).collect()
@@ -170,18 +172,18 @@ impl Layout {
     }
 }
 
-/// Checks what the options ask for.
+/// Checks the options.
 pub(super) fn check(options: &Options) -> Result<(), DevError> {
     let refuse = |text: String| Err(DevError::Options(text));
     if options.regions.is_empty() || options.servers == 0 {
         return refuse("a super-cluster needs at least one region with one server".to_owned());
     }
     if options.regions.len() == 1 && options.servers == 1 && !options.stretch {
-        // It waits for a second one for ever (nats-server 2.15.1: `cluster_size` 2, `quorum_needed` 2).
+        // A single server waits for a second one for ever (nats-server 2.15.1: `cluster_size` 2, `quorum_needed` 2).
         return refuse("one server alone gets no JetStream in a cluster; two are the least".to_owned());
     }
     for (n, region) in options.regions.iter().enumerate() {
-        // Names of folders, too: `..` is none.
+        // These are names of folders, too, and `..` must not be one.
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
         if !region.starts_with(|c: char| c.is_ascii_alphanumeric()) || !region.chars().all(plain) {
             return refuse(format!(

@@ -1,8 +1,8 @@
 //! A local super-cluster in operator mode on real `nats-server` processes, for trying things out and for tests.
 //!
 //! Everything is in one folder: configuration, keys, JetStream stores, an example definition, contexts of the `nats`
-//! CLI. A supervisor process owns the servers and the forwarders between the regions; [`SuperCluster`] tells it what
-//! to do. Everything listens on 127.0.0.1 only.
+//! CLI. A supervisor process owns the servers and the forwarders between the regions; [`SuperCluster`] sends it
+//! requests. Everything listens on 127.0.0.1 only.
 
 mod binary;
 mod config;

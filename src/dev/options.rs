@@ -1,40 +1,40 @@
-//! What a super-cluster should be.
+//! The options of a super-cluster.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The folder that is used when none is named.
+/// The folder that `dev` uses when the user names none.
 pub const DEFAULT_FOLDER: &str = ".vstream-dev";
 
-/// What the super-cluster should be.
+/// The options of a super-cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where everything goes.
+    /// The folder for everything.
     pub folder: PathBuf,
-    /// Names of the regions, which are the names of their clusters too.
+    /// Names of the regions, which are also the names of their clusters.
     pub regions: Vec<String>,
     /// Servers in each region.
     pub servers: usize,
     /// Also a cluster named [`STRETCH`](super::STRETCH) with one server in each region, which shares its region's fate.
     pub stretch: bool,
-    /// Clients must use TLS with a certificate of their own (mutual TLS).
+    /// Clients must use TLS with their own certificate (mutual TLS).
     pub tls: bool,
     /// The operator's `strict_signing_key_usage`.
     pub strict_signing_keys: bool,
-    /// The server binary; else PATH, else fetched.
+    /// The server binary; without it the one on PATH, else a downloaded one.
     pub nats_server: Option<PathBuf>,
-    /// This very version of the server.
+    /// The exact version of the server.
     pub server_version: Option<String>,
-    /// The `vstream-jwt` executable, which is started again as the supervisor; `None` is the running one.
+    /// The `vstream-jwt` executable, which is started again as the supervisor; `None` means the running one.
     pub executable: Option<PathBuf>,
-    /// How long the server binary may take to say its version, or to be fetched.
+    /// Time to ask the server binary for its version, or to download it.
     pub patience: Duration,
-    /// How long the servers live.
+    /// Lifetime of the servers.
     pub lifetime: Lifetime,
 }
 
 impl Default for Options {
-    /// Three regions (west, central, east) of three servers in [`DEFAULT_FOLDER`], until
+    /// Returns three regions (west, central, east) of three servers in [`DEFAULT_FOLDER`], until
     /// [`SuperCluster::down`](super::SuperCluster::down).
     fn default() -> Self {
         Self {
@@ -53,17 +53,18 @@ impl Default for Options {
     }
 }
 
-/// How long fetching a server binary may take where nothing is said.
+/// Time to download a server binary, by default.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long the servers live.
+/// Lifetime of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
     /// Until [`SuperCluster::down`](super::SuperCluster::down), beyond the end of this process.
     UntilDown,
-    /// As long as the [`SuperCluster`](super::SuperCluster); at the latest until this process ends, in whatever way.
+    /// As long as the [`SuperCluster`](super::SuperCluster); at the latest until this process ends, even if it is
+    /// killed.
     Scoped {
-        /// Also delete the folder then, with all that is in it.
+        /// Deletes the folder then, with everything in it.
         delete: bool,
     },
 }

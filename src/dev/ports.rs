@@ -1,8 +1,8 @@
 //! Loopback ports that parallel super-clusters do not take from each other.
 //!
-//! Ports come in blocks below the range that systems hand out for outgoing connections (Linux 32768, macOS 49152),
-//! so that a killed server finds its port free when it is started again. A block belongs to whoever holds the lock on
-//! its file; the supervisor keeps it as long as it lives.
+//! Ports come in blocks below the range that systems use for outgoing connections (Linux 32768, macOS 49152), so that a
+//! killed server finds its port free when it is started again. A block belongs to the process that holds the lock on
+//! its file; the supervisor keeps the lock as long as it lives.
 
 use super::{DevError, files};
 use std::fs::{File, TryLockError};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 const FIRST: u16 = 11_000;
 const BLOCKS: u16 = 80;
 
-/// The ports of one block; also the most that a super-cluster can use.
+/// The number of ports in a block, and so the most that a super-cluster can use.
 pub(super) const BLOCK_SIZE: u16 = 256;
 
-/// How long the ports of a killed super-cluster may stay taken. The command line of a killed server is gone before its
-/// sockets are (Linux frees its memory first), so nothing tells when it is done with them but the ports themselves.
+/// Time for the ports of a killed super-cluster to become free. The command line of a killed server disappears before
+/// its sockets do (Linux frees its memory first), so only the ports themselves show when it is done with them.
 pub(super) const LET_GO: Duration = Duration::from_secs(5);
 
 /// A block of ports, and the lock on it.
@@ -26,7 +26,7 @@ pub(super) struct Block {
     pub(super) lock: File,
 }
 
-/// Takes a block of which the first `count` ports are free now.
+/// Takes a block whose first `count` ports are free now.
 pub(super) fn reserve(count: u16) -> Result<Block, DevError> {
     if count > BLOCK_SIZE {
         return Err(DevError::Ports(format!("{count} ports are needed, {BLOCK_SIZE} is the most; use fewer servers")));
@@ -44,7 +44,8 @@ pub(super) fn reserve(count: u16) -> Result<Block, DevError> {
 }
 
 /// Takes the block at `first` again, for a super-cluster whose ports were chosen earlier. Servers that were just killed
-/// keep their ports for a moment, and a super-cluster that looks for a block holds each for one: both are waited for.
+/// keep their ports for a moment, and a super-cluster that looks for a block locks each for a moment; this waits for
+/// both.
 pub(super) fn reserve_again(first: u16, count: u16, patience: Duration) -> Result<Block, DevError> {
     let until = Instant::now() + patience;
     loop {
@@ -64,7 +65,7 @@ pub(super) fn reserve_again(first: u16, count: u16, patience: Duration) -> Resul
     }
 }
 
-/// Whether somebody has the block at `first`.
+/// Checks whether a process holds the block at `first`.
 pub(super) fn held(first: u16) -> Result<bool, DevError> {
     Ok(lock(first)?.is_none())
 }

@@ -1,14 +1,14 @@
-//! Making the folder of a super-cluster, and deleting it again.
+//! Makes the folder of a super-cluster, and deletes it again.
 
 use super::layout::Layout;
 use super::{DevError, Options, binary, config, files, identity, ports, supervisor, tls};
 use std::path::{Path, PathBuf};
 
-/// Marks a folder as made here; says so to git too, because the folder holds keys.
+/// Marks a folder as made by `dev up`; also makes git ignore it, because the folder holds keys.
 const MARK: (&str, &str) =
     (".gitignore", "# Made by `vstream-jwt dev up`; deleted by `vstream-jwt dev down --delete`.\n*\n");
 
-/// What is made in the folder besides the definition.
+/// Names that `dev up` makes in the folder besides the definition.
 const MADE: [&str; 9] =
     ["servers", "keys", "tls", "config", "operator.jwt", "pids.json", "supervisor.log", "super-cluster.json", MARK.0];
 
@@ -26,7 +26,7 @@ pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports
             supervisor::kill_left_behind(folder);
             let (first, count) = layout.ports();
             let block = ports::reserve_again(first, count, ports::LET_GO)?;
-            // Whatever the files of a folder from elsewhere say, servers do what this program writes.
+            // Servers run with what this program writes, whatever the files of a folder from elsewhere say.
             configure(&layout, folder)?;
             (layout, block)
         }
@@ -99,7 +99,7 @@ fn configure(layout: &Layout, folder: &Path) -> Result<(), DevError> {
     Ok(())
 }
 
-/// Deletes what [`prepare`] made; the definition only if nobody changed it, the folder only if nothing else is in it.
+/// Deletes what [`prepare`] made. The definition is deleted only if it is unchanged, the folder only if it is empty.
 pub(super) fn delete(folder: &Path, layout: &Layout) -> Result<(), DevError> {
     let definition = definition_path(folder);
     if files::read(&definition).is_ok_and(|text| text == config::definition(layout)) {
@@ -115,7 +115,7 @@ pub(super) fn delete(folder: &Path, layout: &Layout) -> Result<(), DevError> {
             _ => {}
         }
     }
-    // Somebody else's files in it keep it.
+    // Files of the user in the folder keep it.
     let _ = std::fs::remove_dir(folder);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Programs that are run for what they say: each has an end, and a bound on what is kept of its words.
+//! Programs that are run for their output: each has a deadline, and a bound on the output that is kept.
 
 use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::process::CommandExt as _;
@@ -7,13 +7,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// The most that is kept of what a program says, on each of its outputs, in bytes. One that says more is not heard out.
+/// The most that is kept of each output of a program, in bytes. Reading stops there.
 const MOST: u64 = 1 << 20;
 
-/// How often a program that has said everything is asked whether it has ended.
+/// Interval for checking whether a program that closed its outputs has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What a program said, and how it ended.
+/// A program's output and exit status.
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) status: ExitStatus,
@@ -21,20 +21,20 @@ pub(super) struct Said {
     pub(super) err: String,
 }
 
-/// A program on PATH, in none of its relative folders: those are in whatever folder this runs in.
+/// Finds a program on PATH, without PATH's relative folders: those depend on the current folder.
 pub(super) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// Runs a program to its end. When that does not come within `time`, the program is killed, with all that it started.
+/// Runs a program to its end. If it does not end within `time`, kills it with everything that it started.
 ///
 /// # Errors
-/// What the system says; [`ErrorKind::TimedOut`].
+/// The system's error; [`ErrorKind::TimedOut`].
 pub(super) fn run(command: &mut Command, time: Duration) -> Result<Said> {
     let until = Instant::now() + time;
-    // In a group of its own, which can be killed as a whole.
+    // In a process group of its own, which can be killed as a whole.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let (out, err) = (heard(child.stdout.take()), heard(child.stderr.take()));
@@ -63,7 +63,7 @@ fn heard(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
     said
 }
 
-/// What was said, once that is over.
+/// Returns the output once it has ended; `None` if it has not by then.
 fn said_until(said: &Receiver<String>, until: Instant) -> Option<String> {
     match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
         Ok(said) => Some(said),
@@ -72,7 +72,7 @@ fn said_until(said: &Receiver<String>, until: Instant) -> Option<String> {
     }
 }
 
-/// How a process ended, if it did in time.
+/// Returns a process's exit status, if it ends in time.
 pub(super) fn ended_by(child: &mut Child, until: Instant) -> Option<ExitStatus> {
     loop {
         match child.try_wait() {
@@ -111,7 +111,7 @@ mod tests {
         }
         let started = std::fs::read_to_string(&pids).unwrap().trim().parse().unwrap();
         let started = rustix::process::Pid::from_raw(started).unwrap();
-        // Until whoever inherited it has noticed.
+        // Until the process that inherited it has noticed.
         let gone = || rustix::process::test_kill_process(started).is_err();
         let until = Instant::now() + Duration::from_secs(20);
         while !gone() && !is_zombie(started) {
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Dead, where nobody asks for the children of others.
+    /// Checks whether the process is dead and its parent has not asked for its status.
     fn is_zombie(pid: rustix::process::Pid) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))

@@ -1,4 +1,4 @@
-//! Whether the servers have found each other, asked over their loopback monitoring ports.
+//! Checks over the loopback monitoring ports that the servers have found each other.
 
 use super::control::{ServerState, State};
 use super::layout::{Layout, Server};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// What one server says of itself.
+/// A server's report on itself.
 struct View<'a> {
     server: &'a Server,
     meta: Value,
@@ -19,21 +19,21 @@ struct View<'a> {
     routes: BTreeSet<String>,
 }
 
-/// What keeps the running servers from working together.
+/// Something that keeps the running servers from working together.
 pub(super) struct Missing {
-    /// In words.
+    /// A description.
     pub(super) what: String,
-    /// Running servers that have to be started again: the JetStream meta group goes on without them.
+    /// Running servers that have to be restarted, because the JetStream meta group goes on without them.
     pub(super) left_out: Vec<String>,
-    /// How long it may be so.
+    /// Time to wait before restarting them.
     pub(super) patience: Duration,
 }
 
-/// When JetStream has a meta leader and does not count a server after this time, it never will until that server is
-/// started again: nats-server 2.10.26 leaves one or two out at about every eighth first start of nine (measured).
+/// Time after which JetStream's meta leader never counts a missing server until that server is restarted: nats-server
+/// 2.10.26 leaves one or two out at about every eighth first start of nine (measured).
 const LEFT_OUT: Duration = Duration::from_secs(5);
-/// How long the election of a meta leader may take, and how long a server may be behind it: one of 2.10.26 stayed so for
-/// the 60 s that it was watched, after its whole region had been started again on a busy machine (measured).
+/// Time for the election of a meta leader, and for a server to catch up with it. One of 2.10.26 stayed behind for the
+/// 60 s that it was watched, after its whole region had been restarted on a busy machine (measured).
 const ELECTION: Duration = Duration::from_secs(20);
 
 impl From<String> for Missing {
@@ -42,10 +42,10 @@ impl From<String> for Missing {
     }
 }
 
-/// What is still missing until the running servers work together; nothing when they do.
+/// Returns what is still missing until the running servers work together; `None` when they do.
 ///
-/// Servers of regions that are cut off are a group of their own. A JetStream meta leader is expected where more than
-/// half of all servers are together, and then it must see each of them as current.
+/// Servers of a region that is cut off are a group of their own. A JetStream meta leader is expected where more than
+/// half of all servers are together. It must then see each of them as current.
 pub(super) async fn missing(layout: &Layout, state: &State) -> Option<Missing> {
     let mut running = Vec::new();
     for (server, (_, server_state)) in layout.servers.iter().zip(&state.servers) {
@@ -101,7 +101,8 @@ fn meta_missing(servers: usize, members: &[&View]) -> Option<String> {
         }
     }
     let Some(leader) = leader_of(members) else { return Some("no server leads the JetStream meta group".to_owned()) };
-    // Only the leader's count is sure: followers of 2.12.8 said 2 for good where all three had been started again (measured).
+    // Only the leader's count is reliable: followers of 2.12.8 reported 2 permanently after all three had been
+    // restarted (measured).
     if leader.meta["cluster_size"].as_u64() != Some(servers as u64) {
         return Some(format!("the JetStream meta leader {} does not know all servers", leader.server.name));
     }
@@ -118,15 +119,15 @@ fn others<'v>(members: &'v [&View<'v>], leader: &'v View<'v>) -> impl Iterator<I
     members.iter().map(|view| view.server.name.as_str()).filter(|name| *name != leader.server.name)
 }
 
-/// The servers that the meta leader counts, and whether each is current.
+/// Returns the servers that the meta leader counts, and whether each is current.
 fn replicas_of<'v>(leader: &'v View<'v>) -> BTreeMap<&'v str, bool> {
     let replicas = leader.meta["replicas"].as_array().into_iter().flatten();
     replicas.filter_map(|replica| Some((replica["name"].as_str()?, replica["current"] == true))).collect()
 }
 
-/// Servers that are there and that the meta leader has no place for, or that stay behind it. Without a leader it is one of
-/// those that see none: on a busy machine two servers of 2.10.26 did not elect one at their first start (measured, within
-/// 60 s).
+/// Returns running servers that the meta leader does not count, or that stay behind it. Without a leader, returns one
+/// of the servers that see none: on a busy machine two servers of 2.10.26 elected no leader at their first start
+/// (measured, within 60 s).
 fn left_out(members: &[&View]) -> (Vec<String>, Duration) {
     let Some(leader) = leader_of(members) else {
         let without = members.iter().rfind(|view| view.meta["leader"].as_str().unwrap_or_default().is_empty());
@@ -160,7 +161,7 @@ async fn view(server: &Server) -> io::Result<View<'_>> {
     tokio::time::timeout(Duration::from_secs(2), asked).await?
 }
 
-/// HTTP/1.0, because its answers are never chunked.
+/// Sends a GET request by HTTP/1.0, because its answers are never chunked.
 async fn get(server: &Server, path: &str) -> io::Result<Value> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.monitor_port)).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).await?;

@@ -1,4 +1,4 @@
-//! One super-cluster: made, opened, told what to do, and asked what it is.
+//! One super-cluster: makes or opens it, controls it, and reports its status.
 
 use super::config;
 use super::control::{self, Request, ServerState};
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a supervisor may take to end before it is killed; it gives its servers some time.
+/// Time for a supervisor to end before it is killed; it gives its servers some time.
 const ENDING: Duration = Duration::from_secs(15);
 
-/// How long a supervisor may take until it listens.
+/// Time for a supervisor until it listens.
 const STARTING: Duration = Duration::from_secs(3);
 
 /// A local super-cluster.
@@ -23,18 +23,18 @@ const STARTING: Duration = Duration::from_secs(3);
 pub struct SuperCluster {
     folder: PathBuf,
     layout: Layout,
-    /// With [`Lifetime::Scoped`]; the supervisor ends when its standard input closes.
+    /// Present with [`Lifetime::Scoped`]; the supervisor ends when its standard input closes.
     supervisor: Option<Child>,
 }
 
-/// The super-cluster as it is now.
+/// The current status of a super-cluster.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
-    /// Where everything is.
+    /// The folder with everything.
     pub folder: PathBuf,
     /// Process id of the supervisor; `None` when the super-cluster is down.
     pub supervisor: Option<u32>,
-    /// Process ids of servers that run on without their supervisor, because that was killed; [`SuperCluster::down`] and
+    /// Process ids of servers that run on after their supervisor was killed; [`SuperCluster::down`] and
     /// [`SuperCluster::up`] end them.
     pub left_behind: Vec<u32>,
     /// Version of the servers.
@@ -45,25 +45,25 @@ pub struct Status {
     pub cut: Vec<String>,
 }
 
-/// One server as it is now.
+/// The current status of a server.
 #[derive(Debug, Clone, Serialize)]
 pub struct ServerStatus {
-    /// Which server.
+    /// The server.
     #[serde(flatten)]
     pub server: Server,
     /// URL for clients.
     pub url: String,
-    /// Whether it runs.
+    /// The state of its process.
     #[serde(flatten)]
     pub state: ServerState,
 }
 
 impl SuperCluster {
-    /// Makes the super-cluster of these options, or takes the one that the folder holds, and starts what does not
+    /// Makes the super-cluster of these options, or opens the one in the folder, and starts the servers that do not
     /// run. Returns when the processes are started; see [`Self::wait_ready`].
     ///
     /// # Errors
-    /// [`DevError`], [`DevError::OtherOptions`] when the folder holds another super-cluster.
+    /// [`DevError`]; [`DevError::OtherOptions`] when the folder holds another super-cluster.
     pub async fn up(options: Options) -> Result<Self, DevError> {
         let folder = absolute(&options.folder)?;
         layout::check(&options)?;
@@ -112,7 +112,7 @@ impl SuperCluster {
         Ok(Self { folder, layout, supervisor })
     }
 
-    /// The super-cluster in a folder, running or not.
+    /// Opens the super-cluster in a folder, running or not.
     ///
     /// # Errors
     /// [`DevError::NoCluster`]
@@ -124,14 +124,15 @@ impl SuperCluster {
         }
     }
 
-    /// The options that it was made with; those of no lasting effect (binary, lifetime) as in [`Options::default`].
+    /// Returns the options that it was made with; those without lasting effect (binary, lifetime) are as in
+    /// [`Options::default`].
     pub fn made_with(&self) -> Options {
         Options { folder: self.folder.clone(), ..self.layout.options() }
     }
 
     /// Waits until all running servers have found each other: routes, gateways, and a JetStream meta leader that sees
-    /// them as current (where more than half of the servers are together). Servers of regions that are cut off are
-    /// only expected to find those of their own region.
+    /// them as current (where more than half of the servers are together). Servers of a region that is cut off only
+    /// have to find those of their own region.
     ///
     /// # Errors
     /// [`DevError::NotReady`] with what is still missing after `timeout`.
@@ -159,7 +160,8 @@ impl SuperCluster {
         }
     }
 
-    /// Kills (SIGKILL) a region with its server of the stretch cluster, or a single server. Returns when they are gone.
+    /// Kills (SIGKILL) a region with its server of the stretch cluster, or a single server. Returns when they have
+    /// ended.
     ///
     /// # Errors
     /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
@@ -167,7 +169,7 @@ impl SuperCluster {
         self.ask(Request::Kill(self.servers_of(target)?)).await.map(drop)
     }
 
-    /// Starts the servers of a region, or a single server, that do not run.
+    /// Starts a single server, or the servers of a region that do not run.
     ///
     /// # Errors
     /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
@@ -175,7 +177,7 @@ impl SuperCluster {
         self.ask(Request::Start(self.servers_of(target)?)).await.map(drop)
     }
 
-    /// Cuts a region off all others while its servers run on: links between the regions are dropped and refused.
+    /// Cuts a region off from all others while its servers run on: drops and refuses connections between the regions.
     ///
     /// # Errors
     /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
@@ -191,7 +193,7 @@ impl SuperCluster {
         self.ask(Request::Heal(self.region(region)?)).await.map(drop)
     }
 
-    /// The super-cluster as it is now; also when it is down.
+    /// Returns the current status of the super-cluster, even when it is down.
     pub async fn status(&self) -> Status {
         let state = control::ask(&self.layout, Request::Status).await.ok();
         let servers = self.layout.servers.iter().enumerate().map(|(n, server)| ServerStatus {
@@ -209,10 +211,11 @@ impl SuperCluster {
         }
     }
 
-    /// Stops all servers and the supervisor. Keys, stores and configuration stay; [`Self::up`] starts it again.
+    /// Stops all servers and the supervisor. Keys, stores and configuration stay; [`Self::up`] starts the super-cluster
+    /// again.
     ///
     /// # Errors
-    /// [`DevError::Supervisor`] when it does not end.
+    /// [`DevError::Supervisor`] when the supervisor does not end.
     pub async fn down(mut self) -> Result<(), DevError> {
         if control::ask(&self.layout, Request::Status).await.is_err() {
             supervisor::kill_left_behind(&self.folder);
@@ -220,7 +223,7 @@ impl SuperCluster {
         }
         control::ask(&self.layout, Request::Stop).await?;
         let deadline = Instant::now() + Duration::from_secs(10);
-        // It writes into the folder until it has ended, and then lets go of the ports.
+        // The supervisor writes into the folder until it ends, and then releases the ports.
         while control::ask(&self.layout, Request::Status).await.is_ok() || ports::held(self.layout.ports().0)? {
             if Instant::now() > deadline {
                 return Err(DevError::Supervisor("does not end".to_owned()));
@@ -233,8 +236,8 @@ impl SuperCluster {
         Ok(())
     }
 
-    /// [`Self::down`], then deletes what [`Self::up`] made: keys, stores, configuration, and the definition if nobody
-    /// changed it.
+    /// Does what [`Self::down`] does, then deletes what [`Self::up`] made: keys, stores, configuration, and an
+    /// unchanged definition.
     ///
     /// # Errors
     /// [`DevError`]
@@ -244,58 +247,58 @@ impl SuperCluster {
         prepare::delete(&folder, &layout)
     }
 
-    /// Where everything is (absolute).
+    /// Returns the folder with everything (absolute).
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The definition that was made for this super-cluster.
+    /// Returns the path of the definition that was made for this super-cluster.
     pub fn definition_path(&self) -> PathBuf {
         prepare::definition_path(&self.folder)
     }
 
-    /// The folder of the keys: `op.nk` (operator signing key), `app.nk` and `sys.nk` (account signing keys),
+    /// Returns the keys folder: `op.nk` (operator signing key), `app.nk` and `sys.nk` (account signing keys),
     /// `*-identity.nk`, `app.creds` and `sys.creds`.
     pub fn keys_folder(&self) -> PathBuf {
         self.folder.join("keys")
     }
 
-    /// Seed of the operator's signing key.
+    /// Returns the path of the seed of the operator's signing key.
     pub fn operator_key_path(&self) -> PathBuf {
         self.keys_folder().join("op.nk")
     }
 
-    /// Credentials of a user of the application account.
+    /// Returns the path of the credentials of a user of the application account.
     pub fn credentials_path(&self) -> PathBuf {
         self.keys_folder().join("app.creds")
     }
 
-    /// Credentials of a user of the system account.
+    /// Returns the path of the credentials of a user of the system account.
     pub fn system_credentials_path(&self) -> PathBuf {
         self.keys_folder().join("sys.creds")
     }
 
-    /// The folder of certificates (`ca.pem`, `client.pem`, `client-key.pem`), when clients must use TLS.
+    /// Returns the folder of certificates (`ca.pem`, `client.pem`, `client-key.pem`), when clients must use TLS.
     pub fn tls_folder(&self) -> Option<PathBuf> {
         self.layout.tls.then(|| self.folder.join("tls"))
     }
 
-    /// What `XDG_CONFIG_HOME` has to be for the `nats` CLI to find the contexts `vs-<region>` and `vs-sys`.
+    /// Returns the `XDG_CONFIG_HOME` that makes the `nats` CLI find the contexts `vs-<region>` and `vs-sys`.
     pub fn nats_config_home(&self) -> PathBuf {
         self.folder.join("config")
     }
 
-    /// Public key of the application account `APP`.
+    /// Returns the public key of the application account `APP`.
     pub fn account_id(&self) -> &str {
         &self.layout.account_id
     }
 
-    /// Public key of the system account.
+    /// Returns the public key of the system account.
     pub fn system_account_id(&self) -> &str {
         &self.layout.system_account_id
     }
 
-    /// Public key of the operator.
+    /// Returns the public key of the operator.
     pub fn operator_id(&self) -> &str {
         &self.layout.operator_id
     }
@@ -305,27 +308,28 @@ impl SuperCluster {
         &self.layout.server_version
     }
 
-    /// Names of the regions.
+    /// Returns the names of the regions.
     pub fn regions(&self) -> &[String] {
         &self.layout.regions
     }
 
-    /// All servers.
+    /// Returns all servers.
     pub fn servers(&self) -> &[Server] {
         &self.layout.servers
     }
 
-    /// URLs for clients of a cluster (a region's, or [`STRETCH`](super::STRETCH)); empty when there is none of that name.
+    /// Returns URLs for clients of a cluster (a region's, or [`STRETCH`](super::STRETCH)); empty if there is no such
+    /// cluster.
     pub fn urls(&self, cluster: &str) -> Vec<String> {
         self.layout.in_cluster(cluster).map(|server| self.layout.url(server)).collect()
     }
 
-    /// URLs for clients of all servers.
+    /// Returns URLs for clients of all servers.
     pub fn all_urls(&self) -> Vec<String> {
         self.layout.servers.iter().map(|server| self.layout.url(server)).collect()
     }
 
-    /// The folder in which a server keeps its configuration, log, JetStream store and account JWTs (`jwt/`).
+    /// Returns the folder of a server's configuration, log, JetStream store and account JWTs (`jwt/`).
     pub fn server_folder(&self, server: &Server) -> PathBuf {
         config::server_folder(&self.folder, server)
     }
@@ -366,8 +370,8 @@ impl Drop for SuperCluster {
     }
 }
 
-/// Whether a supervisor runs; one that has the ports and does not listen yet is just being started, by a run that may have
-/// been killed since.
+/// Checks whether a supervisor runs. A supervisor that holds the ports and does not listen yet is just starting,
+/// perhaps for a run that has been killed since.
 async fn answers(layout: &Layout) -> Result<bool, DevError> {
     let until = Instant::now() + STARTING;
     loop {
@@ -398,7 +402,7 @@ fn spawn_supervisor(
     let log = files::new_log(&log_path(folder)).map_err(|e| DevError::file("write", &log_path(folder), e))?;
     let mut command = memory::command(executable);
     command.args(["dev", "supervise", "--folder"]).arg(folder);
-    // The lock on the ports is inherited as standard output, so it is held as long as the supervisor lives.
+    // The supervisor inherits the lock on the ports as its standard output, and so holds it as long as it lives.
     command.stdout(ports.lock).stderr(log);
     match lifetime {
         Lifetime::UntilDown => command.stdin(Stdio::null()),

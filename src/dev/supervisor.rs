@@ -16,23 +16,23 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 
-/// How long servers may take to end after SIGTERM before they are killed.
+/// Time for servers to end after SIGTERM before they are killed.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// How long `ps` may take.
+/// Time for `ps` to answer.
 const ASKED: Duration = Duration::from_secs(5);
 
-/// The longest command line that can be a server's, in bytes.
+/// The longest command line of a server, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// When the supervisor ends by itself.
+/// Condition for the supervisor to end without a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Only when it is told to.
+    /// It ends on request only.
     Never,
-    /// When its standard input is closed; the servers are killed with it.
+    /// It ends when its standard input closes, and kills the servers.
     WithStdin {
-        /// Also delete the whole folder then.
+        /// Deletes the whole folder then.
         delete: bool,
     },
 }
@@ -45,13 +45,13 @@ struct Supervisor {
     stop: Notify,
 }
 
-/// Runs the servers of the super-cluster in `folder` until told to stop. This is the whole life of a process of its
+/// Runs the servers of the super-cluster in `folder` until a request stops it. Takes the whole life of a process of its
 /// own, which [`SuperCluster::up`](super::SuperCluster::up) starts.
 ///
 /// # Errors
-/// [`DevError`] when the folder is not understood or the super-cluster's ports are taken.
+/// [`DevError`] when the folder's layout is invalid or the super-cluster's ports are taken.
 pub async fn supervise(folder: &Path, ending: Ending) -> Result<(), DevError> {
-    // A session of its own: an interrupt at the terminal is not for the servers.
+    // A session of its own, so that an interrupt at the terminal does not reach the servers.
     let _ = rustix::process::setsid();
     let layout = Layout::read(folder)?.ok_or_else(|| DevError::NoCluster(folder.to_owned()))?;
     let taken = |error: std::io::Error| DevError::Ports(error.to_string());
@@ -98,7 +98,7 @@ impl Supervisor {
             match control.accept().await {
                 Ok((stream, _)) => {
                     let supervisor = Arc::clone(&self);
-                    // A caller that hung up needs no answer.
+                    // A caller that closed the connection needs no answer.
                     tokio::spawn(async move { drop(supervisor.serve(stream).await) });
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -189,7 +189,7 @@ impl Supervisor {
             .spawn()
     }
 
-    /// SIGKILL, and waits until they are gone.
+    /// Sends SIGKILL, and waits until the servers have ended.
     async fn kill(&self, names: &[String]) -> Result<(), String> {
         let mut children = self.servers.lock().await;
         let mut dying = Vec::new();
@@ -197,7 +197,7 @@ impl Supervisor {
             if names.contains(&server.name)
                 && let Some(mut child) = child.take()
             {
-                // An error means that it is gone already.
+                // An error means that it has ended already.
                 let _ = child.start_kill();
                 dying.push(child);
             }
@@ -209,7 +209,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// SIGTERM to all, SIGKILL to those that take too long.
+    /// Sends SIGTERM to all servers, and SIGKILL to those that take too long.
     async fn terminate(&self) {
         let mut children = self.servers.lock().await;
         for child in children.iter().flatten() {
@@ -237,7 +237,7 @@ impl Supervisor {
         let _ = self.kill(&all).await;
     }
 
-    /// So that servers whose supervisor was killed can be found.
+    /// Writes down the servers' process ids, so that they can be found if the supervisor is killed.
     fn note_pids(&self, children: &[Option<Child>]) {
         let pids: Vec<u32> = children.iter().flatten().filter_map(Child::id).collect();
         if let Ok(text) = serde_json::to_vec(&pids) {
@@ -250,20 +250,20 @@ pub(super) fn pids_path(folder: &Path) -> PathBuf {
     folder.join("pids.json")
 }
 
-/// Servers that an earlier supervisor of this folder left behind when it was killed itself: processes that it noted and
-/// whose command line names a configuration of this folder.
+/// Returns the servers that an earlier supervisor of this folder left behind when it was killed: processes that it
+/// wrote down and whose command line names a configuration of this folder.
 pub(super) fn left_behind(folder: &Path) -> Vec<u32> {
     let pids = files::read(&pids_path(folder)).ok();
     let pids: Vec<u32> = pids.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let needle = folder.join("servers").display().to_string();
-    // No more than there can be servers.
+    // At most as many as there can be servers.
     pids.into_iter()
         .take(usize::from(ports::BLOCK_SIZE))
         .filter(|pid| command_line(*pid).is_some_and(|line| line.contains(&needle)))
         .collect()
 }
 
-/// Kills what was left behind, and waits until it is gone.
+/// Kills the servers that were left behind, and waits until they have ended.
 pub(super) fn kill_left_behind(folder: &Path) {
     for _ in 0..100 {
         let left = left_behind(folder);
@@ -277,7 +277,7 @@ pub(super) fn kill_left_behind(folder: &Path) {
     }
 }
 
-/// The command line of a process: of `/proc` where there is one, else `ps` is asked.
+/// Returns the command line of a process: from `/proc` if the system has it, else from `ps`.
 fn command_line(pid: u32) -> Option<String> {
     let of = |pid: &dyn std::fmt::Display| {
         let line = crate::files::read(&PathBuf::from(format!("/proc/{pid}/cmdline")), LONGEST).ok()?;

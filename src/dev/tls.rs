@@ -6,8 +6,8 @@ use rcgen::{KeyUsagePurpose, SanType};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// Writes `ca.pem`, `server.pem`, `server-key.pem`, `client.pem` and `client-key.pem`. The authority's own key is
-/// not kept.
+/// Writes `ca.pem`, `server.pem`, `server-key.pem`, `client.pem` and `client-key.pem`. The authority's own key is not
+/// kept.
 pub(super) fn make(folder: &Path) -> Result<(), DevError> {
     make_all(folder).map_err(DevError::identity("the certificates"))
 }
