@@ -1,4 +1,4 @@
-//! Finding a server that takes us.
+//! Finds a server that accepts the user.
 
 use super::connection::{Connection, Denied};
 use super::login::Login;
@@ -22,45 +22,46 @@ use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-/// After this long without an answer the next server is tried as well.
+/// Time without an answer after which the next server is tried as well.
 const STAGGER: Duration = Duration::from_millis(150);
 
-/// How much this process may grow while it connects, in bytes: reading answers on other connections takes some, too.
+/// The most that this process may grow while it connects, in bytes. Reading answers on other connections takes some,
+/// too.
 const GROWTH: u64 = 128 << 20;
-/// How many operations tokio lets a task do in one turn (its `coop` module), and how many of them are left to a client
-/// that connects: how much the process grew is looked at between its turns.
+/// Operations that tokio lets a task do in one turn (its `coop` module), and the part of them that a connecting client
+/// gets. The growth of the process is checked between the client's turns.
 const TURN: usize = 128;
 const READS: usize = 16;
 
-/// The largest file of certificates that is read, in bytes; a system's whole list is some 250 kB.
+/// The largest file of certificates that is read, in bytes; a system's whole list has some 250 kB.
 const PEM: usize = 4 << 20;
 
-/// A server that may be connected to.
+/// A server to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
     /// `nats://host:port` or `tls://host:port`; `ws://` and `wss://` for WebSockets.
     pub url: &'a str,
-    /// TLS towards it.
+    /// The TLS settings for it.
     pub tls: Option<&'a Tls>,
 }
 
-/// What [`connect`] needs to know.
+/// The options of [`connect`].
 #[derive(Debug, Clone)]
 pub struct ConnectOptions<'a> {
-    /// Any of these will do; tried in this order.
+    /// The servers, tried in this order; the first that answers is used.
     pub servers: Vec<Target<'a>>,
-    /// Who connects.
+    /// The user's access.
     pub access: &'a Access,
-    /// The account that it has to be, when known: other credentials are refused before connecting.
+    /// The account that the user has to belong to, when known: other credentials are refused before connecting.
     pub account: Option<&'a PublicKey>,
     /// Name of the connection, seen in `CONNZ`.
     pub name: &'a str,
-    /// For everything together.
+    /// Time for all attempts together.
     pub timeout: Duration,
 }
 
 impl<'a> ConnectOptions<'a> {
-    /// Options for servers that share their TLS settings.
+    /// Returns options for servers that share their TLS settings.
     pub fn new(servers: &'a [String], tls: Option<&'a Tls>, access: &'a Access, timeout: Duration) -> Self {
         Self {
             servers: servers.iter().map(|url| Target { url, tls }).collect(),
@@ -71,7 +72,7 @@ impl<'a> ConnectOptions<'a> {
         }
     }
 
-    /// The account that the credentials have to belong to.
+    /// Sets the account that the credentials have to belong to.
     #[must_use]
     pub fn account(mut self, account: &'a PublicKey) -> Self {
         self.account = Some(account);
@@ -79,15 +80,15 @@ impl<'a> ConnectOptions<'a> {
     }
 }
 
-/// Connects to the first server that answers. A server that does not answer at once does not hold up the others.
+/// Connects to the first server that answers. A server that does not answer at once does not delay the next one.
 ///
-/// What can be known beforehand is checked beforehand: files, seeds, expiry, the account.
+/// Checks files, seeds, expiry and the account before connecting.
 ///
 /// # Errors
-/// [`ConnectError`]; a refusal by a server outweighs others that cannot be reached.
+/// [`ConnectError`]; a server's refusal takes precedence over servers that cannot be reached.
 pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
     let login = login(options.access.clone(), options.account.cloned()).await?;
-    // Servers mostly share their settings: each is read once.
+    // Most servers share their settings, so each set is read only once.
     let mut configs: Vec<(&Tls, ClientConfig)> = Vec::new();
     let mut targets = Vec::new();
     for target in &options.servers {
@@ -138,19 +139,20 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     Err(judge(&options, &login, failures))
 }
 
-/// Reads the access beside what else goes on: it may have to ask another program.
+/// Reads the access on a thread for blocking work, because it may have to ask another program.
 async fn login(access: Access, account: Option<PublicKey>) -> Result<Login, ConnectError> {
     let loading = tokio::task::spawn_blocking(move || Login::load(&access, account.as_ref(), now()));
     loading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// Seconds since 1970.
+/// Returns the time in seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Lets `connecting` go on, on a task of its own, until this process has grown by far more than connecting takes: before
-/// a server has greeted, the client keeps whatever is sent. `None` then. Only where `/proc` says how large it is.
+/// Runs `connecting` on a task of its own; returns `None` once this process has grown far more than connecting needs.
+/// The client keeps everything that a server sends before its greeting. The limit works only where `/proc` reports the
+/// size of the process.
 async fn bounded<T: Send + 'static>(connecting: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let before = resident();
     let mut connecting = Box::pin(connecting);
@@ -158,13 +160,13 @@ async fn bounded<T: Send + 'static>(connecting: impl Future<Output = T> + Send +
         if before.zip(resident()).is_some_and(|(before, now)| now > before.saturating_add(GROWTH)) {
             return Poll::Ready(None);
         }
-        // All reads of a turn may be megabytes each, where the sender is faster than we are.
+        // Each read of a turn may bring megabytes, if the server sends faster than this process reads.
         for _ in READS..TURN {
             ready!(pin!(consume_budget()).poll(context));
         }
         connecting.as_mut().poll(context).map(Some)
     });
-    // Ends with us.
+    // The task ends with this future.
     let mut task = JoinSet::new();
     task.spawn(watched);
     match task.join_next().await {
@@ -173,7 +175,7 @@ async fn bounded<T: Send + 'static>(connecting: impl Future<Output = T> + Send +
     }
 }
 
-/// What this process has in memory, in bytes.
+/// Returns the memory of this process, in bytes.
 fn resident() -> Option<u64> {
     let status = read_text(Path::new("/proc/self/status"), 1 << 20).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -212,7 +214,7 @@ fn judge(options: &ConnectOptions<'_>, login: &Login, failures: Vec<Failure>) ->
     ConnectError::Unreachable { tried }
 }
 
-/// `tls` is how, and whether the handshake comes first.
+/// Tries one server. `tls` has the TLS settings, and whether the TLS handshake comes first.
 async fn attempt(
     url: &str,
     tls: Option<(ClientConfig, bool)>,
@@ -227,7 +229,7 @@ async fn attempt(
     })
     .name(options.name)
     .connection_timeout(options.timeout)
-    // A server that hangs is left for another after two pings without an answer.
+    // The client leaves a server that hangs for another after two pings without an answer.
     .ping_interval(Duration::from_secs(2))
     .reconnect_delay_callback(|attempt| {
         Duration::from_millis(100).saturating_mul(attempt.saturating_sub(1) as u32).min(Duration::from_secs(2))
@@ -244,7 +246,7 @@ async fn attempt(
         connect = connect.custom_inbox_prefix(prefix);
     }
     if url.starts_with("ws") {
-        // Servers announce the addresses of others without their scheme.
+        // Servers announce the addresses of other servers without their scheme.
         connect = connect.ignore_discovered_servers();
     }
     if tls.is_some() && url.starts_with("ws://") {
@@ -252,7 +254,7 @@ async fn attempt(
         return Err(Failure { url: without_secrets(url), kind: FailureKind::Tls, reason });
     }
     if let Some((config, first)) = tls {
-        // Whatever the settings are, a server without TLS is not the one that was meant.
+        // A server without TLS is never the intended one, whatever the other settings.
         connect = connect.require_tls(true).tls_client_config(config);
         if first {
             connect = connect.tls_first();
@@ -289,12 +291,12 @@ fn classify(error: &async_nats::ConnectError) -> (FailureKind, String) {
     }
 }
 
-/// Why there is no connection to a server that was reached, and said nothing.
+/// Reason why there is no connection to a server that was reached and sent nothing.
 pub(super) const CLOSED: &str = "it closed the connection";
-/// How that is told.
+/// The system's messages for that.
 const ENDED: [&str; 2] = ["broken pipe", "connection reset by peer"];
 
-/// Adds what rustls's words mean for the definition.
+/// Adds to rustls's message what it means for the definition.
 fn explain_tls(cause: String) -> String {
     let hints = [
         ("UnknownIssuer", "no authority that is known here signed the server's certificate; name it as `ca`"),
@@ -309,7 +311,7 @@ fn explain_tls(cause: String) -> String {
     }
 }
 
-/// The last cause of the chain, which says most.
+/// Returns the last cause of the chain, which is the most specific.
 fn innermost(error: &async_nats::ConnectError) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -333,9 +335,10 @@ fn is_tls(error: &async_nats::ConnectError) -> bool {
     false
 }
 
-/// TLS by these settings. Each file is read once, here, so that what was checked is what is used.
+/// Returns a TLS configuration with these settings. Each file is read once, here, so that the content that was checked
+/// is the content that is used.
 fn client_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
-    // The only secret first: that others can read it is worse than what is wrong with certificates.
+    // The only secret first: its being readable by other users is worse than faults of certificates.
     let key = match &tls.key {
         Some(path) => {
             Some((path, read_secret(path, PEM).map_err(|error| ConnectError::unread("TLS key", path, error))?))
@@ -372,7 +375,7 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
     }
 }
 
-/// The certificates of a file, one at least.
+/// Reads the certificates of a file, at least one.
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
     let text = read(path, PEM).map_err(|error| ConnectError::unread(what, path, error))?;
     match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
@@ -385,7 +388,7 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
     }
 }
 
-/// A URL without user and password, for messages.
+/// Returns a URL without user and password, for messages.
 pub(super) fn without_secrets(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),

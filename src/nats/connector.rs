@@ -1,4 +1,4 @@
-//! The connections of a definition: which servers, which user, and what a user that is made here may do.
+//! The connections of a definition: their servers, their users, and the permissions of users that this run mints.
 
 use super::connect::{CLOSED, now};
 use super::login::Login;
@@ -21,10 +21,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a user that is made here may connect, in seconds.
+/// Time that a minted user may connect, in seconds.
 const USER_LIFE: u64 = 300;
 
-/// Connects as a definition says.
+/// A connector to the servers and accounts of a definition.
 #[derive(Debug)]
 pub struct DefinitionConnector<'d> {
     definition: &'d Definition,
@@ -36,28 +36,29 @@ pub struct DefinitionConnector<'d> {
 }
 
 impl<'d> DefinitionConnector<'d> {
-    /// For the accounts and servers of `definition`, with the keys folder that has the regional accounts' keys.
+    /// Returns a connector for the accounts and servers of `definition`, with the keys folder that has the regional
+    /// accounts' keys.
     pub fn new(definition: &'d Definition, purpose: Purpose, keys: &'d Path) -> Self {
         Self { definition, purpose, keys, only_defined: false, system: None, strict: false }
     }
 
-    /// The same, knowing from local files which account is the system account: by a signing key of it no user can be made
-    /// without that, and before there is a connection no server says it.
+    /// Takes the system account from local files. Without it, no user can be minted with one of its signing keys,
+    /// because no server reports the account before there is a connection.
     #[must_use]
     pub fn knowing(self, trust: &Trust) -> Self {
-        // Without a pin, the token may be another deployment's.
+        // Without a pinned operator, the token may belong to another deployment.
         let operator = trust.operator().filter(|_| trust.pin.is_some());
         let system = operator.and_then(|operator| operator.system_account.clone());
         Self { system, strict: operator.is_some_and(|operator| operator.strict), ..self }
     }
 
-    /// For a run that changes no streams but those of the definition: users that are made for it may do no more.
+    /// For a run that changes only the definition's streams: limits the users that it mints to those streams.
     #[must_use]
     pub fn only_defined(self) -> Self {
         Self { only_defined: true, ..self }
     }
 
-    /// What a user of an account may publish, with the names at hand: the streams of the seat.
+    /// Returns the permissions of an account's user, with the streams of the account's seat in place of wildcards.
     fn account_permissions(&self, account: &Account, region: Option<&RegionName>) -> Permissions {
         let imports = account.layout == Layout::Regional && region.is_none();
         let sides = [(Side::Account, true), (Side::Imports, imports)];
@@ -73,7 +74,7 @@ impl<'d> DefinitionConnector<'d> {
         permissions(narrowed(&subjects, streams.as_deref(), deletes, None), [])
     }
 
-    /// What a user of the system account may do. The accounts are at hand when none of them has to be looked for.
+    /// Returns the permissions of the system account's user. They name the accounts if every account's id is known.
     fn system_permissions(&self, system: &PublicKey) -> Permissions {
         let mut accounts = vec![system.to_string()];
         let mut known = true;
@@ -88,7 +89,7 @@ impl<'d> DefinitionConnector<'d> {
             }
         }
         let of = |publish: bool| needs(self.purpose, Side::System).filter(move |need| need.publish == publish);
-        // Servers that keep tokens take them on one subject.
+        // Tokens are pushed on the subject with the account's id only if the resolver is `url`.
         let by_name = matches!(self.definition.resolver, Resolver::Url(_));
         let publishes = of(true).filter(|need| by_name || need.subject != push::BY_NAME);
         let subjects: Vec<&str> = publishes.map(|need| need.subject).collect();
@@ -138,7 +139,7 @@ impl<'d> DefinitionConnector<'d> {
         })
     }
 
-    /// Returns the access to a regional account; `None` without a key that makes users of it.
+    /// Returns the access to a regional account; `None` without a key that can mint its users.
     fn regional_access(
         &self,
         account: &Account,
@@ -166,14 +167,14 @@ impl<'d> DefinitionConnector<'d> {
                 let wanted = self.account_permissions(account, Some(region));
                 match user_issuer(claims, &seed.public_key(), strict, &wanted) {
                     Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
-                    // Then it is read through the application's account.
+                    // The regional account is then read through the application's account.
                     Err(_) => return Ok(None),
                 }
             }
         }))
     }
 
-    /// Each server once, also where a load balancer's URL stands in several regions.
+    /// Returns each server once, even if a load balancer's URL is in several regions.
     fn targets(&self) -> Vec<Target<'_>> {
         let Definition { tls, topology, .. } = self.definition;
         let mut targets: Vec<Target<'_>> = Vec::new();
@@ -313,7 +314,7 @@ impl Connector for DefinitionConnector<'_> {
     }
 }
 
-/// `subscribe` besides the inbox.
+/// Returns permissions with these subjects, and the inbox to subscribe to.
 fn permissions(publish: Vec<String>, subscribe: impl IntoIterator<Item = &'static str>) -> Permissions {
     let mut subscribe: Vec<String> = subscribe.into_iter().map(str::to_owned).collect();
     if !subscribe.iter().any(|subject| subject == INBOX) {
@@ -351,7 +352,7 @@ fn mint(
     Ok(Access::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
 }
 
-/// Why there is no connection to an account; of a refused user, what its claims tell of the cause.
+/// Returns why there is no connection to an account. For a refused user, adds the cause that its claims show.
 fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> LinkError {
     let cause = match &error {
         ConnectError::Refused { url, claims: user, reason, .. } => {

@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The largest context that is read, in bytes: one may have a user's token in it.
+/// The largest context that is read, in bytes; it may hold a user's token.
 const LARGEST: usize = 1 << 20;
 
-/// The server that a context without `url` leads to, as the CLI has it.
+/// The server of a context without `url`, as in the CLI.
 const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
 
-/// Where a context of the `nats` CLI leads.
+/// The servers that a context of the `nats` CLI connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextServers {
     /// The servers of its `url`.
@@ -25,18 +25,18 @@ pub struct ContextServers {
     pub tls: Option<Tls>,
 }
 
-/// Reads where a context leads: the servers of its `url`, which are separated by commas, and its TLS settings.
+/// Reads the servers of a context's `url`, which are separated by commas, and its TLS settings.
 ///
 /// # Errors
-/// [`ConnectError`]; `Credentials` when a URL cannot be used, one with a user or a password in it too: it must not get into a
-/// definition.
+/// [`ConnectError`]; [`ConnectError::Credentials`] when a URL cannot be used, also because it holds a user or a
+/// password, which must not get into a definition.
 pub fn context_servers(name: &str) -> Result<ContextServers, ConnectError> {
     let mut context = Context::find(name)?;
     let unusable = |reason: &str| ConnectError::Credentials {
         place: context.place(),
         reason: format!("`url` cannot be used: {reason}"),
     };
-    // Not the URL for itself: a password may have a comma in it.
+    // Checked before the URLs are parsed: a password may contain a comma.
     if context.urls.iter().any(|url| url.contains('@')) {
         return Err(unusable("it holds a user or a token; these belong into a credentials file"));
     }
@@ -50,21 +50,21 @@ pub fn context_servers(name: &str) -> Result<ContextServers, ConnectError> {
     Ok(ContextServers { urls, tls: context.tls })
 }
 
-/// What a context says that a connection in operator mode needs.
+/// The fields of a context that a connection in operator mode needs.
 pub(super) struct Context {
     path: PathBuf,
     urls: Vec<String>,
     pub creds: Option<Secret>,
-    /// Token and seed, where there are no credentials.
+    /// Token and seed, if the context has no credentials.
     pub user: Option<(Zeroizing<String>, Zeroizing<String>)>,
     pub inbox_prefix: Option<String>,
     pub tls: Option<Tls>,
-    /// Fields by which the context logs in, and that operator mode cannot use.
+    /// Fields by which the context logs in and that operator mode cannot use.
     unusable: Vec<&'static str>,
 }
 
 impl Context {
-    /// Finds the context by its name: in `$XDG_CONFIG_HOME`, else `~/.config`.
+    /// Finds the context by its name in `$XDG_CONFIG_HOME`, else in `~/.config`.
     pub(super) fn find(name: &str) -> Result<Self, ConnectError> {
         let base = std::env::var_os("XDG_CONFIG_HOME")
             .filter(|dir| !dir.is_empty())
@@ -93,7 +93,7 @@ impl Context {
             reason: format!("is not JSON: line {}, column {}", error.line(), error.column()),
         })?;
         let scheme_of = |key: &str| Some(scheme(fields.get(key)?.as_str().filter(|value| !value.is_empty())?));
-        // Others name files.
+        // References of other schemes hold no secret.
         let holds_seed = scheme_of("user_seed").is_some_and(|scheme| scheme.is_none_or(|scheme| scheme == "data"));
         if holds_seed || scheme_of("creds").flatten().is_some_and(|scheme| scheme == "data") {
             closed_to_others(mode).map_err(unread)?;
@@ -109,7 +109,7 @@ impl Context {
         };
         let text = |key: &str| fields.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let file = |key: &str| text(key).map(expand);
-        // How to get there, which a user of the context could not do without.
+        // These say how to reach the server, which a user of the context needs.
         for key in ["socks_proxy", "windows_cert_store"] {
             if text(key).is_some() {
                 return Err(refuse(key, "is not supported: name `credentials:` of its user, and `tls:`".to_owned()));
@@ -154,12 +154,12 @@ impl Context {
         })
     }
 
-    /// For messages.
+    /// Returns the context as messages name it.
     pub(super) fn place(&self) -> String {
         format!("context {}", self.path.display())
     }
 
-    /// The error for a context that has neither credentials nor a user token with its seed.
+    /// Returns the error for a context that has neither credentials nor a user token with its seed.
     pub(super) fn unusable(&self) -> ConnectError {
         let reason = match self.unusable.as_slice() {
             [] => "has no `creds`".to_owned(),
@@ -226,7 +226,7 @@ mod tests {
         }
         let error = of(json!({ "creds": "op://vault/item" })).unwrap_err();
         assert!(error.contains("context ") && error.contains("`creds` is a `op://` reference"), "{error}");
-        // Empty ones are what the CLI writes.
+        // The CLI writes empty values.
         assert!(of(json!({ "creds": "/k/app.creds", "socks_proxy": "", "nsc": "" })).is_ok());
     }
 

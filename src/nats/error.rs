@@ -1,39 +1,39 @@
-//! Why there is no connection.
+//! Reasons why there is no connection.
 
 use crate::files::ReadError;
 use crate::model::nkey::PublicKey;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Why there is no connection. Holds no secret: neither a seed nor the text of a credentials file.
+/// Reason why there is no connection. Holds no secret: neither a seed nor the text of a credentials file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// A credentials, context or TLS file that cannot be read.
+    /// A credentials, context or TLS file cannot be read.
     #[error("{what} {}: {reason}", path.display())]
     File {
         /// `credentials`, `context`, `TLS ca`, …
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// A file with a secret that others on this machine can read, or write.
+    /// Other users on this machine can read or write a file with a secret.
     #[error("{what} {}: others on this machine can read or write {} (mode {mode:04o})", path.display(), secret(what))]
     OpenToOthers {
         /// `credentials`, `context`, `TLS key`, …
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Its permissions.
+        /// The file's permissions.
         mode: u32,
     },
-    /// Credentials that are damaged, or not such as operator mode takes.
+    /// The credentials are damaged, or operator mode cannot use them.
     #[error("{place}: {reason}")]
     Credentials {
         /// The file or context.
         place: String,
-        /// What is wrong with them.
+        /// The fault in them.
         reason: String,
     },
     /// No context of the `nats` CLI has that name.
@@ -41,7 +41,7 @@ pub enum ConnectError {
     ContextNotFound {
         /// The name.
         name: String,
-        /// Where it was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
         /// The most similar name there.
         nearest: Option<String>,
@@ -51,21 +51,21 @@ pub enum ConnectError {
     Expired {
         /// The file or context.
         place: String,
-        /// Name in the token.
+        /// The user's name in its token.
         user: String,
-        /// How long ago, for a person.
+        /// Time since then, as text for the user.
         ago: String,
-        /// When.
+        /// The time of expiry.
         at: String,
     },
-    /// The credentials belong to another account than the one they are for.
+    /// The credentials belong to another account than expected.
     #[error("{place}: these are credentials of account {found}, not of {expected}")]
     WrongAccount {
         /// The file or context.
         place: String,
         /// The account that issued the user.
         found: PublicKey,
-        /// The account that is meant.
+        /// The expected account.
         expected: PublicKey,
     },
     /// A server refused the user.
@@ -73,11 +73,11 @@ pub enum ConnectError {
     Refused {
         /// The server's URL.
         url: String,
-        /// Name in the token.
+        /// The user's name in its token.
         user: String,
         /// The user's account.
         account: PublicKey,
-        /// What the server said.
+        /// The server's message.
         reason: String,
         /// The user's claims.
         claims: Box<Value>,
@@ -87,19 +87,19 @@ pub enum ConnectError {
     Tls {
         /// The server's URL.
         url: String,
-        /// What failed.
+        /// The failure.
         reason: String,
     },
     /// No server could be reached.
     #[error("no server answers: {}", tried.iter().map(|(url, why)| format!("{url} ({why})")).collect::<Vec<_>>().join(", "))]
     Unreachable {
-        /// Each URL and why not.
+        /// Each URL, and why its server could not be reached.
         tried: Vec<(String, String)>,
     },
 }
 
 impl ConnectError {
-    /// The error of a file that was not read.
+    /// Returns the error of a file that was not read.
     pub(super) fn unread(what: &'static str, path: &Path, error: ReadError) -> Self {
         let path = path.to_owned();
         match error {
@@ -108,7 +108,7 @@ impl ConnectError {
         }
     }
 
-    /// Stable kebab-case name of the kind of error.
+    /// Returns a stable kebab-case name of the kind of error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::File { .. } => "file-unreadable",
@@ -123,7 +123,7 @@ impl ConnectError {
         }
     }
 
-    /// What to do about it, an imperative sentence.
+    /// Returns the next step for the user, an imperative sentence.
     pub fn next(&self) -> &'static str {
         match self {
             Self::File { .. } => "Check the path; paths of a definition are relative to the definition's folder.",
@@ -143,7 +143,7 @@ impl ConnectError {
     }
 }
 
-/// The secret in a file that is called so.
+/// Returns the secret that this kind of file holds.
 fn secret(what: &str) -> &'static str {
     match what {
         "TLS key" => "the client's key",

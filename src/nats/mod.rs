@@ -1,7 +1,7 @@
 //! Connections to NATS servers. The only place that knows `async-nats`.
 //!
-//! [`connect`] takes any server that answers out of a list, and gives a [`Connection`], over which everything
-//! else asks through [`crate::observed::Requests`].
+//! [`connect`] connects to the first server of a list that answers, and returns a [`Connection`]. Everything else sends
+//! its requests over it through [`crate::observed::Requests`].
 
 mod connect;
 mod connection;

@@ -1,64 +1,64 @@
-//! What a run's users have to be allowed: one table, from which users are made, which docs/permissions.md shows, and
-//! which a test on real servers takes at its word.
+//! The permissions that a run's users need, as one table: this tool mints its users from it, docs/permissions.md shows
+//! it, and a test on real servers checks it.
 
 use crate::desired::lease;
 use crate::observed::{listeners, system};
 use crate::push;
 use std::fmt::Write as _;
 
-/// What a run is for.
+/// The purpose of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To see what would be done: `plan`, `validate --online`.
+    /// To show changes: `plan`, `validate --online`.
     Read,
-    /// To judge: `verify`, `status`.
+    /// To check: `verify`, `status`.
     Verify,
     /// To change: `apply`.
     Change,
-    /// To take away: `destroy`.
+    /// To remove: `destroy`.
     Destroy,
 }
 
 impl Purpose {
-    /// Whether something is written.
+    /// Checks whether the run writes anything.
     pub fn changes(self) -> bool {
         matches!(self, Self::Change | Self::Destroy)
     }
 }
 
-/// Whose permission it is.
+/// The user that needs a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The user of the system account.
     System,
     /// The user of an application's account, or of a regional account.
     Account,
-    /// The user of an application's account whose regional accounts have no key in the keys folder: they are read by
-    /// the account's imports.
+    /// The user of an application's account whose regional accounts have no key in the keys folder: they are read
+    /// through the account's imports.
     Imports,
 }
 
-/// When it is needed.
+/// The condition under which a permission is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// In each run.
+    /// It is needed in each run.
     Always,
-    /// When something is so.
+    /// It is needed under this condition.
     If(&'static str),
 }
 
-/// One subject.
+/// The permission for one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
-    /// Whose.
+    /// The user that needs it.
     pub side: Side,
-    /// To publish there; else to subscribe.
+    /// `true` to publish, `false` to subscribe.
     pub publish: bool,
     /// The subject.
     pub subject: &'static str,
-    /// For which runs.
+    /// The runs that need it.
     pub purposes: &'static [Purpose],
-    /// When.
+    /// The condition under which they need it.
     pub when: When,
 }
 
@@ -68,7 +68,7 @@ const LOOKS: &[Purpose] = &[Purpose::Read, Purpose::Verify, Purpose::Change];
 const JUDGES: &[Purpose] = &[Purpose::Verify, Purpose::Change, Purpose::Destroy];
 const PLANS: &[Purpose] = &[Purpose::Read, Purpose::Change];
 
-/// Everything, a line each.
+/// All permissions, one per line.
 #[rustfmt::skip]
 pub const NEEDS: &[Need] = &[
     publish(Side::System, system::SUBJECTS[0], ALL, When::Always),
@@ -114,17 +114,17 @@ const fn subscribe(side: Side, subject: &'static str, purposes: &'static [Purpos
     Need { side, publish: false, subject, purposes, when }
 }
 
-/// The needs of a run on one side.
+/// Returns the permissions that a run needs on one side.
 pub fn needs(purpose: Purpose, side: Side) -> impl Iterator<Item = &'static Need> {
     NEEDS.iter().filter(move |need| need.side == side && need.purposes.contains(&purpose))
 }
 
-/// Characters of permissions that go into a user's token before names give way to wildcards: the token is sent in a
-/// line that servers limit to 4096 bytes (`max_control_line`), in base64.
+/// Characters of permissions in a user's token, above which names give way to wildcards. The token is sent, in base64,
+/// in a line that servers limit to 4096 bytes (`max_control_line`).
 const BUDGET: usize = 1800;
 
-/// Subjects with what is at hand in place of their wildcards: `streams` of requests that write, `accounts` of look-ups.
-/// What is not given stays a wildcard; so does everything when the names are too many.
+/// Returns the subjects with names in place of their wildcards: `streams` in requests that write, `accounts` in
+/// look-ups. A wildcard without names stays; with too many names, all wildcards stay.
 pub(super) fn narrowed(
     subjects: &[&'static str],
     streams: Option<&[String]>,
@@ -158,7 +158,7 @@ pub(super) fn narrowed(
     if size <= BUDGET { narrowed } else { subjects.iter().map(|subject| (*subject).to_owned()).collect() }
 }
 
-/// The table of docs/permissions.md.
+/// Returns the table of docs/permissions.md.
 pub fn table() -> String {
     let mut text = String::new();
     for (side, title) in [

@@ -1,5 +1,5 @@
-//! Where a context of the `nats` CLI says that a secret is: in a file, in the environment, in the context itself, or with
-//! `nsc` (jsm.go `natscontext/resolver_*.go`).
+//! References to secrets in a context of the `nats` CLI: to a file, to the environment, to text in the context itself,
+//! or to `nsc` (jsm.go `natscontext/resolver_*.go`).
 
 use crate::sign::memory;
 use base64::Engine as _;
@@ -12,26 +12,25 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// How long `nsc` may take; it looks into a folder.
+/// Time for `nsc`, which only reads a folder.
 const NSC: Duration = Duration::from_secs(10);
-/// Between two looks whether it is done.
+/// Interval for checking whether `nsc` has ended.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long its last words are waited for.
+/// Time to wait for the rest of its output.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The most that is read of what it says, in bytes.
+/// The most that is read of its output, in bytes.
 const SAID: u64 = 64 << 10;
 
-/// A secret, or where it is.
+/// A secret, or the file that holds it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Secret {
-    /// In this file.
+    /// The file that holds the secret.
     File(PathBuf),
-    /// Itself.
+    /// The secret.
     Text(Zeroizing<String>),
 }
 
-/// Finds what `reference` refers to; `None` when it is no reference, but the thing itself. An error is its reason, to follow
-/// the name of a field.
+/// Resolves `reference`; `None` when it is the value itself. The error is the reason, to follow the name of a field.
 pub(super) fn find(reference: &str) -> Result<Option<Secret>, String> {
     let Some(scheme) = scheme(reference) else { return Ok(None) };
     let rest = &reference[scheme.len() + 1..];
@@ -59,10 +58,10 @@ pub(super) fn find(reference: &str) -> Result<Option<Secret>, String> {
     }
 }
 
-/// The scheme of a reference, in lower case.
+/// Returns the scheme of a reference, in lower case.
 pub(super) fn scheme(reference: &str) -> Option<String> {
     let (scheme, _) = reference.split_once(':')?;
-    // A single letter is a drive of Windows.
+    // A single letter is a Windows drive.
     let is_scheme = scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric());
     is_scheme.then(|| scheme.to_ascii_lowercase())
 }
@@ -91,7 +90,7 @@ fn profile(url: &str) -> Result<PathBuf, String> {
             None => std::thread::sleep(PAUSE),
         }
     };
-    // A child of its own may hold the pipes open still.
+    // A child of `nsc` may still hold the pipes open.
     let said = |pipe: Option<Receiver<String>>| pipe.and_then(|pipe| pipe.recv_timeout(LAST_WORDS).ok());
     if !ended.success() {
         let said = said(err).unwrap_or_default();
@@ -116,7 +115,7 @@ fn hear(pipe: impl Read + Send + 'static) -> Receiver<String> {
     heard
 }
 
-/// A path with `~` and `$NAME` or `${NAME}` in it; a variable that is not set is empty.
+/// Expands `~` and `$NAME` or `${NAME}` in a path; a variable that is not set is empty.
 pub(super) fn expand(path: &str) -> PathBuf {
     let mut expanded = String::new();
     let mut rest = path;
@@ -139,7 +138,7 @@ pub(super) fn expand(path: &str) -> PathBuf {
     }
 }
 
-/// The user's home folder.
+/// Returns the user's home folder.
 pub(super) fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }

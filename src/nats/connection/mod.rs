@@ -16,51 +16,51 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// An open connection as one user of one account. Reconnects by itself; closes when its last clone is dropped.
+/// An open connection as one user of one account. Reconnects automatically; closes when its last clone is dropped.
 #[derive(Clone)]
 pub struct Connection(Arc<Open>);
 
 struct Open {
-    /// Gone when the server sent more than there is room for.
+    /// `None` after the server sent more than this process has room for.
     client: Mutex<Option<Client>>,
     inbox: String,
     next: AtomicU64,
     waiting: Waiting,
     denied: Denied,
-    /// Bytes of messages that were handed on.
+    /// Bytes of the messages that were passed on.
     taken: Arc<AtomicU64>,
-    /// What reads from the client: they end with the connection.
+    /// The tasks that read from the client; they end with the connection.
     tasks: Mutex<Vec<AbortHandle>>,
     url: String,
     account: PublicKey,
     user: Option<User>,
 }
 
-/// The most that one request may bring, in bytes: more than all servers of a large deployment have to say.
+/// The most that the answers to one request may have, in bytes: more than all servers of a large deployment send.
 const MOST_BYTES: usize = 256 << 20;
 /// The most answers to one request.
 const MOST_ANSWERS: usize = 100_000;
-/// The most that may come before a whole message does. Servers take no message above 64 MiB (nats-server `const.go`,
-/// `MAX_PAYLOAD_MAX_SIZE`); the client would make room for whatever length a server names.
+/// The most that a server may send before a message is complete, in bytes. Servers accept no message above 64 MiB
+/// (nats-server `const.go`, `MAX_PAYLOAD_MAX_SIZE`); the client would allocate any length that a server names.
 const MOST_UNREAD: u64 = 80 << 20;
-/// How often that is looked at.
+/// Interval for checking that.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How often a lost connection is looked at.
+/// Interval for checking a lost connection.
 const RECONNECT: Duration = Duration::from_millis(100);
-/// How long after a reconnect answers to what was asked before are still waited for.
+/// Time to wait after a reconnect for answers to earlier requests.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Who waits for replies, by the last token of the reply subject.
+/// The requests that wait for replies, by the last token of the reply subject.
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>>;
 
-/// Permission violations, which a server reports beside the requests that they belong to.
+/// Permission violations, which a server reports apart from the requests that they belong to.
 #[derive(Clone)]
 pub(super) struct Denied {
     violations: broadcast::Sender<Violation>,
     /// Subjects that the user may not subscribe to.
     subscriptions: Arc<Mutex<Vec<String>>>,
-    /// How often the connection was lost.
+    /// Count of lost connections.
     lost: watch::Sender<u64>,
 }
 
@@ -79,17 +79,18 @@ impl Denied {
         self.lost.send_modify(|times| *times += 1);
     }
 
-    /// `Permissions Violation for Publish to "subject"` (nats-server `server/client.go`).
+    /// Notes a permission violation that the server reports: `Permissions Violation for Publish to "subject"`
+    /// (nats-server `server/client.go`).
     pub(super) fn server_said(&self, text: &str) {
         let Some(violation) = parse_violation(text) else { return };
         if let Violation::Subscription(subject) = &violation {
             self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).push(subject.clone());
         }
-        // Nobody listens when no request is in flight.
+        // Without a request in flight there is no receiver.
         let _ = self.violations.send(violation);
     }
 
-    /// Whether the server refused the subscription.
+    /// Checks whether the server refused the subscription.
     fn refused(&self, subject: &str) -> bool {
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|refused| refused == subject)
     }
@@ -119,7 +120,7 @@ impl Connection {
                 let id = message.subject.rsplit('.').next().and_then(|token| token.parse::<u64>().ok());
                 let waiting = route.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(sender) = id.and_then(|id| waiting.get(&id)) {
-                    // The receiver may just have gone: a late reply.
+                    // A late reply: the request may just have ended.
                     let _ = sender.send(message);
                 }
             }
@@ -141,43 +142,44 @@ impl Connection {
         Ok(Self(open))
     }
 
-    /// The client, as long as there is one.
+    /// Returns the client; an error after [`Open::leave`].
     fn client(&self) -> Result<Client, RequestError> {
         let client = self.0.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         client.ok_or_else(|| RequestError::Connection(format!("{} sent data without end, and was left", self.0.url)))
     }
 
-    /// Lets a reconnect go to any of the servers.
+    /// Lets the client reconnect to any of the servers.
     pub(super) async fn widen(&self, urls: impl Iterator<Item = &str>) {
         let mut servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
-        // The client takes none of the other kind beside it; and what is encrypted stays so: over `ws://` the client never is.
+        // The client does not mix WebSocket with other servers. An encrypted connection stays encrypted: one over
+        // `ws://` never is.
         let (web, open) = (self.0.url.starts_with("ws"), self.0.url.starts_with("ws://"));
         servers.retain(|server| server.is_websocket() == web && (open || server.scheme() != "ws"));
         let Ok(client) = self.client() else { return };
         let _ = client.set_server_pool(servers.as_slice()).await;
     }
 
-    /// The account that the connection is in.
+    /// Returns the account that the connection is in.
     pub fn account(&self) -> &PublicKey {
         &self.0.account
     }
 
-    /// URL of the server that was connected to.
+    /// Returns the URL of the first server; the client may have reconnected to another since.
     pub fn url(&self) -> &str {
         &self.0.url
     }
 
-    /// Name of the server that it is connected to.
+    /// Returns the name of the server that it is connected to now.
     pub fn server_name(&self) -> String {
         self.client().map(|client| client.server_info().server_name).unwrap_or_default()
     }
 
-    /// Largest message in bytes that the server takes.
+    /// Returns the largest message that the server accepts, in bytes.
     pub fn max_payload(&self) -> usize {
         self.client().map(|client| client.max_payload()).unwrap_or_default()
     }
 
-    /// What is subscribed to for replies.
+    /// Returns the subject of the subscription for replies.
     fn replies(&self) -> String {
         format!("{}.*", self.0.inbox)
     }
@@ -189,7 +191,7 @@ impl Connection {
         Ticket { connection: self, id, replies }
     }
 
-    /// One request; replies until `enough` or the time is over.
+    /// Sends one request; collects replies until `enough` returns `true` or the time is over.
     async fn collect(
         &self,
         subject: &str,
@@ -202,7 +204,7 @@ impl Connection {
         let mut violations = self.0.denied.violations.subscribe();
         let mut lost = self.0.denied.lost.subscribe();
         let mut was_lost = false;
-        // Permissions are checked on what the account's own mapping makes of it.
+        // Servers check permissions on the subject that the account's own mapping maps this one to.
         let mapped = subject.strip_prefix(HUB_API).map(|rest| format!("{DEFAULT_PREFIX}{rest}")).unwrap_or_default();
         let mut ticket = self.expect_replies();
         let reply = format!("{}.{}", self.0.inbox, ticket.id);
@@ -251,11 +253,11 @@ impl Connection {
                     Ok(Violation::Subscription(denied)) if denied == self.replies() => {
                         return Err(self.silence(subject));
                     }
-                    // Closed cannot happen: `self` holds a sender.
+                    // The channel cannot be closed: `self` holds a sender.
                     _ => {}
                 },
                 Ok(()) = lost.changed() => was_lost = true,
-                // The request, or the answers to it, may have gone with the connection.
+                // The request or its answers may have been lost with the connection.
                 () = tokio::time::sleep(RECONNECT), if was_lost => {
                     if self.client()?.connection_state() == async_nats::connection::State::Connected {
                         deadline = deadline.min(Instant::now() + LATE);
@@ -271,7 +273,7 @@ impl Connection {
         }
     }
 
-    /// What no answer at all means.
+    /// Returns the error that getting no answer means.
     fn silence(&self, subject: &str) -> RequestError {
         let replies = self.replies();
         if self.0.denied.refused(&replies) {
@@ -334,7 +336,7 @@ impl Link for Connection {
             let failed = |error: async_nats::SubscribeError| RequestError::Connection(error.to_string());
             let mut messages = self.client()?.subscribe((*subject).to_owned()).await.map_err(failed)?;
             let (voice, taken, open) = (voice.clone(), self.0.taken.clone(), Arc::downgrade(&self.0));
-            // Ends with the connection, or when nobody hears any more.
+            // Ends with the connection, or when the receiver is dropped.
             let task = tokio::spawn(async move {
                 while let Some(message) = messages.next().await {
                     taken.fetch_add(message.length as u64, Ordering::Relaxed);
@@ -342,7 +344,7 @@ impl Link for Connection {
                     match voice.tell(heard) {
                         Told::Taken => {}
                         Told::Nobody => break,
-                        // What was not heard could be anything: the run cannot go on.
+                        // The lost message could be anything, so the run cannot go on.
                         Told::NoRoom => return open.upgrade().map_or((), |open| open.leave()),
                     }
                 }
@@ -357,9 +359,9 @@ impl Link for Connection {
     }
 }
 
-/// Leaves a server that sends data of which no message comes: the client would keep all of it.
+/// Leaves a server that sends data without ever completing a message: the client would keep all of it.
 async fn guard(open: Weak<Open>, received: Arc<async_nats::Statistics>) {
-    // What came with the last message that was whole.
+    // The counts at the last complete message.
     let (mut taken, mut before) = (0, 0);
     loop {
         tokio::time::sleep(LOOK).await;
@@ -374,7 +376,7 @@ async fn guard(open: Weak<Open>, received: Arc<async_nats::Statistics>) {
 }
 
 impl Open {
-    /// Lets go of the client, which then closes the connection, and of all that reads from it.
+    /// Drops the client, which then closes the connection, and ends all tasks that read from it.
     fn leave(&self) {
         drop(self.client.lock().unwrap_or_else(PoisonError::into_inner).take());
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -396,7 +398,7 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// A place in the table of those who wait, given up on drop.
+/// An entry in the table of waiting requests, removed on drop.
 struct Ticket<'a> {
     connection: &'a Connection,
     id: u64,

@@ -1,4 +1,4 @@
-//! Who connects: a user's token and seed, read from a credentials file, a context, or made in memory.
+//! The user that connects: token and seed, read from a credentials file or a context, or minted in memory.
 
 use super::ConnectError;
 use super::context::Context;
@@ -17,14 +17,14 @@ use std::sync::Arc;
 /// The largest credentials file that is read, in bytes; a user's token is a few kB.
 const LARGEST: usize = 1 << 20;
 
-/// How to get into an account.
+/// The access to an account.
 #[derive(Debug, Clone)]
 pub enum Access {
     /// A `.creds` file: a user's token and seed.
     Credentials(PathBuf),
     /// A context of the `nats` CLI, by name.
     Context(String),
-    /// A user made in memory ([`crate::sign`]).
+    /// A user minted in memory ([`crate::sign`]).
     User {
         /// The user's token.
         jwt: String,
@@ -41,16 +41,16 @@ pub(super) struct Login {
     pub account: PublicKey,
     pub user: String,
     pub inbox_prefix: Option<String>,
-    /// Where it comes from.
+    /// The source of the user, for messages.
     place: String,
-    /// Made in memory.
+    /// `true` for a user minted in memory.
     minted: bool,
-    /// TLS of the context, for servers that the definition gives none.
+    /// The context's TLS settings, for servers without any in the definition.
     pub tls: Option<Tls>,
 }
 
 impl Login {
-    /// Reads the access and checks all that can be known before connecting. `now` in seconds since 1970.
+    /// Reads the access, and checks everything that can be checked before connecting. `now` is in seconds since 1970.
     pub(super) fn load(access: &Access, expected: Option<&PublicKey>, now: u64) -> Result<Self, ConnectError> {
         let login = match access {
             Access::Credentials(path) => Self::from_file(path, now)?,
@@ -95,7 +95,7 @@ impl Login {
         Self::new(place, jwt, Arc::new(parse_seed(seed, place)?), now)
     }
 
-    /// For whoever asks what it may do.
+    /// Returns the user with its claims, for checks of its permissions.
     pub(super) fn as_user(&self) -> Option<User> {
         let claims = Token::decode(&self.jwt).ok()?.into_claims();
         Some(User { claims, place: self.place.clone(), minted: self.minted })
@@ -130,7 +130,7 @@ impl Login {
     }
 }
 
-/// Reads the user of a credentials file, which may have expired since.
+/// Reads the user of a credentials file, even one that has expired.
 ///
 /// # Errors
 /// [`ConnectError`]
@@ -140,7 +140,7 @@ pub fn user_of(path: &Path) -> Result<User, ConnectError> {
     login.as_user().ok_or_else(broken)
 }
 
-/// For messages: where the access comes from.
+/// Returns the source of the access, for messages.
 fn place_of(access: &Access) -> String {
     match access {
         Access::Credentials(path) => format!("credentials {}", path.display()),
@@ -158,7 +158,7 @@ fn parse_seed(text: &str, place: &str) -> Result<Seed, ConnectError> {
     Ok(seed)
 }
 
-/// Token and seed: the first two things between lines of dashes (nats-io/jwt v2 `creds_utils.go`).
+/// Returns token and seed: the first two values between lines of dashes (nats-io/jwt v2 `creds_utils.go`).
 fn parse_creds(text: &str) -> Option<(&str, &str)> {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let mut found =

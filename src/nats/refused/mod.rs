@@ -1,22 +1,23 @@
-//! Why a server refused a user, as far as the token of the user's account tells: servers hardly say more than
+//! Finds out why a server refused a user, from the token of the user's account: servers hardly report more than
 //! "authorization violation".
 
 use crate::model::claims::AccountClaims;
 use crate::model::units::format_time;
 use serde_json::Value;
 
-/// The cause, and what to do about it.
+/// The cause, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cause {
-    /// To follow `refused user …:`.
+    /// The cause as text, to follow `refused user …:`.
     pub what: String,
-    /// An imperative sentence.
+    /// The next step, an imperative sentence.
     pub next: String,
 }
 
-/// The first cause by which servers refuse the user, in the order in which they look (nats-server 2.15 `auth.go`,
-/// `processClientOrLeafAuthentication`; `accounts.go`, `hasIssuer`). `user` are the user's claims, `strict` is the
-/// operator's strict signing key usage, `said` what the server said, `kind` the type of the connection (`STANDARD`, `WEBSOCKET`), and `now` is in seconds since 1970.
+/// Returns the first cause for which servers refuse the user, in the order of their checks (nats-server 2.15 `auth.go`,
+/// `processClientOrLeafAuthentication`; `accounts.go`, `hasIssuer`). `user` has the user's claims, `strict` is the
+/// operator's strict signing key usage, and `said` is the server's message. `kind` is the type of the connection
+/// (`STANDARD`, `WEBSOCKET`), and `now` is in seconds since 1970.
 pub(super) fn cause(
     user: &Value,
     account: &AccountClaims,
@@ -50,7 +51,7 @@ pub(super) fn cause(
         let what = format!("the account's token expired at {}", format_time(at));
         return because(what, "Issue the account's token anew: `nsc edit account NAME --expiry 0`, then `nsc push`.");
     }
-    // With a scope, all of these come from its template.
+    // With a scope, these all come from its template.
     let rights = scope.map_or(&user["nats"], |scope| &scope.template);
     if rights["bearer_token"] == true && account.limits().disallow_bearer {
         let what = "it is a bearer token, which the account does not allow".to_owned();
@@ -73,7 +74,7 @@ pub(super) fn cause(
         let what = format!("all {} connections that its account may have are in use", account.limits().conn);
         return because(what, "Allow the account more: `nsc edit account NAME --conns N`, then `nsc push`.");
     }
-    // What follows cannot be told from here; but nothing else is left.
+    // The following causes cannot be checked from here, but no others are left.
     if has_callout(account) && !callout_users(account).any(|key| key == text("sub")) {
         let what =
             "its account has an auth callout, and this user is not one of the `auth_users` that connect without it";
@@ -96,8 +97,8 @@ pub(super) fn cause(
     None
 }
 
-/// What may be the cause where no server said anything, but closed the connection: some do so with whom a callout does not let
-/// in (measured, 2.10.26).
+/// Returns the likely cause when the server closed the connection without a message: some servers do so when an auth
+/// callout refuses the user (measured, 2.10.26).
 pub(super) fn silent_cause(account: &AccountClaims) -> Option<Cause> {
     has_callout(account).then(|| Cause {
         what: "its account has an auth callout, and some servers say nothing to whom that does not let in".to_owned(),
@@ -112,13 +113,13 @@ fn has_callout(account: &AccountClaims) -> bool {
     callout_users(account).next().is_some()
 }
 
-/// The users that connect without asking the account's auth callout; nobody where it has none.
+/// Returns the users that connect without asking the account's auth callout; none if the account has no callout.
 fn callout_users(account: &AccountClaims) -> impl Iterator<Item = &str> {
     let users = account.value().pointer("/nats/authorization/auth_users").and_then(Value::as_array);
     users.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Returns whether a user has anything of its own that a scope would give it (nats-io/jwt v2 `signingkeys.go`,
+/// Checks whether a user has rights of its own that a scope would give it (nats-io/jwt v2 `signingkeys.go`,
 /// `ValidateScopedSigner`).
 fn has_rights(nats: &Value) -> bool {
     let Some(nats) = nats.as_object() else { return false };

@@ -5,7 +5,7 @@ use serde_json::json;
 
 const NOW: u64 = 2_000_000_000;
 
-/// An account with a plain and a scoped signing key, and a user of it, which servers take as long as nothing is changed.
+/// An account with a plain and a scoped signing key, and a user of it that servers accept as long as nothing changes.
 struct Case {
     account: Value,
     user: Value,
@@ -92,7 +92,7 @@ fn each_cause_has_its_name() {
     named(&callout, "has an auth callout, and this user is not one of the `auth_users`");
     let full = |case: &mut Case| case.said = "maximum account active connections exceeded";
     named(&full, "all 5 connections");
-    // What a server says goes before what may be.
+    // The server's message takes precedence over a likely cause.
     let full_with_callout = |case: &mut Case| {
         callout(case);
         full(case);
@@ -106,7 +106,7 @@ fn each_cause_has_its_name() {
     named(&times, "may only connect at 08:00:00 – 09:00:00 (Europe/Oslo)");
 }
 
-/// A user that servers let in has no cause.
+/// A user that servers accept has no cause.
 #[test]
 fn what_is_allowed_is_not_blamed() {
     let keys = Keys::new();
@@ -130,7 +130,7 @@ fn what_is_allowed_is_not_blamed() {
         case.kind = "WEBSOCKET";
     };
     fine(&by_web);
-    // The template counts, and not the user.
+    // The template decides, not the user.
     let of_template = |case: &mut Case| {
         scoped(case);
         case.account["nats"]["signing_keys"][1]["template"]["allowed_connection_types"] = json!(["STANDARD"]);
