@@ -1,4 +1,4 @@
-//! Many replies to one request: until when they are waited for, and what two in one server's name mean.
+//! Collects many replies to one request: decides when to stop waiting, and detects two replies in one server's name.
 
 use super::{Reply, RequestError, Requests};
 use std::collections::HashMap;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// When servers have answered and no other does for this long, those that are missing are taken for dead: servers
-/// that were stopped are counted as active for up to 150 s, and must not cost a whole timeout each time.
+/// Time without another answer after which missing servers count as dead. Servers count stopped servers as active for
+/// up to 150 s, and that must not cost a whole timeout each time.
 pub(super) const QUIET: Duration = Duration::from_millis(1500);
 
-/// How long others may answer once all have that are known: half of what those took, within these bounds. The longer one
-/// too when "no responders" is all that came: a real one comes alone.
+/// Bounds of the time for further answers once all known servers have answered: half of the time that those took. The
+/// upper bound also applies when only "no responders" came: a real one comes alone.
 const MOMENT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
 /// Waits for the end of the replies to a request.
@@ -27,13 +27,13 @@ impl Progress {
         Self { began: Instant::now(), heard: Notify::new(), far: Mutex::new(Far::Some) }
     }
 
-    /// Something else came, and with it they are so far.
+    /// Notes that something came, and how complete the replies are now.
     pub(super) fn heard(&self, far: Far) {
         *self.far.lock().unwrap_or_else(PoisonError::into_inner) = far;
         self.heard.notify_one();
     }
 
-    /// Ends when no reply comes any more: for [`QUIET`], or for a moment where none is expected.
+    /// Returns when no more replies come: after [`QUIET`], or after a shorter moment if none is expected.
     pub(super) async fn ends(&self) {
         self.heard.notified().await;
         loop {
@@ -49,7 +49,7 @@ impl Progress {
     }
 }
 
-/// Replies until `enough`, the timeout, or [`QUIET`] after the last reply.
+/// Collects replies until `enough`, the timeout, or [`QUIET`] after the last reply.
 pub(crate) async fn until_quiet(
     requests: &impl Requests,
     subject: &str,
@@ -60,7 +60,8 @@ pub(crate) async fn until_quiet(
     collect(requests, subject, payload, timeout, enough, true).await
 }
 
-/// The same, and then for a moment more: whoever answers first in a server's name does not keep its own answer away.
+/// Does the same, and then waits a moment more, so that a client that answers first in a server's name does not keep
+/// out the server's own answer.
 ///
 /// # Errors
 /// [`RequestError::TwoAnswers`] when two replies in one server's name differ.
@@ -89,34 +90,35 @@ fn no_two_answers(subject: &str, replies: &[Reply]) -> Result<(), RequestError> 
     Ok(())
 }
 
-/// How far the replies to one request are.
+/// The completeness of the replies to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Far {
     /// "No responders" came, and no reply.
     Nobody,
     /// More are expected.
     Some,
-    /// As many as are expected: others may still come.
+    /// As many as expected came; more may still come.
     All,
-    /// What was looked for is there; nothing else matters.
+    /// The wanted reply came; no other matters.
     Found,
 }
 
-/// A request of which each reply is looked at.
+/// A request whose replies are checked one by one.
 pub(super) struct Question<'q, E> {
     pub(super) subject: &'q str,
     pub(super) payload: Vec<u8>,
     pub(super) far: E,
 }
 
-/// What came in reply to two requests.
+/// The replies to two requests.
 struct Both {
     replies: [Vec<Reply>; 2],
     far: [Far; 2],
 }
 
 impl Both {
-    /// How far they are together: until all replies to the second are there, none to the first says nothing.
+    /// Returns the completeness of both together: until all replies to the second are there, a missing reply to the
+    /// first means nothing.
     fn far(&self) -> Far {
         match self.far {
             [Far::Nobody, Far::All | Far::Nobody] => Far::Nobody,
@@ -126,17 +128,18 @@ impl Both {
     }
 }
 
-/// Why a request of two is over.
+/// Reason why one request of two ended.
 enum Over {
     Found,
     Failed(RequestError),
 }
 
-/// Two requests at once: replies to the first do not name who sent them, those to the second do. A stranger can send as many
-/// replies to the first as there are servers, so their number alone ends nothing. Both end when both have all that are
-/// expected, and no other reply comes for a moment; at [`Far::Found`], at the timeout, or [`QUIET`] after the last reply.
+/// Sends two requests at once: replies to the first do not name their sender, those to the second do. Another client
+/// can send as many replies to the first as there are servers, so their number alone ends nothing. Both end when both
+/// have all expected replies and no other comes for a moment. They also end at [`Far::Found`], at the timeout, or
+/// [`QUIET`] after the last reply.
 ///
-/// Without responders to the first, nothing came in reply to it.
+/// The first has no replies if there are no responders to it.
 ///
 /// # Errors
 /// [`RequestError::TwoAnswers`] when two replies to the second in one server's name differ.
@@ -231,7 +234,7 @@ async fn collect(
     if replies.is_empty() { Err(RequestError::NoResponders(subject.to_owned())) } else { Ok(replies) }
 }
 
-/// Who a reply says it is of.
+/// The server that a reply names as its sender.
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Sender {
     /// Server id.
@@ -241,7 +244,7 @@ pub(crate) struct Sender {
     pub name: String,
 }
 
-/// The server that a reply says it is of.
+/// Returns the server that a reply names as its sender.
 pub(crate) fn sender(reply: &Reply) -> Option<Sender> {
     #[derive(serde::Deserialize)]
     struct Signed {

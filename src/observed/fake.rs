@@ -1,4 +1,4 @@
-//! Servers that answer as real ones do, for what takes more servers, or worse ones, than a test can start.
+//! Servers that answer as real ones do, for tests that need more servers, or worse ones, than a test can start.
 
 use super::{Reply, RequestError, Requests};
 use crate::model::claims::Token;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// One reply for each request, and whose many replies nobody asks for.
+/// Answers with one reply to each request; a test of this never asks for many.
 pub(crate) trait Answers: Send + Sync {
     fn answer(&self, subject: &str, payload: &[u8]) -> Result<Value, RequestError>;
 }
@@ -55,7 +55,7 @@ pub(crate) struct FakeServer {
     pub drops_mapping: Option<String>,
     /// Refuses updates with this text.
     pub refuses: Option<String>,
-    /// A `cache` resolver: of what is not live it stores nothing that is pushed.
+    /// A `cache` resolver: stores a pushed token only of an account that is loaded.
     pub cache: bool,
     /// A `memory` or `url` resolver.
     pub no_resolver: bool,
@@ -219,7 +219,7 @@ impl Requests for Fake {
     }
 }
 
-/// Hands over answers one by one, until they are enough; tells whether they are.
+/// Hands over answers one by one until they are enough; returns whether they are.
 fn hand_over(
     payloads: impl IntoIterator<Item = Vec<u8>>,
     replies: &mut Vec<Reply>,
@@ -231,14 +231,14 @@ fn hand_over(
     })
 }
 
-/// A deployment, and somebody besides who answers before its servers do, on subjects that end so.
+/// A deployment, and another client that answers before its servers do, on subjects with this ending.
 pub(crate) struct Crowd<'f> {
     pub fake: &'f Fake,
     pub subject: &'static str,
     /// The first answer is "no responders".
     pub nobody: bool,
     pub payloads: Vec<Vec<u8>>,
-    /// How long the servers take.
+    /// Time until the servers answer.
     pub late: Duration,
 }
 

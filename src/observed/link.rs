@@ -1,4 +1,4 @@
-//! How a verb gets its connections.
+//! The traits for connections, and for making the connections that a verb needs.
 
 use super::{Reply, RequestError, Requests};
 use crate::model::claims::AccountClaims;
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// What a verb that changes things needs of a connection beside requests. Clones share the connection.
+/// A connection for a verb that changes things: requests, and more. Clones share the connection.
 pub trait Link: Requests + Clone + std::fmt::Debug + 'static {
-    /// Publishes to a stream, which takes it only if the last message that it has on the subject has the sequence
-    /// `last` (`Nats-Expected-Last-Subject-Sequence`; 0: it has none). The reply is the stream's.
+    /// Publishes to a stream. The stream accepts the message only if its last message on the subject has the sequence
+    /// `last` (`Nats-Expected-Last-Subject-Sequence`; 0 means that there is none). Returns the stream's reply.
     fn publish_after(
         &self,
         subject: &str,
@@ -22,34 +22,34 @@ pub trait Link: Requests + Clone + std::fmt::Debug + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<Reply, RequestError>> + Send;
 
-    /// Hears what is published on these subjects, as long as the connection is open.
+    /// Subscribes to these subjects, as long as the connection is open.
     fn listen(&self, subjects: &[&str]) -> impl Future<Output = Result<Ear, RequestError>> + Send;
 
-    /// A subject of these to which the user may not subscribe; known once a request made after
+    /// Returns one of these subjects to which the user may not subscribe. Reliable once a request made after
     /// [`listen`](Self::listen) was answered.
     fn may_not_hear<'s>(&self, subjects: &[&'s str]) -> Option<&'s str>;
 }
 
-/// A message that was heard.
+/// A message of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
-    /// Its subject.
+    /// The message's subject.
     pub subject: String,
-    /// Its payload.
+    /// The message's payload.
     pub payload: Vec<u8>,
 }
 
-/// The most that waits to be read of what was heard, in bytes: more than pushes of a busy day.
+/// The most that messages waiting to be read may have, in bytes: more than the pushes of a busy day.
 const MOST: usize = 64 << 20;
 
-/// Makes a way for what is heard, which takes a bounded number of bytes.
+/// Makes a channel for messages, which holds a bounded number of bytes.
 pub fn hearing() -> (Voice, Ear) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let waiting = Arc::<AtomicUsize>::default();
     (Voice { sender, waiting: waiting.clone() }, Ear { receiver, waiting })
 }
 
-/// Where what is heard goes in.
+/// The sending end of the channel.
 #[derive(Debug, Clone)]
 pub struct Voice {
     sender: mpsc::UnboundedSender<Heard>,
@@ -57,7 +57,7 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// Hands it on, if there is room.
+    /// Sends a message, if there is room.
     pub fn tell(&self, heard: Heard) -> Told {
         let size = heard.size();
         if self.sender.is_closed() {
@@ -70,18 +70,18 @@ impl Voice {
     }
 }
 
-/// What became of what was heard.
+/// The fate of a message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// It can be read.
+    /// The message can be read.
     Taken,
-    /// Too much waits already; it is lost.
+    /// Too many bytes wait already; the message is lost.
     NoRoom,
-    /// The other end is gone.
+    /// The receiving end was dropped.
     Nobody,
 }
 
-/// Where what was heard comes out.
+/// The receiving end of the channel.
 #[derive(Debug)]
 pub struct Ear {
     receiver: mpsc::UnboundedReceiver<Heard>,
@@ -89,7 +89,7 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// The next of what was heard so far.
+    /// Returns the next message that has come so far.
     pub fn read(&mut self) -> Option<Heard> {
         let heard = self.receiver.try_recv().ok()?;
         self.waiting.fetch_sub(heard.size(), Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl Ear {
 }
 
 impl Heard {
-    /// About what it takes in memory, in bytes.
+    /// Returns about how much memory the message takes, in bytes.
     fn size(&self) -> usize {
         size_of::<Self>() + self.subject.len() + self.payload.len()
     }
@@ -109,14 +109,14 @@ pub trait Connector: Sync {
     /// A connection.
     type Link: Link;
 
-    /// Whether the connections are to change something, not only to read.
+    /// Returns `true` if the connections are for changing something, not only for reading.
     fn changes(&self) -> bool;
 
-    /// To the system account, on any server of any region; and the account that the user is of.
+    /// Connects to the system account, on any server of any region; also returns the user's account.
     fn system(&self, timeout: Duration) -> impl Future<Output = Result<(Self::Link, PublicKey), LinkError>> + Send;
 
-    /// To an application's account, on any server of any region. `claims` are the account's stored ones and `strict`
-    /// is the operator's strict signing key usage: they decide how a user of the account can be issued.
+    /// Connects to an application's account, on any server of any region. `claims` are the account's stored claims, and
+    /// `strict` is the operator's strict signing key usage. They decide how a user of the account can be issued.
     fn account(
         &self,
         account: &Account,
@@ -125,7 +125,7 @@ pub trait Connector: Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
 
-    /// To the regional account of a region; `None` when no key of it is at hand. `claims` are the regional account's.
+    /// Connects to the regional account of a region; `None` without a key for it. `claims` are the regional account's.
     fn regional(
         &self,
         account: &Account,
@@ -135,9 +135,9 @@ pub trait Connector: Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Option<Self::Link>, LinkError>> + Send;
 
-    /// Connects to each URL as a user of an application's account, or of the regional account of a region, and lets go again:
-    /// the names of the servers that took the user, which have loaded the account then. An error as a whole where there is no
-    /// such user.
+    /// Connects to each URL as a user of an application's account, or of a region's regional account, and closes the
+    /// connections again. Returns the names of the servers that accepted the user, which have then loaded the account.
+    /// Fails as a whole if there is no such user.
     fn load(
         &self,
         account: &Account,
@@ -147,23 +147,23 @@ pub trait Connector: Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Result<String, LinkError>>, LinkError>> + Send;
 
-    /// Checks what can be checked without servers of how [`Self::regional`] would connect.
+    /// Checks, without servers, that [`Self::regional`] could connect.
     ///
     /// # Errors
-    /// [`LinkError`], as it would be then.
+    /// [`LinkError`], the same as that of [`Self::regional`].
     fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {
         let _ = (account, region);
         Ok(())
     }
 }
 
-/// Why there is no connection.
+/// Reason why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct LinkError {
     /// Stable name (`unreachable`, `expired-credentials`).
     pub code: &'static str,
-    /// What is wrong, and where.
+    /// The failure, and its place.
     pub message: String,
     /// The next step.
     pub next: String,

@@ -1,4 +1,4 @@
-//! What the servers say: the data, and the trait by which they are asked.
+//! The observed deployment: the data that servers report, and the trait for asking them.
 
 pub(crate) mod collect;
 #[cfg(test)]
@@ -30,28 +30,28 @@ pub struct Reply {
     pub payload: Vec<u8>,
 }
 
-/// Why a request has no reply.
+/// Reason why a request has no reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Nobody listens on the subject.
+    /// The subject has no subscriber.
     #[error("no responders on {0}")]
     NoResponders(String),
-    /// Nobody answered within the time.
+    /// No answer came in time.
     #[error("no answer on {0} in time")]
     Timeout(String),
-    /// The user may not publish there (the server said so).
+    /// The user may not publish there, as the server reported.
     #[error("the user may not publish on {0}")]
     Permission(String),
-    /// More was answered than is taken: bytes, replies or pages.
+    /// The answers exceed the bound on bytes, replies or pages.
     #[error("the answers on {0} have no end")]
     TooMuch(String),
-    /// The connection is gone or failed.
+    /// The connection was closed or failed.
     #[error("connection: {0}")]
     Connection(String),
-    /// Two different answers in the name of one server: one of them is not the server's.
+    /// Two different answers came in the name of one server: another client sent one of them.
     #[error("two different answers on {subject} in the name of server {server}: one of them is not that server's")]
     TwoAnswers {
-        /// Where it was asked.
+        /// The subject of the request.
         subject: String,
         /// The server's name.
         server: String,
@@ -60,9 +60,9 @@ pub enum RequestError {
 
 /// Requests over one connection, to the system account or to an application's account.
 ///
-/// Everything that talks to servers is written against this, so that a test can stand in for 200 servers.
+/// Everything that talks to servers is written against this trait, so that a test can stand in for 200 servers.
 pub trait Requests: Send + Sync {
-    /// One request, one reply.
+    /// Sends one request, and returns one reply.
     fn request(
         &self,
         subject: &str,
@@ -70,11 +70,11 @@ pub trait Requests: Send + Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Reply, RequestError>> + Send;
 
-    /// One request, replies until `enough` says so or `timeout` has passed; then what came. No reply in time is an empty
-    /// list.
+    /// Sends one request, and returns the replies that come until `enough` returns `true` or `timeout` has passed.
+    /// Without a reply in time the list is empty.
     ///
-    /// "No responders" comes in place of all replies, and whoever may reply can forge it. Before any reply, `enough` is
-    /// asked with none; at the end it is an error if none came.
+    /// "No responders" comes in place of all replies, and any client that may reply can forge it. When it comes before
+    /// any reply, `enough` is called with none. It is an error if no reply follows.
     fn request_many(
         &self,
         subject: &str,
@@ -83,19 +83,19 @@ pub trait Requests: Send + Sync {
         enough: impl FnMut(&[Reply]) -> bool + Send,
     ) -> impl Future<Output = Result<Vec<Reply>, RequestError>> + Send;
 
-    /// Whose connection it is, if that is known.
+    /// Returns the connection's user, if known.
     fn user(&self) -> Option<&User> {
         None
     }
 }
 
-/// How a server's clock differs from this machine's, in milliseconds: positive when it is ahead. It answered somewhere
-/// between the request and the arrival of its answer, so there are two bounds.
+/// The difference of a server's clock from this machine's, in milliseconds: positive when the server's is ahead. The
+/// server answered at some time between the request and the arrival of its answer, so there are two bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOffset {
-    /// At least.
+    /// The least difference.
     pub least: i64,
-    /// At most.
+    /// The greatest difference.
     pub most: i64,
 }
 
@@ -106,35 +106,35 @@ pub struct Server {
     pub id: String,
     /// Server name.
     pub name: String,
-    /// Cluster, that is gateway, name.
+    /// The cluster's name, which is its gateway's name.
     pub cluster: String,
     /// `2.15.1`
     pub version: String,
-    /// Keys whose signatures it accepts on account tokens: operators' signing keys, and their identities
+    /// Keys whose signatures it accepts on account tokens: operators' signing keys, and also operators' identities
     /// unless strict signing key usage is on.
     pub trusted_keys: Vec<String>,
     /// The system account's public key.
     pub system_account: String,
-    /// Bytes.
+    /// The largest message, in bytes.
     pub max_payload: u64,
     /// JetStream domain, if any.
     pub domain: Option<String>,
-    /// Its clock against ours, if it told the time.
+    /// The difference of the server's clock, if the server reported its time.
     pub clock: Option<ClockOffset>,
     /// The raw `VARZ`.
     pub varz: Value,
-    /// Whether its resolver answers look-ups, once that is known.
+    /// `true` if the server's resolver answers look-ups, once that is known.
     pub look_ups: LookUps,
 }
 
-/// Whether a server's resolver answers look-ups: what is learnt after the server was read. Clones share it, and it makes no
-/// two servers different.
+/// Knowledge of whether a server's resolver answers look-ups, learned after the server was read. Clones share it, and
+/// it does not count when servers are compared.
 #[derive(Debug, Clone, Default)]
 pub struct LookUps(Arc<OnceLock<bool>>);
 
 impl LookUps {
     fn learn(&self, answers: bool) {
-        // What was said first stands.
+        // The first answer counts.
         let _ = self.0.set(answers);
     }
 
@@ -142,7 +142,7 @@ impl LookUps {
         self.0.get().is_none()
     }
 
-    /// Whether they were found to be left unanswered, as a `cache` does.
+    /// Checks whether the resolver is known to leave look-ups unanswered, as a `cache` does.
     fn are_left(&self) -> bool {
         self.0.get() == Some(&false)
     }
@@ -155,7 +155,7 @@ impl PartialEq for LookUps {
 }
 
 impl Server {
-    /// Returns a server of which no more than this is known; it takes messages of 1 MiB, as servers do by default.
+    /// Returns a server with only these facts known. It takes messages of 1 MiB, as servers do by default.
     pub fn new(name: &str, cluster: &str, version: &str) -> Self {
         Self {
             id: format!("N-{name}"),
@@ -174,16 +174,16 @@ impl Server {
 }
 
 impl Server {
-    /// Whether JetStream is on there.
+    /// Checks whether JetStream is enabled on the server.
     pub fn has_jetstream(&self) -> bool {
         self.varz["jetstream"]["config"].is_object()
     }
 
-    /// Whether it may forget a stream, when it restarts, that was changed since its last snapshot of the JetStream meta
-    /// group, which it takes once a minute (a change that is the last of its log is kept); 30 s later it deletes what it has
-    /// of it. From jetstream_cluster.go (`recoveryUpdates.updateStream`, and no snapshot after an update) in 2.11.10 to
-    /// 2.11.17, 2.12.1 and 2.12.2; measured on 2.11.11: streams that had been made and changed were gone with all messages
-    /// when their region was started again.
+    /// Checks whether the server may forget a stream when it restarts, if the stream was changed since the last
+    /// snapshot of the JetStream meta group. The server takes one per minute (a change that is the last of the log is
+    /// kept). 30 s later it deletes its data of the stream. From jetstream_cluster.go (`recoveryUpdates.updateStream`,
+    /// and no snapshot after an update) in 2.11.10 to 2.11.17, 2.12.1 and 2.12.2. Measured on 2.11.11: streams that had
+    /// been made and changed were gone with all messages after their region restarted.
     pub fn forgets_changed_streams(&self) -> bool {
         match server_version::numbers(&self.version).collect::<Vec<_>>()[..] {
             [2, 11, patch, ..] => patch >= 10,
@@ -192,9 +192,9 @@ impl Server {
         }
     }
 
-    /// Returns whether a replicated stream with a subject transform compares `Nats-Expected-Last-Subject-Sequence` with
-    /// messages on the subject as it was before the transform, of which there are none: any but 0 is refused, and 0 is
-    /// compared once more with what is stored (nats-server before 2.12.8 `server/jetstream_cluster.go`,
+    /// Checks whether a replicated stream with a subject transform compares `Nats-Expected-Last-Subject-Sequence` with
+    /// messages on the untransformed subject, of which there are none. The server then refuses any value but 0, and
+    /// compares 0 once more with the stored messages (nats-server before 2.12.8 `server/jetstream_cluster.go`,
     /// `processClusteredInboundMsg`; measured, 2.10.26, 2.11.11).
     pub fn compares_before_transform(&self) -> bool {
         match server_version::numbers(&self.version).collect::<Vec<_>>()[..] {
@@ -204,13 +204,14 @@ impl Server {
         }
     }
 
-    /// Whether, with limits by tier, only consumers of the same tier count against a tier's limit (nats-server 2.15.1
-    /// `server/jetstream_cluster.go`, `jsClusteredConsumerRequest`; measured). Before, all of the stream do.
+    /// Checks whether, with limits by tier, only consumers of the same tier count against a tier's limit (nats-server
+    /// 2.15.1 `server/jetstream_cluster.go`, `jsClusteredConsumerRequest`; measured). Older servers count all consumers
+    /// of the stream.
     pub fn counts_consumers_by_tier(&self) -> bool {
         server_version::numbers(&self.version).ge([2, 15, 1])
     }
 
-    /// Whether it started so recently that others may still count its predecessor.
+    /// Checks whether the server started so recently that other servers may still count its predecessor.
     fn is_new(&self) -> bool {
         const REMEMBERED: i64 = 160;
         let time = |field: &str| self.varz[field].as_str()?.parse::<jiff::Timestamp>().ok();
@@ -221,7 +222,7 @@ impl Server {
     }
 }
 
-/// All servers that answered, and how many should have.
+/// All servers that answered, and the number of servers expected.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Deployment {
     /// Sorted by cluster and name.
@@ -230,14 +231,14 @@ pub struct Deployment {
     pub expected: usize,
 }
 
-/// How servers call a peer whose name they do not know yet.
+/// The servers' name for a peer whose name they do not know yet.
 const UNNAMED: &str = "Server name unknown";
 
 impl Deployment {
-    /// How many servers should have answered and did not.
+    /// Returns the number of servers that should have answered and did not.
     ///
-    /// Servers count a stopped one as active for up to 150 s, under each id that it had (nats-server 2.15 `events.go`,
-    /// measured). So while a server is that new, the count is not believed, but what is known by other ways: routes
+    /// Servers count a stopped server as active for up to 150 s, under each id that it had (nats-server 2.15
+    /// `events.go`, measured). So while a server is that new, this ignores their count and uses other facts: routes
     /// inside the clusters, and the peers of JetStream's meta group.
     pub fn missing(&self) -> usize {
         let known = self.known_missing();
@@ -247,22 +248,23 @@ impl Deployment {
         }
     }
 
-    /// How many servers answer look-ups, as far as it is known: those with a `cache` resolver do not.
+    /// Returns the number of servers that answer look-ups, as far as known; those with a `cache` resolver do not.
     pub(crate) fn answering(&self) -> usize {
         self.servers.iter().filter(|server| !server.look_ups.are_left()).count()
     }
 
-    /// The same by what servers know of each other, without their count of active servers.
+    /// Returns the number of missing servers by what servers know of each other, without their count of active servers.
     pub(crate) fn known_missing(&self) -> usize {
         self.unanswered_routes().max(self.unanswered_peers()).max(self.missing_names().len())
     }
 
-    /// Names of the servers that answered.
+    /// Returns the names of the servers that answered.
     fn answered(&self) -> HashSet<&str> {
         self.servers.iter().map(|server| server.name.as_str()).collect()
     }
 
-    /// Servers that others of their cluster have a route to (`VARZ` `remotes`), and that did not answer.
+    /// Returns the number of servers that other servers of their cluster have a route to (`VARZ` `remotes`) and that
+    /// did not answer.
     fn unanswered_routes(&self) -> usize {
         let of_cluster = |cluster: &str| {
             let members = || self.servers.iter().filter(|server| server.cluster == cluster);
@@ -272,9 +274,10 @@ impl Deployment {
         self.clusters().into_iter().map(of_cluster).fold(0, usize::saturating_add)
     }
 
-    /// Peers of the meta group that did not answer. A new meta leader does not know all their names yet (measured, 2.15.1):
-    /// those without a name may be servers that answered and are not in its list otherwise. Only a leader lists them; where
-    /// none answers, there is the size of the group (monitor.go, `MetaClusterInfo`).
+    /// Returns the number of peers of the meta group that did not answer. A new meta leader does not know all their
+    /// names yet (measured, 2.15.1); peers without a name may be servers that answered and that it does not list
+    /// otherwise. Only a leader lists peers; if no leader answers, the size of the group counts (monitor.go,
+    /// `MetaClusterInfo`).
     fn unanswered_peers(&self) -> usize {
         let group = |reporter: &Server| -> Vec<&Server> {
             let members = self.servers.iter().filter(|server| server.has_jetstream());
@@ -300,14 +303,14 @@ impl Deployment {
         listed.or_else(|| self.servers.iter().filter_map(by_size).max()).unwrap_or(0)
     }
 
-    /// How many servers there are, those included that do not answer.
+    /// Returns the number of servers, including those that do not answer.
     pub fn total(&self) -> usize {
-        // Counts that servers tell may be anything.
+        // Counts that servers report may be anything.
         self.servers.len().saturating_add(self.missing())
     }
 
-    /// Names of JetStream servers that did not answer: of the meta leader, by what the others say, and of those that it
-    /// knows. Servers without JetStream are not among them.
+    /// Returns the names of JetStream servers that did not answer: of the meta leader, as the other servers name it,
+    /// and of the peers that it knows. Servers without JetStream are not among them.
     pub fn missing_names(&self) -> Vec<String> {
         let answered = self.answered();
         let meta = || self.servers.iter().filter_map(|server| server.varz.pointer("/jetstream/meta"));
@@ -325,7 +328,7 @@ impl Deployment {
         names
     }
 
-    /// `2 of 9 servers do not answer (among them east-1)`; nothing when all do.
+    /// Returns `2 of 9 servers do not answer (among them east-1)`; `None` when all do.
     pub fn missing_text(&self) -> Option<String> {
         let (missing, names) = (self.missing(), self.missing_names());
         let named = match names.len() {
@@ -337,7 +340,7 @@ impl Deployment {
         (missing > 0).then(|| format!("{missing} of {} servers {verb} not answer{named}", self.total()))
     }
 
-    /// The servers' clusters, sorted, each once.
+    /// Returns the servers' clusters, sorted, each once.
     pub fn clusters(&self) -> Vec<&str> {
         let mut clusters: Vec<&str> = self.servers.iter().map(|server| server.cluster.as_str()).collect();
         clusters.sort_unstable();
@@ -346,21 +349,21 @@ impl Deployment {
     }
 }
 
-/// What one server knows of an account.
+/// An account as one server knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountOnServer {
     /// Server name.
     pub server: String,
-    /// Its cluster.
+    /// The server's cluster.
     pub cluster: String,
-    /// What `CLAIMS.LOOKUP` gave.
+    /// The result of `CLAIMS.LOOKUP`.
     pub stored: Stored,
-    /// What `ACCOUNTZ` gave.
+    /// The result of `ACCOUNTZ`.
     pub live: Live,
 }
 
 impl AccountOnServer {
-    /// Whether the server has a `cache` resolver.
+    /// Checks whether the server has a `cache` resolver.
     pub fn is_cache(&self) -> bool {
         matches!(self.stored, Stored::NotKept { .. })
     }
@@ -371,21 +374,21 @@ impl AccountOnServer {
 pub enum Stored {
     /// The token.
     Token(String),
-    /// The server answered that it has none.
+    /// The server answered that it has no token.
     Nothing,
-    /// Servers hold different tokens, and the answers to `CLAIMS.LOOKUP` do not say which server sent them: this
-    /// server's is one of these. `None`: it has none.
+    /// Servers hold different tokens, and the answers to `CLAIMS.LOOKUP` do not name the servers that sent them: this
+    /// server's token is one of these. `None` means that it has none.
     Unclear(Vec<Option<String>>),
-    /// The server's resolver answers no look-ups (`cache`): what it does not have, it gets from others.
+    /// The server's resolver answers no look-ups (`cache`): it gets tokens that it does not have from other servers.
     NotKept {
-        /// Whether it has a copy of its own, which may be an old one.
+        /// `true` if it has its own copy, which may be an old one.
         cached: bool,
     },
-    /// The server's resolver is `url` or `memory`: what it has is loaded from elsewhere.
+    /// The server's resolver is `url` or `memory`: the server loads tokens from elsewhere.
     Outside {
         /// The account's token there, if there is one.
         token: Option<String>,
-        /// It is the preload: the server has it once it has reloaded that.
+        /// `true` for the preload: the server has the token once it has reloaded that.
         by_reload: bool,
     },
     /// No answer in time.
@@ -397,26 +400,26 @@ pub enum Stored {
 pub struct Bystander {
     /// The account.
     pub id: PublicKey,
-    /// Its token in the file.
+    /// The account's token in the file.
     pub kept: Option<String>,
-    /// Each server, in the order of the deployment.
+    /// The account on each server, in the order of the deployment.
     pub servers: Vec<AccountOnServer>,
 }
 
-/// Of an account's `account_detail` in `ACCOUNTZ`, what is looked at: the rest, its decoded claims among it, is as much
-/// again.
+/// The fields of an account's `account_detail` in `ACCOUNTZ` that this tool uses. The rest, including the decoded
+/// claims, is as large again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct Detail {
-    /// The token in force. Without one it is a placeholder, made when another server told of interest in the account.
+    /// The token in force. Without one the account is a placeholder, made when another server reported interest in it.
     pub jwt: String,
-    /// Whether the token has expired.
+    /// `true` if the token has expired.
     pub expired: bool,
     /// `false` when imports do not work.
     pub complete: Option<bool>,
     /// The imports.
     pub imports: Vec<DetailImport>,
-    /// The live mappings, by their source.
+    /// The mappings in force, by their source.
     pub mappings: BTreeMap<String, Vec<DetailDestination>>,
 }
 
@@ -426,14 +429,14 @@ pub struct Detail {
 pub struct DetailImport {
     /// The subject in the exporting account.
     pub subject: String,
-    /// The subject in the importing account, when it is another.
+    /// The subject in the importing account, if it differs.
     pub local_subject: String,
-    /// Whether the server calls it invalid.
+    /// `true` if the server considers the import invalid.
     pub invalid: bool,
 }
 
 impl DetailImport {
-    /// The subject in the importing account.
+    /// Returns the subject in the importing account.
     pub fn local(&self) -> &str {
         if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }
     }
@@ -447,7 +450,7 @@ pub struct DetailDestination {
     pub subject: String,
     /// The sum of the weights up to this one, among those of its cluster.
     pub weight: u64,
-    /// The cluster that it is for; empty for all others.
+    /// The cluster that the destination is for; empty for all other clusters.
     pub cluster: String,
 }
 
@@ -460,7 +463,7 @@ pub enum Live {
     NotLoaded,
     /// No answer in time.
     NoAnswer,
-    /// An answer that is an error of another kind.
+    /// The server answered with another error.
     Failed(String),
 }
 

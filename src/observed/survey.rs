@@ -1,4 +1,4 @@
-//! All that a run has to know of a deployment: every server, each account on it, its streams.
+//! Everything that a run needs to know about a deployment: every server, each account on it, and the accounts' streams.
 
 use super::jetstream::ObservedJetStream;
 use super::listeners::Listeners;
@@ -6,44 +6,45 @@ use super::{AccountOnServer, Deployment};
 use crate::model::claims::{LastPush, TrustAnchor, TrustedClaims};
 use crate::model::nkey::PublicKey;
 
-/// A deployment as it was read.
+/// A deployment as it was observed.
 #[derive(Debug, Clone)]
 pub struct Observed {
     /// The servers.
     pub deployment: Deployment,
     /// The account that the system connection is in.
     pub system_account: PublicKey,
-    /// Whose signatures count.
+    /// The keys whose signatures count.
     pub anchor: TrustAnchor,
-    /// The last push of each account from here by each key, as far as records say.
+    /// The last push of each account by this tool with each key, as far as records show.
     pub pushed: Vec<LastPush>,
-    /// The definition's accounts, in its order.
+    /// The definition's accounts, in the definition's order.
     pub accounts: Vec<ObservedAccount>,
 }
 
-/// One account as it was read.
+/// One account as it was observed.
 #[derive(Debug, Clone)]
 pub struct ObservedAccount {
     /// Per server, in the order of [`Deployment::servers`].
     pub servers: Vec<AccountOnServer>,
-    /// Its streams and consumers.
+    /// The account's streams and consumers.
     pub jetstream: ObservedJetStream,
-    /// Who listens on subjects that are about to be mapped.
+    /// The subscribers of subjects that are about to be mapped.
     pub listeners: Listeners,
-    /// What its claims should be, as far as others' pushes were heard.
+    /// The claims that concurrent pushes of other tools leave.
     pub heard: Heard,
-    /// No mapping leads to its JetStream, so that nothing of it was read. Of an application's account only.
+    /// `true` if no mapping leads to the account's JetStream, so that its streams could not be read. Only for an
+    /// application's account.
     pub out_of_reach: bool,
 }
 
-/// What follows from the pushes that were heard of an account.
+/// The outcome of the pushes that this run heard of an account.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Heard {
-    /// Nothing: its newest token counts.
+    /// No conflict with another push: the newest token counts.
     #[default]
     Nothing,
-    /// Its newest token was made from an older one: with these claims, nobody's change is lost.
+    /// The newest token was made from an older one; these claims keep every tool's change.
     Merged(Box<TrustedClaims>),
-    /// Its newest token was made from an older one, and what both changed, differently, are these.
+    /// The newest token was made from an older one; these are the entries that two tools changed differently.
     Conflict(Vec<String>),
 }

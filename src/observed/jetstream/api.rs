@@ -1,4 +1,4 @@
-//! One request of the JetStream API and what came of it, as raw JSON.
+//! One request to the JetStream API and its reply, as raw JSON.
 
 use crate::observed::{RequestError, Requests};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub mod code {
     pub const NO_MESSAGE: u64 = 10037;
     /// JetStream not enabled for account.
     pub const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
-    /// A server could not make the stream's store.
+    /// A server could not create the stream's store.
     pub const STREAM_CREATE: u64 = 10049;
     /// A stream of that name exists with another config.
     pub const STREAM_NAME_IN_USE: u64 = 10058;
@@ -47,7 +47,7 @@ pub mod code {
     pub const NO_TIER: u64 = 10120;
     /// The last message of the subject has another sequence than expected.
     pub const WRONG_LAST_SEQUENCE: u64 = 10071;
-    /// The same, when another message of the subject is just being stored.
+    /// The same, while another message of the subject is being stored.
     pub const WRONG_LAST_SEQUENCE_IN_FLIGHT: u64 = 10164;
     /// A stream is being moved.
     pub const MOVE_IN_PROGRESS: u64 = 10124;
@@ -66,13 +66,13 @@ pub struct ApiError {
     /// The error's own number; 0 when the server gave none.
     #[serde(default)]
     pub err_code: u64,
-    /// The server's words.
+    /// The server's description.
     #[serde(default)]
     pub description: String,
 }
 
 impl ApiError {
-    /// The error in a reply, if there is one.
+    /// Returns the error in a reply, if there is one.
     pub fn of(reply: &Value) -> Option<Self> {
         reply.get("error").filter(|e| !e.is_null()).map(Self::from_value)
     }
@@ -85,11 +85,11 @@ impl ApiError {
         }
     }
 
-    /// Whether the same request may succeed a moment later, with nobody doing anything.
+    /// Checks whether the same request may succeed a moment later, without any change.
     ///
-    /// JetStream's 503s are of that kind: no meta leader, account not loaded yet on the server that was asked, and
-    /// "not enabled for account" (10039) in the seconds after the account's first push (measured, 2.10.26 – 2.15.1).
-    /// "No suitable peers" (10005) is not: whoever knows that the cluster is large enough may retry it.
+    /// JetStream's 503s are of that kind: no meta leader, account not loaded yet on the server, and "not enabled for
+    /// account" (10039) in the seconds after the account's first push (measured, 2.10.26 – 2.15.1). "No suitable peers"
+    /// (10005) is not: only a caller that knows that the cluster is large enough may retry it.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.err_code,
@@ -116,33 +116,33 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// Why a call of the JetStream API gave no result.
+/// Reason why a call of the JetStream API has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// No reply.
+    /// No reply came.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// The server answered with an error.
     #[error("{subject}: {error}")]
     Api {
-        /// Where it was asked.
+        /// The subject of the request.
         subject: String,
-        /// What it answered.
+        /// The server's answer.
         error: ApiError,
     },
-    /// The reply is not what the API answers.
+    /// The reply is not one of the API.
     #[error("the reply on {subject} is not a JetStream API reply: {reason}")]
     Malformed {
-        /// Where it was asked.
+        /// The subject of the request.
         subject: String,
-        /// What is wrong.
+        /// The fault in it.
         reason: String,
     },
 }
 
 impl CallError {
-    /// Whether the same request may succeed a moment later. After a time-out the request may have been carried out
-    /// all the same: look before you retry.
+    /// Checks whether the same request may succeed a moment later. After a timeout the server may have carried out the
+    /// request all the same: look before you retry.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Request(RequestError::NoResponders(_) | RequestError::Timeout(_)) => true,
@@ -157,7 +157,7 @@ impl CallError {
         }
     }
 
-    /// The subject on which the user may not publish, if that is why.
+    /// Returns the subject on which the user may not publish, if that is the reason.
     pub fn denied(&self) -> Option<&str> {
         match self {
             Self::Request(RequestError::Permission(subject)) => Some(subject),
@@ -165,15 +165,15 @@ impl CallError {
         }
     }
 
-    /// Nothing was found.
+    /// Returns `None`, as for something that was not found, unless the user may not ask.
     ///
     /// # Errors
-    /// The subject on which the user may not publish, if that is why.
+    /// Returns the subject on which the user may not publish, if that is the reason.
     pub fn nothing_or_denied<T>(&self) -> Result<Option<T>, String> {
         self.denied().map_or(Ok(None), |subject| Err(subject.to_owned()))
     }
 
-    /// The API's error number, if the API answered.
+    /// Returns the API's error number, if the API answered.
     pub fn err_code(&self) -> Option<u64> {
         match self {
             Self::Api { error, .. } => Some(error.err_code),
@@ -182,17 +182,17 @@ impl CallError {
     }
 }
 
-/// Bytes that replies may still have, all together.
+/// A bound on the bytes of several replies together.
 #[derive(Debug)]
 pub struct Budget(AtomicUsize);
 
 impl Budget {
-    /// So many bytes.
+    /// Starts with this many bytes.
     pub fn new(bytes: usize) -> Self {
         Self(AtomicUsize::new(bytes))
     }
 
-    /// Takes the bytes of a reply from it; false when they are more than there are.
+    /// Subtracts the bytes of a reply; `false` when fewer are left.
     fn take(&self, bytes: usize) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
@@ -217,17 +217,17 @@ impl<R> Copy for Api<'_, R> {}
 pub const DEFAULT_PREFIX: &str = "$JS.API";
 
 impl<'a, R: Requests> Api<'a, R> {
-    /// The API of the account that `requests` is connected to, under `$JS.API`.
+    /// Returns the API of the account that `requests` is connected to, under `$JS.API`.
     pub fn new(requests: &'a R) -> Self {
         Self { requests, prefix: DEFAULT_PREFIX }
     }
 
-    /// The API under another prefix, as with a domain (`$JS.<domain>.API`).
+    /// Returns the API under another prefix, as with a domain (`$JS.<domain>.API`).
     pub fn with_prefix(requests: &'a R, prefix: &'a str) -> Self {
         Self { requests, prefix }
     }
 
-    /// Asks `<prefix>.<operation>`; an empty payload when `body` is null.
+    /// Sends a request to `<prefix>.<operation>`; with an empty payload when `body` is null.
     ///
     /// # Errors
     /// [`CallError`]; a reply that carries an `error` is [`CallError::Api`].
@@ -235,10 +235,10 @@ impl<'a, R: Requests> Api<'a, R> {
         self.call_sized(operation, body, timeout).await.map(|(value, _)| value)
     }
 
-    /// The same, for one of many replies that have a bound in bytes.
+    /// Does the same for one of several replies that share a bound in bytes.
     ///
     /// # Errors
-    /// [`CallError`]; [`RequestError::TooMuch`] when the reply is beyond the bound.
+    /// [`CallError`]; [`RequestError::TooMuch`] when the reply exceeds the bound.
     pub async fn call_within(
         &self,
         operation: &str,
@@ -250,7 +250,7 @@ impl<'a, R: Requests> Api<'a, R> {
         if budget.take(size) { Ok(reply) } else { Err(RequestError::TooMuch(operation.to_owned()).into()) }
     }
 
-    /// The reply, and how many bytes it has.
+    /// Returns the reply, and its size in bytes.
     async fn call_sized(&self, operation: &str, body: &Value, timeout: Duration) -> Result<(Value, usize), CallError> {
         let subject = format!("{}.{operation}", self.prefix);
         let payload = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };

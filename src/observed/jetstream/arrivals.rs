@@ -1,9 +1,9 @@
-//! What never arrived in a stream from its sources, told from the messages that did.
+//! Finds the messages that never arrived in a stream from its sources, using the messages that did.
 //!
-//! Servers write into each sourced message where it comes from (`Nats-Stream-Source: <origin> <sequence> …`, the same
-//! first two words on 2.10.26 and 2.15.1, measured). A stream's sequence grows by one for each message, an origin's
-//! last arrived sequence by one or, across a gap, by more: so what is missing up to a message is the sum of the
-//! origins' last arrived sequences minus the message's place. That never shrinks, and a binary search finds the gaps.
+//! Servers write the origin into each sourced message (`Nats-Stream-Source: <origin> <sequence> …`, the same first two
+//! words on 2.10.26 and 2.15.1, measured). A stream's sequence grows by one for each message. An origin's last arrived
+//! sequence grows by one or, across a gap, by more. So the number of messages missing up to a message is the sum of the
+//! origins' last arrived sequences minus the message's sequence. That never shrinks, so a binary search finds the gaps.
 
 use super::api::Api;
 use super::data::{ObservedJetStream, ObservedStream, SILENCE};
@@ -12,9 +12,8 @@ use super::search::{Limits, Search};
 use crate::observed::Requests;
 use futures::stream::{self, StreamExt};
 
-/// Searches those streams in which something is missing by the count, or of whose sources the servers do not say
-/// what arrived. No others, so that looking costs nothing as long as nothing is wrong. And the subjects on which the user
-/// may not ask.
+/// Searches only streams in which messages are missing by the count, or whose sources' progress the servers do not
+/// report. So it costs nothing as long as nothing is wrong. Also returns the subjects on which the user may not ask.
 pub(super) async fn arrivals<R: Requests>(
     api: Api<'_, R>,
     observed: &ObservedJetStream,
@@ -23,21 +22,21 @@ pub(super) async fn arrivals<R: Requests>(
     const AT_ONCE: usize = 8;
     let ends = tokio::time::Instant::now() + limits.time;
     let wanted = observed.streams.iter().filter(|stream| is_worth_searching(stream, observed)).take(limits.streams);
-    // Collected first: what it borrows would make the future one that cannot be sent.
+    // Collected first: its borrows would make the future not `Send`.
     let wanted: Vec<&ObservedStream> = wanted.collect();
     let mut searches = Vec::with_capacity(wanted.len());
     for stream in wanted {
         let said = stream.sources.iter().map(|source| observed.got(stream, source)).collect();
         let before: Option<Vec<u64>> =
             stream.sources.iter().map(|source| observed.before_first(&source.name)).collect();
-        // Where an origin began is needed to tell what is missing of it.
+        // Without an origin's first sequence, its missing messages cannot be counted.
         let Some(before) = before else { continue };
         searches.push(Search::new(api, stream, said, before, limits, ends).run());
     }
     apart(stream::iter(searches).buffered(AT_ONCE).collect().await)
 }
 
-/// What was found, and the subjects on which the user may not ask.
+/// Separates the results from the subjects on which the user may not ask.
 pub(super) fn apart<T>(results: Vec<Result<Option<T>, String>>) -> (Vec<T>, Vec<String>) {
     let (mut found, mut denied) = (Vec::new(), Vec::new());
     for result in results {

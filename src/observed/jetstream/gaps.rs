@@ -3,16 +3,17 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What the messages of one stream say about its sources.
+/// The arrivals and gaps of one stream, as its messages show them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Arrivals {
     /// The stream that has the sources.
     pub stream: String,
-    /// The last sequence of each origin that arrived.
+    /// The last sequence that arrived, of each origin.
     pub last: BTreeMap<String, u64>,
-    /// How many messages never arrived, up to the last one that did.
+    /// Number of messages that never arrived, up to the last one that did.
     pub missing: u64,
-    /// Where they are missing, in the stream's order; together they miss [`missing`](Self::missing).
+    /// The places where they are missing, in the stream's order; together they lack [`missing`](Self::missing)
+    /// messages.
     pub gaps: Vec<Gap>,
 }
 
@@ -21,11 +22,11 @@ pub struct Arrivals {
 pub struct Gap {
     /// Sequence in the stream before the gap.
     pub after: u64,
-    /// Sequence in the stream behind the gap.
+    /// Sequence in the stream after the gap.
     pub before: u64,
-    /// How many.
+    /// Number of missing messages.
     pub missing: u64,
-    /// Among which messages. As many as are missing when the search could tell exactly.
+    /// The messages among which they are. They are exactly the missing ones if the search could find that out.
     pub among: Vec<Range>,
 }
 
@@ -41,7 +42,7 @@ pub struct Range {
 }
 
 impl Gap {
-    /// Whether all messages of [`among`](Self::among) are missing, and not only some of them.
+    /// Checks whether all messages of [`among`](Self::among) are missing, and not only some of them.
     pub fn is_exact(&self) -> bool {
         self.among.iter().map(|range| range.last + 1 - range.first).sum::<u64>() == self.missing
     }

@@ -1,4 +1,4 @@
-//! Reading: few requests, all in flight at once, and what could not be asked is named.
+//! Reads JetStream with few requests, all in flight at once, and names what could not be read.
 
 use super::api::{Api, Budget, CallError, code};
 use super::arrivals::{apart, arrivals};
@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// How to read.
+/// Options for reading.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions<'a> {
     /// The consumers of interest.
     pub consumers: &'a [DesiredConsumer],
-    /// How many streams there will be, about: their pages are then asked for at once.
+    /// Approximate number of streams: their pages are then requested at once.
     pub expected_streams: usize,
-    /// Each request's time. A server gathers a list for up to 4 s, so less than 5 s may lose a list of which one
+    /// Time for each request. A server gathers a list for up to 4 s, so less than 5 s may lose a list in which one
     /// stream has no leader.
     pub timeout: Duration,
-    /// How long "JetStream not enabled" and "temporarily unavailable" are asked again before they count: an account
-    /// that was just pushed needs some seconds.
+    /// Time to retry after "JetStream not enabled" and "temporarily unavailable" before they count: an account that was
+    /// just pushed needs some seconds.
     pub patience: Duration,
 }
 
@@ -34,19 +34,19 @@ impl Default for ReadOptions<'_> {
 
 const PAGE: usize = 256; // JSApiListLimit, nats-server 2.15 server/jetstream_api.go
 const IN_FLIGHT: usize = 128;
-/// The most streams of an account that are read. How many there are is what the answer says, and any user of the account
-/// can answer.
+/// The most streams of an account that are read. The answer says how many there are, and any user of the account can
+/// forge it.
 const MOST_STREAMS: u64 = 100_000;
-/// The most bytes of a list, all pages together: as much as one request may be answered.
+/// The most bytes of a list, all pages together: the same as for the answers to one request.
 pub const MOST_BYTES: usize = 256 << 20;
-/// The most streams that are asked for one by one, because a list has only their names.
+/// The most streams that are read one by one, because a list has only their names.
 const MOST_ASKED: usize = 4096;
 
-/// Reads JetStream of the account that `api` is in. An account without JetStream is a result, not an error:
+/// Reads the JetStream state of the account that `api` is in. An account without JetStream is a result, not an error:
 /// [`ObservedJetStream::enabled`] is false then.
 ///
-/// Pages of `STREAM.LIST` at once, not `STREAM.INFO` for each: 600 streams take 60 – 90 ms so, and 90 – 210 ms the
-/// other way (measured, 2.15.1, three regions of three servers).
+/// Requests pages of `STREAM.LIST` at once, not `STREAM.INFO` for each stream: 600 streams take 60 – 90 ms that way,
+/// and 90 – 210 ms the other way (measured, 2.15.1, three regions of three servers).
 ///
 /// # Errors
 /// [`CallError`] when the account's limits or its list of streams cannot be read.
@@ -87,9 +87,9 @@ async fn read_within<R: Requests>(
     Ok(observed)
 }
 
-/// Looks at messages: those that wait for lagging sources ([`ObservedJetStream::waiting`]), and those beside gaps, if
-/// there are any ([`ObservedJetStream::arrivals`]). `origins` is the account that has the origins' streams. What the user
-/// may not ask is in [`ObservedJetStream::not_permitted`].
+/// Reads messages: those that wait for lagging sources ([`ObservedJetStream::waiting`]), and those around gaps, if
+/// there are any ([`ObservedJetStream::arrivals`]). `origins` is the API of the account that has the origins' streams.
+/// Subjects on which the user may not ask are in [`ObservedJetStream::not_permitted`].
 pub async fn look_at_messages<R: Requests>(
     api: Api<'_, R>,
     origins: Api<'_, R>,
@@ -111,13 +111,13 @@ impl<R: Requests> Reader<'_, R> {
         self.api.call_within(operation, body, self.options.timeout, &self.left).await
     }
 
-    /// Asks until the answer is not of the passing kind, or the patience is over.
+    /// Repeats a request until its error is not transient, or the patience is over.
     async fn patient(&self, operation: &str, body: &Value) -> Result<Value, CallError> {
         const PAUSE: Duration = Duration::from_millis(100);
         let mut left = self.options.patience;
         loop {
             match self.call(operation, body).await {
-                // Without any time left, it would be asked for ever.
+                // With a timeout of zero this would never end.
                 Err(CallError::Request(RequestError::Timeout(_)))
                     if left >= self.options.timeout && !self.options.timeout.is_zero() =>
                 {
@@ -216,10 +216,10 @@ impl<R: Requests> Reader<'_, R> {
     }
 }
 
-/// The messages that lagging sources wait for.
+/// Reads the messages that lagging sources wait for.
 async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJetStream, timeout: Duration) {
     let mut behind = Vec::new();
-    // What a mirror's origin drops is to be dropped.
+    // Mirrors are skipped: a message that a mirror's origin drops is meant to be dropped.
     for stream in observed.streams.iter().filter(|s| !s.offline && !s.is_mirror()) {
         for source in &stream.sources {
             let Some(origin) = observed.origin(&source.name).filter(|o| !o.offline) else { continue };
@@ -276,7 +276,7 @@ mod tests {
             let options = ReadOptions { timeout, patience, ..ReadOptions::default() };
             let read = read(Api::new(&silent), options).await;
             assert!(matches!(read, Err(CallError::Request(RequestError::Timeout(_)))), "{read:?}");
-            // For the limits, and for the list of streams.
+            // Once for the limits, once for the list of streams.
             assert_eq!(silent.0.into_inner(), 2 * asked);
         }
     }
@@ -303,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Each page within its bounds, and all together without end.
+    /// Each page is within its bounds, but there is no end of pages.
     #[tokio::test]
     async fn pages_together_have_a_bound() {
         struct Pages {

@@ -1,8 +1,8 @@
-//! Who subscribes to subjects in an account, as the servers see it.
+//! Subscribers of subjects in an account, as the servers see them.
 //!
-//! Read only when mappings are about to be made. `CONNZ` lists clients, leaf nodes and MQTT sessions, and none of
-//! what the server subscribes to for itself, as streams do (nats-server 2.15 `server/monitor.go`; measured 2.10.26
-//! and 2.15.1).
+//! Read only when mappings are about to be made. `CONNZ` lists clients, leaf nodes and MQTT sessions. It does not list
+//! the server's own subscriptions, such as those of streams (nats-server 2.15 `server/monitor.go`; measured 2.10.26 and
+//! 2.15.1).
 
 use super::collect::{sender, until_all};
 use super::system::by_every_server;
@@ -16,24 +16,24 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a user of the system account must be allowed to publish for this.
+/// The subject on which a user of the system account must be allowed to publish for this.
 pub const SUBJECT: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 
-/// Up to this many subjects are asked for one by one; for more, all of the account's connections are read.
+/// The most subjects that are asked for one by one; for more, all connections of the account are read.
 const ONE_BY_ONE: usize = 16;
 
 /// Connections of one server in one reply; the servers' own default.
 const PAGE: usize = 1024;
-/// The most pages that are read: a server that never sends a short one has no end.
+/// The most pages that are read: a server may never send a short page, which would be the last.
 const MOST_PAGES: usize = 256;
 
-/// What is known of an account's subscriptions.
+/// An account's subscriptions, as far as known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Listeners {
-    /// Nobody had to know.
+    /// Not needed, so not read.
     #[default]
     NotAsked,
-    /// All that overlap the subjects in question.
+    /// All subscriptions that overlap the subjects in question.
     Known(Vec<Subscription>),
     /// They could not be read, for this reason.
     Unknown(RequestError),
@@ -44,7 +44,7 @@ pub enum Listeners {
 pub struct Subscription {
     /// The subject, wildcards included.
     pub subject: String,
-    /// Whose it is: `client orders on west-1, client 27 on east-2 and 3 more`.
+    /// The subscribers: `client orders on west-1, client 27 on east-2 and 3 more`.
     pub who: String,
 }
 
@@ -90,7 +90,8 @@ pub async fn subscriptions(
     Ok(found.into_iter().map(|(subject, who)| Subscription { subject, who: some_of(&who) }).collect())
 }
 
-/// Pages of `CONNZ` until the server with the most connections is done. Each page is looked at and let go.
+/// Reads pages of `CONNZ` until the server with the most connections is done. Each page is passed to `look` and
+/// dropped.
 async fn ask(
     requests: &impl Requests,
     deployment: &Deployment,
@@ -112,7 +113,7 @@ async fn ask(
             look(&document);
         }
         if last {
-            // Others may answer too.
+            // Other clients may answer too.
             return match deployment.servers.iter().all(|server| answered.contains(&server.id)) {
                 true => Ok(()),
                 false => Err(RequestError::Timeout(SUBJECT.to_owned())),
@@ -126,7 +127,7 @@ fn connections(document: &Value) -> impl Iterator<Item = &Value> {
     document.pointer("/data/connections").and_then(Value::as_array).into_iter().flatten()
 }
 
-/// `client orders`, `client 27`, `leaf node edge`
+/// Returns a connection's name: `client orders`, `client 27`, `leaf node edge`.
 fn name(connection: &Value) -> String {
     let kind = match connection["kind"].as_str() {
         Some("Leafnode") => "leaf node",

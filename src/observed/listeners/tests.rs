@@ -3,7 +3,7 @@ use crate::observed::Reply;
 use crate::observed::{Server, fake::account};
 use std::sync::Mutex;
 
-/// Two servers with connections in pages; remembers what was asked.
+/// Two servers with connections in pages; remembers the requests.
 struct Pages {
     connections: [Vec<Value>; 2],
     asked: Mutex<Vec<Value>>,
@@ -77,7 +77,7 @@ async fn a_server_that_does_not_answer_leaves_it_unknown() {
     assert_eq!(find(&pages, 3, &["foo.>"]).await, Err(RequestError::Timeout(SUBJECT.to_owned())));
 }
 
-/// West-1 answers as it does, and somebody answers in its name.
+/// `west-1` answers as usual, and another client answers in its name.
 struct Twice(Pages);
 
 impl Requests for Twice {

@@ -1,14 +1,15 @@
-//! Which server holds which token.
+//! Attributes tokens to the servers that hold them.
 //!
-//! A reply to `$SYS.REQ.ACCOUNT.<id>.CLAIMS.LOOKUP` is the raw token or empty, and does not name the server that
-//! sent it (nats-server 2.15 `server/accounts.go`, measured 2.10.26 and 2.15.1). `ACCOUNTZ` names the server and the
-//! token in force there, `CLAIMS.LIST` the server and the accounts it holds. Together they tell nearly always.
+//! A reply to `$SYS.REQ.ACCOUNT.<id>.CLAIMS.LOOKUP` is the raw token or empty, and does not name the server that sent
+//! it (nats-server 2.15 `server/accounts.go`, measured 2.10.26 and 2.15.1). `ACCOUNTZ` names the server and the token
+//! in force there, `CLAIMS.LIST` the server and the accounts it holds. Together they nearly always show which server
+//! holds which token.
 
 use super::{AccountOnServer, Deployment, Live, Stored};
 use crate::model::claims::Token;
 use std::collections::HashMap;
 
-/// All that servers said of one account.
+/// All answers of servers about one account.
 #[derive(Debug)]
 pub(super) struct Answers {
     /// Replies to `CLAIMS.LOOKUP`; `None` is "I have none".
@@ -18,28 +19,28 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Some servers hold a token and some do not, or say nothing: one whose folder of tokens is damaged leaves look-ups
-    /// unanswered, and lists nothing (measured, 2.15.1).
+    /// Checks whether some servers hold a token and some do not, or do not answer. A server whose folder of tokens is
+    /// damaged leaves look-ups unanswered and lists nothing (measured, 2.15.1).
     pub(super) fn some_have_none(&self) -> bool {
         self.stored.iter().any(Option::is_some) && (self.stored.iter().any(Option::is_none) || self.some_are_silent())
     }
 
-    /// Fewer servers answer look-ups than answer at all.
+    /// Checks whether fewer servers answer look-ups than answer at all.
     pub(super) fn some_are_silent(&self) -> bool {
         self.stored.len() < self.live.len()
     }
 }
 
-/// A server's resolver, as far as it is known.
+/// A server's resolver, as far as known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Resolver {
-    /// It answers no look-ups.
+    /// `true` if it answers no look-ups.
     pub cache: bool,
-    /// It holds a token of the account; `None` where that is not known.
+    /// `true` if it holds a token of the account; `None` if that is not known.
     pub holds: Option<bool>,
 }
 
-/// One entry per server of the deployment, in its order. `resolver` tells of a server's, by server id.
+/// Returns one entry per server of the deployment, in its order. `resolver` returns a server's resolver, by server id.
 pub(super) fn attribute(
     deployment: &Deployment,
     answers: Answers,
@@ -56,7 +57,7 @@ pub(super) fn attribute(
             *stored = Some(Stored::NotKept { cached: holds != Some(false) });
         }
     }
-    // Servers that are down answer neither.
+    // Servers that are down answer neither request.
     if pool.len() < found.len() {
         for (stored, live) in &mut found {
             if stored.is_none() && *live == Live::NoAnswer {
@@ -105,8 +106,9 @@ pub(super) fn attribute(
         .collect()
 }
 
-/// A server that loaded the account stores what is in force there, when all stored tokens are such as it would
-/// have taken: `full` applies at once what it stores. Only when there are enough copies to go round.
+/// Attributes tokens in force: a server that loaded the account stores the token in force there, if the server would
+/// have accepted every stored token. `full` applies at once what it stores. Done only when there are enough copies of
+/// the token.
 fn take_what_is_live(pool: &mut Vec<Option<String>>, found: &mut [(Option<Stored>, Live)]) {
     let mut by_token: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, (stored, live)) in found.iter().enumerate() {

@@ -55,7 +55,7 @@ async fn what_cannot_be_told_apart_is_unclear() {
     let found =
         stored(&deployment, &[Some(&new), Some(&old), Some(&new)], [Live::NotLoaded, Live::NotLoaded, Live::NotLoaded]);
     assert_eq!(found, vec![both(&old, &new); 3]);
-    // Stored without effect somewhere: what is in force says nothing about what is stored.
+    // Stored without effect on some server: the token in force shows nothing about the stored one.
     let found = stored(&deployment, &[Some(&foreign), Some(&old), Some(&old)], [live(&old), live(&old), live(&old)]);
     assert_eq!(found, vec![both(&foreign, &old); 3]);
 }
@@ -84,7 +84,7 @@ async fn a_server_that_cannot_read_its_tokens_is_told_from_the_others() {
     assert_eq!(found, [Stored::Token(new.clone()), Stored::Nothing, Stored::Token(new)]);
 }
 
-/// An unanswered look-up is normal for a `cache`; what is in force tells.
+/// An unanswered look-up is normal for a `cache`; the token in force counts.
 #[tokio::test]
 async fn a_cache_keeps_nothing_and_takes_nothing_away_from_others() {
     let Case { deployment, old, new, .. } = case().await;

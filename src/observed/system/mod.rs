@@ -1,4 +1,4 @@
-//! Reading the deployment and its accounts through the system account.
+//! Reads the deployment and its accounts through the system account.
 //!
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, `server/accounts.go`, measured.
 
@@ -16,24 +16,25 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// What a user of the system account must be allowed to publish for everything in this module.
+/// The subjects on which a user of the system account must be allowed to publish for everything in this module.
 pub const SUBJECTS: [&str; 6] =
     ["$SYS.REQ.SERVER.PING.STATSZ", "$SYS.REQ.SERVER.PING.VARZ", ACCOUNTS, LOOK_UPS, LIST, SUBSCRIPTIONS];
 
-/// Where servers say what they have loaded of an account, or which accounts they have.
+/// The subject on which servers report the loaded state of an account, or list their accounts.
 pub(crate) const ACCOUNTS: &str = "$SYS.REQ.SERVER.PING.ACCOUNTZ";
 
-/// Accounts that are asked for at a time: their replies together stay below a server's `max_pending` for a client.
+/// Accounts that are read at a time: the replies together stay below a server's `max_pending` for a client.
 const ACCOUNTS_AT_A_TIME: usize = 32;
 
-/// Asks every server who it is (`$SYS.REQ.SERVER.PING.STATSZ` and `.VARZ`, at once).
+/// Asks every server for its identity and state (`$SYS.REQ.SERVER.PING.STATSZ` and `.VARZ`, at once).
 ///
-/// An answer may be forged by anyone in the system account, and so may the count of servers in it (`active_servers`). So
-/// this returns when all have answered that the answers speak of, by count and by name, and no other comes for a moment.
+/// Any client in the system account may forge an answer, and the count of servers in it (`active_servers`). So this
+/// returns only when all servers that the answers mention, by count and by name, have answered, and no other answer
+/// comes for a moment.
 ///
 /// # Errors
-/// [`RequestError`]; `Permission` or `NoResponders` when the connection is not to the system account, `TwoAnswers` when two
-/// answers in one server's name differ.
+/// [`RequestError`]; [`RequestError::Permission`] or [`RequestError::NoResponders`] when the connection is not to the
+/// system account, [`RequestError::TwoAnswers`] when two answers in one server's name differ.
 pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<Deployment, RequestError> {
     let asked = SystemTime::now();
     let seen = Mutex::new(Pings::default());
@@ -85,21 +86,21 @@ impl Ping {
     }
 }
 
-/// The most values (numbers, strings, lists, …) of all answers together: a server's have some hundreds, and a meta
-/// leader's five more for each other server.
+/// The most values (numbers, strings, lists, …) of all answers together. A server's answers have some hundreds; a meta
+/// leader's have five more for each other server.
 const MOST_VALUES: usize = 2_000_000;
-/// The most servers that answer.
+/// The most servers that may answer.
 const MOST_SERVERS: usize = 1024;
 
 #[derive(Default)]
 struct Pings {
-    /// Digests of the answers, by what was asked and by server id.
+    /// Digests of the answers, by request and server id.
     answers: HashMap<(Ping, String), Vec<u8>>,
-    /// How many values they have.
+    /// The number of values in the answers.
     values: usize,
-    /// The servers that answered `VARZ`, and the largest count of active servers that an answer has.
+    /// The servers that answered `VARZ`, and the largest count of active servers in an answer.
     found: Deployment,
-    /// "No responders" came before any answer to one of them.
+    /// `true` if "no responders" came before any answer to one of the requests.
     nobody: bool,
     error: Option<RequestError>,
 }
@@ -140,7 +141,7 @@ impl Pings {
         self.answers.keys().filter(|(of, _)| *of == kind).map(|(_, id)| id.as_str()).collect()
     }
 
-    /// Whether some server has answered each of the two.
+    /// Checks whether some server has answered each of the two requests.
     fn has_both(&self) -> bool {
         [Ping::Statsz, Ping::Varz].into_iter().all(|kind| self.answers.keys().any(|(of, _)| *of == kind))
     }
@@ -153,7 +154,7 @@ impl Pings {
         }
     }
 
-    /// Whether all have answered, both, that the answers so far speak of.
+    /// Checks whether all servers that the answers mention have answered both requests.
     fn is_complete(&self) -> bool {
         let answered = self.ids(Ping::Varz);
         self.found.expected > 0
@@ -170,7 +171,7 @@ impl Pings {
     }
 }
 
-/// The server's clock against ours, from an answer that was asked for and heard at these times.
+/// Returns the difference of a server's clock, from an answer that was requested and received at these times.
 fn clock(varz: &Value, asked: SystemTime, heard: SystemTime) -> Option<ClockOffset> {
     let now = varz["now"].as_str()?.parse::<Timestamp>().ok()?.as_millisecond();
     let millis = |time: SystemTime| Timestamp::try_from(time).ok().map(Timestamp::as_millisecond);
@@ -181,7 +182,7 @@ fn server(id: String, varz: Value, clock: Option<ClockOffset>) -> Option<Server>
     let text = |pointer: &str| varz.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     Some(Server {
         name: text("/server_name").or_else(|| text("/server_id"))?,
-        // Without gateways the cluster's own name counts.
+        // Without gateways, the cluster's own name counts.
         cluster: text("/gateway/name").or_else(|| text("/cluster/name")).unwrap_or_default(),
         version: text("/version").unwrap_or_default(),
         trusted_keys: trusted_keys(&varz),
@@ -201,11 +202,11 @@ fn trusted_keys(varz: &Value) -> Vec<String> {
     operators.flat_map(|operator| operator.trusted_keys()).map(|key| key.to_string()).collect()
 }
 
-/// Reads accounts on every server, all at once: what the resolver stores and what is in force.
+/// Reads accounts on every server, all at once: the tokens that the resolver stores and those in force.
 ///
-/// One entry per account in the order of `ids`, each with one [`AccountOnServer`] per server of the deployment.
-/// Stored tokens come without the name of the server that holds them; they are attributed where that is certain
-/// ([`super::Stored::Unclear`] where it is not).
+/// Returns one entry per account in the order of `ids`, each with one [`AccountOnServer`] per server of the deployment.
+/// Stored tokens come without the name of the server that holds them. They are attributed where that is certain
+/// ([`super::Stored::Unclear`] elsewhere).
 ///
 /// # Errors
 /// [`RequestError`] when a request as a whole failed. Servers without a resolver that answers look-ups (`url`,
@@ -225,12 +226,12 @@ pub async fn accounts(
         .into_iter()
         .collect::<Result<_, _>>()?;
     answers.sort_by_key(|(index, _)| *index);
-    // A cache tells by it whether it has a copy of its own.
+    // The list also shows whether a cache has a copy of its own.
     let holders = match answers.iter().any(|(_, answers)| answers.some_have_none() || answers.some_are_silent()) {
         true => holders(requests, deployment, deadline).await?,
         false => HashMap::new(),
     };
-    // `memory` and `url` list nothing, and answer no look-ups; nor does one whose folder of tokens is damaged.
+    // `memory` and `url` list nothing and answer no look-ups; nor does a server whose folder of tokens is damaged.
     let unclear =
         deployment.servers.iter().any(|server| holders.contains_key(&server.id) && server.look_ups.is_unknown());
     if unclear && answers.iter().any(|(_, answers)| answers.stored.len() < holders.len().min(deployment.answering())) {
@@ -249,8 +250,8 @@ pub async fn accounts(
         .collect())
 }
 
-/// The same of what is in force alone, for servers that have tokens from elsewhere (`url`, `memory`): they answer no look-ups,
-/// though an account server may, and what is stored is [`super::Stored::NoAnswer`].
+/// Reads only the tokens in force, for servers that have tokens from elsewhere (`url`, `memory`). These answer no
+/// look-ups, though an account server may; so the stored token is [`super::Stored::NoAnswer`].
 ///
 /// # Errors
 /// [`RequestError`] when a request as a whole failed.
@@ -276,7 +277,8 @@ pub async fn live_accounts(
     futures::stream::iter(asked).buffered(ACCOUNTS_AT_A_TIME).collect::<Vec<_>>().await.into_iter().collect()
 }
 
-/// Names a server of the deployment that lists the accounts that it stores: its resolver is `full` or `cache`.
+/// Returns the name of a server of the deployment that lists the accounts that it stores: its resolver is `full` or
+/// `cache`.
 ///
 /// # Errors
 /// [`RequestError`]
@@ -290,7 +292,7 @@ pub async fn keeps_tokens<'d>(
     Ok(keeps.map(|server| server.name.as_str()))
 }
 
-/// Says when each server of the deployment has answered, whoever else answers, and however often.
+/// Returns a check that is `true` once each server of the deployment has answered, whatever other answers come.
 pub(crate) fn by_every_server(deployment: &Deployment) -> impl FnMut(&[Reply]) -> bool + Send {
     let mut open: HashSet<&str> = deployment.servers.iter().map(|server| server.id.as_str()).collect();
     let mut known = 0;
@@ -331,12 +333,12 @@ async fn ask_account(
     Ok(Answers { stored: tokens.collect(), live: live.iter().filter_map(live_of).collect() })
 }
 
-/// The same for one account.
+/// Returns the subject of look-ups of one account.
 fn lookup_subject(id: &PublicKey) -> String {
     LOOK_UPS.replace('*', &id.to_string())
 }
 
-/// A question that each server of the deployment answers in its name.
+/// Returns a request that each server of the deployment answers in its own name.
 fn named_by_every_server<'q>(
     subject: &'q str,
     payload: Vec<u8>,
@@ -346,9 +348,10 @@ fn named_by_every_server<'q>(
     Question { subject, payload, far: move |replies: &[Reply]| if everyone(replies) { Far::All } else { Far::Some } }
 }
 
-/// Replies to a look-up of an account: until one is `wanted`; or until there are `all`, and each server has answered a small
-/// question that was asked at the same time. They do not name their servers, and whoever else is in the system account can
-/// send as many: by their number alone, a stranger's would end it before those of servers are there.
+/// Returns replies to a look-up of an account: until one is `wanted`, or until there are `all` and each server has
+/// answered a small request sent at the same time. The replies do not name their servers, and another client in the
+/// system account can send as many. By number alone, that client's replies would end the look-up before the servers'
+/// replies come.
 pub(crate) async fn look_up(
     requests: &impl Requests,
     deployment: &Deployment,
@@ -371,14 +374,14 @@ pub(crate) async fn look_up(
     Ok(replies)
 }
 
-/// Whether a reply to a look-up is what a server says: "none", or a token of the account. Whoever else is in the system
-/// account may answer, too.
+/// Checks whether a reply to a look-up can be a server's: "none", or a token of the account. Other clients in the
+/// system account may answer, too.
 fn is_copy(reply: &Reply, id: &str) -> bool {
     let subject = || claimed_subject(std::str::from_utf8(&reply.payload).ok()?);
     reply.payload.is_empty() || subject().is_some_and(|subject| subject == id)
 }
 
-/// Server id and what it has in force, from a reply to `ACCOUNTZ`.
+/// Returns a server's id and the account in force there, from a reply to `ACCOUNTZ`.
 fn live_of(reply: &Reply) -> Option<(String, Live)> {
     #[derive(serde::Deserialize)]
     struct Answer {
@@ -406,7 +409,7 @@ fn live_of(reply: &Reply) -> Option<(String, Live)> {
     Some((sender(reply)?.id, live))
 }
 
-/// Returns what servers answer in their names, until each has; nothing where nobody listens.
+/// Returns the servers' answers in their own names, until each server has answered; empty without responders.
 ///
 /// # Errors
 /// [`RequestError`]
@@ -424,18 +427,18 @@ async fn of_every_server(
     }
 }
 
-/// By which subject servers list the accounts that they hold.
+/// The subject on which servers list the accounts that they hold.
 const LIST: &str = "$SYS.REQ.CLAIMS.LIST";
-/// The most accounts that are looked up because servers list them: anyone in the system account can list any.
+/// The most accounts that are looked up because servers list them: any client in the system account can list any.
 const MOST_HELD: usize = 100_000;
-/// The most lists of servers that did not answer before.
+/// The most lists from servers that did not answer before.
 const MOST_STRANGERS: usize = 16;
 
-/// Which accounts each server's resolver holds, by server id ([`LIST`], which names the server). What is no account's key is
-/// held by none. Of servers that did not answer before there may be some.
+/// Returns the accounts that each server's resolver holds, by server id ([`LIST`], which names the server). Skips
+/// entries that are not accounts' keys. The result may contain a few servers that did not answer before.
 ///
 /// # Errors
-/// [`RequestError`]; `TooMuch` when there are more lists, or a list is longer than [`MOST_HELD`].
+/// [`RequestError`]; [`RequestError::TooMuch`] when there are more lists, or a list is longer than [`MOST_HELD`].
 async fn holders(
     requests: &impl Requests,
     deployment: &Deployment,
@@ -463,7 +466,8 @@ async fn holders(
 /// Lists the accounts that any server has loaded.
 ///
 /// # Errors
-/// [`RequestError`]; `Timeout` when a server does not answer; `TooMuch` when a server lists more than are looked up.
+/// [`RequestError`]; [`RequestError::Timeout`] when a server does not answer; [`RequestError::TooMuch`] when a server
+/// lists more accounts than are looked up.
 pub async fn loaded_accounts(
     requests: &impl Requests,
     deployment: &Deployment,
@@ -485,13 +489,14 @@ pub async fn loaded_accounts(
     Ok(loaded)
 }
 
-/// By which subject servers tell who subscribes there, themselves among them.
+/// The subject on which servers report subscriptions, including their own.
 const SUBSCRIPTIONS: &str = "$SYS.REQ.SERVER.PING.SUBSZ";
-/// Where servers are asked for their copies of accounts' tokens. Of resolvers only `full` subscribes to it (nats-server 2.10 – 2.15 `server/accounts.go`; measured, 2.15.1).
+/// The subject of look-ups of accounts' tokens. Of the resolvers only `full` subscribes to it (nats-server 2.10 – 2.15
+/// `server/accounts.go`; measured, 2.15.1).
 const LOOK_UPS: &str = "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP";
 
-/// Learns which servers have a resolver that answers no look-ups: a `cache`, which keeps copies of what was used and gets the
-/// rest from `full` ones, as far as it answers [`LIST`]. One that does not say is none.
+/// Learns which servers that answer [`LIST`] have a resolver that answers no look-ups: a `cache`. It keeps copies of
+/// tokens that were used, and gets the rest from `full` resolvers. A server that does not answer this counts as none.
 ///
 /// # Errors
 /// [`RequestError`]
@@ -506,7 +511,7 @@ async fn learn_caches(
     let replies = of_every_server(requests, deployment, SUBSCRIPTIONS, body, deadline).await?;
     for reply in &replies {
         let Ok(answer) = serde_json::from_slice::<Value>(&reply.payload) else { continue };
-        // Without any it leaves out the list.
+        // Without subscriptions the server leaves out the list.
         let listed = answer["data"]["subscriptions_list"].as_array().map_or(&[][..], Vec::as_slice);
         let answers = !answer["data"]["total"].is_u64() || listed.iter().any(|one| one["subject"] == LOOK_UPS);
         let Some(sender) = sender(reply) else { continue };
@@ -516,17 +521,17 @@ async fn learn_caches(
     Ok(())
 }
 
-/// Time that servers have to list the accounts that they hold.
+/// Time for servers to list the accounts that they hold.
 const LISTS: Duration = Duration::from_secs(4);
-/// Between two requests for lists.
+/// Pause between two requests for lists.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The claims of all accounts that any server's resolver holds, as the first token has them that `read` takes: to find an
-/// account by what it says of itself. An account that is taken for missing would be made a second time, so silence ends
-/// nothing here.
+/// Returns the claims of all accounts that any server's resolver holds, each from the first token that `read` accepts:
+/// to find an account by its own claims. A run would make an account again that it takes for missing, so a missing
+/// answer ends nothing here.
 ///
 /// # Errors
-/// [`RequestError`]; [`RequestError::Timeout`] when a server lists an account, and no answer shows it in time;
+/// [`RequestError`]; [`RequestError::Timeout`] when a server lists an account and no answer shows it in time;
 /// [`RequestError::TooMuch`] when servers list more accounts than are looked up.
 pub async fn stored_claims<C>(
     requests: &impl Requests,
@@ -537,11 +542,11 @@ pub async fn stored_claims<C>(
     let (deadline, listed) = (Instant::now() + timeout, Instant::now() + LISTS.min(timeout / 2));
     let mut lists = holders(requests, deployment, listed).await?;
     while Instant::now() < listed && !deployment.servers.iter().all(|server| lists.contains_key(&server.id)) {
-        // Where nobody listens, the answer to that comes at once.
+        // Without responders the result comes at once, so pause.
         tokio::time::sleep(PAUSE).await;
         lists.extend(holders(requests, deployment, listed).await?);
     }
-    // An account of which a cache alone has a copy is not there any more. Caches are known once accounts were read.
+    // An account that only caches have a copy of does not exist any more. Caches are known once accounts were read.
     let is_cache = |id: &str| deployment.servers.iter().any(|server| server.id == id && server.look_ups.are_left());
     lists.retain(|server, _| !is_cache(server));
     let answering = deployment.answering();
@@ -553,7 +558,7 @@ pub async fn stored_claims<C>(
     let read = &read;
     let claims = futures::stream::iter(ids).map(|(id, copies)| async move {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Every server answers; those that have no copy do so with nothing.
+        // Every server answers; those without a copy send an empty reply.
         let claims = |reply: &Reply| read(std::str::from_utf8(&reply.payload).ok()?.trim());
         let all = |replies: &[Reply]| {
             let shown = replies.iter().filter(|reply| !reply.payload.is_empty()).count();

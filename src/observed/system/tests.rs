@@ -6,7 +6,7 @@ use crate::observed::fake::{Crowd, Fake, account, claims};
 use crate::sign::Signer as _;
 
 const TIME: Duration = Duration::from_secs(5);
-/// For answers that nobody expects.
+/// A time for answers that no test waits for.
 const A_MOMENT: Duration = Duration::from_millis(10);
 
 #[tokio::test(start_paused = true)]
@@ -39,10 +39,10 @@ async fn an_account_that_a_server_lists_and_does_not_show_is_not_missing() {
     let found = deployment(&fake, TIME).await.unwrap();
     let start = Instant::now();
     fake.edit("east-0", |server| server.keeps_tokens = true);
-    // As a run does, it has read accounts before.
+    // Accounts were read before, as in a run.
     let all = stored_claims(&fake, &found, TIME, read).await.unwrap();
     assert_eq!(all.iter().map(AccountClaims::id).collect::<Vec<_>>(), [&held]);
-    // No time goes by for a server without a copy, nor for a copy that cannot be read.
+    // A server without a copy costs no time, nor does a copy that cannot be read.
     assert!(stored_claims(&fake, &found, TIME, |_| None::<()>).await.unwrap().is_empty());
     assert!(start.elapsed() <= 3 * A_MOMENT, "{:?}", start.elapsed());
 
@@ -55,7 +55,7 @@ async fn an_account_that_a_server_lists_and_does_not_show_is_not_missing() {
     );
 }
 
-/// Answers to a look-up do not name who sent them. As many as there are servers, from a stranger, end nothing.
+/// Answers to a look-up do not name their sender. As many as there are servers, all from another client, end nothing.
 #[tokio::test(start_paused = true)]
 async fn a_strangers_copies_end_no_look_up() {
     let fake = Fake::new(&["west", "east"], 2);
@@ -87,7 +87,7 @@ async fn a_strangers_copies_end_no_look_up() {
     }
 }
 
-/// "No responders" comes in the place of all replies, so one that others come after is a stranger's.
+/// "No responders" comes in place of all replies, so one that replies follow comes from another client.
 #[tokio::test(start_paused = true)]
 async fn no_responders_from_a_stranger_end_nothing() {
     let fake = Fake::new(&["west", "east"], 2);
@@ -110,7 +110,7 @@ async fn no_responders_from_a_stranger_end_nothing() {
     }
 }
 
-/// One that comes alone is believed after a moment.
+/// "No responders" that comes alone counts after a moment.
 #[tokio::test(start_paused = true)]
 async fn no_responders_are_known_after_a_moment() {
     let fake = Fake::new(&["west"], 2);
@@ -131,7 +131,7 @@ async fn no_responders_are_known_after_a_moment() {
     assert!(start.elapsed() <= Duration::from_millis(600), "{:?}", start.elapsed());
 }
 
-/// What anyone in the system account may send as an answer is built only when there are not too many values in it.
+/// Any client in the system account may send an answer; its JSON is built only if it does not have too many values.
 #[tokio::test(start_paused = true)]
 async fn answers_of_servers_have_a_bound_in_values() {
     let fake = Fake::new(&["west"], 1);
@@ -152,7 +152,7 @@ async fn answers_of_servers_have_a_bound_in_values() {
     }
 }
 
-/// Two different answers in one server's name, whatever was asked.
+/// Two different answers in one server's name, to any request.
 #[tokio::test(start_paused = true)]
 async fn two_answers_in_one_servers_name_are_an_error() {
     let fake = Fake::new(&["west", "east"], 2);
@@ -177,7 +177,7 @@ async fn two_answers_in_one_servers_name_are_an_error() {
             let error = match subject {
                 "PING.STATSZ" | "PING.VARZ" => deployment(&crowd, TIME).await.unwrap_err(),
                 "PING.ACCOUNTZ" => accounts(&crowd, &found, ids, TIME).await.unwrap_err(),
-                // Asked when some hold the account and some do not; and for all accounts there are.
+                // Sent when some servers hold the account and some do not; and for all accounts.
                 _ => {
                     let error = accounts(&crowd, &found, ids, TIME).await.unwrap_err();
                     assert_eq!(stored_claims(&crowd, &found, TIME, read).await.unwrap_err(), error);
@@ -243,18 +243,19 @@ async fn a_peer_without_a_name_is_not_taken_for_a_dead_server() {
     assert_eq!(found.missing(), 0);
     found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer("west-1"), peer("west-9")] });
     assert_eq!((found.missing(), found.missing_names()), (1, vec!["west-9".to_owned()]));
-    // More of them than answered: one is gone, whichever it is.
+    // More peers than answered: one server is missing, whichever it is.
     found.servers.pop();
     found.expected = 2;
     found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer(unnamed), peer(unnamed)] });
     assert_eq!((found.missing(), found.missing_names()), (1, Vec::new()));
-    // A group without a leader may list who reports, too; and JetStream may be off on a server that answers.
+    // A group without a leader may also list the reporting server; and JetStream may be disabled on a server that
+    // answers.
     found.servers[0].varz["jetstream"]["meta"] = json!({ "replicas": [peer("west-0"), peer("west-1")] });
     assert_eq!(found.missing(), 0);
     found.servers[1].varz["jetstream"] = json!({});
     assert_eq!(found.missing(), 0);
     found.servers[1].varz["jetstream"] = json!({ "config": {} });
-    // It led the group, and nobody was elected yet.
+    // `west-2` led the group, and no leader is elected yet.
     found.servers[0].varz["jetstream"]["meta"] = json!({ "leader": "west-2" });
     assert_eq!((found.missing(), found.missing_names()), (1, vec!["west-2".to_owned()]));
 }
@@ -266,7 +267,7 @@ async fn without_a_meta_leader_the_groups_size_tells_who_is_missing() {
         fake.edit(server, |server| server.down = true);
     }
     let mut found = deployment(&fake, TIME).await.unwrap();
-    // Servers are new, and so their count is not believed.
+    // The servers are new, so their count does not matter.
     let now = jiff::Timestamp::now().to_string();
     for server in &mut found.servers {
         server.varz["start"] = json!(now);
@@ -277,11 +278,11 @@ async fn without_a_meta_leader_the_groups_size_tells_who_is_missing() {
         server.varz["jetstream"] = json!({ "config": {}, "meta": { "cluster_size": 6 } });
     }
     assert_eq!((found.missing(), found.total()), (3, 6));
-    // Of another domain: a group of its own.
+    // A server of another domain is in a group of its own.
     found.servers[2].domain = Some("other".to_owned());
     found.servers[2].varz["jetstream"]["meta"]["cluster_size"] = json!(1);
     assert_eq!(found.missing(), 4);
-    // A leader knows it by their names.
+    // A leader knows the missing peers by name.
     let peers = json!([{ "name": "west-1" }, { "name": "east-0" }, { "name": "east-1" }]);
     found.servers[0].varz["jetstream"]["meta"]["replicas"] = peers;
     assert_eq!(found.missing(), 2);
@@ -334,7 +335,7 @@ fn strict_operators_are_not_trusted_by_identity() {
     assert_eq!(trusted_keys(&varz(true)), vec![signing]);
 }
 
-/// Anyone in the system account can list whatever comes to mind, in as many names.
+/// Any client in the system account can list any accounts, under any number of server names.
 #[tokio::test(start_paused = true)]
 async fn lists_of_accounts_are_no_more_than_accounts_and_have_an_end() {
     struct Listing {
@@ -400,7 +401,8 @@ async fn lists_of_accounts_are_no_more_than_accounts_and_have_an_end() {
     }
 }
 
-/// One server is a `cache`: of what it has no copy, of what it has one that may be old, and of what is in use there.
+/// One server is a `cache`: accounts that it has no copy of, an account whose copy may be old, and an account in use
+/// there.
 #[tokio::test(start_paused = true)]
 async fn a_cache_is_told_from_a_server_that_says_nothing() {
     let fake = Fake::new(&["west", "east"], 1);
@@ -417,7 +419,7 @@ async fn a_cache_is_told_from_a_server_that_says_nothing() {
         }
     }
     fake.edit("east-0", |server| server.cache = true);
-    // What a cache alone has is gone; it does not keep others from being found.
+    // An account that only a cache has does not exist any more; it does not keep other accounts from being found.
     let gone = account();
     let token = fake.sign(&claims(&gone, json!({})), 1000).as_str().to_owned();
     fake.edit("east-0", |server| _ = server.stored.insert(gone.to_string(), token));
@@ -436,7 +438,7 @@ async fn a_cache_is_told_from_a_server_that_says_nothing() {
     assert!(start.elapsed() < TIME, "{:?}", start.elapsed());
 }
 
-/// `memory` and `url` list nothing, so there is nothing to tell apart, and no permission is needed for it.
+/// `memory` and `url` list nothing, so there is nothing to distinguish, and no permission is needed for it.
 #[tokio::test(start_paused = true)]
 async fn nobody_is_asked_for_subscriptions_where_no_cache_can_be() {
     let fake = Fake::new(&["west", "east"], 1);

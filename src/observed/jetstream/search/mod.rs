@@ -1,4 +1,4 @@
-//! The search for gaps in one stream: few of its messages are looked at, many at a time.
+//! Searches for gaps in one stream: reads few of its messages, many at a time.
 
 use super::api::{Api, CallError, code};
 use super::data::{ObservedStream, SourceState};
@@ -13,18 +13,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How much a run may ask.
+/// Limits on what a run may read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Messages of one stream. One gap takes a few hundred, however long the stream is.
+    /// Messages read of one stream. One gap takes a few hundred, however long the stream is.
     pub messages: usize,
-    /// Streams that are searched; of the others only the count is known.
+    /// Streams that are searched; of other streams only the count is known.
     pub streams: usize,
-    /// Bytes of messages, of one stream.
+    /// Bytes of messages read of one stream.
     pub bytes: u64,
-    /// Time of each request.
+    /// Time for each request.
     pub timeout: Duration,
-    /// Time of all.
+    /// Time for all requests.
     pub time: Duration,
 }
 
@@ -34,54 +34,56 @@ impl Limits {
     }
 }
 
-/// A place in the stream, and what had arrived of each source up to there.
+/// A place in the stream, and the last sequence of each source that had arrived up to there.
 #[derive(Debug, Clone)]
 struct Place {
     at: u64,
     got: Vec<u64>,
 }
 
-/// Where a message comes from: which of the sources, and its sequence there.
+/// A message's origin: the index of the source, and the message's sequence there.
 type Origin = (usize, u64);
 
-/// What has arrived of each source, as far as it is known.
+/// The last sequence of each source that arrived, if known.
 type Known = Vec<Option<u64>>;
 
-/// Why a search ends early.
+/// Reason why a search ends early.
 enum Stop {
-    /// It may not ask more.
+    /// A limit is reached.
     Spent,
     /// A request failed, or a message does not come from one of the sources.
     Failed,
-    /// The figures do not go together.
+    /// The numbers contradict each other.
     Contradiction,
 }
 
 pub(super) struct Search<'a, R> {
     api: Api<'a, R>,
     stream: &'a ObservedStream,
-    /// What the servers say has arrived.
+    /// The sequences that arrived according to the servers.
     said: Known,
-    /// Up to which sequence each origin never had a message. Inside the search sequences are counted from there.
+    /// The sequence up to which each origin never had a message. Inside the search, sequences are counted from there.
     before: Vec<u64>,
     limits: Limits,
     ends: Instant,
     left: usize,
     seen: HashMap<u64, Option<Origin>>,
-    /// On which subject the user may not ask.
+    /// The subject on which the user may not ask.
     denied: Option<String>,
 }
 
 const IN_FLIGHT: usize = 32;
-/// No stream comes to such a sequence, and sums of those below do not overflow.
+/// No stream reaches this sequence, and sums of sequences below it do not overflow.
 const HIGHEST: u64 = 1 << 56;
-/// At how many messages a gap is checked: at each, if there are no more since the last of its source.
+/// Number of messages that are read to check a gap: all of them, if there are no more since the last of its source.
 const LOOKS: u64 = 256;
-/// How far back each source is looked for, message by message; one that is not found there is quiet at that place.
+/// Sizes of the blocks in which each source is looked for, message by message; a source not found in any of them is
+/// quiet at that place.
 const BLOCKS: [u64; 4] = [4, 8, 16, 32];
 
 impl<'a, R: Requests> Search<'a, R> {
-    /// `said` is what the servers say has arrived of each source, `before` the sequence before its origin's first.
+    /// `said` has the sequence that arrived of each source according to the servers, `before` the sequence before its
+    /// origin's first.
     pub(super) fn new(
         api: Api<'a, R>,
         stream: &'a ObservedStream,
@@ -97,7 +99,7 @@ impl<'a, R: Requests> Search<'a, R> {
         Self { api, stream, said, before, limits, ends, left, seen: HashMap::new(), denied: None }
     }
 
-    /// Finds what is missing; `None` when the messages do not tell.
+    /// Finds the missing messages; `None` when the messages do not show them.
     ///
     /// # Errors
     /// The subject on which the user may not ask.
@@ -127,7 +129,7 @@ impl<'a, R: Requests> Search<'a, R> {
             missing => match self.gaps(&start, &end).await {
                 Ok(found) => gaps.extend(found),
                 Err(Stop::Failed) => return None,
-                // What contradicts itself was reckoned from a coincidence. This much is certain.
+                // A contradiction means that a coincidence misled the search. The total is certain.
                 Err(_) => gaps.push(self.between(&start, &end, missing)),
             },
         }
@@ -136,7 +138,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Some(Arrivals { stream: self.stream.name.clone(), last, missing, gaps })
     }
 
-    /// The gaps between two places: halves the way between them where something is missing, the newest first.
+    /// Finds the gaps between two places: halves the way between them where messages are missing, the newest half
+    /// first.
     async fn gaps(&mut self, start: &Place, end: &Place) -> Result<Vec<Gap>, Stop> {
         let mut gaps = Vec::new();
         let mut open = vec![(start.clone(), end.clone())];
@@ -161,19 +164,19 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(gaps)
     }
 
-    /// How many messages are missing up to a place.
+    /// Returns the number of messages missing up to a place.
     fn missing(&self, place: &Place) -> i128 {
         let got: i128 = place.got.iter().map(|&got| i128::from(got)).sum();
         got - i128::from(place.at) + i128::from(self.stream.first_possible() - 1)
     }
 
-    /// What is missing of what came before the first message that is still there.
+    /// Returns the gap among the messages before the first one that is still there.
     fn before(&self, start: &Place, missing: i128) -> Gap {
         let among = self.ranges(|i| (1, start.got[i]));
         Gap { after: self.stream.first_possible() - 1, before: start.at + 1, missing: count(missing), among }
     }
 
-    /// What is missing directly before the message at `high`.
+    /// Returns the gap directly before the message at `high`.
     fn step(&self, low: &Place, high: &Place, missing: i128) -> Result<Option<Gap>, Stop> {
         let Some(&Some((source, sequence))) = self.seen.get(&high.at) else {
             return Ok(Some(self.between(low, high, missing)));
@@ -182,14 +185,14 @@ impl<'a, R: Requests> Search<'a, R> {
         let gap = Gap { after: low.at, before: high.at, missing: count(missing), among };
         match gap.is_exact() {
             true => Ok(Some(gap)),
-            // The servers may have counted what came after this message.
+            // The servers may have counted messages that came after this one.
             false if high.at == self.stream.state.last_seq => Ok(None),
             false => Err(Stop::Contradiction),
         }
     }
 
-    /// Looks for what a gap says is missing, between the last message of that source and the one behind the gap: as many
-    /// messages of another source may be missing as there are of this one where nobody looked.
+    /// Looks for the messages that a gap lists as missing, between the last message of their source and the one after
+    /// the gap. As many messages of another source may be missing as there are unread messages of this one.
     async fn check(&mut self, gap: &Gap) -> Result<(), Stop> {
         let stream = self.stream;
         for range in gap.among.iter().filter(|_| gap.is_exact()) {
@@ -213,12 +216,12 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     fn between(&self, low: &Place, high: &Place, missing: i128) -> Gap {
-        // What arrived last up to `high` did arrive.
+        // The last sequences up to `high` did arrive.
         let among = self.ranges(|i| (low.got[i] + 1, high.got[i].saturating_sub(1)));
         Gap { after: low.at, before: high.at, missing: count(missing), among }
     }
 
-    /// The last sequence of each source that arrived, where servers say it outright.
+    /// Returns the last sequence of each source that arrived, where servers report it directly.
     fn told(&self) -> impl Iterator<Item = Option<u64>> {
         let told = |(source, before): (&SourceState, &u64)| source.seq.map(|seq| seq.saturating_sub(*before));
         self.stream.sources.iter().zip(&self.before).map(told)
@@ -232,14 +235,14 @@ impl<'a, R: Requests> Search<'a, R> {
         all.filter(|range| range.first <= range.last).collect()
     }
 
-    /// The place before the first message that is still there.
+    /// Returns the place before the first message that is still there.
     async fn start(&mut self) -> Result<Option<Place>, Stop> {
         let base = self.stream.first_possible() - 1;
         let (first, last) = (self.stream.state.first_seq, self.stream.state.last_seq);
         if first <= base + 1 {
             return Ok(Some(Place { at: base, got: vec![0; self.said.len()] }));
         }
-        // Of each source, all before the first that is seen counts as arrived, or as missing somewhere before.
+        // Of each source, all messages before the first one seen count as arrived, or as missing somewhere before.
         let mut got: Known = self.said.iter().map(|said| said.filter(|&said| said == 0)).collect();
         let mut from = first;
         for size in BLOCKS {
@@ -253,10 +256,10 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at: first - 1, got }))
     }
 
-    /// The place of the last message.
+    /// Returns the place of the last message.
     async fn end(&mut self, start: &Place) -> Result<Option<Place>, Stop> {
         let at = self.stream.state.last_seq;
-        // What the servers say of a quiet source is true; of a busy one it may be newer than the message at `at`.
+        // The servers' report on a quiet source is right; on a busy one it may be newer than the message at `at`.
         let mut got: Known = self.told().map(|told| told.filter(|&seq| seq == 0)).collect();
         let mut from = at;
         for size in BLOCKS {
@@ -276,7 +279,7 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at, got }))
     }
 
-    /// A place between the two that is certain, near the middle if possible.
+    /// Returns a place between the two that is certain, near the middle if possible.
     async fn split(&mut self, low: &Place, high: &Place) -> Result<Option<Place>, Stop> {
         let width = high.at - low.at;
         for eighths in [4, 3, 5, 2, 6] {
@@ -292,8 +295,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(None)
     }
 
-    /// What had arrived up to `at`; `None` when that cannot be told, as where messages were deleted. `hint` is taken for
-    /// what cannot be found otherwise.
+    /// Returns the place at `at`; `None` when it cannot be found, as where messages were deleted. `hint` is used for
+    /// sources that cannot be found otherwise.
     fn place<'s>(
         &'s mut self,
         at: u64,
@@ -338,7 +341,7 @@ impl<'a, R: Requests> Search<'a, R> {
         if let Some(high) = high
             && at - low.at == arrived(got, low) + unseen(got, low, high)
         {
-            // Nothing is missing, if all that they send up to `high` is there already.
+            // No message is missing if all that they send up to `high` is there already.
             fill(got, &high.got);
         } else if at - low.at == arrived(got, low) && self.are_silent(low.at, at, got).await? {
             fill(got, &low.got);
@@ -351,8 +354,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(())
     }
 
-    /// Whether none of the sources that `got` lacks shows at some places from `low` to `high`. The count alone could be
-    /// deceived: by as many messages missing of the others as there are of these.
+    /// Checks that none of the sources that `got` lacks shows up at sample places from `low` to `high`. The count alone
+    /// could mislead: as many messages of the other sources may be missing as there are of these.
     async fn are_silent(&mut self, low: u64, high: u64, got: &Known) -> Result<bool, Stop> {
         let width = high - low;
         let ends = (1..8).chain((3..63).map(|power| 1 << power).take_while(|&step| step < width));
@@ -363,8 +366,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(places.iter().all(|at| self.seen[at].is_some_and(|(source, _)| got[source].is_some())))
     }
 
-    /// The last message up to `at` of the sources that `got` lacks, and what had arrived of the others then: behind it
-    /// each place is taken by them.
+    /// Finds the last message up to `at` of the sources that `got` lacks, and the last sequences of the other sources
+    /// at that place. After it, only the other sources have messages.
     async fn last_of_silent(&mut self, at: u64, low: &Place, got: &Known) -> Result<Option<(u64, Known)>, Stop> {
         let (mut before, mut behind, mut then) = (low.at, at, got.clone());
         while behind - before > BLOCKS[1] {
@@ -384,7 +387,7 @@ impl<'a, R: Requests> Search<'a, R> {
                 }
                 from = to;
             }
-            // The least and the most that the others can have sent from there to `at`.
+            // The fewest and the most messages that the other sources can have sent from there to `at`.
             let pairs =
                 || got.iter().zip(&low.got).zip(&there).filter_map(|((got, low), there)| Some(((*got)?, low, there)));
             let least: u64 = pairs().map(|(got, _, there)| got.saturating_sub(there.unwrap_or(got))).sum();
@@ -399,7 +402,7 @@ impl<'a, R: Requests> Search<'a, R> {
                 return Ok(None);
             }
         }
-        // A few missing messages of the others may have led a little astray.
+        // A few missing messages of the other sources may have shifted the result a little.
         let (from, to) = (before.saturating_sub(BLOCKS[2]).max(low.at) + 1, (behind + BLOCKS[3]).min(at));
         self.fetch(from..=to).await?;
         if self.is_absent(from - 1, to) {
@@ -416,8 +419,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(None)
     }
 
-    /// Looks at the messages from `from` down to the one after `to`; whether `got` is complete then. Ends where a
-    /// message was deleted: it may have been of any source.
+    /// Reads the messages from `from` down to the one after `to`, and returns whether `got` is complete then. Stops
+    /// where a message was deleted: it may have been of any source.
     async fn look(&mut self, from: u64, to: u64, got: &mut Known) -> Result<bool, Stop> {
         self.fetch(to + 1..=from).await?;
         for at in (to + 1..=from).rev() {
@@ -436,7 +439,7 @@ impl<'a, R: Requests> Search<'a, R> {
         (to + 1..=from).any(|at| self.seen[&at].is_none())
     }
 
-    /// Gets those messages that were not seen yet.
+    /// Reads the messages that were not read yet.
     async fn fetch(&mut self, places: impl Iterator<Item = u64>) -> Result<(), Stop> {
         let new: Vec<u64> = places.filter(|at| !self.seen.contains_key(at)).collect();
         if new.len() > self.left || (!new.is_empty() && Instant::now() >= self.ends) {
@@ -469,13 +472,14 @@ impl<'a, R: Requests> Search<'a, R> {
     fn origin(&self, reply: &Value) -> Option<Origin> {
         let (name, sequence) = came_from(reply)?;
         let place = self.stream.sources.iter().position(|source| source.name == name)?;
-        // What came from a stream that was there before tells nothing.
+        // A message from a former stream of the same name shows nothing.
         let counted = sequence.checked_sub(self.before[place]).filter(|counted| *counted > 0)?;
         Some((place, counted))
     }
 }
 
-/// From which stream a sourced message came, and its sequence there, if it is one: of a reply of `STREAM.MSG.GET`.
+/// Returns the origin of a sourced message and its sequence there, from a reply of `STREAM.MSG.GET`; `None` for any
+/// other message.
 pub fn came_from(reply: &Value) -> Option<(String, u64)> {
     let headers = STANDARD.decode(reply["message"]["hdrs"].as_str()?).ok()?;
     let headers = String::from_utf8_lossy(&headers);
@@ -501,17 +505,17 @@ fn fill(got: &mut Known, from: &[u64]) {
     }
 }
 
-/// What arrived since `low`, of the sources that are known.
+/// Returns the number of messages that arrived since `low`, of the known sources.
 fn arrived(got: &Known, low: &Place) -> u64 {
     got.iter().zip(&low.got).map(|(got, low)| got.map_or(0, |got| got.saturating_sub(*low))).sum()
 }
 
-/// What arrives until `high`, of the sources that are known.
+/// Returns the number of messages that arrive until `high`, of the known sources.
 fn arrives(got: &Known, high: &Place) -> u64 {
     got.iter().zip(&high.got).map(|(got, high)| got.map_or(0, |got| high.saturating_sub(got))).sum()
 }
 
-/// What arrives from `low` to `high`, of the sources that are not known.
+/// Returns the number of messages that arrive from `low` to `high`, of the unknown sources.
 fn unseen(got: &Known, low: &Place, high: &Place) -> u64 {
     let arrives = got.iter().zip(low.got.iter().zip(&high.got)).filter(|(got, _)| got.is_none());
     arrives.map(|(_, (low, high))| high.saturating_sub(*low)).sum()

@@ -12,7 +12,7 @@ const NAMES: [&str; 3] = ["w", "c", "e"];
 #[derive(Debug, Clone, Default)]
 struct Simulated {
     messages: Vec<Option<Origin>>,
-    /// What each source has sent so far.
+    /// The number of messages that each source has sent so far.
     sent: [u64; 3],
     gaps: Vec<(&'static str, u64, u64)>,
     first: u64,
@@ -23,7 +23,7 @@ impl Simulated {
         Self { first: 1, ..Self::default() }
     }
 
-    /// Messages of these sources, `weights` of each per turn.
+    /// Adds messages of these sources, `weights` of each per turn.
     fn traffic(mut self, turns: u64, weights: [u64; 3]) -> Self {
         for _ in 0..turns {
             for (source, weight) in weights.into_iter().enumerate() {
@@ -49,7 +49,7 @@ impl Simulated {
         self
     }
 
-    /// `tells`: the servers say what arrived of each source.
+    /// `tells`: the servers report the sequence that arrived of each source.
     fn info(&self, tells: bool) -> ObservedStream {
         let last = self.first + self.messages.len() as u64 - 1;
         let mut sources: Vec<Value> = NAMES.iter().map(|name| json!({ "name": name, "lag": 0, "active": 1 })).collect();
@@ -71,7 +71,7 @@ impl Simulated {
         self.search_from(tells, [0; 3]).await
     }
 
-    /// Of origins whose messages begin behind these sequences.
+    /// Searches with origins whose messages begin after these sequences.
     async fn search_from(&self, tells: bool, before: [u64; 3]) -> (Option<Arrivals>, usize) {
         let requests = Answering { stream: self, asked: AtomicUsize::new(0) };
         let info = self.info(tells);
@@ -82,7 +82,7 @@ impl Simulated {
         (found, requests.asked.into_inner())
     }
 
-    /// That the search finds the gaps, and no more, with so many requests at most.
+    /// Asserts that the search finds exactly the gaps, with at most this many requests.
     async fn finds(&self, most: usize) {
         for tells in [true, false] {
             let (found, asked) = self.search(tells).await;
@@ -180,7 +180,8 @@ async fn deleted_messages_leave_a_gap_less_exact() {
     assert!(among.first <= 1001 && among.last >= 1015, "{found:?}");
 }
 
-/// An origin that was made anew behind what was read of a former one, and one of a region that came later.
+/// An origin that was recreated to start after what was read of the former one, and an origin of a region that came
+/// later.
 #[tokio::test]
 async fn origins_begin_where_they_began() {
     const BEFORE: u64 = 1_800_000_000_000_000;
@@ -195,7 +196,7 @@ async fn origins_begin_where_they_began() {
         assert_eq!((found.missing, found.last["c"], found.last["w"]), (7, BEFORE + 2007, 2000));
         assert!(asked < 400, "{asked}");
     }
-    // What came from the former one tells nothing of this one.
+    // Messages of the former origin show nothing about this one.
     let mut anew = Simulated::new().traffic(1000, [1, 1, 1]);
     anew.sent[1] = BEFORE;
     assert_eq!(anew.traffic(1000, [1, 1, 1]).search_from(true, [0, BEFORE, 0]).await.0, None);
@@ -203,12 +204,12 @@ async fn origins_begin_where_they_began() {
 
 #[tokio::test]
 async fn what_does_not_add_up_is_not_told() {
-    // An origin made anew: its sequences start again.
+    // A recreated origin: its sequences start again.
     let mut stream = Simulated::new().traffic(1000, [1, 1, 1]);
     stream.sent[0] = 0;
     let (found, _) = stream.traffic(50, [1, 1, 1]).search(true).await;
     assert_eq!(found, None);
-    // A source that was taken away since.
+    // A source that was removed since.
     let mut info = Simulated::new().traffic(10, [1, 1, 1]);
     info.messages.push(Some((0, 99)));
     let requests = Answering { stream: &info, asked: AtomicUsize::new(0) };
@@ -235,7 +236,8 @@ async fn too_many_gaps_are_told_in_part() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever the traffic: what is named exactly is missing, and all together is as much as is missing.
+    /// Whatever the traffic, every message of an exact gap is missing, and all gaps together have as many as are
+    /// missing.
     #[test]
     fn nothing_that_arrived_is_called_missing(
         parts in prop::collection::vec(((0u64..400), [0u64..4, 0..4, 0..4], 0usize..3, prop_oneof![Just(0u64), 1u64..40]), 1..8)
@@ -262,8 +264,8 @@ proptest! {
                 missing += last - seqs().count() as u64;
                 not_arrived += sent - last;
             }
-            // What was dropped behind all that arrived may show, where servers do not say what did; there, one message
-            // missing and one of a silent source can look alike.
+            // Messages dropped after all that arrived may show up, where servers do not report what arrived. There, one
+            // missing message and one of a silent source can look alike.
             prop_assert!(!tells || (missing..=missing + not_arrived).contains(&found.missing), "{missing} and {not_arrived}: {found:?}");
             for gap in found.gaps.iter().filter(|gap| gap.is_exact()) {
                 for range in &gap.among {
