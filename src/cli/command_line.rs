@@ -66,7 +66,7 @@ impl Verb {
     }
 }
 
-/// The whole command, for completions, manual pages and tests of the help texts.
+/// Returns the whole command, for completions, manual pages and tests of the help texts.
 pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }

@@ -1,4 +1,4 @@
-//! `completions`: completion scripts for shells.
+//! `completions`: prints completion scripts for shells.
 
 use super::{Exit, Failure, Shell};
 use clap_complete::Shell as Target;
@@ -24,7 +24,7 @@ impl Args {
     /// Runs the verb; `command` is the whole command line.
     ///
     /// # Errors
-    /// None; the signature is that of every verb.
+    /// None; every verb has this signature.
     pub async fn run(self, shell: &Shell, mut command: clap::Command) -> Result<Exit, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "vstream-jwt", &mut script);

@@ -1,4 +1,4 @@
-//! The definition that `--definition` names, for all verbs that need one.
+//! Loads the definition that `--definition` names, for all verbs that need one.
 
 use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
@@ -15,7 +15,7 @@ impl Shell {
     }
 }
 
-/// A definition that is valid by itself, and amounts to something that servers would not take.
+/// The definition is valid in itself, but servers would refuse what it asks for.
 impl From<DesiredError> for Failure {
     fn from(error: DesiredError) -> Self {
         Self::usage("definition", error.to_string()).next("Correct that in the definition.")
@@ -47,7 +47,7 @@ pub(super) fn failure(error: &LoadError) -> Failure {
                 excerpt.end();
                 put!(excerpt, "{} problems in the definition; nothing was done", problems.len());
             }
-            // The next step is in each problem.
+            // Each problem has its next step.
             let failure = Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt);
             let failure = failure.detail("problems", reports);
             match problems.left_out() {

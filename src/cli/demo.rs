@@ -1,4 +1,4 @@
-//! `demo`: the main job on real servers of its own, told as a story.
+//! `demo`: the main job on local servers of its own, told as a story.
 
 use super::deployment::interrupted;
 use super::dev::shell_word;
@@ -41,12 +41,12 @@ impl Args {
     /// Runs the verb.
     ///
     /// # Errors
-    /// [`Failure`] with exit code 2 for a folder that is taken, else 1. A proof that fails ends with exit code 1 and
+    /// [`Failure`] with exit code 2 for a folder that is in use, else 1. A proof that fails ends with exit code 1 and
     /// the story.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let interrupted = interrupted();
         let Self { keep, folder, nats_server, server_version } = self;
-        // A temporary folder is gone with this value, also when no server was started.
+        // Dropping this value deletes the temporary folder, even if no server was started.
         let temporary = if keep { None } else { Some(temporary()?) };
         let folder = match &temporary {
             Some(temporary) => temporary.path().to_owned(),
@@ -64,7 +64,8 @@ impl Args {
         tokio::select! {
             told = tell(shell, options, keep) => told,
             () = interrupted => {
-                // Dropping what runs has ended the servers already, unless they were to be kept.
+                // The servers have ended already, because their super-cluster was dropped, unless the user wants to
+                // keep them.
                 if let (true, Ok(cluster)) = (keep, SuperCluster::open(&folder)) {
                     let _ = cluster.delete().await;
                 }
@@ -96,7 +97,7 @@ fn temporary() -> Result<tempfile::TempDir, Failure> {
     folder.map_err(failed)
 }
 
-/// How this program was called, so that what it prints can be typed.
+/// Returns the command of this program as the user typed it, so that printed commands can be typed.
 fn me() -> String {
     std::env::args_os().next().map_or_else(|| "vstream-jwt".to_owned(), |name| shell_word(Path::new(&name)))
 }
@@ -150,7 +151,7 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
     Ok(if holds { Exit::Done } else { Exit::Failed })
 }
 
-/// A user of the application's account, in a region.
+/// Connects users of the application's account in a region.
 struct Applications<'a>(&'a SuperCluster);
 
 impl Clients for Applications<'_> {
@@ -163,14 +164,14 @@ impl Clients for Applications<'_> {
     }
 }
 
-/// Progress on standard error, and between its lines the chapters on standard output.
+/// Progress on standard error, with the chapters on standard output between its lines.
 struct Teller<'a> {
     shell: &'a Shell,
     progress: super::shell::Progress,
 }
 
 impl Teller<'_> {
-    /// A chapter for a person; a script gets one document in the end.
+    /// Prints a chapter for the user; a script gets one document at the end.
     fn chapter(&self, text: &Text) {
         if self.shell.format == Format::Human {
             self.progress.suspend(|| self.shell.result(text, &()));
@@ -202,7 +203,7 @@ fn servers(cluster: &SuperCluster, took: Duration) -> Text {
     out
 }
 
-/// A title, after an empty line.
+/// Returns a title after an empty line.
 fn titled(title: &str) -> Text {
     let mut out = Text::new();
     out.end();
@@ -294,7 +295,7 @@ fn proof_text(story: &Story) -> Text {
     out
 }
 
-/// The first few of many.
+/// Returns the first few of many messages.
 fn some(messages: &[String]) -> String {
     let shown = messages.iter().take(5).map(|message| format!("`{message}`")).collect::<Vec<_>>().join(", ");
     if messages.len() > 5 { format!("{shown} and {} more", messages.len() - 5) } else { shown }
@@ -315,7 +316,7 @@ fn explanation(out: &mut Text, story: &Story) {
     put!(out, "the rest when they are back.");
 }
 
-/// `kept`: what runs on, and its folder as it was named.
+/// Adds the next steps. `kept` has the super-cluster that runs on, and its folder as the user named it.
 fn next(out: &mut Text, kept: Option<(&SuperCluster, &Path)>, holds: bool) {
     let me = me();
     out.append(&titled("What to try next"));
@@ -343,7 +344,7 @@ fn next(out: &mut Text, kept: Option<(&SuperCluster, &Path)>, holds: bool) {
     put!(out, "  stop and delete     {me} dev --folder {folder} down --delete");
 }
 
-/// `kept`: where it runs on.
+/// Returns the failure of the demo. `kept` has the super-cluster that runs on.
 fn failure(error: DemoError, kept: Option<&SuperCluster>) -> Failure {
     let message = error.to_string();
     let failure = match error {

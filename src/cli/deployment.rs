@@ -1,4 +1,4 @@
-//! What the verbs that talk to a deployment have in common: loading, connecting, and the errors of both.
+//! Shared parts of the verbs that talk to a deployment: common arguments, questions to the user, and errors.
 
 pub(super) use super::operator::OperatorArgs;
 use super::shell::Progress;
@@ -18,7 +18,7 @@ use futures::future::select_all;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long to wait for other runs.
+/// Time to wait for other runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct LeaseArgs {
     /// How long to wait for another run that changes the same account, beside --timeout (0s: not at all)
@@ -26,7 +26,7 @@ pub(super) struct LeaseArgs {
     pub(super) lease_timeout: Duration,
 }
 
-/// Who runs `verb`, as others see it in the lease.
+/// Returns the holder of the lease for `verb`, as other runs see it.
 pub(super) fn holder(verb: &'static str) -> Holder {
     let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
@@ -34,15 +34,15 @@ pub(super) fn holder(verb: &'static str) -> Holder {
     Holder { who: format!("{user}@{host}"), verb }
 }
 
-/// Ends when the run is asked to end: by an interrupt from the terminal, or by SIGTERM. It listens from this call on, not
-/// only when it is first waited for: a run that has taken a lease by then must give it back.
+/// Returns a future that ends at an interrupt from the terminal or at SIGTERM. It listens from this call on, not only
+/// once it is polled, because a run that has taken a lease by then must give it back.
 pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
     let received = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| {
         let signal = signal(kind);
         Box::pin(async move {
             match signal {
                 Ok(mut signal) => drop(signal.recv().await),
-                // It ends the run without being asked about.
+                // Then the signal ends the process directly.
                 Err(_) => std::future::pending().await,
             }
         })
@@ -50,11 +50,11 @@ pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
     select_all(received).map(drop)
 }
 
-/// What to do after a question was answered with no.
+/// The next step after the user answers a question with no.
 pub(super) const NOT_CONFIRMED: &str = "Run it again when you are sure; --yes does not ask.";
 
-/// Shows a plan and, on a terminal, asks whether to go on; without one the answer is `otherwise`. The time that a person
-/// takes is not the servers'.
+/// Shows a plan and, on a terminal, asks whether to go on; elsewhere the answer is `otherwise`. The user's time to
+/// answer does not count against the servers' time.
 pub(super) fn agree<L>(
     shell: &Shell,
     session: &mut Session<'_, L>,
@@ -80,7 +80,7 @@ pub(super) fn agree<L>(
     Ok(())
 }
 
-/// Shows what others pushed since a plan was agreed to and, on a terminal, asks whether to sign it too.
+/// Shows what other tools pushed since the user agreed to a plan and, on a terminal, asks whether to sign that too.
 pub(super) fn agree_again(shell: &Shell, progress: &Progress, merged: &[Merged], yes: bool) -> bool {
     let mut agreed = true;
     progress.suspend(|| {
@@ -90,7 +90,7 @@ pub(super) fn agree_again(shell: &Shell, progress: &Progress, merged: &[Merged],
     agreed
 }
 
-/// What others changed in accounts while a run went on.
+/// Returns the changes that other tools made to accounts during a run.
 pub(super) fn merged_text(merged: &[Merged]) -> Text {
     let mut out = Text::new();
     for Merged { account, id: _, changes } in merged {
@@ -102,13 +102,13 @@ pub(super) fn merged_text(merged: &[Merged]) -> Text {
     out
 }
 
-/// The failure, with what was heard meanwhile and not used.
+/// Adds to a failure what the run heard from other tools and did not use.
 pub(super) fn with_heard(mut failure: Failure, session: &Session<'_, impl Link>) -> Failure {
     failure.findings.extend(session.heard());
     failure
 }
 
-/// Progress as the stages tell it.
+/// Shows the progress that the stages report.
 impl Tell for Progress {
     fn step(&self, step: &str, done: usize, total: usize) {
         self.update(step, done, total);
@@ -145,7 +145,7 @@ impl From<TokenStoreError> for Failure {
     }
 }
 
-/// Checks what the user allows and prunes.
+/// Checks the findings that the user allows and the names to prune.
 pub(super) fn options(options: Options) -> Result<Options, Failure> {
     let known: Vec<&str> = allowable().collect();
     match options.allow.iter().find(|code| !known.contains(&code.as_str())) {
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use rustix::process::{Signal, getpid, kill_process};
 
-    /// Without the listener it would be the end of this process.
+    /// Without the listener the signal would end this process.
     #[tokio::test]
     async fn an_interrupt_is_heard_before_it_is_waited_for() {
         for signal in [Signal::INT, Signal::TERM] {

@@ -1,4 +1,4 @@
-//! `destroy`: takes away what the definition made.
+//! `destroy`: removes what `apply` made for the definition.
 
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
 use super::outcome::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
@@ -120,7 +120,7 @@ impl Args {
         )
         .await;
         drop(progress);
-        // The seed is in memory no longer than it is needed.
+        // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
         let applied = result.map_err(|error| with_heard(failure(error), &session))?;

@@ -1,4 +1,4 @@
-//! `dev`: a local super-cluster on real servers.
+//! `dev`: runs a local super-cluster of real servers.
 
 use super::text::{Text, part, put, text};
 use super::{Exit, Failure, Shell};
@@ -141,7 +141,7 @@ impl Args {
 impl Up {
     async fn run(self, shell: &Shell, folder: PathBuf) -> Result<Exit, Failure> {
         let Self { regions, servers, stretch, tls, strict_signing_keys, nats_server, server_version } = self;
-        // What isn't named is as the folder's super-cluster was made.
+        // Options that the user does not name are those of the folder's super-cluster.
         let made = SuperCluster::open(&folder).map(|cluster| cluster.made_with()).unwrap_or_default();
         let options = Options {
             folder,
@@ -251,7 +251,7 @@ fn how_to_use(out: &mut Text, cluster: &SuperCluster, took: Duration) {
     put!(out, "stop            {dev} down [--delete]");
 }
 
-/// A path as a shell reads it.
+/// Returns a path as one word of a shell.
 pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | '@');

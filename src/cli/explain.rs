@@ -1,4 +1,4 @@
-//! `explain`: where a message or a request goes from a cluster, and why.
+//! `explain`: shows where a message or a request from a cluster goes, and why.
 
 use super::text::{Paint as _, Text, put, text};
 use super::{Exit, Failure, Shell, trust};

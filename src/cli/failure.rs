@@ -1,11 +1,11 @@
-//! How a verb ends: exit codes, and errors that say the next step.
+//! The end of a verb: exit codes, and errors with the next step.
 
 use super::text::Text;
 use crate::model::finding::{Finding, serialize_bounded};
 use serde::Serialize;
 use std::process::ExitCode;
 
-/// The exit codes; part of the interface.
+/// The exit codes, which are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// 0: done, or in sync.
@@ -21,7 +21,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number.
+    /// Returns the number.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -39,7 +39,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a verb did not do its job: what is wrong and where, and the next step.
+/// Reason why a verb did not do its job: what is wrong, where, and the next step.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
     /// The exit code.
@@ -47,12 +47,12 @@ pub struct Failure {
     pub exit: Exit,
     /// Stable kebab-case name.
     pub code: &'static str,
-    /// What is wrong, the place included; one line.
+    /// The fault, including its place; one line.
     pub message: String,
-    /// What belongs to it, a line each.
+    /// More lines that belong to the message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
-    /// The same for a person with the source shown, several lines; printed instead of `message`.
+    /// The message for a person, with the source shown, in several lines; printed instead of `message`.
     #[serde(skip)]
     pub excerpt: Option<Text>,
     /// The next step, an imperative sentence; empty where there is none.
@@ -61,7 +61,7 @@ pub struct Failure {
     /// The findings that stopped the run.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
-    /// More for scripts, by name (`problems` of a definition, what was done before the failure, …).
+    /// More for scripts, by name (`problems` of a definition, the steps before the failure, …).
     #[serde(flatten, skip_serializing_if = "serde_json::Map::is_empty")]
     pub details: serde_json::Map<String, serde_json::Value>,
 }
@@ -72,17 +72,17 @@ fn exit_code<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, 
 }
 
 impl Failure {
-    /// Exit 1.
+    /// Returns a failure with exit 1.
     pub fn failed(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, code, message)
     }
 
-    /// Exit 2.
+    /// Returns a failure with exit 2.
     pub fn usage(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, code, message)
     }
 
-    /// Any exit.
+    /// Returns a failure with any exit.
     pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -96,35 +96,35 @@ impl Failure {
         }
     }
 
-    /// With the next step.
+    /// Adds the next step.
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = next.into();
         self
     }
 
-    /// With lines that belong to the message.
+    /// Adds lines that belong to the message.
     #[must_use]
     pub fn lines(mut self, lines: Vec<String>) -> Self {
         self.lines = lines;
         self
     }
 
-    /// With a text that shows the source.
+    /// Adds a text that shows the source.
     #[must_use]
     pub(super) fn excerpt(mut self, excerpt: Text) -> Self {
         self.excerpt = Some(excerpt);
         self
     }
 
-    /// With the findings that stopped the run.
+    /// Adds the findings that stopped the run.
     #[must_use]
     pub fn findings(mut self, findings: Vec<Finding>) -> Self {
         self.findings = findings;
         self
     }
 
-    /// With something more for scripts.
+    /// Adds a value for scripts.
     #[must_use]
     pub fn detail(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Findings as people read them.
+//! Findings as text for people.
 
 use super::text::{DIM, Paint as _, Painted, RED, Text, YELLOW, put, text};
 use crate::model::finding::{Finding, Severity};
 
-/// A severity's label, coloured.
+/// Returns a severity's label, colored.
 pub(super) fn label(severity: Severity) -> Painted<&'static str> {
     match severity {
         Severity::Error => "error".in_style(RED),
@@ -12,7 +12,7 @@ pub(super) fn label(severity: Severity) -> Painted<&'static str> {
     }
 }
 
-/// A finding as people read it.
+/// Returns a finding as text for people.
 pub(super) fn finding_text(finding: &Finding) -> Text {
     let Finding { code, severity, place, message, lines, next } = finding;
     let mut out = text!("{}: {place}: {message} {}", label(*severity), format_args!("[{code}]").dim());
@@ -23,7 +23,7 @@ pub(super) fn finding_text(finding: &Finding) -> Text {
     out
 }
 
-/// Findings as people read them; a next step that several in a row have comes once, after them.
+/// Returns findings as text for people; a next step that several consecutive findings share comes once, after them.
 pub(super) fn findings_text(findings: &[&Finding]) -> Vec<Text> {
     let rows = findings.chunk_by(|a, b| (a.code, a.severity, &a.next) == (b.code, b.severity, &b.next));
     let texts = rows.flat_map(|row| {

@@ -49,7 +49,7 @@ impl Args {
     }
 }
 
-/// The record that is called so.
+/// Returns the record that the user named.
 fn entry(all: &[Read], wanted: &str) -> Result<Entry, Failure> {
     let place = place(all, wanted)?;
     match &all[place].1 {
@@ -117,7 +117,7 @@ fn accounts(content: &Content) -> Vec<&str> {
     names
 }
 
-/// All records, the newest last, as a terminal shows the newest.
+/// Lists all records, the newest last, where a terminal shows it.
 fn overview(folder: &Path, all: &[Read]) -> (Text, Value) {
     let mut out = Text::new();
     let mut records = Vec::new();
@@ -174,7 +174,7 @@ fn summary(name: &str, content: &Content) -> Value {
     })
 }
 
-/// One record: its summary, what it changed, its tokens with what servers said.
+/// Shows one record: its summary, its changes, and its tokens with the servers' answers.
 fn shown(entry: &Entry, all: bool) -> (Text, Value) {
     let content = &entry.record.content;
     let who = &content.who;
@@ -258,7 +258,7 @@ fn by_account(content: &Content) -> Vec<(&PublicKey, Vec<&Recorded>)> {
     accounts
 }
 
-/// What makes the claims of one token of those of another.
+/// Returns the changes from one token's claims to another's.
 fn changes(before: Option<&str>, after: &str) -> Vec<String> {
     let read = |token: &str| AccountClaims::decode(token);
     let before = before.map(read).transpose();
@@ -268,7 +268,7 @@ fn changes(before: Option<&str>, after: &str) -> Vec<String> {
     }
 }
 
-/// What each account's claims became from the one record to the other: as the last push until then left them.
+/// Shows how each account's claims changed between two records, each time as the last push until then left them.
 fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(Text, Value), Failure> {
     let left = |by: &Entry| -> Result<BTreeMap<String, (String, String)>, Failure> {
         let mut left = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! `init`: a new project.
+//! `init`: makes a new project.
 
 use super::shell::quoted;
 use super::text::{Text, put};
@@ -36,8 +36,8 @@ impl Args {
     /// Runs the verb.
     ///
     /// # Errors
-    /// Exit 1 when there is a definition already, a file cannot be written, or the servers of a context do not answer; exit 2
-    /// for a store or a context that is not there.
+    /// Exit 1 when a definition exists, a file cannot be written, or the servers of a context do not answer; exit 2 for
+    /// a missing store or context.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         free(&self.folder).map_err(failure)?;
         let store = self.from_nsc.as_deref().map(|path| {
@@ -96,7 +96,7 @@ fn failure(error: InitError) -> Failure {
     }
 }
 
-/// Asks the deployment that a context leads to.
+/// Asks the deployment that a context connects to.
 async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
     let place = format!("--from-context {context}");
     let unreached = |error: ConnectError| {

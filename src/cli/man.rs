@@ -1,4 +1,4 @@
-//! `man`: manual pages.
+//! `man`: prints or writes manual pages.
 
 use super::text::{put, text};
 use super::{Exit, Failure, Shell};
@@ -55,7 +55,7 @@ fn page(command: clap::Command) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// A command and all that are below it, hidden ones excepted, each with the name of its page (`vstream-jwt-dev-up`).
+/// Returns a command and all its subcommands except hidden ones, each with the name of its page (`vstream-jwt-dev-up`).
 fn pages(command: clap::Command) -> Vec<(String, clap::Command)> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     let below: Vec<_> = (command.get_subcommands())

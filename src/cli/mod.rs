@@ -1,4 +1,4 @@
-//! The command line: a verb's arguments and views, one file each. The only part that prints or exits.
+//! The command line: one file per verb, with its arguments and views. The only part that prints or exits.
 
 mod apply;
 mod command_line;

@@ -1,4 +1,4 @@
-//! What `apply` and `destroy` do last: the nsc store.
+//! Updates the nsc store, the last step of `apply` and `destroy`.
 
 use super::shell::some;
 use super::text::{Text, put};
@@ -10,8 +10,8 @@ use crate::ops::session::Session;
 use crate::plan::Options;
 use serde_json::{Value, json};
 
-/// Brings the definition's nsc store up to date, says so in both results, and gives the exit code: 1 when the store
-/// could not be written, whatever the servers have.
+/// Updates the definition's nsc store, adds that to both results, and returns the exit code: 1 when the store could not
+/// be written, whatever the servers have.
 pub(super) async fn write_back<L: Requests>(
     shell: &Shell,
     session: &Session<'_, L>,

@@ -1,4 +1,4 @@
-//! Where the operator's signature comes from: a key in a file, a token or the environment, or a command.
+//! Sources of the operator's signature: a key in a file, in a token or in the environment, or a command.
 
 use super::{Failure, output, prompt};
 use crate::sign::age::{AgeError, Unlock};
@@ -9,7 +9,7 @@ use crate::sign::{Seed, Signer};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Where the operator's key comes from.
+/// Sources of the operator's key.
 #[derive(Debug, clap::Args)]
 pub(super) struct OperatorArgs {
     /// The operator's signing key: a file (also in the keys folder), - for standard input, or a pkcs11: URI
@@ -33,9 +33,10 @@ pub(super) struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// Opens the signer, if one was named: a key; or a command or a token, which is waited for as long as `patience` lasts.
+    /// Opens the signer, if the user named one: a key, a command or a token. Waits for a command or a token as long as
+    /// `patience` lasts.
     pub(super) fn signer(self, keys: &Path, patience: &Patience) -> Result<Option<Box<dyn Signer>>, Failure> {
-        // What the command line says wins over the environment.
+        // The command line wins over the environment.
         let command = match (self.operator_cmd, &self.operator) {
             (Some(command), _) => Some(command),
             (None, Some(_)) => None,
@@ -94,7 +95,7 @@ fn seed(inputs: &OperatorInputs, keys: &Path, patience: &Patience) -> Result<Opt
     })
 }
 
-/// The command that the environment names, and nothing beside it.
+/// Returns the command in the environment, if no other variable names a signer.
 fn command_variable() -> Result<Option<String>, Failure> {
     let command = std::env::var("VSTREAM_OPERATOR_CMD").ok().filter(|command| !command.is_empty());
     let other = match command {
@@ -106,7 +107,7 @@ fn command_variable() -> Result<Option<String>, Failure> {
         .next("Unset one of the two, or name the signer by --operator or --operator-cmd."))
 }
 
-/// Pipelines set variables to nothing when there is no such secret.
+/// Reads a path from the environment. Pipelines set a variable to the empty string when there is no such secret.
 fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -1,4 +1,4 @@
-//! How a run that pushes ends: its exit code, its report, and why it failed.
+//! The end of a run that pushes: its exit code, its report, and its failure.
 
 use super::deployment::{NOT_CONFIRMED, merged_text};
 use super::finding::findings_text;
@@ -14,8 +14,8 @@ use crate::resolver::NotPushed;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Exit 4 when a server did not confirm what was pushed, or could not be looked at, whether or not something was pushed; exit
-/// 3 when servers have to reload their configuration first.
+/// Returns exit 4 when a server did not confirm a push, or could not be checked, whether or not anything was pushed.
+/// Returns exit 3 when servers have to reload their configuration first.
 pub(super) fn exit(applied: &Applied, deployment: &Deployment) -> Exit {
     match deployment.missing() {
         0 if applied.is_confirmed() => Exit::Done,
@@ -32,7 +32,7 @@ pub(super) fn document(planned: &Planned<'_>, applied: &Applied, deployment: &De
     })
 }
 
-/// The last lines where servers have to reload the file that tokens were written to, and `then` what is next.
+/// Returns the last lines for servers that have to reload the file with the tokens; `then` is the step after that.
 pub(super) fn to_reload(applied: &Applied, then: &str) -> Text {
     let preload = applied.preload.as_deref().unwrap_or(Path::new("the preload")).display();
     let mut out = text!("Servers have the tokens in {preload} once they have reloaded it.");
@@ -50,7 +50,7 @@ pub(super) fn to_reload(applied: &Applied, then: &str) -> Text {
     out
 }
 
-/// `: west-1, east-2 did not confirm; 3 servers do not answer`, as far as it is so.
+/// Returns `: west-1, east-2 did not confirm; 3 servers do not answer`, with the parts that apply.
 pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String {
     let open = |pushed: &Pushed| {
         let servers = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
@@ -72,14 +72,14 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
 }
 
-/// What servers that did not confirm a token have instead, and why those that refused it did.
+/// Returns what servers that did not confirm a token have instead, and why other servers refused it.
 fn has_instead(pushed: &Pushed) -> Vec<String> {
     let open = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
     let has = open.map(|server| format!("{} ({}): {}", server.server, server.cluster, server.verdict));
     has.chain(pushed.refused.iter().map(|refused| format!("refused by {refused}"))).collect()
 }
 
-/// What was done and who confirmed it.
+/// Returns what the run did, and the servers that confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
     let Applied {
         provisioned, pushed, problems, unread, skipped, kept, planned_again, merged, preload, behind, ..
@@ -243,7 +243,7 @@ pub(super) fn failure(error: ApplyError) -> Failure {
     }
 }
 
-/// What moved since a plan was made.
+/// Returns the failure for a plan that changes since then made stale.
 pub(super) fn stale(moved: Vec<String>) -> Failure {
     Failure::failed("stale-plan", "the plan is stale; since it was made, this moved; nothing was changed")
         .lines(moved.clone())
@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use crate::observed::Server;
 
-    /// Whether or not something had to be pushed.
+    /// With and without a push.
     #[test]
     fn servers_that_do_not_answer_are_not_in_sync() {
         for (expected, exits) in [(1, Exit::Done), (2, Exit::Unconfirmed)] {

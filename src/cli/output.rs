@@ -1,5 +1,5 @@
-//! The way out: no other file has standard output or standard error in its hands (a test looks). What goes through is a
-//! [`Text`], which is escaped and without secrets by its making, a JSON document, or a script that this program generates.
+//! The output of the program: no other file uses standard output or standard error (a test checks this). It prints a
+//! [`Text`], which is always escaped and without secrets, a JSON document, or a script that this program generates.
 
 use super::finding::label;
 use super::text::{Paint as _, Text, part, put};
@@ -12,12 +12,12 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal as _, Result, Write};
 use std::panic::Location;
 
-/// The result, for a person.
+/// Prints the result for a person.
 pub(super) fn result(text: &Text) -> Result<()> {
     write(&mut anstream::stdout().lock(), text)
 }
 
-/// The result, for a script.
+/// Prints the result for a script.
 pub(super) fn document(document: &impl Serialize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", json(document))?;
@@ -30,31 +30,31 @@ fn json(document: &impl Serialize) -> String {
     shown::json(&format!("{:#}", hide_json(document))).into_owned()
 }
 
-/// A document of a form of its own that this program makes of nothing but itself: as it is, to the byte.
+/// Prints a document in a format of its own that this program generates from itself: as it is, byte for byte.
 pub(super) fn script(script: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(script.as_bytes())?;
     out.flush()
 }
 
-/// What is not the result, on standard error. Without one there is nobody to tell.
+/// Prints everything but the result, on standard error. Ignores errors, because there is no other place to report them.
 pub(super) fn say(text: &Text) {
     let _ = write(&mut anstream::stderr().lock(), text);
 }
 
-/// A question, on standard error: the answer is typed behind it.
+/// Prints a question on standard error; the user types the answer after it.
 pub(super) fn ask(question: &Text) {
     let mut err = anstream::stderr().lock();
     let question = lines_hidden(question.ansi().trim_end_matches('\n'));
     let _ = err.write_all(question.as_bytes()).and_then(|()| err.write_all(b" "));
 }
 
-/// A value by itself, for what is not a [`Text`]: escaped, and without secrets.
+/// Returns a single value, escaped and without secrets, for uses other than a [`Text`].
 pub(super) fn value(text: &str) -> String {
     hide(&shown::shown(text)).into_owned()
 }
 
-/// Passes on to standard error what another program says on its own, line by line, as it comes.
+/// Returns a function that passes on another program's standard error, line by line, as it comes.
 pub(super) fn relay() -> impl FnMut(&str, bool) + Send {
     let mut told = String::new();
     move |line, ended| {
@@ -62,12 +62,12 @@ pub(super) fn relay() -> impl FnMut(&str, bool) + Send {
     }
 }
 
-/// Returns what to print behind what was `told` of a line, now that more of it has come.
+/// Returns what to print after the part of a line that was `told` already, now that more of the line has come.
 fn more(told: &mut String, line: &str, ended: bool) -> String {
     let now = value(line);
     let mut more = match now.strip_prefix(told.as_str()) {
         Some(more) => more.to_owned(),
-        // The harmless beginning turned out to belong to a secret: the whole line once more.
+        // The beginning that seemed harmless belongs to a secret: print the whole line once more.
         None => format!("\n{now}"),
     };
     *told = now;
@@ -78,34 +78,34 @@ fn more(told: &mut String, line: &str, ended: bool) -> String {
     more
 }
 
-/// Empties the screen that standard output is, if it is one.
+/// Clears the screen, if standard output is a terminal.
 pub(super) fn clear_screen() {
     if is_screen() {
         let _ = std::io::stdout().write_all(b"\x1b[H\x1b[2J");
     }
 }
 
-/// Standard output is a terminal.
+/// Checks whether standard output is a terminal.
 pub(super) fn is_screen() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// A person sees standard error, and may be asked.
+/// Checks whether a person sees standard error and can answer questions.
 pub(super) fn is_conversation() -> bool {
     std::io::stdin().is_terminal() && talks_to_person()
 }
 
-/// Standard error is a terminal.
+/// Checks whether standard error is a terminal.
 pub(super) fn talks_to_person() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// Where a progress bar is drawn.
+/// Returns the target for a progress bar.
 pub(super) fn bar() -> ProgressDrawTarget {
     ProgressDrawTarget::stderr()
 }
 
-/// A panic is told like everything else: its message may quote what was being worked on.
+/// Reports panics like every other error, escaped and without secrets: a panic's message may quote any data.
 pub(super) fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
@@ -137,8 +137,8 @@ fn write(out: &mut impl Write, text: &Text) -> Result<()> {
     out.flush()
 }
 
-/// Hides what is put together from several values of a line: a [`Text`] has hidden the secrets of each. A secret never goes
-/// over the end of a line, or text of one line could hide the next.
+/// Hides secrets that several values of a line form together; a [`Text`] has hidden those in each value. A secret never
+/// continues on the next line, or text of one line could hide the next.
 fn lines_hidden(text: &str) -> String {
     text.split_inclusive('\n').map(hide).collect()
 }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!([&read["role"], &read["key"], &read["name"]], ["role", "key", "name"].map(|name| &document[name]));
     }
 
-    /// Text of one line could begin what looks like a secret, and that of another end it.
+    /// Text of one line could begin what looks like a secret, and text of the next line could end it.
     #[test]
     fn nothing_between_two_lines_is_hidden() {
         let mut text = Text::from("see -----BEGIN PRIVATE KEY-----");

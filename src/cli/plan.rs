@@ -1,4 +1,4 @@
-//! `plan`: what `apply` would do.
+//! `plan`: shows what `apply` would do.
 
 use super::deployment::options;
 use super::shell::{quoted, some, unusable_keys};
@@ -27,7 +27,7 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
-/// What `plan` and `apply` may do beyond adding and changing what is ours.
+/// Changes that `plan` and `apply` may make beyond adding and changing what is ours.
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArgs {
     /// Take over mappings and streams that are in the way and were not made by this tool
@@ -102,7 +102,7 @@ impl Args {
     }
 }
 
-/// Refuses to write a plan that could not name the accounts that it makes.
+/// Refuses to write a plan file while an account that the plan creates has no key.
 fn all_have_keys(planned: &Planned<'_>, keys: &Keyring, shell: &Shell) -> Result<(), Failure> {
     let without = ops::planfile::without_keys(planned, keys).map_err(unusable_keys)?;
     if without.is_empty() {
@@ -121,7 +121,7 @@ fn all_have_keys(planned: &Planned<'_>, keys: &Keyring, shell: &Shell) -> Result
         .detail("accounts", without))
 }
 
-/// The last lines when a plan file was written.
+/// Returns the last lines after a plan file was written.
 fn written(plan: &Plan, out: &Path, shell: &Shell) -> Text {
     let file = quoted(out);
     let summary = if plan.is_empty() { "In sync: nothing to do".to_owned() } else { plan_view::summary(plan) };
@@ -140,7 +140,7 @@ fn written(plan: &Plan, out: &Path, shell: &Shell) -> Text {
     out
 }
 
-/// The last lines: what would be done, and how.
+/// Returns the last lines: what `apply` would do, and its command.
 fn outlook(planned: &Planned<'_>, options: &Options, shell: &Shell) -> Text {
     let Planned { plan, behind, .. } = planned;
     if plan.is_refused() {
@@ -173,7 +173,7 @@ fn outlook(planned: &Planned<'_>, options: &Options, shell: &Shell) -> Text {
     out
 }
 
-/// The same options for `apply`.
+/// Returns the same options as flags of `apply`.
 fn flags(options: &Options) -> String {
     let Options { adopt, prune, delete_streams, allow, signing_keys: _ } = options;
     let mut flags = String::new();
@@ -192,7 +192,7 @@ fn flags(options: &Options) -> String {
     flags
 }
 
-/// How long an outage the write streams that are made or changed survive.
+/// Returns the longest outage that the new and changed write streams survive.
 fn outage(plan: &Plan) -> Option<i64> {
     let writes =
         plan.accounts.iter().flat_map(|account| &account.streams.changes).filter(|change| {

@@ -1,4 +1,4 @@
-//! A plan as a comment on a merge request: Markdown as GitHub and GitLab read it, with what is long folded away.
+//! A plan as a comment on a merge request: Markdown for GitHub and GitLab, with long parts folded.
 
 use super::plan_view::{self, PlanText};
 use super::text::{Text, put, text};
@@ -6,14 +6,14 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::shown::shown;
 use crate::plan::{Action, Plan};
 
-/// GitHub takes comments of 65,536 characters, GitLab more.
+/// The longest comment, in characters: GitHub accepts 65,536, GitLab more.
 const MOST: usize = 60_000;
-/// What a single account may take, so that one does not hide the others.
+/// The most characters of a single account, so that one account does not crowd out other accounts.
 const MOST_OF_ONE: usize = 20_000;
-/// Lines that are shown without unfolding.
+/// The most lines that are shown without folding.
 const SHORT: usize = 12;
 
-/// The plan, with its view for people. `outlook` are the last lines of that view.
+/// Returns the plan as Markdown. `view` is its view for people, `outlook` the last lines of that view.
 pub(super) fn markdown(plan: &Plan, view: &PlanText, outlook: &Text) -> Text {
     let mut out = Text::from("<!-- vstream-jwt plan -->");
     let title = match (plan.is_refused(), plan.is_empty()) {
@@ -33,7 +33,7 @@ pub(super) fn markdown(plan: &Plan, view: &PlanText, outlook: &Text) -> Text {
     end.end();
     let mut lines = outlook.plain().lines().map(escaped).peekable();
     while let Some(line) = lines.next() {
-        // Two blanks break a line.
+        // Two trailing blanks make a line break.
         put!(end, "{line}{}", if lines.peek().is_some() { "  " } else { "" });
     }
     let mut left_out = 0;
@@ -51,7 +51,7 @@ pub(super) fn markdown(plan: &Plan, view: &PlanText, outlook: &Text) -> Text {
     out
 }
 
-/// What is lost for good comes first.
+/// Lists permanent deletions, which come first.
 fn deletions(out: &mut Text, plan: &Plan) {
     let changes = plan.accounts.iter().flat_map(|account| &account.streams.changes);
     let deleted: Vec<_> = changes.filter(|change| change.action == Action::Delete).collect();
@@ -66,7 +66,7 @@ fn deletions(out: &mut Text, plan: &Plan) {
     out.end();
 }
 
-/// Errors and warnings as a table; what is only information is in the log.
+/// Adds errors and warnings as a table; infos are only in the log.
 fn findings(out: &mut Text, findings: &[Finding]) {
     let mut shown: Vec<&Finding> = findings.iter().filter(|finding| finding.severity > Severity::Info).collect();
     if shown.is_empty() {
@@ -92,7 +92,7 @@ fn findings(out: &mut Text, findings: &[Finding]) {
     out.end();
 }
 
-/// An account as a block that shows what is added and taken away in colors; folded when it is long.
+/// Returns an account as a block that shows additions and removals in color; folded when it is long.
 fn section(account: &Text) -> Text {
     let (title, lines) = account.plain().split_once('\n').unwrap_or((account.plain(), ""));
     let lines: Vec<String> = lines.trim_end().lines().map(diff_line).collect();
@@ -123,7 +123,7 @@ fn section(account: &Text) -> Text {
     out
 }
 
-/// The mark of a line moves to its beginning, where `diff` has it.
+/// Moves the mark of a line to its beginning, where `diff` has it.
 fn diff_line(line: &str) -> String {
     let bare = line.trim_start();
     let indent = line.len() - bare.len();
@@ -135,21 +135,22 @@ fn diff_line(line: &str) -> String {
     format!("{mark} {}{}", " ".repeat(indent), &bare[2..])
 }
 
-/// A fence that nothing in the text can close.
+/// Returns a fence that nothing in the text can close.
 fn fence(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(longest.max(2) + 1)
 }
 
-/// Text that Markdown, HTML, mentions, references and links leave as it is, in one line.
+/// Escapes a text to one line that Markdown, HTML, mentions, references and links leave unchanged.
 fn escaped(text: &str) -> String {
-    // Looked for in what is rendered, where an entity is a character again; it ends at a character without width.
+    // GitHub and GitLab look for these in the rendered text, where an entity is a character again; a character without
+    // width ends them.
     const APART: &str = "&#8203;";
     let text = shown(text);
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            // GitLab takes a line that begins so for a command.
+            // GitLab takes a line that starts with `/` for a command.
             '/' if out.is_empty() => out.push_str("&#47;"),
             '/' if out.ends_with(":/") => out.push_str(&format!("{APART}/")),
             '.' if out.as_bytes().last_chunk().is_some_and(|end: &[u8; 3]| end.eq_ignore_ascii_case(b"www")) => {
@@ -171,7 +172,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// At most so many characters; never in the middle of an escape.
+/// Cuts a text to at most `most` characters, never in the middle of an escape.
 fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
@@ -236,7 +237,7 @@ mod tests {
         for markup in ["<script", "</details>", "@", "![", "](", " `code`", "\n/merge", "://"] {
             assert!(!outside.replace("\\]", "").contains(markup), "{markup:?} in {outside}");
         }
-        // As a page has it: what looks for mentions, references and links looks there.
+        // As on a page, where mentions, references and links are looked for.
         let page =
             outside.replace("&#64;", "@").replace("&#35;", "#").replace("&#33;", "!").replace("&#8203;", "\u{200b}");
         for found in ["@e", "#1", "!["] {

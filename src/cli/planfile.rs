@@ -1,4 +1,4 @@
-//! What the verbs about plan files have in common.
+//! Shared parts of the verbs that use plan files.
 
 use super::outcome::{self, stale};
 use super::{Failure, Shell};
@@ -8,7 +8,7 @@ use crate::ops::planfile::{self, FileError, SignFileError};
 use crate::plan::file::{Content, File, PlanFile, PlanFileError};
 use std::path::{Path, PathBuf};
 
-/// A plan file with its definition, as if that had been loaded.
+/// Reads a plan file with its definition, as if the definition had been loaded from its own files.
 pub(super) fn load(shell: &Shell, path: &Path) -> Result<(PlanFile, Loaded), Failure> {
     let file = planfile::read(path).map_err(failure)?;
     let base = shell.base();
@@ -17,14 +17,14 @@ pub(super) fn load(shell: &Shell, path: &Path) -> Result<(PlanFile, Loaded), Fai
     Ok((file, Loaded { definition, base, files, texts: Vec::new() }))
 }
 
-/// The definition's files, as a plan file has them: names without folders.
+/// Returns the definition's files as a plan file has them: names without folders.
 pub(super) fn files(loaded: &Loaded) -> Vec<File> {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let files = loaded.files.iter().zip(&loaded.texts);
     files.map(|(path, text)| File { name: name(path), text: text.clone() }).collect()
 }
 
-/// Refuses a plan that is not of this deployment any more.
+/// Refuses a plan that no longer matches the deployment.
 pub(super) fn still_holds(file: &Content, now: &Content) -> Result<(), Failure> {
     let moved = file.moved(now);
     if moved.is_empty() { Ok(()) } else { Err(stale(moved)) }
@@ -59,7 +59,7 @@ pub(super) fn failure(error: FileError) -> Failure {
     }
 }
 
-/// Why a plan file was not signed, or is not what it says.
+/// Returns the failure of a plan file that was not signed or is inconsistent.
 pub(super) fn unsigned(error: SignFileError) -> Failure {
     let message = error.to_string();
     match error {

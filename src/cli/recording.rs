@@ -17,7 +17,7 @@ use crate::plan::record::{Content, Outcome};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where records are kept.
+/// The folder of the records.
 #[derive(Debug, clap::Args)]
 pub(super) struct HistoryArgs {
     /// The folder with a record of each push [default: `history` beside the definition]; `none`: no record
@@ -26,7 +26,7 @@ pub(super) struct HistoryArgs {
 }
 
 impl HistoryArgs {
-    /// The folder, unless there is to be none.
+    /// Returns the folder; `None` if the user wants no record.
     fn folder(&self, base: &Path) -> Option<PathBuf> {
         match &self.history {
             None => Some(base.join(HISTORY)),
@@ -35,7 +35,7 @@ impl HistoryArgs {
         }
     }
 
-    /// The folder that has to be there to be read.
+    /// Returns the folder for reading, which has to be named.
     pub(super) fn to_read(&self, base: &Path) -> Result<PathBuf, Failure> {
         match self.folder(base).filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => Ok(folder),
@@ -44,8 +44,7 @@ impl HistoryArgs {
         }
     }
 
-    /// Lets the session write down what it pushes, if the plan pushes anything. Fails before anything is changed when
-    /// nothing could be written.
+    /// Makes the session record its pushes, if the plan has any. Fails before any change when nothing could be written.
     pub(super) fn record<L: Link>(
         &self,
         base: &Path,
@@ -79,7 +78,7 @@ impl HistoryArgs {
     }
 }
 
-/// What is being recorded.
+/// The run to record.
 pub(super) struct Recording {
     /// `apply`, `destroy`, `rollback`
     pub verb: &'static str,
@@ -93,7 +92,7 @@ pub(super) struct Recording {
 pub(super) struct Written(Option<Arc<Recorder>>);
 
 impl Written {
-    /// Notes how the run ended.
+    /// Records how the run ended.
     pub(super) fn finish(&self, shell: &Shell, result: &Result<Applied, ApplyError>, deployment: &Deployment) {
         let Some(recorder) = &self.0 else { return };
         let (outcome, error) = match result {

@@ -1,4 +1,4 @@
-//! `render`: prints what would be written, offline.
+//! `render`: prints what `apply` would write, offline.
 
 use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell};
@@ -68,7 +68,7 @@ impl Args {
     }
 }
 
-/// Writes the documents, and gives the names of the files; else says what cannot be written.
+/// Writes the documents, and returns the names of the files; the error says what cannot be written.
 fn write(folder: &Path, documents: &[Document], format: Format) -> Result<Vec<String>, String> {
     let failed = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;

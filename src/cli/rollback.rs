@@ -1,4 +1,4 @@
-//! `rollback`: back to how an earlier push left it.
+//! `rollback`: undoes pushes, back to how an earlier one left the deployment.
 
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_heard};
 use super::history;
@@ -62,7 +62,7 @@ impl Args {
             Some(record) => history::place(&all, record)?,
             None => newest(&all)?,
         };
-        // Of those before it nothing is needed; of those after it, every one is.
+        // No record before it is needed; every one after it is.
         let mut records = Vec::new();
         for (number, (name, record)) in all.iter().enumerate() {
             match record {
@@ -74,7 +74,7 @@ impl Args {
             }
         }
         let about = &all[place].1.as_ref().map_err(history::failure)?.content;
-        // Records of other deployments may lie in the same folder.
+        // The same folder may have records of other deployments.
         records.retain(|(number, record)| *number == place || record.content.system_account == about.system_account);
         let at = records.iter().position(|(number, _)| *number == place).unwrap_or_default();
         let records: Vec<Named<'_>> = records.into_iter().map(|(_, record)| record).collect();
@@ -146,7 +146,7 @@ impl Args {
         )
         .await;
         drop(progress);
-        // The seed is in memory no longer than it is needed.
+        // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
         let applied = result.map_err(|error| with_heard(failure(error), &session))?;
@@ -180,7 +180,7 @@ impl Args {
     }
 }
 
-/// The place of the newest push; what `rollback --last` began and did not finish since is none.
+/// Returns the index of the newest push, without unfinished runs of `rollback --last`.
 fn newest(all: &[Read]) -> Result<usize, Failure> {
     let mut place = history::place(all, "last")?;
     let mut deployment = None;
@@ -201,7 +201,7 @@ fn described(undone: &[&str], effects: &Effects) -> serde_json::Value {
     json!({ "undone": undone, "claims": diffs, "unused": unused, "left": left })
 }
 
-/// What stays although nothing leads to it any more.
+/// Describes streams and accounts that stay although no mapping leads to them any more.
 fn outlook(effects: &Effects, definition: &Definition) -> Text {
     let Effects { diffs: _, unused, left } = effects;
     let mut out = Text::new();

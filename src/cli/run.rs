@@ -4,10 +4,10 @@ use super::command_line::Verb;
 use super::{Failure, Format, Shell, output, usage};
 use std::process::ExitCode;
 
-/// Parses the command line, runs the verb, prints what it has to say and returns the exit code.
+/// Parses the command line, runs the verb, prints its result or failure, and returns the exit code.
 pub fn main() -> ExitCode {
     output::tell_panics();
-    // Keys of accounts are read by most verbs.
+    // Most verbs read keys of accounts.
     crate::sign::memory::protect();
     let args: Vec<_> = std::env::args_os().collect();
     let cli = match usage::parse(&args) {

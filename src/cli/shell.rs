@@ -1,4 +1,4 @@
-//! Where a verb's words go: the result to standard output, everything else to standard error.
+//! Prints for a verb: the result on standard output, everything else on standard error.
 
 use super::finding::{findings_text, label};
 use super::text::{Paint as _, Text, put, text};
@@ -42,7 +42,7 @@ pub(super) struct GlobalArgs {
     color: Color,
 }
 
-/// How results are printed.
+/// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For a person.
@@ -68,7 +68,7 @@ pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A `clap` value parser for durations that may be nothing.
+/// A `clap` value parser for durations that may be zero.
 pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| "expected a duration such as 30s, 2m or 1500ms".to_owned())?;
@@ -82,7 +82,7 @@ pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(|| "has to be less than forever".to_owned())
 }
 
-/// The first few, and how many more.
+/// Returns the first few names, and how many more there are.
 pub(super) fn some(names: &[&str]) -> String {
     const SHOWN: usize = 4;
     let more = names.len().saturating_sub(SHOWN);
@@ -90,12 +90,12 @@ pub(super) fn some(names: &[&str]) -> String {
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
-/// A keys folder, or a file in it, that cannot be used.
+/// Returns the failure of a keys folder, or of a file in it, that cannot be used.
 pub(super) fn unusable_keys(error: impl std::fmt::Display) -> Failure {
     Failure::failed("keys", error.to_string()).next("Name another folder with --keys, or mend this one.")
 }
 
-/// A path as one word of a POSIX shell.
+/// Returns a path as one word of a POSIX shell.
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
@@ -108,14 +108,14 @@ pub(super) fn quoted(path: &Path) -> String {
 /// The common flags, and the way to print.
 #[derive(Debug)]
 pub struct Shell {
-    /// The definition, as given.
+    /// The definition's path, as the user gave it.
     pub definition: PathBuf,
     keys: Option<PathBuf>,
-    /// How results are printed.
+    /// The format of results.
     pub format: Format,
-    /// The most that the whole verb may take.
+    /// Time for the whole verb.
     pub timeout: Duration,
-    /// How often `-v` was given.
+    /// The number of times that `-v` was given.
     pub verbosity: u8,
     unwritten: AtomicBool,
 }
@@ -137,12 +137,12 @@ impl Shell {
         }
     }
 
-    /// The keys folder, opened.
+    /// Opens the keys folder.
     pub(super) fn keyring(&self, base: &Path) -> Result<Keyring, Failure> {
         Keyring::open(&self.keys_folder(base)).map_err(unusable_keys)
     }
 
-    /// The folder that the definition is in, or that it is.
+    /// Returns the folder of the definition, or the definition itself if that is a folder.
     pub(super) fn base(&self) -> PathBuf {
         match self.definition.is_dir() {
             true => self.definition.clone(),
@@ -150,12 +150,12 @@ impl Shell {
         }
     }
 
-    /// The keys folder: as given, else `keys` in `base`, the folder of the definition.
+    /// Returns the keys folder: the given one, else `keys` in `base`, the folder of the definition.
     pub fn keys_folder(&self, base: &Path) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| base.join("keys"))
     }
 
-    /// The command line of `verb` on this definition, ready to be pasted into a shell.
+    /// Returns the command line of `verb` for this definition, ready to be pasted into a shell.
     pub(super) fn command(&self, verb: &str) -> String {
         let mut command = format!("vstream-jwt {verb}");
         if self.definition.as_os_str() != "vstream.yaml" {
@@ -167,7 +167,7 @@ impl Shell {
         command
     }
 
-    /// Prints the result, the one document on standard output: `human` or `json`.
+    /// Prints the result, the only document on standard output: `human` or `json`.
     pub fn result(&self, human: impl Into<Text>, json: &impl Serialize) {
         self.written(match self.format {
             Format::Human | Format::Markdown => output::result(&human.into()),
@@ -185,7 +185,7 @@ impl Shell {
 
     fn written(&self, written: std::io::Result<()>) {
         match written {
-            // A reader that closed the pipe has seen what it wanted.
+            // A reader that closed the pipe needs no more.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 self.unwritten.store(true, Ordering::Relaxed);
                 let label = label(Severity::Error);
@@ -195,7 +195,7 @@ impl Shell {
         }
     }
 
-    /// The exit code, which is not 0 when the result could not be written.
+    /// Returns the exit code, which is not 0 when the result could not be written.
     pub(super) fn ends(&self, exit: Exit) -> Exit {
         match exit {
             Exit::Done if self.unwritten.load(Ordering::Relaxed) => Exit::Failed,
@@ -203,26 +203,26 @@ impl Shell {
         }
     }
 
-    /// Lines on standard error; a string is one line.
+    /// Prints lines on standard error; a string is one line.
     pub fn say(&self, text: impl Into<Text>) {
         output::say(&text.into());
     }
 
-    /// A line on standard error when `-v` was given at least `level` times.
+    /// Prints a line on standard error when `-v` was given at least `level` times.
     pub fn detail(&self, level: u8, line: impl FnOnce() -> String) {
         if self.verbosity >= level {
             self.say(text!("{}", line().dim()));
         }
     }
 
-    /// Findings on standard error, the worst first; infos only with `-v`.
+    /// Prints findings on standard error, the worst first; infos only with `-v`.
     pub fn findings(&self, findings: &[Finding]) {
         let mut shown = bounded(findings.iter().filter(|f| f.severity > Severity::Info || self.verbosity > 0));
         shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         findings_text(&shown.iter().collect::<Vec<_>>()).iter().for_each(|text| self.say(text));
     }
 
-    /// A progress display on standard error: a bar on a terminal, quiet lines elsewhere.
+    /// Starts a progress display on standard error: a bar on a terminal, plain lines elsewhere.
     pub fn progress(&self) -> Progress {
         let bar = (self.format == Format::Human && output::talks_to_person()).then(|| {
             let bar = ProgressBar::with_draw_target(None, output::bar());
@@ -232,7 +232,7 @@ impl Shell {
         Progress { bar, last: std::sync::Mutex::new(String::new()) }
     }
 
-    /// Asks for a yes on a terminal. Without one the answer is `otherwise`.
+    /// Asks for a yes on a terminal. Elsewhere the answer is `otherwise`.
     pub fn confirm(&self, question: &str, otherwise: bool) -> bool {
         if !output::is_conversation() {
             return otherwise;
@@ -273,7 +273,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `done` of `total` steps of what `step` names; a total of 0 is a step without a count.
+    /// Shows `done` of `total` parts of a `step`; a total of 0 means a step without a count.
     pub fn update(&self, step: &str, done: usize, total: usize) {
         match &self.bar {
             Some(bar) => {
@@ -302,7 +302,7 @@ impl Progress {
         }
     }
 
-    /// Takes the display away.
+    /// Removes the display.
     pub(super) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! `sign`: a plan file is signed where the operator's key is, on a machine without a network.
+//! `sign`: signs a plan file where the operator's key is, on a machine without a network.
 
 use super::deployment::{NOT_CONFIRMED, OperatorArgs};
 use super::text::{Text, put, text};
@@ -46,7 +46,7 @@ impl Args {
         file::check(&plan.content, &loaded.definition).map_err(planfile::unsigned)?;
         let now = jiff::Timestamp::now().as_second().unsigned_abs();
         let trust = trust::of_plan_file(shell, &loaded.definition, &keys, self.trust, Some(key.clone()))?;
-        // Nothing is pinned by servers here: there is no network.
+        // Without a network, no server can pin an operator.
         let anchor = trust.anchor(&[], now).map_err(|error| Failure::usage("operators-differ", error.to_string()))?;
         file::check_signer(&key, &anchor).map_err(planfile::unsigned)?;
         let changes = plan.content.accounts.iter().map(|account| {
@@ -63,7 +63,7 @@ impl Args {
             return Err(Failure::failed("not-confirmed", "not confirmed; nothing was signed").next(NOT_CONFIRMED));
         }
         let signed = file::sign(plan, &loaded.definition, &*operator, &keys, &anchor).map_err(planfile::unsigned)?;
-        // The seed is in memory no longer than it is needed.
+        // Keep the seed in memory no longer than needed.
         drop(operator);
         file::write(&self.out, &signed).map_err(planfile::failure)?;
         let out = super::shell::quoted(&self.out);
@@ -84,7 +84,7 @@ impl Args {
     }
 }
 
-/// Refuses what a person cannot see before it is signed.
+/// Refuses to sign changes that the user cannot see in full.
 fn seen_in_full(content: &Content, changes: &[Vec<String>]) -> Result<(), Failure> {
     let lines = review::not_in_full(content, changes);
     if lines.is_empty() {

@@ -1,4 +1,4 @@
-//! `status`: regions, replicas, lag per source, who is behind.
+//! `status`: shows regions, replicas, lag per source, and regions that are behind.
 
 use super::finding::finding_text;
 use super::shell::some;
@@ -121,7 +121,7 @@ fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -
     out
 }
 
-/// Why something could not be looked at: each reason once.
+/// Adds the reasons why something could not be read, each once.
 fn not_asked(out: &mut Text, account: &VerifiedAccount) {
     let problems = account.streams.iter().flat_map(|checked| &checked.problems);
     let unknown = problems.filter(|problem| problem.verdict == Verdict::CantTell).map(|problem| &problem.finding);
@@ -157,7 +157,7 @@ fn row(stream: &StreamStatus) -> [String; 7] {
     let StreamStatus { virtual_stream, region, role, stream: name, seen, messages, bytes, cluster, sources, .. } =
         stream;
     let cells = |messages: String, size: String, replicas: String, behind: String| {
-        // As they will be shown, for the width of the columns.
+        // As they are shown, for the width of the columns.
         [virtual_stream.as_str(), region, name, &messages, &size, &replicas, &behind]
             .map(|cell| shown(cell).into_owned())
     };
@@ -190,7 +190,7 @@ fn behind(source: &SourceStatus) -> String {
     }
 }
 
-/// The last line: which regions lack what of which others.
+/// Returns the last line: the regions that lack messages of other regions.
 fn who_is_behind(verified: &Verified) -> String {
     let streams = verified.accounts.iter().flat_map(|account| &account.status);
     let mut behind: Vec<String> = Vec::new();

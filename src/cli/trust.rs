@@ -1,4 +1,4 @@
-//! Whose signatures count: the pin and the operators' tokens at hand.
+//! The keys whose signatures count: the pin and the operators' tokens on this machine.
 
 use super::{Failure, Shell};
 use crate::definition::Definition;
@@ -8,15 +8,15 @@ use crate::ops::load::Loaded;
 use crate::ops::trust::{trust, with_pushes};
 use crate::sign::keyring::Keyring;
 
-/// What is known of the operator beside a definition that was loaded from its own files.
+/// Returns the trust in the operator for a definition that was loaded from its own files.
 pub(super) fn of_definition(loaded: &Loaded, keys: &Keyring, signer: Option<PublicKey>) -> Trust {
     let trust = trust(Some(&loaded.definition), &loaded.base, keys.folder());
     with_pushes(trust, &loaded.base).signing_with(signer)
 }
 
-/// The same for a plan file. Its own definition says nothing of whom to believe: anyone may have made the file. The
-/// definition on this machine does, where there is one, and `pinned` from the command line. What was pushed last is not
-/// looked for: who signs a file asks no server.
+/// Returns the trust for a plan file. Its own definition does not count, because anyone may have made the file. The
+/// definition on this machine counts, if there is one, and `pinned` from the command line. The last push is not looked
+/// for, because a user who signs a file asks no server.
 pub(super) fn of_plan_file(
     shell: &Shell,
     planned: &Definition,

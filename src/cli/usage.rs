@@ -1,4 +1,4 @@
-//! What `clap` says about a command line: the line is wrong, or help was asked for.
+//! Messages of `clap` about a command line: the line is wrong, or the user asked for help.
 
 use super::command_line::Cli;
 use super::text::Text;
@@ -12,19 +12,19 @@ use std::process::ExitCode;
 /// Reads the command line.
 ///
 /// # Errors
-/// What `clap` says, of arguments that can be shown. It repeats what was typed, in lines and colors of its own, from
-/// which nothing tells the typed text apart afterwards. So a line that is wrong is read once more, with all arguments
-/// escaped: it is wrong in the same way then.
+/// The message of `clap`, with arguments that are safe to show. It repeats what the user typed, in lines and colors of
+/// its own, and nothing tells the typed text apart afterwards. So a wrong line is read once more with all arguments
+/// escaped: it is then wrong in the same way.
 pub(super) fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     let escaped = |arg: &OsString| OsString::from(shown(&arg.to_string_lossy()).into_owned());
     Cli::try_parse_from(args).map_err(|error| match Cli::try_parse_from(args.iter().map(escaped)) {
         Err(again) => again,
-        // Not UTF-8, and nothing else is wrong with it: that is said without naming it.
+        // Not UTF-8, and nothing else is wrong: the message does not quote it.
         Ok(_) => error,
     })
 }
 
-/// Prints what `clap` has to say; with `--format json` on the command line, as a document.
+/// Prints the message of `clap`; with `--format json` on the command line, as a document.
 pub(super) fn tell(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let json =
         args.iter().any(|a| a == "--format=json") || args.windows(2).any(|a| a[0] == "--format" && a[1] == "json");

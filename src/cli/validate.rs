@@ -44,7 +44,7 @@ impl Args {
     }
 }
 
-/// The preflight alone: what `plan` finds, without what it would do.
+/// Runs only the preflight: the findings of `plan`, without its changes.
 async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Exit, Failure> {
     let options = options(Options { allow, ..Options::default() })?;
     let keys = shell.keyring(&loaded.base)?;
@@ -114,7 +114,8 @@ fn human(loaded: &Loaded) -> Text {
     text
 }
 
-/// How long a region may be away: the shortest `max_age` of the write streams; 24h where none is given.
+/// Returns the longest time that a region may be unreachable: the shortest `max_age` of the write streams; 24h where
+/// none is given.
 fn shortest_max_age(account: &Account) -> Option<i64> {
     const DEFAULT: i64 = 24 * 3_600 * 1_000_000_000;
     let age = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or(DEFAULT);

@@ -1,4 +1,4 @@
-//! `verify`: every server, stream and source against the definition.
+//! `verify`: checks every server, stream and source against the definition.
 
 use super::finding::finding_text;
 use super::shell::{parse_timeout, some};
@@ -82,17 +82,17 @@ fn text(verified: &Verified, shell: &Shell) -> Text {
     out
 }
 
-/// What is more than information.
+/// Returns the findings above info, the worst first.
 pub(super) fn worst_first(findings: &[Finding]) -> Vec<Finding> {
     let mut shown = bounded(findings.iter().filter(|finding| finding.severity > Severity::Info));
     shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     shown
 }
 
-/// How many of a kind are shown without `-v`.
+/// The number of items of a kind that are shown without `-v`.
 const SOME: usize = 5;
 
-/// One account; `all`: no problem is summed up.
+/// Adds one account. With `all`, no problem is summed up.
 fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all: bool) {
     let VerifiedAccount { account: name, id, servers, mappings, claims, findings, streams, status: _, lease: _ } =
         account;
@@ -148,10 +148,10 @@ fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all:
     problem_lines(out, &format!("account {name}, "), &problems, all);
 }
 
-/// More problems of one kind than this are summed up: a region that is down has as many as it has streams.
+/// The most problems of one kind that are shown in full: a region that is down has as many as it has streams.
 const ALIKE: usize = 3;
 
-/// The problems in their order, each next step once.
+/// Adds the problems in their order, each next step once.
 fn problem_lines(out: &mut Text, account: &str, problems: &[&Problem], all: bool) {
     let mut kinds: Vec<((Verdict, &str), Vec<&Finding>)> = Vec::new();
     for problem in problems {
@@ -191,7 +191,7 @@ fn problem_lines(out: &mut Text, account: &str, problems: &[&Problem], all: bool
     }
 }
 
-/// As [`mark`], and `!` for a warning about something that is as defined.
+/// Returns the same as [`mark`], and `!` for a warning about something that is as defined.
 fn sign(verdict: Verdict) -> Painted<&'static str> {
     match verdict {
         Verdict::Ok => "!".in_style(YELLOW),
@@ -200,7 +200,7 @@ fn sign(verdict: Verdict) -> Painted<&'static str> {
     }
 }
 
-/// `?` for what could not be seen, `✗` for what is wrong.
+/// Returns `?` for something that could not be read, `✗` for something wrong.
 fn mark(unknown: bool) -> Painted<&'static str> {
     if unknown { "?".in_style(YELLOW) } else { "✗".in_style(RED) }
 }

@@ -1,8 +1,8 @@
-//! Who runs the program.
+//! The user and the machine that run the program.
 
 use crate::plan::who::Who;
 
-/// Who runs this: the user and the machine, and what a pipeline says of itself. Nothing else of the environment.
+/// Returns the user, the machine, and what a pipeline reports about itself. Reads nothing else from the environment.
 pub(super) fn who() -> Who {
     const CI: [&str; 14] = [
         "GITHUB_REPOSITORY",

@@ -1,4 +1,4 @@
-//! Keys and tokens as people read them.
+//! Keys and tokens as text for people.
 
 use crate::cli::text::{Text, part, put, text};
 use crate::ops::keys::{Check, Generated, Inspection, Item, Listed, TokenView};
@@ -106,7 +106,7 @@ fn field(text: &mut Text, label: &str, value: &Value) {
     }
 }
 
-/// A value in one line of words; empty for what says nothing.
+/// Returns a value as one line of words; empty for a value without content.
 fn flat(value: &Value) -> String {
     let join = |parts: Vec<String>| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
     match value {
@@ -141,7 +141,7 @@ fn destinations(to: &Value) -> String {
     to.as_array().map(|to| to.iter().map(one).collect::<Vec<_>>().join(", ")).unwrap_or_default()
 }
 
-/// An import or export, its activation token left out.
+/// Returns an import or export without its activation token.
 fn shared(entry: &Value) -> String {
     let get = |name: &str| entry[name].as_str().unwrap_or_default();
     let mut text = format!("{} {}", get("type"), get("subject"));

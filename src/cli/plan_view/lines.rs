@@ -1,9 +1,9 @@
-//! Lines of a plan: what differs in the region's name only is one.
+//! Lines of a plan; lines that differ only in the region's name become one.
 
 use crate::cli::text::{GREEN, Paint as _, Painted, RED, Text, YELLOW, put};
 use crate::plan::Action;
 
-/// A line of the plan, for one region, and lines below it.
+/// A line of the plan, for one region, with the lines below it.
 pub(super) struct Line {
     pub(super) action: Action,
     pub(super) region: String,
@@ -11,17 +11,17 @@ pub(super) struct Line {
     pub(super) below: Vec<Below>,
 }
 
-/// A line below: what changes about something that is there.
+/// A line below: a change to something that exists.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Below {
     pub(super) mark: Option<Action>,
     pub(super) text: String,
 }
 
-/// Lines that differ in the region's name only become one, unless `all` is wanted. `label` is what stands for a region
-/// at the end of a line.
+/// Adds lines. Lines that differ only in the region's name become one, unless `all` is `true`. `label` stands for a
+/// region at the end of a line.
 pub(super) fn lines(out: &mut Text, lines: impl IntoIterator<Item = Line>, all: bool, label: impl Fn(&str) -> String) {
-    /// The texts for any region, and the lines that they are of.
+    /// The texts for any region, and the lines with these texts.
     struct Group {
         action: Action,
         text: String,
@@ -57,7 +57,7 @@ pub(super) fn lines(out: &mut Text, lines: impl IntoIterator<Item = Line>, all: 
     }
 }
 
-/// `text` with the region's name, where it stands alone, as `<region>`.
+/// Returns `text` with `<region>` in place of the region's name, where that stands alone.
 pub(super) fn generalised(text: &str, region: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

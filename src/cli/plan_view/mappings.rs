@@ -1,4 +1,4 @@
-//! Mappings: what leads where, with what destinations have in common said once.
+//! Mappings with their destinations; the part that destinations share is shown once.
 
 use super::View;
 use super::lines::{generalised, mark};
@@ -8,7 +8,7 @@ use crate::model::prefixes::{CAPTURED, NEAR};
 use crate::plan::Action;
 use crate::plan::mappings::MappingChange;
 
-/// Stands for the token of each cluster.
+/// Placeholder for the cluster token.
 const CLUSTER: &str = "<cluster>";
 
 impl View<'_> {
@@ -37,7 +37,8 @@ impl View<'_> {
         }
     }
 
-    /// Where a mapping of an API request leads, or what changes about that; the same for all requests of a stream.
+    /// Returns the destination of a mapping of an API request, or the change to it; the same for all requests of a
+    /// stream.
     fn api(&self, change: &MappingChange) -> Option<Text> {
         let stream = |subject: &str| subject.split('.').find(|token| token.contains("<region>")).map(str::to_owned);
         match (&change.before, &change.after) {
@@ -77,7 +78,7 @@ impl View<'_> {
         source.split('.').find_map(|token| self.names.get(token).copied())
     }
 
-    /// `$VW.<cluster>.foo.>  (west, central, east)`, or each destination.
+    /// Returns `$VW.<cluster>.foo.>  (west, central, east)`, or each destination.
     fn destinations(&self, destinations: &[Destination]) -> String {
         let topology = &self.definition.topology;
         match self.template(destinations) {
@@ -103,8 +104,8 @@ impl View<'_> {
         }
     }
 
-    /// What the destinations have in common, when there is one per cluster that differs in the cluster's token, or in the
-    /// region's name, only.
+    /// Returns the part that the destinations share, if there is one per cluster and they differ only in the cluster
+    /// token or the region's name.
     fn template(&self, destinations: &[Destination]) -> Option<String> {
         let clusters = || self.definition.topology.clusters();
         if destinations.len() != clusters().count() {
@@ -128,7 +129,8 @@ impl View<'_> {
     }
 }
 
-/// `+ north: $VW.north.foo.>  - east: $VW.east.foo.>` for destinations that come and go while others stay.
+/// Returns `+ north: $VW.north.foo.>  - east: $VW.east.foo.>` for destinations that are added and removed while others
+/// stay.
 fn moved(before: &[Destination], after: &[Destination], name: impl Fn(&Destination) -> Option<String>) -> Option<Text> {
     let gone = before.iter().filter(|to| !after.contains(to));
     if gone.clone().count() == before.len() {

@@ -1,4 +1,4 @@
-//! How a plan reads: like a diff, one line per virtual stream and kind of thing, all of it with `-v`.
+//! The text of a plan: like a diff, one line per virtual stream and kind of item; every line with `-v`.
 
 mod lines;
 mod mappings;
@@ -14,7 +14,7 @@ use lines::mark;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The plan for a script.
+/// Returns the plan for a script.
 pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
     let Plan { accounts, findings } = plan;
     let accounts = accounts.iter().map(|account| {
@@ -48,14 +48,14 @@ pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
     })
 }
 
-/// The plan for a person: what it was made of, and its accounts.
+/// The plan for a person: the facts that it was made from, and its accounts.
 pub(super) struct PlanText {
     pub(super) head: Text,
     pub(super) accounts: Vec<Text>,
 }
 
 impl PlanText {
-    /// As one text.
+    /// Returns it as one text.
     pub(super) fn whole(&self) -> Text {
         let mut out = self.head.clone();
         for account in &self.accounts {
@@ -66,7 +66,7 @@ impl PlanText {
     }
 }
 
-/// The plan for a person. `all`: nothing is summed up.
+/// Returns the plan for a person. With `all`, nothing is summed up.
 pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment, all: bool) -> PlanText {
     let view = View { definition, names: names(definition, plan), all };
     let (servers, clusters) = (deployment.servers.len(), deployment.clusters().len());
@@ -84,7 +84,7 @@ pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment
     PlanText { head, accounts }
 }
 
-/// The virtual streams of the definition, and those that the plan speaks of besides.
+/// Returns the virtual streams of the definition, and others that the plan mentions.
 fn names<'a>(definition: &'a Definition, plan: &'a Plan) -> BTreeSet<&'a str> {
     let defined = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
     let left = plan.reports().map(|report| report.virtual_stream.as_str());
@@ -100,7 +100,7 @@ fn versions(deployment: &Deployment) -> String {
     versions.join(", ")
 }
 
-/// `3 mappings to add, 6 streams to create`
+/// Returns a summary: `3 mappings to add, 6 streams to create`.
 pub(super) fn summary(plan: &Plan) -> String {
     let mut counts: BTreeMap<(u8, Action), usize> = BTreeMap::new();
     for account in &plan.accounts {
@@ -157,7 +157,7 @@ pub(super) fn part(what: ClaimPart, count: usize) -> String {
     if count == 1 { name.to_owned() } else { format!("{name}s") }
 }
 
-/// The name of a regional account for any region.
+/// Returns the name of a regional account with a placeholder for the region.
 fn general(account: &AccountPlan) -> Option<String> {
     Some(account.name.replace(account.region.as_ref()?.as_str(), "<region>"))
 }
@@ -169,7 +169,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// How many of `more` differ from `first` by their regions only.
+    /// Returns how many of `more` differ from `first` only in the region.
     fn alike(&self, first: &AccountPlan, more: &[AccountPlan]) -> usize {
         if first.region.is_none() || self.all {
             return 0;
@@ -179,7 +179,7 @@ impl View<'_> {
         more.iter().take_while(|account| of_any_region(account) == wanted).count()
     }
 
-    /// Regional accounts that are alike, as one.
+    /// Returns similar regional accounts as one text.
     fn accounts(&self, first: &AccountPlan, more: &[AccountPlan]) -> Text {
         let regions = std::iter::once(first).chain(more).filter_map(|account| account.region.as_ref());
         let regions: Vec<&str> = regions.map(|region| region.as_str()).collect();
@@ -198,7 +198,7 @@ impl View<'_> {
         out
     }
 
-    /// What changes about an account. `regions` stands where the region of a regional account would.
+    /// Returns the changes to an account. `regions` stands in place of a regional account's region.
     fn body(&self, account: &AccountPlan, regions: &str) -> Text {
         let AccountPlan {
             name: _,
@@ -241,7 +241,7 @@ impl View<'_> {
         out
     }
 
-    /// Exports, imports and the like: how many of each, since they are the same for every account.
+    /// Adds the number of exports, imports and other claims, which are the same for every account.
     fn claims(&self, out: &mut Text, changes: &[ClaimChange]) {
         if changes.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Streams and consumers: what they are like, or what changes about them.
+//! Streams and consumers: their properties, or the changes to them.
 
 use super::View;
 use super::lines::{Below, Line, generalised, lines};
@@ -48,7 +48,7 @@ impl View<'_> {
         lines(out, lines_of, self.all, label);
     }
 
-    /// What an update changes, a line per field.
+    /// Returns the changes of an update, one line per field.
     fn fields(&self, fields: &[FieldChange]) -> Vec<Below> {
         let line = |FieldChange { path, before, after }: &FieldChange| {
             let source = path.strip_prefix("sources.").filter(|_| !self.all);
@@ -66,7 +66,7 @@ impl View<'_> {
     }
 }
 
-/// What a stream that is made or taken away is like.
+/// Describes a stream that is created or deleted.
 fn describe(change: &StreamChange, regions: &[&str]) -> String {
     let config = change.after.as_ref().or(change.before.as_ref());
     let list = |key: &str, of: &str| -> Vec<&str> {
@@ -101,7 +101,7 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
     }
 }
 
-/// Subjects as applications publish on them, and the clusters where, if they are several: `foo.> of east, edge-1`.
+/// Returns subjects as applications publish on them, with the clusters if there are several: `foo.> of east, edge-1`.
 fn captured(subjects: &[&str]) -> String {
     let parts: Option<Vec<(&str, &str)>> = subjects.iter().map(|subject| split_captured(subject)).collect();
     let Some(parts) = parts else { return subjects.join(", ") };
@@ -110,20 +110,20 @@ fn captured(subjects: &[&str]) -> String {
     if clusters.len() > 1 { format!("{subjects} of {}", clusters.join(", ")) } else { subjects }
 }
 
-/// Each once, in their order.
+/// Returns each value once, in the original order.
 fn unique(mut all: Vec<&str>) -> Vec<&str> {
     let mut seen = HashSet::new();
     all.retain(|one| seen.insert(*one));
     all
 }
 
-/// What history a read stream takes along.
+/// Describes the history that a read stream is backfilled with.
 fn along(change: &StreamChange, regions: &[&str]) -> String {
     let from = |history: &History| regions.iter().fold(history.from.clone(), |name, region| generalised(&name, region));
     change.history.as_ref().map_or_else(String::new, |history| format!("; takes along what {} has", from(history)))
 }
 
-/// A field's value as it stands in a definition: nanoseconds and bytes with units.
+/// Returns a field's value as in a definition: nanoseconds and bytes with units.
 fn value(path: &str, value: Option<&Value>) -> String {
     match (path.rsplit('.').next().unwrap_or_default(), value) {
         (_, None) => "(not set)".to_owned(),

@@ -1,9 +1,10 @@
-//! What a person reads: lines, parts of them in colors. The only thing that [`output`](super::output) prints.
+//! Text for people: lines, with parts in color. Besides documents and scripts, [`output`](super::output) prints only
+//! this.
 //!
-//! Whatever is put into a [`Text`] is escaped on its way in, line breaks included: one value is one line, and a control
-//! character is never more than its name. Secrets in it are hidden there, too: in each value on its own, so that no value
-//! hides what stands beside it. A style is no part of any string, so that no string can bring one: while a
-//! [`Painted`] value is written, the text that takes it down is told by [`STYLE`].
+//! Every value put into a [`Text`] is escaped, including its line breaks: one value is one line, and a control
+//! character appears only by name. Secrets are hidden, too: in each value on its own, so that no value hides its
+//! neighbors. A style is not part of any string, so no string can bring one. While a [`Painted`] value is written,
+//! [`STYLE`] has the style for the receiving text.
 
 #[cfg(test)]
 mod tests;
@@ -22,21 +23,21 @@ pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
 
 thread_local! {
-    /// The style of what is being formatted.
+    /// The style of the value that is being formatted.
     static STYLE: Cell<Style> = const { Cell::new(PLAIN) };
 }
 
-/// A line for a [`Text`]: `put!(out, "account {name}")`.
+/// Adds a line to a [`Text`]: `put!(out, "account {name}")`.
 macro_rules! put {
     ($out:expr, $($arg:tt)+) => { $out.line(format_args!($($arg)+)) };
 }
 
-/// A part of a line for a [`Text`]; [`put!`] ends it.
+/// Adds a part of a line to a [`Text`]; [`put!`] ends the line.
 macro_rules! part {
     ($out:expr, $($arg:tt)+) => { $out.part(format_args!($($arg)+)) };
 }
 
-/// A [`Text`] of one line: `text!("account {name}")`.
+/// Makes a [`Text`] of one line: `text!("account {name}")`.
 macro_rules! text {
     ($($arg:tt)+) => { $crate::cli::text::Text::from(format_args!($($arg)+)) };
 }
@@ -46,9 +47,9 @@ pub(super) use {part, put, text};
 /// Lines for a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text {
-    /// Escaped; its line breaks end the lines.
+    /// The escaped text; its line breaks end the lines.
     plain: String,
-    /// From which byte on which style holds.
+    /// The styles, each with the byte at which it starts.
     styles: Vec<(usize, Style)>,
 }
 
@@ -57,16 +58,16 @@ impl Text {
         Self::default()
     }
 
-    /// A text whose line breaks are line breaks: written by this program, as a document of its own. Everything else in
-    /// it is escaped. It is one value: a secret in it may have several lines.
+    /// Makes a text whose line breaks are kept: a document that this program wrote. Everything else in it is escaped.
+    /// It counts as one value: a secret in it may have several lines.
     pub(super) fn of_lines(text: &str) -> Self {
         let mut out = Self::new();
         hide(text).lines().for_each(|line| put!(out, "{line}"));
         out
     }
 
-    /// What a library has drawn with colors, from text that was escaped before: line breaks and styles are the
-    /// library's. Any other control character is escaped.
+    /// Makes a text from a library's colored output of escaped text. Line breaks and styles are the library's; other
+    /// control characters are escaped.
     pub(super) fn of_ansi(text: &str) -> Self {
         let mut out = Self::new();
         for line in hide(text).lines() {
@@ -99,7 +100,7 @@ impl Text {
 
     /// Adds to the last line.
     pub(super) fn part(&mut self, args: fmt::Arguments<'_>) {
-        // It fails when a `Display` does; what was written until then stays.
+        // It fails when a `Display` does; the text written until then stays.
         let _ = Writer(self).write_fmt(args);
     }
 
@@ -130,16 +131,16 @@ impl Text {
         self.plain.is_empty()
     }
 
-    /// The text without its styles.
+    /// Returns the text without its styles.
     pub(super) fn plain(&self) -> &str {
         &self.plain
     }
 
-    /// The text with its styles as a terminal takes them.
+    /// Returns the text with its styles for a terminal.
     pub(super) fn ansi(&self) -> String {
         let mut out = String::with_capacity(self.plain.len() + 16 * self.styles.len());
         for (style, text) in self.spans() {
-            // A style that goes over the end of a line would color the rest of a window.
+            // A style that continues past the end of a line would color the rest of a window.
             for (number, line) in text.split('\n').enumerate() {
                 if number > 0 {
                     out.push('\n');
@@ -154,14 +155,14 @@ impl Text {
         out
     }
 
-    /// What has one style each.
+    /// Returns the parts with one style each.
     fn spans(&self) -> impl Iterator<Item = (Style, &str)> {
         let starts = std::iter::once((0, PLAIN)).chain(self.styles.iter().copied());
         let ends = self.styles.iter().map(|(at, _)| *at).chain([self.plain.len()]);
         starts.zip(ends).map(|((start, style), end)| (style, &self.plain[start..end]))
     }
 
-    /// The lines, and where they begin.
+    /// Returns the lines, each with its first byte.
     fn lines_at(&self) -> impl Iterator<Item = (usize, &str)> {
         self.plain.lines().scan(0, |at, line| {
             let start = *at;
@@ -185,7 +186,7 @@ impl Text {
         self.take_down(PLAIN);
     }
 
-    /// What follows has this style.
+    /// Sets the style of the following text.
     fn take_down(&mut self, style: Style) {
         if self.styles.last().map_or(PLAIN, |(_, last)| *last) != style {
             self.styles.push((self.plain.len(), style));
@@ -193,7 +194,7 @@ impl Text {
     }
 }
 
-/// A style after an escape sequence (`ESC [ codes m`); codes that are no matter of the libraries used here change nothing.
+/// Returns the style after an escape sequence (`ESC [ codes m`); codes that the libraries do not use change nothing.
 fn sgr(style: Style, codes: &str) -> Style {
     use AnsiColor::{Black, Blue, Cyan, Green, Magenta, Red, White, Yellow};
     const COLORS: [AnsiColor; 8] = [Black, Red, Green, Yellow, Blue, Magenta, Cyan, White];
@@ -246,7 +247,7 @@ impl From<&Text> for Text {
     }
 }
 
-/// A text of one line, within another.
+/// Writes a text of one line within another text.
 impl Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.plain.len() - usize::from(self.plain.ends_with('\n'));
@@ -263,7 +264,8 @@ impl Display for Text {
     }
 }
 
-/// A value with a color or weight: seen on a terminal, if it is written to a [`Text`]; nothing in any other string.
+/// A value with a color or weight. It shows on a terminal if the value is written to a [`Text`], and has no effect in
+/// any other string.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Painted<T> {
     style: Style,
@@ -272,7 +274,7 @@ pub(super) struct Painted<T> {
 
 impl<T: Display> Display for Painted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Puts the style of before back, also after a panic.
+        /// Restores the former style, also after a panic.
         struct Within(Style);
         impl Drop for Within {
             fn drop(&mut self) {

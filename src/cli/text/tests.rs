@@ -2,7 +2,7 @@ use super::*;
 use crate::model::shown::tests::{HOSTILE, assert_harmless, hostile};
 use proptest::prelude::*;
 
-/// The codes that this program writes, and nothing else that begins with an escape.
+/// Removes the codes that this program writes, and no other escape sequence.
 fn without_own_colors(ansi: &str) -> String {
     let mut text = ansi.to_owned();
     for style in [GREEN, YELLOW, RED, BOLD, DIM] {
@@ -25,7 +25,7 @@ fn values_are_one_line_and_styles_are_ours() {
         out.ansi(),
         format!("account {BOLD}{shown}{BOLD:#} {DIM}id{DIM:#}\n  {GREEN}+{GREEN:#} {shown}\n{shown}; more\n")
     );
-    // The very code of a style of ours, in a value.
+    // The exact code of one of this program's styles, in a value.
     let red = format!("{RED}all is well{RED:#}");
     assert_eq!(text!("{red}").ansi(), "\\u{1b}[1m\\u{1b}[31mall is well\\u{1b}[0m\n");
 }
@@ -34,7 +34,7 @@ fn values_are_one_line_and_styles_are_ours() {
 fn a_style_is_in_texts_alone() {
     assert_eq!(format!("{}", "x".red()), "x");
     assert_eq!(format!("{:>4}|{:<4}|", "x".red(), "y".dim()), "   x|y   |");
-    // One within another has its own, and leaves that of before.
+    // An inner style applies to its own text, and the outer one continues after it.
     let inner = text!("b{}", "c".green());
     let mut out = text!("{}", format_args!("a{inner}d").bold());
     put!(out, "e");
@@ -80,7 +80,7 @@ fn a_secret_is_hidden_within_its_value() {
             "{hidden}: {hidden}\nx\\na {hidden}\\n(a password, not shown)@h:1\n{hidden} pin-value=(a PIN, not shown)\n"
         )
     );
-    // Of lines and drawings of this program the whole is looked at.
+    // Lines and drawings of this program are checked as a whole.
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", "A".repeat(30));
     for text in [Text::of_lines(&key), Text::of_ansi(&key), text!("{key}")] {
         assert!(!text.plain().contains("AAAA"), "{text:?}");
