@@ -43,9 +43,8 @@ pub(super) fn reserve(count: u16) -> Result<Block, DevError> {
     Err(DevError::Ports("every block of ports is in use by other super-clusters".to_owned()))
 }
 
-/// Takes the block at `first` again, for a super-cluster whose ports were chosen earlier. Servers that were just killed
-/// keep their ports for a moment, and a super-cluster that looks for a block locks each for a moment; this waits for
-/// both.
+/// Takes the block at `first` again, for a super-cluster whose ports were chosen earlier. Waits for the ports of
+/// servers that were just killed, and for super-clusters that lock each block for a moment while they look for one.
 pub(super) fn reserve_again(first: u16, count: u16, patience: Duration) -> Result<Block, DevError> {
     let until = Instant::now() + patience;
     loop {

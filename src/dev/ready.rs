@@ -29,8 +29,8 @@ pub(super) struct Missing {
     pub(super) patience: Duration,
 }
 
-/// Time after which JetStream's meta leader never counts a missing server until that server is restarted: nats-server
-/// 2.10.26 leaves one or two out at about every eighth first start of nine (measured).
+/// Time after which a server that JetStream's meta leader does not count is restarted: the leader would never count it.
+/// nats-server 2.10.26 leaves one or two out at about every eighth first start of nine (measured).
 const LEFT_OUT: Duration = Duration::from_secs(5);
 /// Time for the election of a meta leader, and for a server to catch up with it. One of 2.10.26 stayed behind for the
 /// 60 s that it was watched, after its whole region had been restarted on a busy machine (measured).

@@ -250,8 +250,8 @@ pub(super) fn pids_path(folder: &Path) -> PathBuf {
     folder.join("pids.json")
 }
 
-/// Returns the servers that an earlier supervisor of this folder left behind when it was killed: processes that it
-/// wrote down and whose command line names a configuration of this folder.
+/// Returns the servers that an earlier supervisor of this folder left behind when it was killed. These are processes
+/// that it wrote down and whose command line names a configuration of this folder.
 pub(super) fn left_behind(folder: &Path) -> Vec<u32> {
     let pids = files::read(&pids_path(folder)).ok();
     let pids: Vec<u32> = pids.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();

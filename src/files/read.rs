@@ -268,7 +268,7 @@ mod tests {
         // Large by its metadata alone: nothing is read.
         std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(matches!(read(&path, 1 << 20), Err(ReadError::TooLarge(_))));
-        // A file whose size the system does not tell.
+        // A file whose size the system does not report.
         assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
         assert!(matches!(read(Path::new("/proc/self/status"), 10), Err(ReadError::TooLarge(10))));
         std::fs::write(&path, b"\xff").unwrap();

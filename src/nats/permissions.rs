@@ -1,4 +1,4 @@
-//! The permissions that a run's users need, as one table: this tool mints its users from it, docs/permissions.md shows
+//! The permissions that a run's users need, as one table. This tool mints its users from it, docs/permissions.md shows
 //! it, and a test on real servers checks it.
 
 use crate::desired::lease;

@@ -60,8 +60,8 @@ pub(crate) async fn until_quiet(
     collect(requests, subject, payload, timeout, enough, true).await
 }
 
-/// Does the same, and then waits a moment more, so that a client that answers first in a server's name does not keep
-/// out the server's own answer.
+/// Does the same, and then waits a moment more. So a client that answers first in a server's name does not keep out the
+/// server's own answer.
 ///
 /// # Errors
 /// [`RequestError::TwoAnswers`] when two replies in one server's name differ.

@@ -275,7 +275,7 @@ impl Deployment {
     }
 
     /// Returns the number of peers of the meta group that did not answer. A new meta leader does not know all their
-    /// names yet (measured, 2.15.1); peers without a name may be servers that answered and that it does not list
+    /// names yet (measured, 2.15.1). Peers without a name may be servers that answered and that it does not list
     /// otherwise. Only a leader lists peers; if no leader answers, the size of the group counts (monitor.go,
     /// `MetaClusterInfo`).
     fn unanswered_peers(&self) -> usize {

@@ -89,8 +89,8 @@ fn the_next_iat_is_later_than_everything_stored() {
     assert_eq!(next_iat(100, [u64::MAX]), u64::MAX);
 }
 
-/// A number that is written in one way and read in another would be signed as something that nobody reviewed. So the
-/// token read back has to equal the claims to sign.
+/// A number that is written in one way and read in another would be signed unreviewed. So the token read back has to
+/// equal the claims to sign.
 #[test]
 fn a_token_that_reads_back_otherwise_is_not_handed_out() {
     let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());

@@ -89,7 +89,7 @@ impl ApiError {
     ///
     /// JetStream's 503s are of that kind: no meta leader, account not loaded yet on the server, and "not enabled for
     /// account" (10039) in the seconds after the account's first push (measured, 2.10.26 – 2.15.1). "No suitable peers"
-    /// (10005) is not: only a caller that knows that the cluster is large enough may retry it.
+    /// (10005) is not. Only a caller that knows that the cluster is large enough may retry it.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.err_code,

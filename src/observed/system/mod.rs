@@ -348,8 +348,8 @@ fn named_by_every_server<'q>(
     Question { subject, payload, far: move |replies: &[Reply]| if everyone(replies) { Far::All } else { Far::Some } }
 }
 
-/// Returns replies to a look-up of an account: until one is `wanted`, or until there are `all` and each server has
-/// answered a small request sent at the same time. The replies do not name their servers, and another client in the
+/// Returns replies to a look-up of an account until one is `wanted`. Otherwise until there are `all`, and each server
+/// has answered a small request sent at the same time. The replies do not name their servers, and another client in the
 /// system account can send as many. By number alone, that client's replies would end the look-up before the servers'
 /// replies come.
 pub(crate) async fn look_up(

@@ -1,8 +1,8 @@
 //! A signer outside of this process: a command that has or reaches the operator's key.
 //!
-//! The command is started once and asked one thing at a time: a JSON object per line on its standard input, one answer
-//! per line on its standard output. Its standard error is passed on line by line; when a line pauses, the part so far
-//! is passed on.
+//! The command is started once and asked one thing at a time. A request is a JSON object on one line of its standard
+//! input, an answer one line of its standard output. Its standard error is passed on line by line; when a line pauses,
+//! the part so far is passed on.
 //!
 //! | request | answer |
 //! |---|---|

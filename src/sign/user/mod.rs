@@ -106,8 +106,8 @@ pub enum IssuerError {
 }
 
 /// Returns how `key` issues a user of the account with the `wanted` permissions: as the account's identity, as a
-/// signing key, or as a scoped signing key, whose users get the scope's permissions. `strict` is the operator's strict
-/// signing key usage.
+/// signing key, or as a scoped signing key. Users of a scoped key get the scope's permissions. `strict` is the
+/// operator's strict signing key usage.
 ///
 /// # Errors
 /// [`IssuerError`]
