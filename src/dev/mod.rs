@@ -3,6 +3,8 @@
 //! Everything is in one folder: configuration, keys, JetStream stores, an example definition, contexts of the `nats`
 //! CLI. A supervisor process owns the servers and the forwarders between the regions; [`SuperCluster`] sends it
 //! requests. Everything listens on 127.0.0.1 only.
+//!
+//! Read `options`, `layout` and [`SuperCluster`] first; then `prepare`, which makes the folder, and `supervisor`.
 
 mod binary;
 mod config;
