@@ -1,7 +1,8 @@
 //! All items, in the order that their dependencies ask for.
 
-use super::item::Attempt;
-use super::{Event, Item, ItemError, Outcome, RunOptions};
+use super::attempt::Attempt;
+use super::item::{Event, Item, ItemError, Outcome};
+use super::options::RunOptions;
 use crate::observed::Requests;
 use crate::observed::jetstream::Api;
 use crate::plan::Action;

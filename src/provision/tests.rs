@@ -2,9 +2,12 @@ use super::*;
 use crate::desired::Role;
 use crate::observed::jetstream::Api;
 use crate::observed::{RequestError, fake::Answers};
+use crate::plan::Action;
+use crate::plan::streams::StreamChange;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Answers each subject with what was put there, one after the other, and keeps what was asked.
 #[derive(Default)]

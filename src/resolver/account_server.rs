@@ -2,7 +2,7 @@
 //! of nats-account-server, and of nats-server's `URL(…)` resolver for reading, nats-server 2.15 `accounts.go`,
 //! `URLAccResolver`).
 
-use super::TokenStoreError;
+use super::error::TokenStoreError;
 use crate::files::{read, read_secret};
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Tls;

@@ -4,12 +4,15 @@
 //! `memory` read them from their configuration; both say what is in force, and nothing of what they would load next.
 
 mod account_server;
+mod error;
 mod preload;
+
+pub use error::{NotPushed, TokenStoreError, Unread};
 
 use crate::definition::{self, Definition};
 use crate::model::nkey::PublicKey;
 use crate::observed::{AccountOnServer, Bystander, Deployment, Live, RequestError, Requests, Server, Stored, system};
-use crate::push::{self, Answer, PushError, PushOutcome};
+use crate::push::{self, Answer, PushOutcome};
 use crate::sign::SignedToken;
 use account_server::AccountServer;
 use futures::StreamExt as _;
@@ -41,47 +44,6 @@ enum Keeper {
     AccountServer(Box<AccountServer>),
     /// The servers' configuration (`memory`).
     Preload(Preload),
-}
-
-/// An error of the account server, or of the file with the preload.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {message}")]
-pub struct TokenStoreError {
-    /// Stable name, for scripts: `account-server` or `preload`.
-    pub code: &'static str,
-    /// The account server with its URL, or the file and the line.
-    pub place: String,
-    /// The cause.
-    pub message: String,
-    /// The next step.
-    pub next: String,
-    /// The file, not the deployment, is the cause.
-    pub is_input: bool,
-}
-
-/// Why the tokens of accounts are not known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unread {
-    /// The servers.
-    #[error(transparent)]
-    Servers(#[from] RequestError),
-    /// What is outside of them.
-    #[error(transparent)]
-    Store(#[from] TokenStoreError),
-}
-
-/// Why tokens were not handed over.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotPushed {
-    /// The servers.
-    #[error(transparent)]
-    Servers(#[from] PushError),
-    /// What is outside of them.
-    #[error(transparent)]
-    Store(#[from] TokenStoreError),
-    /// The token that is kept outside of them is another than was read.
-    #[error("the token of account {0} was changed by someone else")]
-    Changed(PublicKey),
 }
 
 impl Resolver {

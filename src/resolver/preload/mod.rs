@@ -3,7 +3,7 @@
 //! Only tokens in it are changed; comments, order and spelling stay. A file with anything else in it is refused: what
 //! servers do may depend on it, and it is not ours.
 
-use super::TokenStoreError;
+use super::error::TokenStoreError;
 use crate::files::{self, Access, ReadError};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::SignedToken;
