@@ -4,28 +4,17 @@
 //! write streams. Its config tells how far it is, so that the next run goes on where one was stopped. The old stream is
 //! left as it is: its readers notice nothing.
 
-use super::streams::{StreamChange, StreamPlan};
+pub use super::allowable::LOSES_HISTORY;
+pub use super::stream_change::History;
+
+use super::stream_change::{StreamChange, StreamPlan};
 use super::{Action, Options};
 use crate::desired::regional::Seat;
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::model::finding::Finding;
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-
-/// The finding about history that does not come along.
-pub const LOSES_HISTORY: &str = "loses-history";
-
-/// What a new read stream takes along.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct History {
-    /// The read stream of the application's account whose place it takes.
-    pub from: String,
-    /// Messages that it has.
-    pub messages: u64,
-}
 
 /// How far a stream is with its history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Streams of others that are in the way of a virtual stream.
 
-use super::along::LOSES_HISTORY;
+use super::allowable::LOSES_HISTORY;
 use super::links::is_ours;
 use super::mappings::{MappingPlan, captured};
-use super::streams::StreamChange;
+use super::stream_change::StreamChange;
 use super::{Action, Options};
 use crate::desired::regional::{HUB_API, Seat};
 use crate::desired::{DesiredAccount, DesiredStream, Role};

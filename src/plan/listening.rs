@@ -1,14 +1,12 @@
 //! What in an account receives messages on subjects: live subscriptions, and the exports and imports of its claims.
 
+use super::allowable::LISTENERS_UNKNOWN;
 use super::links::is_ours;
 use crate::lint::{Listener, ListenerKind};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
 use crate::observed::RequestError;
 use crate::observed::listeners::{Listeners, SUBJECT};
-
-/// Who listens on what is about to be mapped could not be asked; an error, unless allowed, where a permission lacks.
-pub(super) const LISTENERS_UNKNOWN: &str = "listeners-unknown";
 
 /// A [`Listener`] with texts of its own.
 pub(super) struct Listening {

@@ -6,7 +6,7 @@
 
 use super::links::{self, ActivationRequest, ClaimChange, Edited, Peer};
 use super::mappings::{MappingChange, MappingPlan};
-use super::preflight::Base;
+use super::starts::Start;
 use super::{Action, Options};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
@@ -66,40 +66,6 @@ pub enum Reason {
     Changed,
     /// These servers hold another token than the newest, or none.
     Repair(Vec<String>),
-}
-
-/// What an account's claims are edited from.
-#[derive(Debug, Clone)]
-pub(super) struct Start {
-    /// `None` for an account that is yet to be made.
-    pub token: Option<String>,
-    pub claims: TrustedClaims,
-    pub newest_iat: u64,
-    /// Whether `claims` are more than the token says: they are pushed even when nothing is to be edited.
-    pub merged: bool,
-}
-
-impl Start {
-    /// The stored token, with the claims that keep what it took back of others.
-    pub fn merged(base: Base, claims: &TrustedClaims) -> Self {
-        Self { claims: claims.clone(), merged: true, ..Self::from(base) }
-    }
-
-    /// For an account that no server has.
-    pub fn founded(claims: TrustedClaims) -> Self {
-        Self { token: None, claims, newest_iat: 0, merged: false }
-    }
-
-    /// The claims, unless the account is yet to be made.
-    pub fn existing(&self) -> Option<&TrustedClaims> {
-        self.token.as_ref().map(|_| &self.claims)
-    }
-}
-
-impl From<Base> for Start {
-    fn from(Base { token, claims, newest_iat }: Base) -> Self {
-        Self { token: Some(token), claims, newest_iat, merged: false }
-    }
 }
 
 /// What is known beside the account whose claims are edited.

@@ -1,9 +1,12 @@
 //! How an application's account reaches its own JetStream where requests by the usual names go to the regions.
 
+pub use super::allowable::WAY_BACK_MISSING;
+
 use super::Action;
-use super::account::{AccountPlan, skipped_consumer, skipped_stream};
+use super::account_plan::{AccountPlan, skipped_consumer, skipped_stream};
 use super::mappings::{MappingChange, MappingPlan};
-use super::pushes::{self, Start};
+use super::pushes;
+use super::starts::Start;
 use crate::desired::regional::{HUB_API, Seat};
 use crate::desired::{DesiredAccount, way_back};
 use crate::model::claims::AccountClaims;
@@ -13,9 +16,6 @@ use crate::model::prefixes::{BACK, NEAR, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::survey::Observed;
-
-/// Requests for the account's JetStream go to the regions, and no mapping leads back: somebody took it away.
-pub const WAY_BACK_MISSING: &str = "way-back-missing";
 
 /// The prefix under which an application's account reaches its own JetStream, by its claims; `None` where they lead
 /// `$JS.>` to the regions, and nothing back.

@@ -1,116 +1,33 @@
 //! The plan of one account, put together, and of a whole definition.
 
+use super::account_plan::{skipped_consumer, skipped_stream};
 use super::along;
 use super::anew;
 use super::capacity::capacity;
 use super::conflicts;
-use super::consumers::{ConsumerPlan, consumers};
-use super::links::{self, ClaimChange, Peer};
+use super::consumers::consumers;
+use super::links::{self, Peer};
 use super::listening::{Listening, listening};
 use super::mappings::{MappingPlan, mapping_removal, mappings};
 use super::preflight::{self, tokens};
-use super::pushes::{self, Context, Push, Reason, Start, pushes};
+use super::pushes::{self, Context, Reason, pushes};
+use super::starts::{Start, place_of_application, starts};
 use super::streams::{SUBJECT_REMOVED, StreamPlan, removal, streams};
-use super::{Options, Report, way_back};
+use super::{AccountPlan, Options, Plan, way_back};
+use crate::desired::DesiredAccount;
 use crate::desired::regional::{APPLICATION_TAG, REGION_TAG, Seat, application_tag, region_tag};
-use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream};
 use crate::lint::{Entry, LintInput, Listener, lint};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::mapping::RawMapping;
-use crate::model::names::RegionName;
-use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout};
 use crate::observed::jetstream::ObservedJetStream;
 use crate::observed::listeners::Listeners;
-use crate::observed::survey::{Heard, Observed, ObservedAccount};
-use crate::observed::{AccountOnServer, Stored};
+use crate::observed::survey::{Observed, ObservedAccount};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
-
-/// What has to be done to a deployment, and what stands in the way.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Per account, in the order of the definition.
-    pub accounts: Vec<AccountPlan>,
-    /// What was found; errors stop the run.
-    pub findings: Vec<Finding>,
-}
-
-/// What has to be done to one account.
-#[derive(Debug, Clone)]
-pub struct AccountPlan {
-    /// The definition's name for it.
-    pub name: String,
-    /// Its public key; a stand-in while the account is yet to be made and has no key.
-    pub id: PublicKey,
-    /// The region that it serves, for a regional account.
-    pub region: Option<RegionName>,
-    /// Whether the account is yet to be made.
-    pub new: bool,
-    /// Its claims as they are, or as the account is founded; none when they could not be read.
-    pub current: Option<TrustedClaims>,
-    /// Changes of its mappings.
-    pub mappings: MappingPlan,
-    /// Other changes of its claims.
-    pub claims: Vec<ClaimChange>,
-    /// Changes of its streams.
-    pub streams: StreamPlan,
-    /// Changes of its consumers.
-    pub consumers: ConsumerPlan,
-    /// The tokens that have to be signed and pushed, in the order of their stages.
-    pub pushes: Vec<Push>,
-    /// Streams and consumers that cannot be reached, left out since the run is allowed to.
-    pub skipped: Vec<String>,
-}
-
-impl Plan {
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.accounts.iter().all(AccountPlan::is_empty)
-    }
-
-    /// True if servers have to reload the preload before they have its tokens.
-    pub fn waits_for_reload(&self) -> bool {
-        self.findings.iter().any(|finding| finding.code == preflight::PRELOAD_NOT_RELOADED)
-    }
-
-    /// Whether something stops the run.
-    pub fn is_refused(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Error)
-    }
-
-    /// What was seen and is left alone.
-    pub fn reports(&self) -> impl Iterator<Item = &Report> {
-        self.accounts.iter().flat_map(|account| account.mappings.reports.iter().chain(&account.streams.reports))
-    }
-}
-
-impl AccountPlan {
-    /// A plan that changes nothing of the account, whose claims are `current`.
-    pub(super) fn unchanged(desired: &DesiredAccount<'_>, current: Option<TrustedClaims>) -> Self {
-        Self {
-            name: desired.name.clone(),
-            id: desired.id.clone(),
-            region: desired.seat.region().map(|region| region.name.clone()),
-            new: false,
-            current,
-            mappings: MappingPlan::default(),
-            claims: Vec::new(),
-            streams: StreamPlan::default(),
-            consumers: ConsumerPlan::default(),
-            pushes: Vec::new(),
-            skipped: Vec::new(),
-        }
-    }
-
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.pushes.is_empty() && self.streams.changes.is_empty() && self.consumers.changes.is_empty()
-    }
-}
 
 /// Compares what is desired with what was observed, account by account.
 ///
@@ -188,67 +105,6 @@ struct Around<'a> {
     /// True if the run may go on without the lease.
     without_lease: bool,
     context: Context<'a>,
-}
-
-/// The token that each account's claims are edited from.
-pub(super) fn starts(
-    desired: &[DesiredAccount<'_>],
-    observed: &Observed,
-    now: u64,
-    findings: &mut Vec<Finding>,
-) -> Vec<Option<Start>> {
-    let mut starts: Vec<Option<Start>> = Vec::with_capacity(desired.len());
-    for (index, (wanted, found)) in desired.iter().zip(&observed.accounts).enumerate() {
-        let application = starts.get(place_of_application(desired, index)).and_then(Option::as_ref);
-        let start = match (wanted.seat, application.map(|start| &start.claims)) {
-            (Seat::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
-                let nats = links::founding(wanted, application);
-                TrustedClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
-            }
-            _ => {
-                let account = preflight::AccountRef { name: &wanted.name, id: &wanted.id };
-                let (base, mut odd) = preflight::observed_base(account, observed, &found.servers, now);
-                findings.append(&mut odd);
-                match &found.heard {
-                    Heard::Nothing => base.map(Start::from),
-                    Heard::Merged(claims) => base.map(|base| Start::merged(base, claims)),
-                    Heard::Conflict(conflicts) => {
-                        findings.push(overtaken(&wanted.name, conflicts));
-                        base.map(Start::from)
-                    }
-                }
-            }
-        };
-        starts.push(start);
-    }
-    starts
-}
-
-/// Somebody pushed a token that was made before another, and both changed the same.
-fn overtaken(account: &str, conflicts: &[String]) -> Finding {
-    Finding::error(
-        "pushes-conflict",
-        format!("account {account}"),
-        format!(
-            "while this run went on, somebody pushed a token of it that was made from an older one than this run pushed, \
-             and both changed: {}",
-            conflicts.join("; ")
-        ),
-        "Find out who pushed, agree on what it should be, and run again.",
-    )
-}
-
-/// The place of the application's account that the account at `index` belongs to.
-pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
-    desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
-}
-
-/// Every server that keeps tokens and answered says that it has none of the account. A copy that only a cache has, and that is
-/// not in use, is one of an account that is gone; that a cache has none says nothing.
-pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
-    let none = |on: &AccountOnServer| matches!(on.stored, Stored::Nothing | Stored::Outside { token: None, .. });
-    let nothing = |on: &AccountOnServer| (none(on) || on.is_cache()) && tokens(on).is_empty();
-    servers.iter().any(none) && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
 }
 
 /// A regional account that is marked as another application's: what is pushed would take it away from that.
@@ -333,16 +189,6 @@ fn leave_out<'a, 'd>(
         stays
     });
     (Cow::Owned(desired), skipped)
-}
-
-/// How a stream is named in [`AccountPlan::skipped`].
-pub(super) fn skipped_stream(stream: &DesiredStream<'_>) -> String {
-    format!("stream {}", stream.name)
-}
-
-/// How a consumer is named in [`AccountPlan::skipped`].
-pub(super) fn skipped_consumer(consumer: &DesiredConsumer) -> String {
-    format!("consumer {} of stream {}", consumer.name, consumer.stream)
 }
 
 /// Turns errors that `--allow` admits into warnings.

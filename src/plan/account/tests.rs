@@ -2,9 +2,11 @@ use super::*;
 use crate::desired::tests::{app, application, regional, stream, topology};
 use crate::desired::{Options as DesiredOptions, accounts};
 use crate::model::claims::TrustAnchor;
-use crate::model::nkey::KeyKind;
-use crate::observed::{Deployment, Detail, Live, Server};
-use crate::plan::Stage;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::observed::survey::Heard;
+use crate::observed::{AccountOnServer, Deployment, Detail, Live, Server, Stored};
+use crate::plan::starts::is_nowhere;
+use crate::plan::{Push, Stage};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::json;
 

@@ -5,8 +5,9 @@
 //! sources on 2.10.26, 2.11.11, 2.12.8 and 2.14.6, with mirrors on 2.10.26, 2.14.6 and 2.15.1). So it begins behind all that
 //! readers have read.
 
-use super::account::{AccountPlan, place_of_application};
-use super::streams::StreamChange;
+use super::AccountPlan;
+use super::starts::place_of_application;
+use super::stream_change::StreamChange;
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::model::finding::Finding;
 use crate::observed::jetstream::{ObservedStream, origins};

@@ -1,6 +1,6 @@
 //! Whether an account's limits leave room for a plan's consumers.
 
-use super::is_tiered;
+use super::account::{self, is_tiered};
 use crate::model::finding::Finding;
 use crate::observed::Deployment;
 use crate::observed::jetstream::ObservedJetStream;
@@ -55,7 +55,7 @@ pub(super) fn limits(
                 "Lower it in the definition, or raise the account's limit.",
             ));
         // Of the streams' tiers, and R1, it is said for them.
-        } else if tier.is_null() && replicas > 1 && replicas != config(&change.stream).map_or(1, super::replicas) {
+        } else if tier.is_null() && replicas > 1 && replicas != config(&change.stream).map_or(1, account::replicas) {
             findings.push(Finding::error(
                 "tier-missing",
                 which,
@@ -120,7 +120,7 @@ pub(super) fn limits(
 /// How many replicas servers give a consumer: those of its stream at most, which is also what durable ones get that do not
 /// say (nats-server 2.15 `server/consumer.go`, `replicas`).
 fn consumer_replicas(consumer: &Map<String, Value>, stream: Option<&Map<String, Value>>) -> u64 {
-    let of_stream = stream.map_or(1, super::replicas);
+    let of_stream = stream.map_or(1, account::replicas);
     let own = consumer.get("num_replicas").and_then(Value::as_u64).filter(|own| *own > 0);
     own.map_or(of_stream, |own| own.min(of_stream))
 }

@@ -1,6 +1,6 @@
 //! Whether servers have what a plan's streams need: enough of them with JetStream and the tags, and room on them.
 
-use super::replicas;
+use super::account::replicas;
 use crate::desired::{DesiredAccount, DesiredStream};
 use crate::model::finding::Finding;
 use crate::observed::{Deployment, Server};

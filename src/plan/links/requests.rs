@@ -1,10 +1,12 @@
 //! Requests that a definition opens to applications (`map_requests`), and their closing.
 
-use super::{Edited, Export, exports, is_ours, remove_exports, remove_imports};
+use super::change::{Edited, is_ours};
+use super::exports::exports;
+use super::removal::{remove_exports, remove_imports};
 use crate::desired::DesiredAccount;
 use crate::desired::links::opened;
 use crate::desired::regional::Seat;
-use crate::model::claims::{AccountClaims, TrustedClaims};
+use crate::model::claims::{AccountClaims, Export, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::virtual_stream::Layout;
 use crate::plan::Options;

@@ -1,9 +1,13 @@
 use super::*;
+use crate::desired::DesiredAccount;
 use crate::desired::tests::{regional, stream, topology};
 use crate::desired::{Options as DesiredOptions, accounts};
-use crate::model::finding::Severity;
-use crate::model::nkey::KeyKind;
-use crate::model::virtual_stream::{Account, Kind, MapRequest};
+use crate::model::claims::{AccountClaims, Import, TrustedClaims};
+use crate::model::finding::{Finding, Severity};
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::virtual_stream::{Account, Kind, Layout, MapRequest};
+use crate::plan::{Action, Options};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const LIST: &str = "$VS.c-west.API.STREAM.LIST";

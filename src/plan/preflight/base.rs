@@ -1,7 +1,8 @@
 //! The token that an account's claims are edited from, and what is odd about its copies.
 
+use super::clocks::CLOCK_SKEW;
+use super::expiry;
 use super::trust::named_by_all;
-use super::{CLOCK_SKEW, expiry};
 use crate::model::claims::{
     AccountClaims, ClaimsError, LastPush, TrustAnchor, TrustedClaims, Untrusted, spelled_as_signed,
 };
@@ -10,6 +11,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, Deployment, Live, Stored};
+use crate::plan::allowable::KEPT_DIFFERS;
 use crate::plan::claims_diff;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,9 +33,6 @@ pub const PRELOAD_NOT_RELOADED: &str = "preload-not-reloaded";
 
 /// Servers do not show which preload they have.
 pub const PRELOAD_UNREAD: &str = "preload-unread";
-
-/// What is kept outside of the servers, and what they have in force, were made without each other.
-pub const KEPT_DIFFERS: &str = "kept-differs";
 
 /// What an account's token is to be made from.
 #[derive(Debug, Clone, PartialEq)]

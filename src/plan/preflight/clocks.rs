@@ -1,9 +1,11 @@
 //! Clocks: servers' against each other's, and against ours.
 
-use super::CLOCK_SKEW;
 use crate::model::finding::Finding;
 use crate::model::units::format_duration;
 use crate::observed::{ClockOffset, Deployment};
+
+/// How far a clock, or a token's date, may be off before it stops a run, in seconds.
+pub const CLOCK_SKEW: u64 = 300;
 
 /// Clocks that are this close together are taken for equal, in milliseconds: NTP keeps them within some.
 const CLOSE: i64 = 10_000;

@@ -4,6 +4,7 @@ use crate::model::finding::Finding;
 use crate::model::names::ClusterName;
 use crate::model::topology::{Region, Topology};
 use crate::observed::Deployment;
+use crate::plan::allowable::SERVED_MISSING;
 use std::collections::BTreeSet;
 
 pub(super) fn missing_regions(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
@@ -61,9 +62,6 @@ pub(super) fn unknown_without_clients(topology: &Topology, deployment: &Deployme
     };
     unknown.map(finding).collect()
 }
-
-/// The finding about a served cluster of which no server answers.
-pub const SERVED_MISSING: &str = "served-cluster-missing";
 
 pub(super) fn uncovered_clusters(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
     unclaimed(topology, deployment)

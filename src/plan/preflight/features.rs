@@ -1,6 +1,6 @@
 //! Fields of the definition that some server is too old for.
 
-use super::names;
+use super::names::names;
 use crate::desired::DesiredAccount;
 use crate::model::finding::Finding;
 use crate::model::server_version;

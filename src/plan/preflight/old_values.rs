@@ -5,16 +5,14 @@
 //! older one: buckets return to old values, deleted keys and purged messages come back (measured on 2.10.26, 2.12.8 and
 //! 2.14.6, in 120 of 120 looks; not on 2.15.1, which keeps the position).
 
-use super::names;
+use super::names::names;
 use crate::desired::{DesiredAccount, KEEPS_POSITION, Role};
 use crate::model::finding::Finding;
 use crate::model::server_version;
 use crate::observed::{Deployment, Server};
+use crate::plan::allowable::OLD_VALUES;
 use crate::plan::streams::StreamChange;
 use std::collections::{BTreeMap, HashSet};
-
-/// The finding about them.
-pub const OLD_VALUES: &str = "old-values-return";
 
 /// Virtual streams of the account whose read streams go back. An error where this run makes or changes one of them; else a
 /// warning, as the deployment is no worse afterwards.

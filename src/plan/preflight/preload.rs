@@ -4,9 +4,7 @@ use crate::model::claims::{TrustAnchor, TrustedClaims, spelled_as_signed};
 use crate::model::finding::Finding;
 use crate::model::units::format_time;
 use crate::observed::{Bystander, Live};
-
-/// The file with the preload is older than what servers have of other accounts.
-pub const PRELOAD_STALE: &str = "preload-stale";
+use crate::plan::allowable::PRELOAD_STALE;
 
 /// Accounts that servers would lose, or get an older token of, when they reload the file as it is.
 pub fn stale_preload(bystanders: &[Bystander], anchor: &TrustAnchor) -> Option<Finding> {

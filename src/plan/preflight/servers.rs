@@ -1,7 +1,7 @@
 //! The servers: their system account, versions, JetStream domains, and those that do not answer.
 
 use super::clusters::known_clusters;
-use super::names;
+use super::names::names;
 use crate::desired::Role;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;

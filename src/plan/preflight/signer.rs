@@ -1,6 +1,6 @@
 //! Who signs, and what is signed: trusted by every server, and not too large for any.
 
-use super::names;
+use super::names::names;
 use crate::model::claims::{MAX_TOKEN_SIZE, OperatorClaims, TrustAnchor};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;

@@ -1,11 +1,11 @@
 use super::*;
 use crate::model::claims::{AccountClaims, LATEST, LastPush, Trust, TrustAnchor, TrustedClaims};
-use crate::model::finding::Severity;
+use crate::model::finding::{Finding, Severity};
 use crate::model::names::{ClusterName, RegionName};
-use crate::model::nkey::KeyKind;
-use crate::model::topology::Region;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::topology::{Region, Topology};
 use crate::observed::survey::Observed;
-use crate::observed::{AccountOnServer, ClockOffset, Live, RequestError, Stored, User};
+use crate::observed::{AccountOnServer, ClockOffset, Deployment, Live, RequestError, Server, Stored, User};
 use crate::plan::consumers::ConsumerPlan;
 use crate::plan::mappings::MappingPlan;
 use crate::plan::streams::StreamPlan;

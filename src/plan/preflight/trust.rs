@@ -1,5 +1,6 @@
 //! Whose signatures count in a run, and what has to be said about it.
 
+use super::names::names;
 use crate::model::claims::{Basis, NamedOperator, OperatorClaims, OperatorToken, Trust, TrustAnchor};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -94,7 +95,7 @@ fn another_operator(pin: &PublicKey, deployment: &Deployment, named: &[(&str, Ve
     let theirs = if theirs.is_empty() { "none".to_owned() } else { theirs.join(" and ") };
     Some(Finding::error(
         "operators-differ",
-        super::names(&servers),
+        names(&servers),
         format!("the definition pins operator {pin}, and the operator there is {theirs}"),
         "Correct `operator:` in the definition (`nsc describe operator` shows the key), or find out who answers in these \
          servers' names.",

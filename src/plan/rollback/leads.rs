@@ -1,6 +1,7 @@
 //! Where mappings lead that come back: to streams that are there, or a push would lose messages.
 
-use super::{Undo, Unused};
+use super::effects::Unused;
+use super::undo::Undo;
 use crate::desired::DesiredAccount;
 use crate::desired::regional::{JETSTREAM, Seat};
 use crate::model::claims::{AccountClaims, TrustedClaims};

@@ -1,10 +1,13 @@
 use super::super::record::tests::content;
 use super::super::record::{Outcome, Progress};
+use super::plan::activations;
 use super::*;
-use crate::desired::Options as DesiredOptions;
 use crate::desired::tests::{app, application, stream, topology};
-use crate::model::finding::Severity;
-use crate::model::nkey::KeyKind;
+use crate::desired::{DesiredAccount, Options as DesiredOptions};
+use crate::model::claims::TrustedClaims;
+use crate::model::finding::{Finding, Severity};
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::plan::record::Content;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 

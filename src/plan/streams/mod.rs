@@ -1,7 +1,10 @@
 //! The streams of one account: what is made, changed and taken away, and what is refused.
 
-use super::along::{self, History, LOSES_HISTORY};
-use super::change::{Edited, FieldChange, filled, same, stream_default};
+pub use super::stream_change::{StreamChange, StreamPlan};
+pub(crate) use super::stream_diff::{Difference, SourceChanges, config_matches, differences, source_differences};
+
+use super::along;
+use super::change::{Edited, same, stream_default};
 use super::conflicts;
 use super::{Action, Options, Report};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
@@ -9,106 +12,9 @@ use crate::model::finding::Finding;
 use crate::model::prefixes::{CAPTURED, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::Account;
-use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age, began_at};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
-
-#[cfg(test)]
-#[path = "streams_tests.rs"]
-mod tests;
-
-/// What happens to one stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StreamChange {
-    /// Create, update or delete.
-    pub action: Action,
-    /// Real name.
-    pub name: String,
-    /// Virtual stream.
-    pub virtual_stream: String,
-    /// Region.
-    pub region: String,
-    /// What the stream is for.
-    pub role: Role,
-    /// The observed config, for an update or a deletion.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Map<String, Value>>,
-    /// The config to send: for an update the observed one with the desired fields edited in place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Map<String, Value>>,
-    /// What an update changes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<FieldChange>,
-    /// Messages that a deletion deletes, as they were counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub messages: Option<u64>,
-    /// History that comes first, when the layout changes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub history: Option<History>,
-    /// Whether what an update captures no longer, another stream of the same plan captures from then on: a cluster uses
-    /// another region.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub hands_over: bool,
-}
-
-impl StreamChange {
-    /// Whether an update captures less than before. Like a deletion, it comes when no mapping leads there any more; but
-    /// where another stream takes over, mappings still do.
-    pub fn narrows(&self) -> bool {
-        !self.hands_over && self.gives_up().next().is_some()
-    }
-
-    /// Whether it is made with a `first_seq` that is to go from its config once it is there.
-    pub fn loses_first_sequence(&self) -> bool {
-        let config = self.after.as_ref().filter(|config| config.contains_key("first_seq"));
-        self.action == Action::Create && config.is_some_and(|config| began_at(config).is_some())
-    }
-
-    /// What an update captures no longer, or not all of.
-    pub(super) fn gives_up(&self) -> impl Iterator<Item = SubjectFilter> {
-        let (before, after) = match self.action {
-            Action::Update => (self.subjects_before(), self.subjects_after()),
-            Action::Create | Action::Delete => <_>::default(),
-        };
-        before.into_iter().filter(move |before| !after.iter().any(|after| after.covers(before)))
-    }
-
-    pub(super) fn subjects_before(&self) -> Vec<SubjectFilter> {
-        subjects(self.before.as_ref())
-    }
-
-    pub(super) fn subjects_after(&self) -> Vec<SubjectFilter> {
-        subjects(self.after.as_ref())
-    }
-}
-
-fn subjects(config: Option<&Map<String, Value>>) -> Vec<SubjectFilter> {
-    let subjects = config.and_then(|config| config.get("subjects")).and_then(Value::as_array).into_iter().flatten();
-    subjects.filter_map(|subject| SubjectFilter::parse(subject.as_str()?).ok()).collect()
-}
-
-/// What to do about the streams of one account.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StreamPlan {
-    /// In the order in which they are to be made: write and home streams before read streams, deletions last and backwards.
-    pub changes: Vec<StreamChange>,
-    /// Seen and left alone.
-    pub reports: Vec<Report>,
-    /// What stops the run, and what is worth knowing. An error that `--allow` admits has become a warning.
-    pub findings: Vec<Finding>,
-}
-
-/// Codes of the findings that `--allow` may admit: the server would do what they are about.
-pub const ALLOWABLE: [&str; 7] = [
-    "moves-stream",
-    "imports-again",
-    "removes-source",
-    "deletes-messages",
-    "captures-virtual-subjects",
-    "ordinary-streams",
-    LOSES_HISTORY,
-];
 
 /// The finding about subjects that a virtual stream has no more.
 pub const SUBJECT_REMOVED: &str = "subject-removed";
@@ -499,119 +405,6 @@ impl Out<'_> {
     }
 }
 
-/// How a desired config differs from an observed one, `metadata` aside.
-pub(crate) enum Difference {
-    /// A plain field.
-    Field { key: String, before: Option<Value>, after: Option<Value> },
-    /// The placement: what is, and what is to be sent (`preferred` and unknown keys kept).
-    Placement { before: Option<Value>, after: Value },
-    /// Sources by identity.
-    Sources(SourceChanges),
-}
-
-/// What differs in the sources, and the list to send.
-pub(crate) struct SourceChanges {
-    pub(crate) fields: Vec<FieldChange>,
-    pub(crate) after: Vec<Value>,
-}
-
-/// Compares with defaults filled in; fields of the server's that the definition doesn't know stay out of it.
-pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, Value>) -> Vec<Difference> {
-    let mut keys: Vec<&str> = desired.keys().map(String::as_str).collect();
-    keys.extend(observed.keys().map(String::as_str).filter(|key| !desired.contains_key(*key)));
-    let mut differences = Vec::new();
-    for key in keys {
-        let (wanted, is) = (desired.get(key), observed.get(key));
-        match key {
-            "metadata" => {}
-            // The first sequence is where a stream began, and never changes; but it goes from the config where servers may not
-            // keep it.
-            "first_seq" => {
-                let goes = is.is_some() && began_at(observed).is_some();
-                differences.extend(goes.then(|| Difference::Field {
-                    key: key.to_owned(),
-                    before: is.cloned(),
-                    after: None,
-                }));
-            }
-            "placement" => differences.extend(placement(wanted, is)),
-            "sources" => differences.extend(sources(wanted, is)),
-            _ if wanted.is_none() && stream_default(key).is_none() => {}
-            _ => {
-                let before = filled(key, is, stream_default);
-                let after = filled(key, wanted, stream_default);
-                if !same(before.as_ref(), after.as_ref()) {
-                    differences.push(Difference::Field { key: key.to_owned(), before, after });
-                }
-            }
-        }
-    }
-    differences
-}
-
-fn placement(desired: Option<&Value>, observed: Option<&Value>) -> Option<Difference> {
-    let desired = desired.filter(|d| d.is_object())?;
-    let tags = |value: &Value| {
-        let mut tags: Vec<String> =
-            value["tags"].as_array().into_iter().flatten().filter_map(|t| t.as_str().map(str::to_lowercase)).collect();
-        tags.sort();
-        tags
-    };
-    let now = observed.cloned().unwrap_or(Value::Null);
-    if same(desired.get("cluster"), now.get("cluster")) && tags(desired) == tags(&now) {
-        return None;
-    }
-    let mut after = now.as_object().cloned().unwrap_or_default();
-    for key in ["cluster", "tags"] {
-        match desired.get(key) {
-            Some(value) => after.insert(key.to_owned(), value.clone()),
-            None => after.shift_remove(key),
-        };
-    }
-    Some(Difference::Placement { before: observed.cloned(), after: Value::Object(after) })
-}
-
-/// In what two sources differ that makes them others to the server (nats-server 2.15 `server/stream.go`, `composeIName`).
-pub(crate) fn source_differences(a: &Value, b: &Value) -> impl Iterator<Item = &'static str> {
-    let identity = ["name", "external", "filter_subject", "subject_transforms", "consumer"];
-    identity.into_iter().filter(|key| !same(a.get(key), b.get(key)))
-}
-
-fn same_source(a: &Value, b: &Value) -> bool {
-    source_differences(a, b).next().is_none()
-}
-
-fn sources(desired: Option<&Value>, observed: Option<&Value>) -> Option<Difference> {
-    let items = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
-    let (wanted, mut is) = (items(desired), items(observed));
-    let name = |source: &Value| source["name"].as_str().unwrap_or_default().to_owned();
-    let mut fields = Vec::new();
-    let mut added = Vec::new();
-    let mut rest = is.clone();
-    let mut missing = Vec::new();
-    for source in &wanted {
-        match rest.iter().position(|other| same_source(source, other)) {
-            Some(place) => drop(rest.remove(place)),
-            None => missing.push(source),
-        }
-    }
-    for source in missing {
-        let path = format!("sources.{}", name(source));
-        let before = rest.iter().position(|other| other["name"] == source["name"]).map(|place| rest.remove(place));
-        if let Some(before) = &before {
-            is.retain(|other| other != before);
-        }
-        added.push(source.clone());
-        fields.push(FieldChange { path, before, after: Some(source.clone()) });
-    }
-    for extra in rest {
-        is.retain(|other| *other != extra);
-        fields.push(FieldChange { path: format!("sources.{}", name(&extra)), before: Some(extra), after: None });
-    }
-    is.extend(added);
-    (!fields.is_empty()).then_some(Difference::Sources(SourceChanges { fields, after: is }))
-}
-
 /// Whether the new limit is tighter in a way that deletes messages.
 fn shrinks(key: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
     if !matches!(key, "max_age" | "max_bytes" | "max_msgs" | "max_msgs_per_subject") {
@@ -642,9 +435,5 @@ fn wire(key: &str, value: Option<Value>) -> Value {
     value.or_else(|| stream_default(key)).unwrap_or(Value::Null)
 }
 
-/// Whether a stream is as desired, metadata included.
-pub(crate) fn config_matches(desired: &Map<String, Value>, observed: &Map<String, Value>) -> bool {
-    let mut edited = Edited::of(observed);
-    edited.metadata(desired.get("metadata"));
-    differences(desired, observed).is_empty() && edited.fields.is_empty()
-}
+#[cfg(test)]
+mod tests;

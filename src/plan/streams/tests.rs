@@ -10,12 +10,13 @@ use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, ConsumerDefinition, MapRequest, VirtualStream};
 use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
 use crate::observed::{Deployment, Server};
+use crate::plan::allowable;
 use crate::plan::along::History;
 use crate::plan::capacity::capacity;
 use crate::plan::consumers::consumers;
 use crate::plan::preflight::{features, forgetful, old_values, revisions_refused, standing_old_values};
 use crate::verify::streams::{Verdict, counts};
-use serde_json::json;
+use serde_json::{Map, json};
 
 fn app() -> Account {
     let mut p0 = VirtualStream::new(
@@ -126,7 +127,7 @@ fn refuses_what_would_lose_move_or_import_again() {
     let plan = streams(&d, &observed, &Options::default());
     assert_eq!(codes(&plan), ["deletes-messages", "moves-stream", "immutable-field", "imports-again"]);
     assert!(plan.findings.iter().all(|f| f.severity == Severity::Error && !f.next.is_empty()));
-    let allow = ALLOWABLE.map(str::to_owned).to_vec();
+    let allow = allowable().map(str::to_owned).collect();
     let allowed = streams(&d, &observed, &Options { allow, ..Options::default() });
     let errors = allowed.findings.iter().filter(|f| f.severity == Severity::Error);
     assert_eq!(errors.map(|f| f.code).collect::<Vec<_>>(), ["immutable-field"]);

@@ -223,12 +223,12 @@ fn claims_become_trusted_in_known_places() {
     only(
         "the claims of a new account are made by the plan",
         &|code| code.contains("TrustedClaims::found("),
-        &["plan/account.rs"],
+        &["plan/starts.rs"],
     );
     only(
         "trusted claims are put together from trusted claims",
         &|code| code.contains("::derived("),
-        &["model/claims/trusted.rs", "plan/rollback/mod.rs"],
+        &["model/claims/trusted.rs", "plan/rollback/plan.rs"],
     );
     only(
         "claims are merged as trusted ones",

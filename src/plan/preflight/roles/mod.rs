@@ -11,11 +11,9 @@ use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
 use crate::model::virtual_stream::Layout;
 use crate::plan::Action;
+use crate::plan::allowable::ROLE_LACKS_PERMISSIONS;
 use crate::plan::mappings::MappingChange;
 use std::collections::{BTreeSet, HashMap};
-
-/// Users of a role, or those without permissions of their own, may publish on virtual names and not on what they become.
-pub const ROLE_LACKS_PERMISSIONS: &str = "role-lacks-permissions";
 
 /// Users with the same permissions.
 struct Users {

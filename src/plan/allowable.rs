@@ -1,0 +1,71 @@
+//! Findings that stop a run unless the user allows them with `--allow`: what they are about is possible, and may be meant.
+
+use crate::desired::lease;
+use crate::lint;
+
+/// New read streams start without the history of those whose place they take.
+pub const LOSES_HISTORY: &str = "loses-history";
+
+/// No server of a cluster that a region serves answers.
+pub const SERVED_MISSING: &str = "served-cluster-missing";
+
+/// No key of a regional account is at hand; allowed, the operator gives it a new signing key.
+pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";
+
+/// Read streams may return to values that they dropped.
+pub const OLD_VALUES: &str = "old-values-return";
+
+/// Users of a role, or those without permissions of their own, may publish on virtual names and not on what they become.
+pub const ROLE_LACKS_PERMISSIONS: &str = "role-lacks-permissions";
+
+/// What is kept outside of the servers, and what they have in force, were made without each other.
+pub const KEPT_DIFFERS: &str = "kept-differs";
+
+/// The file with the preload is older than what servers have of other accounts.
+pub const PRELOAD_STALE: &str = "preload-stale";
+
+/// The servers did not say who listens to what, so that the checks of listeners are left out.
+pub(super) const LISTENERS_UNKNOWN: &str = "listeners-unknown";
+
+/// Requests for the account's JetStream go to the regions, and no mapping leads back to it.
+pub const WAY_BACK_MISSING: &str = "way-back-missing";
+
+/// The nsc store's copy of an account is older than the servers' token and says otherwise what is not ours; allowed, it
+/// is replaced.
+pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
+
+/// Findings about streams: the server would do what they are about.
+const STREAMS: [&str; 7] = [
+    "moves-stream",
+    "imports-again",
+    "removes-source",
+    "deletes-messages",
+    "captures-virtual-subjects",
+    "ordinary-streams",
+    LOSES_HISTORY,
+];
+
+/// Findings of the preflight.
+const PREFLIGHT: [&str; 10] = [
+    "region-missing",
+    SERVED_MISSING,
+    "cluster-uncovered",
+    REGIONAL_KEY_MISSING,
+    "clocks-differ",
+    "issued-in-future",
+    OLD_VALUES,
+    ROLE_LACKS_PERMISSIONS,
+    KEPT_DIFFERS,
+    PRELOAD_STALE,
+];
+
+/// Findings of a rollback.
+const ROLLBACK: [&str; 2] = ["leads-nowhere", "record-untrusted"];
+
+/// Findings about what a run reads and needs besides.
+const OTHERS: [&str; 4] = [NSC_STORE_DIFFERS, LISTENERS_UNKNOWN, lease::UNREACHABLE, WAY_BACK_MISSING];
+
+/// Codes of the findings that [`Options::allow`](super::Options::allow) admits.
+pub fn allowable() -> impl Iterator<Item = &'static str> {
+    STREAMS.into_iter().chain(lint::ALLOWABLE).chain(PREFLIGHT).chain(ROLLBACK).chain(OTHERS)
+}

@@ -1,0 +1,82 @@
+//! All that a plan needs room for, checked together.
+
+use super::{account, consumers, servers};
+use crate::desired::regional::Seat;
+use crate::desired::{DesiredAccount, lease};
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Finding;
+use crate::observed::Deployment;
+use crate::observed::jetstream::{ApiError, ObservedJetStream};
+use crate::plan::consumers::ConsumerPlan;
+use crate::plan::streams::StreamPlan;
+use serde_json::{Map, Value};
+
+/// Checks limits and servers before the first request that changes something. `claims` are the account's as they are
+/// going to be: their limits count, and are all there is for an account that is yet to be made. `deployment` may be
+/// `None` (no access to the system account): the clusters are not looked at then. `without_lease`: the run may go on without
+/// the lease, whose stream needs no room then.
+pub fn capacity(
+    desired: &DesiredAccount<'_>,
+    streams: &StreamPlan,
+    consumers: &ConsumerPlan,
+    observed: &ObservedJetStream,
+    claims: Option<&AccountClaims>,
+    (deployment, without_lease): (Option<&Deployment>, bool),
+) -> Vec<Finding> {
+    let place = format!("account {}", desired.name);
+    let disabled = claims.filter(|claims| !claims.jetstream_limits().enabled() && !desired.streams.is_empty());
+    let reason = ApiError::of(&observed.info).map(|error| error.to_string());
+    if let Some(reason) = reason.or(disabled.map(|_| "every storage limit is 0".to_owned())) {
+        return vec![Finding::error(
+            "jetstream-not-enabled",
+            place,
+            format!("the account has no JetStream ({reason}): its claims set no JetStream limits"),
+            format!(
+                "Give it some, for instance: `nsc edit account {} --js-disk-storage -1 --js-streams -1 --js-consumer -1`, then \
+                 `nsc push -a {0}`.",
+                desired.name
+            ),
+        )];
+    }
+    let info = claims.map_or_else(|| observed.info.clone(), |claims| account::with_limits(&observed.info, claims));
+    let lease = lease_to_make(desired, streams, consumers, observed).filter(|_| !without_lease);
+    let mut findings = account::limits(&place, (desired, observed), streams, lease.as_ref(), &info);
+    findings.extend(account::consumers_tier(&place, desired, &info));
+    findings.extend(consumers::limits(&place, streams, consumers, observed, &info, deployment));
+    findings.extend(claims.and_then(|claims| unreachable(&place, claims)));
+    if let Some(deployment) = deployment {
+        findings.extend(servers::servers(desired, streams, deployment));
+        findings.extend(servers::limits(streams, consumers, deployment));
+    }
+    findings
+}
+
+/// An account that nobody can connect to, or subscribe in: neither this tool nor an application.
+fn unreachable(place: &str, claims: &AccountClaims) -> Option<Finding> {
+    let limits = claims.limits();
+    let (what, flag) = match (limits.conn, limits.subs) {
+        (0, _) => ("connections", "conns"),
+        (_, 0) => ("subscriptions", "subscriptions"),
+        _ => return None,
+    };
+    Some(Finding::error(
+        "connection-limit",
+        place,
+        format!("its claims allow no {what}: servers would refuse whoever makes or uses its streams"),
+        format!("Raise the limit, `regional_limits` or `nsc edit account --{flag} -1`. What a token leaves out is 0."),
+    ))
+}
+
+/// Returns the config of the lease's stream if a run that makes these changes has to make it. A run that changes nothing here,
+/// but tokens or another region's account, is refused by the server if there is no room: before it changed anything.
+fn lease_to_make(
+    desired: &DesiredAccount<'_>,
+    streams: &StreamPlan,
+    consumers: &ConsumerPlan,
+    observed: &ObservedJetStream,
+) -> Option<Map<String, Value>> {
+    let there = observed.stream(lease::STREAM).is_some() || observed.unknown_stream(lease::STREAM).is_some();
+    let is_here = desired.seat == Seat::Application && !desired.streams.is_empty();
+    let changes = !(streams.changes.is_empty() && consumers.changes.is_empty());
+    (is_here && changes && !there).then(|| lease::config(Some(desired)))
+}

@@ -1,0 +1,37 @@
+//! Exports and imports of this tool that are removed.
+
+use super::change::{ClaimPart, Edited, is_ours};
+use crate::model::claims::{Export, Import, LinkKind, TrustedClaims};
+
+/// Takes away imports of ours that `goes` names; `why` says the reason for one, by its subject.
+pub(in crate::plan) fn remove_imports(
+    claims: &mut TrustedClaims,
+    goes: impl Fn(&Import) -> bool,
+    why: impl Fn(&str) -> Option<String>,
+) -> Edited {
+    let mut edited = Edited::default();
+    let gone = claims.imports().iter().filter(|import| is_ours(&import.name) && goes(import));
+    for import in gone.cloned().collect::<Vec<_>>() {
+        if claims.remove_import(&import) {
+            edited.remove(ClaimPart::Import, import.local(), why(&import.subject));
+        }
+    }
+    edited
+}
+
+/// Takes away exports of ours that `goes` names; `why` says the reason for one, by its subject.
+pub(in crate::plan) fn remove_exports(
+    claims: &mut TrustedClaims,
+    goes: impl Fn(&Export) -> bool,
+    why: impl Fn(&str) -> Option<String>,
+) -> Edited {
+    let mut edited = Edited::default();
+    let gone = claims.exports().iter().filter(|export| is_ours(&export.name) && goes(export));
+    let gone = gone.filter_map(|export| Some((LinkKind::parse(&export.kind)?, export.subject.clone())));
+    for (kind, subject) in gone.collect::<Vec<_>>() {
+        if claims.remove_export(kind, &subject) {
+            edited.remove(ClaimPart::Export, &subject, why(&subject));
+        }
+    }
+    edited
+}

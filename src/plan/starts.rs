@@ -1,0 +1,105 @@
+//! What each account's claims are edited from.
+
+use super::links;
+use super::preflight::{AccountRef, Base, observed_base, tokens};
+use crate::desired::DesiredAccount;
+use crate::desired::regional::Seat;
+use crate::model::claims::TrustedClaims;
+use crate::model::finding::Finding;
+use crate::observed::survey::{Heard, Observed};
+use crate::observed::{AccountOnServer, Stored};
+
+/// What an account's claims are edited from.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    /// `None` for an account that is yet to be made.
+    pub token: Option<String>,
+    pub claims: TrustedClaims,
+    pub newest_iat: u64,
+    /// Whether `claims` are more than the token says: they are pushed even when nothing is to be edited.
+    pub merged: bool,
+}
+
+impl Start {
+    /// The stored token, with the claims that keep what it took back of others.
+    pub fn merged(base: Base, claims: &TrustedClaims) -> Self {
+        Self { claims: claims.clone(), merged: true, ..Self::from(base) }
+    }
+
+    /// For an account that no server has.
+    pub fn founded(claims: TrustedClaims) -> Self {
+        Self { token: None, claims, newest_iat: 0, merged: false }
+    }
+
+    /// The claims, unless the account is yet to be made.
+    pub fn existing(&self) -> Option<&TrustedClaims> {
+        self.token.as_ref().map(|_| &self.claims)
+    }
+}
+
+impl From<Base> for Start {
+    fn from(Base { token, claims, newest_iat }: Base) -> Self {
+        Self { token: Some(token), claims, newest_iat, merged: false }
+    }
+}
+
+/// The token that each account's claims are edited from.
+pub(super) fn starts(
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+    now: u64,
+    findings: &mut Vec<Finding>,
+) -> Vec<Option<Start>> {
+    let mut starts: Vec<Option<Start>> = Vec::with_capacity(desired.len());
+    for (index, (wanted, found)) in desired.iter().zip(&observed.accounts).enumerate() {
+        let application = starts.get(place_of_application(desired, index)).and_then(Option::as_ref);
+        let start = match (wanted.seat, application.map(|start| &start.claims)) {
+            (Seat::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
+                let nats = links::founding(wanted, application);
+                TrustedClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
+            }
+            _ => {
+                let account = AccountRef { name: &wanted.name, id: &wanted.id };
+                let (base, mut odd) = observed_base(account, observed, &found.servers, now);
+                findings.append(&mut odd);
+                match &found.heard {
+                    Heard::Nothing => base.map(Start::from),
+                    Heard::Merged(claims) => base.map(|base| Start::merged(base, claims)),
+                    Heard::Conflict(conflicts) => {
+                        findings.push(overtaken(&wanted.name, conflicts));
+                        base.map(Start::from)
+                    }
+                }
+            }
+        };
+        starts.push(start);
+    }
+    starts
+}
+
+/// Somebody pushed a token that was made before another, and both changed the same.
+fn overtaken(account: &str, conflicts: &[String]) -> Finding {
+    Finding::error(
+        "pushes-conflict",
+        format!("account {account}"),
+        format!(
+            "while this run went on, somebody pushed a token of it that was made from an older one than this run pushed, \
+             and both changed: {}",
+            conflicts.join("; ")
+        ),
+        "Find out who pushed, agree on what it should be, and run again.",
+    )
+}
+
+/// The place of the application's account that the account at `index` belongs to.
+pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
+    desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
+}
+
+/// Every server that keeps tokens and answered says that it has none of the account. A copy that only a cache has, and that is
+/// not in use, is one of an account that is gone; that a cache has none says nothing.
+pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
+    let none = |on: &AccountOnServer| matches!(on.stored, Stored::Nothing | Stored::Outside { token: None, .. });
+    let nothing = |on: &AccountOnServer| (none(on) || on.is_cache()) && tokens(on).is_empty();
+    servers.iter().any(none) && servers.iter().all(|on| nothing(on) || on.stored == Stored::NoAnswer)
+}
