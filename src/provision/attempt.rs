@@ -1,4 +1,4 @@
-//! One item: its requests, what is tried again, and how a lost answer is made up for.
+//! The requests for one item, which of them are repeated, and how a lost reply is made up for.
 
 use super::item::{Done, Item, ItemError};
 use super::options::RunOptions;
@@ -23,11 +23,11 @@ pub(super) struct Attempt<'r, R> {
     retrying: &'r (dyn Fn(&CallError) + Sync),
 }
 
-/// What a request came to, with a lost answer told apart from a refusal.
+/// Result of a request. A lost reply is told apart from a refusal.
 enum Heard {
     Reply(Value),
     Refused(CallError),
-    /// No answer: it may have been carried out.
+    /// No reply: the server may have carried out the request.
     Lost,
 }
 
@@ -65,7 +65,8 @@ impl<'r, R: Requests> Attempt<'r, R> {
         Ok(done)
     }
 
-    /// Servers before 2.11 empty a stream with a `first_seq` when they start, if its first message is still there.
+    /// Removes `first_seq` from the config. Servers before 2.11 empty a stream with a `first_seq` when they start, if
+    /// its first message is still there.
     async fn forget_first_sequence(&mut self, change: &StreamChange) -> Result<(), ItemError> {
         let mut config = wanted(change)?.clone();
         config.shift_remove("first_seq");
@@ -86,7 +87,8 @@ impl<'r, R: Requests> Attempt<'r, R> {
         loop {
             match self.ask(&operation, &body).await? {
                 Heard::Reply(reply) => {
-                    // Servers say `did_create` only then; without it an equal stream was there.
+                    // Servers set `did_create` only when they create the stream. Without it an equal stream was already
+                    // there.
                     let created = reply["did_create"].as_bool() == Some(true);
                     return Ok(if created { Done::Created } else { Done::AlreadySo });
                 }
@@ -112,7 +114,7 @@ impl<'r, R: Requests> Attempt<'r, R> {
         let operation = format!("STREAM.UPDATE.{}", change.name);
         let body = Value::Object(after.clone());
         loop {
-            // Servers have no compare-and-set for configs: look right before.
+            // Servers have no compare-and-set for configs, so read the config right before the update.
             let found = self.stream(&change.name).await?;
             let Some(found) = found else {
                 return Err(ItemError::Changed("it is gone".to_owned()));
@@ -191,7 +193,7 @@ impl<'r, R: Requests> Attempt<'r, R> {
         }
     }
 
-    /// Looks; `None` when there is no such stream.
+    /// Reads the stream; `None` if there is no such stream.
     async fn stream(&mut self, name: &str) -> Result<Option<ObservedStream>, ItemError> {
         let operation = format!("STREAM.INFO.{name}");
         let info = self.look(&operation, code::STREAM_NOT_FOUND).await?;
@@ -215,8 +217,8 @@ impl<'r, R: Requests> Attempt<'r, R> {
         }
     }
 
-    /// Asks, and asks again while the servers say that it may work in a moment. A request that nobody listened to
-    /// was not carried out; one without an answer may have been.
+    /// Sends the request, and repeats it while the servers say that it may work in a moment. A request without
+    /// responders was not carried out. A request without a reply may have been.
     async fn ask(&mut self, operation: &str, body: &Value) -> Result<Heard, CallError> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
@@ -243,7 +245,7 @@ impl<'r, R: Requests> Attempt<'r, R> {
     }
 }
 
-/// Refusals that pass when the servers have only just started, or a stream was made a moment ago.
+/// Returns `true` for refusals that pass when the servers have just started, or when the stream was made a moment ago.
 fn graced(error: &CallError, operation: &str) -> bool {
     match error.err_code() {
         // Seen on 2.15.1, right after the start of servers under load.
@@ -253,12 +255,13 @@ fn graced(error: &CallError, operation: &str) -> bool {
     }
 }
 
-/// An answer that describes nothing is no proof that there is nothing.
+/// Error for a reply that describes nothing: it does not prove that there is nothing.
 fn malformed(subject: String) -> ItemError {
     CallError::Malformed { subject, reason: "it has no config".to_owned() }.into()
 }
 
-/// Whether a stream is as it was to be made; of one that is to lose its `first_seq` it may be gone already.
+/// Checks whether a stream is what the change was to create. A stream that is to lose its `first_seq` may have lost it
+/// already.
 fn is_made(after: &Map<String, Value>, found: &Map<String, Value>) -> bool {
     let mut found = found.clone();
     let begins = first_sequence(after) <= first_sequence(&found);
@@ -272,7 +275,7 @@ fn wanted(change: &StreamChange) -> Result<&Map<String, Value>, ItemError> {
     change.after.as_ref().ok_or_else(|| ItemError::NotBegun("the plan has no config for it".to_owned()))
 }
 
-/// A config without what the server adds by itself, differently in lists and infos.
+/// Returns a config without what the server adds by itself: it differs between lists and infos.
 fn unserver(config: &Map<String, Value>) -> Map<String, Value> {
     let mut config = config.clone();
     if let Some(Value::Object(metadata)) = config.get_mut("metadata") {

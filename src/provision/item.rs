@@ -6,17 +6,17 @@ use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use serde::Serialize;
 
-/// One thing to do.
+/// A change to carry out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Item<'a> {
-    /// To a stream.
+    /// A change of a stream.
     Stream(&'a StreamChange),
-    /// To a consumer.
+    /// A change of a consumer.
     Consumer(&'a ConsumerChange),
 }
 
 impl Item<'_> {
-    /// `stream foo-write-west`, `consumer worker of stream foo-read-west`
+    /// Name for messages: `stream foo-write-west`, `consumer worker of stream foo-read-west`.
     pub fn place(&self) -> String {
         match self {
             Self::Stream(change) => format!("stream {}", change.name),
@@ -33,41 +33,41 @@ impl Item<'_> {
     }
 }
 
-/// What became of one item.
+/// Result of one item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<'a> {
     /// The item.
     pub item: Item<'a>,
-    /// Done, or why not.
+    /// The way it was done, or the reason why it was not.
     pub result: Result<Done, ItemError>,
-    /// Requests that it took, look-ups included.
+    /// Requests that the item took, look-ups included.
     pub requests: u32,
 }
 
-/// How an item was done.
+/// Way in which an item was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Done {
-    /// Made by this run.
+    /// This run created it.
     Created,
-    /// Changed by this run.
+    /// This run updated it.
     Updated,
-    /// Taken away by this run.
+    /// This run deleted it.
     Deleted,
-    /// It was so already: by an earlier run, or a request whose answer got lost.
+    /// It was already as planned: because of an earlier run, or of a request whose reply was lost.
     AlreadySo,
 }
 
-/// Why an item was not done.
+/// Reason why an item was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ItemError {
-    /// The servers refused, or never answered within the deadline; this is the last that was heard.
+    /// The servers refused, or never replied before the deadline; this is the last error.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// What is there is not what the plan was made from: someone else changed it meanwhile.
+    /// The stream or consumer is not what the plan was made from: someone else changed it meanwhile.
     #[error("was changed by someone else since the plan was made ({0})")]
     Changed(String),
-    /// Not begun, because something that it needs failed, or the time was up.
+    /// The run did not start the item, because something that it needs failed, or the time was up.
     #[error("not begun: {0}")]
     NotBegun(String),
 }
@@ -85,18 +85,18 @@ impl ItemError {
     }
 }
 
-/// What happens while it runs, for a progress bar.
+/// Progress of a run, for a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'e> {
-    /// So many items there are.
+    /// The number of items in the run.
     Total(usize),
-    /// One is finished, well or not.
+    /// An item is finished, whether it succeeded or not.
     Finished(&'e Outcome<'e>),
-    /// One has to wait for the servers and will be tried again.
+    /// An item has to wait for the servers, and the run will repeat its request.
     Retrying {
-        /// Which.
+        /// The item.
         item: Item<'e>,
-        /// What was heard.
+        /// The last error.
         error: &'e CallError,
     },
 }

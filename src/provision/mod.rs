@@ -1,8 +1,10 @@
-//! Streams and consumers, made, changed and taken away: many requests in flight, each retried while the servers say
-//! that it may work in a moment.
+//! Creates, updates and deletes streams and consumers. Many requests are in flight; each is repeated while the servers
+//! say that it may work in a moment.
 //!
-//! A read stream waits for the write streams it sources, a consumer for its stream; nothing is deleted unless
-//! everything before it worked. Stopped anywhere, planning again gives what is left to do.
+//! A read stream waits for the write streams that it sources, and a consumer for its stream. Nothing is deleted unless
+//! everything before it worked. A run may stop anywhere: the next plan has what is left to do.
+//!
+//! Start with `run`, which orders the items; `attempt` carries out one of them.
 
 mod attempt;
 mod item;

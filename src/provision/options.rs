@@ -1,19 +1,19 @@
-//! How to provision.
+//! Settings of a run.
 
 use std::time::Duration;
 
-/// How to provision.
+/// Settings of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunOptions {
-    /// Requests in flight. 64 is as fast as it gets on three regions of three servers (measured, 2.15.1: 120 streams
+    /// Requests in flight. More than 64 are no faster on three regions of three servers (measured, 2.15.1: 120 streams
     /// take 9.9 s one by one, 2.9 s with 8, 2.2 s with 64).
     pub concurrency: usize,
-    /// For everything together; what passes is not begun after that.
+    /// Time for the whole run; the run starts no item after it.
     pub deadline: Duration,
-    /// For each request.
+    /// Time for each request.
     pub request_timeout: Duration,
-    /// How long "no suitable peers", "stream not found" and "error creating store" are asked again: servers that just started are not known
-    /// to the meta leader at once.
+    /// Time during which the refusals of "no suitable peers", "stream not found" and "error creating store" are
+    /// retried. The meta leader does not know servers at once that just started.
     pub grace: Duration,
 }
 

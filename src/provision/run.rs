@@ -1,4 +1,4 @@
-//! All items, in the order that their dependencies ask for.
+//! Runs all items in the order that their dependencies require.
 
 use super::attempt::Attempt;
 use super::item::{Event, Item, ItemError, Outcome};
@@ -14,9 +14,9 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Applies the changes; one outcome for each, in their order (streams, consumers, deletions).
+/// Applies the changes. Returns one outcome for each, in their order: streams, consumers, deletions.
 ///
-/// The changes have to be in the order of a plan: a stream before those that source it.
+/// The changes must be in the order of a plan: a stream before those that source it.
 pub async fn run<'a, R: Requests>(
     api: Api<'_, R>,
     streams: &'a [StreamChange],
@@ -44,7 +44,7 @@ fn not_begun<'a>(item: Item<'a>, reason: &str) -> Outcome<'a> {
     Outcome { item, result: Err(ItemError::NotBegun(reason.to_owned())), requests: 0 }
 }
 
-/// Whether the thing that others wait for is there; nothing while it is under way.
+/// `Some(true)` once the item that others wait for is done, `Some(false)` if it failed, `None` until then.
 type Ready = Option<bool>;
 
 struct Run<'r, R, P> {
@@ -65,7 +65,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
         outcome
     }
 
-    /// Items take their place in the queue in order, so that what an item waits for is always under way before it.
+    /// Runs all items. They queue in order, so that an item starts only after the items that it waits for.
     async fn all<'a>(&self, items: Vec<Item<'a>>) -> Vec<Outcome<'a>> {
         let mut ready: HashMap<&str, watch::Receiver<Ready>> = HashMap::new();
         let mut readers_gone: Vec<(&str, watch::Receiver<Ready>)> = Vec::new();
@@ -80,7 +80,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
             let (done, receiver) = watch::channel(None);
             match item {
                 Item::Stream(change) if change.action == Action::Delete => {
-                    // Whoever sources a stream goes before it.
+                    // The streams that source a stream go before it.
                     needs.extend(
                         readers_gone
                             .iter()
@@ -93,7 +93,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
                     }
                 }
                 Item::Stream(change) => {
-                    // What others hand over is free when they have.
+                    // Subjects that other streams hand over are free once those are updated.
                     let handed = if change.hands_over { &[][..] } else { &handing[..] };
                     needs.extend(
                         (sources(change).into_iter().chain(handed.iter().copied()))
@@ -110,7 +110,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
         let mut outcomes: Vec<(usize, Outcome)> = stream::iter(queue)
             .map(|(number, item, needs, done)| async move {
                 let outcome = self.one(item, needs).await;
-                // Nobody may be waiting.
+                // There may be no waiting item.
                 let _ = done.send(Some(outcome.result.is_ok()));
                 (number, self.finished(outcome))
             })
@@ -138,7 +138,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
     }
 }
 
-/// The streams that a change's stream sources or mirrors.
+/// Returns the streams that a change's stream sources or mirrors.
 fn sources(change: &StreamChange) -> HashSet<&str> {
     let config = change.after.as_ref().or(change.before.as_ref());
     let sources = config.and_then(|c| c.get("sources")).and_then(|s| s.as_array());

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Answers each subject with what was put there, one after the other, and keeps what was asked.
+/// Answers each subject with the replies that were put there, one after the other, and keeps the requests.
 #[derive(Default)]
 struct Scripted {
     replies: Mutex<HashMap<String, Vec<Result<Value, RequestError>>>>,
@@ -112,7 +112,7 @@ async fn a_lost_request_that_was_not_carried_out_is_sent_again() {
     assert_eq!(results(&server, &[made]).await, [Ok(Done::Created)]);
 }
 
-/// Servers before 2.11 must not keep a `first_seq`; one that is lost on the way is made up for by the next run.
+/// Servers before 2.11 must not keep a `first_seq`. If the update that removes it is lost, the next run sends it.
 #[tokio::test]
 async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
     let mut after = config("w", 1);
@@ -129,7 +129,7 @@ async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
     let server = Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [lost(), updated()]);
     assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::Created)]);
     assert_eq!(server.asked(), ["STREAM.CREATE.w", "STREAM.UPDATE.w", "STREAM.UPDATE.w"]);
-    // The answer that it was made got lost; it is there, with the field or without.
+    // The reply that it was made got lost; it is there, with the field or without.
     let mut without = after.clone();
     without.shift_remove("first_seq");
     for found in [&after, &without] {
@@ -137,7 +137,7 @@ async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
         let server = server.on("STREAM.UPDATE.w", [updated()]);
         assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::AlreadySo)]);
     }
-    // Somebody made one that begins at 1.
+    // Another tool made a stream that begins at 1.
     let server =
         Scripted::default().on("STREAM.CREATE.w", [error(400, 10058)]).on("STREAM.INFO.w", [info(&config("w", 1))]);
     assert_eq!(
