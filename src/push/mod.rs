@@ -1,8 +1,7 @@
-//! Handing signed account tokens to the servers' resolver, and judging each server's answer.
+//! Pushes signed account tokens to the servers' resolver, and reads each server's answer.
 //!
-//! An answer is not proof: a server stores a token before it checks who signed it (`full` resolver, measured
-//! 2.15.1). What is in force is read afterwards ([`crate::observed::system::accounts`]) and judged by
-//! [`crate::verify::account`].
+//! An answer is no proof: a server stores a token before it checks the signer (`full` resolver, measured 2.15.1). Later
+//! steps read what is in force ([`crate::observed::system::accounts`]) and judge it ([`crate::verify::account`]).
 
 use crate::model::nkey::PublicKey;
 use crate::observed::collect::until_quiet;
@@ -14,32 +13,32 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// What a user of the system account must be allowed to publish for a push. Servers with a `full` or `cache` resolver
-/// listen; those with `url` or `memory` don't.
+/// Subject on which a user of the system account must be allowed to publish for a push. Servers with a `full` or
+/// `cache` resolver subscribe to it; those with `url` or `memory` do not.
 pub const SUBJECT: &str = "$SYS.REQ.CLAIMS.UPDATE";
 
-/// Where the token of one account is pushed.
+/// Subject for the token of one account.
 pub const BY_NAME: &str = "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE";
 
-/// The older subject for the token of one account. Servers still take pushes there (nats-server 2.15 `server/accounts.go`;
-/// measured, 2.15.1).
+/// The older subject for the token of one account. Servers still take pushes there (nats-server 2.15
+/// `server/accounts.go`; measured, 2.15.1).
 pub const OLD: &str = "$SYS.ACCOUNT.*.CLAIMS.UPDATE";
 
-/// What pushes arrive on, those of other tools too: a user of the system account that subscribes to all hears each of a
-/// deployment, also in other clusters (measured, 2.15.1).
+/// Subjects on which pushes arrive, also those of other tools. A user of the system account that subscribes to all
+/// three sees each push in a deployment, also in other clusters (measured, 2.15.1).
 pub const ALL_SUBJECTS: [&str; 3] = [SUBJECT, BY_NAME, OLD];
 
-/// Tokens that are under way at a time; a token may be 1 MiB.
+/// Tokens in flight at a time; a token may be 1 MiB.
 const AT_A_TIME: usize = 64;
 
-/// What one server answered to one account's token.
+/// Answer of one server to one account's token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PushOutcome {
     /// The account.
     pub account: PublicKey,
     /// Server name.
     pub server: String,
-    /// Its cluster.
+    /// The cluster of the server.
     pub cluster: String,
     /// The answer.
     pub answer: Answer,
@@ -53,28 +52,28 @@ pub enum Answer {
     Stored,
     /// `200`, but not stored (`jwt update cache skipped`: a `cache` resolver that has not loaded the account).
     Skipped {
-        /// The server's words.
+        /// The server's text.
         text: String,
     },
     /// An error.
     Refused {
-        /// Its code.
+        /// The code of the error.
         code: u64,
-        /// The server's words.
+        /// The server's text.
         text: String,
     },
     /// No answer in time.
     NoAnswer,
-    /// An answer that is none, or of nobody that is a server of the deployment: whoever else is in the system account
-    /// may answer, too. `server` is what it calls itself, if it does.
+    /// A reply that is no answer, or that is not from a server of the deployment: other users of the system account may
+    /// reply, too. [`PushOutcome::server`] is its sender.
     Stranger,
 }
 
-/// Behind the words of an answer that another one in the same server's name contradicts.
+/// Appended to an answer if another answer in the same server's name contradicts it.
 const DIFFER: &str = " (answers in this server's name differ: one of them is not this server's)";
 
 impl Answer {
-    /// Of two answers of one server, the one that says less good comes first.
+    /// Returns the rank of an answer: of two answers of one server the worse one has the greater rank, and counts.
     fn rank(&self) -> u8 {
         match self {
             Self::Refused { .. } => 2,
@@ -83,8 +82,8 @@ impl Answer {
         }
     }
 
-    /// What two different answers in one server's name come to: an error. One of them is not the server's, so neither says
-    /// that the token is stored; what is in force is looked at afterwards.
+    /// Combines two different answers in one server's name to an error. One of them is not the server's, so neither
+    /// proves that the token is stored; the run reads later what is in force.
     fn contradicted_by(self, other: Self) -> Self {
         let worse = if other.rank() > self.rank() { other } else { self };
         match worse {
@@ -98,7 +97,8 @@ impl Answer {
     }
 }
 
-/// Why a push failed as a whole. Some servers may have stored the token nevertheless, unless nobody listens.
+/// Reason why a push failed as a whole. Some servers may have stored the token nevertheless, unless there are no
+/// responders.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
     /// No server's resolver takes tokens over NATS.
@@ -107,20 +107,21 @@ pub enum PushError {
          this is not the system account"
     )]
     NoResolver,
-    /// The connection or its permissions.
+    /// The connection failed, or a permission is missing.
     #[error("pushing account {account}: {cause}")]
     Request {
         /// The account.
         account: PublicKey,
-        /// What happened.
+        /// The cause.
         cause: RequestError,
     },
 }
 
-/// Pushes all tokens at once and waits until every server of the deployment answered for each, or the timeout.
+/// Pushes all tokens at once, and waits until every server of the deployment has answered for each, or until the
+/// timeout.
 ///
-/// One outcome per token and server, in the order of `tokens` and of the deployment; after those of a token the
-/// [`Answer::Stranger`]s to it.
+/// Returns one outcome per token and server, in the order of `tokens` and of the deployment. The [`Answer::Stranger`]s
+/// to a token follow its servers.
 ///
 /// # Errors
 /// [`PushError`]
@@ -133,8 +134,8 @@ pub async fn push(
     push_all(requests, deployment, tokens, timeout, |_| SUBJECT.to_owned()).await
 }
 
-/// The same for servers that have tokens from elsewhere (`url`): those that have loaded an account take its new token, and
-/// the others fetch it when they load it ([`Answer::Skipped`]).
+/// Does the same for servers that have tokens from elsewhere (`url`). Servers that have loaded an account take its new
+/// token; the others fetch it when they load it ([`Answer::Skipped`]).
 ///
 /// # Errors
 /// [`PushError`]
@@ -216,14 +217,14 @@ async fn push_one(
     Ok(outcomes)
 }
 
-/// What the sender of a reply calls itself.
+/// Returns the name that the sender of a reply gives itself.
 fn name(reply: &Reply) -> String {
     let document: Value = serde_json::from_slice(&reply.payload).unwrap_or_default();
     let name = document.pointer("/server/name").or(document.pointer("/server/id")).and_then(Value::as_str);
     name.unwrap_or("somebody without a name").to_owned()
 }
 
-/// Server id and answer (`ServerAPIClaimUpdateResponse`, nats-server 2.15 `server/accounts.go`).
+/// Returns server id and answer (`ServerAPIClaimUpdateResponse`, nats-server 2.15 `server/accounts.go`).
 fn answer(reply: &Reply) -> Option<(String, Answer)> {
     let document: Value = serde_json::from_slice(&reply.payload).ok()?;
     let id = document.pointer("/server/id")?.as_str()?.to_owned();
@@ -232,7 +233,7 @@ fn answer(reply: &Reply) -> Option<(String, Answer)> {
         Some(error) => {
             Answer::Refused { code: error["code"].as_u64().unwrap_or(500), text: text("/error/description") }
         }
-        // Neither an error nor data: not an answer.
+        // Neither an error nor data, so not an answer.
         None if document.get("data").is_none_or(Value::is_null) => return None,
         None if text("/data/message").contains("skipped") => Answer::Skipped { text: text("/data/message") },
         None => Answer::Stored,

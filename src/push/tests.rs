@@ -46,7 +46,7 @@ async fn without_a_nats_resolver_it_says_so() {
     let id = account();
     let tokens = [(id.clone(), fake.sign(&claims(&id, json!({})), 1000))];
     assert_eq!(push(&fake, &deployment, &tokens, TIME).await, Err(PushError::NoResolver));
-    // A server says it at once; others may say it too.
+    // A server says so at once; other users may say so, too.
     let nobody = |late| Crowd { fake: &fake, subject: SUBJECT, payloads: Vec::new(), late, nobody: true };
     let start = tokio::time::Instant::now();
     assert_eq!(push(&nobody(Duration::ZERO), &deployment, &tokens, TIME).await, Err(PushError::NoResolver));
@@ -64,7 +64,7 @@ fn a_cache_that_skips_has_not_stored() {
     assert_eq!(answer(&reply), Some(("N".to_owned(), skipped)));
 }
 
-/// One of two different answers in a server's name is not that server's: none of them says that the token is stored.
+/// Of two different answers in a server's name, one is not that server's: neither proves that the token is stored.
 #[tokio::test(start_paused = true)]
 async fn two_answers_in_one_servers_name_are_an_error() {
     let fake = Fake::new(&["west", "east"], 2);
