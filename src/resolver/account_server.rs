@@ -1,6 +1,6 @@
-//! An HTTP account server: each account's token is at `<url><account id>`; `GET` reads it, `POST` stores it (the protocol
-//! of nats-account-server, and of nats-server's `URL(…)` resolver for reading, nats-server 2.15 `accounts.go`,
-//! `URLAccResolver`).
+//! Reads and stores tokens on an HTTP account server: `GET` of `<url><account id>` reads an account's token, `POST`
+//! stores it. This is the protocol of nats-account-server, and for reading that of nats-server's `URL(…)` resolver
+//! (nats-server 2.15 `accounts.go`, `URLAccResolver`).
 
 use super::error::TokenStoreError;
 use crate::files::{read, read_secret};
@@ -14,17 +14,17 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-/// The largest answer that is read, in bytes; a token may be 1 MiB.
+/// The largest response that is read, in bytes; a token may be 1 MiB.
 const LARGEST: u64 = 2 << 20;
 /// The largest file with certificates, in bytes.
 const PEM: usize = 1 << 20;
-/// How much of an error's text is shown.
+/// Characters of an error's text that are shown.
 const SHOWN: usize = 300;
 
 /// An account server.
 #[derive(Debug)]
 pub struct AccountServer {
-    /// With a slash at its end.
+    /// The URL, with a slash at its end.
     url: String,
     agent: Agent,
 }
@@ -33,10 +33,10 @@ impl AccountServer {
     pub(super) fn new(url: &str, tls: Option<&Tls>) -> Result<Self, TokenStoreError> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // A token belongs where the definition says.
+            // A token must go to no other place than the definition says.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // As servers do (`NewURLAccResolver`).
+            // Servers use no proxy either (`NewURLAccResolver`).
             .proxy(None)
             .user_agent(concat!("vstream-jwt/", env!("CARGO_PKG_VERSION")));
         let config = match url.starts_with("https://") {
@@ -55,7 +55,7 @@ impl AccountServer {
         format!("account server {}", self.url)
     }
 
-    /// The token of each account, as it is kept there.
+    /// Returns the token that the account server has of each account.
     pub(super) async fn tokens(
         &self,
         ids: &[PublicKey],
@@ -67,7 +67,7 @@ impl AccountServer {
     async fn token(&self, id: &PublicKey, timeout: Duration) -> Result<Option<String>, TokenStoreError> {
         let (agent, url) = (self.agent.clone(), format!("{}{id}", self.url));
         let get = move || {
-            // What a cache on the way has may be older than what servers get.
+            // A cache in between may have older tokens than servers get.
             let request = agent.get(&url).header("Cache-Control", "max-age=0");
             Answer::of(request.config().timeout_global(Some(timeout)).build().call()?)
         };
@@ -82,7 +82,7 @@ impl AccountServer {
         }
     }
 
-    /// Stores a token. What it answers is no proof: what it has then is looked at afterwards.
+    /// Stores a token. The response is no proof: the run reads the token again afterwards.
     pub(super) async fn store(
         &self,
         id: &PublicKey,
@@ -117,10 +117,10 @@ impl AccountServer {
     }
 }
 
-/// An answer.
+/// A response.
 struct Answer {
     status: u16,
-    /// Where a redirect leads.
+    /// Target of a redirect.
     location: Option<String>,
     body: Vec<u8>,
 }
@@ -132,7 +132,7 @@ impl Answer {
         Ok(Self { status: response.status().as_u16(), location, body })
     }
 
-    /// The status and the first words of the text, or where it leads.
+    /// Returns the status with the first words of the text, or with the redirect's target.
     fn in_words(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -156,7 +156,7 @@ fn failed(url: &str, message: String) -> TokenStoreError {
 }
 
 fn tls_config(tls: Option<&Tls>) -> Result<TlsConfig, String> {
-    // Servers have one authority for themselves often, and an account server another.
+    // Servers often have a certificate authority of their own, and an account server another one.
     let system = rustls_native_certs::load_native_certs().certs;
     let mut roots: Vec<Certificate<'static>> =
         system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
@@ -177,7 +177,7 @@ fn tls_config(tls: Option<&Tls>) -> Result<TlsConfig, String> {
     Ok(config.unversioned_rustls_crypto_provider(provider).build())
 }
 
-/// The certificates of a file, one at least.
+/// Returns the certificates of a file, at least one.
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let text = read(path, PEM).map_err(|error| format!("TLS certificates {}: {error}", path.display()))?;
     let found: Vec<Certificate<'static>> = parse_pem(&text)

@@ -1,4 +1,4 @@
-//! Why tokens could not be read or handed over.
+//! Errors of reading and pushing tokens.
 
 use crate::model::nkey::PublicKey;
 use crate::observed::RequestError;
@@ -10,37 +10,37 @@ use crate::push::PushError;
 pub struct TokenStoreError {
     /// Stable name, for scripts: `account-server` or `preload`.
     pub code: &'static str,
-    /// The account server with its URL, or the file and the line.
+    /// The account server with its URL, or the file with the line.
     pub place: String,
     /// The cause.
     pub message: String,
     /// The next step.
     pub next: String,
-    /// The file, not the deployment, is the cause.
+    /// `true` if the file is the cause, and not the deployment.
     pub is_input: bool,
 }
 
-/// Why the tokens of accounts are not known.
+/// Reason why the tokens of accounts are not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
-    /// The servers.
+    /// The request to the servers failed.
     #[error(transparent)]
     Servers(#[from] RequestError),
-    /// What is outside of them.
+    /// The account server or the preload could not be read.
     #[error(transparent)]
     Store(#[from] TokenStoreError),
 }
 
-/// Why tokens were not handed over.
+/// Reason why tokens were not pushed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotPushed {
-    /// The servers.
+    /// The push to the servers failed.
     #[error(transparent)]
     Servers(#[from] PushError),
-    /// What is outside of them.
+    /// The account server or the preload could not be written.
     #[error(transparent)]
     Store(#[from] TokenStoreError),
-    /// The token that is kept outside of them is another than was read.
+    /// The account server or the preload has another token than the one that was read.
     #[error("the token of account {0} was changed by someone else")]
     Changed(PublicKey),
 }

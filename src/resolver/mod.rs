@@ -1,7 +1,8 @@
 //! Reads and stores account tokens where the servers of a deployment load them, by the kind of their resolver.
 //!
-//! Servers with the NATS resolver keep tokens themselves. Those with `url` fetch them from an account server, and those with
-//! `memory` read them from their configuration; both say what is in force, and nothing of what they would load next.
+//! Servers with the NATS resolver store tokens themselves. Servers with `url` fetch them from an account server, and
+//! servers with `memory` read them from their configuration. Both report what is in force, and nothing of what they
+//! would load next.
 
 mod account_server;
 mod error;
@@ -24,18 +25,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Tokens that are handed to an account server at a time.
+/// Tokens that are sent to an account server at a time.
 const AT_A_TIME: usize = 16;
 
 /// The resolver of a deployment.
 #[derive(Debug)]
 pub struct Resolver {
     keeper: Keeper,
-    /// Tokens outside of the servers, as they were read last: no others are replaced.
+    /// Tokens on the account server or in the preload, as last read. The resolver replaces no other tokens.
     known: Mutex<HashMap<PublicKey, Option<String>>>,
 }
 
-/// The keeper of tokens.
+/// Place where tokens are stored.
 #[derive(Debug)]
 enum Keeper {
     /// The servers (`full` and `cache`).
@@ -47,12 +48,12 @@ enum Keeper {
 }
 
 impl Resolver {
-    /// Servers that keep tokens themselves.
+    /// Returns the resolver of servers that store tokens themselves.
     pub fn servers() -> Self {
         Self { keeper: Keeper::Servers, known: Mutex::default() }
     }
 
-    /// As the definition says.
+    /// Returns the resolver that the definition names.
     ///
     /// # Errors
     /// [`TokenStoreError`] when the certificates for an account server cannot be read.
@@ -67,7 +68,7 @@ impl Resolver {
         Ok(Self { keeper, ..Self::servers() })
     }
 
-    /// The file that servers have to reload before they have what was pushed.
+    /// Returns the file that servers must reload before they have what was pushed.
     pub fn to_reload(&self) -> Option<&Path> {
         match &self.keeper {
             Keeper::Preload(preload) => Some(preload.file()),
@@ -75,7 +76,7 @@ impl Resolver {
         }
     }
 
-    /// Checks that tokens can be handed over, as far as that can be known before.
+    /// Checks whether tokens can be pushed, as far as that can be known before.
     ///
     /// # Errors
     /// [`TokenStoreError`] when the file with the preload cannot be written.
@@ -86,7 +87,7 @@ impl Resolver {
         }
     }
 
-    /// What a user of the system account publishes on to hand over the tokens of these accounts.
+    /// Returns the subjects on which a user of the system account publishes to push the tokens of these accounts.
     pub fn subjects<'i>(&self, ids: impl Iterator<Item = &'i PublicKey>) -> Vec<String> {
         match &self.keeper {
             Keeper::Servers => vec![push::SUBJECT.to_owned()],
@@ -95,13 +96,13 @@ impl Resolver {
         }
     }
 
-    /// Whether servers list the accounts that they keep.
+    /// Returns `true` if servers list the accounts whose tokens they store.
     pub fn lists_accounts(&self) -> bool {
         matches!(self.keeper, Keeper::Servers)
     }
 
-    /// Reads what each server has of each account: one entry per account in the order of `ids`, each with one entry per server
-    /// of the deployment.
+    /// Reads the tokens of each account on each server. The result has one entry per account in the order of `ids`,
+    /// each with one entry per server of the deployment.
     ///
     /// # Errors
     /// [`Unread`]
@@ -135,9 +136,9 @@ impl Resolver {
         Ok(kept.into_iter().zip(live).zip(ids).map(with).collect())
     }
 
-    /// Reads the other accounts that servers have loaded, or that the preload has: when they reload that, servers drop what it
-    /// lacks, and take what it has, however old (nats-server 2.15 `server/reload.go`, `reloadAuthorization`). None where there
-    /// is no preload.
+    /// Reads the other accounts that servers have loaded, or that the preload has. Servers that reload the preload drop
+    /// accounts that it lacks, and take its tokens, however old (nats-server 2.15 `server/reload.go`,
+    /// `reloadAuthorization`). Returns none if there is no preload.
     ///
     /// # Errors
     /// [`Unread`]
@@ -163,11 +164,11 @@ impl Resolver {
         Ok(all.map(|(id, servers)| Bystander { kept: kept.remove(&id), id, servers }).collect())
     }
 
-    /// Hands over tokens, all at once, and says what became of each on every server of the deployment. No token is replaced
-    /// outside of the servers but the one that was read last.
+    /// Pushes all tokens at once, and returns the answer of every server of the deployment to each. On the account
+    /// server or in the preload, only tokens that are as last read are replaced.
     ///
     /// # Errors
-    /// [`NotPushed`]; at [`NotPushed::Store`] and [`NotPushed::Changed`] servers were told of none of these.
+    /// [`NotPushed`]; at [`NotPushed::Store`] and [`NotPushed::Changed`] no token was pushed to the servers.
     pub async fn push(
         &self,
         requests: &impl Requests,
@@ -230,15 +231,16 @@ impl Resolver {
         }
     }
 
-    /// Whether what is found of an account outside of the servers is what was read last, or is `token` already.
+    /// Checks whether the token found on the account server or in the preload is the one that was last read, or is
+    /// `token` already.
     fn may_replace(&self, id: &PublicKey, found: Option<&str>, token: &SignedToken) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = known.get(id).and_then(Option::as_deref);
         found.map(str::trim) == expected.map(str::trim) || found.map(str::trim) == Some(token.as_str())
     }
 
-    /// Checks that no server keeps tokens itself: it would not look where the definition says. An account server may answer
-    /// look-ups as servers do (nats-account-server, `handleAccountLookup`), and lists nothing.
+    /// Checks that no server stores tokens itself: such a server would not look where the definition says. An account
+    /// server may answer look-ups as servers do (nats-account-server, `handleAccountLookup`), but it lists no accounts.
     ///
     /// # Errors
     /// [`Unread`]

@@ -41,7 +41,7 @@ impl Case {
         self.fake.sign(&json!({ "sub": id, "name": "APP", "nats": nats }), iat)
     }
 
-    /// Has the file have tokens of these accounts, issued at these times.
+    /// Writes the file with tokens of these accounts, issued at these times.
     fn write(&self, tokens: &[(usize, u64)]) {
         let line = |(place, iat): &(usize, u64)| {
             let id = &self.ids[*place];
@@ -82,7 +82,7 @@ async fn only_what_was_read_is_replaced() {
     let text = std::fs::read_to_string(&case.file).unwrap();
     assert!(text.contains(case.token(&case.ids[0], 1100).as_str()), "{text}");
 
-    // Somebody else's edit after the last look.
+    // Another tool's edit after the last look.
     case.read().await;
     case.write(&[(0, 1150), (1, 1000)]);
     let before = std::fs::read_to_string(&case.file).unwrap();
@@ -90,7 +90,7 @@ async fn only_what_was_read_is_replaced() {
     assert_eq!(std::fs::read_to_string(&case.file).unwrap(), before);
     case.read().await;
     case.push(1200).await.unwrap();
-    // It is there already.
+    // The token is there already.
     case.push(1200).await.unwrap();
 }
 

@@ -1,7 +1,8 @@
-//! The file with `resolver_preload` that the configuration of servers with a `memory` resolver includes.
+//! Reads and writes the file with `resolver_preload` that the configuration of servers with a `memory` resolver
+//! includes.
 //!
-//! Only tokens in it are changed; comments, order and spelling stay. A file with anything else in it is refused: what
-//! servers do may depend on it, and it is not ours.
+//! Only tokens in it are changed; comments, order and spelling stay. A file with other settings is refused: servers may
+//! depend on them, and they are not ours.
 
 use super::error::TokenStoreError;
 use crate::files::{self, Access, ReadError};
@@ -20,27 +21,27 @@ const LARGEST: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Preload {
     file: PathBuf,
-    /// It was read before: what is wrong with it now came after the run began.
+    /// `true` once the file could be read: an error in it after that came about during the run.
     was_read: AtomicBool,
 }
 
-/// One account's token in the text.
+/// An account's token in the text.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     id: PublicKey,
-    /// Where the token is, without quotes.
+    /// The position of the token, without quotes.
     at: Range<usize>,
 }
 
-/// The text of the file, understood.
+/// The parsed text of the file.
 #[derive(Debug, PartialEq, Eq)]
 struct Parsed {
     entries: Vec<Entry>,
-    /// The closing brace.
+    /// The position of the closing brace.
     end: usize,
 }
 
-/// An error in the text, with its line, from 1.
+/// An error in the text, with its line, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
 struct Bad {
     line: usize,
@@ -60,14 +61,14 @@ impl Preload {
         format!("preload {}", self.file.display())
     }
 
-    /// The tokens that the file has, by account.
+    /// Returns the tokens in the file, by account.
     pub(super) fn entries(&self) -> Result<BTreeMap<PublicKey, String>, TokenStoreError> {
         let text = self.read()?;
         let parsed = self.parse(&text)?;
         Ok(parsed.entries.into_iter().map(|entry| (entry.id, text[entry.at].to_owned())).collect())
     }
 
-    /// Checks that the file can be replaced, and stays its owner's.
+    /// Checks that the file can be replaced, and keeps its owner.
     pub(super) fn may_write(&self) -> Result<(), TokenStoreError> {
         let path = std::fs::canonicalize(&self.file).map_err(|error| self.unwritten(&error))?;
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -85,8 +86,8 @@ impl Preload {
         }
     }
 
-    /// Puts these tokens in place of the accounts' former ones; those of new accounts come last. Returns the account of which
-    /// something else is found than `may_replace` takes; nothing is written then.
+    /// Replaces the tokens of these accounts; those of new accounts come last. If `may_replace` rejects the token found
+    /// for an account, returns that account and writes nothing.
     pub(super) fn write(
         &self,
         tokens: &[(PublicKey, &SignedToken)],
@@ -172,7 +173,8 @@ impl Owner {
         })
     }
 
-    /// Only root gives files to others, and to groups that it is not in.
+    /// Checks whether this process can restore the owner. Only root can give files to other users, and to groups that
+    /// it is not in.
     #[cfg(unix)]
     fn can_be_kept(&self) -> bool {
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -215,7 +217,7 @@ fn edited(text: &str, parsed: &Parsed, tokens: &[(PublicKey, &SignedToken)]) -> 
         }
     }
     if !more.is_empty() {
-        // In lines of their own: what stands before may be a comment, or an entry without an end.
+        // New entries get lines of their own: what stands before may be a comment, or an entry without a separator.
         let alone = text[..parsed.end].trim_end_matches([' ', '\t']).ends_with('\n');
         edits.push((parsed.end..parsed.end, if alone { more } else { format!("\n{more}") }));
     }
@@ -227,9 +229,9 @@ fn edited(text: &str, parsed: &Parsed, tokens: &[(PublicKey, &SignedToken)]) -> 
     edited
 }
 
-/// `resolver_preload { A…: eyJ… }` in the syntax of server configuration (nats-server 2.15 `conf/lex.go`): keys and values
-/// bare or in quotes; between key and value `:`, `=` or blanks; between entries a line's end, `,` or `;`; comments behind
-/// `#` and `//`.
+/// Parses `resolver_preload { A…: eyJ… }` in the syntax of server configuration (nats-server 2.15 `conf/lex.go`). Keys
+/// and values are bare or in quotes. Between key and value there is `:`, `=` or blanks; between entries a line's end,
+/// `,` or `;`. Comments follow `#` and `//`.
 fn parse(text: &str) -> Result<Parsed, Bad> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.blanks();
@@ -306,7 +308,7 @@ impl Scanner<'_> {
         self.at += self.rest().len() - self.rest().trim_start_matches(blank).len();
     }
 
-    /// Blanks, ends of lines, separators of entries, comments. Returns whether an entry ends there.
+    /// Skips blanks, ends of lines, separators of entries, and comments. Returns `true` if an entry ends there.
     fn blanks(&mut self) -> bool {
         let start = self.at;
         loop {
@@ -318,7 +320,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// What follows a value: else servers would take it for a part of that.
+    /// Checks that a value ends here: else servers would take what follows for a part of it.
     fn ends_word(&self) -> Result<(), Bad> {
         match self.rest().chars().next() {
             Some(c) if !(c.is_ascii_whitespace() || ",;}".contains(c)) => {
@@ -328,7 +330,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Between a key and its value.
+    /// Skips what is between a key and its value.
     fn between(&mut self) {
         self.skip(|c| c == ' ' || c == '\t');
         if self.takes(':') || self.takes('=') {
@@ -336,7 +338,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A key or value, in quotes or bare; what is between the quotes.
+    /// Reads a key or value, in quotes or bare. Returns the range without the quotes.
     fn word(&mut self) -> Result<Range<usize>, Bad> {
         for quote in ['"', '\''] {
             if self.takes(quote) {
