@@ -1,10 +1,10 @@
-//! Where a message or a request goes that clients of one cluster publish: by which mapping, import and stream, to which
-//! other regions; or where it is lost, and why.
+//! Follows what clients of one cluster publish: by which mapping, import and stream it goes, and to which other
+//! regions. If a message or request is lost, reports the reason.
 //!
-//! As servers do it: the mappings of the publisher's account first, once; then permissions; then whoever takes the subject
-//! that came of it: streams, imports of this account and of others. What comes by a service import is mapped once more in
-//! the exporting account, what comes by a stream import is not (nats-server 2.15 `server/client.go`, `processServiceImport`;
-//! `server/accounts.go`, `selectMappedSubject`; measured).
+//! The order is that of servers. The mappings of the publisher's account come first, and only once; then permissions;
+//! then the streams and imports that take the mapped subject. The exporting account maps what comes by a service import
+//! once more, and does not map what comes by a stream import (nats-server 2.15 `server/client.go`,
+//! `processServiceImport`; `server/accounts.go`, `selectMappedSubject`; measured).
 
 mod request;
 mod view;
@@ -22,131 +22,132 @@ use serde::Serialize;
 pub use view::{SourceView, StreamView, View, World};
 use view::{carried, filter_covers, passed, services, streams_of, transformed};
 
-/// The most accounts that a message is followed through: more than there are in a row.
+/// The number of accounts through which a message is followed at most: more than there are in a row.
 const DEEPEST: usize = 8;
 
-/// The next step where something is not as it should be, where something is not there, and where a user lacks permissions.
+/// The next step where something is wrong, where something is missing, and where a user lacks permissions.
 const VERIFY: &str = "Run `vstream-jwt verify`: it says what is in the way.";
 const PLAN: &str = "Run `vstream-jwt plan`: it shows what is missing.";
 const ALLOW: &str = "Allow it: `vstream-jwt render permissions` has all that users need, after mapping.";
 
-/// What is asked.
+/// A message to follow.
 #[derive(Clone, Copy)]
 pub struct Question<'q> {
-    /// The place of the publisher's account.
+    /// The index of the publisher's account in [`World::accounts`].
     pub account: usize,
-    /// What is published on.
+    /// The subject that is published on.
     pub subject: &'q str,
-    /// Where an answer is expected.
+    /// The subject on which the publisher expects an answer.
     pub reply_to: Option<&'q str>,
-    /// Whether the user may publish on a subject, or subscribe to it; `None` where that is not known.
+    /// Checks whether the user may publish on a subject, or subscribe to it; `None` if that is not known.
     pub may: &'q dyn Fn(Verb, &str) -> Option<bool>,
 }
 
-/// What becomes of it.
+/// The way of a message, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     /// The publisher's account.
     pub account: String,
     /// The cluster whose clients publish.
     pub cluster: String,
-    /// What is published on.
+    /// The subject that is published on.
     pub subject: String,
-    /// What happens, in this order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
     /// The same request of JetStream by a client behind a leaf node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_node: Option<LeafNode>,
-    /// The end of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// Requests on `$JS.API.>` do not cross a leaf node, unless its servers and those of the cluster have JetStream domains (measured,
-/// 2.10.26 and 2.15.1).
+/// A JetStream request by a client behind a leaf node. Requests on `$JS.API.>` do not cross a leaf node, unless its
+/// servers and those of the cluster have JetStream domains (measured, 2.10.26 and 2.15.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeafNode {
-    /// The subject to ask on instead; none without a domain.
+    /// The subject to use instead; none without a domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asks: Option<String>,
 }
 
-/// Where JetStream is asked.
+/// Prefix of JetStream requests.
 const API: &str = "$JS.API.";
 
-/// A request that became `mapped` in a cluster with this domain, as a client behind a leaf node makes it.
+/// Returns the request that a client behind a leaf node makes, where `subject` became `mapped` in a cluster with this
+/// domain.
 fn behind_a_leaf(subject: &str, mapped: &str, domain: Option<&str>) -> Option<LeafNode> {
     subject.strip_prefix(API)?;
     let asks = match mapped.strip_prefix(API) {
-        // The servers map that to `$JS.API.>`, and nothing a second time: the real stream is named.
+        // The servers map that to `$JS.API.>`, and map nothing a second time, so the subject names the real stream.
         Some(request) => domain.map(|domain| format!("$JS.{domain}.API.{request}")),
         None => Some(mapped.to_owned()),
     };
     Some(LeafNode { asks })
 }
 
-/// How it ends.
+/// The outcome of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
-    /// It gets to where it is stored, or answered.
+    /// A stream stores it, or JetStream answers it.
     Arrives,
-    /// It gets there, but something that should have it does not.
+    /// It arrives, but something that should have it does not.
     Partly {
-        /// What does not.
+        /// The reason.
         why: String,
         /// The next step.
         next: String,
     },
-    /// It does not.
+    /// It does not arrive.
     Lost {
-        /// Why not.
+        /// The reason.
         why: String,
         /// The next step.
         next: String,
     },
-    /// No mapping, stream or import is for this subject: only who subscribes to it hears it.
+    /// No mapping, stream or import takes this subject: only its subscribers receive it.
     NotMapped,
-    /// Not all could be read.
+    /// Some part could not be read.
     Unknown {
-        /// What could not.
+        /// The reason.
         why: String,
     },
 }
 
-/// One thing that happens to it.
+/// A step on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
 pub enum Step {
-    /// A mapping of the account is for it.
+    /// A mapping of the account maps the subject.
     Mapped {
         /// The account.
         account: String,
         /// The mapping's source.
         source: String,
-        /// What it becomes.
+        /// The mapped subject.
         subject: String,
     },
-    /// The user may not publish there.
+    /// The user may not publish on the subject.
     Refused {
         /// The account.
         account: String,
-        /// What it became.
+        /// The mapped subject.
         subject: String,
     },
     /// It crosses to another account.
     Crosses {
-        /// From this account.
+        /// The account that the message leaves.
         from: String,
-        /// To this one.
+        /// The account that it enters.
         to: String,
-        /// By an import of this kind.
+        /// The kind of the import.
         by: LinkKind,
-        /// The subject there.
+        /// The subject in the other account.
         subject: String,
     },
     /// A stream stores it.
     Stored {
-        /// The account.
+        /// The account of the stream.
         account: String,
         /// The stream.
         stream: String,
@@ -155,27 +156,27 @@ pub enum Step {
         region: Option<String>,
         /// The subject under which it is stored.
         subject: String,
-        /// Why it is not, at the moment.
+        /// Reason why the stream does not store it at the moment.
         #[serde(skip_serializing_if = "Option::is_none")]
         problem: Option<String>,
     },
     /// Another stream copies it from there.
     Copied {
-        /// From this stream.
+        /// The origin.
         from: String,
         /// The copying stream's account.
         account: String,
         /// The copying stream.
         stream: String,
-        /// Its region.
+        /// The region of the copying stream.
         #[serde(skip_serializing_if = "Option::is_none")]
         region: Option<String>,
-        /// The subject there.
+        /// The subject in the copying stream.
         subject: String,
         /// Messages that have not been copied yet, where that is known.
         #[serde(skip_serializing_if = "Option::is_none")]
         lag: Option<u64>,
-        /// Why nothing is copied, at the moment.
+        /// Reason why the stream copies nothing at the moment.
         #[serde(skip_serializing_if = "Option::is_none")]
         problem: Option<String>,
     },
@@ -185,26 +186,26 @@ pub enum Step {
         account: String,
         /// `STREAM.INFO`, `ACK`, …
         request: String,
-        /// The stream that it names.
+        /// The stream that the request names.
         #[serde(skip_serializing_if = "Option::is_none")]
         stream: Option<String>,
-        /// The consumer that it names.
+        /// The consumer that the request names.
         #[serde(skip_serializing_if = "Option::is_none")]
         consumer: Option<String>,
     },
-    /// Its answer comes back.
+    /// The answer to it comes back.
     Answered {
         /// The account that answers.
         account: String,
-        /// Where it is heard.
+        /// The subject on which the publisher receives it.
         subject: String,
     },
 }
 
-/// Follows what is published.
+/// Follows a message.
 ///
 /// # Errors
-/// A subject that nobody can publish on, as text.
+/// The text of the error, if the subject of the message or of the answer is not valid.
 pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, String> {
     for subject in [Some(question.subject), question.reply_to].into_iter().flatten() {
         let filter = SubjectFilter::parse(subject).map_err(|error| format!("`{subject}`: {error}"))?;
@@ -245,10 +246,10 @@ pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, Strin
     })
 }
 
-/// Why a message is lost that was mapped to what nobody takes.
+/// Returns why a mapped message is lost that no stream or import takes, and the next step.
 fn nobody_takes(subject: &str, mapped: &str) -> (String, String) {
     match Request::parse(subject) {
-        // By design: what no import is for would change a real stream behind the definition's back.
+        // By design: a request without an import would change a real stream behind the definition's back.
         Some(Request { operation, .. }) if mapped.starts_with(&format!("{NEAR}.")) => {
             let opened = MapRequest::ALL.into_iter().any(|request| request.operation() == operation);
             let next = match opened {
@@ -265,13 +266,13 @@ struct Trace<'w> {
     world: &'w World,
     question: Question<'w>,
     steps: Vec<Step>,
-    /// Something stores or answers it.
+    /// `true` if a stream stores it, or JetStream answers it.
     taken: bool,
-    /// Why it ends, and the next step.
+    /// Reason why the message is lost, and the next step.
     lost: Option<(String, String)>,
-    /// What does not have it that should.
+    /// Reason why something that should have the message does not, and the next step.
     missing: Option<(String, String)>,
-    /// What could not be looked at, and may take it.
+    /// Reason why something that may take the message could not be read.
     unread: Option<String>,
     /// The source of a mapping that has no destination for the cluster.
     uncovered: Option<String>,
@@ -283,7 +284,7 @@ impl<'w> Trace<'w> {
         Self { world, question, steps, taken, lost: None, missing: None, unread: None, uncovered: None }
     }
 
-    /// Publishes in an account, whose mappings come first if `mapped`; returns the subject that came of it.
+    /// Publishes in an account, whose mappings come first if `mapped`. Returns the mapped subject.
     fn publish(&mut self, place: usize, subject: String, mapped: bool, depth: usize) -> String {
         let view = &self.world.accounts[place];
         if let Some(problem) = &view.problem {
@@ -318,7 +319,7 @@ impl<'w> Trace<'w> {
         subject
     }
 
-    /// What the account's mappings make of a subject: of several destinations the one that most messages go to.
+    /// Maps a subject by the account's mappings: of several destinations it takes the one with the greatest weight.
     fn map(&mut self, view: &View, subject: String) -> String {
         let mut covering = view.mappings.iter().filter(|mapping| filter_covers(&mapping.source, &subject));
         let Some(RawMapping { source, destinations }) = covering.next() else {
@@ -355,7 +356,8 @@ impl<'w> Trace<'w> {
         becomes
     }
 
-    /// What servers with a JetStream domain map themselves (nats-server `server/jetstream_api.go`, `generateJSMappingTable`).
+    /// Maps a subject as servers with a JetStream domain do on their own (nats-server `server/jetstream_api.go`,
+    /// `generateJSMappingTable`).
     fn of_a_domain(&mut self, view: &View, subject: String) -> String {
         let Some(domain) = &self.world.domain else { return subject };
         let source = format!("$JS.{domain}.API.>");
@@ -369,7 +371,7 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// Streams of the account that capture it.
+    /// Adds the streams of the account that capture the subject.
     fn streams(&mut self, place: usize, subject: &str) {
         let view = &self.world.accounts[place];
         let Some(streams) = &view.streams else {
@@ -397,7 +399,7 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// The stream's acknowledgement, where one is asked for.
+    /// Adds the stream's acknowledgement, if the publisher asks for one.
     fn acknowledged(&mut self, place: usize) {
         let Some(reply) = self.question.reply_to.filter(|_| place == self.question.account) else { return };
         if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
@@ -409,7 +411,7 @@ impl<'w> Trace<'w> {
         self.steps.push(Step::Answered { account, subject: reply.to_owned() });
     }
 
-    /// Streams of all accounts that source or mirror a stream.
+    /// Adds the streams of all accounts that source or mirror a stream.
     fn copies(&mut self, place: usize, origin: &str, subject: &str) {
         for (other, view) in self.world.accounts.iter().enumerate() {
             for stream in view.streams.iter().flatten() {
@@ -442,11 +444,11 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// JetStream of the account.
+    /// Adds the request that JetStream of the account takes.
     fn request(&mut self, place: usize, subject: &str, depth: usize) {
         let view = &self.world.accounts[place];
         let Some(Request { operation, stream, consumer }) = Request::parse(subject) else { return };
-        // What is imported is answered by another account.
+        // Another account answers what is imported.
         if services(&view.imports, subject).next().is_some() {
             return;
         }
@@ -498,7 +500,7 @@ impl<'w> Trace<'w> {
         self.answer(place, &operation, depth);
     }
 
-    /// How an answer comes back that JetStream of the account gives.
+    /// Adds the way back of an answer by the account's JetStream.
     fn answer(&mut self, place: usize, operation: &str, depth: usize) {
         let Some(reply) = self.question.reply_to.filter(|_| request::is_answered(operation)) else { return };
         let view = &self.world.accounts[place];
@@ -529,7 +531,7 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// Imports of this account, and those of others from it.
+    /// Follows imports of this account, and imports of other accounts from it.
     fn cross(&mut self, place: usize, subject: &str, depth: usize) {
         let world = self.world;
         let from = &world.accounts[place];
@@ -556,17 +558,17 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// It ends here; what is found first counts.
+    /// Notes why the message is lost; the first reason counts.
     fn lose(&mut self, why: String, next: &str) {
         self.lost.get_or_insert((why, next.to_owned()));
     }
 
-    /// Something does not have it that should.
+    /// Notes that something lacks the message that should have it; the first reason counts.
     fn miss(&mut self, why: String, next: &str) {
         self.missing.get_or_insert((why, next.to_owned()));
     }
 
-    /// Something is not known.
+    /// Notes that something is not known; the first reason counts.
     fn unsure(&mut self, why: impl FnOnce() -> String) {
         self.unread.get_or_insert_with(why);
     }

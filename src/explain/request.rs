@@ -1,20 +1,20 @@
-//! What JetStream of an account takes: requests of its API, acknowledgements, flow control.
+//! Subjects that JetStream of an account takes: requests of its API, acknowledgements, flow control.
 
 use crate::desired::api;
 
-/// A request, by its subject.
+/// A request, parsed from its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     /// `STREAM.INFO`, `CONSUMER.MSG.NEXT`, `ACK`, …
     pub operation: String,
-    /// The stream that it names.
+    /// The stream that the request names.
     pub stream: Option<String>,
-    /// The consumer that it names.
+    /// The consumer that the request names.
     pub consumer: Option<String>,
 }
 
 impl Request {
-    /// Reads a subject below `$JS.`; `None` for one that is not JetStream's.
+    /// Parses a subject below `$JS.`; `None` if it is not JetStream's.
     pub(super) fn parse(subject: &str) -> Option<Self> {
         let below = subject.strip_prefix("$JS.")?;
         let named = |operation: &str, stream: Option<&str>, consumer: Option<&str>| Self {
@@ -23,7 +23,7 @@ impl Request {
             consumer: consumer.map(str::to_owned),
         };
         if let Some(ack) = below.strip_prefix("ACK.") {
-            // Newer ones begin with the domain and a hash of the account (nats-server `server/consumer.go`).
+            // Newer subjects have the domain and a hash of the account in front (nats-server `server/consumer.go`).
             let tokens: Vec<&str> = ack.split('.').collect();
             let at = if tokens.len() >= 9 { 2 } else { 0 };
             return Some(named("ACK", tokens.get(at).copied(), tokens.get(at + 1).copied()));
@@ -55,24 +55,25 @@ impl Request {
     }
 }
 
-/// Whether the request is answered; acknowledgements and flow control are only when a client asks for it.
+/// Returns `true` if JetStream answers the request. It answers acknowledgements only if the client asks for that, and
+/// flow control never.
 pub(super) fn is_answered(operation: &str) -> bool {
     !matches!(operation, "FC")
 }
 
-/// Whether it is a request that names no stream.
+/// Returns `true` for requests that name no stream.
 pub(super) fn is_known(operation: &str) -> bool {
     matches!(operation, "INFO" | "STREAM.NAMES" | "STREAM.LIST" | "ACK" | "FC")
 }
 
-/// Whether the request's body has the stream's name as well, and servers compare the two (nats-server 2.15
+/// Returns `true` if the request's body has the stream's name as well, and servers compare the two (nats-server 2.15
 /// `server/jetstream_api.go`, `NewJSStreamMismatchError`).
 pub(super) fn names_its_stream(operation: &str) -> bool {
     let all = ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.RESTORE"];
     all.contains(&operation)
 }
 
-/// Whether the stream that it names need not be there.
+/// Returns `true` if the stream that the request names need not exist.
 pub(super) fn makes_streams(operation: &str) -> bool {
     matches!(operation, "STREAM.CREATE" | "STREAM.RESTORE")
 }

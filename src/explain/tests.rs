@@ -13,7 +13,7 @@ fn ask(world: &World, subject: &str, reply_to: Option<&str>) -> Explained {
     explain(world, Question { account: 0, subject, reply_to, may: &|_, _| Some(true) }).unwrap()
 }
 
-/// The steps in short.
+/// The steps in short form.
 fn steps(explained: &Explained) -> Vec<String> {
     let step = |step: &Step| match step {
         Step::Mapped { subject, .. } => format!("mapped {subject}"),
@@ -41,7 +41,7 @@ fn a_message_is_followed_to_all_regions() {
     let copied = ["west", "east"].map(|region| format!("copied APP-{region} orders orders.new"));
     assert_eq!(steps(&found), ["mapped $VW.c-east.orders.new", stored, &copied[0], &copied[1]]);
     assert_eq!(found.outcome, Outcome::Arrives);
-    // In the layout `shared`, all is in one account.
+    // In the layout `shared`, everything is in one account.
     let found = ask(&world(&app(vec![stream("orders", &["orders.>"])]), "c-west"), "orders.new", None);
     let copied = ["west", "east"].map(|region| format!("copied APP orders-read-{region} orders.new"));
     let stored = "stored APP orders-write-west orders.new";
@@ -60,7 +60,7 @@ fn a_request_is_followed_to_the_region() {
     let mapped = "mapped $VS.c-west.API.STREAM.INFO.orders";
     assert_eq!(steps(&found), [mapped, there, asked, "answered APP-west _INBOX.a.b"]);
     assert_eq!(found.outcome, Outcome::Arrives);
-    // Messages that are pulled come back only where they are imported.
+    // Messages that are pulled come back only where the account imports them.
     let pull = "$JS.API.CONSUMER.MSG.NEXT.orders.worker";
     let found = ask(&world, pull, Some("_INBOX.a.b"));
     assert_eq!(found.outcome, Outcome::Arrives, "{found:?}");
@@ -72,7 +72,7 @@ fn a_request_is_followed_to_the_region() {
     );
     let acked = ask(&world, "$JS.ACK.orders.worker.1.2.3.4.5", None);
     assert_eq!(acked.outcome, Outcome::Arrives, "{acked:?}");
-    // What is not there.
+    // A request for a missing stream.
     let Outcome::Lost { why, .. } = ask(&world, "$JS.API.STREAM.INFO.other", None).outcome else {
         panic!("it arrives")
     };
@@ -90,14 +90,14 @@ fn what_is_in_the_way_is_named() {
         other => panic!("{subject}: {other:?}"),
     };
     assert_eq!(ask(&world, "other.new", None).outcome, Outcome::NotMapped);
-    // A cluster that no mapping is for keeps the subject as it is, which nobody stores.
+    // A cluster without a destination keeps the subject as it is, which no stream stores.
     world.cluster = "elsewhere".to_owned();
     for subject in ["orders.new", "$JS.API.STREAM.INFO.orders"] {
         let why = lost(&world, subject);
         assert!(why.contains("has no destination for clients of cluster elsewhere"), "{why}");
     }
     world.cluster = "c-west".to_owned();
-    // What applications may not ask.
+    // A request that applications may not make.
     let why = lost(&world, "$JS.API.STREAM.PURGE.orders");
     assert_eq!(why, "applications may not ask for STREAM.PURGE of virtual streams: nobody answers");
     assert_eq!(lost(&world, "$VSH.API.STREAM.INFOS"), "JetStream has no request STREAM.INFOS");
@@ -160,7 +160,7 @@ fn one_message_has_one_subject() {
     }
 }
 
-/// What servers do by chance, and what is not the same on all of them.
+/// Random choices of servers, and differences between them.
 #[test]
 fn what_is_not_certain_is_said() {
     let mut world = world(&orders(), "c-west");
@@ -180,14 +180,14 @@ fn what_is_not_certain_is_said() {
     world.accounts[0].problem = Some("servers use different tokens of it".to_owned());
     assert!(matches!(ask(&world, "orders.new", None).outcome, Outcome::Partly { .. }));
     world.accounts[0].problem = None;
-    // Requests about a stream that is away.
+    // Requests about a stream that is offline.
     let west = world.accounts.iter().position(|view| view.name == "APP-west").unwrap();
     world.accounts[west].streams.as_mut().unwrap()[0].problem = Some("it is not there".to_owned());
     let Outcome::Lost { why, .. } = ask(&world, "$JS.API.STREAM.INFO.orders", None).outcome else {
         panic!("it is answered")
     };
     assert_eq!(why, "stream orders of APP-west: it is not there");
-    // An account beside those that are known.
+    // An account that the world does not have.
     world.accounts.remove(west);
     let asked = ask(&world, "$JS.API.STREAM.INFO.orders", None);
     assert!(matches!(asked.outcome, Outcome::Unknown { .. }), "{asked:?}");
@@ -200,7 +200,7 @@ fn in_the_layout_shared_some_requests_are_refused_by_their_body() {
     let Outcome::Lost { why, .. } = found.outcome else { panic!("{found:?}") };
     assert!(why.contains("which is orders and not orders-read-west") && why.contains("10056"), "{why}");
     assert_eq!(ask(&world, "$JS.API.CONSUMER.INFO.orders.worker", None).outcome, Outcome::Arrives);
-    // Servers with a domain map its prefix themselves.
+    // Servers with a domain map its prefix on their own.
     world.domain = Some("hub".to_owned());
     let found = ask(&world, "$JS.hub.API.STREAM.INFO.orders-write-west", None);
     assert_eq!(steps(&found)[0], "mapped $JS.API.STREAM.INFO.orders-write-west");

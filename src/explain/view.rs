@@ -1,4 +1,4 @@
-//! The accounts that a message may get to, and what each of their parts does with a subject.
+//! The accounts that a message may enter, and what their parts do with a subject.
 
 use crate::desired::{DesiredAccount, DesiredStream};
 use crate::model::claims::{AccountClaims, ImportSpec, LinkKind};
@@ -8,7 +8,7 @@ use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
 use serde_json::{Map, Value};
 
-/// What is known of the accounts that a message may get to, from where it is published.
+/// The accounts that a message may enter, from where it is published.
 #[derive(Debug, Clone)]
 pub struct World {
     /// The cluster whose clients publish.
@@ -30,9 +30,9 @@ pub struct View {
     pub mappings: Vec<RawMapping>,
     /// The imports that are in force there.
     pub imports: Vec<ImportSpec>,
-    /// The account's streams; `None` where they could not be read.
+    /// The account's streams; `None` if they could not be read.
     pub streams: Option<Vec<StreamView>>,
-    /// Why nothing gets through it, or not on all servers of the cluster.
+    /// Reason why nothing gets through the account, at least on some servers of the cluster.
     pub problem: Option<String>,
 }
 
@@ -43,29 +43,29 @@ pub struct StreamView {
     pub name: String,
     /// The whole config.
     pub config: Map<String, Value>,
-    /// The region it is of, where it is one of ours.
+    /// The region of the stream, if this tool made it.
     pub region: Option<String>,
-    /// Why it takes nothing at the moment.
+    /// Reason why the stream takes nothing at the moment.
     pub problem: Option<String>,
-    /// Why nothing is known of how it is.
+    /// Reason why the state of the stream is not known.
     pub unread: Option<String>,
-    /// How its sources are, or its mirror's origin.
+    /// The state of its sources, or of its mirror's origin.
     pub sources: Vec<SourceView>,
 }
 
-/// How a source of a stream is.
+/// The state of a source.
 #[derive(Debug, Clone)]
 pub struct SourceView {
     /// The origin's name.
     pub origin: String,
     /// Messages that have not arrived, where that is known.
     pub lag: Option<u64>,
-    /// Why nothing arrives.
+    /// Reason why nothing arrives.
     pub problem: Option<String>,
 }
 
 impl View {
-    /// Returns an account by its claims.
+    /// Returns the view of an account by its claims.
     pub fn of_claims(name: &str, claims: &AccountClaims, streams: Option<Vec<StreamView>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -77,7 +77,7 @@ impl View {
         }
     }
 
-    /// Returns an account as it will be.
+    /// Returns the view of an account as the definition wants it.
     pub fn of_desired(wanted: &DesiredAccount<'_>) -> Self {
         Self {
             name: wanted.name.clone(),
@@ -91,7 +91,7 @@ impl View {
 }
 
 impl StreamView {
-    /// Returns a stream as it will be.
+    /// Returns the view of a stream as the definition wants it.
     pub fn of_desired(stream: &DesiredStream<'_>) -> Self {
         let (region, config) = (Some(stream.region.to_string()), stream.config());
         Self { name: stream.name.clone(), config, region, problem: None, unread: None, sources: Vec::new() }
@@ -103,7 +103,8 @@ impl StreamView {
     }
 }
 
-/// The services of other accounts that have the name `subject` here: the exporting account, and the subject there.
+/// Returns the services of other accounts that the account imports as `subject`: the exporting account, and the subject
+/// there.
 pub(super) fn services<'c>(
     imports: &'c [ImportSpec],
     subject: &'c str,
@@ -112,7 +113,7 @@ pub(super) fn services<'c>(
     services.filter_map(|import| Some((&import.account, carried(import.local(), &import.subject, subject)?)))
 }
 
-/// The streams that are imported from an account.
+/// Returns the streams that are imported from an account.
 pub(super) fn streams_of<'c>(
     imports: &'c [ImportSpec],
     exporter: &'c PublicKey,
@@ -120,7 +121,7 @@ pub(super) fn streams_of<'c>(
     imports.iter().filter(move |import| import.account == *exporter && import.kind == LinkKind::Stream)
 }
 
-/// What a subject becomes that an import carries `from` one filter `to` another.
+/// Returns the subject after an import that carries `from` one filter `to` another.
 pub(super) fn carried(from: &str, to: &str, subject: &str) -> Option<String> {
     if !filter_covers(from, subject) {
         return None;
@@ -132,7 +133,7 @@ pub(super) fn carried(from: &str, to: &str, subject: &str) -> Option<String> {
     Transform::parse(from, &to).ok()?.apply(subject)
 }
 
-/// `a.*.>` as a destination of `b.*.>`: imports say `*` or `$1` for what transforms call `{{wildcard(1)}}`.
+/// Returns `a.*.>` as a destination of `b.*.>`: imports have `*` or `$1` where transforms have `{{wildcard(1)}}`.
 fn numbered(from: &str, to: &str) -> String {
     let mut next = 0;
     let wildcards = from.split('.').filter(|token| *token == "*").count();
@@ -146,7 +147,7 @@ fn numbered(from: &str, to: &str) -> String {
     tokens.collect::<Vec<_>>().join(".")
 }
 
-/// What a source passes on, if it does.
+/// Returns the subject under which a source passes a message on; `None` if it does not.
 pub(super) fn passed(source: &Value, subject: &str) -> Option<String> {
     let transforms = source["subject_transforms"].as_array().filter(|all| !all.is_empty());
     if let Some(transforms) = transforms {
@@ -159,7 +160,7 @@ pub(super) fn passed(source: &Value, subject: &str) -> Option<String> {
     filter_covers(filter, subject).then(|| subject.to_owned())
 }
 
-/// The subject after a `{ src, dest }`, which leaves those alone that it is not for.
+/// Applies a `{ src, dest }` to the subject; other subjects stay as they are.
 pub(super) fn transformed(transform: Option<&Value>, subject: &str) -> String {
     let Some(transform) = transform else { return subject.to_owned() };
     let text = |field: &str| transform[field].as_str().filter(|text| !text.is_empty());
