@@ -1,7 +1,7 @@
-//! One account on one server: is the token that should be in force stored, applied and live?
+//! Judges one account on one server: whether the token that should be in force is stored, applied and live.
 //!
-//! Live mappings are compared too, not the token alone: servers before the fix of nats-server#8468 drop a mapping
-//! they do not like and report success.
+//! Live mappings are compared as well as the token: servers before the fix of nats-server#8468 drop a mapping that they
+//! reject, and report success.
 
 use crate::model::claims::{AccountClaims, ImportSpec, Token, TrustAnchor, spelled_as_signed};
 use crate::model::mapping::RawMapping;
@@ -22,13 +22,14 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// These imports have to work: without them the virtual streams do not.
+    /// Names the imports that must work: without them the virtual streams do not.
     pub fn with_imports(mut self, imports: &[ImportSpec]) -> Self {
         self.imports = imports.iter().map(|import| import.local().to_owned()).collect();
         self
     }
 
-    /// `token` is the text that `claims` were decoded from. Only tokens by a key of `anchor` can be newer.
+    /// Returns the expectation of `token`, the text that `claims` were decoded from. Only tokens by a key of `anchor`
+    /// can be newer.
     pub fn new(token: &str, claims: &AccountClaims, anchor: TrustAnchor) -> Self {
         Self {
             token: spelled_as_signed(token.trim()).into_owned(),
@@ -40,13 +41,13 @@ impl Expected {
         }
     }
 
-    /// Whether this is the token: in another spelling of its signature it says the same.
+    /// Checks whether this is the token. Another spelling of its signature makes no difference.
     fn is(&self, token: &str) -> bool {
         spelled_as_signed(token.trim()) == self.token
     }
 }
 
-/// What is the case on one server.
+/// State of an account on one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Verdict {
@@ -54,84 +55,87 @@ pub enum Verdict {
     Confirmed,
     /// Stored and signed by a key that the server trusts; the account is not loaded there and will load on first use.
     StoredNotLoaded,
-    /// The server's resolver is a `cache` without a copy of the account: it gets the token from a `full` one on first use.
+    /// The server's resolver is a `cache` without a copy of the account: it gets the token from a `full` resolver on
+    /// first use.
     FetchedOnUse,
-    /// The server's resolver is a `cache` with a copy of the account that is not in use, and may be an old one: a push does
-    /// not reach it, and it is what is used next.
+    /// The server's resolver is a `cache` with a copy of the account that is not in use, and may be old. A push does
+    /// not reach that copy, and the server uses it next.
     CachedUnclear,
-    /// As `Confirmed`, but imports of the account do not work (`ACCOUNTZ` `complete: false`): the exporting account
-    /// or its export is missing, or an activation token is not valid.
+    /// As `Confirmed`, but imports of the account do not work (`ACCOUNTZ` `complete: false`). The exporting account or
+    /// its export is missing, or an activation token is not valid.
     ImportsIncomplete {
-        /// Local subjects of the imports that the server calls invalid; empty when it names none.
+        /// Local subjects of the imports that the server calls invalid; empty if it names none.
         imports: Vec<String>,
     },
-    /// In force, but imports that the virtual streams need do not work: the exporting account or its export is missing
+    /// In force, but imports that the virtual streams need do not work. The exporting account or its export is missing
     /// there, or an activation token does not hold.
     ImportsInvalid {
-        /// Their local subjects.
+        /// Local subjects of these imports.
         imports: Vec<String>,
     },
     /// In force, but live mappings are not those of the token.
     MappingsDiffer {
-        /// Sources that the token has and the server doesn't.
+        /// Sources that the token has and the server does not.
         missing: Vec<String>,
-        /// Sources that the server has and the token doesn't.
+        /// Sources that the server has and the token does not.
         unexpected: Vec<String>,
         /// Sources with other destinations, weights or clusters.
         changed: Vec<String>,
     },
     /// Stored, but another token is still in force.
     NotInForce {
-        /// `iat` of the one in force, in seconds since 1970.
+        /// `iat` of the token in force, in seconds since 1970.
         live_issued_at: u64,
     },
-    /// The preload has it, and the server, whose resolver is `memory`, has not reloaded that: another token is in force.
+    /// The preload has the token, but the server, whose resolver is `memory`, has not reloaded it: another token is in
+    /// force.
     NotReloaded {
-        /// `iat` of the one in force, in seconds since 1970.
+        /// `iat` of the token in force, in seconds since 1970.
         live_issued_at: u64,
     },
-    /// The preload has it, and the account is not loaded on the server, whose resolver is `memory`: which preload it reloaded
-    /// last shows when the account is used there.
+    /// The preload has the token, and the server, whose resolver is `memory`, has not loaded the account. Only when the
+    /// account is used there does it show which preload the server reloaded last.
     PreloadUnread,
-    /// Stored, but the server does not trust the key that signed it: it is not applied, and at the latest after a
-    /// restart the account cannot be loaded.
+    /// Stored, but the server does not trust the key that signed it. The server does not apply the token, and cannot
+    /// load the account after a restart at the latest.
     Untrusted {
-        /// The key that signed it.
+        /// The key that signed the token.
         issuer: String,
     },
     /// The account has expired.
     Expired,
     /// Another token is stored.
     OtherToken {
-        /// By its date.
+        /// Age by its date.
         age: Age,
-        /// Its `iat`, in seconds since 1970.
+        /// `iat` of the stored token, in seconds since 1970.
         issued_at: u64,
-        /// The key that signed it; empty when it cannot be read.
+        /// The key that signed the token; empty if it cannot be read.
         issuer: String,
     },
     /// The server's resolver has no token of the account.
     NothingStored,
-    /// Servers hold different tokens, and which of them this one holds cannot be told.
+    /// Servers hold different tokens, and it is not known which of them this server holds.
     StoredUnclear,
     /// The server did not answer.
     NoAnswer,
     /// The server answered with an error.
     Failed {
-        /// The server's words.
+        /// The server's text.
         text: String,
     },
 }
 
-/// How old another token is than the expected one.
+/// Age of another token, compared with the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Age {
-    /// Issued before it, or at the same time.
+    /// Issued before the expected token, or in the same second.
     Older,
-    /// Issued after it, by a key that counts.
+    /// Issued after the expected token, by a trusted key.
     Newer,
-    /// Dated after it by a key that does not count, whatever a server trusts: such a key sets no dates.
+    /// Dated after the expected token, by a key that the anchor does not trust, even if a server does: such a key's
+    /// dates prove nothing.
     Unproven,
 }
 
@@ -197,23 +201,23 @@ impl std::fmt::Display for Verdict {
 }
 
 impl Verdict {
-    /// The token took effect, or will as soon as the account is used there.
+    /// Returns `true` if the token took effect, or will as soon as the account is used there.
     pub fn is_confirmed(&self) -> bool {
         matches!(self, Self::Confirmed | Self::StoredNotLoaded | Self::FetchedOnUse | Self::ImportsIncomplete { .. })
     }
 
-    /// The preload has the token, and the server has to reload that, or to show that it has.
+    /// Returns `true` if the preload has the token, and the server must still reload it, or show that it has.
     pub fn waits_for_reload(&self) -> bool {
         matches!(self, Self::NotReloaded { .. } | Self::PreloadUnread)
     }
 
-    /// Nothing is known to be wrong, but not everything could be asked.
+    /// Returns `true` if nothing is known to be wrong, but the server did not say everything.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::NoAnswer | Self::StoredUnclear | Self::CachedUnclear | Self::PreloadUnread)
     }
 }
 
-/// Judges what `server` has of an account.
+/// Judges the state of an account on `server`.
 pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> Verdict {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     match stored {
@@ -277,8 +281,8 @@ fn judge_live(detail: &Detail, expected: &Expected) -> Verdict {
     Verdict::Confirmed
 }
 
-/// Another token than the expected one. What the server does not trust is neither newer nor older; nor is what a key
-/// signed that only the server's answers call trusted: such a token sets no date.
+/// Judges a token other than the expected one. A token that the server does not trust is neither newer nor older. Nor
+/// is a token whose key only the server's answers call trusted: its date proves nothing.
 fn other(server: &Server, token: &str, expected: &Expected) -> Verdict {
     let token = Token::decode(token.trim()).ok();
     let issuer = token.as_ref().map(|token| token.issuer().to_string()).unwrap_or_default();
@@ -302,7 +306,7 @@ fn date(token: &Token) -> u64 {
     token.claims()["iat"].as_u64().unwrap_or(0)
 }
 
-/// A destination with its own share, not the cumulative one that servers keep.
+/// A destination with its own weight, not the cumulative one that servers keep.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct LiveDestination {
     cluster: String,
@@ -310,8 +314,8 @@ struct LiveDestination {
     weight: u64,
 }
 
-/// What a server makes of a mapping: per cluster, what the weights leave over goes to the source itself, unless the
-/// source is a destination by its own name (nats-server 2.10 – 2.15 `accounts.go`, `AddWeightedMappings`).
+/// Returns a mapping as a server applies it. Per cluster, the weight that is left over goes to the source itself,
+/// unless the source is a destination by its own name (nats-server 2.10 – 2.15 `accounts.go`, `AddWeightedMappings`).
 fn applied(mapping: &RawMapping) -> BTreeSet<LiveDestination> {
     let mut shares: BTreeMap<String, u64> = BTreeMap::from([(String::new(), 0)]);
     let mut applied: BTreeSet<LiveDestination> = BTreeSet::new();
@@ -332,7 +336,7 @@ fn applied(mapping: &RawMapping) -> BTreeSet<LiveDestination> {
     applied
 }
 
-/// `bar.*` as a destination: `bar.$1`.
+/// Returns a source as a destination: `bar.$1` for `bar.*`.
 fn identity(source: &str) -> String {
     let mut wildcards = 0;
     let tokens = source.split('.').map(|token| {
@@ -346,7 +350,7 @@ fn identity(source: &str) -> String {
     tokens.collect::<Vec<_>>().join(".")
 }
 
-/// `ACCOUNTZ` lists destinations per cluster with the sum of the weights up to each.
+/// Reads the live mappings. `ACCOUNTZ` lists destinations per cluster with the sum of the weights up to each.
 fn live_mappings(detail: &Detail) -> BTreeMap<String, BTreeSet<LiveDestination>> {
     detail
         .mappings
@@ -371,7 +375,8 @@ fn live_mappings(detail: &Detail) -> BTreeMap<String, BTreeSet<LiveDestination>>
         .collect()
 }
 
-/// `$JS.<domain>.API.…`, which servers with a JetStream domain add (`jetstream_api.go`, `generateJSMappingTable`).
+/// Checks for `$JS.<domain>.API.…`, which servers with a JetStream domain add (`jetstream_api.go`,
+/// `generateJSMappingTable`).
 fn is_of_a_domain(source: &str, to: &BTreeSet<LiveDestination>) -> bool {
     let mut tokens = source.split('.');
     let domain_api = tokens.next() == Some("$JS") && tokens.nth(1) == Some("API");

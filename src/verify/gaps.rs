@@ -1,16 +1,16 @@
-//! Messages that a write stream has dropped before a region got them.
+//! Finds messages that a write stream dropped before a region got them.
 //!
-//! What is lost is seen while it happens: the origin's first sequence is beyond what the source has got. Afterwards
-//! the source goes on behind the gap; then the count tells that something is missing, and the messages that arrived
-//! tell what. The count alone is only believed when all is quiet.
+//! While messages are being lost, the origin's first sequence is beyond what the source has received. Afterwards the
+//! source goes on behind the gap. Then the count shows that messages are missing, and the messages that arrived show
+//! which. The count alone only proves something when all is quiet.
 
 use super::problem::{Out, seconds};
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStream, Range, SourceState, age};
 
-/// Says what is lost, may be lost, or soon will be, of the sources of `found`.
+/// Reports messages of the sources of `found` that are lost, may be lost, or soon will be.
 pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
-    // What the origin of a mirror has dropped, the mirror is to drop too.
+    // A mirror is to drop what its origin drops.
     if found.is_mirror() {
         return;
     }
@@ -69,8 +69,8 @@ pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedS
     past(out, stream, found, observed);
 }
 
-/// Says how long a read stream that cannot be asked has been away, before its origins drop what waits for it. What it
-/// has heard is not known then, but the other regions know for how long they have not heard from its region.
+/// Reports how long a read stream that does not answer has been away, before its origins drop what waits for it. What
+/// it has received is not known then, but the other regions know for how long they have not heard from its region.
 pub(super) fn away(
     out: &mut Out,
     stream: &DesiredStream<'_>,
@@ -116,7 +116,7 @@ fn max_age(stream: &ObservedStream) -> Option<u64> {
     stream.config.get("max_age").and_then(|v| v.as_u64()).filter(|ns| *ns > 0)
 }
 
-/// What never arrived before the last message that did.
+/// Reports messages that never arrived before the last message that did.
 fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
     const NEXT: &str = "Look for them in the read streams of other regions; a larger max_age of the write streams covers \
                         longer outages. It is as expected when the stream was made later than its origins, or messages \
@@ -176,7 +176,7 @@ fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, obser
     }
 }
 
-/// The gaps, the newest first.
+/// Returns the text that names the gaps, the newest first.
 fn named(arrivals: &Arrivals, observed: &ObservedJetStream) -> String {
     const NAMED: usize = 20;
     let gaps = &arrivals.gaps;
@@ -217,19 +217,20 @@ fn messages(count: u128) -> String {
     if count == 1 { "1 message of its sources".to_owned() } else { format!("{count} messages of its sources") }
 }
 
-/// Whether nothing was published for some seconds, and all has arrived: the figures of two streams are never of the
-/// same instant, and only then do they go together.
+/// Checks that nothing was published for some seconds, and all has arrived. The figures of two streams are never of the
+/// same instant, and only match then.
 fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
     let origin = observed.origin(&source.name).filter(|origin| !origin.offline);
     source.lag == 0 && origin.is_some_and(ObservedStream::is_quiet)
 }
 
-/// Whether every origin still is the stream that this one has always sourced: none was made anew with lower sequences.
+/// Checks that every origin still is the stream that this one has always sourced: none was made anew with lower
+/// sequences.
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     found.sources.iter().all(|s| observed.origin(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
 }
 
-/// Whether an origin was made anew by this tool: what came from the former one counts here and nowhere else.
+/// Checks whether this tool made an origin anew: what came from the former stream counts here and nowhere else.
 fn has_former_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     let anew = |origin: &ObservedStream| {
         origin.config.get("metadata").is_some_and(|marks| marks.get(metadata::ANEW).is_some())
@@ -237,8 +238,8 @@ fn has_former_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bo
     found.sources.iter().filter_map(|source| observed.origin(&source.name)).any(anew)
 }
 
-/// Whether an origin was made after this stream: it may have been made anew, and then what came from the former one counts
-/// here and nowhere else.
+/// Checks whether an origin was made after this stream. It may have been made anew, and then what came from the former
+/// stream counts here and nowhere else.
 fn has_later_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     found.sources.iter().any(|source| {
         let origin = observed.origin(&source.name).and_then(|origin| origin.created);

@@ -1,4 +1,4 @@
-//! What is, against what is defined: pure checks that change nothing.
+//! Compares what is with what is defined: pure checks that change nothing.
 
 pub mod account;
 pub mod flow;

@@ -1,31 +1,31 @@
-//! What a check says: the verdict, and the finding that goes with it.
+//! Result of a check: the verdict, and the finding that goes with it.
 
 use crate::model::finding::Finding;
 use serde::Serialize;
 
-/// How a thing compares with the definition.
+/// Result of comparing a stream or consumer with the definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// As defined.
     Ok,
-    /// Nothing wrong was seen, but it could not be asked.
+    /// Nothing wrong was seen, but the servers did not say everything.
     CantTell,
     /// Not as defined, or not working.
     Wrong,
 }
 
-/// One thing to say about a stream or consumer; an `Ok` problem is a warning.
+/// A problem of a stream or consumer; an `Ok` problem is a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What it means for the verdict.
+    /// The verdict that follows from the problem.
     pub verdict: Verdict,
-    /// Where, what, what to do.
+    /// The place, the problem, and the next step.
     #[serde(flatten)]
     pub finding: Finding,
 }
 
-/// What is said of one thing, as it comes up.
+/// Collects the problems of one stream or consumer.
 pub(super) struct Out {
     place: String,
     pub(super) problems: Vec<Problem>,
@@ -57,7 +57,7 @@ impl Out {
     }
 }
 
-/// Nanoseconds, for a person.
+/// Formats nanoseconds for people.
 pub(super) fn seconds(ns: u64) -> String {
     match ns / 1_000_000_000 {
         s if s < 120 => format!("{s} s"),

@@ -1,22 +1,23 @@
-//! How the streams are doing, for a person: per virtual stream and region what is stored, who leads, who is behind.
+//! Status of the streams, for people: per virtual stream and region what is stored, which server leads, and which
+//! replicas and sources are behind.
 
 use crate::desired::{DesiredAccount, Role};
 use crate::observed::jetstream::{ObservedJetStream, Placement, SILENCE};
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// One real stream.
+/// Status of a real stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StreamStatus {
     /// Virtual stream.
     pub virtual_stream: String,
     /// Region.
     pub region: String,
-    /// What it is for.
+    /// Role of the stream.
     pub role: Role,
     /// Real name.
     pub stream: String,
-    /// Whether it could be asked.
+    /// Result of asking for the stream.
     pub seen: Seen,
     /// Messages stored.
     pub messages: u64,
@@ -26,23 +27,23 @@ pub struct StreamStatus {
     pub first_seq: u64,
     /// Last sequence.
     pub last_seq: u64,
-    /// When the last message was stored (RFC 3339); empty when there was none.
+    /// Time when the last message was stored (RFC 3339); empty if there was none.
     pub last_activity: String,
-    /// Where it lives: leader, replicas, who is behind.
+    /// Leader and replicas, with those that are behind.
     pub cluster: Placement,
-    /// Its sources, in the order of the definition's regions; of a mirror its origin.
+    /// The sources, in the order of the definition's regions; for a mirror its origin.
     pub sources: Vec<SourceStatus>,
     /// Messages of all sources that have not arrived, as far as known.
     pub lag: u64,
-    /// Consumers on it, those of applications included.
+    /// Consumers of the stream, those of applications included.
     pub consumers: u64,
 }
 
-/// Whether a stream could be asked.
+/// Result of asking for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seen {
-    /// Yes.
+    /// The stream answered.
     Here,
     /// It does not exist.
     Missing,
@@ -50,33 +51,33 @@ pub enum Seen {
     Unknown,
 }
 
-/// One source of a read stream, or what it mirrors.
+/// A source of a read stream, or the origin of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceStatus {
     /// The origin, a write or home stream.
     pub origin: String,
     /// The origin's region.
     pub region: String,
-    /// Messages at the origin that have not arrived; `None` when that cannot be known.
+    /// Messages at the origin that have not arrived; `None` if that is not known.
     pub lag: Option<u64>,
-    /// Nanoseconds since the last contact; `None` when there was none.
+    /// Nanoseconds since the last contact; `None` if there was none.
     pub active: Option<u64>,
-    /// Why it does not work.
+    /// Reason why the source does not work.
     pub error: Option<String>,
-    /// Origin's last sequence that arrived, when known.
+    /// The origin's last sequence that arrived, if known.
     pub got: Option<u64>,
-    /// Whether it has read more than the origin has ever had: that was made anew, or restored.
+    /// `true` if the source has read more than the origin has ever had: the origin was made anew, or restored.
     pub anew: bool,
 }
 
 impl SourceStatus {
-    /// Whether it works, and its origin was heard from just now.
+    /// Returns `true` if the source works, and its origin was heard from just now.
     pub fn is_heard(&self) -> bool {
         self.error.is_none() && !self.anew && self.active.is_some_and(|ns| ns < SILENCE)
     }
 }
 
-/// One entry for each stream of the definition, in its order.
+/// Returns one entry for each stream of the definition, in its order.
 pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<StreamStatus> {
     let places: HashMap<&str, usize> =
         desired.streams.iter().enumerate().map(|(place, stream)| (stream.name.as_str(), place)).collect();
@@ -94,17 +95,17 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                 (_, Some(origin)) if found.state.last_seq == 0 && source.active.is_some() => {
                     Some(origin.state.messages)
                 }
-                // What a mirror does not get its origin may have deleted.
+                // The origin may have deleted what a mirror does not receive.
                 (_, Some(_))
                     if found.is_mirror() && source.lag == 0 && source.active.is_some_and(|ns| ns < SILENCE) =>
                 {
                     Some(0)
                 }
                 (Some(got), Some(origin)) => Some(origin.state.last_seq.saturating_sub(got)),
-                // What it last heard may be long ago.
+                // Its last report may be old.
                 _ => source.active.is_some_and(|ns| ns < SILENCE).then_some(source.lag),
             };
-            // A bucket's mirror is called like its origin, which is in another account.
+            // A bucket's mirror has the name of its origin, which is in another account.
             let place = places.get(source.name.as_str()).copied().filter(|_| !found.is_mirror());
             sources.push((
                 place.unwrap_or(usize::MAX),

@@ -1,6 +1,6 @@
-//! Streams and consumers as they are, against the definition.
+//! Checks streams and consumers against the definition.
 //!
-//! What cannot be seen is told apart from what is wrong: a region that is down takes its streams' state with it.
+//! Unknown is told apart from wrong: when a region is down, the state of its streams is not known.
 
 use super::gaps;
 use super::problem::{Out, seconds};
@@ -18,19 +18,19 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// A source that servers try again in a while, by themselves.
+/// The finding about a source that servers try again in a while, on their own.
 pub(super) const SOURCE_WAITING: &str = "source-waiting";
 const SOURCE_SILENT: &str = "source-silent";
 const SOURCE_STALLED: &str = "source-stalled";
 const NO_LEADER: &str = "no-leader";
 
-/// A source whose origin has other messages than those that were read of it.
+/// The finding about a source whose origin has other messages than those that were read from it.
 pub const ANEW: &str = "origin-anew";
 
-/// A mirror whose origin has not come as far as it has.
+/// The finding about a mirror whose origin has not come as far as the mirror.
 const AHEAD: &str = "mirror-ahead";
 
-/// Why a source does not get what it asks for, where waiting does not help: code, cause, and what to do.
+/// Returns why a source does not get what it asks for, if waiting does not help: code, cause, and the next step.
 fn refusal(error: &ApiError) -> Option<(&'static str, &'static str, &'static str)> {
     match error.err_code {
         code::NO_TIER => Some((
@@ -48,36 +48,36 @@ fn refusal(error: &ApiError) -> Option<(&'static str, &'static str, &'static str
     }
 }
 
-/// One stream or consumer of the definition.
+/// Result for one stream or consumer of the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// Virtual stream.
     pub virtual_stream: String,
     /// Region.
     pub region: String,
-    /// What the stream is for; the consumer's stream is a read stream.
+    /// Role of the stream; the consumer's stream is a read stream.
     pub role: Role,
     /// Real name of the stream.
     pub stream: String,
-    /// The consumer, when it is about one.
+    /// The consumer, if the result is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,
     /// The worst of the problems.
     pub verdict: Verdict,
-    /// What is wrong, unknown or worth a warning.
+    /// Problems: wrong, unknown or worth a warning.
     pub problems: Vec<Problem>,
 }
 
 impl Checked {
-    /// What there is to say of a read stream.
+    /// Returns the result for a read stream.
     pub(super) fn of_read_stream(stream: StreamStatus, problems: Vec<Problem>) -> Self {
         let StreamStatus { virtual_stream, region, role, stream, .. } = stream;
         let verdict = problems.iter().map(|problem| problem.verdict).max().unwrap_or(Verdict::Ok);
         Self { virtual_stream, region, role, stream, consumer: None, verdict, problems }
     }
 
-    /// Whether nothing is left but what servers do by themselves in a while: after a region's return they elect leaders, and try
-    /// sources again.
+    /// Returns `true` if only what servers mend on their own is left: after a region's return they elect leaders, and
+    /// try sources again.
     pub fn waits_for_sources(&self) -> bool {
         let heals = |code| [SOURCE_WAITING, SOURCE_SILENT, SOURCE_STALLED, NO_LEADER].contains(&code);
         self.problems.iter().all(|one| one.verdict == Verdict::Ok || heals(one.finding.code))
@@ -124,7 +124,7 @@ fn checked(stream: &DesiredStream<'_>, consumer: Option<String>, problems: Vec<P
     }
 }
 
-/// After this time (nanoseconds) without a word from its source a stream has tried again, and failed.
+/// Time in nanoseconds without contact after which a stream has tried its source again, and failed.
 const RETRY: u64 = 180_000_000_000;
 
 const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
@@ -154,7 +154,7 @@ impl Out {
         }
         self.placement(&found.cluster, "takes no messages");
         if found.cluster.is_leaderless() {
-            // What a follower says of sources is not news.
+            // What a follower reports about sources may be old.
             return self.away(stream, desired, observed);
         }
         for source in &found.sources {
@@ -194,7 +194,7 @@ impl Out {
         if let Some(finding) = other_level(stream, found, account) {
             return self.problems.push(Problem { verdict: Verdict::Wrong, finding });
         }
-        // Its sources are not yet what they will be.
+        // Until the backfill ends, its sources are not yet the final ones.
         let under_way = along::phase(&found.config).filter(|(_, phase)| *phase != along::Phase::Done);
         if let Some((from, phase)) = under_way {
             let message = match phase {
@@ -251,7 +251,7 @@ impl Out {
             self.wrong(NO_LEADER, format!("has no leader: {without_leader} until most of its servers are back"), LOOK);
         }
         for replica in &cluster.replicas {
-            // Without a leader followers answer, who hear nothing of each other.
+            // Without a leader, followers answer, and they hear nothing of each other.
             let away = if cluster.is_leaderless() { replica.offline } else { replica.is_away() };
             if away {
                 self.warn(
@@ -269,7 +269,7 @@ impl Out {
         }
     }
 
-    /// A source of `reader`. `goes_back`: whether a new leader would bring old values back.
+    /// Checks a source of `reader`. `goes_back`: `true` if a new leader would bring old values back.
     fn source(&mut self, source: &SourceState, reader: &ObservedStream, observed: &ObservedJetStream, goes_back: bool) {
         let origin = &source.name;
         let word = if reader.is_mirror() { "origin" } else { "source" };
@@ -314,7 +314,7 @@ impl Out {
         }
         let waiting = source.active.map(|_| format!("; {} messages were waiting there then", source.lag));
         let message = format!("{silence}{why}{}", waiting.unwrap_or_default());
-        // Servers try again after 30 s, and then less and less often, up to every 2 min: until then it is lag.
+        // Servers try again after 30 s, and then less and less often, up to every 2 min. Until then it is lag.
         match source.active {
             Some(ns) if ns > RETRY && goes_back => self.wrong(
                 SOURCE_STALLED,
@@ -366,16 +366,16 @@ fn differs(key: &str, is: Option<&Value>, should: Option<&Value>) -> String {
     format!("`{key}` is {}, should be {}", show(is), show(should))
 }
 
-/// How many of each verdict, and of warnings.
+/// Number of results by verdict, and of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// As defined.
     pub ok: usize,
-    /// Could not be asked.
+    /// Unknown.
     pub cant_tell: usize,
     /// Not as defined.
     pub wrong: usize,
-    /// Warnings, of whatever verdict's items.
+    /// Warnings, whatever the verdict.
     pub warnings: usize,
 }
 

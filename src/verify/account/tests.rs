@@ -44,7 +44,7 @@ impl Case {
     }
 }
 
-/// As nats-server 2.15.1 and 2.10.26 showed it for these claims.
+/// The reply of nats-server 2.15.1 and 2.10.26 for these claims.
 #[test]
 fn live_mappings_of_real_servers_are_recognised() {
     let case = case(json!({
@@ -154,7 +154,7 @@ fn another_token_is_older_or_newer() {
     }
 }
 
-/// It says the same: what is in force is as it should be.
+/// Another spelling says the same: what is in force is as it should be.
 #[test]
 fn a_token_in_another_spelling_is_the_expected_one() {
     let case = case(json!({}));
@@ -165,7 +165,7 @@ fn a_token_in_another_spelling_is_the_expected_one() {
     }
 }
 
-/// A server that says it trusts a key makes no token newer: the key has to count.
+/// A server that says it trusts a key makes no token newer: the anchor must trust the key.
 #[test]
 fn a_token_that_only_the_server_trusts_is_not_newer() {
     let mut case = case(json!({}));
@@ -179,7 +179,7 @@ fn a_token_that_only_the_server_trusts_is_not_newer() {
     }
 }
 
-/// Whatever date it has: what is not applied does not tell which of two is newer.
+/// Whatever date the token has: what is not applied does not tell which of two is newer.
 #[test]
 fn a_token_that_the_server_does_not_trust_is_neither_older_nor_newer() {
     let case = case(json!({}));

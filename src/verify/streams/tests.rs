@@ -1,4 +1,4 @@
-//! What is said of streams that are not as defined, each on made data that is as defined but for one thing.
+//! Findings about streams that are not as defined: each case is data that is as defined but for one thing.
 
 use super::*;
 use crate::desired::tests::{app, application, bucket, mirrored, regional, stream, topology};
@@ -26,7 +26,7 @@ fn foo() -> DesiredAccount<'static> {
     application(topology(), &ACCOUNT, &Options::default()).unwrap()
 }
 
-/// Streams and consumers as they are when all is well.
+/// Returns streams and consumers as they are when all is well.
 pub(crate) fn as_defined(desired: &DesiredAccount<'_>) -> ObservedJetStream {
     let replica = |server| Replica { server, current: true, offline: false, active: SECOND, lag: 0 };
     let at = |cluster: &str| Placement {
@@ -63,7 +63,7 @@ pub(in crate::verify) fn edit<'o>(observed: &'o mut ObservedJetStream, name: &st
     observed.streams.iter_mut().find(|stream| stream.name == name).unwrap()
 }
 
-/// The read stream's source.
+/// Returns the read stream's source.
 pub(in crate::verify) fn source<'o>(
     observed: &'o mut ObservedJetStream,
     stream: &str,
@@ -72,7 +72,7 @@ pub(in crate::verify) fn source<'o>(
     edit(observed, stream).sources.iter_mut().find(|source| source.name == origin).unwrap()
 }
 
-/// All that is said once `change` is made.
+/// Returns all problems once `change` is made.
 pub(in crate::verify) fn said(change: impl FnOnce(&mut ObservedJetStream)) -> Vec<Problem> {
     let desired = foo();
     let mut observed = as_defined(&desired);
@@ -83,7 +83,7 @@ pub(in crate::verify) fn said(change: impl FnOnce(&mut ObservedJetStream)) -> Ve
     checked.into_iter().flat_map(|checked| checked.problems).collect()
 }
 
-/// The change raises this, and nothing else: of the verdict follows the severity.
+/// Checks that the change raises this problem, and no other: the severity follows from the verdict.
 #[track_caller]
 pub(in crate::verify) fn raises(
     change: impl FnOnce(&mut ObservedJetStream),
@@ -136,7 +136,7 @@ fn servers_that_are_down_or_behind_are_named() {
     let leaderless = |observed: &mut ObservedJetStream| {
         let cluster = &mut edit(observed, "foo-read-west").cluster;
         cluster.leader = None;
-        // As a follower tells of the others.
+        // A follower's view of the other replicas.
         cluster.replicas.iter_mut().for_each(|replica| (replica.current, replica.active) = (false, 0));
     };
     let words = ["has no leader: takes no messages until most of its servers are back", "nats server report jetstream"];
@@ -158,7 +158,7 @@ fn servers_that_are_down_or_behind_are_named() {
     let down = replica(|replica| (replica.offline, replica.current, replica.lag) = (true, false, 5_000));
     let words = ["its replica on c-east-3 does not answer the leader", "Bring that server back"];
     raises(down, Verdict::Ok, "replica-offline", "foo-write-east", &words);
-    // Killed, which servers do not call offline for minutes; it may have been the leader.
+    // Killed: servers do not call such a replica offline for minutes. It may have been the leader.
     for change in [
         |replica: &mut Replica| (replica.current, replica.active) = (false, 11 * SECOND),
         |replica: &mut Replica| (replica.current, replica.active) = (false, 0),
@@ -168,7 +168,7 @@ fn servers_that_are_down_or_behind_are_named() {
     let behind = replica(|replica| (replica.current, replica.lag) = (false, 1_001));
     let words = ["its replica on c-east-3 is 1001 entries behind", "it catches up by itself"];
     raises(behind, Verdict::Ok, "replica-behind", "foo-write-east", &words);
-    // A few entries are on their way all the time.
+    // A few entries are always on their way.
     assert_eq!(said(replica(|replica| (replica.current, replica.lag) = (false, 1_000))), []);
 }
 
@@ -236,7 +236,7 @@ fn sources_that_are_not_heard_from_are_told_apart() {
         "nats stream cluster step-down",
     ];
     raises(silent(Some(241 * SECOND)), Verdict::Wrong, "source-stalled", "foo-read-west", &words);
-    // Of one that was never heard from no figures are known.
+    // There are no figures of a source that was never heard from.
     let never = said(silent(None));
     assert_eq!((never.len(), never[0].finding.code), (1, "source-waiting"));
     assert_eq!(never[0].finding.message, "has not heard from its source foo-write-east yet");
@@ -252,7 +252,7 @@ fn what_refuses_a_source_is_named() {
     let refused = |err_code: u64| {
         move |observed: &mut ObservedJetStream| {
             let error = ApiError { code: 400, err_code, description: "the server's words".to_owned() };
-            // Heard from or not: it reads nothing.
+            // Whether it was heard from or not, it reads nothing.
             source(observed, "foo-read-west", "foo-write-east").error = Some(error);
         }
     };
@@ -262,7 +262,7 @@ fn what_refuses_a_source_is_named() {
     raises(refused(10026), Verdict::Wrong, "source-consumer-limit", "foo-read-west", &words);
 }
 
-/// What does not flow, in two looks: as it is, and once `meanwhile` happened.
+/// Returns what does not flow, in two looks: as it is, and once `meanwhile` happened.
 #[test]
 fn a_source_flows_when_it_is_heard_and_comes_closer() {
     let (read, origin, desired) = ("foo-read-west", "foo-write-east", foo());
@@ -289,10 +289,10 @@ fn a_source_flows_when_it_is_heard_and_comes_closer() {
     assert_eq!(looks(&|_| {}, &|_| {}), (nothing(), nothing()));
     assert_eq!(looks(&got(SECOND, 10), &|_| {}), (nothing(), nothing()));
     assert_eq!(looks(&got(3 * SECOND, 10), &got(SECOND, 10)), (vec!["source-waiting"], nothing()));
-    // Behind: that it comes closer takes a second look.
+    // A source that is behind: a second look shows whether it comes closer.
     assert_eq!(looks(&got(SECOND, 5), &got(SECOND, 6)), (vec!["source-behind"], nothing()));
     assert_eq!(looks(&got(SECOND, 5), &|_| {}), (vec!["source-behind"], vec!["source-behind"]));
-    // Once is enough: what is published meanwhile is always a little ahead.
+    // Once is enough: the origin is always a little ahead while messages are published.
     let (mut flow, mut observed) = (Flow::default(), as_defined(&desired));
     for (has, behind) in [(5, true), (6, false), (6, false)] {
         got(SECOND, has)(&mut observed);
@@ -322,16 +322,16 @@ fn an_origin_that_was_made_anew_is_not_read_yet() {
     let words = ["has read more of its source foo-write-east than that has", "made anew", "within a minute"];
     raises(anew(Some(4 * SECOND)), Verdict::Wrong, "origin-anew", "foo-read-west", &words);
     raises(anew(None), Verdict::Wrong, "origin-anew", "foo-read-west", &words);
-    // One that was asked a moment before the other, while messages came in.
+    // One stream was asked a moment before the other, while messages came in.
     assert!(said(anew(Some(SECOND))).iter().all(|problem| problem.finding.code != "origin-anew"));
 }
 
-/// What a source had last heard from the former one is no word from the one that was made anew.
+/// The last contact with the former origin is no contact with the one that was made anew.
 #[test]
 fn the_last_word_of_a_former_origin_does_not_count() {
     let read = 1_767_312_000; // 2026-01-02T00:00:00Z, when the streams were read
     let said = |reader: Option<u64>, origin: Option<u64>| {
-        // By the origin's clock, which may be another than the reader's.
+        // The time is by the origin's clock, which may differ from the reader's.
         let mut observed = as_defined(&foo());
         edit(&mut observed, "foo-read-west").created = reader;
         edit(&mut observed, "foo-write-east").created = origin;
@@ -345,7 +345,7 @@ fn the_last_word_of_a_former_origin_does_not_count() {
     assert_eq!((said(None, Some(read)), said(Some(1), None)), (Some(SECOND), Some(SECOND)));
 }
 
-/// An origin that was made anew behind what was read begins there: there is nothing before, and nothing is missing.
+/// An origin that was made anew behind what was read begins there: nothing is before it, and nothing is missing.
 #[test]
 fn an_origin_that_begins_later_lacks_nothing() {
     let first = 1_800_000_000_000_000_u64;
@@ -376,7 +376,7 @@ fn an_origin_that_begins_later_lacks_nothing() {
                 }
             };
             assert!(codes(got, marked, &dropped).contains(&"gap"), "{got:?}");
-            // Where it cannot be asked, nobody knows where it began.
+            // If the origin does not answer, it is not known where it began.
             let unknown = |observed: &mut ObservedJetStream| {
                 observed.streams.retain(|stream| stream.name != "foo-write-east");
                 for reader in ["foo-read-west", "foo-read-east"] {
@@ -388,7 +388,7 @@ fn an_origin_that_begins_later_lacks_nothing() {
     }
 }
 
-/// By the count more arrived in a bucket than its origins ever stored: it took over again what it had dropped.
+/// By the count, more arrived in a bucket than its origins ever stored: it took over again what it had dropped.
 #[test]
 fn a_bucket_that_went_back_is_named() {
     let account = regional(vec![bucket("cfg", Kind::Kv)]);
@@ -459,7 +459,7 @@ fn only_what_servers_mend_by_themselves_is_worth_a_wait() {
     assert!(!waits(&|observed| observed.streams.retain(|stream| stream.name != "foo-read-east")));
 }
 
-/// Whoever reads does not know whether a source is late, or its origin down: that is looked up.
+/// A reader does not know whether a source is late, or its origin down: the check looks that up.
 #[test]
 fn a_source_is_silent_when_its_origin_is() {
     for away in [
@@ -478,7 +478,7 @@ fn a_source_is_silent_when_its_origin_is() {
         assert_eq!(found.finding.message, message);
         assert!(found.finding.next.starts_with("Bring that region back"), "{found:?}");
     }
-    // Without a leader nobody listens: that is not the origin's fault.
+    // Without a leader the reader hears nothing: that is not the origin's fault.
     let deaf = |observed: &mut ObservedJetStream| {
         edit(observed, "foo-read-west").cluster.leader = None;
         source(observed, "foo-read-west", "foo-write-east").active = None;
@@ -486,7 +486,7 @@ fn a_source_is_silent_when_its_origin_is() {
     raises(deaf, Verdict::Wrong, "no-leader", "foo-read-west", &[]);
 }
 
-/// Another layout's history comes along first: until then nothing is wrong with the sources.
+/// The history of another layout is backfilled first: until then nothing is wrong with the sources.
 #[test]
 fn history_that_is_under_way_is_said() {
     let account = regional(vec![stream("foo", &["foo.>"])]);
@@ -509,13 +509,13 @@ fn history_that_is_under_way_is_said() {
         let config = &mut edit(&mut observed, "foo").config;
         *config = along::held(config);
     }
-    // All else is as it will be.
+    // Everything else is as it will be.
     edit(&mut observed, "foo").config.insert("max_age".to_owned(), json!(1));
     let codes: Vec<&str> = streams(&west, &observed)[0].problems.iter().map(|problem| problem.finding.code).collect();
     assert_eq!(codes, ["history-under-way", "config-differs"]);
 }
 
-/// A bucket of one home stream in east, seen from west: its mirror is called as it is.
+/// A bucket of one home stream in east, seen from west: its mirror has the same name.
 #[test]
 fn a_mirror_lags_and_has_no_gaps() {
     let account = regional(vec![mirrored(bucket("cfg", Kind::Kv), "east")]);
@@ -539,7 +539,7 @@ fn a_mirror_lags_and_has_no_gaps() {
     };
     let nothing = || String::new();
     assert_eq!(see(&|_, _| {}), (nothing(), Some(0)));
-    // What the home stream dropped meanwhile is to be dropped.
+    // The mirror is to drop what the home stream dropped meanwhile.
     let behind = |home: &mut ObservedStream, mirror: &mut ObservedStream| {
         mirror.state = StreamState { messages: 2, first_seq: 1, last_seq: 10, ..<_>::default() };
         home.config.insert("max_age".to_owned(), json!(SECOND));
@@ -547,9 +547,10 @@ fn a_mirror_lags_and_has_no_gaps() {
         mirror.sources[0].lag = 3;
     };
     assert_eq!(see(&behind), (nothing(), Some(90)));
-    // The home stream's last message was deleted before it came here.
+    // The home stream's last message was deleted before it arrived here.
     assert_eq!(see(&|_, mirror| mirror.state.last_seq = 99), (nothing(), Some(0)));
-    // A mirror that has come further than its home: that was made anew by hand, or restored from an older copy.
+    // A mirror that is further than its home stream: the home stream was made anew by hand, or restored from an older
+    // copy.
     let ahead = |home: &mut ObservedStream, mirror: &mut ObservedStream, stored: &str| {
         home.ts = "2026-01-02T00:00:00Z".to_owned();
         (home.state.last_seq, home.state.last_ts) = (99, stored.to_owned());
@@ -585,7 +586,7 @@ fn a_mirror_lags_and_has_no_gaps() {
     let read = |_: &mut ObservedStream, mirror: &mut ObservedStream| drop(mirror.config.shift_remove("mirror"));
     assert!(see(&read).0.starts_with("consistency-changed"));
 
-    // As servers tell it.
+    // The info as servers send it.
     let info = json!({
         "config": west.streams[0].config(), "mirror": { "name": "KV_cfg", "lag": 2, "active": -1, "external": {} },
     });
