@@ -11,66 +11,66 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 
-/// What has to be done to a deployment, and what stands in the way.
+/// Changes of a deployment, and findings that stand in the way.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Per account, in the order of the definition.
+    /// Changes per account, in the order of the definition.
     pub accounts: Vec<AccountPlan>,
-    /// What was found; errors stop the run.
+    /// Findings; errors stop the run.
     pub findings: Vec<Finding>,
 }
 
-/// What has to be done to one account.
+/// Changes of one account.
 #[derive(Debug, Clone)]
 pub struct AccountPlan {
-    /// The definition's name for it.
+    /// The account's name in the definition.
     pub name: String,
-    /// Its public key; a stand-in while the account is yet to be made and has no key.
+    /// The account's public key; a stand-in while the account is yet to be made and has no key.
     pub id: PublicKey,
-    /// The region that it serves, for a regional account.
+    /// The region that a regional account serves.
     pub region: Option<RegionName>,
-    /// Whether the account is yet to be made.
+    /// `true` if the account is yet to be made.
     pub new: bool,
-    /// Its claims as they are, or as the account is founded; none when they could not be read.
+    /// The account's claims as they are, or the initial claims of a new account; none if they could not be read.
     pub current: Option<TrustedClaims>,
-    /// Changes of its mappings.
+    /// Changes of the account's mappings.
     pub mappings: MappingPlan,
-    /// Other changes of its claims.
+    /// Other changes of the account's claims.
     pub claims: Vec<ClaimChange>,
-    /// Changes of its streams.
+    /// Changes of the account's streams.
     pub streams: StreamPlan,
-    /// Changes of its consumers.
+    /// Changes of the account's consumers.
     pub consumers: ConsumerPlan,
-    /// The tokens that have to be signed and pushed, in the order of their stages.
+    /// The tokens to sign and push, in the order of their stages.
     pub pushes: Vec<Push>,
-    /// Streams and consumers that cannot be reached, left out since the run is allowed to.
+    /// Streams and consumers that are left out because they cannot be reached, and the run may go on without them.
     pub skipped: Vec<String>,
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
+    /// Returns `true` if there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.accounts.iter().all(AccountPlan::is_empty)
     }
 
-    /// True if servers have to reload the preload before they have its tokens.
+    /// Returns `true` if servers must reload the preload before they have its tokens.
     pub fn waits_for_reload(&self) -> bool {
         self.findings.iter().any(|finding| finding.code == preflight::PRELOAD_NOT_RELOADED)
     }
 
-    /// Whether something stops the run.
+    /// Returns `true` if a finding stops the run.
     pub fn is_refused(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// What was seen and is left alone.
+    /// Returns what the plan leaves alone.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.accounts.iter().flat_map(|account| account.mappings.reports.iter().chain(&account.streams.reports))
     }
 }
 
 impl AccountPlan {
-    /// A plan that changes nothing of the account, whose claims are `current`.
+    /// Returns a plan that changes nothing of the account, whose claims are `current`.
     pub(super) fn unchanged(desired: &DesiredAccount<'_>, current: Option<TrustedClaims>) -> Self {
         Self {
             name: desired.name.clone(),
@@ -87,18 +87,18 @@ impl AccountPlan {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Returns `true` if there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.pushes.is_empty() && self.streams.changes.is_empty() && self.consumers.changes.is_empty()
     }
 }
 
-/// How a stream is named in [`AccountPlan::skipped`].
+/// Returns a stream's name in [`AccountPlan::skipped`].
 pub(super) fn skipped_stream(stream: &DesiredStream<'_>) -> String {
     format!("stream {}", stream.name)
 }
 
-/// How a consumer is named in [`AccountPlan::skipped`].
+/// Returns a consumer's name in [`AccountPlan::skipped`].
 pub(super) fn skipped_consumer(consumer: &DesiredConsumer) -> String {
     format!("consumer {} of stream {}", consumer.name, consumer.stream)
 }

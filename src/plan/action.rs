@@ -1,15 +1,15 @@
-//! What a change does, as plan files and records have it.
+//! Kinds of changes, as plan files and records have them.
 
 use serde::{Deserialize, Serialize};
 
-/// What a change does.
+/// Kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Makes what is not there.
+    /// Makes something that is not there.
     Create,
-    /// Changes what is there, in place.
+    /// Changes something in place.
     Update,
-    /// Takes away what is there.
+    /// Deletes something.
     Delete,
 }

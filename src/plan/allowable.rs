@@ -1,37 +1,40 @@
-//! Findings that stop a run unless the user allows them with `--allow`: what they are about is possible, and may be meant.
+//! Findings that stop a run unless the user allows them with `--allow`: what they are about is possible, and may be
+//! intended.
 
 use crate::desired::lease;
 use crate::lint;
 
-/// New read streams start without the history of those whose place they take.
+/// New read streams start without the history of the streams that they replace.
 pub const LOSES_HISTORY: &str = "loses-history";
 
-/// No server of a cluster that a region serves answers.
+/// A region serves a cluster, and no server of that cluster answers.
 pub const SERVED_MISSING: &str = "served-cluster-missing";
 
-/// No key of a regional account is at hand; allowed, the operator gives it a new signing key.
+/// No key of a regional account is available. If allowed, the operator gives it a new signing key.
 pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";
 
 /// Read streams may return to values that they dropped.
 pub const OLD_VALUES: &str = "old-values-return";
 
-/// Users of a role, or those without permissions of their own, may publish on virtual names and not on what they become.
+/// Users of a role, or those without permissions of their own, may publish on virtual names, but not on the mapped
+/// subjects.
 pub const ROLE_LACKS_PERMISSIONS: &str = "role-lacks-permissions";
 
-/// What is kept outside of the servers, and what they have in force, were made without each other.
+/// The account server or the preload, and the servers, have tokens that were made independently of each other.
 pub const KEPT_DIFFERS: &str = "kept-differs";
 
 /// The file with the preload is older than what servers have of other accounts.
 pub const PRELOAD_STALE: &str = "preload-stale";
 
-/// The servers did not say who listens to what, so that the checks of listeners are left out.
+/// The servers did not say who subscribes to subjects that are about to be mapped; an error where a permission is
+/// missing.
 pub(super) const LISTENERS_UNKNOWN: &str = "listeners-unknown";
 
-/// Requests for the account's JetStream go to the regions, and no mapping leads back to it.
+/// Requests for the account's JetStream go to the regions, and no mapping leads back: another tool removed it.
 pub const WAY_BACK_MISSING: &str = "way-back-missing";
 
-/// The nsc store's copy of an account is older than the servers' token and says otherwise what is not ours; allowed, it
-/// is replaced.
+/// The nsc store's copy of an account is older than the servers' token, and differs in what is not ours. If allowed,
+/// the run replaces it.
 pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
 
 /// Findings about streams: the server would do what they are about.
@@ -62,10 +65,10 @@ const PREFLIGHT: [&str; 10] = [
 /// Findings of a rollback.
 const ROLLBACK: [&str; 2] = ["leads-nowhere", "record-untrusted"];
 
-/// Findings about what a run reads and needs besides.
+/// Other findings.
 const OTHERS: [&str; 4] = [NSC_STORE_DIFFERS, LISTENERS_UNKNOWN, lease::UNREACHABLE, WAY_BACK_MISSING];
 
-/// Codes of the findings that [`Options::allow`](super::Options::allow) admits.
+/// Returns the codes of the findings that [`Options::allow`](super::Options::allow) admits.
 pub fn allowable() -> impl Iterator<Item = &'static str> {
     STREAMS.into_iter().chain(lint::ALLOWABLE).chain(PREFLIGHT).chain(ROLLBACK).chain(OTHERS)
 }

@@ -1,8 +1,8 @@
-//! The history that new read streams take along when their account changes its layout from `shared` to `regional`.
+//! Backfill of new read streams, when their account changes its layout from `shared` to `regional`.
 //!
-//! A new read stream first sources the one that it takes the place of, and then, from the place where that ended, the
-//! write streams. Its config tells how far it is, so that the next run goes on where one was stopped. The old stream is
-//! left as it is: its readers notice nothing.
+//! A new read stream first sources the read stream that it replaces. From the sequence where that ended, it then
+//! sources the write streams. Its config tells how far the backfill is, so that the next run goes on where one was
+//! stopped. The old stream stays as it is: its readers notice nothing.
 
 pub use super::allowable::LOSES_HISTORY;
 pub use super::stream_change::History;
@@ -16,18 +16,18 @@ use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// How far a stream is with its history.
+/// Progress of a stream's backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It sources the old read stream.
+    /// The stream sources the old read stream.
     Filling,
-    /// It has no sources: where the old read stream ends in it does not move any more.
+    /// The stream has no sources: the sequence where the old read stream ends in it is final.
     Held,
-    /// It sources the write streams.
+    /// The stream sources the write streams.
     Done,
 }
 
-/// The stream that history is or was taken from, and how far that is.
+/// Returns the stream that the history comes from, and the progress of the backfill.
 pub fn phase(config: &Map<String, Value>) -> Option<(&str, Phase)> {
     let from = config.get("metadata")?.get(metadata::HISTORY)?.as_str()?;
     let sources = config.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -39,12 +39,12 @@ pub fn phase(config: &Map<String, Value>) -> Option<(&str, Phase)> {
     Some((from, phase))
 }
 
-/// Whether the stream is still taking its history along.
+/// Returns `true` if the backfill of the stream is not done.
 pub(super) fn is_under_way(config: &Map<String, Value>) -> bool {
     phase(config).is_some_and(|(_, phase)| phase != Phase::Done)
 }
 
-/// The config that a stream which takes history along is made with: `config` with the old stream as its only source.
+/// Returns the initial config of a stream with a backfill: `config` with the old stream as its only source.
 pub fn filling(config: &Map<String, Value>, history: &History) -> Map<String, Value> {
     let mut filling = config.clone();
     let external = config.get("sources").and_then(|sources| sources[0].get("external")).cloned();
@@ -59,16 +59,16 @@ pub fn filling(config: &Map<String, Value>, history: &History) -> Map<String, Va
     filling
 }
 
-/// `config` without sources.
+/// Returns `config` without sources.
 pub fn held(config: &Map<String, Value>) -> Map<String, Value> {
     let mut held = config.clone();
     held.shift_remove("sources");
-    // Without sources servers take 0 for two minutes.
+    // For a stream without sources, servers take 0 for two minutes.
     held.insert("duplicate_window".to_owned(), 100_000_000.into());
     held
 }
 
-/// `config` with the sources of `wanted`, each from the message after the last one that came along.
+/// Returns `config` with the sources of `wanted`, each from the message after the last one that the backfill brought.
 pub fn resumed(
     config: &Map<String, Value>,
     wanted: &Map<String, Value>,
@@ -82,7 +82,7 @@ pub fn resumed(
     resumed
 }
 
-/// `config` with what `wanted` has of sources and what goes with them.
+/// Returns `config` with the sources of `wanted`, and the fields that go with them.
 fn with_sources(config: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
     let mut config = config.clone();
     for key in ["sources", "duplicate_window"] {
@@ -93,8 +93,8 @@ fn with_sources(config: &Map<String, Value>, wanted: &Map<String, Value>) -> Map
     config
 }
 
-/// Finds out which of the read streams that are to be made take history along, and goes on with those that do already.
-/// `application` is what was read of the application's account.
+/// Finds the new read streams that need a backfill, and goes on with backfills that have begun. `application` is
+/// JetStream of the application's account.
 pub(super) fn take_along(
     desired: &DesiredAccount<'_>,
     plan: &mut StreamPlan,
@@ -105,7 +105,7 @@ pub(super) fn take_along(
     if !matches!(desired.seat, Seat::Regional(_)) {
         return;
     }
-    // A mirror takes the place of no read stream.
+    // A mirror replaces no read stream.
     for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read && stream.mirrors().is_none()) {
         let place = || format!("account {}, stream {}", desired.name, stream.name);
         if let Some(found) = found.stream(&stream.name) {
@@ -128,7 +128,7 @@ pub(super) fn take_along(
     }
 }
 
-/// The read stream of the layout `shared` that served the same virtual stream in the same region.
+/// Returns the read stream of the layout `shared` for the same virtual stream in the same region.
 pub(super) fn predecessor<'o>(
     stream: &DesiredStream<'_>,
     application: &'o ObservedJetStream,

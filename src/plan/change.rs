@@ -1,22 +1,22 @@
-//! Configs compared field by field, as the server sees them: with its defaults filled in.
+//! Compares configs field by field, as the server sees them: with its defaults filled in.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// One field that differs.
+/// A field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
-    /// API name (`max_age`, `placement.cluster`, `metadata.team`, `sources.foo-write-east`).
+    /// Name in the API (`max_age`, `placement.cluster`, `metadata.team`, `sources.foo-write-east`).
     pub path: String,
-    /// What is; absent when there is nothing.
+    /// The value before; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What will be; absent when it goes.
+    /// The value afterwards; absent if the change removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
 
-/// A config as it has to be sent, and what makes it differ from the observed one.
+/// A config to send, and its differences from the observed one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Edited {
     pub config: Map<String, Value>,
@@ -24,7 +24,7 @@ pub(super) struct Edited {
 }
 
 impl Edited {
-    /// The observed config without the server's own metadata (`_nats.…`, which it sets again itself).
+    /// Starts from the observed config without the server's own metadata (`_nats.…`, which the server sets again).
     pub fn of(observed: &Map<String, Value>) -> Self {
         let mut config = observed.clone();
         if let Some(Value::Object(metadata)) = config.get_mut("metadata") {
@@ -33,7 +33,7 @@ impl Edited {
         Self { config, fields: Vec::new() }
     }
 
-    /// Gives `key` the value; null takes it away. `before` is what counts as there now.
+    /// Sets `key` to a value; null removes it. `before` is the present value as the server sees it.
     pub fn set(&mut self, path: impl Into<String>, key: &str, before: Option<Value>, after: Value) {
         let after = (!after.is_null()).then_some(after);
         self.fields.push(FieldChange { path: path.into(), before, after: after.clone() });
@@ -67,7 +67,7 @@ impl Edited {
     }
 }
 
-/// Whether two values are the same to the server: absent, null, `false`, `""`, `[]` and `{}` are.
+/// Compares two values as the server does: absent, null, `false`, `""`, `[]` and `{}` are the same.
 pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     fn solid(value: Option<&Value>) -> Option<&Value> {
         value.filter(|v| match v {
@@ -93,9 +93,8 @@ pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     }
 }
 
-/// What the server makes of a stream field that is left out or given as 0 (nats-server 2.15 `checkStreamCfg`,
-/// compared with the replies of 2.10.26 and 2.15.1). `None`: not a field whose default is known, so what is there
-/// stays.
+/// Returns the server's default for a stream field that is left out or 0 (nats-server 2.15 `checkStreamCfg`, compared
+/// with the replies of 2.10.26 and 2.15.1). Returns `None` for fields without a known default; their values stay.
 pub(super) fn stream_default(key: &str) -> Option<Value> {
     Some(match key {
         "max_consumers" | "max_msgs" | "max_bytes" | "max_msgs_per_subject" | "max_msg_size" => json!(-1),
@@ -125,8 +124,8 @@ pub(super) fn stream_default(key: &str) -> Option<Value> {
     })
 }
 
-/// The same for consumers (nats-server 2.15 `setConsumerConfigDefaults`). `ack_wait`, `max_waiting`,
-/// `max_ack_pending` and `max_deliver` depend on other fields and on limits: what is there stays.
+/// Returns the same for a consumer field (nats-server 2.15 `setConsumerConfigDefaults`). The defaults of `ack_wait`,
+/// `max_waiting`, `max_ack_pending` and `max_deliver` depend on other fields and on limits: their values stay.
 pub(super) fn consumer_default(key: &str) -> Option<Value> {
     Some(match key {
         "deliver_policy" => json!("all"),
@@ -139,7 +138,8 @@ pub(super) fn consumer_default(key: &str) -> Option<Value> {
     })
 }
 
-/// A value with the default filled in where the server does so: absent, and 0 for the limits that know -1.
+/// Returns a value with the default filled in where the server does so: for an absent value, and for 0 of the limits
+/// that have -1.
 pub(super) fn filled(key: &str, value: Option<&Value>, default: fn(&str) -> Option<Value>) -> Option<Value> {
     let default = default(key);
     match value {

@@ -1,4 +1,4 @@
-//! Streams of others that are in the way of a virtual stream.
+//! Finds foreign streams that are in the way of a virtual stream.
 
 use super::allowable::LOSES_HISTORY;
 use super::links::is_ours;
@@ -65,7 +65,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
             ));
             continue;
         }
-        // Write streams of a region that the definition no longer has: that nothing more comes is meant.
+        // For write streams of a region that the definition no longer has, it is intended that no more messages come.
         if other.owner.is_some() {
             continue;
         }
@@ -92,9 +92,9 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
 /// The finding about streams that another consistency level made.
 pub const LEVEL_CHANGED: &str = "consistency-changed";
 
-/// Refuses to make streams of one consistency level into those of another: `found` is of the same virtual stream as
-/// `desired`, and captures or reads as another level does. Servers turn no stream into a mirror, and sequences would start
-/// anew.
+/// Refuses to turn streams of one consistency level into those of another. `found` is of the same virtual stream as
+/// `desired`, and captures or reads as another level does. Servers turn no stream into a mirror, and sequences would
+/// start anew.
 pub(crate) fn other_level(desired: &DesiredStream<'_>, found: &ObservedStream, account: &Account) -> Option<Finding> {
     let owner = found.owner.as_ref().filter(|owner| owner.virtual_stream == desired.virtual_stream)?;
     let mirrored = |role: Role, mirrors: bool| match role {
@@ -123,15 +123,15 @@ pub(crate) fn other_level(desired: &DesiredStream<'_>, found: &ObservedStream, a
     ))
 }
 
-/// Mappings that would lead to subjects that no stream stores any more, since `changes` make it capture less. What
-/// this run takes away leads nowhere by the time that the streams follow.
+/// Finds mappings whose destinations no stream would store any more, since `changes` make it capture less. Mappings
+/// that this run removes no longer have destinations when the streams follow.
 pub(super) fn orphans(
     account: &str,
     stored: &[RawMapping],
     mappings: &MappingPlan,
     changes: &[StreamChange],
 ) -> Vec<Finding> {
-    // Where each entry leads when this run is done.
+    // The destinations of each entry when this run is done.
     let destinations = |entry: &'_ RawMapping| -> Vec<Destination> {
         match mappings.changes.iter().find(|change| change.source == entry.source) {
             Some(change) => change.after.clone().unwrap_or_default(),
@@ -164,7 +164,8 @@ pub(super) fn orphans(
     findings
 }
 
-/// Streams of others in an account whose JetStream is to be virtual streams only: nobody could reach them any more.
+/// Finds foreign streams in an account whose JetStream is to have virtual streams only: clients could not reach them
+/// any more.
 pub(super) fn ordinary(
     desired: &DesiredAccount<'_>,
     stored: &[RawMapping],
@@ -188,7 +189,7 @@ pub(super) fn ordinary(
         true => "; MQTT clients, whose sessions are among them, could not connect any more",
         false => "",
     };
-    // Once the account is mapped, they have been hidden for long.
+    // Once the account is mapped, the streams are hidden anyway.
     let hidden = stored.iter().any(|entry| entry.source == "$JS.>");
     let code = "ordinary-streams";
     let (place, message) = (
@@ -206,7 +207,7 @@ pub(super) fn ordinary(
     })
 }
 
-/// What users of a new KV bucket have to know, once: there is no order between regions.
+/// Warns users of a new KV bucket, once, that there is no order between regions.
 pub(super) fn buckets(desired: &DesiredAccount<'_>, changes: &[StreamChange]) -> Option<Finding> {
     let created = |name: &str| {
         changes.iter().any(|c| c.action == Action::Create && c.role == Role::Write && c.virtual_stream == name)
@@ -224,10 +225,10 @@ pub(super) fn buckets(desired: &DesiredAccount<'_>, changes: &[StreamChange]) ->
     })
 }
 
-/// What follows from servers on which read streams cannot have sequences of their own per region.
+/// Warns of servers on which read streams cannot have sequences of their own per region.
 pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) -> Option<Finding> {
     let created = |name: &str| changes.iter().any(|c| c.action == Action::Create && c.name == name);
-    // Sequences of mirrors are the same everywhere, and mean the same.
+    // Sequences of mirrors are the same everywhere, and count the same messages.
     let alike =
         |s: &&DesiredStream<'_>| created(&s.name) && s.mirrors().is_none() && !s.config().contains_key("first_seq");
     let any = matches!(desired.seat, Seat::Regional(_)) && desired.streams.iter().any(|stream| alike(&stream));
@@ -243,8 +244,8 @@ pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) 
     })
 }
 
-/// New read streams of an account that changed its layout: they start with what the write streams hold, and not with what
-/// the read streams of the other layout have. `application` is what was read of the application's account.
+/// Finds new read streams of an account that changed its layout. They start with what the write streams hold, without
+/// what the read streams of the other layout have. `application` is JetStream of the application's account.
 pub(super) fn history(
     desired: &DesiredAccount<'_>,
     changes: &[StreamChange],
@@ -269,7 +270,7 @@ pub(super) fn history(
         })
     };
     match desired.seat {
-        // Those that take history along lose none.
+        // Streams with a backfill lose no history.
         Seat::Regional(region) => created
             .filter(|change| change.history.is_none())
             .filter_map(|change| {
@@ -291,7 +292,7 @@ pub(super) fn history(
         Seat::Application => {
             let was_regional = desired.account.layout == Layout::Shared
                 && claims.is_some_and(|claims| claims.imports().iter().any(|i| is_ours(&i.name)));
-            // One without write streams is new.
+            // A virtual stream without write streams is new.
             let first = created.into_iter().find(|change| was_regional && owned(change, Role::Write).next().is_some());
             let finding = |change: &StreamChange| {
                 consent(
@@ -330,7 +331,7 @@ mod tests {
     use crate::plan::streams::streams;
     use serde_json::json;
 
-    /// What servers say of these streams.
+    /// Returns these streams as servers report them.
     fn made(desired: &DesiredAccount<'_>) -> ObservedJetStream {
         let infos = desired.streams.iter().map(|stream| json!({ "config": stream.config() }));
         let mut streams: Vec<ObservedStream> = infos.filter_map(ObservedStream::from_info).collect();
@@ -364,7 +365,7 @@ mod tests {
         }
     }
 
-    /// Another home region: the stream is moved, which deletes nothing, but is to be meant.
+    /// Another home region: the stream is moved, which deletes nothing, but must be intended.
     #[test]
     fn a_home_moves_when_that_is_meant() {
         let at = |home: &str| regional(vec![mirrored(bucket("cfg", Kind::Kv), home)]);
@@ -424,7 +425,7 @@ mod tests {
         assert_eq!(found(&kept, wider), 0);
     }
 
-    /// An account of the layout `regional` and its regional accounts, of which nothing is there yet.
+    /// Returns an account of the layout `regional` and its regional accounts, all of them new.
     fn new(account: &Account, oldest_server: Option<(u64, u64)>) -> Vec<(DesiredAccount<'_>, Vec<StreamChange>)> {
         let options = DesiredOptions { oldest_server, ..DesiredOptions::default() };
         let all = accounts(topology(), account, &options).unwrap();
@@ -442,7 +443,7 @@ mod tests {
         assert_eq!((*code, *severity, &**place), ("kv-regions-differ", Severity::Warning, "account APP, bucket cfg"));
         assert!(message.contains("each may keep another last value") && message.contains("10071"), "{message}");
         assert_eq!(next, "Let one region write each key, where that matters.");
-        // One that is there is known.
+        // Users know a bucket that exists.
         assert!(new(&account, None).iter().all(|(desired, _)| buckets(desired, &[]).is_none()));
     }
 
@@ -453,7 +454,7 @@ mod tests {
             new(&account, Some(version)).iter().map(|(desired, changes)| sequences(desired, changes)).collect()
         };
         let [None, Some(west), Some(east)] = &found((2, 10))[..] else { panic!("{:#?}", found((2, 10))) };
-        // Said once for the application's account.
+        // Reported once for the application's account.
         assert_eq!(west, east);
         let Finding { code, severity, place, message, lines: _, next } = west;
         assert_eq!((*code, *severity, &**place), ("sequences-alike", Severity::Warning, "account APP"));
@@ -461,13 +462,13 @@ mod tests {
         assert!(message.contains("an ack that a client carries to another region"), "{message}");
         assert!(next.contains("2.11 or newer"), "{next}");
         assert_eq!(found((2, 11)), [None, None, None]);
-        // Mirrors have the sequences of one stream; and one stream knows the last value of each key.
+        // Mirrors have the sequences of one stream, and one stream knows the last value of each key.
         let streams = vec![mirrored(stream("foo", &["foo.>"]), "west"), mirrored(bucket("cfg", Kind::Kv), "west")];
         let mirrors = regional(streams);
         let of_mirrors = new(&mirrors, Some((2, 10)));
         assert!(of_mirrors.iter().all(|(desired, changes)| sequences(desired, changes).is_none()));
         assert!(of_mirrors.iter().all(|(desired, changes)| buckets(desired, changes).is_none()));
-        // Streams that are made keep what they have.
+        // Streams that exist keep what they have.
         assert!(new(&account, Some((2, 10))).iter().all(|(desired, _)| sequences(desired, &[]).is_none()));
     }
 }

@@ -1,4 +1,4 @@
-//! The consumers of the definition: what is made and changed, and what is refused.
+//! Plans the consumers of the definition: changes, and findings.
 
 use super::change::{Edited, FieldChange, consumer_default, filled, same};
 use super::{Action, Options};
@@ -8,7 +8,7 @@ use crate::observed::jetstream::{ObservedConsumer, ObservedJetStream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What happens to one consumer.
+/// A change of a consumer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerChange {
     /// Create or update.
@@ -26,26 +26,26 @@ pub struct ConsumerChange {
     pub before: Option<Map<String, Value>>,
     /// The config to send.
     pub after: Map<String, Value>,
-    /// What an update changes.
+    /// Fields that an update changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
 }
 
-/// What to do about the consumers of one account.
+/// Changes of the consumers of one account.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ConsumerPlan {
-    /// What is made and changed.
+    /// Consumers to create and update.
     pub changes: Vec<ConsumerChange>,
-    /// What stops the run.
+    /// Findings that stop the run.
     pub findings: Vec<Finding>,
 }
 
-/// What servers refuse to change on a consumer that exists (measured, 2.10.26 and 2.15.1; `mem_storage` is refused
-/// by 2.15.1 only).
+/// Fields that servers refuse to change on a consumer that exists (measured, 2.10.26 and 2.15.1; only 2.15.1 refuses
+/// `mem_storage`).
 const IMMUTABLE: [&str; 7] =
     ["ack_policy", "deliver_policy", "replay_policy", "max_waiting", "opt_start_seq", "opt_start_time", "mem_storage"];
 
-/// Compares the consumers. Consumers of applications are nobody's business here.
+/// Compares the consumers. Consumers of applications are left alone.
 pub fn consumers(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, _options: &Options) -> ConsumerPlan {
     let mut plan = ConsumerPlan::default();
     for consumer in &desired.consumers {
@@ -107,7 +107,7 @@ fn refusal(place: &str, consumer: &DesiredConsumer, stuck: &[&FieldChange]) -> F
     )
 }
 
-/// The observed config with the desired fields edited in place.
+/// Returns the observed config with the desired fields edited in place.
 fn edit(desired: &DesiredConsumer, found: &ObservedConsumer) -> Edited {
     let mut edited = Edited::of(&found.config);
     for (key, before, after) in consumer_differences(&desired.config, &found.config) {
@@ -118,12 +118,12 @@ fn edit(desired: &DesiredConsumer, found: &ObservedConsumer) -> Edited {
     edited
 }
 
-/// Fields that differ, with defaults filled in; `metadata` aside.
+/// Returns the fields that differ, with defaults filled in; `metadata` aside.
 pub(crate) fn consumer_differences<'k>(
     desired: &'k Map<String, Value>,
     observed: &'k Map<String, Value>,
 ) -> Vec<(&'k str, Option<Value>, Option<Value>)> {
-    // One that was taken along starts where its predecessor stood.
+    // A consumer that a backfill made starts where its predecessor stood.
     const START: [&str; 3] = ["deliver_policy", "opt_start_seq", "opt_start_time"];
     let moved = observed.get("metadata").is_some_and(|marks| marks.get(metadata::POSITION).is_some());
     let mut keys: Vec<&str> = desired.keys().map(String::as_str).collect();

@@ -1,8 +1,8 @@
-//! What plan files and records have in common: a document with a marker for its format, whose text is canonical and whose
+//! Envelope of plan files and records: a document with a marker for its format, whose text is canonical and whose
 //! content has a digest.
 //!
-//! A first look at the text ([`outline`]) tells the format and counts what is in it, before anything is built: a file of
-//! many megabytes that is something else costs nothing.
+//! A first look at the text ([`outline`]) tells the format and counts the values, before anything is built. Another
+//! file of many megabytes costs nothing.
 
 use crate::model::json::{Count, Walker};
 use serde::Serialize;
@@ -14,21 +14,22 @@ use std::io;
 /// The largest plan file or record that is read, in bytes.
 pub const MOST_BYTES: usize = 128_000_000;
 
-/// So many values (numbers, strings, lists, …) a document may have. A plan for a hundred accounts has a million.
+/// The number of values (numbers, strings, lists, …) that a document may have. A plan for a hundred accounts has a
+/// million.
 const MOST_VALUES: usize = 2_000_000;
 
-/// What a text is, as far as a first look tells.
+/// Result of a first look at a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outline {
-    /// The marker's value.
+    /// The text has the marker, with this value.
     Format(u64),
-    /// It has no marker, or one that is no number.
+    /// The text has no marker, or one that is no number.
     NoMarker,
-    /// A field is there twice.
+    /// A field occurs twice.
     Twice,
 }
 
-/// Looks at a text.
+/// Takes a first look at a text.
 ///
 /// # Errors
 /// It is not JSON, not an object, or has too many values.
@@ -43,23 +44,23 @@ pub(super) fn outline(text: &str, marker: &'static str) -> Result<Outline, serde
     }
 }
 
-/// Whether a document renders as just this text.
+/// Checks whether a document renders as exactly this text.
 pub(super) fn is_canonical(document: &impl Serialize, text: &str) -> bool {
     let mut left = Same(text.as_bytes());
     serde_json::to_writer_pretty(&mut left, document).is_ok() && left.0 == b"\n"
 }
 
-/// SHA-256 of the compact JSON, in hexadecimal.
+/// Returns the SHA-256 of the compact JSON, in hexadecimal.
 pub(super) fn digest(value: &impl Serialize) -> String {
     let mut digest = Digest(ring::digest::Context::new(&ring::digest::SHA256));
-    // A digest takes everything, and what is not JSON has none that could be equal to another.
+    // Writing to a digest never fails. What is not JSON has no digest that could equal another.
     match serde_json::to_writer(&mut digest, value) {
         Ok(()) => data_encoding::HEXLOWER.encode(digest.0.finish().as_ref()),
         Err(_) => String::new(),
     }
 }
 
-/// Takes what it still expects, and nothing else.
+/// Accepts exactly the bytes that it still expects.
 struct Same<'t>(&'t [u8]);
 
 impl io::Write for Same<'_> {
@@ -129,7 +130,7 @@ impl<'de> Visitor<'de> for Top<'_> {
 }
 
 impl Top<'_> {
-    /// Reads to the end, so that what is not JSON is called that.
+    /// Reads to the end, so that the error of a text that is not JSON says so.
     fn rest<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<Outline, A::Error> {
         while fields.next_key::<IgnoredAny>()?.is_some() {
             fields.next_value_seed(self.values)?;

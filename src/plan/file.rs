@@ -1,8 +1,8 @@
-//! The plan file: what `plan --out` writes, `sign` signs and `apply` carries out, in one document that is whole or
-//! refused.
+//! The plan file: `plan --out` writes it, `sign` signs it, and `apply` carries it out. It is one document, which is
+//! read whole or refused.
 //!
-//! Its text is canonical: parsed and rendered again it is the same byte for byte, and a digest covers its content. A
-//! signed file is sealed by the operator's signature of that digest.
+//! The text is canonical: parsed and rendered again, it is the same byte for byte. A digest covers its content. The
+//! operator's signature of that digest seals a signed file.
 
 use super::anew;
 use super::envelope::{MOST_BYTES, Outline, digest, is_canonical, outline};
@@ -26,7 +26,7 @@ pub const FORMAT: u32 = 1;
 pub struct PlanFile {
     /// [`FORMAT`]
     pub vstream_jwt_plan: u32,
-    /// What was planned.
+    /// The plan.
     pub content: Content,
     /// SHA-256 of the content, in hexadecimal.
     sha256: String,
@@ -35,28 +35,28 @@ pub struct PlanFile {
     signature: Option<String>,
 }
 
-/// What was planned, and from what.
+/// A plan, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
-    /// Name and version of the program that made it.
+    /// Name and version of the program that made the file.
     pub tool: String,
-    /// When (RFC 3339).
+    /// Time when the file was made (RFC 3339).
     pub created: String,
-    /// Who made it; files of older versions do not say.
+    /// The user that made the file; files of older versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<Who>,
     /// The definition's files.
     pub definition: Vec<File>,
-    /// What it was planned with.
+    /// The options of the plan.
     pub options: Options,
-    /// The plan as people read it.
+    /// The plan as text for people.
     pub text: Vec<String>,
-    /// The plan as `plan --format json` has it.
+    /// The plan as JSON, as in `plan --format json`.
     pub changes: Value,
-    /// Per account, in the order of the plan.
+    /// The accounts, in the order of the plan.
     pub accounts: Vec<PlannedAccount>,
-    /// Who signed the tokens, in a signed file.
+    /// The signer of the tokens, in a signed file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<Signed>,
 }
@@ -65,127 +65,127 @@ pub struct Content {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
-    /// Its text.
+    /// Text of the file.
     pub text: String,
 }
 
-/// Who signed.
+/// The signer of a plan file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signed {
     /// The operator's key.
     pub operator: PublicKey,
-    /// When (RFC 3339).
+    /// Time of the signature (RFC 3339).
     pub at: String,
 }
 
-/// What is planned for one account, and what it was planned from.
+/// The plan for one account, and what it was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedAccount {
-    /// The definition's name for it.
+    /// The account's name in the definition.
     pub name: String,
-    /// Its public key.
+    /// The account's public key.
     pub id: PublicKey,
-    /// The token that its claims are edited from; none for an account that is yet to be made.
+    /// The token that the account's claims are edited from; none for an account that is yet to be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Its streams as they were.
+    /// The account's streams before the run.
     pub streams: Vec<StreamBase>,
-    /// Its new tokens, in the order of their stages.
+    /// The account's new tokens, in the order of their stages.
     pub tokens: Vec<PlannedToken>,
 }
 
-/// A stream as it was.
+/// A stream before the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamBase {
-    /// Its name.
+    /// Name of the stream.
     pub name: String,
-    /// SHA-256 of its config, in hexadecimal; none when it was not there.
+    /// SHA-256 of the stream's config, in hexadecimal; none if the stream did not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// A token that is to be signed, or was.
+/// A token to sign, or a signed token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedToken {
-    /// When it is pushed.
+    /// The stage in which it is pushed.
     pub stage: Stage,
-    /// Why.
+    /// Reason for the push.
     pub reason: Reason,
     /// The largest `iat` (seconds) that any server stores.
     pub newest_iat: u64,
     /// The claims to sign, once the activation tokens are in.
     pub claims: Value,
-    /// The activation tokens that its imports need.
+    /// The activation tokens that the imports need.
     pub activations: Vec<ActivationRequest>,
     /// The signed token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
 
-/// Why a text is not a plan file that may be used.
+/// Reason why a text is not a plan file that may be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
-    /// Something else.
+    /// Not a plan file.
     #[error("is not a plan file of vstream-jwt: {0}")]
     NotAPlan(String),
-    /// Of a format that is not known here.
+    /// The format is newer than this version knows.
     #[error("has format {found}; this version knows formats up to {FORMAT}")]
     Newer {
         /// The format.
         found: u64,
     },
-    /// More than is read.
+    /// The file is larger than this version reads.
     #[error("is too large: more than {} MB", MOST_BYTES / 1_000_000)]
     TooLarge,
-    /// Has a secret in it, where none belongs.
+    /// The file has a secret in it, where none belongs.
     #[error("has {0} in it")]
     Secret(&'static str),
-    /// Not what was written.
+    /// The text is not the one that was written.
     #[error("was changed after it was written")]
     Changed,
-    /// Not sealed by the key that it names.
+    /// The key that the file names did not seal it.
     #[error("has a seal that is not the operator's")]
     Seal,
 }
 
 impl PlanFile {
-    /// A file with this content, without a seal.
+    /// Returns a file with this content, without a seal.
     pub fn new(content: Content) -> Self {
         let sha256 = digest(&content);
         Self { vstream_jwt_plan: FORMAT, content, sha256, signature: None }
     }
 
-    /// What the seal signs.
+    /// Returns the message that the seal signs.
     pub fn sealed_message(&self) -> Vec<u8> {
         format!("vstream-jwt plan {FORMAT} {}", self.sha256).into_bytes()
     }
 
-    /// With the operator's signature of [`sealed_message`](Self::sealed_message), base64.
+    /// Returns the file with the operator's signature of [`sealed_message`](Self::sealed_message), in base64.
     #[must_use]
     pub fn sealed(mut self, signature: String) -> Self {
         self.signature = Some(signature);
         self
     }
 
-    /// The seal, in a signed file: who, and the signature in base64.
+    /// Returns the seal of a signed file: the operator, and the signature in base64.
     pub fn seal(&self) -> Option<(&PublicKey, &str)> {
         Some((&self.content.signed.as_ref()?.operator, self.signature.as_deref()?))
     }
 
-    /// As text.
+    /// Renders the file as text.
     pub fn render(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// Reads a file. Whether the seal is the operator's is for the caller.
+    /// Parses a file. The caller must check whether the seal is the operator's.
     ///
     /// # Errors
     /// [`PlanFileError`]
@@ -210,8 +210,8 @@ impl PlanFile {
 }
 
 impl Content {
-    /// What moved since this was planned, in words; `now` is planned anew from what is there now. Empty when the same
-    /// would be done to the same.
+    /// Returns what changed since the plan was made, in words; `now` is a new plan from the present state. The result
+    /// is empty if both make the same changes to the same state.
     pub fn moved(&self, now: &Self) -> Vec<String> {
         let mut moved = Vec::new();
         let names =
@@ -252,7 +252,7 @@ impl Content {
     }
 }
 
-/// What is planned for each account; `bases` are the tokens that were planned from, account by account.
+/// Returns the plan for each account; `bases` are the tokens that the plan was made from, account by account.
 pub fn planned_accounts(
     plan: &Plan,
     desired: &[DesiredAccount<'_>],
@@ -291,7 +291,7 @@ pub fn planned_accounts(
 }
 
 impl PlannedAccount {
-    /// The pushes of the plan, for a review: what they change is shown before anything is signed.
+    /// Returns the pushes of the plan for a review: the user sees what they change before anything is signed.
     ///
     /// # Errors
     /// [`ClaimsError`] when claims of the file are not an account's.

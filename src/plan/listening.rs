@@ -1,4 +1,5 @@
-//! What in an account receives messages on subjects: live subscriptions, and the exports and imports of its claims.
+//! Lists what receives messages on subjects in an account: live subscriptions, and the exports and imports of its
+//! claims.
 
 use super::allowable::LISTENERS_UNKNOWN;
 use super::links::is_ours;
@@ -8,7 +9,7 @@ use crate::model::finding::{Finding, Severity};
 use crate::observed::RequestError;
 use crate::observed::listeners::{Listeners, SUBJECT};
 
-/// A [`Listener`] with texts of its own.
+/// A [`Listener`] that owns its texts.
 pub(super) struct Listening {
     kind: ListenerKind,
     subject: String,
@@ -22,14 +23,14 @@ impl Listening {
     }
 }
 
-/// All of an account's, and a warning when not all are known.
+/// Returns all listeners of an account, and a warning if not all are known.
 pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners) -> (Vec<Listening>, Option<Finding>) {
     let mut all = Vec::new();
     let mut add = |kind, subject: &str, who: &str| {
         let (subject, who) = (without_references(subject), who.to_owned());
         all.push(Listening { kind, subject, who });
     };
-    // Ours are mapped on purpose.
+    // Ours are mapped intentionally.
     for export in claims.exports().iter().filter(|export| !is_ours(&export.name)) {
         let kind = match export.kind.as_str() {
             "service" => ListenerKind::ServiceExport,
@@ -53,7 +54,7 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
             None
         }
         Listeners::Unknown(error) => {
-            // Servers may be away; a permission can be given, and a forger found.
+            // Servers may be away, and the run goes on. But an administrator can grant a permission, and find a forger.
             let stops = matches!(error, RequestError::Permission(_) | RequestError::TwoAnswers { .. });
             let finding = Finding::warning(
                 LISTENERS_UNKNOWN,
@@ -73,7 +74,7 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
     (all, unknown)
 }
 
-/// `mine.$1` → `mine.*`
+/// Replaces references by wildcards: `mine.$1` → `mine.*`.
 fn without_references(subject: &str) -> String {
     subject
         .split('.')

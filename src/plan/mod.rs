@@ -1,6 +1,8 @@
-//! Desired and observed, compared: ordered changes, what is left alone, and what stops a run.
+//! Compares desired and observed state: ordered changes, what is left alone, and what stops a run.
 //!
-//! A plan is data. It is made without I/O and holds no secret.
+//! A plan is data. It is made without I/O and holds no secret. Start with `account`, which puts an account's plan
+//! together: first `starts`, then `mappings`, `streams` and `consumers`, then `pushes`. `preflight` and `capacity`
+//! check it; `file` and `record` keep it.
 
 mod account;
 mod account_plan;

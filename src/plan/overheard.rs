@@ -1,11 +1,13 @@
-//! What an account's claims should be when others pushed while a run went on.
+//! Merges an account's claims when other tools pushed while a run went on.
 //!
 //! Resolvers keep the last token that was pushed, whatever it was made from (nats-server 2.15 `server/accounts.go`). A
-//! tool that reads, edits and pushes takes back what was pushed in between. Because every push is heard, the lost edits can
-//! be put together again: each token is taken for an edit of the one that it differs least from, and the edits are merged.
+//! tool that reads, edits and pushes takes back what was pushed in between. Because this run saw every push, it can
+//! reconstruct the lost edits. It takes each token for an edit of the one that it differs least from, and merges the
+//! edits.
 //!
-//! Only tokens by a trusted key get here. Even so, a user of the system account that cannot sign anything can push an old
-//! one again: a token that was signed before the run began and before the token that the run began with edits nothing.
+//! Only tokens by a trusted key get here. Even so, a user of the system account that cannot sign anything can push an
+//! old one again. A token edits nothing if it was signed before the run began, and before the token that the run began
+//! with.
 
 use super::claims_diff;
 use super::links::is_ours as is_our_link;
@@ -15,50 +17,51 @@ use crate::observed::jetstream::ObservedStream;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// A token that an account had, in the order in which they were seen.
+/// A token that an account had, in the order in which the run saw them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// The token.
     pub token: String,
-    /// Its claims.
+    /// The token's claims.
     pub claims: TrustedClaims,
-    /// What it was made from.
+    /// The origin of the token.
     pub origin: Origin,
 }
 
-/// What a token was made from.
+/// Origin of a token.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    /// Everything that was pushed before: the servers had it when they were read, and nothing more is known.
+    /// Everything that was pushed before: the servers had the token when they were read, and nothing more is known.
     All,
-    /// These claims: this run made it.
+    /// These claims: this run made the token.
     Claims(Box<TrustedClaims>),
-    /// One of the tokens before: another tool, or another run, made it.
+    /// One of the tokens before: another tool, or another run, made the token.
     Unknown,
-    /// A token from before the run, older than the one that the run began with: it was pushed again.
+    /// The token is from before the run, older than the one that the run began with: it was pushed again.
     PushedAgain,
 }
 
-/// How many seconds the clock of another signer may be behind.
+/// Seconds that the clock of another signer may be behind.
 const BEHIND: u64 = 5;
 
-/// Whether a token issued at `issued` was there before the one that a run began with: no edit of what the run works on.
-/// `began_with` is when that one was issued, and `started` when the run began to hear.
+/// Returns `true` if a token issued at `issued` existed before the one that a run began with: it is no edit of what the
+/// run works on. `began_with` is when that one was issued, and `started` when the run subscribed to pushes.
 pub fn is_pushed_again(issued: u64, began_with: u64, started: u64) -> bool {
     issued < began_with && is_from_before(issued, started)
 }
 
-/// Whether a token was issued well before a run began to hear.
+/// Returns `true` if a token was issued well before a run subscribed to pushes.
 pub fn is_from_before(issued: u64, started: u64) -> bool {
     issued.saturating_add(BEHIND) < started
 }
 
-/// The claims that keep what everyone changed. `streams` are those of the account, whose metadata says which mappings are
-/// of virtual streams: another tool does not remove these while a run goes on, since that is rarely meant, and looks the
-/// same as an edit of a token from before the run. A push that changes nothing but what belongs to virtual streams may.
+/// Returns the claims that keep all edits. `streams` are those of the account, whose metadata tells which mappings
+/// belong to virtual streams. Another tool cannot remove these while a run goes on. That is rarely intended, and looks
+/// the same as an edit of a token from before the run. A push that changes nothing but what belongs to virtual streams
+/// can.
 ///
 /// # Errors
-/// What two changed in different ways.
+/// The edits that conflict.
 pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
     let Some((first, later)) = seen.split_first() else { return Ok(None) };
     let mut state = first.claims.clone();
@@ -72,9 +75,10 @@ pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<Truste
             }
             Origin::Claims(claims) => claims,
             Origin::PushedAgain => continue,
-            // The pusher of a token that was there before does not know of the later ones.
+            // The pusher of a token that existed before does not know of the later ones.
             Origin::Unknown if before.iter().any(|earlier| earlier.token == next.token) => continue,
-            // Of several, the last. An old token that was pushed again may have been read and edited before it was replaced.
+            // Of several, the last one counts. An old token that was pushed again may have been read and edited before
+            // it was replaced.
             Origin::Unknown => match before.iter().rev().min_by_key(distance) {
                 Some(nearest) => &nearest.claims,
                 None => continue,
@@ -83,7 +87,7 @@ pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<Truste
         let merged = match TrustedClaims::merge(origin, &next.claims, &state) {
             Ok(merged) => merged,
             Err(Unmergeable::Conflicts(conflicts)) => return Err(conflicts),
-            // Then what was pushed counts, as if nothing had been heard before.
+            // Then the pushed token counts, as if the run had seen none before.
             Err(Unmergeable::Broken(_)) => next.claims.clone(),
         };
         let by_another_tool = next.origin == Origin::Unknown && !changes_ours_alone(origin, &next.claims, streams);
@@ -92,7 +96,7 @@ pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<Truste
     Ok(Some(state))
 }
 
-/// `claims`, with the mappings of virtual streams that `before` has and they lack.
+/// Returns `claims` with the mappings of virtual streams that `before` has and they lack.
 fn with_mappings_of(before: &TrustedClaims, claims: TrustedClaims, streams: &[ObservedStream]) -> TrustedClaims {
     let there: HashSet<String> = claims.mappings().into_iter().map(|mapping| mapping.source).collect();
     let gone = before.mappings().into_iter().filter(|mapping| !there.contains(&mapping.source));
@@ -100,8 +104,8 @@ fn with_mappings_of(before: &TrustedClaims, claims: TrustedClaims, streams: &[Ob
     if gone.is_empty() { claims } else { claims.with_mappings_of(before, &gone) }
 }
 
-/// Whether one token differs from another in nothing but what belongs to virtual streams, as a run of this program makes
-/// it. Nothing else tells its tokens from others': a reply subject can be forged.
+/// Returns `true` if two tokens differ in nothing but what belongs to virtual streams, as if a run of this program made
+/// the later one. Nothing else tells its tokens from those of other tools: a reply subject can be forged.
 fn changes_ours_alone(before: &TrustedClaims, after: &TrustedClaims, streams: &[ObservedStream]) -> bool {
     let theirs = |claims: &TrustedClaims| {
         let mut value = claims.value().clone();
@@ -195,9 +199,9 @@ mod tests {
         let edit = account.seen(&["a"], &["t"], 3, false);
         let all = [first.clone(), ours.clone(), edit.clone()];
         assert_eq!(settled(&all), (strings(&["a", "b", "c"]), strings(&["t"])));
-        // The old token itself, once more.
+        // The old token itself, pushed again.
         assert_eq!(settled(&[first.clone(), ours.clone(), first.clone()]), (strings(&["a", "b", "c"]), strings(&[])));
-        // Two edits of it, one after the other, and in between one of ours, which knows of the first.
+        // Two edits of it, one after the other, and between them one of ours that knows of the first.
         let ours = account.seen(&["a", "b", "c"], &["t"], 3, true);
         let more = account.seen(&["a"], &["t", "u"], 4, false);
         assert_eq!(settled(&[first, edit, ours, more]).1, strings(&["t", "u"]));
@@ -241,7 +245,7 @@ mod tests {
             seen
         };
         let seen = [named("first", false, 1), named("ours", true, 2), named("theirs", false, 3)];
-        // As near to one as to the other: it is taken for an edit of the last.
+        // It differs as much from one as from the other: it is taken for an edit of the last.
         assert_eq!(settle(&seen, &[]).unwrap().unwrap().value()["nats"]["description"], "theirs");
         let mut far = seen;
         let mut value = far[1].claims.value().clone();

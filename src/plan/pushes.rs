@@ -1,8 +1,8 @@
-//! The tokens of one account that are to be signed and pushed, stage by stage.
+//! The tokens of one account to sign and push, stage by stage.
 //!
-//! In the layout `regional` exporters come before importers, and the mappings that capture last: pushed the other way
-//! round, a server waits 1.9 s for each import that it does not know, and clients time out (measured, 2.15.1).
-//! What is taken away goes backwards.
+//! In the layout `regional` exporters come before importers, and the mappings that capture come last. Pushed the other
+//! way round, a server waits 1.9 s for each import that it does not know, and clients time out (measured, 2.15.1).
+//! Removals go backwards.
 
 use super::links::{self, ActivationRequest, ClaimChange, Edited, Peer};
 use super::mappings::{MappingChange, MappingPlan};
@@ -21,7 +21,7 @@ use crate::observed::{AccountOnServer, Live, Stored};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// When a token is pushed. Each stage is proved on every server before the next begins.
+/// Stage in which a token is pushed. Every server must confirm each stage before the next begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -44,21 +44,21 @@ pub enum Stage {
 /// A token to be signed and pushed.
 #[derive(Debug, Clone)]
 pub struct Push {
-    /// When.
+    /// Stage of the push.
     pub stage: Stage,
-    /// Why.
+    /// Reason for the push.
     pub reason: Reason,
     /// The claims to sign, once the activation tokens are in.
     pub claims: TrustedClaims,
-    /// Activation tokens that its imports need, those of the account's earlier stages among them.
+    /// Activation tokens that the imports need, those of the account's earlier stages among them.
     pub activations: Vec<ActivationRequest>,
-    /// The stored token that they were edited from; none for an account that is yet to be made.
+    /// The stored token that the claims were edited from; none for an account that is yet to be made.
     pub base: Option<String>,
     /// The largest `iat` (seconds) of a stored token by a trusted key.
     pub newest_iat: u64,
 }
 
-/// Why a token is pushed.
+/// Reason why a token is pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -68,7 +68,7 @@ pub enum Reason {
     Repair(Vec<String>),
 }
 
-/// What is known beside the account whose claims are edited.
+/// Facts beside the account whose claims are edited.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     /// All accounts of the definition, for their activation tokens.
@@ -76,7 +76,7 @@ pub(super) struct Context<'a> {
     /// The claims of the application's account that a regional account serves.
     pub application: Option<&'a TrustedClaims>,
     pub options: &'a Options,
-    /// Seconds since 1970.
+    /// The time in seconds since 1970.
     pub now: u64,
 }
 
@@ -88,7 +88,7 @@ pub(super) struct Pushes {
     pub findings: Vec<Finding>,
 }
 
-/// Claims under way from stage to stage.
+/// Claims as they change from stage to stage.
 struct Draft<'s> {
     start: &'s Start,
     claims: TrustedClaims,
@@ -101,7 +101,7 @@ impl<'s> Draft<'s> {
         Self { start, claims: start.claims.clone(), activations: Vec::new(), out: Pushes::default() }
     }
 
-    /// Ends a stage: with a push, if `edited` or `mapped` changed anything.
+    /// Ends a stage, with a push if `edited` or `mapped` changed anything.
     fn stage(&mut self, stage: Stage, edited: Edited, mapped: bool) {
         let changed = mapped || !edited.is_empty();
         let Edited { changes, activations, findings } = edited;
@@ -124,7 +124,7 @@ impl<'s> Draft<'s> {
         });
     }
 
-    /// The newest token once more, for servers that do not have it, unless something is pushed anyway.
+    /// Pushes the newest token once more, for servers that do not have it, unless there is a push anyway.
     fn repair(mut self, stage: Stage, found: &ObservedAccount) -> Pushes {
         if self.out.pushes.is_empty() && self.start.merged {
             self.push(stage, Reason::Changed);
@@ -140,7 +140,7 @@ impl<'s> Draft<'s> {
     }
 }
 
-/// What has to be pushed so that the account is as desired.
+/// Returns the pushes that make the account as desired.
 pub(super) fn pushes(
     desired: &DesiredAccount<'_>,
     start: &Start,
@@ -172,7 +172,8 @@ pub(super) fn pushes(
             edited.append(links::close_exports(&mut draft.claims, desired, options));
             edited.append(links::restrict(&mut draft.claims, desired));
             let mapped = edit(&mut draft.claims, &way_back, desired);
-            // What somebody's push took back is in force before anything that rests on it: streams are made through it.
+            // What another tool's push took back must be in force before anything that depends on it: streams are made
+            // through it.
             let taken_back = start.merged && desired.account.layout == Layout::Regional;
             draft.stage(Stage::ApplicationLinks, edited, mapped || taken_back);
             let mapped = edit(&mut draft.claims, &captures, desired);
@@ -182,7 +183,7 @@ pub(super) fn pushes(
     }
 }
 
-/// The push that sets one mapping, and changes nothing else.
+/// Returns the push that sets one mapping, and changes nothing else.
 pub(super) fn setting(start: &Start, mapping: &Mapping) -> Vec<Push> {
     let mut draft = Draft::of(start);
     let mapped = draft.claims.set_mapping(mapping);
@@ -190,7 +191,7 @@ pub(super) fn setting(start: &Start, mapping: &Mapping) -> Vec<Push> {
     draft.out.pushes
 }
 
-/// What has to be pushed so that the mappings of `removals` are gone, and with `all` everything that was for them.
+/// Returns the pushes that remove the mappings of `removals`, and with `all` everything that went with them.
 pub(super) fn removal(
     desired: &DesiredAccount<'_>,
     start: &Start,
@@ -221,12 +222,12 @@ pub(super) fn removal(
     draft.repair(Stage::Mappings, found)
 }
 
-/// The entries that serve sources and provisioning; they come before the streams, and go after them.
+/// Returns `true` for the entries that serve sources and provisioning; they come before the streams, and go after them.
 fn is_way_back(change: &MappingChange) -> bool {
     is_below(&change.source, BACK)
 }
 
-/// Edits the mappings; `true` when something changed.
+/// Edits the mappings; returns `true` if something changed.
 fn edit(claims: &mut TrustedClaims, changes: &[&MappingChange], desired: &DesiredAccount<'_>) -> bool {
     let wanted: HashMap<&str, &Mapping> = desired.mappings.iter().map(|m| (m.source.as_str(), m)).collect();
     let mut changed = false;
@@ -240,15 +241,15 @@ fn edit(claims: &mut TrustedClaims, changes: &[&MappingChange], desired: &Desire
     changed
 }
 
-/// Whether a server stores or uses another token than the newest, or that one in another spelling: line feeds in its
-/// signature keep servers from exchanging tokens (nats-server 2.15 `dirstore.go`, `Merge`).
+/// Returns `true` if a server stores or uses another token than the newest, or that one in another spelling. Line feeds
+/// in its signature keep servers from exchanging tokens (nats-server 2.15 `dirstore.go`, `Merge`).
 fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
     let stored = match &server.stored {
         Stored::Token(stored) => stored.trim() != newest,
         Stored::Nothing | Stored::Unclear(_) => true,
-        // It may be an old one; the run has it loaded before it pushes.
+        // The copy may be an old one; the run has the server load the account before it pushes.
         Stored::NotKept { cached } => *cached && server.live == Live::NotLoaded,
-        // Which of its tokens a server uses is a matter of reloading.
+        // Which of its tokens a server uses depends on reloading.
         Stored::Outside { token, by_reload: true } => return token.as_deref().map(str::trim) != Some(newest),
         Stored::Outside { token, by_reload: false } => token.as_deref().map(str::trim) != Some(newest),
         Stored::NoAnswer => false,

@@ -1,6 +1,6 @@
-//! The record of a push: what was there before, what was pushed stage by stage, by whom, and who confirmed it.
+//! The record of a push: the tokens before, the tokens pushed stage by stage, the user, and the servers that confirmed.
 //!
-//! Its text is canonical and has a digest of its content, as a plan file's; it is read whole or refused. It holds
+//! The text is canonical and has a digest of its content, like a plan file; it is read whole or refused. It holds
 //! tokens of accounts, which may hold activation tokens, and no seed.
 
 pub use super::who::Who;
@@ -24,13 +24,13 @@ pub const FORMAT: u32 = 1;
 pub struct Record {
     /// [`FORMAT`]
     pub vstream_jwt_record: u32,
-    /// What happened.
+    /// The run.
     pub content: Content,
     /// SHA-256 of the content, in hexadecimal.
     sha256: String,
 }
 
-/// What happened.
+/// A run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
@@ -38,46 +38,46 @@ pub struct Content {
     pub tool: String,
     /// `apply`, `destroy`, `rollback`.
     pub verb: String,
-    /// Who ran it.
+    /// The user that ran it.
     pub who: Who,
-    /// When the first token was about to be pushed (RFC 3339).
+    /// Time when the first token was about to be pushed (RFC 3339).
     pub started: String,
-    /// When it ended; none when it was killed, or is under way.
+    /// Time when the run ended; none if it was killed, or still runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// Why it failed.
+    /// Reason why the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The deployment, by its system account.
     pub system_account: PublicKey,
-    /// The record that a rollback went back to; `None` for `--last` too.
+    /// The record that a rollback returned to; `None` for `--last` too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back_to: Option<String>,
     /// The definition's files.
     pub definition: Vec<File>,
-    /// The plan as people read it.
+    /// The plan as text for people.
     pub text: Vec<String>,
-    /// The plan as `--format json` has it, findings included.
+    /// The plan as JSON, as in `--format json`, findings included.
     pub changes: Value,
     /// The streams that the definition asked for.
     pub streams: Vec<Streamed>,
-    /// What was pushed; more than one when others pushed meanwhile and it was planned again.
+    /// The pushes; several if other tools pushed meanwhile and the run planned again.
     pub attempts: Vec<Attempt>,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It did not say: killed, or under way.
+    /// None yet: the run was killed, or still runs.
     Begun,
     /// Every server confirmed.
     Confirmed,
     /// Not every server confirmed.
     Unconfirmed,
-    /// It stopped on its way.
+    /// The run stopped on its way.
     Failed,
 }
 
@@ -85,15 +85,15 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Streamed {
-    /// The account that it is in.
+    /// The account of the stream.
     pub account: PublicKey,
-    /// Its name.
+    /// Name of the stream.
     pub name: String,
     /// The virtual stream.
     pub virtual_stream: String,
-    /// Write or read.
+    /// Role of the stream.
     pub role: Role,
-    /// What it captures.
+    /// Subjects that the stream captures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<String>,
 }
@@ -102,111 +102,111 @@ pub struct Streamed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attempt {
-    /// When (RFC 3339).
+    /// Time of the signature (RFC 3339).
     pub at: String,
     /// The tokens, in the order of their stages.
     pub tokens: Vec<Recorded>,
 }
 
-/// One token.
+/// A token of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recorded {
-    /// The definition's name for the account.
+    /// The account's name in the definition.
     pub account: String,
-    /// The account.
+    /// The account's public key.
     pub id: PublicKey,
-    /// The application's account that it is, or serves.
+    /// The application's account: this account, or the one that it serves.
     pub application: PublicKey,
-    /// The region that it serves.
+    /// The region that the account serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// When it is pushed.
+    /// The stage in which the token is pushed.
     pub stage: Stage,
-    /// Why.
+    /// Reason for the push.
     pub reason: Reason,
-    /// The token that it replaces, with what was kept of others' pushes at the same time; none for a new account.
+    /// The token that it replaces, with edits of other tools that were kept at the same time; none for a new account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
     /// The token.
     pub token: String,
-    /// How far it came.
+    /// Progress of the push.
     pub progress: Progress,
-    /// What each server had of it afterwards.
+    /// State of the token on each server afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<OnServer>,
-    /// Servers that refused it, with their words.
+    /// Servers that refused the token, with their answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
 }
 
-/// How far a token came.
+/// Progress of a token's push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// Signed, not sent.
+    /// Signed, but not sent.
     Signed,
     /// About to be sent: servers may have it.
     Sending,
-    /// Sent, and the servers were asked about it.
+    /// Sent, and the run asked the servers about it.
     Pushed,
 }
 
-/// What one server had of a token.
+/// State of a token on one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnServer {
-    /// Its name.
+    /// Name of the server.
     pub server: String,
-    /// Its cluster.
+    /// Cluster of the server.
     pub cluster: String,
-    /// Whether it confirmed the token.
+    /// `true` if the server confirmed the token.
     pub confirmed: bool,
-    /// Whether the token is in the preload that it has to reload first.
+    /// `true` if the token is in the preload that the server must reload first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_reload: bool,
-    /// What it had, in words.
+    /// The server's state, in words.
     pub found: String,
 }
 
-/// Why a text is not a record that may be used.
+/// Reason why a text is not a record that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Something else.
+    /// Not a record.
     #[error("is not a record of vstream-jwt: {0}")]
     NotARecord(String),
-    /// Of a format that is not known here.
+    /// The format is newer than this version knows.
     #[error("has format {found}; this version knows formats up to {FORMAT}")]
     Newer {
         /// The format.
         found: u64,
     },
-    /// More than is read.
+    /// The file is larger than this version reads.
     #[error("is too large: more than {} MB", MOST_BYTES / 1_000_000)]
     TooLarge,
-    /// Has a secret in it, where none belongs.
+    /// The file has a secret in it, where none belongs.
     #[error("has {0} in it")]
     Secret(&'static str),
-    /// Not what was written.
+    /// The text is not the one that was written.
     #[error("was changed after it was written")]
     Changed,
 }
 
 impl Record {
-    /// A record of this.
+    /// Returns a record with this content.
     pub fn new(content: Content) -> Self {
         let sha256 = digest(&content);
         Self { vstream_jwt_record: FORMAT, content, sha256 }
     }
 
-    /// As text.
+    /// Renders the record as text.
     pub fn render(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// Reads a record.
+    /// Parses a record.
     ///
     /// # Errors
     /// [`RecordError`]
@@ -227,15 +227,15 @@ impl Record {
 }
 
 impl Recorded {
-    /// Tells whether servers may have got the token.
+    /// Returns `true` if servers may have received the token.
     fn may_be_on_servers(&self) -> bool {
         self.progress >= Progress::Sending
     }
 }
 
-/// The tokens of a record that servers may have got, in the order in which they were sent; `None` when it is no record of
-/// this format, or has more values than one. The rest is not read, and the digest, which anyone can compute, is not checked:
-/// the user of a token looks at its signature.
+/// Returns the tokens of a record that servers may have received, in the order in which the run sent them. Returns
+/// `None` for text that is no record of this format, or has more than one value. The rest of the record is not checked,
+/// nor is the digest, which anyone can compute: users of a token must check its signature.
 pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
     #[derive(Deserialize)]
     struct Whole {
@@ -254,19 +254,19 @@ pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
 }
 
 impl Content {
-    /// The tokens that servers may have got, in the order in which they were sent.
+    /// Returns the tokens that servers may have received, in the order in which the run sent them.
     pub fn sent(&self) -> impl DoubleEndedIterator<Item = &Recorded> {
         let tokens = self.attempts.iter().flat_map(|attempt| &attempt.tokens);
         tokens.filter(|token| token.may_be_on_servers())
     }
 
-    /// Whether this is of a `rollback --last` that did not come to its end.
+    /// Returns `true` for the record of a `rollback --last` that did not finish.
     pub fn stopped_going_back(&self) -> bool {
         let ended = matches!(self.outcome, Outcome::Confirmed | Outcome::Unconfirmed);
         self.verb == "rollback" && self.back_to.is_none() && !ended
     }
 
-    /// How many servers confirmed the last token of every account, and how many were asked.
+    /// Returns how many servers confirmed the last token of every account, and how many were asked.
     pub fn confirmations(&self) -> (usize, usize) {
         let mut last: BTreeMap<&PublicKey, &Recorded> = BTreeMap::new();
         last.extend(self.sent().map(|token| (&token.id, token)));

@@ -1,16 +1,16 @@
-//! Something that a plan leaves alone.
+//! Reports about what a plan leaves alone.
 
 use serde::Serialize;
 
-/// Something seen and left alone.
+/// A stream or mapping that the plan leaves alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The virtual stream that it was made for.
+    /// The virtual stream that the stream or mapping was made for.
     pub virtual_stream: String,
-    /// What it is, in NATS terms (`stream bar-read-west`, `mapping bar.>`).
+    /// The stream or mapping, in NATS terms (`stream bar-read-west`, `mapping bar.>`).
     pub place: String,
-    /// Why it is left alone.
+    /// Reason why it is left alone.
     pub message: String,
-    /// How to change that on purpose; empty where there is nothing to do.
+    /// The next step to change it on purpose; empty if there is none.
     pub next: String,
 }

@@ -1,4 +1,4 @@
-//! What each account's claims are edited from.
+//! Chooses the claims that each account's edits start from.
 
 use super::links;
 use super::preflight::{AccountRef, Base, observed_base, tokens};
@@ -9,29 +9,29 @@ use crate::model::finding::Finding;
 use crate::observed::survey::{Heard, Observed};
 use crate::observed::{AccountOnServer, Stored};
 
-/// What an account's claims are edited from.
+/// The claims that an account's edits start from.
 #[derive(Debug, Clone)]
 pub(super) struct Start {
-    /// `None` for an account that is yet to be made.
+    /// The stored token; `None` for an account that is yet to be made.
     pub token: Option<String>,
     pub claims: TrustedClaims,
     pub newest_iat: u64,
-    /// Whether `claims` are more than the token says: they are pushed even when nothing is to be edited.
+    /// `true` if `claims` are more than the token has: they are pushed even if there is nothing to edit.
     pub merged: bool,
 }
 
 impl Start {
-    /// The stored token, with the claims that keep what it took back of others.
+    /// Starts from the stored token, with the claims that keep other tools' edits that it took back.
     pub fn merged(base: Base, claims: &TrustedClaims) -> Self {
         Self { claims: claims.clone(), merged: true, ..Self::from(base) }
     }
 
-    /// For an account that no server has.
+    /// Starts from the initial claims of an account that no server has.
     pub fn founded(claims: TrustedClaims) -> Self {
         Self { token: None, claims, newest_iat: 0, merged: false }
     }
 
-    /// The claims, unless the account is yet to be made.
+    /// Returns the claims, unless the account is yet to be made.
     pub fn existing(&self) -> Option<&TrustedClaims> {
         self.token.as_ref().map(|_| &self.claims)
     }
@@ -43,7 +43,7 @@ impl From<Base> for Start {
     }
 }
 
-/// The token that each account's claims are edited from.
+/// Returns the claims that each account's edits start from.
 pub(super) fn starts(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
@@ -77,7 +77,7 @@ pub(super) fn starts(
     starts
 }
 
-/// Somebody pushed a token that was made before another, and both changed the same.
+/// Returns the finding about another tool's push of an older token, where both changed the same claims.
 fn overtaken(account: &str, conflicts: &[String]) -> Finding {
     Finding::error(
         "pushes-conflict",
@@ -91,13 +91,13 @@ fn overtaken(account: &str, conflicts: &[String]) -> Finding {
     )
 }
 
-/// The place of the application's account that the account at `index` belongs to.
+/// Returns the index of the application's account that the account at `index` belongs to.
 pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
     desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
 }
 
-/// Every server that keeps tokens and answered says that it has none of the account. A copy that only a cache has, and that is
-/// not in use, is one of an account that is gone; that a cache has none says nothing.
+/// Returns `true` if every server that stores tokens and answered has none of the account. A copy that only a cache
+/// has, and that is not in use, is of an account that was removed. A cache without a copy says nothing.
 pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
     let none = |on: &AccountOnServer| matches!(on.stored, Stored::Nothing | Stored::Outside { token: None, .. });
     let nothing = |on: &AccountOnServer| (none(on) || on.is_cache()) && tokens(on).is_empty();

@@ -1,11 +1,11 @@
-//! Who ran the program, as far as it can tell: in records, and in plan files.
+//! The user that ran the program, as far as it can tell: for records and plan files.
 
 use crate::model::shown::shown;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Who ran it.
+/// The user that ran the program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Who {
@@ -13,12 +13,12 @@ pub struct Who {
     pub user: String,
     /// The machine.
     pub host: String,
-    /// What a pipeline says of itself, by the names of its variables.
+    /// Variables by which a pipeline identifies itself, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ci: BTreeMap<String, String>,
 }
 
-/// On one line: `user@host (CI_JOB_ID 7, CI_PROJECT_PATH group/project)`.
+/// Formats it on one line: `user@host (CI_JOB_ID 7, CI_PROJECT_PATH group/project)`.
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user, host, ci } = self;

@@ -1,4 +1,4 @@
-//! The plan of one account, put together, and of a whole definition.
+//! Plans a whole definition, account by account.
 
 use super::account_plan::{skipped_consumer, skipped_stream};
 use super::along;
@@ -31,7 +31,7 @@ use std::ops::Deref;
 
 /// Compares what is desired with what was observed, account by account.
 ///
-/// `desired` and `observed.accounts` are in the same order. `now` in seconds since 1970.
+/// `desired` and `observed.accounts` are in the same order. `now` is in seconds since 1970.
 pub fn plan(
     topology: &Topology,
     desired: &[DesiredAccount<'_>],
@@ -40,7 +40,7 @@ pub fn plan(
     now: u64,
 ) -> Plan {
     let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
-    // Said once for the region, not for each of its streams.
+    // Reported once for the region, not for each of its streams.
     let without = missing_regions(topology, observed);
     let without_lease = options.may_go_without_lease(!without.is_empty());
     let clusters = known_clusters(topology, observed);
@@ -89,25 +89,25 @@ pub fn plan(
     }
     findings.extend(out_of_reach);
     admit(&mut findings, options);
-    // What holds for all regions of an account is said once.
+    // What holds for all regions of an account is reported once.
     let mut said = HashSet::new();
     findings.retain(|finding| said.insert((finding.code, finding.place.clone(), finding.message.clone())));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Plan { accounts, findings }
 }
 
-/// What is known beside an account itself.
+/// Facts beside the account itself.
 struct Around<'a> {
     observed: &'a Observed,
     clusters: &'a [&'a str],
-    /// What was read of the application's account that it belongs to.
+    /// JetStream of the application's account that the account belongs to.
     application: &'a ObservedJetStream,
-    /// True if the run may go on without the lease.
+    /// `true` if the run may go on without the lease.
     without_lease: bool,
     context: Context<'a>,
 }
 
-/// A regional account that is marked as another application's: what is pushed would take it away from that.
+/// Refuses a regional account that is marked as another application's: a push would take it away from that application.
 fn serves_another(desired: &DesiredAccount<'_>, start: Option<&Start>) -> Option<Finding> {
     let claims = start.and_then(Start::existing).filter(|_| desired.seat != Seat::Application)?;
     let region = desired.seat.region()?;
@@ -132,7 +132,7 @@ fn serves_another(desired: &DesiredAccount<'_>, start: Option<&Start>) -> Option
     }
 }
 
-/// Names to prune that no virtual stream of these accounts has: misspelt, or gone already.
+/// Warns of names to prune that no virtual stream of these accounts has: misspelled, or already removed.
 fn unknown_prunes(desired: &[DesiredAccount<'_>], observed: &Observed, options: &Options) -> Vec<Finding> {
     let defined = desired.iter().flat_map(|account| &account.account.virtual_streams);
     let streams = observed.accounts.iter().flat_map(|account| &account.jetstream.streams);
@@ -151,14 +151,14 @@ fn unknown_prunes(desired: &[DesiredAccount<'_>], observed: &Observed, options: 
     unknown.map(finding).collect()
 }
 
-/// Regions that no server of the deployment belongs to.
+/// Returns the regions without a server in the deployment.
 fn missing_regions<'t>(topology: &'t Topology, observed: &Observed) -> HashSet<&'t str> {
     let live = observed.deployment.clusters();
     let missing = topology.regions.iter().filter(|region| !live.contains(&region.cluster.as_str()));
     missing.map(|region| region.name.as_str()).collect()
 }
 
-/// The clusters of live servers and of the definition's regions.
+/// Returns the clusters of live servers and of the definition's regions.
 pub(super) fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed) -> Vec<&'a str> {
     let mut clusters = observed.deployment.clusters();
     clusters.retain(|cluster| topology.without_clients.iter().all(|without| without.as_str() != *cluster));
@@ -168,7 +168,7 @@ pub(super) fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed)
     clusters
 }
 
-/// What is desired but for these regions' streams and consumers, and the places of those.
+/// Returns what is desired without the streams and consumers of these regions, and the places of those.
 fn leave_out<'a, 'd>(
     desired: &'a DesiredAccount<'d>,
     regions: &HashSet<&str>,
@@ -236,7 +236,7 @@ fn account_plan(
     findings.extend(of_roles.into_iter().flatten());
     let room = (Some(&observed.deployment), *without_lease);
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, room));
-    // Activation tokens that are yet to be issued come on top; what is signed is measured again.
+    // Activation tokens that are yet to be issued come on top; signed tokens are measured again.
     let sizes = pushed.pushes.iter().map(|push| push.claims.token_size());
     findings.extend(sizes.max().and_then(|size| preflight::size(name, size, &observed.deployment)));
     if let Some(push) = pushed.pushes.last() {
@@ -260,13 +260,13 @@ fn account_plan(
     (account, findings)
 }
 
-/// Takes away everything of a definition: its mappings, and with `delete_streams` its streams too.
+/// Plans the removal of everything of a definition: its mappings, and with `delete_streams` its streams too.
 ///
-/// `desired` is what goes: of a definition with the virtual streams left out that stay.
+/// `desired` is what the run removes: of a definition without the virtual streams that stay.
 pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_streams: bool, now: u64) -> Plan {
     let mut findings = Vec::new();
     let starts = starts(desired, observed, now, &mut findings);
-    // Whoever dated the stored tokens wrong, taking away what is ours makes it no worse.
+    // Another tool may have dated the stored tokens wrong; removing what is ours makes that no worse.
     admit(&mut findings, &Options { allow: vec!["issued-in-future".to_owned()], ..Options::default() });
     let accounts = desired.iter().zip(&observed.accounts).zip(&starts).map(|((wanted, found), start)| {
         let stored = start.as_ref().map(|start| start.claims.mappings()).unwrap_or_default();
@@ -274,7 +274,7 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         let removal_from =
             |stored: &[RawMapping]| mapping_removal(&wanted.mappings, stored, &found.jetstream.streams, &names);
         let mappings = MappingPlan { changes: removal_from(&stored), ..MappingPlan::default() };
-        // A server that was away may still have the mappings that an earlier run took from the others.
+        // A server that was away may still have the mappings that an earlier run removed from the others.
         let lingers = || {
             let tokens = found.servers.iter().flat_map(tokens);
             let claims = tokens.filter_map(|token| TrustedClaims::verify(token, &observed.anchor).ok());
@@ -298,7 +298,7 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
     Plan { accounts, findings }
 }
 
-/// Whether no stream of ours stays behind in the application's account and its regional accounts.
+/// Returns `true` if no stream of ours stays in the application's account and its regional accounts.
 fn nothing_stays(desired: &[DesiredAccount<'_>], observed: &Observed, account: &Account) -> bool {
     let goes = |name: &str| account.virtual_streams.iter().any(|stream| stream.name.as_str() == name);
     let accounts = desired.iter().zip(&observed.accounts).filter(|(wanted, _)| wanted.account.id == account.id);
@@ -306,7 +306,7 @@ fn nothing_stays(desired: &[DesiredAccount<'_>], observed: &Observed, account: &
     owners.all(|owner| goes(&owner.virtual_stream))
 }
 
-/// Lints the account's mappings as they would be, ours and others'.
+/// Lints the account's mappings as they would be, both ours and foreign ones.
 pub(super) fn lint_mappings(
     desired: &DesiredAccount<'_>,
     stored: &[RawMapping],
@@ -338,7 +338,7 @@ pub(super) fn lint_mappings(
         listeners: &listeners,
     });
     findings.extend(unknown);
-    // Said once for all accounts: preflight's `cluster-uncovered`.
+    // Preflight reports it once for all accounts, as `cluster-uncovered`.
     findings.retain(|finding| !(finding.code == "cluster-not-covered" && finding.severity == Severity::Error));
     findings
 }

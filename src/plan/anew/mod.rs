@@ -1,9 +1,9 @@
-//! Write and home streams that were deleted and are made anew, while their readers are still there.
+//! Write and home streams that were deleted and are made anew, while their readers still exist.
 //!
-//! A reader asks for what comes after the last sequence that it has. A stream that begins at 1 again has not come so far, and
-//! servers give what comes next in its place: what is published until the reader asks is skipped, for good (measured with
-//! sources on 2.10.26, 2.11.11, 2.12.8 and 2.14.6, with mirrors on 2.10.26, 2.14.6 and 2.15.1). So it begins behind all that
-//! readers have read.
+//! A reader asks for the message after the last sequence that it has. A stream that begins at 1 again has not come so
+//! far, and servers send the next message instead. What is published until the reader asks is skipped, for good
+//! (measured with sources on 2.10.26, 2.11.11, 2.12.8 and 2.14.6, with mirrors on 2.10.26, 2.14.6 and 2.15.1). So the
+//! new stream begins behind all that readers have read.
 
 use super::AccountPlan;
 use super::starts::place_of_application;
@@ -16,13 +16,15 @@ use crate::plan::Action;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// The finding about them.
+/// The finding about streams that are made anew.
 pub const MADE_ANEW: &str = "made-anew";
 
-/// How many sequences a home stream leaves out for mirrors that cannot be asked. Those that can store a mark for each.
+/// Number of sequences that a home stream leaves out for mirrors that do not answer. The other mirrors store a mark for
+/// each.
 const MARGIN: u64 = 10_000;
 
-/// Lets them begin behind what was read. `unseen`: regions whose streams cannot be asked; `now` in seconds since 1970.
+/// Lets new streams begin behind what was read. `unseen` are regions whose streams do not answer; `now` is in seconds
+/// since 1970.
 pub(super) fn begin_behind(
     plans: &mut [AccountPlan],
     desired: &[DesiredAccount<'_>],
@@ -53,7 +55,8 @@ pub(super) fn begin_behind(
     findings
 }
 
-/// Whether a stream may have something of a former one of this name. What it sources now does not say what it once did.
+/// Returns `true` if a stream may have messages of a former stream of this name. The present sources do not tell the
+/// former ones.
 fn may_have_read(stream: &ObservedStream, change: &StreamChange) -> bool {
     let of_it = stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == change.virtual_stream);
     let of_it =
@@ -66,33 +69,33 @@ fn may_have_read(stream: &ObservedStream, change: &StreamChange) -> bool {
     has_any && is_reader
 }
 
-/// Whether it has the stream as a source, or mirrors it. One that is offline tells by its config alone.
+/// Returns `true` if a stream sources or mirrors the changed stream. For an offline stream, the config alone tells.
 fn reads(stream: &ObservedStream, change: &StreamChange) -> bool {
     origins(&stream.config).any(|source| source["name"] == change.name.as_str())
 }
 
-/// Who may have read a stream that is made.
+/// Streams that may have read a former stream of the name.
 struct Readers<'o> {
     all: Vec<&'o ObservedStream>,
-    /// Whether there may be others, which cannot be asked.
+    /// `true` if there may be further readers, in regions that do not answer.
     unseen: bool,
 }
 
 impl Readers<'_> {
-    /// Where the stream has to begin; `None` where nobody can be told to have read of a former one.
+    /// Returns the sequence at which the stream must begin; `None` if no former stream is known to have been read.
     fn first_sequence(&self, change: &StreamChange, now: u64) -> Option<u64> {
-        // Nobody has more in earnest, and clients that count in doubles would be inexact.
+        // No real stream has more, and clients that count in doubles would be inexact.
         let true_to_doubles = |sequence: &u64| *sequence < 1 << 53;
         match change.role {
-            // Older servers do not say how far a source has come, and what is away cannot be asked. By the microseconds since
-            // 1970 it is behind every stream of fewer than a million messages per second that was made before.
+            // Older servers do not say how far a source has come, and streams that are away do not answer. The
+            // microseconds since 1970 are behind every earlier stream with fewer than a million messages per second.
             Role::Write if !self.all.is_empty() || self.unseen => {
                 let sources =
                     self.all.iter().flat_map(|reader| &reader.sources).filter(|source| source.name == change.name);
                 let told = sources.filter_map(|source| source.seq).filter(true_to_doubles).max().unwrap_or(0);
                 Some(now.saturating_mul(1_000_000).max(told + 1))
             }
-            // A mirror has its origin's sequences, and stores something for each that is left out.
+            // A mirror has its origin's sequences, and stores a mark for each that is left out.
             Role::Home => {
                 let margin = if self.unseen || self.all.iter().any(|reader| reader.offline) { MARGIN } else { 0 };
                 let seen = self.all.iter().filter(|reader| !reader.offline).map(|reader| reader.state.last_seq);
@@ -102,7 +105,7 @@ impl Readers<'_> {
         }
     }
 
-    /// What is lost with the former stream, if there was one.
+    /// Returns the finding about what is lost with the former stream, if there was one.
     fn lost(&self, change: &StreamChange, account: &str, first: u64) -> Option<Finding> {
         let reading = self.all.iter().filter(|reader| reads(reader, change));
         let mut names: Vec<&str> = reading.map(|reader| reader.name.as_str()).collect();
@@ -147,8 +150,8 @@ fn begin_at(change: &mut StreamChange, stream: &DesiredStream<'_>, first: u64, a
     }
 }
 
-/// The changes of an account in a plan file without where streams begin, which the clock says: a plan that was made earlier
-/// is the same but for that.
+/// Returns the changes of an account in a plan file without the sequences at which streams begin, which depend on the
+/// clock. Otherwise a plan that was made earlier would differ by them.
 pub(super) fn without_beginnings(mut account: Value) -> Value {
     for change in account["streams"].as_array_mut().into_iter().flatten() {
         if change["role"] == Role::Read.as_str() {

@@ -16,8 +16,8 @@ use serde_json::json;
 
 const NOW: u64 = 1_800_000_000;
 
-/// What becomes of the streams that are made: name, `first_seq`, mark; and what is said. `there` changes what is there of all
-/// streams: at first each as defined, with nothing in it.
+/// Returns the new streams with name, `first_seq` and mark, and the findings. `there` changes the observed streams: at
+/// first each is as defined, and empty.
 fn begins(
     account: &Account,
     version: Option<(u64, u64)>,
@@ -71,12 +71,12 @@ fn begins(
     (made.collect(), findings)
 }
 
-/// What is said as if the stream was deleted.
+/// Removes the stream, as if it had been deleted.
 fn without(name: &'static str, read: u64) -> impl Fn(&mut Vec<ObservedStream>) {
     move |streams: &mut Vec<ObservedStream>| {
         streams.retain(|stream| stream.name != name);
         for stream in streams.iter_mut().filter(|stream| !stream.sources.is_empty()) {
-            // What is empty has come to the sequence before its first.
+            // An empty stream is at the sequence before its first.
             stream.state = StreamState { last_seq: stream.first_possible() - 1 + read, ..<_>::default() };
         }
     }
@@ -98,16 +98,16 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
         let readers = if regional { "though foo read it" } else { "though foo-read-east, foo-read-west read it" };
         assert!(message.contains(readers) && message.contains("at sequence 1800000000000000,"), "{message}");
 
-        // Servers that would empty it are not to keep the field.
+        // Servers that would empty the stream are not to keep the field.
         let (made, _) = begins(&account, Some((2, 10)), &[], &without("foo-write-west", 20));
         assert_eq!(made, ["foo-write-west 1800000000000000 \"1800000000000000\" \"true\""]);
-        // One who has read nothing of anybody needs nothing.
+        // A reader that has read nothing needs nothing.
         assert_eq!(begins(&account, None, &[], &without("foo-write-west", 0)).0, ["foo-write-west 1 null null"]);
-        // Nobody says that it was not read where a region cannot be asked.
+        // If a region does not answer, it is not known whether the stream was read there.
         let (made, findings) = begins(&account, None, &["east"], &without("foo-write-west", 0));
         assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null null".to_owned()][..], 0));
     }
-    // A reader that is offline, and one whose former origin ran ahead of the clock.
+    // A reader that is offline, and a reader whose former origin ran ahead of the clock.
     let account = app(foo());
     let offline = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 0)(streams);
@@ -120,7 +120,7 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
         reader.sources.iter_mut().find(|source| source.name == "foo-write-west").unwrap().seq = Some(1 << 52);
     };
     assert_eq!(begins(&account, None, &[], &ahead).0, [format!("foo-write-west {} null \"true\"", (1u64 << 52) + 1)]);
-    // A region's first write stream: others may have read of one of its name before, of which nothing is left to say.
+    // A region's first write stream: readers may have read an earlier one of its name, of which no trace is left.
     let joins = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 20)(streams);
         for sources in streams.iter_mut().filter_map(|stream| stream.config.get_mut("sources")?.as_array_mut()) {
@@ -129,20 +129,20 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
     };
     let (made, findings) = begins(&account, None, &[], &joins);
     assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null null".to_owned()][..], 0));
-    // A hand-made reader, without our marks.
+    // A reader that was made by hand, without our metadata.
     let adopted = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 20)(streams);
         streams.iter_mut().for_each(|stream| stream.owner = None);
     };
     assert_eq!(begins(&account, None, &[], &adopted).0, ["foo-write-west 1800000000000000 null \"true\""]);
-    // What no stream has in earnest does not count.
+    // A sequence that no real stream has does not count.
     let absurd = |streams: &mut Vec<ObservedStream>| {
         ahead(streams);
         let reader = streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap();
         reader.sources.iter_mut().for_each(|source| source.seq = Some(u64::MAX));
     };
     assert_eq!(begins(&account, None, &[], &absurd).0, ["foo-write-west 1800000000000000 null \"true\""]);
-    // Of another virtual stream nothing was read.
+    // Nothing was read of another virtual stream.
     let account = app(vec![stream("foo", &["foo.>"]), stream("bar", &["bar.>"])]);
     let other = |streams: &mut Vec<ObservedStream>| {
         without("bar-write-west", 0)(streams);
@@ -152,7 +152,7 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
     assert_eq!(begins(&account, None, &[], &other).0, ["bar-write-west 1 null null"]);
 }
 
-/// A mirror stores something for each sequence that is left out.
+/// A mirror stores a mark for each sequence that is left out.
 #[test]
 fn a_home_stream_begins_right_behind_its_mirrors() {
     let account = regional(vec![mirrored(stream("foo", &["foo.>"]), "east")]);

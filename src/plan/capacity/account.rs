@@ -1,4 +1,4 @@
-//! Whether an account's limits leave room for a plan's streams.
+//! Checks whether an account's limits leave room for a plan's streams.
 
 use crate::desired::{DesiredAccount, Role, lease};
 use crate::model::claims::{AccountClaims, JetStreamLimits, JetStreamTier};
@@ -9,7 +9,7 @@ use crate::plan::streams::StreamPlan;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashSet};
 
-/// The reply of `$JS.API.INFO`, with the limits that the claims set (nats-server 2.15 `server/accounts.go`,
+/// Returns the reply of `$JS.API.INFO` with the limits that the claims set (nats-server 2.15 `server/accounts.go`,
 /// `updateAccountClaimsWithRefresh`).
 pub(super) fn with_limits(info: &Value, claims: &AccountClaims) -> Value {
     let limits = |tier: &JetStreamTier| {
@@ -38,7 +38,7 @@ pub(super) fn with_limits(info: &Value, claims: &AccountClaims) -> Value {
     info
 }
 
-/// What creating adds to one tier.
+/// Resources that the changes add in one tier.
 #[derive(Default)]
 struct Need {
     streams: i64,
@@ -64,7 +64,7 @@ pub(super) fn limits(
 ) -> Vec<Finding> {
     let tiered = is_tiered(info);
     let mut needs: BTreeMap<u64, Need> = BTreeMap::new();
-    // Those that stay as they are need their tier, too: without it servers refuse what is published.
+    // Streams that stay as they are need their tier, too: without it servers refuse what is published.
     let changed: HashSet<&str> = streams.changes.iter().map(|change| &*change.name).collect();
     let ours = desired.streams.iter().map(|stream| &*stream.name).chain([lease::STREAM]);
     for stream in ours.filter(|name| tiered && !changed.contains(name)).filter_map(|name| observed.stream(name)) {
@@ -105,7 +105,7 @@ pub(super) fn limits(
     findings
 }
 
-/// Whether there are limits for the consumers that nobody defines: those of sources and mirrors, and those of applications
+/// Checks for limits of the consumers that no definition has: those of sources and mirrors, and applications' consumers
 /// that are not durable. All of them have one replica, whatever the stream has (nats-server 2.15 `consumer.go`,
 /// `setConsumerConfigDefaults`; `stream.go`, `setupSourceConsumer`; measured: 10120).
 pub(super) fn consumers_tier(place: &str, desired: &DesiredAccount<'_>, info: &Value) -> Option<Finding> {
@@ -129,7 +129,7 @@ pub(super) fn consumers_tier(place: &str, desired: &DesiredAccount<'_>, info: &V
     })
 }
 
-/// What is stored already, against the limits: a full account refuses publishes, and blocks sources.
+/// Compares what is stored already with the limits: a full account refuses publishes, and blocks sources.
 fn nearly_full(place: &str, info: &Value, tiered: bool) -> Vec<Finding> {
     let tiers = info["tiers"].as_object().into_iter().flatten().filter(|_| tiered);
     let mut usages: Vec<(String, &Value)> = tiers.map(|(name, tier)| (format!("{place}, tier {name}"), tier)).collect();
@@ -195,7 +195,7 @@ fn tier(place: &str, replicas: u64, need: &Need, info: &Value, tiered: bool) -> 
             ));
         }
     };
-    // A limit of 0 or less means none (nats-server 2.15 server/jetstream_cluster.go, jsClusteredStreamRequest).
+    // A limit of 0 or less means no limit (nats-server 2.15 server/jetstream_cluster.go, jsClusteredStreamRequest).
     let most = limit("max_streams");
     room("streams", "stream-limit", most, now("streams"), need.streams, most <= 0);
     for (what, key, reserved, used, more) in [

@@ -1,4 +1,4 @@
-//! All that a plan needs room for, checked together.
+//! Checks everything that a plan needs room for.
 
 use super::{account, consumers, servers};
 use crate::desired::regional::Seat;
@@ -11,10 +11,10 @@ use crate::plan::consumers::ConsumerPlan;
 use crate::plan::streams::StreamPlan;
 use serde_json::{Map, Value};
 
-/// Checks limits and servers before the first request that changes something. `claims` are the account's as they are
-/// going to be: their limits count, and are all there is for an account that is yet to be made. `deployment` may be
-/// `None` (no access to the system account): the clusters are not looked at then. `without_lease`: the run may go on without
-/// the lease, whose stream needs no room then.
+/// Checks limits and servers before the first request that changes something. `claims` are the account's claims after
+/// the run: their limits count, and a new account has no others. `deployment` is `None` without access to the system
+/// account: then the check leaves the clusters out. `without_lease` is `true` if the run may go on without the lease,
+/// whose stream then needs no room.
 pub fn capacity(
     desired: &DesiredAccount<'_>,
     streams: &StreamPlan,
@@ -51,7 +51,8 @@ pub fn capacity(
     findings
 }
 
-/// An account that nobody can connect to, or subscribe in: neither this tool nor an application.
+/// Refuses an account whose limits allow no connections or no subscriptions: neither this tool nor an application could
+/// use it.
 fn unreachable(place: &str, claims: &AccountClaims) -> Option<Finding> {
     let limits = claims.limits();
     let (what, flag) = match (limits.conn, limits.subs) {
@@ -67,8 +68,9 @@ fn unreachable(place: &str, claims: &AccountClaims) -> Option<Finding> {
     ))
 }
 
-/// Returns the config of the lease's stream if a run that makes these changes has to make it. A run that changes nothing here,
-/// but tokens or another region's account, is refused by the server if there is no room: before it changed anything.
+/// Returns the config of the lease's stream if a run that makes these changes must make it. A run may change nothing
+/// here, but only tokens or another region's account. Without room the server then refuses the stream before the run
+/// changes anything.
 fn lease_to_make(
     desired: &DesiredAccount<'_>,
     streams: &StreamPlan,

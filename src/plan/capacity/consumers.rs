@@ -1,4 +1,4 @@
-//! Whether an account's limits leave room for a plan's consumers.
+//! Checks whether an account's limits leave room for a plan's consumers.
 
 use super::account::{self, is_tiered};
 use crate::model::finding::Finding;
@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 
 const CODE: &str = "consumer-limit";
 
-/// The account's limits on consumers hold for each stream, by the tier of the consumers' own replicas; the stream's own one
-/// for all of them. Before 2.15.1 consumers of other tiers are counted as well. Those of sources and mirrors never are
-/// (nats-server 2.10 – 2.15 `server/jetstream_cluster.go`, `jsClusteredConsumerRequest`; measured, 2.15.1, 2.10.26).
+/// Checks the limits on consumers. The account's limit holds for each stream, by the tier of the consumers' own
+/// replicas. The stream's own limit holds for all its consumers. Before 2.15.1 servers count consumers of other tiers
+/// as well. They never count those of sources and mirrors (nats-server 2.10 – 2.15 `server/jetstream_cluster.go`,
+/// `jsClusteredConsumerRequest`; measured, 2.15.1, 2.10.26).
 pub(super) fn limits(
     place: &str,
     streams: &StreamPlan,
@@ -54,7 +55,7 @@ pub(super) fn limits(
                 ),
                 "Lower it in the definition, or raise the account's limit.",
             ));
-        // Of the streams' tiers, and R1, it is said for them.
+        // For the streams' tiers and R1 there are findings already.
         } else if tier.is_null() && replicas > 1 && replicas != config(&change.stream).map_or(1, account::replicas) {
             findings.push(Finding::error(
                 "tier-missing",
@@ -77,7 +78,7 @@ pub(super) fn limits(
         }
         let used = observed.stream(stream).map_or(0, |found| found.state.consumers);
         let of_stream = config(stream).and_then(|config| positive(config.get("max_consumers")?));
-        // Of those that the definition does not have only the number is known.
+        // Only the number is known of the consumers that the definition does not have.
         let known: u64 = of_tier.values().sum();
         let others = used.saturating_sub(known);
         let (mut refused, mut unsure) = (None, None);
@@ -117,8 +118,8 @@ pub(super) fn limits(
     findings
 }
 
-/// How many replicas servers give a consumer: those of its stream at most, which is also what durable ones get that do not
-/// say (nats-server 2.15 `server/consumer.go`, `replicas`).
+/// Returns the number of replicas that servers give a consumer. It has at most the replicas of its stream, and that
+/// many if it is durable and does not say (nats-server 2.15 `server/consumer.go`, `replicas`).
 fn consumer_replicas(consumer: &Map<String, Value>, stream: Option<&Map<String, Value>>) -> u64 {
     let of_stream = stream.map_or(1, account::replicas);
     let own = consumer.get("num_replicas").and_then(Value::as_u64).filter(|own| *own > 0);

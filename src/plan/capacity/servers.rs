@@ -1,4 +1,5 @@
-//! Whether servers have what a plan's streams need: enough of them with JetStream and the tags, and room on them.
+//! Checks whether servers have what a plan's streams need: enough of them with JetStream and the tags, and storage on
+//! them.
 
 use super::account::replicas;
 use crate::desired::{DesiredAccount, DesiredStream};
@@ -10,21 +11,21 @@ use crate::plan::streams::StreamPlan;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// What the new streams of one cluster with the same tags and storage need.
+/// Resources that the new streams of one cluster with the same tags and storage need.
 #[derive(Default)]
 struct Need<'a> {
     replicas: u64,
-    /// The stream that has the most.
+    /// The stream with the most replicas.
     stream: &'a str,
-    /// The largest `max_bytes` of a stream, which, and its replicas.
+    /// The largest `max_bytes` of a stream, the stream, and its replicas.
     largest: (u64, &'a str, u64),
-    /// `max_bytes` of all replicas of all streams.
+    /// Sum of `max_bytes` over all replicas of all streams.
     bytes: u64,
 }
 
-/// Whether each cluster has as many JetStream servers, with the tags and with room, as its streams have replicas.
+/// Checks that each cluster has as many JetStream servers with the tags, and with room, as its streams have replicas.
 ///
-/// A server has room for a stream when what is neither reserved nor used holds its `max_bytes` (nats-server 2.15
+/// A server has room for a stream if its storage that is neither reserved nor used holds `max_bytes` (nats-server 2.15
 /// `server/jetstream_cluster.go`, `selectPeerGroup`).
 pub(super) fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deployment: &Deployment) -> Vec<Finding> {
     let streams: HashMap<&str, &DesiredStream<'_>> = desired.streams.iter().map(|s| (s.name.as_str(), s)).collect();
@@ -115,9 +116,9 @@ pub(super) fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deploymen
     findings
 }
 
-/// The prefix of the tags by which servers keep replicas apart, and how many different ones there are; `None` where they
-/// don't, or the placement names such a tag itself. A server without one gets no replica (nats-server 2.15
-/// `server/jetstream_cluster.go`, `selectPeerGroup`).
+/// Returns the prefix of the tags by which servers keep replicas apart, and the number of different tags. Returns
+/// `None` if there is no such prefix, or if the placement names such a tag itself. A server without such a tag gets no
+/// replica (nats-server 2.15 `server/jetstream_cluster.go`, `selectPeerGroup`).
 fn apart<'s>(able: &[&'s Server], tags: &[String]) -> Option<(&'s str, u64)> {
     let prefixes = able.iter().filter_map(|server| server.varz["jetstream"]["config"]["unique_tag"].as_str());
     let prefix = prefixes.into_iter().find(|prefix| !prefix.is_empty())?;
@@ -130,7 +131,8 @@ fn apart<'s>(able: &[&'s Server], tags: &[String]) -> Option<(&'s str, u64)> {
     Some((prefix, places.len() as u64))
 }
 
-/// Bytes of a server that are neither reserved nor used, whichever is more; everything when it does not say.
+/// Returns the bytes of a server that are left after those reserved or used, whichever is more; everything if it does
+/// not say.
 fn room(server: &Server, storage: &str) -> u64 {
     let jetstream = &server.varz["jetstream"];
     let (most, reserved, used) = match storage {
@@ -142,9 +144,9 @@ fn room(server: &Server, storage: &str) -> u64 {
     most.saturating_sub(taken(reserved).max(taken(used)))
 }
 
-/// Settings of streams and consumers that are beyond a server's own limits (`jetstream { limits }`), as any server with
-/// JetStream may have to carry out a request; and servers that have as many replicated assets as they may. Servers before
-/// 2.11 do not say their limits (monitor.go, `JetStreamVarz`): there the request is refused.
+/// Checks settings of streams and consumers against the servers' own limits (`jetstream { limits }`): any server with
+/// JetStream may have to carry out a request. Warns of servers that have as many replicated assets as they may. Servers
+/// before 2.11 do not report their limits (monitor.go, `JetStreamVarz`): there the server refuses the request.
 pub(super) fn limits(streams: &StreamPlan, consumers: &ConsumerPlan, deployment: &Deployment) -> Vec<Finding> {
     let of_streams = streams.changes.iter().filter_map(|c| Some((format!("stream {}", c.name), c.after.as_ref()?)));
     let of_consumers =

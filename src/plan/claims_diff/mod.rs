@@ -1,6 +1,6 @@
-//! What differs between two tokens' claims, line by line.
+//! Lists the differences between two tokens' claims, line by line.
 //!
-//! The lines are what a person signs by: claims that differ in any way give at least one, and nothing in the claims can
+//! A person signs by these lines. Claims that differ in any way give at least one line, and nothing in the claims can
 //! make a line of its own, or hide one. A secret is hidden where it stands, and nothing else with it.
 
 use crate::model::claims::{self, canonical, key_in_words};
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What makes `after` of `before`: `+ path: value`, `- path: value`, `~ path: before → after`. `iss`, `iat` and `jti`,
-/// which every token has anew, are left out; activation tokens are told apart by a digest.
+/// Returns the lines that lead from `before` to `after`: `+ path: value`, `- path: value`, `~ path: before → after`.
+/// `iss`, `iat` and `jti`, which are new in every token, are left out. A digest tells activation tokens apart.
 pub fn claims_diff(before: Option<&Value>, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
@@ -23,8 +23,8 @@ pub fn claims_diff(before: Option<&Value>, after: &Value) -> Vec<String> {
     lines.into_iter().map(told_apart).collect()
 }
 
-/// Keeps what two values have together from being taken for a secret: each was looked at on its own. What is written as an
-/// escape is no `@` any more, and the same JSON.
+/// Prevents a line with two values from being taken for a secret: each value was checked on its own. An escape is no
+/// `@` any more, and the same JSON.
 fn told_apart(line: String) -> String {
     match hide(&line) {
         Cow::Borrowed(_) => line,
@@ -44,7 +44,7 @@ fn field_in_words(name: &str, value: &Value) -> String {
     claims::field_in_words(name, &hide_json(value.clone()))
 }
 
-/// The path of a field. Of the keys that have dots, only subjects that are mapped to a list stand without quotes.
+/// Returns the path of a field. Among keys with dots, only subjects that are mapped to a list stand without quotes.
 fn below(path: &str, name: &str, value: &Value) -> String {
     let name = &*hide(name);
     let name = match path == "nats.mappings" {
@@ -67,7 +67,7 @@ fn objects(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, 
     }
 }
 
-/// What is there on one side only, a line for each part.
+/// Adds what is on one side only, with a line for each part.
 fn whole(mark: char, (path, name): (&str, &str), value: &Value, lines: &mut Vec<String>) {
     let path = below(path, name, value);
     match value {
@@ -93,11 +93,11 @@ fn values((path, name): (&str, &str), was: &Value, is: &Value, lines: &mut Vec<S
     }
 }
 
-/// Entries that went and came, as often as they did, and whether those that stayed changed places.
+/// Adds entries that went and came, as often as they did, and a line if those that stayed changed places.
 fn lists(path: &str, was: &[Value], is: &[Value], lines: &mut Vec<String>) {
     let (gone, stayed) = without(was, is);
     let (new, now) = without(is, was);
-    // Where words leave a difference out, JSON has it.
+    // Where the words are the same for both, the JSON differs.
     let words = |item: &Value, others: &[&Value]| {
         let words = in_words(item);
         if others.iter().any(|other| in_words(other) == words) { in_json(item) } else { words }
@@ -111,7 +111,7 @@ fn lists(path: &str, was: &[Value], is: &[Value], lines: &mut Vec<String>) {
     }
 }
 
-/// The items that `others` has not, or not as often, and the rest; each in its order.
+/// Splits the items into those that `others` lacks, or has less often, and the rest; each in its order.
 fn without<'v>(items: &'v [Value], others: &[Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
     let mut left: HashMap<String, usize> = HashMap::new();
     for other in others {

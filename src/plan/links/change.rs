@@ -1,4 +1,4 @@
-//! Changes of exports, imports and what goes with them, as an edit of claims notes them.
+//! Changes of an account's claims beside its mappings, as an edit notes them.
 
 use crate::model::claims::{ImportSpec, TrustedClaims};
 use crate::model::finding::Finding;
@@ -6,19 +6,19 @@ use crate::model::nkey::PublicKey;
 use crate::plan::Action;
 use serde::{Deserialize, Serialize};
 
-/// One thing in an account's claims that is added, changed or taken away; not a mapping.
+/// A change of an account's claims; not of a mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClaimChange {
-    /// What is done.
+    /// Kind of the change.
     pub action: Action,
-    /// What it is about.
+    /// The part that changes.
     pub what: ClaimPart,
     /// The subject of an export, the local subject of an import, the name of a limit, a tag, a key.
     pub name: String,
     /// The other account of an import, by its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Why, where it is not plain.
+    /// Reason of the change, where it is not obvious.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -45,23 +45,23 @@ pub enum ClaimPart {
     DefaultPermissions,
 }
 
-/// An activation token that has to be issued before the claims can be signed.
+/// A request for an activation token, which must be issued before the claims can be signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationRequest {
-    /// The account that exports, whose key issues it.
+    /// The account that exports, whose key issues the token.
     pub exporter: PublicKey,
-    /// Its name.
+    /// The exporting account's name.
     pub exporter_name: String,
     /// The account that imports.
     pub importer: PublicKey,
-    /// The import that it is for.
+    /// The import that needs the token.
     pub import: ImportSpec,
-    /// For how many seconds it is valid; without end when `None`.
+    /// Seconds for which the token is valid; without end if `None`.
     pub lifetime: Option<u64>,
 }
 
-/// What was edited.
+/// Result of an edit.
 #[derive(Debug, Clone, Default)]
 pub(in crate::plan) struct Edited {
     pub changes: Vec<ClaimChange>,
@@ -89,21 +89,21 @@ impl Edited {
     }
 }
 
-/// An account that others import from.
+/// An account that other accounts import from.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer<'p> {
-    /// Its public key.
+    /// The account's public key.
     pub id: &'p PublicKey,
-    /// Its name.
+    /// The account's name.
     pub name: &'p str,
-    /// Its claims; `None` for an account that is yet to be made.
+    /// The account's claims; `None` for an account that is yet to be made.
     pub claims: Option<&'p TrustedClaims>,
 }
 
-/// Names of exports and imports that we make begin so.
+/// Prefix of the names of exports and imports that this tool makes.
 const OURS: &str = "vstream ";
 
-/// Whether an export or import is of our making.
+/// Returns `true` if this tool made the export or import of this name.
 pub fn is_ours(name: &str) -> bool {
     name.starts_with(OURS)
 }

@@ -9,8 +9,8 @@ use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::plan::Options;
 
-/// What of an account's exports and imports is not as desired, requests that are open and should not be among them, and
-/// activation tokens that do not hold.
+/// Returns the changes that an account's exports and imports still need. Among them are open requests that should be
+/// closed, and activation tokens that do not hold.
 pub fn claim_drift(
     desired: &DesiredAccount<'_>,
     claims: &TrustedClaims,
@@ -25,7 +25,7 @@ pub fn claim_drift(
     edited.changes
 }
 
-/// Limits of an account's claims that its exports and imports exceed.
+/// Refuses exports and imports that exceed the limits of an account's claims.
 pub(in crate::plan) fn exceeded(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Vec<Finding> {
     let limits = claims.limits();
     let mut findings = Vec::new();

@@ -1,4 +1,4 @@
-//! Exports that are added and corrected.
+//! Adds and corrects exports.
 
 use super::change::{ClaimPart, Edited, is_ours};
 use crate::desired::DesiredAccount;
@@ -6,7 +6,7 @@ use crate::model::claims::{Export, TrustedClaims, covers};
 use crate::model::finding::Finding;
 use crate::plan::{Action, Options};
 
-/// Adds and corrects exports; narrower ones of ours give way to a wider one.
+/// Adds and corrects exports. A wider export replaces narrower ones of ours.
 pub(in crate::plan) fn exports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
     let mut edited = Edited::default();
     let place = |subject: &str| format!("account {}, export {subject}", desired.name);
@@ -34,7 +34,7 @@ pub(in crate::plan) fn exports(claims: &mut TrustedClaims, desired: &DesiredAcco
                 continue;
             }
         }
-        // Narrower ones of ours give way to it.
+        // The wanted export replaces narrower ones of ours.
         for export in ours {
             claims.remove_export(wanted.kind, &export.subject);
             edited.note(Action::Delete, ClaimPart::Export, export.subject);
@@ -47,7 +47,7 @@ pub(in crate::plan) fn exports(claims: &mut TrustedClaims, desired: &DesiredAcco
     edited
 }
 
-/// Whether one of two subjects is within the other.
+/// Returns `true` if one of two subjects is within the other.
 pub(super) fn nested(one: &str, other: &str) -> bool {
     covers(one, other) || covers(other, one)
 }

@@ -1,7 +1,10 @@
-//! What the regional layout needs in an account's claims beside mappings: exports, imports with their activation
-//! tokens, and what a regional account is made with.
+//! Edits an account's claims for the layout `regional`, beside mappings: exports, imports with their activation tokens,
+//! and the initial claims of a regional account.
 //!
-//! Claims are edited in place; a change is what an edit changed.
+//! The functions edit the claims in place, and return what they changed.
+//!
+//! Start with `exports` and `imports`. `requests` closes what a definition no longer opens, and `checks` reports what
+//! remains.
 
 mod change;
 mod checks;

@@ -1,4 +1,4 @@
-//! What a regional account is made with: its limits, tags and keys.
+//! The initial claims of a regional account: limits, tags and keys.
 
 use super::change::{ClaimPart, Edited};
 use crate::desired::DesiredAccount;
@@ -9,10 +9,10 @@ use crate::model::virtual_stream::RegionalAccounts;
 use crate::plan::Action;
 use serde_json::{Map, Value, json};
 
-/// Client connections of a regional account: provisioning, and an operator with the `nats` CLI or two.
+/// Client connections that a regional account allows: for provisioning, and for an operator with the `nats` CLI or two.
 const CONNECTIONS: i64 = 16;
 
-/// The claims that a regional account is founded with: no exports yet.
+/// Returns the initial claims of a regional account, without exports.
 pub(in crate::plan) fn founding(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<String, Value> {
     let mut nats = Map::new();
     nats.insert("limits".to_owned(), Value::Object(limits(desired, application)));
@@ -23,8 +23,8 @@ pub(in crate::plan) fn founding(desired: &DesiredAccount<'_>, application: &Trus
     nats
 }
 
-/// The limits of a regional account: the application's JetStream limits and tiers, a handful of connections, no leaf
-/// nodes; the definition's `regional_limits` over these.
+/// Returns the limits of a regional account: the application's JetStream limits and tiers, a few connections, no leaf
+/// nodes. The definition's `regional_limits` override these.
 fn limits(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<String, Value> {
     const JETSTREAM: [&str; 9] = [
         "mem_storage",
@@ -54,7 +54,7 @@ fn limits(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<Stri
     limits
 }
 
-/// Marks a regional account, and gives it its limits.
+/// Marks a regional account, and sets its limits.
 pub(in crate::plan) fn furnish(
     claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
@@ -73,7 +73,7 @@ pub(in crate::plan) fn furnish(
     }
     if matches!(desired.account.regional_accounts, RegionalAccounts::Named(_)) {
         for (name, value) in limits(desired, application) {
-            // Go leaves out what is zero or false.
+            // Go leaves out values that are zero or false.
             let found = &claims.value()["nats"]["limits"][&name];
             if found.is_null() && (value == 0 || value == false) {
                 continue;

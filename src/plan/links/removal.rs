@@ -1,9 +1,9 @@
-//! Exports and imports of this tool that are removed.
+//! Removes exports and imports of this tool.
 
 use super::change::{ClaimPart, Edited, is_ours};
 use crate::model::claims::{Export, Import, LinkKind, TrustedClaims};
 
-/// Takes away imports of ours that `goes` names; `why` says the reason for one, by its subject.
+/// Removes imports of ours that `goes` selects; `why` returns the reason for an import, by its subject.
 pub(in crate::plan) fn remove_imports(
     claims: &mut TrustedClaims,
     goes: impl Fn(&Import) -> bool,
@@ -19,7 +19,7 @@ pub(in crate::plan) fn remove_imports(
     edited
 }
 
-/// Takes away exports of ours that `goes` names; `why` says the reason for one, by its subject.
+/// Removes exports of ours that `goes` selects; `why` returns the reason for an export, by its subject.
 pub(in crate::plan) fn remove_exports(
     claims: &mut TrustedClaims,
     goes: impl Fn(&Export) -> bool,

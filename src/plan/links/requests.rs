@@ -1,4 +1,4 @@
-//! Requests that a definition opens to applications (`map_requests`), and their closing.
+//! Opens and closes the requests that a definition allows applications (`map_requests`).
 
 use super::change::{Edited, is_ours};
 use super::exports::exports;
@@ -12,9 +12,9 @@ use crate::model::virtual_stream::Layout;
 use crate::plan::Options;
 use std::collections::BTreeSet;
 
-/// Whether what opens this request (by an export's or import's subject) goes: of a virtual stream of the definition that
-/// does not open it, or of one that is pruned; of all of them, where the definition says which are open (`map_requests`
-/// of the account).
+/// Returns `true` if the export or import of this subject, which opens a request, must go. That is so if its virtual
+/// stream in the definition does not open the request, or if it is not defined and pruned. A request of all virtual
+/// streams must go if the account's `map_requests` does not list it.
 fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> bool {
     let account = desired.account;
     match opened(subject) {
@@ -28,8 +28,8 @@ fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> boo
     }
 }
 
-/// Requests of all virtual streams that are open, while the definition says nothing of them: another one may have opened
-/// them.
+/// Warns of requests of all virtual streams that are open, while the definition does not mention them: another
+/// definition may have opened them.
 pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
     if desired.seat != Seat::Application || desired.account.layout != Layout::Regional {
         return None;
@@ -56,8 +56,8 @@ pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option
     ))
 }
 
-/// Takes away exports that open more than the definition does, when nobody imports them any more; the wider of two has
-/// served until then, and what stays open gets its own.
+/// Removes exports that open more than the definition does, once no account imports them any more. The wider export has
+/// served until then; what stays open gets an export of its own.
 pub(in crate::plan) fn close_exports(
     claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
@@ -66,18 +66,18 @@ pub(in crate::plan) fn close_exports(
     let goes = |export: &Export| closes(&export.subject, desired, options);
     let mut edited = remove_exports(claims, goes, reason);
     if !edited.is_empty() {
-        // Its findings are known by now.
+        // The findings are known by now.
         edited.changes.append(&mut exports(claims, desired, options).changes);
     }
     edited
 }
 
-/// Takes away imports that open more than the definition does.
+/// Removes imports that open more than the definition does.
 pub(super) fn close_imports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
     remove_imports(claims, |import| closes(&import.subject, desired, options), reason)
 }
 
-/// Why what opens a request, by this subject, goes.
+/// Returns the reason why the export or import of this subject goes.
 fn reason(subject: &str) -> Option<String> {
     opened(subject).map(|(asked, _)| format!("the definition does not open {}", asked.operation()))
 }

@@ -16,7 +16,7 @@ fn account() -> Account {
     regional(vec![stream("foo", &["foo.>"])])
 }
 
-/// The claims of the application's account with these exports and imports.
+/// Returns claims of the application's account with these exports and imports.
 fn claims(exports: &Value, imports: &Value) -> TrustedClaims {
     let nats = json!({ "type": "account", "version": 2, "limits": {}, "exports": exports, "imports": imports });
     TrustedClaims::reviewed(json!({ "sub": account().id, "name": "APP", "nats": nats })).unwrap()
@@ -26,7 +26,7 @@ fn adopt() -> Options {
     Options { adopt: true, ..Options::default() }
 }
 
-/// What is edited in the application's account, and its claims afterwards.
+/// Returns the edit of the application's account, and its claims afterwards.
 fn edited(account: &Account, claims: &TrustedClaims, options: &Options) -> (Edited, TrustedClaims) {
     let desired = accounts(topology(), account, &DesiredOptions::default()).unwrap().remove(0);
     let mut claims = claims.clone();
@@ -35,7 +35,7 @@ fn edited(account: &Account, claims: &TrustedClaims, options: &Options) -> (Edit
     (all, claims)
 }
 
-/// The one finding.
+/// Returns the only finding.
 #[track_caller]
 fn found(claims: &TrustedClaims, options: &Options) -> Finding {
     let (edited, _) = edited(&account(), claims, options);
@@ -66,7 +66,7 @@ fn exports_of_others_are_not_taken_over_unasked() {
     let names: Vec<&str> = after.exports().iter().map(|e| e.name.as_str()).filter(|n| n.contains("$VS.>")).collect();
     assert_eq!(names, ["vstream $VS.>"]);
 
-    // Servers refuse one export of a kind within another, whoever's they are.
+    // Servers refuse an export within another of the same kind, even if one tool made both.
     for near in ["$VS.c-west.>", ">"] {
         let wide = claims(&export("theirs", near, "stream"), &json!([]));
         for options in [Options::default(), adopt()] {
@@ -80,7 +80,7 @@ fn exports_of_others_are_not_taken_over_unasked() {
             assert_eq!(finding.next, "Take that export away, or let it export other subjects.");
         }
     }
-    // A service is no stream, and ours are ours.
+    // A service is no stream, and our exports are ours.
     for (name, kind) in [("theirs", "service"), ("vstream $VS.>", "stream")] {
         let findings = edited(&account(), &claims(&export(name, "$VS.>", kind), &json!([])), &Options::default()).0;
         assert_eq!(findings.findings, [], "{name} {kind}");
@@ -115,7 +115,7 @@ fn imports_of_others_are_not_replaced_unasked() {
         assert!(findings[0].message.contains("on subjects that overlap it"), "{findings:#?}");
         assert_eq!(findings[0].next, "Take that import away, or import elsewhere.");
     }
-    // Where it came from before it gives way by itself.
+    // Where the import came from another account before, it is replaced without being asked.
     let (moved, after) =
         edited(&account(), &claims(&json!([]), &import("vstream x", "list", LIST)), &Options::default());
     assert_eq!((moved.findings, local(&after)), (vec![], vec![format!("vstream {LIST}")]));
@@ -137,7 +137,7 @@ fn users_who_reach_the_write_streams_are_named() {
     assert!(message.starts_with(words) && next.starts_with("Set `restrict_users: true`"), "{message}\n{next}");
     assert_eq!(found(false, Layout::Regional, denied.clone()), None);
     assert_eq!(found(false, Layout::Shared, json!({})), None, "there is no other JetStream");
-    // A scope is somebody else's to narrow.
+    // Only the user can narrow a scope.
     let key = PublicKey::from_bytes(KeyKind::Account, [3; 32]);
     let mut scoped = denied;
     scoped["signing_keys"] = json!([{ "kind": "user_scope", "key": key, "role": "dev", "template": { "pub": {} } }]);
@@ -146,8 +146,8 @@ fn users_who_reach_the_write_streams_are_named() {
     assert!(next.starts_with("Deny publishing on `$JS.>` where these permissions are set"), "{next}");
 }
 
-/// Whatever else an application may reach: the subject by which runs keep each other waiting is denied by
-/// `restrict_users`, in either layout, where the account says nothing yet.
+/// Whatever else an application may reach, `restrict_users` denies it the subject of the lease. It does so in either
+/// layout, where the account says nothing yet.
 #[test]
 fn users_without_permissions_of_their_own_are_denied_the_lease() {
     let restricted = |restrict_users: bool, layout: Layout, exclusive: bool, nats: Value| {
@@ -171,8 +171,8 @@ fn users_without_permissions_of_their_own_are_denied_the_lease() {
     }
 }
 
-/// Servers refuse an export or service import within another: requests that are opened for all streams take the place of
-/// those for one, and serve these afterwards.
+/// Servers refuse an export or service import within another. Requests that are opened for all streams replace those
+/// for one stream, and serve that as well.
 #[test]
 fn wider_links_take_the_place_of_narrower_ones() {
     let mut narrow = account();
@@ -192,7 +192,7 @@ fn wider_links_take_the_place_of_narrower_ones() {
     assert_eq!((widened.findings, purges(&after)), (vec![], purges(&of_wide)));
     let (kept, after) = edited(&narrow, &of_wide, &options);
     assert_eq!((kept.findings, purges(&after)), (vec![], purges(&of_wide)));
-    // Its activation token is looked after all the same.
+    // The run renews its activation token all the same.
     let renewed = kept.activations.iter().map(|request| request.import.local());
     assert_eq!(renewed.filter(|local| local.contains("PURGE")).collect::<Vec<_>>(), purges(&of_wide));
 
@@ -209,7 +209,7 @@ fn wider_links_take_the_place_of_narrower_ones() {
     assert!(exports(&mut region, &narrow, &options).is_empty());
 }
 
-/// What a definition says of a request is how it is; what it does not speak of may be another's.
+/// The definition decides about the requests that it mentions; others may be another definition's.
 #[test]
 fn requests_are_closed_by_whoever_defines_them() {
     let options = Options::default();
@@ -242,7 +242,7 @@ fn requests_are_closed_by_whoever_defines_them() {
         let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(0);
         assert_eq!(left_open(&desired, &found).map(|finding| finding.code), left.then_some("requests-left-open"));
     }
-    // Of a virtual stream that this definition does not have, unless it is pruned.
+    // An import of a virtual stream that this definition does not have stays, unless it is pruned.
     let mut other = opening(Some(&[]), &[]);
     other.virtual_streams.clear();
     assert_eq!(purges(&edited(&other, &of_foo, &options).1), ["$JS.API.STREAM.PURGE.foo"]);
@@ -250,8 +250,8 @@ fn requests_are_closed_by_whoever_defines_them() {
     assert_eq!(purges(&edited(&other, &of_foo, &prune).1), [""; 0]);
 }
 
-/// Regional accounts lose what is closed last, and what stays open has its own by then: an object store's chunks are purged
-/// by its clients.
+/// Regional accounts lose closed requests last, and by then what stays open has an export of its own: clients of an
+/// object store purge its chunks.
 #[test]
 fn the_wider_export_serves_until_nobody_imports_it() {
     let mut account = Account { map_requests: Some(vec![MapRequest::Purge]), ..account() };
@@ -280,7 +280,7 @@ fn the_wider_export_serves_until_nobody_imports_it() {
     assert!(close_exports(&mut region, &closing, &options).is_empty());
 }
 
-/// What a region imports of a cluster goes when that cluster uses another region.
+/// Imports of a region from a cluster go when that cluster uses another region.
 #[test]
 fn a_cluster_that_uses_another_region_leaves_no_imports_behind() {
     let account = account();
@@ -307,7 +307,7 @@ fn a_cluster_that_uses_another_region_leaves_no_imports_behind() {
     assert_eq!(west.imports().len(), count - 3);
     assert_eq!(edge(edit(&mut west, &of(&after, 1))), []);
 
-    // The application's account asks the other region then.
+    // The application's account then asks the other region.
     let mut application = claims(&json!([]), &json!([]));
     edit(&mut application, &of(&before, 0));
     let (east, count) = (of(&after, 2).id, application.imports().len());

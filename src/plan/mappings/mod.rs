@@ -1,8 +1,8 @@
-//! Mappings: which of the account's are ours, and what changes.
+//! Plans mappings: which of the account's mappings are ours, and what changes.
 //!
-//! Mappings carry no mark in the JWT. One is ours when it equals the desired one, or when all its destinations
-//! belong to streams with our metadata, or lead to regional accounts. The same source with other destinations is
-//! foreign. Entries that several virtual streams share go only when none needs them.
+//! Mappings carry no mark in the JWT. A mapping is ours if it equals the desired one, or if all its destinations belong
+//! to streams with our metadata, or lead to regional accounts. The same source with other destinations is foreign.
+//! Entries that several virtual streams share go only when none needs them.
 
 use super::{Action, Options, Report};
 use crate::desired::links::opened;
@@ -16,36 +16,37 @@ use crate::observed::jetstream::ObservedStream;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// One mapping entry added, changed or removed.
+/// A mapping entry to add, change or remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MappingChange {
-    /// What is done.
+    /// Kind of the change.
     pub action: Action,
     /// The source subject.
     pub source: String,
-    /// Its destinations before.
+    /// Destinations before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Vec<Destination>>,
-    /// Its destinations afterwards.
+    /// Destinations afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<Destination>>,
 }
 
-/// What happens to an account's mappings.
+/// Changes of an account's mappings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MappingPlan {
-    /// In the order of the desired set, removals last.
+    /// Changes in the order of the desired set, removals last.
     pub changes: Vec<MappingChange>,
-    /// Ours, but not of this definition.
+    /// Entries that are ours, but not of this definition.
     pub reports: Vec<Report>,
-    /// What stops the run.
+    /// Findings that stop the run.
     pub findings: Vec<Finding>,
-    /// Sources of the account's entries that are ours or become so.
+    /// Sources of the account's entries that are ours, or become so.
     pub ours: HashSet<String>,
 }
 
 impl MappingPlan {
-    /// Subjects of applications that become mapped, or mapped otherwise; the JetStream API listens on its own.
+    /// Returns subjects of applications that become mapped, or mapped otherwise; without those of the JetStream API,
+    /// which the server itself subscribes to.
     pub fn about_to_be_mapped(&self) -> impl Iterator<Item = SubjectFilter> {
         let added = self.changes.iter().filter(|change| change.action != Action::Delete);
         let sources = added.map(|change| change.source.as_str()).filter(|source| !source.starts_with("$JS."));
@@ -53,10 +54,10 @@ impl MappingPlan {
     }
 }
 
-/// Compares the desired mappings with the account's. `defined` are the definition's virtual streams in it.
+/// Compares the desired mappings with the account's. `defined` are the definition's virtual streams in the account.
 ///
-/// An entry that leads to the streams of another virtual stream is that one's, which another definition may have: it
-/// is changed only when that virtual stream is pruned.
+/// An entry that leads to the streams of another virtual stream belongs to that one, which another definition may have.
+/// It changes only if that virtual stream is pruned.
 pub fn mappings(
     account: &str,
     defined: &HashSet<&str>,
@@ -98,9 +99,9 @@ pub fn mappings(
         let Some(owned) = owners.owner(&entry.destinations) else { continue };
         plan.ours.insert(entry.source.clone());
         let goes = match owned {
-            // Of this account's other layout: servers would take the one or the other at random.
+            // An entry of this account's other layout: servers would choose between the two at random.
             Owned::By(owner) if defined.contains(owner) && in_the_way(entry, desired) => true,
-            // Its own definition does not open that request any more (`map_requests`).
+            // The entry's own definition does not open that request any more (`map_requests`).
             Owned::By(owner) if defined.contains(owner) && opened(&entry.source).is_some() => true,
             Owned::Shared if in_the_way(entry, desired) => true,
             // A root of virtual streams that are all pruned.
@@ -127,8 +128,8 @@ pub fn mappings(
     plan
 }
 
-/// Takes away every mapping of the named virtual streams: the desired ones, and others that lead to their streams.
-/// What they share with virtual streams that stay is kept.
+/// Removes every mapping of the named virtual streams: the desired ones, and others that lead to their streams.
+/// Mappings that they share with virtual streams that stay are kept.
 pub fn mapping_removal(
     desired: &MappingSet,
     observed: &[RawMapping],
@@ -154,7 +155,7 @@ pub fn mapping_removal(
     observed.iter().filter(goes).map(removal).collect()
 }
 
-/// Whether an entry and the desired ones have subjects in common.
+/// Returns `true` if an entry and the desired ones have subjects in common.
 fn in_the_way(entry: &RawMapping, desired: &MappingSet) -> bool {
     SubjectFilter::parse(&entry.source)
         .is_ok_and(|source| desired.iter().any(|mapping| mapping.source.overlaps(&source)))
@@ -192,21 +193,21 @@ fn of_another(account: &str, entry: &RawMapping, owner: &str) -> Finding {
     )
 }
 
-/// Whether an entry leads to streams with our metadata.
+/// Returns `true` if an entry leads to streams with our metadata.
 pub(super) fn is_ours(entry: &RawMapping, streams: &[ObservedStream]) -> bool {
     OwnedStreams::of(streams).owner(&entry.destinations).is_some()
 }
 
-/// Whose an entry is.
+/// Owner of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owned<'a> {
-    /// One virtual stream's.
+    /// One virtual stream.
     By(&'a str),
-    /// Of all virtual streams of the account, or of several.
+    /// All virtual streams of the account, or several.
     Shared,
 }
 
-/// The streams with our metadata, as far as mappings lead to them.
+/// The streams with our metadata, by what mappings lead to.
 struct OwnedStreams<'a> {
     /// Real streams, and the read streams that regional accounts have for them.
     by_name: HashMap<String, &'a str>,
@@ -227,8 +228,8 @@ impl<'a> OwnedStreams<'a> {
         }
     }
 
-    /// Whose all destinations are, if they are ours. One that no stream captures, below the prefix of what is captured, is
-    /// of a cluster that was just being handed over.
+    /// Returns the owner of all destinations, if they are ours. A destination below the prefix of captured subjects,
+    /// which no stream captures, is of a cluster that was just being handed over.
     fn owner(&self, destinations: &[Destination]) -> Option<Owned<'a>> {
         let owners = destinations.iter().map(|to| (self.owner_of(&to.subject), is_below(&to.subject, CAPTURED)));
         let mut owners = owners.filter(|(owner, captured)| owner.is_some() || !captured).map(|(owner, _)| owner);
@@ -240,7 +241,7 @@ impl<'a> OwnedStreams<'a> {
         let named =
             |skipped: usize| destination.split('.').skip(skipped).find_map(|token| self.by_name.get(token)).copied();
         if is_below(destination, NEAR) {
-            // `$VS.west.>` serves all; `$VS.west.API.STREAM.INFO.foo` one.
+            // `$VS.west.>` serves all, `$VS.west.API.STREAM.INFO.foo` one.
             return Some(named(2).map_or(Owned::Shared, Owned::By));
         }
         if destination == "$JS.>"
@@ -259,8 +260,8 @@ impl<'a> OwnedStreams<'a> {
         self.captures_below(&subject).then_some(Owned::Shared)
     }
 
-    /// Whether one of the streams stores what several share: `$VW.west.app.>` for `$VW.west.app.foo.>`, and for
-    /// `$VW.*.app.foo.>` of a home stream.
+    /// Returns `true` if one of the streams stores part of a shared subject: `$VW.west.app.foo.>` of `$VW.west.app.>`,
+    /// and `$VW.*.app.foo.>` for a home stream.
     fn captures_below(&self, subject: &str) -> bool {
         let filter = |subject: &str| SubjectFilter::parse(subject).ok();
         let (here, anywhere) = (filter(subject), anywhere(subject).and_then(|subject| filter(&subject)));
@@ -273,7 +274,7 @@ impl<'a> OwnedStreams<'a> {
         })
     }
 
-    /// Whether destinations capture something for virtual streams, each of which is so.
+    /// Returns `true` if the destinations capture messages for virtual streams, and `so` holds for each of these.
     fn all_below(&self, destinations: &[Destination], so: &dyn Fn(&str) -> bool) -> bool {
         let filters = destinations.iter().filter(|to| is_below(&to.subject, CAPTURED));
         let subjects = filters.map(|to| captured(&to.subject));
@@ -286,9 +287,9 @@ impl<'a> OwnedStreams<'a> {
         owners.peek().is_some() && owners.all(|so| so)
     }
 
-    /// Whether one of the streams gets messages or requests by these destinations.
+    /// Returns `true` if one of the streams receives messages or requests by these destinations.
     fn need(&self, destinations: &[Destination]) -> bool {
-        // Without streams, the ways to regions serve nobody.
+        // Without streams, the mappings to regions serve no one.
         if self.by_subject.is_empty() {
             return false;
         }
@@ -296,12 +297,12 @@ impl<'a> OwnedStreams<'a> {
     }
 }
 
-/// The subject as home streams capture it, whatever the cluster: `$VW.*.foo.>` for `$VW.west.foo.>`.
+/// Returns the subject as home streams capture it, whatever the cluster: `$VW.*.foo.>` for `$VW.west.foo.>`.
 fn anywhere(subject: &str) -> Option<String> {
     split_captured(subject).map(|(_, rest)| format!("{CAPTURED}.*.{rest}"))
 }
 
-/// The subject filter that a destination's messages match: its functions as `*`.
+/// Returns the subject filter that a destination's messages match, with `*` for its functions.
 pub(super) fn captured(destination: &str) -> String {
     let function = |token: &str| token.starts_with("{{") || is_transform(token);
     destination.split('.').map(|token| if function(token) { "*" } else { token }).collect::<Vec<_>>().join(".")

@@ -78,7 +78,7 @@ fn entries_that_lead_to_home_streams_are_ours() {
     ] {
         assert_eq!(owned.owner(&entry.destinations), owner, "{entry:?}");
     }
-    // A root goes when all of the virtual streams go that it is for.
+    // A root goes when all its virtual streams go.
     let options = Options { prune: vec!["foo".to_owned()], ..Options::default() };
     let observed = [one, put, all, root, others];
     let plan = mappings("APP", &HashSet::new(), &desired(&[]), &observed, &streams, &options);
@@ -138,7 +138,7 @@ fn requests_that_a_definition_no_longer_opens_are_closed() {
         (changes.len(), changes[0].action, changes[0].source.as_str()),
         (1, Action::Delete, "$JS.API.STREAM.PURGE.foo")
     );
-    // Another definition's virtual stream is that one's.
+    // Another definition's virtual stream stays.
     assert_eq!((plan("bar").changes.len(), plan("bar").reports.len()), (0, 1));
 }
 
@@ -152,7 +152,7 @@ fn removal_takes_desired_entries_and_those_that_lead_to_the_named_streams() {
     let changes = mapping_removal(&desired(FOO), &observed, &ours(), &["foo".to_owned()]);
     let sources: Vec<_> = changes.iter().map(|change| change.source.as_str()).collect();
     assert_eq!(sources, ["foo.>", "old.>"]);
-    // Without the streams the desired entries are still known.
+    // Without the streams, the desired entries are still known.
     let changes = mapping_removal(&desired(FOO), &observed, &[], &["foo".to_owned()]);
     assert_eq!(changes.len(), 1);
 }
@@ -162,7 +162,7 @@ fn functions_of_destinations_count_as_wildcards_of_the_captured_subject() {
     assert_eq!(captured("a.{{wildcard(1)}}.west.$2.>"), "a.*.west.*.>");
 }
 
-/// A run was killed while a cluster was handed over: its destination leads to no stream for a moment.
+/// A run was killed while it handed a cluster over: the cluster's destination leads to no stream for a moment.
 #[test]
 fn an_entry_with_a_cluster_that_is_handed_over_stays_ours() {
     let streams = [stream("foo-write-west", &["$VW.west.foo.>"], "foo", "write")];
@@ -172,12 +172,12 @@ fn an_entry_with_a_cluster_that_is_handed_over_stays_ours() {
         mappings("APP", &HashSet::from(["foo"]), &desired(wanted), stored, streams, &Options::default())
     };
     assert_eq!((plan(&streams, &stored).findings, plan(&streams, &stored).changes.len()), (vec![], 1));
-    // With nothing that any stream captures it is somebody else's.
+    // Without any destination that a stream captures, the entry is foreign.
     let lost = [entry("foo.>", &[("$VW.east.foo.>", "east"), ("$VW.edge.foo.>", "edge")])];
     assert_eq!(plan(&streams, &lost).findings[0].code, "foreign-mapping");
 }
 
-/// What is mapped for all below a root goes with the last virtual stream below it.
+/// The mapping of a root goes with the last virtual stream below it.
 #[test]
 fn a_root_goes_when_all_below_it_are_pruned() {
     let streams = [

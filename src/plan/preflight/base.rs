@@ -1,4 +1,4 @@
-//! The token that an account's claims are edited from, and what is odd about its copies.
+//! Chooses the token that an account's claims are edited from, and reports what is odd about its copies.
 
 use super::clocks::CLOCK_SKEW;
 use super::expiry;
@@ -34,38 +34,38 @@ pub const PRELOAD_NOT_RELOADED: &str = "preload-not-reloaded";
 /// Servers do not show which preload they have.
 pub const PRELOAD_UNREAD: &str = "preload-unread";
 
-/// What an account's token is to be made from.
+/// The token that an account's new token is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Base {
-    /// The newest token by a trusted key that servers trust too, spelled as its signer did.
+    /// The newest token by a trusted key that servers trust too, as its signer spelled it.
     pub token: String,
-    /// Its claims.
+    /// The token's claims.
     pub claims: TrustedClaims,
-    /// The greatest `iat` of any token by a trusted key; what is signed next has to be above. Untrusted tokens set no
+    /// The greatest `iat` of any token by a trusted key; the next token must be dated after it. Untrusted tokens set no
     /// date.
     pub newest_iat: u64,
 }
 
-/// The account whose tokens are looked at.
+/// The account whose tokens are checked.
 #[derive(Debug, Clone, Copy)]
 pub struct AccountRef<'a> {
-    /// The definition's name for it.
+    /// The account's name in the definition.
     pub name: &'a str,
-    /// Its public key.
+    /// The account's public key.
     pub id: &'a PublicKey,
 }
 
-/// A token by a key that is not trusted.
+/// A token whose key is not trusted.
 struct Stranger {
     claims: AccountClaims,
     holders: String,
-    /// Whether a server says that it trusts the key.
+    /// `true` if a server says that it trusts the key.
     servers_trust: bool,
 }
 
-/// Finds the token to start from, and says what is odd about the account's copies. `now` in seconds since 1970.
+/// Finds the token to start from, and reports what is odd about the account's copies. `now` is in seconds since 1970.
 ///
-/// The newest trusted token counts, stored or in force. Without any, the account is not there: an error.
+/// The newest trusted token counts, stored or in force. Without any, the account does not exist: an error.
 pub fn base(
     account: AccountRef<'_>,
     anchor: &TrustAnchor,
@@ -105,7 +105,7 @@ pub fn base(
             strangers.push(Stranger { claims: (*claims).clone(), holders: servers, servers_trust: false });
             continue;
         }
-        // Of two that were issued in one second, the one that more servers have is the one that was pushed last.
+        // Of two tokens issued in one second, the one that more servers have was pushed last.
         let rank = (claims.issued_at(), copies);
         if best.as_ref().is_none_or(|(best, ..)| *best < rank) {
             best = Some((rank, token.clone().into_owned(), claims));
@@ -136,8 +136,8 @@ pub fn base(
     (Some(Base { token, claims, newest_iat }), findings)
 }
 
-/// [`base`] of what was observed; an old token that was pushed again while no run went on is named, as far as records of
-/// pushes tell.
+/// Returns the [`base`] of what was observed. It also reports an old token that was pushed again while no run went on,
+/// as far as records of pushes tell.
 pub fn observed_base(
     account: AccountRef<'_>,
     observed: &Observed,
@@ -166,7 +166,7 @@ fn pushed_again(account: AccountRef<'_>, base: &Base, last: &LastPush) -> Option
     })
 }
 
-/// The token's claims, if it is the account's and a trusted key signed it.
+/// Returns the token's claims, if it is the account's and a trusted key signed it.
 fn verified(token: &str, id: &PublicKey, anchor: &TrustAnchor) -> Result<TrustedClaims, Untrusted> {
     let claims = TrustedClaims::verify(token, anchor);
     let about = match &claims {
@@ -182,13 +182,13 @@ fn verified(token: &str, id: &PublicKey, anchor: &TrustAnchor) -> Result<Trusted
     }
 }
 
-/// Whether any server says that it trusts the key.
+/// Returns `true` if any server says that it trusts the key.
 pub fn does_some_server_trust(deployment: &Deployment, issuer: &PublicKey) -> bool {
     let issuer = issuer.to_string();
     deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer))
 }
 
-/// The next step for a token that has no effect; `newest` is when the newest trusted one was issued.
+/// Returns the next step for a token that has no effect; `newest` is when the newest trusted token was issued.
 fn what_to_do_about_others(newest: Option<u64>) -> &'static str {
     match newest {
         Some(_) => "`apply` restores the newest trusted token; find out who pushed this one.",
@@ -197,7 +197,7 @@ fn what_to_do_about_others(newest: Option<u64>) -> &'static str {
 }
 
 impl Stranger {
-    /// `newest` is when the newest trusted token was issued.
+    /// Returns the finding; `newest` is when the newest trusted token was issued.
     fn finding(&self, place: &str, newest: Option<u64>, anchor: &TrustAnchor, deployment: &Deployment) -> Finding {
         let Self { claims, holders, servers_trust } = self;
         let issuer = claims.issuer();
@@ -226,10 +226,10 @@ impl Stranger {
     }
 }
 
-/// Tokens that are pushed within one second are dated a second later each, so some seconds are nothing.
+/// Seconds that a token may be ahead: tokens that are pushed within one second are dated a second apart.
 const AHEAD: u64 = 5;
 
-/// A stored token that is dated in the future: what is signed now is dated after it.
+/// Reports a stored token that is dated in the future: what is signed now is dated after it.
 fn in_future(place: &str, newest_iat: u64, now: u64) -> Option<Finding> {
     let ahead = newest_iat.checked_sub(now).filter(|ahead| *ahead > AHEAD)?;
     let message = format!(
@@ -250,7 +250,7 @@ fn in_future(place: &str, newest_iat: u64, now: u64) -> Option<Finding> {
     })
 }
 
-/// Every token that a server has, stored or in force.
+/// Returns every token that a server has, stored or in force.
 pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     let stored: Vec<&str> = match stored {
@@ -283,7 +283,7 @@ fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: &[Stranger]) 
     Finding::error("account-unknown", place, "no server has a token of it that servers trust", next)
 }
 
-/// Servers that answer, and whose resolver does not.
+/// Returns `true` if servers answer, but none of their resolvers does.
 fn is_kept_nowhere(on_servers: &[AccountOnServer]) -> bool {
     on_servers.iter().all(|on| on.stored == Stored::NoAnswer) && on_servers.iter().any(|on| on.live != Live::NoAnswer)
 }
@@ -296,7 +296,7 @@ fn unreadable_stores(severity: Severity, place: &str) -> Finding {
     Finding { severity, ..Finding::error("account-unreadable", place, message, next) }
 }
 
-/// Servers that use another token than the preload has, or do not show which they would use.
+/// Warns of servers that use another token than the preload has, or do not show which they would use.
 fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Vec<Finding> {
     let is_base = |token: &str| spelled_as_signed(token.trim()) == base;
     let (mut older, mut unread) = (Vec::new(), Vec::new());
@@ -321,8 +321,8 @@ fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Vec<
     older.into_iter().chain(finding(PRELOAD_UNREAD, &unread, what, next)).collect()
 }
 
-/// What is kept outside of the servers is older than what they have in force, and has what that has not: one of the two would be
-/// lost. Or nothing is kept there, and it may be another deployment's.
+/// Reports an older token on the account server or in the preload that has what the token in force lacks. One of two
+/// edits would be lost. Also reports that there is no token: it may be another deployment's account server or preload.
 fn kept_differs(
     place: &str,
     on_servers: &[AccountOnServer],
@@ -376,10 +376,10 @@ fn stored_differently(
     if matches!(&first.stored, Stored::Token(token) if !is_base(token))
         && on_servers.iter().all(|other| other.stored == first.stored)
     {
-        // All the same and not the base: it was called untrusted or unreadable.
+        // All servers store the same token, which is not the base: it was reported as untrusted or unreadable.
         return None;
     }
-    // Servers keep what was pushed last, whatever its date: who pushes an old token again takes back what came since.
+    // Servers keep what was pushed last, whatever its date: to push an old token again takes back what came since.
     let another = |token: &str| match TrustedClaims::verify(token.trim(), anchor) {
         _ if is_base(token) => "its signature in another spelling".to_owned(),
         Ok(claims) => format!("an older token, issued {}", format_time(claims.issued_at())),

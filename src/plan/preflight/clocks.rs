@@ -1,16 +1,16 @@
-//! Clocks: servers' against each other's, and against ours.
+//! Compares the servers' clocks with each other, and with ours.
 
 use crate::model::finding::Finding;
 use crate::model::units::format_duration;
 use crate::observed::{ClockOffset, Deployment};
 
-/// How far a clock, or a token's date, may be off before it stops a run, in seconds.
+/// Seconds that a clock, or a token's date, may be off before it stops a run.
 pub const CLOCK_SKEW: u64 = 300;
 
-/// Clocks that are this close together are taken for equal, in milliseconds: NTP keeps them within some.
+/// Milliseconds within which clocks are taken for equal: NTP keeps them within a few.
 const CLOSE: i64 = 10_000;
 
-/// Clocks that differ for certain, whatever the way of the answer took.
+/// Finds clocks that differ for certain, however long the answers took.
 pub(super) fn clocks(deployment: &Deployment) -> Vec<Finding> {
     let told: Vec<(&str, ClockOffset)> =
         deployment.servers.iter().filter_map(|server| Some((server.name.as_str(), server.clock?))).collect();
@@ -51,7 +51,7 @@ pub(super) fn clocks(deployment: &Deployment) -> Vec<Finding> {
     findings
 }
 
-/// How far a clock is from `middle` at least, in milliseconds; 0 when it may be equal.
+/// Returns the least difference of a clock from `middle`, in milliseconds; 0 if it may be equal.
 fn certain(ClockOffset { least, most }: ClockOffset, middle: i64) -> i64 {
     match (least - middle, most - middle) {
         (least, _) if least > 0 => least,

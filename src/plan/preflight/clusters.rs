@@ -1,4 +1,4 @@
-//! The clusters of the deployment against the regions of the definition.
+//! Compares the clusters of the deployment with the regions of the definition.
 
 use crate::model::finding::Finding;
 use crate::model::names::ClusterName;
@@ -28,7 +28,7 @@ pub(super) fn missing_regions(topology: &Topology, deployment: &Deployment) -> V
         .collect()
 }
 
-/// Clusters that a region serves, and of which no server answers.
+/// Returns the clusters that a region serves, and of which no server answers.
 pub(crate) fn missing_served<'t>(
     topology: &'t Topology,
     deployment: &Deployment,
@@ -51,7 +51,7 @@ pub(super) fn served_clusters(topology: &Topology, deployment: &Deployment) -> V
     missing_served(topology, deployment).into_iter().map(finding).collect()
 }
 
-/// Clusters that are said to have no clients, and that the deployment does not have.
+/// Warns of clusters that the definition lists as without clients, and that the deployment does not have.
 pub(super) fn unknown_without_clients(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
     let live = deployment.clusters();
     let unknown = topology.without_clients.iter().filter(|cluster| !live.contains(&cluster.as_str()));
@@ -78,7 +78,7 @@ pub(super) fn uncovered_clusters(topology: &Topology, deployment: &Deployment) -
         .collect()
 }
 
-/// Live clusters that the definition says nothing of.
+/// Returns the live clusters that the definition does not mention.
 fn unclaimed<'d>(topology: &Topology, deployment: &'d Deployment) -> Vec<&'d str> {
     let known = known_clusters(topology);
     deployment.clusters().into_iter().filter(|cluster| !known.contains(cluster)).collect()

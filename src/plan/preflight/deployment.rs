@@ -1,4 +1,4 @@
-//! The deployment as a whole.
+//! Checks the deployment as a whole.
 
 use super::{clocks, clusters, servers};
 use crate::model::finding::Finding;
@@ -6,7 +6,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::observed::Deployment;
 
-/// Checks of the deployment as a whole: its servers, clusters and system account.
+/// Checks the deployment as a whole: its servers, clusters and system account.
 pub fn deployment(topology: &Topology, deployment: &Deployment, account: &PublicKey) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(servers::other_system_account(deployment, account));

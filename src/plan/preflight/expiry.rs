@@ -1,4 +1,4 @@
-//! Tokens that expire soon: while there is still time to do something about it.
+//! Reports tokens that expire soon, while there is still time to renew them.
 
 use crate::model::claims::{AccountClaims, Activation};
 use crate::model::finding::Finding;
@@ -6,18 +6,19 @@ use crate::model::units::format_duration;
 use crate::observed::User;
 use crate::plan::links::is_ours;
 
-/// What expires within this time, in seconds, is named, once less than a third of its life is left: credentials of an
-/// hour are not always about to expire.
+/// Seconds before its end from which on a token is reported. Less than a third of its life must be left, too:
+/// credentials of an hour are not always about to expire.
 const SOON: u64 = 14 * 86_400;
 
-/// Whether something that was issued at `issued` expires soon; `now` in seconds since 1970. Past its end is not soon.
+/// Returns the seconds left if a token that was issued at `issued` expires soon. An expired token is not reported.
+/// `now` is in seconds since 1970.
 fn soon(issued: u64, expires: Option<u64>, now: u64) -> Option<u64> {
     let expires = expires?;
     let left = expires.checked_sub(now).filter(|left| *left > 0)?;
     (left < SOON && left < expires.saturating_sub(issued) / 3).then_some(left)
 }
 
-/// An account's token, and the activation tokens of its imports that this tool does not renew.
+/// Checks an account's token, and the activation tokens of its imports that this tool does not renew.
 pub(super) fn account(place: &str, claims: &AccountClaims, now: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(left) = soon(claims.issued_at(), claims.expires(), now) {
@@ -45,7 +46,7 @@ pub(super) fn account(place: &str, claims: &AccountClaims, now: u64) -> Vec<Find
     findings
 }
 
-/// The credentials in use. `run` is how long the run may take, in seconds.
+/// Checks the credentials in use. `run` is the time that the run may take, in seconds.
 pub fn credentials(place: &str, user: &User, now: u64, run: u64) -> Option<Finding> {
     if user.minted {
         return None;
@@ -68,7 +69,7 @@ pub fn credentials(place: &str, user: &User, now: u64, run: u64) -> Option<Findi
     Some(Finding::warning("credentials-expire", place, message, next))
 }
 
-/// Roughly: days, hours or minutes.
+/// Formats seconds roughly: in days, hours or minutes.
 fn text(seconds: u64) -> String {
     let unit = match seconds {
         172_800.. => 86_400,

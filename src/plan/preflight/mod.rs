@@ -1,5 +1,5 @@
-//! What must hold before anything is signed or pushed: trust, sizes, clusters, clocks, permissions, and that the
-//! account is what we think. One file for each concern; all of it pure.
+//! Checks what must hold before anything is signed or pushed: trust, sizes, clusters, clocks, permissions, and that the
+//! account is the intended one. There is one file for each concern; all of it is pure.
 
 mod base;
 mod clocks;

@@ -1,8 +1,8 @@
-//! Servers by their names, in findings.
+//! Names servers in findings.
 
 use crate::observed::Server;
 
-/// `server west-1`, `servers east-1, west-1`; of many the first few.
+/// Returns `server west-1`, or `servers east-1, west-1`; of many servers the first few.
 pub(super) fn names(servers: &[&Server]) -> String {
     const SHOWN: usize = 12;
     let names: Vec<&str> = servers.iter().take(SHOWN).map(|server| server.name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! What the users in use may do, against what a plan needs: known before it is tried.
+//! Compares the permissions of the users in use with what a plan needs, before the run tries it.
 
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
@@ -7,14 +7,14 @@ use crate::observed::User;
 use crate::plan::{AccountPlan, Action};
 use serde_json::Value;
 
-/// What carrying out the changes of an account's streams and consumers publishes in the account. Permissions are checked
-/// on the subject after mapping, so it does not matter by which prefix the API is reached.
+/// Returns the subjects on which a run publishes in the account to change its streams and consumers. Servers check
+/// permissions on the subject after mapping, so the prefix of the API does not matter.
 pub fn requests(account: &AccountPlan) -> Vec<String> {
     let streams = account.streams.changes.iter().flat_map(|change| {
         let verbs: &[&str] = match (change.action, &change.history) {
             (Action::Create, None) if change.loses_first_sequence() => &["CREATE", "UPDATE"],
             (Action::Create, None) => &["CREATE"],
-            // They are looked at right before.
+            // The run reads them right before.
             (Action::Update, None) => &["INFO", "UPDATE"],
             (Action::Delete, _) => &["INFO", "DELETE"],
             (Action::Create, Some(_)) => &["CREATE", "INFO", "MSG.GET", "UPDATE"],
@@ -29,23 +29,25 @@ pub fn requests(account: &AccountPlan) -> Vec<String> {
     streams.chain(consumers).collect()
 }
 
-/// What taking history along into the streams of a regional account publishes in the application's account.
+/// Returns the subjects on which a run publishes in the application's account to backfill the streams of a regional
+/// account.
 pub fn history_requests(regional: &AccountPlan) -> impl Iterator<Item = String> {
     let old = regional.streams.changes.iter().filter_map(|change| Some(&change.history.as_ref()?.from));
     old.flat_map(|from| ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.LIST"].map(|verb| format!("$JS.API.{verb}.{from}")))
 }
 
-/// What is done with a subject.
+/// Use of a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// To publish there.
+    /// Publishing on it.
     Publish,
-    /// To subscribe to it. Servers leave out, without a word, what a narrower rule denies: ask for what has to be heard, too.
+    /// Subscribing to it. Servers leave out, without an error, what a narrower rule denies: also ask for what must be
+    /// received.
     Subscribe,
 }
 
-/// The subjects of `needed` that `user` may not publish on, or subscribe to. `account` are the claims of the user's
-/// account: scopes and default permissions are there; without them nothing is known of those.
+/// Reports the subjects of `needed` that `user` may not publish on, or subscribe to. `account` are the claims of the
+/// user's account, with scopes and default permissions; without the claims nothing is known of those.
 pub fn permissions(
     place: &str,
     user: &User,
@@ -54,7 +56,7 @@ pub fn permissions(
     needed: &[String],
 ) -> Option<Finding> {
     let rules = rules(user, account, verb);
-    // `{{name()}}` in a scope is filled in by the server.
+    // The server fills in `{{name()}}` in a scope.
     let unclear = rules.0.iter().chain(&rules.1).any(|rule| rule.contains("{{"));
     let denied: Vec<&str> = needed
         .iter()
@@ -82,11 +84,12 @@ pub fn permissions(
     ))
 }
 
-/// What a run asks of an application's account to read it, and to look at what it made.
+/// Subjects on which a run publishes to read an application's account, and to check what it made.
 const READS: [&str; 2] = ["$JS.API.INFO", "$JS.API.STREAM.LIST"];
 
-/// The same, with the permissions that the account's new tokens bring: `restrict_users` in the first of several stages must
-/// not lock out the very user by which the streams are then made. A user with permissions of its own is not concerned.
+/// Does the same with the permissions that the account's new tokens bring. `restrict_users` in the first of several
+/// stages must not lock out the user by which the run then makes the streams. Users with permissions of their own are
+/// not affected.
 pub fn permissions_brought(place: &str, user: &User, account: &AccountPlan, needed: &[String]) -> Option<Finding> {
     let needed: Vec<String> = needed.iter().cloned().chain(READS.map(str::to_owned)).collect();
     let mut brought = account.pushes.iter().filter(|push| {
@@ -106,12 +109,12 @@ pub fn permissions_brought(place: &str, user: &User, account: &AccountPlan, need
     })
 }
 
-/// For a run that only reads: the same, as something to know.
+/// Turns the finding into information, for a run that only reads.
 pub fn as_information(finding: Finding) -> Finding {
     Finding { severity: Severity::Info, ..finding }
 }
 
-/// The user's rules for one of the two: its own, those of the scope that it was issued by, or the account's defaults
+/// Returns the user's rules for a use: its own, those of the scope that issued it, or the account's defaults
 /// (nats-server 2.15 `auth.go`, `processClientOrLeafAuthentication`).
 fn rules(user: &User, account: Option<&AccountClaims>, verb: Verb) -> (Vec<String>, Vec<String>) {
     let nats = &user.claims["nats"];
@@ -136,31 +139,32 @@ fn rules(user: &User, account: Option<&AccountClaims>, verb: Verb) -> (Vec<Strin
     }
 }
 
-/// The subjects of a list in a token.
+/// Returns the subjects of a list in a token.
 pub(super) fn subjects(rules: &Value) -> Vec<String> {
     rules.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Rules for any user: `{{name()}}`, which servers fill in for each, becomes `*`.
+/// Returns the rules for any user: `{{name()}}`, which servers fill in for each, becomes `*`.
 pub(super) fn any_user(rules: &[String]) -> Vec<SubjectFilter> {
     let any = |token| if str::contains(token, "{{") { "*" } else { token };
     filters(&rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join(".")).collect::<Vec<_>>())
 }
 
-/// Rules that are the same for all users.
+/// Returns the rules that are the same for all users.
 pub(super) fn for_all(rules: &[String]) -> Vec<SubjectFilter> {
     filters(&rules.iter().filter(|rule| !rule.contains("{{")).cloned().collect::<Vec<_>>())
 }
 
-/// Returns whether a user may do something with a subject; `None` where that depends on what a server fills into the rules of a
-/// scope, or on claims of the account that are not known.
+/// Returns `true` if a user may use a subject, and `false` if not. Returns `None` if that depends on what a server
+/// fills into the rules of a scope, or on claims of the account that are not known.
 pub fn may(user: &User, account: Option<&AccountClaims>, verb: Verb, subject: &SubjectFilter) -> Option<bool> {
     let rules = rules(user, account, verb);
     let known = account.is_some() || !rules.0.is_empty() || !rules.1.is_empty();
     allowed(&rules, subject).filter(|_| known)
 }
 
-/// The same by rules of what is allowed and denied. One with a queue group is for members of that alone, which we are not.
+/// Returns the same by the rules of what is allowed and denied. A rule with a queue group only applies to members of
+/// that group, which this tool is not.
 fn allowed((allow, deny): &(Vec<String>, Vec<String>), subject: &SubjectFilter) -> Option<bool> {
     let covered = |rules: Vec<SubjectFilter>| rules.iter().any(|rule| rule.covers(subject));
     if covered(for_all(deny)) || (!allow.is_empty() && !covered(any_user(allow))) {

@@ -1,4 +1,4 @@
-//! The accounts in the preload that a run does not touch.
+//! Checks the accounts in the preload that a run does not touch.
 
 use crate::model::claims::{TrustAnchor, TrustedClaims, spelled_as_signed};
 use crate::model::finding::Finding;
@@ -6,7 +6,7 @@ use crate::model::units::format_time;
 use crate::observed::{Bystander, Live};
 use crate::plan::allowable::PRELOAD_STALE;
 
-/// Accounts that servers would lose, or get an older token of, when they reload the file as it is.
+/// Refuses a file that would make servers lose accounts, or take older tokens of them, when they reload it.
 pub fn stale_preload(bystanders: &[Bystander], anchor: &TrustAnchor) -> Option<Finding> {
     let lines: Vec<String> = bystanders.iter().filter_map(|account| stale(account, anchor)).collect();
     (!lines.is_empty()).then(|| Finding {

@@ -1,4 +1,4 @@
-//! Who signs, and what is signed: trusted by every server, and not too large for any.
+//! Checks the signer and the tokens: every server must trust the key, and no token may be too large.
 
 use super::names::names;
 use crate::model::claims::{MAX_TOKEN_SIZE, OperatorClaims, TrustAnchor};
@@ -6,7 +6,7 @@ use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, Server};
 
-/// Does every server trust the key that is about to sign, and is it the pinned operator's?
+/// Refuses a signing key that some server does not trust, or that is not the pinned operator's.
 pub fn signer(anchor: &TrustAnchor, deployment: &Deployment, signer: &PublicKey) -> Option<Finding> {
     let key = signer.to_string();
     let distrust: Vec<&Server> =
@@ -43,7 +43,7 @@ fn operators(server: &Server) -> Vec<OperatorClaims> {
     claims.filter_map(|claims| OperatorClaims::from_claims(claims).ok()).collect()
 }
 
-/// Will every server take a token of `size` bytes?
+/// Refuses a token of `size` bytes if some server would not take it.
 pub fn size(account: &str, size: usize, deployment: &Deployment) -> Option<Finding> {
     let place = format!("account {account}");
     let next = "Use fewer or shorter mappings: virtual streams with a common root of subjects, or several accounts.";

@@ -128,7 +128,7 @@ fn servers_of_different_domains_are_named() {
     let findings = deployment(&topology(&["west", "east"]), &world.deployment, &world.system);
     assert_eq!(codes(&findings), ["jetstream-domains-differ", "jetstream-domain"]);
     assert!(findings[0].message.contains("none on server west-0; hub on server east-0"), "{}", findings[0].message);
-    // Where no region's clients are, it does not matter.
+    // In a cluster without a region's clients it does not matter.
     let findings = deployment(&topology(&["west"]), &world.deployment, &world.system);
     assert!(!codes(&findings).contains(&"jetstream-domains-differ"), "{findings:?}");
 }
@@ -258,7 +258,7 @@ fn a_token_that_cannot_be_read_is_named_and_passed_over() {
     assert!(findings[0].message.starts_with("the token on west-0 is ignored: "), "{}", findings[0].message);
 }
 
-/// A user of the system account who cannot sign can push the newest token in another spelling.
+/// A user of the system account that cannot sign can push the newest token in another spelling.
 #[test]
 fn a_token_in_another_spelling_is_the_same_base() {
     let world = world(&["west", "east"]);
@@ -388,7 +388,7 @@ impl Attacked {
     }
 }
 
-/// What servers with a `memory` resolver use is a matter of reloading, and no drift of what is kept.
+/// The token that servers with a `memory` resolver use depends on reloading, and is no drift of the preload.
 #[test]
 fn the_preload_is_what_is_kept() {
     let case = Attacked::new();
@@ -415,7 +415,7 @@ fn the_preload_is_what_is_kept() {
     }
     let (_, findings) = case.base([(served(None), &new), (served(None), &new)], &anchor);
     assert_eq!(codes(&findings), ["kept-differs"]);
-    // Without a word of what would be loaded next, what is in force may not last.
+    // If it is not known what servers would load next, what is in force may not last.
     let (base, findings) = case.base([(Stored::NoAnswer, &new), (Stored::NoAnswer, &new)], &anchor);
     assert_eq!((base.unwrap().token, codes(&findings)), (new, vec!["account-unreadable"]));
     assert_eq!(findings[0].severity, Severity::Warning);
@@ -437,7 +437,7 @@ fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {
         assert!(message.contains(&case.evil.public_key().to_string()) && message.contains("west-0"), "{message}");
         assert!(next.contains("`apply` restores"), "{next}");
     }
-    // A14: dates that servers take, and cannot count with. Whoever signed it, it is no token to start from.
+    // A14: dates that servers take, and cannot count with. Such a token is none to start from, whichever key signed it.
     for iat in [LATEST + 1, i64::MAX as u64] {
         for signer in [&case.evil, &case.world.operator] {
             let token = unchecked(&case.claims, signer, iat);
@@ -452,12 +452,12 @@ fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {
             assert!(next.contains("`apply` restores"), "{next}");
         }
     }
-    // Without any in force, there is nothing to start from.
+    // Without any token in force, there is nothing to start from.
     let (base, findings) = case.both(&case.by(&case.evil, 1), "", &case.world.anchor());
     assert_eq!((base, codes(&findings)), (None, vec!["token-untrusted", "account-of-another-operator"]));
 }
 
-/// Answers in a server's name: its own operator, and a newer token by that one, stored and in force.
+/// Answers in a server's name: an operator of the forger, and a newer token by that operator, stored and in force.
 #[test]
 fn a_token_that_only_answers_call_trusted_is_no_base() {
     let mut case = Attacked::new();
@@ -472,17 +472,17 @@ fn a_token_that_only_answers_call_trusted_is_no_base() {
     assert_eq!(error.code, "token-untrusted");
     let line = format!("`operator: {}`", case.world.operator.public_key());
     assert!(error.message.contains("east-0") && error.next.contains("operator: O…"), "{error:?}");
-    // When all servers name one operator, the line to pin names it.
+    // If all servers name one operator, the line to pin names it.
     case.world.deployment.servers[1].varz = case.world.deployment.servers[0].varz.clone();
     let (_, findings) = case.base(on_servers(), &case.world.anchor());
     assert!(findings.iter().any(|finding| finding.next.contains(&line)), "{findings:?}");
-    // Only such a token.
+    // There is only such a token.
     let (base, findings) = case.both(&evil, &evil, &case.world.anchor());
     let [Finding { code: "token-untrusted", severity: Severity::Error, .. }] = &findings[..] else {
         panic!("{findings:#?}")
     };
     assert_eq!(base, None);
-    // An older one is no reason to stop.
+    // An older token is no reason to stop.
     let (base, findings) = case.base(
         [(Stored::Token(case.by(&case.evil, 900)), ""), (Stored::Token(good.clone()), &*good)],
         &case.world.anchor(),
@@ -493,7 +493,8 @@ fn a_token_that_only_answers_call_trusted_is_no_base() {
     );
 }
 
-/// A second signing key of the operator, which no operator's token at hand lists: it may be right, and is not overwritten.
+/// A second signing key of the operator, which no available operator's token lists: the token may be right, and is not
+/// overwritten.
 #[test]
 fn a_newer_token_by_an_unknown_key_that_servers_trust_is_not_overwritten() {
     let mut case = Attacked::new();
@@ -509,7 +510,8 @@ fn a_newer_token_by_an_unknown_key_that_servers_trust_is_not_overwritten() {
     assert_eq!((base.unwrap().token, codes(&findings)), (new, vec!["stored-differently"]));
 }
 
-/// A token of the same operator, and of another account: `ACCOUNTZ` in a server's name with the system account's, say.
+/// A token of the same operator, but of another account: for instance the system account's, in `ACCOUNTZ` in a server's
+/// name.
 #[test]
 fn the_token_of_another_account_is_no_base() {
     let case = Attacked::new();
@@ -522,7 +524,7 @@ fn the_token_of_another_account_is_no_base() {
     assert!(findings[0].message.contains("another account"), "{}", findings[0].message);
     let (base, _) = case.both(other.as_str(), other.as_str(), &case.world.anchor());
     assert_eq!(base, None);
-    // Whitespace around a token does not make another of it.
+    // Whitespace around a token makes no difference.
     let (base, findings) = case.both(&format!("{good}\n"), &good, &case.world.anchor());
     assert_eq!((base.unwrap().token, findings), (good, vec![]));
 }
@@ -546,14 +548,14 @@ fn where_the_operator_is_known_from_is_told() {
     assert_eq!(names(&case, &pinned(&evil)), [("operators-differ", error)]);
     let refused = Trust { refused: vec![("keys/x.jwt".to_owned(), "it is cut".to_owned())], ..pinned(&ours) };
     assert_eq!(names(&case, &refused), [("operator-token-refused", warning)]);
-    // One answer that names another operator besides: with a pin it does not matter, without one nothing is known.
+    // One answer also names another operator: with a pin it does not matter, without a pin nothing is known.
     let besides = json!({ "sub": evil, "name": "EVIL", "nats": {} });
     case.world.deployment.servers[1].varz["trusted_operators_claim"].as_array_mut().unwrap().push(besides);
     assert_eq!(names(&case, &pinned(&ours)), []);
     assert_eq!(names(&case, &trust), [("operators-differ", error)]);
 }
 
-/// An account's trusted claims with these default permissions.
+/// Returns an account's trusted claims with these default permissions.
 fn with_defaults(world: &World, defaults: &Value) -> TrustedClaims {
     let claims = json!({ "sub": key(KeyKind::Account), "name": "APP", "nats": { "type": "account", "version": 2,
         "limits": {}, "default_permissions": defaults } });
@@ -561,7 +563,7 @@ fn with_defaults(world: &World, defaults: &Value) -> TrustedClaims {
     TrustedClaims::verify(token.as_str(), &world.anchor()).unwrap()
 }
 
-/// A plan for an account that pushes these claims, one after the other.
+/// Returns a plan for an account that pushes these claims, one after the other.
 fn pushing(current: &TrustedClaims, pushes: &[&TrustedClaims]) -> AccountPlan {
     AccountPlan {
         name: "APP".to_owned(),
@@ -587,13 +589,13 @@ fn pushing(current: &TrustedClaims, pushes: &[&TrustedClaims]) -> AccountPlan {
     }
 }
 
-/// Checks a user with these claims, who has to make stream `a`, against what the plan brings.
+/// Checks a user with these claims, which has to make stream `a`, against what the plan brings.
 fn locked_out(nats: &Value, account: &AccountPlan) -> Option<Finding> {
     let user = user(json!({ "name": "ci", "iss": account.id, "nats": nats }));
     permissions_brought("account APP", &user, account, &["$JS.API.STREAM.CREATE.a".to_owned()])
 }
 
-/// D11: the stages after the one that brings the permissions would be refused.
+/// D11: servers would refuse the stages after the one that brings the permissions.
 #[test]
 fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
     let world = world(&["west"]);
@@ -610,11 +612,11 @@ fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
     assert!(found.next.contains("`key:`"), "{}", found.next);
     assert_eq!(locked_out(&json!({}), &pushing(&open, &[&open])), None);
     assert_eq!(locked_out(&json!({}), &pushing(&open, &[])), None);
-    // What is so already is found by what the account has now.
+    // For permissions that hold already, the check of the present claims is enough.
     assert_eq!(locked_out(&json!({}), &pushing(&closed, &[&closed])), None);
 }
 
-/// The default permissions that a plan brings, and the user's own: who is locked out by which.
+/// The default permissions that a plan brings, and the user's own: the table tells which users they lock out.
 #[test]
 fn permissions_that_a_plan_brings_lock_out_whom_servers_would() {
     let world = world(&["west"]);
@@ -632,13 +634,13 @@ fn permissions_that_a_plan_brings_lock_out_whom_servers_would() {
         (&none, json!({ "pub": { "allow": ["$JS.API.>"], "deny": ["$JS.API.STREAM.CREATE.*"] } }), true),
         (&none, json!({ "pub": { "allow": ["$JS.API.STREAM.*.a", "$JS.API.INFO"] } }), true),
         (&none, json!({ "sub": { "deny": ["foo.>"] } }), false),
-        // One with any of its own has those alone.
+        // A user with any permissions of its own has only those.
         (&json!({ "pub": { "deny": ["bar"] } }), denies_all.clone(), false),
         (&json!({ "sub": { "deny": ["bar"] } }), denies_all.clone(), false),
         (&json!({ "sub": { "allow": ["_INBOX.>"] } }), denies_all.clone(), false),
         (&json!({ "pub": { "allow": ["$JS.API.>"] } }), denies_all.clone(), false),
         (&json!({ "resp": { "max": 1, "ttl": 0 } }), denies_all.clone(), false),
-        // Lists without anything in them are none.
+        // Lists without entries are no permissions.
         (&json!({ "pub": { "allow": [], "deny": [] }, "sub": {} }), denies_all.clone(), true),
         (&json!({ "pub": { "allow": null } }), denies_all, true),
     ];
@@ -661,14 +663,14 @@ fn clocks_that_differ_are_told_apart_from_answers_that_took_long() {
         found.into_iter().map(|f| (f.severity, f.place, f.message)).collect::<Vec<_>>()
     };
     assert_eq!(findings([(-900, 50), (-20, 20), (-30_000, 10)]), []);
-    // One server is off.
+    // One server's clock is off.
     let one = findings([(-10, 10), (40_000, 40_100), (-10, 10)]);
     assert_eq!((one.len(), one[0].0, &*one[0].1), (1, Severity::Warning, "server central-0"));
     assert!(one[0].2.contains("central-0 is 40s ahead"), "{one:?}");
     let one = findings([(-10, 10), (-10, 10), (-400_100, -400_000)]);
     assert_eq!((one.len(), one[0].0, &*one[0].1), (1, Severity::Error, "server east-0"));
     assert!(one[0].2.contains("east-0 is 6m40s behind"), "{one:?}");
-    // All say that it is ours.
+    // All servers say that our clock is off.
     let ours = findings([(3_600_000, 3_600_100), (3_600_000, 3_600_100), (3_600_010, 3_600_110)]);
     assert_eq!((ours.len(), ours[0].0, &*ours[0].1), (1, Severity::Error, "this machine"));
     assert!(ours[0].2.contains("1h behind that of the servers"), "{ours:?}");
@@ -717,7 +719,8 @@ fn what_a_user_may_do_is_known_from_its_token_and_its_accounts() {
     assert_eq!(deaf(json!({ "allow": ["$SYS.REQ.>"] })), None);
     assert_eq!(deaf(json!({ "allow": ["_INBOX.>", "$SYS.REQ.CLAIMS.UPDATE"] })), Some(2));
     assert_eq!(deaf(json!({ "allow": ["$SYS.REQ.> workers"] })), Some(3), "members of a queue group alone");
-    // The server would let it subscribe, and keep the pushes of one account from it; others are not our concern.
+    // The server would let it subscribe, and keep the pushes of one account from it; other accounts are not our
+    // concern.
     assert_eq!(deaf(json!({ "deny": ["$SYS.REQ.ACCOUNT.ABC.CLAIMS.UPDATE"] })), Some(1));
     assert_eq!(deaf(json!({ "deny": ["$SYS.REQ.ACCOUNT.XYZ.>"] })), None);
 }
@@ -739,7 +742,7 @@ fn what_expires_soon_is_named_in_time() {
     assert_eq!(credentials("system account", &minted, 1_000 * day, 30), None);
 }
 
-/// A record proves nothing: who can write one can name any token in it.
+/// A record proves nothing: its author can name any token in it.
 #[test]
 fn only_a_push_by_a_trusted_key_says_that_a_token_was_pushed_again() {
     let world = world(&["west"]);

@@ -1,4 +1,4 @@
-//! Whose signatures count in a run, and what has to be said about it.
+//! Decides whose signatures count in a run, and reports how that is known.
 
 use super::names::names;
 use crate::model::claims::{Basis, NamedOperator, OperatorClaims, OperatorToken, Trust, TrustAnchor};
@@ -6,10 +6,10 @@ use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, Server};
 
-/// The definition pins no operator, and no local file has its token.
+/// The finding for a definition that pins no operator, while no local file has its token.
 pub const NOT_PINNED: &str = "operator-not-pinned";
 
-/// The keys whose signatures count, and what is to be said of where they are known from. An error stops the run.
+/// Returns the keys whose signatures count, and findings about where they are known from. An error stops the run.
 ///
 /// # Errors
 /// A finding when the servers name different operators, and nothing local says which of them counts.
@@ -45,7 +45,7 @@ pub fn anchor(trust: &Trust, deployment: &Deployment, now: u64) -> Result<(Trust
     Ok((anchor, findings))
 }
 
-/// The operator that all servers name, if they name one.
+/// Returns the operator that all servers name, if they agree on one.
 pub(crate) fn named_by_all(deployment: &Deployment) -> Option<PublicKey> {
     let mut named = deployment.servers.iter().map(|server| {
         let operators: Vec<PublicKey> = operators(server).into_iter().map(|named| named.claims.identity).collect();
@@ -85,7 +85,7 @@ fn not_pinned(operators: &[PublicKey]) -> Finding {
     )
 }
 
-/// Servers that do not name the pinned operator.
+/// Refuses servers that do not name the pinned operator.
 fn another_operator(pin: &PublicKey, deployment: &Deployment, named: &[(&str, Vec<NamedOperator>)]) -> Option<Finding> {
     let owns = |named: &NamedOperator| named.claims.identity == *pin || named.claims.signing_keys.contains(pin);
     let others: Vec<usize> = (0..named.len()).filter(|at| !named[*at].1.iter().any(owns)).collect();

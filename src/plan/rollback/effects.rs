@@ -1,34 +1,34 @@
-//! What going back does.
+//! Effects of a rollback.
 
 use crate::plan::Plan;
 
-/// What going back does.
+/// A plan that goes back, and its effects.
 #[derive(Debug, Clone)]
 pub struct Rollback {
     /// The pushes.
     pub plan: Plan,
-    /// What comes of them.
+    /// The effects.
     pub effects: Effects,
 }
 
-/// What comes of going back.
+/// Effects of a rollback.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
-    /// Per account of the plan, what changes in its claims, line by line.
+    /// Changes of the claims of each account of the plan, line by line.
     pub diffs: Vec<Vec<String>>,
-    /// Streams that no mapping leads to any more.
+    /// Streams that mappings no longer lead to.
     pub unused: Vec<Unused>,
     /// Accounts that undone pushes made. They stay, with their streams.
     pub left: Vec<String>,
 }
 
-/// The streams of a virtual stream that no mapping leads to any more. They keep their messages.
+/// The streams of a virtual stream that mappings no longer lead to. They keep their messages.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unused {
     /// The application's account.
     pub account: String,
     /// The virtual stream.
     pub virtual_stream: String,
-    /// Their names.
+    /// Names of the streams.
     pub streams: Vec<String>,
 }

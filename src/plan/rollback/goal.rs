@@ -14,7 +14,7 @@ pub(super) const BY_HAND: &str =
 const DAMAGED: &str = "record-token";
 const UNTRUSTED: &str = "record-untrusted";
 
-/// The claims without what the undone pushes did to them.
+/// Returns the claims without what the undone pushes did to them.
 pub(super) fn goal(
     wanted: &DesiredAccount<'_>,
     current: &TrustedClaims,
@@ -56,7 +56,7 @@ pub(super) fn goal(
     Some(goal)
 }
 
-/// The claims of a token in a record. They are signed anew with the operator's key, so a trusted key has to have signed
+/// Returns the claims of a token in a record. The operator's key signs them again, so a trusted key must have signed
 /// them before: a record is a file that anyone may have written. `--allow record-untrusted` vouches for another key.
 fn recorded(
     token: &str,

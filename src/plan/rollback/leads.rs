@@ -1,4 +1,4 @@
-//! Where mappings lead that come back: to streams that are there, or a push would lose messages.
+//! Checks where restored mappings lead: without streams there, messages would be lost.
 
 use super::effects::Unused;
 use super::undo::Undo;
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 const GONE: &str = "stream-gone";
 const NEXT: &str = "Make the streams again first: apply a definition that has them, then run it again.";
 
-/// Mappings that would come back and lead to no stream.
+/// Refuses mappings that would come back and lead to no stream.
 pub(super) fn restored(
     wanted: &DesiredAccount<'_>,
     current: &AccountClaims,
@@ -60,7 +60,7 @@ pub(super) fn restored(
     findings
 }
 
-/// Streams of the record that is gone back to, which the mappings then lead to, and which are not there any more.
+/// Refuses a target record whose mappings would lead to streams that do not exist any more.
 pub(super) fn gone(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
@@ -108,7 +108,7 @@ pub(super) fn gone(
     findings
 }
 
-/// Streams of ours that mappings lead to now, and not any more afterwards.
+/// Returns streams of ours that mappings lead to now, and no longer afterwards.
 pub(super) fn unused(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
@@ -143,7 +143,7 @@ pub(super) fn unused(
     all
 }
 
-/// What a destination is.
+/// Kind of a destination.
 enum To {
     /// JetStream requests, within the account.
     Requests,
@@ -161,13 +161,13 @@ fn to(subject: &str) -> To {
     }
 }
 
-/// The stream that requests to this subject are for.
+/// Returns the stream that requests on this subject are for.
 fn named<'s>(subject: &str, known: &[&'s Streamed]) -> Option<&'s str> {
     let mut tokens = subject.split('.').skip(1);
     tokens.find_map(|token| known.iter().find(|stream| stream.name == token).map(|stream| stream.name.as_str()))
 }
 
-/// The subjects of applications' messages that mappings lead to.
+/// Returns the subjects of applications' messages that mappings lead to.
 fn led(mappings: &[RawMapping]) -> Vec<SubjectFilter> {
     let destinations = mappings.iter().flat_map(|mapping| &mapping.destinations);
     let filters = destinations.filter_map(|destination| match to(&destination.subject) {
@@ -185,7 +185,7 @@ fn overlap(subject: &str, filter: &SubjectFilter) -> bool {
     SubjectFilter::parse(subject).is_ok_and(|own| own.overlaps(filter))
 }
 
-/// Whether the stream stores all of a subject.
+/// Returns `true` if the stream stores all of a subject.
 fn covered(stream: &ObservedStream, subject: &str) -> bool {
     let Ok(wanted) = SubjectFilter::parse(subject) else { return true };
     stream.subjects().any(|own| SubjectFilter::parse(own).is_ok_and(|own| own.covers(&wanted)))

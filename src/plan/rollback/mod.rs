@@ -1,8 +1,10 @@
-//! Back to how an earlier push left it: what was pushed since is undone, push by push, and everything else stays.
+//! Goes back to the state after an earlier push: undoes later pushes, one by one, and keeps everything else.
 //!
-//! Each undone push is a three-way merge: from what it made back to what it found, on top of what is there now. So what
-//! others changed between two of our pushes, or since, is kept, and what both changed is refused. A stage that was
-//! perhaps never pushed does no harm: what it would have changed is found unchanged.
+//! Each undone push is a three-way merge: from the claims after the push back to those before it, applied to the
+//! present claims. So edits of other tools between two of our pushes, or since, are kept, and conflicting edits are
+//! refused. A stage that perhaps was never pushed does no harm: what it would have changed is found unchanged.
+//!
+//! Start with `undo`, which selects the pushes. Then `plan` puts the rollback together from `goal`, `stages` and `leads`.
 
 mod changes;
 mod effects;

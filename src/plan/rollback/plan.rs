@@ -1,4 +1,4 @@
-//! The plan that goes back.
+//! Plans a rollback.
 
 use super::changes;
 use super::effects::{Effects, Rollback};
@@ -20,8 +20,8 @@ use crate::plan::starts::{Start, place_of_application, starts};
 use crate::plan::{AccountPlan, Plan, admit, claims_diff, preflight, way_back};
 use std::ops::Deref;
 
-/// What has to be pushed to go back. `desired` are the accounts of the definition as it is now, and `observed` what
-/// there is of them. `now` in seconds since 1970.
+/// Returns the pushes that go back. `desired` are the accounts of the present definition, and `observed` their state.
+/// `now` is in seconds since 1970.
 pub fn rollback(
     topology: &Topology,
     desired: &[DesiredAccount<'_>],
@@ -59,7 +59,7 @@ pub fn rollback(
         let mut diff = Vec::new();
         if let (Some(start), Some(current), Some(goal)) = (start, current, &goals[place]) {
             diff = claims_diff(Some(current.value()), goal.value());
-            // What a push of others took back, or lost, is pushed too.
+            // A rollback also pushes what a push of another tool took back, or lost.
             if !diff.is_empty() || start.merged {
                 let findings = &mut plan.findings;
                 findings.extend(expired(wanted, current, goal, now));
@@ -85,13 +85,13 @@ pub fn rollback(
         starts.iter().map(|start| start.as_ref().and_then(Start::existing).map(Deref::deref)).collect();
     effects.unused = leads::unused(desired, observed, &currents, &goals);
     admit(&mut plan.findings, &undo.options);
-    // It would put nothing back, and judge by streams that were not read.
+    // Admitting it would restore nothing, and the plan would rely on streams that were not read.
     plan.findings.extend(way_back::out_of_reach(desired, observed));
     plan.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Rollback { plan, effects }
 }
 
-/// The records have to be of this deployment.
+/// Refuses records of another deployment.
 fn other_deployment(undo: &Undo<'_>, observed: &Observed) -> Option<Finding> {
     let all = undo.pushes.iter().chain(&undo.target);
     let other = all.into_iter().find(|record| record.content.system_account != observed.system_account)?;
@@ -103,7 +103,7 @@ fn other_deployment(undo: &Undo<'_>, observed: &Observed) -> Option<Finding> {
     Some(Finding::error("record-of-another-deployment", format!("record {}", other.name), message, next))
 }
 
-/// Accounts of the records that this definition doesn't have.
+/// Refuses accounts of the records that this definition does not have.
 fn strangers(undo: &Undo<'_>, desired: &[DesiredAccount<'_>]) -> Vec<Finding> {
     let unknown = |id: &PublicKey| desired.iter().all(|wanted| wanted.id != *id);
     let mut strangers: Vec<(&PublicKey, &str)> = undo.accounts().into_iter().filter(|(id, _)| unknown(id)).collect();
@@ -116,7 +116,7 @@ fn strangers(undo: &Undo<'_>, desired: &[DesiredAccount<'_>]) -> Vec<Finding> {
     strangers.into_iter().map(finding).collect()
 }
 
-/// Claims that would end an account.
+/// Refuses claims that have expired by now.
 fn expired(wanted: &DesiredAccount<'_>, current: &AccountClaims, goal: &AccountClaims, now: u64) -> Option<Finding> {
     let at = goal.expires().filter(|at| *at <= now && goal.expires() != current.expires())?;
     let message = format!("its token of then expired {} s ago; servers would refuse its users", now - at);
@@ -124,7 +124,7 @@ fn expired(wanted: &DesiredAccount<'_>, current: &AccountClaims, goal: &AccountC
     Some(Finding::error("account-expired", format!("account {}", wanted.name), message, next))
 }
 
-/// Activation tokens of imports that come back, where the one of then does not hold any more.
+/// Returns the activation tokens to issue for imports that come back, where the recorded one does not hold any more.
 pub(super) fn activations(
     wanted: &DesiredAccount<'_>,
     current: &AccountClaims,
@@ -162,7 +162,7 @@ pub(super) fn activations(
     requests
 }
 
-/// The tokens, stage by stage.
+/// Returns the tokens, stage by stage.
 fn pushes(
     wanted: &DesiredAccount<'_>,
     start: &Start,

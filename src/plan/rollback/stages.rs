@@ -1,5 +1,5 @@
-//! From claims to other claims in the order that keeps traffic going, whatever the difference is: what is gained first,
-//! exporters before importers, then the mappings that capture, and what is lost last.
+//! Orders the steps between two claims so that traffic keeps going, whatever the difference. Gains come first,
+//! exporters before importers, then the mappings that capture; losses come last.
 
 use crate::desired::regional::Seat;
 use crate::model::claims::with_entries_of;
@@ -7,12 +7,12 @@ use crate::model::prefixes::{BACK, is_below};
 use crate::plan::Stage;
 use serde_json::{Map, Value};
 
-/// The claims of each stage that changes something; the last are `goal`.
+/// Returns the claims of each stage that changes something; the last are `goal`.
 pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Stage, Value)> {
     let with = |claims: &Value, other: &Value, lists: &[&str]| {
         lists.iter().fold(claims.clone(), |claims, list| with_entries_of(&claims, other, list))
     };
-    // What the goal has, and what is there now besides.
+    // The goal, with what the present claims have besides.
     let kept = |lists: &[&str]| {
         let mut claims = goal.clone();
         for list in lists {
@@ -52,7 +52,7 @@ fn is_way_back(source: &str) -> bool {
     is_below(source, BACK)
 }
 
-/// With the way back to the application's own JetStream as `goal` has it.
+/// Returns the claims with the way back to the application's own JetStream as `goal` has it.
 fn with_way_back(mut claims: Value, goal: &Value) -> Value {
     let wanted = goal["nats"]["mappings"].as_object().into_iter().flatten();
     let wanted: Vec<(String, Value)> =
@@ -61,7 +61,7 @@ fn with_way_back(mut claims: Value, goal: &Value) -> Value {
     claims
 }
 
-/// With the way back of `current` where it is to go: it goes last.
+/// Returns the claims with the way back of `current`, if the goal lacks it: it goes last.
 fn with_missing_way_back(mut claims: Value, current: &Value) -> Value {
     let there = current["nats"]["mappings"].as_object().into_iter().flatten();
     let there: Vec<(String, Value)> =
@@ -137,7 +137,7 @@ mod tests {
         let (narrow, wide) = (claims(&[], &["p.foo"], &["m"], 1), claims(&[], &["p.>"], &["m"], 1));
         assert_eq!(between(&narrow, &wide, Seat::Application), [(Stage::ApplicationLinks, wide.clone())]);
         assert_eq!(between(&wide, &narrow, Seat::Application), [(Stage::ApplicationLinksGone, narrow.clone())]);
-        // What was there together stays so.
+        // What was there together stays together.
         let (both, more) = (claims(&[], &["p.foo", "p.>"], &[], 1), claims(&[], &["p.foo", "p.>", "r"], &[], 1));
         assert_eq!(between(&both, &more, Seat::Application), [(Stage::ApplicationLinks, more.clone())]);
     }

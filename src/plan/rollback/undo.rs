@@ -1,44 +1,44 @@
-//! Which pushes are undone.
+//! Selects the pushes that a rollback undoes.
 
 use crate::model::nkey::PublicKey;
 use crate::plan::Options;
 use crate::plan::record::{Content, Streamed};
 use std::collections::{BTreeSet, HashMap};
 
-/// A record by its name.
+/// A record with its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Named<'r> {
-    /// Its name.
+    /// Name of the record.
     pub name: &'r str,
-    /// What happened.
+    /// Content of the record.
     pub content: &'r Content,
 }
 
-/// What is undone.
+/// The pushes to undo.
 #[derive(Debug, Clone)]
 pub struct Undo<'r> {
     /// The pushes that are undone, the newest first.
     pub pushes: Vec<Named<'r>>,
-    /// The record that is gone back to; the one before the first that is undone, if there is one.
+    /// The record to go back to; without a named one, the record before the first that is undone, if any.
     pub target: Option<Named<'r>>,
-    /// The application's accounts, with their regional ones, that it is about.
+    /// The application's accounts that the rollback is about, with their regional ones.
     pub applications: BTreeSet<PublicKey>,
-    /// What it may do in spite of findings.
+    /// Options of the rollback, with the findings that the user allows.
     pub options: Options,
-    /// All streams that records of this deployment speak of.
+    /// All streams in records of this deployment.
     pub streams: Vec<&'r Streamed>,
 }
 
 impl<'r> Undo<'r> {
-    /// Back to how the record at `place` left the accounts in it; `records` are the deployment's, the oldest first.
+    /// Goes back to the accounts' state after the record at `place`; `records` are the deployment's, the oldest first.
     pub fn back_to(records: &[Named<'r>], place: usize) -> Self {
         let target = records.get(place).copied();
         let newer = records.get(place + 1..).unwrap_or_default();
         Self::of(records, newer, target, target.map(|target| applications(target.content)).unwrap_or_default())
     }
 
-    /// Back to before the newest record. One of a run that was to do just that and did not come to its end is gone on
-    /// with: undoing it would bring back what it was to undo.
+    /// Goes back to the state before the newest record. If that is of a `rollback --last` that did not finish, this one
+    /// goes on with it: undoing it would bring back what it was to undo.
     pub fn last(records: &[Named<'r>]) -> Self {
         let begun = records.iter().rev().take_while(|record| record.content.stopped_going_back()).count();
         let (older, undone) = records.split_at(records.len().saturating_sub(begun + 1));
@@ -58,14 +58,14 @@ impl<'r> Undo<'r> {
         }
     }
 
-    /// The accounts that undone pushes changed, by name.
+    /// Returns the accounts that undone pushes changed, with their names.
     pub(super) fn accounts(&self) -> HashMap<&PublicKey, &str> {
         let tokens = self.pushes.iter().flat_map(|push| push.content.sent());
         let about = tokens.filter(|token| self.applications.contains(&token.application));
         about.map(|token| (&token.id, token.account.as_str())).collect()
     }
 
-    /// Whether one of the undone pushes made the account.
+    /// Returns `true` if one of the undone pushes made the account.
     pub(super) fn makes(&self, id: &PublicKey) -> bool {
         self.pushes.iter().flat_map(|push| push.content.sent()).any(|token| token.id == *id && token.base.is_none())
     }

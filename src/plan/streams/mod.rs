@@ -1,4 +1,4 @@
-//! The streams of one account: what is made, changed and taken away, and what is refused.
+//! Plans the streams of one account: changes, and findings.
 
 pub use super::stream_change::{StreamChange, StreamPlan};
 pub(crate) use super::stream_diff::{Difference, SourceChanges, config_matches, differences, source_differences};
@@ -16,13 +16,13 @@ use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
-/// The finding about subjects that a virtual stream has no more.
+/// The finding about subjects that a virtual stream no longer has.
 pub const SUBJECT_REMOVED: &str = "subject-removed";
 /// The finding about streams that an earlier version of this tool made in another shape.
 pub const FORMER_SHAPE: &str = "former-shape";
 
-/// Whether a stream of ours has the shape of versions before 0.2: write streams that store under the captured subject, and
-/// read streams whose sources take the region out of it.
+/// Returns `true` if a stream of ours has the shape of versions before 0.2. Their write streams store under the
+/// captured subject. Their read streams have sources that take the region out of it.
 pub(crate) fn is_former(found: &ObservedStream) -> bool {
     let Some(owner) = &found.owner else { return false };
     match owner.role {
@@ -78,7 +78,8 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
     plan
 }
 
-/// Marks the streams that give up what others take over: those come first, since no two capture one subject.
+/// Marks the streams that give up what other streams take over. They come first, since no two streams capture one
+/// subject.
 fn hand_over(changes: &mut [StreamChange]) {
     if changes.iter().all(|change| change.gives_up().next().is_none()) {
         return;
@@ -92,7 +93,7 @@ fn hand_over(changes: &mut [StreamChange]) {
     }
 }
 
-/// Takes away all streams that are ours, or those of the named virtual streams: read streams first.
+/// Plans the deletion of all streams that are ours, or of those of the named virtual streams: read streams first.
 pub fn removal(observed: &ObservedJetStream, names: Option<&[String]>) -> Vec<StreamChange> {
     let mut changes: Vec<StreamChange> = observed
         .streams
@@ -121,7 +122,7 @@ fn deletion(stream: &ObservedStream, owner: &Owner) -> StreamChange {
     }
 }
 
-/// Ours, and not in this definition: reported, or pruned. Gives the names of those that go.
+/// Reports or prunes streams that are ours, but not in this definition. Returns the names of those that are pruned.
 fn leftovers<'o>(left: &[&'o ObservedStream], options: &Options, plan: &mut StreamPlan) -> HashSet<&'o str> {
     let mut deleted = HashSet::new();
     let mut kept: BTreeMap<&str, (Vec<&str>, u64)> = BTreeMap::new();
@@ -166,7 +167,7 @@ impl Out<'_> {
         self.plan.findings.push(Finding::error(code, &self.place, message, next));
     }
 
-    /// An error unless `--allow` admits it.
+    /// Adds an error, or a warning if `--allow` admits it.
     fn consent(&mut self, code: &'static str, message: impl Into<String>, on_purpose: &str) {
         let finding = if self.options.allows(code) {
             Finding::warning(code, &self.place, message, "")
@@ -232,7 +233,7 @@ impl Out<'_> {
         if let Some(finding) = conflicts::other_level(desired, found, account) {
             return self.plan.findings.push(finding);
         }
-        // Its sources are not yet what they will be.
+        // Until the backfill ends, its sources are not yet the final ones.
         if along::is_under_way(&found.config) {
             return;
         }
@@ -258,7 +259,7 @@ impl Out<'_> {
         }
     }
 
-    /// What becomes of messages on subjects that the virtual stream has no more.
+    /// Reports what happens to messages on subjects that the virtual stream no longer has.
     fn given_up(&mut self, desired: &DesiredStream<'_>, change: &StreamChange, account: &Account) {
         let stream = account.virtual_streams.iter().find(|stream| stream.name.as_str() == desired.virtual_stream);
         let virtual_subject = |subject: &SubjectFilter| SubjectFilter::parse(split_captured(subject.as_str())?.1).ok();
@@ -308,7 +309,7 @@ impl Out<'_> {
         edited
     }
 
-    /// Whether a changed field may be sent; says so where it may not, or should not.
+    /// Returns `true` if a changed field may be sent. Adds a finding if it may not, or should not.
     fn judge(&mut self, key: &str, before: Option<&Value>, after: Option<&Value>, found: &ObservedStream) -> bool {
         let show = |value: Option<&Value>| value.map_or("unset".to_owned(), |v| v.to_string());
         let on_purpose = format!(
@@ -405,7 +406,7 @@ impl Out<'_> {
     }
 }
 
-/// Whether the new limit is tighter in a way that deletes messages.
+/// Returns `true` if the new limit is tighter in a way that deletes messages.
 fn shrinks(key: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
     if !matches!(key, "max_age" | "max_bytes" | "max_msgs" | "max_msgs_per_subject") {
         return false;
@@ -418,7 +419,7 @@ fn shrinks(key: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
     }
 }
 
-/// Whether the stream holds messages beyond the new limit.
+/// Returns `true` if the stream holds messages beyond the new limit.
 fn reaches(key: &str, limit: Option<&Value>, found: &ObservedStream) -> bool {
     let limit = limit.and_then(Value::as_u64).unwrap_or(u64::MAX);
     match key {
@@ -430,7 +431,7 @@ fn reaches(key: &str, limit: Option<&Value>, found: &ObservedStream) -> bool {
     }
 }
 
-/// How "nothing" is sent: servers take an absent field for its zero.
+/// Returns the value to send for a removed one: servers take an absent field for its zero.
 fn wire(key: &str, value: Option<Value>) -> Value {
     value.or_else(|| stream_default(key)).unwrap_or(Value::Null)
 }

@@ -9,7 +9,7 @@ use crate::model::virtual_stream::Account;
 use crate::plan::mappings::mappings;
 use serde_json::{Value, json};
 
-/// The claims of an account with these default permissions, and a role.
+/// Returns claims of an account with these default permissions, and a role.
 fn claims(account: &Account, default: &Value, role: &Value) -> AccountClaims {
     let key = PublicKey::from_bytes(KeyKind::Account, [9; 32]);
     let scope = json!({ "kind": "user_scope", "key": key, "role": "writers", "template": { "pub": role } });
@@ -45,7 +45,7 @@ fn a_template_that_was_enough_is_not_after_mapping() {
           refuse it"]
     );
     assert!(found(&shared(), json!({}), role.clone(), false)[0].contains("which becomes $VW.c-east.orders.new"));
-    // As default permissions.
+    // The same as default permissions.
     assert!(
         found(&shared(), role.clone(), json!({}), true)[0]
             .starts_with("account APP, default permissions: users without")
@@ -54,15 +54,15 @@ fn a_template_that_was_enough_is_not_after_mapping() {
     let regional = regional(vec![stream("orders", &["orders.>"])]);
     let lacks = found(&regional, json!({}), json!({ "allow": ["$VW.*.orders.new", "orders.new", "$JS.API.>"] }), true);
     assert!(lacks[0].contains("may publish on $JS.API.>, which would become $VS.c-east.API.>"), "{lacks:?}");
-    // Acks carry the read streams' names.
+    // Acknowledgements carry the read streams' names.
     let lacks = found(&shared(), json!({}), json!({ "allow": ["$JS.ACK.orders.>"] }), true);
     assert!(lacks[0].contains("would become $JS.ACK.orders-read-west.>"), "{lacks:?}");
-    // What is denied by name.
+    // Permissions that deny by name.
     let lacks = found(&shared(), json!({}), json!({ "deny": ["$VW.>"] }), true);
     assert!(lacks[0].contains("may publish on orders.>, which would become $VW.c-east.orders.>"), "{lacks:?}");
 }
 
-/// Nobody loses what worked, so that it stops nothing.
+/// No user loses what worked, so it does not stop the run.
 #[test]
 fn what_was_so_before_or_still_works_in_a_cluster_is_a_warning() {
     let account = shared();
@@ -81,7 +81,7 @@ fn what_was_so_before_or_still_works_in_a_cluster_is_a_warning() {
     assert_eq!(severities(Some("old.>"), json!({ "allow": ["orders.new", "old.>"] })), [Severity::Error]);
     // A role for one region.
     assert_eq!(severities(None, json!({ "allow": ["orders.new", "$VW.c-west.orders.>"] })), [Severity::Warning]);
-    // Each user is denied something else.
+    // Each user is denied another subject.
     assert_eq!(severities(None, json!({ "deny": ["$VW.*.orders.{{name()}}"] })), [Severity::Warning; 0]);
 }
 
@@ -94,12 +94,12 @@ fn what_suffices_or_has_nothing_to_do_with_it_is_let_be() {
     fine(&shared(), json!({ "allow": ["orders.new", "$VW.*.orders.new", "$JS.API.>", "$JS.ACK.>"] }));
     fine(&shared(), json!({ "allow": ["orders.{{name()}}.>", "$VW.*.orders.{{name()}}.>"] }));
     fine(&shared(), json!({ "deny": ["orders.>", "$VW.>"] }));
-    // This tool's own.
+    // This tool's own role.
     let regional_orders = regional(vec![stream("orders", &["orders.>"])]);
     for lease in ["$VSTREAM.LEASE", "$VSTREAM.>"] {
         fine(&regional_orders, json!({ "allow": ["$JS.API.STREAM.CREATE.*", lease] }));
     }
-    // What `render permissions` lists.
+    // The permissions that `render permissions` lists.
     for account in [shared(), regional(vec![stream("orders", &["orders.>"])])] {
         let needed = permissions(topology(), &account).unwrap().publish;
         let subjects = |lines: &[Line]| lines.iter().map(|line| line.subject.clone()).collect::<Vec<_>>();
