@@ -1,27 +1,13 @@
 //! What is wrong with a definition: where, why, and what would be right.
 
 use super::SourceFile;
+use super::place::Place;
 use super::secret;
 use crate::model::shown::shown;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
-
-/// Where something stands in the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(super) struct Place {
-    /// Index into the files.
-    pub file: usize,
-    /// From 1; 0 when unknown.
-    pub line: u64,
-    /// From 1, in characters.
-    pub column: u64,
-    /// Byte offset.
-    pub start: usize,
-    /// Byte offset of the first byte after it.
-    pub end: usize,
-}
 
 /// One problem, not yet bound to the files' names.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
 //! Tree → types, reporting every problem on the way: the [`Read`] trait, and the [`keys!`] that structs are made with.
 
 use super::nearest::{nearest, suggestion};
-use super::problem::{Collected, Place, Problem};
+use super::place::Place;
+use super::problem::{Collected, Problem};
 use super::yaml::{Node, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::borrow::Cow;
@@ -275,7 +276,7 @@ macro_rules! keys {
             /// Where it stands.
             #[schemars(skip)]
             #[allow(dead_code, reason = "not every mapping has checks that point at it as a whole")]
-            pub place: $crate::definition::problem::Place,
+            pub place: $crate::definition::place::Place,
             $( $(#[doc = $doc])+ pub $field: $type, )+
         }
 

@@ -2,10 +2,11 @@ use super::*;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::prefixes::PREFIXES;
 use crate::model::subject::SubjectFilter;
-use crate::model::virtual_stream::Layout;
+use crate::model::virtual_stream::{Access, Layout};
 use crate::sign::Seed;
 use proptest::prelude::*;
 use serde_json::json;
+use std::path::Path;
 
 fn key() -> String {
     PublicKey::from_bytes(KeyKind::Account, [7; 32]).to_string()

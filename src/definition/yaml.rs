@@ -2,7 +2,9 @@
 //!
 //! A tree, and not the types at once, so that all problems of a file are reported and not the first alone.
 
-use super::problem::{Place, Problem};
+use super::place::Place;
+use super::problem::Problem;
+use super::size::{MAX_SIZE, SPREAD};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
@@ -26,7 +28,7 @@ pub(super) struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { nodes: MOST_NODES, bytes: 2 * super::MAX_SIZE }
+        Self { nodes: MOST_NODES, bytes: 2 * MAX_SIZE }
     }
 }
 
@@ -197,9 +199,9 @@ fn too_large(file: usize) -> Box<Problem> {
     let message = format!(
         "with this file the definition has more than {MOST_NODES} keys and values, those that aliases repeat included, or \
          more than {} MB of text in them",
-        2 * super::MAX_SIZE / 1_000_000
+        2 * MAX_SIZE / 1_000_000
     );
-    Box::new(Problem::new("too-large", start, message).help(super::SPREAD))
+    Box::new(Problem::new("too-large", start, message).help(SPREAD))
 }
 
 fn place(at: Location, file: usize) -> Place {

@@ -4,7 +4,8 @@
 //! the regions' real streams, not the virtual ones.
 
 use super::api::{self, RULES, SUBJECTS, Treatment};
-use super::{DesiredError, check_built, lease};
+use super::checks::check_built;
+use super::{DesiredError, lease};
 use crate::model::names::RegionName;
 use crate::model::prefixes::{captured, near};
 use crate::model::topology::Topology;

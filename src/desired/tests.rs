@@ -1,14 +1,17 @@
 use super::*;
 use crate::definition::{Definition, Resolver};
-use crate::model::names::{ConsumerName, StreamName};
+use crate::model::mapping::MappingSet;
+use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::prefixes::{BACK, ORIGIN, PREFIXES, RUNS, is_below};
 use crate::model::subject::SubjectFilter;
-use crate::model::topology::Region;
+use crate::model::topology::{Region, Topology};
 use crate::model::transform::Transform;
-use crate::model::virtual_stream::{Access, Consistency, ConsumerDefinition, MapRequest, VirtualStream};
+use crate::model::virtual_stream::{
+    Access, Account, Consistency, ConsumerDefinition, Kind, Layout, MapRequest, VirtualStream,
+};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn region(name: &str) -> Region {
     let cluster = ClusterName::parse(&format!("c-{name}")).unwrap();

@@ -1,6 +1,7 @@
 //! Clusters: live ones that an entry leaves out, and named ones that do not live.
 
-use super::{LintInput, Report, some_of};
+use super::LintInput;
+use super::report::{Report, some_of};
 use crate::model::finding::Severity;
 use std::collections::{BTreeMap, HashSet};
 

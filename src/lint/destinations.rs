@@ -1,6 +1,7 @@
 //! What servers check of an entry's destinations, and where destinations lead.
 
-use super::{Entry, LintInput, Report};
+use super::report::Report;
+use super::{Entry, LintInput};
 use crate::model::finding::Severity;
 use crate::model::subject_trie::SubjectTrie;
 use crate::model::transform::Transform;

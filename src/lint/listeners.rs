@@ -1,7 +1,8 @@
 //! Who listens on subjects that are about to be mapped, and what comes in past the mappings: subscriptions are not
 //! mapped, publishes are, and what a stream import brings is not.
 
-use super::{Entry, LintInput, Listener, ListenerKind, Report};
+use super::report::Report;
+use super::{Entry, LintInput, Listener, ListenerKind};
 use crate::model::finding::Severity;
 use crate::model::subject::SubjectFilter;
 use crate::model::subject_trie::SubjectTrie;

@@ -1,6 +1,7 @@
 //! Sources with common subjects: which entry is used is up to each server's Go map order.
 
-use super::{LintInput, Report, some_of};
+use super::LintInput;
+use super::report::{Report, some_of};
 use crate::model::finding::Severity;
 use crate::model::subject_trie::SubjectTrie;
 use std::ops::ControlFlow;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::finding::Severity;
 use crate::model::mapping::{Destination, RawMapping};
 use proptest::prelude::*;
 

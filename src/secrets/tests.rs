@@ -1,9 +1,11 @@
+use super::seeds::is_seed;
 use super::*;
-use crate::model::nkey::KeyKind;
+use crate::model::nkey::{KeyKind, crc16};
 use crate::sign::{Seed, Signer as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use std::borrow::Cow;
 
 fn seed(kind: KeyKind) -> String {
     Seed::generate(kind).unwrap().reveal().to_string()

@@ -1,12 +1,13 @@
 //! Accounts: keys, access, settings.
 
-use super::Checker;
+use super::checker::Checker;
 use super::names::real_names;
 use super::overlap::overlaps;
 use super::virtual_stream::Placed;
 use crate::definition::fields;
 use crate::definition::nearest::suggestion;
-use crate::definition::problem::{Place, Problem};
+use crate::definition::place::Place;
+use crate::definition::problem::Problem;
 use crate::definition::raw;
 use crate::definition::read::{At, Named};
 use crate::model::names::{RegionName, StreamName};

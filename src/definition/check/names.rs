@@ -1,7 +1,8 @@
 //! Names of the real streams: valid, and each once.
 
 use super::virtual_stream::Placed;
-use crate::definition::problem::{Collected, Place, Problem};
+use crate::definition::place::Place;
+use crate::definition::problem::{Collected, Problem};
 use crate::model::names::StreamName;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout, Role};

@@ -2,7 +2,8 @@
 //! refuse streams whose subjects overlap.
 
 use super::virtual_stream::Placed;
-use crate::definition::problem::{Collected, Place, Problem};
+use crate::definition::place::Place;
+use crate::definition::problem::{Collected, Problem};
 use crate::model::subject::SubjectFilter;
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,7 @@
 //! Where account tokens are kept.
 
-use super::{Checker, Resolver};
+use super::checker::Checker;
+use crate::definition::Resolver;
 use crate::definition::problem::Problem;
 use crate::definition::raw;
 use crate::definition::read::At;

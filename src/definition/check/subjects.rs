@@ -1,7 +1,7 @@
 //! Subjects of virtual streams.
 
-use super::Checker;
-use crate::definition::problem::Place;
+use super::checker::Checker;
+use crate::definition::place::Place;
 use crate::definition::read::At;
 use crate::model::names::is_transform;
 use crate::model::prefixes::PREFIXES;

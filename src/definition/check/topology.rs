@@ -1,7 +1,8 @@
 //! Regions, clusters, servers, TLS.
 
-use super::Checker;
-use crate::definition::problem::{Place, Problem};
+use super::checker::Checker;
+use crate::definition::place::Place;
+use crate::definition::problem::Problem;
 use crate::definition::raw;
 use crate::definition::read::{At, Named};
 use crate::model::names::{ClusterName, RegionName};

@@ -1,8 +1,9 @@
 //! One virtual stream: its settings, and whether they go together.
 
-use super::Checker;
+use super::checker::Checker;
 use crate::definition::fields::{self, ConsumerTable, Fields, WriteTable};
-use crate::definition::problem::{Place, Problem};
+use crate::definition::place::Place;
+use crate::definition::problem::Problem;
 use crate::definition::raw;
 use crate::definition::read::{At, Named};
 use crate::model::names::{API_TOKENS, ConsumerName, StreamName};

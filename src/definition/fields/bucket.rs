@@ -1,7 +1,8 @@
 //! Settings of KV buckets and object stores (ADR-8, ADR-20; names as in nats.go's JSON).
 
-use super::Shape::{Bool, Duration, Int, Size, Text, TextMap, Word};
-use super::{Field, Table, allowed, refused};
+use super::field::Shape::{Bool, Duration, Int, Size, Text, TextMap, Word};
+use super::field::{Field, allowed, refused};
+use super::table::Table;
 
 /// Settings of a bucket.
 #[derive(Debug)]

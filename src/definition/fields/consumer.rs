@@ -1,7 +1,8 @@
 //! Fields of durable consumers (`ConsumerConfig`, nats-server 2.15 `server/consumer.go`).
 
-use super::Shape::{Bool, Duration, Durations, Int, Size, Text, TextMap, Texts, Time, Word};
-use super::{Field, Table, allowed, one_region, refused};
+use super::field::Shape::{Bool, Duration, Durations, Int, Size, Text, TextMap, Texts, Time, Word};
+use super::field::{Field, allowed, one_region, refused};
+use super::table::Table;
 
 /// Fields of a consumer.
 #[derive(Debug)]

@@ -1,8 +1,10 @@
 //! Fields as written → fields as the API takes them.
 
-use super::{Field, Fields, Fixed, Rule, Shape, Table};
+use super::field::{Field, Fixed, Rule, Shape};
+use super::table::{Fields, Table};
 use crate::definition::nearest::{nearest, suggestion};
-use crate::definition::problem::{Collected, Place, Problem};
+use crate::definition::place::Place;
+use crate::definition::problem::{Collected, Problem};
 use crate::definition::read::{At, Named, Read, wrong_type};
 use crate::definition::yaml::{Node, Value as Yaml};
 use crate::model::units::{parse_duration, parse_size};

@@ -1,7 +1,8 @@
 //! Limits of regional accounts, by their names in an account token (`nats.limits`, nats-io/jwt v2 `account_claims.go`).
 
-use super::Shape::{Bool, Int, Size};
-use super::{Field, Table, allowed, refused};
+use super::field::Shape::{Bool, Int, Size};
+use super::field::{Field, allowed, refused};
+use super::table::Table;
 
 /// Limits of an account.
 #[derive(Debug)]

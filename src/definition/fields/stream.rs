@@ -1,7 +1,8 @@
 //! Fields of write and read streams (`StreamConfig`, nats-server 2.15 `server/stream.go`).
 
-use super::Shape::{Bool, Duration, Int, Object, Size, Text, TextMap, Word};
-use super::{Field, Fixed, Table, allowed, only, refused};
+use super::field::Shape::{Bool, Duration, Int, Object, Size, Text, TextMap, Word};
+use super::field::{Field, Fixed, Shape, allowed, only, refused};
+use super::table::Table;
 
 /// Fields of a write stream.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub(in crate::definition) enum WriteTable {}
 pub(in crate::definition) enum ReadTable {}
 
 const ANY: i64 = i64::MAX;
-const STORAGE: super::Shape = Word(&["file", "memory"]);
+const STORAGE: Shape = Word(&["file", "memory"]);
 
 const CONSUMER_LIMITS: &[Field] = &[
     allowed("inactive_threshold", Duration, "Longest and default `inactive_threshold` of consumers."),

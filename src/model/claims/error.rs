@@ -6,7 +6,7 @@ use crate::model::nkey::PublicKey;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimsError {
     /// Over 1 MiB.
-    #[error("the token has {size} bytes; NATS refuses tokens over {} bytes", super::MAX_TOKEN_SIZE)]
+    #[error("the token has {size} bytes; NATS refuses tokens over {} bytes", super::format::MAX_TOKEN_SIZE)]
     TooLarge {
         /// Its size in bytes.
         size: usize,

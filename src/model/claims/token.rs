@@ -1,5 +1,6 @@
 //! A NATS JWT as text: three parts, header, strict JSON, signature.
 
+use super::format::{HEADER, MAX_TOKEN_SIZE};
 use super::{ClaimsError, schema};
 use crate::model::nkey::{KeyKind, PublicKey};
 use base64::Engine as _;
@@ -7,9 +8,6 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-
-/// Servers and resolvers refuse larger tokens (nats-io/jwt v2 `decoder.go`, `MaxTokenSize`).
-pub const MAX_TOKEN_SIZE: usize = 1024 * 1024;
 
 /// Takes any spare bits in the last character, as Go's `base64.RawURLEncoding` does.
 const ANY_SPARE_BITS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
@@ -99,7 +97,7 @@ pub(super) fn encoded_size(claims: &Map<String, Value>) -> usize {
     let mut body = Vec::new();
     super::write_as_go(&mut body, claims);
     let part = |bytes: usize| (bytes * 4).div_ceil(3);
-    part(crate::model::claims::HEADER.len()) + 1 + part(body.len()) + 1 + part(64)
+    part(HEADER.len()) + 1 + part(body.len()) + 1 + part(64)
 }
 
 fn decode_part(part: &'static str, text: &str) -> Result<Vec<u8>, ClaimsError> {

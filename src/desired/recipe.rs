@@ -1,11 +1,11 @@
 //! The configs of write streams, home streams, read streams and consumers, as the JetStream API takes them.
 
 use super::regional::SOURCE_API;
-use super::{DesiredConsumer, DesiredStream, Role, bucket, metadata};
+use super::{bucket, metadata};
 use crate::model::prefixes::{CAPTURED, DELIVER, captured, captured_anywhere};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
-use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, MapRequest, PUBLISHING, VirtualStream};
+use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, MapRequest, PUBLISHING, Role, VirtualStream};
 use serde_json::{Map, Value};
 
 const SECOND: u64 = 1_000_000_000;
@@ -34,19 +34,6 @@ pub(super) struct Recipe<'a> {
 }
 
 impl<'a> Recipe<'a> {
-    /// The stream of this role.
-    pub fn stream(self, role: Role) -> DesiredStream<'a> {
-        let Self { account, stream, region, .. } = self;
-        DesiredStream {
-            virtual_stream: stream.name.as_str(),
-            region: &region.name,
-            cluster: &region.cluster,
-            role,
-            name: account.real_name(stream, role, &region.name),
-            recipe: self,
-        }
-    }
-
     pub fn config(&self, role: Role) -> Map<String, Value> {
         match role {
             Role::Write => self.write_config(),
@@ -279,28 +266,4 @@ fn finish(
         }
     }
     config
-}
-
-/// The definition's durables on the read streams of the regions that they are for.
-pub(super) fn consumers(account: &Account, stream: &VirtualStream, topology: &Topology) -> Vec<DesiredConsumer> {
-    let mut consumers = Vec::new();
-    for consumer in &stream.consumers {
-        let wanted = |region: &&Region| consumer.regions.is_empty() || consumer.regions.contains(&region.name);
-        for region in topology.regions.iter().filter(wanted) {
-            let mut config = Map::new();
-            config.insert("name".to_owned(), consumer.name.as_str().into());
-            config.insert("durable_name".to_owned(), consumer.name.as_str().into());
-            // What every client asks for; the API's own default would be no acks at all.
-            config.insert("ack_policy".to_owned(), "explicit".into());
-            config.extend(consumer.config.clone());
-            consumers.push(DesiredConsumer {
-                virtual_stream: stream.name.to_string(),
-                region: region.name.clone(),
-                stream: account.read_name(stream, &region.name),
-                name: consumer.name.to_string(),
-                config,
-            });
-        }
-    }
-    consumers
 }

@@ -1,0 +1,38 @@
+//! The fields that an object takes, and those that a definition gives it.
+
+use super::field::Field;
+use crate::definition::problem::Collected;
+use crate::definition::read::{Named, Read};
+use crate::definition::yaml::{Node, Value};
+use std::marker::PhantomData;
+
+/// The fields that a key such as `write` takes.
+pub(in crate::definition) trait Table {
+    /// For messages: `a write stream`.
+    const OF: &'static str;
+    /// Name of its JSON Schema.
+    const SCHEMA: &'static str;
+    /// Whether fields of newer servers may be given under `extra`.
+    const EXTRA: bool = true;
+    /// Whether `regions` restricts where it is provisioned.
+    const REGIONS: bool = false;
+
+    fn fields() -> Vec<Field>;
+}
+
+/// Fields as written, for the table `T`.
+#[derive(Debug)]
+pub(in crate::definition) struct Fields<T> {
+    pub entries: Named<Node>,
+    table: PhantomData<T>,
+}
+
+impl<T: Table> Read for Fields<T> {
+    const WHAT: &'static str = "a mapping of fields";
+
+    fn read(node: Node, problems: &mut Collected) -> Option<Self> {
+        let empty = matches!(node.value, Value::Null);
+        let entries = if empty { Named::default() } else { Named::read(node, problems)? };
+        Some(Self { entries, table: PhantomData })
+    }
+}

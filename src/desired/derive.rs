@@ -1,0 +1,139 @@
+//! From the definition to what each of its accounts has to have.
+
+use super::checks::{check_built, check_names, check_write_subjects};
+use super::permissions::{self, ApplicationPermissions, Line};
+use super::recipe::Recipe;
+use super::regional::{self, Seat};
+use super::{DesiredAccount, DesiredError, DesiredStream, Options, consumer, links, mappings};
+use crate::definition::Definition;
+use crate::model::claims::{Permission, Permissions};
+use crate::model::mapping::MappingSet;
+use crate::model::names::RegionName;
+use crate::model::topology::Topology;
+use crate::model::virtual_stream::{Account, Layout, Role};
+
+/// Everything that the definition's accounts have to have, on the newest servers.
+///
+/// # Errors
+/// [`DesiredError`]
+pub fn desired(definition: &Definition) -> Result<Vec<DesiredAccount<'_>>, DesiredError> {
+    desired_with(definition, &Options::default())
+}
+
+/// Everything that the definition's accounts have to have: each account of the definition, followed by its regional
+/// accounts in the order of the topology.
+///
+/// # Errors
+/// [`DesiredError`]
+pub fn desired_with<'a>(
+    definition: &'a Definition,
+    options: &Options,
+) -> Result<Vec<DesiredAccount<'a>>, DesiredError> {
+    let mut all = Vec::with_capacity(definition.accounts.len());
+    for account in &definition.accounts {
+        all.extend(accounts(&definition.topology, account, options)?);
+    }
+    Ok(all)
+}
+
+/// Everything that one account of the definition has to have: its own, then its regional accounts'.
+///
+/// # Errors
+/// [`DesiredError`]
+pub fn accounts<'a>(
+    topology: &'a Topology,
+    account: &'a Account,
+    options: &Options,
+) -> Result<Vec<DesiredAccount<'a>>, DesiredError> {
+    check_built(account)?;
+    let mut application = DesiredAccount {
+        account,
+        seat: Seat::Application,
+        name: account.name.clone(),
+        id: account.id.clone(),
+        mappings: MappingSet::new(mappings::of_account(topology, account)?)
+            .map_err(|overlap| DesiredError::Overlap { account: account.name.clone(), overlap })?,
+        exports: Vec::new(),
+        imports: Vec::new(),
+        denied: None,
+        streams: capturing(topology, account, options),
+        consumers: Vec::new(),
+    };
+    check_write_subjects(account, &application.streams)?;
+    let reads = reads(topology, account, options);
+    let consumers = account.virtual_streams.iter().flat_map(|stream| consumer::consumers(account, stream, topology));
+    if account.restrict_users {
+        let ApplicationPermissions { publish, subscribe } = permissions::permissions(topology, account)?;
+        let denied = |lines: Vec<Line>| Permission {
+            allow: Vec::new(),
+            deny: lines.into_iter().map(|line| line.subject).collect(),
+        };
+        application.denied = Some(Permissions { publish: denied(publish.deny), subscribe: denied(subscribe.deny) });
+    }
+    match account.layout {
+        Layout::Shared => {
+            application.streams.extend(reads);
+            application.consumers.extend(consumers);
+            check_names(account, &application.streams)?;
+            Ok(vec![application])
+        }
+        Layout::Regional => {
+            check_names(account, &application.streams)?;
+            if !account.virtual_streams.is_empty() {
+                application.exports = links::exports_of_application(account);
+                application.imports = links::imports_of_application(topology, account, &options.regional);
+            }
+            let mut regional: Vec<DesiredAccount<'a>> = topology
+                .regions
+                .iter()
+                .map(|region| DesiredAccount {
+                    account,
+                    seat: Seat::Regional(region),
+                    name: regional::name(account, &region.name),
+                    id: options.regional.get(account, &region.name),
+                    mappings: MappingSet::default(),
+                    exports: links::exports_of_region(account),
+                    imports: links::imports_of_region(account, region),
+                    denied: None,
+                    streams: Vec::new(),
+                    consumers: Vec::new(),
+                })
+                .collect();
+            let place = |name: &RegionName| topology.regions.iter().position(|region| region.name == *name);
+            for read in reads {
+                if let Some(place) = place(read.region) {
+                    regional[place].streams.push(read);
+                }
+            }
+            for consumer in consumers {
+                if let Some(place) = place(&consumer.region) {
+                    regional[place].consumers.push(consumer);
+                }
+            }
+            Ok(std::iter::once(application).chain(regional).collect())
+        }
+    }
+}
+
+/// The write streams of each virtual stream, region by region, or its home stream.
+fn capturing<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
+    let all = recipes(topology, account, options);
+    all.filter_map(|recipe| Some(DesiredStream::new(recipe, recipe.stream.capturing_in(&recipe.region.name)?)))
+        .collect()
+}
+
+/// The read streams of each virtual stream, region by region.
+fn reads<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
+    recipes(topology, account, options).map(|recipe| DesiredStream::new(recipe, Role::Read)).collect()
+}
+
+fn recipes<'a>(
+    topology: &'a Topology,
+    account: &'a Account,
+    options: &Options,
+) -> impl Iterator<Item = Recipe<'a>> + use<'a> {
+    let oldest_server = options.oldest_server;
+    account.virtual_streams.iter().flat_map(move |stream| {
+        topology.regions.iter().map(move |region| Recipe { topology, account, stream, region, oldest_server })
+    })
+}

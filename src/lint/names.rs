@@ -1,0 +1,21 @@
+//! Names of virtual streams that make entries for other streams' requests.
+
+use super::LintInput;
+use super::report::Report;
+use crate::desired::api;
+use crate::model::finding::Finding;
+
+/// A name that is a token of the API's subjects makes entries that take other streams' requests.
+pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
+    for name in input.virtual_streams.iter().filter(|name| api::reserved_names().contains(*name)) {
+        report.findings.push(Finding::error(
+            "reserved-name",
+            format!("account {}, virtual stream {name}", input.account),
+            format!(
+                "`{name}` is a token of the JetStream API's subjects: its entries, such as \
+                 `$JS.API.CONSUMER.*.{name}.>`, could take requests about other streams"
+            ),
+            "Give the virtual stream another name; lower case is always free.",
+        ));
+    }
+}
