@@ -1,40 +1,40 @@
-//! What a check has to say: one vocabulary for lint, preflight and verify.
+//! Findings of checks: one type for lint, preflight and verify.
 
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 
-/// How bad a [`Finding`] is.
+/// The severity of a [`Finding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing; nothing to do.
+    /// Worth knowing; needs no action.
     Info,
-    /// Works, but not as one would wish; shown, does not stop a run.
+    /// Works, but not as intended. Shown, but does not stop a run.
     Warning,
     /// Stops a run before anything is written.
     Error,
 }
 
-/// One thing that a check found: where, what would happen, and what to do about it.
+/// One thing that a check found: its place, its consequence, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Stable kebab-case name (`overlapping-sources`); what `--allow` and scripts refer to.
+    /// Stable kebab-case name (`overlapping-sources`), which `--allow` and scripts use.
     pub code: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What it is about, in NATS terms (`account APP, mapping foo.>`, `server west-1`).
+    /// The object that the finding is about, in NATS terms (`account APP, mapping foo.>`, `server west-1`).
     pub place: String,
-    /// What is the case and what would happen.
+    /// The present state and its consequence.
     pub message: String,
-    /// What belongs to it, a line each.
+    /// Details, one per line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
-    /// The next step, an imperative sentence; empty where there is none.
+    /// The next step as an imperative sentence; empty if there is none.
     pub next: String,
 }
 
 impl Finding {
-    /// A finding of severity error.
+    /// Returns a finding of severity error.
     pub fn error(
         code: &'static str,
         place: impl Into<String>,
@@ -44,7 +44,7 @@ impl Finding {
         Self::new(Severity::Error, code, place, message, next)
     }
 
-    /// A finding of severity warning.
+    /// Returns a finding of severity warning.
     pub fn warning(
         code: &'static str,
         place: impl Into<String>,
@@ -54,7 +54,7 @@ impl Finding {
         Self::new(Severity::Warning, code, place, message, next)
     }
 
-    /// A finding of severity info.
+    /// Returns a finding of severity info.
     pub fn info(code: &'static str, place: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Severity::Info, code, place, message, String::new())
     }
@@ -69,7 +69,7 @@ impl Finding {
         Self { code, severity, place: place.into(), message: message.into(), lines: Vec::new(), next: next.into() }
     }
 
-    /// With lines that belong to the message.
+    /// Adds lines that belong to the message.
     #[must_use]
     pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);
@@ -77,13 +77,13 @@ impl Finding {
     }
 }
 
-/// So many findings of one kind are shown, and so many lines of one.
+/// The most findings of one kind that are shown, and the most lines of one finding.
 const MOST: usize = 100;
-/// So many bytes of a message are shown.
+/// The most bytes of a message that are shown.
 const LONGEST: usize = 4000;
 
-/// What is shown of findings, whose number and length servers, tokens and names may set: of each kind so many, with the last
-/// how many more there are, and each no longer than anyone reads.
+/// Returns a bounded list of findings. Servers, tokens and names can set their number and length. Of each kind, only
+/// the first ones are shown, followed by the number of the others. Long texts are cut.
 pub fn bounded<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Vec<Finding> {
     let findings: Vec<&Finding> = findings.into_iter().collect();
     let kind = |finding: &Finding| (finding.code, finding.severity);
@@ -152,7 +152,7 @@ mod tests {
             ("many", Severity::Warning, "4900 more of these are not shown")
         );
         assert_eq!(shown[102], finding("one", 1));
-        // As many as are shown, and as long.
+        // No more findings than are shown.
         let fit: Vec<Finding> = (0..MOST).map(|number| finding("many", number)).collect();
         assert_eq!(bounded(&fit), fit);
     }

@@ -1,16 +1,16 @@
-//! A walk over a JSON document, of which nothing is built.
+//! A walk over a JSON document that builds no values.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-/// The key by which serde_json passes numbers around; an object that has it would be read as a number.
+/// The key with which serde_json passes numbers around. It would read an object with this key as a number.
 pub(crate) const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// The steps of a walk.
 pub(crate) trait Walk: Copy {
-    /// Comes to a value, whatever it is.
+    /// Visits a value of any kind.
     ///
     /// # Errors
     /// The walk ends with it.
@@ -18,17 +18,17 @@ pub(crate) trait Walk: Copy {
         Ok(())
     }
 
-    /// Comes to a text that is written with escapes. Other texts stand in the document as they are.
+    /// Visits a text that is written with escapes. Other texts stand in the document as they are.
     fn escaped(self, _text: &str) {}
 
-    /// Goes through an object.
+    /// Visits the fields of an object.
     ///
     /// # Errors
     /// The walk ends with it.
     fn object<'de, A: MapAccess<'de>>(self, fields: A) -> Result<(), A::Error>;
 }
 
-/// A walk, as serde takes it.
+/// A walk as a serde visitor.
 #[derive(Clone, Copy)]
 pub(crate) struct Walker<W>(pub(crate) W);
 
@@ -82,7 +82,7 @@ impl<'de, W: Walk> Visitor<'de> for Walker<W> {
     }
 }
 
-/// Counts values (numbers, strings, lists, …), and builds none.
+/// Counts values (numbers, strings, lists, …) without building them.
 #[derive(Clone, Copy)]
 pub(crate) struct Count<'c>(pub(crate) &'c Cell<usize>);
 
@@ -104,8 +104,8 @@ impl Walk for Count<'_> {
     }
 }
 
-/// How many values a document has, which takes no memory; nothing when it is not JSON. A built value takes fifty times
-/// the bytes that it has in `[0,0,…]`.
+/// Returns the number of values in a document, without allocating memory for them; `None` if it is not JSON. A built
+/// value takes fifty times the bytes of its text in `[0,0,…]`.
 pub(crate) fn count(document: &[u8]) -> Option<usize> {
     let values = Cell::new(0);
     let mut deserializer = serde_json::Deserializer::from_slice(document);

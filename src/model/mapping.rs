@@ -10,9 +10,10 @@ use std::ops::ControlFlow;
 pub struct Destination {
     /// Destination subject; may use `{{wildcard(1)}}` and the other transform functions.
     pub subject: String,
-    /// Percent of the messages; what the JWT leaves out or sets to 0 means 100 and is 100 here.
+    /// Percentage of the messages. A missing weight, or 0, in the JWT means 100 and is 100 here.
     pub weight: u8,
-    /// Only for clients of this cluster; for all clusters not listed when `None`.
+    /// The cluster whose clients the destination is for. If `None`, it is for all clusters that no other destination
+    /// lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
 }
@@ -26,10 +27,10 @@ pub struct Mapping {
     pub destinations: Vec<Destination>,
 }
 
-/// A mapping as a token carries it; nothing about it was checked.
+/// A mapping as a token has it, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RawMapping {
-    /// Source, whatever it is.
+    /// Source; may be any text.
     pub source: String,
     /// Destinations, in the order of the JWT.
     pub destinations: Vec<Destination>,
@@ -48,9 +49,9 @@ impl From<Mapping> for RawMapping {
 }
 
 impl Mapping {
-    /// Whether `raw` has the same source and, in any order, the same destinations.
+    /// Returns `true` if `raw` has the same source and, in any order, the same destinations.
     ///
-    /// Destinations are compared as text: a server takes other spellings of the same function for others.
+    /// Destinations are compared as text: servers treat different spellings of one function as different destinations.
     pub fn same_as(&self, raw: &RawMapping) -> bool {
         if self.source.as_str() != raw.source || self.destinations.len() != raw.destinations.len() {
             return false;
@@ -66,11 +67,11 @@ impl Mapping {
 
 /// Two sources of one set that match a common subject.
 ///
-/// A server tries the entries of a JWT in a random order of its own (Go map order), the first match wins.
+/// A server tries the entries of a JWT in a random order of its own (Go map order). The first match wins.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("mapping sources `{first}` and `{second}` overlap: each server would pick one of them at random")]
 pub struct Overlap {
-    /// The one that comes first in the set.
+    /// The first of the two in the set.
     pub first: SubjectFilter,
     /// The other.
     pub second: SubjectFilter,
@@ -82,10 +83,10 @@ pub struct Overlap {
 pub struct MappingSet(Vec<Mapping>);
 
 impl MappingSet {
-    /// Takes the mappings in this order.
+    /// Builds a set of the mappings, in this order.
     ///
     /// # Errors
-    /// [`Overlap`] names the first two whose sources overlap, a source given twice included.
+    /// [`Overlap`], with the first two mappings whose sources overlap. A source given twice counts too.
     pub fn new(mappings: Vec<Mapping>) -> Result<Self, Overlap> {
         let mut trie = SubjectTrie::default();
         for (index, mapping) in mappings.iter().enumerate() {
@@ -99,17 +100,17 @@ impl MappingSet {
         Ok(Self(mappings))
     }
 
-    /// The mappings in order.
+    /// The mappings in their order.
     pub fn iter(&self) -> std::slice::Iter<'_, Mapping> {
         self.0.iter()
     }
 
-    /// How many sources there are.
+    /// The number of sources.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// `true` if there are no mappings.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,7 +1,7 @@
-//! The pure vocabulary: subjects, keys, topology, virtual streams, mappings, claims.
+//! The pure types of the domain: subjects, keys, topology, virtual streams, mappings, claims.
 //!
-//! Nothing here does I/O, reads a clock or knows a server. A value of a type of this module is proof
-//! that its checks were made (parse, don't validate).
+//! Nothing here does I/O, reads a clock or contacts a server. A value of a type of this module is proof that its checks
+//! were made (parse, don't validate).
 
 pub mod claims;
 pub mod finding;

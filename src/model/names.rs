@@ -1,25 +1,25 @@
-//! Names that have rules of their own: streams, regions, clusters, accounts.
+//! Names with rules of their own: streams, regions, clusters, accounts.
 
 use serde::Serialize;
 use std::fmt;
 
-/// Why a name was refused.
+/// Reason why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} name `{name}`: {reason}")]
 pub struct NameError {
-    /// What kind of name it should have been (`region`, `stream`, …).
+    /// The expected kind of name (`region`, `stream`, …).
     pub kind: &'static str,
-    /// The name as given.
+    /// The refused name.
     pub name: String,
-    /// What is wrong with it.
+    /// The defect.
     pub reason: String,
 }
 
 /// Longest name of a stream or consumer, in bytes (nats-server `server/jetstream_api.go`, `JSMaxNameLen`).
 pub const MAX_NAME: usize = 255;
 
-/// Tokens of the subjects `$JS.API.…` (nats-server `server/jetstream_api.go`). A virtual stream of such a name would
-/// rewrite requests about other streams: `$JS.API.CONSUMER.*.NEXT.>` takes in every pull (measured, 2.15.1).
+/// Tokens of the subjects `$JS.API.…` (nats-server `server/jetstream_api.go`). A virtual stream with such a name would
+/// rewrite requests about other streams: `$JS.API.CONSUMER.*.NEXT.>` captures every pull (measured, 2.15.1).
 pub const API_TOKENS: [&str; 37] = [
     "$JS",
     "ACCOUNT",
@@ -60,15 +60,15 @@ pub const API_TOKENS: [&str; 37] = [
     "USER",
 ];
 
-/// Whether a mapping would read `token` as a function of the destination: `$1`, `{{wildcard(1)}}`
-/// (nats-server `server/subject_transform.go`).
+/// Returns `true` if a mapping reads `token` as a function of the destination: `$1`, `{{wildcard(1)}}` (nats-server
+/// `server/subject_transform.go`).
 pub fn is_transform(token: &str) -> bool {
     token.contains("{{")
         || token.contains("}}")
         || token.strip_prefix('$').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Why a name is refused, if it is empty or too long.
+/// Returns the defect of a name that is empty or too long.
 fn wrong_length(name: &str) -> Option<String> {
     match name.len() {
         0 => Some("is empty".to_owned()),
@@ -77,7 +77,7 @@ fn wrong_length(name: &str) -> Option<String> {
     }
 }
 
-/// `Ok` when `name` can be one subject token: not empty, printable, no `.`, `*`, `>` or white space.
+/// Checks that `name` can be one subject token: not empty, printable, no `.`, `*`, `>` or white space.
 fn one_token(kind: &'static str, name: &str) -> Result<(), NameError> {
     let refuse = |reason: &str| Err(NameError { kind, name: name.to_owned(), reason: reason.to_owned() });
     if let Some(reason) = wrong_length(name) {
@@ -103,7 +103,7 @@ macro_rules! token_name {
             /// Parses the name.
             ///
             /// # Errors
-            /// [`NameError`] when it is not one subject token.
+            /// [`NameError`] if the name is not one subject token.
             pub fn parse(name: &str) -> Result<Self, NameError> {
                 one_token($kind, name)?;
                 Ok(Self(name.to_owned()))
@@ -124,11 +124,11 @@ macro_rules! token_name {
 }
 
 token_name!(
-    /// Name of a region; it becomes a token of subjects and stream names.
+    /// Name of a region, which becomes a token of subjects and stream names.
     RegionName,
     "region"
 );
-/// Name of a cluster, which is the name of its gateway (nats-server `gateway.name`). It may have dots, `dc1.prod`.
+/// Name of a cluster, which is the name of its gateway (nats-server `gateway.name`). It may have dots: `dc1.prod`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ClusterName(String);
@@ -137,7 +137,8 @@ impl ClusterName {
     /// Parses the name.
     ///
     /// # Errors
-    /// [`NameError`] when it is empty or too long, or has white space or control characters: servers refuse those.
+    /// [`NameError`] if the name is empty or too long, or has white space or control characters. Servers refuse such
+    /// names.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let refuse =
             |reason: &str| Err(NameError { kind: "cluster", name: name.to_owned(), reason: reason.to_owned() });
@@ -155,10 +156,10 @@ impl ClusterName {
         &self.0
     }
 
-    /// The token that stands for the cluster in subjects: the name, with `_` for what a token cannot have (`dc1.prod`
-    /// becomes `dc1_prod`).
+    /// Returns the token that stands for the cluster in subjects. It is the name with `_` for characters that a token
+    /// cannot have: `dc1.prod` becomes `dc1_prod`.
     pub fn token(&self) -> String {
-        // A mapping would take braces, and dollars in front of figures, for functions.
+        // A mapping would read braces, and dollars before digits, as functions.
         self.0.chars().map(|c| if matches!(c, '.' | '*' | '>' | '{' | '}' | '$') { '_' } else { c }).collect()
     }
 }

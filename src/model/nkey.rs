@@ -4,7 +4,7 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a key is for; the first letter of its public form.
+/// The kind of a key, which is the first letter of its public form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
@@ -26,7 +26,7 @@ impl KeyKind {
         }
     }
 
-    /// With its article, for sentences.
+    /// Returns the kind with its article, for sentences.
     pub fn with_article(self) -> &'static str {
         match self {
             Self::Operator => "an operator",
@@ -35,7 +35,7 @@ impl KeyKind {
         }
     }
 
-    /// The kind that a prefix byte stands for, if it is one we handle.
+    /// Returns the kind for a prefix byte, if this tool handles it.
     pub fn from_prefix(byte: u8) -> Option<Self> {
         [Self::Operator, Self::Account, Self::User].into_iter().find(|kind| kind.prefix() == byte)
     }
@@ -51,22 +51,22 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// Why something is not a key. Never holds the text that was refused: it may be a seed.
+/// Reason why a text is not a key. It never holds the refused text, which may be a seed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not base32, wrong length or wrong checksum.
+    /// The text is not base32, or has a wrong length or checksum.
     #[error("is damaged or not an nkey: {0}")]
     Damaged(&'static str),
-    /// An nkey of another kind.
+    /// The key is of another kind.
     #[error("is not a key of kind {expected}")]
     WrongKind {
         /// The kind that was needed.
         expected: KeyKind,
     },
-    /// A point of small order: a signature that fits it can be made without any seed, for any message.
+    /// The key is a point of small order. Anyone can make a signature that fits it, for any message, without a seed.
     #[error("is a weak key, for which anybody can make signatures")]
     Weak,
-    /// A seed where a public key belongs.
+    /// The text is a seed, where a public key belongs.
     #[error("is a seed, where a public key belongs; keep seeds in files")]
     Seed,
 }
@@ -79,12 +79,13 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// From the raw ed25519 public key, which is known to be one: it was made from a seed, or checked before.
+    /// Makes a key from a raw ed25519 public key that is known to be valid: it comes from a seed, or was checked
+    /// before.
     pub fn from_bytes(kind: KeyKind, bytes: [u8; 32]) -> Self {
         Self { kind, bytes }
     }
 
-    /// From a raw ed25519 public key of elsewhere.
+    /// Makes a key from a raw ed25519 public key of unknown origin.
     ///
     /// # Errors
     /// [`KeyError::Weak`]
@@ -96,7 +97,7 @@ impl PublicKey {
     /// Parses the text form (`A…`, 56 characters).
     ///
     /// # Errors
-    /// [`KeyError`]; the refused text is never part of it.
+    /// [`KeyError`], which never holds the refused text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.starts_with('S') && text.len() == 58 {
             return Err(KeyError::Seed);
@@ -117,18 +118,18 @@ impl PublicKey {
     /// Parses a key of one kind.
     ///
     /// # Errors
-    /// [`KeyError`], [`KeyError::WrongKind`] among them.
+    /// [`KeyError`], including [`KeyError::WrongKind`].
     pub fn parse_kind(text: &str, expected: KeyKind) -> Result<Self, KeyError> {
         let key = Self::parse(text)?;
         if key.kind == expected { Ok(key) } else { Err(KeyError::WrongKind { expected }) }
     }
 
-    /// What the key is for.
+    /// The kind of the key.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
 
-    /// Whether the key is one of the points of small order, in any encoding.
+    /// Returns `true` if the key is a point of small order, in any encoding.
     pub fn is_weak(&self) -> bool {
         ed25519_dalek::VerifyingKey::from_bytes(&self.bytes).is_ok_and(|key| key.is_weak())
     }
@@ -168,7 +169,7 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// CRC-16/XMODEM, as nkeys use it.
+/// Returns the CRC-16/XMODEM checksum that nkeys use.
 pub(crate) fn crc16(data: &[u8]) -> u16 {
     data.iter().fold(0, |crc, byte| (crc << 8) ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)])
 }
@@ -193,7 +194,7 @@ const CRC16: [u16; 256] = {
 mod tests {
     use super::*;
 
-    /// Every encoding of a point of small order: y by its number, with either sign; canonical and not.
+    /// Every encoding of a point of small order: each y with either sign, canonical or not.
     fn weak() -> Vec<[u8; 32]> {
         let hex =
             |text: &str| -> [u8; 32] { data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap() };
@@ -227,7 +228,7 @@ mod tests {
         let strong = crate::sign::Seed::generate(KeyKind::Account).unwrap();
         let strong = crate::sign::Signer::public_key(&strong);
         assert_eq!(PublicKey::parse(&strong.to_string()), Ok(strong));
-        // Not a point at all: no signature fits it, so it does no harm.
+        // Not a point at all. No signature fits it, so it does no harm.
         let none = PublicKey::from_bytes(KeyKind::Account, [7; 32]);
         assert_eq!(PublicKey::parse(&none.to_string()), Ok(none));
     }

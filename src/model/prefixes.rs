@@ -1,29 +1,32 @@
-//! The prefixes that this tool gives to subjects: one place for all of them.
+//! All prefixes that this tool puts in front of subjects.
 //!
-//! None is an application's own, and none is below another. `docs/concepts.md` has the same table; a test compares them.
+//! No prefix belongs to an application, and no prefix is below another. `docs/concepts.md` has the same table; a test
+//! compares them.
 
 use super::names::ClusterName;
 use super::subject::SubjectFilter;
 
-/// What a client published, on its way into a write stream: `$VW.<cluster>.<subject>`.
+/// Prefix of a client's message on its way into a write stream: `$VW.<cluster>.<subject>`.
 ///
-/// Write streams take the prefix off as they store, so that no destination lies inside its own source.
+/// Write streams strip the prefix when they store, so no destination lies inside its own source.
 pub const CAPTURED: &str = "$VW";
-/// A JetStream request of a client, on its way to a regional account: `$VS.<cluster>.API.…`.
+/// Prefix of a client's JetStream request on its way to a regional account: `$VS.<cluster>.API.…`.
 pub const NEAR: &str = "$VS";
-/// The way back into the application's account's own JetStream: mapped to `$JS` without regard to the cluster.
+/// Prefix of requests to the JetStream of the application's account itself. It is mapped to `$JS` in every cluster.
 ///
 /// A mapping is applied once, so `$VSH.API.…` is not mapped again by `$JS.>` (measured, 2.10.26 – 2.15.1).
 pub const BACK: &str = "$VSH";
-/// In a regional account: the application's account, as sources and mirrors reach it. Clients of a bucket that is a mirror
-/// put its keys below it, and so the application's account maps `$VSM.API.$KV.>` as it maps `$KV.>`.
+/// In a regional account, the prefix with which sources and mirrors reach the application's account.
+///
+/// Clients of a mirrored bucket put its keys below this prefix. So the application's account maps `$VSM.API.$KV.>` as
+/// it maps `$KV.>`.
 pub const ORIGIN: &str = "$VSM";
-/// Where sources and mirrors of read streams deliver: `VSD.<region>.…`.
+/// Prefix of deliveries to sources and mirrors of read streams: `VSD.<region>.…`.
 pub const DELIVER: &str = "VSD";
-/// What runs of this tool tell each other, the lease among it.
+/// Prefix of messages between runs of this tool, such as the lease.
 pub const RUNS: &str = "$VSTREAM";
 
-/// One prefix, as the docs tell it.
+/// One prefix, as the docs describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {
     /// The first token of the subjects.
@@ -32,11 +35,11 @@ pub struct Prefix {
     pub form: &'static str,
     /// The accounts that use it.
     pub account: &'static str,
-    /// What is on these subjects.
+    /// The messages on these subjects.
     pub meaning: &'static str,
 }
 
-/// All of them.
+/// All prefixes.
 pub const PREFIXES: [Prefix; 6] = [
     Prefix {
         token: CAPTURED,
@@ -71,28 +74,28 @@ pub const PREFIXES: [Prefix; 6] = [
     },
 ];
 
-/// The subject under which a message on `subject` is captured that was published by a client in `cluster`:
-/// `foo.>` becomes `$VW.west.foo.>`.
+/// Returns the subject under which a message on `subject` from a client in `cluster` is captured: `foo.>` becomes
+/// `$VW.west.foo.>`.
 pub fn captured(subject: &SubjectFilter, cluster: &ClusterName) -> SubjectFilter {
     subject.below(&[CAPTURED, &cluster.token()])
 }
 
-/// The subject under which a message on `subject` is captured, whatever the cluster: `foo.>` becomes `$VW.*.foo.>`.
+/// Returns the subject under which a message on `subject` is captured in any cluster: `foo.>` becomes `$VW.*.foo.>`.
 pub fn captured_anywhere(subject: &SubjectFilter) -> SubjectFilter {
     subject.below(&[CAPTURED, "*"])
 }
 
-/// Returns the cluster's token and the published subject of a captured one: `west` and `foo.>` of `$VW.west.foo.>`.
+/// Returns the cluster's token and the published subject of a captured one: `west` and `foo.>` for `$VW.west.foo.>`.
 pub fn split_captured(subject: &str) -> Option<(&str, &str)> {
     subject.strip_prefix(CAPTURED)?.strip_prefix('.')?.split_once('.')
 }
 
-/// Returns whether a subject is below a prefix of whole tokens.
+/// Returns `true` if a subject is below a prefix of whole tokens.
 pub fn is_below(subject: &str, prefix: &str) -> bool {
     subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The prefix of what clients in `cluster` ask of their region: `$VS.west`.
+/// Returns the prefix of requests from clients in `cluster` to their region: `$VS.west`.
 pub fn near(cluster: &ClusterName) -> String {
     format!("{NEAR}.{}", cluster.token())
 }

@@ -1,6 +1,6 @@
-//! Versions of nats-server, as servers write them.
+//! Versions of nats-server, as servers spell them.
 
-/// Major and minor number of the oldest server that cluster-scoped mappings and the streams' recipe were proved on.
+/// Major and minor version of the oldest server on which cluster-scoped mappings and our stream configs are proven.
 pub const OLDEST: (u64, u64) = (2, 10);
 
 /// `2.12.2-RC.1` → 2, 12, 2

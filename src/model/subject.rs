@@ -3,17 +3,17 @@
 use serde::Serialize;
 use std::fmt;
 
-/// Why a subject was refused.
+/// Reason why a subject was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("subject `{subject}`: {reason}")]
 pub struct SubjectError {
-    /// The subject as given.
+    /// The refused subject.
     pub subject: String,
-    /// What is wrong with it.
+    /// The defect.
     pub reason: String,
 }
 
-/// Far more than anyone has; keeps a hostile token from costing more than its reading.
+/// The most tokens of a subject, far more than any user has. Keeps a hostile token cheap to read.
 const MAX_TOKENS: usize = 256;
 
 /// A valid subject that may contain the wildcards `*` (one token) and a final `>` (one token or more).
@@ -25,8 +25,8 @@ impl SubjectFilter {
     /// Parses a subject or subject filter.
     ///
     /// # Errors
-    /// [`SubjectError`] for an empty subject or token, white space, control characters, a `>` before the
-    /// end, or a wildcard that is only part of a token (servers take that for text, but not everywhere alike).
+    /// [`SubjectError`] for an empty subject or token, white space, control characters, or a `>` before the end. Also
+    /// for a wildcard that is only part of a token, which servers take for text in some places only.
     pub fn parse(subject: &str) -> Result<Self, SubjectError> {
         check(subject)?;
         Ok(Self(subject.to_owned()))
@@ -37,23 +37,23 @@ impl SubjectFilter {
         &self.0
     }
 
-    /// Its tokens.
+    /// The tokens of the subject.
     pub fn tokens(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
         self.0.split('.')
     }
 
-    /// The same behind these tokens, which have to be tokens: `foo.>` becomes `$VW.west.foo.>`.
+    /// Returns the filter below these tokens, which must be valid tokens: `foo.>` becomes `$VW.west.foo.>`.
     #[must_use]
     pub(crate) fn below(&self, tokens: &[&str]) -> Self {
         Self(format!("{}.{self}", tokens.join(".")))
     }
 
-    /// Whether it has no wildcard.
+    /// Returns `true` if the filter has no wildcard.
     pub fn is_literal(&self) -> bool {
         self.tokens().all(|t| t != "*" && t != ">")
     }
 
-    /// Whether some subject matches both.
+    /// Returns `true` if some subject matches both filters.
     pub fn overlaps(&self, other: &Self) -> bool {
         let (mut a, mut b) = (self.tokens(), other.tokens());
         loop {
@@ -91,13 +91,13 @@ impl SubjectFilter {
         Some(Self(tokens.join(".")))
     }
 
-    /// Whether every subject that matches `other` also matches this filter.
+    /// Returns `true` if every subject that matches `other` also matches this filter.
     pub fn covers(&self, other: &Self) -> bool {
         tokens_cover(self.tokens(), other.tokens())
     }
 }
 
-/// [`SubjectFilter::covers`], of the tokens of two filters.
+/// Does the same as [`SubjectFilter::covers`] for the tokens of two filters.
 pub(crate) fn tokens_cover<'s>(
     mut wide: impl Iterator<Item = &'s str>,
     mut narrow: impl Iterator<Item = &'s str>,
@@ -157,7 +157,7 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Filters of up to four tokens over a tiny alphabet, so that they often meet.
+    /// Filters of up to four tokens over a tiny alphabet, so that they often overlap.
     pub(crate) fn filters() -> impl Strategy<Value = String> {
         (prop::collection::vec(prop::sample::select(vec!["a", "b", "*"]), 0..4), any::<bool>()).prop_map(
             |(mut tokens, open)| {

@@ -1,10 +1,10 @@
-//! Many subject filters, and quickly which of them overlap another one.
+//! A set of many subject filters that quickly finds those that overlap another one.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-/// Subject filters with a value each; finding those that overlap another filter costs about its number of
-/// tokens, not the number of filters, unless many of them have wildcards.
+/// Subject filters, each with a value. A search for overlapping filters costs about the number of tokens. It costs more
+/// if many of the filters have wildcards.
 #[derive(Debug)]
 pub struct SubjectTrie<'a, T> {
     nodes: Vec<Node<'a, T>>,
@@ -29,7 +29,7 @@ impl<T> Default for SubjectTrie<'_, T> {
 }
 
 impl<'a, T> SubjectTrie<'a, T> {
-    /// Adds a filter; the same filter may be added again with another value.
+    /// Adds a filter. The same filter may be added again with another value.
     pub fn insert(&mut self, filter: &'a str, value: T) {
         let mut at = 0;
         for token in filter.split('.') {

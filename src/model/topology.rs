@@ -1,9 +1,9 @@
-//! Where the deployment is: regions, their clusters and how to reach their servers.
+//! The topology of a deployment: regions, their clusters, and the URLs of their servers.
 
 use super::names::{ClusterName, RegionName};
 use std::path::PathBuf;
 
-/// The regions of a super-cluster, at least one, each on a cluster of its own.
+/// The regions of a super-cluster: at least one, each with a cluster of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
     /// The regions in the order of the definition.
@@ -15,7 +15,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Every cluster whose clients use virtual streams, with the region that they use.
+    /// Every cluster whose clients use virtual streams, with the region that those clients use.
     pub fn clusters(&self) -> impl Iterator<Item = (&Region, &ClusterName)> {
         self.regions.iter().flat_map(|region| region.clusters().map(move |cluster| (region, cluster)))
     }
@@ -24,27 +24,27 @@ impl Topology {
 /// One region: a cluster with storage of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
-    /// Name of the region; part of the names of its streams.
+    /// Name of the region, which is part of the names of its streams.
     pub name: RegionName,
-    /// The cluster (gateway name) that it is served by.
+    /// The cluster (gateway name) that serves the region.
     pub cluster: ClusterName,
-    /// URLs of its servers (`nats://host:port`), at least one.
+    /// URLs of the region's servers (`nats://host:port`), at least one.
     pub servers: Vec<String>,
     /// Placement tags for the region's streams.
     pub tags: Vec<String>,
     /// Other clusters whose clients use this region.
     pub serves: Vec<ClusterName>,
-    /// TLS towards this region's servers, when it differs from the definition's.
+    /// TLS towards this region's servers, if it differs from the definition's.
     pub tls: Option<Tls>,
 }
 
 impl Region {
-    /// Returns a region served by these servers of a cluster, every other setting at the definition's default.
+    /// Returns a region with these servers of a cluster, and defaults for all other settings.
     pub fn new(name: RegionName, cluster: ClusterName, servers: Vec<String>) -> Self {
         Self { name, cluster, servers, tags: Vec::new(), serves: Vec::new(), tls: None }
     }
 
-    /// The clusters whose clients use this region: its own, then those that it serves.
+    /// The clusters whose clients use this region: first its own, then those that it serves.
     pub fn clusters(&self) -> impl Iterator<Item = &ClusterName> {
         std::iter::once(&self.cluster).chain(&self.serves)
     }

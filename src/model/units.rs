@@ -1,22 +1,22 @@
-//! Durations and sizes as people write them.
+//! Durations and sizes as users write them.
 
 use std::fmt::Write as _;
 
-/// Why a duration or size was refused; says which forms are valid.
+/// Reason why a duration or size was refused. Its text lists the valid forms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
-    /// Not a duration.
+    /// The text is not a duration.
     #[error(
         "`{0}` is not a duration; write it like `24h`, `2m`, `90s`, `500ms` or `1d12h` (units: d, h, m, s, ms, us, ns)"
     )]
     Duration(String),
-    /// Not a size.
+    /// The text is not a size.
     #[error(
         "`{0}` is not a size; write it in bytes or like `512MiB` or `10GB` \
          (units: B, KB, MB, GB, TB of 1000, KiB, MiB, GiB, TiB of 1024; -1 is unlimited)"
     )]
     Size(String),
-    /// More than 63 bits.
+    /// The value does not fit into 63 bits.
     #[error("`{0}` is larger than the API can express (2^63 - 1 {1})")]
     TooLarge(String, &'static str),
 }
@@ -31,7 +31,7 @@ const DURATIONS: [(&str, i128); 7] = [
     ("ns", 1),
 ];
 
-/// Binary units first, so that exact sizes are printed in them.
+/// Binary units first, so that exact sizes are printed in these units.
 const SIZES: [(&str, i128); 9] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
@@ -44,10 +44,10 @@ const SIZES: [(&str, i128); 9] = [
     ("B", 1),
 ];
 
-/// A duration in nanoseconds, the unit of the JetStream API: `24h`, `1d12h`, `1.5s`, `500ms`; `0` is zero.
+/// Parses a duration into nanoseconds, the unit of the JetStream API: `24h`, `1d12h`, `1.5s`, `500ms`. `0` is zero.
 ///
 /// # Errors
-/// [`UnitError::Duration`], [`UnitError::TooLarge`]; a number without a unit and a negative one are not durations.
+/// [`UnitError::Duration`], also for a number without a unit and for a negative one; [`UnitError::TooLarge`].
 pub fn parse_duration(text: &str) -> Result<i64, UnitError> {
     if text == "0" {
         return Ok(0);
@@ -71,7 +71,7 @@ pub fn parse_duration(text: &str) -> Result<i64, UnitError> {
     i64::try_from(total).map_err(|_| UnitError::TooLarge(text.to_owned(), "ns"))
 }
 
-/// A size in bytes: `512MiB`, `10GB`, `1048576`; `-1` is unlimited.
+/// Parses a size into bytes: `512MiB`, `10GB`, `1048576`. `-1` is unlimited.
 ///
 /// # Errors
 /// [`UnitError::Size`], [`UnitError::TooLarge`]
@@ -91,7 +91,7 @@ pub fn parse_size(text: &str) -> Result<i64, UnitError> {
     i64::try_from(bytes).map_err(|_| UnitError::TooLarge(text.to_owned(), "bytes"))
 }
 
-/// Nanoseconds as people write them: `24h`, `1d12h`, `0s`; exact, so that it parses back to the same.
+/// Formats nanoseconds as users write them: `24h`, `1d12h`, `0s`. The text is exact and parses back to the same value.
 pub fn format_duration(nanoseconds: i64) -> String {
     if nanoseconds == 0 {
         return "0s".to_owned();
@@ -109,7 +109,7 @@ pub fn format_duration(nanoseconds: i64) -> String {
     text
 }
 
-/// Seconds, about: `90 seconds`, `2 hours`, `3 days`.
+/// Formats seconds roughly: `90 seconds`, `2 hours`, `3 days`.
 pub fn rough_duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} seconds"),
@@ -119,7 +119,7 @@ pub fn rough_duration(seconds: u64) -> String {
     }
 }
 
-/// Bytes in the largest unit that is exact: `512MiB`, `10GB`, `1234B`; `unlimited` for negative numbers.
+/// Formats bytes in the largest exact unit: `512MiB`, `10GB`, `1234B`. A negative number is `unlimited`.
 pub fn format_size(bytes: i64) -> String {
     if bytes < 0 {
         return "unlimited".to_owned();
@@ -134,8 +134,8 @@ fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-/// `number` (digits with at most one point between) times `scale`, exact; `None` when it is no number or no whole
-/// multiple.
+/// Multiplies `number` (digits with at most one decimal point) by `scale`. Returns `None` if it is not a number, or if
+/// the result is not whole.
 fn scaled(number: &str, scale: i128) -> Option<i128> {
     let (whole, fraction) = match number.split_once('.') {
         Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
@@ -151,7 +151,7 @@ fn scaled(number: &str, scale: i128) -> Option<i128> {
     (product % power == 0).then_some(product / power)
 }
 
-/// A time (seconds since 1970) as `2026-11-23T04:05:06Z`.
+/// Formats a time (seconds since 1970) as `2026-11-23T04:05:06Z`.
 pub fn format_time(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(|| format!("second {seconds} since 1970"), |time| time.to_string())

@@ -1,4 +1,4 @@
-//! Virtual streams and the accounts that they live in, as defined.
+//! Virtual streams and their accounts, as defined.
 
 use super::names::{ConsumerName, RegionName, StreamName};
 use super::nkey::PublicKey;
@@ -8,18 +8,19 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// How to get into an account; what it names is resolved when it is used.
+/// Access to an account. The file or context that it names is resolved on use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// A `.creds` file.
     Credentials(PathBuf),
-    /// A seed (identity or signing key) of the account; mints a short-lived, least-privilege user.
+    /// A file with a seed of the account (identity or signing key). The tool mints a short-lived, least-privilege user
+    /// with it.
     Key(PathBuf),
     /// A context of the `nats` CLI, by name.
     Context(String),
 }
 
-/// How the streams are spread over accounts.
+/// The way in which the streams are spread over accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
@@ -29,7 +30,7 @@ pub enum Layout {
     Shared,
 }
 
-/// What the virtual stream is to its applications.
+/// The kind of a virtual stream, as applications see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -41,13 +42,13 @@ pub enum Kind {
     ObjectStore,
 }
 
-/// What readers in different regions may rely on.
+/// The guarantee to readers in different regions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
-    /// Write and read streams per region; order differs between regions.
+    /// Write and read streams per region. The order differs between regions.
     Eventual,
-    /// An ordering stream in the stretch cluster; same sequence everywhere.
+    /// An ordering stream in the stretch cluster. The sequence is the same everywhere.
     Ordered,
     /// One stream in the stretch cluster, mirrors in the regions.
     Immediate,
@@ -70,7 +71,7 @@ impl Consistency {
     }
 }
 
-/// Requests that are mapped to the local read stream only on demand, because regions diverge by them.
+/// Requests that are mapped to the local read stream only on demand, because they make regions diverge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MapRequest {
@@ -83,7 +84,7 @@ pub enum MapRequest {
 }
 
 impl MapRequest {
-    /// All of them.
+    /// All requests.
     pub const ALL: [Self; 3] = [Self::Purge, Self::MsgDelete, Self::Snapshot];
 
     /// The request's name in the JetStream API.
@@ -111,14 +112,14 @@ impl Default for NameTemplates {
     }
 }
 
-/// A durable consumer of the definition, provisioned on the read stream of each region (or some).
+/// A durable consumer of the definition. The tool provisions it on the read stream of each region, or of some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerDefinition {
     /// Durable name.
     pub name: ConsumerName,
-    /// Where it is provisioned; all regions when empty.
+    /// Regions in which the consumer is provisioned; all regions if empty.
     pub regions: Vec<RegionName>,
-    /// Consumer fields by their API names, values as the API takes them (durations in nanoseconds).
+    /// Consumer fields by their API names, with values as the API takes them (durations in nanoseconds).
     pub config: Map<String, Value>,
 }
 
@@ -127,19 +128,19 @@ pub struct ConsumerDefinition {
 pub struct VirtualStream {
     /// The virtual name.
     pub name: StreamName,
-    /// The virtual subjects; they do not overlap each other or those of other virtual streams.
+    /// The virtual subjects. They overlap neither each other nor those of other virtual streams.
     pub subjects: Vec<SubjectFilter>,
     /// Stream, KV bucket or object store.
     pub kind: Kind,
-    /// What readers may rely on.
+    /// The guarantee to readers.
     pub consistency: Consistency,
-    /// Fields of the write streams by API name, API values; defaults are filled in by `desired`.
+    /// Fields of the write streams by their API names, with API values. `desired` adds the defaults.
     pub write: Map<String, Value>,
-    /// Fields of the read streams by API name, API values; defaults are filled in by `desired`.
+    /// Fields of the read streams by their API names, with API values. `desired` adds the defaults.
     pub read: Map<String, Value>,
     /// Names of the real streams.
     pub names: NameTemplates,
-    /// Durables that every region gets.
+    /// Durable consumers of the definition.
     pub consumers: Vec<ConsumerDefinition>,
     /// Extra requests mapped to the local read stream.
     pub map_requests: Vec<MapRequest>,
@@ -147,18 +148,19 @@ pub struct VirtualStream {
     pub bucket: Map<String, Value>,
 }
 
-/// The fields of `write` that a `mirrored` stream takes: they are about publishing. What is kept is said under `read`.
+/// The fields of `write` that a `mirrored` stream takes, because they are about publishing. Retention is set under
+/// `read`.
 pub const PUBLISHING: [&str; 5] = ["duplicate_window", "max_msg_size", "discard", "allow_atomic", "allow_batched"];
 
-/// Where NATS clients receive replies unless told otherwise: the default of `inbox_prefixes`.
+/// The prefix on which NATS clients receive replies by default. It is the default of `inbox_prefixes`.
 pub const INBOX: &str = "_INBOX";
-/// Subjects of KV buckets, as clients publish them.
+/// First token of the subjects that clients publish to KV buckets on.
 pub const KV: &str = "$KV";
-/// Subjects of object stores, as clients publish them.
+/// First token of the subjects that clients publish to object stores on.
 pub const OBJECTS: &str = "$O";
 
 impl Kind {
-    /// The first token of a bucket's subjects; none for a plain stream.
+    /// Returns the first token of a bucket's subjects; `None` for a plain stream.
     pub fn prefix(self) -> Option<&'static str> {
         match self {
             Self::Stream => None,
@@ -168,15 +170,15 @@ impl Kind {
     }
 }
 
-/// What a real stream is for.
+/// The role of a real stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Captures what is published in its region.
+    /// Captures the messages that are published in its region.
     Write,
-    /// Captures what is published in all regions; the read streams mirror it.
+    /// Captures the messages that are published in all regions. The read streams mirror it.
     Home,
-    /// Serves the readers of its region: sources all write streams, or mirrors the home stream.
+    /// Serves the readers of its region. It sources all write streams, or mirrors the home stream.
     Read,
 }
 
@@ -195,7 +197,7 @@ impl Role {
         [Self::Write, Self::Home, Self::Read].into_iter().find(|role| role.as_str() == text)
     }
 
-    /// Returns whether such a stream captures what applications publish, in the application's account.
+    /// Returns `true` if a stream with this role captures what applications publish, in the application's account.
     pub fn captures(self) -> bool {
         match self {
             Self::Write | Self::Home => true,
@@ -205,7 +207,7 @@ impl Role {
 }
 
 impl VirtualStream {
-    /// Returns an eventually consistent stream of these subjects, every other setting at the definition's default.
+    /// Returns an eventually consistent stream of these subjects, with defaults for all other settings.
     pub fn new(name: StreamName, subjects: Vec<SubjectFilter>) -> Self {
         Self {
             name,
@@ -221,7 +223,7 @@ impl VirtualStream {
         }
     }
 
-    /// The stream's name as clients know it: `foo`, `KV_cfg`, `OBJ_files`.
+    /// Returns the stream's name as clients know it: `foo`, `KV_cfg`, `OBJ_files`.
     pub fn stream_name(&self) -> String {
         match self.kind {
             Kind::Stream => self.name.to_string(),
@@ -238,10 +240,11 @@ impl VirtualStream {
         }
     }
 
-    /// Returns the name of the home stream of a `mirrored` stream: a bucket's is called like the bucket.
+    /// Returns the name of the home stream of a `mirrored` stream. A bucket's home stream has the bucket's own stream
+    /// name.
     ///
-    /// Client libraries derive the prefix of a bucket's keys from the name of the stream that their stream mirrors
-    /// (measured, server-facts: nats.go, nats-py and the `nats` CLI).
+    /// Client libraries derive the prefix of a bucket's keys from the name of the stream that theirs mirrors (measured,
+    /// server-facts: nats.go, nats-py and the `nats` CLI).
     pub fn home_name(&self) -> String {
         match self.kind {
             Kind::Stream => format!("{}-home", self.name),
@@ -249,8 +252,8 @@ impl VirtualStream {
         }
     }
 
-    /// Returns the role of the stream that captures this one's subjects in the cluster of `region`, if one does: each region
-    /// has a write stream, or one of them the home stream.
+    /// Returns the role of the stream that captures this stream's subjects in the cluster of `region`, if there is one.
+    /// Either each region has a write stream, or one region has the home stream.
     pub fn capturing_in(&self, region: &RegionName) -> Option<Role> {
         match self.home() {
             None => Some(Role::Write),
@@ -258,7 +261,7 @@ impl VirtualStream {
         }
     }
 
-    /// Name of the write stream in `region`.
+    /// Returns the name of the write stream in `region`.
     pub fn write_name(&self, region: &RegionName) -> String {
         fill(&self.names.write, &self.name, region)
     }
@@ -269,7 +272,7 @@ fn fill(template: &str, stream: &StreamName, region: &RegionName) -> String {
 }
 
 impl Account {
-    /// Name of the read stream in `region`: the virtual one in the layout `regional`.
+    /// Returns the name of the read stream in `region`. In the layout `regional`, it is the virtual name.
     pub fn read_name(&self, stream: &VirtualStream, region: &RegionName) -> String {
         match self.layout {
             Layout::Regional => stream.stream_name(),
@@ -286,20 +289,21 @@ impl Account {
         }
     }
 
-    /// Whether applications may make this request of the virtual stream: as defined, and in the layout `regional` for
-    /// object stores, since clients purge the chunks of an object that is deleted or replaced. Of a `mirrored` one they
-    /// purge the home stream.
+    /// Returns `true` if applications may make this request of the virtual stream, because the definition opens it.
+    ///
+    /// In the layout `regional`, object stores are always open to purges: clients purge the chunks of an object that is
+    /// deleted or replaced. For a `mirrored` object store, clients purge the home stream.
     pub fn opens(&self, stream: &VirtualStream, request: MapRequest) -> bool {
         let chunks = stream.kind == Kind::ObjectStore && request == MapRequest::Purge;
         chunks || stream.map_requests.contains(&request) || self.opens_to_all().contains(&request)
     }
 
-    /// Requests that applications may make of all virtual streams (`map_requests` of the account).
+    /// Returns the requests that applications may make of all virtual streams (`map_requests` of the account).
     pub fn opens_to_all(&self) -> &[MapRequest] {
         self.map_requests.as_deref().unwrap_or_default()
     }
 
-    /// The subject root that a subject is below.
+    /// Returns the subject root that a subject is below.
     pub fn root_of(&self, subject: &SubjectFilter) -> Option<&SubjectFilter> {
         let below = |root: &&SubjectFilter| {
             subject.as_str().strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('.'))
@@ -311,9 +315,9 @@ impl Account {
 /// The regional accounts of an application's account (layout `regional`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegionalAccounts {
-    /// Made by the tool; a name template with `{account}` and `{region}`.
+    /// Accounts that the tool makes, with a name template with `{account}` and `{region}`.
     Named(String),
-    /// Existing ones, one per region.
+    /// Existing accounts, one per region.
     Existing(BTreeMap<RegionName, ExistingAccount>),
 }
 
@@ -335,40 +339,39 @@ pub struct ExistingAccount {
 /// An application's account with its virtual streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The definition's name for it.
+    /// The account's name in the definition.
     pub name: String,
     /// Public key (`A…`).
     pub id: PublicKey,
-    /// How the streams are provisioned in it.
+    /// The access with which streams are provisioned in the account.
     pub access: Access,
-    /// The key that issues activation tokens and users; found in the keys folder when absent.
+    /// The key that issues activation tokens and users. If `None`, the tool looks for one in the keys folder.
     pub signing_key: Option<PublicKey>,
-    /// Where the read streams live.
+    /// The layout, which decides the accounts of the read streams.
     pub layout: Layout,
-    /// Layout `regional`: the account's JetStream is virtual streams only.
+    /// Layout `regional`: `true` if the account uses JetStream only for virtual streams.
     pub exclusive: bool,
     /// Literal prefixes below which every subject is virtual (`app` stands for `app.>`).
     pub subject_roots: Vec<SubjectFilter>,
     /// Layout `regional`: the accounts of the read streams.
     pub regional_accounts: RegionalAccounts,
-    /// Whether the account's `default_permissions` keep applications off the write streams.
+    /// `true` if the account's `default_permissions` are to keep applications off the write streams.
     pub restrict_users: bool,
     /// Prefixes of the applications' reply subjects.
     pub inbox_prefixes: Vec<SubjectFilter>,
     /// Layout `regional`: limits of the regional accounts, by their names in an account token (`nats.limits`).
     pub regional_limits: Map<String, Value>,
-    /// Requests of all its virtual streams that are opened to applications besides those that are harmless. `None` where
-    /// the definition says nothing of them: then what another definition opened stays open.
+    /// Requests about all its virtual streams that are open to applications, besides the harmless ones. `None` if the
+    /// definition does not mention them. Then requests that another definition opened stay open.
     pub map_requests: Option<Vec<MapRequest>>,
-    /// How long activation tokens between the account and its regional accounts hold, in seconds; without end when
-    /// `None`.
+    /// Lifetime of activation tokens between the account and its regional accounts, in seconds; unlimited if `None`.
     pub activation_lifetime: Option<u64>,
-    /// In definition order.
+    /// The virtual streams in the order of the definition.
     pub virtual_streams: Vec<VirtualStream>,
 }
 
 impl Account {
-    /// Returns an account without virtual streams, every setting at the definition's default.
+    /// Returns an account without virtual streams, with defaults for all settings.
     pub fn new(name: &str, id: PublicKey, access: Access) -> Self {
         Self {
             name: name.to_owned(),

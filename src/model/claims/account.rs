@@ -1,4 +1,4 @@
-//! The claims of an account, and the only edits that are made to them.
+//! The claims of an account, and the edits of its mappings.
 
 use super::views::{self, AccountLimits, Export, Import, JetStreamLimits, Permissions, Revocation, SigningKey};
 use super::words::key_in_words;
@@ -7,10 +7,11 @@ use crate::model::mapping::{Destination, Mapping, RawMapping};
 use crate::model::nkey::{KeyKind, PublicKey};
 use serde_json::{Map, Value};
 
-/// The claims of an account's token: signature verified, type and version known, the fields that are read well formed.
+/// The claims of an account's token. The signature is verified, type and version are known, and the fields that this
+/// tool reads are well formed.
 ///
-/// Its edits touch what they name and nothing else: [`set_mapping`](Self::set_mapping), [`set_import`](Self::set_import)
-/// and the like.
+/// Each edit changes only what its name says: [`set_mapping`](Self::set_mapping), [`set_import`](Self::set_import) and
+/// the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountClaims {
     value: Value,
@@ -29,11 +30,11 @@ pub struct AccountClaims {
 }
 
 impl AccountClaims {
-    /// Decodes an account's token and verifies its signature against `iss`, an operator's key or, for a self-signed
-    /// account, the account itself. Whether the servers trust that key is not known here.
+    /// Decodes an account's token and verifies its signature against `iss`: an operator's key, or the account itself if
+    /// it is self-signed. This function does not know whether the servers trust that key.
     ///
     /// # Errors
-    /// [`ClaimsError`]; it names the part or field that is at fault.
+    /// [`ClaimsError`]; it names the faulty part or field.
     pub fn decode(token: &str) -> Result<Self, ClaimsError> {
         let token = Token::decode(token)?;
         token.expect("account", KeyKind::Account)?;
@@ -44,7 +45,7 @@ impl AccountClaims {
         Self::of_document(token.into_claims(), id, issuer)
     }
 
-    /// Claims of a document that is an account's.
+    /// Builds the claims from a document that is known to be an account's.
     pub(super) fn of_document(value: Value, id: PublicKey, issuer: PublicKey) -> Result<Self, ClaimsError> {
         check_mappings(&value["nats"])?;
         let nats = &value["nats"];
@@ -71,7 +72,7 @@ impl AccountClaims {
         self.value["nats"].as_object_mut()
     }
 
-    /// Reads the views anew after an edit.
+    /// Reads the views again after an edit.
     pub(super) fn refresh(&mut self) -> Result<(), ClaimsError> {
         let nats = &self.value["nats"];
         self.limits = views::account_limits(nats)?;
@@ -88,22 +89,22 @@ impl AccountClaims {
         &self.id
     }
 
-    /// The key that signed it (`iss`).
+    /// The key that signed the token (`iss`).
     pub fn issuer(&self) -> &PublicKey {
         &self.issuer
     }
 
-    /// When it was issued (`iat`), in seconds since 1970; 0 when it doesn't say.
+    /// The time of issue (`iat`), in seconds since 1970; 0 if the token has none.
     pub fn issued_at(&self) -> u64 {
         self.issued_at
     }
 
-    /// When it expires (`exp`), in seconds since 1970.
+    /// The time of expiry (`exp`), in seconds since 1970.
     pub fn expires(&self) -> Option<u64> {
         self.expires
     }
 
-    /// From when on it is valid (`nbf`), in seconds since 1970.
+    /// The time from which the token is valid (`nbf`), in seconds since 1970.
     pub fn not_before(&self) -> Option<u64> {
         self.not_before
     }
@@ -128,22 +129,22 @@ impl AccountClaims {
         &self.limits
     }
 
-    /// JetStream limits, global and by tier, as the token says.
+    /// JetStream limits as the token has them, global and by tier.
     pub fn jetstream_limits(&self) -> &JetStreamLimits {
         &self.jetstream
     }
 
-    /// What the account exports.
+    /// The account's exports.
     pub fn exports(&self) -> &[Export] {
         &self.exports
     }
 
-    /// What the account imports.
+    /// The account's imports.
     pub fn imports(&self) -> &[Import] {
         &self.imports
     }
 
-    /// Permissions of users that have none of their own.
+    /// Default permissions of users without permissions of their own.
     pub fn default_permissions(&self) -> &Permissions {
         &self.default_permissions
     }
@@ -153,14 +154,14 @@ impl AccountClaims {
         &self.revocations
     }
 
-    /// The mappings in the order of the token, as they are.
+    /// The mappings as the token has them, in its order.
     pub fn mappings(&self) -> Vec<RawMapping> {
         let mappings = self.value["nats"]["mappings"].as_object();
         mappings.into_iter().flatten().map(|(source, to)| raw_mapping(source, to)).collect()
     }
 
-    /// Adds a mapping, or replaces the destinations of the one with the same source; says whether anything changed.
-    /// An entry that means the same is left as it is written, and so is every other entry.
+    /// Adds a mapping, or replaces the destinations of the mapping with the same source. Returns `true` if anything
+    /// changed. An entry that already means the same keeps its spelling, and so does every other entry.
     pub fn set_mapping(&mut self, mapping: &Mapping) -> bool {
         let source = mapping.source.as_str();
         let Some(nats) = self.value["nats"].as_object_mut() else { return false };
@@ -177,8 +178,8 @@ impl AccountClaims {
         true
     }
 
-    /// Removes the mapping of a source; says whether there was one. `mappings` goes with its last entry, as Go's
-    /// `omitempty` has it.
+    /// Removes the mapping of a source. Returns `true` if there was one. Removes the field `mappings` with its last
+    /// entry, as Go's `omitempty` does.
     pub fn remove_mapping(&mut self, source: &str) -> bool {
         let Some(nats) = self.value["nats"].as_object_mut() else { return false };
         let Some(mappings) = nats.get_mut("mappings").and_then(Value::as_object_mut) else { return false };
@@ -189,12 +190,12 @@ impl AccountClaims {
         removed
     }
 
-    /// The whole document; what [`crate::sign::issue`] takes.
+    /// The whole document, as [`crate::sign::issue`] takes it.
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    /// Bytes that the token will have once it is issued anew, as far as its issuer and time have their usual length.
+    /// Returns the size in bytes of the token when it is issued again, if its issuer and time have their usual length.
     /// Servers refuse more than [`super::MAX_TOKEN_SIZE`], and more than their `max_payload`.
     pub fn token_size(&self) -> usize {
         let mut claims = self.value.as_object().cloned().unwrap_or_default();
@@ -221,7 +222,7 @@ fn destination_json(to: &Destination) -> Value {
     let Destination { subject, weight, cluster } = to;
     let mut fields = Map::with_capacity(2);
     fields.insert("subject".to_owned(), subject.as_str().into());
-    // As with `omitempty` in Go: 100 is what a weight that is left out means.
+    // As with `omitempty` in Go: a missing weight means 100.
     if !matches!(weight, 0 | 100) {
         fields.insert("weight".to_owned(), (*weight).into());
     }
@@ -231,7 +232,7 @@ fn destination_json(to: &Destination) -> Value {
     Value::Object(fields)
 }
 
-/// A destination without a subject is refused by servers, and so is the whole token.
+/// Checks that each destination has a subject. Without one, servers refuse the whole token.
 fn check_mappings(nats: &Value) -> Result<(), ClaimsError> {
     for (source, to) in views::object(&nats["mappings"], "nats.mappings")? {
         if views::items(to).iter().any(|to| !to["subject"].is_string()) {

@@ -1,4 +1,4 @@
-//! Activation tokens: an exporter's leave for one account to import one of its private exports.
+//! Activation tokens: an exporter's permission for one account to import one of its private exports.
 
 use super::link::ImportSpec;
 use super::views::{self, Revocation};
@@ -6,7 +6,7 @@ use super::{AccountClaims, ClaimsError, Token};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
 
-/// An activation token's claims; the signature was verified.
+/// The claims of an activation token with a verified signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activation {
     issuer: PublicKey,
@@ -19,30 +19,30 @@ pub struct Activation {
     not_before: Option<u64>,
 }
 
-/// Why a server would not let an account import by an activation token.
+/// Reason why a server does not let an account import with an activation token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActivationFault {
-    /// Not a key of the exporter (nats-server 2.15 `accounts.go`, `isIssuerClaimTrusted`).
+    /// The issuer is not a key of the exporter (nats-server 2.15 `accounts.go`, `isIssuerClaimTrusted`).
     #[error("its issuer {0} is not a key of the exporting account")]
     Issuer(PublicKey),
-    /// For another account.
+    /// The token is for another account.
     #[error("it is for account {0}")]
     Importer(PublicKey),
-    /// For other subjects.
+    /// The token is for other subjects.
     #[error("it is for {kind} `{subject}`")]
     Subject {
         /// `stream` or `service`.
         kind: String,
-        /// Its subject.
+        /// The subject of the token.
         subject: String,
     },
-    /// Past its end.
+    /// The token has expired.
     #[error("it expired")]
     Expired,
-    /// Before its beginning.
+    /// The token is not valid yet.
     #[error("it is not valid yet")]
     NotYet,
-    /// Revoked in the export.
+    /// The export revokes the token.
     #[error("it is revoked")]
     Revoked,
 }
@@ -51,7 +51,7 @@ impl Activation {
     /// Decodes an activation token and verifies its signature against its own `iss`.
     ///
     /// # Errors
-    /// [`ClaimsError`]; the URL of a token, which older accounts have, is none.
+    /// [`ClaimsError`], also for the URL of a token, which older accounts have in its place.
     pub fn decode(token: &str) -> Result<Self, ClaimsError> {
         let token = Token::decode(token)?;
         token.expect("activation", KeyKind::Account)?;
@@ -77,27 +77,27 @@ impl Activation {
         })
     }
 
-    /// The subject that it lets import.
+    /// The subject that the token lets the importer import.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The account that it is for.
+    /// The account that the token is for.
     pub fn importer(&self) -> &PublicKey {
         &self.importer
     }
 
-    /// When it was issued (`iat`), in seconds since 1970; 0 when it doesn't say.
+    /// The time of issue (`iat`), in seconds since 1970; 0 if the token has none.
     pub fn issued_at(&self) -> u64 {
         self.issued_at
     }
 
-    /// When it expires (`exp`), in seconds since 1970.
+    /// The time of expiry (`exp`), in seconds since 1970.
     pub fn expires(&self) -> Option<u64> {
         self.expires
     }
 
-    /// Whether `importer` may import by it from `exporter`. `now` in seconds since 1970.
+    /// Checks that the token lets `importer` import from `exporter`. `now` is in seconds since 1970.
     ///
     /// # Errors
     /// [`ActivationFault`]

@@ -1,5 +1,5 @@
-//! Edits of an account's claims beside its mappings. Each touches what it names, says whether anything changed, and
-//! keeps the rest of the document as it was.
+//! Edits of an account's claims other than its mappings. Each edit changes only what it names and keeps the rest of the
+//! document as it was. It returns `true` if anything changed.
 
 use super::link::{self, ExportSpec, ImportSpec, LinkKind};
 use super::views::{self, Import, Permission, Permissions};
@@ -8,20 +8,20 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use serde_json::{Map, Value, json};
 
 impl AccountClaims {
-    /// The claims of an account that is yet to be made, unsigned; it counts as issued by itself. `nats` has its limits,
+    /// Returns unsigned claims for a new account. They count as issued by the account itself. `nats` has its limits,
     /// type and version.
     ///
     /// # Errors
-    /// [`ClaimsError`] when a field of `nats` is not what it should be.
+    /// [`ClaimsError`] if a field of `nats` is not valid.
     pub fn found(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
         let id_text = id.to_string();
         Self::unsigned(json!({ "jti": "", "iat": 0, "iss": id_text, "name": name, "sub": id_text, "nats": nats }))
     }
 
-    /// Claims that are yet to be signed, as a plan has them; they count as issued by the account itself.
+    /// Returns claims that a plan holds unsigned. They count as issued by the account itself.
     ///
     /// # Errors
-    /// [`ClaimsError`] when they are not an account's, or a field is not what it should be.
+    /// [`ClaimsError`] if they are not an account's claims, or if a field is not valid.
     pub fn unsigned(value: Value) -> Result<Self, ClaimsError> {
         schema::check(&value)?;
         let found = value["nats"]["type"].as_str().unwrap_or_default();
@@ -34,7 +34,7 @@ impl AccountClaims {
         Self::of_document(value, id.clone(), id)
     }
 
-    /// Adds an export, or corrects the one of the same kind and subject.
+    /// Adds an export, or corrects the export of the same kind and subject.
     pub fn set_export(&mut self, spec: &ExportSpec) -> bool {
         self.edit(|nats| link::set_export(nats, spec))
     }
@@ -44,7 +44,8 @@ impl AccountClaims {
         self.edit(|nats| link::remove_export(nats, kind, subject))
     }
 
-    /// Adds an import, or corrects the one of the same kind, account and subjects. Without a `token` it keeps its own.
+    /// Adds an import, or corrects the import of the same kind, account and subjects. Without a `token`, the import
+    /// keeps its own.
     pub fn set_import(&mut self, spec: &ImportSpec, token: Option<&str>) -> bool {
         self.edit(|nats| link::set_import(nats, spec, token))
     }
@@ -75,7 +76,7 @@ impl AccountClaims {
         })
     }
 
-    /// Whether the account has a tag; tags are compared without regard to case, since nsc writes them in lower case.
+    /// Returns `true` if the account has a tag. Ignores case, since nsc writes tags in lower case.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags().iter().any(|known| known.eq_ignore_ascii_case(tag))
     }
@@ -104,7 +105,7 @@ impl AccountClaims {
         })
     }
 
-    /// Edits the document; the views follow. An edit that would make it unreadable is taken back.
+    /// Edits the document and updates the views. Reverts an edit that would make the document unreadable.
     fn edit(&mut self, edit: impl FnOnce(&mut Map<String, Value>) -> bool) -> bool {
         let before = self.value()["nats"].clone();
         let Some(nats) = self.nats_mut() else { return false };

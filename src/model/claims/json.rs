@@ -1,5 +1,5 @@
-//! JSON read so that nothing is lost: a duplicate key is an error, numbers and order stay as they are; and written as Go
-//! writes it.
+//! Reading JSON without losing anything, and writing it as Go does. A duplicate key is an error; numbers and order stay
+//! as they are.
 
 use super::ClaimsError;
 use crate::model::json::{NUMBER_KEY, Walk, Walker};
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::{fmt, io};
 
-/// Parses `bytes`, refusing duplicate keys at any depth.
+/// Parses `bytes` and refuses duplicate keys at any depth.
 pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, ClaimsError> {
     let broken = |error: serde_json::Error| ClaimsError::Json { part, reason: describe(&error) };
     let text = std::str::from_utf8(bytes).map_err(|_| ClaimsError::Json { part, reason: "not UTF-8".to_owned() })?;
@@ -22,7 +22,7 @@ pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, Cl
         return Err(ClaimsError::DuplicateKey { part, path });
     }
     checked.map_err(broken)?;
-    // It has an escape, or is the name as it is.
+    // The literal has an escape, or is the name itself.
     let suspect = |s: &&str| s.contains('\\') || &s[1..s.len() - 1] == NUMBER_KEY;
     if strings(text).filter(suspect).any(|s| serde_json::from_str::<String>(s).is_ok_and(|s| s == NUMBER_KEY)) {
         return Err(ClaimsError::Json { part, reason: format!("the name {NUMBER_KEY} cannot be kept as it is") });
@@ -30,12 +30,13 @@ pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, Cl
     serde_json::from_str(text).map_err(broken)
 }
 
-/// Writes a value as Go's `encoding/json` does: claims that nsc or Go's library wrote come out as they were, byte for byte.
+/// Writes a value as Go's `encoding/json` does. Claims that nsc or Go's library wrote come out unchanged, byte for
+/// byte.
 pub(crate) fn write_as_go(into: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     value.serialize(&mut Serializer::with_formatter(into, AsGo)).expect("a Vec takes every JSON value");
 }
 
-/// Escapes what HTML would take for its own, and line separators.
+/// Escapes characters that are special in HTML, and line separators.
 struct AsGo;
 
 impl Formatter for AsGo {
@@ -56,7 +57,7 @@ impl Formatter for AsGo {
     }
 }
 
-/// What is wrong and where, without the text itself.
+/// Describes the error and its position, without the text itself.
 fn describe(error: &serde_json::Error) -> String {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "it ends too early",
@@ -65,7 +66,7 @@ fn describe(error: &serde_json::Error) -> String {
     format!("{what}, at line {} column {}", error.line(), error.column())
 }
 
-/// The string literals of valid JSON, quotes included.
+/// Returns the string literals of valid JSON, quotes included.
 fn strings(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -82,7 +83,7 @@ fn strings(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where in the document; a list from the inside out.
+/// A path in the document, as a list from the inside out.
 pub(super) struct Path<'a> {
     pub(super) key: &'a str,
     pub(super) parent: Option<&'a Path<'a>>,

@@ -1,4 +1,4 @@
-//! Exports and imports as they are wanted, and their edits in a document.
+//! Exports and imports as a plan wants them, and the edits of a document that make them.
 
 use super::views::{Import, items};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -6,7 +6,7 @@ use crate::model::subject::{SubjectFilter, tokens_cover};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What an export or import carries.
+/// The kind of an export or import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkKind {
@@ -17,7 +17,7 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    /// As a token says it.
+    /// Returns the kind as tokens spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stream => "stream",
@@ -25,25 +25,27 @@ impl LinkKind {
         }
     }
 
-    /// From a token.
+    /// Parses the kind from a token.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Stream, Self::Service].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// Whether all of a subject is within another one; `$1` in a local subject stands for a token, as `*` does. Servers refuse
-/// a token with exports of one kind, or service imports from one account, of which that is so (jwt 2.8 `exports.go` and
-/// `imports.go`, `Validate`).
+/// Returns `true` if the subject `wide` covers all of `narrow`. `$1` in a local subject stands for a token, as `*`
+/// does.
+///
+/// Servers refuse tokens in which one export covers another of its kind. The same holds for service imports from one
+/// account (jwt 2.8 `exports.go` and `imports.go`, `Validate`).
 pub fn covers(wide: &str, narrow: &str) -> bool {
     let is_reference = |token: &str| token.strip_prefix('$').is_some_and(|n| n.parse::<u8>().is_ok());
     let wildcards = |token| if is_reference(token) { "*" } else { token };
     let tokens = |subject| str::split(subject, '.').map(wildcards);
     let is_filter = |subject| SubjectFilter::parse(&tokens(subject).collect::<Vec<_>>().join(".")).is_ok();
-    // Claims have hundreds of pairs, and hardly any gets as far as to be parsed.
+    // Claims have hundreds of pairs, and only few need to be parsed.
     tokens_cover(tokens(wide), tokens(narrow)) && (wide == narrow || (is_filter(wide) && is_filter(narrow)))
 }
 
-/// An export as it is wanted.
+/// An export to add or correct.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportSpec {
     /// Name.
@@ -53,14 +55,14 @@ pub struct ExportSpec {
     /// Stream or service.
     #[serde(rename = "type")]
     pub kind: LinkKind,
-    /// Private: importers need an activation token.
+    /// `true` for a private export: importers need an activation token.
     pub token_req: bool,
     /// `Singleton`, `Stream` or `Chunked`; none for streams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_type: Option<&'static str>,
 }
 
-/// An import as it is wanted; its activation token is issued when the claims are signed.
+/// An import to add or correct. Its activation token is issued when the claims are signed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportSpec {
@@ -70,7 +72,7 @@ pub struct ImportSpec {
     pub account: PublicKey,
     /// Subject as the exporter has it.
     pub subject: String,
-    /// Subject in this account; empty when it is the same.
+    /// Subject in this account; empty if it is the same.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub local_subject: String,
     /// Stream or service.
@@ -79,7 +81,7 @@ pub struct ImportSpec {
 }
 
 impl ImportSpec {
-    /// An import as it is; `None` when its kind or its account is none.
+    /// Returns the specification of an existing import; `None` if its kind or its account is not valid.
     pub fn of(import: &Import) -> Option<Self> {
         Some(Self {
             name: import.name.clone(),
@@ -95,7 +97,7 @@ impl ImportSpec {
         if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }
     }
 
-    /// Whether `import` is this one, whatever its name and token.
+    /// Returns `true` if `import` is this one. Ignores its name and token.
     pub fn is(&self, import: &Import) -> bool {
         let Self { name: _, account, subject, local_subject: _, kind } = self;
         import.kind == kind.as_str()
@@ -105,7 +107,7 @@ impl ImportSpec {
     }
 }
 
-/// Adds or corrects an export; what the entry has besides (description, revocations, …) stays.
+/// Adds or corrects an export. Other fields of the entry (description, revocations, …) stay.
 pub(super) fn set_export(nats: &mut Map<String, Value>, spec: &ExportSpec) -> bool {
     let ExportSpec { name, subject, kind, token_req, response_type } = spec;
     let exports = list(nats, "exports");
@@ -126,12 +128,12 @@ pub(super) fn set_export(nats: &mut Map<String, Value>, spec: &ExportSpec) -> bo
     }
 }
 
-/// Removes an export; the list goes with its last entry, as Go's `omitempty` has it.
+/// Removes an export. Removes the list with its last entry, as Go's `omitempty` does.
 pub(super) fn remove_export(nats: &mut Map<String, Value>, kind: LinkKind, subject: &str) -> bool {
     remove(nats, "exports", |entry| entry["subject"] == subject && entry["type"] == kind.as_str())
 }
 
-/// Adds or corrects an import; without a token the entry keeps the one that it has.
+/// Adds or corrects an import. Without a token, the entry keeps its own.
 pub(super) fn set_import(nats: &mut Map<String, Value>, spec: &ImportSpec, token: Option<&str>) -> bool {
     let ImportSpec { name, account, subject, local_subject, kind } = spec;
     let imports = list(nats, "imports");
@@ -147,7 +149,7 @@ pub(super) fn set_import(nats: &mut Map<String, Value>, spec: &ImportSpec, token
     fields.push(("type", kind.as_str().into()));
     match imports.iter_mut().find(|entry| spec.is(&Import::of(entry))) {
         Some(entry) => {
-            // `to` is what older tokens call the local subject.
+            // Older tokens call the local subject `to`.
             let fields = fields.into_iter().filter(|(name, _)| *name != "local_subject" || entry["to"].is_null());
             let fields = fields.collect();
             set_fields(entry, fields)
@@ -192,11 +194,11 @@ fn remove(nats: &mut Map<String, Value>, name: &str, goes: impl Fn(&Value) -> bo
     removed
 }
 
-/// A list of the document, made where there is none.
+/// Returns a list of the document, and creates it if it is missing.
 fn list<'n>(nats: &'n mut Map<String, Value>, name: &str) -> &'n mut Vec<Value> {
     let entry = nats.entry(name).or_insert(Value::Null);
     if !entry.is_array() {
-        // Claims were checked when they were read: it is a list, or null.
+        // The claims were checked when they were read, so this is a list or null.
         *entry = Value::Array(items(entry).to_vec());
     }
     match entry {
@@ -217,7 +219,7 @@ mod tests {
             ("a.$1", "a.*"),
             ("a.$1.c", "a.b.c"),
             (">", "$JS.API.INFO"),
-            // Not a filter at all, but the same.
+            // Not a filter, but equal.
             ("a..b", "a..b"),
         ] {
             assert!(covers(wide, narrow), "{wide} and {narrow}");

@@ -1,4 +1,4 @@
-//! The claims of an operator, as far as they decide who is trusted.
+//! The claims of an operator that decide which keys are trusted.
 
 use super::{ClaimsError, Token, schema, views};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -8,11 +8,11 @@ use serde_json::Value;
 /// An operator, read from its token or from a server's `VARZ` (`trusted_operators_jwt`, `trusted_operators_claim`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OperatorClaims {
-    /// Its identity key (`sub`).
+    /// The identity key (`sub`).
     pub identity: PublicKey,
-    /// Its name, empty when it has none.
+    /// The name; empty if the operator has none.
     pub name: String,
-    /// The keys that sign accounts besides the identity.
+    /// The keys that sign accounts, besides the identity key.
     pub signing_keys: Vec<PublicKey>,
     /// Strict signing key usage: the identity key itself does not sign accounts.
     pub strict: bool,
@@ -21,7 +21,7 @@ pub struct OperatorClaims {
 }
 
 impl OperatorClaims {
-    /// Decodes an operator's token and verifies its signature. An operator's identity signs itself.
+    /// Decodes an operator's token and verifies its signature by an operator's key.
     ///
     /// # Errors
     /// [`ClaimsError`]
@@ -34,7 +34,7 @@ impl OperatorClaims {
         Self::from_claims(token.claims())
     }
 
-    /// Reads claims that are already decoded, as `trusted_operators_claim` has them.
+    /// Reads decoded claims, as `trusted_operators_claim` has them.
     ///
     /// # Errors
     /// [`ClaimsError::Field`]
@@ -61,8 +61,8 @@ impl OperatorClaims {
         })
     }
 
-    /// The keys whose signatures on account tokens servers accept: the signing keys, and the identity unless strict
-    /// (nats-server `server/jwt.go`, `trustedKeys`).
+    /// Returns the keys whose signatures on account tokens servers accept: the signing keys, and the identity key
+    /// unless signing key usage is strict (nats-server `server/jwt.go`, `trustedKeys`).
     pub fn trusted_keys(&self) -> Vec<PublicKey> {
         let identity = (!self.strict).then(|| self.identity.clone());
         identity.into_iter().chain(self.signing_keys.iter().cloned()).collect()

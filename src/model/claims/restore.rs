@@ -1,13 +1,13 @@
-//! What going back to older claims needs: what must not come back with them, and the steps in between.
+//! Helpers for a return to older claims: what must not come back with them, and the steps in between.
 
 use super::link::covers;
 use super::merge::{export_identity, import_identity};
 use super::views::{Import, items};
 use serde_json::{Map, Value};
 
-/// The older claims with the credentials of the newer: signing keys, revocations and the activation tokens of imports
-/// that both have. Going back is about what an account does; a key that was taken away, or a user that was shut out,
-/// does not come back with it.
+/// Returns the older claims with the newer credentials: signing keys, revocations, and the activation tokens of imports
+/// that both have. A return to older claims restores what an account does. It does not restore a removed key, or the
+/// access of a revoked user.
 pub fn with_credentials_of(older: &Value, newer: &Value) -> Value {
     let mut claims = older.clone();
     let Some(nats) = claims["nats"].as_object_mut() else { return claims };
@@ -34,8 +34,11 @@ fn take(fields: &mut Map<String, Value>, name: &str, value: &Value) {
     }
 }
 
-/// The claims with what `wanted` has in its list (`imports`, `exports`), and what only they have besides. Of two that servers
-/// refuse together, which neither side has so, the wider one is there alone: it serves whom the narrower one did.
+/// Returns the claims with the entries of `wanted` in its list (`imports`, `exports`), and with their own other
+/// entries.
+///
+/// Servers refuse two entries of which one covers the other. If neither side has both, only the wider one remains,
+/// which also serves the users of the narrower one.
 pub fn with_entries_of(claims: &Value, wanted: &Value, list: &str) -> Value {
     let mut claims = claims.clone();
     let identity = identity(list);
@@ -54,7 +57,7 @@ pub fn with_entries_of(claims: &Value, wanted: &Value, list: &str) -> Value {
     claims
 }
 
-/// Whether servers refuse a token with both, since all of the one is within the other.
+/// Returns `true` if servers refuse a token with both, because one covers the other.
 fn is_within(narrow: &Value, wide: &Value, list: &str) -> bool {
     let within = |narrow: &str, wide: &str| narrow != wide && covers(wide, narrow);
     if list == "exports" {

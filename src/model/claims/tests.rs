@@ -121,7 +121,7 @@ fn a_token_whose_signature_is_spelled_otherwise_is_the_same_token() {
         assert_eq!(AccountClaims::decode(&spelling).as_ref(), Ok(&claims), "{spelling:?}");
         assert_eq!(spelled_as_signed(&spelling), token);
     }
-    // What is signed has one spelling, and a signature has no other letters.
+    // The signed part has only one spelling, and other letters are no signature.
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let (header, body) = signed.split_once('.').unwrap();
     for spelling in [

@@ -9,11 +9,11 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// Takes any spare bits in the last character, as Go's `base64.RawURLEncoding` does.
+/// Accepts any spare bits in the last character, as Go's `base64.RawURLEncoding` does.
 const ANY_SPARE_BITS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// A token of any type whose signature was verified against its `iss`. That `iss` was *entitled* to sign is
-/// for the reader to judge.
+/// A token of any type whose signature was verified against its `iss`. The reader has to decide whether that `iss` was
+/// *entitled* to sign.
 #[derive(Clone, PartialEq)]
 pub struct Token {
     claims: Value,
@@ -22,11 +22,11 @@ pub struct Token {
 }
 
 impl Token {
-    /// Decodes and verifies a version 2 token (header `ed25519-nkey`). What servers could read otherwise is refused. The
-    /// signature may be spelled in any way that servers take ([`spelled_as_signed`]).
+    /// Decodes and verifies a version 2 token (header `ed25519-nkey`). Refuses what servers could read differently. The
+    /// signature may be spelled in any way that servers accept ([`spelled_as_signed`]).
     ///
     /// # Errors
-    /// [`ClaimsError`]; it names the part or field that is at fault and never repeats the token.
+    /// [`ClaimsError`]; it names the faulty part or field, and never repeats the token.
     pub fn decode(token: &str) -> Result<Self, ClaimsError> {
         if token.len() > MAX_TOKEN_SIZE {
             return Err(ClaimsError::TooLarge { size: token.len() });
@@ -46,7 +46,7 @@ impl Token {
         Ok(Self { claims, issuer, subject })
     }
 
-    /// All claims, as they were in the token.
+    /// All claims, as the token has them.
     pub fn claims(&self) -> &Value {
         &self.claims
     }
@@ -56,22 +56,22 @@ impl Token {
         self.claims
     }
 
-    /// The key that signed it (`iss`).
+    /// The key that signed the token (`iss`).
     pub fn issuer(&self) -> &PublicKey {
         &self.issuer
     }
 
-    /// The key that it is about (`sub`).
+    /// The key that the token is about (`sub`).
     pub fn subject(&self) -> &PublicKey {
         &self.subject
     }
 
-    /// What it is about (`nats.type`: `operator`, `account`, `user`, `activation`, …); empty when it doesn't say.
+    /// The type of the token (`nats.type`: `operator`, `account`, `user`, `activation`, …); empty if it has none.
     pub fn claim_type(&self) -> &str {
         self.claims["nats"]["type"].as_str().unwrap_or_default()
     }
 
-    /// Refuses tokens of another type, and those that are about a key of another kind.
+    /// Refuses a token of another type, and a token about a key of another kind.
     pub(super) fn expect(&self, claim_type: &'static str, subject: KeyKind) -> Result<(), ClaimsError> {
         if self.claim_type() != claim_type {
             return Err(ClaimsError::WrongType { expected: claim_type, found: self.claim_type().to_owned() });
@@ -92,7 +92,7 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Length in bytes of the token that [`crate::sign::issue`] makes of claims whose `iss`, `iat` and `jti` are set.
+/// Returns the length in bytes of the token that [`crate::sign::issue`] makes of claims with `iss`, `iat` and `jti`.
 pub(super) fn encoded_size(claims: &Map<String, Value>) -> usize {
     let mut body = Vec::new();
     super::write_as_go(&mut body, claims);
@@ -110,9 +110,11 @@ fn decode_signature(text: &str) -> Result<Vec<u8>, ClaimsError> {
     ANY_SPARE_BITS.decode(text).map_err(|_| ClaimsError::Encoding { part: "signature" })
 }
 
-/// Returns the token with its signature spelled as signers spell it. The signature does not sign its own spelling: anyone can
-/// respell it, and servers take and store every spelling (measured, 2.15.1). So two texts are the same token when this
-/// returns the same for both. What is no token stays as it is.
+/// Returns the token with its signature spelled as signers spell it.
+///
+/// The signature does not cover its own spelling. Anyone can respell it, and servers accept and store every spelling
+/// (measured, 2.15.1). So two texts are the same token if this function returns the same for both. A text that is not a
+/// token stays as it is.
 pub fn spelled_as_signed(token: &str) -> Cow<'_, str> {
     let respelled = || {
         let (signed, signature) = token.rsplit_once('.')?;
@@ -122,7 +124,7 @@ pub fn spelled_as_signed(token: &str) -> Cow<'_, str> {
     respelled().unwrap_or(Cow::Borrowed(token))
 }
 
-/// Returns what a token says it is about (`sub`). Nothing of it is verified.
+/// Returns the subject that a token claims (`sub`). Nothing of it is verified.
 pub fn claimed_subject(token: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Subject {

@@ -1,4 +1,4 @@
-//! Claims that may become the base of an edit, be merged, and be signed again.
+//! Claims that may be edited, merged and signed again.
 
 use super::merge::merge;
 use super::{
@@ -10,31 +10,31 @@ use crate::model::nkey::PublicKey;
 use serde_json::{Map, Value};
 use std::ops::Deref;
 
-/// An account's claims that a trusted operator signed, or that were made of such claims by the edits below.
+/// An account's claims that a trusted operator signed, or that the edits below made from such claims.
 ///
-/// There is no other way to one: [`verify`](Self::verify) takes a token and the anchor; [`merge`](Self::merge),
-/// [`without`](Self::without) and `derived` take trusted claims; [`found`](Self::found) makes those of a
-/// new account from the definition; [`reviewed`](Self::reviewed) is for what a person reads before signing it.
+/// These are the only ways to make them: [`verify`](Self::verify) takes a token and the anchor. [`merge`](Self::merge),
+/// [`without`](Self::without) and `derived` take trusted claims. [`found`](Self::found) makes the claims of a new
+/// account from the definition. [`reviewed`](Self::reviewed) is for claims that a user reads before signing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrustedClaims(AccountClaims);
 
-/// Why a token gives no trusted claims.
+/// Reason why a token gives no trusted claims.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Untrusted {
-    /// It cannot be read, or its signature is not its issuer's.
+    /// The token cannot be read, or its signature is not its issuer's.
     #[error(transparent)]
     Unreadable(#[from] ClaimsError),
-    /// It was signed by a key that does not count.
+    /// The token was signed by a key that does not count.
     #[error("it is signed by {}, which is not a trusted key", .0.issuer())]
     Stranger(Box<AccountClaims>),
 }
 
-/// Why trusted claims cannot be put together.
+/// Reason why trusted claims cannot be merged.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unmergeable {
-    /// Two changed the same in different ways.
+    /// Both sides changed the same place in different ways.
     Conflicts(Vec<Conflict>),
-    /// What comes out is not an account's claims.
+    /// The result is not an account's claims.
     Broken(ClaimsError),
 }
 
@@ -59,28 +59,28 @@ impl TrustedClaims {
         }
     }
 
-    /// The claims of an account that is yet to be made. `nats` has its limits, type and version: of the definition, and of
-    /// the application's trusted claims.
+    /// Returns the claims of a new account. `nats` has its limits, type and version, from the definition and from the
+    /// application's trusted claims.
     ///
     /// # Errors
-    /// [`ClaimsError`] when a field of `nats` is not what it should be.
+    /// [`ClaimsError`] if a field of `nats` is not valid.
     pub fn found(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
         AccountClaims::found(id, name, nats).map(Self)
     }
 
-    /// The claims that a plan file asks to sign. A person reviews what they change before anything is signed; nothing else
-    /// may make trusted claims in this way.
+    /// Returns the claims that a plan file asks to sign. A user reviews their changes before anything is signed.
+    /// Nothing else may make trusted claims in this way.
     ///
     /// # Errors
-    /// [`ClaimsError`] when they are not an account's.
+    /// [`ClaimsError`] if they are not an account's claims.
     pub fn reviewed(claims: Value) -> Result<Self, ClaimsError> {
         AccountClaims::unsigned(claims).map(Self)
     }
 
-    /// Claims that were put together from the trusted claims `of` alone.
+    /// Returns claims that were made from only the trusted claims `of`.
     ///
     /// # Errors
-    /// [`ClaimsError`] when they are not the claims of the account that `of` are about.
+    /// [`ClaimsError`] if they are not claims of the same account as `of`.
     pub(crate) fn derived(claims: Value, of: &[&Self]) -> Result<Self, ClaimsError> {
         let claims = AccountClaims::unsigned(claims)?;
         match of.iter().all(|of| of.id() == claims.id()) {
@@ -89,7 +89,7 @@ impl TrustedClaims {
         }
     }
 
-    /// Puts together what `ours` and `theirs` each made of `base`.
+    /// Merges what `ours` and `theirs` each made of `base`.
     ///
     /// # Errors
     /// [`Unmergeable`]
@@ -98,8 +98,8 @@ impl TrustedClaims {
         Self::derived(merged, &[base, ours, theirs]).map_err(Unmergeable::Broken)
     }
 
-    /// The claims without what a push changed, which made `pushed` of `found`; signing keys, revocations and activation
-    /// tokens stay as the push left them.
+    /// Returns the claims without the changes of a push, which made `pushed` of `found`. Signing keys, revocations and
+    /// activation tokens stay as the push left them.
     ///
     /// # Errors
     /// [`Unmergeable`]
@@ -109,7 +109,7 @@ impl TrustedClaims {
         Self::derived(merged, &[self, pushed, found]).map_err(Unmergeable::Broken)
     }
 
-    /// The claims with the mappings that `other` has for these sources.
+    /// Returns the claims with the mappings that `other` has for these sources.
     #[must_use]
     pub fn with_mappings_of(self, other: &Self, sources: &[String]) -> Self {
         let mut value = self.value().clone();

@@ -1,4 +1,4 @@
-//! Read-only views of what an account's token says, field names as in nats-io/jwt v2.
+//! Read-only views of an account's token. Field names are those of nats-io/jwt v2.
 
 use super::ClaimsError;
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -11,14 +11,15 @@ use std::collections::BTreeMap;
 pub struct SigningKey {
     /// The public key (`A…`).
     pub key: PublicKey,
-    /// For a scoped key: users that it issues take their permissions from here and must have none of their own.
+    /// The scope, if the key has one. Users that such a key issues get their permissions from the scope, and must have
+    /// none of their own.
     pub scope: Option<Scope>,
 }
 
 /// The scope of a signing key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scope {
-    /// `user_scope`; others are not known to nats-io/jwt 2.8.
+    /// `user_scope`, the only kind that nats-io/jwt 2.8 knows.
     pub kind: String,
     /// The role's name.
     pub role: String,
@@ -26,8 +27,8 @@ pub struct Scope {
     pub template: Value,
 }
 
-/// Limits of one tier, or of the account when it has no tiers. Bytes and counts; 0 is what the token leaves out,
-/// -1 unlimited.
+/// Limits of one tier, or of an account without tiers. In bytes and counts; 0 if the token has no value, -1 for
+/// unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct JetStreamTier {
     /// Bytes in memory over all streams; 0 means none.
@@ -44,33 +45,33 @@ pub struct JetStreamTier {
     pub mem_max_stream_bytes: i64,
     /// Largest file stream; 0 means any.
     pub disk_max_stream_bytes: i64,
-    /// Whether every stream needs a `max_bytes`.
+    /// `true` if every stream needs a `max_bytes`.
     pub max_bytes_required: bool,
 }
 
 /// JetStream limits of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct JetStreamLimits {
-    /// The limits without tiers; not in force where there are tiers.
+    /// The limits without tiers. Not in force if there are tiers.
     pub global: JetStreamTier,
     /// By tier name (`R1`, `R3`).
     pub tiers: BTreeMap<String, JetStreamTier>,
 }
 
 impl JetStreamLimits {
-    /// The limits for streams of so many replicas; `None` when the account has tiers but not that one.
+    /// Returns the limits of streams with this number of replicas; `None` if the account has tiers but not this one.
     pub fn for_replicas(&self, replicas: usize) -> Option<&JetStreamTier> {
         if self.tiers.is_empty() { Some(&self.global) } else { self.tiers.get(&format!("R{replicas}")) }
     }
 
-    /// Whether the account may use JetStream at all (nats-io/jwt v2, `IsJSEnabled`).
+    /// Returns `true` if the account may use JetStream (nats-io/jwt v2, `IsJSEnabled`).
     pub fn enabled(&self) -> bool {
         let usable = |tier: &JetStreamTier| tier.mem_storage != 0 || tier.disk_storage != 0;
         if self.tiers.is_empty() { usable(&self.global) } else { self.tiers.values().any(usable) }
     }
 }
 
-/// Limits that are not JetStream's. 0 is what the token leaves out, -1 unlimited.
+/// Limits outside JetStream; 0 if the token has no value, -1 for unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AccountLimits {
     /// Subscriptions of one connection.
@@ -83,9 +84,9 @@ pub struct AccountLimits {
     pub imports: i64,
     /// Exports.
     pub exports: i64,
-    /// Whether exports may have wildcards.
+    /// `true` if exports may have wildcards.
     pub wildcards: bool,
-    /// Whether bearer tokens are refused.
+    /// `true` if servers refuse bearer tokens.
     pub disallow_bearer: bool,
     /// Client connections.
     pub conn: i64,
@@ -93,7 +94,7 @@ pub struct AccountLimits {
     pub leaf: i64,
 }
 
-/// Something that the account exports.
+/// An export of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Export {
     /// Name, empty when it has none.
@@ -102,15 +103,15 @@ pub struct Export {
     pub subject: String,
     /// `stream` or `service`.
     pub kind: String,
-    /// Private: importers need an activation token.
+    /// `true` for a private export: importers need an activation token.
     pub token_req: bool,
     /// `Singleton`, `Stream` or `Chunked`; empty for singleton and for streams.
     pub response_type: String,
-    /// Activations that are revoked.
+    /// Revoked activations.
     pub revocations: Vec<Revocation>,
 }
 
-/// Something that the account imports.
+/// An import of the account.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// Name, empty when it has none.
@@ -119,11 +120,11 @@ pub struct Import {
     pub subject: String,
     /// The exporting account's public key.
     pub account: String,
-    /// Subject in this account (`local_subject`, or the older `to`); empty when it is the same.
+    /// Subject in this account (`local_subject`, or the older `to`); empty if it is the same.
     pub local_subject: String,
     /// `stream` or `service`.
     pub kind: String,
-    /// Whether it carries an activation token (or the URL of one).
+    /// `true` if the import has an activation token (or the URL of one).
     pub has_token: bool,
     #[serde(skip)]
     token: String,
@@ -135,12 +136,12 @@ impl Import {
         if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }
     }
 
-    /// Its activation token, or the URL of one.
+    /// The import's activation token, or the URL of one.
     pub fn token(&self) -> Option<&str> {
         self.has_token.then_some(self.token.as_str())
     }
 
-    /// An entry of a document whose imports were read before.
+    /// Reads an entry of a document whose imports were already checked.
     pub(super) fn of(entry: &Value) -> Self {
         let text = |name: &str| entry[name].as_str().unwrap_or_default();
         let (local, token) = (text("local_subject"), text("token"));
@@ -156,7 +157,7 @@ impl Import {
     }
 }
 
-/// Without the token, which is long.
+/// Leaves out the token, which is long.
 impl std::fmt::Debug for Import {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, subject, account, local_subject, kind, has_token, token: _ } = self;
@@ -171,12 +172,12 @@ impl std::fmt::Debug for Import {
     }
 }
 
-/// Subjects that may and may not be used.
+/// Allowed and denied subjects.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Permission {
-    /// Allowed; everything when empty.
+    /// Allowed subjects; everything if empty.
     pub allow: Vec<String>,
-    /// Denied, whatever is allowed.
+    /// Denied subjects, even if they are allowed.
     pub deny: Vec<String>,
 }
 
@@ -191,7 +192,7 @@ pub struct Permissions {
     pub subscribe: Permission,
 }
 
-/// Tokens that are void: those for `key` issued at or before `before`.
+/// Void tokens: those for `key` that were issued at or before `before`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Revocation {
     /// A public key, or `*` for all.
@@ -219,7 +220,7 @@ pub(super) fn object<'a>(
     }
 }
 
-/// A number that may be missing.
+/// Reads a number that may be missing.
 pub(super) fn unsigned(value: &Value, path: &str, field: &str) -> Result<Option<u64>, ClaimsError> {
     match &value[field] {
         Value::Null => Ok(None),
@@ -336,7 +337,7 @@ pub(super) fn signing_keys(nats: &Value) -> Result<Vec<SigningKey>, ClaimsError>
     let mut keys: Vec<SigningKey> = Vec::new();
     for entry in array(&nats["signing_keys"], path)? {
         let key = read(entry)?;
-        // Of several entries for one key, servers keep the last.
+        // Servers keep the last of several entries for one key.
         match keys.iter_mut().find(|known| known.key == key.key) {
             Some(known) => *known = key,
             None => keys.push(key),

@@ -1,4 +1,4 @@
-//! Parts of claims in words, for people.
+//! Descriptions of parts of claims, for users.
 
 use crate::model::shown;
 use data_encoding::HEXLOWER;
@@ -6,19 +6,19 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A value on one line; exports and imports in words, and a token by its digest.
+/// Describes a value on one line: exports and imports in words, and tokens by their digests.
 pub fn in_words(value: &Value) -> String {
     link(value).unwrap_or_else(|| in_json(value))
 }
 
-/// A value on one line, as JSON with nothing left out; a token by its digest. Different values differ.
+/// Returns a value on one line, as complete JSON with tokens replaced by their digests. Different values differ.
 pub fn in_json(value: &Value) -> String {
     let mut shown = value.clone();
     hide_tokens(&mut shown);
     shown::json(&shown.to_string()).into_owned()
 }
 
-/// The value of a field, as [`in_words`] has it.
+/// Describes the value of a field, as [`in_words`] does.
 pub fn field_in_words(name: &str, value: &Value) -> String {
     match (name, value) {
         ("token", Value::String(token)) if !token.is_empty() => format!("(activation token {})", digest(token)),
@@ -26,8 +26,8 @@ pub fn field_in_words(name: &str, value: &Value) -> String {
     }
 }
 
-/// A key of a JSON object as it stands in a path: bare where it cannot be mistaken for more than a key, else as a JSON
-/// string. `dots`: subjects are keys here.
+/// Returns a key of a JSON object as part of a path. The key is bare if it cannot be mistaken for more than a key, and
+/// a JSON string otherwise. `dots` says that keys are subjects.
 pub fn key_in_words(key: &str, dots: bool) -> Cow<'_, str> {
     let bare = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ':') && (dots || c != '.');
     match !key.is_empty() && key.chars().all(bare) {
@@ -36,7 +36,7 @@ pub fn key_in_words(key: &str, dots: bool) -> Cow<'_, str> {
     }
 }
 
-/// Text that is the same for equal values, whatever the order of their fields, and for no others.
+/// Returns a text that is the same for equal values, in any order of their fields, and different for all other values.
 pub fn canonical(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
         match value {
@@ -69,14 +69,15 @@ fn hide_tokens(value: &mut Value) {
     }
 }
 
-/// What stands for an activation token: whoever has it may import by it, if it is for everybody.
+/// Returns a digest in place of an activation token. A holder of the token itself could import with it if it is for
+/// everybody.
 fn digest(token: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
     HEXLOWER.encode(&digest.as_ref()[..8])
 }
 
-/// An export or import in words: `service $JS.API.INFO of A… as $VS.west.API.INFO`. One that has more than the usual
-/// fields, or text that could be taken for words, has none.
+/// Describes an export or import in words: `service $JS.API.INFO of A… as $VS.west.API.INFO`. Returns `None` if it has
+/// unusual fields, or text that could be taken for words.
 fn link(value: &Value) -> Option<String> {
     let fields = value.as_object()?;
     let usual = |(name, value): (&String, &Value)| match (name.as_str(), value) {

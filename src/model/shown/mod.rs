@@ -1,8 +1,9 @@
-//! Text from elsewhere as it may be shown. Names, tokens, answers and files can hold anything: characters that move the
-//! cursor, hide what follows, turn the direction of writing, end a line, or give a CI system a command.
+//! Escapes text from other sources so that it can be shown safely. Names, tokens, answers and files can hold any
+//! characters. Such characters can move the cursor, hide text, change the direction of writing, end a line, or give a
+//! CI system a command.
 //!
-//! A line that is shown is put together with [`push`]. What is escaped reads as in Rust and JSON: `\n`, `\u{1b}`. A
-//! backslash stays as it is, so that escaping twice changes nothing.
+//! Code that builds a line for output uses [`push`]. Escapes look as in Rust and JSON: `\n`, `\u{1b}`. A backslash
+//! stays as it is, so escaping twice changes nothing.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -10,7 +11,7 @@ pub(crate) mod tests;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A value as it may be shown, by itself.
+/// Returns a value escaped for output on its own.
 pub fn shown(text: &str) -> Cow<'_, str> {
     match needs_care(text) {
         None => Cow::Borrowed(text),
@@ -22,8 +23,8 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Puts `text` to the end of `out`, escaped. A line break in `text` becomes `\n`; those that `out` has end its lines.
-/// Text that would be a command of a CI system together with what the line begins with is broken up.
+/// Appends the escaped `text` to `out`. A line break in `text` becomes `\n`, while line breaks already in `out` end its
+/// lines. Breaks up text that would form a CI command together with the start of the line.
 pub fn push(out: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = needs_care(rest) {
@@ -43,8 +44,8 @@ pub fn push(out: &mut String, text: &str) {
     out.push_str(rest);
 }
 
-/// A JSON document with the escapes of JSON for every character that is not to be seen raw. `text` is what a serializer
-/// wrote: such characters are in its strings only, line breaks between its tokens only.
+/// Returns a JSON document with every character that must not be shown raw as a JSON escape. `text` is a serializer's
+/// output, so such characters are only in its strings, and line breaks only between its tokens.
 pub fn json(text: &str) -> Cow<'_, str> {
     let careful = |at: &(usize, char)| match at.1 {
         '\n' => false,
@@ -68,8 +69,9 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Characters that change what is seen around them, or are not seen themselves: controls, line separators, what turns the
-/// direction of writing, and all that Unicode calls default-ignorable, zero-width characters among them.
+/// Returns `true` for characters that are invisible or change how the text around them looks. These are controls, line
+/// separators, changes of the direction of writing, and all characters that Unicode calls default-ignorable, such as
+/// zero-width ones.
 pub fn is_hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -98,7 +100,7 @@ pub fn is_hidden(c: char) -> bool {
     ) || u32::from(c) & 0xfffe == 0xfffe
 }
 
-/// Where the first character stands that may have to be escaped.
+/// Returns the index of the first character that may need an escape.
 fn needs_care(text: &str) -> Option<usize> {
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b':' && byte != b'[';
     text.bytes().position(|byte| !plain(byte))
@@ -113,20 +115,21 @@ fn escape(out: &mut String, c: char) {
     }
 }
 
-/// With one colon more, the line would be a command: `::error` of GitHub, which may be indented, `section_start:` of
-/// GitLab, `travis_fold:`.
+/// Returns `true` if one more colon would make the line a command. These are `::error` of GitHub, which may be
+/// indented, `section_start:` of GitLab, and `travis_fold:`.
 fn opens_a_command(line: &str) -> bool {
     const OPEN: [&str; 4] = [":", "section_start", "section_end", "travis_fold"];
     OPEN.iter().any(|open| line.strip_suffix(open).is_some_and(ends_in_blanks))
 }
 
-/// With a bracket more, it would be a command: `##[group` of GitHub, `##vso[` of Azure, `##teamcity[`. The first two are
-/// looked for anywhere in a line.
+/// Returns `true` if one more bracket would make the line a command: `##[group` of GitHub, `##vso[` of Azure,
+/// `##teamcity[`. CI systems look for the first two anywhere in a line.
 fn follows_hashes(line: &str) -> bool {
     line.trim_end_matches(|c: char| c.is_ascii_alphabetic()).ends_with("##")
 }
 
-/// Whether the last line has nothing but blanks. Looks no further back than it has to: a text may be one long line.
+/// Returns `true` if the last line has only blanks. Looks back only as far as needed, since a text may be one long
+/// line.
 fn ends_in_blanks(text: &str) -> bool {
     text.chars().rev().take_while(|c| *c != '\n').all(char::is_whitespace)
 }

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// What a hostile name is made of.
+/// Parts of a hostile name.
 pub(crate) const HOSTILE: [&str; 42] = [
     "\u{1b}[2J",
     "\u{1b}[1m\u{1b}[31m",
@@ -48,7 +48,7 @@ pub(crate) const HOSTILE: [&str; 42] = [
     "travis_fold:start:x",
 ];
 
-/// Text with hostile parts, with what commands are put together from, and of everything.
+/// Text with hostile parts, parts of commands, and characters of any kind.
 pub(crate) fn hostile() -> impl Strategy<Value = String> {
     const PARTS: [&str; 12] = [":", "#", "##", "[", " ", "  ", "vso", "é", "東京", "\\", "section_end", "\u{a0}"];
     let part = prop_oneof![
@@ -60,7 +60,7 @@ pub(crate) fn hostile() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
-/// Fails when something in the lines can do more than be read.
+/// Fails if the lines contain anything but readable text.
 pub(crate) fn assert_harmless(lines: &str) {
     for line in lines.split('\n') {
         assert!(!line.contains(is_hidden), "{line:?}");
@@ -112,14 +112,14 @@ fn a_line_is_judged_as_a_whole() {
     assert_eq!(out, "a line\n:\\u{3a}error::");
 }
 
-/// A line of any length is read once: with a look at all of it for each colon, this one would take many minutes.
+/// A line of any length is read once. Reading all of it for each colon would take many minutes here.
 #[test]
 fn a_long_line_of_colons_is_shown_at_once() {
     assert_eq!(shown(&":".repeat(1_000_000)).len(), 999_999 + r"\u{3a}".len());
 }
 
 proptest! {
-    /// Unicode's own lists, except for the formats that are seen: signs before numbers, and what replaces something.
+    /// Unicode's own lists, except for visible formats: signs before numbers, and replacement characters.
     #[test]
     fn no_invisible_character_was_forgotten(
         text in r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Bidi_Control}\p{Noncharacter_Code_Point}]{200}"

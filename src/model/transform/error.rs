@@ -1,15 +1,15 @@
 //! Reasons for which servers refuse a transform.
 
-/// Why a server refuses a transform.
+/// Reason why a server refuses a transform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransformError {
     /// Source or destination is not a subject.
     #[error("`{0}` is not a valid subject")]
     BadSubject(String),
-    /// A `*` in the destination.
+    /// The destination has a `*`.
     #[error("the destination `{0}` has a `*`; a destination names wildcards as {{{{wildcard(1)}}}}")]
     Wildcard(String),
-    /// Only one of the two ends with `>`.
+    /// Only one of source and destination ends with `>`.
     #[error("source `{source_subject}` and destination `{destination}` have to end with `>` both or not at all")]
     OpenEnd {
         /// The source.
@@ -17,7 +17,7 @@ pub enum TransformError {
         /// The destination.
         destination: String,
     },
-    /// `{{…}}` that no server knows.
+    /// A function `{{…}}` that no server knows.
     #[error("`{0}` is not a function that servers know")]
     UnknownFunction(String),
     /// A function with too few arguments.
@@ -29,12 +29,12 @@ pub enum TransformError {
     /// An argument that is not a number, or a split by a space.
     #[error("`{0}` has an argument that is not valid")]
     BadArgument(String),
-    /// A reference to a wildcard that the source does not have.
+    /// A function refers to a wildcard that the source does not have.
     #[error("`{token}` refers to a wildcard that the source does not have (it has {wildcards})")]
     IndexOutOfRange {
         /// The token of the destination.
         token: String,
-        /// How many `*` the source has.
+        /// The number of `*` in the source.
         wildcards: usize,
     },
 }

@@ -1,13 +1,13 @@
-//! The functions of a destination's tokens: `$1`, `{{wildcard(1)}}`, `{{partition(3,1)}}` and so on.
+//! The functions in a destination's tokens: `$1`, `{{wildcard(1)}}`, `{{partition(3,1)}}` and so on.
 
 use super::TransformError;
 use std::fmt;
 
-/// A function with its arguments; wildcard numbers as written, from 1.
+/// A function with its arguments. Wildcard numbers are kept as written, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Function {
     Wildcard(i64),
-    /// Number of partitions, and the wildcards to hash; the whole subject when there is none.
+    /// Number of partitions, and the wildcards to hash. Without wildcards, the whole subject is hashed.
     Partition(i32, Vec<i64>),
     SplitFromLeft(i64, i32),
     SplitFromRight(i64, i32),
@@ -19,7 +19,7 @@ pub(super) enum Function {
     Random(i32),
 }
 
-/// Names in the order in which servers try them; where a capital stands, and at the start, either case will do.
+/// Names in the order in which servers try them. The first letter, and each capital letter, may have either case.
 const NAMES: [&str; 10] = [
     "wildcard",
     "partition",
@@ -33,13 +33,13 @@ const NAMES: [&str; 10] = [
     "random",
 ];
 
-/// Whether servers look for a function in this token.
+/// Returns `true` if servers look for a function in this token.
 pub(super) fn is_call(token: &str) -> bool {
     token.len() > 4 && token.starts_with("{{") && token.ends_with("}}")
 }
 
 impl Function {
-    /// The function of a token; `None` for plain text.
+    /// Parses the function of a token. Returns `None` for plain text.
     pub(super) fn parse(token: &str) -> Result<Option<Self>, TransformError> {
         if token.len() > 1
             && let Some(number) = token.strip_prefix('$')
@@ -93,7 +93,7 @@ impl Function {
         }))
     }
 
-    /// The function as it works on a source with so many `*`.
+    /// Checks the function against a source with this number of `*`. Returns the function as servers apply it.
     pub(super) fn checked(self, token: &str, wildcards: usize, literal: bool) -> Result<Self, TransformError> {
         let out_of_range = || TransformError::IndexOutOfRange { token: token.to_owned(), wildcards };
         if literal {
@@ -138,9 +138,9 @@ impl Function {
         }
     }
 
-    /// What it gives for a subject; `wildcards` says which tokens of the subject the `*` stand for.
+    /// Applies the function to a subject. `wildcards` has the indexes of the subject's tokens that match `*`.
     pub(super) fn apply(&self, subject: &[&str], wildcards: &[usize]) -> String {
-        // Servers take what is below 1 for the first token of the subject (an unset entry of a Go map).
+        // Servers read an index below 1 as the first token of the subject (an unset entry of a Go map).
         let token = |index: i64| {
             let at = usize::try_from(index).ok().and_then(|index| index.checked_sub(1));
             subject[at.and_then(|at| wildcards.get(at)).copied().unwrap_or(0)]
@@ -238,8 +238,8 @@ impl Arguments<'_> {
     }
 }
 
-/// What stands between the parentheses of a call of `name`, found as the servers' expression
-/// `{{\s*name\s*\((.*)\)\s*}}` finds it: anywhere in the token, up to the last `)`, capitals only at word starts.
+/// Returns the text between the parentheses of a call of `name`. It is found as the servers' expression
+/// `{{\s*name\s*\((.*)\)\s*}}` finds it: anywhere in the token, up to the last `)`, with capitals only at word starts.
 fn arguments<'a>(name: &str, token: &'a str) -> Option<&'a str> {
     token.match_indices("{{").find_map(|(start, _)| {
         let rest = token[start + 2..].trim_start_matches(is_space);
@@ -249,7 +249,7 @@ fn arguments<'a>(name: &str, token: &'a str) -> Option<&'a str> {
     })
 }
 
-/// `name` at the start of `text`, where each word of it may begin with a small or a capital letter.
+/// Strips `name` from the start of `text`. Each word of it may begin with a lower-case or upper-case letter.
 fn strip_name<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let head = text.get(..name.len())?;
     let fits = head.chars().zip(name.chars()).enumerate().all(|(index, (given, wanted))| {
@@ -258,7 +258,7 @@ fn strip_name<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     fits.then(|| &text[name.len()..])
 }
 
-/// Splits by a comma and the white space after it.
+/// Splits at commas, and removes the white space after each.
 fn split_arguments(arguments: &str) -> Vec<&str> {
     arguments
         .split(',')
@@ -281,7 +281,7 @@ fn size(number: i32) -> usize {
     usize::try_from(number).unwrap_or(0)
 }
 
-/// FNV-1a of the key, modulo the number of partitions.
+/// Returns the FNV-1a hash of the key, modulo the number of partitions.
 fn bucket(key: &str, count: i32) -> String {
     let count = u32::from_ne_bytes(count.to_ne_bytes());
     let hash = key.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -300,7 +300,8 @@ fn split_at(token: &str, at: usize) -> String {
     format!("{}.{}", lossy(left), lossy(right))
 }
 
-/// Slices of `length`, after a first one of `first` bytes when that is not 0; a shorter rest comes last.
+/// Splits a token into slices of `length`, after a first slice of `first` bytes unless that is 0. A shorter rest comes
+/// last.
 fn slices(token: &str, length: usize, first: usize) -> String {
     if length == 0 || length >= token.len() {
         return token.to_owned();
@@ -310,7 +311,7 @@ fn slices(token: &str, length: usize, first: usize) -> String {
     head.into_iter().chain(tail.chunks(length).map(lossy)).collect::<Vec<_>>().join(".")
 }
 
-/// The pieces between delimiters, as servers join them: empty pieces vanish, mostly with their dots.
+/// Joins the pieces between delimiters as servers do. Empty pieces vanish, mostly with their dots.
 fn split_by(token: &str, delimiter: &str) -> String {
     // Go splits by an empty delimiter into characters.
     let pieces: Vec<&str> = if delimiter.is_empty() {

@@ -1,4 +1,4 @@
-//! Subject transforms: what the destination of a mapping or of a stream source makes of a subject.
+//! Subject transforms of mappings and of stream sources.
 //!
 //! Rules and results are those of nats-server 2.15 (`server/subject_transform.go`; for mappings also
 //! `ValidateMapping` in `server/sublist.go`).

@@ -8,7 +8,7 @@ use super::function::{self, Function};
 pub struct Transform<'a> {
     source: Vec<&'a str>,
     parts: Vec<Part<'a>>,
-    /// Where in the source the wildcards are.
+    /// The indexes of the wildcards in the source.
     wildcards: Vec<usize>,
 }
 
@@ -19,10 +19,10 @@ enum Part<'a> {
 }
 
 impl<'a> Transform<'a> {
-    /// The transform of a stream or of a stream source.
+    /// Parses the transform of a stream or of a stream source.
     ///
     /// # Errors
-    /// [`TransformError`], where nats-server 2.15 `NewSubjectTransform` refuses.
+    /// [`TransformError`], if `NewSubjectTransform` of nats-server 2.15 refuses the transform.
     pub fn parse(source: &'a str, destination: &'a str) -> Result<Self, TransformError> {
         let (source_tokens, source_open) = tokens(source)?;
         let (destination_tokens, destination_open) = tokens(destination)?;
@@ -48,13 +48,14 @@ impl<'a> Transform<'a> {
         Ok(Self { source: source_tokens, parts, wildcards })
     }
 
-    /// The transform of an account's mapping: as [`parse`](Self::parse), and spaces in plain tokens are refused.
+    /// Parses the transform of an account's mapping. Works as [`parse`](Self::parse), and refuses spaces in plain
+    /// tokens.
     ///
-    /// `{{random}}`, `{{partition}}` without wildcards and functions under a literal source need servers from 2.12,
-    /// `{{left}}` and `{{right}}` from 2.15.1 (measured); older ones refuse them.
+    /// `{{random}}`, `{{partition}}` without wildcards and functions under a literal source need servers from 2.12.
+    /// `{{left}}` and `{{right}}` need 2.15.1 (measured). Older servers refuse them.
     ///
     /// # Errors
-    /// [`TransformError`], where nats-server 2.15.1 refuses the mapping.
+    /// [`TransformError`], if nats-server 2.15.1 refuses the mapping.
     pub fn parse_mapping(source: &'a str, destination: &'a str) -> Result<Self, TransformError> {
         if has_space_in_token(source) {
             return Err(TransformError::BadSubject(source.to_owned()));
@@ -67,9 +68,9 @@ impl<'a> Transform<'a> {
         Self::parse(source, destination)
     }
 
-    /// What a subject becomes; `None` when the source does not match it.
+    /// Applies the transform to a subject. Returns `None` if the source does not match it.
     ///
-    /// `{{random(n)}}` gives 0 here, as one of the values that a server may take.
+    /// `{{random(n)}}` gives 0 here, which is one of the values that a server may choose.
     pub fn apply(&self, subject: &str) -> Option<String> {
         let tokens: Vec<&str> = subject.split('.').collect();
         if !self.matches(&tokens) {
@@ -88,19 +89,19 @@ impl<'a> Transform<'a> {
         Some(result.join("."))
     }
 
-    /// Whether a subject always becomes the same.
+    /// Returns `true` if the same subject always gives the same result.
     pub fn is_deterministic(&self) -> bool {
         self.parts.iter().all(|part| !matches!(part, Part::Call(Function::Random(_))))
     }
 
-    /// The destination with every function in its one canonical spelling: equal texts, equal destinations.
+    /// Returns the destination with every function in its canonical spelling. Equal texts mean equal destinations.
     pub fn canonical(&self) -> String {
         self.join(|function| function.to_string())
     }
 
-    /// A filter that matches everything that the transform can give.
+    /// Returns a filter that matches every possible result of the transform.
     pub fn result_filter(&self) -> String {
-        // A function that splits gives a number of tokens that only the message decides.
+        // The number of tokens from a function that splits depends on the message.
         let splits = |part: &Part| matches!(part, Part::Call(function) if function.splits());
         match self.parts.iter().position(splits) {
             None => self.join(|_| "*".to_owned()),
@@ -111,7 +112,8 @@ impl<'a> Transform<'a> {
         }
     }
 
-    /// Whether a function refers to wildcard 0 or below, which servers take for the first token of the subject.
+    /// Returns `true` if a function refers to wildcard 0 or below, which servers read as the first token of the
+    /// subject.
     pub fn has_index_below_one(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Call(function) if function.has_index_below_one()))
     }
@@ -140,7 +142,7 @@ impl<'a> Transform<'a> {
     }
 }
 
-/// The tokens of a subject as servers cut them, and whether it ends with `>`.
+/// Splits a subject into tokens as servers do. Also returns `true` if it ends with `>`.
 fn tokens(subject: &str) -> Result<(Vec<&str>, bool), TransformError> {
     let tokens: Vec<&str> = subject.split('.').collect();
     let bad = tokens.iter().any(|token| token.is_empty()) || tokens[..tokens.len() - 1].contains(&">");

@@ -1,15 +1,16 @@
-//! Whose signatures on account tokens count.
+//! The keys whose signatures on account tokens count.
 //!
-//! A signature proves something only against keys that are known beforehand. They come from a pinned operator key, from an
-//! operator's token that is at hand locally, or from the key that signs now; never from what servers answer or from what
-//! stands in a plan file, unless nothing is going to be signed, or the pinned key itself signed what servers show. Why:
+//! A signature proves something only against keys that are known beforehand. They come from a pinned operator key, from
+//! an operator's token in a local file, or from the key that signs now. Servers' answers and plan files do not count.
+//! There are two exceptions: a run that signs nothing, and a token that the pinned key itself signed. Reasons:
 //! `docs/decisions/trust.md`.
 
 use super::{ClaimsError, OperatorClaims, Token, views};
 use crate::model::nkey::PublicKey;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An operator's token that the operator's identity signed itself. It proves which keys sign accounts for that operator.
+/// An operator's token, signed by the operator's own identity key. It proves which keys sign accounts for that
+/// operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorToken {
     place: String,
@@ -20,11 +21,11 @@ pub struct OperatorToken {
 }
 
 impl OperatorToken {
-    /// Decodes an operator's token. `place` says where it comes from, for messages.
+    /// Decodes an operator's token. `place` names the token's origin in messages.
     ///
     /// # Errors
-    /// [`ClaimsError`]; [`ClaimsError::WrongIssuer`] when another key than the operator's identity signed it, one of its
-    /// signing keys included: whoever has one could add others.
+    /// [`ClaimsError`]; [`ClaimsError::WrongIssuer`] if a key other than the operator's identity signed the token. That
+    /// includes its signing keys: the holder of one could otherwise add keys to the operator.
     pub fn decode(token: &str, place: impl Into<String>) -> Result<Self, ClaimsError> {
         let claims = OperatorClaims::decode(token)?;
         let token = Token::decode(token)?;
@@ -36,12 +37,12 @@ impl OperatorToken {
         Ok(Self { place: place.into(), expires: seconds("exp")?, claims, issued_at, not_before })
     }
 
-    /// The operator.
+    /// The operator's claims.
     pub fn claims(&self) -> &OperatorClaims {
         &self.claims
     }
 
-    /// Where it comes from.
+    /// The origin of the token, for messages.
     pub fn place(&self) -> &str {
         &self.place
     }
@@ -51,73 +52,73 @@ impl OperatorToken {
     }
 }
 
-/// The newest token of an account by one key that was pushed from here, and that every server confirmed. It proves nothing
-/// until the key is known to count: anyone who can write a record can name a token there.
+/// The newest token of an account by one key that this tool pushed and every server confirmed. It proves nothing until
+/// the key is known to count: anyone who can write a record can name a token there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastPush {
     /// The account.
     pub id: PublicKey,
     /// The key that signed it.
     pub issuer: PublicKey,
-    /// When the token was issued, in seconds since 1970.
+    /// The time when the token was issued, in seconds since 1970.
     pub issued_at: u64,
     /// The record of that push.
     pub record: String,
 }
 
-/// Local knowledge of the operator, and of the tokens it signed, before a server is asked.
+/// Local knowledge of the operator and of the tokens that it signed, before any server is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
-    /// The operator's key that the definition, or the command line, pins.
+    /// The operator's key that the definition or the command line pins.
     pub pin: Option<PublicKey>,
     /// Operators' tokens in local files.
     pub tokens: Vec<OperatorToken>,
-    /// Local files that are not believed, and why.
+    /// Local files that do not count, each with the reason.
     pub refused: Vec<(String, String)>,
     /// The key that signs in this run; `None` for a run that signs nothing.
     pub signer: Option<PublicKey>,
-    /// The last push of each account from here, by each key.
+    /// The last push of each account with each key.
     pub pushed: Vec<LastPush>,
 }
 
-/// An operator as one server names it. Proves nothing by itself.
+/// An operator as one server names it. This proves nothing by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedOperator {
-    /// What the server says of it.
+    /// The operator's claims, according to the server.
     pub claims: OperatorClaims,
-    /// `iat` of the server's copy of its token.
+    /// The `iat` of the server's copy of the operator's token.
     pub issued_at: u64,
-    /// Its token, where the server gives one whose signature is the operator's own.
+    /// The operator's token, if the server returns one that the operator itself signed.
     pub token: Option<OperatorToken>,
 }
 
-/// What the keys of a [`TrustAnchor`] are known from.
+/// The source of the keys of a [`TrustAnchor`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Basis {
-    /// The pin, and that operator's token: in a local file, or a newer one that a server shows.
+    /// The pin and that operator's token, from a local file or a newer one from a server.
     Pin {
         /// The pinned key.
         operator: PublicKey,
-        /// Where its token is.
+        /// The origin of its token.
         place: String,
     },
-    /// The pin alone: no local file has that operator's token, or only one that has expired.
+    /// The pin alone. No local file has that operator's token, or the only one has expired.
     PinAlone {
         /// The pinned key.
         operator: PublicKey,
-        /// Where the token is that has expired.
+        /// The origin of the expired token.
         expired: Option<String>,
     },
-    /// An operator's token in a local file that lists the key that signs, or that the servers name.
+    /// An operator's token in a local file. It lists the key that signs, or the servers name its operator.
     Token {
         /// The operator.
         operator: PublicKey,
-        /// Where its token is.
+        /// The origin of its token.
         place: String,
     },
-    /// The very key that signs now.
+    /// The key that signs now.
     Signer(PublicKey),
-    /// The servers' answers, which all name the same. For a run that signs nothing.
+    /// The servers' answers, which all name the same operators. Only for a run that signs nothing.
     Servers(Vec<PublicKey>),
 }
 
@@ -142,14 +143,14 @@ impl Trust {
         only.then_some(&newest.claims)
     }
 
-    /// The same for a run that signs with `key`.
+    /// Returns the same knowledge for a run that signs with `key`.
     #[must_use]
     pub fn signing_with(self, key: Option<PublicKey>) -> Self {
         Self { signer: key, ..self }
     }
 
-    /// The keys that count, with what each server says of its operators where nothing is going to be signed. `now` in
-    /// seconds since 1970.
+    /// Returns the keys that count. Each server's answer about its operators counts only in a run that signs nothing.
+    /// `now` is in seconds since 1970.
     ///
     /// # Errors
     /// [`OperatorsDiffer`]
@@ -161,10 +162,11 @@ impl Trust {
         }
     }
 
-    /// The pinned key, with the signing keys that its newest token lists. Where a local file has one, a newer one that a
-    /// server shows counts in its place: the pinned key signed it, and the local copy may list keys that were revoked since.
-    /// Without a token at hand the key that signs now counts too: nothing that it signs gives more than it can sign without
-    /// this program.
+    /// Returns the pinned key and the signing keys that its newest token lists.
+    ///
+    /// If a local file has such a token, a newer one from a server replaces it. The pinned key signed that one too, and
+    /// the local copy may list keys that were revoked since. Without a local token, the key that signs now counts too.
+    /// This is safe: its holder can sign the same tokens without this program.
     fn pinned(
         &self,
         pin: &PublicKey,
@@ -189,8 +191,9 @@ impl Trust {
         TrustAnchor { keys, basis: Basis::PinAlone { operator: pin.clone(), expired } }
     }
 
-    /// The operator whose local token lists the key that signs, else the one whose local token is there and whom the
-    /// servers name; besides, the key that signs. Without such a token that key alone.
+    /// Returns the keys of the operator whose local token lists the key that signs. Otherwise returns the keys of the
+    /// operator that the servers name and that has a local token, and the key that signs. Without such a token, returns
+    /// only that key.
     fn of_signer(&self, signer: &PublicKey, servers: &[(&str, Vec<NamedOperator>)], now: u64) -> TrustAnchor {
         let local = self.newest_of_each(now);
         let lists = |token: &OperatorToken| {
@@ -206,7 +209,7 @@ impl Trust {
         }
     }
 
-    /// The operator that the servers name, by its local token where there is one.
+    /// Returns the keys of the operator that the servers name, from its local token if there is one.
     fn to_read(&self, servers: &[(&str, Vec<NamedOperator>)], now: u64) -> Result<TrustAnchor, OperatorsDiffer> {
         let operators = all_name(servers)?;
         let local = self.newest_of_each(now);
@@ -223,7 +226,8 @@ impl Trust {
         Ok(TrustAnchor { keys, basis: Basis::Servers(operators.into_iter().collect()) })
     }
 
-    /// Each operator's newest token, unless that has expired: an older one may list keys that the operator took back.
+    /// Returns each operator's newest token, unless it has expired. An older token may list keys that the operator has
+    /// removed.
     fn newest_of_each(&self, now: u64) -> BTreeMap<&PublicKey, &OperatorToken> {
         let identities: BTreeSet<&PublicKey> = self.tokens.iter().map(|token| &token.claims.identity).collect();
         let newest = identities.into_iter().filter_map(|identity| {
@@ -234,7 +238,7 @@ impl Trust {
     }
 }
 
-/// The operators that every server names: one, or several where servers trust several.
+/// Returns the operators that every server names. There are several if servers trust several.
 fn all_name(servers: &[(&str, Vec<NamedOperator>)]) -> Result<BTreeSet<PublicKey>, OperatorsDiffer> {
     let mut named: BTreeMap<BTreeSet<PublicKey>, Vec<&str>> = BTreeMap::new();
     for (server, operators) in servers {
@@ -252,13 +256,13 @@ fn all_name(servers: &[(&str, Vec<NamedOperator>)]) -> Result<BTreeSet<PublicKey
     Err(OperatorsDiffer(said.collect()))
 }
 
-/// The token issued last, of those that hold already.
+/// Returns the last issued of the tokens that are already valid.
 fn newest<'t>(tokens: impl Iterator<Item = &'t OperatorToken>, now: u64) -> Option<&'t OperatorToken> {
     tokens.filter(|token| token.not_before <= now).max_by_key(|token| (token.issued_at, &token.place))
 }
 
 impl TrustAnchor {
-    /// This key alone, which signs now.
+    /// Returns an anchor with only this key, which signs now.
     pub fn of_key(key: &PublicKey) -> Self {
         Self { keys: BTreeSet::from([key.clone()]), basis: Basis::Signer(key.clone()) }
     }
@@ -268,17 +272,17 @@ impl TrustAnchor {
         Self { keys: token.claims.trusted_keys().into_iter().collect(), basis: Basis::Token { operator, place } }
     }
 
-    /// Whether signatures of `key` count.
+    /// Returns `true` if signatures by `key` count.
     pub fn trusts(&self, key: &PublicKey) -> bool {
         self.keys.contains(key)
     }
 
-    /// What the keys are known from.
+    /// The source of the keys.
     pub fn basis(&self) -> &Basis {
         &self.basis
     }
 
-    /// The operator that the keys belong to, where one is known.
+    /// The operator that the keys belong to, if one is known.
     pub fn operator(&self) -> Option<&PublicKey> {
         match &self.basis {
             Basis::Pin { operator, .. } | Basis::PinAlone { operator, .. } | Basis::Token { operator, .. } => {
@@ -289,12 +293,13 @@ impl TrustAnchor {
         }
     }
 
-    /// Whether the pinned operator's token is at hand and does not list `key`: then it is not that operator's.
+    /// Returns `true` if the pinned operator's token is known and does not list `key`. Then the key is not that
+    /// operator's.
     pub fn excludes(&self, key: &PublicKey) -> bool {
         matches!(self.basis, Basis::Pin { .. }) && !self.trusts(key)
     }
 
-    /// The anchor with one more key: the one that signs now, or one that a person vouches for (`--allow
+    /// Returns the anchor with one more key: the key that signs now, or a key that the user vouches for (`--allow
     /// record-untrusted`).
     #[must_use]
     pub fn and(&self, key: &PublicKey) -> Self {
@@ -303,7 +308,8 @@ impl TrustAnchor {
         anchor
     }
 
-    /// Why another key does not count, to follow its name in a sentence: `is not a key of the pinned operator O…`.
+    /// Returns the reason why another key does not count, to follow its name in a sentence: `is not a key of the pinned
+    /// operator O…`.
     pub fn why_not(&self) -> String {
         match &self.basis {
             Basis::Pin { operator, place } => {
@@ -328,8 +334,8 @@ impl TrustAnchor {
         }
     }
 
-    /// The next step for a token by another key of an operator that may be the right one. `servers` is the operator that
-    /// all servers name, if they name one.
+    /// Returns the next step for a token by another key of an operator that may be the right one. `servers` is the
+    /// operator that all servers name, if there is one.
     pub fn how_to_trust(&self, servers: Option<&PublicKey>) -> String {
         let jwt = "`nsc describe operator --raw > keys/operator.jwt`";
         match &self.basis {

@@ -53,8 +53,8 @@ fn trusted(trust: &Trust, servers: &[(&str, Vec<NamedOperator>)], keys: &[&Seed]
 fn an_operators_token_counts_only_when_its_identity_signed_it() {
     let (ours, other) = (Operator::new(), Operator::new());
     assert!(token(&ours.claims(&[&ours.signing]), &ours.identity, 1).is_ok());
-    // A stranger's token that lists the right signing key, or is about the right operator; one of the operator's own
-    // signing keys, which could add others in this way.
+    // A stranger's token that lists the right signing key, or is about the right operator. A token by one of the
+    // operator's own signing keys, which could add keys in this way.
     for (claims, signer) in [
         (ours.claims(&[&ours.signing]), &other.identity),
         (ours.claims(&[&ours.signing, &other.signing]), &ours.signing),
@@ -80,7 +80,7 @@ fn an_operators_token_counts_only_when_its_identity_signed_it() {
     assert!(ending(json!("never")).is_err(), "an end that cannot be read is not no end");
 }
 
-/// The operator's own token about itself lists a stranger's key in vain when another operator is pinned.
+/// If another operator is pinned, a stranger's key in an operator's own token has no effect.
 #[test]
 fn a_pin_takes_only_what_the_pinned_key_signed() {
     let (ours, other) = (Operator::new(), Operator::new());
@@ -92,7 +92,7 @@ fn a_pin_takes_only_what_the_pinned_key_signed() {
     assert_eq!(trusted(&trust, &[], &keys), [true, true, false, false]);
     let anchor = trust.anchor(&[], NOW).unwrap();
     assert!(anchor.excludes(&other.signing.public_key()) && !anchor.excludes(&ours.signing.public_key()));
-    // What servers say changes nothing, unless the pinned key signed it, after the token that is at hand.
+    // Servers' answers change nothing, unless the pinned key signed them, and later than the local token.
     let mut unproven = ours.named(&[&ours.signing, &other.signing], NOW);
     unproven.token = None;
     let older = ours.named(&[&ours.signing, &other.signing], NOW - 20);
@@ -112,7 +112,7 @@ fn the_newest_token_of_the_pinned_operator_counts() {
         let trust = Trust { pin: Some(ours.id()), tokens, ..Trust::default() };
         assert_eq!(trusted(&trust, &[], &keys), [true, false]);
     }
-    // A newer one that has expired is no reason to fall back to an older one; one that does not hold yet is not there.
+    // An expired newer token is no reason to fall back to an older one. A token that is not valid yet does not count.
     let dated = |field: &str, at: u64| {
         let mut claims = ours.claims(&[&ours.signing]);
         claims[field] = json!(at);
@@ -167,7 +167,7 @@ fn with_neither_pin_nor_token_only_the_key_that_signs_counts() {
     let (ours, evil) = (Operator::new(), Operator::new());
     let keys = [&ours.identity, &ours.signing, &evil.identity, &evil.signing];
     let trust = Trust { signer: Some(ours.signing.public_key()), ..Trust::default() };
-    // Whatever servers answer, all of them or some.
+    // For any answers of the servers, all of them or some.
     let says = |operators: Vec<NamedOperator>| operators;
     let named = || ours.named(&[&ours.signing, &evil.signing], NOW);
     for servers in [
@@ -179,15 +179,15 @@ fn with_neither_pin_nor_token_only_the_key_that_signs_counts() {
         assert_eq!(trusted(&trust, &servers, &keys), [false, true, false, false]);
     }
     assert_eq!(trust.anchor(&[], NOW).unwrap().operator(), None);
-    // The token of an operator that the key is not of says nothing, unless the servers name that operator: then it is the
-    // key that the tokens of this operator do not list yet.
+    // A token of an operator without the key proves nothing, unless the servers name that operator. Then the operator's
+    // token does not list the key yet.
     let tokens = vec![evil.token(&[&evil.signing], NOW)];
     let trust = Trust { tokens, ..trust };
     assert_eq!(trusted(&trust, &[("west-0", vec![named()])], &keys), [false, true, false, false]);
     let trust = Trust { tokens: vec![ours.token(&[], NOW)], ..trust };
     assert_eq!(trusted(&trust, &[], &keys), [false, true, false, false]);
     assert_eq!(trusted(&trust, &[("west-0", vec![named()])], &keys), [true, true, false, false]);
-    // Its own operator's.
+    // The token of the key's own operator.
     let trust = Trust { tokens: vec![ours.token(&[&ours.signing], NOW), evil.token(&[&evil.signing], NOW)], ..trust };
     assert_eq!(trusted(&trust, &[], &keys), [true, true, false, false]);
 }
@@ -200,14 +200,14 @@ fn to_read_the_operator_is_the_one_that_all_servers_name() {
     let trust = Trust::default();
     let old = || ours.named(&[], NOW - 10);
     let new = || ours.named(&[&ours.signing], NOW);
-    // Half-way through a change of keys they name one operator all the same.
+    // In the middle of a change of keys, they still name one operator.
     let servers = [("west-0", vec![new()]), ("east-0", vec![old()])];
     assert_eq!(trusted(&trust, &servers, &keys), [true, true, false, false]);
     assert_eq!(trust.anchor(&servers, NOW).unwrap().basis(), &Basis::Servers(vec![ours.id()]));
     // Two at once, while one replaces the other.
     let both = || vec![new(), evil.named(&[&evil.signing], NOW)];
     assert_eq!(trusted(&trust, &[("west-0", both()), ("east-0", both())], &keys), [true; 4]);
-    // One server that names another besides: an answer in nobody's name, or a server with another configuration.
+    // One server names another operator too: its answer is forged, or its configuration differs.
     for odd in [both(), vec![evil.named(&[&evil.signing], NOW)], vec![]] {
         let differ = trust.anchor(&[("west-0", vec![new()]), ("evil-0", odd)], NOW).unwrap_err();
         assert!(differ.to_string().contains("on evil-0") && differ.to_string().contains("on west-0"), "{differ}");
@@ -222,7 +222,7 @@ fn to_read_the_operator_is_the_one_that_all_servers_name() {
     let mut forged = new();
     (forged.claims.signing_keys, forged.token) = (vec![evil.signing.public_key()], None);
     assert_eq!(trusted(&trust, &[("west-0", vec![forged])], &keys), [true, false, false, false]);
-    // As soon as something is signed, not even that.
+    // In a run that signs, not even that.
     let trust = trust.signing_with(Some(key().public_key()));
     assert_eq!(trusted(&trust, &[("west-0", vec![new()])], &keys), [true, false, false, false]);
 }

@@ -1,8 +1,8 @@
-//! Two changes of one account's claims put together: what we made of a common base, and what others made of it.
+//! Merges two changes of one account's claims: what we made of a common base, and what other tools made of it.
 //!
-//! Objects are merged by key and lists by what an entry stands for, so that changes which have nothing to do with each
-//! other never meet. What both sides changed differently is a conflict, and the caller refuses: guessing would lose one
-//! of them.
+//! Objects are merged by key, and lists by the identity of their entries. So unrelated changes never conflict. A place
+//! that both sides changed differently is a conflict, and the caller refuses it: guessing would lose one of the
+//! changes.
 
 use super::activation::Activation;
 use super::views::Import;
@@ -11,16 +11,16 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt;
 
-/// A place that both sides changed, each in its own way. The values are in words, without tokens.
+/// A place that both sides changed, each in its own way. The values are described in words, without tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// From the outside in: `nats.limits.conn`, `nats.imports[service x of A…].name`.
+    /// The path from the outside in: `nats.limits.conn`, `nats.imports[service x of A…].name`.
     pub path: String,
-    /// What was there before; `None` when there was nothing.
+    /// The value before; `None` if there was none.
     pub base: Option<String>,
-    /// What we made of it.
+    /// Our value.
     pub ours: Option<String>,
-    /// What others made of it.
+    /// The value of other tools.
     pub theirs: Option<String>,
 }
 
@@ -32,11 +32,11 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// Puts together what `ours` and `theirs` each made of `base`; `iss`, `iat` and `jti`, which every token has anew, are
-/// those of `theirs`.
+/// Merges what `ours` and `theirs` each made of `base`. `iss`, `iat` and `jti`, which differ in every token, come from
+/// `theirs`.
 ///
 /// # Errors
-/// All places that both changed differently.
+/// All places that both sides changed differently.
 pub fn merge(base: &Value, ours: &Value, theirs: &Value) -> Result<Value, Vec<Conflict>> {
     let [base, ours, own_theirs] = [base, ours, theirs].map(without_envelope);
     let mut merge = Merge { conflicts: Vec::new() };
@@ -62,12 +62,12 @@ fn without_envelope(claims: &Value) -> Value {
     claims
 }
 
-/// What a place of the document is, and so how it is merged; field names as in nats-io/jwt v2.
+/// The kind of a place in the document, which decides how it is merged. Field names are those of nats-io/jwt v2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Claims,
     Nats,
-    /// An object that means the same empty and absent: its fields are limits, tiers or mappings.
+    /// An object that means the same whether empty or absent. Its fields are limits, tiers or mappings.
     Fields,
     Mappings,
     /// The destinations of one source. Weights add up per cluster, so they are one value.
@@ -80,17 +80,17 @@ enum Shape {
     Export,
     SigningKeys,
     SigningKey,
-    /// By key, the time up to which tokens are void.
+    /// Times by key: tokens issued up to then are void.
     Revocations,
     Revoked,
     /// `pub` and `sub`, each with `allow` and `deny`.
     Permissions,
     Permission,
-    /// Subjects that may be used: all, when there are none.
+    /// Subjects that may be used; all subjects if the list is empty.
     Allow,
-    /// Strings in no order.
+    /// Strings in any order.
     Set,
-    /// Anything else: objects by key, the rest as a whole.
+    /// Anything else. Objects are merged by key, other values as a whole.
     Other,
 }
 
@@ -116,7 +116,7 @@ impl Shape {
         }
     }
 
-    /// The shape of a list's entries, where they stand for something by themselves.
+    /// Returns the shape of a list's entries if each entry has an identity of its own.
     fn entry(self) -> Option<Self> {
         match self {
             Self::Imports => Some(Self::Import),
@@ -127,7 +127,7 @@ impl Shape {
         }
     }
 
-    /// What an entry of a list stands for.
+    /// Returns the identity of a list's entry.
     fn identity(self, entry: &Value) -> Option<String> {
         let text = |name: &str| entry[name].as_str();
         match self {
@@ -140,7 +140,7 @@ impl Shape {
         }
     }
 
-    /// Whether nothing there means the same as nothing in it.
+    /// Returns `true` if an absent value means the same as an empty one.
     fn may_be_empty(self) -> bool {
         match self {
             Self::Claims | Self::Nats | Self::Import | Self::Export | Self::SigningKey => false,
@@ -150,8 +150,8 @@ impl Shape {
         }
     }
 
-    /// Whether two values mean the same to a server. Go leaves out what is zero or empty, so that each tool that
-    /// edits a token may write the same claims otherwise.
+    /// Returns `true` if two values mean the same to a server. Go omits zero and empty values, so tools may write the
+    /// same claims differently.
     fn same(self, a: Option<&Value>, b: Option<&Value>) -> bool {
         if self == Self::Destinations {
             let weighed = |value: Option<&Value>| value.map(with_weights);
@@ -161,14 +161,14 @@ impl Shape {
     }
 }
 
-/// A value without what Go leaves out: null, false, 0, and what is empty.
+/// Returns the value without what Go omits: null, false, 0 and empty values.
 fn plain(value: Option<&Value>) -> Option<Value> {
     match value? {
         Value::Null | Value::Bool(false) => None,
         Value::Number(number) if number.as_i64() == Some(0) => None,
         Value::String(text) if text.is_empty() => None,
         Value::Array(items) if items.is_empty() => None,
-        // The places in a list count. An object stays one: a destination has a weight where it says none.
+        // Positions in a list count. An object stays an object: a destination without a weight has the default weight.
         Value::Array(items) => {
             let empty = |item: &Value| if item.is_object() { Map::new().into() } else { Value::Null };
             Some(items.iter().map(|item| plain(Some(item)).unwrap_or_else(|| empty(item))).collect())
@@ -182,7 +182,7 @@ fn plain(value: Option<&Value>) -> Option<Value> {
     }
 }
 
-/// Destinations with the weight that an absent one stands for.
+/// Returns the destinations with the default weight where they have none.
 fn with_weights(destinations: &Value) -> Value {
     let mut destinations = destinations.clone();
     for destination in destinations.as_array_mut().into_iter().flatten() {
@@ -195,7 +195,7 @@ fn with_weights(destinations: &Value) -> Value {
     destinations
 }
 
-/// What an import stands for: its name and its token may change.
+/// Returns the identity of an import. Its name and its token may change.
 pub(super) fn import_identity(entry: &Value) -> Option<String> {
     let import = Import::of(entry);
     let Import { subject, account, kind, .. } = &import;
@@ -203,7 +203,7 @@ pub(super) fn import_identity(entry: &Value) -> Option<String> {
     (!subject.is_empty()).then(|| format!("{kind} {subject} of {account}{local}"))
 }
 
-/// What an export stands for.
+/// Returns the identity of an export.
 pub(super) fn export_identity(entry: &Value) -> Option<String> {
     Some(format!("{} {}", entry["type"].as_str().unwrap_or_default(), entry["subject"].as_str()?))
 }
@@ -272,7 +272,7 @@ impl Merge {
             return self.conflict(path, three);
         };
         if shape == Shape::Allow && [&base, &ours, &theirs].iter().any(|list| list.order.is_empty()) {
-            // From or to "everything": what the other side changed has no place in it.
+            // One side is "everything", so the other side's change has no place in it.
             return self.conflict(path, three);
         }
         let (mut merged, mut sides) = (Vec::new(), Vec::new());
@@ -284,7 +284,7 @@ impl Merge {
             }
         }
         if merged.is_empty() && shape == Shape::Allow {
-            // Each side left something; together that would be "nothing", which servers read as "everything".
+            // Each side kept something, but nothing in common. An empty list would mean "everything" to servers.
             return self.conflict(path, three);
         }
         if shape == Shape::Imports {
@@ -293,7 +293,7 @@ impl Merge {
         kept(shape, Value::Array(merged))
     }
 
-    /// Two services under one local subject, one from each side: a request would reach either.
+    /// Reports two services under one local subject, one from each side. A request could reach either.
     fn services_that_meet(&mut self, path: &str, merged: &[Value], sides: &[[bool; 2]]) {
         let services: Vec<(Import, &Value, [bool; 2])> = merged
             .iter()
@@ -310,7 +310,8 @@ impl Merge {
         }
     }
 
-    /// A revocation is never weakened by a merge: the later time stands, and a removed one that was renewed stays.
+    /// Merges a revocation, and never weakens it. The later time wins, and a revocation that one side removed and the
+    /// other extended stays.
     fn later(&mut self, path: &str, three: Three<'_>) -> Option<Value> {
         let [_, ours, theirs] = three;
         let seconds = |value: Option<&Value>| value.and_then(Value::as_i64);
@@ -323,7 +324,7 @@ impl Merge {
     }
 }
 
-/// An object's fields; none where nothing there means the same.
+/// Returns an object's fields; no fields if an absent value means the same.
 fn fields(shape: Shape, value: Option<&Value>) -> Option<Map<String, Value>> {
     match value {
         None | Some(Value::Null) => shape.may_be_empty().then(Map::new),
@@ -331,14 +332,14 @@ fn fields(shape: Shape, value: Option<&Value>) -> Option<Map<String, Value>> {
     }
 }
 
-/// A list's entries by what they stand for.
+/// A list's entries by their identity.
 struct Entries<'v> {
     order: Vec<String>,
     by_id: HashMap<String, &'v Value>,
 }
 
 impl<'v> Entries<'v> {
-    /// `None` when it is no list, or two entries stand for the same.
+    /// Returns `None` if the value is not a list, or if two entries have the same identity.
     fn of(shape: Shape, list: Option<&'v Value>) -> Option<Self> {
         let mut entries = Self { order: Vec::new(), by_id: HashMap::new() };
         let list = match list {
@@ -356,13 +357,13 @@ impl<'v> Entries<'v> {
     }
 }
 
-/// What is empty now goes where Go leaves it out.
+/// Returns the value; `None` if it is empty and Go omits it.
 fn kept(shape: Shape, value: Value) -> Option<Value> {
     let empty = value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
     (!(empty && shape.may_be_empty())).then_some(value)
 }
 
-/// Both sides had a token issued for the same import: the later one outlives the other, and revocation is by time.
+/// Returns the later of two activation tokens for the same import. It outlives the other, and revocation is by time.
 fn newer_activation<'v>(ours: Option<&'v Value>, theirs: Option<&'v Value>) -> Option<&'v Value> {
     let read = |value: Option<&'v Value>| {
         let value = value?;

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-/// Values of few kinds and names, so that three of them meet often.
+/// Values of few kinds and names, so that three of them often meet.
 fn small() -> impl Strategy<Value = Value> {
     prop_oneof![
         (0..4u8).prop_map(Value::from),
@@ -80,7 +80,7 @@ fn three() -> impl Strategy<Value = (Value, Value, Value)> {
     })
 }
 
-/// The claims without what a token has anew, and lists that have no order in one.
+/// The claims without the fields that differ in every token, and with unordered lists sorted.
 fn content(claims: &Value) -> Value {
     fn sort(value: &mut Value) {
         match value {
@@ -192,7 +192,7 @@ fn a_conflict_names_its_place_and_both_values() {
 #[test]
 fn what_means_the_same_is_no_conflict() {
     let base = json!({ "mappings": { "a": [{ "subject": "b" }] }, "imports": null });
-    // Another tool wrote the same claims otherwise.
+    // Another tool wrote the same claims differently.
     let theirs = json!({ "mappings": { "a": [{ "subject": "b", "weight": 100, "cluster": "" }] },
                          "default_permissions": { "pub": {}, "sub": {} }, "limits": { "conn": 0 } });
     let ours = json!({ "mappings": { "a": [{ "subject": "c" }] }, "default_permissions": { "pub": { "deny": ["x"] } },
@@ -206,9 +206,9 @@ fn what_means_the_same_is_no_conflict() {
 fn what_users_may_do_never_grows_by_a_merge() {
     let allow = |list: &[&str]| json!({ "default_permissions": { "pub": { "allow": list } } });
     let path = "nats.default_permissions.pub.allow: ";
-    // Together nothing would be left, which servers read as everything.
+    // The merge would leave an empty list, which servers read as everything.
     assert!(refused(&allow(&["a", "b"]), &allow(&["a"]), &allow(&["b"]))[0].starts_with(path));
-    // From everything to something, in two ways; and back.
+    // From everything to something, in two ways, and back.
     assert!(refused(&allow(&[]), &allow(&["a"]), &allow(&["b"]))[0].starts_with(path));
     assert!(refused(&allow(&["a"]), &allow(&[]), &allow(&["a", "b"]))[0].starts_with(path));
     assert_eq!(merged(&allow(&["a", "b"]), &allow(&["a", "b", "c"]), &allow(&["b"])), allow(&["b", "c"]));
@@ -300,7 +300,7 @@ fn what_is_not_known_is_merged_by_key_and_never_dropped() {
     );
 }
 
-/// Weights add up: half of one side's destinations and half of the other's would lose messages.
+/// Weights add up. Half of each side's destinations would lose messages.
 #[test]
 fn destinations_of_a_mapping_are_one_value() {
     let claims = |to: &Value| json!({ "nats": { "mappings": { "a.>": to } } });
@@ -308,7 +308,7 @@ fn destinations_of_a_mapping_are_one_value() {
     for [base, ours, theirs] in [
         [to("a"), to("b"), to("c")],
         [json!([]), to("b"), to("c")],
-        // No reader of ours lets these through, and nothing is made of them all the same.
+        // Our readers refuse these claims, and the merge refuses them too.
         [json!({ "a": 1 }), json!({ "a": 1, "b": 1 }), json!({ "a": 1, "c": 1 })],
         [json!({}), json!({ "b": 1 }), to("c")],
     ] {

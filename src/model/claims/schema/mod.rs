@@ -1,9 +1,10 @@
-//! The strict reader of claims: what servers could read otherwise than this program is refused.
+//! The strict reader of claims. It refuses what servers could read differently from this program.
 //!
-//! Servers decode claims into Go structs ([`table`]). Go takes a key for a field whatever the case of its letters, `ſ`
-//! for `s` and the Kelvin sign for `k` (`encoding/json`, `foldName`), and the last one of several wins. So a key that is
-//! no field by its spelling and one to Go is refused, at any depth, and so are two keys of a struct that Go, or a
-//! server that knows more fields, would take for one. What is no field is data and stays as it is, keys of maps too.
+//! Servers decode claims into Go structs ([`table`]). Go matches keys to fields without regard to case, `ſ` as `s` and
+//! the Kelvin sign as `k` (`encoding/json`, `foldName`). Of several matching keys, the last one wins. So this reader
+//! refuses, at any depth, a key that differs from a field's name and that Go takes for it. It also refuses two keys of
+//! a struct that Go, or a newer server with more fields, would take for one. Other keys are data and stay as they are,
+//! and so do keys of maps.
 
 mod table;
 
@@ -13,11 +14,11 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use table::{Kind, Struct};
 
-/// The last second whose nanoseconds Go can count (April 2262). A token that ends later has ended for servers: they add
-/// up nanoseconds (nats-server `accounts.go`, `checkExpiration`; `dirstore.go`, `track`).
+/// The last second whose nanoseconds Go can count (April 2262). To servers, a token that expires later has already
+/// expired, because they compute in nanoseconds (nats-server `accounts.go`, `checkExpiration`; `dirstore.go`, `track`).
 pub const LATEST: u64 = 9_223_372_036;
 
-/// Checks the claims of a token of any type, decoded or about to be signed.
+/// Checks the claims of a token of any type, whether decoded or about to be signed.
 ///
 /// # Errors
 /// [`ClaimsError`]; it names the field.
@@ -27,14 +28,14 @@ pub fn check(claims: &Value) -> Result<(), ClaimsError> {
     }
     let claim_type = claims["nats"]["type"].as_str().unwrap_or_default();
     Reader { floats: false }.value(claims, &Kind::Struct(table::claims(claim_type)), None)?;
-    // Servers take a token that says its type there for one of version 1.
+    // Servers take a token with its type in this place for one of version 1.
     if claims["type"].as_str().is_some_and(|found| !found.is_empty()) {
         return Err(ClaimsError::Version1);
     }
     version(claims, claim_type)
 }
 
-/// Checks an operator's claims as servers tell them: those of an old token have version 1.
+/// Checks an operator's claims as servers report them. Claims of an old token have version 1.
 pub(super) fn check_operator(claims: &Value) -> Result<(), ClaimsError> {
     Reader { floats: false }.value(claims, &Kind::Struct(table::claims("operator")), None)
 }
@@ -59,7 +60,7 @@ fn version(claims: &Value, claim_type: &str) -> Result<(), ClaimsError> {
 }
 
 struct Reader {
-    /// Whether servers read numbers here as floating point first, as in the scopes of signing keys.
+    /// `true` if servers read numbers here as floating point first, as in the scopes of signing keys.
     floats: bool,
 }
 
@@ -67,7 +68,7 @@ impl Reader {
     fn value(&self, value: &Value, kind: &Kind, at: Option<&Path<'_>>) -> Result<(), ClaimsError> {
         let fits = match (value, kind) {
             (Value::Null, Kind::ExportType | Kind::ScopeType) => false,
-            // To Go, null is what is not there.
+            // Go reads null as absent.
             (Value::Null, _) => true,
             (Value::String(_), Kind::Text | Kind::CidrList) | (Value::Bool(_), Kind::Flag) => true,
             (Value::String(text), Kind::ExportType) => matches!(text.as_str(), "stream" | "service"),
@@ -95,7 +96,7 @@ impl Reader {
         if fits { Ok(()) } else { Err(refuse(at, expected(kind))) }
     }
 
-    /// An entry of a list. Go would take null for an empty one.
+    /// Checks an entry of a list. Go would read null as an empty entry.
     fn item(&self, item: &Value, kind: &Kind, at: Option<&Path<'_>>) -> Result<(), ClaimsError> {
         if item.is_null() { Err(refuse(at, "has null for an entry")) } else { self.value(item, kind, at) }
     }
@@ -126,7 +127,7 @@ impl Reader {
     }
 }
 
-/// Whether servers can read all numbers of a value as floating point.
+/// Returns `true` if servers can read all numbers of a value as floating point.
 fn is_finite(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.as_f64().is_some_and(f64::is_finite),
@@ -136,7 +137,7 @@ fn is_finite(value: &Value) -> bool {
     }
 }
 
-/// An account's signing key: the key, or its scope.
+/// Checks an account's signing key: the key, or its scope.
 fn signing_key(item: &Value, scope: &Struct, at: Option<&Path<'_>>) -> Result<(), ClaimsError> {
     match item {
         Value::String(_) => Ok(()),
@@ -148,7 +149,7 @@ fn signing_key(item: &Value, scope: &Struct, at: Option<&Path<'_>>) -> Result<()
     }
 }
 
-/// Whether Go takes `key` for the field `name`, which has lower-case ASCII letters only.
+/// Returns `true` if Go takes `key` for the field `name`, which has only lower-case ASCII letters.
 fn is_read_as(key: &str, name: &str) -> bool {
     let folded = |c: char| match c {
         'ſ' => 's',
@@ -158,7 +159,8 @@ fn is_read_as(key: &str, name: &str) -> bool {
     key.chars().map(folded).eq(name.chars())
 }
 
-/// Equal for all names that Go takes for one. For a few more, too (`ß` and `ss`): then one name too many is refused.
+/// Returns a text that is equal for all names that Go takes for one. A few other names are equal too (`ß` and `ss`);
+/// for those, the check is too strict.
 fn folded(name: &str) -> String {
     name.to_lowercase().to_uppercase().to_lowercase()
 }

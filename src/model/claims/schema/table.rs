@@ -1,17 +1,17 @@
-//! What servers decode claims into: the types of nats-io/jwt v2.8.3, struct by struct.
+//! The types of nats-io/jwt v2.8.3 that servers decode claims into, struct by struct.
 //!
 //! `tests/peers/fields` lists the library's fields by reflection, and a test compares that list with this table.
 
 use Kind::{Byte, CidrList, ExportType, Flag, Int, List, Map, SamplingRate, ScopeType, SigningKeys, Text, Time, Uint};
 
-/// How servers decode a value.
+/// The way servers decode a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     /// `string`
     Text,
     /// `bool`
     Flag,
-    /// `int64`, and what is as wide: `int`, `time.Duration`.
+    /// `int64`, and types of the same width: `int`, `time.Duration`.
     Int,
     /// `int64`: seconds since 1970.
     Time,
@@ -19,11 +19,11 @@ pub(super) enum Kind {
     Uint,
     /// `uint8`
     Byte,
-    /// A struct: its keys are fields, and Go does not tell the case of their letters apart.
+    /// A struct. Its keys are fields, and Go ignores the case of their letters.
     Struct(&'static Struct),
     /// A slice.
     List(&'static Kind),
-    /// A map from strings: its keys are data.
+    /// A map from strings. Its keys are data.
     Map(&'static Kind),
     /// `stream` or `service`; null is refused.
     ExportType,
@@ -37,7 +37,7 @@ pub(super) enum Kind {
     SigningKeys(&'static Struct),
 }
 
-/// A field's name and how it is decoded.
+/// A field's name and the kind of its value.
 pub(super) type Field = (&'static str, Kind);
 
 /// The fields of a Go struct, one group for itself and one for each struct that it embeds.
@@ -50,7 +50,8 @@ impl Struct {
     }
 }
 
-/// The claims of a type (`nats.type`); those of a type that servers do not know are read as far as all have in common.
+/// Returns the fields of the claims of a type (`nats.type`). A type that servers do not know has only the common
+/// fields.
 pub(super) fn claims(claim_type: &str) -> &'static Struct {
     match claim_type {
         "operator" => &OPERATOR_CLAIMS,
@@ -87,7 +88,7 @@ static CLAIMS_DATA: &[Field] = &[
     ("sub", Text),
 ];
 
-/// In `nats`; and beside it, where `DecodeGeneric` and the look at a token's type find them.
+/// Fields of `nats`. They may also stand beside it, where `DecodeGeneric` and the check of a token's type read them.
 static GENERIC_FIELDS: &[Field] = &[("tags", STRINGS), ("type", Text), ("version", Int)];
 static GENERIC: Struct = Struct(&[GENERIC_FIELDS]);
 const STRINGS: Kind = List(&Text);

@@ -6,7 +6,7 @@ use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What Go's library decodes, listed by `tests/peers/fields`: by the type of claims, path and kind.
+/// The fields that Go's library decodes, listed by `tests/peers/fields`: by type of claims, path and kind.
 fn go_fields() -> BTreeMap<String, BTreeMap<String, String>> {
     let text = include_str!("../../../../tests/fixtures/claims-fields.json");
     let mut document: Value = serde_json::from_str(text).unwrap();
@@ -72,7 +72,7 @@ fn names_that_are_one_to_go_are_one_here() {
     for set in include_str!("../../../../tests/fixtures/go-fold.txt").lines() {
         let names: BTreeSet<String> = set.chars().map(|c| folded(&format!("x{c}"))).collect();
         assert_eq!(names.len(), 1, "{set}");
-        // Against the names of fields, which are ASCII, nothing but these sets matters.
+        // Field names are ASCII, so only these sets matter.
         for c in set.chars().filter(|_| set.chars().any(|c| c.is_ascii())) {
             let lower = set.chars().find(char::is_ascii_lowercase).unwrap();
             assert!(is_read_as(&format!("a{c}"), &format!("a{lower}")), "{c}");
@@ -249,7 +249,7 @@ fn versions_and_types_are_those_that_servers_take() {
         assert!(read(json!("account"), version).is_err(), "{text}");
     }
     assert!(read(json!(["account"]), json!(2)).is_err());
-    // By this a server takes it for version 1, which has another signature.
+    // With this field, a server takes the token for version 1, which has another signature.
     let mut document = account(json!({}));
     for (type_, taken) in [(json!("account"), false), (json!("x"), false), (json!(1), false), (json!(""), true)] {
         document["type"] = type_;
@@ -287,10 +287,10 @@ fn numbers_of_scopes_pass_through_floating_point() {
         check(&account(json!({ "signing_keys": [{ "kind": "user_scope", "template": template }] })))
     };
     assert!(read("9007199254740992").is_ok() && read("-1").is_ok());
-    // Servers read 9007199254740992, and nothing at all.
+    // Servers read 9007199254740992, and fail on the other.
     assert!(read("9007199254740993").is_err() && read("9223372036854775807").is_err());
     assert!(check(&account(json!({ "limits": { "subs": 9_223_372_036_854_775_807_i64 } }))).is_ok());
-    // What is data stays, as far as servers can read its numbers at all.
+    // Data stays, as long as servers can read its numbers.
     let with = |data: &str| {
         let scope =
             format!(r#"{{ "kind": "user_scope", "notes": {data}, "template": {{ "notes": [{{ "x": {data} }}] }} }}"#);
@@ -308,7 +308,7 @@ fn numbers_of_scopes_pass_through_floating_point() {
     }
 }
 
-/// Claims that are said to be of an account, in each of the ways by which they can come in.
+/// Claims that claim to be an account's, in each of the ways they can come in.
 #[test]
 fn nothing_comes_in_past_the_reader() {
     let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
