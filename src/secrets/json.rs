@@ -1,16 +1,16 @@
-//! Secrets in JSON documents, in which a text need not look like what it says.
+//! Secrets in JSON documents, where escapes can make a text look different from its value.
 
 use super::{Kind, find};
 use crate::model::json::{Walk, Walker};
 use serde::de::{DeserializeSeed as _, MapAccess};
 use std::cell::Cell;
 
-/// The kind of a certain secret in a JSON document: as it stands there, or in one of its texts that is written with escapes,
-/// keys included. Of what is not JSON, the beginning is looked at alone.
+/// Returns the kind of a certain secret in a JSON document. Finds it in the document itself, and in texts and keys that
+/// are written with escapes. If the text is not JSON, only the beginning is searched for escaped texts.
 pub fn find_in_json(text: &str) -> Option<Kind> {
     certain(text).or_else(|| {
         let found = Cell::new(None);
-        // A document that ends in the middle was looked at up to there.
+        // A document that is cut short is searched up to its end.
         let _ = Walker(Escaped(&found)).deserialize(&mut serde_json::Deserializer::from_str(text));
         found.get()
     })
@@ -20,7 +20,7 @@ fn certain(text: &str) -> Option<Kind> {
     find(text).into_iter().find(|secret| secret.certain).map(|secret| secret.kind)
 }
 
-/// Looks at each text that is written with escapes: the others stand in the document as they are.
+/// Searches each text that is written with escapes. Other texts stand in the document as they are.
 #[derive(Clone, Copy)]
 struct Escaped<'f>(&'f Cell<Option<Kind>>);
 

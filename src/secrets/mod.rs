@@ -1,7 +1,7 @@
-//! Finds secrets in text, wherever they stand in it: the one place that knows what must be neither printed nor written.
+//! Finds secrets in text. This is the only module that knows what must be neither printed nor written.
 //!
-//! [`find`] says what is where. [`hide`] is for what is printed and for views that are written, [`masked`] for source
-//! text whose offsets have to stay valid. Output, plan files, records and definitions all go through here.
+//! [`find`] returns the secrets and their places. [`hide`] is for output and for views that are written. [`masked`] is
+//! for source text whose offsets have to stay valid. Output, plan files, records and definitions all use this module.
 
 mod json;
 mod key_files;

@@ -1,18 +1,18 @@
-//! Passwords and tokens before the host of a URL, however odd their characters.
+//! Passwords and tokens before the host of a URL, with any characters.
 //!
-//! A person pastes what a configuration had: passwords with slashes, commas, quotes, brackets and blanks in them, and
-//! addresses without a scheme. So this does not parse URLs. It looks for an `@` and asks how far to its left the secret
-//! may begin. What is searched for a scheme, or for a word, is searched once: a line may be as long as a file.
+//! Users paste from configurations: passwords with slashes, commas, quotes, brackets and blanks, and addresses without
+//! a scheme. So this module does not parse URLs. It looks for an `@`, and then for the start of the secret to its left.
+//! Each search for a scheme or a word covers a text only once, since a line may be as long as a file.
 
 use super::{Kind, Secret};
 use std::ops::Range;
 
-/// Schemes of NATS: nothing but a user, a password or a token stands before an `@` in them.
+/// Schemes of NATS. Only a user, a password or a token stands before an `@` in their URLs.
 const OF_NATS: [&str; 4] = ["nats", "tls", "ws", "wss"];
-/// Words before a colon that make an address of another kind.
+/// Words that, before a colon, begin an address of another kind.
 const NO_USERS: [&str; 5] = ["mailto", "sip", "sips", "xmpp", "acct"];
 
-/// An `@` that is written with a percent sign, as in the password of a URL.
+/// An `@` as percent-encoded in the password of a URL.
 const WRITTEN_AT: &str = "%40";
 
 pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
@@ -22,7 +22,7 @@ pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
             break;
         }
         if line.contains('@') || line.contains(WRITTEN_AT) {
-            // What was masked before needs no second mask.
+            // Text that is already masked needs no second mask.
             let shown = |(range, _): &(Range<usize>, bool)| line[range.clone()].bytes().any(|byte| byte != b'*');
             let secrets = with_scheme(line).chain(without_scheme(line)).filter(shown).map(|(range, certain)| Secret {
                 kind: Kind::Password,
@@ -36,7 +36,7 @@ pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
     found
 }
 
-/// What stands between `://` and an `@`, up to the next `://`.
+/// Finds secrets between `://` and an `@`, up to the next `://`.
 fn with_scheme(line: &str) -> impl Iterator<Item = (Range<usize>, bool)> {
     let mut urls = line.match_indices("://").map(|(at, _)| at).peekable();
     let urls = std::iter::from_fn(move || Some((urls.next()?, urls.peek().copied().unwrap_or(line.len()))));
@@ -51,12 +51,13 @@ fn scheme(before: &str) -> &str {
     last_part(before, |c| c.is_ascii_alphanumeric())
 }
 
-/// What is at the end of a text and has such characters alone.
+/// Returns the end of a text that has only such characters.
 fn last_part(text: &str, of_part: impl Fn(char) -> bool) -> &str {
     text.rsplit(|c| !of_part(c)).next().unwrap_or_default()
 }
 
-/// The length of what stands before the host, in the text after `://`.
+/// Returns the length of the part before the host in the text after `://`. Also returns `true` if it is certainly a
+/// secret.
 fn before_host(scheme: &str, rest: &str) -> Option<(usize, bool)> {
     let word = &rest[..rest.find(char::is_whitespace).unwrap_or(rest.len())];
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
@@ -64,7 +65,7 @@ fn before_host(scheme: &str, rest: &str) -> Option<(usize, bool)> {
     if !of_nats && let Some(at) = authority.rfind('@').filter(|at| *at > 0) {
         return Some((at, authority[..at].contains(':')));
     }
-    // The first part of the word, as it would be if it were the whole address.
+    // The first part of the word, as if it were the whole address.
     let first = &word[..word.find(|c| "/?#\"',;)}>`".contains(c)).unwrap_or(word.len())];
     let first = if first.starts_with('[') { first } else { first.trim_end_matches(']') };
     let at = word.rfind('@').or_else(|| word.rfind(WRITTEN_AT)).filter(|at| *at > 0);
@@ -72,7 +73,7 @@ fn before_host(scheme: &str, rest: &str) -> Option<(usize, bool)> {
         return Some((at, true));
     }
     if is_user_and_password(first) {
-        // The password goes on behind a slash, or a blank.
+        // The password continues after a slash or a blank.
         let at = word.rfind('@').or_else(|| rest.trim_end().rfind('@'));
         return at.filter(|at| *at >= first.len()).map(|at| (at, true));
     }
@@ -80,8 +81,8 @@ fn before_host(scheme: &str, rest: &str) -> Option<(usize, bool)> {
     with_port.then(|| behind_port(rest, word, first.len(), of_nats)).flatten()
 }
 
-/// Where a password ends that begins with digits, as a port has them, and goes on behind a slash or a blank. The length of
-/// all up to the digits is `first`.
+/// Returns the end of a password that begins with digits, like a port, and continues after a slash or a blank. `first`
+/// is the length up to and including the digits.
 fn behind_port(rest: &str, word: &str, first: usize, of_nats: bool) -> Option<(usize, bool)> {
     if word[first..].starts_with(['/', '?', '#']) {
         let at = word.rfind('@').filter(|at| *at > first + 1 && starts_host(&word[at + 1..]))?;
@@ -95,7 +96,7 @@ fn behind_port(rest: &str, word: &str, first: usize, of_nats: bool) -> Option<(u
     Some((at, of_nats && is_next_word))
 }
 
-/// Whether an `@` belongs to a value behind a whole address in the same word: `["nats://h:1","a@b"]`.
+/// Returns `true` if an `@` belongs to the next value, after a whole address in the same word: `["nats://h:1","a@b"]`.
 fn is_in_next_value(before: &str, first: &str) -> bool {
     let Some(behind) = before.strip_prefix(first).filter(|_| is_host_and_port(first)) else { return false };
     let next = behind.trim_start_matches(['"', '\'', '`', ']', ')', '}', '>']);
@@ -115,13 +116,13 @@ fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `user:secret`, where the secret is no port.
+/// Returns `true` for `user:secret` if the secret is not a port.
 fn is_user_and_password(first: &str) -> bool {
     let parts = first.split_once(':').filter(|_| !first.starts_with('['));
     parts.is_some_and(|(user, secret)| !user.is_empty() && !secret.is_empty() && !is_port(secret))
 }
 
-/// `user:password` before an `@` in a word, without a scheme before it.
+/// Finds `user:password` before an `@` in a word without a scheme.
 fn without_scheme(line: &str) -> impl Iterator<Item = (Range<usize>, bool)> {
     let offset = |word: &str| word.as_ptr() as usize - line.as_ptr() as usize;
     let mut before = &line[..0];
@@ -138,7 +139,7 @@ fn without_scheme(line: &str) -> impl Iterator<Item = (Range<usize>, bool)> {
 
 fn in_word(word: &str) -> Option<(Range<usize>, bool)> {
     let last = word.rfind('@')?;
-    // Behind a URL in the same word there may be another address.
+    // After a URL, the same word may have another address.
     let from = word.rfind("://").map_or(Some(0), |at| Some(at + word[at..].find([',', ';'])? + 1))?;
     let colon = from + word[from..].find(':')?;
     let user = user(&word[from..colon])?;
@@ -147,7 +148,7 @@ fn in_word(word: &str) -> Option<(Range<usize>, bool)> {
     Some((colon - user.len()..at, has_port(&word[at + 1..])))
 }
 
-/// `user:pass word@host:4222`: where it begins in the word before the blank, and where it ends in the one behind it.
+/// Finds `user:pass word@host:4222`. Returns its start in the word before the blank, and its end in the word after it.
 fn over_blank(previous: &str, word: &str) -> Option<(usize, usize)> {
     let at = word.find('@').filter(|at| *at > 0 && !word[..*at].contains(':') && has_port(&word[at + 1..]))?;
     let (before, secret) = previous.split_once(':').filter(|_| !previous.contains("://"))?;
@@ -156,7 +157,7 @@ fn over_blank(previous: &str, word: &str) -> Option<(usize, usize)> {
     (!secret.is_empty() && !is_port(secret)).then(|| (before.len() - user.len(), at))
 }
 
-/// The user at the end of what stands before a colon.
+/// Returns the user at the end of the text before a colon.
 fn user(before: &str) -> Option<&str> {
     let user = last_part(before, |c| c.is_ascii_alphanumeric() || "._~%+-".contains(c));
     (!user.is_empty() && !NO_USERS.iter().any(|known| known.eq_ignore_ascii_case(user))).then_some(user)
@@ -166,7 +167,8 @@ fn starts_host(behind: &str) -> bool {
     behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
 }
 
-/// Whether an address has a port, behind an `@`: then it can hardly be anything else; `image:1.2@sha256:…` has none.
+/// Returns `true` if the text after an `@` has a port. Then it can hardly be anything but an address;
+/// `image:1.2@sha256:…` has no port.
 fn has_port(behind: &str) -> bool {
     let host =
         &behind[..behind.find(|c: char| !(c.is_ascii_alphanumeric() || "-._:[]".contains(c))).unwrap_or(behind.len())];

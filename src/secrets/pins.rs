@@ -1,4 +1,4 @@
-//! PINs of hardware tokens, in `pkcs11:` URIs.
+//! PINs of hardware tokens in `pkcs11:` URIs.
 
 use super::{Kind, Secret};
 

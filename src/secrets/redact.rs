@@ -1,4 +1,4 @@
-//! Texts without the secrets in them: with notes in their place, or masked.
+//! Removal of secrets from texts, by notes in their place or by masks.
 
 use super::{Secret, find};
 use crate::model::shown::shown;
@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The end of the note that stands in the place of a secret.
+/// The end of the note that replaces a secret.
 const NOTE_END: &str = ", not shown)";
 
-/// Returns the text with a note of its kind in place of each secret. Applied to its result it changes nothing.
+/// Returns the text with each secret replaced by a note of its kind. Hiding the result again changes nothing.
 pub fn hide(text: &str) -> Cow<'_, str> {
     let found = find(text);
     if found.is_empty() {
@@ -28,13 +28,13 @@ pub fn hide(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns whether [`hide`] leaves the text as it is, and nothing in it looks like a note of `hide`.
+/// Returns `true` if [`hide`] leaves the text as it is, and nothing in it looks like a note of `hide`.
 pub fn is_shown_in_full(text: &str) -> bool {
     !text.contains(NOTE_END) && find(text).is_empty()
 }
 
-/// Returns the value with the secrets of each text in it hidden, keys included: each on its own, so that nothing between two
-/// of them is hidden.
+/// Returns the value with the secrets of each text in it hidden, keys included. Each text is searched on its own, so
+/// nothing between two secrets is hidden.
 pub fn hide_json(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(hide_value(text)),
@@ -43,7 +43,7 @@ pub fn hide_json(value: Value) -> Value {
             let mut hidden = Map::with_capacity(fields.len());
             for (key, value) in fields {
                 let mut key = hide_value(key);
-                // Two that differ in their secrets alone stay two.
+                // Two keys that differ only in their secrets stay two keys.
                 while hidden.contains_key(&key) {
                     key = format!("{key} ({})", hidden.len() + 1);
                 }
@@ -55,7 +55,8 @@ pub fn hide_json(value: Value) -> Value {
     }
 }
 
-/// Hides the secrets of a value, and one that is broken into lines: written with escapes, it is in one piece.
+/// Hides the secrets of a value, including a secret that is broken into lines. With its line breaks escaped, it is in
+/// one piece.
 fn hide_value(text: String) -> String {
     let hidden = hide(&text);
     match hide(&shown(&hidden)) {
@@ -64,13 +65,13 @@ fn hide_value(text: String) -> String {
     }
 }
 
-/// Returns the text with `*` in place of each byte of the ranges.
+/// Returns the text with `*` for each byte of the ranges.
 pub fn masked(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> Cow<'_, str> {
     let mut bytes: Option<Vec<u8>> = None;
     for range in ranges {
         let bytes = bytes.get_or_insert_with(|| text.as_bytes().to_vec());
         bytes[range].fill(b'*');
     }
-    // Ranges begin and end at characters, so the rest is UTF-8 as before.
+    // Ranges begin and end at character boundaries, so the rest is still UTF-8.
     bytes.map_or(Cow::Borrowed(text), |bytes| Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -2,12 +2,12 @@
 
 use super::{Secret, key_files, passwords, pins, seeds, tokens};
 
-/// Finds all secrets of a text, in their order; none overlaps another.
+/// Finds all secrets of a text, in their order and without overlaps.
 pub fn find(text: &str) -> Vec<Secret> {
     find_some(text, usize::MAX)
 }
 
-/// Finds secrets as [`find`] does, of each kind at most about so many.
+/// Finds secrets as [`find`] does, but only about `most` of each kind.
 pub fn find_some(text: &str, most: usize) -> Vec<Secret> {
     let kinds =
         [seeds::find, key_files::age_identities, key_files::private_keys, tokens::find, passwords::find, pins::find];

@@ -1,4 +1,4 @@
-//! The kinds of secrets, and a secret with its place in a text.
+//! Kinds of secrets, and a secret with its place in a text.
 
 use std::ops::Range;
 
@@ -11,16 +11,16 @@ pub enum Kind {
     AgeIdentity,
     /// A private key in PEM.
     PrivateKey,
-    /// The token of a user, with which a bearer can log in.
+    /// The token of a user, which lets a bearer log in.
     UserToken,
-    /// A password, or a token in its place, before the host of a URL.
+    /// A password before the host of a URL, or a token in its place.
     Password,
     /// The PIN of a hardware token.
     Pin,
 }
 
 impl Kind {
-    /// With its article, for sentences.
+    /// Returns the kind with its article, for sentences.
     pub fn with_article(self) -> &'static str {
         match self {
             Self::Seed => "a seed",
@@ -36,10 +36,11 @@ impl Kind {
 /// A secret in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// What it is.
+    /// The kind of the secret.
     pub kind: Kind,
-    /// Where, in bytes; begins and ends at characters.
+    /// The range in bytes. It begins and ends at character boundaries.
     pub range: Range<usize>,
-    /// Whether it can hardly be anything else. What is only likely is not shown, and refused nowhere.
+    /// `true` if the text can hardly be anything else. A merely likely secret is hidden in output, but never a reason
+    /// to refuse the text.
     pub certain: bool,
 }

@@ -7,10 +7,12 @@ use crate::model::nkey::crc16;
 const SEED: usize = 58;
 /// The second letter of a seed: operator, account, user, server, cluster, curve.
 const SEED_KINDS: &[u8] = b"OAUNCX";
-/// So many checksums are reckoned. What looks like a seed behind that is taken for one: such a text is made of them.
+/// The most checksums that are computed. After that, each text that looks like a seed counts as one: such a text is
+/// made to be slow.
 const MOST_CHECKS: usize = 50_000;
 
-/// Seeds by their checksum, in longer words too; and words that are about as long as a seed and begin like one.
+/// Finds seeds by their checksum, also inside longer words. Also finds words that begin like a seed and have about its
+/// length.
 pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
     let bytes = text.as_bytes();
     let (mut found, mut at, mut checks) = (Vec::new(), 0, 0);
@@ -21,7 +23,7 @@ pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
         }
         let length = bytes[at..].iter().take(SEED + 3).take_while(|byte| is_base32(**byte)).count();
         let begins = at == 0 || !is_base32(bytes[at - 1]);
-        // The bits behind the prefix are zero.
+        // The bits after the prefix are zero.
         let may_be = length >= SEED && bytes[at + 2] == b'A' && (b'A'..=b'P').contains(&bytes[at + 3]);
         checks += usize::from(may_be);
         let unchecked = checks > MOST_CHECKS;

@@ -11,7 +11,7 @@ fn seed(kind: KeyKind) -> String {
     Seed::generate(kind).unwrap().reveal().to_string()
 }
 
-/// The seed of a curve key, which this program has no use for and others do.
+/// The seed of a curve key, which this program does not use but other tools do.
 fn curve_seed() -> String {
     let mut raw = [7u8; 36];
     (raw[0], raw[1]) = (18 << 3 | (23 << 3) >> 5, ((23u8 << 3) & 31) << 3);
@@ -49,7 +49,7 @@ fn seeds_are_found_by_their_checksum() {
         let seed = seed.reveal();
         hidden(Kind::Seed, &seed);
         untouched(&public);
-        // In the middle of a longer word, as a paste without blanks makes one.
+        // In the middle of a longer word, as after a paste without blanks.
         let text = format!("AAAA{}{public}:{}22", *seed, *seed);
         assert_eq!(hide(&text), format!("AAAA(a seed, not shown){public}:(a seed, not shown)22"));
     }
@@ -103,7 +103,7 @@ fn tokens_of_users_and_of_nobody_else() {
     hidden(Kind::UserToken, &token(&json!({ "nats": { "type": "user" } })));
     untouched(&token(&json!({ "sub": "AB", "nats": { "type": "account" } })));
     untouched(&token(&json!({ "sub": "AB", "nats": { "type": "activation" } })));
-    // Without a signature it logs nobody in.
+    // Without a signature, the token is no login.
     untouched(&of_user[..of_user.len() - 87]);
     let text = format!("a {of_user} b {} c", token(&json!({ "sub": "AB", "nats": { "type": "account" } })));
     assert_eq!(find(&text).len(), 1);
@@ -188,7 +188,7 @@ fn passwords_in_urls_with_whatever_is_in_them() {
         ("[\"me:secret1234@h\", nats://b:1]", "[\"*@h\", nats://b:1]"),
         ("servers: [nats://a:1, me:secret1234@h]", "servers: [nats://a:1, *@h]"),
         ("nats://a:b@c:1,nats://d:e@f:2", "nats://*@c:1,nats://*@f:2"),
-        // Behind what could be a whole address.
+        // After a text that could be a whole address.
         ("nats://h:1,me:secret@h2:4222", "nats://*@h2:4222"),
         ("nats://h:1;me:secret@h2:4222", "nats://*@h2:4222"),
         ("nats://[::1]:4222,me:cret@h", "nats://*@h"),
@@ -241,7 +241,7 @@ fn addresses_without_passwords_stay() {
     ] {
         untouched(text);
     }
-    // Not shown, and no reason to refuse anything.
+    // Hidden, but no reason to refuse anything.
     for text in [
         "image: registry/x:1.2@sha256:0123",
         "https://git@example.com/x",
@@ -293,7 +293,7 @@ fn many_secrets_do_not_overlap() {
     assert!(!hide(&text).contains(&seed) && !masked(&text, found.into_iter().map(|s| s.range)).contains(&seed));
 }
 
-/// Texts that are made to be slow to search are searched in time, and memory, that grow with their length.
+/// Searching a text that is made to be slow takes time and memory in proportion to its length.
 #[test]
 fn no_text_is_slow_to_search() {
     let begun = std::time::Instant::now();
@@ -331,7 +331,7 @@ fn no_text_is_slow_to_search() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
-/// Each `@` of a line cost a search of the 512 bytes before it.
+/// Each `@` of a line must not cost a search of the 512 bytes before it.
 #[test]
 fn a_long_line_of_addresses_is_searched_once() {
     for part in
@@ -345,10 +345,10 @@ fn a_long_line_of_addresses_is_searched_once() {
 }
 
 proptest::proptest! {
-    /// Whatever surrounds it, a seed does not come through, and offsets stay.
+    /// A seed does not come through in any surroundings, and offsets stay valid.
     #[test]
     fn no_surrounding_hides_a_seed(before in "\\PC*", after in "\\PC*") {
-        // Of a key whose 32 bytes are all 7: a fixture, and no secret of anyone.
+        // A fixture: the key's 32 bytes are all 7, and it is not a real secret.
         let seed = "SUADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYTI";
         let seed = if is_seed(seed.as_bytes()) { seed.to_owned() } else { curve_seed() };
         let text = format!("{before}{seed}{after}");

@@ -1,7 +1,7 @@
 //! Tokens of users.
 //!
-//! They are found by their claims: a part of base64url between two others, with dots around it. Its header may be written in
-//! many ways, and anything may stand before it.
+//! They are found by their claims: a base64url part between two others, separated by dots. Their headers have many
+//! spellings, and any text may stand before them.
 
 use super::{Kind, Secret};
 use base64::Engine as _;
@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The largest claims that are looked into, in bytes.
+/// The largest claims that are decoded, in bytes.
 const LARGEST: usize = 1 << 20;
-/// Reads what Go reads, bits without a meaning at the end included.
+/// Decodes what Go decodes, including meaningless bits at the end.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// Tokens that may be a user's, with what their words begin with.
+/// Finds tokens that may be a user's, each with the text at the start of its word.
 pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
     let of_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut behind = 0;
@@ -47,7 +47,7 @@ fn in_word(word: &str) -> Option<Range<usize>> {
     let (mut start, mut header, mut claims) = (0, parts.next()?, parts.next()?);
     for signature in parts {
         let whole = !header.is_empty() && !signature.is_empty();
-        // What has claims behind it, and no signature, is a header.
+        // A part that is followed by claims, and not by a signature, is a header.
         if whole && may_be_of_user(claims) && object(signature).is_none() {
             return Some(start..word.len());
         }
@@ -57,16 +57,16 @@ fn in_word(word: &str) -> Option<Range<usize>> {
     None
 }
 
-/// The JSON object with fields that is written in base64url, as far as its ends show it.
+/// Returns the JSON object with fields that a base64url part encodes. Checks only its first and last characters.
 fn object(part: &str) -> Option<Vec<u8>> {
     let json = Some(part).filter(|part| part.len() <= LARGEST).and_then(|part| BASE64.decode(part).ok())?;
     let object = json.trim_ascii();
     (object.starts_with(b"{") && object.ends_with(b"}") && object.contains(&b'"')).then_some(json)
 }
 
-/// Whether claims are those of a user, or do not say clearly that they are something else's.
+/// Returns `true` if claims may be a user's: they are, or they do not clearly belong to another type of token.
 fn may_be_of_user(claims: &str) -> bool {
-    /// A field that is there twice is an error.
+    /// A duplicate field is an error.
     #[derive(Deserialize)]
     struct Claims {
         #[serde(default)]
@@ -85,7 +85,7 @@ fn may_be_of_user(claims: &str) -> bool {
         #[serde(flatten)]
         others: BTreeMap<String, IgnoredAny>,
     }
-    // Servers take `Sub`, and `ſub`, for `sub`.
+    // Servers read `Sub` and `ſub` as `sub`.
     let is_clear = |others: &BTreeMap<String, IgnoredAny>| {
         !others.keys().any(|name| ["SUB", "TYPE", "NATS"].contains(&name.to_uppercase().as_str()))
     };
@@ -94,7 +94,7 @@ fn may_be_of_user(claims: &str) -> bool {
     let known = |kind: &str| ["account", "operator", "activation"].contains(&kind);
     let of_others = match (kind.as_str(), nats.kind.as_str()) {
         ("", kind) => known(kind),
-        // Tokens of version 1 have it outside; inside, an activation has the type of what is exported.
+        // Tokens of version 1 have their type outside `nats`. Inside, an activation has the type of the export.
         (kind, inner) => known(kind) && (known(inner) || ["", "stream", "service"].contains(&inner)),
     };
     !of_others || sub.starts_with('U') || !is_clear(&others) || !is_clear(&nats.others)

@@ -287,7 +287,7 @@ fn numbers_of_scopes_pass_through_floating_point() {
         check(&account(json!({ "signing_keys": [{ "kind": "user_scope", "template": template }] })))
     };
     assert!(read("9007199254740992").is_ok() && read("-1").is_ok());
-    // Servers read 9007199254740992, and fail on the other.
+    // Servers read the first as 9007199254740992, and fail on the second.
     assert!(read("9007199254740993").is_err() && read("9223372036854775807").is_err());
     assert!(check(&account(json!({ "limits": { "subs": 9_223_372_036_854_775_807_i64 } }))).is_ok());
     // Data stays, as long as servers can read its numbers.
