@@ -1,11 +1,11 @@
-//! Clusters: live ones that an entry leaves out, and named ones that do not live.
+//! Live clusters that an entry leaves out, and named clusters that have no live server.
 
 use super::LintInput;
 use super::report::{Report, some_of};
 use crate::model::finding::Severity;
 use std::collections::{BTreeMap, HashSet};
 
-/// Entries that have one thing to be said about, per cluster and owner.
+/// Entries with the same defect, per cluster and owner.
 #[derive(Default)]
 struct Group<'a> {
     shown: Vec<&'a str>,

@@ -1,4 +1,4 @@
-//! What servers check of an entry's destinations, and where destinations lead.
+//! Checks of an entry's destinations as servers make them, and of the subjects that destinations lead to.
 
 use super::report::Report;
 use super::{Entry, LintInput};
@@ -28,7 +28,7 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
     }
 }
 
-/// The transform, if a server takes it.
+/// Returns the transform if servers accept it.
 fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut Report<'_>) -> Option<Transform<'a>> {
     let source = entry.source;
     if destination.contains(' ') {
@@ -70,7 +70,7 @@ fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut Report<'_
     }
 }
 
-/// 1 to 100 each, and per cluster at most 100 together (nats-server 2.15 `AddWeightedMappings`).
+/// Checks the weights: 1 to 100 each, and at most 100 together per cluster (nats-server 2.15 `AddWeightedMappings`).
 fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
     let mut sums: HashMap<Option<&str>, u32> = HashMap::new();
     for destination in entry.destinations {
@@ -99,7 +99,8 @@ fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// A source among its own destinations: servers then add no identity for the remainder, which is dropped.
+/// Reports a source that is one of its own destinations. Servers then add no identity mapping for the remainder, and
+/// drop it.
 fn dropped(entry: &Entry<'_>, report: &mut Report<'_>) {
     let destinations = entry.destinations;
     if !destinations.iter().any(|destination| destination.subject == entry.source) {
@@ -141,7 +142,7 @@ fn duplicate(entry: &Entry<'_>, first: &str, second: &str, report: &mut Report<'
     report.add(entry.ours, "duplicate-destination", entry.source, message, next);
 }
 
-/// Reports destinations that are sources as well. True when one lies in the entry's own source.
+/// Reports destinations that are also sources. Returns `true` if a destination lies inside the entry's own source.
 fn leads_into(
     input: &LintInput<'_>,
     index: usize,
@@ -162,7 +163,7 @@ fn leads_into(
         if own && other.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if let Some(other) = other.map(|other| &input.entries[other]) {
-        // What was to be captured by a virtual stream would be stored nowhere.
+        // Messages that a virtual stream should capture would be stored nowhere.
         let severity = if !entry.ours && other.ours { Severity::Warning } else { Severity::Info };
         report.at(
             severity,

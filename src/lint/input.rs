@@ -1,60 +1,60 @@
-//! What is checked: the mappings of an account, and what listens there.
+//! Input of the checks: the mappings of an account, and its listeners.
 
 use crate::model::mapping::Destination;
 
-/// A mapping of the account as it will be.
+/// A mapping of the account after the run.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
-    /// Its source, whatever it is.
+    /// The source; may be any text.
     pub source: &'a str,
-    /// Its destinations.
+    /// The destinations.
     pub destinations: &'a [Destination],
-    /// Whether it belongs to the definition.
+    /// `true` if the mapping belongs to the definition.
     pub ours: bool,
-    /// Whether the account has it in force already, with these destinations; what listens on its source has
-    /// then stopped receiving long ago.
+    /// `true` if the mapping is already in force with these destinations. Then listeners on its source stopped
+    /// receiving long ago.
     pub in_force: bool,
-    /// The account maps this source already, with these destinations or others.
+    /// `true` if the account already maps this source, with any destinations.
     pub known: bool,
 }
 
-/// What receives messages on a subject, or brings them.
+/// The kind of a [`Listener`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenerKind {
     /// A subscription of a client.
     Subscription,
-    /// A service that the account imports; the subject is the local one.
+    /// A service that the account imports. The subject is the local one.
     ServiceImport,
-    /// A service that the account exports: requests of importers are mapped in the exporter's account.
+    /// A service that the account exports. Servers map importers' requests in the exporter's account.
     ServiceExport,
     /// A stream of messages that the account exports.
     StreamExport,
-    /// A stream of messages that the account imports; the subject is the local one.
+    /// A stream of messages that the account imports. The subject is the local one.
     StreamImport,
 }
 
-/// Something in the account that receives messages on a subject, or brings them.
+/// A receiver of messages on a subject in the account, or an import that brings messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener<'a> {
-    /// What it is.
+    /// The kind of the listener.
     pub kind: ListenerKind,
-    /// Its subject, wildcards included.
+    /// The subject, wildcards included.
     pub subject: &'a str,
-    /// Who it is, as far as known (`client orders on west-1`); may be empty.
+    /// The name of the listener (`client orders on west-1`); empty if unknown.
     pub who: &'a str,
 }
 
-/// What is checked, and what is known of the deployment.
+/// The mappings to check, and known facts of the deployment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LintInput<'a> {
     /// The account's name in the definition.
     pub account: &'a str,
-    /// All mappings of the account as they will be, ours and others'.
+    /// All mappings of the account after the run, ours and other tools'.
     pub entries: &'a [Entry<'a>],
-    /// The clusters that live servers belong to; empty when unknown (offline).
+    /// The clusters of live servers; empty if unknown (offline).
     pub clusters: &'a [&'a str],
     /// Names of the virtual streams.
     pub virtual_streams: &'a [&'a str],
-    /// Who listens in the account; empty when unknown.
+    /// The listeners in the account; empty if unknown.
     pub listeners: &'a [Listener<'a>],
 }

@@ -1,5 +1,5 @@
-//! Who listens on subjects that are about to be mapped, and what comes in past the mappings: subscriptions are not
-//! mapped, publishes are, and what a stream import brings is not.
+//! Listeners on subjects that are about to be mapped, and imports that bypass the mappings. Servers map publishes, but
+//! neither subscriptions nor messages of a stream import.
 
 use super::report::Report;
 use super::{Entry, LintInput, Listener, ListenerKind};
@@ -9,7 +9,7 @@ use crate::model::subject_trie::SubjectTrie;
 use crate::model::transform::Transform;
 use std::ops::ControlFlow;
 
-/// Servers do not map what a stream import brings (server.go `processImport`; measured).
+/// Servers do not map messages of a stream import (server.go `processImport`; measured).
 const UNMAPPED: &str = "stream-import-unmapped";
 
 pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
@@ -24,14 +24,14 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
     }
     for listener in input.listeners {
         let Ok(subject) = SubjectFilter::parse(listener.subject) else { continue };
-        // The most that there is to say about a listener is that it stops receiving.
+        // The worst effect on a listener is that it stops receiving.
         let (mut stops, mut changes) = (None, None);
         sources.overlapping(listener.subject, &mut |index| {
             let entry = &input.entries[*index];
             match effect(listener.kind, &subject, entry) {
                 Effect::None => {}
                 Effect::Changes => changes = changes.or(Some(*index)),
-                // A new mapping is reported rather than one that exists.
+                // A new mapping is reported in preference to an existing one.
                 Effect::Stops if entry.known => stops = stops.or(Some(*index)),
                 Effect::Stops => {
                     stops = Some(*index);
@@ -50,7 +50,7 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
 
 enum Effect {
     None,
-    /// Receives under the mapped subject.
+    /// The listener receives under the mapped subject.
     Changes,
     Stops,
 }
@@ -61,11 +61,11 @@ fn effect(kind: ListenerKind, listener: &SubjectFilter, entry: &Entry<'_>) -> Ef
     if kind == ListenerKind::StreamImport {
         return if of_jetstream { Effect::None } else { Effect::Stops };
     }
-    // Listeners on its source stopped receiving long ago.
+    // Listeners on the source stopped receiving long ago.
     if entry.in_force {
         return Effect::None;
     }
-    // The API itself listens on all of its subjects; what is imported there is another account's.
+    // The API itself listens on all of its subjects. An import there is another account's.
     if of_jetstream && (kind != ListenerKind::ServiceImport || entry.known) {
         return Effect::None;
     }
@@ -74,7 +74,7 @@ fn effect(kind: ListenerKind, listener: &SubjectFilter, entry: &Entry<'_>) -> Ef
         .filter_map(|result| SubjectFilter::parse(&result).ok())
         .collect();
     if results.iter().any(|result| result.covers(listener)) {
-        // It asks for what was mapped, as write streams do.
+        // The listener receives the mapped subjects, as write streams do.
         Effect::None
     } else if results.iter().all(|result| listener.covers(result)) {
         Effect::Changes
@@ -88,7 +88,7 @@ fn stopped(listener: &Listener<'_>, entry: &Entry<'_>, report: &mut Report<'_>) 
     let (code, what, next) = match listener.kind {
         ListenerKind::StreamImport => {
             return report.at(
-                // Where it is so already, a run changes nothing about it.
+                // If this is already the case, a run changes nothing about it.
                 if entry.known { Severity::Warning } else { Severity::Error },
                 UNMAPPED,
                 place(listener),

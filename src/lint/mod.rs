@@ -1,4 +1,4 @@
-//! Checks of an account's whole mapping set, ours and others': what servers refuse, and what they should.
+//! Checks of an account's whole mapping set, ours and other tools': what servers refuse, and what they should refuse.
 
 mod coverage;
 mod destinations;
@@ -17,7 +17,7 @@ use crate::model::finding::Finding;
 use crate::model::subject::SubjectFilter;
 use crate::model::subject_trie::SubjectTrie;
 
-/// Codes of the findings that `--allow` may admit: whoever listens may be about to be moved.
+/// Codes of the findings that `--allow` may admit, since the user may be about to move the listener.
 pub const ALLOWABLE: [&str; 5] = [
     "subscription-stops",
     "service-import-stops",
@@ -28,8 +28,8 @@ pub const ALLOWABLE: [&str; 5] = [
 
 /// Checks the mappings.
 ///
-/// Findings about ours are errors, unless harmless; findings about others' alone are warnings at most.
-/// `docs/reference/findings.md` lists them.
+/// Findings about our mappings are errors, unless they are harmless. Findings about only other mappings are warnings at
+/// most. `docs/reference/findings.md` lists them.
 pub fn lint(input: &LintInput<'_>) -> Vec<Finding> {
     let mut report = Report { account: input.account, findings: Vec::new() };
     let mut sources = SubjectTrie::default();

@@ -1,11 +1,11 @@
-//! Names of virtual streams that make entries for other streams' requests.
+//! Names of virtual streams whose entries would capture requests about other streams.
 
 use super::LintInput;
 use super::report::Report;
 use crate::desired::api;
 use crate::model::finding::Finding;
 
-/// A name that is a token of the API's subjects makes entries that take other streams' requests.
+/// Reports names that are tokens of the API's subjects. Their entries would capture requests about other streams.
 pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
     for name in input.virtual_streams.iter().filter(|name| api::reserved_names().contains(*name)) {
         report.findings.push(Finding::error(

@@ -1,4 +1,4 @@
-//! Sources with common subjects: which entry is used is up to each server's Go map order.
+//! Sources with common subjects. Each server picks one of the entries by its own Go map order.
 
 use super::LintInput;
 use super::report::{Report, some_of};
@@ -16,7 +16,7 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
             }
             ControlFlow::Continue(())
         });
-        // What is no subject is not among the sources, and was reported.
+        // A source that is not a subject is not in the trie, and was already reported.
         if others.is_empty() || crate::model::subject::SubjectFilter::parse(source).is_err() {
             continue;
         }

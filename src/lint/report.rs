@@ -1,28 +1,28 @@
-//! The findings about one account as the checks collect them.
+//! Collection of the findings about one account.
 
 use crate::model::finding::{Finding, Severity};
 
-/// Collects findings of one account.
+/// Collects findings about one account.
 pub(super) struct Report<'a> {
     pub account: &'a str,
     pub findings: Vec<Finding>,
 }
 
 impl Report<'_> {
-    /// A finding about one entry: an error when it is ours, a warning when it is others'.
+    /// Adds a finding about one entry: an error for our own, a warning for another tool's.
     pub fn add(&mut self, ours: bool, code: &'static str, source: &str, message: String, next: &str) {
         let severity = if ours { Severity::Error } else { Severity::Warning };
         self.at(severity, code, format!("mapping {source}"), message, next);
     }
 
-    /// A finding about `place` in the account.
+    /// Adds a finding about `place` in the account.
     pub fn at(&mut self, severity: Severity, code: &'static str, place: String, message: String, next: &str) {
         let place = format!("account {}, {place}", self.account);
         self.findings.push(Finding { code, severity, place, message, lines: Vec::new(), next: next.to_owned() });
     }
 }
 
-/// `a`, `b`, `c` and 7 more
+/// Formats names as `a`, `b`, `c` and 7 more.
 pub(super) fn some_of(names: &[&str], total: usize) -> String {
     const SHOWN: usize = 3;
     let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
