@@ -1,7 +1,7 @@
-//! Secrets that ended up in a definition: each is a problem of it.
+//! Secrets in a definition. Each one is a problem of it.
 //!
-//! A definition is shared and committed, and plan files and records have its text. So a secret in it is a problem of the
-//! definition wherever it stands, comments included.
+//! Definitions are shared and committed, and plan files and records hold their text. So a secret anywhere in a
+//! definition is a problem, also in a comment.
 
 use super::SourceFile;
 use super::place::Place;
@@ -9,20 +9,20 @@ use super::problem::{Collected, Problem};
 use super::yaml::{Node, Value};
 use crate::secrets::{self, Kind, Secret};
 
-/// Of each kind of secret no more are looked for in a file: it is refused for the first.
+/// The most secrets of each kind that are searched for in a file. The first one is enough to refuse it.
 const MOST: usize = 1000;
 
-/// Secrets in the values of a definition that their source does not show.
+/// Secrets in the values of a definition that are not visible in its source.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Values over several lines that have something before an `@`: on each of the lines there may be a piece of a password.
+    /// Values over several lines with an `@`: each line may hold a piece of a password.
     pieces: Vec<Place>,
-    /// Secrets that are written with escapes, or over several lines.
+    /// Secrets that are written with escapes or over several lines.
     written_otherwise: Vec<(Place, Kind)>,
 }
 
 impl Found {
-    /// The places of which no source is shown.
+    /// Returns the places whose source is not shown.
     pub(super) fn into_hidden(self) -> Vec<Place> {
         let Self { mut pieces, written_otherwise } = self;
         pieces.extend(written_otherwise.into_iter().map(|(place, _)| place));
@@ -30,8 +30,8 @@ impl Found {
     }
 }
 
-/// Reports each secret in the texts, and what was found in their values, but for those whose place is known already to have
-/// one.
+/// Reports each secret in the texts, and those found in values. Skips places that already have a problem about a
+/// secret.
 pub(super) fn report(files: &[SourceFile], found: &Found, problems: &mut Collected) {
     for (index, file) in files.iter().enumerate() {
         let mut lines = Lines::new(&file.text);
@@ -68,7 +68,7 @@ fn help(kind: Kind) -> &'static str {
     }
 }
 
-/// Looks at each value whose source is something else than what it says.
+/// Searches each value whose source differs from its text.
 pub(super) fn look(tree: &Node, files: &[SourceFile]) -> Found {
     let mut found = Found::default();
     let mut open = vec![tree];
@@ -94,7 +94,7 @@ pub(super) fn look(tree: &Node, files: &[SourceFile]) -> Found {
     found
 }
 
-/// Line and column of rising offsets into a text.
+/// Finds line and column of ascending offsets into a text.
 struct Lines<'t> {
     text: &'t str,
     line: u64,

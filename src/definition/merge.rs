@@ -1,10 +1,10 @@
-//! Several files → one tree: topology once, accounts spread over the files.
+//! Several files → one tree: one topology, with accounts spread over the files.
 
 use super::problem::{Collected, Problem};
 use super::yaml::{Node, Value};
 use std::collections::HashMap;
 
-/// Puts the files' trees together. What may not be repeated then shows as a duplicate key; settings of an account may
+/// Merges the trees of the files. A key that must not be repeated shows up as a duplicate. Settings of an account may
 /// be repeated if they are equal.
 pub(super) fn merge(trees: Vec<Node>, problems: &mut Collected) -> Option<Node> {
     let mut trees = trees.into_iter().filter(|tree| !matches!(tree.value, Value::Null));
@@ -29,7 +29,7 @@ pub(super) fn merge(trees: Vec<Node>, problems: &mut Collected) -> Option<Node> 
     Some(whole)
 }
 
-/// Where each key of a mapping stands first.
+/// The index of the first entry for each key of a mapping.
 #[derive(Default)]
 struct Places(HashMap<String, usize>);
 
@@ -40,7 +40,7 @@ impl Places {
         places
     }
 
-    /// Notes the entries from this one on.
+    /// Adds the entries from index `from` on.
     fn note(&mut self, entries: &[(Node, Node)], from: usize) {
         for (at, (key, _)) in entries.iter().enumerate().skip(from) {
             if let Some(name) = key.text() {
@@ -54,7 +54,7 @@ impl Places {
     }
 }
 
-/// Where the accounts stand that are put together, and the settings of those that are in more than one file.
+/// The indexes of the merged accounts, and those of the settings of accounts that are in more than one file.
 #[derive(Default)]
 struct Accounts {
     places: Option<Places>,
@@ -81,7 +81,8 @@ impl Accounts {
     }
 }
 
-/// `settings` has the places of those of the account that stands `at` once it was found a second time.
+/// Merges `more` into the account at index `at`. `settings` has the indexes of its settings once a second file has the
+/// account.
 fn merge_account(
     settings: &mut HashMap<usize, Places>,
     at: usize,

@@ -1,4 +1,4 @@
-//! File text → model: what a definition may say, and everything that is wrong with one.
+//! File text → model: reads a definition, and reports everything that is wrong with it.
 //!
 //! [`parse()`] goes `yaml` (text → tree) → `merge` (files → one tree) → `read` (tree → the keys of `raw`) → `check`
 //! (keys → model, with the tables of `fields`) → [`unbuilt`].

@@ -1,6 +1,6 @@
-//! "Did you mean": the nearest of the valid words.
+//! "Did you mean": the valid word that is nearest to a misspelled one.
 
-/// The nearest of `valid`, if one is near enough to be what was meant.
+/// Returns the nearest word of `valid`, if one is near enough to be intended.
 pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase().replace(['-', ' '], "_");
     let near = word.chars().count() / 3 + 1;
@@ -16,7 +16,7 @@ pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// "did you mean `x`?", else all valid words when they are few, else nothing.
+/// Returns "did you mean `x`?", or all valid words if there are only few, or nothing.
 pub(super) fn suggestion<'a>(word: &str, valid: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(nearest) = nearest(word, valid.clone()) {
         return format!("did you mean `{nearest}`?");
@@ -30,7 +30,7 @@ pub(super) fn suggestion<'a>(word: &str, valid: impl IntoIterator<Item = &'a str
     }
 }
 
-/// Edits between two words; a swap of neighbours counts as one.
+/// Returns the number of edits between two words. A swap of neighbors counts as one.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];

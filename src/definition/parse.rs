@@ -1,4 +1,4 @@
-//! The way from the text of a definition to the model.
+//! The steps from the text of a definition to the model.
 
 use super::place::Place;
 use super::problem::{Collected, Problem, Problems};
@@ -7,12 +7,12 @@ use super::unbuilt::{Unbuilt, unbuilt};
 use super::{Definition, SourceFile, check, check_size, leak, merge, raw, yaml};
 use std::path::Path;
 
-/// Parses a definition that is spread over `files`; paths in it are relative to `base`.
+/// Parses a definition that is spread over `files`. Paths in it are relative to `base`.
 ///
 /// # Errors
-/// The problem that [`check_size`] finds. Without one:
-/// all problems that can be told apart: where the YAML itself is broken, that; where keys or types are wrong, these;
-/// else whatever is wrong with the values, and what is not built yet. Besides, each secret in the texts, comments included.
+/// The problem that [`check_size`] finds. Otherwise the problems of the first step that fails: broken YAML, then wrong
+/// keys and types, then wrong values. Features that are not built yet are reported with the last step. Each secret in
+/// the texts is a problem too, comments included.
 pub fn parse(files: &[SourceFile], base: &Path) -> Result<Definition, Problems> {
     check_size(files.iter().map(|file| (file.name.as_str(), file.text.len())))?;
     let (mut problems, mut found) = (Collected::default(), leak::Found::default());
@@ -37,7 +37,7 @@ fn read_all(
     let shape = std::mem::take(problems);
     let clean = shape.is_empty();
     let definition = check::definition(document, base, problems);
-    // What a misspelt key was meant to be is not missing, too.
+    // A key that was only misspelled is not also missing.
     problems.retain(|problem| {
         let meant = |other: &Problem| other.code == "unknown-key" && problem.message.contains(other.meant());
         problem.code != "missing-key" || !shape.iter().any(meant)
@@ -45,7 +45,7 @@ fn read_all(
     problems.append(shape);
     let definition = definition?;
     let unbuilt = unbuilt(&definition);
-    // A misspelt key reads as a default here, about which there is nothing to say.
+    // A misspelled key reads as its default here, which needs no report.
     if clean && !unbuilt.is_empty() {
         let tree = read_trees(files, &mut Collected::default())?;
         for Unbuilt { path, what, instead } in unbuilt {
@@ -56,7 +56,7 @@ fn read_all(
     Some(definition)
 }
 
-/// All files as one tree.
+/// Reads all files into one tree.
 fn read_trees(files: &[SourceFile], problems: &mut Collected) -> Option<yaml::Node> {
     let (mut trees, mut left) = (Vec::new(), yaml::Budget::default());
     for (index, file) in files.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What is wrong with a definition: where, why, and what would be right.
+//! Problems of a definition: the place, the defect, and its correction.
 
 use super::SourceFile;
 use super::place::Place;
@@ -17,7 +17,7 @@ pub(super) struct Problem {
     pub message: String,
     pub help: String,
     pub also: Option<(Place, String)>,
-    /// The source may have a secret that does not look like one, and is not shown.
+    /// `true` if the source may hold a secret that does not look like one. Then it is not shown.
     pub unseen: bool,
 }
 
@@ -26,31 +26,31 @@ impl Problem {
         Self { code, place, message: message.into(), help: String::new(), also: None, unseen: false }
     }
 
-    /// The valid word, in back ticks, that an unknown one was probably meant to be.
+    /// Returns the valid word, in backticks, that the user probably meant with an unknown one.
     pub(super) fn meant(&self) -> &str {
         self.help.strip_prefix("did you mean ").map_or("\0", |rest| rest.trim_end_matches('?'))
     }
 
-    /// With the next step.
+    /// Adds the next step.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = help.into();
         self
     }
 
-    /// Without its source.
+    /// Hides the source.
     pub(super) fn unseen(mut self) -> Self {
         self.unseen = true;
         self
     }
 
-    /// With a second place.
+    /// Adds a second place.
     pub(super) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
         self.also = Some((place, label.into()));
         self
     }
 }
 
-/// Problems as they are found. Those beyond [`MOST`] are counted only.
+/// Problems in the order in which they are found. Those beyond [`MOST`] are only counted.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     list: Vec<Problem>,
@@ -58,17 +58,17 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// Takes one more, or counts it.
+    /// Adds a problem, or only counts it.
     pub(super) fn push(&mut self, problem: Problem) {
         if self.is_full() { self.more += 1 } else { self.list.push(problem) }
     }
 
-    /// Counts problems that need not be described any more: [`is_full`](Self::is_full).
+    /// Counts problems without a description, if the collection [`is_full`](Self::is_full).
     pub(super) fn count(&mut self, more: usize) {
         self.more += more;
     }
 
-    /// Whether all that is found from now on is counted only.
+    /// Returns `true` if further problems are only counted.
     pub(super) fn is_full(&self) -> bool {
         self.list.len() >= MOST
     }
@@ -85,14 +85,14 @@ impl Collected {
         self.list.retain(keep);
     }
 
-    /// Puts `others` behind.
+    /// Appends `others`.
     pub(super) fn append(&mut self, others: Self) {
         self.more += others.more;
         others.list.into_iter().for_each(|problem| self.push(problem));
     }
 }
 
-/// A place as the user knows it.
+/// A place with the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Position {
     /// The file.
@@ -114,20 +114,20 @@ impl fmt::Display for Position {
 pub struct Report {
     /// Stable kebab-case name (`unknown-key`).
     pub code: &'static str,
-    /// Where it is.
+    /// The position of the problem.
     #[serde(flatten)]
     pub position: Position,
-    /// What is wrong.
+    /// The defect.
     pub message: String,
-    /// What would be right; empty where nothing can be said.
+    /// The correction; empty if unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub help: String,
-    /// The other place, of two that don't go together.
+    /// The second of two conflicting places.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub also: Option<Position>,
 }
 
-/// Everything that is wrong with a definition, in the order of the files. `Display` shows the source.
+/// All problems of a definition, in the order of the files. `Display` shows the source.
 #[derive(Clone)]
 pub struct Problems {
     files: Arc<[SourceFile]>,
@@ -136,18 +136,19 @@ pub struct Problems {
     hidden: Arc<[Place]>,
 }
 
-/// More than these are counted, and not described: a file with so many problems is something else.
+/// The most problems that are described; further ones are only counted. A file with so many problems is probably not a
+/// definition.
 const MOST: usize = 500;
-/// More than these are not shown to a person, who would not read on.
+/// The most problems that are shown to users, who would not read on.
 const SHOWN: usize = 25;
-/// The longest message or help, in bytes: it may cite a value of any length.
+/// The longest message or help, in bytes. It may cite a value of any length.
 const LONGEST: usize = 2000;
-/// Longer lines are not shown.
+/// The longest line that is shown, in bytes.
 const LONGEST_LINE: usize = 400;
 
 impl Problems {
-    /// Binds problems to their files. Of the source nothing is shown that is `hidden`, and no secret of a file's name:
-    /// that of a file in a plan file can be anything.
+    /// Binds problems to their files. Does not show the `hidden` parts of the source, or secrets in file names. In a
+    /// plan file, a file name can be any text.
     pub(super) fn new(files: &[SourceFile], problems: Collected, mut hidden: Vec<Place>) -> Self {
         let Collected { mut list, more } = problems;
         for problem in &mut list {
@@ -169,22 +170,22 @@ impl Problems {
         Self { files: files.iter().map(masked).collect(), list, more, hidden: hidden.into() }
     }
 
-    /// How many.
+    /// The number of problems.
     pub fn len(&self) -> usize {
         self.list.len() + self.more
     }
 
-    /// How many there are that [`reports`](Self::reports) leaves out.
+    /// The number of problems that [`reports`](Self::reports) leaves out.
     pub fn left_out(&self) -> usize {
         self.more
     }
 
-    /// Never true of an error.
+    /// Never `true` for an error.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The first of them, for scripts.
+    /// The first problems, for scripts.
     pub fn reports(&self) -> Vec<Report> {
         let report = |problem: &Problem| Report {
             code: problem.code,
@@ -196,7 +197,7 @@ impl Problems {
         self.list.iter().map(report).collect()
     }
 
-    /// For a person: each problem with its source, cause and next step. `styled` adds ANSI colours.
+    /// Formats the problems for users, each with its source, cause and next step. `styled` adds ANSI colors.
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         let mut text: Vec<String> =
@@ -264,7 +265,7 @@ impl Serialize for Problems {
     }
 }
 
-/// Gives a place that has only line and column its byte offset.
+/// Adds the byte offset to a place that has only line and column.
 fn locate(place: &mut Place, files: &[SourceFile]) {
     let Some(file) = files.get(place.file) else { return };
     if place.start != 0 || place.line == 0 {
@@ -280,7 +281,7 @@ fn locate(place: &mut Place, files: &[SourceFile]) {
     place.start = start;
 }
 
-/// The lines as YAML counts them: a carriage return alone ends one, too.
+/// Returns the lines as YAML counts them. A carriage return alone also ends a line.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -295,7 +296,8 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     .chain(text.rsplit(['\n', '\r']).next().filter(|last| !last.is_empty()))
 }
 
-/// The line that holds the byte `at`, and where it starts; none if it is too long to be shown, however long it is.
+/// Returns the line that holds the byte `at`, and its start; `None` if the line is too long to show. Reads only a
+/// bounded part of the text.
 fn line_around(text: &str, at: usize) -> Option<(&str, usize)> {
     let of_line = |byte: &&u8| !matches!(byte, b'\n' | b'\r');
     let (before, behind) = text.as_bytes().split_at(at.min(text.len()));
@@ -304,7 +306,7 @@ fn line_around(text: &str, at: usize) -> Option<(&str, usize)> {
     (end - start <= LONGEST_LINE).then(|| (&text[start..end], start))
 }
 
-/// One line that a terminal can show, without secrets, and no novel.
+/// Returns the text as one line of bounded length that a terminal can show, without secrets.
 fn printable(text: &str) -> String {
     let masked = secret::masked_words(text);
     let end = (0..=LONGEST.min(masked.len())).rev().find(|end| masked.is_char_boundary(*end)).unwrap_or(0);

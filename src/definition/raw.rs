@@ -1,5 +1,5 @@
-//! The keys of the YAML, as written. To add one: add it here, then carry it over in `check`; JSON Schema and
-//! reference follow from the doc comments.
+//! The keys of the YAML, as written. To add a key, add it here and carry it over in `check`. JSON Schema and reference
+//! follow from the doc comments.
 
 use super::fields::{BucketTable, ConsumerTable, Fields, LimitTable, ReadTable, WriteTable};
 use super::problem::Collected;

@@ -1,4 +1,4 @@
-//! Tree → types, reporting every problem on the way: the [`Read`] trait, and the [`keys!`] that structs are made with.
+//! Tree → types, with a report of every problem: the [`Read`] trait, and the macro [`keys!`] that makes the structs.
 
 use super::nearest::{nearest, suggestion};
 use super::place::Place;
@@ -7,14 +7,14 @@ use super::yaml::{Node, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::borrow::Cow;
 
-/// A value that knows where it stands.
+/// A value with its place.
 #[derive(Debug, Clone)]
 pub(super) struct At<T> {
     pub place: Place,
     pub value: T,
 }
 
-/// Named entries in the order of the files; a name occurs once.
+/// Named entries in the order of the files. Each name occurs once.
 #[derive(Debug, Clone)]
 pub(super) struct Named<T>(pub Vec<(At<String>, T)>);
 
@@ -24,20 +24,20 @@ impl<T> Default for Named<T> {
     }
 }
 
-/// What can be read from a tree. `None` means that a problem was reported.
+/// A type that can be read from a tree. `None` means that a problem was reported.
 pub(super) trait Read: Sized {
-    /// What people call it.
+    /// The name of the type for users.
     const WHAT: &'static str;
 
     fn read(node: Node, problems: &mut Collected) -> Option<Self>;
 
-    /// What a missing key means; `None` when it has to be there.
+    /// Returns the value of a missing key; `None` if the key is required.
     fn absent() -> Option<Self> {
         None
     }
 }
 
-/// Reports that `node` is not what was wanted.
+/// Reports that `node` is not of the wanted type.
 pub(super) fn wrong_type(node: &Node, wanted: &str, problems: &mut Collected) {
     let found = node.value.describe();
     let help = match &node.value {
@@ -113,7 +113,7 @@ impl<T: Read> Read for At<T> {
 impl<T: Read> Read for Option<T> {
     const WHAT: &'static str = T::WHAT;
 
-    /// A key with nothing behind it (all of it commented out, say) is as good as none.
+    /// Reads a key without a value as absent, for example if its value is commented out.
     fn read(node: Node, problems: &mut Collected) -> Option<Self> {
         if matches!(node.value, Value::Null) { Some(None) } else { T::read(node, problems).map(Some) }
     }
@@ -131,7 +131,7 @@ impl<T: Read> Read for Vec<T> {
             wrong_type(&node, Self::WHAT, problems);
             return None;
         };
-        // All of them are read before one that failed counts.
+        // All items are read before a failed one counts.
         let items: Vec<Option<T>> = items.into_iter().map(|item| T::read(item, problems)).collect();
         items.into_iter().collect()
     }
@@ -148,7 +148,7 @@ impl<T: Read> Read for Named<T> {
     }
 }
 
-/// The entries of a mapping, each key once. A nested mapping's place is that of its key, which is where a person looks.
+/// Returns the entries of a mapping, each key once. A nested mapping gets the place of its key, where users look.
 pub(super) fn entries(node: Node, what: &str, problems: &mut Collected) -> Option<Vec<(At<String>, Node)>> {
     let Value::Map(map) = node.value else {
         wrong_type(&node, what, problems);
@@ -183,14 +183,14 @@ pub(super) fn entries(node: Node, what: &str, problems: &mut Collected) -> Optio
     Some(entries)
 }
 
-/// A key of a struct, for reference documentation.
+/// A key of a struct, for the reference documentation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
-    /// As written in YAML.
+    /// The key as written in YAML.
     pub name: &'static str,
-    /// What people call the type.
+    /// The name of the type for users.
     pub what: &'static str,
-    /// Its doc comment, line by line.
+    /// The key's doc comment, line by line.
     pub doc: &'static [&'static str],
 }
 
@@ -199,22 +199,22 @@ pub(super) trait Keys {
     const KEYS: &'static [Key];
 }
 
-/// Keys that were valid once, and what to do about them.
+/// Keys that earlier versions had, each with the next step.
 const GONE: [(&str, &str); 1] = [(
     "region_token",
     "remove it: the cluster stands in front of the whole subject now, `$VW.west.foo.>`, and never inside it",
 )];
 
-/// Takes the keys of a mapping one by one, by name.
+/// Takes the keys of a mapping by name, one by one.
 pub(super) struct Taker {
     place: Place,
     entries: Vec<Option<(At<String>, Node)>>,
-    /// Names that unknown keys were probably meant to be: these are not reported as missing, too.
+    /// Names that the user probably meant with unknown keys. They are not also reported as missing.
     meant: Vec<&'static str>,
 }
 
 impl Taker {
-    /// Reports unknown keys.
+    /// Makes a taker, and reports unknown keys.
     pub(super) fn new(node: Node, what: &str, keys: &'static [Key], problems: &mut Collected) -> Option<Self> {
         let place = node.place;
         let (known, unknown): (Vec<_>, Vec<_>) = entries(node, what, problems)?
@@ -258,12 +258,12 @@ impl Taker {
     }
 }
 
-/// `type` for the field `r#type`.
+/// Returns `type` for the field `r#type`.
 pub(super) fn yaml_name(field: &'static str) -> &'static str {
     field.strip_prefix("r#").unwrap_or(field)
 }
 
-/// Makes structs whose fields are the keys of a YAML mapping: reading, JSON Schema and reference come from them.
+/// Makes structs whose fields are the keys of a YAML mapping, with reading, JSON Schema and reference.
 macro_rules! keys {
     ($(
         $(#[doc = $about:literal])+
@@ -273,7 +273,7 @@ macro_rules! keys {
         #[derive(Debug, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         pub(super) struct $name {
-            /// Where it stands.
+            /// The place of the mapping.
             #[schemars(skip)]
             #[allow(dead_code, reason = "not every mapping has checks that point at it as a whole")]
             pub place: $crate::definition::place::Place,

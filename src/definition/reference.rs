@@ -1,11 +1,11 @@
-//! The reference's tables, from the keys and the tables of fields.
+//! Tables of the reference, from the keys and the tables of fields.
 
 use super::fields::{BucketTable, ConsumerTable, Field, LimitTable, ReadTable, Rule, Table, WriteTable};
 use super::raw;
 use super::read::{Key, Keys, yaml_name};
 use std::fmt::Write as _;
 
-/// All keys and fields of a definition as Markdown tables.
+/// Returns all keys and fields of a definition as Markdown tables.
 pub fn reference() -> String {
     let mut text = String::new();
     for (title, keys) in [

@@ -1,21 +1,21 @@
-//! Masks of secrets in what is printed about a definition.
+//! Masks secrets in output about a definition.
 //!
-//! What is printed of the text is masked more strictly than other output: there it is known where values begin and end, and a
-//! line that shows too little still shows its place.
+//! A definition's text is masked more strictly than other output. The bounds of its values are known, and a line that
+//! shows too little still shows its place.
 
 use super::place::Place;
 use crate::secrets;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Runs of base32 at least this long that begin like a seed are taken for one, whole or truncated.
+/// The shortest base32 text that counts as a seed, whole or truncated, if it begins like one.
 const SEED_LIKE: usize = 16;
 
-/// After these a value begins, on a line of source.
+/// Marks on a line of source after which a value begins.
 const MARKS: [&str; 10] = ["[", "{", ": ", "- ", " \"", " '", "[\"", "['", "{\"", "{'"];
 
-/// A line of source, which begins at the byte `start` of its file, with `*` for each byte of a secret, so that offsets stay
-/// valid.
+/// Masks the secrets in a line of source that begins at the byte `start` of its file. Replaces each byte with `*`, so
+/// offsets stay valid.
 pub(super) fn masked_line(line: &str, start: usize, file: usize, hidden: &[Place]) -> String {
     let mut ranges = ranges(line);
     let quoted = line.starts_with(['"', '\'']).then_some(1);
@@ -32,19 +32,19 @@ pub(super) fn masked_line(line: &str, start: usize, file: usize, hidden: &[Place
     secrets::masked(line, ranges).into_owned()
 }
 
-/// The words of a problem, which may cite a value, without secrets.
+/// Masks the secrets in the text of a problem, which may cite a value.
 pub(super) fn masked_words(text: &str) -> Cow<'_, str> {
     let mut ranges = ranges(text);
     ranges.extend(before_host(text, |at| Some(text[..at].find('`')? + 1)));
     secrets::masked(text, ranges)
 }
 
-/// The name of a file, without secrets.
+/// Masks the secrets in the name of a file.
 pub(super) fn masked_name(name: &str) -> Cow<'_, str> {
     secrets::masked(name, ranges(name))
 }
 
-/// Whether `text` is, or is a piece of, an nkey seed (`S`, then the letter of the kind of key).
+/// Returns `true` if `text` is an nkey seed, or a piece of one (`S`, then the letter of the kind of key).
 pub(super) fn looks_like_seed(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() >= SEED_LIKE
@@ -53,7 +53,7 @@ pub(super) fn looks_like_seed(text: &str) -> bool {
         && text.chars().all(is_base32)
 }
 
-/// All that may be a secret: what is one anywhere, and pieces of seeds.
+/// Returns the ranges of all possible secrets, including pieces of seeds.
 fn ranges(text: &str) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = secrets::find(text).into_iter().map(|secret| secret.range).collect();
     let mut rest = 0;
@@ -68,8 +68,10 @@ fn ranges(text: &str) -> Vec<Range<usize>> {
     ranges
 }
 
-/// All from where the first value begins, behind a scheme or as `begin` says of what is before an `@`, up to the last `@`,
-/// if there is a colon in it: a URL with a password of any characters.
+/// Returns the range before the last `@` of a URL that has a password with any characters.
+///
+/// The range starts after a scheme, or else at the value that `begin` finds before the `@`. Without a scheme, it needs
+/// a colon.
 fn before_host(text: &str, begin: impl Fn(usize) -> Option<usize>) -> Option<Range<usize>> {
     let at = text.rfind('@')?;
     let scheme = text[..at].find("://").map(|scheme| scheme + 3);

@@ -4,19 +4,20 @@ use super::SourceFile;
 use super::place::Place;
 use super::problem::{Collected, Problem, Problems};
 
-/// The most that the files of a definition may have together, in bytes.
+/// The largest size of all files of a definition together, in bytes.
 pub const MAX_SIZE: usize = 8_000_000;
 /// The most files of a definition.
 const MOST_FILES: usize = 10_000;
-/// The longest name of a file, in bytes: as long as a path may be.
+/// The longest name of a file, in bytes, as long as a path may be.
 const LONGEST_NAME: usize = 4096;
-/// The next step when it is too large.
+/// The next step if a definition is too large.
 pub(super) const SPREAD: &str = "spread its accounts over several definitions";
 
-/// Checks how large a definition is, before its texts are read or copied: the names of its files with their sizes in bytes.
+/// Checks the size of a definition before its texts are read or copied. `files` has the names of its files with their
+/// sizes in bytes.
 ///
 /// # Errors
-/// More than [`MAX_SIZE`] bytes, or too many files, or one with too long a name.
+/// A definition with more than [`MAX_SIZE`] bytes, with too many files, or with too long a file name.
 pub fn check_size<'f>(files: impl IntoIterator<Item = (&'f str, usize)>) -> Result<(), Problems> {
     let mut bytes: usize = 0;
     for (index, (name, size)) in files.into_iter().enumerate() {

@@ -1,10 +1,10 @@
-//! The files of a definition, as texts.
+//! Texts of the files of a definition.
 
 /// The text of one file of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its name as the user knows it; errors cite it.
+    /// The name that the user knows, which errors cite.
     pub name: String,
-    /// Its text.
+    /// The text.
     pub text: String,
 }

@@ -41,7 +41,7 @@ fn parsed(text: &str) -> Result<Definition, Problems> {
     parse(&[source(text)], Path::new("base"))
 }
 
-/// Asserts that there is exactly one problem: its code, that its message has the words, and its place.
+/// Asserts that there is exactly one problem, with this code, this place, and these words in its message.
 #[track_caller]
 fn refuses(text: &str, code: &str, words: &str, at: &str) -> Report {
     let problems = parsed(text).expect_err("accepted");
@@ -307,7 +307,7 @@ fn regions() {
     refuses(&with("east: { cluster: west, servers: [nats://a:1] }"), "cluster-twice", "used twice", "west");
     refuses(&with("east: { servers: [http://a:1] }"), "bad-url", "scheme `http`", "http://a:1");
     refuses(&with("east: { servers: [nats://a:1, a:1] }"), "server-twice", "listed twice", "a:1] }");
-    // One load balancer before all regions.
+    // One load balancer in front of all regions.
     assert!(parsed(&with("east: { servers: [nats://127.0.0.1:14222] }")).is_ok());
     refuses(&with("e.st: { servers: [nats://a:1] }"), "bad-name", "one subject token", "e.st");
     assert!(parsed(&with("east: { cluster: e.st, servers: [nats://a:1] }")).is_ok());
@@ -338,7 +338,7 @@ fn clusters_that_are_no_regions() {
     );
 }
 
-/// A password whose `@` is written with a percent sign, or that lost its host, looks like a port.
+/// A password with a percent-encoded `@`, or without a host, looks like a port.
 #[test]
 fn what_stands_in_the_place_of_a_port_is_not_cited() {
     let text = with_stream("subjects: [foo.>]");
@@ -475,7 +475,7 @@ fn a_problem_shows_the_source() {
     ");
 }
 
-/// To YAML a carriage return alone ends a line.
+/// In YAML, a carriage return alone ends a line.
 #[test]
 fn lines_are_counted_as_yaml_does() {
     let said = parsed("version: 1\r\r\n\rb: [\r- x").unwrap_err().to_string();
@@ -498,7 +498,7 @@ proptest! {
     }
 }
 
-/// As it is read by others: with escapes, or over several lines.
+/// A secret that is written with escapes, or over several lines.
 #[test]
 fn a_secret_that_is_written_otherwise_is_refused_and_not_shown() {
     let seed = Seed::generate(KeyKind::Account).unwrap().reveal();
@@ -530,14 +530,14 @@ fn files(texts: impl IntoIterator<Item = String>) -> Vec<SourceFile> {
     texts.into_iter().enumerate().map(file).collect()
 }
 
-/// So many nodes, of which the text has few.
+/// A text with few nodes that stands for many.
 fn repeated(account: usize, nodes: usize) -> String {
     let list = format!("[{}]", vec!["1"; 999].join(","));
     let again = vec!["*l"; nodes / 1000 - 1].join(",");
     format!("accounts:\n  A{account}: {{ x: &l {list}, y: [{again}] }}\n")
 }
 
-/// Whatever number of files it is spread over.
+/// The bounds hold for any number of files.
 #[test]
 fn the_bounds_are_those_of_the_whole_definition() {
     let too_large = |files: &[SourceFile], words: &str, file: &str| {
@@ -549,7 +549,7 @@ fn the_bounds_are_those_of_the_whole_definition() {
     };
     let nodes = "more than 250000 keys and values";
     too_large(&files((0..10).map(|account| repeated(account, 100_000))), nodes, "00002.yaml");
-    // Many files may hold together as much as one by itself.
+    // Many files together may hold as much as one file.
     let many = parse(&files((0..80).map(|account| repeated(account, 3000))), Path::new("base")).expect_err("accepted");
     assert!(many.reports().iter().all(|report| report.code != "too-large"), "{many}");
     let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 60].join(","));
@@ -561,7 +561,7 @@ fn the_bounds_are_those_of_the_whole_definition() {
     too_large(&named, "more than 4096 bytes", &name[..1024]);
 }
 
-/// Files that are broken after much was read of them are read no longer than whole ones.
+/// Files with an error far from their start take no longer to read than valid ones.
 #[test]
 fn broken_files_spend_what_they_may_have_held() {
     let broken = files((0..50).map(|account| repeated(account, 100_000) + "broken: ["));
@@ -571,7 +571,7 @@ fn broken_files_spend_what_they_may_have_held() {
     assert_eq!(parse(&few, Path::new("base")).expect_err("accepted").len(), 50);
 }
 
-/// Settings that are given in several files, in whatever order their keys are.
+/// Settings in several files, with their keys in any order.
 #[test]
 fn equal_settings_of_files_are_equal_in_any_order() {
     let whole = with_stream("subjects: [foo.>]");

@@ -1,20 +1,21 @@
-//! What a definition may say but this version does not do yet. Whoever builds one of these deletes its line.
+//! Features that a definition may use but this version does not have yet. The change that builds one deletes its line
+//! here.
 
 use super::Definition;
 use crate::model::virtual_stream::{Account, Consistency, VirtualStream};
 
-/// Something that is defined and not built yet.
+/// A defined feature that is not built yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unbuilt {
-    /// The keys that lead to it.
+    /// The path of keys to it.
     pub path: Vec<String>,
-    /// What it is, key and value.
+    /// The key and value.
     pub what: String,
-    /// What to write instead.
+    /// The text to write instead.
     pub instead: String,
 }
 
-/// Everything in `definition` that is not built yet.
+/// Returns everything in `definition` that is not built yet.
 pub fn unbuilt(definition: &Definition) -> Vec<Unbuilt> {
     let mut list = List(Vec::new());
     for account in &definition.accounts {

@@ -1,6 +1,6 @@
-//! YAML text → a tree in which every key and value knows where it stands. The only place that knows the YAML crate.
+//! YAML text → a tree in which every key and value has its place. This is the only module that knows the YAML crate.
 //!
-//! A tree, and not the types at once, so that all problems of a file are reported and not the first alone.
+//! Reading into a tree first, and not directly into types, makes it possible to report all problems of a file.
 
 use super::place::Place;
 use super::problem::Problem;
@@ -12,17 +12,17 @@ use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPo
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
 
-/// The most keys and values of a definition, those that aliases repeat included. One of 10,000 virtual streams, each with
-/// three limits and a consumer, has 230,000.
+/// The most keys and values of a definition, including those that aliases repeat. A definition of 10,000 virtual
+/// streams, each with three limits and a consumer, has 230,000.
 const MOST_NODES: usize = 250_000;
-/// The most entries of one list or mapping of a file.
+/// The most entries of one list or mapping in a file.
 const MOST_ENTRIES: usize = 50_000;
 
-/// The keys, values and text that the files of a definition may still hold, together.
+/// The keys, values and text that the files of a definition may still hold together.
 #[derive(Debug)]
 pub(super) struct Budget {
     nodes: usize,
-    /// Of texts.
+    /// Bytes of texts.
     bytes: usize,
 }
 
@@ -33,12 +33,12 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Tells that no file was read yet.
+    /// Returns `true` if no file was read yet.
     fn is_whole(&self) -> bool {
         self.nodes == MOST_NODES
     }
 
-    /// Tells that nothing more is read.
+    /// Returns `true` if no more files are read.
     pub(super) fn is_spent(&self) -> bool {
         self.nodes == 0
     }
@@ -49,7 +49,8 @@ impl Budget {
         left.0.and(left.1).map(drop)
     }
 
-    /// Spends what a broken file may have held: a node for each byte, and with anchors, which may be repeated, everything.
+    /// Spends the budget that a broken file may have used: a node for each byte. With anchors, which may be repeated,
+    /// spends everything.
     fn spend_on_broken(&mut self, text: &str) {
         let nodes = if text.contains('&') { self.nodes } else { text.len() };
         self.spend(nodes, 0);
@@ -63,7 +64,7 @@ pub(super) struct Node {
     pub value: Value,
 }
 
-/// What YAML 1.2 makes of it; strings are never guessed to be something else, nor the other way round.
+/// A value by the rules of YAML 1.2. Strings are never guessed to be other types, or other types strings.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Null,
@@ -72,12 +73,12 @@ pub(super) enum Value {
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    /// In the order of the file; a key may occur twice.
+    /// Entries in the order of the file. A key may occur twice.
     Map(Vec<(Node, Node)>),
 }
 
 impl Value {
-    /// What a person calls it.
+    /// Describes the value for users.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".to_owned(),
@@ -92,7 +93,7 @@ impl Value {
 }
 
 impl Node {
-    /// Equal but for the places.
+    /// Returns `true` if the values are equal, whatever their places.
     pub(super) fn same(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (Value::Null, Value::Null) => true,
@@ -108,7 +109,7 @@ impl Node {
         }
     }
 
-    /// The text, if it is one.
+    /// Returns the text, if the value is one.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -116,7 +117,7 @@ impl Node {
         }
     }
 
-    /// Where the keys of `path` lead, as far as they exist: the value, or the nearest key above it.
+    /// Returns the place to which the keys of `path` lead: the value, or the nearest existing key above it.
     pub(super) fn find(&self, path: &[String]) -> Place {
         let (mut node, mut place) = (self, self.place);
         for name in path {
@@ -129,14 +130,14 @@ impl Node {
     }
 }
 
-/// The entries of a mapping, ordered by what their keys say.
+/// Returns the entries of a mapping in the order of their keys' texts.
 fn by_key(entries: &[(Node, Node)]) -> impl Iterator<Item = &(Node, Node)> {
     let mut entries: Vec<&(Node, Node)> = entries.iter().collect();
     entries.sort_by_key(|(key, _)| key.text());
     entries.into_iter()
 }
 
-/// Reads one document, within what is left for the whole definition. `file` is the index that places refer to.
+/// Reads one document within the rest of the definition's budget. `file` is the index of the file for places.
 pub(super) fn read(text: &str, file: usize, left: &mut Budget) -> Result<Node, Box<Problem>> {
     let budget = serde_saphyr::budget! {
         max_events: 2 * left.nodes,
@@ -173,14 +174,14 @@ pub(super) fn read(text: &str, file: usize, left: &mut Budget) -> Result<Node, B
             let place = error.location().map_or(Place { file, ..Place::default() }, |at| place(at, file));
             let message = error.to_string();
             let message = message.lines().next().unwrap_or_default();
-            // The place is shown apart.
+            // The place is shown separately.
             let message = message.split(" at line ").next().unwrap_or(message);
             Err(Box::new(Problem::new("yaml", place, format!("not valid YAML: {message}"))))
         }
     }
 }
 
-/// Tells that what was left for the definition was not enough.
+/// Returns `true` if the file exceeds the rest of the definition's budget.
 fn is_too_large(error: &serde_saphyr::Error) -> bool {
     use serde_saphyr::Error;
     match error {
@@ -211,7 +212,7 @@ fn place(at: Location, file: usize) -> Place {
     Place { file, line: at.line(), column: at.column(), start: start as usize, end: (start + length) as usize }
 }
 
-/// The tree as `serde` builds it.
+/// The tree that `serde` builds.
 struct Tree(Spanned<Raw>);
 
 enum Raw {
@@ -221,7 +222,7 @@ enum Raw {
 }
 
 impl Tree {
-    /// The same as a node; adds what it holds, nodes and bytes of texts.
+    /// Converts the tree to a node. Adds its nodes and bytes of text to `held`.
     fn into_node(self, file: usize, held: &mut (usize, usize)) -> Node {
         held.0 += 1;
         let value = match self.0.value {

@@ -94,7 +94,7 @@ impl Checker<'_> {
             let help = "choose `layout: regional`, or remove `serves` of the region";
             self.report("conflict", layout.place, message, help);
         }
-        // Files are named after accounts.
+        // The tool names files after accounts.
         if let Err(error) = StreamName::parse(&name.value) {
             let message = format!("account name `{}`: {}", name.value, error.reason);
             self.report("bad-name", name.place, message, "give it a name without dots and slashes");
@@ -171,7 +171,7 @@ impl Checker<'_> {
         whole.then_some(account)
     }
 
-    /// What a virtual stream has that its account's layout cannot do.
+    /// Reports settings of a virtual stream that its account's layout does not support.
     fn fits_layout(&mut self, account: &Account, placed: &Placed) {
         let Placed { stream, place, subjects } = placed;
         if account.layout == Layout::Shared && stream.kind != Kind::Stream {
@@ -211,7 +211,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Deliver subjects of consumers that no import would bring to the applications.
+    /// Reports deliver subjects of consumers that no import would bring to the applications.
     fn deliveries(&mut self, account: &Account, placed: &Placed) {
         for consumer in &placed.stream.consumers {
             let Some(subject) = consumer.config.get("deliver_subject").and_then(|subject| subject.as_str()) else {
@@ -232,7 +232,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A duration in seconds, of an hour at least.
+    /// Returns a duration in seconds, of at least an hour.
     fn lifetime(&mut self, text: &At<String>) -> Option<u64> {
         const HOUR: i64 = 3600;
         match parse_duration(&text.value).map(|ns| ns / 1_000_000_000) {
@@ -250,8 +250,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Literal prefixes of subjects; `app.>` means the same as `app`. Reserved ones are refused but for `open`: what is
-    /// delivered below `$JS` or where sources deliver would be taken for a request, or for a sourced message.
+    /// Checks literal prefixes of subjects; `app.>` means the same as `app`.
+    ///
+    /// Refuses reserved prefixes, except those in `open`. Servers would take a delivery below `$JS` for a request. They
+    /// would take a delivery below the prefix of sources for a sourced message.
     fn prefixes(&mut self, prefixes: Option<At<Vec<At<String>>>>, open: &[&str]) -> Option<Vec<SubjectFilter>> {
         let prefixes = prefixes.map_or_else(Vec::new, |prefixes| prefixes.value);
         let mut prefix = |prefix: At<String>| {
@@ -292,7 +294,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A region of the topology.
+    /// Returns the region of the topology with this name.
     pub(super) fn region_name(&mut self, name: &At<String>, topology: Option<&Topology>) -> Option<RegionName> {
         let regions = &topology?.regions;
         let found = regions.iter().find(|region| region.name.as_str() == name.value);
@@ -303,7 +305,7 @@ impl Checker<'_> {
         found.map(|region| region.name.clone())
     }
 
-    /// Checks that a name template has all its parts, and no others.
+    /// Checks that a name template has all its parts, and no other parts.
     pub(super) fn template(&mut self, template: &At<String>, parts: &[&str]) -> Option<()> {
         let text = &template.value;
         let rest = parts.iter().fold(text.clone(), |rest, part| rest.replace(part, ""));

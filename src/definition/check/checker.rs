@@ -1,4 +1,4 @@
-//! What all checks share: the problems so far, and the values that several keys have.
+//! State that all checks share, and checks of values that several keys have.
 
 use crate::definition::place::Place;
 use crate::definition::problem::{Collected, Problem};
@@ -8,9 +8,9 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::Access;
 use std::path::{Path, PathBuf};
 
-/// What the checks share.
+/// State that all checks share.
 pub(super) struct Checker<'a> {
-    /// Relative paths are relative to it.
+    /// The folder that relative paths are relative to.
     pub base: &'a Path,
     pub problems: &'a mut Collected,
 }
@@ -31,7 +31,7 @@ impl Checker<'_> {
         None
     }
 
-    /// A path relative to the definition.
+    /// Checks a path, and makes it relative to the definition.
     pub(super) fn path(&mut self, path: At<String>) -> Option<PathBuf> {
         if looks_like_seed(&path.value) || path.value.contains("-----BEGIN") {
             let help = "put it into a file of mode 0600, name the file here, and replace the key if this was shared";

@@ -1,4 +1,4 @@
-//! The keys as written → the model: every check of a value, and of values against each other.
+//! Keys as written → model: checks every value, and values against each other.
 
 mod account;
 mod checker;

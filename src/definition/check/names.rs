@@ -1,4 +1,4 @@
-//! Names of the real streams: valid, and each once.
+//! Checks of the names of the real streams: each is valid and unique.
 
 use super::virtual_stream::Placed;
 use crate::definition::place::Place;
@@ -15,7 +15,7 @@ pub(super) fn real_names(account: &Account, streams: &[Placed], topology: &Topol
     let mut real: HashMap<String, (&str, Place)> = HashMap::new();
     for Placed { stream, place, .. } in streams {
         for region in topology.regions.iter().map(|region| &region.name) {
-            // In regional accounts read streams carry the virtual name, each once.
+            // In regional accounts, read streams have the virtual name, which is unique.
             let read = (account.layout == Layout::Shared).then_some(Role::Read);
             for role in stream.capturing_in(region).into_iter().chain(read) {
                 let name = account.real_name(stream, role, region);

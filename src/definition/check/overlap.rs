@@ -1,5 +1,5 @@
-//! Overlapping subjects within an account: servers apply overlapping mappings in random order (measured, 2.15.1), and
-//! refuse streams whose subjects overlap.
+//! Checks for overlapping subjects within an account. Servers apply overlapping mappings in random order (measured,
+//! 2.15.1), and refuse streams with overlapping subjects.
 
 use super::virtual_stream::Placed;
 use crate::definition::place::Place;
@@ -7,7 +7,7 @@ use crate::definition::problem::{Collected, Problem};
 use crate::model::subject::SubjectFilter;
 use std::collections::{HashMap, HashSet};
 
-/// A subject with whose it is.
+/// A subject with its virtual stream.
 struct Entry<'a> {
     filter: &'a SubjectFilter,
     stream: usize,
@@ -21,7 +21,7 @@ impl Entry<'_> {
     }
 }
 
-/// Checks all subjects of one account against each other. What is captured overlaps only where these do.
+/// Checks all subjects of one account against each other. Captured subjects overlap only if these do.
 pub(super) fn overlaps(streams: &[Placed], problems: &mut Collected) {
     let mut entries = Vec::new();
     for (index, Placed { stream, subjects, .. }) in streams.iter().enumerate() {
@@ -37,7 +37,7 @@ pub(super) fn overlaps(streams: &[Placed], problems: &mut Collected) {
         tree.overlapping(&tokens, &mut found);
         found.sort_unstable();
         for other in found.into_iter().map(|other| &entries[other]) {
-            // One message for each pair of subjects.
+            // Each pair of subjects gets one message.
             let (a, b) = (entry.place.min(other.place), entry.place.max(other.place));
             if !reported.insert((a, b)) {
                 continue;
@@ -55,7 +55,7 @@ pub(super) fn overlaps(streams: &[Placed], problems: &mut Collected) {
     }
 }
 
-/// Filters by token, so that ten thousand subjects need no hundred million comparisons.
+/// A tree of filters by token, so that ten thousand subjects do not need a hundred million comparisons.
 #[derive(Default)]
 struct Tree<'a> {
     here: Vec<usize>,

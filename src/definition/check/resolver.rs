@@ -1,4 +1,4 @@
-//! Where account tokens are kept.
+//! Checks of the resolver, which keeps account tokens.
 
 use super::checker::Checker;
 use crate::definition::Resolver;
@@ -46,7 +46,8 @@ impl Checker<'_> {
         }
     }
 
-    /// The layout `regional` takes several tokens, one after the other, and each would wait for a reload of all servers.
+    /// Refuses the layout `regional`. It pushes several tokens in sequence, and each would wait for a reload of all
+    /// servers.
     fn only_shared(&mut self, kind: &At<raw::ResolverType>, accounts: &[Account]) {
         if let Some(account) = accounts.iter().find(|account| account.layout == Layout::Regional) {
             let message = format!(
@@ -78,7 +79,7 @@ impl Checker<'_> {
     }
 }
 
-/// The URL with a slash at its end, or what is wrong with it.
+/// Returns the URL with a slash at its end, or its defect.
 fn account_server_url(url: &str) -> Result<String, String> {
     let rest = match url.split_once("://") {
         Some(("http" | "https", rest)) => rest,

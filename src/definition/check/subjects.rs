@@ -1,4 +1,4 @@
-//! Subjects of virtual streams.
+//! Checks of the subjects of virtual streams.
 
 use super::checker::Checker;
 use crate::definition::place::Place;
@@ -7,7 +7,7 @@ use crate::model::names::is_transform;
 use crate::model::prefixes::PREFIXES;
 use crate::model::subject::SubjectFilter;
 
-/// First tokens of subjects that are neither applications' own nor this tool's, and why.
+/// First tokens of subjects that belong neither to applications nor to this tool, each with the reason.
 const RESERVED: [(&str, &str); 7] = [
     ("$JS", "is JetStream's own"),
     ("$SYS", "is the servers' own"),
@@ -19,7 +19,7 @@ const RESERVED: [(&str, &str); 7] = [
 ];
 
 impl Checker<'_> {
-    /// A subject that a mapping can have.
+    /// Checks that a subject can be the source of a mapping.
     pub(super) fn subject(&mut self, subject: &At<String>) -> Option<SubjectFilter> {
         let filter = match SubjectFilter::parse(&subject.value) {
             Ok(filter) => filter,
@@ -41,7 +41,7 @@ impl Checker<'_> {
         Some(filter)
     }
 
-    /// Whether a subject is not one of applications' own; says so.
+    /// Returns `true` if a subject does not belong to applications, and reports it.
     pub(super) fn reserved(&mut self, filter: &SubjectFilter, place: Place) -> bool {
         let first = filter.tokens().next().unwrap_or_default();
         let others = RESERVED.iter().find(|(token, _)| *token == first).map(|(_, why)| (*why).to_owned());
@@ -53,7 +53,7 @@ impl Checker<'_> {
         true
     }
 
-    /// A subject that a virtual stream may capture.
+    /// Checks that a virtual stream may capture a subject.
     pub(super) fn captured_subject(&mut self, subject: &At<String>) -> Option<SubjectFilter> {
         let filter = self.subject(subject)?;
         if self.reserved(&filter, subject.place) {

@@ -1,4 +1,4 @@
-//! Regions, clusters, servers, TLS.
+//! Checks of regions, clusters, servers and TLS.
 
 use super::checker::Checker;
 use crate::definition::place::Place;
@@ -9,11 +9,11 @@ use crate::model::names::{ClusterName, RegionName};
 use crate::model::topology::{Region, Tls, Topology};
 use std::collections::HashMap;
 
-/// What may be used once.
+/// Names that may be used only once.
 #[derive(Default)]
 struct Seen {
     clusters: HashMap<String, Place>,
-    /// By the tokens of clusters: the cluster that has it.
+    /// Clusters by their tokens.
     tokens: HashMap<String, (String, Place)>,
 }
 
@@ -54,7 +54,7 @@ impl Checker<'_> {
                 None
             }
         };
-        // A bad region name is said once, not again as that of its cluster.
+        // A bad region name is reported once, and not again as the name of its cluster.
         let cluster = match cluster {
             None if region.is_none() => None,
             None => self.cluster(&name, seen),
@@ -115,7 +115,8 @@ impl Checker<'_> {
         }
     }
 
-    /// `own` are the region's so far. Other regions may have the same: that of a load balancer before all of them.
+    /// Checks the URL of a server. `own` has the region's previous servers. Other regions may have the same URL, as of
+    /// a load balancer in front of all regions.
     fn server(&mut self, url: At<String>, own: &mut HashMap<String, Place>) -> Option<String> {
         let normal = match server_url(&url.value) {
             Ok(normal) => normal,
@@ -156,7 +157,7 @@ impl Checker<'_> {
     }
 }
 
-/// The URL of a server with scheme and port, or what is wrong with it.
+/// Returns the URL of a server with scheme and port, or its defect.
 pub(crate) fn server_url(url: &str) -> Result<String, String> {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme @ ("nats" | "tls" | "ws" | "wss"), rest)) => (scheme, rest),
@@ -171,7 +172,7 @@ pub(crate) fn server_url(url: &str) -> Result<String, String> {
         "wss" => 443,
         _ => 4222,
     };
-    // A proxy may take WebSockets at a path of its own.
+    // A proxy may accept WebSockets at a path of its own.
     let (rest, path) = match rest.split_once('/') {
         Some((rest, path)) if scheme.starts_with("ws") && !path.is_empty() => (rest, format!("/{path}")),
         _ => (rest.strip_suffix('/').unwrap_or(rest), String::new()),
@@ -219,12 +220,12 @@ fn bad_url(url: &At<String>, reason: &str) -> Problem {
     match url.value.rsplit_once('@') {
         Some((_, host)) => problem(format!("server URL `…@{host}`: {reason}")),
         None if has_port(&url.value) => problem(format!("server URL `{}`: {reason}", url.value)),
-        // It may be a password whose host is missing, or is written otherwise.
+        // The text may be a password whose host is missing or misspelled.
         None => problem(format!("server URL: {reason}")).unseen(),
     }
 }
 
-/// Whether nothing but a number stands in the place of a port, or nothing at all.
+/// Returns `true` if the port of the URL is a number, or missing.
 fn has_port(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(rest, |(_, port)| port);

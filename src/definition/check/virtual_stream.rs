@@ -1,4 +1,4 @@
-//! One virtual stream: its settings, and whether they go together.
+//! Checks of one virtual stream: each setting, and conflicts between settings.
 
 use super::checker::Checker;
 use crate::definition::fields::{self, ConsumerTable, Fields, WriteTable};
@@ -14,12 +14,12 @@ use crate::model::virtual_stream::{
 };
 use serde_json::{Map, Value};
 
-/// A virtual stream with the places that later checks point at.
+/// A virtual stream with the places that later checks refer to.
 pub(super) struct Placed {
     pub stream: VirtualStream,
-    /// Its name.
+    /// The place of its name.
     pub place: Place,
-    /// Its subjects.
+    /// The places of its subjects.
     pub subjects: Vec<Place>,
 }
 
@@ -158,7 +158,7 @@ impl Checker<'_> {
             self.report("bad-name", name.place, message, "rename the bucket");
             return None;
         }
-        // As the client libraries make their streams.
+        // The same subjects as in streams that client libraries make.
         let subjects = match kind {
             Kind::ObjectStore => vec![format!("{prefix}.{bucket}.C.>"), format!("{prefix}.{bucket}.M.>")],
             Kind::Kv | Kind::Stream => vec![format!("{prefix}.{bucket}.>")],
@@ -200,8 +200,8 @@ impl Checker<'_> {
         Some(stretched)
     }
 
-    /// What a `mirrored` stream cannot have: there are no write streams, and what is changed in a mirror is changed in one
-    /// region only.
+    /// Reports settings that a `mirrored` stream cannot have. It has no write streams, and a change in a mirror reaches
+    /// only one region.
     fn fits_mirrored(
         &mut self,
         write: Option<&At<Fields<WriteTable>>>,
@@ -233,7 +233,8 @@ impl Checker<'_> {
         }
     }
 
-    /// What a server refuses of values that are each valid (nats-server 2.15 `server/stream.go`, `checkStreamCfg`).
+    /// Reports combinations of valid values that servers refuse (nats-server 2.15 `server/stream.go`,
+    /// `checkStreamCfg`).
     fn write_fields(&mut self, write: &Map<String, Value>, place: Place) {
         let number = |name: &str| write.get(name).and_then(Value::as_i64);
         if let (Some(age), Some(window)) = (number("max_age"), number("duplicate_window"))
@@ -329,7 +330,7 @@ impl Checker<'_> {
         Some(ConsumerDefinition { name: consumer?, regions, config })
     }
 
-    /// A filter outside the stream's subjects would never get a message.
+    /// Checks a consumer's filters. A filter outside the stream's subjects would never get a message.
     fn consumer_filters(
         &mut self,
         fields: &At<Fields<ConsumerTable>>,

@@ -10,10 +10,10 @@ use crate::definition::yaml::{Node, Value as Yaml};
 use crate::model::units::{parse_duration, parse_size};
 use serde_json::{Map, Value};
 
-/// Beginnings of metadata keys that are the tool's and the servers' own.
+/// Prefixes of metadata keys that are reserved for the tool and the servers.
 const RESERVED_METADATA: [&str; 2] = ["vstream.", "_nats"];
 
-/// Converts fields by their table. `one_region` says that the object exists in one region only.
+/// Converts fields by their table. `one_region` is `true` if the object exists in only one region.
 pub(in crate::definition) fn config<T: Table>(
     fields: &Fields<T>,
     one_region: bool,
@@ -51,7 +51,7 @@ pub(in crate::definition) fn config<T: Table>(
     config
 }
 
-/// The `regions` among the fields, if given.
+/// Returns the `regions` among the fields, if given.
 pub(in crate::definition) fn regions<T: Table>(
     fields: &Fields<T>,
     problems: &mut Collected,
@@ -108,7 +108,7 @@ fn field(
         }
         Rule::Only(fixed, why) => {
             let shape = match fixed {
-                // The words that are refused are named with the reason, not as unknown.
+                // Messages about refused words give the reason, and do not call the words unknown.
                 Fixed::Word(_) => Shape::Text,
                 Fixed::Int(_) => field.shape,
             };
@@ -226,7 +226,7 @@ fn unit(place: Place, parsed: Result<i64, crate::model::units::UnitError>, probl
     }
 }
 
-/// YAML as JSON, as it is.
+/// Converts YAML to JSON without changes.
 fn json(node: &Node) -> Value {
     match &node.value {
         Yaml::Null => Value::Null,

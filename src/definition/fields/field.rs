@@ -1,13 +1,13 @@
-//! A field of an object of the API: its shape, and whether it may be set.
+//! A field of an object of the API, with its shape and the rule for setting it.
 
 use serde_json::Value;
 
-/// What a field takes.
+/// The type of a field's value.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::definition) enum Shape {
     Text,
     Bool,
-    /// A whole number between the two, both included.
+    /// A whole number between two bounds, both included.
     Int(i64, i64),
     /// `512MiB`; bytes in the API.
     Size,
@@ -15,27 +15,27 @@ pub(in crate::definition) enum Shape {
     Duration,
     /// RFC 3339.
     Time,
-    /// One of the words.
+    /// One of these words.
     Word(&'static [&'static str]),
     Texts,
     Durations,
     /// Names to texts.
     TextMap,
-    /// Fields of its own.
+    /// An object with these fields.
     Object(&'static [Field]),
     /// A value of any form (refused fields).
     Any,
 }
 
-/// Whether a field may be set.
+/// The rule for setting a field.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::definition) enum Rule {
     Allowed,
-    /// Not at all, and why.
+    /// The field cannot be set, for this reason.
     Refused(&'static str),
-    /// Only to this value, and why.
+    /// The field can only be set to this value, for this reason.
     Only(Fixed, &'static str),
-    /// Only where one region alone has it, and why.
+    /// The field can only be set if a single region has the object, for this reason.
     OneRegion(&'static str),
 }
 
@@ -54,7 +54,7 @@ impl Fixed {
         }
     }
 
-    /// As a person writes it.
+    /// Returns the value as users write it.
     pub(in crate::definition) fn text(self) -> String {
         match self {
             Self::Int(value) => value.to_string(),
@@ -73,7 +73,7 @@ pub(in crate::definition) struct Field {
 }
 
 impl Shape {
-    /// What people call it, with an example.
+    /// Describes the type for users, with an example.
     pub(in crate::definition) fn describe(self) -> String {
         match self {
             Self::Text => "text".to_owned(),
@@ -96,22 +96,22 @@ impl Shape {
     }
 }
 
-/// A field that may be set.
+/// Returns a field that may be set.
 pub(super) const fn allowed(name: &'static str, shape: Shape, doc: &'static str) -> Field {
     Field { name, shape, rule: Rule::Allowed, doc }
 }
 
-/// A field that may not.
+/// Returns a field that may not be set.
 pub(super) const fn refused(name: &'static str, why: &'static str) -> Field {
     Field { name, shape: Shape::Any, rule: Rule::Refused(why), doc: "" }
 }
 
-/// A field whose only value is the one it has.
+/// Returns a field that can only have one value.
 pub(super) const fn only(name: &'static str, shape: Shape, value: Fixed, why: &'static str) -> Field {
     Field { name, shape, rule: Rule::Only(value, why), doc: why }
 }
 
-/// A field that several regions cannot share.
+/// Returns a field that several regions cannot share.
 pub(super) const fn one_region(name: &'static str, shape: Shape, doc: &'static str, why: &'static str) -> Field {
     Field { name, shape, rule: Rule::OneRegion(why), doc }
 }

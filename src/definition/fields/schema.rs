@@ -35,7 +35,7 @@ impl<T: Table> JsonSchema for Fields<T> {
     }
 }
 
-/// JSON Schema properties of the fields that may be set.
+/// Returns the JSON Schema properties of the fields that may be set.
 fn object(fields: &[Field]) -> Map<String, Value> {
     let settable = fields.iter().filter(|field| !matches!(field.rule, Rule::Refused(_)));
     settable

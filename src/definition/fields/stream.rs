@@ -20,7 +20,7 @@ const CONSUMER_LIMITS: &[Field] = &[
     allowed("max_ack_pending", Int(-1, ANY), "Highest and default `max_ack_pending` of consumers."),
 ];
 
-/// Fields that mean the same for both.
+/// Fields that mean the same for both kinds of streams.
 const BOTH: &[Field] = &[
     allowed("description", Text, "Description of the real streams."),
     allowed("storage", STORAGE, "Storage backend. Default: `file`."),

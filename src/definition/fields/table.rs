@@ -1,4 +1,4 @@
-//! The fields that an object takes, and those that a definition gives it.
+//! The fields that an object takes, and the fields in a definition.
 
 use super::field::Field;
 use crate::definition::problem::Collected;
@@ -8,13 +8,13 @@ use std::marker::PhantomData;
 
 /// The fields that a key such as `write` takes.
 pub(in crate::definition) trait Table {
-    /// For messages: `a write stream`.
+    /// The name of the object in messages: `a write stream`.
     const OF: &'static str;
-    /// Name of its JSON Schema.
+    /// Name of the JSON Schema.
     const SCHEMA: &'static str;
-    /// Whether fields of newer servers may be given under `extra`.
+    /// `true` if fields of newer servers may be given under `extra`.
     const EXTRA: bool = true;
-    /// Whether `regions` restricts where it is provisioned.
+    /// `true` if `regions` restricts the regions in which the object is provisioned.
     const REGIONS: bool = false;
 
     fn fields() -> Vec<Field>;
