@@ -8,33 +8,34 @@ use crate::model::mapping::MappingSet;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::{Account, RegionalAccounts};
 
-/// All that one account has to have: the application's, or in the layout `regional` also that of a region.
+/// Everything that one account must have. It is the application's account or, in the layout `regional`, the account of
+/// a region.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredAccount<'a> {
-    /// The account of the definition that it is, or that it serves.
+    /// The account of the definition that this account is, or that it serves.
     pub account: &'a Account,
-    /// Which of its accounts this is.
+    /// The role of this account: the application's, or a region's.
     pub seat: Seat<'a>,
-    /// The definition's name for it, `APP` or `APP-west`.
+    /// The account's name by the definition, `APP` or `APP-west`.
     pub name: String,
-    /// Its public key; a stand-in for a regional account that is yet to be made.
+    /// The public key; a stand-in if the regional account does not exist yet.
     pub id: PublicKey,
-    /// Its mappings.
+    /// The mappings.
     pub mappings: MappingSet,
-    /// What it exports for the regional layout.
+    /// The exports of the regional layout.
     pub exports: Vec<ExportSpec>,
-    /// What it imports for the regional layout.
+    /// The imports of the regional layout.
     pub imports: Vec<ImportSpec>,
-    /// What users without permissions of their own are denied (`restrict_users`).
+    /// Permissions that are denied to users without permissions of their own (`restrict_users`).
     pub denied: Option<Permissions>,
-    /// Write streams first, then read streams.
+    /// The streams: first write streams, then read streams.
     pub streams: Vec<DesiredStream<'a>>,
-    /// Consumers of the definition.
+    /// The consumers of the definition.
     pub consumers: Vec<DesiredConsumer>,
 }
 
 impl DesiredAccount<'_> {
-    /// Whether it is a regional account that the tool makes, and not one that the definition names.
+    /// Returns `true` if this is a regional account that the tool makes, and not one that the definition names.
     pub fn is_made_here(&self) -> bool {
         self.seat != Seat::Application && matches!(self.account.regional_accounts, RegionalAccounts::Named(_))
     }

@@ -1,32 +1,34 @@
-//! The subjects of the JetStream API, and what becomes of each for a virtual stream in the shared layout.
+//! The subjects of the JetStream API, and their treatment for a virtual stream in the shared layout.
 //!
-//! From nats-server 2.15 `server/jetstream_api.go`; what is mapped and why: `docs/concepts`.
+//! From nats-server 2.15 `server/jetstream_api.go`. `docs/concepts` explains what is mapped, with the reasons.
 
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::MapRequest;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// What happens to a request that names a virtual stream.
+/// The treatment of a request that names a virtual stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Treatment {
     /// Goes to the region's read stream.
     Mapped,
-    /// Goes to the region's read stream, where it always fails with error 10056; unmapped it would make a
-    /// real stream under the virtual name, which nobody could see.
+    /// Goes to the region's read stream, where it always fails with error 10056. Without the mapping, the server would
+    /// create a real stream under the virtual name, which no client could reach.
     Guarded,
-    /// Goes to the region's read stream if the definition asks for it (`map_requests`), as regions diverge by it.
+    /// Goes to the region's read stream only if the definition asks for it (`map_requests`), because it makes regions
+    /// diverge.
     OnRequest(MapRequest),
-    /// Left alone: it would change or move a real stream behind the definition's back, or has no use by the virtual name.
+    /// Not mapped. The request would change or move a real stream without the definition, or is useless with the
+    /// virtual name.
     Never,
 }
 
-/// One subject of the API, below the prefix `$JS.API.`; `{stream}` is the token that names the stream.
+/// One subject of the API below the prefix `$JS.API.`. `{stream}` is the token that names the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApiSubject {
     /// `STREAM.INFO.{stream}`
     pub pattern: &'static str,
-    /// What happens to it.
+    /// The treatment of requests on this subject.
     pub treatment: Treatment,
 }
 
@@ -68,15 +70,15 @@ pub const SUBJECTS: &[ApiSubject] = {
     ]
 };
 
-/// One mapping entry per virtual stream; several API subjects share one, because every source in an account
-/// costs each published message about 60 ns (measured, 2.15.1).
+/// A rule for one mapping entry per virtual stream. Several API subjects share an entry, because each source in an
+/// account costs every published message about 60 ns (measured, 2.15.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// Source below the API prefix, with `{stream}`.
     pub source: &'static str,
     /// Destination below the API prefix, with `{stream}`.
     pub destination: &'static str,
-    /// Which requests it is for.
+    /// The treatment of the requests that the rule maps.
     pub treatment: Treatment,
 }
 
@@ -103,17 +105,17 @@ pub const RULES: &[Rule] = {
     ]
 };
 
-/// What the regional layout maps beside [`RULES`], since there the stream is really called so: creating a durable in the
-/// way of old clients, where the server compares the name in the subject with the one in the body.
+/// Rules of the regional layout in addition to [`RULES`]. There the read stream has the virtual name, so old clients
+/// can create durables. The server compares the name in the subject with the name in the body.
 pub const REGIONAL_RULES: &[Rule] = &[rule(
     "CONSUMER.DURABLE.CREATE.{stream}.*",
     "CONSUMER.DURABLE.CREATE.{stream}.{{wildcard(1)}}",
     Treatment::Mapped,
 )];
 
-/// Names that no virtual stream may have: the literal tokens of [`SUBJECTS`].
+/// Returns the names that no virtual stream may have: the literal tokens of [`SUBJECTS`].
 ///
-/// An entry like `$JS.API.CONSUMER.*.NEXT.>` would take every other stream's pulls (measured, 2.15.1).
+/// An entry like `$JS.API.CONSUMER.*.NEXT.>` would capture the pulls of all other streams (measured, 2.15.1).
 pub fn reserved_names() -> &'static BTreeSet<&'static str> {
     static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
         SUBJECTS
@@ -126,16 +128,16 @@ pub fn reserved_names() -> &'static BTreeSet<&'static str> {
     &NAMES
 }
 
-/// A pattern with the stream's name filled in and the prefix before it.
+/// Returns a pattern with the prefix and the stream's name.
 pub(super) fn fill(prefix: &str, pattern: &str, stream: &str) -> String {
     let (before, after) = pattern.split_once("{stream}").unwrap_or((pattern, ""));
     [prefix, before, stream, after].concat()
 }
 
-/// The same as a filter.
+/// Returns the same as a filter.
 ///
 /// # Errors
-/// [`SubjectError`](crate::model::subject::SubjectError) if the name is no token.
+/// [`SubjectError`](crate::model::subject::SubjectError) if the name is not a token.
 pub(super) fn filter(
     prefix: &str,
     pattern: &str,
@@ -152,7 +154,7 @@ mod tests {
         filter("$JS.API.", pattern, stream).unwrap()
     }
 
-    /// The rules say the same as the table, request by request.
+    /// The rules agree with the table, request by request.
     #[test]
     fn rules_map_what_the_table_says() {
         for api in SUBJECTS {
@@ -160,7 +162,7 @@ mod tests {
             let covering: Vec<_> = RULES.iter().filter(|rule| subject(rule.source, "foo").overlaps(&asked)).collect();
             match api.treatment {
                 Treatment::Never if api.pattern.starts_with("CONSUMER") => {
-                    // `CONSUMER.DURABLE.CREATE.foo.x`: two tokens before the stream, so no rule sees it.
+                    // `CONSUMER.DURABLE.CREATE.foo.x` has two tokens before the stream, so no rule matches it.
                     assert!(covering.is_empty(), "{}: {covering:?}", api.pattern);
                 }
                 Treatment::Never => assert!(covering.is_empty(), "{}: {covering:?}", api.pattern),
@@ -173,7 +175,7 @@ mod tests {
         }
     }
 
-    /// No entry of an allowed name touches a request about another stream; for NEXT and the like they do.
+    /// Entries of an allowed name match no request about another stream. Entries of NEXT and similar names do.
     #[test]
     fn only_reserved_names_touch_other_streams() {
         let touches = |name: &str| {

@@ -1,13 +1,13 @@
-//! What the settings of a KV bucket or an object store make of its real streams.
+//! Configs of the real streams from the settings of a KV bucket or an object store.
 //!
-//! The read stream is what clients see, as nats.go would make it (`jetstream/kv.go`, `object.go`), but for what would
-//! make it refuse a message: a sourced message that cannot be stored blocks its source for ever. So the size of a
-//! value is checked where it is published, and a full bucket loses its oldest values instead of refusing new ones.
+//! Clients see the read stream as nats.go would make it (`jetstream/kv.go`, `object.go`), except for settings that
+//! would make it refuse a message. A sourced message that cannot be stored blocks its source forever. So the size of a
+//! value is checked where it is published, and a full bucket drops its oldest values instead of refusing new ones.
 
 use crate::model::virtual_stream::{Kind, VirtualStream};
 use serde_json::{Map, Value};
 
-/// Fields of the write streams.
+/// Sets the fields of the write streams.
 pub(super) fn write_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
     if stream.kind == Kind::Stream {
         return;
@@ -16,7 +16,7 @@ pub(super) fn write_fields(stream: &VirtualStream, config: &mut Map<String, Valu
     if let Some(size) = stream.bucket.get("max_value_size") {
         config.insert("max_msg_size".to_owned(), size.clone());
     }
-    // A value that came late is not to outlive the others.
+    // A value that arrived late must not outlive the others.
     let age = |config: &Map<String, Value>| config.get("max_age").and_then(Value::as_u64).unwrap_or(0);
     if let Some(ttl) = stream.bucket.get("ttl").and_then(Value::as_u64).filter(|ttl| *ttl > 0 && *ttl < age(config)) {
         config.insert("max_age".to_owned(), ttl.into());
@@ -25,8 +25,8 @@ pub(super) fn write_fields(stream: &VirtualStream, config: &mut Map<String, Valu
     }
 }
 
-/// Fields of the home stream (`consistency: mirrored`), as nats.go makes a bucket: this stream alone decides what is
-/// stored, so it may refuse.
+/// Sets the fields of the home stream (`consistency: mirrored`), as nats.go makes a bucket. Only this stream decides
+/// what is stored, so it may refuse messages.
 pub(super) fn home_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
     if stream.kind == Kind::Stream {
         return;
@@ -41,10 +41,10 @@ pub(super) fn home_fields(stream: &VirtualStream, config: &mut Map<String, Value
     }
 }
 
-/// Fields of the mirrors of a home stream.
+/// Sets the fields of the mirrors of a home stream.
 ///
-/// A mirror does not follow a purge, so an object store's keeps the chunks of objects that are gone. A limit in bytes would
-/// make it drop older objects that are still there.
+/// A mirror does not follow a purge. So an object store's mirror keeps the chunks of deleted objects. With a limit in
+/// bytes, it would drop older objects that still exist.
 pub(super) fn mirror_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
     read_fields(stream, config);
     if stream.kind == Kind::ObjectStore {
@@ -52,7 +52,7 @@ pub(super) fn mirror_fields(stream: &VirtualStream, config: &mut Map<String, Val
     }
 }
 
-/// Fields of the read streams.
+/// Sets the fields of the read streams.
 pub(super) fn read_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
     if stream.kind == Kind::Stream {
         return;
@@ -74,7 +74,7 @@ pub(super) fn read_fields(stream: &VirtualStream, config: &mut Map<String, Value
 }
 
 fn both(stream: &VirtualStream, config: &mut Map<String, Value>) {
-    // Clients purge a key, and replace an object's description, by a message that rolls up its subject.
+    // Clients purge a key, and replace an object's description, with a message that rolls up its subject.
     config.insert("allow_rollup_hdrs".to_owned(), true.into());
     if stream.bucket.contains_key("limit_marker_ttl") {
         config.insert("allow_msg_ttl".to_owned(), true.into());

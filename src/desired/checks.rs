@@ -1,4 +1,4 @@
-//! Checks of an account of the definition, and of the streams that it would have.
+//! Checks of an account of the definition and of its streams.
 
 use super::error::DesiredError;
 use super::stream::DesiredStream;
@@ -27,7 +27,8 @@ pub(super) fn check_built(account: &Account) -> Result<(), DesiredError> {
     Ok(())
 }
 
-/// A real stream called like a virtual one would answer for it; two of one name would be one.
+/// Checks that no two streams have one name. A real stream with a virtual name would answer for the virtual stream, and
+/// two streams with one name would be one stream.
 pub(super) fn check_names(account: &Account, streams: &[DesiredStream<'_>]) -> Result<(), DesiredError> {
     let describe = |stream: &DesiredStream<'_>| {
         format!("the {} stream of {} in {}", stream.role.as_str(), stream.virtual_stream, stream.region)
@@ -53,7 +54,8 @@ pub(super) fn check_names(account: &Account, streams: &[DesiredStream<'_>]) -> R
     Ok(())
 }
 
-/// Servers refuse streams with common subjects (error 10065); distinct virtual subjects can still lead there.
+/// Checks that no two streams capture common subjects: servers refuse them (error 10065). Distinct virtual subjects can
+/// still overlap here.
 pub(super) fn check_write_subjects(account: &Account, streams: &[DesiredStream<'_>]) -> Result<(), DesiredError> {
     let captured: Vec<(String, &DesiredStream<'_>)> =
         streams.iter().flat_map(|stream| stream.subjects().into_iter().map(move |s| (s, stream))).collect();

@@ -1,4 +1,4 @@
-//! Durable consumers that have to exist.
+//! Durable consumers that must exist.
 
 use crate::model::names::RegionName;
 use crate::model::topology::{Region, Topology};
@@ -6,22 +6,22 @@ use crate::model::virtual_stream::{Account, VirtualStream};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A durable consumer that has to exist.
+/// A durable consumer that must exist.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DesiredConsumer {
-    /// The virtual stream it reads.
+    /// The virtual stream that the consumer reads.
     pub virtual_stream: String,
-    /// Its region.
+    /// The consumer's region.
     pub region: RegionName,
     /// The real (read) stream.
     pub stream: String,
-    /// Its durable name.
+    /// The durable name.
     pub name: String,
-    /// Its config as the API takes it.
+    /// The config as the API takes it.
     pub config: Map<String, Value>,
 }
 
-/// The definition's durables on the read streams of the regions that they are for.
+/// Returns the definition's durable consumers on the read streams of their regions.
 pub(super) fn consumers(account: &Account, stream: &VirtualStream, topology: &Topology) -> Vec<DesiredConsumer> {
     let mut consumers = Vec::new();
     for consumer in &stream.consumers {
@@ -30,7 +30,7 @@ pub(super) fn consumers(account: &Account, stream: &VirtualStream, topology: &To
             let mut config = Map::new();
             config.insert("name".to_owned(), consumer.name.as_str().into());
             config.insert("durable_name".to_owned(), consumer.name.as_str().into());
-            // What every client asks for; the API's own default would be no acks at all.
+            // Every client asks for this. The API's own default is no acks at all.
             config.insert("ack_policy".to_owned(), "explicit".into());
             config.extend(consumer.config.clone());
             consumers.push(DesiredConsumer {

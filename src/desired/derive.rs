@@ -1,4 +1,4 @@
-//! From the definition to what each of its accounts has to have.
+//! Derives from a definition what each of its accounts must have.
 
 use super::checks::{check_built, check_names, check_write_subjects};
 use super::permissions::{self, ApplicationPermissions, Line};
@@ -12,7 +12,7 @@ use crate::model::names::RegionName;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout, Role};
 
-/// Everything that the definition's accounts have to have, on the newest servers.
+/// Returns everything that the definition's accounts must have, on the newest servers.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -20,8 +20,8 @@ pub fn desired(definition: &Definition) -> Result<Vec<DesiredAccount<'_>>, Desir
     desired_with(definition, &Options::default())
 }
 
-/// Everything that the definition's accounts have to have: each account of the definition, followed by its regional
-/// accounts in the order of the topology.
+/// Returns everything that the definition's accounts must have. Each account of the definition is followed by its
+/// regional accounts, in the order of the topology.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -36,7 +36,7 @@ pub fn desired_with<'a>(
     Ok(all)
 }
 
-/// Everything that one account of the definition has to have: its own, then its regional accounts'.
+/// Returns everything that one account of the definition must have, followed by the same for its regional accounts.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -115,14 +115,14 @@ pub fn accounts<'a>(
     }
 }
 
-/// The write streams of each virtual stream, region by region, or its home stream.
+/// Returns the write streams of each virtual stream, region by region, or its home stream.
 fn capturing<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
     let all = recipes(topology, account, options);
     all.filter_map(|recipe| Some(DesiredStream::new(recipe, recipe.stream.capturing_in(&recipe.region.name)?)))
         .collect()
 }
 
-/// The read streams of each virtual stream, region by region.
+/// Returns the read streams of each virtual stream, region by region.
 fn reads<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
     recipes(topology, account, options).map(|recipe| DesiredStream::new(recipe, Role::Read)).collect()
 }

@@ -1,13 +1,13 @@
-//! Reasons for which there is no desired state.
+//! Reasons why there is no desired state.
 
 use crate::model::mapping::Overlap;
 use crate::model::subject::SubjectError;
 
-/// Why there is no desired state. A definition that was parsed gives none of these, unless it asks for
-/// something that is not built yet.
+/// Reason why there is no desired state. A parsed definition causes none of these, unless it asks for something that is
+/// not built yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DesiredError {
-    /// A layout, kind or consistency level that this version cannot do.
+    /// A layout, kind or consistency level that this version does not support.
     #[error(
         "{place}: {what} is not built yet; this version does `consistency: eventual`, and buckets and `consistency: mirrored` in the layout `regional`"
     )]
@@ -17,15 +17,15 @@ pub enum DesiredError {
         /// The key with its value.
         what: String,
     },
-    /// A name that does not make a subject.
+    /// A name that does not form a valid subject.
     #[error("virtual stream {stream}: {error}")]
     Subject {
         /// The virtual stream.
         stream: String,
-        /// What is wrong.
+        /// The defect.
         error: SubjectError,
     },
-    /// Two mapping sources have subjects in common.
+    /// Two mapping sources with common subjects.
     #[error("account {account}: {overlap}")]
     Overlap {
         /// The account of the definition.
@@ -33,7 +33,7 @@ pub enum DesiredError {
         /// The two sources.
         overlap: Overlap,
     },
-    /// Two write streams would store the same subjects.
+    /// Two write streams that would store the same subjects.
     #[error("account {account}: streams {first} and {second} would both store subjects of `{subject}`")]
     WriteSubjects {
         /// The account of the definition.
@@ -45,16 +45,16 @@ pub enum DesiredError {
         /// The subject of the second.
         subject: String,
     },
-    /// Two streams of one account, real or virtual, with one name.
+    /// Two streams of one account, real or virtual, with the same name.
     #[error("account {account}: two streams would be called `{name}`: {first} and {second}")]
     SameName {
         /// The account of the definition.
         account: String,
         /// The name.
         name: String,
-        /// What has the name first.
+        /// The first stream with the name.
         first: String,
-        /// What has it too.
+        /// The second stream with the name.
         second: String,
     },
 }

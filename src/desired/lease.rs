@@ -1,4 +1,4 @@
-//! The stream that holds the lease of an application's account: who is changing it right now.
+//! The stream that holds the lease of an application's account. The lease names the run that is changing the account.
 
 use super::{DesiredAccount, DesiredStream, metadata};
 use serde::{Deserialize, Serialize};
@@ -6,36 +6,36 @@ use serde_json::{Map, Value, json};
 
 /// Name of the stream, in the application's account.
 pub const STREAM: &str = "vstream-lease";
-/// The one subject that it captures.
+/// The only subject that the stream captures.
 pub const SUBJECT: &str = "$VSTREAM.LEASE";
-/// The finding that there is no way to take it; allowed, a run goes on without.
+/// The code of the finding that the lease cannot be reached. If the user allows it, a run continues without a lease.
 pub const UNREACHABLE: &str = "lease-unreachable";
-/// How long a lease lasts that nobody renews, in seconds.
+/// Time after which a lease that is not renewed expires, in seconds.
 pub const EXPIRY: u64 = 15;
-/// The largest sequence that its last message may have. Who may purge the stream can set it; once the largest of all is
-/// used, the stream refuses every note (measured, 2.15.1).
+/// The largest valid sequence of the stream's last message. A user who may purge the stream can set the sequence. Once
+/// the largest of all sequences is used, the stream refuses every note (measured, 2.15.1).
 pub const LAST_SEQUENCE: u64 = u64::MAX / 2;
 
-/// The message that is the lease: the last one of the stream, until it expires.
+/// The message that is the lease. It is the last message of the stream, until it expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// Tells one run from all others.
+    /// Identifies the run.
     pub id: String,
-    /// Who holds it, `user@host`.
+    /// The holder, `user@host`.
     pub holder: String,
-    /// What the holder does, `apply`.
+    /// The verb that the holder runs, `apply`.
     pub verb: String,
     /// Name and version of the program.
     pub tool: String,
-    /// Since when (RFC 3339), by the holder's clock.
+    /// The start of the lease (RFC 3339), by the holder's clock.
     pub since: String,
-    /// Given back: nobody holds it.
+    /// `true` if the holder has released the lease.
     #[serde(default)]
     pub released: bool,
 }
 
-/// Returns the stream's config, with the replicas and the storage of the account's other streams: its limits are by both.
-/// Without an account, or any stream of it, three replicas in files.
+/// Returns the stream's config. It has the replicas and the storage of the account's other streams, because the
+/// account's limits depend on both. Without an account, or without other streams, it has three replicas in files.
 pub fn config(account: Option<&DesiredAccount<'_>>) -> Map<String, Value> {
     let like = account.and_then(|account| account.streams.first()).map(DesiredStream::config);
     let of = |key: &str| like.as_ref()?.get(key).cloned();
@@ -48,7 +48,7 @@ pub fn config(account: Option<&DesiredAccount<'_>>) -> Map<String, Value> {
         "storage": of("storage").unwrap_or("file".into()),
         "num_replicas": of("num_replicas").unwrap_or(3.into()),
         "max_msgs": 1,
-        // Accounts may ask for a limit (`max_bytes_required`).
+        // Accounts may require a limit (`max_bytes_required`).
         "max_bytes": 16_384,
         "max_msg_size": 4096,
         "max_age": expiry,
@@ -62,8 +62,8 @@ pub fn config(account: Option<&DesiredAccount<'_>>) -> Map<String, Value> {
     }
 }
 
-/// Settings that a stream of that name must not have: with them it takes no note, its last message is not the lease, or
-/// stays for ever.
+/// Settings that a stream with this name must not have. With them, the stream refuses notes, its last message is not
+/// the lease, or the lease never expires.
 const STRANGE: [&str; 10] = [
     "mirror",
     "sources",
@@ -72,16 +72,17 @@ const STRANGE: [&str; 10] = [
     "sealed",
     "no_ack",
     "deny_purge",
-    // Such a stream takes counters, and nothing else (nats-server 2.12).
+    // Such a stream only takes counters (nats-server 2.12).
     "allow_msg_counter",
     // Such a stream cannot discard old messages.
     "discard_new_per_subject",
-    // In the place of a note that expires, servers store a marker, which looks like another.
+    // Servers replace an expired note with a marker, which looks like another note.
     "subject_delete_marker_ttl",
 ];
 
-/// Compares the config of the stream of that name with what it has to be: an application may have made it, without an
-/// expiry. `None` when it serves; otherwise the names of the settings that are wrong, and the config that it should get.
+/// Compares the config of an existing stream with this name with the required one. An application may have made the
+/// stream, without an expiry. Returns `None` if the config is right. Otherwise returns the names of the wrong settings
+/// and the corrected config.
 pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Value>)> {
     let (mut mended, mut wrong) = (found.clone(), Vec::new());
     for (name, value) in config(None) {

@@ -1,8 +1,9 @@
-//! The exports and imports between an application's account and its regional accounts: the constant set of the
-//! regional layout, the same size for any number of virtual streams.
+//! The exports and imports between an application's account and its regional accounts. In the regional layout, their
+//! number does not depend on the number of virtual streams.
 //!
-//! Control crosses by service imports, data by stream imports, since a service import costs every message. Each part
-//! was measured to be needed on nats-server 2.10.26 – 2.15.1; `docs/concepts.md` says how they work together.
+//! Control uses service imports, and data uses stream imports, because a service import adds a cost to every message.
+//! Measurements showed that each part is needed (nats-server 2.10.26 – 2.15.1). `docs/concepts.md` explains how they
+//! work together.
 
 use super::regional::{JETSTREAM, RegionalIds, SOURCE_API};
 use crate::model::claims::{ExportSpec, ImportSpec, LinkKind};
@@ -14,7 +15,7 @@ use crate::model::virtual_stream::{Account, Kind, MapRequest, VirtualStream};
 
 /// Requests of the JetStream API that applications may make of their region, below `$JS.API.`.
 ///
-/// `CONSUMER.>` as a whole would deliver pull requests twice: they go by a stream import.
+/// A single import of `CONSUMER.>` would deliver pull requests twice: they use a stream import.
 const REQUESTS: [&str; 15] = [
     "INFO",
     "STREAM.NAMES",
@@ -33,8 +34,8 @@ const REQUESTS: [&str; 15] = [
     "CONSUMER.RESET.>",
 ];
 
-/// What `map_requests` opens by an export or import of this subject: a request, and of which stream (`>`: of all).
-/// Regional accounts have it below `$JS`, the application's account, for its home streams, below `$VSH`.
+/// Returns the request that an export or import of this subject opens for `map_requests`, and its stream (`>` for all).
+/// Regional accounts have it below `$JS`. The application's account has it below `$VSH`, for its home streams.
 pub fn opened(subject: &str) -> Option<(MapRequest, &str)> {
     let below = |prefix: &str| subject.strip_prefix(prefix)?.strip_prefix(".API.");
     let operation = below(JETSTREAM).or_else(|| below(BACK))?;
@@ -42,16 +43,16 @@ pub fn opened(subject: &str) -> Option<(MapRequest, &str)> {
     MapRequest::ALL.into_iter().find_map(of)
 }
 
-/// What applications send to their region without waiting for a reply, below `$JS.`: pull requests, acks, and the
-/// flow control of push consumers.
+/// Messages that applications send to their region without waiting for a reply, below `$JS.`: pull requests, acks, and
+/// the flow control of push consumers.
 const SENT: [&str; 3] = ["API.CONSUMER.MSG.NEXT.>", "ACK.>", "FC.>"];
 
-/// The subject that a request has in a regional account.
+/// Returns the subject of a request in a regional account.
 fn request(operation: &str) -> String {
     format!("{JETSTREAM}.API.{operation}")
 }
 
-/// All requests that this account's applications may make of their region, `map_requests` included.
+/// Returns all requests that this account's applications may make of their region, including `map_requests`.
 fn requests(account: &Account) -> Vec<String> {
     let mut requests: Vec<String> = REQUESTS.iter().map(|operation| request(operation)).collect();
     requests.extend(account.opens_to_all().iter().map(|asked| request(&format!("{}.>", asked.operation()))));
@@ -66,19 +67,20 @@ fn requests(account: &Account) -> Vec<String> {
     requests
 }
 
-/// Whether clients purge the home stream: of an object store that is mirrored. In a region's mirror a purge would free the
-/// chunks there only, and a home stream with `max_bytes` would be full for good.
+/// Returns `true` if clients purge the home stream, as for a mirrored object store. A purge of a region's mirror would
+/// free the chunks only there. Then a home stream with `max_bytes` would stay full.
 fn is_purged_at_home(stream: &VirtualStream) -> bool {
     stream.kind == Kind::ObjectStore && stream.home().is_some()
 }
 
-/// The purges that go to home streams, as the stream's own account has them.
+/// Returns the purges that go to home streams, as subjects in the stream's own account.
 fn purges_at_home(account: &Account) -> impl Iterator<Item = String> {
     let purged = account.virtual_streams.iter().filter(|stream| is_purged_at_home(stream));
     purged.map(|stream| format!("API.{}.{}", MapRequest::Purge.operation(), stream.stream_name()))
 }
 
-/// Subjects on which regional accounts deliver to applications: inboxes, and the advisories of their consumers.
+/// Returns the subjects on which regional accounts deliver to applications: inboxes, and the advisories of their
+/// consumers.
 fn deliveries(account: &Account) -> Vec<String> {
     let inboxes = account.inbox_prefixes.iter().map(|prefix| format!("{prefix}.>"));
     inboxes.chain([format!("{JETSTREAM}.EVENT.>")]).collect()
@@ -95,10 +97,10 @@ fn import(account: &PublicKey, subject: String, local_subject: String, kind: Lin
     ImportSpec { name: format!("vstream {shown}"), account: account.clone(), subject, local_subject, kind }
 }
 
-/// What an application's account exports to its regional accounts: what applications send, the way back into the
-/// account's own JetStream for the sources of read streams, and where those deliver.
+/// Returns the exports of an application's account to its regional accounts. These are the messages of applications,
+/// the requests of read streams' sources to the account's own JetStream, and the deliveries to those sources.
 ///
-/// And to itself, what applications ask of home streams: the account imports it under the prefixes of the clusters.
+/// The account also exports requests about home streams to itself, and imports them under the prefixes of the clusters.
 pub(super) fn exports_of_application(account: &Account) -> Vec<ExportSpec> {
     let mut exports = vec![
         export(format!("{NEAR}.>"), LinkKind::Stream),
@@ -110,8 +112,8 @@ pub(super) fn exports_of_application(account: &Account) -> Vec<ExportSpec> {
     exports
 }
 
-/// What an application's account imports: requests of clients under the prefix of their cluster, from the regional
-/// account that the cluster uses; and what each regional account delivers.
+/// Returns the imports of an application's account. These are requests of clients under the prefix of their cluster,
+/// from that cluster's regional account, and the deliveries of each regional account.
 pub(super) fn imports_of_application(topology: &Topology, account: &Account, ids: &RegionalIds) -> Vec<ImportSpec> {
     let mut imports = Vec::new();
     for region in &topology.regions {
@@ -132,13 +134,13 @@ pub(super) fn imports_of_application(topology: &Topology, account: &Account, ids
     imports
 }
 
-/// What a regional account exports to its application's account.
+/// Returns the exports of a regional account to its application's account.
 pub(super) fn exports_of_region(account: &Account) -> Vec<ExportSpec> {
     let services = requests(account).into_iter().map(|subject| export(subject, LinkKind::Service));
     services.chain(deliveries(account).into_iter().map(|subject| export(subject, LinkKind::Stream))).collect()
 }
 
-/// What a regional account imports from its application's account.
+/// Returns the imports of a regional account from its application's account.
 pub(super) fn imports_of_region(account: &Account, region: &Region) -> Vec<ImportSpec> {
     let from = |subject: String, local: String, kind| import(&account.id, subject, local, kind);
     let sent = |cluster| {
@@ -151,14 +153,14 @@ pub(super) fn imports_of_region(account: &Account, region: &Region) -> Vec<Impor
     let deliver = format!("{DELIVER}.{}.>", region.name);
     imports.extend([
         from(format!("{BACK}.API.CONSUMER.>"), format!("{SOURCE_API}.CONSUMER.>"), LinkKind::Service),
-        // Messages carry `$JS.FC.…`: under any other subject, sources stop after some 2 MB (measured).
+        // Messages carry `$JS.FC.…`. Under any other subject, sources stop after about 2 MB (measured).
         from(format!("{BACK}.FC.>"), format!("{JETSTREAM}.FC.>"), LinkKind::Service),
         from(deliver.clone(), deliver, LinkKind::Stream),
     ]);
     imports
 }
 
-/// `$JS.API.INFO` → `$VS.west.API.INFO`
+/// Returns `$VS.west.API.INFO` for `$JS.API.INFO`.
 fn near(cluster: &ClusterName, subject: &str) -> String {
     let rest = subject.strip_prefix(JETSTREAM).unwrap_or(subject);
     format!("{}{rest}", prefixes::near(cluster))
@@ -171,7 +173,7 @@ mod tests {
     use crate::desired::tests::{app, bucket, mirrored, stream, topology};
     use crate::model::subject::SubjectFilter;
 
-    /// Every request that the table of API subjects calls harmless is imported, and no other.
+    /// Every request that the table of API subjects calls harmless is imported, and no other request.
     #[test]
     fn requests_are_those_of_the_table() {
         let account = app(vec![stream("foo", &["foo.>"])]);
@@ -188,7 +190,7 @@ mod tests {
         }
     }
 
-    /// Whatever the one side imports the other exports, and nothing is exported for nobody.
+    /// Each import of one side matches an export of the other, and no export is unused.
     #[test]
     fn imports_meet_exports() {
         let ids = RegionalIds::default();

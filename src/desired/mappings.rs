@@ -1,4 +1,4 @@
-//! The mapping entries of an account, in either layout.
+//! The mapping entries of an account in either layout.
 
 use super::DesiredError;
 use super::api::{self, REGIONAL_RULES, RULES, Rule, Treatment};
@@ -10,11 +10,14 @@ use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, KV, Kind, Layout, VirtualStream};
 
-/// The prefix of clients. Those with a JetStream domain use `$JS.<domain>.API.`, which servers map themselves, and the
-/// first entry that fits is taken (nats-server `accounts.go`, `selectMappedSubject`): ours would come first by chance.
+/// The prefix that clients use.
+///
+/// Clients with a JetStream domain use `$JS.<domain>.API.`, which servers map themselves. Servers use the first entry
+/// that matches (nats-server `accounts.go`, `selectMappedSubject`). So an entry of ours for that prefix would come
+/// first only by chance.
 const API_PREFIX: &str = "$JS.API.";
 
-/// Everything of an account: what its virtual streams capture, and how requests find their streams.
+/// Returns all entries of an account: captures of its virtual streams, and routes of requests to their streams.
 pub(super) fn of_account(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredError> {
     let mut mappings = Vec::with_capacity(account.virtual_streams.len() * 10);
     if account.layout == Layout::Regional && !account.virtual_streams.is_empty() {
@@ -43,14 +46,16 @@ pub(super) fn of_account(topology: &Topology, account: &Account) -> Result<Vec<M
     Ok(mappings)
 }
 
-/// Whether all of the account's JetStream is virtual streams.
+/// Returns `true` if the account uses JetStream only for virtual streams.
 fn is_exclusive(account: &Account) -> bool {
     account.layout == Layout::Regional && account.exclusive
 }
 
-/// The entries of the regional layout that serve all streams: `$VSH.>` leads back into the account's own JetStream;
-/// where the account is exclusive, `$JS.>` leads to the region. What servers with a JetStream domain add themselves,
-/// `$JS.<domain>.API.…`, does not stand in the way (measured, 2.10.26, 2.12.8, 2.15.1).
+/// Returns the entries of the regional layout that serve all streams. `$VSH.>` leads back to the account's own
+/// JetStream. In an exclusive account, `$JS.>` leads to the region.
+///
+/// Servers with a JetStream domain add `$JS.<domain>.API.…` themselves, which does not interfere (measured, 2.10.26,
+/// 2.12.8, 2.15.1).
 fn ways(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredError> {
     let mut mappings = Vec::new();
     if account.exclusive {
@@ -63,7 +68,7 @@ fn ways(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredE
     Ok(mappings)
 }
 
-/// `$VSH.> → $JS.>`, in every cluster.
+/// Returns the mapping `$VSH.> → $JS.>`, for every cluster.
 ///
 /// # Errors
 /// None: both are subjects.
@@ -72,7 +77,7 @@ pub fn way_back() -> Result<Mapping, DesiredError> {
     Ok(Mapping { source: filter(format!("{BACK}.>"))?, destinations: vec![back] })
 }
 
-/// What is published on the stream's subjects, where no entry for all does it.
+/// Adds the entries that capture the stream's subjects, unless an entry for all streams already does.
 fn captures(
     topology: &Topology,
     account: &Account,
@@ -99,14 +104,14 @@ fn is_mirrored_bucket(stream: &VirtualStream) -> bool {
     stream.kind == Kind::Kv && stream.home().is_some()
 }
 
-/// `$VSM.API.$KV.> → $VW.<cluster>.$KV.>`: clients put the keys of a bucket that is a mirror below the API prefix of its
-/// origin (nats.go `jetstream/kv.go`, `mapStreamToKVS`).
+/// Returns the mapping `$VSM.API.$KV.> → $VW.<cluster>.$KV.>`. Clients of a mirrored bucket put its keys below the API
+/// prefix of the origin (nats.go `jetstream/kv.go`, `mapStreamToKVS`).
 fn puts_on_mirrors(topology: &Topology, keys: &str) -> Result<Mapping, DesiredError> {
     let source = filter(format!("{SOURCE_API}.{KV}.{keys}"))?;
     Ok(Mapping { source, ..capture(topology, &filter(format!("{KV}.{keys}"))?) })
 }
 
-/// Layout `shared`: requests about the virtual stream go to the read streams.
+/// Layout `shared`: adds the entries that lead requests about the virtual stream to the read streams.
 fn requests_to_read_streams(
     topology: &Topology,
     account: &Account,
@@ -133,8 +138,8 @@ fn requests_to_read_streams(
     Ok(())
 }
 
-/// Layout `regional` beside ordinary streams: requests, acks and flow control that name the virtual stream go to the
-/// region, under the name that they have. What no import serves there finds no responders, as in an exclusive account.
+/// Layout `regional` beside ordinary streams: adds the entries that lead requests, acks and flow control of the virtual
+/// stream to the region. Requests that no import serves there get no responders, as in an exclusive account.
 fn requests_to_regions(
     topology: &Topology,
     account: &Account,
@@ -153,7 +158,7 @@ fn requests_to_regions(
         let source = filter(api::fill(API_PREFIX, rule.source, &name))?;
         mappings.push(Mapping { source, destinations: to(&format!("API.{}", rule.destination)) });
     }
-    // These subjects carry the virtual stream's name, since that is the read stream's.
+    // These subjects have the virtual stream's name, which is the read stream's name.
     for pattern in ["ACK.{stream}.>", "FC.{stream}.>"] {
         let source = filter(api::fill("$JS.", pattern, &name))?;
         mappings.push(Mapping { source, destinations: to(pattern) });
@@ -165,12 +170,12 @@ fn filter(subject: String) -> Result<SubjectFilter, DesiredError> {
     SubjectFilter::parse(&subject).map_err(|error| DesiredError::Subject { stream: subject, error })
 }
 
-/// One entry for all that is below a subject root: `app.>` → `$VW.west.app.>`.
+/// Returns one entry for all subjects below a subject root: `app.>` → `$VW.west.app.>`.
 pub(super) fn of_root(topology: &Topology, root: &SubjectFilter) -> Result<Mapping, DesiredError> {
     Ok(capture(topology, &filter(format!("{root}.>"))?))
 }
 
-/// `foo.*` → `$VW.west.foo.{{wildcard(1)}}` for clients in west, and so on.
+/// Returns the entry that captures a subject: `foo.*` → `$VW.west.foo.{{wildcard(1)}}` for clients in west, and so on.
 fn capture(topology: &Topology, subject: &SubjectFilter) -> Mapping {
     let kept = wildcards_as_functions(subject);
     Mapping {
@@ -179,7 +184,7 @@ fn capture(topology: &Topology, subject: &SubjectFilter) -> Mapping {
     }
 }
 
-/// One destination per cluster whose clients use a region.
+/// Returns one destination per cluster whose clients use a region.
 fn destinations(topology: &Topology, subject: impl Fn(&Region, &ClusterName) -> String) -> Vec<Destination> {
     let to = |(region, cluster): (&Region, &ClusterName)| Destination {
         subject: subject(region, cluster),
@@ -189,7 +194,7 @@ fn destinations(topology: &Topology, subject: impl Fn(&Region, &ClusterName) -> 
     topology.clusters().map(to).collect()
 }
 
-/// `foo.*.>` → `foo.{{wildcard(1)}}.>`: the destination that keeps all tokens where they are.
+/// Returns the destination that keeps all tokens in place: `foo.*.>` → `foo.{{wildcard(1)}}.>`.
 fn wildcards_as_functions(subject: &SubjectFilter) -> String {
     let mut wildcards = 0;
     let tokens: Vec<String> = subject

@@ -1,4 +1,7 @@
-//! What the definition asks for: mappings, streams and consumers, ready to be compared with what is.
+//! The desired state of a definition: mappings, streams and consumers, ready to be compared with the deployment.
+//!
+//! `derive` is the entry. It puts each `account` together from `mappings`, `links`, `permissions`, and the streams and
+//! consumers whose configs are in `recipe`, `bucket` and `consumer`.
 
 mod account;
 pub mod api;

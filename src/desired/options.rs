@@ -1,12 +1,12 @@
-//! What the deployment adds to the definition.
+//! Facts of the deployment that complete the definition.
 
 use super::regional::RegionalIds;
 
-/// What the definition does not say, but the deployment does.
+/// Facts that come from the deployment and not from the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Major and minor version of the oldest server; `None` means one of the newest.
+    /// Major and minor version of the oldest server; `None` for one of the newest versions.
     pub oldest_server: Option<(u64, u64)>,
-    /// The regional accounts that exist.
+    /// The existing regional accounts.
     pub regional: RegionalIds,
 }

@@ -1,7 +1,7 @@
-//! What an application's user has to be allowed, and had better be denied.
+//! Permissions that an application's user needs, and permissions to deny.
 //!
-//! Servers map a subject before they check permissions (nats-server 2.15, measured), so these are the subjects of
-//! the regions' real streams, not the virtual ones.
+//! Servers map a subject before they check permissions (nats-server 2.15, measured). So these are the subjects of the
+//! regions' real streams, not the virtual ones.
 
 use super::api::{self, RULES, SUBJECTS, Treatment};
 use super::checks::check_built;
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 pub struct Line {
     /// The subject, wildcards included.
     pub subject: String,
-    /// Why it is there.
+    /// The reason.
     pub why: String,
 }
 
@@ -31,26 +31,27 @@ pub struct ApplicationPermissions {
     pub subscribe: Subscribe,
 }
 
-/// The subscribe permissions of an application's user: all that is not denied.
+/// The subscribe permissions of an application's user. Everything that is not denied is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Subscribe {
-    /// Where an application could answer in a stream's place.
+    /// Subjects on which an application could answer in place of a stream.
     pub deny: Vec<Line>,
 }
 
 /// The publish permissions of an application's user.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Publish {
-    /// All that is needed; a user with such a list may publish nothing else.
+    /// All needed subjects. A user with such a list may publish nothing else.
     pub allow: Vec<Line>,
-    /// What would harm the real streams; for users without an `allow` list.
+    /// Subjects that would harm the real streams, for users without an `allow` list.
     pub deny: Vec<Line>,
 }
 
-/// Subjects of the lease, and those that it may have later.
+/// Subjects of the lease, including those of future versions.
 const LEASES: &str = "$VSTREAM.>";
 
-/// The permissions for all virtual streams of the account, in every region: a user may connect to any.
+/// Returns the permissions for all virtual streams of the account in every region, since a user may connect to any
+/// region.
 ///
 /// # Errors
 /// [`DesiredError`] as for [`accounts`](super::accounts).
@@ -90,7 +91,7 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Application
                 why: format!("requests, acks and flow control in {cluster}"),
             }));
             if account.exclusive {
-                // What applications publish there has become `$VS.<cluster>.>` by then.
+                // By then, applications' messages on these subjects are mapped to `$VS.<cluster>.>`.
                 publish.deny.push(line("$JS.>", "the account's own JetStream, that is the write streams"));
             } else {
                 for (stream, region) in real_streams(topology, account) {
@@ -107,7 +108,7 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Application
     Ok(ApplicationPermissions { publish, subscribe: Subscribe { deny: vec![lease] } })
 }
 
-/// Every virtual stream in every region.
+/// Returns every virtual stream in every region.
 fn real_streams<'a>(
     topology: &'a Topology,
     account: &'a Account,
@@ -123,7 +124,7 @@ fn allow_requests(stream: &VirtualStream, read: &str, allow: &mut Vec<Line>) {
             Treatment::OnRequest(request) if stream.map_requests.contains(&request) => {
                 format!("requests about {} that the definition maps (map_requests)", stream.name)
             }
-            // Fails either way, with a permissions violation instead of error 10056.
+            // The request fails either way: with a permissions violation instead of error 10056.
             Treatment::Guarded | Treatment::OnRequest(_) | Treatment::Never => continue,
         };
         allow.push(Line { subject: api::fill("$JS.API.", &as_filter(rule.destination), read), why });
@@ -132,7 +133,7 @@ fn allow_requests(stream: &VirtualStream, read: &str, allow: &mut Vec<Line>) {
 }
 
 fn deny_requests(read: &str, deny: &mut Vec<Line>) {
-    // `STREAM.PEER.REMOVE` and `STREAM.PEER.EVACUATE` in one line, as in `STREAM.PEER.*`.
+    // `STREAM.PEER.REMOVE` and `STREAM.PEER.EVACUATE` share one line, `STREAM.PEER.*`.
     let mut patterns = BTreeSet::new();
     for api in SUBJECTS.iter().filter(|api| api.pattern.starts_with("STREAM.")) {
         match api.treatment {
@@ -163,7 +164,7 @@ fn deny_all(write: &str, deny: &mut Vec<Line>) {
     }
 }
 
-/// `CONSUMER.{{wildcard(1)}}.{stream}` → `CONSUMER.*.{stream}`
+/// Returns the filter of a destination: `CONSUMER.{{wildcard(1)}}.{stream}` → `CONSUMER.*.{stream}`.
 fn as_filter(destination: &str) -> String {
     destination.split('.').map(|token| if token.starts_with("{{") { "*" } else { token }).collect::<Vec<_>>().join(".")
 }

@@ -1,4 +1,4 @@
-//! The configs of write streams, home streams, read streams and consumers, as the JetStream API takes them.
+//! The configs of write streams, home streams and read streams, as the JetStream API takes them.
 
 use super::regional::SOURCE_API;
 use super::{bucket, metadata};
@@ -9,21 +9,23 @@ use crate::model::virtual_stream::{Account, Consistency, Kind, Layout, MapReques
 use serde_json::{Map, Value};
 
 const SECOND: u64 = 1_000_000_000;
-/// How long an outage the write streams cover unless the definition says otherwise: 24 hours, in nanoseconds.
+/// The longest outage that write streams cover by default: 24 hours, in nanoseconds.
 const MAX_AGE: u64 = 24 * 3600 * SECOND;
 /// The server's own default window, in nanoseconds (nats-server 2.15 `StreamDefaultDuplicatesWindow`).
 const DUPLICATE_WINDOW: u64 = 120 * SECOND;
 
-/// How many sequences each region's read streams have for themselves; three regions stay far below 2^53, where clients
-/// that count in doubles become inexact. None begins at 1: a revision of a bucket is never taken for a sequence of its
-/// write stream, so that a compare-and-set that cannot be decided in one region is refused and not granted by chance.
+/// The size of the range of sequences that each region's read streams have. Three regions stay far below 2^53, the
+/// limit of clients that count in doubles.
+///
+/// No range begins at 1, so a revision of a bucket is never equal to a sequence of its write stream. A compare-and-set
+/// that cannot be decided in one region is thus always refused, and never granted by chance.
 const SEQUENCES: u64 = 1_000_000_000_000;
 
 /// Fields of a mirror's origin that servers refuse on a mirror (nats-server 2.15 `server/stream.go`, `checkStreamCfg`).
 const NOT_ON_MIRRORS: [&str; 2] = ["subject_delete_marker_ttl", "duplicate_window"];
 
-/// What a stream's config is made from: a definition may have tens of thousands of streams, so a config is made when
-/// it is looked at.
+/// The input of a stream's config. A definition may have tens of thousands of streams, so each config is made when it
+/// is needed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Recipe<'a> {
     pub topology: &'a Topology,
@@ -43,24 +45,25 @@ impl<'a> Recipe<'a> {
         }
     }
 
-    /// The home stream that the stream of this role mirrors.
+    /// Returns the home stream that the stream of this role mirrors.
     pub fn mirrors(&self, role: Role) -> Option<String> {
         (role == Role::Read && self.stream.home().is_some()).then(|| self.stream.home_name())
     }
 
-    /// What the home stream captures: each subject, as published in any cluster.
+    /// Returns the subjects that the home stream captures: each subject, as published in any cluster.
     pub fn home_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
         self.stream.subjects.iter().map(|subject| captured_anywhere(subject).to_string())
     }
 
-    /// What the write stream captures: each subject, as published in each cluster of its region.
+    /// Returns the subjects that the write stream captures: each subject, as published in each cluster of its region.
     pub fn write_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
         let Self { stream, region, .. } = *self;
         let of = |cluster| stream.subjects.iter().map(move |subject| captured(subject, cluster).to_string());
         region.clusters().flat_map(of)
     }
 
-    /// Captures what is published in the region, and stores it under the subject that it was published on.
+    /// Returns the config of the write stream. It captures messages of the region, and stores them under their
+    /// published subjects.
     fn write_config(&self) -> Map<String, Value> {
         let Self { stream, region, .. } = *self;
         let max_age = stream.write.get("max_age").and_then(Value::as_u64).unwrap_or(MAX_AGE);
@@ -74,7 +77,7 @@ impl<'a> Recipe<'a> {
         finish(config, stream, region, Role::Write, &stream.write)
     }
 
-    /// Captures what is published in all regions, and decides what is stored: there is no other write stream.
+    /// Returns the config of the home stream. It captures messages of all regions, and alone decides what is stored.
     fn home_config(&self) -> Map<String, Value> {
         let Self { stream, region, .. } = *self;
         let mut config = Map::with_capacity(16);
@@ -84,13 +87,13 @@ impl<'a> Recipe<'a> {
         bucket::home_fields(stream, &mut config);
         let max_age = stream.read.get("max_age").or(config.get("max_age")).and_then(Value::as_u64).unwrap_or(0);
         config.insert("duplicate_window".to_owned(), window(max_age).into());
-        // Both may be written under `read`, at the one value that suits a stream which is not published to.
+        // A definition may set both fields under `read`, to the one value that suits a stream without publishers.
         let mut read = stream.read.clone();
         for field in ["duplicate_window", "max_msg_size"] {
             read.remove(field);
         }
         let mut config = finish(config, stream, region, Role::Home, &read);
-        // What is read is settled by `read`, and how it is published by `write`.
+        // `read` decides about reading, and `write` about publishing.
         for field in PUBLISHING {
             if let Some(value) = stream.write.get(field) {
                 config.insert(field.to_owned(), value.clone());
@@ -99,7 +102,8 @@ impl<'a> Recipe<'a> {
         config
     }
 
-    /// Mirrors the home stream, with its limits: a mirror keeps what its origin drops unless its own limits drop it too.
+    /// Returns the config of a mirror of the home stream, with the same limits. A mirror keeps messages that its origin
+    /// drops, unless its own limits drop them too.
     fn mirror_config(&self) -> Map<String, Value> {
         let Self { account, stream, region, .. } = *self;
         let external = object([("api", SOURCE_API.into()), ("deliver", format!("{DELIVER}.{}", region.name).into())]);
@@ -117,7 +121,8 @@ impl<'a> Recipe<'a> {
         config
     }
 
-    /// Sources all write streams, its own region's among them, in the order of the definition everywhere.
+    /// Returns the config of a read stream. It sources all write streams, including its own region's, always in the
+    /// order of the definition.
     fn read_config(&self) -> Map<String, Value> {
         let Self { topology, account, stream, region, oldest_server } = *self;
         let deliver = (account.layout == Layout::Regional).then(|| format!("{DELIVER}.{}", region.name));
@@ -125,9 +130,10 @@ impl<'a> Recipe<'a> {
         let mut config = Map::with_capacity(12);
         config.insert("name".to_owned(), account.read_name(stream, &region.name).into());
         if account.layout == Layout::Regional {
-            // Nothing is published there in its account: they are for look-ups of the stream by subject.
+            // Nothing is published on these subjects in its account. They serve lookups of the stream by subject.
             config.insert("subjects".to_owned(), stream.subjects.iter().map(SubjectFilter::as_str).collect());
-            // Sequences of their own, so that an ack that a client carries to another region means no message there.
+            // With a range of sequences of its own, an ack that a client carries to another region matches no message
+            // there.
             if keeps_first_sequence(oldest_server) {
                 let place = topology.regions.iter().position(|other| other.name == region.name).unwrap_or(0);
                 config.insert("first_seq".to_owned(), ((place as u64 + 1) * SEQUENCES + 1).into());
@@ -136,7 +142,7 @@ impl<'a> Recipe<'a> {
         config.insert("sources".to_owned(), sources.collect());
         // With a window, the same message id published in two regions is dropped differently in each region.
         config.insert("duplicate_window".to_owned(), smallest_window(oldest_server).into());
-        // A message that cannot be stored blocks its source for ever.
+        // A message that cannot be stored blocks its source forever.
         config.insert("max_msg_size".to_owned(), (-1).into());
         bucket::read_fields(stream, &mut config);
         finish(config, stream, region, Role::Read, &stream.read)
@@ -144,7 +150,7 @@ impl<'a> Recipe<'a> {
 }
 
 impl Recipe<'_> {
-    /// Why the read stream drops messages that its origins still hold.
+    /// Returns the reason why the read stream drops messages that its origins still hold.
     pub fn drops_messages(&self) -> Option<&'static str> {
         let Self { account, stream, .. } = *self;
         if !matches!(stream.consistency, Consistency::Eventual | Consistency::Ordered) {
@@ -162,7 +168,7 @@ impl Recipe<'_> {
         if counted.iter().any(|key| limit(&stream.read, key).is_some()) {
             return Some("its read streams have a limit by which they drop messages that the write streams still hold");
         }
-        // No age is unlimited.
+        // Without an age, messages are kept without limit.
         let written = stream.write.get("max_age").map_or(Some(MAX_AGE), |_| limit(&stream.write, "max_age"));
         let read = limit(&stream.read, "max_age");
         if read.is_some_and(|read| written.is_none_or(|written| read < written)) {
@@ -174,28 +180,30 @@ impl Recipe<'_> {
     }
 }
 
-/// The first version whose streams keep their position in each origin when they get a leader; older ones look for it in the
-/// messages that they still hold (measured: 2.10.26, 2.12.8 and 2.14.6 go back, 2.15.1 does not).
+/// The first version whose streams keep their position in each origin when they get a new leader. Older streams look
+/// for the position in the messages that they still hold (measured: 2.10.26, 2.12.8 and 2.14.6 go back, 2.15.1 does
+/// not).
 pub const KEEPS_POSITION: (u64, u64) = (2, 15);
 
-/// The duplicate window of a stream that is published to. One longer than the age is refused by servers; age 0 is
+/// Returns the duplicate window of a stream with publishers. Servers refuse a window longer than the age. Age 0 is
 /// unlimited.
 fn window(max_age: u64) -> u64 {
     if max_age == 0 { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(max_age) }
 }
 
-/// What makes a captured subject the published one again.
+/// Returns the transform from a captured subject back to the published one.
 fn strip() -> Value {
     object([("src", format!("{CAPTURED}.*.>").into()), ("dest", ">".into())])
 }
 
-/// Servers before 2.11 empty a stream with a `first_seq` when they start, if its first message is still there
-/// (measured, 2.10.26; not so on 2.11.11 – 2.15.1).
+/// Returns `true` if servers keep a `first_seq`. Before 2.11, servers empty such a stream when they start, if its first
+/// message is still there (measured on 2.10.26; not so on 2.11.11 – 2.15.1).
 pub(super) fn keeps_first_sequence(oldest_server: Option<(u64, u64)>) -> bool {
     oldest_server.is_none_or(|version| version >= (2, 11))
 }
 
-/// On a stream with sources 0 stays 0 from 2.14 on; 2.10 to 2.12 make it two minutes, and take 100 ms (measured).
+/// Returns the smallest window of a stream with sources. From 2.14 on, 0 stays 0. Servers 2.10 to 2.12 change it to two
+/// minutes, but accept 100 ms (measured).
 fn smallest_window(oldest_server: Option<(u64, u64)>) -> u64 {
     match oldest_server {
         Some(version) if version < (2, 14) => SECOND / 10,
@@ -203,10 +211,11 @@ fn smallest_window(oldest_server: Option<(u64, u64)>) -> u64 {
     }
 }
 
-/// One source, without filter and transform: they would be part of its identity, and to change them would import all
-/// of it again. `opt_start_seq`: without it a source that is first seen late begins at the read stream's last time.
+/// Returns one source, without filter and transform. These would be part of its identity, so a change would import all
+/// of it again. Without `opt_start_seq`, a source that the server first sees late begins at the read stream's last
+/// time.
 ///
-/// `deliver` is where a source in a regional account gets its messages from the application's account.
+/// `deliver` is the subject on which a source in a regional account gets its messages from the application's account.
 fn source(stream: &VirtualStream, origin: &Region, deliver: Option<&str>) -> Value {
     let mut source = object([("name", stream.write_name(&origin.name).into()), ("opt_start_seq", 1.into())]);
     if let Some(deliver) = deliver {
@@ -215,7 +224,7 @@ fn source(stream: &VirtualStream, origin: &Region, deliver: Option<&str>) -> Val
     source
 }
 
-/// An object with no room to spare: a plan of a large definition has hundreds of thousands of them.
+/// Returns an object without spare capacity: a plan of a large definition has hundreds of thousands of objects.
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let mut map = Map::with_capacity(N);
     for (key, value) in fields {
@@ -224,7 +233,7 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     Value::Object(map)
 }
 
-/// What all roles have, with the definition's own fields over the defaults.
+/// Adds the fields that all roles have, and lets the definition's own fields replace the defaults.
 fn finish(
     mut config: Map<String, Value>,
     stream: &VirtualStream,
@@ -254,7 +263,7 @@ fn finish(
     config.insert("metadata".to_owned(), marks);
     for (field, value) in fields {
         match (config.get_mut(field), value) {
-            // What marks and places the stream stays; the rest is added.
+            // Fields that mark and place the stream stay. The definition's others are added.
             (Some(Value::Object(ours)), Value::Object(theirs)) => {
                 for (key, value) in theirs {
                     ours.entry(key.clone()).or_insert_with(|| value.clone());

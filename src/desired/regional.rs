@@ -1,4 +1,4 @@
-//! The regional layout: one account per region beside the application's, and the subjects between them.
+//! The regional layout: one account per region in addition to the application's, and the subjects between them.
 
 use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
@@ -8,42 +8,42 @@ use crate::model::topology::Region;
 use crate::model::virtual_stream::{Account, RegionalAccounts};
 use std::collections::BTreeMap;
 
-/// Where clients and servers keep all of JetStream's subjects.
+/// First token of all JetStream subjects of clients and servers.
 pub const JETSTREAM: &str = "$JS";
-/// Under what a regional account reaches the API of its application's account (`external.api` of sources).
+/// The prefix with which a regional account reaches the API of its application's account (`external.api` of sources).
 pub const SOURCE_API: &str = "$VSM.API";
 
-/// The prefix of the JetStream API of an application's account, past its own mapping of `$JS.>`.
+/// The prefix of the JetStream API of an application's account that bypasses its own mapping of `$JS.>`.
 pub const HUB_API: &str = "$VSH.API";
 
-/// The prefix under which an application's account reaches the API of a region: `$VS.west.API`.
+/// Returns the prefix with which an application's account reaches the API of a region: `$VS.west.API`.
 pub fn near_api(region: &Region) -> String {
     format!("{}.API", prefixes::near(&region.cluster))
 }
 
-/// What the tags of regional accounts begin with that name the application's account.
+/// Prefix of the tags of regional accounts that name the application's account.
 pub const APPLICATION_TAG: &str = "vstream.application:";
 
-/// The tag that marks a regional account as ours: the application's account that it serves. Lower case, as nsc writes
-/// tags.
+/// Returns the tag that marks a regional account as ours. It names the application's account, in lower case as nsc
+/// writes tags.
 pub fn application_tag(application: &PublicKey) -> String {
     format!("{APPLICATION_TAG}{}", application.to_string().to_lowercase())
 }
 
-/// Returns true if the account serves a region of an application, of whichever.
+/// Returns `true` if the account serves a region of any application.
 pub fn serves_a_region(claims: &AccountClaims) -> bool {
     claims.tags().iter().any(|tag| tag.starts_with(APPLICATION_TAG))
 }
 
-/// What the tags of regional accounts begin with that name the region.
+/// Prefix of the tags of regional accounts that name the region.
 pub const REGION_TAG: &str = "vstream.region:";
 
-/// The tag that names the region of a regional account.
+/// Returns the tag that names the region of a regional account.
 pub fn region_tag(region: &RegionName) -> String {
     format!("{REGION_TAG}{}", region.as_str().to_lowercase())
 }
 
-/// The public keys of the regional accounts, as far as they are known.
+/// The known public keys of the regional accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RegionalIds(BTreeMap<(String, RegionName), PublicKey>);
 
@@ -53,12 +53,12 @@ impl RegionalIds {
         self.0.insert((account.name.clone(), region.clone()), id);
     }
 
-    /// The account that serves a region; a stand-in where it is not known.
+    /// Returns the account that serves a region, or a stand-in if it is not known.
     pub fn get(&self, account: &Account, region: &RegionName) -> PublicKey {
         self.known(account, region).unwrap_or_else(|| stand_in(account, region))
     }
 
-    /// The account that serves a region: as defined, or as remembered.
+    /// Returns the account that serves a region, from the definition or from [`set`](Self::set).
     pub fn known(&self, account: &Account, region: &RegionName) -> Option<PublicKey> {
         if let RegionalAccounts::Existing(accounts) = &account.regional_accounts
             && let Some(existing) = accounts.get(region)
@@ -69,8 +69,8 @@ impl RegionalIds {
     }
 }
 
-/// Stands for the public key of a regional account that is yet to be made; the same each time, and nobody has its
-/// seed.
+/// Returns a stand-in for the public key of a regional account that does not exist yet. It is always the same, and it
+/// has no known seed.
 fn stand_in(account: &Account, region: &RegionName) -> PublicKey {
     let mut bytes = *account.id.bytes();
     for (byte, letter) in bytes.iter_mut().zip(region.as_str().bytes().cycle()) {
@@ -79,7 +79,7 @@ fn stand_in(account: &Account, region: &RegionName) -> PublicKey {
     PublicKey::from_bytes(KeyKind::Account, bytes)
 }
 
-/// The name of a regional account: `APP-west`.
+/// Returns the name of a regional account: `APP-west`.
 pub fn name(account: &Account, region: &RegionName) -> String {
     let template = match &account.regional_accounts {
         RegionalAccounts::Named(template) => template.as_str(),
@@ -88,12 +88,12 @@ pub fn name(account: &Account, region: &RegionName) -> String {
     template.replace("{account}", &account.name).replace("{region}", region.as_str())
 }
 
-/// Which account of the definition a desired account is.
+/// The role of a desired account in the definition.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Seat<'a> {
-    /// The application's own.
+    /// The application's own account.
     Application,
-    /// The one of a region (layout `regional`).
+    /// The account of a region (layout `regional`).
     Regional(&'a Region),
 }
 

@@ -1,28 +1,28 @@
-//! Streams that have to exist.
+//! Streams that must exist.
 
 use super::recipe::{KEEPS_POSITION, Recipe, keeps_first_sequence};
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::virtual_stream::Role;
 use serde_json::{Map, Value};
 
-/// A stream that has to exist.
+/// A stream that must exist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredStream<'a> {
-    /// The virtual stream it serves.
+    /// The virtual stream that this stream serves.
     pub virtual_stream: &'a str,
-    /// Its region.
+    /// The stream's region.
     pub region: &'a RegionName,
-    /// The cluster it is placed in.
+    /// The cluster that the stream is placed in.
     pub cluster: &'a ClusterName,
-    /// What it is for.
+    /// The stream's role.
     pub role: Role,
-    /// Its real name.
+    /// The stream's real name.
     pub name: String,
     recipe: Recipe<'a>,
 }
 
 impl<'a> DesiredStream<'a> {
-    /// The stream of this role.
+    /// Returns the stream of this role.
     pub(super) fn new(recipe: Recipe<'a>, role: Role) -> Self {
         let Recipe { account, stream, region, .. } = recipe;
         Self {
@@ -37,13 +37,13 @@ impl<'a> DesiredStream<'a> {
 }
 
 impl DesiredStream<'_> {
-    /// Its config as the JetStream API takes it, `metadata` included; made anew by each call.
+    /// Returns the config as the JetStream API takes it, including `metadata`. Each call makes it again.
     pub fn config(&self) -> Map<String, Value> {
         self.recipe.config(self.role)
     }
 
-    /// Why a read stream drops messages that its origins still hold, if it does. `None` where readers read what was
-    /// published until it is dropped everywhere.
+    /// Returns the reason why a read stream drops messages that its origins still hold. Returns `None` if readers can
+    /// read a message until it is dropped everywhere.
     pub fn drops_messages(&self) -> Option<&'static str> {
         match self.role {
             Role::Write | Role::Home => None,
@@ -51,18 +51,19 @@ impl DesiredStream<'_> {
         }
     }
 
-    /// Whether it takes over again what it has dropped when it gets another leader, on the oldest of the servers.
+    /// Returns `true` if the stream sources dropped messages again when it gets another leader, on the oldest server's
+    /// version.
     pub fn goes_back(&self) -> bool {
         let old = self.recipe.oldest_server.is_some_and(|version| version < KEEPS_POSITION);
         old && self.drops_messages().is_some()
     }
 
-    /// Returns whether its servers can keep a `first_seq` in its config.
+    /// Returns `true` if the stream's servers keep a `first_seq` in its config.
     pub fn keeps_first_sequence(&self) -> bool {
         keeps_first_sequence(self.recipe.oldest_server)
     }
 
-    /// What it captures; nothing for a read stream.
+    /// Returns the subjects that the stream captures; none for a read stream.
     pub fn subjects(&self) -> Vec<String> {
         match self.role {
             Role::Write => self.recipe.write_subjects().collect(),
@@ -71,7 +72,7 @@ impl DesiredStream<'_> {
         }
     }
 
-    /// Returns the name of the home stream that a read stream mirrors, of level `mirrored`.
+    /// Returns the name of the home stream that a read stream of level `mirrored` mirrors.
     pub fn mirrors(&self) -> Option<String> {
         self.recipe.mirrors(self.role)
     }

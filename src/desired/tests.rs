@@ -32,7 +32,7 @@ pub(crate) fn stream(name: &str, subjects: &[&str]) -> VirtualStream {
     VirtualStream::new(StreamName::parse(name).unwrap(), subjects)
 }
 
-/// The application's own account of what is desired.
+/// Returns the desired state of the application's own account.
 pub(crate) fn application<'a>(
     topology: &'a Topology,
     account: &'a Account,
@@ -46,7 +46,7 @@ pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
     Account { layout: Layout::Shared, virtual_streams, ..Account::new("APP", id, Access::Context("app".to_owned())) }
 }
 
-/// A definition of these accounts in the two regions.
+/// Returns a definition of these accounts in the two regions.
 pub(crate) fn definition(accounts: Vec<Account>) -> Definition {
     Definition {
         resolver: Resolver::Nats,
@@ -252,7 +252,7 @@ pub(crate) fn mirrored(stream: VirtualStream, home: &str) -> VirtualStream {
     VirtualStream { consistency: Consistency::Mirrored { home: RegionName::parse(home).unwrap() }, ..stream }
 }
 
-/// Every destination, of entries with and without clusters.
+/// Lists every destination, of entries with and without clusters.
 fn all_lines(mappings: &MappingSet) -> String {
     let line = |mapping: &crate::model::mapping::Mapping| {
         let to = mapping.destinations.iter().map(|d| format!("{}={}", d.cluster.as_deref().unwrap_or("*"), d.subject));
@@ -285,7 +285,7 @@ fn the_mapping_set_of_an_exclusive_account() {
     assert!(desired[1].mappings.is_empty());
 }
 
-/// Every message that is published in the account is compared with each entry.
+/// A server compares every message in the account with each entry.
 #[test]
 fn below_a_root_the_entries_are_at_most_eight() {
     let entries = |count: usize| {
@@ -319,7 +319,7 @@ fn the_streams_of_a_region() {
     insta::assert_snapshot!(format!("{:#}", json!([configs(&desired[0]), configs(&desired[2])])));
 }
 
-/// One home stream, and a mirror in each region, that of the home too.
+/// One home stream, and a mirror in each region, including the home region.
 #[test]
 fn the_streams_of_a_mirrored_one() {
     let mut cfg = mirrored(bucket("cfg", Kind::Kv), "west");
@@ -356,13 +356,13 @@ fn the_streams_of_a_mirrored_one() {
     let shared = Account { layout: Layout::Shared, ..account };
     let refused = application(topology(), &shared, &Options::default());
     assert!(matches!(refused, Err(DesiredError::NotBuilt { .. })), "{refused:?}");
-    // The home stream of one is called like another.
+    // The home stream of one has the name of another.
     let account = regional(vec![mirrored(stream("foo", &["a"]), "east"), stream("foo-home", &["b"])]);
     let error = accounts(topology(), &account, &Options::default()).unwrap_err();
     assert!(error.to_string().contains("two streams would be called `foo-home`"), "{error}");
 }
 
-/// Below a root there is one mapping, and nothing else that would tell of overlaps.
+/// Below a root there is only one mapping, so no other check would report overlaps.
 #[test]
 fn common_subjects_below_a_root_are_refused() {
     let mut account = app(vec![stream("a", &["app.x.>"]), stream("b", &["app.x.y"])]);
@@ -371,7 +371,7 @@ fn common_subjects_below_a_root_are_refused() {
     assert!(matches!(error, DesiredError::WriteSubjects { .. }), "{error}");
 }
 
-/// The clusters that a region serves are captured by its write streams, and ask its account.
+/// A region's write streams capture messages of the clusters that it serves, and those clusters ask its account.
 #[test]
 fn a_region_serves_other_clusters() {
     let mut topology = topology().clone();
@@ -397,11 +397,11 @@ fn a_region_serves_other_clusters() {
     };
     assert_eq!(acks(west), ["$VS.c-west.ACK.>"]);
     assert_eq!(acks(east), ["$VS.c-east.ACK.>", "$VS.edge_1.ACK.>"]);
-    // What a region delivers is imported once.
+    // Each region's deliveries are imported once.
     assert_eq!(info(&desired[0], "_INBOX.>"), [west.id.clone(), east.id.clone()]);
 }
 
-/// Subjects that are written out are below a prefix of the table.
+/// Subjects that the code spells out are below a prefix of the table.
 #[test]
 fn constants_follow_the_table_of_prefixes() {
     for (subject, prefix) in [(regional::HUB_API, BACK), (regional::SOURCE_API, ORIGIN), (lease::SUBJECT, RUNS)] {
@@ -423,14 +423,14 @@ fn filter_and_subject() -> impl Strategy<Value = (String, String)> {
                 filter.push(">".to_owned());
                 subject.push(rest);
             }
-            // A wildcard in front would take the API's subjects too.
+            // A wildcard as the first token would capture the API's subjects too.
             (format!("t.{}", filter.join(".")), format!("t.{}", subject.join(".")))
         },
     )
 }
 
 proptest! {
-    /// What a client publishes comes back under the same subject in every region.
+    /// A client's message comes back under the same subject in every region.
     #[test]
     fn mapping_and_storing_give_the_subject_back((filter, subject) in filter_and_subject()) {
         let account = app(vec![stream("foo", &[&filter])]);
