@@ -16,14 +16,15 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::desired::{Role, desired};
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
+use vstream_jwt::engine::lease::Holder;
+use vstream_jwt::engine::session::{Given, Hearing};
+use vstream_jwt::engine::{Deadline, Silent, Tell};
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, DefinitionConnector, Purpose, connect};
 use vstream_jwt::observed::jetstream::Api;
 use vstream_jwt::observed::{Requests, system};
-use vstream_jwt::ops::lease::Holder;
-use vstream_jwt::ops::session::{Given, Hearing};
-use vstream_jwt::ops::{self, Deadline, Silent, Tell};
+use vstream_jwt::ops;
 use vstream_jwt::push::{Answer, push};
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
@@ -217,7 +218,7 @@ async fn bare_requests(path: &Path) -> (f64, f64) {
     let (keys, deadline) = (Keyring::open(&folder).unwrap(), Deadline::after(TIMEOUT));
     let trust = ops::trust::trust(Some(&loaded.definition), &loaded.base, &folder);
     let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
-    let opened = ops::session::Session::open(given, &connector, Hearing::Off, deadline, &Silent).await;
+    let opened = Session::open(given, &connector, Hearing::Off, deadline, &Silent).await;
     let (session, _) = opened.unwrap();
     let wanted = desired(&loaded.definition).unwrap();
     let apis: Vec<_> = (0..wanted.len()).map(|place| session.api(place).unwrap()).collect();
@@ -369,9 +370,9 @@ async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)
     let given = Given { definition: &definition, keys: &keys, trust: &trust };
     let planned = ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &steps).await;
     let (mut session, mut planned) = planned.unwrap();
-    let signers = ops::apply::Signers { operator: Some(&seed), keys: &mut keys, signed: None };
-    let run = ops::apply::Run::new(signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
-    ops::apply::apply(&mut session, &mut planned, run, &connector, &steps).await.unwrap();
+    let signers = Signers { operator: Some(&seed), keys: &mut keys, signed: None };
+    let run = Run::new(FromDefinition, signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
+    execute(&mut session, &mut planned, run, &connector, &steps).await.unwrap();
     steps.step("", 0, 0);
     (started.elapsed().as_secs_f64() * 1000.0, steps.0.into_inner().unwrap())
 }

@@ -18,7 +18,9 @@
 //! 10. [`verify`]: is it stored, applied and live on every server, and does every source flow?
 //! 11. [`explain`]: where does a message go that clients of a cluster publish?
 //!
-//! [`ops`] puts the stages together, one file a verb; [`cli`] is the command line over it; [`nats`] is the only module
+//! 12. [`engine`]: carries out a plan, stage by stage, under the lease.
+//!
+//! [`ops`] has the verbs, one file each: what a verb reads and plans; [`cli`] is the command line over it; [`nats`] is the only module
 //! that knows the client library; [`dev`] runs a local super-cluster of real servers.
 //!
 //! # Apply a definition
@@ -27,11 +29,13 @@
 //! use std::path::Path;
 //! use std::time::Duration;
 //! use vstream_jwt::nats::{DefinitionConnector, Purpose};
-//! use vstream_jwt::ops::apply::{Run, Signers};
-//! use vstream_jwt::ops::lease::Holder;
-//! use vstream_jwt::ops::session::{Given, Hearing};
+//! use vstream_jwt::engine::run::{Run, Signers, execute};
+//! use vstream_jwt::engine::lease::Holder;
+//! use vstream_jwt::engine::session::{Given, Hearing};
 //! use vstream_jwt::ops::trust::trust;
-//! use vstream_jwt::ops::{Deadline, Silent, apply, load, plan};
+//! use vstream_jwt::engine::{Deadline, Silent};
+//! use vstream_jwt::ops::plan::{FromDefinition, plan};
+//! use vstream_jwt::ops::load;
 //! use vstream_jwt::sign::Signer as _;
 //! use vstream_jwt::sign::file::read_seed_file;
 //! use vstream_jwt::sign::keyring::Keyring;
@@ -48,10 +52,10 @@
 //! let options = vstream_jwt::plan::Options::default();
 //! let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
 //! let (mut session, mut planned) =
-//!     plan::plan(given, &connector, &options, Hearing::On, deadline, &Silent).await?;
+//!     plan(given, &connector, &options, Hearing::On, deadline, &Silent).await?;
 //! let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-//! let run = Run::new(signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
-//! let applied = apply::apply(&mut session, &mut planned, run, &connector, &Silent).await?;
+//! let run = Run::new(FromDefinition, signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
+//! let applied = execute(&mut session, &mut planned, run, &connector, &Silent).await?;
 //! assert!(applied.is_confirmed(), "some server did not confirm: {applied:?}");
 //! # Ok(())
 //! # }
@@ -63,6 +67,7 @@ pub mod cli;
 pub mod definition;
 pub mod desired;
 pub mod dev;
+pub mod engine;
 pub mod explain;
 mod files;
 pub mod lint;

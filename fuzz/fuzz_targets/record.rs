@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use support::{assert_no_seed, assert_one_line, folder, text};
 use vstream_jwt::model::shown::shown;
-use vstream_jwt::ops::journal::Journal as _;
+use vstream_jwt::engine::push_log::Journal as _;
 use vstream_jwt::ops::record::{FindError, Recorder, find, list};
 use vstream_jwt::plan::record::{Content, Record};
 use vstream_jwt::secrets;

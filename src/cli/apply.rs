@@ -1,7 +1,7 @@
 //! `apply`: makes the deployment match the definition.
 
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
-use super::outcome::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
+use super::outcome::{document, done, exit, no_signer, refused, stopped, to_reload, unconfirmed};
 use super::plan::ChangeArgs;
 use super::recording::{HistoryArgs, Recording};
 use super::text::{Text, put, text};
@@ -10,10 +10,13 @@ use crate::definition::Definition;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
-use crate::ops::Deadline;
-use crate::ops::apply::{Again, Applied, Run, Signers};
-use crate::ops::plan::Planned;
-use crate::ops::session::{Given, Hearing};
+use crate::engine::Deadline;
+use crate::engine::report::Applied;
+use crate::engine::run::{Run, Signers, execute};
+use crate::engine::signed_plan;
+use crate::ops::apply::Apply;
+use crate::engine::planned::Planned;
+use crate::engine::session::{Given, Hearing};
 use crate::ops::trust::with_pushes;
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
@@ -86,7 +89,7 @@ impl Args {
         }
         if let Some(file) = &file {
             let changes = plan_view::document(plan, &session.deployment);
-            planfile::still_holds(file, &ops::planfile::content(&session, &planned, Vec::new(), "", changes))?;
+            planfile::still_holds(file, &signed_plan::content(&session, &planned, Vec::new(), "", changes))?;
         }
         shell.findings(&plan.findings);
         let signer = operator.as_deref();
@@ -105,14 +108,14 @@ impl Args {
         }
         patience.leave(session.deadline.left());
         let progress = shell.progress();
-        let result = ops::apply::apply(
+        let result = execute(
             &mut session,
             &mut planned,
             Run {
                 signers: Signers { operator: signer, keys: &mut keys, signed },
                 holder: holder("apply"),
                 patience: self.lease.lease_timeout,
-                again: file.as_ref().map_or(Again::Plan, Again::Exactly),
+                planner: Apply(file.as_ref()),
                 agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
@@ -124,7 +127,7 @@ impl Args {
         // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(|error| with_heard(failure(error), &session))?;
+        let applied = result.map_err(|error| with_heard(stopped(error), &session))?;
         shell.findings(&applied.heard);
         let exit = exit(&applied, &session.deployment);
         let mut text = text(definition, &planned, &applied, &session.deployment, exit, shell);

@@ -7,7 +7,7 @@ use super::{Exit, Failure, Format, Shell};
 use crate::dev::{Lifetime, Options, SuperCluster};
 use crate::nats::{Access, ConnectOptions, Connection, DefinitionConnector, Purpose, connect};
 use crate::observed::link::LinkError;
-use crate::ops::Tell;
+use crate::engine::Tell;
 use crate::ops::demo::{
     AppliedSummary, Chapter, Clients, Demo, DemoError, Proof, RegionProof, RegionRound, Round, Story,
 };
@@ -350,7 +350,7 @@ fn failure(error: DemoError, kept: Option<&SuperCluster>) -> Failure {
     let failure = match error {
         DemoError::Dev(error) => return error.into(),
         DemoError::Read(error) => return error.into(),
-        DemoError::Apply(error) => return super::outcome::failure(error),
+        DemoError::Apply(stopped) => return super::outcome::stopped(stopped),
         DemoError::NothingToShow => Failure::failed("demo", message),
         DemoError::Unconfirmed { .. } => Failure::failed("demo-unconfirmed", message),
         DemoError::Traffic(_) => Failure::failed("demo-traffic", message),

@@ -1,15 +1,16 @@
 //! `destroy`: removes what `apply` made for the definition.
 
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
-use super::outcome::{document, done, exit, failure, no_signer, refused, to_reload, unconfirmed};
+use super::outcome::{document, done, exit, no_signer, refused, stopped, to_reload, unconfirmed};
 use super::recording::{HistoryArgs, Recording};
 use super::text::put;
 use super::{Exit, Failure, Shell, nsc, planfile, trust};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
-use crate::ops::Deadline;
-use crate::ops::apply::{Again, Run, Signers};
-use crate::ops::session::{Given, Hearing};
+use crate::engine::Deadline;
+use crate::engine::run::{self, Run, Signers, execute};
+use crate::ops::destroy::Removal;
+use crate::engine::session::{Given, Hearing};
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;
@@ -78,7 +79,7 @@ impl Args {
         }
         shell.findings(&plan.findings);
         if plan.is_empty() {
-            let applied = ops::apply::look(&session, &planned).await.map_err(failure)?;
+            let applied = run::look(&session, &planned).await.map_err(|error| stopped(error.into()))?;
             let (missing, total) = (session.deployment.missing(), session.deployment.total());
             let exit = exit(&applied, &session.deployment);
             let (kept, mut text) = (kept(self.delete_streams), done(&applied, &session.deployment));
@@ -104,14 +105,14 @@ impl Args {
         agree(shell, &mut session, plan, self.yes, false)?;
         patience.leave(session.deadline.left());
         let progress = shell.progress();
-        let result = ops::apply::apply(
+        let result = execute(
             &mut session,
             &mut planned,
             Run {
                 signers: Signers { operator: signer, keys: &mut keys, signed: None },
                 holder: holder("destroy"),
                 patience: self.lease.lease_timeout,
-                again: Again::Destroy { delete_streams: self.delete_streams },
+                planner: Removal { delete_streams: self.delete_streams },
                 agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
@@ -123,7 +124,7 @@ impl Args {
         // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(|error| with_heard(failure(error), &session))?;
+        let applied = result.map_err(|error| with_heard(stopped(error), &session))?;
         shell.findings(&applied.heard);
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);

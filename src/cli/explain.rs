@@ -2,12 +2,12 @@
 
 use super::text::{Paint as _, Text, put, text};
 use super::{Exit, Failure, Shell, trust};
+use crate::engine::Deadline;
+use crate::engine::session::Given;
 use crate::explain::{Explained, Outcome, Step};
 use crate::nats::{DefinitionConnector, Purpose, user_of};
 use crate::ops;
-use crate::ops::Deadline;
 use crate::ops::explain::{Asked, ExplainError};
-use crate::ops::session::Given;
 use std::path::PathBuf;
 
 /// Show where a message or request goes from a cluster, and why; changes nothing

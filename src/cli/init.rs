@@ -3,12 +3,12 @@
 use super::shell::quoted;
 use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
+use crate::engine::session::ReadError;
 use crate::nats::{Access, ConnectError, ConnectOptions, connect, context_servers};
 use crate::nsc::{StoreError, keystore, survey};
 use crate::observed::RequestError;
 use crate::ops::init::running::{Running, running};
 use crate::ops::init::{InitError, free, init};
-use crate::ops::session::ReadError;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -3,10 +3,10 @@
 use super::shell::some;
 use super::text::{Text, put};
 use super::{Exit, Shell};
+use crate::engine::nsc_sync;
+use crate::engine::nsc_sync::WrittenBack;
+use crate::engine::session::Session;
 use crate::observed::Requests;
-use crate::ops;
-use crate::ops::nsc::WrittenBack;
-use crate::ops::session::Session;
 use crate::plan::Options;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub(super) async fn write_back<L: Requests>(
     (text, document): (&mut Text, &mut Value),
     exit: Exit,
 ) -> Exit {
-    let Some(back) = ops::nsc::write_back(session, options).await else { return exit };
+    let Some(back) = nsc_sync::write_back(session, options).await else { return exit };
     document["nsc_store"] = json!(back);
     let WrittenBack { folder, written, findings } = back;
     if !written.is_empty() {

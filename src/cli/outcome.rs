@@ -7,9 +7,11 @@ use super::text::{Text, put, text};
 use super::{Exit, Failure, plan_view};
 use crate::model::finding::{Finding, Severity};
 use crate::observed::Deployment;
-use crate::ops::apply::{Applied, ApplyError, IssueError, Pushed};
-use crate::ops::lease::LeaseError;
-use crate::ops::plan::Planned;
+use crate::engine::error::{ApplyError, Stopped};
+use crate::engine::report::{Applied, Pushed};
+use crate::engine::tokens::IssueError;
+use crate::engine::lease::LeaseError;
+use crate::engine::planned::Planned;
 use crate::resolver::NotPushed;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -56,12 +58,7 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
         let servers = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
         servers.map(|server| server.server.clone()).collect::<Vec<_>>()
     };
-    let mut last: Vec<&Pushed> = Vec::new();
-    for pushed in &applied.pushed {
-        last.retain(|earlier| earlier.id != pushed.id);
-        last.push(pushed);
-    }
-    let mut names: Vec<String> = last.into_iter().flat_map(open).collect();
+    let mut names: Vec<String> = last_of_each(applied).into_iter().flat_map(open).collect();
     names.sort();
     names.dedup();
     let mut parts = Vec::new();
@@ -70,6 +67,16 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
     }
     parts.extend(deployment.missing_text());
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
+}
+
+/// Returns the last token of each account that was pushed, in the order of the pushes.
+fn last_of_each(applied: &Applied) -> Vec<&Pushed> {
+    let mut last: Vec<&Pushed> = Vec::new();
+    for pushed in &applied.pushed {
+        last.retain(|earlier| earlier.id != pushed.id);
+        last.push(pushed);
+    }
+    last
 }
 
 /// Returns what servers that did not confirm a token have instead, and why other servers refused it.
@@ -165,7 +172,24 @@ pub(super) fn no_signer() -> Failure {
         .next("Name the operator's signing key: --operator FILE, --operator - for standard input, or VSTREAM_OPERATOR_FILE.")
 }
 
-pub(super) fn failure(error: ApplyError) -> Failure {
+/// Returns the failure of a run that ended early, with what it did until then.
+pub(super) fn stopped(Stopped { report, cause }: Stopped) -> Failure {
+    let mut failure = failure(*cause, &report);
+    if report.pushed.is_empty() && report.provisioned.is_empty() && report.merged.is_empty() {
+        return failure;
+    }
+    if failure.lines.is_empty() {
+        let pushed = last_of_each(&report).into_iter().map(|last| {
+            let confirmed = last.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
+            let total = last.servers.len();
+            format!("account {}: a token was pushed; {confirmed} of {total} servers confirm it", last.account)
+        });
+        failure.lines = pushed.collect();
+    }
+    failure.detail("applied", report)
+}
+
+pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
     let message = error.to_string();
     match error {
         ApplyError::Refused(findings) => refused(findings),
@@ -183,13 +207,12 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         }
         ApplyError::Issue(IssueError::Keys { .. }) | ApplyError::Keys(_) => Failure::failed("keys", message)
             .next("Mend the keys folder, or name another with --keys; `keys check` lists what is wrong."),
-        ApplyError::StageUnconfirmed { applied, .. } => {
-            let open = applied.pushed.iter().filter(|pushed| !pushed.is_confirmed());
+        ApplyError::StageUnconfirmed { .. } => {
+            let open = report.pushed.iter().filter(|pushed| !pushed.is_confirmed());
             let lines: Vec<String> = open.flat_map(has_instead).collect();
             Failure::failed("stage-unconfirmed", message)
                 .lines(lines)
                 .next("Mend what these servers say, then apply again: it goes on from here.")
-                .detail("applied", applied)
         }
         ApplyError::NotCaughtUp { problems, provisioned } => {
             let lines: Vec<String> = problems

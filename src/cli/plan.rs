@@ -4,12 +4,14 @@ use super::deployment::options;
 use super::shell::{quoted, some, unusable_keys};
 use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile, trust};
+use crate::engine::Deadline;
+use crate::engine::planned::Planned;
+use crate::engine::regional_keys::without_keys;
+use crate::engine::session::{Given, Hearing};
+use crate::engine::signed_plan;
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
-use crate::ops::Deadline;
-use crate::ops::plan::Planned;
-use crate::ops::session::{Given, Hearing};
 use crate::plan::file::PlanFile;
 use crate::plan::{Options, Plan};
 use crate::sign::keyring::Keyring;
@@ -79,7 +81,7 @@ impl Args {
                 all_have_keys(&planned, &keys, shell)?;
                 let files = planfile::files(&loaded);
                 let mut content =
-                    ops::planfile::content(&session, &planned, files, view.whole().plain(), document.clone());
+                    signed_plan::content(&session, &planned, files, view.whole().plain(), document.clone());
                 content.who = Some(super::who::who());
                 ops::planfile::write(&out, &PlanFile::new(content)).map_err(planfile::failure)?;
                 written(plan, &out, shell)
@@ -104,7 +106,7 @@ impl Args {
 
 /// Refuses to write a plan file while an account that the plan creates has no key.
 fn all_have_keys(planned: &Planned<'_>, keys: &Keyring, shell: &Shell) -> Result<(), Failure> {
-    let without = ops::planfile::without_keys(planned, keys).map_err(unusable_keys)?;
+    let without = without_keys(planned, keys).map_err(unusable_keys)?;
     if without.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,8 @@
 
 use super::outcome::{self, stale};
 use super::{Failure, Shell};
-use crate::ops::apply::ApplyError;
+use crate::engine::error::ApplyError;
+use crate::engine::report::Applied;
 use crate::ops::load::Loaded;
 use crate::ops::planfile::{self, FileError, SignFileError};
 use crate::plan::file::{Content, File, PlanFile, PlanFileError};
@@ -79,7 +80,7 @@ pub(super) fn unsigned(error: SignFileError) -> Failure {
         SignFileError::Claims { .. } => {
             Failure::usage("plan-file-changed", message).next("Make the plan again: plan --out FILE.")
         }
-        SignFileError::Issue(error) => outcome::failure(ApplyError::Issue(error)),
+        SignFileError::Issue(error) => outcome::failure(ApplyError::Issue(error), &Applied::default()),
         SignFileError::Seal(_) => Failure::failed("signing", message).next("Check the key, or the command that signs."),
     }
 }

@@ -8,9 +8,10 @@ use super::{Exit, Failure, Shell, plan_view};
 use crate::model::finding::Severity;
 use crate::observed::Deployment;
 use crate::observed::link::Link;
-use crate::ops::apply::{Applied, ApplyError};
+use crate::engine::error::Stopped;
+use crate::engine::report::Applied;
 use crate::ops::record::{HISTORY, Recorder};
-use crate::ops::session::Session;
+use crate::engine::session::Session;
 use crate::plan::Plan;
 use crate::plan::file::File;
 use crate::plan::record::{Content, Outcome};
@@ -73,7 +74,7 @@ impl HistoryArgs {
         };
         let recorder = Recorder::open(&folder, content).map_err(|error| unwritable(&error.to_string()))?;
         let recorder = Arc::new(recorder);
-        session.journal = Some(recorder.clone());
+        session.log = Some(recorder.clone());
         Ok(Written(Some(recorder)))
     }
 }
@@ -93,7 +94,7 @@ pub(super) struct Written(Option<Arc<Recorder>>);
 
 impl Written {
     /// Records how the run ended.
-    pub(super) fn finish(&self, shell: &Shell, result: &Result<Applied, ApplyError>, deployment: &Deployment) {
+    pub(super) fn finish(&self, shell: &Shell, result: &Result<Applied, Stopped>, deployment: &Deployment) {
         let Some(recorder) = &self.0 else { return };
         let (outcome, error) = match result {
             Ok(applied) if exit(applied, deployment) == Exit::Done => (Outcome::Confirmed, None),

@@ -2,7 +2,7 @@
 
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_heard};
 use super::history;
-use super::outcome::{document, done, exit, failure, no_signer, refused, to_reload};
+use super::outcome::{document, done, exit, no_signer, refused, stopped, to_reload};
 use super::recording::{HistoryArgs, Recording};
 use super::shell::some;
 use super::text::{Text, put, text};
@@ -10,10 +10,11 @@ use super::{Exit, Failure, Format, Shell, nsc, planfile, trust};
 use crate::definition::Definition;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
-use crate::ops::Deadline;
-use crate::ops::apply::{Again, Run, Signers};
+use crate::engine::Deadline;
+use crate::engine::run::{self, Run, Signers, execute};
+use crate::ops::rollback::Back;
 use crate::ops::record::{Read, list};
-use crate::ops::session::{Given, Hearing};
+use crate::engine::session::{Given, Hearing};
 use crate::plan::Options;
 use crate::plan::rollback::{Effects, Named, Undo, Unused};
 use crate::sign::Signer;
@@ -101,7 +102,7 @@ impl Args {
         shell.findings(&plan.findings);
         let undone: Vec<&str> = undo.pushes.iter().map(|push| push.name).collect();
         if plan.is_empty() {
-            let applied = ops::apply::look(&session, &planned).await.map_err(failure)?;
+            let applied = run::look(&session, &planned).await.map_err(|error| stopped(error.into()))?;
             let exit = exit(&applied, &session.deployment);
             let mut document = document(&planned, &applied, &session.deployment, exit);
             document["rollback"] = described(&undone, &effects);
@@ -130,14 +131,14 @@ impl Args {
         agree(shell, &mut session, plan, self.yes, true)?;
         patience.leave(session.deadline.left());
         let progress = shell.progress();
-        let result = ops::apply::apply(
+        let result = execute(
             &mut session,
             &mut planned,
             Run {
                 signers: Signers { operator: signer, keys: &mut keys, signed: None },
                 holder: holder("rollback"),
                 patience: self.lease.lease_timeout,
-                again: Again::Back(&undo),
+                planner: Back(&undo),
                 agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
@@ -149,7 +150,7 @@ impl Args {
         // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(|error| with_heard(failure(error), &session))?;
+        let applied = result.map_err(|error| with_heard(stopped(error), &session))?;
         shell.findings(&applied.heard);
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);

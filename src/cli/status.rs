@@ -8,14 +8,14 @@ use super::{Exit, Failure, Format, Shell, output, trust};
 use crate::definition::Definition;
 use crate::desired::Role;
 use crate::desired::lease::Note;
+use crate::engine::session::Given;
+use crate::engine::{Deadline, Silent};
 use crate::model::shown::shown;
 use crate::model::units::format_size;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
-use crate::ops::Deadline;
 use crate::ops::load::Loaded;
-use crate::ops::session::Given;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::sign::keyring::Keyring;
 use crate::verify::status::{Seen, SourceStatus, StreamStatus};
@@ -77,7 +77,7 @@ async fn look(shell: &Shell, loaded: &Loaded, keys: &Keyring) -> Result<(Verifie
     let trust = trust::of_definition(loaded, keys, None);
     let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
     let given = Given { definition, keys, trust: &trust };
-    Ok(ops::verify::verify(given, &connector, Deadline::after(shell.timeout), &ops::Silent).await?)
+    Ok(ops::verify::verify(given, &connector, Deadline::after(shell.timeout), &Silent).await?)
 }
 
 fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -> Text {

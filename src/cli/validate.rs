@@ -3,14 +3,15 @@
 use super::deployment::options;
 use super::text::{Text, part, put, text};
 use super::{Exit, Failure, Shell, trust};
+use crate::engine::Deadline;
+use crate::engine::session::{Given, Hearing};
 use crate::model::finding::{Severity, bounded};
 use crate::model::names::ClusterName;
 use crate::model::units::format_duration;
 use crate::model::virtual_stream::Account;
 use crate::nats::{DefinitionConnector, Purpose};
+use crate::ops;
 use crate::ops::load::Loaded;
-use crate::ops::session::{Given, Hearing};
-use crate::ops::{self, Deadline};
 use crate::plan::Options;
 use serde_json::{Value, json};
 

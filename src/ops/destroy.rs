@@ -1,11 +1,38 @@
-//! `destroy`: takes away what a definition made. Mappings first; streams only when told to.
+//! `destroy`: removes what a definition made. Mappings first; streams only when told to.
 
-use super::plan::Planned;
-use super::session::{Given, Hearing, ReadError, Reading, Session, now};
-use super::users::users;
-use super::{Connector, Deadline, Tell, nsc};
 use crate::definition::Definition;
+use crate::engine::clock::now;
+use crate::engine::nsc_sync;
+use crate::engine::planned::{Planned, Planner};
+use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
+use crate::engine::user_permissions::users;
+use crate::engine::{Connector, Deadline, Tell};
 use crate::plan::{self, Options};
+
+/// Plans to remove all that the definition has.
+#[derive(Debug, Clone, Copy)]
+pub struct Removal {
+    /// With the streams.
+    pub delete_streams: bool,
+}
+
+impl Planner for Removal {
+    async fn plan<'d, C: Connector>(
+        &self,
+        given: Given<'d, '_>,
+        connector: &C,
+        _options: &Options,
+        hearing: Hearing<C::Link>,
+        deadline: Deadline,
+        tell: &dyn Tell,
+    ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
+        plan_destroy(given, connector, self.delete_streams, hearing, deadline, tell).await
+    }
+
+    fn removes_all(&self) -> bool {
+        true
+    }
+}
 
 /// The part of a definition that is to go: all of it, or the named virtual streams.
 ///
@@ -29,7 +56,7 @@ pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definiti
 }
 
 /// Connects, reads the deployment and plans to take away everything that the definition has. Changes nothing; the plan
-/// is carried out by [`super::apply::apply`].
+/// is carried out by [`crate::engine::run::execute`].
 ///
 /// # Errors
 /// [`ReadError`]
@@ -49,7 +76,7 @@ pub async fn plan_destroy<'d, C: Connector>(
     let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
     plan.findings.extend(session.trust_findings.iter().cloned());
     plan.findings.extend(users(&session, &plan, &Options::default(), connector.changes()).await);
-    let look = nsc::look(&session, &observed);
+    let look = nsc_sync::look(&session, &observed);
     plan.findings.extend(look.findings);
     Ok((session, Planned { desired: Vec::new(), observed, plan, options: Options::default(), behind: look.behind }))
 }

@@ -1,10 +1,10 @@
 //! `explain`: where what clients of a cluster publish goes, by what is in force there.
 
-use super::session::{Given, Hearing, ReadError, Reading, Session};
-use super::{Connector, Deadline, Tell};
 use crate::definition::Definition;
 use crate::desired::regional::Seat;
 use crate::desired::{DesiredAccount, DesiredError, desired};
+use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
+use crate::engine::{Connector, Deadline, Tell};
 use crate::explain::{Explained, Outcome, Question, SourceView, StreamView, View, World, explain};
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;

@@ -1,14 +1,35 @@
 //! `rollback`: back to how an earlier push left it, with what others changed since.
 
-use super::plan::Planned;
-use super::session::{Given, Hearing, ReadError, Reading, Session, now};
-use super::users::users;
-use super::{Connector, Deadline, Tell, caches, nsc};
-use crate::plan;
+use crate::engine::clock::now;
+use crate::engine::planned::{Planned, Planner};
+use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
+use crate::engine::user_permissions::users;
+use crate::engine::{Connector, Deadline, Tell};
+use crate::engine::{caches, nsc_sync};
 use crate::plan::rollback::{Effects, Rollback, Undo, rollback};
+use crate::plan::{self, Options};
+
+/// Plans to undo a push.
+#[derive(Debug, Clone, Copy)]
+pub struct Back<'u>(pub &'u Undo<'u>);
+
+impl Planner for Back<'_> {
+    async fn plan<'d, C: Connector>(
+        &self,
+        given: Given<'d, '_>,
+        connector: &C,
+        _options: &Options,
+        hearing: Hearing<C::Link>,
+        deadline: Deadline,
+        tell: &dyn Tell,
+    ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
+        let (session, planned, _) = plan_rollback(given, connector, self.0, hearing, deadline, tell).await?;
+        Ok((session, planned))
+    }
+}
 
 /// Connects, reads the deployment and plans to undo what the records say was pushed. Changes nothing; the plan is
-/// carried out by [`super::apply::apply`].
+/// carried out by [`crate::engine::run::execute`].
 ///
 /// # Errors
 /// [`ReadError`]
@@ -35,7 +56,7 @@ pub async fn plan_rollback<'d, C: Connector>(
     plan::admit(&mut plan.findings, &undo.options);
     plan.findings.extend(users(&session, &plan, &undo.options, connector.changes()).await);
     plan.findings.extend(caches::look(&session, &plan, &observed, connector).await);
-    let mut look = nsc::look(&session, &observed);
+    let mut look = nsc_sync::look(&session, &observed);
     plan::admit(&mut look.findings, &undo.options);
     plan.findings.append(&mut look.findings);
     // What the definition asks for is not what is gone back to, so that the streams are not held against it.

@@ -6,8 +6,8 @@ mod inspect;
 pub use check::{Check, check};
 pub use inspect::{Inspection, Item, TokenView, inspect};
 
-use super::regional;
 use crate::definition::Definition;
+use crate::engine::regional_keys;
 use crate::model::claims::ClaimsError;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::file::KeyFileError;
@@ -92,7 +92,7 @@ pub fn generate(keys: &Path, kind: KeyKind, name: Option<&str>) -> Result<Genera
 /// # Errors
 /// [`KeysError::Keyring`]
 pub fn generate_regional(keys: &Path, definition: &Definition) -> Result<Vec<Generated>, KeysError> {
-    let made = regional::generate_missing(definition, &mut Keyring::open(keys)?)?;
+    let made = regional_keys::generate_missing(definition, &mut Keyring::open(keys)?)?;
     Ok(made.into_iter().map(|(public_key, file)| Generated { public_key, kind: KeyKind::Account, file }).collect())
 }
 

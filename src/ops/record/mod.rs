@@ -7,9 +7,9 @@ mod find;
 
 pub use find::{Entry, FindError, HistoryError, Read, find, last_pushes, list};
 
-use super::apply::Pushed;
-use super::journal::{Intent, Journal, JournalError};
 use crate::desired::DesiredAccount;
+use crate::engine::push_log::{Intent, PushLog, PushLogError};
+use crate::engine::report::Pushed;
 use crate::files::{self, Access};
 use crate::plan::MOST_BYTES;
 use crate::plan::Stage;
@@ -37,7 +37,7 @@ struct State {
     /// The record's file, once there is one.
     path: Option<PathBuf>,
     /// Why the file is behind.
-    behind: Option<JournalError>,
+    behind: Option<PushLogError>,
 }
 
 impl Recorder {
@@ -45,9 +45,9 @@ impl Recorder {
     /// its attempts are empty.
     ///
     /// # Errors
-    /// [`JournalError`] when no file can be written there: better now than after the streams were made.
-    pub fn open(folder: &Path, content: Content) -> Result<Self, JournalError> {
-        let failed = |cause| JournalError { path: folder.to_owned(), cause };
+    /// [`PushLogError`] when no file can be written there: better now than after the streams were made.
+    pub fn open(folder: &Path, content: Content) -> Result<Self, PushLogError> {
+        let failed = |cause| PushLogError { path: folder.to_owned(), cause };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         files::probe(folder).map_err(failed)?;
         let state = State { content: shown(content), path: None, behind: None };
@@ -57,8 +57,8 @@ impl Recorder {
     /// Writes how the run ended. Says where the record is; `None` when nothing was pushed.
     ///
     /// # Errors
-    /// [`JournalError`] when the file is behind what happened. What is needed to go back is in it all the same.
-    pub fn finish(&self, outcome: Outcome, error: Option<String>) -> Result<Option<PathBuf>, JournalError> {
+    /// [`PushLogError`] when the file is behind what happened. What is needed to go back is in it all the same.
+    pub fn finish(&self, outcome: Outcome, error: Option<String>) -> Result<Option<PathBuf>, PushLogError> {
         let mut state = self.state();
         if state.path.is_none() {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Recorder {
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
         let replaced = text(&state.content).and_then(|text| files::replace(&path, Access::Owner, &[text.as_bytes()]));
-        state.behind = replaced.err().map(|cause| JournalError { path, cause });
+        state.behind = replaced.err().map(|cause| PushLogError { path, cause });
     }
 
     /// Writes the record under a name that no other has.
@@ -102,8 +102,8 @@ impl Recorder {
     }
 }
 
-impl Journal for Recorder {
-    fn begin(&self, intents: &[Intent<'_>], desired: &[DesiredAccount<'_>]) -> Result<(), JournalError> {
+impl PushLog for Recorder {
+    fn begin(&self, intents: &[Intent<'_>], desired: &[DesiredAccount<'_>]) -> Result<(), PushLogError> {
         let mut state = self.state();
         let streams = desired.iter().flat_map(|account| account.streams.iter().map(move |stream| (account, stream)));
         state.content.streams = streams
@@ -138,7 +138,7 @@ impl Journal for Recorder {
             return state.behind.take().map_or(Ok(()), Err);
         }
         state.content.started = at;
-        let path = self.create(&state.content).map_err(|cause| JournalError { path: self.folder.clone(), cause })?;
+        let path = self.create(&state.content).map_err(|cause| PushLogError { path: self.folder.clone(), cause })?;
         state.path = Some(path);
         Ok(())
     }

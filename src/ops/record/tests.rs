@@ -1,6 +1,6 @@
 use super::*;
+use crate::engine::confirm::Confirmation;
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::ops::confirm::Confirmation;
 use crate::plan::record::tests::content;
 use crate::plan::{Reason, record};
 use crate::sign::{Seed, Signer as _, issue};
@@ -15,7 +15,7 @@ fn begin(recorder: &Recorder) {
     begin_with(recorder, "after").unwrap();
 }
 
-fn begin_with(recorder: &Recorder, token: &str) -> Result<(), JournalError> {
+fn begin_with(recorder: &Recorder, token: &str) -> Result<(), PushLogError> {
     let id = content().system_account;
     let intent = Intent {
         account: "APP",

@@ -11,6 +11,7 @@ mod plan_files;
 mod refusals;
 mod secrets;
 mod shown;
+mod imports;
 mod structure;
 mod terminal;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The stages in order. Each may use only those before it; the last ones put the stages together.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "model",
     "secrets",
     "definition",
@@ -19,6 +19,7 @@ const ORDER: [&str; 17] = [
     "resolver",
     "verify",
     "explain",
+    "engine",
     "ops",
     "cli",
 ];
@@ -150,8 +151,9 @@ fn only_the_command_line_picks_implementations() {
         let forbidden: &[&str] = match source.module.as_str() {
             "cli" | "main" | "lib" => &[],
             "ops" => &["cli", "nats"],
-            "nats" | "dev" => &["cli", "ops"],
-            _ => &["cli", "ops", "nats", "dev"],
+            "engine" => &["cli", "ops", "nats", "dev"],
+            "nats" | "dev" => &["cli", "engine", "ops"],
+            _ => &["cli", "engine", "ops", "nats", "dev"],
         };
         let found = used.into_iter().filter(|used| forbidden.contains(used));
         offenders.extend(found.map(|used| format!("{} uses {used}", source.path.display())));

@@ -15,12 +15,15 @@ use tokio::net::{TcpListener, TcpStream};
 use vstream_jwt::dev;
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::observed::Server;
-use vstream_jwt::ops::apply::{Applied, ApplyError, Run, Signers, apply};
-use vstream_jwt::ops::lease::Holder;
-use vstream_jwt::ops::plan::plan;
-use vstream_jwt::ops::session::{Given, Hearing};
+use vstream_jwt::engine::error::Stopped;
+use vstream_jwt::engine::report::Applied;
+use vstream_jwt::engine::run::{Run, Signers, execute};
+use vstream_jwt::engine::lease::Holder;
+use vstream_jwt::ops::plan::{FromDefinition, plan};
+use vstream_jwt::engine::session::{Given, Hearing};
 use vstream_jwt::ops::trust::trust;
-use vstream_jwt::ops::{Deadline, Silent, Tell, load};
+use vstream_jwt::engine::{Deadline, Silent, Tell};
+use vstream_jwt::ops::load;
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::keyring::Keyring;
@@ -44,7 +47,7 @@ async fn something_to_push(bench: &Bench<'_>) {
 }
 
 /// Runs `apply`, and calls `what` when it gets to a step.
-async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + Sync)) -> Result<Applied, ApplyError> {
+async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + Sync)) -> Result<Applied, Stopped> {
     struct When<'a> {
         step: &'static str,
         done: AtomicBool,
@@ -70,8 +73,8 @@ async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + S
     let operator = bench.key("op.nk");
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
     let tell = When { step, done: AtomicBool::new(false), what };
-    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
-    apply(&mut session, &mut planned, run, &connector, &tell).await
+    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    execute(&mut session, &mut planned, run, &connector, &tell).await
 }
 
 const PUSHING: &str = "pushing account tokens";

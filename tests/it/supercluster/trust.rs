@@ -15,17 +15,20 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vstream_jwt::desired::lease;
+use vstream_jwt::engine::error::ApplyError;
+use vstream_jwt::engine::lease::Holder;
+use vstream_jwt::engine::report::Merged;
+use vstream_jwt::engine::run::{Run, Signers, execute};
+use vstream_jwt::engine::session::{Given, Hearing};
+use vstream_jwt::engine::{Connector, Deadline, LinkError, Silent};
 use vstream_jwt::model::claims::{AccountClaims, LATEST, Token};
 use vstream_jwt::model::names::RegionName;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::model::virtual_stream::Account;
 use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::{ApplyError, Merged, Run, Signers, apply};
-use vstream_jwt::ops::lease::Holder;
-use vstream_jwt::ops::plan::plan;
-use vstream_jwt::ops::session::{Given, Hearing};
+use vstream_jwt::ops::load;
+use vstream_jwt::ops::plan::{FromDefinition, plan};
 use vstream_jwt::ops::trust::trust;
-use vstream_jwt::ops::{Connector, Deadline, LinkError, Silent, load};
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
@@ -205,10 +208,13 @@ async fn what_was_merged_is_agreed_to_before_it_is_signed() {
         false
     };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
     let run = Run { agree: &refuse, ..run };
-    let ended = apply(&mut session, &mut planned, run, &connector, &Silent).await;
-    assert!(matches!(ended, Err(ApplyError::NotAgreed { pushed: false })), "{ended:?}");
+    let ended = execute(&mut session, &mut planned, run, &connector, &Silent).await;
+    assert!(
+        matches!(ended.as_ref().map_err(|stopped| &*stopped.cause), Err(ApplyError::NotAgreed { pushed: false })),
+        "{ended:?}"
+    );
     let asked = asked.into_inner().unwrap();
     let [Merged { account, changes, .. }] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!((&**account, &changes[..]), ("APP", &[r#"+ nats.description: "theirs""#.to_owned()][..]));
@@ -243,9 +249,12 @@ async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
         false
     };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
-    let ended = apply(&mut session, &mut planned, Run { agree: &refuse, ..run }, &connector, &Silent).await;
-    assert!(matches!(ended, Err(ApplyError::NotAgreed { pushed: false })), "{ended:?}");
+    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let ended = execute(&mut session, &mut planned, Run { agree: &refuse, ..run }, &connector, &Silent).await;
+    assert!(
+        matches!(ended.as_ref().map_err(|stopped| &*stopped.cause), Err(ApplyError::NotAgreed { pushed: false })),
+        "{ended:?}"
+    );
     let asked = asked.into_inner().unwrap();
     let [Merged { changes, .. }] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!(changes[..], [r#"+ nats.description: "theirs""#.to_owned()]);
@@ -329,9 +338,10 @@ async fn what_was_heard_is_told_when_it_cannot_be_planned_again() {
     edit["nats"]["description"] = json!("theirs");
     bench.push_signed(&operator, &edit, now() + 2).await;
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(signers, Holder { who: "the test".to_owned(), verb: "apply" });
-    let ended = apply(&mut session, &mut planned, run, &connector, &Silent).await;
-    assert!(matches!(ended, Err(ApplyError::Read(_))), "{ended:?}");
+    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let ended = execute(&mut session, &mut planned, run, &connector, &Silent).await;
+    let cause = ended.as_ref().map_err(|stopped| &*stopped.cause);
+    assert!(matches!(cause, Err(ApplyError::Read(_))), "{ended:?}");
     let heard: Vec<&str> = session.heard().iter().map(|finding| finding.code).collect();
     assert_eq!(heard, ["token-untrusted"]);
 }

@@ -1,0 +1,429 @@
+//! The history of read streams whose account changes its layout: taken along before applications are led to them.
+//!
+//! Per stream: it sources the old read stream until it has about all; its sources are taken away, so that the place where
+//! it stands in the old stream no longer moves; what that stream had of each write stream up to there is where its sources
+//! begin. Each step is seen in the stream's config, so that any run goes on where the last one was stopped.
+
+use super::clock::ASK;
+use super::error::ApplyError;
+use super::planned::Planned;
+use super::report::{Applied, Provisioned};
+use super::session::Session;
+use super::{Deadline, Tell};
+use crate::desired::{DesiredAccount, Role, metadata};
+use crate::model::finding::Finding;
+use crate::observed::Requests;
+use crate::observed::jetstream::{Api, CallError, ObservedStream, SILENCE, SourceState, age, came_from, code};
+use crate::plan::Action;
+use crate::plan::along::{self, History, Phase};
+use crate::plan::consumers::ConsumerChange;
+use crate::plan::streams::StreamChange;
+use crate::provision::{ItemError, RunOptions, run};
+use crate::verify::streams::{Checked, Problem, Verdict};
+use futures::stream::{self, StreamExt as _};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Streams that are worked on at the same time.
+const STREAMS: usize = 16;
+/// Requests in flight for each of them.
+const IN_FLIGHT: usize = 64;
+/// The most consumers of a stream that are taken along. How many there are is what the answer says.
+const MOST_CONSUMERS: u64 = 10_000;
+/// So often a stream that waits for nothing has to look the same before it counts as filled.
+const STILL: u32 = 15;
+/// How long nothing may have been published in a region, in nanoseconds, before no figure can be older than that.
+const QUIET: u64 = 30_000_000_000;
+/// How long a stream without sources has to stay the same before what was under way counts as arrived.
+const STEADY: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Whether the history step makes this change, or goes on with it after it was made.
+pub(super) fn is_its(change: &StreamChange) -> bool {
+    change.history.is_some()
+}
+
+/// The change as it is provisioned first; `None` when there is nothing to make.
+pub(super) fn first(change: &StreamChange) -> Option<StreamChange> {
+    match (&change.history, &change.after, change.action) {
+        (None, ..) => Some(change.clone()),
+        (Some(history), Some(after), Action::Create) => {
+            Some(StreamChange { after: Some(along::filling(after, history)), ..change.clone() })
+        }
+        (Some(_), ..) => None,
+    }
+}
+
+/// Waits until the streams that take history along have it, lets them source the write streams from there on, and makes
+/// their consumers where those of the old streams stand.
+pub(super) async fn take_along<L: Requests>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    deadline: Deadline,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let mut moves = Vec::new();
+    let mut application = None;
+    for (place, account) in planned.plan.accounts.iter().enumerate() {
+        if account.region.is_none() {
+            application = session.api(place);
+            continue;
+        }
+        let (Some(old), Some(new)) = (application, session.api(place)) else { continue };
+        for change in account.streams.changes.iter().filter(|change| is_its(change)) {
+            let Some(history) = &change.history else { continue };
+            let desired = &planned.desired[place];
+            let consumers = account.consumers.changes.iter().filter(|consumer| consumer.stream == change.name);
+            moves.push(Move { old, new, desired, change, history, consumers: consumers.collect(), deadline });
+        }
+    }
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let total = moves.len();
+    tell.step("taking the history along", 0, total);
+    let mut results = stream::iter(&moves).map(|one| async move { (one, one.run().await) }).buffer_unordered(STREAMS);
+    let (mut done, mut problems) = (0, Vec::new());
+    while let Some((one, result)) = results.next().await {
+        match result {
+            Ok(made) => applied.provisioned.extend(made),
+            Err(Unfinished(message)) => problems.push(one.problem(message)),
+        }
+        done += 1;
+        tell.step("taking the history along", done, total);
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    problems.sort_by(|a, b| (&a.stream, &a.region).cmp(&(&b.stream, &b.region)));
+    Err(ApplyError::NotCaughtUp { problems, provisioned: applied.provisioned.clone() })
+}
+
+/// Why a stream does not have its history yet.
+struct Unfinished(String);
+
+impl From<CallError> for Unfinished {
+    fn from(error: CallError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// One stream on its way.
+struct Move<'m, L> {
+    /// The application's account, which has the old stream.
+    old: Api<'m, L>,
+    /// The regional account.
+    new: Api<'m, L>,
+    desired: &'m DesiredAccount<'m>,
+    change: &'m StreamChange,
+    history: &'m History,
+    /// Of the definition, and not made yet.
+    consumers: Vec<&'m ConsumerChange>,
+    deadline: Deadline,
+}
+
+impl<L: Requests> Move<'_, L> {
+    async fn run(&self) -> Result<Vec<Provisioned>, Unfinished> {
+        let name = &self.change.name;
+        loop {
+            let info = self.info(self.new, name).await?;
+            match along::phase(&info.config) {
+                Some((_, Phase::Filling)) => {
+                    self.filled().await?;
+                    self.update(&along::held(&info.config)).await?;
+                }
+                Some((_, Phase::Held)) => {
+                    let end = self.end(info).await?;
+                    let last = match end {
+                        Some(end) => self.last_of_each(end).await?,
+                        None => BTreeMap::new(),
+                    };
+                    let info = self.info(self.new, name).await?;
+                    let Some(wanted) = &self.change.after else { return Ok(Vec::new()) };
+                    let resumed = along::resumed(&info.config, wanted, &last);
+                    // Before the sources: a stop in between is seen by the stream's.
+                    let made = self.take_consumers(&info).await?;
+                    self.update(&resumed).await?;
+                    return Ok(made);
+                }
+                Some((_, Phase::Done)) | None => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    fn problem(&self, message: String) -> Checked {
+        let place = format!("account {}, stream {}", self.desired.name, self.change.name);
+        let finding =
+            Finding::error("history-under-way", place, message, "Run apply again: it goes on from here.".to_owned());
+        Checked {
+            virtual_stream: self.change.virtual_stream.clone(),
+            region: self.change.region.clone(),
+            role: Role::Read,
+            stream: self.change.name.clone(),
+            consumer: None,
+            verdict: Verdict::Wrong,
+            problems: vec![Problem { verdict: Verdict::Wrong, finding }],
+        }
+    }
+
+    async fn call(&self, api: Api<'_, L>, operation: &str, body: &Value) -> Result<Value, CallError> {
+        loop {
+            match api.call(operation, body, self.deadline.at_most(ASK)).await {
+                Err(error) if error.is_transient() && !self.deadline.is_over() => tokio::time::sleep(PAUSE).await,
+                result => return result,
+            }
+        }
+    }
+
+    async fn info(&self, api: Api<'_, L>, stream: &str) -> Result<ObservedStream, Unfinished> {
+        let info = self.call(api, &format!("STREAM.INFO.{stream}"), &Value::Null).await?;
+        ObservedStream::from_info(info).ok_or_else(|| Unfinished(format!("stream {stream} has no config")))
+    }
+
+    async fn update(&self, config: &Map<String, Value>) -> Result<(), Unfinished> {
+        let mut config = config.clone();
+        if let Some(Value::Object(marks)) = config.get_mut("metadata") {
+            marks.retain(|key, _| !key.starts_with("_nats."));
+        }
+        self.call(self.new, &format!("STREAM.UPDATE.{}", self.change.name), &Value::Object(config)).await?;
+        Ok(())
+    }
+
+    /// Where the message at `sequence` came from; `None` when it is not there any more.
+    async fn origin(&self, api: Api<'_, L>, stream: &str, sequence: u64) -> Result<Option<(String, u64)>, CallError> {
+        match self.call(api, &format!("STREAM.MSG.GET.{stream}"), &json!({ "seq": sequence })).await {
+            Ok(reply) => Ok(came_from(&reply)),
+            Err(error) if error.err_code() == Some(code::NO_MESSAGE) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until all that the old stream had a moment ago is here: write streams may no longer hold it.
+    async fn filled(&self) -> Result<(), Unfinished> {
+        let mut still = 0;
+        let mut before = 0;
+        loop {
+            let old = self.info(self.old, &self.history.from).await?;
+            let new = self.info(self.new, &self.change.name).await?;
+            let at = match new.state.messages {
+                0 => None,
+                _ => self.origin(self.new, &self.change.name, new.state.last_seq).await?,
+            };
+            let at = at.filter(|(from, _)| *from == self.history.from).map_or(0, |(_, sequence)| sequence);
+            // The last messages of the old stream may have been deleted there.
+            let waits = |source: &SourceState| source.lag > 0 || source.active.is_none_or(|ns| ns >= SILENCE);
+            still = if new.state.last_seq == before && !new.sources.iter().any(waits) { still + 1 } else { 0 };
+            before = new.state.last_seq;
+            if at >= old.state.last_seq || still > STILL {
+                return Ok(());
+            }
+            if self.deadline.is_over() {
+                return Err(Unfinished(format!(
+                    "has {} of the {} messages of {} so far; the rest is on its way",
+                    new.state.messages, old.state.messages, self.history.from
+                )));
+            }
+            tokio::time::sleep(self.deadline.at_most(PAUSE)).await;
+        }
+    }
+
+    /// The last message of the old stream that came along, once nothing moves any more; `None` when none did.
+    async fn end(&self, mut info: ObservedStream) -> Result<Option<u64>, Unfinished> {
+        loop {
+            tokio::time::sleep(STEADY).await;
+            let again = self.info(self.new, &self.change.name).await?;
+            let same = again.state.last_seq == info.state.last_seq && again.sources.is_empty();
+            if same && again.cluster.leader.is_some() && again.cluster.leader == info.cluster.leader {
+                break;
+            }
+            if self.deadline.is_over() {
+                return Err(Unfinished("is not steady yet".to_owned()));
+            }
+            info = again;
+        }
+        if info.state.messages == 0 {
+            return Ok(None);
+        }
+        let origin = self.origin(self.new, &self.change.name, info.state.last_seq).await?;
+        match origin.filter(|(from, _)| *from == self.history.from) {
+            Some((_, sequence)) => Ok(Some(sequence)),
+            None => Err(Unfinished(format!(
+                "its last message does not say where in {} it comes from: it cannot be told where its sources begin",
+                self.history.from
+            ))),
+        }
+    }
+
+    /// The last sequence of each write stream that the old read stream had up to the message `end`.
+    async fn last_of_each(&self, end: u64) -> Result<BTreeMap<String, u64>, Unfinished> {
+        let old = self.info(self.old, &self.history.from).await?;
+        // What was under way to the old stream is stored there by then.
+        tokio::time::sleep(STEADY).await;
+        let now = self.info(self.old, &self.history.from).await?;
+        // The first of each write stream that came behind the end.
+        let mut behind: BTreeMap<String, u64> = BTreeMap::new();
+        for (name, sequence) in self.origins(end + 1, now.state.last_seq).await? {
+            let known = behind.entry(name).or_insert(sequence);
+            *known = sequence.min(*known);
+        }
+        let mut last = BTreeMap::new();
+        let mut wanted = Vec::new();
+        for source in &old.sources {
+            let known = match (behind.get(&source.name), source.seq) {
+                (Some(first), _) => Some(first - 1),
+                (None, Some(sequence)) => Some(sequence),
+                (None, None) => self.quiet(source).await?,
+            };
+            match known {
+                Some(sequence) => drop(last.insert(source.name.clone(), sequence)),
+                None => wanted.push(source.name.clone()),
+            }
+        }
+        let (mut top, mut block) = (end, 64);
+        while !wanted.is_empty() && top >= old.state.first_seq.max(1) {
+            let bottom = top.saturating_sub(block).max(old.state.first_seq.saturating_sub(1));
+            for (name, sequence) in self.origins(bottom + 1, top).await? {
+                if wanted.contains(&name) {
+                    let known = last.entry(name).or_insert(0);
+                    *known = sequence.max(*known);
+                }
+            }
+            wanted.retain(|name| !last.contains_key(name));
+            (top, block) = (bottom, (block * 2).min(8192));
+            if self.deadline.is_over() {
+                return Err(Unfinished(format!("looking for where the sources stand in {}", self.history.from)));
+            }
+        }
+        if let (Some(name), true) = (wanted.first(), old.state.first_seq > 1) {
+            return Err(Unfinished(format!(
+                "{} has no message of {name} any more, and its servers do not say what came from there: bring that \
+                 region back",
+                self.history.from
+            )));
+        }
+        Ok(last)
+    }
+
+    /// Where these messages of the old stream came from, as far as they are there.
+    async fn origins(&self, first: u64, last: u64) -> Result<Vec<(String, u64)>, Unfinished> {
+        let looks = (first..=last).map(|sequence| self.origin(self.old, &self.history.from, sequence));
+        let found: Vec<_> = stream::iter(looks).buffered(IN_FLIGHT).collect().await;
+        Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// The last message of a write stream, if all of it arrived in the old read stream and nothing was published since.
+    async fn quiet(&self, source: &SourceState) -> Result<Option<u64>, Unfinished> {
+        if source.lag > 0 || source.active.is_none_or(|ns| ns >= SILENCE) || source.error.is_some() {
+            return Ok(None);
+        }
+        let info =
+            self.old.call(&format!("STREAM.INFO.{}", source.name), &Value::Null, self.deadline.at_most(ASK)).await;
+        let Some(origin) = info.ok().and_then(ObservedStream::from_info) else { return Ok(None) };
+        let state = &origin.state;
+        let quiet = state.last_seq == 0 || age(&state.last_ts, &origin.ts).is_some_and(|age| age > QUIET);
+        Ok(quiet.then_some(state.last_seq))
+    }
+
+    /// Makes the durable consumers of the old stream here, each where that one stands.
+    async fn take_consumers(&self, new: &ObservedStream) -> Result<Vec<Provisioned>, Unfinished> {
+        let mut changes: Vec<ConsumerChange> = self.consumers.iter().map(|change| (*change).clone()).collect();
+        for info in self.durables().await? {
+            let Some(name) = info["name"].as_str() else { continue };
+            let acknowledged = info["ack_floor"]["stream_seq"].as_u64().unwrap_or(0);
+            let start = self.after(new, acknowledged).await?;
+            let change = match changes.iter_mut().find(|change| change.name == name) {
+                Some(change) => change,
+                None => {
+                    let mut config = info["config"].as_object().cloned().unwrap_or_default();
+                    if let Some(Value::Object(marks)) = config.get_mut("metadata") {
+                        marks.retain(|key, _| !key.starts_with("_nats."));
+                    }
+                    changes.push(ConsumerChange {
+                        action: Action::Create,
+                        stream: self.change.name.clone(),
+                        name: name.to_owned(),
+                        virtual_stream: self.change.virtual_stream.clone(),
+                        region: self.change.region.clone(),
+                        before: None,
+                        after: config,
+                        fields: Vec::new(),
+                    });
+                    let last = changes.len() - 1;
+                    &mut changes[last]
+                }
+            };
+            let config = &mut change.after;
+            config.shift_remove("opt_start_time");
+            config.insert("deliver_policy".to_owned(), "by_start_sequence".into());
+            config.insert("opt_start_seq".to_owned(), start.into());
+            let marks = config.entry("metadata").or_insert_with(|| json!({}));
+            marks[metadata::POSITION] = format!("{} {acknowledged}", self.history.from).into();
+        }
+        let options = RunOptions { deadline: self.deadline.left(), ..RunOptions::default() };
+        let outcomes = run(self.new, &[], &changes, options, |_| {}).await;
+        let failed = outcomes.iter().find_map(|outcome| {
+            outcome.result.as_ref().err().map(|error| format!("{}: {error}", outcome.item.place()))
+        });
+        if let Some(failed) = failed {
+            return Err(Unfinished(failed));
+        }
+        Ok(outcomes
+            .iter()
+            .map(|outcome| Provisioned {
+                place: outcome.item.place(),
+                action: outcome.item.action(),
+                done: outcome.result.as_ref().ok().copied(),
+                error: outcome.result.as_ref().err().map(ItemError::to_string),
+            })
+            .collect())
+    }
+
+    /// What is said of the durable consumers of the old stream.
+    async fn durables(&self) -> Result<Vec<Value>, Unfinished> {
+        let operation = format!("CONSUMER.LIST.{}", self.history.from);
+        let (mut all, mut seen) = (Vec::new(), 0);
+        loop {
+            let mut page = self.call(self.old, &operation, &json!({ "offset": seen })).await?;
+            let total = page["total"].as_u64().unwrap_or(0);
+            let Value::Array(consumers) = page["consumers"].take() else { break };
+            seen += consumers.len() as u64;
+            let last = consumers.is_empty() || seen >= total;
+            if seen > MOST_CONSUMERS {
+                let from = &self.history.from;
+                return Err(Unfinished(format!("stream {from} has more than {MOST_CONSUMERS} consumers")));
+            }
+            all.extend(consumers.into_iter().filter(|info| info["config"]["durable_name"].is_string()));
+            if last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The first message here that comes from behind `sequence` of the old stream. Their order is the same, so the way
+    /// is halved until it is found.
+    async fn after(&self, new: &ObservedStream, sequence: u64) -> Result<u64, Unfinished> {
+        let (mut low, mut high) = (new.state.first_seq, new.state.last_seq.saturating_add(1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // One that is gone is passed over to the next.
+            let mut at = middle;
+            let origin = loop {
+                match self.origin(self.new, &self.change.name, at).await? {
+                    None if at + 1 < high => at += 1,
+                    origin => break origin,
+                }
+            };
+            match origin {
+                Some((_, from)) if from <= sequence => low = at + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+}
+
+#[cfg(test)]
+mod tests;

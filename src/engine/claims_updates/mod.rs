@@ -1,0 +1,450 @@
+//! Hearing what others push while a run goes on.
+//!
+//! What is heard proves nothing by itself: anyone in the system account may publish there. A token by a key that counts
+//! and that a server trusts is an edit to be kept; any other is named, and nothing of it is used. Ours is what this run
+//! pushed, byte for byte.
+
+use super::clock::now;
+use crate::model::claims::{
+    AccountClaims, ClaimsError, Conflict, TrustAnchor, TrustedClaims, Untrusted, claimed_subject, spelled_as_signed,
+};
+use crate::model::finding::Finding;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::units::format_time;
+use crate::observed::jetstream::ObservedStream;
+use crate::observed::link::{Ear, Heard, Link};
+use crate::observed::{Deployment, RequestError};
+use crate::plan::claims_diff;
+use crate::plan::overheard::{Origin, Seen, is_from_before, is_pushed_again, settle};
+use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, does_some_server_trust};
+use crate::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What was heard so far, by account.
+#[derive(Debug)]
+pub struct Watch<L> {
+    // The subscriptions live as long as the connection.
+    link: L,
+    heard: Mutex<Pushes>,
+}
+
+#[derive(Debug)]
+struct Pushes {
+    messages: Ear,
+    /// Whom to believe. What comes before that is known waits in `messages`.
+    believed: Option<Arc<Believed>>,
+    /// When the run began to hear, in seconds since 1970.
+    started: u64,
+    accounts: HashMap<PublicKey, Pushed>,
+    /// How often each token that this run pushed is yet to come back.
+    ours: HashMap<String, usize>,
+    /// What the tokens of all accounts take that others pushed, in bytes.
+    bytes: usize,
+    /// What was not used, by account.
+    findings: HashMap<PublicKey, Vec<Finding>>,
+}
+
+/// Whose signatures count, and the servers that have to trust them: a key that none of them trusts any more was revoked,
+/// whatever a local token of the operator still lists, and no server applies what it signed.
+#[derive(Debug)]
+struct Believed {
+    anchor: TrustAnchor,
+    deployment: Deployment,
+}
+
+/// What is known of one account's tokens.
+#[derive(Debug, Default)]
+struct Pushed {
+    seen: Vec<Seen>,
+    /// How many of these, at the end, had been seen before.
+    repeated: usize,
+    /// More was heard than is kept: what the account should be cannot be told any more.
+    overflowed: bool,
+    /// Something was heard since the account was settled last.
+    unsettled: bool,
+    /// A token of it was read.
+    known: bool,
+    /// When the token that the run began with was issued.
+    began_with: u64,
+    /// The claims that were settled last, or that this run made of them.
+    expected: Option<TrustedClaims>,
+    /// What others changed in these, line by line, and was not told yet.
+    untold: Vec<String>,
+}
+
+impl<L: Link> Watch<L> {
+    /// Begins to hear.
+    ///
+    /// # Errors
+    /// [`RequestError`]
+    pub(super) async fn start(system: &L) -> Result<Self, RequestError> {
+        let messages = system.listen(&ALL_SUBJECTS).await?;
+        Ok(Self { link: system.clone(), heard: Mutex::new(Pushes::new(messages, now())) })
+    }
+
+    /// Believes these keys from now on, as far as these servers trust them.
+    pub(super) fn believe(&self, anchor: &TrustAnchor, deployment: &Deployment) {
+        let believed = Believed { anchor: anchor.clone(), deployment: deployment.clone() };
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).believed = Some(Arc::new(believed));
+    }
+
+    /// The finding that the system user may not hear. The server says so before it answers a later request, but in a
+    /// task of its own, which may not have run yet: a caller that depends on it asks again.
+    pub(super) fn denied(&self) -> Option<Finding> {
+        self.link.may_not_hear(&[SUBJECT, BY_NAME]).map(|subject| {
+            Finding::error(
+                "system-permissions",
+                "system account",
+                format!(
+                    "the system user may not subscribe to {subject}, so that pushes of others would not be noticed"
+                ),
+                "Allow the system user to subscribe to it.",
+            )
+        })
+    }
+
+    /// Whether the system user may not hear what is pushed on the older subject; known as late as [`denied`](Self::denied).
+    pub(super) fn is_deaf_to_old_subject(&self) -> bool {
+        self.link.may_not_hear(&[OLD]).is_some()
+    }
+
+    fn pushes(&self) -> MutexGuard<'_, Pushes> {
+        let mut pushes = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        pushes.take_in();
+        pushes
+    }
+
+    /// What an account's claims should be, so that no change by a trusted key is lost, where that is not what `stored` says:
+    /// the newest trusted token that servers have now, with these claims.
+    ///
+    /// # Errors
+    /// What two changed in different ways; or more was pushed than is kept.
+    pub(crate) fn settle(
+        &self,
+        stored: &str,
+        claims: &TrustedClaims,
+        streams: &[ObservedStream],
+    ) -> Result<Option<TrustedClaims>, Vec<Unsettled>> {
+        self.pushes().settle(stored, claims, streams)
+    }
+
+    /// Notes what is about to be pushed, and what it was made from.
+    pub(super) fn push(&self, claims: TrustedClaims, token: &str, origin: Option<&TrustedClaims>) {
+        self.pushes().push(claims, token, origin);
+    }
+
+    /// Notes that a token is sent, which then comes back once.
+    pub(super) fn sends(&self, token: &str) {
+        self.pushes().sends(token);
+    }
+
+    /// Ends when others pushed something for one of these accounts.
+    pub(super) async fn hears_news(&self, accounts: &[&PublicKey]) {
+        while self.news(accounts.iter().copied()).is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// One of these accounts for which others pushed something since it was settled.
+    pub(super) fn news<'a>(&self, accounts: impl IntoIterator<Item = &'a PublicKey>) -> Option<PublicKey> {
+        let pushes = self.pushes();
+        accounts.into_iter().find(|account| pushes.is_unsettled(account)).cloned()
+    }
+
+    /// What others changed in an account since it was settled first and was not told yet, line by line.
+    pub(super) fn take_untold(&self, account: &PublicKey) -> Vec<String> {
+        self.pushes().take_untold(account)
+    }
+
+    /// What was heard of this account and is not believed, or is old: each once.
+    pub(super) fn findings(&self, account: &PublicKey, name: &str) -> Vec<Finding> {
+        self.pushes().findings(account, name)
+    }
+}
+
+/// Findings of one account that are kept, and accounts of which some are: more say nothing new.
+const KEPT: (usize, usize) = (8, 10_000);
+/// The most tokens of one account that are put together: each is compared with all before it.
+const MOST_SEEN: usize = 128;
+/// The most bytes of others' tokens that are kept, of all accounts: as much as may wait to be read.
+const MOST_BYTES: usize = 64 << 20;
+
+/// More was pushed during a run than it keeps, of one account or of all.
+pub const PUSHES_WITHOUT_END: &str = "pushes-without-end";
+
+/// Why the claims of an account cannot be put together.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Unsettled {
+    /// Two changed the same in different ways.
+    Conflict(Conflict),
+    /// More was pushed than is kept.
+    TooMuch,
+}
+
+impl fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(conflict) => conflict.fmt(f),
+            Self::TooMuch => write!(
+                f,
+                "what was pushed after the first {MOST_SEEN} tokens of it, or {} MiB of all accounts, which is not kept",
+                MOST_BYTES >> 20
+            ),
+        }
+    }
+}
+
+impl Pushes {
+    fn new(messages: Ear, started: u64) -> Self {
+        let (accounts, ours, findings) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { messages, believed: None, started, accounts, ours, bytes: 0, findings }
+    }
+
+    fn take_in(&mut self) {
+        let Some(believed) = self.believed.clone() else { return };
+        while let Some(heard) = self.messages.read() {
+            self.take_in_one(&heard, &believed);
+        }
+    }
+
+    fn take_in_one(&mut self, Heard { subject, payload }: &Heard, believed: &Believed) {
+        let Believed { anchor, deployment } = believed;
+        let text = String::from_utf8_lossy(payload);
+        if let Some(left) = self.ours.get_mut(&*text).filter(|left| **left > 0) {
+            *left -= 1;
+            return;
+        }
+        let token = spelled_as_signed(text.trim());
+        let claims = match TrustedClaims::verify(&token, anchor) {
+            Ok(claims) if does_some_server_trust(deployment, claims.issuer()) => claims,
+            Ok(claims) => return self.note(claims.id(), not_believed(&claims, subject, "no server trusts")),
+            Err(Untrusted::Stranger(claims)) => {
+                return self.note(claims.id(), not_believed(&claims, subject, &anchor.why_not()));
+            }
+            Err(Untrusted::Unreadable(error)) => {
+                if let Some(account) = named_in(subject, &token) {
+                    self.note(&account, unreadable(&account, subject, &error));
+                }
+                return;
+            }
+        };
+        let pushed = self.accounts.entry(claims.id().clone()).or_default();
+        // Once more what is the newest anyway.
+        if pushed.seen.last().is_some_and(|last| last.token == token) {
+            return;
+        }
+        pushed.unsettled = true;
+        self.see(&token, claims, Origin::Unknown);
+    }
+
+    /// Adds a token to those that were seen; an old one that was pushed again is named.
+    fn see(&mut self, token: &str, claims: TrustedClaims, origin: Origin) {
+        let pushed = self.accounts.entry(claims.id().clone()).or_default();
+        let again = pushed.known && is_pushed_again(claims.issued_at(), pushed.began_with, self.started);
+        let origin = if again { Origin::PushedAgain } else { origin };
+        let finding = again.then(|| pushed_again(&claims, pushed.began_with));
+        let account = claims.id().clone();
+        let dropped = pushed.drop_repeated(token);
+        self.bytes -= dropped.as_ref().map_or(0, |seen| seen.token.len());
+        let repeats = dropped.is_some() || pushed.seen.iter().any(|seen| seen.token == token);
+        if pushed.seen.len() < MOST_SEEN && self.bytes.saturating_add(token.len()) <= MOST_BYTES {
+            self.bytes += token.len();
+            pushed.repeated = if repeats { pushed.repeated + 1 } else { 0 };
+            pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+        } else {
+            pushed.overflowed = true;
+        }
+        if let Some(finding) = finding {
+            self.note(&account, finding);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        stored: &str,
+        claims: &TrustedClaims,
+        streams: &[ObservedStream],
+    ) -> Result<Option<TrustedClaims>, Vec<Unsettled>> {
+        let account = claims.id();
+        let pushed = self.accounts.entry(account.clone()).or_default();
+        pushed.unsettled = false;
+        let was_seen = pushed.seen.iter().any(|seen| seen.token == stored);
+        if pushed.known && !was_seen {
+            // A push was missed, and is taken as it is.
+            self.see(stored, claims.clone(), Origin::All);
+        } else if !pushed.known {
+            (pushed.known, pushed.began_with) = (true, claims.issued_at());
+            pushed.expected = Some(claims.clone());
+            // The first that is read was there before all that was heard. Of that, some may be old.
+            let heard = std::mem::take(&mut pushed.seen);
+            pushed.repeated = 0;
+            self.bytes -= heard.iter().map(|seen| seen.token.len()).sum::<usize>();
+            if !was_seen {
+                self.bytes += stored.len();
+                pushed.seen.push(Seen { token: stored.to_owned(), claims: claims.clone(), origin: Origin::All });
+            }
+            for Seen { token, claims, origin } in heard {
+                self.see(&token, claims, origin);
+            }
+            if was_seen && is_from_before(claims.issued_at(), self.started) {
+                self.note(account, pushed_as_it_began(claims));
+            }
+        }
+        let pushed = self.accounts.entry(account.clone()).or_default();
+        if pushed.overflowed {
+            return Err(vec![Unsettled::TooMuch]);
+        }
+        let conflicts = |conflicts: Vec<Conflict>| conflicts.into_iter().map(Unsettled::Conflict).collect::<Vec<_>>();
+        let settled = settle(&pushed.seen, streams).map_err(conflicts)?.unwrap_or_else(|| claims.clone());
+        if let Some(expected) = &pushed.expected {
+            pushed.untold.extend(claims_diff(Some(expected.value()), settled.value()));
+        }
+        pushed.expected = Some(settled.clone());
+        let changed = !claims_diff(Some(claims.value()), settled.value()).is_empty();
+        Ok(changed.then_some(settled))
+    }
+
+    fn push(&mut self, claims: TrustedClaims, token: &str, origin: Option<&TrustedClaims>) {
+        let pushed = self.accounts.entry(claims.id().clone()).or_default();
+        let origin = origin.map_or(Origin::All, |claims| Origin::Claims(Box::new(claims.clone())));
+        pushed.expected = Some(claims.clone());
+        self.bytes += token.len();
+        pushed.repeated = 0;
+        pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+    }
+
+    fn sends(&mut self, token: &str) {
+        *self.ours.entry(token.to_owned()).or_default() += 1;
+    }
+
+    fn is_unsettled(&self, account: &PublicKey) -> bool {
+        self.accounts.get(account).is_some_and(|pushed| pushed.unsettled)
+    }
+
+    fn take_untold(&mut self, account: &PublicKey) -> Vec<String> {
+        self.accounts.get_mut(account).map(|pushed| std::mem::take(&mut pushed.untold)).unwrap_or_default()
+    }
+
+    fn note(&mut self, account: &PublicKey, finding: Finding) {
+        if self.findings.len() >= KEPT.1 && !self.findings.contains_key(account) {
+            return;
+        }
+        let findings = self.findings.entry(account.clone()).or_default();
+        if findings.len() < KEPT.0 && !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+
+    fn findings(&self, account: &PublicKey, name: &str) -> Vec<Finding> {
+        let findings = self.findings.get(account).into_iter().flatten().cloned();
+        let overflowed = self.accounts.get(account).is_some_and(|pushed| pushed.overflowed);
+        let findings = findings.chain(overflowed.then(too_much));
+        findings.map(|finding| Finding { place: format!("account {name}"), ..finding }).collect()
+    }
+}
+
+impl Pushed {
+    /// Drops the token where it was repeated, and nothing new was seen since. What is repeated edits nothing, and is only what
+    /// a later one may have been made from: of repetitions in a row, the last of each token says that.
+    fn drop_repeated(&mut self, token: &str) -> Option<Seen> {
+        let first = self.seen.len() - self.repeated;
+        let at = first + self.seen[first..].iter().position(|seen| seen.token == token)?;
+        self.repeated -= 1;
+        Some(self.seen.remove(at))
+    }
+}
+
+fn too_much() -> Finding {
+    Finding::error(
+        PUSHES_WITHOUT_END,
+        String::new(),
+        format!(
+            "while this run went on, more tokens of it were pushed than can be put together: {MOST_SEEN} of one account, or \
+             {} MiB of all accounts. So as to lose no change, nothing is signed on top of them",
+            MOST_BYTES >> 20
+        ),
+        "Find out which user of the system account pushes, and have it stop; then run again.",
+    )
+}
+
+/// The account that a push is for, as its subject or else the token says. Nothing of it is verified.
+fn named_in(subject: &str, token: &str) -> Option<PublicKey> {
+    let named = subject.split('.').find_map(|part| PublicKey::parse_kind(part, KeyKind::Account).ok());
+    named.or_else(|| PublicKey::parse_kind(&claimed_subject(token)?, KeyKind::Account).ok())
+}
+
+/// The finding that the system user may not hear what is pushed on the older subject. Users were made without that, so it
+/// stops no run.
+pub(super) fn deaf_to_old_subject() -> Finding {
+    Finding::warning(
+        "system-permissions",
+        "system account",
+        format!(
+            "the system user may not subscribe to {OLD}, on which servers take pushes too: what others push there while a \
+             run goes on would be overwritten unnoticed"
+        ),
+        "Allow the system user to subscribe to it.",
+    )
+}
+
+/// `why` follows "which": the key does not count.
+fn not_believed(claims: &AccountClaims, subject: &str, why: &str) -> Finding {
+    let (account, issuer) = (claims.id(), claims.issuer());
+    Finding::warning(
+        TOKEN_UNTRUSTED,
+        String::new(),
+        format!(
+            "while this run went on, a token of it ({account}) was pushed on {subject}, signed by {issuer}, which \
+             {why}: nothing of it was used"
+        ),
+        "Find out which user of the system account pushed it, and take away its permission to publish there.",
+    )
+}
+
+fn unreadable(account: &PublicKey, subject: &str, error: &ClaimsError) -> Finding {
+    Finding::warning(
+        TOKEN_UNREADABLE,
+        String::new(),
+        format!(
+            "while this run went on, a token of it ({account}) was pushed on {subject} that cannot be read: {error}. \
+             Nothing of it was used"
+        ),
+        "Find out which user of the system account pushed it. If servers store it, `apply` replaces it.",
+    )
+}
+
+/// Whether there was a newer token before is not known any more.
+fn pushed_as_it_began(claims: &TrustedClaims) -> Finding {
+    Finding::warning(
+        TOKEN_PUSHED_AGAIN,
+        String::new(),
+        format!(
+            "as this run began, a token of it that was issued {} was pushed, and servers have it now. If they had a newer \
+             one, what that changed or revoked is undone",
+            format_time(claims.issued_at())
+        ),
+        "Find out who pushed it. If it was not meant to replace a newer one, what was changed or revoked since has to be \
+         done again.",
+    )
+}
+
+fn pushed_again(claims: &TrustedClaims, began_with: u64) -> Finding {
+    Finding::warning(
+        TOKEN_PUSHED_AGAIN,
+        String::new(),
+        format!(
+            "while this run went on, an old token of it, issued {}, was pushed again, over the one issued {}: what has \
+             changed since was kept",
+            format_time(claims.issued_at()),
+            format_time(began_with)
+        ),
+        "Find out which user of the system account pushed it. If it was an edit that waited to be pushed, make it again \
+         from the present token.",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Consumers of regional accounts that deliver where no application can hear them.
+
+use super::Deadline;
+use super::clock::ASK;
+use super::session::Session;
+use crate::desired::DesiredAccount;
+use crate::desired::regional::Seat;
+use crate::model::finding::Finding;
+use crate::model::virtual_stream::Account;
+use crate::observed::jetstream::{Api, Budget, CallError, MOST_BYTES};
+use crate::observed::link::Link;
+use crate::observed::survey::Observed;
+use crate::observed::{RequestError, Requests};
+use futures::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+
+const IN_FLIGHT: usize = 64;
+/// The most consumers of a stream that are looked at. How many there are is what the answer says.
+const MOST: usize = 10_000;
+
+/// Per desired account, a warning for each push consumer whose deliver subject no import brings to the applications.
+/// Lists that cannot be read are left out: whoever may not list consumers gets the rest of the verdict, and that said.
+pub(crate) async fn astray<L: Link>(
+    session: &Session<'_, L>,
+    desired: &[DesiredAccount<'_>],
+    observed: &Observed,
+) -> Vec<Vec<Finding>> {
+    let budget = Budget::new(MOST_BYTES);
+    let asked = desired.iter().zip(&observed.accounts).enumerate().flat_map(|(place, (wanted, found))| {
+        let api = session.api(place).filter(|_| wanted.seat != Seat::Application);
+        let busy = found.jetstream.streams.iter().filter(|stream| stream.state.consumers > 0);
+        busy.filter_map(move |stream| Some((place, api?, stream.name.as_str())))
+    });
+    let asked: Vec<_> = asked.collect();
+    let lists: Vec<(usize, Vec<Finding>)> = stream::iter(asked)
+        .map(|(place, api, stream)| {
+            let budget = &budget;
+            async move {
+                let findings = match push_consumers(api, stream, session.deadline, budget).await {
+                    Ok(consumers) => consumers.iter().filter_map(|one| lost(&desired[place], stream, one)).collect(),
+                    Err(unread) => vec![unread.finding(&desired[place].name, stream)],
+                };
+                (place, findings)
+            }
+        })
+        .buffer_unordered(IN_FLIGHT)
+        .collect()
+        .await;
+    let mut findings = vec![Vec::new(); desired.len()];
+    for (place, found) in lists {
+        findings[place].extend(found);
+    }
+    // Said once for the account, not for each of its streams.
+    for found in &mut findings {
+        let mut denied = false;
+        found.retain(|finding: &Finding| finding.code != NOT_PERMITTED || !std::mem::replace(&mut denied, true));
+    }
+    findings
+}
+
+/// Something could not be asked, since the user may not.
+pub(crate) const NOT_PERMITTED: &str = "not-permitted";
+/// A list of consumers was not read to its end.
+pub(crate) const UNREAD: &str = "consumers-unread";
+
+pub(crate) fn not_permitted(place: String, what: &str, subject: &str) -> Finding {
+    Finding::warning(
+        NOT_PERMITTED,
+        place,
+        format!("{what} could not be looked at: the user may not publish on {subject}"),
+        "Allow the user to publish there: docs/permissions.md of the project has all that is needed.",
+    )
+}
+
+/// Why not all consumers of a stream were looked at.
+#[derive(Debug, PartialEq, Eq)]
+enum Unread {
+    /// The user may not publish on this subject.
+    Denied(String),
+    /// Their list goes on, and this came of asking for more.
+    Unfinished(CallError),
+}
+
+impl Unread {
+    fn finding(&self, account: &str, stream: &str) -> Finding {
+        match self {
+            Self::Denied(subject) => not_permitted(format!("account {account}"), "its consumers", subject),
+            Self::Unfinished(error) => Finding::warning(
+                UNREAD,
+                format!("account {account}, stream {stream}"),
+                format!("its consumers could not all be looked at: {error}"),
+                "Run verify again, with a longer --timeout. If that does not help, find out who answers on \
+                 `$JS.API.CONSUMER.LIST.>` in the account.",
+            ),
+        }
+    }
+}
+
+/// A consumer that delivers on a subject.
+#[derive(Debug, PartialEq, Eq)]
+struct PushConsumer {
+    name: String,
+    deliver_subject: String,
+}
+
+impl PushConsumer {
+    /// From a consumer's config; nothing for a pull consumer.
+    fn new(config: &Value) -> Option<Self> {
+        let name = config["name"].as_str().or(config["durable_name"].as_str()).unwrap_or_default();
+        Some(Self { name: name.to_owned(), deliver_subject: config["deliver_subject"].as_str()?.to_owned() })
+    }
+}
+
+/// The push consumers of a stream, as far as its list can be read. How many pages it has is what the answers say, and any
+/// user of the account can answer.
+async fn push_consumers<R: Requests>(
+    api: Api<'_, R>,
+    stream: &str,
+    deadline: Deadline,
+    budget: &Budget,
+) -> Result<Vec<PushConsumer>, Unread> {
+    let (mut found, mut seen) = (Vec::new(), 0);
+    loop {
+        let (operation, body) = (format!("CONSUMER.LIST.{stream}"), json!({ "offset": seen }));
+        let page = match api.call_within(&operation, &body, deadline.at_most(ASK), budget).await {
+            Ok(page) => page,
+            Err(CallError::Request(RequestError::Permission(subject))) => return Err(Unread::Denied(subject)),
+            Err(error) if seen > 0 => return Err(Unread::Unfinished(error)),
+            Err(_) => return Ok(found),
+        };
+        let total = page["total"].as_u64().unwrap_or(0);
+        let consumers = page["consumers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        seen += consumers.len();
+        found.extend(consumers.iter().filter_map(|consumer| PushConsumer::new(&consumer["config"])));
+        if consumers.is_empty() || seen as u64 >= total || seen >= MOST {
+            return Ok(found);
+        }
+    }
+}
+
+fn lost(desired: &DesiredAccount<'_>, stream: &str, consumer: &PushConsumer) -> Option<Finding> {
+    let PushConsumer { name, deliver_subject: subject } = consumer;
+    if arrives(desired.account, subject) {
+        return None;
+    }
+    let first = subject.split('.').next().unwrap_or_default();
+    Some(Finding::warning(
+        "deliveries-astray",
+        format!("account {}, stream {stream}, consumer {name}", desired.name),
+        format!("it delivers on {subject}, which no import brings to the applications: nobody gets its messages"),
+        format!(
+            "Add `{first}` to `inbox_prefixes` of account {}, then apply; or let it deliver on an inbox.",
+            desired.account.name
+        ),
+    ))
+}
+
+/// Whether deliveries of a regional account on this subject come to the applications.
+fn arrives(account: &Account, subject: &str) -> bool {
+    account
+        .inbox_prefixes
+        .iter()
+        .any(|prefix| subject.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.')))
+}
+
+#[cfg(test)]
+mod tests;

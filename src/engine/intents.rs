@@ -1,0 +1,60 @@
+//! The pushes that a run is about to make, written to its log before the first.
+
+use super::error::ApplyError;
+use super::push_log::Intent;
+use super::session::Session;
+use super::tokens::{IssueError, Issued};
+use crate::desired::members;
+use crate::model::claims::AccountClaims;
+use crate::observed::Requests;
+use crate::plan::{AccountPlan, Plan, claims_diff};
+use crate::sign::{SignedToken, Signer, issue_account};
+
+/// What an account was edited from, signed, where that is more than the stored token: a push of others was overtaken, and
+/// what it changed is kept. It is never pushed; without it, their changes would count as ours.
+fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<SignedToken>, IssueError> {
+    let (Some(push), Some(current), Some(signer)) = (account.pushes.first(), &account.current, signer) else {
+        return Ok(None);
+    };
+    let stored = push.base.as_deref().and_then(|token| AccountClaims::decode(token).ok());
+    match stored {
+        Some(stored) if !claims_diff(Some(stored.value()), current.value()).is_empty() => {
+            let token = issue_account(current, signer, stored.issued_at());
+            token.map(Some).map_err(|cause| IssueError::Sign { account: account.name.clone(), cause })
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Writes down what a session is about to push.
+pub(super) fn begin<L: Requests>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    tokens: &[Issued],
+    signer: Option<&dyn Signer>,
+) -> Result<(), ApplyError> {
+    let Some(log) = session.log.as_ref().filter(|_| !tokens.is_empty()) else { return Ok(()) };
+    let members: Vec<_> = members(session.definition).collect();
+    let found = plan.accounts.iter().map(|account| found(account, signer)).collect::<Result<Vec<_>, _>>()?;
+    let intents: Vec<Intent<'_>> = tokens
+        .iter()
+        .filter_map(|one| {
+            let account = &plan.accounts[one.place];
+            let push = account.pushes.iter().find(|push| push.stage == one.stage)?;
+            let first = one.base == push.base;
+            let found = found[one.place].as_ref().filter(|_| first).map(SignedToken::as_str);
+            Some(Intent {
+                account: &account.name,
+                id: &one.id,
+                application: &members.get(one.place)?.0.id,
+                region: account.region.as_ref().map(|region| region.as_str()),
+                stage: one.stage,
+                reason: &push.reason,
+                base: found.or(one.base.as_deref()),
+                token: one.token.as_str(),
+            })
+        })
+        .collect();
+    // The definition was made real before, or there would be no plan.
+    Ok(log.begin(&intents, &session.desired().unwrap_or_default())?)
+}

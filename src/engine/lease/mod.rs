@@ -1,0 +1,652 @@
+//! The lease: who changes an account, one run at a time. Why it is as it is: `docs/decisions/lease.md`.
+//!
+//! It is the last message of a small stream in the application's account. Taking, renewing and giving it back are
+//! publishes that the stream accepts only after the message that was seen last, so of two only one succeeds. A run that is
+//! killed leaves it to expire.
+
+use super::Tell;
+use super::clock::now;
+use super::session::Session;
+use crate::desired::lease::{EXPIRY, LAST_SEQUENCE, Note, STREAM, SUBJECT, UNREACHABLE, config, mended};
+use crate::desired::members;
+use crate::desired::regional::{HUB_API, Seat};
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::model::virtual_stream::Layout;
+use crate::observed::jetstream::{Api, ApiError, CallError, DEFAULT_PREFIX, ObservedStream, code};
+use crate::observed::link::Link;
+use crate::observed::survey::Observed;
+use crate::observed::{RequestError, Requests};
+use crate::plan::preflight::AccountRef;
+use crate::plan::way_back::own_api;
+use crate::plan::{AccountPlan, Options, Plan};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as B64;
+use futures::future::{join_all, try_join_all};
+use serde_json::{Map, Value, json};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a held lease is renewed.
+const RENEW: Duration = Duration::from_secs(EXPIRY / 4);
+/// How often a lease that another run holds is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long one request may take.
+const ASK: Duration = Duration::from_secs(3);
+/// How long a stream that does not answer is asked again: its servers may just elect a leader.
+const ELECTION: Duration = Duration::from_secs(12);
+/// Refusals of a note because another message came first.
+const CAME_LATE: [u64; 2] = [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_IN_FLIGHT];
+/// Why a stream that this program would not make so is in the way.
+const OF_OTHERS: &str = "vstream-jwt did not make it";
+
+/// Who takes a lease, and what for.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// `user@host`
+    pub who: String,
+    /// The verb.
+    pub verb: &'static str,
+}
+
+/// Why there is no lease, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Another run has it, and did not give it back in time.
+    #[error(
+        "account {account} is being changed by {} with `{}` since {}; nothing was changed",
+        .note.holder, .note.verb, .note.since
+    )]
+    Held {
+        /// The account's name.
+        account: String,
+        /// What the other run says of itself.
+        note: Box<Note>,
+    },
+    /// Its stream cannot be made or asked.
+    #[error("{}: {}", .0.place, .0.message)]
+    Unreachable(Box<Finding>),
+    /// It was not renewed in time, or somebody took it.
+    #[error("the lease of account {account} was lost: {reason}")]
+    Lost {
+        /// The account's name.
+        account: String,
+        /// How.
+        reason: String,
+    },
+}
+
+/// The leases of the accounts that a run changes.
+#[derive(Debug)]
+pub struct Lease<L> {
+    held: Vec<Held<L>>,
+    /// Whether another run had one of them first.
+    pub waited: bool,
+}
+
+#[derive(Debug)]
+struct Held<L> {
+    account: String,
+    place: LeaseStream<L>,
+    note: Note,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    /// The sequence of our last message.
+    seq: u64,
+    renewed: Instant,
+}
+
+/// Where the lease of an account is.
+#[derive(Debug, Clone)]
+struct LeaseStream<L> {
+    link: L,
+    /// Whether the account's own JetStream may be reached under [`HUB_API`]. That can change while a lease is waited for:
+    /// another run may bring the layout `regional`, or take it away.
+    regional: bool,
+}
+
+/// The answer to a publish to the stream. A user of the account that subscribes to the subject can answer as well, so it
+/// does not prove what is stored.
+enum Published {
+    /// The note is stored, or another message came first.
+    Answered,
+    /// The stream does not take it, for another reason than a message that came first.
+    Refused(ApiError),
+    /// There is no such stream.
+    NoStream,
+}
+
+/// The last message of the stream.
+#[derive(Debug)]
+pub(super) struct Last {
+    seq: u64,
+    note: Note,
+    /// By the clock of the server that has it its time is over, or yet to come; or it was given back.
+    over: bool,
+}
+
+/// What is in the way of the lease.
+#[derive(Debug)]
+enum Trouble {
+    Call(CallError),
+    /// A stream where the lease has to be, and cannot.
+    Planted {
+        stream: String,
+        reason: String,
+    },
+}
+
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl<L: Link> LeaseStream<L> {
+    /// What the stream is, and the API under which it is; `None` where there is none yet.
+    ///
+    /// Under the usual prefix may be a region's JetStream: it is asked only where the account's newest token says that it
+    /// is its own. While servers take over a token, nothing may lead there.
+    async fn find(
+        &self,
+        session: &Session<'_, L>,
+        account: AccountRef<'_>,
+    ) -> Result<(Api<'_, L>, Option<Value>), CallError> {
+        let usual = Api::with_prefix(&self.link, DEFAULT_PREFIX);
+        let back = Api::with_prefix(&self.link, HUB_API);
+        let (api, answer) = match self.regional {
+            false => (usual, info(usual).await),
+            true => match info(back).await {
+                answer if !is_unmapped(&answer) => (back, answer),
+                _ if is_at_home(session, account).await => (usual, info(usual).await),
+                // In a moment it leads there again.
+                _ => return Err(RequestError::NoResponders(format!("{HUB_API}.STREAM.INFO.{STREAM}")).into()),
+            },
+        };
+        match answer {
+            Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => Ok((api, None)),
+            answer => Ok((api, Some(answer?))),
+        }
+    }
+
+    /// What the first API gives that leads somewhere. To look for what is only here, and to take it away.
+    async fn by_any_prefix<'s, T, F>(&'s self, ask: impl Fn(Api<'s, L>) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let usual = Api::with_prefix(&self.link, DEFAULT_PREFIX);
+        if !self.regional {
+            return ask(usual).await;
+        }
+        match ask(Api::with_prefix(&self.link, HUB_API)).await {
+            answer if is_unmapped(&answer) => ask(usual).await,
+            answer => answer,
+        }
+    }
+
+    async fn publish(&self, note: &Note, last: u64) -> Result<Published, CallError> {
+        let payload = serde_json::to_vec(note).unwrap_or_default();
+        let reply = match self.link.publish_after(SUBJECT, last, payload, ASK).await {
+            Err(RequestError::NoResponders(_)) => return Ok(Published::NoStream),
+            reply => reply?,
+        };
+        let value: Value = serde_json::from_slice(&reply.payload).unwrap_or_default();
+        match ApiError::of(&value) {
+            Some(error) if error.is_transient() => Err(CallError::Api { subject: SUBJECT.to_owned(), error }),
+            Some(error) if !CAME_LATE.contains(&error.err_code) => Ok(Published::Refused(error)),
+            _ => Ok(Published::Answered),
+        }
+    }
+}
+
+/// Nothing is mapped under [`HUB_API`]: nobody listens there, or the user may not publish there. Where it is mapped,
+/// what is denied is what it leads to.
+fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
+    match answer {
+        Err(CallError::Request(RequestError::NoResponders(_))) => true,
+        Err(CallError::Request(RequestError::Permission(denied))) => denied.starts_with(HUB_API),
+        _ => false,
+    }
+}
+
+/// Whether the account's own JetStream has the usual names, by its newest token.
+async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) -> bool {
+    let ids = std::slice::from_ref(account.id);
+    let asked = session.resolver.accounts(&session.system, &session.deployment, ids, ASK).await;
+    let Ok(found) = asked else { return false };
+    let newest = found.first().and_then(|servers| session.base(account.name, account.id, servers).0);
+    newest.is_some_and(|base| own_api(&base.claims) == Some(DEFAULT_PREFIX))
+}
+
+/// Makes the stream; whoever was faster made the same.
+async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Result<(), Trouble> {
+    let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config), ASK).await;
+    match made {
+        // Another run was faster, or a config of another version is there.
+        Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
+        Err(error) if error.err_code() == Some(code::SUBJECTS_OVERLAP) => match instead(api).await? {
+            Some(stream) => Err(Trouble::Planted { stream, reason: format!("{OF_OTHERS}: it captures {SUBJECT}") }),
+            None => Err(error.into()),
+        },
+        made => Ok(made.map(|_| ())?),
+    }
+}
+
+/// Mends the config of the stream, where it is another; whether that was needed.
+async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Trouble> {
+    let Some((wrong, config)) = info["config"].as_object().and_then(mended) else { return Ok(false) };
+    match api.call(&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config), ASK).await {
+        Ok(_) => Ok(true),
+        // Not every verb may. What is too old is no lease all the same.
+        Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
+        Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
+            stream: STREAM.to_owned(),
+            reason: format!("{OF_OTHERS}: its {} cannot be mended: {error}", wrong.join(", ")),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the stream has sequences left for more notes.
+fn check_sequences(info: &Value) -> Result<(), Trouble> {
+    match info["state"]["last_seq"].as_u64() {
+        Some(last) if last > LAST_SEQUENCE => Err(Trouble::Planted {
+            stream: STREAM.to_owned(),
+            reason: format!("its sequences are used up: the last is {last}"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The stream that has the lease's subject under another name.
+async fn instead<R: Requests>(api: Api<'_, R>) -> Result<Option<String>, CallError> {
+    let listed = api.call("STREAM.LIST", &json!({ "subject": SUBJECT }), ASK).await?;
+    Ok(listed["streams"][0]["config"]["name"].as_str().map(str::to_owned))
+}
+
+/// The stream's config and state, with the time by its server's clock (`ts`).
+async fn info<R: Requests>(api: Api<'_, R>) -> Result<Value, CallError> {
+    api.call(&format!("STREAM.INFO.{STREAM}"), &Value::Null, ASK).await
+}
+
+/// The last message of the stream, if it is there.
+///
+/// # Errors
+/// [`CallError`], also when there is no such stream.
+pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, CallError> {
+    let operation = format!("STREAM.MSG.GET.{STREAM}");
+    let wanted = json!({ "last_by_subj": SUBJECT });
+    let (answer, info) = futures::join!(api.call(&operation, &wanted, ASK), info(api));
+    let answer = match answer {
+        Err(error) if error.err_code() == Some(code::NO_MESSAGE) => return Ok(None),
+        answer => answer?,
+    };
+    let malformed = |reason: &str| CallError::Malformed { subject: operation.clone(), reason: reason.to_owned() };
+    let message = &answer["message"];
+    let seq = message["seq"].as_u64().ok_or_else(|| malformed("it has no sequence"))?;
+    let data = message["data"].as_str().and_then(|data| B64.decode(data).ok()).unwrap_or_default();
+    // Whatever else somebody published there holds the account until it expires.
+    let stranger = || Note {
+        id: String::new(),
+        holder: "a message that is no lease of vstream-jwt".to_owned(),
+        verb: "?".to_owned(),
+        tool: String::new(),
+        since: message["time"].as_str().unwrap_or_default().to_owned(),
+        released: false,
+    };
+    let note: Note = serde_json::from_slice(&data).unwrap_or_else(|_| stranger());
+    // A stream that others made keeps messages for longer than a lease lasts.
+    let time = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
+    let age = time(&info?["ts"]).zip(time(&message["time"])).map(|(now, then)| now.duration_since(then));
+    // One from a later time comes from a backup of a server whose clock was ahead, and would hold for as long as it was.
+    let is_now = age.is_none_or(|age| age.as_secs().unsigned_abs() < EXPIRY);
+    Ok(Some(Last { seq, over: note.released || !is_now, note }))
+}
+
+/// Who holds the lease of each account, if anybody does; an error is the subject on which the user may not ask.
+pub(crate) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed) -> Vec<Result<Option<Note>, String>> {
+    let accounts = observed.accounts.iter().enumerate().map(|(place, found)| async move {
+        let there = found.jetstream.streams.iter().any(ObservedStream::is_lease);
+        let Some(api) = session.api(place).filter(|_| there) else { return Ok(None) };
+        match last(api).await {
+            Ok(last) => Ok(last.filter(|last| !last.over).map(|last| last.note)),
+            Err(error) => error.nothing_or_denied(),
+        }
+    });
+    join_all(accounts).await
+}
+
+/// Takes the leases of all accounts that `plan` changes, or none: while another run has one of them, nothing is held, so
+/// that two runs never wait for each other. Waits up to `patience` for other runs.
+///
+/// # Errors
+/// [`LeaseError::Held`], [`LeaseError::Unreachable`]; then none is held.
+pub(super) async fn take<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    options: &Options,
+    holder: &Holder,
+    patience: Duration,
+    tell: &dyn Tell,
+) -> Result<Lease<L>, LeaseError> {
+    let (until, mut waited, mut trouble) = (Instant::now() + patience, false, None);
+    // Waiting for other runs does not count as the verb's time.
+    let election = session.deadline.at_most(ELECTION);
+    let mut wanted: Vec<Wanted<L>> = Vec::new();
+    for (account, place) in changed_applications(session, plan) {
+        match Wanted::new(session, account, place, holder) {
+            Some(one) => wanted.push(one),
+            // Allowed, or the plan would have been refused.
+            None => {
+                let said = format!("going on without the lease of {}: no mapping leads to its stream", account.name);
+                tell.step(&said, 0, 0);
+            }
+        }
+    }
+    loop {
+        let attempts = join_all(wanted.iter().map(|wanted| attempt(session, wanted, tell))).await;
+        let mut lease = Lease { held: Vec::new(), waited };
+        let (mut others, mut silent) = (None, Vec::new());
+        for (wanted, attempt) in wanted.iter().zip(attempts) {
+            match attempt {
+                Ok(Attempt::Taken(seq)) => lease.held.push(wanted.held(seq)),
+                Ok(Attempt::Held(note)) => others = others.or(Some((&wanted.account, note))),
+                Err(error) => silent.push((&wanted.account, error)),
+            }
+        }
+        if others.is_none() && silent.is_empty() {
+            return Ok(lease);
+        }
+        if let Some((account, note)) = others {
+            lease.release(false).await;
+            (waited, trouble) = (true, None);
+            if Instant::now() >= until {
+                return Err(LeaseError::Held { account: account.clone(), note: Box::new(note) });
+            }
+            let who = format!("{} with `{}` since {}", note.holder, note.verb, note.since);
+            tell.step(&format!("waiting for the lease of account {account}, which is changed by {who}"), 0, 0);
+        } else {
+            let since = *trouble.get_or_insert_with(Instant::now);
+            let patient = since.elapsed() < election;
+            let passes = |trouble: &Trouble| match trouble {
+                // A run that took everything away took the stream between two looks.
+                Trouble::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
+                Trouble::Planted { .. } => false,
+            };
+            if !(patient && silent.iter().all(|(_, trouble)| passes(trouble))) {
+                if may_go_without(session, options) {
+                    let names: Vec<&str> = silent.iter().map(|(account, _)| account.as_str()).collect();
+                    let names = names.join(", ");
+                    tell.step(&format!("going on without the lease of {names}: its stream does not answer"), 0, 0);
+                    return Ok(lease);
+                }
+                lease.release(false).await;
+                let (account, error) = &silent[0];
+                return Err(LeaseError::Unreachable(Box::new(unreachable(account, error))));
+            }
+            lease.release(false).await;
+        }
+        tokio::time::sleep(LOOK + jitter()).await;
+    }
+}
+
+/// A lease that is to be taken.
+struct Wanted<L> {
+    account: String,
+    id: PublicKey,
+    stream: LeaseStream<L>,
+    note: Note,
+}
+
+impl<L: Link> Wanted<L> {
+    fn new(session: &Session<'_, L>, account: &AccountPlan, place: usize, holder: &Holder) -> Option<Self> {
+        let (link, reached) = session.link(place)?;
+        let layout = members(session.definition).nth(place).map(|(account, _)| account.layout);
+        // By the way back the account is reached that still is what the definition no longer says.
+        let regional = layout == Some(Layout::Regional) || reached == HUB_API;
+        let note = Note {
+            id: random_id(),
+            holder: holder.who.clone(),
+            verb: holder.verb.to_owned(),
+            tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
+            since: jiff::Timestamp::from_second(i64::try_from(now()).unwrap_or(0)).unwrap_or_default().to_string(),
+            released: false,
+        };
+        let (account, id) = (account.name.clone(), account.id.clone());
+        Some(Self { account, id, stream: LeaseStream { link: link.clone(), regional }, note })
+    }
+
+    fn held(&self, seq: u64) -> Held<L> {
+        let state = Mutex::new(State { seq, renewed: Instant::now() });
+        Held { account: self.account.clone(), place: self.stream.clone(), note: self.note.clone(), state }
+    }
+}
+
+/// The applications' accounts of which something is changed, theirs or of their regional accounts, with their places: by
+/// their keys.
+fn changed_applications<'p, L: Requests>(session: &Session<'_, L>, plan: &'p Plan) -> Vec<(&'p AccountPlan, usize)> {
+    let mut changed: Vec<(&AccountPlan, usize)> = Vec::new();
+    let mut application = 0;
+    for (place, ((_, region), account)) in members(session.definition).zip(&plan.accounts).enumerate() {
+        if region.is_none() {
+            application = place;
+        }
+        if !account.is_empty() && !changed.iter().any(|(_, place)| *place == application) {
+            changed.push((&plan.accounts[application], application));
+        }
+    }
+    changed.sort_by_key(|(owner, _)| &owner.id);
+    changed
+}
+
+fn may_go_without<L: Requests>(session: &Session<'_, L>, options: &Options) -> bool {
+    let live = session.deployment.clusters();
+    let missing = session.definition.topology.regions.iter().any(|region| !live.contains(&region.cluster.as_str()));
+    options.may_go_without_lease(missing)
+}
+
+/// What came of an attempt to take a lease.
+#[derive(Debug)]
+enum Attempt {
+    /// It is ours, by the message with this sequence.
+    Taken(u64),
+    /// Another run has it.
+    Held(Note),
+}
+
+async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &dyn Tell) -> Result<Attempt, Trouble> {
+    let Wanted { account, id, stream, note } = wanted;
+    let (api, info) = stream.find(session, AccountRef { name: account, id }).await?;
+    let seen = match info {
+        None => {
+            make(api, own_config(session, account)).await?;
+            None
+        }
+        Some(info) => {
+            check_sequences(&info)?;
+            if mend(api, &info).await? {
+                let said = format!("the stream {STREAM} of account {account} was not as it has to be, and was mended");
+                tell.step(&said, 0, 0);
+            }
+            last(api).await?
+        }
+    };
+    contend(stream, api, note, seen).await
+}
+
+/// Publishes the note after the last message that was seen, unless that is a lease, and looks what is stored then.
+async fn contend<L: Link>(
+    stream: &LeaseStream<L>,
+    api: Api<'_, L>,
+    note: &Note,
+    seen: Option<Last>,
+) -> Result<Attempt, Trouble> {
+    let after = match seen {
+        None => 0,
+        Some(last) if last.over => last.seq,
+        // An earlier attempt of ours was stored, and its answer got lost.
+        Some(last) if last.note == *note => return Ok(Attempt::Taken(last.seq)),
+        Some(last) => return Ok(Attempt::Held(last.note)),
+    };
+    let refused = match stream.publish(note, after).await? {
+        Published::Answered => None,
+        Published::Refused(error) => Some(error),
+        // Just made, and not everywhere known yet.
+        Published::NoStream => return Err(CallError::from(RequestError::NoResponders(SUBJECT.to_owned())).into()),
+    };
+    match (last(api).await?, refused) {
+        (Some(last), _) if last.note == *note => Ok(Attempt::Taken(last.seq)),
+        (_, Some(error)) => {
+            Err(Trouble::Planted { stream: STREAM.to_owned(), reason: format!("it takes no lease: {error}") })
+        }
+        // Another run was faster.
+        (Some(last), None) if !last.over => Ok(Attempt::Held(last.note)),
+        _ => Err(CallError::from(RequestError::Timeout(SUBJECT.to_owned())).into()),
+    }
+}
+
+/// The config of the stream where the account has none yet.
+fn own_config<L: Link>(session: &Session<'_, L>, account: &str) -> Map<String, Value> {
+    let desired = session.desired().unwrap_or_default();
+    let own = desired.iter().find(|desired| desired.name == account && desired.seat == Seat::Application);
+    config(own)
+}
+
+fn unreachable(account: &str, trouble: &Trouble) -> Finding {
+    let (place, message, next) = match trouble {
+        Trouble::Call(CallError::Api { error, .. }) if error.err_code == code::NO_PEERS => (
+            format!("account {account}, stream {STREAM}"),
+            format!("the lease that keeps two runs apart cannot be stored: {error}; nothing was changed"),
+            "See why no server may store it: the account's limits, the servers' storage, their `unique_tag`. Streams of the \
+             definition would fail likewise."
+                .to_owned(),
+        ),
+        Trouble::Call(error) => (
+            format!("account {account}, stream {STREAM}"),
+            format!("the lease that keeps two runs apart cannot be taken: {error}; nothing was changed"),
+            format!(
+                "Check that its servers are up and that the credentials allow it (docs/permissions.md). If the servers of \
+                 its region are down, and nobody else changes the account now: --allow {UNREACHABLE}."
+            ),
+        ),
+        Trouble::Planted { stream, reason } => (
+            format!("account {account}, stream {stream}"),
+            format!("it is where the lease that keeps two runs apart has to be, and {reason}; nothing was changed"),
+            "Remove it, with `nats stream rm` and the name above, as a user of the account. Then deny `$VSTREAM.>` to \
+             applications (docs/permissions.md), so that none can be made again."
+                .to_owned(),
+        ),
+    };
+    Finding::error(UNREACHABLE, place, message, next)
+}
+
+/// So that two runs that met do not meet again.
+fn jitter() -> Duration {
+    Duration::from_millis(u64::from(getrandom::u32().unwrap_or_default() % 300))
+}
+
+fn random_id() -> String {
+    let mut bytes = [0; 12];
+    // Without random numbers nothing can be signed either; the time tells runs apart then.
+    if getrandom::fill(&mut bytes).is_err() {
+        return now().to_string();
+    }
+    data_encoding::HEXLOWER.encode(&bytes)
+}
+
+impl<L: Link> Lease<L> {
+    /// Renews the leases until one is lost, and says how. Does not end otherwise.
+    pub(super) async fn keep(&self) -> LeaseError {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            for held in &self.held {
+                if let Err(lost) = held.renew().await {
+                    return lost;
+                }
+            }
+        }
+    }
+
+    /// Renews the leases now, so that nothing is pushed under one that was lost a moment ago. A stream that does not
+    /// answer is asked again for as long as an election may take; then [`Lease::keep`] decides.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`].
+    pub(crate) async fn look(&self) -> Result<(), LeaseError> {
+        let until = Instant::now() + ELECTION;
+        let looks = self.held.iter().map(|held| async move {
+            while !held.renew().await? && Instant::now() < until {
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok(())
+        });
+        try_join_all(looks).await.map(|_| ())
+    }
+
+    /// Gives them back; what does not succeed is left to expire. With `delete` the streams go too.
+    pub(super) async fn release(&self, delete: bool) {
+        join_all(self.held.iter().map(|held| held.release(delete))).await;
+    }
+}
+
+impl<L: Link> Held<L> {
+    fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, seq: u64) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { seq, renewed: Instant::now() };
+    }
+
+    /// Publishes the note after the message `after`, and reads what is stored then; nothing where the stream does not
+    /// answer.
+    async fn write(&self, after: u64) -> Option<Option<Last>> {
+        match self.place.publish(&self.note, after).await {
+            Ok(Published::Answered) => self.place.by_any_prefix(last).await.ok(),
+            Ok(Published::Refused(_) | Published::NoStream) | Err(_) => None,
+        }
+    }
+
+    /// Renews it; false where the stream does not answer.
+    async fn renew(&self) -> Result<bool, LeaseError> {
+        let lost = |reason: String| LeaseError::Lost { account: self.account.clone(), reason };
+        let mut found = self.write(self.state().seq).await;
+        if let Some(None) = found {
+            // It expired meanwhile. Another run that had it since would have left a message.
+            found = self.write(0).await;
+        }
+        let stored = match found.flatten() {
+            Some(last) if last.note.id == self.note.id => Some(last.seq),
+            Some(last) => return Err(lost(format!("{} has it now", last.note.holder))),
+            None => None,
+        };
+        if let Some(seq) = stored {
+            self.set(seq);
+        }
+        match self.state().renewed.elapsed() > 2 * Duration::from_secs(EXPIRY) {
+            true => Err(lost("it could not be renewed, and has expired".to_owned())),
+            false => Ok(stored.is_some()),
+        }
+    }
+
+    async fn release(&self, delete: bool) {
+        let note = Note { released: true, ..self.note.clone() };
+        if let Ok(Published::Answered) = self.place.publish(&note, self.state().seq).await
+            && let Ok(Some(last)) = self.place.by_any_prefix(last).await
+            && last.note == self.note
+        {
+            let _ = self.place.publish(&note, last.seq).await;
+        }
+        if delete {
+            let operation = &format!("STREAM.DELETE.{STREAM}");
+            let _ = self.place.by_any_prefix(|api| async move { api.call(operation, &Value::Null, ASK).await }).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! Carries out a plan, whatever verb it is of: signs, pushes, provisions, and looks at every server afterwards.
+//!
+//! A verb is a [`Planner`]: it reads the deployment through a [`session`] and makes a plan of it. [`run`] then takes the
+//! lease and goes through the stages of the plan; when another tool or run changed the accounts meanwhile, it has the planner
+//! plan again. What was done is in [`report`], also when the run fails ([`error`]).
+
+pub mod backfill;
+pub mod caches;
+pub mod claims_updates;
+pub mod clock;
+pub mod confirm;
+pub mod deliveries;
+pub mod error;
+pub mod identify;
+pub mod intents;
+pub mod lease;
+pub mod nsc_sync;
+pub mod planned;
+pub mod progress;
+pub mod push;
+pub mod push_log;
+pub mod regional_keys;
+pub mod report;
+pub mod run;
+pub mod session;
+pub mod signed_plan;
+pub mod signing;
+pub mod streams;
+pub mod tokens;
+pub mod user_permissions;
+
+pub use crate::observed::link::{Connector, LinkError};
+pub use clock::Deadline;
+pub use planned::Planner;
+pub use progress::{Silent, Tell};

@@ -1,0 +1,227 @@
+//! One stage of pushes: to what is as planned, and until every server confirms it.
+
+use super::Tell;
+use super::confirm::{Confirmation, confirm_push, missed};
+use super::error::ApplyError;
+use super::report::{Applied, Pushed};
+use super::session::{Session, too_late};
+use super::tokens::Issued;
+use crate::model::claims::{AccountClaims, TrustAnchor, TrustedClaims};
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::observed::link::Link;
+use crate::plan::preflight::KEPT_DIFFERS;
+use crate::plan::{Plan, Stage, is_nowhere};
+use crate::push::{Answer, PushOutcome};
+use crate::resolver::NotPushed;
+use crate::sign::SignedToken;
+use crate::verify::account::{Age, Verdict as Has};
+use futures::future::pending;
+use std::time::Duration;
+
+/// Pushes the tokens of one stage, and waits until every server confirms them.
+pub(super) async fn push_stage<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    tokens: &[Issued],
+    stage: Stage,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let issued: Vec<&Issued> = tokens.iter().filter(|one| one.stage == stage).collect();
+    if issued.is_empty() {
+        return Ok(());
+    }
+    let earlier = applied.pushed.iter().find(|pushed| !pushed.is_confirmed());
+    if let (Some(pushed), 0) = (earlier, session.deployment.missing()) {
+        return Err(ApplyError::StageUnconfirmed { account: pushed.account.clone() });
+    }
+    let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
+    let (mut outcomes, mut confirmations) = (Vec::new(), Vec::<Confirmation>::new());
+    let mut open = issued.clone();
+    // A connection that breaks may take the tokens with it, and so may a gateway whose other end is gone; or a token by an
+    // untrusted key was pushed over them: then they are pushed again, to what is still as planned.
+    for attempt in 0..PUSHES {
+        still_as_planned(session, plan, &open, applied).await?;
+        tell.step(pushing(stage), 0, 0);
+        if let Some(log) = session.log.as_ref().filter(|_| attempt == 0) {
+            log.pushing(stage);
+        }
+        if let Some(watch) = session.watch.as_ref().filter(|_| attempt == 0) {
+            for one in &issued {
+                // It was verified when it was signed, by a key of the anchor.
+                if let Ok(claims) = TrustedClaims::verify(one.token.as_str(), &session.anchor) {
+                    watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
+                }
+            }
+        }
+        if let Some(watch) = &session.watch {
+            open.iter().for_each(|one| watch.sends(one.token.as_str()));
+        }
+        let signed: Vec<(PublicKey, &SignedToken)> = open.iter().map(|one| (one.id.clone(), &one.token)).collect();
+        let timeout = session.deadline.at_most(PUSH);
+        let pushing = session.resolver.push(&session.system, &session.deployment, &signed, timeout);
+        let answers = pushing.await.map_err(|error| not_pushed(plan, applied, error))?;
+        tell.step("waiting for every server to confirm", 0, 0);
+        let news = async {
+            match &session.watch {
+                Some(watch) => watch.hears_news(&ids).await,
+                None => pending().await,
+            }
+        };
+        let left = session.deadline.left();
+        // What was overwritten meanwhile is never confirmed.
+        let found = tokio::select! {
+            found = confirm_push(
+                &session.resolver, &session.system, &session.deployment, &session.anchor, &signed, &answers, left
+            ) => found?,
+            () = news => return overtaken(session, plan, true),
+        };
+        outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));
+        outcomes.extend(answers);
+        for one in found {
+            let same = |known: &&mut Confirmation| (&known.account, &known.server) == (&one.account, &one.server);
+            match confirmations.iter_mut().find(same) {
+                Some(known) => *known = one.after(Some(known)),
+                None => confirmations.push(one),
+            }
+        }
+        open.retain(|one| {
+            was_missed(&one.id, &outcomes, &confirmations) || was_overwritten(&one.id, &confirmations, &session.anchor)
+        });
+        if open.is_empty() || session.deadline.left() < AGAIN {
+            break;
+        }
+    }
+    let earlier = applied.pushed.len();
+    for one in issued {
+        let account = &plan.accounts[one.place];
+        let Some(push) = account.pushes.iter().find(|push| push.stage == stage) else { continue };
+        let refused = outcomes.iter().filter(|outcome| outcome.account == account.id).filter_map(|outcome| {
+            match &outcome.answer {
+                Answer::Refused { code, text } => Some(format!("{}: {code} {text}", outcome.server)),
+                Answer::Stored | Answer::Skipped { .. } | Answer::NoAnswer | Answer::Stranger => None,
+            }
+        });
+        let Ok(claims) = AccountClaims::decode(one.token.as_str()) else { continue };
+        applied.pushed.push(Pushed {
+            account: account.name.clone(),
+            id: account.id.clone(),
+            stage,
+            reason: push.reason.clone(),
+            issued_at: claims.issued_at(),
+            issuer: claims.issuer().clone(),
+            servers: confirmations.iter().filter(|one| one.account == account.id).cloned().collect(),
+            refused: refused.collect(),
+            strangers: strangers(&account.id, &outcomes),
+        });
+    }
+    if let Some(log) = &session.log {
+        log.pushed(stage, &applied.pushed[earlier..]);
+    }
+    // Between the last look and the push others may have pushed too: theirs, or ours, was overwritten.
+    overtaken(session, plan, true)
+}
+
+/// A token that others changed outside of the servers is planned on again, as one that they pushed.
+fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
+    match error {
+        NotPushed::Changed(id) => {
+            let account = plan.accounts.iter().find(|account| account.id == id).map(|account| account.name.clone());
+            ApplyError::ChangedMeanwhile {
+                account: account.unwrap_or_else(|| id.to_string()),
+                pushed: !applied.pushed.is_empty(),
+            }
+        }
+        error => error.into(),
+    }
+}
+
+/// Fails when others pushed something that the plan does not know of.
+fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
+    let Some(watch) = &session.watch else { return Ok(()) };
+    match watch.news(plan.accounts.iter().map(|account| &account.id)) {
+        None => Ok(()),
+        Some(id) => {
+            let account = plan.accounts.iter().find(|account| account.id == id);
+            let account = account.map(|account| account.name.clone()).unwrap_or_default();
+            Err(ApplyError::ChangedMeanwhile { account, pushed })
+        }
+    }
+}
+
+/// Whether a server that can be asked said nothing to a token and has an older one, and none a newer one.
+fn was_missed(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
+    let found = || confirmations.iter().filter(|one| one.account == *id);
+    found().any(|one| missed(one, outcomes))
+        && !found().any(|one| matches!(one.verdict, Has::OtherToken { age: Age::Newer, .. }))
+}
+
+/// Whether a server stores a token by an untrusted key instead: it was pushed over ours, and has no effect but that the
+/// account would not load after a restart.
+fn was_overwritten(id: &PublicKey, confirmations: &[Confirmation], anchor: &TrustAnchor) -> bool {
+    let ours = |issuer: &str| PublicKey::parse(issuer).is_ok_and(|issuer| anchor.trusts(&issuer));
+    let mut found = confirmations.iter().filter(|found| found.account == *id);
+    found.any(|found| matches!(&found.verdict, Has::Untrusted { issuer } if !ours(issuer)))
+}
+
+fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
+    let strangers = outcomes.iter().filter(|one| one.account == *id && one.answer == Answer::Stranger);
+    let mut names: Vec<String> = strangers.map(|one| one.server.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// How often a token is pushed that does not reach all that can be asked.
+const PUSHES: usize = 3;
+
+fn pushing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::RegionalExports => "pushing what regional accounts export",
+        Stage::ApplicationLinks => "pushing what accounts export to their regions, and import from them",
+        Stage::RegionalImports => "pushing what regional accounts import",
+        Stage::Mappings => "pushing account tokens",
+        Stage::RegionalImportsGone | Stage::ApplicationLinksGone | Stage::RegionalExportsGone => {
+            "taking away exports and imports"
+        }
+    }
+}
+
+/// The least time for a push to be made again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long servers may take to answer a push.
+pub(super) const PUSH: Duration = Duration::from_secs(10);
+
+/// The resolver has no compare-and-set: looks once more, directly before the push, whether the stored tokens are
+/// still those that the plan edits, or already the ones to be pushed.
+async fn still_as_planned<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    issued: &[&Issued],
+    applied: &Applied,
+) -> Result<(), ApplyError> {
+    overtaken(session, plan, !applied.pushed.is_empty())?;
+    let ids: Vec<PublicKey> = issued.iter().map(|one| one.id.clone()).collect();
+    for (one, servers) in issued.iter().zip(session.tokens_of(&ids).await?) {
+        let account = &plan.accounts[one.place].name;
+        if session.deadline.is_over() {
+            return Err(too_late(account).into());
+        }
+        let (newest, findings) = session.base(account, &one.id, &servers);
+        // Another edit outside of the servers is planned on, where it was not before.
+        let differs = |findings: &[Finding]| findings.iter().any(|finding| finding.code == KEPT_DIFFERS);
+        let edited = differs(&findings) && !differs(&plan.findings);
+        let as_planned = match (&one.base, newest) {
+            (_, Some(newest)) if newest.token == one.token.as_str() => true,
+            (Some(base), Some(newest)) => newest.token == *base,
+            (None, _) => is_nowhere(&servers),
+            (Some(_), None) => false,
+        };
+        if edited || !as_planned {
+            return Err(ApplyError::ChangedMeanwhile { account: account.clone(), pushed: !applied.pushed.is_empty() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,433 @@
+//! One run: carries out a plan in the order that keeps the deployment safe, and checks every server afterwards.
+//!
+//! Streams come before the mappings that lead to them. Removal goes backwards: first the mappings, then, when no server has
+//! them any more, the streams. Wherever a run is stopped, the next one finishes.
+
+use super::error::{ApplyError, Stopped};
+use super::lease::{self, Holder, Lease};
+use super::planned::{Planned, Planner};
+use super::push::{PUSH, push_stage};
+use super::report::{Applied, Merged, Pushed};
+use super::session::{Given, Hearing, ReadError, Session};
+use super::signing::{may_sign, sign, sign_early};
+use super::streams::{
+    Patience, SETTLED, confirm_newest, look_at_streams, make, may_reach_regions, reach_regions, see_sources, take_away,
+    takes_away,
+};
+use super::tokens::Issued;
+use super::{Connector, Deadline, Tell, backfill, caches, intents};
+use crate::model::nkey::PublicKey;
+use crate::observed::AccountOnServer;
+use crate::observed::link::Link;
+use crate::plan::file::Content;
+use crate::plan::{AccountPlan, Action, Plan, Stage};
+use crate::sign::Signer;
+use crate::sign::keyring::Keyring;
+use crate::verify::streams::{Checked, Verdict};
+use futures::future::{BoxFuture, Either, pending, select};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// How long a push waits for sources to get in touch. Those of one virtual stream take 0.3 s, those of 20 0.8 s (measured,
+/// 2.15.1, idle).
+const MEET: Duration = Duration::from_secs(3);
+/// How long read streams may take to catch up before readers are led to them.
+const CATCH_UP: Duration = Duration::from_secs(120);
+
+/// How often a plan is made again on top of what others push, before the run gives up.
+const ROUNDS: usize = 8;
+
+/// How long an interrupted run waits for a lease that it is just taking, to give it back.
+const GIVE_BACK: Duration = Duration::from_secs(2);
+
+/// How a plan is carried out.
+pub struct Run<'r, P> {
+    /// Made the plan; makes it again when another tool or run changed something since.
+    pub planner: P,
+    /// Who signs.
+    pub signers: Signers<'r>,
+    /// Who takes the lease.
+    pub holder: Holder,
+    /// How long another run may take before its lease is given back; beside the deadline.
+    pub patience: Duration,
+    /// Whether to sign on top of what others pushed since the plan was made; asked before anything of it is signed.
+    pub agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
+    /// Ends when the run shall end early.
+    pub stop: BoxFuture<'r, ()>,
+}
+
+impl<'r, P: Planner> Run<'r, P> {
+    /// Plans again when others changed something, agrees to that, waits for other runs as long as the command does, and is
+    /// not stopped.
+    pub fn new(planner: P, signers: Signers<'r>, holder: Holder) -> Self {
+        let patience = Duration::from_secs(180);
+        Self { planner, signers, holder, patience, agree: &|_| true, stop: Box::pin(pending()) }
+    }
+}
+
+/// Who signs: the operator for accounts' tokens, the accounts themselves for activation tokens.
+pub struct Signers<'s> {
+    /// The operator's key; not needed when nothing has to be signed.
+    pub operator: Option<&'s dyn Signer>,
+    /// The keys folder; keys of new regional accounts are written there before anything is pushed.
+    pub keys: &'s mut Keyring,
+    /// A signed plan file: its tokens are pushed, and nothing is signed.
+    pub signed: Option<&'s Content>,
+}
+
+/// Carries out a plan, as the only run that changes its accounts. A plan that others overtook is made again, on top of
+/// what they did.
+///
+/// # Errors
+/// [`Stopped`]; its report says what was done until then. Servers that do not confirm are no error:
+/// [`Applied::is_confirmed`].
+pub async fn execute<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    run: Run<'_, impl Planner>,
+    connector: &C,
+    tell: &dyn Tell,
+) -> Result<Applied, Stopped> {
+    if planned.plan.is_refused() {
+        return Err(ApplyError::Refused(planned.plan.findings.clone()).into());
+    }
+    let Run { planner, mut signers, holder, patience, agree, stop } = run;
+    if planned.plan.is_empty() {
+        let mut applied = Applied::default();
+        let tokens = sign(session, planned, &mut signers)?;
+        carry_out(session, planned, &mut signers, &tokens, connector, &mut applied, tell).await?;
+        see_sources(session, planned, &mut applied, tell).await;
+        see_preload(session, planned, &mut applied).await?;
+        applied.heard = session.heard();
+        return Ok(applied);
+    }
+    may_sign(session, planned, &signers)?;
+    if planned.plan.accounts.iter().any(|account| !account.pushes.is_empty()) {
+        session.resolver.may_push().map_err(ReadError::from)?;
+    }
+    may_reach_regions(session, &planned.plan, connector)?;
+    let merged = agree_to_merged(session, planned, agree, false)?;
+    let signed = sign_early(session, planned, &mut signers)?;
+    let asked = Instant::now();
+    let waiting = lease::take(session, &planned.plan, &planned.options, &holder, patience, tell);
+    let (lease, stop) = match select(Box::pin(waiting), stop).await {
+        Either::Left((lease, stop)) => (lease?, stop),
+        Either::Right(((), taking)) => {
+            // One that was just stored would keep others waiting until it expires.
+            if let Ok(Ok(lease)) = timeout(GIVE_BACK, taking).await {
+                lease.release(false).await;
+            }
+            return Err(ApplyError::Interrupted.into());
+        }
+    };
+    session.deadline = session.deadline.extended(asked.elapsed());
+    let lease = Arc::new(lease);
+    // In a task of its own: whoever signs may take his time, and blocks this one.
+    let mut keeper = tokio::spawn({
+        let lease = lease.clone();
+        async move { lease.keep().await }
+    });
+    let mut applied = Applied { merged, ..Applied::default() };
+    let begun = Begun { lease: &lease, signed, agree, applied: &mut applied };
+    let work = in_rounds(session, planned, &mut signers, begun, &planner, connector, tell);
+    let result: Result<(), ApplyError> = tokio::select! {
+        result = work => result,
+        Ok(lost) = &mut keeper => Err(lost.into()),
+        () = stop => Err(ApplyError::Interrupted),
+    };
+    keeper.abort();
+    applied.heard = session.heard();
+    let gone = planner.removes_all() && result.is_ok() && applied.is_confirmed();
+    lease.release(gone && nothing_stays(planned)).await;
+    match result {
+        Ok(()) => Ok(applied),
+        Err(cause) => Err(Stopped { report: Box::new(applied), cause: Box::new(cause) }),
+    }
+}
+
+/// Carries out the plan; when others changed something meanwhile, plans again and goes on.
+async fn in_rounds<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+    begun: Begun<'_, C::Link>,
+    planner: &impl Planner,
+    connector: &C,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let agreed = taken_away(&planned.plan);
+    let Begun { lease, mut signed, agree, applied } = begun;
+    let mut overtaken = lease.waited || !is_as_planned(session, planned).await?;
+    // By now the server's word on it has arrived.
+    if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
+        return Err(ApplyError::Refused(vec![finding]));
+    }
+    let unread = out_of_reach(planned);
+    loop {
+        if overtaken {
+            signed = None;
+            plan_again(session, planned, signers.keys, planner, connector, tell).await?;
+            // There is no lease of an account that was out of reach.
+            let turned =
+                |account: &&AccountPlan| unread.contains(&account.id) != out_of_reach(planned).contains(&account.id);
+            if let Some(account) = planned.plan.accounts.iter().find(turned) {
+                let (account, pushed) = (account.name.clone(), !applied.pushed.is_empty());
+                return Err(ApplyError::ChangedMeanwhile { account, pushed });
+            }
+            let pushed = !applied.pushed.is_empty();
+            applied.merged.extend(agree_to_merged(session, planned, agree, pushed)?);
+            if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
+                return Err(ApplyError::TakesAwayMore(more));
+            }
+        }
+        let tokens = match signed.take() {
+            Some(tokens) => tokens,
+            None => {
+                let tokens = sign(session, planned, signers)?;
+                // A signature may have taken a person's time.
+                lease.look().await?;
+                tokens
+            }
+        };
+        match carry_out(session, planned, signers, &tokens, connector, applied, tell).await {
+            Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && planner.plans_again() => {
+                overtaken = true;
+                applied.planned_again += 1;
+                // What was overtaken is pushed again.
+                applied.pushed.retain(Pushed::is_confirmed);
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {
+                see_sources(session, planned, applied, tell).await;
+                // The report of what was done is complete on failure, too.
+                if let Err(error) = see_preload(session, planned, applied).await {
+                    applied.unread = Some(error.to_string());
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Makes the plan anew, from what servers have now.
+async fn plan_again<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    keys: &mut Keyring,
+    planner: &impl Planner,
+    connector: &C,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    tell.step("somebody changed something meanwhile; planning again", 0, 0);
+    let (definition, deadline, trust) = (session.definition, session.deadline, session.trust.clone());
+    // Both stay with this session: where planning fails, what was heard and pushed until then is told.
+    let hearing = session.watch.clone().map_or(Hearing::On, Hearing::GoOn);
+    keys.reopen()?;
+    let given = Given { definition, keys, trust: &trust };
+    let options = planned.options.clone();
+    let log = session.log.clone();
+    (*session, *planned) = planner.plan(given, connector, &options, hearing, deadline, tell).await?;
+    session.log = log;
+    let moved = planner.recheck(session, planned);
+    if !moved.is_empty() {
+        return Err(ApplyError::Stale(moved));
+    }
+    match planned.plan.is_refused() {
+        true => Err(ApplyError::Refused(planned.plan.findings.clone())),
+        false => Ok(()),
+    }
+}
+
+/// Has what others pushed agreed to, as far as it was merged and not told yet. `pushed` is whether something was pushed
+/// until then. The time that a person takes is not the servers'.
+fn agree_to_merged<L: Link>(
+    session: &mut Session<'_, L>,
+    planned: &Planned<'_>,
+    agree: &(dyn Fn(&[Merged]) -> bool + Sync),
+    pushed: bool,
+) -> Result<Vec<Merged>, ApplyError> {
+    let Some(watch) = &session.watch else { return Ok(Vec::new()) };
+    let merged = planned.plan.accounts.iter().map(|account| Merged {
+        account: account.name.clone(),
+        id: account.id.clone(),
+        changes: watch.take_untold(&account.id),
+    });
+    let merged: Vec<Merged> = merged.filter(|merged| !merged.changes.is_empty()).collect();
+    if merged.is_empty() {
+        return Ok(merged);
+    }
+    let asked = Instant::now();
+    if !agree(&merged) {
+        return Err(ApplyError::NotAgreed { pushed });
+    }
+    session.deadline = session.deadline.extended(asked.elapsed());
+    Ok(merged)
+}
+
+/// Whether the servers still have the tokens that were planned from, and nothing else was heard.
+async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<bool, ApplyError> {
+    let accounts = &planned.plan.accounts;
+    if session.watch.as_ref().is_some_and(|watch| watch.news(accounts.iter().map(|account| &account.id)).is_some()) {
+        return Ok(false);
+    }
+    let newest = |account: &AccountPlan, servers: &[AccountOnServer]| {
+        session.base(&account.name, &account.id, servers).0.map(|base| base.token)
+    };
+    let tokens = session.tokens().await?;
+    let mut each = accounts.iter().zip(&planned.observed.accounts).zip(&tokens);
+    Ok(each.all(|((account, found), servers)| newest(account, &found.servers) == newest(account, servers)))
+}
+
+/// Looks at what was written before, where there is nothing to do.
+///
+/// # Errors
+/// [`ApplyError`]
+pub async fn look<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<Applied, ApplyError> {
+    let mut applied = Applied::default();
+    see_preload(session, planned, &mut applied).await?;
+    Ok(applied)
+}
+
+/// Says what the file with the preload is, and which servers have not reloaded it, of accounts whose tokens in it stay.
+async fn see_preload<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    applied: &mut Applied,
+) -> Result<(), ApplyError> {
+    let Some(file) = session.resolver.to_reload() else { return Ok(()) };
+    applied.preload = Some(file.to_owned());
+    let stays = |account: &&AccountPlan| applied.pushed.iter().all(|pushed| pushed.id != account.id);
+    let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts).filter(|(account, _)| stays(account));
+    let found = confirm_newest(session, accounts).await?;
+    applied.behind = found.into_iter().filter(|one| !one.verdict.is_confirmed()).collect();
+    Ok(())
+}
+
+/// Whether a plan takes away all streams of ours that there are.
+fn nothing_stays(planned: &Planned<'_>) -> bool {
+    planned.plan.accounts.iter().zip(&planned.observed.accounts).all(|(account, found)| {
+        let goes = |name: &str| account.streams.changes.iter().any(|c| c.name == name && c.action == Action::Delete);
+        found.jetstream.streams.iter().filter(|stream| stream.owner.is_some()).all(|stream| goes(&stream.name))
+    })
+}
+
+/// The accounts whose own JetStream no mapping leads to.
+fn out_of_reach(planned: &Planned<'_>) -> Vec<PublicKey> {
+    let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts);
+    accounts.filter(|(_, found)| found.out_of_reach).map(|(account, _)| account.id.clone()).collect()
+}
+
+/// All streams and mappings that a plan takes away, in words.
+fn taken_away(plan: &Plan) -> Vec<String> {
+    let accounts = plan.accounts.iter().flat_map(|account| {
+        let streams = account.streams.changes.iter().filter(|change| takes_away(change));
+        let streams = streams.map(|change| format!("stream {}", change.name));
+        let mappings = account.mappings.changes.iter().filter(|change| change.action == Action::Delete);
+        streams.chain(mappings.map(|change| format!("mapping {} of account {}", change.source, account.name)))
+    });
+    accounts.collect()
+}
+
+/// Carries out a plan, once.
+async fn carry_out<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+    tokens: &[Issued],
+    connector: &C,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let plan = &planned.plan;
+    intents::begin(session, plan, tokens, signers.operator)?;
+    applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
+    caches::load(session, planned, tokens, caches::Accounts::Old, connector, tell).await?;
+    push_stage(session, plan, tokens, Stage::RegionalExports, applied, tell).await?;
+    caches::load(session, planned, tokens, caches::Accounts::New, connector, tell).await?;
+    for stage in [Stage::ApplicationLinks, Stage::RegionalImports] {
+        push_stage(session, plan, tokens, stage, applied, tell).await?;
+    }
+    reach_regions(session, plan, tokens, connector).await?;
+    make(session, plan, applied, tell).await?;
+    let rest = Deadline::after(session.deadline.left().saturating_sub(PUSH));
+    backfill::take_along(session, planned, rest, applied, tell).await?;
+    let changes = |account: &AccountPlan| account.streams.changes.len() + account.consumers.changes.len();
+    applied.looked &= plan.accounts.iter().all(|account| changes(account) == 0);
+    let unseen = !(applied.looked || applied.provisioned.is_empty());
+    let left_out = applied.left_out();
+    let changed = plan.accounts.iter().flat_map(|account| &account.streams.changes);
+    let narrowed: Vec<String> = changed.filter(|change| change.narrows()).map(|change| change.name.clone()).collect();
+    // These are as planned only when no mapping leads there any more.
+    let before = [&left_out[..], &narrowed[..]].concat();
+    let mut looked = look_before_mappings(session, planned, tokens, unseen, &before, applied, tell).await?;
+    // A push that was begun is seen through, whatever the streams say.
+    push_stage(session, plan, tokens, Stage::Mappings, applied, tell).await?;
+    take_away(session, planned, applied, tell).await?;
+    let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
+    if applied.kept.is_empty() {
+        for stage in gone {
+            push_stage(session, plan, tokens, stage, applied, tell).await?;
+        }
+    }
+    if (unseen && looked.is_none()) || !narrowed.is_empty() {
+        looked = Some(look_at_streams(session, planned, SETTLED, &left_out, tell).await);
+    }
+    applied.seen = looked.is_some();
+    match looked {
+        Some(Ok(problems)) => applied.problems = problems,
+        // What was done, and who confirmed it, is told all the same.
+        Some(Err(error)) => applied.unread = Some(error.to_string()),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Looks at the streams before mappings lead to them; `None` when that was not due, or has to be done once more.
+async fn look_before_mappings<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    tokens: &[Issued],
+    unseen: bool,
+    left_out: &[String],
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<Option<Result<Vec<Checked>, ApplyError>>, ApplyError> {
+    let accounts = &planned.plan.accounts;
+    let regional = accounts.iter().any(|account| account.region.is_some());
+    let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
+    // Streams that an earlier run made may not have all yet.
+    let mut mappings = accounts.iter().flat_map(|account| &account.mappings.changes);
+    let leads = mappings.any(|change| change.action == Action::Create);
+    let left = session.deadline.left().saturating_sub(PUSH);
+    if regional && maps && (unseen || (leads && !applied.looked)) {
+        // Readers are about to be led to these streams: first they have to have what there is to read.
+        let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, tell).await;
+        if let Ok(problems) = &seen
+            && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
+        {
+            return Err(ApplyError::NotCaughtUp {
+                problems: problems.clone(),
+                provisioned: applied.provisioned.clone(),
+            });
+        }
+        // When the push has to be made again, they have been seen.
+        applied.looked = seen.is_ok();
+        return Ok(Some(seen));
+    }
+    if !unseen {
+        return Ok(None);
+    }
+    // Not while sources get in touch: a push would cut that short.
+    let meet = MEET.min(left);
+    let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, tell)).await;
+    Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
+}
+
+/// The start of a run: its lease, tokens that were signed already, the consent to pushes by other tools, and its report.
+struct Begun<'r, L> {
+    lease: &'r Lease<L>,
+    signed: Option<Vec<Issued>>,
+    agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
+    applied: &'r mut Applied,
+}

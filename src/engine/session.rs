@@ -1,0 +1,614 @@
+//! Connections to a deployment, and reading it.
+
+use super::claims_updates::Watch;
+use super::clock::{ASK, Deadline, now};
+use super::identify::{Servers, identify, imported_api};
+use super::push_log::PushLog;
+use super::{Connector, LinkError, Tell};
+use crate::definition::Definition;
+use crate::desired::regional::{self, RegionalIds, Seat};
+use crate::desired::{self, DesiredAccount, DesiredError, Role, desired_with, members};
+use crate::model::claims::{OperatorClaims, Trust, TrustAnchor, TrustedClaims};
+use crate::model::finding::{Finding, Severity};
+use crate::model::nkey::PublicKey;
+use crate::model::server_version;
+use crate::model::subject::SubjectFilter;
+use crate::observed::jetstream::{
+    Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ObservedStream, ReadOptions, Unknown, look_at_messages, read,
+};
+use crate::observed::link::Link;
+use crate::observed::listeners::{Listeners, subscriptions};
+use crate::observed::survey::{Heard, Observed, ObservedAccount};
+use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User, system};
+use crate::plan::preflight::{ACCOUNT_EXPIRED, AccountRef, Base};
+use crate::plan::way_back::own_api;
+use crate::plan::{Plan, is_nowhere, preflight};
+use crate::resolver::{Resolver, TokenStoreError, Unread};
+use crate::sign::keyring::Keyring;
+use futures::future::{join_all, try_join_all};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Why a deployment could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No connection.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The servers do not answer as the system account of a deployment does.
+    #[error("{} {}", .0.place, .0.message)]
+    Refused(Box<Finding>),
+    /// The system account's requests failed.
+    #[error("asking the servers: {0}")]
+    System(RequestError),
+    /// The account server, or the file with the preload.
+    #[error(transparent)]
+    Store(#[from] TokenStoreError),
+    /// The account's JetStream does not answer.
+    #[error("account {account}, JetStream does not answer: {cause}{}", .missing.as_ref().map(|missing| format!("; {missing}")).unwrap_or_default())]
+    JetStream {
+        /// The definition's name for the account.
+        account: String,
+        /// How many servers do not answer at all, and which, if some do not.
+        missing: Option<String>,
+        /// What happened.
+        cause: CallError,
+    },
+    /// The definition cannot be made real.
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
+}
+
+impl From<Unread> for ReadError {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::Servers(error) => Self::System(error),
+            Unread::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl ReadError {
+    /// Whether it may be otherwise a little later: servers that do not answer.
+    pub fn may_heal(&self) -> bool {
+        match self {
+            Self::Link(error) => error.code == "unreachable",
+            Self::Refused(finding) => finding.code == "system-silent",
+            Self::System(error) => matches!(error, RequestError::Timeout(_) | RequestError::Connection(_)),
+            Self::JetStream { .. } => true,
+            Self::Store(error) => !error.is_input,
+            Self::Desired(_) => false,
+        }
+    }
+}
+
+/// What a verb works with: its definition, the keys folder, and what is known of the operator.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'d, 'k> {
+    /// The definition.
+    pub definition: &'d Definition,
+    /// The keys folder.
+    pub keys: &'k Keyring,
+    /// Whose signatures count.
+    pub trust: &'k Trust,
+}
+
+/// Open connections, and the deployment as it was when they were opened.
+#[derive(Debug)]
+pub struct Session<'d, L> {
+    /// The definition.
+    pub definition: &'d Definition,
+    /// To the system account.
+    pub system: L,
+    /// The account that it is in.
+    pub system_account: PublicKey,
+    /// The regional accounts, as far as they are known.
+    pub regional: RegionalIds,
+    /// Where the servers have tokens from.
+    pub resolver: Resolver,
+    /// The servers.
+    pub deployment: Deployment,
+    /// Whose signatures count.
+    pub anchor: TrustAnchor,
+    /// What has to be said of where that is known from.
+    pub trust_findings: Vec<Finding>,
+    /// What was known of the operator before.
+    pub(super) trust: Trust,
+    /// The end of the verb's time.
+    pub deadline: Deadline,
+    /// Where it is written down what is pushed; `None`: nowhere.
+    pub log: Option<Arc<dyn PushLog>>,
+    /// What others push, for a run that pushes itself.
+    pub watch: Option<Arc<Watch<L>>>,
+    links: Vec<L>,
+    reaches: Vec<Reach>,
+}
+
+/// How the JetStream of a desired account is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reach {
+    /// By this connection, under this prefix.
+    Link { index: usize, prefix: String },
+    /// The account is yet to be made.
+    New,
+    /// It is there, and neither a key nor the application's imports lead to it.
+    Not(String),
+    /// It is an application's account whose claims lead to the regions' JetStream, and not to its own.
+    NoWayBack,
+}
+
+/// What was read of the accounts' tokens: per desired account, what each server has.
+pub type Tokens = Vec<Vec<AccountOnServer>>;
+
+/// How long a missing meta leader is waited for. Servers elect another 4 to 9 s after they last heard of it, and retry
+/// (nats-server 2.15 `server/raft.go`).
+const ELECTION: Duration = Duration::from_secs(12);
+/// How long "JetStream not enabled" of a just pushed account is not believed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether a session hears what others push.
+#[derive(Debug)]
+pub enum Hearing<L> {
+    /// No.
+    Off,
+    /// From now on.
+    On,
+    /// As an earlier session of the same run did.
+    GoOn(Arc<Watch<L>>),
+}
+
+impl<'d, L: Link> Session<'d, L> {
+    /// Connects, reads the servers and the accounts' tokens. The keys tell regional accounts that have a key and are not
+    /// pushed yet.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn open<C: Connector<Link = L>>(
+        given: Given<'d, '_>,
+        connector: &C,
+        hearing: Hearing<L>,
+        deadline: Deadline,
+        tell: &dyn Tell,
+    ) -> Result<(Self, Tokens), ReadError> {
+        tell.step("asking the servers", 0, 0);
+        let Given { definition, keys, trust } = given;
+        let resolver = Resolver::of(definition)?;
+        let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
+        let watch = match hearing {
+            Hearing::Off => None,
+            Hearing::On => Some(Arc::new(Watch::start(&system).await.map_err(ReadError::System)?)),
+            Hearing::GoOn(watch) => Some(watch),
+        };
+        let deployment = match system::deployment(&system, deadline.at_most(ASK)).await {
+            Ok(deployment) => deployment,
+            Err(error) => {
+                let finding = preflight::system_account_silent(&system_account, &error);
+                return Err(ReadError::Refused(Box::new(finding)));
+            }
+        };
+        let (anchor, trust_findings) = preflight::anchor(trust, &deployment, now()).map_err(ReadError::Refused)?;
+        if let Some(finding) = trust_findings.iter().find(|finding| finding.severity == Severity::Error) {
+            return Err(ReadError::Refused(Box::new(finding.clone())));
+        }
+        if let Some(watch) = &watch {
+            watch.believe(&anchor, &deployment);
+        }
+        let mut session = Self {
+            definition,
+            system,
+            system_account,
+            regional: RegionalIds::default(),
+            resolver,
+            deployment,
+            anchor,
+            trust_findings,
+            trust: trust.clone(),
+            deadline,
+            log: None,
+            watch,
+            links: Vec::new(),
+            reaches: Vec::new(),
+        };
+        session.resolver.is_theirs(&session.system, &session.deployment, deadline.at_most(ASK)).await?;
+        let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
+        let applications = session.tokens_of(&ids).await?;
+        if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
+            return Err(ReadError::Refused(Box::new(finding)));
+        }
+        let mut bases = Vec::with_capacity(applications.len());
+        for (account, servers) in definition.accounts.iter().zip(&applications) {
+            let (base, findings) = session.base(&account.name, &account.id, servers);
+            match base {
+                // Servers would refuse its users, without saying why.
+                Some(_) if findings.iter().any(|finding| finding.code == ACCOUNT_EXPIRED) => {
+                    return Err(no_token(&account.name, findings));
+                }
+                Some(base) => bases.push(base.claims),
+                None if deadline.is_over() => return Err(too_late(&account.name)),
+                None => return Err(session.no_base(&account.name, findings)),
+            }
+        }
+        let (regional, names) =
+            identify(definition, &bases, keys, session.servers()).await.map_err(ReadError::System)?;
+        session.regional = regional;
+        session.trust_findings.extend(names);
+        let regional_ids: Vec<PublicKey> = members(definition)
+            .filter_map(|(account, region)| Some(session.regional.get(account, &region?.name)))
+            .collect();
+        let mut regional_tokens = session.tokens_of(&regional_ids).await?.into_iter();
+        let mut tokens = Vec::with_capacity(applications.len() + regional_ids.len());
+        let mut applications = applications.into_iter();
+        for (_, region) in members(definition) {
+            let next = if region.is_some() { regional_tokens.next() } else { applications.next() };
+            tokens.extend(next);
+        }
+        session.connect(connector, &bases, &tokens).await?;
+        let (ours, timeout) = (session.ids(), deadline.at_most(ASK));
+        let others = session.resolver.bystanders(&session.system, &session.deployment, &ours, timeout).await?;
+        session.trust_findings.extend(preflight::stale_preload(&others, &session.anchor));
+        Ok((session, tokens))
+    }
+
+    fn servers(&self) -> Servers<'_, L> {
+        Servers {
+            system: &self.system,
+            deployment: &self.deployment,
+            resolver: &self.resolver,
+            anchor: &self.anchor,
+            deadline: self.deadline,
+        }
+    }
+
+    /// Puts together what others pushed since this run began to hear.
+    pub(crate) fn settle(&self, observed: &mut Observed) {
+        let Some(watch) = &self.watch else { return };
+        for (id, found) in self.ids().iter().zip(&mut observed.accounts) {
+            let (Some(base), _) = self.base("", id, &found.servers) else { continue };
+            found.heard = match watch.settle(&base.token, &base.claims, &found.jetstream.streams) {
+                Ok(None) => Heard::Nothing,
+                Ok(Some(claims)) => Heard::Merged(Box::new(claims)),
+                Err(conflicts) => Heard::Conflict(conflicts.iter().map(ToString::to_string).collect()),
+            };
+        }
+    }
+
+    /// Why there is no token to start from. A signer that servers do not trust is said before the tokens that others signed.
+    fn no_base(&self, account: &str, findings: Vec<Finding>) -> ReadError {
+        let signer = self.trust.signer.as_ref().filter(|_| findings.iter().any(is_about_trust));
+        match signer.and_then(|signer| preflight::signer(&self.anchor, &self.deployment, signer)) {
+            Some(finding) => ReadError::Refused(Box::new(finding)),
+            None => no_token(account, findings),
+        }
+    }
+}
+
+fn is_about_trust(finding: &Finding) -> bool {
+    finding.severity == Severity::Error && finding.code == preflight::TOKEN_UNTRUSTED
+}
+
+impl<L> Session<'_, L> {
+    /// What was heard meanwhile of these accounts and was not used.
+    pub fn heard(&self) -> Vec<Finding>
+    where
+        L: Link,
+    {
+        let Some(watch) = &self.watch else { return Vec::new() };
+        let names = members(self.definition).map(|(account, region)| match region {
+            None => account.name.clone(),
+            Some(region) => regional::name(account, &region.name),
+        });
+        self.ids().iter().zip(names).flat_map(|(id, name)| watch.findings(id, &name)).collect()
+    }
+
+    /// The accounts of the definition, and their regional accounts.
+    pub(super) fn ids(&self) -> Vec<PublicKey> {
+        let ids = members(self.definition).map(|(account, region)| match region {
+            None => account.id.clone(),
+            Some(region) => self.regional.get(account, &region.name),
+        });
+        ids.collect()
+    }
+
+    /// The token that an account's claims are edited from, and what is odd about its copies.
+    pub(crate) fn base(&self, name: &str, id: &PublicKey, servers: &[AccountOnServer]) -> (Option<Base>, Vec<Finding>) {
+        preflight::base(AccountRef { name, id }, &self.anchor, &self.deployment, servers, now())
+    }
+}
+
+impl<'d, L: Requests> Session<'d, L> {
+    /// What the definition wants on these servers; a field depends on their versions.
+    ///
+    /// # Errors
+    /// [`DesiredError`]
+    pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
+        let versions = self.deployment.servers.iter().filter_map(|server| server_version::minor(&server.version));
+        let options = desired::Options { oldest_server: versions.min(), regional: self.regional.clone() };
+        desired_with(self.definition, &options)
+    }
+
+    /// Connects to the accounts of the definition, and to the regional accounts as far as there are keys; the others
+    /// are read through the application's account.
+    async fn connect<C: Connector<Link = L>>(
+        &mut self,
+        connector: &C,
+        bases: &[TrustedClaims],
+        tokens: &[Vec<AccountOnServer>],
+    ) -> Result<(), ReadError> {
+        let (strict, timeout) = (self.is_strict(), self.deadline.at_most(ASK));
+        let accounts = &self.definition.accounts;
+        let applications =
+            accounts.iter().zip(bases).map(|(account, claims)| connector.account(account, claims, strict, timeout));
+        let session = &*self;
+        let regional = members(self.definition).zip(tokens).map(|((account, region), servers)| async move {
+            let region = region?;
+            if is_nowhere(servers) {
+                return Some(Ok(None));
+            }
+            let id = session.regional.get(account, &region.name);
+            let (base, _) = session.base(&regional::name(account, &region.name), &id, servers);
+            Some(match base {
+                Some(base) => connector.regional(account, &region.name, &base.claims, strict, timeout).await,
+                None => Ok(None),
+            })
+        });
+        let (applications, regional) = futures::join!(try_join_all(applications), join_all(regional));
+        self.links = applications?;
+        let mut application = 0;
+        for (place, ((account, region), found)) in members(self.definition).zip(regional).enumerate() {
+            let reach = match (region, found) {
+                (None, _) | (_, None) => {
+                    let index = accounts.iter().position(|other| other.id == account.id).unwrap_or_default();
+                    application = index;
+                    match own_api(&bases[index]) {
+                        Some(prefix) => Reach::Link { index, prefix: prefix.to_owned() },
+                        None => Reach::NoWayBack,
+                    }
+                }
+                (Some(_), Some(Ok(None))) if is_nowhere(&tokens[place]) => Reach::New,
+                (Some(_), Some(Ok(Some(link)))) => {
+                    self.links.push(link);
+                    Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() }
+                }
+                (Some(region), Some(result)) => {
+                    match imported_api(&bases[application], region, &self.regional.get(account, &region.name)) {
+                        Some(prefix) => Reach::Link { index: application, prefix },
+                        None => Reach::Not(match result {
+                            Err(error) => error.to_string(),
+                            Ok(_) => format!(
+                                "no key of account {} is in the keys folder, and account {} does not import from it",
+                                regional::name(account, &region.name),
+                                account.name
+                            ),
+                        }),
+                    }
+                }
+            };
+            self.reaches.push(reach);
+        }
+        Ok(())
+    }
+
+    /// What every server stores and uses of the accounts now: those of the definition and their regional accounts.
+    ///
+    /// # Errors
+    /// [`ReadError::System`]
+    pub async fn tokens(&self) -> Result<Tokens, ReadError> {
+        self.tokens_of(&self.ids()).await
+    }
+
+    pub(super) async fn tokens_of(&self, ids: &[PublicKey]) -> Result<Tokens, ReadError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let timeout = self.deadline.at_most(ASK);
+        Ok(self.resolver.accounts(&self.system, &self.deployment, ids, timeout).await?)
+    }
+
+    /// The connection that leads to the JetStream of a desired account, and the prefix of its API there.
+    pub(super) fn link(&self, place: usize) -> Option<(&L, &str)> {
+        match self.reaches.get(place)? {
+            Reach::Link { index, prefix } => Some((self.links.get(*index)?, prefix)),
+            Reach::New | Reach::Not(_) | Reach::NoWayBack => None,
+        }
+    }
+
+    /// The user by which the streams of a desired account are changed, if it is known. A regional account that is read
+    /// through the application's account has none here.
+    pub(super) fn user(&self, place: usize) -> Option<&User> {
+        let (_, region) = members(self.definition).nth(place)?;
+        match self.reaches.get(place)? {
+            Reach::Link { index, prefix } if region.is_none() || prefix == DEFAULT_PREFIX => {
+                self.links.get(*index)?.user()
+            }
+            Reach::Link { .. } | Reach::New | Reach::Not(_) | Reach::NoWayBack => None,
+        }
+    }
+
+    /// The JetStream API of a desired account, if it is reached.
+    pub fn api(&self, place: usize) -> Option<Api<'_, L>> {
+        self.link(place).map(|(link, prefix)| Api::with_prefix(link, prefix))
+    }
+
+    /// From now on the JetStream of this account is reached by `link`.
+    pub(super) fn reach_by(&mut self, place: usize, link: L) {
+        self.links.push(link);
+        self.reaches[place] = Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() };
+    }
+
+    /// From now on the application's own JetStream is reached under this prefix.
+    pub(super) fn reach_under(&mut self, place: usize, api: &str) {
+        if let Some(Reach::Link { prefix, .. }) = self.reaches.get_mut(place) {
+            api.clone_into(prefix);
+        }
+    }
+
+    /// Reads the accounts' streams; with `tokens` that is all that was observed.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn observe(
+        &self,
+        desired: &[DesiredAccount<'_>],
+        tokens: Vec<Vec<AccountOnServer>>,
+        purpose: Reading,
+    ) -> Result<Observed, ReadError> {
+        let read = desired.iter().enumerate().zip(tokens).map(|((place, desired), servers)| async move {
+            let found = |jetstream: ObservedJetStream| ObservedAccount {
+                servers,
+                jetstream,
+                listeners: Listeners::NotAsked,
+                heard: Heard::Nothing,
+                out_of_reach: self.reaches.get(place) == Some(&Reach::NoWayBack),
+            };
+            let Some(api) = self.api(place) else {
+                return Ok(found(match self.reaches.get(place) {
+                    Some(Reach::Not(reason)) => unknown(desired, reason),
+                    Some(Reach::NoWayBack) => unknown(desired, "no mapping leads to it"),
+                    _ => ObservedJetStream::default(),
+                }));
+            };
+            let options = ReadOptions {
+                consumers: &desired.consumers,
+                expected_streams: desired.streams.len(),
+                timeout: self.deadline.at_most(ASK),
+                patience: self.deadline.at_most(PATIENCE),
+            };
+            let since = Instant::now();
+            let read = loop {
+                match read(api, options).await {
+                    Err(cause) if cause.is_transient() && since.elapsed() < self.deadline.at_most(ELECTION) => {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    result => break result,
+                }
+            };
+            match read {
+                Ok(jetstream) => Ok(found(jetstream)),
+                Err(cause) if purpose == Reading::ToJudge => Ok(found(unknown(desired, &cause.to_string()))),
+                Err(cause) => {
+                    let missing = self.deployment.missing_text();
+                    Err(ReadError::JetStream { account: desired.name.clone(), missing, cause })
+                }
+            }
+        });
+        // All are waited for, so that of several that fail it is always the first that is named.
+        let mut accounts = join_all(read).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        introduce(desired, &mut accounts);
+        for found in &mut accounts {
+            found.jetstream.forget_former_origins();
+        }
+        if purpose == Reading::ToJudge {
+            let mut application = 0;
+            let looks = desired.iter().zip(&mut accounts).enumerate().filter_map(|(place, (desired, found))| {
+                if desired.seat == Seat::Application {
+                    application = place;
+                }
+                let (api, origins) = (self.api(place)?, self.api(application)?);
+                let timeout = self.deadline.at_most(ASK);
+                Some(look_at_messages(api, origins, &mut found.jetstream, timeout))
+            });
+            join_all(looks).await;
+        }
+        Ok(Observed {
+            deployment: self.deployment.clone(),
+            system_account: self.system_account.clone(),
+            anchor: self.anchor.clone(),
+            pushed: self.trust.pushed.clone(),
+            accounts,
+        })
+    }
+
+    /// Reads who listens on the subjects that the plan is about to map; `false` when there are none. Not being told
+    /// is no error: the plan then warns.
+    pub(crate) async fn observe_listeners(&self, plan: &Plan, observed: &mut Observed, tell: &dyn Tell) -> bool {
+        let about_to_be_mapped: Vec<Vec<SubjectFilter>> =
+            plan.accounts.iter().map(|account| account.mappings.about_to_be_mapped().collect()).collect();
+        if about_to_be_mapped.iter().all(Vec::is_empty) {
+            return false;
+        }
+        tell.step("asking who listens on what is about to be mapped", 0, 0);
+        let asked = observed.accounts.iter_mut().zip(&plan.accounts).zip(&about_to_be_mapped);
+        join_all(asked.filter(|(_, subjects)| !subjects.is_empty()).map(|((found, account), subjects)| async move {
+            let timeout = self.deadline.at_most(ASK);
+            let answer = subscriptions(&self.system, &self.deployment, &account.id, subjects, timeout).await;
+            found.listeners = answer.map_or_else(Listeners::Unknown, Listeners::Known);
+        }))
+        .await;
+        true
+    }
+
+    /// Whether the operator has strict signing key usage.
+    pub(super) fn is_strict(&self) -> bool {
+        let operators = self.deployment.servers.iter().flat_map(|s| s.varz["trusted_operators_claim"].as_array());
+        operators.flatten().any(|claims| OperatorClaims::from_claims(claims).is_ok_and(|operator| operator.strict))
+    }
+}
+
+/// Tells regional accounts of the streams that theirs source, and those that do not answer of the other regions'.
+fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
+    let of_roles = |found: &ObservedAccount, wanted: fn(Role) -> bool| -> Vec<ObservedStream> {
+        let streams = found.jetstream.streams.iter();
+        streams.filter(|stream| stream.owner.as_ref().is_some_and(|o| wanted(o.role))).cloned().collect()
+    };
+    let mut origins = Vec::new();
+    for place in 0..desired.len().min(accounts.len()) {
+        if desired[place].seat == Seat::Application {
+            origins = of_roles(&accounts[place], Role::captures);
+            continue;
+        }
+        let jetstream = &accounts[place].jetstream;
+        let away = !jetstream.unknown_streams.is_empty()
+            || jetstream.streams.iter().any(|stream| stream.offline || stream.cluster.is_leaderless());
+        let others = desired.iter().zip(accounts.iter()).enumerate().filter(|(other, (wanted, _))| {
+            away && *other != place
+                && wanted.seat != Seat::Application
+                && wanted.account.id == desired[place].account.id
+        });
+        let siblings = others.flat_map(|(_, (_, found))| of_roles(found, |role| role == Role::Read)).collect();
+        accounts[place].jetstream.siblings = siblings;
+        accounts[place].jetstream.origins.clone_from(&origins);
+    }
+}
+
+/// What the streams are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// To change them: what cannot be read stops the run.
+    ToChange,
+    /// To judge them: what cannot be read is unknown, and the messages that lagging sources wait for are looked at.
+    ToJudge,
+}
+
+/// Streams and consumers of which nothing is known.
+fn unknown(desired: &DesiredAccount<'_>, reason: &str) -> ObservedJetStream {
+    let unknown = |name: String| Unknown { name, reason: reason.to_owned() };
+    ObservedJetStream {
+        unknown_streams: desired.streams.iter().map(|stream| unknown(stream.name.clone())).collect(),
+        unknown_consumers: (desired.consumers.iter())
+            .map(|consumer| unknown(format!("{} > {}", consumer.stream, consumer.name)))
+            .collect(),
+        ..ObservedJetStream::default()
+    }
+}
+
+/// The finding that says why an account has no token to start from.
+pub(super) fn too_late(account: &str) -> ReadError {
+    ReadError::Refused(Box::new(Finding::error(
+        "system-silent",
+        format!("account {account}"),
+        "the time was over before a server said which token it has",
+        "Give it more time with --timeout.",
+    )))
+}
+
+fn no_token(account: &str, findings: Vec<Finding>) -> ReadError {
+    let worst = findings.into_iter().rfind(|finding| finding.severity == Severity::Error).unwrap_or_else(|| {
+        Finding::error(
+            "account-unknown",
+            format!("account {account}"),
+            "no server has a token of it",
+            "Check `id` of the account; push the account once with `nsc push` if it is new.",
+        )
+    });
+    ReadError::Refused(Box::new(worst))
+}

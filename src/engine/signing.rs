@@ -1,0 +1,85 @@
+//! The tokens of a plan, signed before anything is written.
+
+use super::error::ApplyError;
+use super::planned::{Planned, compare};
+use super::run::Signers;
+use super::session::{ReadError, Session};
+use super::tokens::{Issued, ToIssue, issue_all};
+use super::{regional_keys, signed_plan};
+use crate::observed::link::Link;
+use crate::plan::{Plan, preflight};
+use crate::sign::Signer;
+
+/// Whether what has to be signed can be, before anything is waited for or written.
+pub(super) fn may_sign<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    signers: &Signers<'_>,
+) -> Result<(), ApplyError> {
+    if !needs_signature(&planned.plan) {
+        return Ok(());
+    }
+    let sealed = signers.signed.and_then(|file| file.signed.as_ref()).map(|signed| signed.operator.clone());
+    let key = sealed.or_else(|| signers.operator.map(Signer::public_key)).ok_or(ApplyError::NoSigner)?;
+    match preflight::signer(&session.anchor, &session.deployment, &key) {
+        Some(finding) => Err(ApplyError::Refused(vec![finding])),
+        None => Ok(()),
+    }
+}
+
+/// Whether tokens have to be signed.
+fn needs_signature(plan: &Plan) -> bool {
+    let key_lost = plan.findings.iter().any(|finding| finding.code == preflight::REGIONAL_KEY_MISSING);
+    key_lost || plan.accounts.iter().any(|account| !account.pushes.is_empty())
+}
+
+/// Signs before the lease is taken, so that what cannot be signed leaves no trace at all. Keys of new accounts are made
+/// under the lease only: another run may be making them.
+pub(super) fn sign_early<'d, L: Link>(
+    session: &mut Session<'d, L>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+) -> Result<Option<Vec<Issued>>, ApplyError> {
+    let sealed = signers.signed.is_some_and(|file| file.signed.is_some());
+    if sealed || regional_keys::without_keys(planned, signers.keys)?.is_empty() {
+        return sign(session, planned, signers).map(Some);
+    }
+    Ok(None)
+}
+
+/// Signs before anything is written, so that what cannot be signed stops the run. Makes the keys of new regional
+/// accounts.
+pub(super) fn sign<'d, L: Link>(
+    session: &mut Session<'d, L>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+) -> Result<Vec<Issued>, ApplyError> {
+    if !needs_signature(&planned.plan) {
+        return Ok(Vec::new());
+    }
+    may_sign(session, planned, signers)?;
+    let Signers { operator, keys, signed } = signers;
+    if let Some(content) = signed.filter(|file| file.signed.is_some()) {
+        let tokens = signed_plan::tokens(content, &planned.plan)?;
+        return fit(session, &planned.plan, tokens);
+    }
+    let operator = operator.ok_or(ApplyError::NoSigner)?;
+    if regional_keys::make_keys(session, &planned.plan, keys, &mut planned.options)? {
+        planned.desired = session.desired().map_err(ReadError::from)?;
+        planned.plan = compare(session, &planned.desired, &planned.observed, keys, &planned.options);
+        if planned.plan.is_refused() {
+            return Err(ApplyError::Refused(planned.plan.findings.clone()));
+        }
+    }
+    let accounts: Vec<ToIssue<'_>> = planned.plan.accounts.iter().map(ToIssue::from).collect();
+    let tokens = issue_all(session.definition, &accounts, operator, keys)?;
+    fit(session, &planned.plan, tokens)
+}
+
+/// The tokens, if servers take tokens of their size.
+fn fit<L>(session: &Session<'_, L>, plan: &Plan, tokens: Vec<Issued>) -> Result<Vec<Issued>, ApplyError> {
+    let large = tokens
+        .iter()
+        .find_map(|one| preflight::size(&plan.accounts[one.place].name, one.token.as_str().len(), &session.deployment));
+    large.map_or(Ok(tokens), |finding| Err(ApplyError::Refused(vec![finding])))
+}

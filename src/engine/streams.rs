@@ -1,0 +1,363 @@
+//! Streams and consumers: made before mappings lead to them, taken away when none does any more, looked at in between.
+
+use super::clock::ASK;
+use super::confirm::{ConfirmError, Confirmation, confirm};
+use super::error::ApplyError;
+use super::planned::Planned;
+use super::push::PUSH;
+use super::report::{Applied, Provisioned, Tokens};
+use super::session::{ReadError, Reading, Session};
+use super::tokens::Issued;
+use super::{Connector, Deadline, Tell, backfill};
+use crate::desired::DesiredAccount;
+use crate::desired::members;
+use crate::model::claims::AccountClaims;
+use crate::model::finding::Finding;
+use crate::model::nkey::PublicKey;
+use crate::observed::jetstream::Api;
+use crate::observed::link::Link;
+use crate::observed::survey::ObservedAccount;
+use crate::plan::consumers::ConsumerChange;
+use crate::plan::streams::StreamChange;
+use crate::plan::way_back::own_api;
+use crate::plan::{AccountPlan, Action, Plan, Stage, preflight};
+use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
+use crate::verify::flow::Flow;
+use crate::verify::streams::{Checked, Verdict, streams};
+use std::time::{Duration, Instant};
+
+/// Connects to the regional accounts that have streams to be made or taken away, and from now on reaches the
+/// application's own JetStream by the way back, where its tokens have one.
+pub(super) async fn reach_regions<C: Connector>(
+    session: &mut Session<'_, C::Link>,
+    plan: &Plan,
+    tokens: &[Issued],
+    connector: &C,
+) -> Result<(), ApplyError> {
+    let strict = session.is_strict();
+    let members: Vec<_> = members(session.definition).collect();
+    for (place, ((account, region), planned)) in members.into_iter().zip(&plan.accounts).enumerate() {
+        let newest = tokens.iter().rfind(|one| one.place == place && one.stage < Stage::Mappings);
+        let claims = newest.and_then(|one| AccountClaims::decode(one.token.as_str()).ok());
+        let Some(claims) = claims.as_ref().or(planned.current.as_deref()) else { continue };
+        let Some(region) = region else {
+            if let Some(api) = own_api(claims) {
+                session.reach_under(place, api);
+            }
+            continue;
+        };
+        let changes = !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty());
+        if planned.new || changes {
+            let timeout = session.deadline.at_most(ASK);
+            let link = connector.regional(account, &region.name, claims, strict, timeout).await;
+            match link.map_err(ReadError::from)? {
+                Some(link) => session.reach_by(place, link),
+                None if changes => {
+                    let finding = Finding::error(
+                        preflight::REGIONAL_KEY_MISSING,
+                        format!("account {}", planned.name),
+                        "no key in the keys folder makes users of it that servers take, so its streams cannot be made",
+                        "Put its signing key back into the keys folder, then run apply again: it goes on from here.",
+                    );
+                    return Err(ReadError::Refused(Box::new(finding)).into());
+                }
+                None => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether users of all regional accounts in which something is to be made can be had, as far as that can be known before
+/// the first token is pushed.
+pub(super) fn may_reach_regions<C: Connector>(
+    session: &Session<'_, C::Link>,
+    plan: &Plan,
+    connector: &C,
+) -> Result<(), ApplyError> {
+    for ((account, region), planned) in members(session.definition).zip(&plan.accounts) {
+        let Some(region) = region else { continue };
+        if !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty()) {
+            connector.may_reach(account, &region.name).map_err(ReadError::from)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes and changes streams and consumers: of the applications' accounts first, which the regional ones' source.
+pub(super) async fn make<L: Link>(
+    session: &Session<'_, L>,
+    plan: &Plan,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    for regional in [false, true] {
+        let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
+        let work: Vec<Work<'_, L>> = accounts
+            .filter_map(|(place, account)| {
+                let streams = account.streams.changes.iter().filter(|change| !takes_away(change));
+                let streams = streams.filter_map(backfill::first).collect();
+                // Those of streams that take history along begin where that ends.
+                let waits = |consumer: &&ConsumerChange| {
+                    let mut changes = account.streams.changes.iter();
+                    changes.any(|change| change.name == consumer.stream && backfill::is_its(change))
+                };
+                let consumers = account.consumers.changes.iter().filter(|consumer| !waits(consumer)).cloned().collect();
+                Some(Work { api: session.api(place)?, streams, consumers })
+            })
+            .collect();
+        provision(&work, session.deadline, "making streams", applied, tell).await?;
+    }
+    Ok(())
+}
+
+/// What is to be done in one account.
+struct Work<'s, L> {
+    api: Api<'s, L>,
+    streams: Vec<StreamChange>,
+    consumers: Vec<ConsumerChange>,
+}
+
+/// Whether a change has to wait until no mapping leads there any more.
+pub(super) fn takes_away(change: &StreamChange) -> bool {
+    change.action == Action::Delete || change.narrows()
+}
+
+/// Deletes streams, and lets others capture less, once no server leads anything to them any more.
+pub(super) async fn take_away<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let plan = &planned.plan;
+    // Read streams go before the write streams that they source.
+    let work = |regional: bool| -> Vec<Work<'_, L>> {
+        let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
+        let work = accounts.filter_map(|(place, account)| {
+            let streams = account.streams.changes.iter().filter(|change| takes_away(change)).cloned().collect();
+            Some(Work { api: session.api(place)?, streams, consumers: Vec::new() })
+        });
+        work.filter(|work| !work.streams.is_empty()).collect()
+    };
+    let works = [work(true), work(false)];
+    let changes: Vec<&StreamChange> = works.iter().flatten().flat_map(|work| &work.streams).collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let sure = session.deployment.missing() == 0
+        && applied.is_confirmed()
+        && nothing_leads_there(session, planned, tell).await?;
+    if !sure {
+        applied.kept.extend(changes.iter().map(|change| change.name.clone()));
+        return Ok(());
+    }
+    let deletes = changes.iter().any(|change| change.action == Action::Delete);
+    let step = if deletes { "deleting streams" } else { "changing streams" };
+    for work in &works {
+        provision(work, session.deadline, step, applied, tell).await?;
+    }
+    Ok(())
+}
+
+/// Whether every server has the token that the plan was made from, where a deletion needs none pushed: that token has
+/// no mapping to what is deleted.
+async fn nothing_leads_there<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    tell: &dyn Tell,
+) -> Result<bool, ApplyError> {
+    let accounts = planned
+        .plan
+        .accounts
+        .iter()
+        .zip(&planned.observed.accounts)
+        .filter(|(account, _)| account.pushes.is_empty() && account.streams.changes.iter().any(takes_away));
+    let mut accounts = accounts.peekable();
+    if accounts.peek().is_some() {
+        tell.step("asking every server whether its mappings are gone", 0, 0);
+    }
+    Ok(confirm_newest(session, accounts).await?.iter().all(|one| one.verdict.is_confirmed()))
+}
+
+/// Asks every server for the newest tokens of these accounts, as they were read.
+pub(super) async fn confirm_newest<'p, L: Link>(
+    session: &Session<'_, L>,
+    accounts: impl Iterator<Item = (&'p AccountPlan, &'p ObservedAccount)>,
+) -> Result<Vec<Confirmation>, ConfirmError> {
+    let newest = accounts.filter_map(|(account, found)| {
+        let (base, _) = session.base(&account.name, &account.id, &found.servers);
+        Some((account.id.clone(), base?.token))
+    });
+    let newest: Vec<(PublicKey, String)> = newest.collect();
+    let Session { resolver, system, deployment, anchor, deadline, .. } = session;
+    confirm(resolver, system, deployment, anchor, &newest, deadline.at_most(PUSH)).await
+}
+
+async fn provision<L: Link>(
+    work: &[Work<'_, L>],
+    deadline: Deadline,
+    step: &str,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    let total: usize = work.iter().map(|work| work.streams.len() + work.consumers.len()).sum();
+    if total == 0 {
+        return Ok(());
+    }
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    tell.step(step, 0, total);
+    let done = &done;
+    let options = RunOptions { deadline: deadline.left(), ..RunOptions::default() };
+    let busy = work.iter().filter(|work| !(work.streams.is_empty() && work.consumers.is_empty()));
+    let runs = busy.map(|Work { api, streams, consumers }| {
+        run(*api, streams, consumers, options, move |event| {
+            if let Event::Finished(_) = event {
+                let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                tell.step(step, done, total);
+            }
+        })
+    });
+    let outcomes = futures::future::join_all(runs).await;
+    applied.provisioned.extend(outcomes.iter().flatten().map(provisioned));
+    match applied.provisioned.iter().filter(|one| one.error.is_some()).count() {
+        0 => Ok(()),
+        failed => Err(ApplyError::Provision {
+            failed,
+            provisioned: applied.provisioned.clone(),
+            pushed: Tokens::of(&applied.pushed),
+        }),
+    }
+}
+
+fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
+    let Outcome { item, result, requests: _ } = outcome;
+    Provisioned {
+        place: item.place(),
+        action: item.action(),
+        done: result.as_ref().ok().copied(),
+        error: result.as_ref().err().map(ItemError::to_string),
+    }
+}
+
+/// How long streams are looked at until they are as planned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Whatever it is that they lack.
+    any: Duration,
+    /// When nothing is left but sources that servers try again by themselves.
+    sources: Duration,
+}
+
+impl Patience {
+    pub fn of(time: Duration) -> Self {
+        Self { any: time, sources: time }
+    }
+}
+
+/// After all is done.
+///
+/// A source whose first request went unanswered is tried again after 40 s: the server waits 30 s for the answer, and 10 s
+/// more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it meets a push: while a
+/// server takes over an account's new token, the account's JetStream API is not there for a moment (accounts.go,
+/// `updateAccountClaimsWithRefresh`).
+pub(super) const SETTLED: Patience = Patience { any: USUAL, sources: Duration::from_secs(50) };
+
+/// What takes longer is told.
+const USUAL: Duration = Duration::from_secs(10);
+/// Sources get in touch 0.1 – 0.2 s after their stream was made, at the soonest (`setupSourceConsumer`). Who asks for the
+/// list of streams before those that were just made are known everywhere waits 4 s for it (measured, 2.15.1: in 6 of 120
+/// runs of `apply` with 60 new streams; none of 120 after this pause).
+const FIRST_LOOK: Duration = Duration::from_millis(150);
+/// Between two looks.
+const NEXT_LOOK: Duration = Duration::from_millis(100);
+/// The same once it takes long.
+const LATER_LOOK: Duration = Duration::from_secs(1);
+/// For the last look: a list of streams takes 4 s when a stream does not answer.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
+/// Reads the streams back until they are as defined, or as long as the patience lasts; those that are left out aside.
+pub(super) async fn look_at_streams<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    patience: Patience,
+    left_out: &[String],
+    tell: &dyn Tell,
+) -> Result<Vec<Checked>, ApplyError> {
+    tell.step("looking at the streams", 0, 0);
+    // What comes from servers that are down is not waited for.
+    let Patience { any, sources } = match session.deployment.missing() {
+        0 => patience,
+        _ => Patience::of(patience.any / 5),
+    };
+    let most = session.deadline.left().saturating_sub(LAST_LOOK);
+    let (until, until_sources) = (Deadline::after(any.min(most)), Deadline::after(sources.min(most)));
+    tokio::time::sleep(until.at_most(FIRST_LOOK)).await;
+    let (begun, mut told) = (Instant::now(), false);
+    let (mut earlier, mut flow) = (None, Flow::default());
+    loop {
+        let nothing = vec![Vec::new(); planned.desired.len()];
+        let observed = match (session.observe(&planned.desired, nothing, Reading::ToChange).await, earlier) {
+            (Ok(observed), _) => observed,
+            (Err(_), Some(problems)) => return Ok(problems),
+            (Err(error), None) => return Err(error.into()),
+        };
+        let checked = planned.desired.iter().zip(&observed.accounts);
+        let checked = checked.flat_map(|(desired, found)| streams(desired, &found.jetstream));
+        let counts = |checked: &Checked| checked.verdict != Verdict::Ok && !left_out.contains(&checked.stream);
+        let mut problems: Vec<Checked> = checked.filter(counts).collect();
+        let flowing = planned.desired.iter().zip(&observed.accounts);
+        let stopped = flowing.flat_map(|(desired, found)| flow.look(desired, &found.jetstream));
+        let stopped: Vec<Checked> = stopped.filter(counts).collect();
+        if problems.is_empty() {
+            problems = stopped;
+        }
+        let waits = problems.iter().all(Checked::waits_for_sources);
+        let end = if waits { until_sources } else { until };
+        if problems.is_empty() || end.is_over() {
+            return Ok(problems);
+        }
+        let late = begun.elapsed() > USUAL;
+        if late && waits && !told {
+            let names: Vec<&str> = problems.iter().map(|checked| checked.stream.as_str()).collect();
+            tell.step(&format!("waiting for servers to try the sources of {} again", first_of(&names)), 0, 0);
+            told = true;
+        }
+        earlier = Some(problems);
+        tokio::time::sleep(end.at_most(if late { LATER_LOOK } else { NEXT_LOOK })).await;
+    }
+}
+
+/// Sees every source flow, where the run has not looked at the streams: what was read for the plan mostly tells.
+pub(super) async fn see_sources<L: Link>(
+    session: &Session<'_, L>,
+    planned: &Planned<'_>,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) {
+    let flows = |(desired, found): (&DesiredAccount<'_>, &ObservedAccount)| {
+        let as_defined = streams(desired, &found.jetstream).iter().all(|checked| checked.verdict == Verdict::Ok);
+        as_defined && Flow::default().look(desired, &found.jetstream).is_empty()
+    };
+    // `destroy` and `rollback` want no streams.
+    if planned.desired.is_empty() {
+        return;
+    }
+    // A push can cost a source its request.
+    let untouched = applied.pushed.is_empty() && applied.provisioned.is_empty();
+    if applied.seen || (untouched && planned.desired.iter().zip(&planned.observed.accounts).all(flows)) {
+        return;
+    }
+    match look_at_streams(session, planned, SETTLED, &applied.left_out(), tell).await {
+        Ok(problems) => applied.problems = problems,
+        Err(error) => applied.unread = Some(error.to_string()),
+    }
+}
+
+fn first_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first, more @ ..] => format!("{first} and {} more", more.len()),
+    }
+}

@@ -1,0 +1,290 @@
+//! `demo`: the main job on a super-cluster that is there for it, with a region lost and found on the way, and the
+//! proof that every message arrived exactly once everywhere.
+
+mod proof;
+mod traffic;
+
+pub use proof::{Proof, RegionProof};
+pub use traffic::{Clients, SUBJECT, TrafficError};
+
+use super::plan::{FromDefinition, plan};
+use super::trust::{trust, with_pushes};
+use crate::definition::Definition;
+use crate::dev::{DevError, SuperCluster};
+use crate::engine::error::{ApplyError, Stopped};
+use crate::engine::lease::Holder;
+use crate::engine::run::{Run, Signers, execute};
+use crate::engine::session::{Given, Hearing, ReadError};
+use crate::engine::{Connector, Deadline, Tell};
+use crate::plan::Options;
+use crate::sign::Signer;
+use crate::sign::keyring::Keyring;
+use proof::Published;
+use serde::Serialize;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Messages that each region publishes in each round.
+pub const MESSAGES: usize = 100;
+/// How long messages may take to be everywhere. A source that lost its origin asks again after 30 s and more
+/// (measured, 2.15.1).
+const ARRIVAL: Duration = Duration::from_secs(120);
+/// How long to look for what should not come any more.
+const AFTERWARDS: Duration = Duration::from_secs(1);
+
+/// All that happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Story {
+    /// Version of the servers.
+    pub server_version: String,
+    /// How many there are.
+    pub servers: usize,
+    /// In the definition's order.
+    pub regions: Vec<String>,
+    /// What `apply` did.
+    pub applied: AppliedSummary,
+    /// What was published and read: all regions up, one down, all up again.
+    pub rounds: Vec<Round>,
+    /// What a full read in every region gave in the end.
+    pub proof: Proof,
+    /// Of everything after the servers were up.
+    pub seconds: f64,
+}
+
+/// One part of the story, told when it has happened.
+#[derive(Debug)]
+pub enum Chapter<'a> {
+    /// `apply` is done.
+    Applied(&'a AppliedSummary),
+    /// A round is over.
+    Round(&'a Round),
+}
+
+/// What `apply` did.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppliedSummary {
+    /// The virtual stream's name.
+    pub virtual_stream: String,
+    /// Streams made.
+    pub streams: usize,
+    /// Mappings put into the account's token.
+    pub mappings: usize,
+    /// Servers that confirm the token.
+    pub confirmed: usize,
+    /// Seconds from the first question to the last confirmation.
+    pub seconds: f64,
+}
+
+/// Publishing in the regions that are up, and reading in them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Round {
+    /// The region that is down.
+    pub down: Option<String>,
+    /// The region that has just come back.
+    pub back: Option<String>,
+    /// The demo had the read stream of the region that is back elect a new leader, because its sources had asked
+    /// before their origins were up: left alone they ask again after 30 s and more.
+    pub woken: bool,
+    /// In the definition's order.
+    pub regions: Vec<RegionRound>,
+    /// Seconds from the first publish until every region that is up could read everything.
+    pub seconds: f64,
+}
+
+/// One region in a round.
+#[derive(Debug, Clone, Serialize)]
+pub struct RegionRound {
+    /// Its name.
+    pub region: String,
+    /// Messages that it published and that were acknowledged; `None` when it is down.
+    pub published: Option<usize>,
+    /// Messages that the virtual stream has for its readers; `None` when it is down.
+    pub readable: Option<u64>,
+}
+
+/// Why there is no story.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The definition has no virtual stream, or no region.
+    #[error("the definition has no virtual stream to show")]
+    NothingToShow,
+    /// The servers.
+    #[error(transparent)]
+    Dev(#[from] DevError),
+    /// Reading the deployment.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// `apply`.
+    #[error(transparent)]
+    Apply(#[from] Stopped),
+    /// Not every server confirmed.
+    #[error("apply: {confirmed} of {servers} servers confirm the account's token")]
+    Unconfirmed {
+        /// How many did.
+        confirmed: usize,
+        /// How many there are.
+        servers: usize,
+    },
+    /// Publishing or reading.
+    #[error(transparent)]
+    Traffic(#[from] TrafficError),
+}
+
+/// What the demo runs on.
+pub struct Demo<'a, C, A> {
+    /// The servers; nobody else uses them.
+    pub cluster: &'a SuperCluster,
+    /// What is applied; its first virtual stream captures [`SUBJECT`].
+    pub definition: &'a Definition,
+    /// The tool's own connections.
+    pub connector: &'a C,
+    /// The applications' connections.
+    pub clients: &'a A,
+    /// The operator's key.
+    pub signer: &'a dyn Signer,
+    /// The keys folder.
+    pub keys: &'a Path,
+    /// For `apply`, and for servers to find each other.
+    pub timeout: Duration,
+}
+
+impl<C: Connector, A: Clients> Demo<'_, C, A> {
+    /// Applies the definition, publishes and reads by the virtual name, loses the first region and gets it back, and
+    /// reads everything in every region. A proof that fails is not an error: [`Proof::holds`].
+    ///
+    /// # Errors
+    /// [`DemoError`]
+    pub async fn run(&self, tell: &dyn Tell, mut chapter: impl FnMut(Chapter<'_>)) -> Result<Story, DemoError> {
+        let started = Instant::now();
+        let Self { cluster, definition, clients, timeout, .. } = *self;
+        let stream = definition.accounts.iter().flat_map(|account| &account.virtual_streams).next();
+        let name = stream.map(|stream| stream.name.as_str()).ok_or(DemoError::NothingToShow)?;
+        let lost = cluster.regions().first().ok_or(DemoError::NothingToShow)?;
+
+        let applied = self.apply(name, tell).await?;
+        chapter(Chapter::Applied(&applied));
+
+        let mut show = Show { cluster, clients, stream: name, published: Published::default(), tell };
+        let mut rounds = Vec::new();
+        let mut over = |round: Round| {
+            chapter(Chapter::Round(&round));
+            rounds.push(round);
+        };
+        over(show.round(None, None).await?);
+
+        tell.step(&format!("killing {lost}"), 0, 0);
+        cluster.kill(lost).await?;
+        over(show.round(Some(lost), None).await?);
+
+        tell.step(&format!("starting {lost} again"), 0, 0);
+        cluster.start(lost).await?;
+        cluster.wait_ready(timeout).await?;
+        tell.step(&format!("waiting until {lost} has found its sources"), 0, 0);
+        let link = traffic::client(clients, lost).await?;
+        let woken = traffic::wake(&link, lost, name).await?;
+        over(Round { woken, ..show.round(None, Some(lost)).await? });
+
+        let proof = show.proof().await?;
+        Ok(Story {
+            server_version: cluster.server_version().to_owned(),
+            servers: cluster.servers().len(),
+            regions: cluster.regions().to_vec(),
+            applied,
+            rounds,
+            proof,
+            seconds: seconds(started),
+        })
+    }
+
+    async fn apply(&self, virtual_stream: &str, tell: &dyn Tell) -> Result<AppliedSummary, DemoError> {
+        let started = Instant::now();
+        let deadline = Deadline::after(self.timeout);
+        let mut keys = Keyring::open(self.keys).map_err(ApplyError::from)?;
+        let folder = self.cluster.folder();
+        let trust = with_pushes(trust(Some(self.definition), folder, self.keys), folder);
+        let trust = trust.signing_with(Some(self.signer.public_key()));
+        let given = Given { definition: self.definition, keys: &keys, trust: &trust };
+        let (mut session, mut planned) =
+            plan(given, self.connector, &Options::default(), Hearing::On, deadline, tell).await?;
+        let signers = Signers { operator: Some(self.signer), keys: &mut keys, signed: None };
+        let run = Run::new(FromDefinition, signers, Holder { who: "the demo".to_owned(), verb: "apply" });
+        let applied = execute(&mut session, &mut planned, run, self.connector, tell).await?;
+        let servers = self.cluster.servers().len();
+        let confirmed = (self.cluster.servers().iter()).filter(|server| applied.is_in_force_on(&server.name)).count();
+        if !applied.is_confirmed() || confirmed < servers {
+            return Err(DemoError::Unconfirmed { confirmed, servers });
+        }
+        Ok(AppliedSummary {
+            virtual_stream: virtual_stream.to_owned(),
+            streams: applied.provisioned.len(),
+            mappings: planned.plan.accounts.iter().map(|account| account.mappings.changes.len()).sum(),
+            confirmed,
+            seconds: seconds(started),
+        })
+    }
+}
+
+/// Seconds since then, to a hundredth.
+fn seconds(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 100.0).round() / 100.0
+}
+
+struct Show<'a, A> {
+    cluster: &'a SuperCluster,
+    clients: &'a A,
+    stream: &'a str,
+    published: Published,
+    tell: &'a dyn Tell,
+}
+
+impl<A: Clients> Show<'_, A> {
+    /// Publishes in all regions that are up at once, then waits until all of them can read everything.
+    async fn round(&mut self, down: Option<&str>, back: Option<&str>) -> Result<Round, DemoError> {
+        let up: Vec<&str> =
+            self.cluster.regions().iter().map(String::as_str).filter(|region| Some(*region) != down).collect();
+        self.tell.step(&format!("publishing in {}", up.join(", ")), 0, 0);
+        let started = Instant::now();
+        let links =
+            futures::future::try_join_all(up.iter().map(|region| traffic::client(self.clients, region))).await?;
+        let publishing = links
+            .iter()
+            .zip(&up)
+            .map(|(link, region)| traffic::publish(link, region, self.published.next(region), MESSAGES));
+        for sent in futures::future::try_join_all(publishing).await? {
+            self.published.add(sent);
+        }
+        let expected = self.published.acknowledged() as u64;
+        self.tell.step(&format!("waiting until {expected} messages can be read in {}", up.join(", ")), 0, 0);
+        let waiting =
+            links.iter().zip(&up).map(|(link, region)| traffic::wait_for(link, region, self.stream, expected, ARRIVAL));
+        let readable = futures::future::try_join_all(waiting).await?;
+        let regions = self.cluster.regions().iter().map(|region| {
+            let place = up.iter().position(|up| up == region);
+            RegionRound {
+                region: region.clone(),
+                published: place.map(|_| MESSAGES),
+                readable: place.map(|place| readable[place]),
+            }
+        });
+        Ok(Round {
+            down: down.map(str::to_owned),
+            back: back.map(str::to_owned),
+            woken: false,
+            regions: regions.collect(),
+            seconds: seconds(started),
+        })
+    }
+
+    /// Reads everything in every region, a moment later, when what should not come has had time to come.
+    async fn proof(&self) -> Result<Proof, DemoError> {
+        self.tell.step("reading everything in every region, and comparing", 0, 0);
+        tokio::time::sleep(AFTERWARDS).await;
+        let reading = self.cluster.regions().iter().map(|region| async move {
+            let link = traffic::client(self.clients, region).await?;
+            let messages = traffic::read_all(&link, region, self.stream).await?;
+            Ok::<_, TrafficError>((region.clone(), messages))
+        });
+        let reads = futures::future::try_join_all(reading).await?;
+        Ok(proof::judge(&self.published, &reads))
+    }
+}

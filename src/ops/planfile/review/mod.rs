@@ -1,0 +1,236 @@
+//! A plan file before it is signed. Whoever signs has no deployment to compare it with, so nothing that the file says of
+//! itself counts: what it has signed is found out from the claims, and what does not fit together is refused.
+
+use crate::definition::Definition;
+use crate::desired::{self, regional};
+use crate::model::claims::{AccountClaims, TrustedClaims};
+use crate::model::nkey::PublicKey;
+use crate::model::shown::shown;
+use crate::model::units::{format_time, rough_duration};
+use crate::model::virtual_stream::RegionalAccounts;
+use crate::plan::file::{Content, PlannedAccount};
+use crate::plan::{ActivationRequest, Push, claims_diff, preflight};
+use crate::secrets::is_shown_in_full;
+use serde::Serialize;
+use serde_json::Value;
+
+/// A plan file that asks for signatures on something else than it says.
+#[derive(Debug, thiserror::Error)]
+#[error("account {}: {reason}", shown(account))]
+pub struct Inconsistent {
+    /// The account's name in the file.
+    pub account: String,
+    /// What does not fit.
+    pub reason: String,
+}
+
+/// Compares the parts of a plan file with each other: accounts with the definition, tokens with the account that they
+/// are said to be for and with the token that it has, activation tokens with the imports that need them, dates with `now`
+/// (seconds since 1970). Claims that servers could read otherwise are refused.
+///
+/// # Errors
+/// [`Inconsistent`]
+pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(), Inconsistent> {
+    let members: Vec<_> = desired::members(definition).collect();
+    let defined = members.iter().map(|(account, region)| match region {
+        None => (account.name.to_string(), Some(&account.id), false),
+        Some(region) => {
+            let made_here = matches!(account.regional_accounts, RegionalAccounts::Named(_));
+            (regional::name(account, &region.name), None, made_here)
+        }
+    });
+    let mut defined = defined.collect::<Vec<_>>().into_iter();
+    for (place, account) in content.accounts.iter().enumerate() {
+        let wrong = |reason: String| Inconsistent { account: account.name.clone(), reason };
+        let (name, id, made_here) =
+            defined.next().ok_or_else(|| wrong("the definition in the file has no such account".into()))?;
+        if name != account.name || id.is_some_and(|id| *id != account.id) {
+            return Err(wrong(format!("{} is not account {name} of the definition in the file", account.id)));
+        }
+        if content.accounts[..place].iter().any(|other| other.id == account.id) {
+            return Err(wrong(format!("{} is another account of the file too", account.id)));
+        }
+        one(content, account, now).map_err(wrong)?;
+        if let Some(reason) = is_there_already(content, account, made_here) {
+            return Err(wrong(reason));
+        }
+    }
+    Ok(())
+}
+
+/// Why an account that the file says is new cannot be: claims that start from nothing show nothing of what they take away.
+fn is_there_already(content: &Content, account: &PlannedAccount, made_here: bool) -> Option<String> {
+    if account.base.is_some() || account.tokens.is_empty() {
+        return None;
+    }
+    if !made_here {
+        return Some("it lacks the token that it starts from, and is not one of those that are made anew".to_owned());
+    }
+    let id = account.id.to_string();
+    let imports = |other: &&PlannedAccount| {
+        let base = other.base.as_deref().and_then(|token| AccountClaims::decode(token).ok());
+        base.is_some_and(|base| base.imports().iter().any(|import| import.account == id))
+    };
+    let other = content.accounts.iter().find(imports)?;
+    Some(format!("it lacks the token that it starts from, and is not new: account {} imports from it", other.name))
+}
+
+fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), String> {
+    let base = match &account.base {
+        None => None,
+        Some(token) => {
+            Some(AccountClaims::decode(token).map_err(|error| format!("the token it starts from: {error}"))?)
+        }
+    };
+    if let Some(base) = base.as_ref().filter(|base| *base.id() != account.id) {
+        return Err(format!("the token it starts from is that of account {}", base.id()));
+    }
+    let pushes = account.pushes().map_err(|error| error.to_string())?;
+    for (place, push) in pushes.iter().enumerate() {
+        if *push.claims.id() != account.id {
+            return Err(format!("it has a token of account {} signed, not of its own", push.claims.id()));
+        }
+        if pushes[..place].iter().any(|earlier| earlier.stage >= push.stage) {
+            return Err("its tokens are not in the order of their stages".to_owned());
+        }
+        dated(content, push, base.as_ref(), now)?;
+        for request in &push.activations {
+            let ActivationRequest { exporter, importer, import, .. } = request;
+            let of_file = content.accounts.iter().any(|other| other.id == *exporter);
+            let needed = push.claims.imports().iter().any(|found| import.is(found));
+            if *importer != account.id || import.account != *exporter || !of_file || !needed {
+                return Err(format!(
+                    "it asks for an activation token for account {importer} that none of its imports needs"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Judges the date after which a token is dated. What the file allows does not make a date: only the token that it starts
+/// from, which a trusted key signed, can be dated ahead.
+fn dated(content: &Content, push: &Push, base: Option<&AccountClaims>, now: u64) -> Result<(), String> {
+    let issued = base.map_or(0, AccountClaims::issued_at);
+    if push.newest_iat < issued {
+        return Err("it would be dated before the token it starts from".to_owned());
+    }
+    if push.newest_iat.saturating_sub(now) <= preflight::CLOCK_SKEW {
+        return Ok(());
+    }
+    let time = format_time(push.newest_iat);
+    let future = format!("it would be dated after {time}, which is in the future by the clock here");
+    if !content.options.allows("issued-in-future") {
+        return Err(future);
+    }
+    match push.newest_iat > issued {
+        true => Err(format!("{future}, and the token it starts from is not dated so")),
+        false => Ok(()),
+    }
+}
+
+/// The token that an account's claims are edited from, as far as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BaseToken {
+    /// When it was issued (seconds since 1970).
+    pub issued_at: u64,
+    /// Who signed it.
+    pub issuer: PublicKey,
+}
+
+/// The token that an account starts from; `None` for an account that is yet to be made.
+pub fn base(account: &PlannedAccount) -> Option<BaseToken> {
+    let base = AccountClaims::decode(account.base.as_deref()?).ok()?;
+    Some(BaseToken { issued_at: base.issued_at(), issuer: base.issuer().clone() })
+}
+
+/// What the tokens of an account change in the claims that it starts from, stage by stage, in lines; how old those are, and
+/// the activation tokens that are issued. `now` in seconds since 1970.
+pub fn changes(account: &PlannedAccount, start: Option<&TrustedClaims>, now: u64) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(base) = start {
+        lines.push(format!("made from the token that {} issued {}", base.issuer(), age(base.issued_at(), now)));
+        let newest = account.tokens.iter().map(|token| token.newest_iat).max();
+        lines.extend(newest.filter(|newest| *newest > base.issued_at()).map(|newest| {
+            format!("a server has a newer one, the file says, issued {}; it is not in the file", age(newest, now))
+        }));
+    }
+    let mut before: Option<&Value> = start.map(|start| start.value());
+    let mut asked: Vec<&ActivationRequest> = Vec::new();
+    for token in &account.tokens {
+        lines.extend(claims_diff(before, &token.claims));
+        before = Some(&token.claims);
+        for request in &token.activations {
+            if !asked.contains(&request) {
+                asked.push(request);
+            }
+        }
+    }
+    lines.extend(asked.into_iter().map(|request| {
+        let ActivationRequest { exporter, exporter_name: _, importer, import, lifetime } = request;
+        let end = lifetime.map_or_else(String::new, |lifetime| format!(", for {lifetime} s"));
+        let subject = shown(&import.subject);
+        format!("activation token: {importer} may import {} {subject} of {exporter}{end}", import.kind.as_str())
+    }));
+    lines
+}
+
+/// `2026-11-23T04:05:06Z, 3 days ago`
+fn age(issued_at: u64, now: u64) -> String {
+    let time = format_time(issued_at);
+    match now.checked_sub(issued_at) {
+        Some(age) => format!("{time}, {} ago", rough_duration(age)),
+        None => format!("{time}, {} ahead of the clock here", rough_duration(issued_at - now)),
+    }
+}
+
+/// What else the plan does, from the part of the file that is compared with the deployment before anything is done:
+/// options that let it do more than add, and what it deletes. One thing a line.
+pub fn beyond_tokens(content: &Content) -> Vec<String> {
+    let crate::plan::Options { adopt, prune, delete_streams, allow, signing_keys } = &content.options;
+    let mut lines = Vec::new();
+    lines.extend(adopt.then(|| "takes over mappings and streams of others (--adopt)".to_owned()));
+    lines.extend(prune.iter().map(|name| format!("takes away virtual stream {}", shown(name))));
+    lines.extend(delete_streams.then(|| "deletes their streams, with all messages (--delete-streams)".to_owned()));
+    lines.extend(allow.iter().map(|code| format!("goes on in spite of: {}", shown(code))));
+    lines.extend(signing_keys.iter().map(|(id, key)| format!("account {id} gets the signing key {key}")));
+    for account in content.changes["accounts"].as_array().into_iter().flatten() {
+        let name = text(&account["account"]);
+        lines.extend(deleted(&account["streams"]).map(|stream| {
+            let messages = &stream["messages"];
+            let messages =
+                if messages.is_null() { String::new() } else { format!(", with {} messages", text(messages)) };
+            format!("account {name}: deletes stream {}{messages}", text(&stream["name"]))
+        }));
+        lines.extend(deleted(&account["consumers"]).map(|consumer| {
+            format!(
+                "account {name}: deletes consumer {} of stream {}",
+                text(&consumer["name"]),
+                text(&consumer["stream"])
+            )
+        }));
+    }
+    lines
+}
+
+/// The lines about a plan file that would not be shown in full, because something in them looks like a secret, or like
+/// the note in the place of one: names, what the plan does [beyond its tokens](beyond_tokens), and the
+/// [changes](changes()) of all accounts. What a person cannot see is not to be signed.
+pub fn not_in_full(content: &Content, changes: &[Vec<String>]) -> Vec<String> {
+    let names = content.accounts.iter().map(|account| format!("account {} ({})", account.name, account.id));
+    let lines = names.chain(beyond_tokens(content)).chain(changes.iter().flatten().cloned());
+    lines.filter(|line| !is_shown_in_full(line) || !is_shown_in_full(&shown(line))).collect()
+}
+
+fn deleted(changes: &Value) -> impl Iterator<Item = &Value> {
+    changes.as_array().into_iter().flatten().filter(|change| change["action"] == "delete")
+}
+
+/// A text as it is, anything else as JSON; on one line.
+fn text(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    shown(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests;
