@@ -5,9 +5,9 @@ use super::dev::shell_word;
 use super::text::{Paint as _, Text, put};
 use super::{Exit, Failure, Format, Shell};
 use crate::dev::{Lifetime, Options, SuperCluster};
+use crate::engine::Tell;
 use crate::nats::{Access, ConnectOptions, Connection, DefinitionConnector, Purpose, connect};
 use crate::observed::link::LinkError;
-use crate::engine::Tell;
 use crate::ops::demo::{
     AppliedSummary, Chapter, Clients, Demo, DemoError, Proof, RegionProof, RegionRound, Round, Story,
 };

@@ -5,12 +5,12 @@ use super::outcome::{document, done, exit, no_signer, refused, stopped, to_reloa
 use super::recording::{HistoryArgs, Recording};
 use super::text::put;
 use super::{Exit, Failure, Shell, nsc, planfile, trust};
-use crate::nats::{DefinitionConnector, Purpose};
-use crate::ops;
 use crate::engine::Deadline;
 use crate::engine::run::{self, Run, Signers, execute};
-use crate::ops::destroy::Removal;
 use crate::engine::session::{Given, Hearing};
+use crate::nats::{DefinitionConnector, Purpose};
+use crate::ops;
+use crate::ops::destroy::Removal;
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;

@@ -29,7 +29,7 @@ pub use consumer::DesiredConsumer;
 pub use derive::{accounts, desired, desired_with};
 pub use error::DesiredError;
 pub use mappings::way_back;
-pub use options::Options;
 pub(crate) use members::members;
+pub use options::Options;
 pub use recipe::KEEPS_POSITION;
 pub use stream::DesiredStream;

@@ -6,8 +6,9 @@ use super::{Connector, Deadline, Tell, regional_keys};
 use crate::desired::DesiredAccount;
 use crate::observed::link::Link;
 use crate::observed::survey::Observed;
+use crate::plan::preflight::REGIONAL_KEY_MISSING;
 use crate::plan::{self, Options, Plan};
-use crate::sign::keyring::Keyring;
+use crate::sign::keyring::{Keyring, KeyringError};
 
 /// A verb, as far as its plans go: how it makes them, also when another tool or run changed something since the first.
 pub trait Planner {
@@ -70,4 +71,22 @@ pub(crate) fn compare<L: Link>(
     plan::admit(&mut missing, options);
     plan.findings.extend(missing);
     plan
+}
+
+/// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet: a plan file
+/// can't name them.
+///
+/// # Errors
+/// [`KeyringError`] when a key file can't be read.
+pub fn without_keys(planned: &Planned<'_>, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
+    let mut names = Vec::new();
+    for account in &planned.plan.accounts {
+        let place = format!("account {}", account.name);
+        let lost = planned.plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
+        let unsigned = regional_keys::wants_signing_key(account, &account.id, &planned.options);
+        if lost || unsigned || (account.new && keys.find(&account.id)?.is_none()) {
+            names.push(account.name.clone());
+        }
+    }
+    Ok(names)
 }

@@ -1,6 +1,5 @@
 //! The regional accounts of a definition on a deployment: which they are, and by what keys.
 
-use super::planned::Planned;
 use super::session::Session;
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
@@ -49,24 +48,6 @@ pub(crate) fn with_signing_keys<L: Requests>(
 /// Whether a regional account, which may just have got its `id`, is new and has no signing key yet.
 pub(super) fn wants_signing_key(planned: &AccountPlan, id: &PublicKey, options: &Options) -> bool {
     planned.new && options.signing_keys.iter().all(|(other, _)| other != id)
-}
-
-/// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet: a plan file
-/// can't name them.
-///
-/// # Errors
-/// [`KeyringError`] when a key file can't be read.
-pub fn without_keys(planned: &Planned<'_>, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
-    let mut names = Vec::new();
-    for account in &planned.plan.accounts {
-        let place = format!("account {}", account.name);
-        let lost = planned.plan.findings.iter().any(|f| f.code == REGIONAL_KEY_MISSING && f.place == place);
-        let unsigned = wants_signing_key(account, &account.id, &planned.options);
-        if lost || unsigned || (account.new && keys.find(&account.id)?.is_none()) {
-            names.push(account.name.clone());
-        }
-    }
-    Ok(names)
 }
 
 /// Something that a run needs a key of a regional account for, and the key is not at hand.

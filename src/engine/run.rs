@@ -9,6 +9,7 @@ use super::planned::{Planned, Planner};
 use super::push::{PUSH, push_stage};
 use super::report::{Applied, Merged, Pushed};
 use super::session::{Given, Hearing, ReadError, Session};
+pub use super::signing::Signers;
 use super::signing::{may_sign, sign, sign_early};
 use super::streams::{
     Patience, SETTLED, confirm_newest, look_at_streams, make, may_reach_regions, reach_regions, see_sources, take_away,
@@ -19,9 +20,7 @@ use super::{Connector, Deadline, Tell, backfill, caches, intents};
 use crate::model::nkey::PublicKey;
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;
-use crate::plan::file::Content;
 use crate::plan::{AccountPlan, Action, Plan, Stage};
-use crate::sign::Signer;
 use crate::sign::keyring::Keyring;
 use crate::verify::streams::{Checked, Verdict};
 use futures::future::{BoxFuture, Either, pending, select};
@@ -64,16 +63,6 @@ impl<'r, P: Planner> Run<'r, P> {
         let patience = Duration::from_secs(180);
         Self { planner, signers, holder, patience, agree: &|_| true, stop: Box::pin(pending()) }
     }
-}
-
-/// Who signs: the operator for accounts' tokens, the accounts themselves for activation tokens.
-pub struct Signers<'s> {
-    /// The operator's key; not needed when nothing has to be signed.
-    pub operator: Option<&'s dyn Signer>,
-    /// The keys folder; keys of new regional accounts are written there before anything is pushed.
-    pub keys: &'s mut Keyring,
-    /// A signed plan file: its tokens are pushed, and nothing is signed.
-    pub signed: Option<&'s Content>,
 }
 
 /// Carries out a plan, as the only run that changes its accounts. A plan that others overtook is made again, on top of

@@ -2,13 +2,24 @@
 
 use super::error::ApplyError;
 use super::planned::{Planned, compare};
-use super::run::Signers;
 use super::session::{ReadError, Session};
 use super::tokens::{Issued, ToIssue, issue_all};
-use super::{regional_keys, signed_plan};
+use super::{planned, regional_keys, signed_plan};
 use crate::observed::link::Link;
+use crate::plan::file::Content;
 use crate::plan::{Plan, preflight};
 use crate::sign::Signer;
+use crate::sign::keyring::Keyring;
+
+/// Who signs: the operator for accounts' tokens, the accounts themselves for activation tokens.
+pub struct Signers<'s> {
+    /// The operator's key; not needed when nothing has to be signed.
+    pub operator: Option<&'s dyn Signer>,
+    /// The keys folder; keys of new regional accounts are written there before anything is pushed.
+    pub keys: &'s mut Keyring,
+    /// A signed plan file: its tokens are pushed, and nothing is signed.
+    pub signed: Option<&'s Content>,
+}
 
 /// Whether what has to be signed can be, before anything is waited for or written.
 pub(super) fn may_sign<L: Link>(
@@ -41,7 +52,7 @@ pub(super) fn sign_early<'d, L: Link>(
     signers: &mut Signers<'_>,
 ) -> Result<Option<Vec<Issued>>, ApplyError> {
     let sealed = signers.signed.is_some_and(|file| file.signed.is_some());
-    if sealed || regional_keys::without_keys(planned, signers.keys)?.is_empty() {
+    if sealed || planned::without_keys(planned, signers.keys)?.is_empty() {
         return sign(session, planned, signers).map(Some);
     }
     Ok(None)

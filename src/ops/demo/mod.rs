@@ -11,7 +11,7 @@ use super::plan::{FromDefinition, plan};
 use super::trust::{trust, with_pushes};
 use crate::definition::Definition;
 use crate::dev::{DevError, SuperCluster};
-use crate::engine::error::{ApplyError, Stopped};
+use crate::engine::error::Stopped;
 use crate::engine::lease::Holder;
 use crate::engine::run::{Run, Signers, execute};
 use crate::engine::session::{Given, Hearing, ReadError};
@@ -199,7 +199,7 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
     async fn apply(&self, virtual_stream: &str, tell: &dyn Tell) -> Result<AppliedSummary, DemoError> {
         let started = Instant::now();
         let deadline = Deadline::after(self.timeout);
-        let mut keys = Keyring::open(self.keys).map_err(ApplyError::from)?;
+        let mut keys = Keyring::open(self.keys).map_err(Stopped::from)?;
         let folder = self.cluster.folder();
         let trust = with_pushes(trust(Some(self.definition), folder, self.keys), folder);
         let trust = trust.signing_with(Some(self.signer.public_key()));

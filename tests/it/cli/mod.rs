@@ -5,13 +5,13 @@ mod docs;
 mod floods;
 mod help;
 mod history;
+mod imports;
 mod keys;
 mod killed;
 mod plan_files;
 mod refusals;
 mod secrets;
 mod shown;
-mod imports;
 mod structure;
 mod terminal;
 
