@@ -17,7 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::desired::{Role, desired};
 use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
 use vstream_jwt::engine::lease::Holder;
-use vstream_jwt::engine::session::{Given, Hearing};
+use vstream_jwt::engine::run::{Run, Signers, execute};
+use vstream_jwt::engine::session::{Given, Hearing, Session};
 use vstream_jwt::engine::{Deadline, Silent, Tell};
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
@@ -25,6 +26,7 @@ use vstream_jwt::nats::{Access, ConnectOptions, DefinitionConnector, Purpose, co
 use vstream_jwt::observed::jetstream::Api;
 use vstream_jwt::observed::{Requests, system};
 use vstream_jwt::ops;
+use vstream_jwt::ops::plan::FromDefinition;
 use vstream_jwt::push::{Answer, push};
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;

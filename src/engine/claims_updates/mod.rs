@@ -122,7 +122,7 @@ impl<L: Link> Watch<L> {
     ///
     /// # Errors
     /// What two changed in different ways; or more was pushed than is kept.
-    pub(crate) fn settle(
+    pub(super) fn settle(
         &self,
         stored: &str,
         claims: &TrustedClaims,

@@ -159,8 +159,7 @@ fn imported(name: &str, module: &Module, modules: &Modules) -> BTreeSet<String> 
         rest.replace_range(at..end, "");
     }
     // Paths in the code: from the root, relative, or by the name of an imported module.
-    let mut chars = rest.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
+    for (at, c) in rest.char_indices() {
         if !is_word(c) || rest[..at].ends_with(|c: char| is_word(c) || c == ':') {
             continue;
         }
