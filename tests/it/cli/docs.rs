@@ -28,12 +28,12 @@ fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns every page for people: `docs/`, `keys/` and the README.
+/// Returns every page for people: `docs/`, `keys/` and those in the root.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     files(&root().join("docs"), "md", &mut pages);
-    pages.push(root().join("keys/README.md"));
-    pages.extend(Some(root().join("README.md")).filter(|readme| readme.exists()));
+    let others = ["keys/README.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
+    pages.extend(others.map(|page| root().join(page)));
     pages.sort();
     pages
 }
