@@ -1,7 +1,7 @@
 //! Imports between the files of `src/`: no two files may import each other, however long the way from one to the other.
 //!
-//! Read from the text. A path is followed through `pub use` to the file that defines the item, so that a `mod.rs` which only
-//! declares and re-exports is no step on the way.
+//! Reads the text. A path is followed through `pub use` to the file that defines the item, so a `mod.rs` that only declares
+//! and re-exports is no step on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -146,13 +146,10 @@ fn imported(name: &str, module: &Module, modules: &Modules) -> BTreeSet<String> 
     let mut paths: Vec<Vec<String>> = Vec::new();
     let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut rest = module.code.clone();
-    for (used, is_public) in uses(&module.code) {
+    for (used, _) in uses(&module.code) {
         let (path, local) = used.split_once(" as ").unwrap_or((&used, used.rsplit("::").next().unwrap_or_default()));
         by_name.insert(local.to_owned(), words(path));
-        // A re-export is for others; what the file itself uses of it is found below.
-        if !is_public {
-            paths.push(words(path));
-        }
+        paths.push(words(path));
     }
     while let Some(at) = rest.find("\nuse ") {
         let end = rest[at..].find(';').map_or(rest.len(), |end| at + end);
@@ -166,9 +163,7 @@ fn imported(name: &str, module: &Module, modules: &Modules) -> BTreeSet<String> 
         let path: String = rest[at..].chars().take_while(|c| is_word(*c) || *c == ':').collect();
         let parts: Vec<String> = words(path.trim_end_matches(':'));
         match by_name.get(&parts[0]) {
-            Some(import) if parts.len() > 1 || module.reexported.contains_key(&parts[0]) => {
-                paths.push([&import[..], &parts[1..]].concat());
-            }
+            Some(import) if parts.len() > 1 => paths.push([&import[..], &parts[1..]].concat()),
             _ if parts.len() > 1 => paths.push(parts),
             _ => {}
         }
@@ -230,11 +225,12 @@ fn a_circle_is_found_through_re_exports() {
     let modules = Modules::from([
         ("a".to_owned(), module("pub use b::B;\nmod b;\nmod c;", &[], &[("B", "b::B")])),
         ("a::b".to_owned(), module("\nuse super::c;\nfn f() { c::C::new() }\nstruct B;", &["f", "B"], &[])),
-        ("a::c".to_owned(), module("\nuse crate::a::{B, d};\nstruct C(B);", &["C"], &[])),
+        ("a::c".to_owned(), module("\nuse crate::a::{B};\nstruct C(B);", &["C"], &[])),
     ]);
     let graph: BTreeMap<String, BTreeSet<String>> =
         modules.iter().map(|(name, module)| (name.clone(), imported(name, module, &modules))).collect();
-    assert_eq!(graph["a"], BTreeSet::new(), "a file that only re-exports imports nothing");
+    assert_eq!(graph["a"], BTreeSet::from(["a::b".to_owned()]));
+    assert_eq!(graph["a::c"], BTreeSet::from(["a::b".to_owned()]), "what `a` re-exports is imported from where it is");
     let found = circle("a::b", &graph, &mut Vec::new(), &mut BTreeSet::new());
     assert_eq!(found.unwrap(), ["a::b", "a::c", "a::b"]);
 }
