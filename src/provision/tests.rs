@@ -129,6 +129,14 @@ async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
     let server = Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [lost(), updated()]);
     assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::Created)]);
     assert_eq!(server.asked(), ["STREAM.CREATE.w", "STREAM.UPDATE.w", "STREAM.UPDATE.w"]);
+    // The meta leader is another one now, and does not know of it yet; or never will.
+    let unknown = || error(404, 10059);
+    let server =
+        Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [unknown(), unknown(), updated()]);
+    assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::Created)]);
+    let server =
+        Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", (0..99).map(|_| unknown()));
+    assert_eq!(results(&server, std::slice::from_ref(&goes)).await[0].as_ref().unwrap_err().code(), "refused");
     // The reply that it was made got lost; it is there, with the field or without.
     let mut without = after.clone();
     without.shift_remove("first_seq");

@@ -87,8 +87,14 @@ async fn problems(connection: &Connection, desired: &DesiredAccount<'_>, stream:
 }
 
 async fn api(client: &Client, operation: &str, body: Value) -> Value {
-    let reply = client.request(format!("$JS.API.{operation}"), body.to_string().into()).await.unwrap();
-    let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+    /// "JetStream not enabled for account": the meta leader has not loaded an account that was just pushed.
+    const NOT_ENABLED: u64 = 10039;
+    let ask = || async {
+        let reply = client.request(format!("$JS.API.{operation}"), body.to_string().into()).await.unwrap();
+        let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+        (reply["error"]["err_code"] != NOT_ENABLED).then_some(reply)
+    };
+    let reply = support::eventually("the account has JetStream", ask).await;
     assert!(reply.get("error").is_none(), "{operation}: {reply}");
     reply
 }
