@@ -5,25 +5,23 @@
 //!
 //! Each stage is a module, and uses earlier ones only:
 //!
-//! 1. [`definition`]: the text of a definition becomes the [`model`], or a list of all that is wrong with it.
-//! 2. [`desired`]: what the model asks for: mappings, stream and consumer configs.
-//! 3. [`observed`]: what the servers say: who they are, the accounts' tokens and what is in force of them, streams.
-//! 4. [`lint`]: is an account's whole mapping set, ours and others', safe?
-//! 5. [`plan`]: desired against observed: changes in a safe order, what is left alone, what stops the run.
-//! 6. [`nsc`]: the copies of the tokens in an nsc store, where there is one: read before, written after.
-//! 7. [`sign`]: seeds in wiped memory; [`sign::issue`] is the only maker of a signed token.
-//! 8. [`provision`]: streams and consumers, before any mapping leads to them.
-//! 9. [`push`]: signed tokens to the account resolver, each server's answer judged by name; [`resolver`]: or to an account
-//!    server, or into the servers' configuration.
-//! 10. [`verify`]: is it stored, applied and live on every server, and does every source flow?
-//! 11. [`explain`]: where does a message go that clients of a cluster publish?
-//!
+//! 1. [`definition`]: the text of a definition becomes the [`model`], or a list of all errors in it.
+//! 2. [`desired`]: the mappings, streams and consumers that the model asks for.
+//! 3. [`observed`]: the servers' answers: which servers there are, the accounts' tokens as stored and in force, and
+//!    streams.
+//! 4. [`lint`]: checks an account's whole set of mappings, ours and foreign ones.
+//! 5. [`plan`]: compares desired with observed: changes in a safe order, items left alone, findings that stop the run.
+//! 6. [`nsc`]: reads the copies of the tokens in an nsc store, if there is one, before a run, and writes them after it.
+//! 7. [`sign`]: keeps seeds in memory that is wiped; only [`sign::issue`] makes signed tokens.
+//! 8. [`provision`]: makes streams and consumers before any mapping leads to them.
+//! 9. [`push`]: sends signed tokens to the resolver on all servers, and judges each server's answer by its name;
+//!    [`resolver`] also hands tokens to an account server, or writes them into the servers' configuration.
+//! 10. [`verify`]: checks that tokens are stored, applied and live on every server, and that every source flows.
+//! 11. [`explain`]: follows a message that clients of a cluster publish to where it goes.
 //! 12. [`engine`]: carries out a plan, stage by stage, under the lease.
 //!
-//! [`ops`] has the verbs, one file each: what a verb reads and plans; [`cli`] is the command line over it; [`nats`] is the only module
-//! that knows the client library; [`dev`] runs a local super-cluster of real servers.
-//!
-//! # Apply a definition
+//! [`ops`] has the verbs, one file each: what a verb reads and plans. [`cli`] is the command line over it. [`nats`] is
+//! the only module that knows the client library. [`dev`] runs a local super-cluster of real servers.
 //!
 //! ```no_run
 //! use std::path::Path;

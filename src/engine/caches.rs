@@ -1,9 +1,10 @@
-//! Servers with a `cache` resolver, which load an account when somebody uses it.
+//! Servers with a `cache` resolver, which load an account on its first use.
 //!
-//! A token with imports from accounts that such a server has not loaded makes it fetch each of them, once per import, while
-//! nothing else reaches it: 34 imports took 34 s, in which it answered nothing, and did not hold (measured, 2.15.1: the
-//! answer waits behind the token). And a push does not reach a copy that is not in use. So accounts are loaded there before
-//! tokens are pushed, by connecting as a user. Those with a `memory` resolver show only then which preload they have.
+//! A token may have imports from accounts that such a server has not loaded. Then the server fetches each of them, once
+//! per import, and answers nothing meanwhile. With 34 imports it was silent for 34 s, and the imports did not hold
+//! (measured, 2.15.1: the answer waits behind the token). A push also does not reach a copy that is not in use. So the
+//! run connects as a user to have accounts loaded there before it pushes tokens. Servers with a `memory` resolver show
+//! only after that which preload they have.
 
 use super::clock::ASK;
 use super::error::ApplyError;
@@ -23,31 +24,31 @@ use crate::plan::{AccountPlan, Plan};
 use futures::future::join_all;
 use std::collections::{BTreeSet, HashSet};
 
-/// No user gets to a server with a `cache` resolver that has to load an account.
+/// No user gets to a server with a `cache` resolver that must load an account.
 const UNREACHED: &str = "cache-unreached";
 
 /// The accounts to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accounts {
-    /// Those that are there before the run.
+    /// Accounts that existed before the run.
     Old,
-    /// Those that it has made.
+    /// Accounts that the run made.
     New,
 }
 
 /// An account that some caches have not loaded.
 struct Unloaded<'p> {
-    /// Its place in the plan.
+    /// The account's index in the plan.
     place: usize,
     account: &'p AccountPlan,
     /// The names of these caches.
     caches: BTreeSet<&'p str>,
-    /// Whether tokens with imports from it are pushed. Else an old copy may be used there.
+    /// `true` if the run pushes tokens with imports from the account. Otherwise a cache may use an old copy of it.
     imported: bool,
 }
 
-/// Says which caches no user gets to, of those that have to load accounts for this plan. Users of accounts that are yet to be
-/// made will get where those of the application's account do.
+/// Returns a finding for each account that caches must load for this plan, but whose users do not reach all these
+/// caches. For accounts that are yet to be made, it tries the users of the application's account.
 pub(crate) async fn look<C: Connector<Link = L>, L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -71,11 +72,11 @@ pub(crate) async fn look<C: Connector<Link = L>, L: Link>(
     join_all(looks).await.into_iter().flatten().collect()
 }
 
-/// Has every `cache` server load these accounts, as far as their users get there; the claims of those that the run made are in
-/// `tokens`.
+/// Has every `cache` server load these accounts, as far as their users reach it. `tokens` has the claims of the
+/// accounts that the run made.
 ///
 /// # Errors
-/// [`ReadError::Refused`] where one does not, and tokens with imports from the account are pushed.
+/// [`ReadError::Refused`] if a server does not load an account, and the run pushes tokens with imports from it.
 pub(super) async fn load<C: Connector>(
     session: &Session<'_, C::Link>,
     planned: &Planned<'_>,
@@ -108,8 +109,8 @@ pub(super) async fn load<C: Connector>(
     }
 }
 
-/// The accounts that some caches have to load: those imported by what a plan pushes, and those that it pushes while a cache has
-/// a copy.
+/// Returns the accounts that some caches must load: the plan pushes imports from them, or pushes their token while a
+/// cache has a copy.
 fn unloaded<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = Unloaded<'p>> {
     let pushes = plan.accounts.iter().flat_map(|account| &account.pushes);
     let imports: HashSet<&str> =
@@ -127,7 +128,7 @@ fn unloaded<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = 
     })
 }
 
-/// The accounts that some servers with a `memory` resolver have not loaded.
+/// Returns the accounts that some servers with a `memory` resolver have not loaded.
 fn unread<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = Unloaded<'p>> {
     plan.accounts.iter().zip(&observed.accounts).enumerate().filter_map(|(place, (account, found))| {
         let due = |on: &&AccountOnServer| {
@@ -138,7 +139,7 @@ fn unread<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = Un
     })
 }
 
-/// What is said of those of `caches` that are not among the servers that took a user of the account.
+/// Returns a finding about those of `caches` that did not accept a user of the account.
 fn unreached(
     account: &str,
     caches: &BTreeSet<&str>,

@@ -1,9 +1,9 @@
-//! The time of a run: its deadline, the time of one request, and the wall clock of tokens.
+//! Times of a run: its deadline, the limit of one request, and the wall clock for tokens.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// How long one question may take, within the verb's time.
+/// Maximum time for one request, within the verb's time.
 pub(crate) const ASK: Duration = Duration::from_secs(5);
 
 /// The end of the time that a verb has.
@@ -11,34 +11,34 @@ pub(crate) const ASK: Duration = Duration::from_secs(5);
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// So much time from now.
+    /// Returns the deadline that lies this far from now.
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// Later by this much, which was not the verb's: somebody had to read.
+    /// Returns a deadline that is later by this much: time that the verb did not use, because the user had to read.
     #[must_use]
     pub fn extended(self, by: Duration) -> Self {
         Self(self.0 + by)
     }
 
-    /// What is left, nothing when it is over.
+    /// Returns the remaining time; zero after the deadline.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// What is left, at most `most`.
+    /// Returns the remaining time, but no more than `most`.
     pub fn at_most(self, most: Duration) -> Duration {
         self.left().min(most)
     }
 
-    /// Whether it is over.
+    /// Returns `true` after the deadline.
     pub fn is_over(self) -> bool {
         self.left().is_zero()
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,4 +1,4 @@
-//! Why a plan was not, or not wholly, carried out.
+//! Errors of runs that did not, or not completely, carry out a plan.
 
 use super::confirm::ConfirmError;
 use super::lease::LeaseError;
@@ -16,7 +16,7 @@ use crate::verify::streams::Checked;
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct Stopped {
-    /// Streams, tokens, and what every server says of them.
+    /// Streams, tokens, and the state of every server.
     pub report: Box<Applied>,
     /// The reason.
     #[source]
@@ -24,31 +24,31 @@ pub struct Stopped {
 }
 
 impl<E: Into<ApplyError>> From<E> for Stopped {
-    /// Of a run that did nothing yet.
+    /// Wraps the error of a run that did nothing yet.
     fn from(cause: E) -> Self {
         Self { report: Box::default(), cause: Box::new(cause.into()) }
     }
 }
 
-/// Why nothing, or not all, was done.
+/// Reason why a run did nothing, or not everything.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Findings stop the run; nothing was written.
     #[error("refused; nothing was changed")]
     Refused(Vec<Finding>),
-    /// There is something to sign, and no key.
+    /// There is something to sign, but no key.
     #[error("there is a token to sign, and no operator key was named; nothing was changed")]
     NoSigner,
-    /// Signing.
+    /// Signing failed.
     #[error("{0}; nothing was pushed")]
     Issue(#[from] IssueError),
-    /// Tokens of a signed plan file.
+    /// The tokens of a signed plan file do not fit the plan.
     #[error("{0}; nothing was pushed")]
     NotAsPlanned(#[from] NotAsPlanned),
     /// Keys of regional accounts could not be read or written.
     #[error("{0}; nothing was pushed")]
     Keys(#[from] KeyringError),
-    /// A stage begins when every server confirmed the one before.
+    /// A server did not confirm the stage before, which a stage needs.
     #[error("not every server confirmed the new token of account {account}: what builds on it was not pushed")]
     StageUnconfirmed {
         /// The account.
@@ -57,9 +57,9 @@ pub enum ApplyError {
     /// The read streams lack messages, so readers were not led to them.
     #[error("{} streams are not ready; applications were not led to them", .problems.len())]
     NotCaughtUp {
-        /// What is the matter.
+        /// The streams that are not ready, with their problems.
         problems: Vec<Checked>,
-        /// Streams and consumers.
+        /// Streams and consumers that the run handled.
         provisioned: Vec<Provisioned>,
     },
     /// Streams or consumers could not be made, changed or deleted.
@@ -69,57 +69,57 @@ pub enum ApplyError {
         Tokens::All => "the new tokens are in force",
     })]
     Provision {
-        /// How many.
+        /// The number of failures.
         failed: usize,
-        /// All of them.
+        /// Streams and consumers that the run handled.
         provisioned: Vec<Provisioned>,
-        /// Which tokens were pushed before: streams are deleted after all of them.
+        /// The tokens that were pushed before: streams are deleted after all of them.
         pushed: Tokens,
     },
-    /// Someone else pushed a token since the plan was made.
+    /// Another tool or run pushed a token since the plan was made.
     #[error("the token of account {account} was changed by someone else since the plan was made; {}", match .pushed {
         true => "not all of the plan was done",
         false => "no token was pushed",
     })]
     ChangedMeanwhile {
-        /// The definition's name for the account.
+        /// The account's name in the definition.
         account: String,
-        /// Whether tokens were pushed before.
+        /// `true` if the run pushed tokens before.
         pushed: bool,
     },
-    /// What others pushed since was shown, and not agreed to.
+    /// The user saw what other tools or runs pushed since, and did not agree.
     #[error("not confirmed; {}", match .pushed {
         true => "what was pushed until then stays, the rest was not done",
         false => "no token was pushed",
     })]
     NotAgreed {
-        /// Whether tokens were pushed before.
+        /// `true` if the run pushed tokens before.
         pushed: bool,
     },
-    /// A plan file that is not of this deployment any more.
+    /// The plan file does not fit this deployment any more.
     #[error("the plan is stale: {}; nothing was changed", .0.join("; "))]
     Stale(Vec<String>),
-    /// What others changed meanwhile makes the plan take away more than was agreed to.
+    /// After changes by other tools or runs, the plan removes more than was agreed to.
     #[error(
         "others changed something meanwhile, and now {0} would be taken away, which was not in the plan; nothing more was done"
     )]
     TakesAwayMore(String),
-    /// The lease that keeps two runs apart.
+    /// The lease that keeps two runs apart failed.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The user, or the system, wants it to end.
+    /// The user or the system interrupted the run.
     #[error("interrupted; what was done until then stays")]
     Interrupted,
-    /// The push as a whole.
+    /// The push as a whole failed.
     #[error(transparent)]
     Push(#[from] NotPushed),
-    /// The record of it.
+    /// The record of the push could not be written.
     #[error("{0}; no token was pushed")]
     Journal(#[from] PushLogError),
-    /// Reading back.
+    /// Reading the accounts back failed.
     #[error(transparent)]
     Confirm(#[from] ConfirmError),
-    /// Reading.
+    /// Reading the deployment failed.
     #[error(transparent)]
     Read(#[from] ReadError),
 }

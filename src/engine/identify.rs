@@ -1,4 +1,4 @@
-//! The regional accounts of a definition on a deployment.
+//! Finds the regional accounts of a definition on a deployment.
 
 use super::clock::Deadline;
 use crate::definition::Definition;
@@ -14,19 +14,22 @@ use crate::resolver::Resolver;
 use crate::sign::keyring::Keyring;
 use std::time::Duration;
 
-/// Time for the search for regional accounts: one that is not found is made.
+/// Maximum time for the search for regional accounts. It is long because the run makes each account that it does not
+/// find.
 const SEARCH: Duration = Duration::from_secs(30);
 
-/// The prefix under which an application's account reaches the JetStream of a region, if it imports from its account.
+/// Returns the prefix under which the application's account reaches a region's JetStream, if it imports from that
+/// account.
 pub(super) fn imported_api(claims: &AccountClaims, region: &Region, id: &PublicKey) -> Option<String> {
     let api = near_api(region);
     let (list, id) = (format!("{api}.STREAM.LIST"), id.to_string());
     claims.imports().iter().any(|import| import.local() == list && import.account == id).then_some(api)
 }
 
-/// Which accounts serve the regions: those that the definition names, that the application's account imports from, that
-/// the resolver holds with our tags, or whose key is in the keys folder under their name, in this order. And what is
-/// against making those that there are not.
+/// Returns the accounts that serve the regions, and findings against making those that do not exist.
+///
+/// An account is the first of these: the definition names it, the application's account imports from it, the resolver
+/// holds it with our tags, or the keys folder has a key under its name.
 pub(super) async fn identify<L: Requests>(
     definition: &Definition,
     applications: &[TrustedClaims],
@@ -41,7 +44,7 @@ pub(super) async fn identify<L: Requests>(
             continue;
         }
         let application = applications.iter().find(|claims| *claims.id() == account.id);
-        // A cluster that a region served, and that is a region now, still uses the account of that one.
+        // A region may be a cluster that another region served before. It then still uses that region's account.
         let used = |region| application.and_then(|claims| imported_from(claims, region));
         let mut others = definition.topology.regions.iter().filter(|other| other.name != region.name);
         if let Some(id) = used(region).filter(|id| others.all(|other| used(other).as_ref() != Some(id))) {
@@ -54,12 +57,12 @@ pub(super) async fn identify<L: Requests>(
         let (application, place) = (application_tag(&account.id), region_tag(&region.name));
         let ours = |claims: &&TrustedClaims| claims.has_tag(&application) && claims.has_tag(&place);
         let mut found: Vec<&TrustedClaims> = tagged.iter().flatten().filter(ours).collect();
-        // Of several, the one that we have a key of; then the newest.
+        // Of several accounts, the run takes one that it has a key of; then the newest.
         found.sort_by_key(|claims| (has_key(claims, keys), claims.issued_at()));
         let by_name = || keys.named(&name(account, &region.name)).filter(|key| key.kind() == KeyKind::Account).cloned();
         let id = found.last().map(|claims| claims.id().clone()).or_else(by_name);
         let name = name(account, &region.name);
-        // Somebody else's: two of a name are one to tools that know accounts by their names.
+        // A foreign account: tools that know accounts by their names cannot tell two of one name apart.
         let foreign = |claims: &&TrustedClaims| claims.name() == name && Some(claims.id()) != id.as_ref();
         if found.is_empty()
             && let Some(other) = tagged.iter().flatten().find(foreign)
@@ -89,16 +92,16 @@ pub(super) struct Servers<'a, L> {
     pub system: &'a L,
     /// The servers.
     pub deployment: &'a Deployment,
-    /// Where they have tokens from.
+    /// The resolver from which the servers get tokens.
     pub resolver: &'a Resolver,
-    /// Whose signatures count.
+    /// The keys whose signatures count.
     pub anchor: &'a TrustAnchor,
     /// The end of the verb's time.
     pub deadline: Deadline,
 }
 
 impl<L: Requests> Servers<'_, L> {
-    /// The claims of all accounts that servers list. Those that have tokens from elsewhere list none.
+    /// Returns the claims of all accounts that servers list; none if the servers get tokens from elsewhere.
     async fn all_accounts(&self) -> Result<Vec<TrustedClaims>, RequestError> {
         if !self.resolver.lists_accounts() {
             return Ok(Vec::new());
@@ -109,13 +112,13 @@ impl<L: Requests> Servers<'_, L> {
     }
 }
 
-/// Whether the keys folder has a key that issues for the account.
+/// Returns `true` if the keys folder has a key that issues for the account.
 fn has_key(claims: &AccountClaims, keys: &Keyring) -> bool {
     let of_account = |key: &PublicKey| key == claims.id() || claims.signing_keys().iter().any(|s| s.key == *key);
     keys.keys(KeyKind::Account).any(of_account)
 }
 
-/// The account whose JetStream API the application's account imports for this region.
+/// Returns the account whose JetStream API the application's account imports for this region.
 fn imported_from(claims: &AccountClaims, region: &Region) -> Option<PublicKey> {
     let local = format!("{}.", near_api(region));
     let import = claims.imports().iter().find(|import| import.local().starts_with(&local))?;

@@ -10,8 +10,9 @@ use crate::observed::Requests;
 use crate::plan::{AccountPlan, Plan, claims_diff};
 use crate::sign::{SignedToken, Signer, issue_account};
 
-/// What an account was edited from, signed, where that is more than the stored token: a push of others was overtaken, and
-/// what it changed is kept. It is never pushed; without it, their changes would count as ours.
+/// Signs the claims that an account was edited from, if they are more than the stored token: the run overtook a push by
+/// another tool, and keeps what that changed. The token is never pushed. Without it, changes of the other tool would
+/// count as ours.
 fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<SignedToken>, IssueError> {
     let (Some(push), Some(current), Some(signer)) = (account.pushes.first(), &account.current, signer) else {
         return Ok(None);
@@ -26,7 +27,7 @@ fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<Si
     }
 }
 
-/// Writes down what a session is about to push.
+/// Writes the pushes that a session is about to make to its log.
 pub(super) fn begin<L: Requests>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -55,6 +56,6 @@ pub(super) fn begin<L: Requests>(
             })
         })
         .collect();
-    // The definition was made real before, or there would be no plan.
+    // The definition was turned into a desired state before, or there would be no plan.
     Ok(log.begin(&intents, &session.desired().unwrap_or_default())?)
 }

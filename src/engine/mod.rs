@@ -1,8 +1,8 @@
-//! Carries out a plan, whatever verb it is of: signs, pushes, provisions, and looks at every server afterwards.
+//! Carries out a plan of any verb: signs, pushes, provisions, and checks every server afterwards.
 //!
-//! A verb is a [`Planner`]: it reads the deployment through a [`session`] and makes a plan of it. [`run`] then takes the
-//! lease and goes through the stages of the plan; when another tool or run changed the accounts meanwhile, it has the planner
-//! plan again. What was done is in [`report`], also when the run fails ([`error`]).
+//! A verb is a [`Planner`]: it reads the deployment through a [`session`] and makes a plan. [`run`] then takes the
+//! lease and carries out the stages of the plan. If another tool or run changed the accounts meanwhile, the planner
+//! plans again. [`report`] has what was done, also when the run fails ([`error`]).
 
 pub mod backfill;
 pub mod caches;

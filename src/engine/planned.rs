@@ -1,4 +1,4 @@
-//! A plan with what it was made from, and how a verb makes it.
+//! A plan with its inputs, and the trait of verbs that make plans.
 
 use super::clock::now;
 use super::session::{Given, Hearing, ReadError, Session};
@@ -10,7 +10,7 @@ use crate::plan::preflight::REGIONAL_KEY_MISSING;
 use crate::plan::{self, Options, Plan};
 use crate::sign::keyring::{Keyring, KeyringError};
 
-/// A verb, as far as its plans go: how it makes them, also when another tool or run changed something since the first.
+/// Makes the plans of a verb, also when another tool or run changed something since the first one.
 pub trait Planner {
     /// Connects, reads the deployment, and plans. Changes nothing.
     ///
@@ -26,39 +26,39 @@ pub trait Planner {
         tell: &dyn Tell,
     ) -> impl Future<Output = Result<(Session<'d, C::Link>, Planned<'d>), ReadError>>;
 
-    /// Reasons why a plan that was made again must not be carried out, one line each.
+    /// Returns the reasons why a plan that was made again must not be carried out, one line each.
     fn recheck<L: Link>(&self, _session: &Session<'_, L>, _planned: &Planned<'_>) -> Vec<String> {
         Vec::new()
     }
 
-    /// `false` if the plan is carried out as it is or not at all: pushes by others that come after the first one of this
-    /// run end it.
+    /// Returns `false` if the plan is carried out as it is or not at all. Then pushes by another tool that come after
+    /// this run's first push end the run.
     fn plans_again(&self) -> bool {
         true
     }
 
-    /// `true` if no stream of the definition may be left: then the lease's stream goes as well.
+    /// Returns `true` if no stream of the definition may be left: then the lease's stream goes as well.
     fn removes_all(&self) -> bool {
         false
     }
 }
 
-/// A plan, and what it was made from.
+/// A plan and its inputs.
 #[derive(Debug)]
 pub struct Planned<'d> {
-    /// What the definition asks for.
+    /// The desired state that the definition asks for.
     pub desired: Vec<DesiredAccount<'d>>,
     /// The deployment as it was read.
     pub observed: Observed,
     /// The difference.
     pub plan: Plan,
-    /// What it was made with.
+    /// The options that the plan was made with.
     pub options: Options,
-    /// Accounts whose copies in the nsc store are behind the servers; the end of `apply` writes them.
+    /// Accounts whose copies in the nsc store are older than the servers'; the end of `apply` writes them.
     pub behind: Vec<String>,
 }
 
-/// The plan, from what was read; keys that are missing are among its findings.
+/// Returns the plan for this deployment; missing keys are among its findings.
 pub(crate) fn compare<L: Link>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
@@ -73,11 +73,11 @@ pub(crate) fn compare<L: Link>(
     plan
 }
 
-/// Names of accounts that are to be made, or get a new signing key, and have no key in the keys folder yet: a plan file
-/// can't name them.
+/// Returns the names of accounts that have no key in the keys folder, but are to be made or get a new signing key. A
+/// plan file cannot name their keys.
 ///
 /// # Errors
-/// [`KeyringError`] when a key file can't be read.
+/// [`KeyringError`] if a key file cannot be read.
 pub fn without_keys(planned: &Planned<'_>, keys: &Keyring) -> Result<Vec<String>, KeyringError> {
     let mut names = Vec::new();
     for account in &planned.plan.accounts {

@@ -1,12 +1,12 @@
 //! Progress of a running verb.
 
-/// What a running verb says on its way.
+/// Reports the progress of a running verb.
 pub trait Tell: Sync {
-    /// `done` of `total` of what `step` names; a total of 0 is a step without a count.
+    /// Reports `done` of `total` items of `step`; a total of 0 is a step without a count.
     fn step(&self, step: &str, done: usize, total: usize);
 }
 
-/// Says nothing.
+/// Reports nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 

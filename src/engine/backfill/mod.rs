@@ -1,8 +1,9 @@
-//! The history of read streams whose account changes its layout: taken along before applications are led to them.
+//! Copies the history of read streams whose account changes its layout, before applications are led to them.
 //!
-//! Per stream: it sources the old read stream until it has about all; its sources are taken away, so that the place where
-//! it stands in the old stream no longer moves; what that stream had of each write stream up to there is where its sources
-//! begin. Each step is seen in the stream's config, so that any run goes on where the last one was stopped.
+//! Each new stream sources the old read stream until it has nearly all of it. Then the run removes that source, so that
+//! the new stream's position in the old one stays fixed. The new stream's sources start after what the old stream had
+//! of each write stream up to that position. The stream's config shows each step, so that any run goes on where the
+//! last one stopped.
 
 use super::clock::ASK;
 use super::error::ApplyError;
@@ -25,26 +26,27 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Streams that are worked on at the same time.
+/// Number of streams that are filled at the same time.
 const STREAMS: usize = 16;
-/// Requests in flight for each of them.
+/// Number of requests in flight for each stream.
 const IN_FLIGHT: usize = 64;
-/// The most consumers of a stream that are taken along. How many there are is what the answer says.
+/// Maximum number of consumers that are copied per stream. The limit is needed because the answers say how many there
+/// are.
 const MOST_CONSUMERS: u64 = 10_000;
-/// So often a stream that waits for nothing has to look the same before it counts as filled.
+/// Number of equal looks in a row after which a stream without lag counts as filled.
 const STILL: u32 = 15;
-/// How long nothing may have been published in a region, in nanoseconds, before no figure can be older than that.
+/// Time without publishes in a region, in nanoseconds, after which no reported figure can be older than that.
 const QUIET: u64 = 30_000_000_000;
-/// How long a stream without sources has to stay the same before what was under way counts as arrived.
+/// Time that a stream without sources must stay the same before messages on their way count as arrived.
 const STEADY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Whether the history step makes this change, or goes on with it after it was made.
+/// Returns `true` if the backfill makes this change, or goes on with it after it was made.
 pub(super) fn is_its(change: &StreamChange) -> bool {
     change.history.is_some()
 }
 
-/// The change as it is provisioned first; `None` when there is nothing to make.
+/// Returns the change as it is provisioned first, or `None` if there is nothing to make.
 pub(super) fn first(change: &StreamChange) -> Option<StreamChange> {
     match (&change.history, &change.after, change.action) {
         (None, ..) => Some(change.clone()),
@@ -55,8 +57,8 @@ pub(super) fn first(change: &StreamChange) -> Option<StreamChange> {
     }
 }
 
-/// Waits until the streams that take history along have it, lets them source the write streams from there on, and makes
-/// their consumers where those of the old streams stand.
+/// Waits until the streams that take over history have it, and lets them source the write streams from there on. Makes
+/// their consumers at the positions of the old streams' consumers.
 pub(super) async fn take_along<L: Requests>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -101,7 +103,7 @@ pub(super) async fn take_along<L: Requests>(
     Err(ApplyError::NotCaughtUp { problems, provisioned: applied.provisioned.clone() })
 }
 
-/// Why a stream does not have its history yet.
+/// Reason why a stream does not have its history yet.
 struct Unfinished(String);
 
 impl From<CallError> for Unfinished {
@@ -110,7 +112,7 @@ impl From<CallError> for Unfinished {
     }
 }
 
-/// One stream on its way.
+/// A stream that is being filled.
 struct Move<'m, L> {
     /// The application's account, which has the old stream.
     old: Api<'m, L>,
@@ -119,7 +121,7 @@ struct Move<'m, L> {
     desired: &'m DesiredAccount<'m>,
     change: &'m StreamChange,
     history: &'m History,
-    /// Of the definition, and not made yet.
+    /// Consumers of the definition that are not made yet.
     consumers: Vec<&'m ConsumerChange>,
     deadline: Deadline,
 }
@@ -143,7 +145,8 @@ impl<L: Requests> Move<'_, L> {
                     let info = self.info(self.new, name).await?;
                     let Some(wanted) = &self.change.after else { return Ok(Vec::new()) };
                     let resumed = along::resumed(&info.config, wanted, &last);
-                    // Before the sources: a stop in between is seen by the stream's.
+                    // Consumers come before the sources: after a stop in between, the stream's sources show that the
+                    // step is not done.
                     let made = self.take_consumers(&info).await?;
                     self.update(&resumed).await?;
                     return Ok(made);
@@ -191,7 +194,7 @@ impl<L: Requests> Move<'_, L> {
         Ok(())
     }
 
-    /// Where the message at `sequence` came from; `None` when it is not there any more.
+    /// Returns the stream and sequence that the message at `sequence` came from; `None` if the message is gone.
     async fn origin(&self, api: Api<'_, L>, stream: &str, sequence: u64) -> Result<Option<(String, u64)>, CallError> {
         match self.call(api, &format!("STREAM.MSG.GET.{stream}"), &json!({ "seq": sequence })).await {
             Ok(reply) => Ok(came_from(&reply)),
@@ -200,7 +203,8 @@ impl<L: Requests> Move<'_, L> {
         }
     }
 
-    /// Waits until all that the old stream had a moment ago is here: write streams may no longer hold it.
+    /// Waits until this stream has everything that the old stream had a moment ago, as write streams may no longer hold
+    /// it.
     async fn filled(&self) -> Result<(), Unfinished> {
         let mut still = 0;
         let mut before = 0;
@@ -229,7 +233,8 @@ impl<L: Requests> Move<'_, L> {
         }
     }
 
-    /// The last message of the old stream that came along, once nothing moves any more; `None` when none did.
+    /// Returns the sequence of the last message of the old stream that was copied, once nothing moves any more; `None`
+    /// if none was.
     async fn end(&self, mut info: ObservedStream) -> Result<Option<u64>, Unfinished> {
         loop {
             tokio::time::sleep(STEADY).await;
@@ -256,13 +261,13 @@ impl<L: Requests> Move<'_, L> {
         }
     }
 
-    /// The last sequence of each write stream that the old read stream had up to the message `end`.
+    /// Returns the last sequence of each write stream that the old read stream had up to the message `end`.
     async fn last_of_each(&self, end: u64) -> Result<BTreeMap<String, u64>, Unfinished> {
         let old = self.info(self.old, &self.history.from).await?;
-        // What was under way to the old stream is stored there by then.
+        // After this pause the old stream has stored the messages that were on their way to it.
         tokio::time::sleep(STEADY).await;
         let now = self.info(self.old, &self.history.from).await?;
-        // The first of each write stream that came behind the end.
+        // The first message of each write stream that came after the end.
         let mut behind: BTreeMap<String, u64> = BTreeMap::new();
         for (name, sequence) in self.origins(end + 1, now.state.last_seq).await? {
             let known = behind.entry(name).or_insert(sequence);
@@ -306,14 +311,15 @@ impl<L: Requests> Move<'_, L> {
         Ok(last)
     }
 
-    /// Where these messages of the old stream came from, as far as they are there.
+    /// Returns the origins of these messages of the old stream; messages that are gone are left out.
     async fn origins(&self, first: u64, last: u64) -> Result<Vec<(String, u64)>, Unfinished> {
         let looks = (first..=last).map(|sequence| self.origin(self.old, &self.history.from, sequence));
         let found: Vec<_> = stream::iter(looks).buffered(IN_FLIGHT).collect().await;
         Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
-    /// The last message of a write stream, if all of it arrived in the old read stream and nothing was published since.
+    /// Returns the last sequence of a write stream if the old read stream has all of it and nothing was published
+    /// since.
     async fn quiet(&self, source: &SourceState) -> Result<Option<u64>, Unfinished> {
         if source.lag > 0 || source.active.is_none_or(|ns| ns >= SILENCE) || source.error.is_some() {
             return Ok(None);
@@ -326,7 +332,7 @@ impl<L: Requests> Move<'_, L> {
         Ok(quiet.then_some(state.last_seq))
     }
 
-    /// Makes the durable consumers of the old stream here, each where that one stands.
+    /// Makes the old stream's durable consumers here, each at the same position.
     async fn take_consumers(&self, new: &ObservedStream) -> Result<Vec<Provisioned>, Unfinished> {
         let mut changes: Vec<ConsumerChange> = self.consumers.iter().map(|change| (*change).clone()).collect();
         for info in self.durables().await? {
@@ -380,7 +386,7 @@ impl<L: Requests> Move<'_, L> {
             .collect())
     }
 
-    /// What is said of the durable consumers of the old stream.
+    /// Returns the server's information about the durable consumers of the old stream.
     async fn durables(&self) -> Result<Vec<Value>, Unfinished> {
         let operation = format!("CONSUMER.LIST.{}", self.history.from);
         let (mut all, mut seen) = (Vec::new(), 0);
@@ -402,13 +408,13 @@ impl<L: Requests> Move<'_, L> {
         Ok(all)
     }
 
-    /// The first message here that comes from behind `sequence` of the old stream. Their order is the same, so the way
-    /// is halved until it is found.
+    /// Returns the sequence of the first message here that came after `sequence` of the old stream. Both streams have
+    /// the same order, so this is a binary search.
     async fn after(&self, new: &ObservedStream, sequence: u64) -> Result<u64, Unfinished> {
         let (mut low, mut high) = (new.state.first_seq, new.state.last_seq.saturating_add(1));
         while low < high {
             let middle = low + (high - low) / 2;
-            // One that is gone is passed over to the next.
+            // A deleted message is skipped for the next one.
             let mut at = middle;
             let origin = loop {
                 match self.origin(self.new, &self.change.name, at).await? {

@@ -1,8 +1,8 @@
-//! Hearing what others push while a run goes on.
+//! Notices tokens that other tools and runs push while a run goes on.
 //!
-//! What is heard proves nothing by itself: anyone in the system account may publish there. A token by a key that counts
-//! and that a server trusts is an edit to be kept; any other is named, and nothing of it is used. Ours is what this run
-//! pushed, byte for byte.
+//! A received token proves nothing by itself, because any user of the system account may publish there. If a key of the
+//! trust anchor that a server trusts signed it, it is an edit to keep. Any other token is reported, and nothing of it
+//! is used. This run's own tokens are those that it pushed, byte for byte.
 
 use super::clock::now;
 use crate::model::claims::{
@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What was heard so far, by account.
+/// Pushes received so far, by account.
 #[derive(Debug)]
 pub struct Watch<L> {
     // The subscriptions live as long as the connection.
@@ -34,49 +34,51 @@ pub struct Watch<L> {
 #[derive(Debug)]
 struct Pushes {
     messages: Ear,
-    /// Whom to believe. What comes before that is known waits in `messages`.
+    /// Keys and servers to trust. Messages that arrive before these are known wait in `messages`.
     believed: Option<Arc<Believed>>,
-    /// When the run began to hear, in seconds since 1970.
+    /// Time at which the run began to listen, in seconds since 1970.
     started: u64,
     accounts: HashMap<PublicKey, Pushed>,
-    /// How often each token that this run pushed is yet to come back.
+    /// Number of times that each token that this run pushed is yet to come back.
     ours: HashMap<String, usize>,
-    /// What the tokens of all accounts take that others pushed, in bytes.
+    /// Total size of all accounts' tokens from other tools and runs, in bytes.
     bytes: usize,
-    /// What was not used, by account.
+    /// Reports of tokens that were not used, by account.
     findings: HashMap<PublicKey, Vec<Finding>>,
 }
 
-/// Whose signatures count, and the servers that have to trust them: a key that none of them trusts any more was revoked,
-/// whatever a local token of the operator still lists, and no server applies what it signed.
+/// The keys whose signatures count, and the servers that must trust them.
+///
+/// The operator revoked a key that no server trusts any more, even if a local token of the operator still lists it. No
+/// server applies a token by such a key.
 #[derive(Debug)]
 struct Believed {
     anchor: TrustAnchor,
     deployment: Deployment,
 }
 
-/// What is known of one account's tokens.
+/// Tokens of one account, and what is known of them.
 #[derive(Debug, Default)]
 struct Pushed {
     seen: Vec<Seen>,
-    /// How many of these, at the end, had been seen before.
+    /// Number of tokens at the end of `seen` that had been seen before.
     repeated: usize,
-    /// More was heard than is kept: what the account should be cannot be told any more.
+    /// `true` if more tokens arrived than are kept, so that the account's claims can no longer be determined.
     overflowed: bool,
-    /// Something was heard since the account was settled last.
+    /// `true` if a token arrived since the account was last merged.
     unsettled: bool,
-    /// A token of it was read.
+    /// `true` if a token of the account was read.
     known: bool,
-    /// When the token that the run began with was issued.
+    /// Issue time of the token that the run began with.
     began_with: u64,
-    /// The claims that were settled last, or that this run made of them.
+    /// The claims of the last merge, or those that this run made of them.
     expected: Option<TrustedClaims>,
-    /// What others changed in these, line by line, and was not told yet.
+    /// Changes of these claims by other tools and runs that are yet to be shown, line by line.
     untold: Vec<String>,
 }
 
 impl<L: Link> Watch<L> {
-    /// Begins to hear.
+    /// Subscribes to pushes.
     ///
     /// # Errors
     /// [`RequestError`]
@@ -85,14 +87,16 @@ impl<L: Link> Watch<L> {
         Ok(Self { link: system.clone(), heard: Mutex::new(Pushes::new(messages, now())) })
     }
 
-    /// Believes these keys from now on, as far as these servers trust them.
+    /// Trusts the keys of `anchor` from now on, as far as these servers do.
     pub(super) fn believe(&self, anchor: &TrustAnchor, deployment: &Deployment) {
         let believed = Believed { anchor: anchor.clone(), deployment: deployment.clone() };
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).believed = Some(Arc::new(believed));
     }
 
-    /// The finding that the system user may not hear. The server says so before it answers a later request, but in a
-    /// task of its own, which may not have run yet: a caller that depends on it asks again.
+    /// Returns a finding if the system user may not subscribe to pushes.
+    ///
+    /// The server refuses the subscription before it answers a later request. The client notices that in a task of its
+    /// own, which may run later: a caller that depends on it asks again.
     pub(super) fn denied(&self) -> Option<Finding> {
         self.link.may_not_hear(&[SUBJECT, BY_NAME]).map(|subject| {
             Finding::error(
@@ -106,7 +110,8 @@ impl<L: Link> Watch<L> {
         })
     }
 
-    /// Whether the system user may not hear what is pushed on the older subject; known as late as [`denied`](Self::denied).
+    /// Returns `true` if the system user may not subscribe to the older subject of pushes; known as late as
+    /// [`denied`](Self::denied).
     pub(super) fn is_deaf_to_old_subject(&self) -> bool {
         self.link.may_not_hear(&[OLD]).is_some()
     }
@@ -117,11 +122,13 @@ impl<L: Link> Watch<L> {
         pushes
     }
 
-    /// What an account's claims should be, so that no change by a trusted key is lost, where that is not what `stored` says:
-    /// the newest trusted token that servers have now, with these claims.
+    /// Merges the pushes of an account, so that no change by a trusted key is lost.
+    ///
+    /// `stored` is the newest trusted token that servers have now, and `claims` is its content. Returns the merged
+    /// claims, or `None` if they equal `claims`.
     ///
     /// # Errors
-    /// What two changed in different ways; or more was pushed than is kept.
+    /// [`Unsettled`]: two pushes changed the same in different ways, or more was pushed than is kept.
     pub(super) fn settle(
         &self,
         stored: &str,
@@ -131,7 +138,7 @@ impl<L: Link> Watch<L> {
         self.pushes().settle(stored, claims, streams)
     }
 
-    /// Notes what is about to be pushed, and what it was made from.
+    /// Notes claims that are about to be pushed, their token, and the claims that they were made from.
     pub(super) fn push(&self, claims: TrustedClaims, token: &str, origin: Option<&TrustedClaims>) {
         self.pushes().push(claims, token, origin);
     }
@@ -141,44 +148,45 @@ impl<L: Link> Watch<L> {
         self.pushes().sends(token);
     }
 
-    /// Ends when others pushed something for one of these accounts.
+    /// Returns as soon as another tool or run pushed a token of one of these accounts.
     pub(super) async fn hears_news(&self, accounts: &[&PublicKey]) {
         while self.news(accounts.iter().copied()).is_none() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// One of these accounts for which others pushed something since it was settled.
+    /// Returns one of these accounts that another tool or run pushed since it was last merged.
     pub(super) fn news<'a>(&self, accounts: impl IntoIterator<Item = &'a PublicKey>) -> Option<PublicKey> {
         let pushes = self.pushes();
         accounts.into_iter().find(|account| pushes.is_unsettled(account)).cloned()
     }
 
-    /// What others changed in an account since it was settled first and was not told yet, line by line.
+    /// Returns the changes of an account by other tools and runs since its first merge that are yet to be shown, line
+    /// by line.
     pub(super) fn take_untold(&self, account: &PublicKey) -> Vec<String> {
         self.pushes().take_untold(account)
     }
 
-    /// What was heard of this account and is not believed, or is old: each once.
+    /// Returns a finding for each received token of this account that is not trusted or is old, each once.
     pub(super) fn findings(&self, account: &PublicKey, name: &str) -> Vec<Finding> {
         self.pushes().findings(account, name)
     }
 }
 
-/// Findings of one account that are kept, and accounts of which some are: more say nothing new.
+/// Maximum numbers of findings that are kept per account, and of accounts that have findings: more tell nothing new.
 const KEPT: (usize, usize) = (8, 10_000);
-/// The most tokens of one account that are put together: each is compared with all before it.
+/// Maximum number of tokens of one account that are merged: each is compared with all before it.
 const MOST_SEEN: usize = 128;
-/// The most bytes of others' tokens that are kept, of all accounts: as much as may wait to be read.
+/// Maximum number of bytes that are kept of received tokens, over all accounts: as much as may wait to be read.
 const MOST_BYTES: usize = 64 << 20;
 
 /// More was pushed during a run than it keeps, of one account or of all.
 pub const PUSHES_WITHOUT_END: &str = "pushes-without-end";
 
-/// Why the claims of an account cannot be put together.
+/// Reason why the pushes of an account cannot be merged.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Unsettled {
-    /// Two changed the same in different ways.
+    /// Two pushes changed the same in different ways.
     Conflict(Conflict),
     /// More was pushed than is kept.
     TooMuch,
@@ -232,7 +240,7 @@ impl Pushes {
             }
         };
         let pushed = self.accounts.entry(claims.id().clone()).or_default();
-        // Once more what is the newest anyway.
+        // A repetition of the newest token changes nothing.
         if pushed.seen.last().is_some_and(|last| last.token == token) {
             return;
         }
@@ -240,7 +248,7 @@ impl Pushes {
         self.see(&token, claims, Origin::Unknown);
     }
 
-    /// Adds a token to those that were seen; an old one that was pushed again is named.
+    /// Adds a token to the seen ones, and reports an old one that was pushed again.
     fn see(&mut self, token: &str, claims: TrustedClaims, origin: Origin) {
         let pushed = self.accounts.entry(claims.id().clone()).or_default();
         let again = pushed.known && is_pushed_again(claims.issued_at(), pushed.began_with, self.started);
@@ -273,12 +281,12 @@ impl Pushes {
         pushed.unsettled = false;
         let was_seen = pushed.seen.iter().any(|seen| seen.token == stored);
         if pushed.known && !was_seen {
-            // A push was missed, and is taken as it is.
+            // The run missed a push, and takes the token as it is.
             self.see(stored, claims.clone(), Origin::All);
         } else if !pushed.known {
             (pushed.known, pushed.began_with) = (true, claims.issued_at());
             pushed.expected = Some(claims.clone());
-            // The first that is read was there before all that was heard. Of that, some may be old.
+            // The token that is read first was there before all received ones. Some of those may be old.
             let heard = std::mem::take(&mut pushed.seen);
             pushed.repeated = 0;
             self.bytes -= heard.iter().map(|seen| seen.token.len()).sum::<usize>();
@@ -347,8 +355,9 @@ impl Pushes {
 }
 
 impl Pushed {
-    /// Drops the token where it was repeated, and nothing new was seen since. What is repeated edits nothing, and is only what
-    /// a later one may have been made from: of repetitions in a row, the last of each token says that.
+    /// Drops an earlier repetition of the token if nothing new was seen since. A repeated token edits nothing, and only
+    /// shows what a later token may have been made from. Of repetitions in a row, the last one of each token shows
+    /// that.
     fn drop_repeated(&mut self, token: &str) -> Option<Seen> {
         let first = self.seen.len() - self.repeated;
         let at = first + self.seen[first..].iter().position(|seen| seen.token == token)?;
@@ -370,14 +379,14 @@ fn too_much() -> Finding {
     )
 }
 
-/// The account that a push is for, as its subject or else the token says. Nothing of it is verified.
+/// Returns the account that a push is for, as its subject says, or else its token. Nothing of it is verified.
 fn named_in(subject: &str, token: &str) -> Option<PublicKey> {
     let named = subject.split('.').find_map(|part| PublicKey::parse_kind(part, KeyKind::Account).ok());
     named.or_else(|| PublicKey::parse_kind(&claimed_subject(token)?, KeyKind::Account).ok())
 }
 
-/// The finding that the system user may not hear what is pushed on the older subject. Users were made without that, so it
-/// stops no run.
+/// Returns the finding that the system user may not subscribe to the older subject of pushes. Earlier users were made
+/// without that permission, so the finding stops no run.
 pub(super) fn deaf_to_old_subject() -> Finding {
     Finding::warning(
         "system-permissions",
@@ -390,7 +399,7 @@ pub(super) fn deaf_to_old_subject() -> Finding {
     )
 }
 
-/// `why` follows "which": the key does not count.
+/// Returns the finding that a token is not trusted; `why` continues "signed by …, which".
 fn not_believed(claims: &AccountClaims, subject: &str, why: &str) -> Finding {
     let (account, issuer) = (claims.id(), claims.issuer());
     Finding::warning(
@@ -416,7 +425,8 @@ fn unreadable(account: &PublicKey, subject: &str, error: &ClaimsError) -> Findin
     )
 }
 
-/// Whether there was a newer token before is not known any more.
+/// Returns the finding about a token that was pushed as the run began: it is not known if servers had a newer one
+/// before.
 fn pushed_as_it_began(claims: &TrustedClaims) -> Finding {
     Finding::warning(
         TOKEN_PUSHED_AGAIN,

@@ -1,4 +1,4 @@
-//! Waiting until every server has in force what was pushed, and saying what each has.
+//! Waits until every server has the pushed tokens in force, and reports what each server has.
 
 use crate::model::claims::{AccountClaims, ClaimsError, TrustAnchor};
 use crate::model::nkey::PublicKey;
@@ -10,22 +10,23 @@ use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What one server has of one account.
+/// State of one account on one server, as confirmed or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Confirmation {
     /// The account.
     pub account: PublicKey,
-    /// Server name.
+    /// The server's name.
     pub server: String,
-    /// Its cluster.
+    /// The server's cluster.
     pub cluster: String,
-    /// What is the case there.
+    /// State of the account on the server.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
 impl Confirmation {
-    /// What is known after an earlier look at the same: who has said that it is so needs not say it again.
+    /// Merges this with an earlier look at the same account and server: a confirmed state is not lost when the server
+    /// later does not answer.
     pub(super) fn after(self, earlier: Option<&Self>) -> Self {
         match earlier {
             Some(earlier) if earlier.verdict.is_confirmed() && self.verdict.is_unknown() => earlier.clone(),
@@ -34,7 +35,7 @@ impl Confirmation {
     }
 }
 
-/// Why nothing can be said.
+/// Reason why nothing is known.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
     /// The servers could not be asked.
@@ -45,20 +46,20 @@ pub enum ConfirmError {
     Claims {
         /// The account.
         account: PublicKey,
-        /// Why.
+        /// The reason.
         cause: ClaimsError,
     },
 }
 
-/// How long a server is waited for that said no, or whether a token arrives that nobody said anything to.
+/// Maximum wait for a server that refused a token, and for a token that no server acknowledged.
 const BRIEFLY: Duration = Duration::from_secs(2);
 
-/// The least time that a look takes part in: with less left, servers that are about to answer would seem to be silent.
+/// Minimum time for a look: with less left, servers that are about to answer would seem to be silent.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Asks again and again until every server confirms every token, until waiting cannot help any more, or until the
-/// timeout; then says how it is on each server, in the order of `tokens` and of the deployment. Newer tokens are those by
-/// keys of `anchor`.
+/// Asks repeatedly until every server confirms every token, until waiting cannot help any more, or until the timeout.
+/// Returns the state on each server, in the order of `tokens` and of the deployment. A token counts as newer only if a
+/// key of `anchor` signed it.
 ///
 /// # Errors
 /// [`ConfirmError`]
@@ -73,8 +74,10 @@ pub async fn confirm(
     confirm_push(resolver, requests, deployment, anchor, tokens, &[], timeout).await
 }
 
-/// The same directly after a push with these outcomes: who refused a token is hardly waited for, nor is anybody for a
-/// token that nobody answered, or that a server missed.
+/// Does the same directly after a push with these outcomes.
+///
+/// It hardly waits for a server that refused a token. It also hardly waits for a token that no server acknowledged, or
+/// that a server missed.
 ///
 /// # Errors
 /// [`ConfirmError`]
@@ -97,11 +100,11 @@ pub async fn confirm_push(
         let mut answers = outcomes.iter().filter(|one| one.account == confirmation.account);
         answers.any(|one| one.server == confirmation.server && matches!(one.answer, Answer::Refused { .. }))
     };
-    // A server reloads the preload at once, when something watches the file, or long after this run.
+    // A server reloads the preload at once if another tool watches the file, or else long after this run.
     let waits = |one: &Confirmation| matches!(one.verdict, Verdict::NotReloaded { .. });
     let hopeless =
         |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one) || waits(one));
-    // It has to be pushed again: whoever does not answer will not make that better.
+    // The token must be pushed again: waiting for servers that do not answer does not help.
     let missed = |found: &[Confirmation]| start.elapsed() >= BRIEFLY && found.iter().any(|one| missed(one, outcomes));
     let expected = tokens
         .iter()
@@ -132,7 +135,7 @@ pub async fn confirm_push(
                 }
             }
             Err(error) if last() => return Err(error.into()),
-            // A server that goes away takes the connection with it, which then finds another.
+            // A server that stops breaks the connection, which then goes to another server.
             Err(_) => {}
         }
         open.retain(|index| {
@@ -149,20 +152,21 @@ pub async fn confirm_push(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Whether a push did not get to a server that can be asked: it said nothing to it, and has an older token.
+/// Returns `true` if a push did not reach a server that can be asked: it did not acknowledge the push, and has an older
+/// token.
 pub(super) fn missed(one: &Confirmation, outcomes: &[PushOutcome]) -> bool {
     let mut answers = outcomes.iter().filter(|outcome| outcome.account == one.account && outcome.server == one.server);
     answers.any(|outcome| outcome.answer == Answer::NoAnswer)
         && matches!(one.verdict, Verdict::OtherToken { age: Age::Older | Age::Unproven, .. } | Verdict::NothingStored)
 }
 
-/// Whether waiting may change it.
+/// Returns `true` if waiting may change the verdict.
 pub(crate) fn may_still_change(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Confirmed
         | Verdict::StoredNotLoaded
         | Verdict::FetchedOnUse
-        // Until somebody uses the account there.
+        // Until the account is used there.
         | Verdict::CachedUnclear
         | Verdict::PreloadUnread
         | Verdict::ImportsIncomplete { .. } => false,

@@ -1,4 +1,4 @@
-//! Consumers of regional accounts that deliver where no application can hear them.
+//! Finds consumers of regional accounts whose deliveries reach no application.
 
 use super::Deadline;
 use super::clock::ASK;
@@ -15,11 +15,12 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 const IN_FLIGHT: usize = 64;
-/// The most consumers of a stream that are looked at. How many there are is what the answer says.
+/// Maximum number of consumers that are read per stream. The limit is needed because the answers say how many there
+/// are.
 const MOST: usize = 10_000;
 
-/// Per desired account, a warning for each push consumer whose deliver subject no import brings to the applications.
-/// Lists that cannot be read are left out: whoever may not list consumers gets the rest of the verdict, and that said.
+/// Returns, per desired account, a warning for each push consumer whose deliver subject no import brings to the
+/// applications. If the user may not list consumers, the verdict goes without them, and a finding says so.
 pub(crate) async fn astray<L: Link>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
@@ -50,7 +51,7 @@ pub(crate) async fn astray<L: Link>(
     for (place, found) in lists {
         findings[place].extend(found);
     }
-    // Said once for the account, not for each of its streams.
+    // Reported once for the account, not for each of its streams.
     for found in &mut findings {
         let mut denied = false;
         found.retain(|finding: &Finding| finding.code != NOT_PERMITTED || !std::mem::replace(&mut denied, true));
@@ -58,7 +59,7 @@ pub(crate) async fn astray<L: Link>(
     findings
 }
 
-/// Something could not be asked, since the user may not.
+/// The user lacks a permission to ask for something.
 pub(crate) const NOT_PERMITTED: &str = "not-permitted";
 /// A list of consumers was not read to its end.
 pub(crate) const UNREAD: &str = "consumers-unread";
@@ -72,12 +73,12 @@ pub(crate) fn not_permitted(place: String, what: &str, subject: &str) -> Finding
     )
 }
 
-/// Why not all consumers of a stream were looked at.
+/// Reason why not all consumers of a stream were read.
 #[derive(Debug, PartialEq, Eq)]
 enum Unread {
     /// The user may not publish on this subject.
     Denied(String),
-    /// Their list goes on, and this came of asking for more.
+    /// The list has more pages, and asking for the next one failed with this error.
     Unfinished(CallError),
 }
 
@@ -104,15 +105,15 @@ struct PushConsumer {
 }
 
 impl PushConsumer {
-    /// From a consumer's config; nothing for a pull consumer.
+    /// Reads a consumer's config; `None` for a pull consumer.
     fn new(config: &Value) -> Option<Self> {
         let name = config["name"].as_str().or(config["durable_name"].as_str()).unwrap_or_default();
         Some(Self { name: name.to_owned(), deliver_subject: config["deliver_subject"].as_str()?.to_owned() })
     }
 }
 
-/// The push consumers of a stream, as far as its list can be read. How many pages it has is what the answers say, and any
-/// user of the account can answer.
+/// Returns the push consumers of a stream, as far as its list can be read. The answers say how many pages there are,
+/// and any user of the account can answer.
 async fn push_consumers<R: Requests>(
     api: Api<'_, R>,
     stream: &str,
@@ -155,7 +156,7 @@ fn lost(desired: &DesiredAccount<'_>, stream: &str, consumer: &PushConsumer) -> 
     ))
 }
 
-/// Whether deliveries of a regional account on this subject come to the applications.
+/// Returns `true` if deliveries of a regional account on this subject reach the applications.
 fn arrives(account: &Account, subject: &str) -> bool {
     account
         .inbox_prefixes
