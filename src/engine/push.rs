@@ -1,4 +1,4 @@
-//! One stage of pushes: to what is as planned, and until every server confirms it.
+//! Pushes the tokens of one stage if the stored ones are as planned, and waits until every server confirms them.
 
 use super::Tell;
 use super::confirm::{Confirmation, confirm_push, missed};
@@ -39,8 +39,9 @@ pub(super) async fn push_stage<L: Link>(
     let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
     let (mut outcomes, mut confirmations) = (Vec::new(), Vec::<Confirmation>::new());
     let mut open = issued.clone();
-    // A connection that breaks may take the tokens with it, and so may a gateway whose other end is gone; or a token by an
-    // untrusted key was pushed over them: then they are pushed again, to what is still as planned.
+    // A connection that breaks may lose the tokens, and so may a gateway whose other end is gone. Or another tool
+    // pushed a token by an untrusted key over them. Then they are pushed again, if the stored ones are still as
+    // planned.
     for attempt in 0..PUSHES {
         still_as_planned(session, plan, &open, applied).await?;
         tell.step(pushing(stage), 0, 0);
@@ -49,7 +50,7 @@ pub(super) async fn push_stage<L: Link>(
         }
         if let Some(watch) = session.watch.as_ref().filter(|_| attempt == 0) {
             for one in &issued {
-                // It was verified when it was signed, by a key of the anchor.
+                // Its signature by a key of the anchor was verified when it was signed.
                 if let Ok(claims) = TrustedClaims::verify(one.token.as_str(), &session.anchor) {
                     watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
                 }
@@ -70,7 +71,7 @@ pub(super) async fn push_stage<L: Link>(
             }
         };
         let left = session.deadline.left();
-        // What was overwritten meanwhile is never confirmed.
+        // A token that was overwritten meanwhile is never confirmed.
         let found = tokio::select! {
             found = confirm_push(
                 &session.resolver, &session.system, &session.deployment, &session.anchor, &signed, &answers, left
@@ -119,11 +120,12 @@ pub(super) async fn push_stage<L: Link>(
     if let Some(log) = &session.log {
         log.pushed(stage, &applied.pushed[earlier..]);
     }
-    // Between the last look and the push others may have pushed too: theirs, or ours, was overwritten.
+    // Another tool may have pushed between the last look and the push, so that its token or ours was overwritten.
     overtaken(session, plan, true)
 }
 
-/// A token that others changed outside of the servers is planned on again, as one that they pushed.
+/// Returns the error of a push; a token that was changed outside of the servers is planned on again, as if it was
+/// pushed.
 fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
     match error {
         NotPushed::Changed(id) => {
@@ -137,7 +139,7 @@ fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
     }
 }
 
-/// Fails when others pushed something that the plan does not know of.
+/// Fails if another tool or run pushed something that the plan does not include.
 fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
     let Some(watch) = &session.watch else { return Ok(()) };
     match watch.news(plan.accounts.iter().map(|account| &account.id)) {
@@ -150,15 +152,16 @@ fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Re
     }
 }
 
-/// Whether a server that can be asked said nothing to a token and has an older one, and none a newer one.
+/// Returns `true` if a server that can be asked did not acknowledge a token and has an older one, and no server has a
+/// newer one.
 fn was_missed(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
     let found = || confirmations.iter().filter(|one| one.account == *id);
     found().any(|one| missed(one, outcomes))
         && !found().any(|one| matches!(one.verdict, Has::OtherToken { age: Age::Newer, .. }))
 }
 
-/// Whether a server stores a token by an untrusted key instead: it was pushed over ours, and has no effect but that the
-/// account would not load after a restart.
+/// Returns `true` if a server stores a token by an untrusted key instead. That token was pushed over ours. Its only
+/// effect is that the account would not load after a restart.
 fn was_overwritten(id: &PublicKey, confirmations: &[Confirmation], anchor: &TrustAnchor) -> bool {
     let ours = |issuer: &str| PublicKey::parse(issuer).is_ok_and(|issuer| anchor.trusts(&issuer));
     let mut found = confirmations.iter().filter(|found| found.account == *id);
@@ -173,7 +176,7 @@ fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
     names
 }
 
-/// How often a token is pushed that does not reach all that can be asked.
+/// Maximum number of pushes of a token that does not reach all servers that can be asked.
 const PUSHES: usize = 3;
 
 fn pushing(stage: Stage) -> &'static str {
@@ -188,14 +191,14 @@ fn pushing(stage: Stage) -> &'static str {
     }
 }
 
-/// The least time for a push to be made again.
+/// Minimum time for another push.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// How long servers may take to answer a push.
+/// Maximum time that servers have to answer a push.
 pub(super) const PUSH: Duration = Duration::from_secs(10);
 
-/// The resolver has no compare-and-set: looks once more, directly before the push, whether the stored tokens are
-/// still those that the plan edits, or already the ones to be pushed.
+/// Checks directly before the push that the stored tokens are still those that the plan edits, or already those to
+/// push. The resolver has no compare-and-set.
 async fn still_as_planned<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -210,7 +213,7 @@ async fn still_as_planned<L: Link>(
             return Err(too_late(account).into());
         }
         let (newest, findings) = session.base(account, &one.id, &servers);
-        // Another edit outside of the servers is planned on, where it was not before.
+        // The plan is made again after another edit outside of the servers, unless it already included one.
         let differs = |findings: &[Finding]| findings.iter().any(|finding| finding.code == KEPT_DIFFERS);
         let edited = differs(&findings) && !differs(&plan.findings);
         let as_planned = match (&one.base, newest) {

@@ -1,4 +1,5 @@
-//! What is written down of pushes: before the first, so that a run that is killed leaves it too, and as they go on.
+//! The log of pushes: written before the first one, so that a run that is killed leaves it too, and updated as they go
+//! on.
 
 use super::report::Pushed;
 use crate::desired::DesiredAccount;
@@ -6,51 +7,51 @@ use crate::model::nkey::PublicKey;
 use crate::plan::{Reason, Stage};
 use std::path::PathBuf;
 
-/// Where a run writes down what it pushes.
+/// Writes down what a run pushes.
 pub trait PushLog: std::fmt::Debug + Send + Sync {
-    /// What is about to be pushed, in the order of the stages, and what the definition asks for. Comes again when a plan
-    /// was made again.
+    /// Writes the tokens that are about to be pushed, in the order of the stages, and what the definition asks for.
+    /// Called again when a plan is made again.
     ///
     /// # Errors
-    /// [`PushLogError`], which stops the run: nothing is pushed that is not written down.
+    /// [`PushLogError`], which stops the run: it pushes nothing that is not written down.
     fn begin(&self, intents: &[Intent<'_>], desired: &[DesiredAccount<'_>]) -> Result<(), PushLogError>;
 
-    /// The tokens of this stage are about to be sent. All that is needed to go back is written down already, so that a
-    /// failure from here on does not stop the run half-way.
+    /// Notes that the tokens of this stage are about to be sent. All that a rollback needs is written down already, so
+    /// that a failure from here on does not stop the run halfway.
     fn pushing(&self, stage: Stage);
 
-    /// The servers were asked about the tokens of this stage.
+    /// Notes that the servers were asked about the tokens of this stage.
     fn pushed(&self, stage: Stage, pushed: &[Pushed]);
 }
 
 /// A token that is about to be pushed.
 #[derive(Debug, Clone, Copy)]
 pub struct Intent<'a> {
-    /// The definition's name for the account.
+    /// The account's name in the definition.
     pub account: &'a str,
     /// The account.
     pub id: &'a PublicKey,
     /// The application's account that it is, or serves.
     pub application: &'a PublicKey,
-    /// The region that it serves, for a regional account.
+    /// The region that a regional account serves.
     pub region: Option<&'a str>,
-    /// When it is pushed.
+    /// The stage in which it is pushed.
     pub stage: Stage,
-    /// Why.
+    /// The reason for the push.
     pub reason: &'a Reason,
-    /// The token that it replaces: the stored one, with what is kept of a push of others that was overtaken, or ours of an
-    /// earlier stage; none for a new account.
+    /// The token that it replaces; none for a new account. It is the stored token, with changes of another tool's push
+    /// that the run overtook and keeps, or ours of an earlier stage.
     pub base: Option<&'a str>,
     /// The token.
     pub token: &'a str,
 }
 
-/// Why nothing could be written down.
+/// Error of a log that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("the record of this push cannot be written: {path}: {cause}", path = path.display())]
 pub struct PushLogError {
     /// The file or folder.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub cause: std::io::Error,
 }

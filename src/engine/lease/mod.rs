@@ -1,8 +1,8 @@
-//! The lease: who changes an account, one run at a time. Why it is as it is: `docs/decisions/lease.md`.
+//! The lease, by which one run at a time changes an account. The reasons are in `docs/decisions/lease.md`.
 //!
-//! It is the last message of a small stream in the application's account. Taking, renewing and giving it back are
-//! publishes that the stream accepts only after the message that was seen last, so of two only one succeeds. A run that is
-//! killed leaves it to expire.
+//! The lease is the last message of a small stream in the application's account. Taking, renewing and returning it are
+//! publishes that the stream accepts only after the last message that the run saw. So of two runs only one succeeds.
+//! The lease of a killed run expires.
 
 use super::Tell;
 use super::clock::now;
@@ -28,20 +28,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a held lease is renewed.
+/// Time between two renewals of a held lease.
 const RENEW: Duration = Duration::from_secs(EXPIRY / 4);
-/// How often a lease that another run holds is looked at.
+/// Time between two looks at a lease that another run holds.
 const LOOK: Duration = Duration::from_millis(300);
-/// How long one request may take.
+/// Maximum time for one request.
 const ASK: Duration = Duration::from_secs(3);
-/// How long a stream that does not answer is asked again: its servers may just elect a leader.
+/// Time during which a stream that does not answer is asked again: its servers may be electing a leader.
 const ELECTION: Duration = Duration::from_secs(12);
-/// Refusals of a note because another message came first.
+/// Error codes of a stream that refuses a note because another message came first.
 const CAME_LATE: [u64; 2] = [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_IN_FLIGHT];
-/// Why a stream that this program would not make so is in the way.
+/// Reason why a stream that this program would not make like that is in the way.
 const OF_OTHERS: &str = "vstream-jwt did not make it";
 
-/// Who takes a lease, and what for.
+/// The run that takes a lease, and its purpose.
 #[derive(Debug, Clone)]
 pub struct Holder {
     /// `user@host`
@@ -50,10 +50,10 @@ pub struct Holder {
     pub verb: &'static str,
 }
 
-/// Why there is no lease, or no more.
+/// Reason why a run has no lease, or lost it.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Another run has it, and did not give it back in time.
+    /// Another run has it, and did not return it in time.
     #[error(
         "account {account} is being changed by {} with `{}` since {}; nothing was changed",
         .note.holder, .note.verb, .note.since
@@ -61,18 +61,18 @@ pub enum LeaseError {
     Held {
         /// The account's name.
         account: String,
-        /// What the other run says of itself.
+        /// The other run's description of itself.
         note: Box<Note>,
     },
-    /// Its stream cannot be made or asked.
+    /// The lease's stream cannot be made or asked.
     #[error("{}: {}", .0.place, .0.message)]
     Unreachable(Box<Finding>),
-    /// It was not renewed in time, or somebody took it.
+    /// The lease was not renewed in time, or another run took it.
     #[error("the lease of account {account} was lost: {reason}")]
     Lost {
         /// The account's name.
         account: String,
-        /// How.
+        /// The reason.
         reason: String,
     },
 }
@@ -81,7 +81,7 @@ pub enum LeaseError {
 #[derive(Debug)]
 pub struct Lease<L> {
     held: Vec<Held<L>>,
-    /// Whether another run had one of them first.
+    /// `true` if another run had one of these leases first.
     pub waited: bool,
 }
 
@@ -100,21 +100,21 @@ struct State {
     renewed: Instant,
 }
 
-/// Where the lease of an account is.
+/// The stream with the lease of an account.
 #[derive(Debug, Clone)]
 struct LeaseStream<L> {
     link: L,
-    /// Whether the account's own JetStream may be reached under [`HUB_API`]. That can change while a lease is waited for:
-    /// another run may bring the layout `regional`, or take it away.
+    /// `true` if the account's own JetStream may be reached under [`HUB_API`]. That can change while a run waits for a
+    /// lease: another run may set up the layout `regional`, or remove it.
     regional: bool,
 }
 
-/// The answer to a publish to the stream. A user of the account that subscribes to the subject can answer as well, so it
-/// does not prove what is stored.
+/// The answer to a publish to the stream. It does not prove what is stored, because a user of the account that
+/// subscribes to the subject can answer as well.
 enum Published {
     /// The note is stored, or another message came first.
     Answered,
-    /// The stream does not take it, for another reason than a message that came first.
+    /// The stream refuses the note, but not because another message came first.
     Refused(ApiError),
     /// There is no such stream.
     NoStream,
@@ -125,15 +125,16 @@ enum Published {
 pub(super) struct Last {
     seq: u64,
     note: Note,
-    /// By the clock of the server that has it its time is over, or yet to come; or it was given back.
+    /// `true` if the run returned the lease, or if by the clock of the message's server its time is over or has not
+    /// begun.
     over: bool,
 }
 
-/// What is in the way of the lease.
+/// Reason why the lease cannot be taken.
 #[derive(Debug)]
 enum Trouble {
     Call(CallError),
-    /// A stream where the lease has to be, and cannot.
+    /// A stream is where the lease must be, but cannot be used for it.
     Planted {
         stream: String,
         reason: String,
@@ -147,10 +148,10 @@ impl From<CallError> for Trouble {
 }
 
 impl<L: Link> LeaseStream<L> {
-    /// What the stream is, and the API under which it is; `None` where there is none yet.
+    /// Returns the API under which the stream is, and the stream's information; `None` if there is no stream yet.
     ///
-    /// Under the usual prefix may be a region's JetStream: it is asked only where the account's newest token says that it
-    /// is its own. While servers take over a token, nothing may lead there.
+    /// The usual prefix may lead to a region's JetStream. So the run uses it only if the account's newest token says
+    /// that it leads to the account's own. While servers take over a token, possibly no prefix leads there.
     async fn find(
         &self,
         session: &Session<'_, L>,
@@ -163,7 +164,7 @@ impl<L: Link> LeaseStream<L> {
             true => match info(back).await {
                 answer if !is_unmapped(&answer) => (back, answer),
                 _ if is_at_home(session, account).await => (usual, info(usual).await),
-                // In a moment it leads there again.
+                // The prefix leads there again in a moment.
                 _ => return Err(RequestError::NoResponders(format!("{HUB_API}.STREAM.INFO.{STREAM}")).into()),
             },
         };
@@ -173,7 +174,8 @@ impl<L: Link> LeaseStream<L> {
         }
     }
 
-    /// What the first API gives that leads somewhere. To look for what is only here, and to take it away.
+    /// Returns the answer under the first prefix that leads somewhere. Callers use it only to look for what exists only
+    /// here, and to delete it.
     async fn by_any_prefix<'s, T, F>(&'s self, ask: impl Fn(Api<'s, L>) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
@@ -203,8 +205,8 @@ impl<L: Link> LeaseStream<L> {
     }
 }
 
-/// Nothing is mapped under [`HUB_API`]: nobody listens there, or the user may not publish there. Where it is mapped,
-/// what is denied is what it leads to.
+/// Returns `true` if nothing is mapped under [`HUB_API`]: no subscription matches it, or the user may not publish
+/// there. If it is mapped, servers deny the subject that it leads to.
 fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
     match answer {
         Err(CallError::Request(RequestError::NoResponders(_))) => true,
@@ -213,7 +215,7 @@ fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
     }
 }
 
-/// Whether the account's own JetStream has the usual names, by its newest token.
+/// Returns `true` if the account's own JetStream has the usual names, by the account's newest token.
 async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) -> bool {
     let ids = std::slice::from_ref(account.id);
     let asked = session.resolver.accounts(&session.system, &session.deployment, ids, ASK).await;
@@ -222,7 +224,7 @@ async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) 
     newest.is_some_and(|base| own_api(&base.claims) == Some(DEFAULT_PREFIX))
 }
 
-/// Makes the stream; whoever was faster made the same.
+/// Makes the stream. If another run made it first, it made the same one.
 async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Result<(), Trouble> {
     let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config), ASK).await;
     match made {
@@ -236,12 +238,12 @@ async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Resul
     }
 }
 
-/// Mends the config of the stream, where it is another; whether that was needed.
+/// Repairs the stream's config if it differs, and returns `true` if it did.
 async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Trouble> {
     let Some((wrong, config)) = info["config"].as_object().and_then(mended) else { return Ok(false) };
     match api.call(&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config), ASK).await {
         Ok(_) => Ok(true),
-        // Not every verb may. What is too old is no lease all the same.
+        // Not every verb may do that. A message that is too old still is no lease.
         Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
         Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
             stream: STREAM.to_owned(),
@@ -251,7 +253,7 @@ async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Troubl
     }
 }
 
-/// Whether the stream has sequences left for more notes.
+/// Checks that the stream has sequences left for more notes.
 fn check_sequences(info: &Value) -> Result<(), Trouble> {
     match info["state"]["last_seq"].as_u64() {
         Some(last) if last > LAST_SEQUENCE => Err(Trouble::Planted {
@@ -262,21 +264,21 @@ fn check_sequences(info: &Value) -> Result<(), Trouble> {
     }
 }
 
-/// The stream that has the lease's subject under another name.
+/// Returns the name of another stream that captures the lease's subject.
 async fn instead<R: Requests>(api: Api<'_, R>) -> Result<Option<String>, CallError> {
     let listed = api.call("STREAM.LIST", &json!({ "subject": SUBJECT }), ASK).await?;
     Ok(listed["streams"][0]["config"]["name"].as_str().map(str::to_owned))
 }
 
-/// The stream's config and state, with the time by its server's clock (`ts`).
+/// Returns the stream's config and state, with the time by its server's clock (`ts`).
 async fn info<R: Requests>(api: Api<'_, R>) -> Result<Value, CallError> {
     api.call(&format!("STREAM.INFO.{STREAM}"), &Value::Null, ASK).await
 }
 
-/// The last message of the stream, if it is there.
+/// Returns the last message of the stream, if there is one.
 ///
 /// # Errors
-/// [`CallError`], also when there is no such stream.
+/// [`CallError`], also if there is no such stream.
 pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, CallError> {
     let operation = format!("STREAM.MSG.GET.{STREAM}");
     let wanted = json!({ "last_by_subj": SUBJECT });
@@ -289,7 +291,7 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, C
     let message = &answer["message"];
     let seq = message["seq"].as_u64().ok_or_else(|| malformed("it has no sequence"))?;
     let data = message["data"].as_str().and_then(|data| B64.decode(data).ok()).unwrap_or_default();
-    // Whatever else somebody published there holds the account until it expires.
+    // Any other message on the subject holds the account until it expires.
     let stranger = || Note {
         id: String::new(),
         holder: "a message that is no lease of vstream-jwt".to_owned(),
@@ -299,15 +301,16 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, C
         released: false,
     };
     let note: Note = serde_json::from_slice(&data).unwrap_or_else(|_| stranger());
-    // A stream that others made keeps messages for longer than a lease lasts.
+    // A stream that this program did not make may keep messages for longer than a lease lasts.
     let time = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
     let age = time(&info?["ts"]).zip(time(&message["time"])).map(|(now, then)| now.duration_since(then));
-    // One from a later time comes from a backup of a server whose clock was ahead, and would hold for as long as it was.
+    // A message from the future comes from a backup of a server whose clock was ahead. It would hold for as long as the
+    // clock was ahead.
     let is_now = age.is_none_or(|age| age.as_secs().unsigned_abs() < EXPIRY);
     Ok(Some(Last { seq, over: note.released || !is_now, note }))
 }
 
-/// Who holds the lease of each account, if anybody does; an error is the subject on which the user may not ask.
+/// Returns the holder of each account's lease, if there is one. An error is the subject on which the user may not ask.
 pub(crate) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed) -> Vec<Result<Option<Note>, String>> {
     let accounts = observed.accounts.iter().enumerate().map(|(place, found)| async move {
         let there = found.jetstream.streams.iter().any(ObservedStream::is_lease);
@@ -320,11 +323,11 @@ pub(crate) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed)
     join_all(accounts).await
 }
 
-/// Takes the leases of all accounts that `plan` changes, or none: while another run has one of them, nothing is held, so
-/// that two runs never wait for each other. Waits up to `patience` for other runs.
+/// Takes the leases of all accounts that `plan` changes, or none. While another run has one of them, this run holds
+/// none, so that two runs never wait for each other. Waits up to `patience` for other runs.
 ///
 /// # Errors
-/// [`LeaseError::Held`], [`LeaseError::Unreachable`]; then none is held.
+/// [`LeaseError::Held`], [`LeaseError::Unreachable`]; then the run holds none.
 pub(super) async fn take<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -334,13 +337,13 @@ pub(super) async fn take<L: Link>(
     tell: &dyn Tell,
 ) -> Result<Lease<L>, LeaseError> {
     let (until, mut waited, mut trouble) = (Instant::now() + patience, false, None);
-    // Waiting for other runs does not count as the verb's time.
+    // Time spent waiting for other runs does not count as the verb's time.
     let election = session.deadline.at_most(ELECTION);
     let mut wanted: Vec<Wanted<L>> = Vec::new();
     for (account, place) in changed_applications(session, plan) {
         match Wanted::new(session, account, place, holder) {
             Some(one) => wanted.push(one),
-            // Allowed, or the plan would have been refused.
+            // The user allowed it, or the plan would have been refused.
             None => {
                 let said = format!("going on without the lease of {}: no mapping leads to its stream", account.name);
                 tell.step(&said, 0, 0);
@@ -373,7 +376,7 @@ pub(super) async fn take<L: Link>(
             let since = *trouble.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < election;
             let passes = |trouble: &Trouble| match trouble {
-                // A run that took everything away took the stream between two looks.
+                // A run that removed everything deleted the stream between two looks.
                 Trouble::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
                 Trouble::Planted { .. } => false,
             };
@@ -394,7 +397,7 @@ pub(super) async fn take<L: Link>(
     }
 }
 
-/// A lease that is to be taken.
+/// A lease to take.
 struct Wanted<L> {
     account: String,
     id: PublicKey,
@@ -406,7 +409,7 @@ impl<L: Link> Wanted<L> {
     fn new(session: &Session<'_, L>, account: &AccountPlan, place: usize, holder: &Holder) -> Option<Self> {
         let (link, reached) = session.link(place)?;
         let layout = members(session.definition).nth(place).map(|(account, _)| account.layout);
-        // By the way back the account is reached that still is what the definition no longer says.
+        // An account that is reached by the way back still has the layout that the definition no longer says.
         let regional = layout == Some(Layout::Regional) || reached == HUB_API;
         let note = Note {
             id: random_id(),
@@ -426,8 +429,8 @@ impl<L: Link> Wanted<L> {
     }
 }
 
-/// The applications' accounts of which something is changed, theirs or of their regional accounts, with their places: by
-/// their keys.
+/// Returns the applications' accounts that the plan changes, by themselves or in their regional accounts, with their
+/// indexes. They are sorted by their keys.
 fn changed_applications<'p, L: Requests>(session: &Session<'_, L>, plan: &'p Plan) -> Vec<(&'p AccountPlan, usize)> {
     let mut changed: Vec<(&AccountPlan, usize)> = Vec::new();
     let mut application = 0;
@@ -449,10 +452,10 @@ fn may_go_without<L: Requests>(session: &Session<'_, L>, options: &Options) -> b
     options.may_go_without_lease(missing)
 }
 
-/// What came of an attempt to take a lease.
+/// Result of an attempt to take a lease.
 #[derive(Debug)]
 enum Attempt {
-    /// It is ours, by the message with this sequence.
+    /// The lease is ours, by the message with this sequence.
     Taken(u64),
     /// Another run has it.
     Held(Note),
@@ -478,7 +481,7 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
     contend(stream, api, note, seen).await
 }
 
-/// Publishes the note after the last message that was seen, unless that is a lease, and looks what is stored then.
+/// Publishes the note after the last message that the run saw, unless that is a lease. Then reads what is stored.
 async fn contend<L: Link>(
     stream: &LeaseStream<L>,
     api: Api<'_, L>,
@@ -488,14 +491,14 @@ async fn contend<L: Link>(
     let after = match seen {
         None => 0,
         Some(last) if last.over => last.seq,
-        // An earlier attempt of ours was stored, and its answer got lost.
+        // An earlier attempt of ours was stored, but its answer got lost.
         Some(last) if last.note == *note => return Ok(Attempt::Taken(last.seq)),
         Some(last) => return Ok(Attempt::Held(last.note)),
     };
     let refused = match stream.publish(note, after).await? {
         Published::Answered => None,
         Published::Refused(error) => Some(error),
-        // Just made, and not everywhere known yet.
+        // The stream was just made, and not all servers know it yet.
         Published::NoStream => return Err(CallError::from(RequestError::NoResponders(SUBJECT.to_owned())).into()),
     };
     match (last(api).await?, refused) {
@@ -509,7 +512,7 @@ async fn contend<L: Link>(
     }
 }
 
-/// The config of the stream where the account has none yet.
+/// Returns the config of the stream for an account that has none yet.
 fn own_config<L: Link>(session: &Session<'_, L>, account: &str) -> Map<String, Value> {
     let desired = session.desired().unwrap_or_default();
     let own = desired.iter().find(|desired| desired.name == account && desired.seat == Seat::Application);
@@ -544,14 +547,14 @@ fn unreachable(account: &str, trouble: &Trouble) -> Finding {
     Finding::error(UNREACHABLE, place, message, next)
 }
 
-/// So that two runs that met do not meet again.
+/// Returns a random delay, so that two runs that collided do not collide again.
 fn jitter() -> Duration {
     Duration::from_millis(u64::from(getrandom::u32().unwrap_or_default() % 300))
 }
 
 fn random_id() -> String {
     let mut bytes = [0; 12];
-    // Without random numbers nothing can be signed either; the time tells runs apart then.
+    // Without random numbers nothing can be signed either; then the time tells runs apart.
     if getrandom::fill(&mut bytes).is_err() {
         return now().to_string();
     }
@@ -559,7 +562,7 @@ fn random_id() -> String {
 }
 
 impl<L: Link> Lease<L> {
-    /// Renews the leases until one is lost, and says how. Does not end otherwise.
+    /// Renews the leases until one is lost, and returns how. Otherwise it does not end.
     pub(super) async fn keep(&self) -> LeaseError {
         loop {
             tokio::time::sleep(RENEW).await;
@@ -571,8 +574,8 @@ impl<L: Link> Lease<L> {
         }
     }
 
-    /// Renews the leases now, so that nothing is pushed under one that was lost a moment ago. A stream that does not
-    /// answer is asked again for as long as an election may take; then [`Lease::keep`] decides.
+    /// Renews the leases now, so that the run pushes nothing under a lease that it just lost. If a stream does not
+    /// answer, it is asked again for as long as an election may take; then [`Lease::keep`] decides.
     ///
     /// # Errors
     /// [`LeaseError::Lost`].
@@ -587,7 +590,7 @@ impl<L: Link> Lease<L> {
         try_join_all(looks).await.map(|_| ())
     }
 
-    /// Gives them back; what does not succeed is left to expire. With `delete` the streams go too.
+    /// Releases the leases; one that cannot be released expires. With `delete` it deletes the streams as well.
     pub(super) async fn release(&self, delete: bool) {
         join_all(self.held.iter().map(|held| held.release(delete))).await;
     }
@@ -602,7 +605,7 @@ impl<L: Link> Held<L> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { seq, renewed: Instant::now() };
     }
 
-    /// Publishes the note after the message `after`, and reads what is stored then; nothing where the stream does not
+    /// Publishes the note after the message `after`, and returns what is stored then; `None` if the stream does not
     /// answer.
     async fn write(&self, after: u64) -> Option<Option<Last>> {
         match self.place.publish(&self.note, after).await {
@@ -611,12 +614,12 @@ impl<L: Link> Held<L> {
         }
     }
 
-    /// Renews it; false where the stream does not answer.
+    /// Renews the lease; returns `false` if the stream does not answer.
     async fn renew(&self) -> Result<bool, LeaseError> {
         let lost = |reason: String| LeaseError::Lost { account: self.account.clone(), reason };
         let mut found = self.write(self.state().seq).await;
         if let Some(None) = found {
-            // It expired meanwhile. Another run that had it since would have left a message.
+            // It expired meanwhile. If another run had taken it since, that run would have left a message.
             found = self.write(0).await;
         }
         let stored = match found.flatten() {

@@ -5,17 +5,17 @@ use crate::observed::link::{Ear, hearing};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
-/// The stream of the lease, and what a user of the account answers before the stream does.
+/// The stream of the lease, and forged answers of a user of the account that come before the stream's.
 #[derive(Clone, Debug, Default)]
 struct Stream(Arc<Mutex<Content>>);
 
 #[derive(Debug, Default)]
 struct Content {
     last: Option<(u64, Vec<u8>)>,
-    /// How old the last message is, in seconds.
+    /// Age of the last message, in seconds.
     age: i64,
     forged: Option<String>,
-    /// The error number with which it refuses all messages.
+    /// The error code with which it refuses all messages.
     refuses: Option<u64>,
 }
 
@@ -24,7 +24,7 @@ impl Stream {
         change(&mut self.0.lock().unwrap());
     }
 
-    /// Stores a note, whatever was there.
+    /// Stores a note over any other message.
     fn store(&self, seq: u64, note: &Note) {
         self.edit(|content| content.last = Some((seq, serde_json::to_vec(note).unwrap())));
     }
@@ -99,7 +99,7 @@ fn note(id: &str) -> Note {
     Note { id: text(id), holder: text(id), verb: text("apply"), tool: text(""), since: text(""), released: false }
 }
 
-/// Answers of a user that subscribes to the subject.
+/// Forged answers of a user that subscribes to the subject.
 const FORGED: [&str; 7] = [
     r#"{"seq":1}"#,
     r#"{"stream":"vstream-lease","seq":1}"#,
@@ -178,7 +178,7 @@ async fn a_note_of_another_time_is_no_lease() {
     }
 }
 
-/// Whatever it is that makes the stream refuse notes, the next step is to remove it.
+/// Whatever the reason why the stream refuses notes, the next step is to remove it.
 #[tokio::test]
 async fn a_stream_that_takes_no_notes_is_named() {
     let (stream, ours) = (Stream::default(), note("ours"));
@@ -188,7 +188,7 @@ async fn a_stream_that_takes_no_notes_is_named() {
     assert_eq!((finding.code, &*finding.place), (UNREACHABLE, "account APP, stream vstream-lease"));
     assert!(finding.message.contains("it takes no lease") && finding.message.contains("10169"), "{finding:?}");
     assert!(finding.next.starts_with("Remove it, with `nats stream rm`"), "{finding:?}");
-    // A leader that is just elected.
+    // The leader is just being elected.
     stream.edit(|content| content.refuses = Some(code::NOT_AVAILABLE));
     let refused = stream.contend(&ours, None).await;
     assert!(matches!(&refused, Err(Trouble::Call(error)) if error.is_transient()), "{refused:?}");
