@@ -1,4 +1,4 @@
-//! What was done, and what every server says of it.
+//! Report of a run: what it did, and what every server has.
 
 use super::confirm::Confirmation;
 use crate::model::finding::Finding;
@@ -11,114 +11,114 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// What was done, and what every server says of it.
+/// Report of what a run did, and of what every server has.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Applied {
     /// Streams and consumers.
     pub provisioned: Vec<Provisioned>,
     /// Tokens.
     pub pushed: Vec<Pushed>,
-    /// What the read-back of the streams has against them; empty when all is well.
+    /// Problems that reading the streams back found; empty if all is well.
     pub problems: Vec<Checked>,
-    /// Why the streams could not be read back; absent when they could.
+    /// Reason why the streams could not be read back; absent if they could.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
-    /// Changes that had to be left out, since they cannot be reached.
+    /// Changes that were left out because their streams or consumers cannot be reached.
     pub skipped: Vec<String>,
-    /// Streams that were to be deleted, or to capture less, and were kept, since not every server confirmed that their mappings are gone.
+    /// Streams to delete, or to narrow, that were kept because not every server confirmed that their mappings are gone.
     pub kept: Vec<String>,
-    /// How often it was planned again, since others changed something meanwhile.
+    /// Number of times that the run planned again because another tool or run changed something.
     pub planned_again: usize,
-    /// What others pushed meanwhile, and was kept and signed again.
+    /// Pushes of other tools meanwhile that were kept and signed again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Merged>,
-    /// What was pushed meanwhile and not used: tokens by untrusted keys, and old ones that were pushed again.
+    /// Pushes meanwhile that were not used: tokens by untrusted keys, and old ones that were pushed again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<Finding>,
-    /// The file that the servers' configuration includes, and in which the tokens were written (resolver type `memory`).
+    /// The file that the servers' configuration includes, to which the tokens were written (resolver type `memory`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preload: Option<PathBuf>,
-    /// Servers that do not use the newest token of an account of which nothing was written to that file.
+    /// Servers that do not use an account's newest token in that file, for accounts of which the run wrote no token.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<Confirmation>,
-    /// Whether the streams were looked at since they were changed last, and had what there was to read.
+    /// `true` if the streams were checked since their last change, and had all messages that they can read.
     #[serde(skip)]
     pub(super) looked: bool,
-    /// Whether the streams were looked at in the end.
+    /// `true` if the streams were checked at the end.
     #[serde(skip)]
     pub(super) seen: bool,
 }
 
-/// What others changed in an account while a run went on.
+/// Changes of an account by other tools while a run went on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Merged {
-    /// The definition's name for the account.
+    /// The account's name in the definition.
     pub account: String,
-    /// Its public key.
+    /// The account's public key.
     pub id: PublicKey,
-    /// What changed in its claims, line by line.
+    /// Changes of the account's claims, line by line.
     pub changes: Vec<String>,
 }
 
-/// One stream or consumer that was made, changed or taken away.
+/// A stream or consumer that was made, changed or deleted.
 #[derive(Debug, Clone, Serialize)]
 pub struct Provisioned {
     /// `stream foo-write-west`
     pub place: String,
-    /// What the plan wanted.
+    /// The action that the plan wanted.
     pub action: Action,
-    /// How it was done.
+    /// How the run did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<Done>,
-    /// Why it was not.
+    /// Reason why the run could not do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// One account's new token.
+/// A new token of one account.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pushed {
-    /// The definition's name for the account.
+    /// The account's name in the definition.
     pub account: String,
-    /// Its public key.
+    /// The account's public key.
     pub id: PublicKey,
-    /// In which stage.
+    /// The stage of the push.
     pub stage: Stage,
-    /// Why it was pushed.
+    /// The reason for the push.
     pub reason: Reason,
     /// `iat` of the token, seconds since 1970.
     pub issued_at: u64,
-    /// Its issuer.
+    /// The token's issuer.
     pub issuer: PublicKey,
-    /// What each server has of it.
+    /// State of the account on each server.
     pub servers: Vec<Confirmation>,
-    /// Servers that refused it, with their words.
+    /// Servers that refused the token, with their messages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
-    /// Who else answered and is no server of the deployment, or not with an answer; as they call themselves.
+    /// Other responders, by the names that they give: they are no servers of the deployment, or gave no valid answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<String>,
 }
 
 impl Pushed {
-    /// Whether every server that answered has it in force.
+    /// Returns `true` if every server that answered has the token in force.
     pub fn is_confirmed(&self) -> bool {
         self.servers.iter().all(|server| server.verdict.is_confirmed())
     }
 }
 
 impl Applied {
-    /// Names of the streams that were left out.
+    /// Returns the names of the streams that were left out.
     pub(super) fn left_out(&self) -> Vec<String> {
         self.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect()
     }
 
-    /// The last token that was pushed of each account.
+    /// Returns the last token that was pushed of each account.
     fn last(&self) -> HashMap<&PublicKey, &Pushed> {
         self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect()
     }
 
-    /// Whether a server confirmed the last token that was pushed of each account.
+    /// Returns `true` if the server confirmed the last token that was pushed of each account.
     pub fn is_in_force_on(&self, server: &str) -> bool {
         let last = self.last();
         !last.is_empty()
@@ -127,7 +127,7 @@ impl Applied {
                 .all(|pushed| pushed.servers.iter().any(|found| found.server == server && found.verdict.is_confirmed()))
     }
 
-    /// Whether every server that has to confirm did.
+    /// Returns `true` if every server that must confirm did.
     pub fn is_confirmed(&self) -> bool {
         self.pushed.iter().all(Pushed::is_confirmed)
             && self.problems.iter().all(|checked| checked.verdict == Verdict::Ok)
@@ -137,17 +137,17 @@ impl Applied {
             && self.behind.is_empty()
     }
 
-    /// Each server's word on the newest token of each account.
+    /// Returns each server's state of the newest token of each account.
     fn found(&self) -> impl Iterator<Item = &Confirmation> {
         self.last().into_values().flat_map(|pushed| &pushed.servers).chain(&self.behind)
     }
 
-    /// True if a server has to reload the file with the preload.
+    /// Returns `true` if a server must reload the file with the preload.
     pub fn has_to_reload(&self) -> bool {
         self.found().any(|one| matches!(one.verdict, Has::NotReloaded { .. }))
     }
 
-    /// True if all that is missing is that servers reload the file with the preload.
+    /// Returns `true` if nothing is missing but that servers reload the file with the preload.
     pub fn waits_for_reload(&self) -> bool {
         self.has_to_reload()
             && self.found().all(|one| one.verdict.is_confirmed() || one.verdict.waits_for_reload())
@@ -157,19 +157,19 @@ impl Applied {
     }
 }
 
-/// How far the pushes of a run got.
+/// Progress of the pushes of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tokens {
-    /// None was pushed.
+    /// No token was pushed.
     None,
-    /// Those that connect the accounts, and none that leads applications to new streams.
+    /// Tokens that connect the accounts were pushed, but none that leads applications to new streams.
     BeforeMappings,
-    /// Those with the mappings, too.
+    /// Tokens with the mappings were pushed, too.
     All,
 }
 
 impl Tokens {
-    /// By the stages of what was pushed.
+    /// Derives it from the stages of the pushed tokens.
     pub(super) fn of(pushed: &[Pushed]) -> Self {
         match pushed.iter().map(|pushed| pushed.stage).max() {
             None => Self::None,

@@ -1,7 +1,7 @@
 //! One run: carries out a plan in the order that keeps the deployment safe, and checks every server afterwards.
 //!
-//! Streams come before the mappings that lead to them. Removal goes backwards: first the mappings, then, when no server has
-//! them any more, the streams. Wherever a run is stopped, the next one finishes.
+//! Streams come before the mappings that lead to them. Removal goes backwards: first the mappings, then the streams,
+//! once no server has those mappings any more. If a run is stopped at any point, the next one finishes.
 
 use super::error::{ApplyError, Stopped};
 use super::lease::{self, Holder, Lease};
@@ -28,48 +28,49 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// How long a push waits for sources to get in touch. Those of one virtual stream take 0.3 s, those of 20 0.8 s (measured,
-/// 2.15.1, idle).
+/// Time that a push waits for sources to connect. Sources of one virtual stream take 0.3 s, those of 20 take 0.8 s
+/// (measured, 2.15.1, idle).
 const MEET: Duration = Duration::from_secs(3);
-/// How long read streams may take to catch up before readers are led to them.
+/// Maximum time for read streams to catch up before mappings lead readers to them.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
-/// How often a plan is made again on top of what others push, before the run gives up.
+/// Maximum number of times that a plan is made again after pushes by other tools, before the run gives up.
 const ROUNDS: usize = 8;
 
-/// How long an interrupted run waits for a lease that it is just taking, to give it back.
+/// Time that an interrupted run waits for a lease that it is just taking, in order to return it.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
-/// How a plan is carried out.
+/// The inputs of a run that carries out a plan.
 pub struct Run<'r, P> {
-    /// Made the plan; makes it again when another tool or run changed something since.
+    /// Made the plan; makes it again if another tool or run changed something since.
     pub planner: P,
-    /// Who signs.
+    /// The keys that sign.
     pub signers: Signers<'r>,
-    /// Who takes the lease.
+    /// The run that takes the lease.
     pub holder: Holder,
-    /// How long another run may take before its lease is given back; beside the deadline.
+    /// Time that another run may take to return its lease; does not count towards the deadline.
     pub patience: Duration,
-    /// Whether to sign on top of what others pushed since the plan was made; asked before anything of it is signed.
+    /// Returns `true` to sign on top of pushes by other tools since the plan was made; asked before anything of it is
+    /// signed.
     pub agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
-    /// Ends when the run shall end early.
+    /// Ends when the run must end early.
     pub stop: BoxFuture<'r, ()>,
 }
 
 impl<'r, P: Planner> Run<'r, P> {
-    /// Plans again when others changed something, agrees to that, waits for other runs as long as the command does, and is
-    /// not stopped.
+    /// Returns a run that plans again when another tool changed something, and agrees to that. It waits for other runs
+    /// as long as the command does, and is not stopped.
     pub fn new(planner: P, signers: Signers<'r>, holder: Holder) -> Self {
         let patience = Duration::from_secs(180);
         Self { planner, signers, holder, patience, agree: &|_| true, stop: Box::pin(pending()) }
     }
 }
 
-/// Carries out a plan, as the only run that changes its accounts. A plan that others overtook is made again, on top of
-/// what they did.
+/// Carries out a plan, as the only run that changes its accounts. If another tool's push overtakes the plan, the run
+/// makes it again, on top of that push.
 ///
 /// # Errors
-/// [`Stopped`]; its report says what was done until then. Servers that do not confirm are no error:
+/// [`Stopped`]; its report has what was done until then. Servers that do not confirm are no error:
 /// [`Applied::is_confirmed`].
 pub async fn execute<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
@@ -103,7 +104,7 @@ pub async fn execute<'d, C: Connector>(
     let (lease, stop) = match select(Box::pin(waiting), stop).await {
         Either::Left((lease, stop)) => (lease?, stop),
         Either::Right(((), taking)) => {
-            // One that was just stored would keep others waiting until it expires.
+            // A lease that was just stored would keep other runs waiting until it expires.
             if let Ok(Ok(lease)) = timeout(GIVE_BACK, taking).await {
                 lease.release(false).await;
             }
@@ -112,7 +113,7 @@ pub async fn execute<'d, C: Connector>(
     };
     session.deadline = session.deadline.extended(asked.elapsed());
     let lease = Arc::new(lease);
-    // In a task of its own: whoever signs may take his time, and blocks this one.
+    // In a task of its own, because the user or an external signer may take time to sign, which blocks this task.
     let mut keeper = tokio::spawn({
         let lease = lease.clone();
         async move { lease.keep().await }
@@ -135,7 +136,7 @@ pub async fn execute<'d, C: Connector>(
     }
 }
 
-/// Carries out the plan; when others changed something meanwhile, plans again and goes on.
+/// Carries out the plan; if another tool changed something meanwhile, plans again and goes on.
 async fn in_rounds<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
@@ -148,7 +149,7 @@ async fn in_rounds<'d, C: Connector>(
     let agreed = taken_away(&planned.plan);
     let Begun { lease, mut signed, agree, applied } = begun;
     let mut overtaken = lease.waited || !is_as_planned(session, planned).await?;
-    // By now the server's word on it has arrived.
+    // If the server refuses the subscription, it has done so by now.
     if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
         return Err(ApplyError::Refused(vec![finding]));
     }
@@ -157,7 +158,7 @@ async fn in_rounds<'d, C: Connector>(
         if overtaken {
             signed = None;
             plan_again(session, planned, signers.keys, planner, connector, tell).await?;
-            // There is no lease of an account that was out of reach.
+            // The run has no lease of an account that was out of reach.
             let turned =
                 |account: &&AccountPlan| unread.contains(&account.id) != out_of_reach(planned).contains(&account.id);
             if let Some(account) = planned.plan.accounts.iter().find(turned) {
@@ -174,7 +175,7 @@ async fn in_rounds<'d, C: Connector>(
             Some(tokens) => tokens,
             None => {
                 let tokens = sign(session, planned, signers)?;
-                // A signature may have taken a person's time.
+                // A person may have taken time to sign.
                 lease.look().await?;
                 tokens
             }
@@ -183,7 +184,7 @@ async fn in_rounds<'d, C: Connector>(
             Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && planner.plans_again() => {
                 overtaken = true;
                 applied.planned_again += 1;
-                // What was overtaken is pushed again.
+                // Tokens that were overtaken are pushed again.
                 applied.pushed.retain(Pushed::is_confirmed);
             }
             Err(error) => return Err(error),
@@ -199,7 +200,7 @@ async fn in_rounds<'d, C: Connector>(
     }
 }
 
-/// Makes the plan anew, from what servers have now.
+/// Makes the plan again, from what servers have now.
 async fn plan_again<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
@@ -210,7 +211,7 @@ async fn plan_again<'d, C: Connector>(
 ) -> Result<(), ApplyError> {
     tell.step("somebody changed something meanwhile; planning again", 0, 0);
     let (definition, deadline, trust) = (session.definition, session.deadline, session.trust.clone());
-    // Both stay with this session: where planning fails, what was heard and pushed until then is told.
+    // Both stay with this session: if planning fails, the run still reports what it received and pushed until then.
     let hearing = session.watch.clone().map_or(Hearing::On, Hearing::GoOn);
     keys.reopen()?;
     let given = Given { definition, keys, trust: &trust };
@@ -228,8 +229,8 @@ async fn plan_again<'d, C: Connector>(
     }
 }
 
-/// Has what others pushed agreed to, as far as it was merged and not told yet. `pushed` is whether something was pushed
-/// until then. The time that a person takes is not the servers'.
+/// Asks the user to agree to merged pushes of other tools that are yet to be shown. `pushed` is `true` if the run
+/// pushed something until then. The time that the user takes does not count as the servers'.
 fn agree_to_merged<L: Link>(
     session: &mut Session<'_, L>,
     planned: &Planned<'_>,
@@ -254,7 +255,7 @@ fn agree_to_merged<L: Link>(
     Ok(merged)
 }
 
-/// Whether the servers still have the tokens that were planned from, and nothing else was heard.
+/// Returns `true` if the servers still have the tokens that the plan was made from, and nothing else was pushed.
 async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<bool, ApplyError> {
     let accounts = &planned.plan.accounts;
     if session.watch.as_ref().is_some_and(|watch| watch.news(accounts.iter().map(|account| &account.id)).is_some()) {
@@ -268,7 +269,7 @@ async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>)
     Ok(each.all(|((account, found), servers)| newest(account, &found.servers) == newest(account, servers)))
 }
 
-/// Looks at what was written before, where there is nothing to do.
+/// Checks what an earlier run wrote, if there is nothing to do.
 ///
 /// # Errors
 /// [`ApplyError`]
@@ -278,7 +279,7 @@ pub async fn look<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> R
     Ok(applied)
 }
 
-/// Says what the file with the preload is, and which servers have not reloaded it, of accounts whose tokens in it stay.
+/// Reports the file with the preload, and the servers that have not reloaded it, for accounts whose tokens in it stay.
 async fn see_preload<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -293,7 +294,7 @@ async fn see_preload<L: Link>(
     Ok(())
 }
 
-/// Whether a plan takes away all streams of ours that there are.
+/// Returns `true` if a plan deletes all streams of ours that there are.
 fn nothing_stays(planned: &Planned<'_>) -> bool {
     planned.plan.accounts.iter().zip(&planned.observed.accounts).all(|(account, found)| {
         let goes = |name: &str| account.streams.changes.iter().any(|c| c.name == name && c.action == Action::Delete);
@@ -301,13 +302,13 @@ fn nothing_stays(planned: &Planned<'_>) -> bool {
     })
 }
 
-/// The accounts whose own JetStream no mapping leads to.
+/// Returns the accounts to whose own JetStream no mapping leads.
 fn out_of_reach(planned: &Planned<'_>) -> Vec<PublicKey> {
     let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts);
     accounts.filter(|(_, found)| found.out_of_reach).map(|(account, _)| account.id.clone()).collect()
 }
 
-/// All streams and mappings that a plan takes away, in words.
+/// Returns all streams and mappings that a plan removes, in words.
 fn taken_away(plan: &Plan) -> Vec<String> {
     let accounts = plan.accounts.iter().flat_map(|account| {
         let streams = account.streams.changes.iter().filter(|change| takes_away(change));
@@ -350,7 +351,7 @@ async fn carry_out<'d, C: Connector>(
     // These are as planned only when no mapping leads there any more.
     let before = [&left_out[..], &narrowed[..]].concat();
     let mut looked = look_before_mappings(session, planned, tokens, unseen, &before, applied, tell).await?;
-    // A push that was begun is seen through, whatever the streams say.
+    // A push that was begun is finished, whatever the streams show.
     push_stage(session, plan, tokens, Stage::Mappings, applied, tell).await?;
     take_away(session, planned, applied, tell).await?;
     let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
@@ -365,14 +366,14 @@ async fn carry_out<'d, C: Connector>(
     applied.seen = looked.is_some();
     match looked {
         Some(Ok(problems)) => applied.problems = problems,
-        // What was done, and who confirmed it, is told all the same.
+        // The report still has what was done, and which servers confirmed it.
         Some(Err(error)) => applied.unread = Some(error.to_string()),
         None => {}
     }
     Ok(())
 }
 
-/// Looks at the streams before mappings lead to them; `None` when that was not due, or has to be done once more.
+/// Checks the streams before mappings lead to them; `None` if that was not due, or must be done once more.
 async fn look_before_mappings<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -385,12 +386,13 @@ async fn look_before_mappings<L: Link>(
     let accounts = &planned.plan.accounts;
     let regional = accounts.iter().any(|account| account.region.is_some());
     let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
-    // Streams that an earlier run made may not have all yet.
+    // Streams that an earlier run made may not have all messages yet.
     let mut mappings = accounts.iter().flat_map(|account| &account.mappings.changes);
     let leads = mappings.any(|change| change.action == Action::Create);
     let left = session.deadline.left().saturating_sub(PUSH);
     if regional && maps && (unseen || (leads && !applied.looked)) {
-        // Readers are about to be led to these streams: first they have to have what there is to read.
+        // Mappings are about to lead readers to these streams, which first must have all messages that there are to
+        // read.
         let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, tell).await;
         if let Ok(problems) = &seen
             && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
@@ -400,20 +402,20 @@ async fn look_before_mappings<L: Link>(
                 provisioned: applied.provisioned.clone(),
             });
         }
-        // When the push has to be made again, they have been seen.
+        // If the push must be made again, the streams have been checked already.
         applied.looked = seen.is_ok();
         return Ok(Some(seen));
     }
     if !unseen {
         return Ok(None);
     }
-    // Not while sources get in touch: a push would cut that short.
+    // The push waits while sources connect, because it would cut that short.
     let meet = MEET.min(left);
     let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, tell)).await;
     Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 
-/// The start of a run: its lease, tokens that were signed already, the consent to pushes by other tools, and its report.
+/// The start of a run: its lease, tokens that were signed already, consent to pushes by other tools, and its report.
 struct Begun<'r, L> {
     lease: &'r Lease<L>,
     signed: Option<Vec<Issued>>,

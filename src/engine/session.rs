@@ -1,4 +1,4 @@
-//! Connections to a deployment, and reading it.
+//! Connects to a deployment, and reads it.
 
 use super::claims_updates::Watch;
 use super::clock::{ASK, Deadline, now};
@@ -29,7 +29,7 @@ use futures::future::{join_all, try_join_all};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Why a deployment could not be read.
+/// Reason why a deployment could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// No connection.
@@ -41,20 +41,20 @@ pub enum ReadError {
     /// The system account's requests failed.
     #[error("asking the servers: {0}")]
     System(RequestError),
-    /// The account server, or the file with the preload.
+    /// The account server or the file with the preload failed.
     #[error(transparent)]
     Store(#[from] TokenStoreError),
     /// The account's JetStream does not answer.
     #[error("account {account}, JetStream does not answer: {cause}{}", .missing.as_ref().map(|missing| format!("; {missing}")).unwrap_or_default())]
     JetStream {
-        /// The definition's name for the account.
+        /// The account's name in the definition.
         account: String,
-        /// How many servers do not answer at all, and which, if some do not.
+        /// The number of servers that do not answer at all, and their names, if there are any.
         missing: Option<String>,
-        /// What happened.
+        /// The error.
         cause: CallError,
     },
-    /// The definition cannot be made real.
+    /// The definition cannot be turned into a desired state.
     #[error(transparent)]
     Desired(#[from] DesiredError),
 }
@@ -69,7 +69,7 @@ impl From<Unread> for ReadError {
 }
 
 impl ReadError {
-    /// Whether it may be otherwise a little later: servers that do not answer.
+    /// Returns `true` if the error may disappear a little later: servers do not answer.
     pub fn may_heal(&self) -> bool {
         match self {
             Self::Link(error) => error.code == "unreachable",
@@ -82,14 +82,14 @@ impl ReadError {
     }
 }
 
-/// What a verb works with: its definition, the keys folder, and what is known of the operator.
+/// Inputs of a verb: its definition, the keys folder, and what is known of the operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'d, 'k> {
     /// The definition.
     pub definition: &'d Definition,
     /// The keys folder.
     pub keys: &'k Keyring,
-    /// Whose signatures count.
+    /// What is known of the operator, whose signatures count.
     pub trust: &'k Trust,
 }
 
@@ -98,68 +98,68 @@ pub struct Given<'d, 'k> {
 pub struct Session<'d, L> {
     /// The definition.
     pub definition: &'d Definition,
-    /// To the system account.
+    /// Connection to the system account.
     pub system: L,
-    /// The account that it is in.
+    /// The system account.
     pub system_account: PublicKey,
     /// The regional accounts, as far as they are known.
     pub regional: RegionalIds,
-    /// Where the servers have tokens from.
+    /// The resolver from which the servers get tokens.
     pub resolver: Resolver,
     /// The servers.
     pub deployment: Deployment,
-    /// Whose signatures count.
+    /// The keys whose signatures count.
     pub anchor: TrustAnchor,
-    /// What has to be said of where that is known from.
+    /// Findings about the source of these keys.
     pub trust_findings: Vec<Finding>,
     /// What was known of the operator before.
     pub(super) trust: Trust,
     /// The end of the verb's time.
     pub deadline: Deadline,
-    /// Where it is written down what is pushed; `None`: nowhere.
+    /// The log of pushes, if there is one.
     pub log: Option<Arc<dyn PushLog>>,
-    /// What others push, for a run that pushes itself.
+    /// Pushes of other tools and runs, for a run that pushes itself.
     pub watch: Option<Arc<Watch<L>>>,
     links: Vec<L>,
     reaches: Vec<Reach>,
 }
 
-/// How the JetStream of a desired account is reached.
+/// The way to the JetStream of a desired account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Reach {
-    /// By this connection, under this prefix.
+    /// Over this connection, under this prefix.
     Link { index: usize, prefix: String },
     /// The account is yet to be made.
     New,
-    /// It is there, and neither a key nor the application's imports lead to it.
+    /// The account exists, but neither a key nor the application's imports lead to it.
     Not(String),
-    /// It is an application's account whose claims lead to the regions' JetStream, and not to its own.
+    /// An application's account whose claims lead to the regions' JetStream, and not to its own.
     NoWayBack,
 }
 
-/// What was read of the accounts' tokens: per desired account, what each server has.
+/// The accounts' tokens: per desired account, the state of each server.
 pub type Tokens = Vec<Vec<AccountOnServer>>;
 
-/// How long a missing meta leader is waited for. Servers elect another 4 to 9 s after they last heard of it, and retry
+/// Time to wait for a missing meta leader. Servers elect another one 4 to 9 s after they last heard from it, and retry
 /// (nats-server 2.15 `server/raft.go`).
 const ELECTION: Duration = Duration::from_secs(12);
-/// How long "JetStream not enabled" of a just pushed account is not believed.
+/// Time for which "JetStream not enabled" of a just pushed account is not believed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Whether a session hears what others push.
+/// Setting for a session's subscription to pushes of other tools and runs.
 #[derive(Debug)]
 pub enum Hearing<L> {
-    /// No.
+    /// The session does not subscribe.
     Off,
-    /// From now on.
+    /// The session subscribes now.
     On,
-    /// As an earlier session of the same run did.
+    /// The session goes on with the subscription of an earlier session of the same run.
     GoOn(Arc<Watch<L>>),
 }
 
 impl<'d, L: Link> Session<'d, L> {
-    /// Connects, reads the servers and the accounts' tokens. The keys tell regional accounts that have a key and are not
-    /// pushed yet.
+    /// Connects, reads the servers and the accounts' tokens. `keys` identify regional accounts that have a key and are
+    /// not pushed yet.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -259,7 +259,7 @@ impl<'d, L: Link> Session<'d, L> {
         }
     }
 
-    /// Puts together what others pushed since this run began to hear.
+    /// Merges pushes of other tools since this run began to listen.
     pub(crate) fn settle(&self, observed: &mut Observed) {
         let Some(watch) = &self.watch else { return };
         for (id, found) in self.ids().iter().zip(&mut observed.accounts) {
@@ -272,7 +272,8 @@ impl<'d, L: Link> Session<'d, L> {
         }
     }
 
-    /// Why there is no token to start from. A signer that servers do not trust is said before the tokens that others signed.
+    /// Returns the error that there is no token to start from. A signer that servers do not trust comes before tokens
+    /// by other signers.
     fn no_base(&self, account: &str, findings: Vec<Finding>) -> ReadError {
         let signer = self.trust.signer.as_ref().filter(|_| findings.iter().any(is_about_trust));
         match signer.and_then(|signer| preflight::signer(&self.anchor, &self.deployment, signer)) {
@@ -287,7 +288,7 @@ fn is_about_trust(finding: &Finding) -> bool {
 }
 
 impl<L> Session<'_, L> {
-    /// What was heard meanwhile of these accounts and was not used.
+    /// Returns findings about pushes of these accounts meanwhile that were not used.
     pub fn heard(&self) -> Vec<Finding>
     where
         L: Link,
@@ -300,7 +301,7 @@ impl<L> Session<'_, L> {
         self.ids().iter().zip(names).flat_map(|(id, name)| watch.findings(id, &name)).collect()
     }
 
-    /// The accounts of the definition, and their regional accounts.
+    /// Returns the accounts of the definition, and their regional accounts.
     pub(super) fn ids(&self) -> Vec<PublicKey> {
         let ids = members(self.definition).map(|(account, region)| match region {
             None => account.id.clone(),
@@ -309,14 +310,14 @@ impl<L> Session<'_, L> {
         ids.collect()
     }
 
-    /// The token that an account's claims are edited from, and what is odd about its copies.
+    /// Returns the token that an account's claims are edited from, and findings about its copies.
     pub(crate) fn base(&self, name: &str, id: &PublicKey, servers: &[AccountOnServer]) -> (Option<Base>, Vec<Finding>) {
         preflight::base(AccountRef { name, id }, &self.anchor, &self.deployment, servers, now())
     }
 }
 
 impl<'d, L: Requests> Session<'d, L> {
-    /// What the definition wants on these servers; a field depends on their versions.
+    /// Returns what the definition asks for on these servers; a field depends on their versions.
     ///
     /// # Errors
     /// [`DesiredError`]
@@ -326,8 +327,8 @@ impl<'d, L: Requests> Session<'d, L> {
         desired_with(self.definition, &options)
     }
 
-    /// Connects to the accounts of the definition, and to the regional accounts as far as there are keys; the others
-    /// are read through the application's account.
+    /// Connects to the accounts of the definition, and to the regional accounts as far as there are keys. Reads the
+    /// other regional accounts through the application's account.
     async fn connect<C: Connector<Link = L>>(
         &mut self,
         connector: &C,
@@ -388,7 +389,8 @@ impl<'d, L: Requests> Session<'d, L> {
         Ok(())
     }
 
-    /// What every server stores and uses of the accounts now: those of the definition and their regional accounts.
+    /// Returns what every server stores and uses of the accounts now: those of the definition and their regional
+    /// accounts.
     ///
     /// # Errors
     /// [`ReadError::System`]
@@ -404,7 +406,7 @@ impl<'d, L: Requests> Session<'d, L> {
         Ok(self.resolver.accounts(&self.system, &self.deployment, ids, timeout).await?)
     }
 
-    /// The connection that leads to the JetStream of a desired account, and the prefix of its API there.
+    /// Returns the connection to the JetStream of a desired account, and the prefix of its API there.
     pub(super) fn link(&self, place: usize) -> Option<(&L, &str)> {
         match self.reaches.get(place)? {
             Reach::Link { index, prefix } => Some((self.links.get(*index)?, prefix)),
@@ -412,7 +414,7 @@ impl<'d, L: Requests> Session<'d, L> {
         }
     }
 
-    /// The user by which the streams of a desired account are changed, if it is known. A regional account that is read
+    /// Returns the user that changes the streams of a desired account, if it is known. A regional account that is read
     /// through the application's account has none here.
     pub(super) fn user(&self, place: usize) -> Option<&User> {
         let (_, region) = members(self.definition).nth(place)?;
@@ -424,25 +426,25 @@ impl<'d, L: Requests> Session<'d, L> {
         }
     }
 
-    /// The JetStream API of a desired account, if it is reached.
+    /// Returns the JetStream API of a desired account, if it can be reached.
     pub fn api(&self, place: usize) -> Option<Api<'_, L>> {
         self.link(place).map(|(link, prefix)| Api::with_prefix(link, prefix))
     }
 
-    /// From now on the JetStream of this account is reached by `link`.
+    /// Reaches the JetStream of this account over `link` from now on.
     pub(super) fn reach_by(&mut self, place: usize, link: L) {
         self.links.push(link);
         self.reaches[place] = Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() };
     }
 
-    /// From now on the application's own JetStream is reached under this prefix.
+    /// Reaches the application's own JetStream under this prefix from now on.
     pub(super) fn reach_under(&mut self, place: usize, api: &str) {
         if let Some(Reach::Link { prefix, .. }) = self.reaches.get_mut(place) {
             api.clone_into(prefix);
         }
     }
 
-    /// Reads the accounts' streams; with `tokens` that is all that was observed.
+    /// Reads the accounts' streams, and returns them with `tokens`.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -491,7 +493,7 @@ impl<'d, L: Requests> Session<'d, L> {
                 }
             }
         });
-        // All are waited for, so that of several that fail it is always the first that is named.
+        // Waits for all, so that if several fail, the error is always that of the first one.
         let mut accounts = join_all(read).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         introduce(desired, &mut accounts);
         for found in &mut accounts {
@@ -518,8 +520,8 @@ impl<'d, L: Requests> Session<'d, L> {
         })
     }
 
-    /// Reads who listens on the subjects that the plan is about to map; `false` when there are none. Not being told
-    /// is no error: the plan then warns.
+    /// Reads the subscriptions to the subjects that the plan is about to map; `false` if there are no such subjects. If
+    /// the servers do not tell, that is no error: the plan then warns.
     pub(crate) async fn observe_listeners(&self, plan: &Plan, observed: &mut Observed, tell: &dyn Tell) -> bool {
         let about_to_be_mapped: Vec<Vec<SubjectFilter>> =
             plan.accounts.iter().map(|account| account.mappings.about_to_be_mapped().collect()).collect();
@@ -537,14 +539,15 @@ impl<'d, L: Requests> Session<'d, L> {
         true
     }
 
-    /// Whether the operator has strict signing key usage.
+    /// Returns `true` if the operator has strict signing key usage.
     pub(super) fn is_strict(&self) -> bool {
         let operators = self.deployment.servers.iter().flat_map(|s| s.varz["trusted_operators_claim"].as_array());
         operators.flatten().any(|claims| OperatorClaims::from_claims(claims).is_ok_and(|operator| operator.strict))
     }
 }
 
-/// Tells regional accounts of the streams that theirs source, and those that do not answer of the other regions'.
+/// Gives regional accounts the streams that theirs source. Gives those with streams that do not answer the other
+/// regions' read streams, too.
 fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
     let of_roles = |found: &ObservedAccount, wanted: fn(Role) -> bool| -> Vec<ObservedStream> {
         let streams = found.jetstream.streams.iter();
@@ -570,16 +573,17 @@ fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
     }
 }
 
-/// What the streams are read for.
+/// Purpose of reading the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// To change them: what cannot be read stops the run.
+    /// To change them: an account that cannot be read stops the run.
     ToChange,
-    /// To judge them: what cannot be read is unknown, and the messages that lagging sources wait for are looked at.
+    /// To judge them: an account that cannot be read is unknown. The messages that lagging sources wait for are
+    /// checked.
     ToJudge,
 }
 
-/// Streams and consumers of which nothing is known.
+/// Returns all desired streams and consumers as unknown.
 fn unknown(desired: &DesiredAccount<'_>, reason: &str) -> ObservedJetStream {
     let unknown = |name: String| Unknown { name, reason: reason.to_owned() };
     ObservedJetStream {
@@ -591,7 +595,7 @@ fn unknown(desired: &DesiredAccount<'_>, reason: &str) -> ObservedJetStream {
     }
 }
 
-/// The finding that says why an account has no token to start from.
+/// Returns the error that the time was over before a server said which token of the account it has.
 pub(super) fn too_late(account: &str) -> ReadError {
     ReadError::Refused(Box::new(Finding::error(
         "system-silent",

@@ -1,4 +1,4 @@
-//! Plan files against the plan that is carried out: their content, and the tokens of signed ones.
+//! Compares plan files with the plan that is carried out: their content, and the tokens of signed ones.
 
 use super::clock::now;
 use super::planned::Planned;
@@ -12,17 +12,17 @@ use crate::secrets;
 use crate::sign::SignedToken;
 use serde_json::Value;
 
-/// A token of a signed plan file that is not what the plan asks for.
+/// Error of a signed plan file's token that is not what the plan asks for.
 #[derive(Debug, thiserror::Error)]
 #[error("the signed token of account {account} is not what the plan says: {reason}")]
 pub struct NotAsPlanned {
     /// The account's name.
     pub account: String,
-    /// What differs.
+    /// The difference.
     pub reason: String,
 }
 
-/// What a plan file says of a plan; `text` and `changes` are its two views. Who made it is for the caller.
+/// Returns the content of a plan file; `text` and `changes` are the plan's two views. The caller fills in its author.
 pub fn content<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -40,7 +40,7 @@ pub fn content<L: Link>(
         who: None,
         definition,
         options: planned.options.clone(),
-        // Names and metadata of streams are applications'.
+        // Applications choose the names and metadata of streams.
         text: text.lines().map(|line| secrets::hide(line).into_owned()).collect(),
         changes: secrets::hide_json(changes),
         accounts: planned_accounts(&planned.plan, &planned.desired, &planned.observed, bases.collect()),
@@ -48,13 +48,14 @@ pub fn content<L: Link>(
     }
 }
 
-/// What moved since a plan file was written, in words; `planned` was planned anew from its definition.
+/// Returns changes since a plan file was written, in words; `planned` was planned again from its definition.
 pub(crate) fn moved<L: Link>(file: &Content, session: &Session<'_, L>, planned: &Planned<'_>) -> Vec<String> {
     file.moved(&content(session, planned, Vec::new(), "", file.changes.clone()))
 }
 
-/// The tokens of a signed plan file, each compared with what `plan`, made anew, asks for: the same claims, signed by the
-/// operator that sealed the file, with activation tokens by the exporters for just the imports that need them.
+/// Returns the tokens of a signed plan file, each compared with what `plan`, made again, asks for. A token must have
+/// the same claims, signed by the operator that sealed the file. It must have activation tokens by the exporters for
+/// exactly the imports that need them.
 pub(crate) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotAsPlanned> {
     let Some(signed) = &content.signed else { return Ok(Vec::new()) };
     let mut tokens = Vec::new();
@@ -78,7 +79,7 @@ pub(crate) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotA
                     claims.issued_at()
                 )));
             }
-            // Where a stored one is dated in the future, and that is allowed, a second more is all that is needed.
+            // A stored token may be dated in the future, if the user allows it. Then one second more is enough.
             if claims.issued_at() > (now() + preflight::CLOCK_SKEW).max(newest + 1) {
                 return Err(wrong(&format!("its iat {} is in the future", claims.issued_at())));
             }
@@ -119,7 +120,7 @@ pub(crate) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotA
     Ok(tokens)
 }
 
-/// Claims without what a signature brings with it.
+/// Returns claims without the fields that a signature adds.
 fn content_of(claims: &Value) -> Value {
     let mut claims = claims.clone();
     if let Value::Object(fields) = &mut claims {

@@ -1,4 +1,4 @@
-//! The tokens of a plan, signed before anything is written.
+//! Signs the tokens of a plan before anything is written.
 
 use super::error::ApplyError;
 use super::planned::{Planned, compare};
@@ -11,9 +11,9 @@ use crate::plan::{Plan, preflight};
 use crate::sign::Signer;
 use crate::sign::keyring::Keyring;
 
-/// Who signs: the operator for accounts' tokens, the accounts themselves for activation tokens.
+/// Keys that sign: the operator's for accounts' tokens, the accounts' for activation tokens.
 pub struct Signers<'s> {
-    /// The operator's key; not needed when nothing has to be signed.
+    /// The operator's key; not needed if there is nothing to sign.
     pub operator: Option<&'s dyn Signer>,
     /// The keys folder; keys of new regional accounts are written there before anything is pushed.
     pub keys: &'s mut Keyring,
@@ -21,7 +21,7 @@ pub struct Signers<'s> {
     pub signed: Option<&'s Content>,
 }
 
-/// Whether what has to be signed can be, before anything is waited for or written.
+/// Checks that everything can be signed, before the run waits for anything or writes anything.
 pub(super) fn may_sign<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -38,14 +38,14 @@ pub(super) fn may_sign<L: Link>(
     }
 }
 
-/// Whether tokens have to be signed.
+/// Returns `true` if there are tokens to sign.
 fn needs_signature(plan: &Plan) -> bool {
     let key_lost = plan.findings.iter().any(|finding| finding.code == preflight::REGIONAL_KEY_MISSING);
     key_lost || plan.accounts.iter().any(|account| !account.pushes.is_empty())
 }
 
-/// Signs before the lease is taken, so that what cannot be signed leaves no trace at all. Keys of new accounts are made
-/// under the lease only: another run may be making them.
+/// Signs before the lease is taken, so that a failure leaves no trace at all. Keys of new accounts are made only under
+/// the lease, because another run may be making them.
 pub(super) fn sign_early<'d, L: Link>(
     session: &mut Session<'d, L>,
     planned: &mut Planned<'d>,
@@ -58,8 +58,7 @@ pub(super) fn sign_early<'d, L: Link>(
     Ok(None)
 }
 
-/// Signs before anything is written, so that what cannot be signed stops the run. Makes the keys of new regional
-/// accounts.
+/// Signs before anything is written, so that a failure stops the run. Makes the keys of new regional accounts.
 pub(super) fn sign<'d, L: Link>(
     session: &mut Session<'d, L>,
     planned: &mut Planned<'d>,
@@ -87,7 +86,7 @@ pub(super) fn sign<'d, L: Link>(
     fit(session, &planned.plan, tokens)
 }
 
-/// The tokens, if servers take tokens of their size.
+/// Returns the tokens if servers accept tokens of their size.
 fn fit<L>(session: &Session<'_, L>, plan: &Plan, tokens: Vec<Issued>) -> Result<Vec<Issued>, ApplyError> {
     let large = tokens
         .iter()

@@ -1,4 +1,4 @@
-//! The tokens that a plan asks for, signed: accounts' by the operator's key, activation tokens by the exporters'.
+//! Signs the tokens that a plan asks for: accounts' by the operator's key, activation tokens by the exporters'.
 
 use super::clock::now;
 use crate::definition::Definition;
@@ -12,56 +12,56 @@ use crate::sign::keyring::{Keyring, KeyringError, issuer};
 use crate::sign::{Seed, SignError, SignedToken, Signer, issue_account, next_iat};
 use std::collections::HashMap;
 
-/// A signed token that is to be pushed.
+/// A signed token to push.
 #[derive(Debug)]
 pub(crate) struct Issued {
-    /// The place of its account in the plan.
+    /// The index of the account in the plan.
     pub place: usize,
     /// The account.
     pub id: PublicKey,
-    /// When.
+    /// The stage of the push.
     pub stage: Stage,
-    /// What servers must have before: the stored token, or ours of an earlier stage; none for a new account.
+    /// The token that servers must have before: the stored one, or ours of an earlier stage; none for a new account.
     pub base: Option<String>,
     /// The token.
     pub token: SignedToken,
 }
 
-/// Why a token could not be made.
+/// Reason why a token could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// Signing.
+    /// Signing failed.
     #[error("signing the token of account {account}: {cause}")]
     Sign {
         /// The account's name.
         account: String,
-        /// What happened.
+        /// The error.
         cause: SignError,
     },
-    /// No key that may issue activation tokens.
+    /// The keys folder has no key that may issue activation tokens.
     #[error("account {account} has to issue activation tokens, and none of its keys is in the keys folder")]
     NoKey {
         /// The exporting account's name.
         account: String,
     },
-    /// A key file.
+    /// A key file cannot be used.
     #[error("account {account}: {cause}")]
     Keys {
         /// The account's name.
         account: String,
-        /// What is wrong with it.
+        /// The error.
         cause: KeyringError,
     },
 }
 
-/// An account's tokens that are to be issued.
+/// Tokens to issue for an account.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ToIssue<'a> {
-    /// The definition's name for the account.
+    /// The account's name in the definition.
     pub name: &'a str,
     /// The account.
     pub id: &'a PublicKey,
-    /// Its claims as they are.
+    /// The account's present claims.
     pub current: Option<&'a TrustedClaims>,
     /// The tokens.
     pub pushes: &'a [Push],
@@ -73,7 +73,7 @@ impl<'a> From<&'a AccountPlan> for ToIssue<'a> {
     }
 }
 
-/// Signs everything, so that what cannot be signed stops the run before anything is written.
+/// Signs everything, so that a failure stops the run before anything is written.
 pub(crate) fn issue_all(
     definition: &Definition,
     accounts: &[ToIssue<'_>],
@@ -133,8 +133,8 @@ impl Activations<'_> {
         Ok(token)
     }
 
-    /// The key that issues for the exporter: the one that the definition names, one of the keys folder, or the one by
-    /// which the account is accessed.
+    /// Returns the key that issues for the exporter. It is the one that the definition names, one of the keys folder,
+    /// or the one by which the account is accessed.
     fn seed(&self, exporter: &PublicKey, name: &str) -> Result<Option<Seed>, IssueError> {
         let failed = |cause| IssueError::Keys { account: name.to_owned(), cause };
         let account = self.definition.accounts.iter().find(|account| account.id == *exporter);
@@ -156,7 +156,7 @@ impl Activations<'_> {
         Ok(claims.is_some_and(of_account).then_some(seed))
     }
 
-    /// The exporter's claims as they are going to be.
+    /// Returns the exporter's claims as they will be.
     fn claims(&self, id: &PublicKey) -> Option<&TrustedClaims> {
         let account = self.accounts.iter().find(|account| account.id == id)?;
         account.pushes.last().map(|push| &push.claims).or(account.current)
