@@ -1,4 +1,4 @@
-//! The nsc store of a definition: looked at before anything is pushed, and brought up to date afterwards.
+//! The nsc store of a definition: compared before anything is pushed, and updated afterwards.
 
 use super::session::Session;
 use crate::desired::{self, regional};
@@ -18,23 +18,23 @@ use std::path::{Path, PathBuf};
 /// The store's copies of some accounts are older than what the servers have.
 pub const BEHIND: &str = "nsc-store-behind";
 
-/// What a look at the store gave; nothing without a store.
+/// Result of a look at the store; empty without a store.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// Accounts whose copies are older than the servers', or not there.
+    /// Accounts whose copies are older than the servers', or missing.
     pub behind: Vec<String>,
-    /// What stands in the way, and what is behind.
+    /// Findings that stop the run, and one about old copies.
     pub findings: Vec<Finding>,
 }
 
-/// What was written to the store.
+/// Result of writing to the store.
 #[derive(Debug, Clone, Serialize)]
 pub struct WrittenBack {
-    /// The operator's folder in it.
+    /// The operator's folder in the store.
     pub folder: PathBuf,
     /// Accounts whose tokens were written.
     pub written: Vec<String>,
-    /// Why others were not.
+    /// Reasons why other accounts were not written.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
 }
@@ -43,7 +43,7 @@ pub struct WrittenBack {
 struct Member {
     name: String,
     id: PublicKey,
-    /// Made by this tool.
+    /// `true` if this tool made the account.
     regional: bool,
     base: Option<Base>,
 }
@@ -60,7 +60,7 @@ pub(crate) fn look<L: Requests>(session: &Session<'_, L>, observed: &Observed) -
             let (mut behind, mut replaced, mut findings) = (Vec::new(), Vec::new(), Vec::new());
             for (member, copy) in judged {
                 match copy {
-                    // What is yet to be made is nowhere.
+                    // An account that is yet to be made is nowhere.
                     Copy::Behind if member.base.is_some() => behind.push(member.name.clone()),
                     Copy::Differs { .. } => replaced.push(member.name.clone()),
                     _ => {}
@@ -85,8 +85,8 @@ pub(crate) fn look<L: Requests>(session: &Session<'_, L>, observed: &Observed) -
     }
 }
 
-/// Brings the store up to date with what the servers have now, whoever pushed it: an earlier run that did not come to it
-/// is made good. `None` without a store.
+/// Updates the store with what the servers have now, no matter who pushed it. So it also makes up for an earlier run
+/// that did not get that far. `None` without a store.
 pub async fn write_back<L: Requests>(session: &Session<'_, L>, options: &Options) -> Option<WrittenBack> {
     let path = session.definition.nsc_store.as_ref()?;
     let not_at_all = |reason: String| {
@@ -98,7 +98,7 @@ pub async fn write_back<L: Requests>(session: &Session<'_, L>, options: &Options
         Err(error) => return not_at_all(error.to_string()),
     };
     let members = members(session, tokens.iter().map(Vec::as_slice));
-    // Read again: what was edited meanwhile is not overwritten.
+    // Read again, so that edits made meanwhile are not overwritten.
     let store = match Store::open(path, &operators(session)) {
         Ok(store) => store,
         Err(error) => return not_at_all(error.to_string()),
@@ -139,7 +139,8 @@ fn members<'t, L>(session: &Session<'_, L>, servers: impl Iterator<Item = &'t [A
     members.collect()
 }
 
-/// The identity of the operator whose signatures count; where only the signing key is known, those that servers name.
+/// Returns the identity of the operator whose signatures count. If only its signing key is known, returns the operators
+/// that servers name.
 fn operators<L>(session: &Session<'_, L>) -> Vec<PublicKey> {
     if let Some(operator) = session.anchor.operator() {
         return vec![operator.clone()];

@@ -1,4 +1,4 @@
-//! The regional accounts of a definition on a deployment: which they are, and by what keys.
+//! The keys of a definition's regional accounts: finds missing ones and makes new ones.
 
 use super::session::Session;
 use crate::definition::Definition;
@@ -17,8 +17,8 @@ use crate::sign::keyring::{Keyring, KeyringError, issuer};
 use crate::sign::{Seed, Signer as _};
 use std::path::PathBuf;
 
-/// The name of the file that has the signing key of a regional account. Users and activation tokens are issued by it,
-/// as with strict signing key usage they have to be, and the identity can be kept elsewhere.
+/// Returns the name of the file with a regional account's signing key. That key issues users and activation tokens, as
+/// strict signing key usage requires, so that the identity key can be kept elsewhere.
 fn signing_name(name: &str) -> String {
     format!("{name}-signing")
 }
@@ -45,14 +45,14 @@ pub(crate) fn with_signing_keys<L: Requests>(
     options
 }
 
-/// Whether a regional account, which may just have got its `id`, is new and has no signing key yet.
+/// Returns `true` if a regional account is new and has no signing key yet; it may just have got its `id`.
 pub(super) fn wants_signing_key(planned: &AccountPlan, id: &PublicKey, options: &Options) -> bool {
     planned.new && options.signing_keys.iter().all(|(other, _)| other != id)
 }
 
-/// Something that a run needs a key of a regional account for, and the key is not at hand.
+/// Returns findings about keys of regional accounts that the run needs and does not have.
 ///
-/// With `strict` signing key usage the identity issues activation tokens, and no users.
+/// With `strict` signing key usage the identity key can issue activation tokens, but no users.
 pub(super) fn missing_keys(
     definition: &Definition,
     plan: &Plan,
@@ -119,9 +119,9 @@ pub(super) fn missing_keys(
     findings
 }
 
-/// Writes the keys that a plan needs and that no file has: identities and signing keys of new regional accounts, signing
-/// keys of those whose keys are lost (once that is allowed). Says whether the plan has to be made again
-/// with them.
+/// Writes the keys that a plan needs and that no file has. These are identity and signing keys of new regional
+/// accounts, and signing keys of accounts whose keys are lost, if the user allows it. Returns `true` if the plan must
+/// be made again with them.
 pub(super) fn make_keys<L>(
     session: &mut Session<'_, L>,
     plan: &Plan,
@@ -160,7 +160,7 @@ pub(super) fn make_keys<L>(
         if named && wants_signing_key(planned, &id, options) {
             let name = signing_name(&planned.name);
             let key = match keys.named(&name).filter(|key| key.kind() == KeyKind::Account) {
-                // Of a run that was stopped.
+                // A stopped run left it.
                 Some(key) => key.clone(),
                 None => {
                     let seed = generate()?;
@@ -175,7 +175,7 @@ pub(super) fn make_keys<L>(
     Ok(made)
 }
 
-/// Writes keys for the regional accounts of a definition that have none under their name in the keys folder yet.
+/// Writes keys for the regional accounts of a definition that have none under their name in the keys folder.
 pub(crate) fn generate_missing(
     definition: &Definition,
     keys: &mut Keyring,
@@ -196,13 +196,14 @@ pub(crate) fn generate_missing(
     Ok(made)
 }
 
-/// An identity whose account shares the application account's route, whatever the servers' `pool_size` up to 8.
+/// Generates an identity key whose account shares the application account's route, for each `pool_size` of the servers
+/// up to 8.
 ///
-/// Routes are pooled by a hash of the account (nats-server 2.10 – 2.15 `route.go`, `computeRoutePoolIdx`). When a
-/// consumer is made, its leader tells the other servers of its pull subject on the application's route, and answers on
-/// the regional account's. On two connections the answer can win, and the client's first pull is lost.
+/// Servers pool routes by a hash of the account (nats-server 2.10 – 2.15 `route.go`, `computeRoutePoolIdx`). When a
+/// consumer is made, its leader announces its pull subject to the other servers on the application's route, and answers
+/// on the regional account's. If these are two connections, the answer can win, and the client's first pull is lost.
 fn generate_on_route_of(application: &PublicKey) -> Result<Seed, KeyringError> {
-    // The least common multiple of 1 to 8.
+    // Least common multiple of 1 to 8.
     const POOLS: u32 = 840;
     let pool = |key: &PublicKey| fnv1a(key.to_string().as_bytes()) % POOLS;
     let wanted = pool(application);
@@ -214,7 +215,7 @@ fn generate_on_route_of(application: &PublicKey) -> Result<Seed, KeyringError> {
     }
 }
 
-/// FNV-1a, 32 bits.
+/// Returns the 32-bit FNV-1a hash.
 fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_regional_account_shares_its_applications_route() {
-        // As Go's hash/fnv has it.
+        // Values of Go's hash/fnv.
         assert_eq!((fnv1a(b""), fnv1a(b"a"), fnv1a(b"foobar")), (0x811c_9dc5, 0xe40c_292c, 0xbf9c_f968));
         let application = generate().unwrap().public_key();
         let made = generate_on_route_of(&application).unwrap().public_key();

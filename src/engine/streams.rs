@@ -1,4 +1,4 @@
-//! Streams and consumers: made before mappings lead to them, taken away when none does any more, looked at in between.
+//! Makes streams and consumers before mappings lead to them, checks them, and deletes them when no mapping leads there.
 
 use super::clock::ASK;
 use super::confirm::{ConfirmError, Confirmation, confirm};
@@ -26,8 +26,8 @@ use crate::verify::flow::Flow;
 use crate::verify::streams::{Checked, Verdict, streams};
 use std::time::{Duration, Instant};
 
-/// Connects to the regional accounts that have streams to be made or taken away, and from now on reaches the
-/// application's own JetStream by the way back, where its tokens have one.
+/// Connects to the regional accounts whose streams the plan makes or deletes. From now on it reaches the application's
+/// own JetStream by the way back, if the application's tokens have one.
 pub(super) async fn reach_regions<C: Connector>(
     session: &mut Session<'_, C::Link>,
     plan: &Plan,
@@ -68,8 +68,8 @@ pub(super) async fn reach_regions<C: Connector>(
     Ok(())
 }
 
-/// Whether users of all regional accounts in which something is to be made can be had, as far as that can be known before
-/// the first token is pushed.
+/// Checks that the run can get users of all regional accounts in which it makes something, as far as that can be known
+/// before the first push.
 pub(super) fn may_reach_regions<C: Connector>(
     session: &Session<'_, C::Link>,
     plan: &Plan,
@@ -84,7 +84,8 @@ pub(super) fn may_reach_regions<C: Connector>(
     Ok(())
 }
 
-/// Makes and changes streams and consumers: of the applications' accounts first, which the regional ones' source.
+/// Makes and changes streams and consumers. Those of the applications' accounts come first, because regional accounts
+/// source them.
 pub(super) async fn make<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -97,7 +98,7 @@ pub(super) async fn make<L: Link>(
             .filter_map(|(place, account)| {
                 let streams = account.streams.changes.iter().filter(|change| !takes_away(change));
                 let streams = streams.filter_map(backfill::first).collect();
-                // Those of streams that take history along begin where that ends.
+                // Consumers of streams that take over history begin at its end.
                 let waits = |consumer: &&ConsumerChange| {
                     let mut changes = account.streams.changes.iter();
                     changes.any(|change| change.name == consumer.stream && backfill::is_its(change))
@@ -111,19 +112,19 @@ pub(super) async fn make<L: Link>(
     Ok(())
 }
 
-/// What is to be done in one account.
+/// Changes to make in one account.
 struct Work<'s, L> {
     api: Api<'s, L>,
     streams: Vec<StreamChange>,
     consumers: Vec<ConsumerChange>,
 }
 
-/// Whether a change has to wait until no mapping leads there any more.
+/// Returns `true` if a change must wait until no mapping leads there any more.
 pub(super) fn takes_away(change: &StreamChange) -> bool {
     change.action == Action::Delete || change.narrows()
 }
 
-/// Deletes streams, and lets others capture less, once no server leads anything to them any more.
+/// Deletes and narrows streams, once no server has a mapping to them any more.
 pub(super) async fn take_away<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -160,8 +161,8 @@ pub(super) async fn take_away<L: Link>(
     Ok(())
 }
 
-/// Whether every server has the token that the plan was made from, where a deletion needs none pushed: that token has
-/// no mapping to what is deleted.
+/// Returns `true` if every server has the tokens that the plan was made from, for accounts with deletions that need no
+/// push. Those tokens have no mapping to the deleted streams.
 async fn nothing_leads_there<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -240,12 +241,12 @@ fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
     }
 }
 
-/// How long streams are looked at until they are as planned.
+/// Time for which streams are checked until they are as planned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Whatever it is that they lack.
+    /// For any problem.
     any: Duration,
-    /// When nothing is left but sources that servers try again by themselves.
+    /// If nothing is missing but sources that servers retry by themselves.
     sources: Duration,
 }
 
@@ -255,28 +256,28 @@ impl Patience {
     }
 }
 
-/// After all is done.
+/// Patience after everything is done.
 ///
-/// A source whose first request went unanswered is tried again after 40 s: the server waits 30 s for the answer, and 10 s
-/// more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it meets a push: while a
-/// server takes over an account's new token, the account's JetStream API is not there for a moment (accounts.go,
+/// If a source's first request gets no answer, the server retries it after 40 s: it waits 30 s for the answer, and 10 s
+/// more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it meets a push. While a server
+/// takes over an account's new token, the account's JetStream API is missing for a moment (accounts.go,
 /// `updateAccountClaimsWithRefresh`).
 pub(super) const SETTLED: Patience = Patience { any: USUAL, sources: Duration::from_secs(50) };
 
-/// What takes longer is told.
+/// Time after which the run tells the user what it waits for.
 const USUAL: Duration = Duration::from_secs(10);
-/// Sources get in touch 0.1 – 0.2 s after their stream was made, at the soonest (`setupSourceConsumer`). Who asks for the
-/// list of streams before those that were just made are known everywhere waits 4 s for it (measured, 2.15.1: in 6 of 120
-/// runs of `apply` with 60 new streams; none of 120 after this pause).
+/// Pause before the first look. Sources connect no sooner than 0.1 – 0.2 s after their stream was made
+/// (`setupSourceConsumer`). A request for the list of streams takes 4 s if not all servers know the new streams yet
+/// (measured, 2.15.1: in 6 of 120 runs of `apply` with 60 new streams; none of 120 after this pause).
 const FIRST_LOOK: Duration = Duration::from_millis(150);
-/// Between two looks.
+/// Pause between two looks.
 const NEXT_LOOK: Duration = Duration::from_millis(100);
-/// The same once it takes long.
+/// Pause between two looks once it takes long.
 const LATER_LOOK: Duration = Duration::from_secs(1);
-/// For the last look: a list of streams takes 4 s when a stream does not answer.
+/// Time for the last look: a list of streams takes 4 s if a stream does not answer.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// Reads the streams back until they are as defined, or as long as the patience lasts; those that are left out aside.
+/// Reads the streams back until they are as defined, or until the patience ends. Ignores the streams in `left_out`.
 pub(super) async fn look_at_streams<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -285,7 +286,7 @@ pub(super) async fn look_at_streams<L: Link>(
     tell: &dyn Tell,
 ) -> Result<Vec<Checked>, ApplyError> {
     tell.step("looking at the streams", 0, 0);
-    // What comes from servers that are down is not waited for.
+    // The run does not wait for messages from servers that are down.
     let Patience { any, sources } = match session.deployment.missing() {
         0 => patience,
         _ => Patience::of(patience.any / 5),
@@ -328,7 +329,8 @@ pub(super) async fn look_at_streams<L: Link>(
     }
 }
 
-/// Sees every source flow, where the run has not looked at the streams: what was read for the plan mostly tells.
+/// Checks that every source flows, if the run has not looked at the streams. What was read for the plan is mostly
+/// enough.
 pub(super) async fn see_sources<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,

@@ -1,4 +1,4 @@
-//! The users that a run is made with: what they may do, and for how long, known before anything is tried.
+//! Checks the permissions and the lifetime of the users that a run is made with, before it tries anything.
 
 use super::claims_updates::deaf_to_old_subject;
 use super::clock::now;
@@ -13,11 +13,11 @@ use crate::plan::{Options, Plan};
 use crate::push;
 use std::time::Duration;
 
-/// How long the system account's claims are waited for; without them nothing is known of its defaults and scopes.
+/// Time to wait for the system account's claims; without them nothing is known of its defaults and scopes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What stands in the way of carrying out `plan` with these users. For a run that only reads (`changes` is false), what
-/// they may not do is something to know: whoever applies may have other credentials.
+/// Returns findings that stop these users from carrying out `plan`. If a run only reads (`changes` is false), a missing
+/// permission is only information: the user that applies may have other credentials.
 pub(crate) async fn users<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -72,8 +72,8 @@ pub(crate) async fn users<L: Link>(
     findings
 }
 
-/// The system account's claims, from the server that answers first; a token by a trusted key before any other. They say
-/// what the user may do, and are not signed.
+/// Returns the system account's claims from the server that answers first, but prefers a token by a trusted key. The
+/// claims say what the user may do, and are not signed.
 async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountClaims> {
     if !session.resolver.lists_accounts() {
         let id = &session.system_account;

@@ -5,7 +5,7 @@ use crate::model::finding::Severity;
 use crate::observed::{RequestError, fake::Answers};
 use std::collections::HashMap;
 
-/// Streams by their names, and messages that say where they come from.
+/// Streams by their names, and messages with their origins.
 struct Streams(HashMap<&'static str, Value>);
 
 impl Answers for Streams {
@@ -15,7 +15,7 @@ impl Answers for Streams {
     }
 }
 
-/// A run whose time is over says how much of the history is there, and that the next one goes on.
+/// A run whose time is over says how much of the history is there, and that the next run goes on.
 #[tokio::test]
 async fn history_that_is_under_way_is_said() {
     let account = regional(vec![stream("foo", &["foo.>"])]);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const STARTED: u64 = 2_000_000_000;
 const ALL: &str = ALL_SUBJECTS[0];
 
-/// A run that hears, an operator whom it trusts, and what others push.
+/// A run that listens, an operator that it trusts, and pushes of other tools.
 struct Run {
     operator: Seed,
     stranger: Seed,
@@ -18,7 +18,7 @@ struct Run {
 }
 
 impl Run {
-    /// A run that began with a token issued at `began_with`.
+    /// Returns a run that began with a token issued at `began_with`, and that token.
     fn began_with(began_with: u64) -> (Self, String) {
         let key = |kind| Seed::generate(kind).unwrap();
         let (operator, stranger) = (key(KeyKind::Operator), key(KeyKind::Operator));
@@ -55,7 +55,7 @@ impl Run {
         self.pushes.take_in();
     }
 
-    /// What the claims should be when servers have this token, as far as that is something else.
+    /// Merges the claims while servers have this token; `None` if that changes nothing.
     fn settle(&mut self, stored: &str) -> Result<Option<Value>, Vec<Unsettled>> {
         let claims = self.read(stored);
         self.pushes.settle(stored, &claims, &[]).map(|claims| claims.map(|claims| claims.value()["nats"].clone()))
@@ -74,7 +74,7 @@ impl Run {
     }
 }
 
-/// A key counts, and these are what the one server trusts.
+/// Trusts one key, while the one server trusts those of `on_server`.
 fn believed(counts: &Seed, on_server: &[&Seed]) -> Option<Arc<Believed>> {
     let trusted_keys = on_server.iter().map(|key| key.public_key().to_string()).collect();
     let servers = vec![Server { trusted_keys, ..Server::new("west-0", "west", "2.15.1") }];
@@ -82,7 +82,7 @@ fn believed(counts: &Seed, on_server: &[&Seed]) -> Option<Arc<Believed>> {
     Some(Arc::new(Believed { anchor, deployment: Deployment { servers, expected: 1 } }))
 }
 
-/// By each subject, whatever date it has, and whatever it says of itself.
+/// On each subject, with any date, and with any claims.
 #[test]
 fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -103,7 +103,7 @@ fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
     assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
 }
 
-/// The local token of the operator may be stale, and still list it. No server applies what it signs.
+/// The operator's local token may be old, and still list the key. No server applies a token by it.
 #[test]
 fn a_token_by_a_key_that_no_server_trusts_any_more_is_named_and_nothing_of_it_is_used() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -117,14 +117,14 @@ fn a_token_by_a_key_that_no_server_trusts_any_more_is_named_and_nothing_of_it_is
     let said = format!("signed by {}, which no server trusts: nothing of it was used", revoked.public_key());
     assert!(*code == "token-untrusted" && message.contains(&said), "{message}");
     assert_eq!(run.settle(&first), Ok(None));
-    // While some server does, it is a key as any other.
+    // While some server trusts it, it is a key like any other.
     run.pushes.believed = believed(&revoked, &[&run.operator, &revoked]);
     run.hear(ALL, edit.as_str());
     assert!(run.pushes.is_unsettled(&run.account));
 }
 
-/// What is no token, was changed, or is read otherwise by servers: nothing of it is used, and it is named where it says which
-/// account it is for.
+/// A token that is malformed, was changed, or is read differently by servers is not used. It is reported if it says
+/// which account it is for.
 #[test]
 fn what_cannot_be_read_is_named() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -146,7 +146,7 @@ fn what_cannot_be_read_is_named() {
     assert_eq!(run.settle(&first), Ok(None));
 }
 
-/// Servers store it as they heard it: it is the token that it was made from.
+/// Servers store a token as they receive it: it still is the token that it was made from.
 #[test]
 fn a_token_in_another_spelling_is_the_same_token() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -159,7 +159,7 @@ fn a_token_in_another_spelling_is_the_same_token() {
     run.hear(ALL, &ours);
     run.hear(ALL, &respelled(&ours)[0]);
     assert!(!run.pushes.is_unsettled(&run.account));
-    // An older one takes nothing back, and is named once.
+    // An older token takes nothing back, and is reported once.
     let old = run.token(&json!({}), STARTED - 1000);
     for spelling in respelled(&old) {
         run.hear(ALL, &spelling);
@@ -170,7 +170,7 @@ fn a_token_in_another_spelling_is_the_same_token() {
     assert_eq!(*code, "token-pushed-again");
 }
 
-/// What tools and other runs push by a trusted key is kept, and told, once.
+/// The run keeps edits that other tools push by a trusted key, and shows them once.
 #[test]
 fn an_edit_by_a_trusted_key_is_kept_and_told() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -178,7 +178,7 @@ fn an_edit_by_a_trusted_key_is_kept_and_told() {
     run.push(&ours, &first);
     run.hear(ALL, &ours);
     assert!(!run.pushes.is_unsettled(&run.account), "our own push comes back");
-    // Made from the first, and pushed over ours.
+    // The other tool made it from the first token, and pushed it over ours.
     let theirs = run.token(&json!({ "revocations": { "U": 7, "V": 8 } }), STARTED + 2);
     run.hear(ALL, &theirs);
     assert!(run.pushes.is_unsettled(&run.account));
@@ -187,14 +187,14 @@ fn an_edit_by_a_trusted_key_is_kept_and_told() {
     assert_eq!(run.pushes.take_untold(&run.account), ["+ nats.revocations.V: 8"]);
     assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
     assert_eq!(run.found(), []);
-    // One that was not heard, and is read: it is told, too.
+    // A token that the run missed, and reads now, is shown, too.
     let missed =
         run.token(&json!({ "revocations": { "U": 7, "V": 8 }, "description": "ours", "tags": ["t"] }), STARTED + 3);
     assert_eq!(run.settle(&missed), Ok(None));
     assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
 }
 
-/// What was pushed after the servers were read, and before the plan was made, is merged into the first plan.
+/// The first plan merges tokens that were pushed after the servers were read, and before the plan was made.
 #[test]
 fn what_the_first_plan_merges_is_told() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -205,7 +205,7 @@ fn what_the_first_plan_merges_is_told() {
     assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
 }
 
-/// The revocation that the old token lacks would be gone, with the operator's fresh signature.
+/// Without this, the revocation that the old token lacks would be gone, with the operator's fresh signature.
 #[test]
 fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     let old = |run: &Run| run.token(&json!({ "description": "of last year" }), STARTED - 10_000);
@@ -220,13 +220,13 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     assert_eq!(*code, "token-pushed-again");
     assert!(message.contains("issued 2033-05-18T00:46:40Z") && message.contains("2033-05-18T03:31:40Z"), "{message}");
 
-    // Read, and not heard.
+    // The token was read, but its push was missed.
     let (mut run, _) = Run::began_with(STARTED - 100);
     let again = old(&run);
     assert_eq!(run.settle(&again).unwrap().unwrap()["revocations"], json!({ "U": 7 }));
     assert_eq!(run.found().len(), 1);
 
-    // Heard before it was known what the run begins with.
+    // The push came before the run knew which token it begins with.
     let (mut run, _) = Run::began_with(STARTED - 100);
     let again = old(&run);
     (run.pushes.accounts, run.pushes.findings) = (HashMap::new(), HashMap::new());
@@ -235,7 +235,7 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     assert_eq!(run.settle(&first), Ok(None));
     assert_eq!(run.found().len(), 1);
 
-    // Heard as the run began, and stored by then: what was there before is not known.
+    // The push came as the run began, and servers stored it by then: the token before it is not known.
     let (mut other, _) = Run::began_with(STARTED - 100);
     (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
     let again = old(&other);
@@ -244,22 +244,22 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     let [(code, message)] = &other.found()[..] else { panic!("{:?}", other.found()) };
     let said = "issued 2033-05-18T00:46:40Z was pushed, and servers have it now";
     assert!(*code == "token-pushed-again" && message.contains(said), "{message}");
-    // It is an edit if it was made just now.
+    // The token is an edit if it was made just now.
     let (mut other, _) = Run::began_with(STARTED - 100);
     (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
     let edit = other.token(&json!({ "tags": ["t"] }), STARTED - 5);
     other.hear(ALL, &edit);
     assert_eq!((other.settle(&edit), other.found()), (Ok(None), vec![]));
 
-    // An edit of such a token, made while it was there, is an edit of that.
+    // An edit of such a token, made while it was stored, is an edit of it.
     let edit = run.token(&json!({ "description": "of last year", "tags": ["t"] }), STARTED + 5);
     run.hear(ALL, &edit);
     let settled = run.settle(&edit).unwrap().unwrap();
     assert_eq!((&settled["revocations"], &settled["tags"]), (&json!({ "U": 7 }), &json!(["t"])));
 }
 
-/// An edit that was signed before the run began and waited to be pushed is one all the same, as long as it is newer than
-/// what the run began with; and clocks differ a little.
+/// An edit may be signed before the run began, and pushed later. It still is an edit if it is newer than the token that
+/// the run began with. Clocks differ a little.
 #[test]
 fn an_edit_that_waited_is_no_old_token() {
     for (began_with, iat) in [(STARTED - 10_000, STARTED - 5_000), (STARTED + 3, STARTED - 4), (STARTED, STARTED)] {
@@ -272,7 +272,7 @@ fn an_edit_that_waited_is_no_old_token() {
     }
 }
 
-/// Ours is what this run pushed, byte for byte and as often as it did.
+/// A token counts as ours if this run pushed it, byte for byte and as often as it did.
 #[test]
 fn our_token_in_anothers_hands_is_anothers_push() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -283,21 +283,21 @@ fn our_token_in_anothers_hands_is_anothers_push() {
     run.push(&two, &one);
     run.hear(ALL, &two);
     assert!(!run.pushes.is_unsettled(&run.account));
-    // The newest once more changes nothing, with whatever around it.
+    // A repetition of the newest token changes nothing, whatever is around it.
     run.hear(ALL, &two);
     run.hear(ALL, &format!(" {two}\n"));
     assert!(!run.pushes.is_unsettled(&run.account));
-    // The one before it does.
+    // A repetition of the token before it does.
     run.hear(ALL, &one);
     assert!(run.pushes.is_unsettled(&run.account));
     assert_eq!(run.settle(&one).unwrap().unwrap()["description"], "two");
-    // A push that is made again comes back again.
+    // A token that is pushed again comes back again.
     run.pushes.sends(&two);
     run.hear(ALL, &two);
     assert!(!run.pushes.is_unsettled(&run.account));
 }
 
-/// Nothing is taken in before it is known whom to believe, and a flood of others' tokens hides nothing.
+/// The run reads nothing before it knows which keys to trust, and a flood of tokens by other tools hides nothing.
 #[test]
 fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
     let (mut run, _) = Run::began_with(STARTED - 100);
@@ -321,7 +321,7 @@ fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
     assert_eq!(run.found().len(), 1);
 }
 
-/// Somebody with two old trusted tokens pushes them by turns, as long as the run goes on.
+/// A tool with two old trusted tokens pushes them by turns, as long as the run goes on.
 #[test]
 fn tokens_that_are_pushed_by_turns_take_no_room() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -337,14 +337,14 @@ fn tokens_that_are_pushed_by_turns_take_no_room() {
     let settled = run.settle(&first).unwrap().expect("both edits");
     assert_eq!(settled["tags"], json!(["c", "d"]));
     assert_eq!(run.found().len(), 2, "each old one is named once");
-    // An edit of the one that came last is taken for that.
+    // An edit of the token that came last counts as that.
     run.hear(ALL, &edits[0]);
     let theirs = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["c", "e"] }), STARTED + 3);
     run.hear(ALL, &theirs);
     assert_eq!(run.settle(&theirs).unwrap().expect("the other edit")["tags"], json!(["c", "d", "e"]));
 }
 
-/// What is not kept is not forgotten: nothing is signed on top of it.
+/// A token that is not kept is not forgotten: the run signs nothing on top of it.
 #[test]
 fn more_pushes_than_are_kept_stop_the_run() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -368,7 +368,7 @@ fn more_pushes_than_are_kept_stop_the_run() {
     assert_eq!(run.pushes.accounts[&run.account].seen.len(), MOST_SEEN);
 }
 
-/// Large tokens of other accounts use the room up; only an account of which something is lost is stopped for.
+/// Large tokens of other accounts use up the room. The run stops only for an account that lost a token.
 #[test]
 fn the_tokens_of_all_accounts_have_a_bound_in_bytes() {
     let (mut run, first) = Run::began_with(STARTED - 100);

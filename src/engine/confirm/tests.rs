@@ -11,7 +11,7 @@ fn mappings() -> serde_json::Value {
     json!({ "foo.>": [{ "subject": "foo.west.>", "cluster": "west" }] })
 }
 
-/// The account in force on every server, and a newer token for it, signed by `signer`.
+/// Has the account in force on every server, and pushes a newer token for it, signed by `signer`.
 async fn pushed(fake: &Fake, signer: &Fake) -> Vec<Confirmation> {
     let id = account();
     let old = fake.sign(&claims(&id, json!({})), 1000);
@@ -82,7 +82,7 @@ impl Requests for Slow<'_> {
     }
 }
 
-/// One is waited for until the end, wherever in a look that comes.
+/// The run waits for a server that is down until the time is over, at whatever point of a look that is.
 #[tokio::test(start_paused = true)]
 async fn who_has_confirmed_does_not_lose_that_at_the_end_of_the_time() {
     let fake = Fake::new(&["west", "east"], 2);
