@@ -1,54 +1,54 @@
-//! Reading a definition: a file, or the `*.yaml` of a folder.
+//! Reads a definition from a file, or from the `*.yaml` files of a folder.
 
 use crate::definition::{Definition, MAX_SIZE, Problems, SourceFile, check_size, parse};
 use crate::files::{self, ReadError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A definition with where it came from.
+/// A definition and its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The definition; its paths include [`Loaded::base`].
     pub definition: Definition,
-    /// The folder that the definition is in, empty for the working directory. The keys folder is `keys` in it.
+    /// The folder with the definition; empty for the working directory. Its folder `keys` is the keys folder.
     pub base: PathBuf,
     /// The files that were read.
     pub files: Vec<PathBuf>,
-    /// Their texts.
+    /// The texts of these files.
     pub texts: Vec<String>,
 }
 
-/// Why there is no definition.
+/// Reason why there is no definition.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Nothing is there.
+    /// The path does not exist.
     #[error("there is no definition at {0}")]
     NotFound(PathBuf),
-    /// A file or folder that cannot be read.
+    /// A file or folder cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A folder without definitions.
+    /// The folder has no definitions.
     #[error("there is no *.yaml in the folder {0}")]
     NoFiles(PathBuf),
-    /// More than [`MAX_SIZE`].
+    /// The definition is larger than [`MAX_SIZE`].
     #[error("the definition is too large: more than 8 MB up to and with {0}")]
     TooLarge(PathBuf),
-    /// Not UTF-8.
+    /// The file is not UTF-8.
     #[error("{path}:{line}:{column}: not valid UTF-8", path = path.display())]
     Encoding {
         /// The file.
         path: PathBuf,
         /// Line of the first bad byte, from 1.
         line: u64,
-        /// Its column, from 1, in characters.
+        /// Column of that byte, from 1, in characters.
         column: u64,
     },
-    /// Read, but not valid.
+    /// The definition was read, but is not valid.
     #[error("{0}")]
     Invalid(Problems),
 }
@@ -81,7 +81,8 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     Ok(Loaded { definition, base, files, texts })
 }
 
-/// The `*.yaml` of a folder, sorted by name; hidden files and what editors leave behind (`.#x.yaml`) are not meant.
+/// Returns the `*.yaml` files of a folder, sorted by name, without hidden files and files that editors leave
+/// (`.#x.yaml`).
 fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let failed = |source| LoadError::Io { path: folder.to_owned(), source };
     let mut files = Vec::new();

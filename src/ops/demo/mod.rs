@@ -1,5 +1,5 @@
-//! `demo`: the main job on a super-cluster that is there for it, with a region lost and found on the way, and the
-//! proof that every message arrived exactly once everywhere.
+//! `demo`: does the main job on a super-cluster of its own, and loses and restores a region on the way. Then it proves
+//! that every message arrived exactly once everywhere.
 
 mod proof;
 mod traffic;
@@ -24,54 +24,54 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Messages that each region publishes in each round.
+/// Number of messages that each region publishes in each round.
 pub const MESSAGES: usize = 100;
-/// How long messages may take to be everywhere. A source that lost its origin asks again after 30 s and more
+/// Maximum time for messages to arrive everywhere. A source that lost its origin asks again after 30 s or more
 /// (measured, 2.15.1).
 const ARRIVAL: Duration = Duration::from_secs(120);
-/// How long to look for what should not come any more.
+/// Time to wait for messages that should not come any more.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
-/// All that happened.
+/// Everything that happened.
 #[derive(Debug, Clone, Serialize)]
 pub struct Story {
     /// Version of the servers.
     pub server_version: String,
-    /// How many there are.
+    /// Number of servers.
     pub servers: usize,
-    /// In the definition's order.
+    /// Regions, in the definition's order.
     pub regions: Vec<String>,
-    /// What `apply` did.
+    /// Result of `apply`.
     pub applied: AppliedSummary,
-    /// What was published and read: all regions up, one down, all up again.
+    /// Messages published and read: all regions up, one down, all up again.
     pub rounds: Vec<Round>,
-    /// What a full read in every region gave in the end.
+    /// Result of a full read in every region at the end.
     pub proof: Proof,
-    /// Of everything after the servers were up.
+    /// Seconds for everything after the servers were up.
     pub seconds: f64,
 }
 
-/// One part of the story, told when it has happened.
+/// One part of the story, reported when it has happened.
 #[derive(Debug)]
 pub enum Chapter<'a> {
-    /// `apply` is done.
+    /// `apply` has ended.
     Applied(&'a AppliedSummary),
-    /// A round is over.
+    /// A round has ended.
     Round(&'a Round),
 }
 
-/// What `apply` did.
+/// Result of `apply`.
 #[derive(Debug, Clone, Serialize)]
 pub struct AppliedSummary {
     /// The virtual stream's name.
     pub virtual_stream: String,
-    /// Streams made.
+    /// Number of streams made.
     pub streams: usize,
-    /// Mappings put into the account's token.
+    /// Number of mappings put into the account's token.
     pub mappings: usize,
-    /// Servers that confirm the token.
+    /// Number of servers that confirm the token.
     pub confirmed: usize,
-    /// Seconds from the first question to the last confirmation.
+    /// Seconds from the first request to the last confirmation.
     pub seconds: f64,
 }
 
@@ -82,10 +82,10 @@ pub struct Round {
     pub down: Option<String>,
     /// The region that has just come back.
     pub back: Option<String>,
-    /// The demo had the read stream of the region that is back elect a new leader, because its sources had asked
-    /// before their origins were up: left alone they ask again after 30 s and more.
+    /// `true` if the demo had the read stream of the restored region elect a new leader. It does so if the stream's
+    /// sources asked before their origins were up, because they would ask again only after 30 s or more.
     pub woken: bool,
-    /// In the definition's order.
+    /// Regions, in the definition's order.
     pub regions: Vec<RegionRound>,
     /// Seconds from the first publish until every region that is up could read everything.
     pub seconds: f64,
@@ -94,47 +94,47 @@ pub struct Round {
 /// One region in a round.
 #[derive(Debug, Clone, Serialize)]
 pub struct RegionRound {
-    /// Its name.
+    /// The region's name.
     pub region: String,
-    /// Messages that it published and that were acknowledged; `None` when it is down.
+    /// Number of messages that the region published and that were acknowledged; `None` if it is down.
     pub published: Option<usize>,
-    /// Messages that the virtual stream has for its readers; `None` when it is down.
+    /// Number of messages that the virtual stream has for readers in the region; `None` if it is down.
     pub readable: Option<u64>,
 }
 
-/// Why there is no story.
+/// Reason why there is no story.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The definition has no virtual stream, or no region.
     #[error("the definition has no virtual stream to show")]
     NothingToShow,
-    /// The servers.
+    /// The servers failed.
     #[error(transparent)]
     Dev(#[from] DevError),
-    /// Reading the deployment.
+    /// Reading the deployment failed.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// `apply`.
+    /// `apply` failed.
     #[error(transparent)]
     Apply(#[from] Stopped),
     /// Not every server confirmed.
     #[error("apply: {confirmed} of {servers} servers confirm the account's token")]
     Unconfirmed {
-        /// How many did.
+        /// Number of servers that confirm.
         confirmed: usize,
-        /// How many there are.
+        /// Number of servers.
         servers: usize,
     },
-    /// Publishing or reading.
+    /// Publishing or reading failed.
     #[error(transparent)]
     Traffic(#[from] TrafficError),
 }
 
-/// What the demo runs on.
+/// Inputs of the demo.
 pub struct Demo<'a, C, A> {
-    /// The servers; nobody else uses them.
+    /// The servers; only the demo uses them.
     pub cluster: &'a SuperCluster,
-    /// What is applied; its first virtual stream captures [`SUBJECT`].
+    /// The definition to apply; its first virtual stream captures [`SUBJECT`].
     pub definition: &'a Definition,
     /// The tool's own connections.
     pub connector: &'a C,
@@ -144,13 +144,13 @@ pub struct Demo<'a, C, A> {
     pub signer: &'a dyn Signer,
     /// The keys folder.
     pub keys: &'a Path,
-    /// For `apply`, and for servers to find each other.
+    /// Maximum time for `apply`, and for servers to find each other.
     pub timeout: Duration,
 }
 
 impl<C: Connector, A: Clients> Demo<'_, C, A> {
-    /// Applies the definition, publishes and reads by the virtual name, loses the first region and gets it back, and
-    /// reads everything in every region. A proof that fails is not an error: [`Proof::holds`].
+    /// Applies the definition, and publishes and reads by the virtual name. Stops the first region and starts it again,
+    /// then reads everything in every region. A failed proof is not an error: [`Proof::holds`].
     ///
     /// # Errors
     /// [`DemoError`]
@@ -224,7 +224,7 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
     }
 }
 
-/// Seconds since then, to a hundredth.
+/// Returns the seconds since then, to a hundredth.
 fn seconds(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 100.0).round() / 100.0
 }
@@ -275,7 +275,7 @@ impl<A: Clients> Show<'_, A> {
         })
     }
 
-    /// Reads everything in every region, a moment later, when what should not come has had time to come.
+    /// Reads everything in every region, after a pause in which messages that should not come could still come.
     async fn proof(&self) -> Result<Proof, DemoError> {
         self.tell.step("reading everything in every region, and comparing", 0, 0);
         tokio::time::sleep(AFTERWARDS).await;

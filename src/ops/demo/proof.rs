@@ -1,10 +1,9 @@
-//! Whether every acknowledged message is there exactly once. Pure.
+//! Checks that every acknowledged message arrived exactly once. Pure.
 
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A message that was published: its text, which no other has, and whether the servers acknowledged it. One that
-/// they did not may be stored or not.
+/// A published message with a unique text. If the servers did not acknowledge it, they may have stored it or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) region: String,
@@ -12,7 +11,7 @@ pub(super) struct Sent {
     pub(super) acknowledged: bool,
 }
 
-/// All that was published.
+/// All published messages.
 #[derive(Debug, Default)]
 pub(super) struct Published(Vec<Sent>);
 
@@ -21,7 +20,7 @@ impl Published {
         self.0.extend(sent);
     }
 
-    /// The number of the region's next message, from 1.
+    /// Returns the number of the region's next message, from 1.
     pub(super) fn next(&self, region: &str) -> usize {
         self.0.iter().filter(|sent| sent.region == region).count() + 1
     }
@@ -31,40 +30,40 @@ impl Published {
     }
 }
 
-/// What a full read in every region gave.
+/// Result of a full read in every region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// Every region has every acknowledged message exactly once, and nothing else.
+    /// `true` if every region has every acknowledged message exactly once, and nothing else.
     pub exactly_once: bool,
-    /// Messages that were acknowledged, in all regions together.
+    /// Number of acknowledged messages, in all regions together.
     pub acknowledged: usize,
-    /// In the definition's order.
+    /// Regions, in the definition's order.
     pub regions: Vec<RegionProof>,
 }
 
-/// What a full read in one region gave.
+/// Result of a full read in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegionProof {
-    /// Its name.
+    /// The region's name.
     pub region: String,
-    /// Messages that were read.
+    /// Number of messages read.
     pub read: usize,
-    /// Acknowledged messages that are not there.
+    /// Acknowledged messages that are missing.
     pub missing: Vec<String>,
     /// Messages that are there more than once.
     pub doubled: Vec<String>,
-    /// Messages that nobody here has published.
+    /// Messages that the demo did not publish.
     pub strange: Vec<String>,
 }
 
 impl Proof {
-    /// Whether every region has every acknowledged message exactly once, and nothing else.
+    /// Returns `true` if every region has every acknowledged message exactly once, and nothing else.
     pub fn holds(&self) -> bool {
         self.exactly_once
     }
 }
 
-/// Compares what was read in each region, message by message, with what was published.
+/// Compares the messages read in each region, one by one, with the published ones.
 pub(super) fn judge(published: &Published, reads: &[(String, Vec<String>)]) -> Proof {
     let regions: Vec<RegionProof> = reads.iter().map(|(region, read)| judge_region(published, region, read)).collect();
     let good = |region: &RegionProof| {

@@ -1,4 +1,4 @@
-//! What an application does: publish and read by the virtual name, in its own region.
+//! Does an application's work: publishes and reads by the virtual name, in its own region.
 
 use super::proof::Sent;
 use crate::observed::jetstream::{Api, CallError, code};
@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Connections as a user of the application's account, in a region.
+/// Connects as a user of the application's account, in a region.
 pub trait Clients: Sync {
     /// A connection.
     type Link: Requests;
@@ -19,21 +19,21 @@ pub trait Clients: Sync {
     fn client(&self, region: &str, timeout: Duration) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
 }
 
-/// What stopped publishing or reading.
+/// Error that stopped publishing or reading.
 #[derive(Debug, thiserror::Error)]
 pub enum TrafficError {
-    /// No connection.
+    /// There is no connection.
     #[error("connecting in {region}: {cause}")]
     Connect {
-        /// Where.
+        /// The region.
         region: String,
-        /// Why.
+        /// The reason.
         cause: LinkError,
     },
-    /// No acknowledgement for a long time.
+    /// No message was acknowledged for a long time.
     #[error("publishing on {subject} in {region}: {cause}")]
     Publish {
-        /// Where.
+        /// The region.
         region: String,
         /// The virtual subject.
         subject: &'static str,
@@ -43,36 +43,36 @@ pub enum TrafficError {
     /// The virtual stream does not answer.
     #[error("reading {stream} in {region}: {cause}")]
     Read {
-        /// Where.
+        /// The region.
         region: String,
         /// The virtual name.
         stream: String,
-        /// Why.
+        /// The reason.
         cause: CallError,
     },
-    /// The virtual stream holds another number of messages than could be read.
+    /// The virtual stream has another number of messages than could be read.
     #[error("reading {stream} in {region}: it has {messages} messages, {read} could be read")]
     Incomplete {
-        /// Where.
+        /// The region.
         region: String,
         /// The virtual name.
         stream: String,
-        /// What it says that it has.
+        /// The number of messages that the stream reports.
         messages: u64,
-        /// What was read.
+        /// The number of messages read.
         read: usize,
     },
 }
 
-/// The virtual subject that is published on.
+/// The virtual subject of the demo's messages.
 pub const SUBJECT: &str = "foo.demo";
-/// Requests in flight.
+/// Number of requests in flight.
 const AT_ONCE: usize = 32;
-/// For one publish.
+/// Maximum time for one publish to be acknowledged.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(5);
-/// For one question; servers that have just started swallow some.
+/// Maximum time for one request; servers that just started lose some.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long a region may give no acknowledgement, or no answer.
+/// Maximum time without an acknowledgement or answer in a region.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connects in a region.
@@ -81,8 +81,8 @@ pub(super) async fn client<A: Clients>(clients: &A, region: &str) -> Result<A::L
     clients.client(region, PATIENCE).await.map_err(failed)
 }
 
-/// Publishes numbered messages until `count` of them are acknowledged. One that is not is not sent again, because it
-/// may be stored: the next number takes its place.
+/// Publishes numbered messages until `count` of them are acknowledged. A message without acknowledgement is not sent
+/// again, because it may be stored: the next number replaces it.
 pub(super) async fn publish<R: Requests>(
     link: &R,
     region: &str,
@@ -121,7 +121,7 @@ pub(super) async fn publish<R: Requests>(
     }
 }
 
-/// A PubAck (`{"stream":…,"seq":…}`) or why it is none.
+/// Checks that the reply is a PubAck (`{"stream":…,"seq":…}`), or returns the reason why it is not.
 fn acknowledgement(reply: Result<Vec<u8>, RequestError>) -> Result<(), String> {
     let payload = reply.map_err(|error| error.to_string())?;
     let answer: Value = serde_json::from_slice(&payload).map_err(|error| format!("not a PubAck: {error}"))?;
@@ -132,7 +132,7 @@ fn acknowledgement(reply: Result<Vec<u8>, RequestError>) -> Result<(), String> {
     }
 }
 
-/// Waits until the virtual stream has so many messages, at most so long; how many it has then.
+/// Waits until the virtual stream has `messages`, or until `patience` is over; returns the number that it has then.
 pub(super) async fn wait_for<R: Requests>(
     link: &R,
     region: &str,
@@ -156,7 +156,7 @@ struct State {
     last: u64,
 }
 
-/// What `STREAM.INFO` of the virtual name says; servers that have just started are given time.
+/// Reads the state in `STREAM.INFO` of the virtual name; gives servers that just started time to answer.
 async fn state<R: Requests>(link: &R, region: &str, name: &str) -> Result<State, TrafficError> {
     let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
     let number = |key: &str| info["state"][key].as_u64().unwrap_or(0);
@@ -182,15 +182,15 @@ async fn call<R: Requests>(
     }
 }
 
-/// Lets the region's read stream ask its origins again, when it asked before they were up: left alone it does so
-/// after 30 s and more, a new leader does so at once (measured, 2.15.1). Whether that was needed.
+/// Makes the region's read stream ask its origins again, if it asked before they were up. Otherwise it would ask again
+/// after 30 s or more; a new leader asks at once (measured, 2.15.1). Returns `true` if that was needed.
 pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Result<bool, TrafficError> {
     for times in 0..MOST_WAKES {
         let deadline = Instant::now() + CONTACT;
         let stream = loop {
             let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
             let sources = info["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
-            // Nanoseconds since the last contact; -1 when there was none.
+            // Nanoseconds since the last contact; -1 if there was none.
             if sources.iter().all(|source| source["active"].as_i64().is_some_and(|active| active >= 0)) {
                 return Ok(times > 0);
             }
@@ -200,7 +200,7 @@ pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Res
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         match call(link, region, name, &format!("STREAM.LEADER.STEPDOWN.{stream}"), &Value::Null).await {
-            // In the layout `regional` applications may not: the sources ask again by themselves.
+            // In the layout `regional` applications may not do that: the sources ask again by themselves.
             Err(TrafficError::Read { cause: CallError::Request(RequestError::NoResponders(_)), .. }) => {
                 return Ok(times > 0);
             }
@@ -210,12 +210,12 @@ pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Res
     Ok(true)
 }
 
-/// How long a source may take to get in touch with its origin.
+/// Maximum time for a source to contact its origin.
 const CONTACT: Duration = Duration::from_secs(5);
-/// Then it is left to itself.
+/// Maximum number of new leaders; after that the sources ask again by themselves.
 const MOST_WAKES: usize = 3;
 
-/// The text of every message that the virtual stream has, asked of its leader.
+/// Returns the text of every message of the virtual stream, asked of its leader.
 pub(super) async fn read_all<R: Requests>(link: &R, region: &str, name: &str) -> Result<Vec<String>, TrafficError> {
     let state = state(link, region, name).await?;
     let operation = &format!("STREAM.MSG.GET.{name}");

@@ -18,24 +18,24 @@ pub const EXAMPLE: &str = include_str!("vstream.yaml");
 const README: &str = include_str!("keys-README.md");
 const IGNORE: &str = "# Seeds and credentials stay out of version control.\n*\n!.gitignore\n!README.md\n";
 
-/// Why there is no new project.
+/// Reason why there is no new project.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// There is one already.
+    /// The definition exists already.
     #[error("{0} exists already; nothing was written")]
     Exists(PathBuf),
-    /// A file or folder that cannot be made.
+    /// A file or folder cannot be made.
     #[error("cannot write {path}: {source}", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }
 
-/// Writes `vstream.yaml` and `keys/` into `folder`, which is made if need be; says what was written. Overwrites nothing. What
-/// an nsc store and a running deployment tell is filled in.
+/// Writes `vstream.yaml` and `keys/` into `folder`, and makes the folder if needed; returns the written files.
+/// Overwrites nothing. Fills in what an nsc store and a running deployment tell.
 ///
 /// # Errors
 /// [`InitError`]
@@ -55,7 +55,7 @@ pub fn init(folder: &Path, store: Option<&Survey>, running: Option<&Running>) ->
     Ok(written)
 }
 
-/// Returns where the definition will be.
+/// Returns the path of the future definition.
 ///
 /// # Errors
 /// [`InitError::Exists`]
@@ -67,8 +67,8 @@ pub fn free(folder: &Path) -> Result<PathBuf, InitError> {
     }
 }
 
-/// The definition with what a store and the servers tell. The operator and the accounts are a
-/// store's where there is one; a context that led to the servers leads to the system account.
+/// Returns the definition, filled in with what a store and the servers tell. If there is a store, the operator and the
+/// accounts are the store's. A context that led to the servers leads to the system account.
 fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
     let mut text = EXAMPLE.to_owned();
     let mut fill = |blank: &str, with: &str| {
@@ -103,7 +103,7 @@ fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
         fill(&example_regions(), &regions(running));
     }
 
-    // The first account, and what else there is, with the lines of each that say how users log in.
+    // The first account and the others, each with the lines about its users' login.
     let mut accounts: Vec<(&str, &PublicKey, String)> = match (store, running) {
         (Some(store), _) => store.accounts.iter().map(|one| (&*one.name, &one.id, access(one, "    "))).collect(),
         (None, Some(running)) => {
@@ -142,7 +142,7 @@ fn example_regions() -> String {
     EXAMPLE[from..to].to_owned()
 }
 
-/// Returns a region for each cluster with JetStream; the other clusters are named, and what could not be read.
+/// Returns a region for each cluster with JetStream. Comments name the other clusters, and what could not be read.
 fn regions(running: &Running) -> String {
     let (with, without): (Vec<&Cluster>, Vec<&Cluster>) = running.clusters.iter().partition(|one| one.has_jetstream);
     let mut lines = Vec::new();
@@ -185,7 +185,7 @@ fn regions(running: &Running) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// The TLS settings as a line of the definition.
+/// Returns the TLS settings as a line of the definition.
 fn tls_of(tls: &Tls) -> String {
     let files = [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)];
     let files = files.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
@@ -197,10 +197,10 @@ fn tls_of(tls: &Tls) -> String {
     format!("tls: {{ {} }}", settings.join(", "))
 }
 
-/// How users of an account log in.
+/// Returns the lines about an account's login.
 fn access(account: &Surveyed, indent: &str) -> String {
     match (&account.key, &account.credentials) {
-        // A user is made for each run, which may do no more than that needs.
+        // With a key, each run makes a user with only the permissions that it needs.
         (Some(key), _) => format!("{indent}key: {}\n", scalar(&key.display().to_string())),
         (None, Some(credentials)) => format!("{indent}credentials: {}\n", scalar(&credentials.display().to_string())),
         (None, None) => {
@@ -213,13 +213,13 @@ fn access(account: &Surveyed, indent: &str) -> String {
     }
 }
 
-/// A name that stands in a definition: one token of a subject.
+/// Returns a name that fits into a definition: one token of a subject.
 fn token(name: &str) -> String {
     let kept = |c: char| if c.is_alphanumeric() || "_-".contains(c) { c } else { '-' };
     name.chars().map(kept).collect()
 }
 
-/// Text as one value of YAML.
+/// Returns text as one value of YAML.
 fn scalar(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
@@ -238,7 +238,7 @@ fn scalar(text: &str) -> String {
     }
 }
 
-/// A folder that only its owner may enter; one that exists stays as it is.
+/// Makes a folder that only its owner may enter; an existing one stays as it is.
 fn make_private(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -292,7 +292,7 @@ mod tests {
         assert!(matches!(&found.system, AccountAccess::Credentials(path) if path == Path::new("/k/s y\ns.creds")));
         assert!(matches!(&found.accounts[0].access, AccountAccess::Key(path) if path == Path::new("/k/A.nk")));
         assert_eq!((found.accounts[0].name.as_str(), &found.accounts[0].id), ("APP", &app.id));
-        // Of several, the others are named; whatever a name is, it stays one.
+        // Of several accounts, the others are in comments. Any name stays one value.
         let other = account("x: {y}\n#", 3);
         let text = filled_in(Some(&survey(vec![other.clone(), app])), None);
         assert!(text.contains("FILL IN which account") && text.contains("#     key: /k/A.nk"), "{text}");
@@ -346,7 +346,7 @@ mod tests {
             "{text}"
         );
 
-        // Nothing that a region could be made of.
+        // There is nothing to make a region of.
         let none = Running { clusters: vec![cluster("", &[], false)], accounts: Vec::new(), ..running };
         assert_eq!(
             read(&filled_in(None, Some(&none)).replace("id: A...", &format!("id: {}", id(1))))

@@ -1,4 +1,5 @@
-//! Reads a running deployment, to begin a definition with: its clusters, their client URLs, its operator and its accounts.
+//! Reads a running deployment to start a definition from: its clusters, their client URLs, its operator and its
+//! accounts.
 
 use crate::definition::server_url;
 use crate::desired::regional::serves_a_region;
@@ -10,20 +11,20 @@ use crate::plan::preflight::named_by_all;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A deployment, as its servers tell it.
+/// A deployment, as its servers describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
     /// The context of the nats CLI that leads to its system account.
     pub context: String,
     /// The TLS settings of that context.
     pub tls: Option<Tls>,
-    /// By name.
+    /// Clusters, sorted by name.
     pub clusters: Vec<Cluster>,
-    /// The operator that all servers say they trust, if they name one alone. That proves nothing.
+    /// The operator that all servers say they trust, if they name only one. That proves nothing.
     pub operator: Option<PublicKey>,
-    /// The accounts that servers store and that have JetStream, by name; those that serve a region are left out.
+    /// The accounts that servers store and that have JetStream, sorted by name, without those that serve a region.
     pub accounts: Vec<(String, PublicKey)>,
-    /// Servers that did not answer, and why accounts were not read, a line each.
+    /// Servers that did not answer, and reasons why accounts were not read, one line each.
     pub lacks: Vec<String>,
 }
 
@@ -34,15 +35,15 @@ pub struct Cluster {
     pub name: String,
     /// The URLs that its servers advertise to clients.
     pub servers: Vec<String>,
-    /// True if a server of the cluster has JetStream.
+    /// `true` if a server of the cluster has JetStream.
     pub has_jetstream: bool,
 }
 
-/// Asks the servers who they are and which accounts they store. A context of this name led to them, with these TLS settings;
-/// `reached`: by these URLs, to the server of this name.
+/// Asks the servers for their names and stored accounts. The context of this name, with these TLS settings, led to
+/// them. `reached` has the URLs of that connection, and the name of the server that it led to.
 ///
 /// # Errors
-/// [`RequestError`] when the servers do not say who they are.
+/// [`RequestError`] if the servers do not say who they are.
 pub async fn running(
     requests: &impl Requests,
     (context, tls): (&str, Option<&Tls>),
@@ -85,8 +86,9 @@ pub async fn running(
     })
 }
 
-/// Returns the clusters, by name, with the URLs that their servers advertise. The cluster of the server that was reached has the
-/// URLs that led there first; where these are of WebSockets, all clusters have them alone: the others may not be open to us.
+/// Returns the clusters, sorted by name, with the URLs that their servers advertise. In the cluster of the server that
+/// was reached, the URLs that led there come first. If these are WebSocket URLs, all clusters have them alone: others
+/// may not be open to us.
 fn clusters(servers: &[Server], (urls, here): (&[String], &str)) -> Vec<Cluster> {
     let by_websocket: Vec<String> =
         urls.iter().filter(|url| url.starts_with("ws://") || url.starts_with("wss://")).cloned().collect();
@@ -118,7 +120,7 @@ fn clusters(servers: &[Server], (urls, here): (&[String], &str)) -> Vec<Cluster>
     clusters
 }
 
-/// Returns the addresses that a server advertises, its own and those of its cluster, else the one where it listens.
+/// Returns the addresses that a server advertises, its own and those of its cluster, or else its listen address.
 fn addresses(server: &Server) -> impl Iterator<Item = String> {
     let told = server.varz["connect_urls"].as_array().into_iter().flatten();
     let mut addresses: Vec<String> = told.filter_map(|url| url.as_str()).map(str::to_owned).collect();
@@ -147,7 +149,7 @@ mod tests {
         let servers = [
             server("w1", "west", json!({ "connect_urls": ["10.0.0.1:4222", "10.0.0.2:4222"], "jetstream": jetstream })),
             server("w2", "west", json!({ "connect_urls": ["10.0.0.2:4222", "10.0.0.1:4222"], "jetstream": jetstream })),
-            // Nothing is advertised.
+            // The server advertises nothing.
             server("e1", "edge", json!({ "host": "::1", "port": 4333 })),
             server("d1", "dark", json!({ "host": "0.0.0.0", "port": 4222, "connect_urls": ["x y:1", "u:p@h:4222"] })),
         ];

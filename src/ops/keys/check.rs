@@ -1,4 +1,4 @@
-//! Everything that is wrong in a keys folder.
+//! Finds all problems of a keys folder.
 
 use super::KeysError;
 use crate::model::finding::{Finding, Severity};
@@ -9,19 +9,19 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What [`check`] found.
+/// Result of [`check`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// The keys folder.
     pub folder: PathBuf,
-    /// How many key and credentials files were looked at.
+    /// Number of key and credentials files that were checked.
     pub files: usize,
-    /// What is wrong.
+    /// Problems.
     pub findings: Vec<Finding>,
 }
 
 impl Check {
-    /// Whether something has to be done.
+    /// Returns `true` if the user must do something.
     pub fn has_problems(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
@@ -30,7 +30,7 @@ impl Check {
 /// Checks all `*.nk` files for permissions, damage and duplicates, and `*.creds` files for permissions.
 ///
 /// # Errors
-/// [`KeysError::Keyring`] when the folder can't be read.
+/// [`KeysError::Keyring`] if the folder cannot be read.
 pub fn check(keys: &Path) -> Result<Check, KeysError> {
     let keyring = Keyring::open(keys)?;
     let mut findings: Vec<Finding> =
@@ -98,7 +98,7 @@ fn problem(problem: &KeyFileError) -> Finding {
     Finding::error(code, format!("key file {}", path.display()), message, next)
 }
 
-/// The `*.creds` files of the folder with their permissions.
+/// Returns the `*.creds` files of the folder with their permissions.
 fn credentials_files(keys: &Path) -> Vec<(PathBuf, Option<u32>)> {
     let entries = std::fs::read_dir(keys).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut paths: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "creds")).collect();

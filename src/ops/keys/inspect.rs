@@ -1,4 +1,4 @@
-//! What a token, a credentials file or a key file holds, without its secrets.
+//! Shows what a token, a credentials file or a key file holds, without its secrets.
 
 use super::KeysError;
 use crate::files::{ReadError, read_any_secret};
@@ -11,17 +11,17 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 
-/// Twice what NATS accepts as a token: enough for credentials.
+/// Twice the maximum size of a token in NATS, which is enough for credentials.
 const LARGEST: usize = 2 * 1024 * 1024;
 
-/// What was found, in the order of the file.
+/// Tokens and keys, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
     /// The file, or `standard input`.
     pub place: String,
     /// Tokens and keys.
     pub items: Vec<Item>,
-    /// What a person should know about it.
+    /// Warnings about them.
     pub warnings: Vec<String>,
 }
 
@@ -35,46 +35,46 @@ pub enum Item {
     Seed {
         /// The public key.
         public_key: PublicKey,
-        /// What it is for.
+        /// The kind of the key.
         kind: KeyKind,
     },
     /// A public key.
     PublicKey {
         /// The key.
         public_key: PublicKey,
-        /// What it is for.
+        /// The kind of the key.
         kind: KeyKind,
     },
 }
 
-/// A token whose signature is by its issuer; whether servers trust that issuer is not known here.
+/// A token whose signature is by its issuer. Servers may not trust that issuer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokenView {
     /// `operator`, `account`, `user`, `activation`, …
     #[serde(rename = "type")]
     pub claim_type: String,
-    /// The key that it is about.
+    /// The key that the token is about.
     pub subject: PublicKey,
-    /// The key that signed it.
+    /// The key that signed the token.
     pub issuer: PublicKey,
-    /// Seconds since 1970.
+    /// Issue time, in seconds since 1970.
     pub issued_at: Option<u64>,
-    /// Seconds since 1970; absent when it never ends.
+    /// Expiry time, in seconds since 1970; absent if it never expires.
     pub expires_at: Option<u64>,
-    /// Whether it has ended.
+    /// `true` if the token has expired.
     pub expired: bool,
-    /// Whether it is not valid yet (`nbf`).
+    /// `true` if the token is not valid yet (`nbf`).
     pub not_yet_valid: bool,
-    /// Bytes.
+    /// Size in bytes.
     pub size: usize,
     /// All claims.
     pub claims: Value,
 }
 
-/// Looks into a file, or standard input for `-`. `now` in seconds since 1970.
+/// Reads a file, or standard input for `-`. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// [`KeysError`]; [`KeysError::SeedAsArgument`] when a seed was given instead of a file.
+/// [`KeysError`]; [`KeysError::SeedAsArgument`] if a seed was given instead of a file.
 pub fn inspect(source: &str, now: u64, patience: &Patience) -> Result<Inspection, KeysError> {
     if looks_like_a_seed(source) {
         return Err(KeysError::SeedAsArgument);
@@ -96,7 +96,7 @@ pub fn inspect(source: &str, now: u64, patience: &Patience) -> Result<Inspection
     Ok(Inspection { place, items, warnings })
 }
 
-/// The words of the text that are tokens or keys; decoration (`-----BEGIN …`) and prose are passed over.
+/// Returns the words of the text that are tokens or keys; skips decoration (`-----BEGIN …`) and prose.
 fn items(place: &str, text: &[u8], now: u64) -> Result<Vec<Item>, KeysError> {
     let nothing = |reason: String| KeysError::Nothing { place: place.to_owned(), reason };
     let text = std::str::from_utf8(text).map_err(|_| nothing("it is not text".to_owned()))?;

@@ -1,4 +1,4 @@
-//! Keys and tokens: make, list, check, and look inside. Never returns a seed.
+//! Makes, lists, checks and inspects keys and tokens. Never returns a seed.
 
 mod check;
 mod error;
@@ -16,14 +16,14 @@ use crate::sign::{Seed, Signer as _, looks_like_a_seed};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// A key that was made.
+/// A new key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Generated {
-    /// Its public key.
+    /// The public key.
     pub public_key: PublicKey,
-    /// What it is for.
+    /// The kind of the key.
     pub kind: KeyKind,
-    /// Where its seed is.
+    /// The file with the seed.
     pub file: PathBuf,
 }
 
@@ -42,8 +42,8 @@ pub fn generate(keys: &Path, kind: KeyKind, name: Option<&str>) -> Result<Genera
     Ok(Generated { public_key, kind, file })
 }
 
-/// Makes the keys of a definition's regional accounts, so that a plan file can name them; those that have a file under
-/// their name keep it.
+/// Makes the keys of a definition's regional accounts, so that a plan file can name them. An account that has a file
+/// under its name keeps that key.
 ///
 /// # Errors
 /// [`KeysError::Keyring`]
@@ -57,21 +57,21 @@ pub fn generate_regional(keys: &Path, definition: &Definition) -> Result<Vec<Gen
 pub struct Listed {
     /// The file.
     pub file: PathBuf,
-    /// Its public key, where it could be read.
+    /// The public key, if it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key: Option<PublicKey>,
-    /// What the key is for.
+    /// The kind of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<KeyKind>,
-    /// Why it would be refused if it were used.
+    /// Reason why the file would be refused if it was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// All `*.nk` files of the keys folder.
+/// Returns all `*.nk` files of the keys folder.
 ///
 /// # Errors
-/// [`KeysError::Keyring`] when the folder can't be read.
+/// [`KeysError::Keyring`] if the folder cannot be read.
 pub fn list(keys: &Path) -> Result<Vec<Listed>, KeysError> {
     let keyring = Keyring::open(keys)?;
     let listed = keyring.files().iter().map(|file| Listed {

@@ -1,4 +1,4 @@
-//! What a definition comes to, as text: nothing is read from or written to a deployment.
+//! Renders what a definition asks for as text: it neither reads from nor writes to a deployment.
 
 #[cfg(test)]
 mod tests;
@@ -13,29 +13,29 @@ use crate::model::shown::{self, shown};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// What to render.
+/// Part of the definition to render.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// Mappings: for servers in config mode, a `mappings` block per account.
     Mappings,
     /// Stream configs, as `nats stream add --config` takes them.
     Streams,
-    /// What goes into the accounts' claims.
+    /// The content for the accounts' claims.
     Claims,
     /// The permissions of an application's user.
     Permissions,
 }
 
-/// One piece of the result: an account's, or a stream's.
+/// One part of the result, for an account or a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// File name without its ending, `APP.mappings`.
     pub name: String,
     /// The ending that goes with [`text`](Self::text), `conf` or `json`.
     pub ending: &'static str,
-    /// For a person, and for the tool that it is meant for.
+    /// Text for a person, and for the tool that it is meant for.
     pub text: String,
-    /// For a script.
+    /// JSON for a script.
     pub json: Value,
 }
 
@@ -74,7 +74,7 @@ fn mappings(account: &DesiredAccount<'_>) -> Document {
     }
 }
 
-/// The `mappings` block of an account in a server's configuration.
+/// Returns the `mappings` block of an account in a server's configuration.
 fn mapping_block(mappings: &MappingSet) -> String {
     let mut text = String::from("mappings {\n");
     for Mapping { source, destinations } in mappings {
@@ -145,7 +145,7 @@ fn permission_block(account: &DesiredAccount<'_>, permissions: &ApplicationPermi
     }
 }
 
-/// A list of subjects of a `permissions` block.
+/// Writes a list of subjects of a `permissions` block.
 fn subject_list(text: &mut String, name: &str, lines: &[Line]) {
     let width = lines.iter().map(|line| quoted(&line.subject).len()).max().unwrap_or(0);
     let _ = writeln!(text, "    {name}: [");
@@ -160,18 +160,18 @@ fn heading(account: &DesiredAccount<'_>, what: &str) -> String {
     format!("# account {name} ({}): {what}\n", account.id)
 }
 
-/// `APP.mappings`; what file systems do not take in names becomes `_`.
+/// Returns a name like `APP.mappings`; characters that file systems do not allow become `_`.
 fn file_name(account: &DesiredAccount<'_>, what: &str) -> String {
     let fit = |c: char| if c == '/' || c == '\\' || c.is_control() { '_' } else { c };
     format!("{}.{what}", account.name.chars().map(fit).collect::<String>())
 }
 
-/// A key of the server's configuration; there are no escapes in it (nats-server `conf/lex.go`).
+/// Returns a key of the server's configuration, which knows no escapes in keys (nats-server `conf/lex.go`).
 fn key(text: &str) -> String {
     if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
 }
 
-/// A string of the server's configuration, whose escapes are \t, \n, \r, \", \\ and \xXX for a byte (nats-server
+/// Returns a string of the server's configuration, whose escapes are \t, \n, \r, \", \\ and \xXX for a byte (nats-server
 /// `conf/lex.go`).
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
@@ -187,7 +187,7 @@ fn quoted(text: &str) -> String {
     out + "\""
 }
 
-/// A document of its own, which a terminal can show.
+/// Returns a document of its own, which a terminal can show.
 fn json_text(json: &Value) -> String {
     shown::json(&format!("{json:#}\n")).into_owned()
 }
