@@ -67,7 +67,7 @@ pub struct Provisioned {
     pub place: String,
     /// The action that the plan wanted.
     pub action: Action,
-    /// How the run did it.
+    /// Result, if the run did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<Done>,
     /// Reason why the run could not do it.

@@ -89,7 +89,7 @@ pub struct Given<'d, 'k> {
     pub definition: &'d Definition,
     /// The keys folder.
     pub keys: &'k Keyring,
-    /// What is known of the operator, whose signatures count.
+    /// Local knowledge of the operator, whose signatures count.
     pub trust: &'k Trust,
 }
 
@@ -112,7 +112,7 @@ pub struct Session<'d, L> {
     pub anchor: TrustAnchor,
     /// Findings about the source of these keys.
     pub trust_findings: Vec<Finding>,
-    /// What was known of the operator before.
+    /// Local knowledge of the operator, from before the servers were asked.
     pub(super) trust: Trust,
     /// The end of the verb's time.
     pub deadline: Deadline,

@@ -259,8 +259,8 @@ impl Patience {
 /// Patience after everything is done.
 ///
 /// If a source's first request gets no answer, the server retries it after 40 s: it waits 30 s for the answer, and 10 s
-/// more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it meets a push. While a server
-/// takes over an account's new token, the account's JetStream API is missing for a moment (accounts.go,
+/// more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it meets a push. While a
+/// server takes over an account's new token, the account's JetStream API is missing for a moment (accounts.go,
 /// `updateAccountClaimsWithRefresh`).
 pub(super) const SETTLED: Patience = Patience { any: USUAL, sources: Duration::from_secs(50) };
 

@@ -1,4 +1,4 @@
-//! `apply PLANFILE`: the plan of a file, and nothing else.
+//! `apply PLANFILE`: carries out the plan of a file, and nothing else.
 
 use super::plan::plan;
 use crate::engine::planned::{Planned, Planner};
@@ -9,8 +9,7 @@ use crate::observed::link::Link;
 use crate::plan::Options;
 use crate::plan::file::Content;
 
-/// Plans what the definition asks for, and carries that out only if it is what this plan file says; `None`: without a file,
-/// whatever it is.
+/// Plans what the definition asks for. With a plan file, the run carries that out only if it equals the file's plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Apply<'c>(pub Option<&'c Content>);
 

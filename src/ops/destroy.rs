@@ -1,4 +1,4 @@
-//! `destroy`: removes what a definition made. Mappings first; streams only when told to.
+//! `destroy`: removes what a definition made. Mappings come first; streams only if the user asks for that.
 
 use crate::definition::Definition;
 use crate::engine::clock::now;
@@ -9,10 +9,10 @@ use crate::engine::user_permissions::users;
 use crate::engine::{Connector, Deadline, Tell};
 use crate::plan::{self, Options};
 
-/// Plans to remove all that the definition has.
+/// Plans to remove everything in the definition.
 #[derive(Debug, Clone, Copy)]
 pub struct Removal {
-    /// With the streams.
+    /// `true` to delete the streams, too.
     pub delete_streams: bool,
 }
 
@@ -34,10 +34,10 @@ impl Planner for Removal {
     }
 }
 
-/// The part of a definition that is to go: all of it, or the named virtual streams.
+/// Returns the part of a definition to remove: all of it, or the named virtual streams.
 ///
 /// # Errors
-/// A name that the definition doesn't have.
+/// A name that is not in the definition.
 pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definition, &'n str> {
     let mut part = definition.clone();
     if names.is_empty() {
@@ -55,8 +55,8 @@ pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definiti
     Ok(part)
 }
 
-/// Connects, reads the deployment and plans to take away everything that the definition has. Changes nothing; the plan
-/// is carried out by [`crate::engine::run::execute`].
+/// Connects, reads the deployment and plans to remove everything in the definition. Changes nothing;
+/// [`crate::engine::run::execute`] carries out the plan.
 ///
 /// # Errors
 /// [`ReadError`]

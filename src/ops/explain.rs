@@ -1,4 +1,4 @@
-//! `explain`: where what clients of a cluster publish goes, by what is in force there.
+//! `explain`: follows a message that clients of a cluster publish, by what is in force there.
 
 use crate::definition::Definition;
 use crate::desired::regional::Seat;
@@ -15,58 +15,58 @@ use crate::plan::preflight::{self, Verb};
 use crate::verify::status::{Seen, SourceStatus, StreamStatus, status};
 use std::collections::HashMap;
 
-/// What is asked.
+/// A question to `explain`.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// What is published on.
+    /// The subject of the message.
     pub subject: String,
     /// The cluster whose clients publish.
     pub cluster: String,
-    /// Where an answer is expected.
+    /// The reply subject.
     pub reply_to: Option<String>,
-    /// Who publishes; without one all is allowed.
+    /// The user that publishes; without a user everything is allowed.
     pub user: Option<User>,
 }
 
-/// Why there is no answer.
+/// Reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
-    /// A subject that nobody can publish on.
+    /// A subject that no client can publish on.
     #[error("{0}")]
     Subject(String),
-    /// No such cluster.
+    /// There is no such cluster.
     #[error("there is no cluster {cluster}; there {}", known(.there))]
     Cluster {
-        /// As it was given.
+        /// The name that the user gave.
         cluster: String,
-        /// Those that there are.
+        /// The names of existing clusters.
         there: Vec<String>,
     },
-    /// Nobody there answers.
+    /// No server of the cluster answers.
     #[error("no server of cluster {0} answers")]
     Silent(String),
-    /// The user is of another account.
+    /// The user belongs to another account.
     #[error("{place}: the user is of account {account}, which is not in the definition")]
     User {
-        /// Where the user comes from.
+        /// The source of the user.
         place: String,
-        /// Its account.
+        /// The user's account.
         account: String,
     },
-    /// It is nobody's, as far as is known here.
+    /// No mapping, stream or import that is known here matches the subject.
     #[error("no mapping, stream or import of {} is for {subject}: only who subscribes to it hears it", of(.accounts))]
     NotMapped {
-        /// What was asked about.
+        /// The subject in question.
         subject: String,
-        /// The accounts that were looked at.
+        /// The accounts that were checked.
         accounts: Vec<String>,
-        /// Whether the servers said so, and not the definition alone.
+        /// `true` if the servers said so, and not the definition alone.
         told: bool,
     },
-    /// Reading the deployment.
+    /// Reading the deployment failed.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The definition asks for what cannot be.
+    /// The definition asks for something impossible.
     #[error(transparent)]
     Desired(#[from] DesiredError),
 }
@@ -118,7 +118,7 @@ pub async fn on_servers<C: Connector>(
     answers(asked, &desired, views.collect(), domain, true)
 }
 
-/// The same by the definition alone, as it will be once it is applied.
+/// Follows the subject by the definition alone, as if it was applied.
 ///
 /// # Errors
 /// [`ExplainError`]
@@ -138,7 +138,7 @@ fn defined_clusters(definition: &Definition) -> Vec<String> {
     served.chain(&topology.without_clients).map(|cluster| cluster.as_str().to_owned()).collect()
 }
 
-/// One answer for each application's account that has one. `told` is whether servers were asked.
+/// Returns one answer for each application's account that has one. `told` is `true` if servers were asked.
 fn answers(
     asked: &Asked,
     desired: &[DesiredAccount<'_>],
@@ -184,7 +184,8 @@ fn answers(
     }
 }
 
-/// An account as most servers of a cluster use it, or will when it is used there: of its mappings and imports, those in force.
+/// Returns an account as most servers of a cluster use it, or will use it once they load it. Of its mappings and
+/// imports, it has those in force.
 fn view(
     wanted: &DesiredAccount<'_>,
     found: &ObservedAccount,
@@ -237,7 +238,7 @@ fn view(
     (view, Some(claims))
 }
 
-/// The account's streams with how they are; `None` where they could not be read.
+/// Returns the account's streams and their state; `None` if they could not be read.
 fn streams(wanted: &DesiredAccount<'_>, found: &ObservedAccount) -> Option<Vec<StreamView>> {
     let jetstream = &found.jetstream;
     if found.out_of_reach {

@@ -1,4 +1,4 @@
-//! The verbs, one file each: what a verb reads, and the plan that it makes. Plans are carried out by [`crate::engine`].
+//! The verbs, one file each: what a verb reads, and the plan that it makes. [`crate::engine`] carries out the plans.
 
 pub mod apply;
 pub mod demo;

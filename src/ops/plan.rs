@@ -1,4 +1,4 @@
-//! `plan`: the deployment as it is, against the definition.
+//! `plan`: compares the deployment as it is with the definition.
 
 use crate::engine::caches;
 use crate::engine::nsc_sync;
@@ -28,8 +28,8 @@ impl Planner for FromDefinition {
     }
 }
 
-/// Connects, reads the deployment and compares it with the definition. Changes nothing. A run that is going to push hears
-/// from now on what others push.
+/// Connects, reads the deployment and compares it with the definition. Changes nothing. If `hearing` is on, the session
+/// listens to pushes by other tools from now on.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -49,7 +49,7 @@ pub async fn plan<'d, C: Connector>(
     session.settle(&mut observed);
     let options = &regional_keys::with_signing_keys(&session, &desired, &observed, keys, options);
     let mut plan = compare(&session, &desired, &observed, keys, options);
-    // Who listens changes what is found, and not what is to be done.
+    // Subscriptions change the findings, but not the changes.
     let users = users(&session, &plan, options, connector.changes());
     let (asked, users) = join(session.observe_listeners(&plan, &mut observed, tell), users).await;
     if asked {

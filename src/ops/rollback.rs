@@ -1,4 +1,4 @@
-//! `rollback`: back to how an earlier push left it, with what others changed since.
+//! `rollback`: goes back to the state after an earlier push, and keeps what other tools changed since.
 
 use crate::engine::clock::now;
 use crate::engine::planned::{Planned, Planner};
@@ -28,8 +28,8 @@ impl Planner for Back<'_> {
     }
 }
 
-/// Connects, reads the deployment and plans to undo what the records say was pushed. Changes nothing; the plan is
-/// carried out by [`crate::engine::run::execute`].
+/// Connects, reads the deployment and plans to undo the pushes in the records. Changes nothing;
+/// [`crate::engine::run::execute`] carries out the plan.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -59,7 +59,7 @@ pub async fn plan_rollback<'d, C: Connector>(
     let mut look = nsc_sync::look(&session, &observed);
     plan::admit(&mut look.findings, &undo.options);
     plan.findings.append(&mut look.findings);
-    // What the definition asks for is not what is gone back to, so that the streams are not held against it.
+    // A rollback goes back to another state than the definition's, so the streams are not compared with the definition.
     let planned = Planned { desired: Vec::new(), observed, plan, options: undo.options.clone(), behind: look.behind };
     Ok((session, planned, effects))
 }

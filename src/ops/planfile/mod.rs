@@ -1,4 +1,4 @@
-//! Plan files: written by `plan`, signed by `sign`, carried out by `apply`.
+//! Plan files: `plan` writes them, `sign` signs them, and `apply` carries them out.
 
 pub mod review;
 
@@ -23,45 +23,45 @@ use review::Inconsistent;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a plan file could not be read, written or used.
+/// Reason why a plan file could not be read, written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The file.
+    /// The file cannot be read or written.
     #[error("the plan file {path}: {cause}", path = path.display())]
     Io {
-        /// Its path.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         cause: io::Error,
     },
-    /// What is in it.
+    /// The file's content is wrong.
     #[error("{path} {cause}", path = path.display())]
     Content {
-        /// Its path.
+        /// The file's path.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         cause: PlanFileError,
     },
-    /// Its definition, which another version may have understood.
+    /// The file's definition is wrong; another version may have understood it.
     #[error("the definition in {path}: {cause}", path = path.display())]
     Definition {
         /// The file's path.
         path: PathBuf,
-        /// What is wrong.
+        /// The problems.
         cause: Problems,
     },
 }
 
-/// Why a plan file could not be signed.
+/// Reason why a plan file could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignFileError {
-    /// There is a seal already.
+    /// The file is sealed already.
     #[error("the plan file is signed already, by {0}")]
     Signed(PublicKey),
-    /// Its parts do not fit together.
+    /// The file's parts do not fit together.
     #[error("the plan file says one thing and asks for another: {0}; nothing was signed")]
     Inconsistent(#[from] Inconsistent),
-    /// The token that an account's claims are edited from is by a key that is not trusted.
+    /// A key that is not trusted signed the token that an account's claims are edited from.
     #[error(
         "account {account}: the token that it starts from is signed by {issuer}, which {}; nothing was signed",
         .anchor.why_not()
@@ -71,24 +71,24 @@ pub enum SignFileError {
         account: String,
         /// The key that signed it.
         issuer: PublicKey,
-        /// Whose signatures count.
+        /// The keys whose signatures count.
         anchor: Box<TrustAnchor>,
     },
     /// The key that signs is not the pinned operator's.
     #[error("{}; nothing was signed", .0.message)]
     Signer(Box<Finding>),
-    /// Claims of the file that are no account's.
+    /// The file has claims that are no account's.
     #[error("account {account}: {cause}")]
     Claims {
         /// The account's name.
         account: String,
-        /// What is wrong with them.
+        /// The error.
         cause: ClaimsError,
     },
-    /// Signing.
+    /// Signing failed.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// Sealing.
+    /// Sealing failed.
     #[error("sealing the file: {0}")]
     Seal(SignError),
 }
@@ -96,7 +96,7 @@ pub enum SignFileError {
 /// Writes a plan file, mode 0600, all of it or nothing.
 ///
 /// # Errors
-/// [`FileError::Io`]; [`FileError::Content`] when it would have a secret in it, or would be larger than what is read.
+/// [`FileError::Io`]; [`FileError::Content`] if it would have a secret in it, or would be too large to be read again.
 pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
     let text = file.render();
     let wrong = |cause| FileError::Content { path: path.to_owned(), cause };
@@ -105,12 +105,12 @@ pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
         .map_err(|cause| FileError::Io { path: path.to_owned(), cause })
 }
 
-/// Plan files are handed around: no secret belongs in one, wherever it came from.
+/// Checks that no secret is in the text, because users pass plan files on.
 fn without_secrets(text: &str) -> Result<(), PlanFileError> {
     secrets::find_in_json(text).map_or(Ok(()), |kind| Err(PlanFileError::Secret(kind.with_article())))
 }
 
-/// Reads a plan file; the seal of a signed one was verified.
+/// Reads a plan file, and verifies the seal of a signed one.
 ///
 /// # Errors
 /// [`FileError`]
@@ -131,7 +131,7 @@ pub fn read(path: &Path) -> Result<PlanFile, FileError> {
     Ok(file)
 }
 
-/// The definition of a plan file; paths in it are relative to `base`.
+/// Returns the definition of a plan file; paths in it are relative to `base`.
 ///
 /// # Errors
 /// [`FileError::Definition`]
@@ -144,7 +144,7 @@ pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definit
     parsed.map_err(|cause| FileError::Definition { path: path.to_owned(), cause })
 }
 
-/// Checks whether the parts of a plan file fit together, so that what is shown of it is what is signed.
+/// Checks that the parts of a plan file fit together, so that the user signs what is shown.
 ///
 /// # Errors
 /// [`SignFileError::Inconsistent`]
@@ -152,7 +152,7 @@ pub fn check(content: &Content, definition: &Definition) -> Result<(), SignFileE
     Ok(review::check(content, definition, now())?)
 }
 
-/// Checks whether the key that is about to sign is the operator's, as far as the anchor says so.
+/// Checks that the key that is about to sign is the operator's, as far as the anchor says so.
 ///
 /// # Errors
 /// [`SignFileError::Signer`]
@@ -163,10 +163,10 @@ pub fn check_signer(signer: &PublicKey, anchor: &TrustAnchor) -> Result<(), Sign
     }
 }
 
-/// The claims that the tokens of an account are edited from; none for an account that is yet to be made.
+/// Returns the claims that an account's tokens are edited from; `None` for an account that is yet to be made.
 ///
 /// # Errors
-/// [`SignFileError::Untrusted`] when no trusted key signed them.
+/// [`SignFileError::Untrusted`] if no trusted key signed them.
 pub fn start(account: &PlannedAccount, anchor: &TrustAnchor) -> Result<Option<TrustedClaims>, SignFileError> {
     let Some(token) = &account.base else { return Ok(None) };
     let name = || account.name.clone();
@@ -181,7 +181,7 @@ pub fn start(account: &PlannedAccount, anchor: &TrustAnchor) -> Result<Option<Tr
     }
 }
 
-/// Signs all tokens of a plan file, activation tokens too, and seals the whole. Needs no network.
+/// Signs all tokens of a plan file, including activation tokens, and seals the file. Needs no network.
 ///
 /// # Errors
 /// [`SignFileError`]

@@ -1,4 +1,4 @@
-//! Reading the history folder.
+//! Reads the history folder.
 
 use crate::files::{self, ReadError};
 use crate::model::claims::{AccountClaims, LastPush};
@@ -10,72 +10,74 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A record and its name: the file's, without `.json`.
+/// A record and its name: the file's name without `.json`.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its name.
+    /// The record's name.
     pub name: String,
-    /// What is in it.
+    /// The record.
     pub record: Record,
 }
 
-/// Why a record or the folder could not be read.
+/// Reason why a record or the folder could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// The folder or file.
+    /// The folder or file cannot be read.
     #[error("{path}: {cause}", path = path.display())]
     Io {
-        /// Its path.
+        /// The path of the folder or file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         cause: io::Error,
     },
-    /// What is in it.
+    /// The file's content is wrong.
     #[error("{path} {cause}", path = path.display())]
     Content {
-        /// Its path.
+        /// The file's path.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         cause: RecordError,
     },
 }
 
-/// Why a record was not found.
+/// Reason why a record was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {
-    /// There is none.
+    /// There is no such record.
     #[error("no record is called {0}")]
     None(String),
-    /// There are several.
+    /// There are several such records.
     #[error("several records are called {wanted}: {}", .names.join(", "))]
     Several {
-        /// What was asked for.
+        /// The name that the user gave.
         wanted: String,
-        /// Their names.
+        /// The names of the records.
         names: Vec<String>,
     },
 }
 
-/// A record's name, and what is in it.
+/// A record's name, and the record.
 pub type Read = (String, Result<Record, HistoryError>);
 
-/// All records of a folder, the oldest first; those that cannot be read stand in their places. A folder that is not
-/// there has none.
+/// Returns all records of a folder, the oldest first; a record that cannot be read has an error in its place. A missing
+/// folder has none.
 ///
 /// # Errors
-/// [`HistoryError::Io`] when the folder cannot be read.
+/// [`HistoryError::Io`] if the folder cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
     let names = names(folder)?.into_iter();
     Ok(names.map(|name| (name.clone(), read(&folder.join(format!("{name}.json"))))).collect())
 }
 
-/// So many records are looked into for what was pushed last, of at most [`MOST_BYTES`] together.
+/// Number of records that are searched for the last pushes, of at most [`MOST_BYTES`] together.
 const NEWEST: usize = 8;
-/// So many of their tokens are looked at, the newest first: each signature takes its time.
+/// Maximum number of their tokens that are checked, the newest first: each signature takes time.
 const MOST_TOKENS: usize = 10_000;
 
-/// Reads the newest records of a folder for the last push of each account: its newest token that every server confirmed, of
-/// each key that signed any. Whose signatures count is not known here. Records that cannot be read are left out.
+/// Reads the newest records of a folder for the last push of each account.
+///
+/// For each key that signed tokens of the account, that is the newest token that every server confirmed. The caller
+/// knows which keys' signatures count. Records that cannot be read are left out.
 pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     let mut last: BTreeMap<(PublicKey, PublicKey), LastPush> = BTreeMap::new();
     let (mut bytes, mut tokens) = (MOST_BYTES, MOST_TOKENS);
@@ -97,13 +99,13 @@ pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     last.into_values().collect()
 }
 
-/// Checks that all servers that were asked confirmed the token: one that a single server has is gone while that is down. What
-/// is in the preload is there once they reload it.
+/// Returns `true` if all servers that were asked confirmed the token. If only one server has a token, it is gone while
+/// that server is down. A token in the preload is there once servers reload it.
 fn is_everywhere(token: &Recorded) -> bool {
     !token.servers.is_empty() && token.servers.iter().all(|server| server.confirmed || server.by_reload)
 }
 
-/// The names of a folder's records, the oldest first.
+/// Returns the names of a folder's records, the oldest first.
 fn names(folder: &Path) -> Result<Vec<String>, HistoryError> {
     let failed = |cause| HistoryError::Io { path: folder.to_owned(), cause };
     let entries = match std::fs::read_dir(folder) {
@@ -113,7 +115,7 @@ fn names(folder: &Path) -> Result<Vec<String>, HistoryError> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        // What a run that was killed had not finished writing begins with a dot.
+        // A killed run leaves an unfinished file, whose name begins with a dot.
         if let Some(name) = name.strip_suffix(".json").filter(|name| !name.starts_with('.')) {
             names.push(name.to_owned());
         }
@@ -137,8 +139,8 @@ fn read(path: &Path) -> Result<Record, HistoryError> {
     }
 }
 
-/// The place of the record that is called `wanted`: `last`, `last~N` for the Nth before it, the beginning of a name or
-/// of the id at its end.
+/// Returns the index of the record that is called `wanted`. That is `last`, `last~N` for the Nth before it, or the
+/// beginning of a name or of the id at its end.
 ///
 /// # Errors
 /// [`FindError`]

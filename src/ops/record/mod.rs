@@ -1,7 +1,7 @@
-//! The history folder: a record for each push, one file each, that no other run overwrites.
+//! The history folder: one file with a record for each push, which no other run overwrites.
 //!
-//! A record is on the disk before the first token leaves, and is replaced as a whole when a stage begins and ends. So a
-//! run that is killed at any moment leaves one from which `rollback` works.
+//! A record is on the disk before the first token is sent, and is replaced as a whole when a stage begins and ends. So
+//! a run that is killed at any moment leaves a record from which `rollback` works.
 
 mod find;
 
@@ -36,16 +36,16 @@ struct State {
     content: Content,
     /// The record's file, once there is one.
     path: Option<PathBuf>,
-    /// Why the file is behind.
+    /// Error of the last write, if the file is out of date.
     behind: Option<PushLogError>,
 }
 
 impl Recorder {
-    /// For a run in this folder, which is made (0700) when it is not there. `content` is what is known before the push:
-    /// its attempts are empty.
+    /// Opens the history for a run in this folder, which is made (0700) if it is missing. `content` has what is known
+    /// before the push: its attempts are empty.
     ///
     /// # Errors
-    /// [`PushLogError`] when no file can be written there: better now than after the streams were made.
+    /// [`PushLogError`] if no file can be written there: better now than after the streams were made.
     pub fn open(folder: &Path, content: Content) -> Result<Self, PushLogError> {
         let failed = |cause| PushLogError { path: folder.to_owned(), cause };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -54,10 +54,10 @@ impl Recorder {
         Ok(Self { folder: folder.to_owned(), state: Mutex::new(state) })
     }
 
-    /// Writes how the run ended. Says where the record is; `None` when nothing was pushed.
+    /// Writes how the run ended. Returns the record's path; `None` if nothing was pushed.
     ///
     /// # Errors
-    /// [`PushLogError`] when the file is behind what happened. What is needed to go back is in it all the same.
+    /// [`PushLogError`] if the file is out of date. It still has all that a rollback needs.
     pub fn finish(&self, outcome: Outcome, error: Option<String>) -> Result<Option<PathBuf>, PushLogError> {
         let mut state = self.state();
         if state.path.is_none() {
@@ -77,14 +77,14 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the record by what is known now, or notes why it cannot.
+    /// Replaces the record by what is known now, or notes why that fails.
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
         let replaced = text(&state.content).and_then(|text| files::replace(&path, Access::Owner, &[text.as_bytes()]));
         state.behind = replaced.err().map(|cause| PushLogError { path, cause });
     }
 
-    /// Writes the record under a name that no other has.
+    /// Writes the record under a name that no other record has.
     fn create(&self, content: &Content) -> io::Result<PathBuf> {
         let text = text(content)?;
         let time = content.started.replace(':', "-");
@@ -172,7 +172,7 @@ impl PushLog for Recorder {
     }
 }
 
-/// The record as it is written: what [`list`] reads again.
+/// Returns the text of a record's file, which [`list`] reads again.
 fn text(content: &Content) -> io::Result<String> {
     let text = Record::new(content.clone()).render();
     if text.len() > MOST_BYTES {
@@ -184,8 +184,8 @@ fn text(content: &Content) -> io::Result<String> {
     }
 }
 
-/// Hides the secrets in a record's content as it is before a push. What attempts hold besides accounts' tokens is hidden as
-/// it comes.
+/// Hides the secrets in a record's content as it is before a push. Later, each attempt hides its own texts; accounts'
+/// tokens stay as they are.
 fn shown(content: Content) -> Content {
     let Content {
         tool,
@@ -230,7 +230,7 @@ fn hidden(text: String) -> String {
     secrets::hide(&text).into_owned()
 }
 
-/// Now, to the millisecond, so that records sort by their names.
+/// Returns the present time, to the millisecond, so that records sort by their names.
 fn timestamp() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -153,7 +153,7 @@ fn records_are_found_by_place_name_and_id() {
     assert!(matches!(find(&names, "a"), Err(FindError::Several { names, .. }) if names.len() == 2));
 }
 
-/// Wherever a secret stands that nothing masks, the whole text is looked at last; and when it is read.
+/// A secret that no mask covers is found in the whole text, before it is written and when it is read.
 #[test]
 fn a_record_with_a_secret_is_neither_written_nor_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ fn sent(account: &PublicKey, operator: &Seed, issued_at: u64) -> Recorded {
     Recorded { token, progress: Progress::Pushed, servers: vec![on], ..one }
 }
 
-/// Each record and all of them have a bound, and whose signatures count is for the reader to say.
+/// Each record has a bound, and all of them together. The reader decides which keys' signatures count.
 #[test]
 fn the_last_pushes_are_known_by_their_keys() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,7 +207,7 @@ fn the_last_pushes_are_known_by_their_keys() {
     };
     let ours = (1000, operator.public_key(), "1".to_owned());
     assert_eq!(pushed(), [ours.clone(), (5000, stranger.public_key(), "2".to_owned())]);
-    // With more values than a record may have, it is none, whatever else is in it.
+    // With more values than a record may have, it is no record, whatever else is in it.
     let text = record(vec![sent(&account, &stranger, 5000)]);
     write("2", text.replacen('{', &format!("{{\"x\":[{}0],", "0,".repeat(2_000_000)), 1));
     assert_eq!(pushed(), [ours]);

@@ -1,4 +1,4 @@
-//! `verify`: every server, stream and source against the definition. Changes nothing.
+//! `verify`: compares every server, stream and source with the definition. Changes nothing.
 
 use crate::definition::Definition;
 use crate::desired::DesiredAccount;
@@ -22,43 +22,43 @@ use serde::Serialize;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// What was found, account by account.
+/// Result of `verify`, account by account.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
-    /// The worst of all.
+    /// The worst verdict of all.
     pub verdict: Verdict,
-    /// Servers that answered.
+    /// Number of servers that answered.
     pub servers: usize,
-    /// Servers that should have.
+    /// Number of servers that should have answered.
     pub expected_servers: usize,
-    /// Of the deployment as a whole.
+    /// Findings about the deployment as a whole.
     #[serde(serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
-    /// In the definition's order.
+    /// Accounts, in the definition's order.
     pub accounts: Vec<VerifiedAccount>,
 }
 
-/// What was found of one account.
+/// Result of `verify` for one account.
 #[derive(Debug, Clone, Serialize)]
 pub struct VerifiedAccount {
-    /// The definition's name for it.
+    /// The account's name in the definition.
     pub account: String,
-    /// Its public key.
+    /// The account's public key.
     pub id: PublicKey,
-    /// What each server has of its newest token.
+    /// State of the account's newest token on each server.
     pub servers: Vec<Confirmation>,
-    /// Mappings that its newest token lacks, or has otherwise.
+    /// Mappings that the newest token lacks, or has differently.
     pub mappings: Vec<MappingChange>,
-    /// Exports, imports and activation tokens that it lacks, has otherwise or should not have, or that do not hold.
+    /// Exports, imports and activation tokens that are missing, differ, should not be there, or are not valid.
     pub claims: Vec<ClaimChange>,
-    /// What is odd about its token.
+    /// Findings about the account's tokens.
     #[serde(serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
     /// Streams and consumers.
     pub streams: Vec<Checked>,
     /// Figures of the streams, for a person.
     pub status: Vec<StreamStatus>,
-    /// Who changes the account right now.
+    /// The run that changes the account right now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Note>,
 }
@@ -102,11 +102,11 @@ pub async fn verify<C: Connector>(
     Ok((verified, observed.deployment))
 }
 
-/// Verifies again and again, each time for at most `each`: until all is as defined, and no source further behind than
-/// `max_lag`, until something is wrong that does not heal by waiting, or until `wait` is over. The last look counts.
+/// Verifies repeatedly, each time for at most `each`. It ends when all is as defined and no source lags more than
+/// `max_lag`, when a problem does not heal by waiting, or when `wait` is over. The last look counts.
 ///
 /// # Errors
-/// [`ReadError`] of the last look, or of the first that waiting does not help.
+/// [`ReadError`] of the last look, or of the first one that does not heal by waiting.
 pub async fn verify_until<C: Connector>(
     given: Given<'_, '_>,
     connector: &C,
@@ -137,22 +137,22 @@ pub async fn verify_until<C: Connector>(
     }
 }
 
-/// What is wrong with a stream for a while only: servers keep a source's error until they try again.
+/// Problems of a stream that last only a while: servers keep a source's error until they try again.
 const HEALING: [&str; 6] =
     ["no-leader", "in-other-cluster", "source-stalled", ANEW, "source-without-tier", "source-consumer-limit"];
 
-/// A source is further behind than was asked for, or that is not known.
+/// The lag of a source is larger than allowed, or not known.
 const LAG: &str = "source-lag";
 const LAG_UNKNOWN: &str = "source-lag-unknown";
 
-/// Between two looks of [`verify_until`].
+/// Pause between two looks of [`verify_until`].
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Judges what was observed. `now` in seconds since 1970.
+/// Judges the observed deployment. `now` is in seconds since 1970.
 pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observed: &Observed, now: u64) -> Verified {
     let mut findings = preflight::deployment(&definition.topology, &observed.deployment, &observed.system_account);
     for finding in desired.iter().flat_map(|desired| preflight::standing_old_values(desired, &observed.deployment)) {
-        // The same for each region.
+        // Each region has the same finding.
         if !findings.contains(&finding) {
             findings.push(finding);
         }
@@ -183,7 +183,8 @@ pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observ
     }
 }
 
-/// Servers and regions that do not answer leave things unknown; other errors are wrong.
+/// Returns the verdict of a finding: servers and regions that do not answer leave things unknown; other errors are
+/// wrong.
 fn of_deployment(finding: &Finding) -> Verdict {
     match (finding.code, finding.severity) {
         (
@@ -202,7 +203,7 @@ fn of_deployment(finding: &Finding) -> Verdict {
 }
 
 impl Verified {
-    /// Adds what is against sources that are further behind than `most` messages, or of which that is not known.
+    /// Adds findings about sources whose lag is more than `most` messages, or not known.
     pub fn bound_lag(&mut self, most: u64) {
         for account in &mut self.accounts {
             let read =
@@ -233,15 +234,15 @@ impl Verified {
         }
     }
 
-    /// Whether all may yet be as defined without anybody doing something: servers that come back or are slow, tokens
-    /// that the resolvers hand on, sources that try again. What differs from the definition stays so.
+    /// Returns `true` if all may become as defined without any action. Servers may come back or be slow, resolvers may
+    /// hand on tokens, and sources may try again. A difference from the definition stays.
     pub fn may_heal(&self) -> bool {
         self.verdict != Verdict::Ok
             && self.findings.iter().all(|finding| of_deployment(finding) != Verdict::Wrong)
             && self.accounts.iter().all(VerifiedAccount::may_heal)
     }
 
-    /// What is waited for, in a few words.
+    /// Returns, in a few words, what the run waits for.
     fn open(&self) -> String {
         let servers = |account: &VerifiedAccount| {
             let open = account.servers.iter().filter(|server| !server.verdict.is_confirmed());
@@ -273,7 +274,7 @@ impl VerifiedAccount {
             let mut wrong = checked.problems.iter().filter(|problem| problem.verdict == Verdict::Wrong);
             wrong.all(|problem| HEALING.contains(&problem.finding.code))
         };
-        // Who may not look will not be let look by waiting.
+        // Waiting does not give a user a missing permission.
         let heals_too = |finding: &Finding| {
             finding.code == LAG
                 || (finding.code != deliveries::NOT_PERMITTED && of_deployment(finding) != Verdict::Wrong)
@@ -285,7 +286,7 @@ impl VerifiedAccount {
             && self.streams.iter().all(heals)
     }
 
-    /// The worst of the account.
+    /// Returns the worst verdict of the account.
     pub fn verdict(&self) -> Verdict {
         let servers = self.servers.iter().map(|server| match &server.verdict {
             verdict if verdict.is_confirmed() => Verdict::Ok,
@@ -317,7 +318,7 @@ fn account(
         claims = claim_drift(desired, &base.claims, peers, now);
         let stored = base.claims.mappings();
         let adopt = Options { adopt: true, ..Options::default() };
-        // Whosever an entry is, it is not as defined.
+        // An entry that differs counts, no matter which tool made it.
         let owners = found.jetstream.streams.iter().filter_map(|stream| stream.owner.as_ref());
         let owners: HashSet<&str> = owners.map(|owner| owner.virtual_stream.as_str()).collect();
         changes = mappings(name, &owners, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
@@ -346,13 +347,14 @@ fn account(
     }
 }
 
-/// Whether a token was issued before the oldest of our streams was made.
+/// Returns `true` if a token was issued before the oldest of our streams was made.
 fn is_older_than_streams(found: &ObservedAccount, issued: u64) -> bool {
     let ours = found.jetstream.streams.iter().filter(|stream| stream.owner.is_some());
     ours.filter_map(|stream| stream.created).min().is_some_and(|oldest| issued < oldest)
 }
 
-/// The mappings are gone while their streams are there: another tool pushed an older copy of the token.
+/// Returns a finding if the mappings are gone while their streams are there: another tool pushed an older copy of the
+/// token.
 fn gone(
     desired: &DesiredAccount<'_>,
     found: &ObservedAccount,
@@ -410,7 +412,7 @@ mod tests {
         assert_eq!((verified.verdict, verified.may_heal()), (Verdict::CantTell, false));
     }
 
-    /// One read stream with a source that is so far behind, or nobody knows.
+    /// Returns one read stream with a source of this lag; `None` if the lag is not known.
     fn read_stream(lag: Option<u64>, active: Option<u64>) -> Verified {
         let origin = "foo-write-east".to_owned();
         let source =
@@ -452,7 +454,7 @@ mod tests {
             let mut verified = read_stream(lag, active);
             verified.bound_lag(10);
             let codes: Vec<&str> = verified.accounts[0].findings.iter().map(|finding| finding.code).collect();
-            // It is waited for.
+            // A lag that is too large may heal by waiting.
             assert_eq!(verified.may_heal(), !codes.is_empty());
             (verified.verdict, codes)
         };
@@ -460,7 +462,7 @@ mod tests {
         assert_eq!(judged(Some(10), second), (Verdict::Ok, Vec::new()));
         assert_eq!(judged(Some(11), second), (Verdict::Wrong, vec!["source-lag"]));
         assert_eq!(judged(None, second), (Verdict::CantTell, vec!["source-lag-unknown"]));
-        // What it last heard was long ago.
+        // The source last got an answer long ago.
         assert_eq!(judged(Some(0), Some(60_000_000_000)), (Verdict::CantTell, vec!["source-lag-unknown"]));
     }
 }

@@ -1,4 +1,4 @@
-//! `verify` against `plan`, on made deployments that differ from the definition at random.
+//! Compares `verify` with `plan`, on generated deployments that differ from the definition at random.
 
 use super::*;
 use crate::desired::tests::{app, application, definition, stream};
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 const NOW: u64 = 2000;
 
-/// A deployment, and what is wanted of it.
+/// A deployment, and its desired state.
 struct Case {
     definition: Definition,
     operator: Seed,
@@ -26,7 +26,7 @@ struct Case {
 }
 
 impl Case {
-    /// As it is after an `apply`.
+    /// Returns the deployment as it is after an `apply`.
     fn as_applied() -> Self {
         let operator = Seed::generate(KeyKind::Operator).unwrap();
         let worker = ConsumerDefinition {
@@ -122,7 +122,7 @@ fn drift() -> impl Strategy<Value = Drift> {
     ]
 }
 
-/// Another value of the same kind.
+/// Returns another value of the same kind.
 fn another(value: &Value) -> Value {
     match value {
         Value::Null => json!(1),
@@ -158,7 +158,7 @@ impl Drift {
                 let place = at.index(jetstream.streams.len());
                 let found = &mut jetstream.streams[place];
                 let mut config = found.config.clone();
-                // Whose a stream is says its metadata.
+                // The metadata says whose stream it is, and stays.
                 let metadata = config.shift_remove("metadata");
                 change(&mut config, *field);
                 config.extend(metadata.map(|metadata| ("metadata".to_owned(), metadata)));
@@ -208,7 +208,7 @@ fn what_was_applied_is_in_sync() {
 }
 
 proptest! {
-    /// What `plan` would change, or refuse, is not in sync to `verify`.
+    /// If `plan` would change or refuse something, `verify` finds the deployment out of sync.
     #[test]
     fn verify_sees_what_plan_sees(drifts in prop::collection::vec(drift(), 1..4)) {
         let mut case = Case::as_applied();

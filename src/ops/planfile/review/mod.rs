@@ -1,5 +1,7 @@
-//! A plan file before it is signed. Whoever signs has no deployment to compare it with, so nothing that the file says of
-//! itself counts: what it has signed is found out from the claims, and what does not fit together is refused.
+//! Reviews a plan file before it is signed.
+//!
+//! The signing machine has no deployment to compare the file with, so the file's statements about itself do not count.
+//! The review derives from the claims what would be signed, and refuses parts that do not fit together.
 
 use crate::definition::Definition;
 use crate::desired::{self, regional};
@@ -20,13 +22,15 @@ use serde_json::Value;
 pub struct Inconsistent {
     /// The account's name in the file.
     pub account: String,
-    /// What does not fit.
+    /// The part that does not fit.
     pub reason: String,
 }
 
-/// Compares the parts of a plan file with each other: accounts with the definition, tokens with the account that they
-/// are said to be for and with the token that it has, activation tokens with the imports that need them, dates with `now`
-/// (seconds since 1970). Claims that servers could read otherwise are refused.
+/// Compares the parts of a plan file with each other.
+///
+/// It compares accounts with the definition. It compares tokens with the account that they are said to be for, and with
+/// the token that it has. It compares activation tokens with the imports that need them, and dates with `now` (seconds
+/// since 1970). It refuses claims that servers could read differently.
 ///
 /// # Errors
 /// [`Inconsistent`]
@@ -58,7 +62,8 @@ pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(),
     Ok(())
 }
 
-/// Why an account that the file says is new cannot be: claims that start from nothing show nothing of what they take away.
+/// Returns the reason why an account that the file calls new cannot be new. Claims that start from nothing would not
+/// show what they remove.
 fn is_there_already(content: &Content, account: &PlannedAccount, made_here: bool) -> Option<String> {
     if account.base.is_some() || account.tokens.is_empty() {
         return None;
@@ -108,8 +113,8 @@ fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), Stri
     Ok(())
 }
 
-/// Judges the date after which a token is dated. What the file allows does not make a date: only the token that it starts
-/// from, which a trusted key signed, can be dated ahead.
+/// Checks the date after which a token is dated. The options of the file are no reason for a date in the future: only
+/// the token that it starts from, which a trusted key signed, can be dated ahead.
 fn dated(content: &Content, push: &Push, base: Option<&AccountClaims>, now: u64) -> Result<(), String> {
     let issued = base.map_or(0, AccountClaims::issued_at);
     if push.newest_iat < issued {
@@ -132,20 +137,20 @@ fn dated(content: &Content, push: &Push, base: Option<&AccountClaims>, now: u64)
 /// The token that an account's claims are edited from, as far as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BaseToken {
-    /// When it was issued (seconds since 1970).
+    /// Issue time, in seconds since 1970.
     pub issued_at: u64,
-    /// Who signed it.
+    /// The key that signed it.
     pub issuer: PublicKey,
 }
 
-/// The token that an account starts from; `None` for an account that is yet to be made.
+/// Returns the token that an account starts from; `None` for an account that is yet to be made.
 pub fn base(account: &PlannedAccount) -> Option<BaseToken> {
     let base = AccountClaims::decode(account.base.as_deref()?).ok()?;
     Some(BaseToken { issued_at: base.issued_at(), issuer: base.issuer().clone() })
 }
 
-/// What the tokens of an account change in the claims that it starts from, stage by stage, in lines; how old those are, and
-/// the activation tokens that are issued. `now` in seconds since 1970.
+/// Returns, in lines, the changes that an account's tokens make to its present claims, stage by stage. It also has the
+/// age of those claims, and the activation tokens to issue. `now` is in seconds since 1970.
 pub fn changes(account: &PlannedAccount, start: Option<&TrustedClaims>, now: u64) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(base) = start {
@@ -175,7 +180,7 @@ pub fn changes(account: &PlannedAccount, start: Option<&TrustedClaims>, now: u64
     lines
 }
 
-/// `2026-11-23T04:05:06Z, 3 days ago`
+/// Returns a time with its age: `2026-11-23T04:05:06Z, 3 days ago`.
 fn age(issued_at: u64, now: u64) -> String {
     let time = format_time(issued_at);
     match now.checked_sub(issued_at) {
@@ -184,8 +189,8 @@ fn age(issued_at: u64, now: u64) -> String {
     }
 }
 
-/// What else the plan does, from the part of the file that is compared with the deployment before anything is done:
-/// options that let it do more than add, and what it deletes. One thing a line.
+/// Returns what else the plan does, one thing a line: options that let it do more than add, and what it deletes. The
+/// part of the file that this comes from is compared with the deployment before anything is done.
 pub fn beyond_tokens(content: &Content) -> Vec<String> {
     let crate::plan::Options { adopt, prune, delete_streams, allow, signing_keys } = &content.options;
     let mut lines = Vec::new();
@@ -213,9 +218,9 @@ pub fn beyond_tokens(content: &Content) -> Vec<String> {
     lines
 }
 
-/// The lines about a plan file that would not be shown in full, because something in them looks like a secret, or like
-/// the note in the place of one: names, what the plan does [beyond its tokens](beyond_tokens), and the
-/// [changes](changes()) of all accounts. What a person cannot see is not to be signed.
+/// Returns the lines about a plan file that would not be shown in full, because they have something like a secret, or
+/// like the note in place of one. It checks names, what the plan does [beyond its tokens](beyond_tokens), and the
+/// [changes](changes()) of all accounts. A person must not sign what they cannot see.
 pub fn not_in_full(content: &Content, changes: &[Vec<String>]) -> Vec<String> {
     let names = content.accounts.iter().map(|account| format!("account {} ({})", account.name, account.id));
     let lines = names.chain(beyond_tokens(content)).chain(changes.iter().flatten().cloned());
@@ -226,7 +231,7 @@ fn deleted(changes: &Value) -> impl Iterator<Item = &Value> {
     changes.as_array().into_iter().flatten().filter(|change| change["action"] == "delete")
 }
 
-/// A text as it is, anything else as JSON; on one line.
+/// Returns a text as it is, and anything else as JSON, on one line.
 fn text(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     shown(&text).into_owned()
