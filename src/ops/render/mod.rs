@@ -171,8 +171,8 @@ fn key(text: &str) -> String {
     if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
 }
 
-/// Returns a string of the server's configuration, whose escapes are \t, \n, \r, \", \\ and \xXX for a byte (nats-server
-/// `conf/lex.go`).
+/// Returns a string of the server's configuration, whose escapes are \t, \n, \r, \", \\ and \xXX for a byte
+/// (nats-server `conf/lex.go`).
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
