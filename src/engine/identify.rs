@@ -28,8 +28,11 @@ pub(super) fn imported_api(claims: &AccountClaims, region: &Region, id: &PublicK
 
 /// Returns the accounts that serve the regions, and findings against making those that do not exist.
 ///
-/// An account is the first of these: the definition names it, the application's account imports from it, the resolver
-/// holds it with our tags, or the keys folder has a key under its name.
+/// It looks for the account in this order:
+/// - the definition names it;
+/// - the application's account imports from it;
+/// - the resolver holds it with our tags;
+/// - the keys folder has a key under its name.
 pub(super) async fn identify<L: Requests>(
     definition: &Definition,
     applications: &[TrustedClaims],

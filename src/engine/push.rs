@@ -152,8 +152,8 @@ fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Re
     }
 }
 
-/// Returns `true` if a server that can be asked did not acknowledge a token and has an older one, and no server has a
-/// newer one.
+/// Returns `true` if a server that can be asked did not acknowledge a token, and has an older one. A newer one on any
+/// server makes it `false`.
 fn was_missed(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
     let found = || confirmations.iter().filter(|one| one.account == *id);
     found().any(|one| missed(one, outcomes))

@@ -68,7 +68,7 @@ pub(super) async fn reach_regions<C: Connector>(
     Ok(())
 }
 
-/// Checks that the run can get users of all regional accounts in which it makes something, as far as that can be known
+/// Checks that the run can get users of all regional accounts in which it makes something. Not all of that can be known
 /// before the first push.
 pub(super) fn may_reach_regions<C: Connector>(
     session: &Session<'_, C::Link>,

@@ -103,7 +103,7 @@ pub async fn verify<C: Connector>(
 }
 
 /// Verifies repeatedly, each time for at most `each`. It ends when all is as defined and no source lags more than
-/// `max_lag`, when a problem does not heal by waiting, or when `wait` is over. The last look counts.
+/// `max_lag`. It also ends when a problem does not heal by waiting, or when `wait` is over. The last look counts.
 ///
 /// # Errors
 /// [`ReadError`] of the last look, or of the first one that does not heal by waiting.

@@ -218,8 +218,8 @@ pub fn beyond_tokens(content: &Content) -> Vec<String> {
     lines
 }
 
-/// Returns the lines about a plan file that would not be shown in full, because they have something like a secret, or
-/// like the note in place of one. It checks names, what the plan does [beyond its tokens](beyond_tokens), and the
+/// Returns the lines about a plan file that would not be shown in full. They have something like a secret, or like the
+/// note in place of one. It checks names, what the plan does [beyond its tokens](beyond_tokens), and the
 /// [changes](changes()) of all accounts. A person must not sign what they cannot see.
 pub fn not_in_full(content: &Content, changes: &[Vec<String>]) -> Vec<String> {
     let names = content.accounts.iter().map(|account| format!("account {} ({})", account.name, account.id));
