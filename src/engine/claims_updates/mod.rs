@@ -128,7 +128,7 @@ impl<L: Link> Watch<L> {
     /// claims, or `None` if they equal `claims`.
     ///
     /// # Errors
-    /// [`Unsettled`]: two pushes changed the same in different ways, or more was pushed than is kept.
+    /// Two pushes changed the same in different ways, or more was pushed than is kept.
     pub(super) fn settle(
         &self,
         stored: &str,
