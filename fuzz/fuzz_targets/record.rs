@@ -38,7 +38,7 @@ fn write(mut content: Content) {
     let outcome = content.outcome;
     let attempts = content.attempts.len();
     let secret = secrets::find_in_json(&Record::new(content.clone()).render()).is_some();
-    let recorder = Recorder::open(&folder, content).expect("the folder can be made");
+    let recorder = Recorder::new(&folder, content);
     if let Err(error) = recorder.begin(&[], &[]) {
         // The secret is in a field that nothing masks, so nothing is written.
         assert!(secret && error.to_string().ends_with(" in it"), "{error}");

@@ -45,7 +45,8 @@ impl HistoryArgs {
         }
     }
 
-    /// Makes the session record its pushes, if the plan has any. Fails before any change when nothing could be written.
+    /// Makes the session record its pushes. If the plan has any, fails before any change when nothing could be written.
+    /// A plan without pushes may get some when it is made again, or when a lost key is replaced.
     pub(super) fn record<L: Link>(
         &self,
         base: &Path,
@@ -53,8 +54,7 @@ impl HistoryArgs {
         plan: &Plan,
         recording: Recording,
     ) -> Result<Written, Failure> {
-        let pushes = plan.accounts.iter().any(|account| !account.pushes.is_empty());
-        let Some(folder) = self.folder(base).filter(|_| pushes) else { return Ok(Written(None)) };
+        let Some(folder) = self.folder(base) else { return Ok(Written(None)) };
         let text = plan_view::text(session.definition, plan, &session.deployment, true);
         let content = Content {
             tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -72,8 +72,10 @@ impl HistoryArgs {
             streams: Vec::new(),
             attempts: Vec::new(),
         };
-        let recorder = Recorder::open(&folder, content).map_err(|error| unwritable(&error.to_string()))?;
-        let recorder = Arc::new(recorder);
+        let recorder = Arc::new(Recorder::new(&folder, content));
+        if plan.accounts.iter().any(|account| !account.pushes.is_empty()) {
+            recorder.prepare().map_err(|error| unwritable(&error.to_string()))?;
+        }
         session.log = Some(recorder.clone());
         Ok(Written(Some(recorder)))
     }

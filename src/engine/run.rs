@@ -330,6 +330,9 @@ async fn carry_out<'d, C: Connector>(
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
     let plan = &planned.plan;
+    if !tokens.is_empty() {
+        session.resolver.may_push().map_err(ReadError::from)?;
+    }
     intents::begin(session, plan, tokens, signers.operator)?;
     applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
     caches::load(session, planned, tokens, caches::Accounts::Old, connector, tell).await?;

@@ -41,17 +41,22 @@ struct State {
 }
 
 impl Recorder {
-    /// Opens the history for a run in this folder, which is made (0700) if it is missing. `content` has what is known
-    /// before the push: its attempts are empty.
+    /// Opens the history for a run in this folder. `content` has what is known before the push: its attempts are empty.
+    /// Nothing is written before the first push.
+    pub fn new(folder: &Path, content: Content) -> Self {
+        let state = State { content: shown(content), path: None, behind: None };
+        Self { folder: folder.to_owned(), state: Mutex::new(state) }
+    }
+
+    /// Checks that a record can be written, and makes the folder (0700) if it is missing. A run that is about to push
+    /// calls it first: a failure is better now than after the streams were made.
     ///
     /// # Errors
-    /// [`PushLogError`] if no file can be written there: better now than after the streams were made.
-    pub fn open(folder: &Path, content: Content) -> Result<Self, PushLogError> {
-        let failed = |cause| PushLogError { path: folder.to_owned(), cause };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        files::probe(folder).map_err(failed)?;
-        let state = State { content: shown(content), path: None, behind: None };
-        Ok(Self { folder: folder.to_owned(), state: Mutex::new(state) })
+    /// [`PushLogError`] if no file can be written there.
+    pub fn prepare(&self) -> Result<(), PushLogError> {
+        let failed = |cause| PushLogError { path: self.folder.clone(), cause };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
+        files::probe(&self.folder).map_err(failed)
     }
 
     /// Writes how the run ended. Returns the record's path; `None` if nothing was pushed.
@@ -138,6 +143,7 @@ impl PushLog for Recorder {
             return state.behind.take().map_or(Ok(()), Err);
         }
         state.content.started = at;
+        self.prepare()?;
         let path = self.create(&state.content).map_err(|cause| PushLogError { path: self.folder.clone(), cause })?;
         state.path = Some(path);
         Ok(())

@@ -8,7 +8,9 @@ use crate::verify::account::Verdict;
 use std::os::unix::fs::PermissionsExt as _;
 
 fn opened(folder: &Path) -> Recorder {
-    Recorder::open(folder, record::Content { attempts: Vec::new(), ..content() }).unwrap()
+    let recorder = Recorder::new(folder, record::Content { attempts: Vec::new(), ..content() });
+    recorder.prepare().unwrap();
+    recorder
 }
 
 fn begin(recorder: &Recorder) {
@@ -58,6 +60,23 @@ fn a_record_is_there_before_the_push_and_follows_it() {
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left there");
 }
 
+/// A plan without pushes may get some when it is made again.
+#[test]
+fn a_run_that_did_not_mean_to_push_leaves_a_record_when_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("history");
+    let recorder = Recorder::new(&history, record::Content { attempts: Vec::new(), ..content() });
+    assert_eq!(recorder.finish(Outcome::Confirmed, None).unwrap(), None);
+    assert!(!history.exists());
+    begin(&recorder);
+    assert_eq!(only(&history).content.outcome, Outcome::Begun);
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let recorder = Recorder::new(&file, record::Content { attempts: Vec::new(), ..content() });
+    assert_eq!(begin_with(&recorder, "after").unwrap_err().path, file, "nothing is pushed that is not recorded");
+}
+
 #[test]
 fn a_record_has_no_secret_whoever_brought_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,7 +91,7 @@ fn a_record_has_no_secret_whoever_brought_it() {
         attempts: Vec::new(),
         ..before
     };
-    let recorder = Recorder::open(folder.path(), before).unwrap();
+    let recorder = Recorder::new(folder.path(), before);
     begin(&recorder);
     let named = said();
     let id = content().system_account;
@@ -135,9 +154,9 @@ fn what_cannot_be_written_is_named_before_anything_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Recorder::open(&file.join("history"), content()).unwrap_err();
+    let error = Recorder::new(&file.join("history"), content()).prepare().unwrap_err();
     assert!(error.to_string().contains("file/history"), "{error}");
-    assert!(Recorder::open(&file, content()).is_err());
+    assert!(Recorder::new(&file, content()).prepare().is_err());
 }
 
 #[test]

@@ -83,6 +83,18 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
     assert!(!file.exists());
     let west = bench.claims_of(&public(&bench.regional_identity("west"))).await;
     assert_eq!(west["nats"]["signing_keys"].as_array().unwrap().len(), 2, "{west}");
+
+    // So it is when the plan alone has no token to push: the one with the new key leaves a record like any other.
+    let new = cluster.keys_folder().join(format!("{}-signing-1.nk", cluster.regional_account("west")));
+    std::fs::remove_file(&new).unwrap();
+    definition["accounts"]["APP"]["virtual_streams"]["bar"]["read"] = json!({ "description": "changed" });
+    bench.write("vstream", &definition);
+    let records = || std::fs::read_dir(cluster.folder().join("history")).unwrap().count();
+    let before = records();
+    bench.says(0, &[&apply[..], &["--allow", "regional-key-missing"]].concat(), &["Done"]);
+    assert_eq!(records(), before + 1);
+    let west = bench.claims_of(&public(&bench.regional_identity("west"))).await;
+    assert_eq!(west["nats"]["signing_keys"].as_array().unwrap().len(), 3, "{west}");
     bench.says(0, &["verify"], &["In sync"]);
     bench.run(&["plan"]).ends(0);
 }
