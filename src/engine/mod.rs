@@ -1,7 +1,7 @@
 //! Carries out a plan of any verb: signs, pushes, provisions, and checks every server afterwards.
 //!
 //! A verb is a [`Planner`]: it reads the deployment through a [`session`] and makes a plan. [`run`] then takes the
-//! lease and carries out the stages of the plan. If another tool or run changed the accounts meanwhile, the planner
+//! lease and goes through the [`steps`] of the plan. If another tool or run changed the accounts meanwhile, the planner
 //! plans again. [`report`] has what was done, also when the run fails ([`error`]).
 
 pub mod backfill;
@@ -25,6 +25,7 @@ pub mod run;
 pub mod session;
 pub mod signed_plan;
 pub mod signing;
+pub mod steps;
 pub mod streams;
 pub mod tokens;
 pub mod user_permissions;

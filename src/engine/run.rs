@@ -6,33 +6,23 @@
 use super::error::{ApplyError, Stopped};
 use super::lease::{self, Holder, Lease};
 use super::planned::{Planned, Planner};
-use super::push::{PUSH, push_stage};
 use super::report::{Applied, Merged, Pushed};
 use super::session::{Given, Hearing, ReadError, Session};
 pub use super::signing::Signers;
 use super::signing::{may_sign, sign, sign_early};
-use super::streams::{
-    Patience, SETTLED, confirm_newest, look_at_streams, make, may_reach_regions, reach_regions, see_sources, take_away,
-    takes_away,
-};
+use super::steps::carry_out;
+use super::streams::{confirm_newest, may_reach_regions, see_sources, takes_away};
 use super::tokens::Issued;
-use super::{Connector, Deadline, Tell, backfill, caches, intents};
+use super::{Connector, Tell};
 use crate::model::nkey::PublicKey;
 use crate::observed::AccountOnServer;
 use crate::observed::link::Link;
-use crate::plan::{AccountPlan, Action, Plan, Stage};
+use crate::plan::{AccountPlan, Action, Plan};
 use crate::sign::keyring::Keyring;
-use crate::verify::streams::{Checked, Verdict};
 use futures::future::{BoxFuture, Either, pending, select};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-
-/// Time that a push waits for sources to connect. Sources of one virtual stream take 0.3 s, those of 20 take 0.8 s
-/// (measured, 2.15.1, idle).
-const MEET: Duration = Duration::from_secs(3);
-/// Maximum time for read streams to catch up before mappings lead readers to them.
-const CATCH_UP: Duration = Duration::from_secs(120);
 
 /// Maximum number of times that a plan is made again after pushes by other tools, before the run gives up.
 const ROUNDS: usize = 8;
@@ -86,7 +76,7 @@ pub async fn execute<'d, C: Connector>(
     if planned.plan.is_empty() {
         let mut applied = Applied::default();
         let tokens = sign(session, planned, &mut signers)?;
-        carry_out(session, planned, &mut signers, &tokens, connector, &mut applied, tell).await?;
+        carry_out(session, planned, &signers, &tokens, connector, &mut applied, tell).await?;
         see_sources(session, planned, &mut applied, tell).await;
         see_preload(session, planned, &mut applied).await?;
         applied.heard = session.heard();
@@ -317,105 +307,6 @@ fn taken_away(plan: &Plan) -> Vec<String> {
         streams.chain(mappings.map(|change| format!("mapping {} of account {}", change.source, account.name)))
     });
     accounts.collect()
-}
-
-/// Carries out a plan, once.
-async fn carry_out<'d, C: Connector>(
-    session: &mut Session<'d, C::Link>,
-    planned: &mut Planned<'d>,
-    signers: &mut Signers<'_>,
-    tokens: &[Issued],
-    connector: &C,
-    applied: &mut Applied,
-    tell: &dyn Tell,
-) -> Result<(), ApplyError> {
-    let plan = &planned.plan;
-    if !tokens.is_empty() {
-        session.resolver.may_push().map_err(ReadError::from)?;
-    }
-    intents::begin(session, plan, tokens, signers.operator)?;
-    applied.skipped = plan.accounts.iter().flat_map(|account| account.skipped.iter().cloned()).collect();
-    caches::load(session, planned, tokens, caches::Accounts::Old, connector, tell).await?;
-    push_stage(session, plan, tokens, Stage::RegionalExports, applied, tell).await?;
-    caches::load(session, planned, tokens, caches::Accounts::New, connector, tell).await?;
-    for stage in [Stage::ApplicationLinks, Stage::RegionalImports] {
-        push_stage(session, plan, tokens, stage, applied, tell).await?;
-    }
-    reach_regions(session, plan, tokens, connector).await?;
-    make(session, plan, applied, tell).await?;
-    let rest = Deadline::after(session.deadline.left().saturating_sub(PUSH));
-    backfill::take_along(session, planned, rest, applied, tell).await?;
-    let changes = |account: &AccountPlan| account.streams.changes.len() + account.consumers.changes.len();
-    applied.looked &= plan.accounts.iter().all(|account| changes(account) == 0);
-    let unseen = !(applied.looked || applied.provisioned.is_empty());
-    let left_out = applied.left_out();
-    let changed = plan.accounts.iter().flat_map(|account| &account.streams.changes);
-    let narrowed: Vec<String> = changed.filter(|change| change.narrows()).map(|change| change.name.clone()).collect();
-    // These are as planned only when no mapping leads there any more.
-    let before = [&left_out[..], &narrowed[..]].concat();
-    let mut looked = look_before_mappings(session, planned, tokens, unseen, &before, applied, tell).await?;
-    // A push that was begun is finished, whatever the streams show.
-    push_stage(session, plan, tokens, Stage::Mappings, applied, tell).await?;
-    take_away(session, planned, applied, tell).await?;
-    let gone = [Stage::RegionalImportsGone, Stage::ApplicationLinksGone, Stage::RegionalExportsGone];
-    if applied.kept.is_empty() {
-        for stage in gone {
-            push_stage(session, plan, tokens, stage, applied, tell).await?;
-        }
-    }
-    if (unseen && looked.is_none()) || !narrowed.is_empty() {
-        looked = Some(look_at_streams(session, planned, SETTLED, &left_out, tell).await);
-    }
-    applied.seen = looked.is_some();
-    match looked {
-        Some(Ok(problems)) => applied.problems = problems,
-        // The report still has what was done, and which servers confirmed it.
-        Some(Err(error)) => applied.unread = Some(error.to_string()),
-        None => {}
-    }
-    Ok(())
-}
-
-/// Checks the streams before mappings lead to them; `None` if that was not due, or must be done once more.
-async fn look_before_mappings<L: Link>(
-    session: &Session<'_, L>,
-    planned: &Planned<'_>,
-    tokens: &[Issued],
-    unseen: bool,
-    left_out: &[String],
-    applied: &mut Applied,
-    tell: &dyn Tell,
-) -> Result<Option<Result<Vec<Checked>, ApplyError>>, ApplyError> {
-    let accounts = &planned.plan.accounts;
-    let regional = accounts.iter().any(|account| account.region.is_some());
-    let maps = tokens.iter().any(|one| one.stage == Stage::Mappings);
-    // Streams that an earlier run made may not have all messages yet.
-    let mut mappings = accounts.iter().flat_map(|account| &account.mappings.changes);
-    let leads = mappings.any(|change| change.action == Action::Create);
-    let left = session.deadline.left().saturating_sub(PUSH);
-    if regional && maps && (unseen || (leads && !applied.looked)) {
-        // Mappings are about to lead readers to these streams, which first must have all messages that there are to
-        // read.
-        let seen = look_at_streams(session, planned, Patience::of(CATCH_UP.min(left)), left_out, tell).await;
-        if let Ok(problems) = &seen
-            && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
-        {
-            return Err(ApplyError::NotCaughtUp {
-                problems: problems.clone(),
-                provisioned: applied.provisioned.clone(),
-            });
-        }
-        // If the push must be made again, the streams have been checked already.
-        applied.looked = seen.is_ok();
-        return Ok(Some(seen));
-    }
-    if !unseen {
-        return Ok(None);
-    }
-    // The push waits while sources connect, because it would cut that short.
-    let meet = MEET.min(left);
-    let seen = timeout(meet, look_at_streams(session, planned, Patience::of(meet), left_out, tell)).await;
-    Ok(seen.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty)))
 }
 
 /// The start of a run: its lease, tokens that were signed already, consent to pushes by other tools, and its report.

@@ -27,6 +27,7 @@ mod pushes;
 pub mod record;
 mod report;
 pub mod rollback;
+pub mod schedule;
 mod starts;
 mod stream_change;
 mod stream_diff;
