@@ -64,6 +64,7 @@
 pub mod cli;
 pub mod definition;
 pub mod desired;
+#[cfg(feature = "dev")]
 pub mod dev;
 pub mod engine;
 pub mod explain;

@@ -2,7 +2,9 @@
 
 use super::shell::GlobalArgs;
 use super::{Exit, Failure, Shell};
-use super::{apply, completions, demo, destroy, dev, explain, history, init, keys, man, plan, render, rollback};
+use super::{apply, completions, destroy, explain, history, init, keys, man, plan, render, rollback};
+#[cfg(feature = "dev")]
+use super::{demo, dev};
 use super::{sign, status, validate, verify};
 use clap::{Parser, Subcommand};
 
@@ -35,7 +37,9 @@ pub(super) enum Verb {
     Rollback(rollback::Args),
     Destroy(destroy::Args),
     Keys(keys::Args),
+    #[cfg(feature = "dev")]
     Dev(dev::Args),
+    #[cfg(feature = "dev")]
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -58,7 +62,9 @@ impl Verb {
             Self::Rollback(args) => args.run(shell).await,
             Self::Destroy(args) => args.run(shell).await,
             Self::Keys(args) => args.run(shell).await,
+            #[cfg(feature = "dev")]
             Self::Dev(args) => args.run(shell).await,
+            #[cfg(feature = "dev")]
             Self::Demo(args) => args.run(shell).await,
             Self::Completions(args) => args.run(shell, command()).await,
             Self::Man(args) => args.run(shell, command()).await,

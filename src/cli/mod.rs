@@ -7,9 +7,11 @@ mod apply;
 mod command_line;
 mod completions;
 mod definition;
+#[cfg(feature = "dev")]
 mod demo;
 mod deployment;
 mod destroy;
+#[cfg(feature = "dev")]
 mod dev;
 mod explain;
 mod failure;

@@ -79,6 +79,9 @@ fn seed(inputs: &OperatorInputs, keys: &Path, patience: &Patience) -> Result<Opt
                 "Write the seed to a file that you alone can read, or pass it on standard input: --operator -. If \
                  others use this machine, or the command was recorded, replace the key."
             }
+            SourceError::Age { cause: AgeError::NotBuilt, .. } => {
+                "Build it with the feature `age`, or decrypt the file and pass the seed on standard input: --operator -."
+            }
             SourceError::Age { cause: AgeError::NeedsPassphrase, .. } => {
                 "Run it on a terminal, or write the passphrase to a file that you alone can read: --operator-passphrase-file FILE."
             }

@@ -5,9 +5,14 @@ mod device;
 mod read;
 mod write;
 
-pub(crate) use read::{ReadError, closed_to_others, drain, mode, open, read};
-pub(crate) use read::{read_any_secret, read_end, read_secret, read_text};
-pub(crate) use write::{Access, create, is_special, open_to_write, probe, replace};
+pub(crate) use read::{ReadError, closed_to_others, drain, mode, read};
+pub(crate) use read::{read_any_secret, read_secret, read_text};
+pub(crate) use write::{Access, create, probe, replace};
+
+#[cfg(feature = "dev")]
+pub(crate) use read::{open, read_end};
+#[cfg(feature = "dev")]
+pub(crate) use write::{is_special, open_to_write};
 
 #[cfg(test)]
 mod tests;

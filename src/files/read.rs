@@ -7,7 +7,9 @@
 //! refused, because reading it might never end or never start.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _};
+#[cfg(feature = "dev")]
+use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -77,6 +79,7 @@ pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, ReadError> {
 ///
 /// # Errors
 /// [`ReadError`]
+#[cfg(feature = "dev")]
 pub(crate) fn read_end(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     let (mut file, metadata) = open(path)?;
     file.seek(SeekFrom::Start(metadata.len().saturating_sub(most))).map_err(ReadError::Io)?;

@@ -76,6 +76,7 @@ fn a_pipe_from_which_nobody_reads_is_left() {
 }
 
 /// A log or a lock that is a pipe would make the program wait for ever.
+#[cfg(feature = "dev")]
 #[test]
 fn only_files_are_written_into_over_time() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,9 @@
 //! one, and nothing reads it; the next run that writes into the folder removes it. A run that is still writing holds a
 //! lock on its file.
 
-use super::{device, read};
+use super::device;
+#[cfg(feature = "dev")]
+use super::read;
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -57,6 +59,7 @@ pub(crate) fn replace(path: &Path, access: Access, parts: &[&[u8]]) -> io::Resul
 ///
 /// # Errors
 /// The system's error; [`io::ErrorKind::InvalidInput`] for anything that is not a file.
+#[cfg(feature = "dev")]
 pub(crate) fn open_to_write(path: &Path, emptied: bool) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(emptied);

@@ -1,6 +1,7 @@
 //! The verbs, one file each: what a verb reads, and the plan that it makes. [`crate::engine`] carries out the plans.
 
 pub mod apply;
+#[cfg(feature = "dev")]
 pub mod demo;
 pub mod destroy;
 pub mod explain;

@@ -89,6 +89,7 @@ pub fn read_seed_file(path: &Path) -> Result<Seed, KeyFileError> {
 ///
 /// # Errors
 /// [`KeyFileError`]
+#[cfg(any(feature = "age", feature = "pkcs11"))]
 pub(super) fn read_private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let (bytes, mode) = read_any_file(path)?;
     not_open_to_others(path, mode)?;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::sign::{Seed, Signer as _};
+use age::secrecy::SecretString;
 use std::io::Write as _;
 
 fn encrypted(recipient: Box<dyn age::Recipient>, text: &[u8]) -> Vec<u8> {

@@ -40,6 +40,18 @@ fn the_key_comes_from_where_it_is_named_and_nowhere_else() {
     assert!(!format!("{both:?}").contains(other.reveal().as_str()));
 }
 
+#[cfg(not(feature = "age"))]
+#[test]
+fn without_age_its_files_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("op.nk.age"), "age-encryption.org/v1\n").unwrap();
+    let refused = operator_seed(&named(Path::new("op.nk.age")), folder.path(), &patience()).unwrap_err();
+    assert!(
+        refused.to_string().contains("is encrypted with age, and this vstream-jwt was built without it"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn every_refusal_says_what_is_wrong_and_shows_no_seed() {
     let folder = tempfile::tempdir().unwrap();
