@@ -212,7 +212,7 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
             let lines: Vec<String> = open.flat_map(has_instead).collect();
             Failure::failed("stage-unconfirmed", message)
                 .lines(lines)
-                .next("Mend what these servers say, then apply again: it goes on from here.")
+                .next("Fix what these servers name, then run the same command again: it continues from here.")
         }
         ApplyError::NotCaughtUp { problems, provisioned } => {
             let lines: Vec<String> = problems
@@ -222,7 +222,7 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
                 .collect();
             Failure::failed("not-caught-up", message)
                 .lines(lines)
-                .next("Run apply again: it goes on from here. `status` shows what the streams wait for.")
+                .next("Run the same command again: it continues from here. `status` shows what the streams wait for.")
                 .detail("provisioned", provisioned)
         }
         ApplyError::Provision { provisioned, .. } => {
@@ -230,12 +230,12 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
             let errors: Vec<String> = errors.collect();
             Failure::failed("provisioning", message)
                 .lines(errors)
-                .next("Mend what the servers name, and run apply again: it goes on from here.")
+                .next("Fix what the servers name, then run the same command again: it continues from here.")
                 .detail("provisioned", provisioned)
         }
         ApplyError::ChangedMeanwhile { .. } => Failure::failed("changed-meanwhile", message).next(
-            "Run apply again: it starts from the new token. If others push all the time, have them wait; `status` shows who \
-             holds the lease of an account.",
+            "Run the same command again: it starts from the new token. If another tool pushes all the time, stop it first; \
+             `status` shows who holds the lease of an account.",
         ),
         ApplyError::TakesAwayMore(_) => Failure::failed("changed-meanwhile", message)
             .next("Run it again, and read the plan: it starts from what is there now."),
@@ -251,14 +251,14 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
             Failure::failed(finding.code, message).next(finding.next.clone())
         }
         ApplyError::Lease(LeaseError::Lost { .. }) => Failure::failed("lease-lost", message)
-            .next("Run apply again: it goes on from here, after whoever has the lease now."),
+            .next("Run the same command again: it waits for the run that has the lease now, and continues from here."),
         ApplyError::Interrupted => {
-            Failure::failed("interrupted", message).next("Run it again: it goes on from here.")
+            Failure::failed("interrupted", message).next("Run the same command again: it continues from here.")
         }
         ApplyError::Journal(_) => unwritable(&message),
         ApplyError::Push(NotPushed::Store(error)) => error.into(),
         ApplyError::Push(_) => {
-            Failure::failed("push", message).next("Run verify to see which servers have the token, then apply again.")
+            Failure::failed("push", message).next("Run `verify` to see which servers have the token, then run the same command again.")
         }
         ApplyError::Confirm(_) => Failure::new(Exit::Unconfirmed, "unconfirmed", message)
             .next("Run `verify --wait 2m`: it asks until every server has the token."),

@@ -1,6 +1,7 @@
 //! Opening of age files.
 
-use super::{AgeError, MOST_WORK, Unlock, is_encrypted, secret_line};
+use super::error::{AgeError, MOST_WORK};
+use super::unlock::{Unlock, is_encrypted, secret_line};
 use crate::files::drain;
 use crate::sign::file::{LARGEST, read_private_file};
 use age::armor::ArmoredReader;

@@ -1,7 +1,9 @@
 use super::*;
+use crate::sign::file::KeyFileError;
 use crate::sign::{Seed, Signer as _};
 use age::secrecy::SecretString;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 fn encrypted(recipient: Box<dyn age::Recipient>, text: &[u8]) -> Vec<u8> {
     let encryptor =
