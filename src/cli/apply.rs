@@ -154,7 +154,7 @@ fn text(
     if applied.has_to_reload() {
         out.append(&to_reload(
             applied,
-            "apply again in the same way: it looks whether all have it, and goes on from here",
+            "apply again in the same way: it checks that all have it, and continues from here",
         ));
         return out;
     }

@@ -312,7 +312,7 @@ fn explanation(out: &mut Text, story: &Story) {
     put!(out, "has an account of its own too, with a stream that is really called `{name}` and copies the write");
     put!(out, "streams of all regions. The mappings in the application account's token lead publishers and readers");
     put!(out, "to their own region, on every server of it: applications need not know of any of this.");
-    put!(out, "So nobody waits for another region, and nothing is lost while one is away: its servers fetch");
+    put!(out, "So no client waits for another region, and nothing is lost while one is away: its servers fetch");
     put!(out, "the rest when they are back.");
 }
 

@@ -16,7 +16,7 @@ use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;
 
 /// The next step after servers have reloaded the preload.
-const AGAIN: &str = "run destroy again: it looks whether all have it, and goes on from here";
+const AGAIN: &str = "run destroy again: it checks that all have it, and continues from here";
 
 /// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ impl Args {
         let loaded = shell.load()?;
         let part = ops::destroy::part(&loaded.definition, &self.names).map_err(|name| {
             Failure::usage("unknown-virtual-stream", format!("the definition has no virtual stream {name}")).next(
-                "Name virtual streams of the definition; `apply --prune NAME` takes away those that it no longer has.",
+                "Name virtual streams of the definition; `apply --prune NAME` removes those that it no longer has.",
             )
         })?;
         if !self.yes && !std::io::stdin().is_terminal() {
@@ -84,11 +84,11 @@ impl Args {
             let exit = exit(&applied, &session.deployment);
             let (kept, mut text) = (kept(self.delete_streams), done(&applied, &session.deployment));
             match exit {
-                Exit::Done => put!(text, "Nothing to take away.{kept}"),
+                Exit::Done => put!(text, "Nothing to remove.{kept}"),
                 Exit::Pending => text.append(&to_reload(&applied, AGAIN)),
-                _ if missing == 0 => put!(text, "Nothing to take away on the servers that show what they have.{kept}"),
+                _ if missing == 0 => put!(text, "Nothing to remove on the servers that show what they have.{kept}"),
                 _ => {
-                    put!(text, "Nothing to take away on the servers that answer; {missing} of {total} do not.{kept}");
+                    put!(text, "Nothing to remove on the servers that answer; {missing} of {total} do not.{kept}");
                     put!(text, "next: Bring them back, then run destroy again.");
                 }
             }

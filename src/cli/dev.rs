@@ -283,10 +283,10 @@ impl From<DevError> for Failure {
                 Self::failed("dev-ports", message).next("Free the port, or use another --folder, which gets others.")
             }
             DevError::File { .. } => {
-                Self::failed("dev-file", message).next("Mend what is named, or use another --folder.")
+                Self::failed("dev-file", message).next("Fix what is named, or use another --folder.")
             }
             DevError::Identity { .. } => {
-                Self::failed("dev-identity", message).next("Mend what is named, or use another --folder.")
+                Self::failed("dev-identity", message).next("Fix what is named, or use another --folder.")
             }
             DevError::Supervisor(_) => Self::failed("dev-supervisor", message)
                 .next("Run `vstream-jwt dev down`, then `dev up`; its log is supervisor.log in the folder."),

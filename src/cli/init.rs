@@ -104,7 +104,7 @@ async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
             ConnectError::Unreachable { .. } => "Check the `url` of the context, and that a server runs there.",
             ConnectError::Tls { .. } => "Check `ca`, `cert`, `key` and `tls_first` of the context.",
             ConnectError::File { .. } | ConnectError::Credentials { .. } => {
-                "Mend the context: `nats context edit`; it needs a `url` and `creds` of a user of the system account."
+                "Fix the context: `nats context edit`; it needs a `url` and `creds` of a user of the system account."
             }
             error => error.next(),
         };

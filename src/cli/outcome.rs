@@ -206,7 +206,7 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
             ))
         }
         ApplyError::Issue(IssueError::Keys { .. }) | ApplyError::Keys(_) => Failure::failed("keys", message)
-            .next("Mend the keys folder, or name another with --keys; `keys check` lists what is wrong."),
+            .next("Fix the keys folder, or name another with --keys; `keys check` lists what is wrong."),
         ApplyError::StageUnconfirmed { .. } => {
             let open = report.pushed.iter().filter(|pushed| !pushed.is_confirmed());
             let lines: Vec<String> = open.flat_map(has_instead).collect();

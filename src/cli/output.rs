@@ -124,7 +124,7 @@ fn panicked(reason: &str, at: Option<&Location<'_>>) -> Text {
         part!(text, " ({at})");
     }
     text.end();
-    put!(text, "  {} Run it again: it goes on from here. Please report it, with RUST_BACKTRACE=1.", "next:".bold());
+    put!(text, "  {} Run it again: it continues from here. Please report it, with RUST_BACKTRACE=1.", "next:".bold());
     text
 }
 

@@ -90,7 +90,7 @@ fn seen_in_full(content: &Content, changes: &[Vec<String>]) -> Result<(), Failur
     if lines.is_empty() {
         return Ok(());
     }
-    let message = "something in what is to be signed looks like a secret and is not shown, so that nobody can see what it \
+    let message = "something in what is to be signed looks like a secret and is not shown, so that the reader cannot see what it \
                    is; nothing was signed";
     Err(Failure::usage("review-incomplete", message).lines(lines).next(
         "Do not sign it. Have it removed or renamed where it comes from, the definition or the account's claims.",

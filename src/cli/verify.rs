@@ -211,7 +211,7 @@ mod tests {
 
     fn problem(verdict: Verdict, code: &'static str, stream: &str) -> Problem {
         let place = format!("account APP, stream {stream}");
-        Problem { verdict, finding: Finding::warning(code, place, "is so", format!("Mend {code}.")) }
+        Problem { verdict, finding: Finding::warning(code, place, "is so", format!("Fix {code}.")) }
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(
             lines(&problems, false),
             "    ✗ stream x: is so\n    ? stream a: is so for 9 s\n      the same for b, c, d, e and 1 more (-v says each)\n    \
-             next: Mend missing.\n    next: Mend unknown.\n"
+             next: Fix missing.\n    next: Fix unknown.\n"
         );
         assert_eq!(lines(&problems, true).lines().count(), 1 + names.len() + 2);
         problems[1].finding.message = problems[2].finding.message.clone();

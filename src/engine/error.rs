@@ -77,7 +77,7 @@ pub enum ApplyError {
         pushed: Tokens,
     },
     /// Another tool or run pushed a token since the plan was made.
-    #[error("the token of account {account} was changed by someone else since the plan was made; {}", match .pushed {
+    #[error("the token of account {account} was changed by another tool or run since the plan was made; {}", match .pushed {
         true => "not all of the plan was done",
         false => "no token was pushed",
     })]
@@ -101,7 +101,7 @@ pub enum ApplyError {
     Stale(Vec<String>),
     /// After changes by other tools or runs, the plan removes more than was agreed to.
     #[error(
-        "others changed something meanwhile, and now {0} would be taken away, which was not in the plan; nothing more was done"
+        "another tool or run changed something meanwhile, and now {0} would be removed, which was not in the plan; nothing more was done"
     )]
     TakesAwayMore(String),
     /// The lease that keeps two runs apart failed.

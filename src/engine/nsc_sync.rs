@@ -72,7 +72,7 @@ pub(crate) fn look<L: Requests>(session: &Session<'_, L>, observed: &Observed) -
                     BEHIND,
                     place(store.folder()),
                     format!(
-                        "its copies of account {} are older than the servers' or not there: `nsc push -A` would take away \
+                        "its copies of account {} are older than the servers' or not there: `nsc push -A` would remove \
                          what was pushed since, `nsc push -P` whole accounts",
                         behind.join(", ")
                     ),
@@ -184,7 +184,7 @@ fn in_the_way(store: &Store, member: &Member, copy: Copy) -> Option<Finding> {
                     false => format!(
                         "Push it (`nsc push -a {name}`), then run this again. Or drop the edit: `nsc pull -A -F`."
                     ),
-                    true => "Do not push it: that takes away what virtual streams need. Take the servers' copy \
+                    true => "Do not push it: that removes what virtual streams need. Take the servers' copy \
                              (`nsc pull -A -F`), make the edit again, `nsc push`, then run this again."
                         .to_owned(),
                 },
@@ -197,7 +197,7 @@ fn in_the_way(store: &Store, member: &Member, copy: Copy) -> Option<Finding> {
                 place,
                 format!(
                     "its copy is older than the servers' token, which was issued {since}, and says otherwise what \
-                     virtual streams have nothing to do with: an edit that was not pushed, or somebody changed it \
+                     virtual streams have nothing to do with: an edit that was not pushed, or another tool changed it \
                      elsewhere"
                 ),
                 format!(

@@ -186,7 +186,7 @@ fn pushing(stage: Stage) -> &'static str {
         Stage::RegionalImports => "pushing what regional accounts import",
         Stage::Mappings => "pushing account tokens",
         Stage::RegionalImportsGone | Stage::ApplicationLinksGone | Stage::RegionalExportsGone => {
-            "taking away exports and imports"
+            "removing exports and imports"
         }
     }
 }

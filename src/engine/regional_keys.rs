@@ -77,7 +77,7 @@ pub(super) fn missing_keys(
         let place = format!("account {}", account.name);
         match issuer(claims, keys) {
             Err(error) if asks(account) || provisions => {
-                let next = "Mend that file, as `keys check` says, then run it again.";
+                let next = "Fix that file, as `keys check` says, then run it again.";
                 findings.push(Finding::error("regional-key-unusable", place, error.to_string(), next));
             }
             Ok(None) if !given && (asks(account) || provisions) => {

@@ -199,7 +199,7 @@ async fn plan_again<'d, C: Connector>(
     connector: &C,
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
-    tell.step("somebody changed something meanwhile; planning again", 0, 0);
+    tell.step("another tool or run changed something; planning again", 0, 0);
     let (definition, deadline, trust) = (session.definition, session.deadline, session.trust.clone());
     // Both stay with this session: if planning fails, the run still reports what it received and pushed until then.
     let hearing = session.watch.clone().map_or(Hearing::On, Hearing::GoOn);

@@ -57,7 +57,7 @@ pub(super) async fn reach_regions<C: Connector>(
                         preflight::REGIONAL_KEY_MISSING,
                         format!("account {}", planned.name),
                         "no key in the keys folder makes users of it that servers take, so its streams cannot be made",
-                        "Put its signing key back into the keys folder, then run apply again: it goes on from here.",
+                        "Put its signing key back into the keys folder, then run apply again: it continues from here.",
                     );
                     return Err(ReadError::Refused(Box::new(finding)).into());
                 }

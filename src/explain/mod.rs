@@ -256,7 +256,7 @@ fn nobody_takes(subject: &str, mapped: &str) -> (String, String) {
                 true => "Open it by `map_requests` of the virtual stream, if regions may differ by it, and apply it.",
                 false => "Ask by the real stream's name below `$VSH.API.`, as a user who may.",
             };
-            (format!("applications may not ask for {operation} of virtual streams: nobody answers"), next.to_owned())
+            (format!("applications may not ask for {operation} of virtual streams: no server answers"), next.to_owned())
         }
         _ => (format!("no stream and no import takes {mapped}, so that it is stored nowhere"), PLAN.to_owned()),
     }

@@ -99,7 +99,7 @@ fn what_is_in_the_way_is_named() {
     world.cluster = "c-west".to_owned();
     // A request that applications may not make.
     let why = lost(&world, "$JS.API.STREAM.PURGE.orders");
-    assert_eq!(why, "applications may not ask for STREAM.PURGE of virtual streams: nobody answers");
+    assert_eq!(why, "applications may not ask for STREAM.PURGE of virtual streams: no server answers");
     assert_eq!(lost(&world, "$VSH.API.STREAM.INFOS"), "JetStream has no request STREAM.INFOS");
     // A source that does not work.
     let place = world.accounts.iter().position(|view| view.name == "APP-east").unwrap();

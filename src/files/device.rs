@@ -25,7 +25,7 @@ pub(super) fn write(path: &Path, parts: &[&[u8]], patience: Duration) -> io::Res
 }
 
 fn nobody_reads() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "nobody reads from it")
+    io::Error::new(ErrorKind::TimedOut, "no process reads from it")
 }
 
 /// Opens without waiting for a reader, and tries again until there is one.

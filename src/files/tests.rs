@@ -59,7 +59,10 @@ fn a_pipe_from_which_nobody_reads_is_left() {
     let much = vec![b'x'; 4 << 20];
     let refused = || {
         let error = device::write(&pipe, &[&much], std::time::Duration::from_millis(100)).unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (std::io::ErrorKind::TimedOut, "nobody reads from it"));
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (std::io::ErrorKind::TimedOut, "no process reads from it")
+        );
     };
     refused();
     let mut options = File::options();

@@ -64,7 +64,7 @@ pub enum KeyError {
         expected: KeyKind,
     },
     /// The key is a point of small order. Anyone can make a signature that fits it, for any message, without a seed.
-    #[error("is a weak key, for which anybody can make signatures")]
+    #[error("is a weak key: anyone can forge its signatures")]
     Weak,
     /// The text is a seed, where a public key belongs.
     #[error("is a seed, where a public key belongs; keep seeds in files")]

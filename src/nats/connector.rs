@@ -158,7 +158,7 @@ impl<'d> DefinitionConnector<'d> {
                 let failed = |message: String| LinkError {
                     code: "key-unusable",
                     message: format!("{place}: {message}"),
-                    next: "Mend the file, or name another keys folder with --keys.".to_owned(),
+                    next: "Fix the file, or name another keys folder with --keys.".to_owned(),
                 };
                 let keys = Keyring::open(self.keys).map_err(|error| failed(error.to_string()))?;
                 let Some(seed) = issuer(claims, &keys).map_err(|error| failed(error.to_string()))? else {
@@ -328,7 +328,7 @@ fn account_seed(place: &str, path: &Path) -> Result<Seed, LinkError> {
     let failed = |message: String| LinkError {
         code: "key-unusable",
         message: format!("{place}, key: {message}"),
-        next: "Name the file of a seed of the account (SA…), which nobody else may read.".to_owned(),
+        next: "Name the file of a seed of the account (SA…), which only you may read.".to_owned(),
     };
     let seed = read_seed_file(path).map_err(|error| failed(error.to_string()))?;
     if seed.kind() == KeyKind::Account {

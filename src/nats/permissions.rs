@@ -89,7 +89,7 @@ pub const NEEDS: &[Need] = &[
     publish(Side::Account, "$JS.API.STREAM.INFO.*", ALL, When::If("a stream is changed or deleted, or its leader does not answer")),
     publish(Side::Account, "$JS.API.CONSUMER.INFO.*.*", LOOKS, When::If("the definition has consumers")),
     publish(Side::Account, "$JS.API.STREAM.MSG.GET.*", JUDGES, When::If("the lease is read; and when a read stream lags or lacks messages")),
-    publish(Side::Account, "$JS.API.CONSUMER.LIST.*", &[Purpose::Verify, Purpose::Change], When::If("streams of regional accounts have consumers; and when consumers are taken along to another layout")),
+    publish(Side::Account, "$JS.API.CONSUMER.LIST.*", &[Purpose::Verify, Purpose::Change], When::If("streams of regional accounts have consumers; and when consumers are moved to another layout")),
     publish(Side::Account, lease::SUBJECT, CHANGES, When::If("something is changed")),
     publish(Side::Account, "$JS.API.STREAM.CREATE.*", CHANGES, When::If("a stream is made, or the lease's, which is `vstream-lease`")),
     publish(Side::Account, "$JS.API.STREAM.UPDATE.*", &[Purpose::Change], When::If("a stream is changed, or made anew on servers before 2.11, or others made the lease's otherwise")),

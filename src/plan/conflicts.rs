@@ -39,7 +39,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
                 &place,
                 format!(
                     "a real stream has the name of virtual stream {}: requests by that name would go to the read \
-                     streams, and nobody could reach the real one",
+                     streams, and no client could reach the real one",
                     stream.name
                 ),
                 format!("Give the virtual stream another name. Or: {}.", move_away(other)),
@@ -154,7 +154,7 @@ pub(super) fn orphans(
                 format!("account {account}, stream {}", change.name),
                 format!("it would stop capturing {subject}, where the mapping {source} leads: what is published there would be stored nowhere"),
                 format!(
-                    "Keep the virtual stream's `subjects`; or, when nobody publishes on {source} \
+                    "Keep the virtual stream's `subjects`; or, when no client publishes on {source} \
                      any more and the definition has no such subject, add --prune {}.",
                     change.virtual_stream
                 ),
@@ -315,7 +315,7 @@ fn move_away(other: &ObservedStream) -> String {
         return format!("Delete it, it is empty (`nats stream rm {name}`)");
     }
     format!(
-        "Move it out of the way: give it a subject that nobody uses (`nats stream edit {name} --subjects moved.{name}`), run again, copy what it holds to the \
+        "Move it out of the way: give it an unused subject (`nats stream edit {name} --subjects moved.{name}`), run again, copy what it holds to the \
          virtual subjects if readers need it, then delete it; or choose other subjects for the virtual stream"
     )
 }

@@ -83,7 +83,7 @@ fn overtaken(account: &str, conflicts: &[String]) -> Finding {
         "pushes-conflict",
         format!("account {account}"),
         format!(
-            "while this run went on, somebody pushed a token of it that was made from an older one than this run pushed, \
+            "while this run went on, another tool pushed a token of it that was made from an older one than this run pushed, \
              and both changed: {}",
             conflicts.join("; ")
         ),

@@ -50,7 +50,7 @@ pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) 
                 WAY_BACK_MISSING,
                 format!("account {}", wanted.name),
                 format!(
-                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{BACK}.>`, which somebody took away \
+                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{BACK}.>`, which another tool removed \
                      or changed): its own streams are reached by no name, and can neither be read nor changed"
                 ),
                 format!(

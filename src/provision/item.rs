@@ -65,7 +65,7 @@ pub enum ItemError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The stream or consumer is not what the plan was made from: someone else changed it meanwhile.
-    #[error("was changed by someone else since the plan was made ({0})")]
+    #[error("was changed by another tool or run since the plan was made ({0})")]
     Changed(String),
     /// The run did not start the item, because something that it needs failed, or the time was up.
     #[error("not begun: {0}")]

@@ -221,7 +221,7 @@ async fn push_one(
 fn name(reply: &Reply) -> String {
     let document: Value = serde_json::from_slice(&reply.payload).unwrap_or_default();
     let name = document.pointer("/server/name").or(document.pointer("/server/id")).and_then(Value::as_str);
-    name.unwrap_or("somebody without a name").to_owned()
+    name.unwrap_or("a responder without a name").to_owned()
 }
 
 /// Returns server id and answer (`ServerAPIClaimUpdateResponse`, nats-server 2.15 `server/accounts.go`).

@@ -95,7 +95,7 @@ impl AccountServer {
             Answer::of(request.content_type("application/jwt").send(body)?)
         };
         let refused = |what: String| TokenStoreError {
-            next: "Mend what it says, and run apply again: it goes on from here.".to_owned(),
+            next: "Fix what it says, and run apply again: it continues from here.".to_owned(),
             ..failed(&self.url, format!("it does not take the token of account {id}: {what}"))
         };
         match self.ask(post).await {

@@ -41,6 +41,6 @@ pub enum NotPushed {
     #[error(transparent)]
     Store(#[from] TokenStoreError),
     /// The account server or the preload has another token than the one that was read.
-    #[error("the token of account {0} was changed by someone else")]
+    #[error("the token of account {0} was changed by another tool or run")]
     Changed(PublicKey),
 }

@@ -13,7 +13,7 @@ pub enum SignError {
     #[error("the signature of {0} does not verify; nothing was sent")]
     BadSignature(PublicKey),
     /// The key is weak: anyone can make signatures for it without a seed.
-    #[error("{0} is a weak key, for which anybody can make signatures; nothing was sent")]
+    #[error("{0} is a weak key: anyone can forge its signatures; nothing was sent")]
     WeakKey(PublicKey),
     /// The strict reader refuses the claims.
     #[error("the claims are not signed: {0}")]

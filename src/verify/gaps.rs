@@ -171,7 +171,7 @@ fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, obser
                 "{} arrived more often than once: its origins have stored {sum} in all, {stored} arrived",
                 messages(missing.unsigned_abs())
             ),
-            "Look at the Nats-Stream-Source headers: a source was taken away and changed, or an origin was made anew.",
+            "Look at the Nats-Stream-Source headers: a source was removed and changed, or an origin was made anew.",
         );
     }
 }

@@ -198,11 +198,11 @@ impl Out {
         let under_way = along::phase(&found.config).filter(|(_, phase)| *phase != along::Phase::Done);
         if let Some((from, phase)) = under_way {
             let message = match phase {
-                along::Phase::Held => format!("has no sources, as while the history of {from} is taken along"),
+                along::Phase::Held => format!("has no sources, as while the history of {from} is copied"),
                 _ => format!("does not have all the history of {from} yet"),
             };
             let message = format!("{message}; what is published now arrives after that");
-            self.wrong("history-under-way", message, "Run apply: it goes on from here.");
+            self.wrong("history-under-way", message, "Run apply: it continues from here.");
         }
         let mut fields = Vec::new();
         for difference in differences(&stream.config(), &found.config) {

@@ -120,7 +120,7 @@ fn failure(error: KeysError) -> Failure {
             Failure::failed("key-exists", message).next("Choose another name by --name.")
         }
         KeysError::Keyring(_) | KeysError::File(_) => unusable_keys(&message),
-        KeysError::Generate(_) => Failure::failed("no-random", message).next("Mend what the system says, then run it again."),
+        KeysError::Generate(_) => Failure::failed("no-random", message).next("Fix what the system says, then run it again."),
         KeysError::Unreadable { .. } | KeysError::TooLarge(_) => Failure::failed("unreadable", message)
             .next("Check the path, and that you may read the file."),
         KeysError::Nothing { .. } => Failure::failed("nothing-found", message)

@@ -15,7 +15,7 @@ const RESERVED: [(&str, &str); 7] = [
     ("$O", "belongs to object stores; use `kind: object_store`"),
     ("$MQTT", "is MQTT's own"),
     ("$SRV", "belongs to services: requests would be stored instead of answered"),
-    ("_INBOX", "belongs to replies, which would not reach whoever asked"),
+    ("_INBOX", "belongs to replies, which would not reach the client that asked"),
 ];
 
 impl Checker<'_> {

@@ -159,7 +159,7 @@ impl<L: Requests> Move<'_, L> {
     fn problem(&self, message: String) -> Checked {
         let place = format!("account {}, stream {}", self.desired.name, self.change.name);
         let finding =
-            Finding::error("history-under-way", place, message, "Run apply again: it goes on from here.".to_owned());
+            Finding::error("history-under-way", place, message, "Run apply again: it continues from here.".to_owned());
         Checked {
             virtual_stream: self.change.virtual_stream.clone(),
             region: self.change.region.clone(),

@@ -52,5 +52,5 @@ async fn history_that_is_under_way_is_said() {
     let Finding { code, severity, place, message, lines: _, next } = finding;
     assert_eq!((*code, *severity, &**place), ("history-under-way", Severity::Error, "account APP-west, stream foo"));
     assert_eq!(message, "has 20 of the 600 messages of foo-read-west so far; the rest is on its way");
-    assert_eq!(next, "Run apply again: it goes on from here.");
+    assert_eq!(next, "Run apply again: it continues from here.");
 }

@@ -409,7 +409,7 @@ fn not_believed(claims: &AccountClaims, subject: &str, why: &str) -> Finding {
             "while this run went on, a token of it ({account}) was pushed on {subject}, signed by {issuer}, which \
              {why}: nothing of it was used"
         ),
-        "Find out which user of the system account pushed it, and take away its permission to publish there.",
+        "Find out which user of the system account pushed it, and remove its permission to publish there.",
     )
 }
 

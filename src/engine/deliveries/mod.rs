@@ -148,7 +148,7 @@ fn lost(desired: &DesiredAccount<'_>, stream: &str, consumer: &PushConsumer) -> 
     Some(Finding::warning(
         "deliveries-astray",
         format!("account {}, stream {stream}, consumer {name}", desired.name),
-        format!("it delivers on {subject}, which no import brings to the applications: nobody gets its messages"),
+        format!("it delivers on {subject}, which no import brings to the applications: no client gets its messages"),
         format!(
             "Add `{first}` to `inbox_prefixes` of account {}, then apply; or let it deliver on an inbox.",
             desired.account.name

@@ -533,7 +533,7 @@ fn unreachable(account: &str, trouble: &Trouble) -> Finding {
             format!("the lease that keeps two runs apart cannot be taken: {error}; nothing was changed"),
             format!(
                 "Check that its servers are up and that the credentials allow it (docs/permissions.md). If the servers of \
-                 its region are down, and nobody else changes the account now: --allow {UNREACHABLE}."
+                 its region are down, and no other run changes the account now: --allow {UNREACHABLE}."
             ),
         ),
         Trouble::Planted { stream, reason } => (

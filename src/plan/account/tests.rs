@@ -59,7 +59,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
     let (start, findings) = started(Heard::Conflict(conflicts.map(str::to_owned).to_vec()));
     let [Finding { code, severity, place, message, lines: _, next }] = &findings[..] else { panic!("{findings:#?}") };
     assert_eq!((*code, *severity, &**place, start.merged), ("pushes-conflict", Severity::Error, "account APP", false));
-    assert!(message.contains("somebody pushed a token of it that was made from an older one"), "{message}");
+    assert!(message.contains("another tool pushed a token of it that was made from an older one"), "{message}");
     assert!(message.ends_with(&format!("both changed: {}", conflicts.join("; "))), "{message}");
     assert_eq!(next, "Find out who pushed, agree on what it should be, and run again.");
 }

@@ -130,7 +130,7 @@ impl Readers<'_> {
                     "it is not there, though {names} read it: it begins at sequence {first}, behind all that can have been read. \
                      If it was deleted, what had not been copied is lost"
                 ),
-                "Find out whether somebody deleted it, or it could not be made until now.",
+                "Find out if a user deleted it, or if it could not be made until now.",
             ),
         };
         let place = format!("account {account}, stream {}", change.name);

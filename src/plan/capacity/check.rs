@@ -63,7 +63,7 @@ fn unreachable(place: &str, claims: &AccountClaims) -> Option<Finding> {
     Some(Finding::error(
         "connection-limit",
         place,
-        format!("its claims allow no {what}: servers would refuse whoever makes or uses its streams"),
+        format!("its claims allow no {what}: servers would refuse every user that makes or uses its streams"),
         format!("Raise the limit, `regional_limits` or `nsc edit account --{flag} -1`. What a token leaves out is 0."),
     ))
 }

@@ -271,12 +271,12 @@ impl Out<'_> {
         if !gone.is_empty() {
             let place = format!("account {}, virtual stream {}", account.name, desired.virtual_stream);
             let message = format!(
-                "{} goes from its subjects: what is published there from then on is stored nowhere, and whoever waits for an \
+                "{} goes from its subjects: what is published there from then on is stored nowhere, and a client that waits for an \
                  acknowledgement gets none; what is stored stays, and can be read",
                 gone.join(", ")
             );
             let next = format!(
-                "Keep it under `subjects`; or, when nobody publishes there any more, take it away with --prune {}.",
+                "Keep it under `subjects`; or, when no client publishes there any more, remove it with --prune {}.",
                 desired.virtual_stream
             );
             self.plan.findings.push(match self.options.prunes(desired.virtual_stream) {

@@ -130,7 +130,7 @@ impl Preload {
 
     fn unwritten(&self, error: &std::io::Error) -> TokenStoreError {
         TokenStoreError {
-            next: "Mend that, and run apply again: it goes on from here.".to_owned(),
+            next: "Fix that, and run apply again: it continues from here.".to_owned(),
             is_input: false,
             ..self.bad(None, format!("cannot be written: {error}"))
         }

@@ -505,7 +505,7 @@ fn history_that_is_under_way_is_said() {
         assert_eq!((problems.len(), finding.code), (1, "history-under-way"), "{problems:#?}");
         assert_eq!(finding.place, "account APP-west, stream foo");
         assert!(finding.message.starts_with(words), "{finding:?}");
-        assert_eq!(finding.next, "Run apply: it goes on from here.");
+        assert_eq!(finding.next, "Run apply: it continues from here.");
         let config = &mut edit(&mut observed, "foo").config;
         *config = along::held(config);
     }

@@ -215,7 +215,7 @@ async fn strangers_answer(bench: &Bench<'_>) {
         }));
     }
     client.flush().await.unwrap();
-    let said = ["not those of a server", "ghost-1", "somebody without a name", "east-1: 500 no room"];
+    let said = ["not those of a server", "ghost-1", "a responder without a name", "east-1: 500 no room"];
     let mut heard = false;
     for _ in 0..20 {
         speak.store(false, Ordering::SeqCst);

@@ -208,7 +208,7 @@ async fn destroyed_while_a_region_is_down(bench: &Bench<'_>) {
     let destroy = ["destroy", "--yes", "--operator", "op.nk"];
     bench.cluster.kill("east").await.unwrap();
     bench.says(4, &[&destroy[..], &["--delete-streams"]].concat(), &["2 of 3 servers confirm", "kept, since"]);
-    bench.says(4, &destroy, &["Nothing to take away on the servers that answer; 1 of 3 do not"]);
+    bench.says(4, &destroy, &["Nothing to remove on the servers that answer; 1 of 3 do not"]);
     bench.cluster.start("east").await.unwrap();
     bench.cluster.wait_ready(PATIENCE).await.unwrap();
     let said = ["the newest token, again, for east-1", "3 of 3 servers confirm", "Done."];

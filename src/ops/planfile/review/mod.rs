@@ -195,7 +195,7 @@ pub fn beyond_tokens(content: &Content) -> Vec<String> {
     let crate::plan::Options { adopt, prune, delete_streams, allow, signing_keys } = &content.options;
     let mut lines = Vec::new();
     lines.extend(adopt.then(|| "takes over mappings and streams of others (--adopt)".to_owned()));
-    lines.extend(prune.iter().map(|name| format!("takes away virtual stream {}", shown(name))));
+    lines.extend(prune.iter().map(|name| format!("removes virtual stream {}", shown(name))));
     lines.extend(delete_streams.then(|| "deletes their streams, with all messages (--delete-streams)".to_owned()));
     lines.extend(allow.iter().map(|code| format!("goes on in spite of: {}", shown(code))));
     lines.extend(signing_keys.iter().map(|(id, key)| format!("account {id} gets the signing key {key}")));
