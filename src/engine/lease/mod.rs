@@ -24,6 +24,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use futures::future::{join_all, try_join_all};
 use serde_json::{Map, Value, json};
+use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -562,15 +563,21 @@ fn random_id() -> String {
 }
 
 impl<L: Link> Lease<L> {
-    /// Renews the leases until one is lost, and returns how. Otherwise it does not end.
+    /// Renews the leases until one is lost, and returns how. Otherwise it does not end. Each account is renewed by itself:
+    /// a stream that does not answer must not cost the others their leases.
     pub(super) async fn keep(&self) -> LeaseError {
-        loop {
-            tokio::time::sleep(RENEW).await;
-            for held in &self.held {
+        let keeps = self.held.iter().map(|held| async move {
+            loop {
+                tokio::time::sleep(RENEW).await;
                 if let Err(lost) = held.renew().await {
-                    return lost;
+                    break Err::<Infallible, LeaseError>(lost);
                 }
             }
+        });
+        match try_join_all(keeps).await {
+            Err(lost) => lost,
+            // There is nothing to renew.
+            Ok(_) => std::future::pending().await,
         }
     }
 

@@ -17,6 +17,8 @@ struct Content {
     forged: Option<String>,
     /// The error code with which it refuses all messages.
     refuses: Option<u64>,
+    /// It answers nothing.
+    silent: bool,
 }
 
 impl Stream {
@@ -53,7 +55,10 @@ impl Stream {
 
 impl Answers for Stream {
     fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
-        let Content { last, age, .. } = &*self.0.lock().unwrap();
+        let Content { last, age, silent, .. } = &*self.0.lock().unwrap();
+        if *silent {
+            return Err(RequestError::Timeout(subject.to_owned()));
+        }
         let now = Timestamp::from_second(2_000_000_000).unwrap();
         if !subject.contains("MSG.GET") {
             return Ok(json!({ "ts": now.to_string() }));
@@ -69,7 +74,11 @@ impl Answers for Stream {
 }
 
 impl Link for Stream {
-    async fn publish_after(&self, _: &str, after: u64, note: Vec<u8>, _: Duration) -> Result<Reply, RequestError> {
+    async fn publish_after(&self, to: &str, after: u64, note: Vec<u8>, most: Duration) -> Result<Reply, RequestError> {
+        if self.0.lock().unwrap().silent {
+            tokio::time::sleep(most).await;
+            return Err(RequestError::Timeout(to.to_owned()));
+        }
         let mut content = self.0.lock().unwrap();
         let error = |err_code: u64| json!({ "stream": STREAM, "error": { "code": 400, "err_code": err_code } });
         let last = content.last.as_ref().map_or(0, |(seq, _)| *seq);
@@ -149,6 +158,21 @@ async fn a_lease_is_renewed_whoever_answers() {
         held.release(false).await;
         assert!(stream.last().await.unwrap().note.released, "{forged}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_does_not_answer_costs_no_other_lease() {
+    let (ours, healthy) = (note("ours"), Stream::default());
+    healthy.store(7, &ours);
+    let silent = || {
+        let stream = Stream::default();
+        stream.edit(|content| content.silent = true);
+        stream.held(&ours, 7)
+    };
+    let lease = Lease { held: vec![silent(), silent(), silent(), healthy.held(&ours, 7)], waited: false };
+    let most = RENEW * 5 + RENEW / 2;
+    assert!(tokio::time::timeout(most, lease.keep()).await.is_err(), "no lease is lost so soon");
+    assert_eq!(healthy.last().await.unwrap().seq, 7 + 5);
 }
 
 #[tokio::test]
