@@ -371,8 +371,8 @@ fn what_is_allowed_pruned_and_deleted_is_shown_in_full() {
     let said = project.review(&content);
     for line in [
         "takes over mappings and streams of others (--adopt)",
-        "takes away virtual stream old",
-        "takes away virtual stream older",
+        "removes virtual stream old",
+        "removes virtual stream older",
         "deletes their streams, with all messages (--delete-streams)",
         "goes on in spite of: region-missing",
         "goes on in spite of: deletes-messages",
