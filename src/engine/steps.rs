@@ -54,7 +54,7 @@ pub(super) async fn carry_out<'d, C: Connector>(
     Ok(())
 }
 
-/// What the steps work on, and what they learn on the way.
+/// The inputs of the steps, and the facts that they learn on the way.
 struct Work<'w, 'd, C: Connector> {
     session: &'w mut Session<'d, C::Link>,
     planned: &'w Planned<'d>,

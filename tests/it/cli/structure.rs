@@ -300,6 +300,27 @@ fn next_steps_are_sentences() {
     assert_none("a next step is a sentence with a capital and a full stop", offenders);
 }
 
+/// The texts of the JSON Schema and of `--help` are for users.
+#[test]
+fn doc_comments_start_with_a_verb_or_a_noun() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut offenders = Vec::new();
+    for source in sources().iter().filter(|s| s.module != "cli" && !s.path.ends_with("definition/raw.rs")) {
+        let text = std::fs::read_to_string(root.join(&source.path)).unwrap();
+        let mut before = "";
+        for line in text.lines().map(str::trim_start) {
+            let opens = ["What ", "Whether ", "Who ", "How ", "Its "];
+            let said = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! "));
+            let goes_on = before.starts_with("///") || before.starts_with("//!");
+            if said.is_some_and(|said| !goes_on && opens.iter().any(|word| said.starts_with(word))) {
+                offenders.push(format!("{}: {line}", source.path.display()));
+            }
+            before = line;
+        }
+    }
+    assert_none("a doc comment starts with a third-person verb or with a noun (docs/style.md)", offenders);
+}
+
 #[test]
 fn uses_are_found_in_groups_too() {
     let found = used("use crate::plan::Plan;\nuse crate::{ops::{a, b}, sign};\nlet x = crate::cli::command();");
