@@ -140,6 +140,8 @@ enum Reach {
 /// The accounts' tokens: per desired account, the state of each server.
 pub type Tokens = Vec<Vec<AccountOnServer>>;
 
+/// Number of times that tokens are looked up when no server answers in time, within the verb's time.
+const LOOK_UPS: usize = 3;
 /// Time to wait for a missing meta leader. Servers elect another one 4 to 9 s after they last heard from it, and retry
 /// (nats-server 2.15 `server/raft.go`).
 const ELECTION: Duration = Duration::from_secs(12);
@@ -402,8 +404,16 @@ impl<'d, L: Requests> Session<'d, L> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let timeout = self.deadline.at_most(ASK);
-        Ok(self.resolver.accounts(&self.system, &self.deployment, ids, timeout).await?)
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            let timeout = self.deadline.at_most(ASK);
+            match self.resolver.accounts(&self.system, &self.deployment, ids, timeout).await {
+                // Servers that are busy answered before, and may in a moment.
+                Err(Unread::Servers(RequestError::Timeout(_))) if asked < LOOK_UPS && !self.deadline.is_over() => {}
+                read => return Ok(read?),
+            }
+        }
     }
 
     /// Returns the connection to the JetStream of a desired account, and the prefix of its API there.

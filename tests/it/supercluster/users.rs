@@ -78,7 +78,11 @@ async fn what_a_refused_user_lacks_is_named() {
     eventually("an auth callout is named", async || {
         let ran = bench.run(&plan);
         let said = ["account APP", "auth callout", "--auth-user"];
-        (ran.code == 1 && said.iter().all(|said| ran.to_string().contains(said))).then_some(())
+        let is_named = ran.code == 1 && said.iter().all(|said| ran.to_string().contains(said));
+        if !is_named {
+            eprintln!("{ran}");
+        }
+        is_named.then_some(())
     })
     .await;
 }
