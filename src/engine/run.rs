@@ -21,8 +21,8 @@ use crate::plan::{AccountPlan, Action, Plan};
 use crate::sign::keyring::Keyring;
 use futures::future::{BoxFuture, Either, pending, select};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// Maximum number of times that a plan is made again after pushes by other tools, before the run gives up.
 const ROUNDS: usize = 8;

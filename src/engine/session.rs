@@ -27,7 +27,8 @@ use crate::resolver::{Resolver, TokenStoreError, Unread};
 use crate::sign::keyring::Keyring;
 use futures::future::{join_all, try_join_all};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Reason why a deployment could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,8 @@ use crate::plan::{AccountPlan, Action, Plan, Stage, preflight};
 use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
 use crate::verify::flow::Flow;
 use crate::verify::streams::{Checked, Verdict, streams};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Connects to the regional accounts whose streams the plan makes or deletes. From now on it reaches the application's
 /// own JetStream by the way back, if the application's tokens have one.
