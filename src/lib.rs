@@ -81,4 +81,6 @@ pub mod push;
 pub mod resolver;
 pub mod secrets;
 pub mod sign;
+#[cfg(test)]
+mod testing;
 pub mod verify;

@@ -280,10 +280,11 @@ const SAYING: [&str; 13] = [
     ".warn(",
 ];
 
-/// Checks if a source file contains only tests.
+/// Checks if a source file contains only tests, or is in a folder with tests.
 fn is_test(path: &Path) -> bool {
-    let name = path.file_stem().unwrap().to_str().unwrap();
-    name == "tests" || name.ends_with("_tests") || name == "fake"
+    let below = path.strip_prefix(root().join("src")).unwrap_or(path);
+    let mut names = below.iter().filter_map(|part| Path::new(part).file_stem()?.to_str());
+    names.any(|name| ["tests", "testing", "fake"].contains(&name) || name.ends_with("_tests"))
 }
 
 const MOD_TESTS: &str = "#[cfg(test)]\nmod tests {";

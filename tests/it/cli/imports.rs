@@ -31,7 +31,8 @@ fn is_word(c: char) -> bool {
 fn module(root: &Path, path: &Path) -> Option<(String, Module)> {
     let below = path.strip_prefix(root).ok()?.with_extension("");
     let mut names: Vec<String> = below.iter().map(|part| part.to_str().unwrap_or_default().to_owned()).collect();
-    if names.iter().any(|name| name == "tests" || name == "fake" || name.ends_with("_tests")) {
+    let is_test = |name: &String| ["tests", "testing", "fake"].contains(&name.as_str()) || name.ends_with("_tests");
+    if names.iter().any(is_test) {
         return None;
     }
     if names.last().is_some_and(|name| name == "mod") {

@@ -59,7 +59,7 @@ fn sources() -> Vec<Source> {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let below = path.strip_prefix(&root).unwrap().to_owned();
-            let test = name == "tests" || name.ends_with("_tests") || name == "fake";
+            let test = ["tests", "testing", "fake"].contains(&name.as_str()) || name.ends_with("_tests");
             if path.is_dir() && !test {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") && !test {

@@ -1,0 +1,225 @@
+//! Connections to the deployment. Each belongs to a process: when that is killed, its requests go no further.
+
+use super::deployment::{Fault, InMemory, Process, State};
+use super::jetstream::Answer;
+use super::system::NEAR;
+use crate::model::claims::AccountClaims;
+use crate::model::names::RegionName;
+use crate::model::nkey::PublicKey;
+use crate::model::virtual_stream::Account;
+use crate::observed::jetstream::DEFAULT_PREFIX;
+use crate::observed::link::{Connector, Ear, Link, LinkError, hearing};
+use crate::observed::{Reply, RequestError, Requests};
+use std::future::pending;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+/// Connects one process to the deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoryConnector {
+    world: InMemory,
+    process: Process,
+}
+
+/// A connection.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoryLink {
+    world: InMemory,
+    process: Process,
+    to: To,
+}
+
+/// The account of a connection.
+#[derive(Debug, Clone)]
+enum To {
+    System,
+    Account(PublicKey),
+}
+
+impl MemoryConnector {
+    pub(crate) fn new(world: &InMemory, process: &Process) -> Self {
+        Self { world: world.clone(), process: process.clone() }
+    }
+
+    fn link(&self, to: To) -> MemoryLink {
+        MemoryLink { world: self.world.clone(), process: self.process.clone(), to }
+    }
+}
+
+impl Connector for MemoryConnector {
+    type Link = MemoryLink;
+
+    fn changes(&self) -> bool {
+        true
+    }
+
+    async fn system(&self, _: Duration) -> Result<(MemoryLink, PublicKey), LinkError> {
+        let system = self.world.state().system.clone();
+        Ok((self.link(To::System), system))
+    }
+
+    async fn account(
+        &self,
+        account: &Account,
+        _: &AccountClaims,
+        _: bool,
+        _: Duration,
+    ) -> Result<MemoryLink, LinkError> {
+        Ok(self.link(To::Account(account.id.clone())))
+    }
+
+    async fn regional(
+        &self,
+        _: &Account,
+        _: &RegionName,
+        claims: &AccountClaims,
+        _: bool,
+        _: Duration,
+    ) -> Result<Option<MemoryLink>, LinkError> {
+        Ok(Some(self.link(To::Account(claims.id().clone()))))
+    }
+
+    async fn load(
+        &self,
+        _: &Account,
+        _: Option<&RegionName>,
+        _: &AccountClaims,
+        _: bool,
+        _: Duration,
+    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
+        // No server has a `cache` resolver.
+        Ok(Vec::new())
+    }
+}
+
+impl MemoryLink {
+    /// Counts a request. Returns `true` if the process is killed before its answer comes. A process that is killed
+    /// before gets no further.
+    async fn begins(&self, subject: &str) -> bool {
+        if self.process.is_dead() {
+            return pending().await;
+        }
+        match self.world.begins(subject) {
+            Some(Fault::Killed) => self.die().await,
+            Some(Fault::AnswerLost) => true,
+            _ => false,
+        }
+    }
+
+    async fn die<T>(&self) -> T {
+        self.process.kill();
+        pending().await
+    }
+
+    /// Has the servers handle a request a moment later, whether or not its sender still waits.
+    async fn exchange(
+        &self,
+        subject: &str,
+        timeout: Duration,
+        handle: impl FnOnce(&mut State) -> Answer + Send + 'static,
+    ) -> Result<Reply, RequestError> {
+        let deadline = Instant::now() + timeout;
+        let dies = self.begins(subject).await;
+        let (sender, receiver) = oneshot::channel();
+        let world = self.world.clone();
+        tokio::spawn(async move {
+            sleep(NEAR).await;
+            let answer = handle(&mut world.state());
+            // The sender of the request may be gone.
+            let _ = sender.send(answer);
+        });
+        if dies {
+            return self.die().await;
+        }
+        match timeout_at(deadline, receiver).await {
+            Ok(Ok(Answer::Reply(value))) => Ok(Reply { headers: Vec::new(), payload: value.to_string().into_bytes() }),
+            Ok(Ok(Answer::Nobody)) => Err(RequestError::NoResponders(subject.to_owned())),
+            Ok(Ok(Answer::Silence) | Err(_)) | Err(_) => {
+                sleep_until(deadline).await;
+                Err(RequestError::Timeout(subject.to_owned()))
+            }
+        }
+    }
+}
+
+impl Requests for MemoryLink {
+    async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
+        let To::Account(account) = &self.to else {
+            let replies = self.request_many(subject, payload, timeout, |replies| !replies.is_empty()).await?;
+            return replies.into_iter().next().ok_or_else(|| RequestError::Timeout(subject.to_owned()));
+        };
+        let operation = subject.strip_prefix(DEFAULT_PREFIX).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
+        let account = account.clone();
+        let handle = move |state: &mut State| match operation {
+            Some(operation) => state.jetstream(&account, &operation, &payload),
+            None => Answer::Nobody,
+        };
+        self.exchange(subject, timeout, handle).await
+    }
+
+    async fn request_many(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+        mut enough: impl FnMut(&[Reply]) -> bool + Send,
+    ) -> Result<Vec<Reply>, RequestError> {
+        let deadline = Instant::now() + timeout;
+        let dies = self.begins(subject).await;
+        if subject.ends_with("CLAIMS.UPDATE") && self.world.state().faults.push_denied {
+            return Err(RequestError::Permission(subject.to_owned()));
+        }
+        let Some(mut answers) = self.world.ask_all(subject, payload, true) else {
+            return Err(RequestError::NoResponders(subject.to_owned()));
+        };
+        if dies {
+            return self.die().await;
+        }
+        let mut replies = Vec::new();
+        loop {
+            match timeout_at(deadline, answers.recv()).await {
+                Ok(Some(payload)) => {
+                    replies.push(Reply { headers: Vec::new(), payload });
+                    if enough(&replies) {
+                        return Ok(replies);
+                    }
+                }
+                // All servers that answer have done so.
+                Ok(None) => {
+                    sleep_until(deadline).await;
+                    return Ok(replies);
+                }
+                Err(_) => return Ok(replies),
+            }
+        }
+    }
+}
+
+impl Link for MemoryLink {
+    async fn publish_after(
+        &self,
+        subject: &str,
+        last: u64,
+        payload: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Reply, RequestError> {
+        let To::Account(account) = self.to.clone() else { return Err(RequestError::NoResponders(subject.to_owned())) };
+        let captured = subject.to_owned();
+        let handle = move |state: &mut State| state.publish(&account, &captured, last, payload);
+        self.exchange(subject, timeout, handle).await
+    }
+
+    async fn listen(&self, _: &[&str]) -> Result<Ear, RequestError> {
+        if self.begins("listen").await {
+            return self.die().await;
+        }
+        let (voice, ear) = hearing();
+        self.world.state().voices.push(voice);
+        Ok(ear)
+    }
+
+    fn may_not_hear<'s>(&self, _: &[&'s str]) -> Option<&'s str> {
+        None
+    }
+}

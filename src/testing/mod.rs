@@ -1,0 +1,13 @@
+//! An in-memory deployment, for tests of whole runs without servers.
+//!
+//! Read `deployment` first: its state, and the faults that a test switches on. `system` answers the system account's
+//! requests, and `jetstream` those of an account to its JetStream. `link` stands in for the connections, and `log` for
+//! the history folder. `audit` checks what must hold at any time. All times are the runtime's, so that tests can pause
+//! them.
+
+mod audit;
+pub(crate) mod deployment;
+mod jetstream;
+pub(crate) mod link;
+pub(crate) mod log;
+mod system;
