@@ -34,3 +34,6 @@ pub use crate::observed::link::{Connector, LinkError};
 pub use clock::Deadline;
 pub use planned::Planner;
 pub use progress::{Silent, Tell};
+
+#[cfg(test)]
+mod tests;

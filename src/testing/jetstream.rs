@@ -133,9 +133,7 @@ impl Servers {
         let (cluster, servers) = self.cluster_of(stream);
         let leader = self.leader_of(stream).unwrap_or_default();
         let followers = servers.iter().filter(|(name, _)| name != leader);
-        let replica = |(name, there): &(String, bool)| {
-            json!({ "name": name, "current": there, "active": if *there { HEARD } else { AWAY } })
-        };
+        let replica = |(name, there): &(String, bool)| json!({ "name": name, "current": there, "active": if *there { HEARD } else { AWAY } });
         json!({ "name": cluster, "leader": leader, "replicas": followers.map(replica).collect::<Vec<_>>() })
     }
 }
