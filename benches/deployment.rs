@@ -26,7 +26,7 @@ use vstream_jwt::nats::{Access, ConnectOptions, DefinitionConnector, Purpose, co
 use vstream_jwt::observed::jetstream::Api;
 use vstream_jwt::observed::{Requests, system};
 use vstream_jwt::ops;
-use vstream_jwt::ops::plan::FromDefinition;
+use vstream_jwt::ops::apply::Apply;
 use vstream_jwt::push::{Answer, push};
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
@@ -373,7 +373,7 @@ async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)
     let planned = ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &steps).await;
     let (mut session, mut planned) = planned.unwrap();
     let signers = Signers { operator: Some(&seed), keys: &mut keys, signed: None };
-    let run = Run::new(FromDefinition, signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
+    let run = Run::new(Apply(None), signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
     execute(&mut session, &mut planned, run, &connector, &steps).await.unwrap();
     steps.step("", 0, 0);
     (started.elapsed().as_secs_f64() * 1000.0, steps.0.into_inner().unwrap())

@@ -23,7 +23,7 @@ use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
 use vstream_jwt::observed::link::{Connector, Ear, Link, LinkError};
 use vstream_jwt::observed::{Reply, RequestError, Requests, User, system};
 use vstream_jwt::ops;
-use vstream_jwt::ops::plan::FromDefinition;
+use vstream_jwt::ops::apply::Apply;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::sign::{Seed, Signer as _, issue};
@@ -111,7 +111,7 @@ async fn apply(cluster: &SuperCluster, definition: &Definition, operator: &Seed,
     let planned = ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
     let signers = Signers { operator: Some(operator), keys: &mut keys, signed: None };
-    let run = Run::new(FromDefinition, signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
+    let run = Run::new(Apply(None), signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
     let applied = execute(&mut session, &mut planned, run, &connector, &Silent).await.unwrap();
     assert!(applied.is_confirmed(), "{applied:?}");
     let confirmed = applied.pushed.last().unwrap().servers.len();

@@ -14,8 +14,9 @@ use vstream_jwt::engine::run::{Run, Signers, execute};
 use vstream_jwt::engine::session::{Given, Hearing};
 use vstream_jwt::engine::{Deadline, Silent};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
+use vstream_jwt::ops::apply::Apply;
 use vstream_jwt::ops::load::load;
-use vstream_jwt::ops::plan::{FromDefinition, plan};
+use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::Signer as _;
@@ -50,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(FromDefinition, signers, Holder { who: "the example".to_owned(), verb: "apply" });
+    let run = Run::new(Apply(None), signers, Holder { who: "the example".to_owned(), verb: "apply" });
     let applied = execute(&mut session, &mut planned, run, &connector, &Silent).await?;
     for server in applied.pushed.iter().flat_map(|pushed| &pushed.servers) {
         println!("{} ({}): {}", server.server, server.cluster, server.verdict);

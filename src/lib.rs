@@ -32,7 +32,8 @@
 //! use vstream_jwt::engine::session::{Given, Hearing};
 //! use vstream_jwt::ops::trust::trust;
 //! use vstream_jwt::engine::{Deadline, Silent};
-//! use vstream_jwt::ops::plan::{FromDefinition, plan};
+//! use vstream_jwt::ops::apply::Apply;
+//! use vstream_jwt::ops::plan::plan;
 //! use vstream_jwt::ops::load;
 //! use vstream_jwt::sign::Signer as _;
 //! use vstream_jwt::sign::file::read_seed_file;
@@ -52,7 +53,7 @@
 //! let (mut session, mut planned) =
 //!     plan(given, &connector, &options, Hearing::On, deadline, &Silent).await?;
 //! let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-//! let run = Run::new(FromDefinition, signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
+//! let run = Run::new(Apply(None), signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
 //! let applied = execute(&mut session, &mut planned, run, &connector, &Silent).await?;
 //! assert!(applied.is_confirmed(), "some server did not confirm: {applied:?}");
 //! # Ok(())

@@ -79,7 +79,7 @@ impl Args {
         }
         shell.findings(&plan.findings);
         if plan.is_empty() {
-            let applied = run::look(&session, &planned).await.map_err(|error| stopped(error.into()))?;
+            let applied = run::look(&session, &planned).await.map_err(stopped)?;
             let (missing, total) = (session.deployment.missing(), session.deployment.total());
             let exit = exit(&applied, &session.deployment);
             let (kept, mut text) = (kept(self.delete_streams), done(&applied, &session.deployment));

@@ -272,10 +272,9 @@ fn changes(before: Option<&str>, after: &str) -> Vec<String> {
 fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(Text, Value), Failure> {
     let left = |by: &Entry| -> Result<BTreeMap<String, (String, String)>, Failure> {
         let mut left = BTreeMap::new();
-        for (name, record) in all.iter().take_while(|(name, _)| *name <= by.name) {
+        for (_, record) in all.iter().take_while(|(name, _)| *name <= by.name) {
             let content = &record.as_ref().map_err(failure)?.content;
             if content.system_account == by.record.content.system_account {
-                let _ = name;
                 left.extend(
                     content.sent().map(|token| (token.id.to_string(), (token.account.clone(), token.token.clone()))),
                 );

@@ -58,7 +58,7 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
         let servers = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
         servers.map(|server| server.server.clone()).collect::<Vec<_>>()
     };
-    let mut names: Vec<String> = last_of_each(applied).into_iter().flat_map(open).collect();
+    let mut names: Vec<String> = applied.last_of_each().into_iter().flat_map(open).collect();
     names.sort();
     names.dedup();
     let mut parts = Vec::new();
@@ -67,16 +67,6 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
     }
     parts.extend(deployment.missing_text());
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
-}
-
-/// Returns the last token of each account that was pushed, in the order of the pushes.
-fn last_of_each(applied: &Applied) -> Vec<&Pushed> {
-    let mut last: Vec<&Pushed> = Vec::new();
-    for pushed in &applied.pushed {
-        last.retain(|earlier| earlier.id != pushed.id);
-        last.push(pushed);
-    }
-    last
 }
 
 /// Returns what servers that did not confirm a token have instead, and why other servers refused it.
@@ -101,17 +91,9 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
         let made = provisioned.iter().filter(|one| one.error.is_none()).count();
         put!(out, "streams and consumers: {made} of {} as planned", provisioned.len());
     }
-    let mut told: Vec<&str> = Vec::new();
-    for last in pushed.iter().rev() {
-        if told.contains(&last.account.as_str()) {
-            continue;
-        }
-        told.push(&last.account);
-    }
-    for account in told.into_iter().rev() {
-        let mut tokens = pushed.iter().filter(|pushed| pushed.account == account);
-        let count = tokens.clone().count();
-        let Some(last) = tokens.next_back() else { continue };
+    for last in applied.last_of_each() {
+        let account = &last.account;
+        let count = pushed.iter().filter(|pushed| pushed.id == last.id).count();
         let confirmed = last.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
         let total = deployment.total();
         match (count, preload) {
@@ -179,7 +161,7 @@ pub(super) fn stopped(Stopped { report, cause }: Stopped) -> Failure {
         return failure;
     }
     if failure.lines.is_empty() {
-        let pushed = last_of_each(&report).into_iter().map(|last| {
+        let pushed = report.last_of_each().into_iter().map(|last| {
             let confirmed = last.servers.iter().filter(|server| server.verdict.is_confirmed()).count();
             let total = last.servers.len();
             format!("account {}: a token was pushed; {confirmed} of {total} servers confirm it", last.account)
@@ -214,7 +196,7 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
                 .lines(lines)
                 .next("Fix what these servers name, then run the same command again: it continues from here.")
         }
-        ApplyError::NotCaughtUp { problems, provisioned } => {
+        ApplyError::NotCaughtUp { problems } => {
             let lines: Vec<String> = problems
                 .iter()
                 .flat_map(|checked| &checked.problems)
@@ -223,9 +205,10 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
             Failure::failed("not-caught-up", message)
                 .lines(lines)
                 .next("Run the same command again: it continues from here. `status` shows what the streams wait for.")
-                .detail("provisioned", provisioned)
+                .detail("provisioned", &report.provisioned)
         }
-        ApplyError::Provision { provisioned, .. } => {
+        ApplyError::Provision { .. } => {
+            let provisioned = &report.provisioned;
             let errors = provisioned.iter().filter_map(|one| Some(format!("{}: {}", one.place, one.error.as_ref()?)));
             let errors: Vec<String> = errors.collect();
             Failure::failed("provisioning", message)

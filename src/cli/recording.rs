@@ -46,7 +46,7 @@ impl HistoryArgs {
     }
 
     /// Makes the session record its pushes. If the plan has any, fails before any change when nothing could be written.
-    /// A plan without pushes may get some when it is made again, or when a lost key is replaced.
+    /// A plan of stream changes alone may get some when it is made again, or when a lost key is replaced.
     pub(super) fn record<L: Link>(
         &self,
         base: &Path,
@@ -54,7 +54,7 @@ impl HistoryArgs {
         plan: &Plan,
         recording: Recording,
     ) -> Result<Written, Failure> {
-        let Some(folder) = self.folder(base) else { return Ok(Written(None)) };
+        let Some(folder) = self.folder(base).filter(|_| !plan.is_empty()) else { return Ok(Written(None)) };
         let text = plan_view::text(session.definition, plan, &session.deployment, true);
         let content = Content {
             tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),

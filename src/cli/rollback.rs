@@ -102,7 +102,7 @@ impl Args {
         shell.findings(&plan.findings);
         let undone: Vec<&str> = undo.pushes.iter().map(|push| push.name).collect();
         if plan.is_empty() {
-            let applied = run::look(&session, &planned).await.map_err(|error| stopped(error.into()))?;
+            let applied = run::look(&session, &planned).await.map_err(stopped)?;
             let exit = exit(&applied, &session.deployment);
             let mut document = document(&planned, &applied, &session.deployment, exit);
             document["rollback"] = described(&undone, &effects);

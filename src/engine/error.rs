@@ -3,7 +3,7 @@
 use super::confirm::ConfirmError;
 use super::lease::LeaseError;
 use super::push_log::PushLogError;
-use super::report::{Applied, Provisioned, Tokens};
+use super::report::{Applied, Tokens};
 use super::session::ReadError;
 use super::signed_plan::NotAsPlanned;
 use super::tokens::IssueError;
@@ -59,11 +59,9 @@ pub enum ApplyError {
     NotCaughtUp {
         /// The streams that are not ready, with their problems.
         problems: Vec<Checked>,
-        /// Streams and consumers that the run handled.
-        provisioned: Vec<Provisioned>,
     },
     /// Streams or consumers could not be made, changed or deleted.
-    #[error("{failed} of {} streams and consumers are not as planned; {}", .provisioned.len(), match .pushed {
+    #[error("{failed} of {total} streams and consumers are not as planned; {}", match .pushed {
         Tokens::None => "no token was pushed",
         Tokens::BeforeMappings => "tokens were pushed, but none with the new mappings: applications are not led to them",
         Tokens::All => "the new tokens are in force",
@@ -71,8 +69,8 @@ pub enum ApplyError {
     Provision {
         /// The number of failures.
         failed: usize,
-        /// Streams and consumers that the run handled.
-        provisioned: Vec<Provisioned>,
+        /// The number of streams and consumers that the run handled.
+        total: usize,
         /// The tokens that were pushed before: streams are deleted after all of them.
         pushed: Tokens,
     },

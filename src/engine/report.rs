@@ -8,7 +8,6 @@ use crate::provision::Done;
 use crate::verify::account::Verdict as Has;
 use crate::verify::streams::{Checked, Verdict};
 use serde::Serialize;
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// Report of what a run did, and of what every server has.
@@ -113,17 +112,22 @@ impl Applied {
         self.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect()
     }
 
-    /// Returns the last token that was pushed of each account.
-    fn last(&self) -> HashMap<&PublicKey, &Pushed> {
-        self.pushed.iter().map(|pushed| (&pushed.id, pushed)).collect()
+    /// Returns the last token that was pushed of each account, in the order of these pushes.
+    pub fn last_of_each(&self) -> Vec<&Pushed> {
+        let mut last: Vec<&Pushed> = Vec::new();
+        for pushed in &self.pushed {
+            last.retain(|earlier| earlier.id != pushed.id);
+            last.push(pushed);
+        }
+        last
     }
 
     /// Returns `true` if the server confirmed the last token that was pushed of each account.
     pub fn is_in_force_on(&self, server: &str) -> bool {
-        let last = self.last();
+        let last = self.last_of_each();
         !last.is_empty()
             && last
-                .values()
+                .iter()
                 .all(|pushed| pushed.servers.iter().any(|found| found.server == server && found.verdict.is_confirmed()))
     }
 
@@ -139,7 +143,7 @@ impl Applied {
 
     /// Returns each server's state of the newest token of each account.
     fn found(&self) -> impl Iterator<Item = &Confirmation> {
-        self.last().into_values().flat_map(|pushed| &pushed.servers).chain(&self.behind)
+        self.last_of_each().into_iter().flat_map(|pushed| &pushed.servers).chain(&self.behind)
     }
 
     /// Returns `true` if a server must reload the file with the preload.

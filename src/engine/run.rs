@@ -262,8 +262,8 @@ async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>)
 /// Checks what an earlier run wrote, if there is nothing to do.
 ///
 /// # Errors
-/// [`ApplyError`]
-pub async fn look<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<Applied, ApplyError> {
+/// [`Stopped`]
+pub async fn look<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<Applied, Stopped> {
     let mut applied = Applied::default();
     see_preload(session, planned, &mut applied).await?;
     Ok(applied)

@@ -262,8 +262,28 @@ impl<'d, L: Link> Session<'d, L> {
         }
     }
 
+    /// Opens a session, and reads what a plan is made of: the desired state and the deployment, with the pushes by other
+    /// tools merged.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn read_to_change<C: Connector<Link = L>>(
+        given: Given<'d, '_>,
+        connector: &C,
+        hearing: Hearing<L>,
+        deadline: Deadline,
+        tell: &dyn Tell,
+    ) -> Result<(Self, Vec<DesiredAccount<'d>>, Observed), ReadError> {
+        let (session, tokens) = Self::open(given, connector, hearing, deadline, tell).await?;
+        tell.step("reading the streams", 0, 0);
+        let desired = session.desired()?;
+        let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
+        session.settle(&mut observed);
+        Ok((session, desired, observed))
+    }
+
     /// Merges pushes of other tools since this run began to listen.
-    pub(crate) fn settle(&self, observed: &mut Observed) {
+    fn settle(&self, observed: &mut Observed) {
         let Some(watch) = &self.watch else { return };
         for (id, found) in self.ids().iter().zip(&mut observed.accounts) {
             let (Some(base), _) = self.base("", id, &found.servers) else { continue };

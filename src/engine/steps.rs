@@ -123,10 +123,7 @@ impl<C: Connector> Work<'_, '_, C> {
             if let Ok(problems) = &seen
                 && problems.iter().any(|checked| checked.verdict == Verdict::Wrong)
             {
-                return Err(ApplyError::NotCaughtUp {
-                    problems: problems.clone(),
-                    provisioned: self.applied.provisioned.clone(),
-                });
+                return Err(ApplyError::NotCaughtUp { problems: problems.clone() });
             }
             // If the push must be made again, the streams have been checked already.
             self.applied.looked = seen.is_ok();

@@ -224,11 +224,9 @@ async fn provision<L: Link>(
     applied.provisioned.extend(outcomes.iter().flatten().map(provisioned));
     match applied.provisioned.iter().filter(|one| one.error.is_some()).count() {
         0 => Ok(()),
-        failed => Err(ApplyError::Provision {
-            failed,
-            provisioned: applied.provisioned.clone(),
-            pushed: Tokens::of(&applied.pushed),
-        }),
+        failed => {
+            Err(ApplyError::Provision { failed, total: applied.provisioned.len(), pushed: Tokens::of(&applied.pushed) })
+        }
     }
 }
 

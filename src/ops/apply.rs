@@ -1,4 +1,4 @@
-//! `apply PLANFILE`: carries out the plan of a file, and nothing else.
+//! `apply`: carries out what the definition asks for, or the plan of a file and nothing else.
 
 use super::plan::plan;
 use crate::engine::planned::{Planned, Planner};

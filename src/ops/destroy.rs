@@ -4,7 +4,7 @@ use crate::definition::Definition;
 use crate::engine::clock::now;
 use crate::engine::nsc_sync;
 use crate::engine::planned::{Planned, Planner};
-use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
+use crate::engine::session::{Given, Hearing, ReadError, Session};
 use crate::engine::user_permissions::users;
 use crate::engine::{Connector, Deadline, Tell};
 use crate::plan::{self, Options};
@@ -68,11 +68,7 @@ pub async fn plan_destroy<'d, C: Connector>(
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (session, tokens) = Session::open(given, connector, hearing, deadline, tell).await?;
-    tell.step("reading the streams", 0, 0);
-    let desired = session.desired()?;
-    let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
-    session.settle(&mut observed);
+    let (session, desired, observed) = Session::read_to_change(given, connector, hearing, deadline, tell).await?;
     let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
     plan.findings.extend(session.trust_findings.iter().cloned());
     plan.findings.extend(users(&session, &plan, &Options::default(), connector.changes()).await);

@@ -2,31 +2,13 @@
 
 use crate::engine::caches;
 use crate::engine::nsc_sync;
-use crate::engine::planned::{Planned, Planner, compare};
+use crate::engine::planned::{Planned, compare};
 use crate::engine::regional_keys;
-use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
+use crate::engine::session::{Given, Hearing, ReadError, Session};
 use crate::engine::user_permissions::users;
 use crate::engine::{Connector, Deadline, Tell};
 use crate::plan::{self, Options};
 use futures::future::join;
-
-/// Plans what the definition asks for.
-#[derive(Debug, Clone, Copy)]
-pub struct FromDefinition;
-
-impl Planner for FromDefinition {
-    async fn plan<'d, C: Connector>(
-        &self,
-        given: Given<'d, '_>,
-        connector: &C,
-        options: &Options,
-        hearing: Hearing<C::Link>,
-        deadline: Deadline,
-        tell: &dyn Tell,
-    ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-        plan(given, connector, options, hearing, deadline, tell).await
-    }
-}
 
 /// Connects, reads the deployment and compares it with the definition. Changes nothing. If `hearing` is on, the session
 /// listens to pushes by other tools from now on.
@@ -42,11 +24,7 @@ pub async fn plan<'d, C: Connector>(
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
     let keys = given.keys;
-    let (session, tokens) = Session::open(given, connector, hearing, deadline, tell).await?;
-    tell.step("reading the streams", 0, 0);
-    let desired = session.desired()?;
-    let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
-    session.settle(&mut observed);
+    let (session, desired, mut observed) = Session::read_to_change(given, connector, hearing, deadline, tell).await?;
     let options = &regional_keys::with_signing_keys(&session, &desired, &observed, keys, options);
     let mut plan = compare(&session, &desired, &observed, keys, options);
     // Subscriptions change the findings, but not the changes.

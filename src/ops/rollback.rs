@@ -2,7 +2,7 @@
 
 use crate::engine::clock::now;
 use crate::engine::planned::{Planned, Planner};
-use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
+use crate::engine::session::{Given, Hearing, ReadError, Session};
 use crate::engine::user_permissions::users;
 use crate::engine::{Connector, Deadline, Tell};
 use crate::engine::{caches, nsc_sync};
@@ -41,11 +41,7 @@ pub async fn plan_rollback<'d, C: Connector>(
     deadline: Deadline,
     tell: &dyn Tell,
 ) -> Result<(Session<'d, C::Link>, Planned<'d>, Effects), ReadError> {
-    let (session, tokens) = Session::open(given, connector, hearing, deadline, tell).await?;
-    tell.step("reading the streams", 0, 0);
-    let desired = session.desired()?;
-    let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
-    session.settle(&mut observed);
+    let (session, desired, mut observed) = Session::read_to_change(given, connector, hearing, deadline, tell).await?;
     let topology = &given.definition.topology;
     let mut back = rollback(topology, &desired, &observed, undo, now());
     if session.observe_listeners(&back.plan, &mut observed, tell).await {

@@ -100,7 +100,7 @@ pub(super) async fn take_along<L: Requests>(
         return Ok(());
     }
     problems.sort_by(|a, b| (&a.stream, &a.region).cmp(&(&b.stream, &b.region)));
-    Err(ApplyError::NotCaughtUp { problems, provisioned: applied.provisioned.clone() })
+    Err(ApplyError::NotCaughtUp { problems })
 }
 
 /// Reason why a stream does not have its history yet.

@@ -17,8 +17,8 @@ use crate::desired::tests::{app, definition, stream};
 use crate::model::claims::Trust;
 use crate::model::names::ConsumerName;
 use crate::model::virtual_stream::{Account, ConsumerDefinition};
+use crate::ops::apply::Apply;
 use crate::ops::destroy::Removal;
-use crate::ops::plan::FromDefinition;
 use crate::plan::Options;
 use crate::sign::Signer as _;
 use crate::sign::keyring::Keyring;
@@ -75,7 +75,7 @@ impl Case {
     }
 
     async fn apply(&self, process: &Process) -> Ended {
-        self.run(FromDefinition, process).await
+        self.run(Apply(None), process).await
     }
 
     async fn destroy(&self, process: &Process) -> Ended {

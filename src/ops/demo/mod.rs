@@ -7,7 +7,8 @@ mod traffic;
 pub use proof::{Proof, RegionProof};
 pub use traffic::{Clients, SUBJECT, TrafficError};
 
-use super::plan::{FromDefinition, plan};
+use super::apply::Apply;
+use super::plan::plan;
 use super::trust::{trust, with_pushes};
 use crate::definition::Definition;
 use crate::dev::{DevError, SuperCluster};
@@ -207,7 +208,7 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         let (mut session, mut planned) =
             plan(given, self.connector, &Options::default(), Hearing::On, deadline, tell).await?;
         let signers = Signers { operator: Some(self.signer), keys: &mut keys, signed: None };
-        let run = Run::new(FromDefinition, signers, Holder { who: "the demo".to_owned(), verb: "apply" });
+        let run = Run::new(Apply(None), signers, Holder { who: "the demo".to_owned(), verb: "apply" });
         let applied = execute(&mut session, &mut planned, run, self.connector, tell).await?;
         let servers = self.cluster.servers().len();
         let confirmed = (self.cluster.servers().iter()).filter(|server| applied.is_in_force_on(&server.name)).count();

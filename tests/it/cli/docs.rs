@@ -282,9 +282,7 @@ const SAYING: [&str; 13] = [
 
 /// Checks if a source file contains only tests, or is in a folder with tests.
 fn is_test(path: &Path) -> bool {
-    let below = path.strip_prefix(root().join("src")).unwrap_or(path);
-    let mut names = below.iter().filter_map(|part| Path::new(part).file_stem()?.to_str());
-    names.any(|name| ["tests", "testing", "fake"].contains(&name) || name.ends_with("_tests"))
+    super::structure::is_test(path.strip_prefix(root().join("src")).unwrap_or(path))
 }
 
 const MOD_TESTS: &str = "#[cfg(test)]\nmod tests {";

@@ -3,8 +3,8 @@
 //! Reads the text. A path is followed through `pub use` to the file that defines the item, so a `mod.rs` that only declares
 //! and re-exports is no step on the way.
 
+use super::structure::{Source, sources};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// One file of `src/`, as a module.
 struct Module {
@@ -27,22 +27,12 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Reads a file, if it is not made of tests alone.
-fn module(root: &Path, path: &Path) -> Option<(String, Module)> {
-    let below = path.strip_prefix(root).ok()?.with_extension("");
-    let mut names: Vec<String> = below.iter().map(|part| part.to_str().unwrap_or_default().to_owned()).collect();
-    let is_test = |name: &String| ["tests", "testing", "fake"].contains(&name.as_str()) || name.ends_with("_tests");
-    if names.iter().any(is_test) {
-        return None;
-    }
-    if names.last().is_some_and(|name| name == "mod") {
+/// Returns the path of a file's module, and the module.
+fn module(Source { path, code, .. }: Source) -> (String, Module) {
+    let path = path.with_extension("");
+    let mut names: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
+    if names.last() == Some(&"mod") {
         names.pop();
-    }
-    let text = std::fs::read_to_string(path).ok()?;
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let mut code = lines.collect::<Vec<_>>().join("\n");
-    if let Some(tests) = code.find("#[cfg(test)]\nmod tests {") {
-        code.truncate(tests);
     }
     let (mut defined, mut reexported) = (BTreeSet::new(), BTreeMap::new());
     for kind in ["fn ", "struct ", "enum ", "trait ", "type ", "const ", "static "] {
@@ -55,25 +45,13 @@ fn module(root: &Path, path: &Path) -> Option<(String, Module)> {
             reexported.insert(name.to_owned(), words(path));
         }
     }
-    Some((names.join("::"), Module { code, defined, reexported }))
+    (names.join("::"), Module { code, defined, reexported })
 }
 
 fn modules() -> Modules {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut modules) = (vec![root.clone()], Modules::new());
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                modules.extend(module(&root, &path));
-            }
-        }
-    }
+    let mut modules: Modules = sources().into_iter().map(module).collect();
     modules.remove("lib");
     modules.remove("main");
-    assert!(modules.len() > 50, "src/ was not found");
     modules
 }
 

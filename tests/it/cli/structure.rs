@@ -42,30 +42,38 @@ const IMPURE: [&str; 12] = [
     "Timestamp::now",
 ];
 
-struct Source {
-    path: PathBuf,
+/// A file of `src/` that is not made of tests alone.
+pub(super) struct Source {
+    /// The path below `src/`.
+    pub path: PathBuf,
     /// The module directly below `src/`.
     module: String,
+    text: String,
     /// The code, without comments and test modules.
-    code: String,
+    pub code: String,
 }
 
-fn sources() -> Vec<Source> {
+/// Checks if a file, by its path below `src/`, contains only tests, or is in a folder with tests.
+pub(super) fn is_test(path: &Path) -> bool {
+    let mut names = path.iter().filter_map(|part| Path::new(part).file_stem()?.to_str());
+    names.any(|name| ["tests", "testing", "fake"].contains(&name) || name.ends_with("_tests"))
+}
+
+pub(super) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let below = path.strip_prefix(&root).unwrap().to_owned();
-            let test = ["tests", "testing", "fake"].contains(&name.as_str()) || name.ends_with("_tests");
-            if path.is_dir() && !test {
+            if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") && !test {
+            } else if path.extension().is_some_and(|e| e == "rs") && !is_test(&below) {
                 let module = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
-                let code = code(&std::fs::read_to_string(&path).unwrap());
-                sources.push(Source { path: below, module, code });
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = code(&text);
+                sources.push(Source { path: below, module, text, code });
             }
         }
     }
@@ -303,12 +311,10 @@ fn next_steps_are_sentences() {
 /// The texts of the JSON Schema and of `--help` are for users.
 #[test]
 fn doc_comments_start_with_a_verb_or_a_noun() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut offenders = Vec::new();
     for source in sources().iter().filter(|s| s.module != "cli" && !s.path.ends_with("definition/raw.rs")) {
-        let text = std::fs::read_to_string(root.join(&source.path)).unwrap();
         let mut before = "";
-        for line in text.lines().map(str::trim_start) {
+        for line in source.text.lines().map(str::trim_start) {
             let opens = ["What ", "Whether ", "Who ", "How ", "Its "];
             let said = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! "));
             let goes_on = before.starts_with("///") || before.starts_with("//!");

@@ -21,8 +21,9 @@ use vstream_jwt::engine::session::{Given, Hearing};
 use vstream_jwt::engine::{Deadline, Silent, Tell};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::observed::Server;
+use vstream_jwt::ops::apply::Apply;
 use vstream_jwt::ops::load;
-use vstream_jwt::ops::plan::{FromDefinition, plan};
+use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::Signer as _;
@@ -73,7 +74,7 @@ async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + S
     let operator = bench.key("op.nk");
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
     let tell = When { step, done: AtomicBool::new(false), what };
-    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
     execute(&mut session, &mut planned, run, &connector, &tell).await
 }
 

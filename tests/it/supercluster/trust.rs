@@ -26,8 +26,9 @@ use vstream_jwt::model::names::RegionName;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::model::virtual_stream::Account;
 use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
+use vstream_jwt::ops::apply::Apply;
 use vstream_jwt::ops::load;
-use vstream_jwt::ops::plan::{FromDefinition, plan};
+use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
 use vstream_jwt::plan::Options;
 use vstream_jwt::sign::keyring::Keyring;
@@ -208,7 +209,7 @@ async fn what_was_merged_is_agreed_to_before_it_is_signed() {
         false
     };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
     let run = Run { agree: &refuse, ..run };
     let ended = execute(&mut session, &mut planned, run, &connector, &Silent).await;
     assert!(
@@ -249,7 +250,7 @@ async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
         false
     };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
     let ended = execute(&mut session, &mut planned, Run { agree: &refuse, ..run }, &connector, &Silent).await;
     assert!(
         matches!(ended.as_ref().map_err(|stopped| &*stopped.cause), Err(ApplyError::NotAgreed { pushed: false })),
@@ -338,7 +339,7 @@ async fn what_was_heard_is_told_when_it_cannot_be_planned_again() {
     edit["nats"]["description"] = json!("theirs");
     bench.push_signed(&operator, &edit, now() + 2).await;
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(FromDefinition, signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
     let ended = execute(&mut session, &mut planned, run, &connector, &Silent).await;
     let cause = ended.as_ref().map_err(|stopped| &*stopped.cause);
     assert!(matches!(cause, Err(ApplyError::Read(_))), "{ended:?}");
