@@ -147,7 +147,9 @@ fn text(
     shell: &Shell,
 ) -> Text {
     let servers = deployment.servers.len();
-    if planned.plan.is_empty() && exit == Exit::Done {
+    // A plan that was made again, after another tool's push, may have nothing left to do.
+    let idle = planned.plan.is_empty() && applied.is_idle();
+    if idle && exit == Exit::Done {
         return text!("In sync: nothing to do, nothing was pushed ({servers} servers asked).");
     }
     let mut out = done(applied, deployment);
@@ -158,7 +160,7 @@ fn text(
         ));
         return out;
     }
-    if planned.plan.is_empty() && !applied.behind.is_empty() {
+    if idle && !applied.behind.is_empty() {
         put!(out, "Nothing to do on the {servers} servers, but not all of them show what they have, as said above.");
         put!(
             out,
@@ -166,12 +168,12 @@ fn text(
         );
         return out;
     }
-    if planned.plan.is_empty() && deployment.missing() == 0 {
+    if idle && deployment.missing() == 0 {
         put!(out, "Nothing to do on the {servers} servers, but not all is well with the streams, as said above.");
         put!(out, "next: Run `{} --wait 2m`.", shell.command("verify"));
         return out;
     }
-    if planned.plan.is_empty() {
+    if idle {
         put!(out, "Nothing to do on the {servers} servers that answer; what is left out has to wait.");
         put!(out, "next: Bring its servers back, then apply again.");
         return out;

@@ -42,7 +42,7 @@ impl Args {
         let one = entry(&all, record)?;
         let (text, document) = match &self.other {
             None => shown(&one, shell.verbosity > 0 || shell.format == Format::Json),
-            Some(other) => between(&all, &one, &entry(&all, other)?)?,
+            Some(other) => between(&all, &one, &entry(&all, other)?),
         };
         shell.result(text, &document);
         Ok(Exit::Done)
@@ -269,20 +269,20 @@ fn changes(before: Option<&str>, after: &str) -> Vec<String> {
 }
 
 /// Shows how each account's claims changed between two records, each time as the last push until then left them.
-fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(Text, Value), Failure> {
-    let left = |by: &Entry| -> Result<BTreeMap<String, (String, String)>, Failure> {
-        let mut left = BTreeMap::new();
-        for (_, record) in all.iter().take_while(|(name, _)| *name <= by.name) {
-            let content = &record.as_ref().map_err(failure)?.content;
+fn between(all: &[Read], one: &Entry, other: &Entry) -> (Text, Value) {
+    let left = |by: &Entry| {
+        let mut left: BTreeMap<String, (String, String)> = BTreeMap::new();
+        let until = all.iter().take_while(|(name, _)| *name <= by.name);
+        for content in until.filter_map(|(_, record)| Some(&record.as_ref().ok()?.content)) {
             if content.system_account == by.record.content.system_account {
                 left.extend(
                     content.sent().map(|token| (token.id.to_string(), (token.account.clone(), token.token.clone()))),
                 );
             }
         }
-        Ok(left)
+        left
     };
-    let (before, after) = (left(one)?, left(other)?);
+    let (before, after) = (left(one), left(other));
     let mut out = Text::new();
     let mut accounts = Vec::new();
     let mut ids: Vec<&String> = before.keys().chain(after.keys()).collect();
@@ -308,5 +308,14 @@ fn between(all: &[Read], one: &Entry, other: &Entry) -> Result<(Text, Value), Fa
         false => text!("From how {} left it to how {} did:", one.name, other.name),
     };
     text.append(&out);
-    Ok((text, json!({ "from": one.name, "to": other.name, "accounts": accounts })))
+    let last = one.name.as_str().max(&other.name);
+    let unreadable: Vec<&str> = all
+        .iter()
+        .filter(|(name, record)| name.as_str() <= last && record.is_err())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !unreadable.is_empty() {
+        put!(text, "Left out, because they cannot be used: {}; `history` says why.", some(&unreadable));
+    }
+    (text, json!({ "from": one.name, "to": other.name, "accounts": accounts, "unreadable": unreadable }))
 }

@@ -16,11 +16,17 @@ pub(super) fn write_fields(stream: &VirtualStream, config: &mut Map<String, Valu
     if let Some(size) = stream.bucket.get("max_value_size") {
         config.insert("max_msg_size".to_owned(), size.clone());
     }
-    // A value that arrived late must not outlive the others.
-    let age = |config: &Map<String, Value>| config.get("max_age").and_then(Value::as_u64).unwrap_or(0);
-    if let Some(ttl) = stream.bucket.get("ttl").and_then(Value::as_u64).filter(|ttl| *ttl > 0 && *ttl < age(config)) {
+}
+
+/// Limits the age of a write stream's values to the bucket's `ttl`, also if the definition sets a longer one: a value
+/// that arrived late must not outlive the others.
+pub(super) fn cap_age(stream: &VirtualStream, config: &mut Map<String, Value>) {
+    let Some(ttl) = stream.bucket.get("ttl").and_then(Value::as_u64).filter(|ttl| *ttl > 0) else { return };
+    let number = |field: &str| config.get(field).and_then(Value::as_u64).unwrap_or(0);
+    // Age 0 is unlimited.
+    let (age, window) = (number("max_age"), number("duplicate_window"));
+    if age == 0 || age > ttl {
         config.insert("max_age".to_owned(), ttl.into());
-        let window = config.get("duplicate_window").and_then(Value::as_u64).unwrap_or(0);
         config.insert("duplicate_window".to_owned(), window.min(ttl).into());
     }
 }

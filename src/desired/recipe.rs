@@ -74,7 +74,9 @@ impl<'a> Recipe<'a> {
         config.insert("max_age".to_owned(), MAX_AGE.into());
         config.insert("duplicate_window".to_owned(), window(max_age).into());
         bucket::write_fields(stream, &mut config);
-        finish(config, stream, region, Role::Write, &stream.write)
+        let mut config = finish(config, stream, region, Role::Write, &stream.write);
+        bucket::cap_age(stream, &mut config);
+        config
     }
 
     /// Returns the config of the home stream. It captures messages of all regions, and alone decides what is stored.

@@ -319,6 +319,22 @@ fn the_streams_of_a_region() {
     insta::assert_snapshot!(format!("{:#}", json!([configs(&desired[0]), configs(&desired[2])])));
 }
 
+#[test]
+fn no_write_stream_keeps_values_longer_than_the_bucket() {
+    let hour = 3_600_000_000_000_u64;
+    // Age 0 is unlimited.
+    for (written, kept) in [(Some(2 * hour), hour), (Some(0), hour), (Some(hour / 2), hour / 2), (None, hour)] {
+        let mut cfg = bucket("cfg", Kind::Kv);
+        cfg.bucket.insert("ttl".to_owned(), hour.into());
+        cfg.write.extend(written.map(|age| ("max_age".to_owned(), age.into())));
+        let account = regional(vec![cfg]);
+        let desired = accounts(topology(), &account, &Options::default()).unwrap();
+        let mut streams = desired.iter().flat_map(|account| &account.streams);
+        let config = streams.find(|stream| stream.role == Role::Write).unwrap().config();
+        assert_eq!(config["max_age"], kept, "{written:?}");
+    }
+}
+
 /// One home stream, and a mirror in each region, including the home region.
 #[test]
 fn the_streams_of_a_mirrored_one() {

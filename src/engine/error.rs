@@ -76,7 +76,7 @@ pub enum ApplyError {
     },
     /// Another tool or run pushed a token since the plan was made.
     #[error("the token of account {account} was changed by another tool or run since the plan was made; {}", match .pushed {
-        true => "not all of the plan was done",
+        true => "what was pushed until then stays",
         false => "no token was pushed",
     })]
     ChangedMeanwhile {

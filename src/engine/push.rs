@@ -139,8 +139,9 @@ fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
     }
 }
 
-/// Fails if another tool or run pushed something that the plan does not include.
-fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
+/// Fails if another tool or run pushed something that the plan does not include. `pushed` is `true` if this run pushed
+/// something until then.
+pub(super) fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
     let Some(watch) = &session.watch else { return Ok(()) };
     match watch.news(plan.accounts.iter().map(|account| &account.id)) {
         None => Ok(()),

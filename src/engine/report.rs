@@ -112,6 +112,23 @@ impl Applied {
         self.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect()
     }
 
+    /// Drops what another tool overtook, before the plan is made again: unconfirmed tokens, which are pushed again, and
+    /// what was seen of the streams.
+    pub(super) fn start_over(&mut self) {
+        self.planned_again += 1;
+        self.pushed.retain(Pushed::is_confirmed);
+        self.problems.clear();
+        self.kept.clear();
+        self.behind.clear();
+        self.unread = None;
+        self.seen = false;
+    }
+
+    /// Returns `true` if the run changed nothing, and no other tool overtook it.
+    pub fn is_idle(&self) -> bool {
+        self.planned_again == 0 && self.pushed.is_empty() && self.provisioned.is_empty()
+    }
+
     /// Returns the last token that was pushed of each account, in the order of these pushes.
     pub fn last_of_each(&self) -> Vec<&Pushed> {
         let mut last: Vec<&Pushed> = Vec::new();

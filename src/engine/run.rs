@@ -6,7 +6,8 @@
 use super::error::{ApplyError, Stopped};
 use super::lease::{self, Holder, Lease};
 use super::planned::{Planned, Planner};
-use super::report::{Applied, Merged, Pushed};
+use super::push::overtaken;
+use super::report::{Applied, Merged};
 use super::session::{Given, Hearing, ReadError, Session};
 pub use super::signing::Signers;
 use super::signing::{may_sign, sign, sign_early};
@@ -74,13 +75,7 @@ pub async fn execute<'d, C: Connector>(
     }
     let Run { planner, mut signers, holder, patience, agree, stop } = run;
     if planned.plan.is_empty() {
-        let mut applied = Applied::default();
-        let tokens = sign(session, planned, &mut signers)?;
-        carry_out(session, planned, &signers, &tokens, connector, &mut applied, tell).await?;
-        see_sources(session, planned, &mut applied, tell).await;
-        see_preload(session, planned, &mut applied).await?;
-        applied.heard = session.heard();
-        return Ok(applied);
+        return look_only(session, planned, &mut signers, &planner, connector, tell).await;
     }
     may_sign(session, planned, &signers)?;
     if planned.plan.accounts.iter().any(|account| !account.pushes.is_empty()) {
@@ -126,6 +121,39 @@ pub async fn execute<'d, C: Connector>(
     }
 }
 
+/// Checks a deployment that is as planned. If another tool pushes something meanwhile, makes the plan again.
+///
+/// # Errors
+/// [`Stopped`], also if there is something to do now: this run has neither a lease nor the user's consent.
+async fn look_only<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &mut Planned<'d>,
+    signers: &mut Signers<'_>,
+    planner: &impl Planner,
+    connector: &C,
+    tell: &dyn Tell,
+) -> Result<Applied, Stopped> {
+    let mut applied = Applied::default();
+    loop {
+        let tokens = sign(session, planned, signers)?;
+        carry_out(session, planned, signers, &tokens, connector, &mut applied, tell).await?;
+        see_sources(session, planned, &mut applied, tell).await;
+        see_preload(session, planned, &mut applied).await?;
+        let Err(overtaken) = overtaken(session, &planned.plan, false) else {
+            applied.heard = session.heard();
+            return Ok(applied);
+        };
+        if applied.planned_again == ROUNDS || !planner.plans_again() {
+            return Err(overtaken.into());
+        }
+        applied.start_over();
+        plan_again(session, planned, signers.keys, planner, connector, tell).await?;
+        if !planned.plan.is_empty() {
+            return Err(overtaken.into());
+        }
+    }
+}
+
 /// Carries out the plan; if another tool changed something meanwhile, plans again and goes on.
 async fn in_rounds<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
@@ -138,14 +166,14 @@ async fn in_rounds<'d, C: Connector>(
 ) -> Result<(), ApplyError> {
     let agreed = taken_away(&planned.plan);
     let Begun { lease, mut signed, agree, applied } = begun;
-    let mut overtaken = lease.waited || !is_as_planned(session, planned).await?;
+    let mut must_plan = lease.waited || !is_as_planned(session, planned).await?;
     // If the server refuses the subscription, it has done so by now.
     if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
         return Err(ApplyError::Refused(vec![finding]));
     }
     let unread = out_of_reach(planned);
     loop {
-        if overtaken {
+        if must_plan {
             signed = None;
             plan_again(session, planned, signers.keys, planner, connector, tell).await?;
             // The run has no lease of an account that was out of reach.
@@ -170,24 +198,34 @@ async fn in_rounds<'d, C: Connector>(
                 tokens
             }
         };
-        match carry_out(session, planned, signers, &tokens, connector, applied, tell).await {
+        match round(session, planned, signers, &tokens, connector, applied, tell).await {
             Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && planner.plans_again() => {
-                overtaken = true;
-                applied.planned_again += 1;
-                // Tokens that were overtaken are pushed again.
-                applied.pushed.retain(Pushed::is_confirmed);
+                must_plan = true;
+                applied.start_over();
             }
-            Err(error) => return Err(error),
-            Ok(()) => {
-                see_sources(session, planned, applied, tell).await;
-                // The report of what was done is complete on failure, too.
-                if let Err(error) = see_preload(session, planned, applied).await {
-                    applied.unread = Some(error.to_string());
-                }
-                return Ok(());
-            }
+            ended => return ended,
         }
     }
+}
+
+/// Carries out the plan once, and checks what came of it. Fails if another tool pushed something until then.
+async fn round<'d, C: Connector>(
+    session: &mut Session<'d, C::Link>,
+    planned: &Planned<'d>,
+    signers: &Signers<'_>,
+    tokens: &[Issued],
+    connector: &C,
+    applied: &mut Applied,
+    tell: &dyn Tell,
+) -> Result<(), ApplyError> {
+    carry_out(session, planned, signers, tokens, connector, applied, tell).await?;
+    see_sources(session, planned, applied, tell).await;
+    // The report of what was done is complete on failure, too.
+    if let Err(error) = see_preload(session, planned, applied).await {
+        applied.unread = Some(error.to_string());
+    }
+    // Sources may have taken most of a minute.
+    overtaken(session, &planned.plan, !applied.pushed.is_empty())
 }
 
 /// Makes the plan again, from what servers have now.

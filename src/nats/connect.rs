@@ -121,7 +121,10 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
         let next = tokio::time::timeout_at(pause, attempts.next()).await;
         match next {
             Ok(Some(Ok(connection))) => {
-                connection.widen(options.servers.iter().map(|target| target.url)).await;
+                let widens = connection.widen(options.servers.iter().map(|target| target.url));
+                // While the client reconnects it takes no list of servers, and it reconnects for as long as the server
+                // refuses the user. Then the requests tell.
+                let _ = tokio::time::timeout_at(deadline, widens).await;
                 return Ok(connection);
             }
             Ok(Some(Err(failure))) => {

@@ -25,13 +25,13 @@ pub struct Plan {
 pub struct AccountPlan {
     /// The account's name in the definition.
     pub name: String,
-    /// The account's public key; a stand-in while the account is yet to be made and has no key.
+    /// The account's public key. A new account without a key has a placeholder.
     pub id: PublicKey,
     /// The region that a regional account serves.
     pub region: Option<RegionName>,
-    /// `true` if the account is yet to be made.
+    /// `true` if the run makes the account.
     pub new: bool,
-    /// The account's claims as they are, or the initial claims of a new account; none if they could not be read.
+    /// The account's present claims, or the initial claims of a new account. `None` if they could not be read.
     pub current: Option<TrustedClaims>,
     /// Changes of the account's mappings.
     pub mappings: MappingPlan,
@@ -43,17 +43,17 @@ pub struct AccountPlan {
     pub consumers: ConsumerPlan,
     /// The tokens to sign and push, in the order of their stages.
     pub pushes: Vec<Push>,
-    /// Streams and consumers that are left out because they cannot be reached, and the run may go on without them.
+    /// Streams and consumers that are left out because they are unreachable. The run may go on without them.
     pub skipped: Vec<String>,
 }
 
 impl Plan {
-    /// Returns `true` if there is nothing to do.
+    /// Returns `true` if the plan changes nothing.
     pub fn is_empty(&self) -> bool {
         self.accounts.iter().all(AccountPlan::is_empty)
     }
 
-    /// Returns `true` if servers must reload the preload before they have its tokens.
+    /// Returns `true` if servers must reload the preload before they have the account's tokens.
     pub fn waits_for_reload(&self) -> bool {
         self.findings.iter().any(|finding| finding.code == preflight::PRELOAD_NOT_RELOADED)
     }
@@ -63,14 +63,14 @@ impl Plan {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// Returns what the plan leaves alone.
+    /// Returns the reports about what the plan leaves alone.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.accounts.iter().flat_map(|account| account.mappings.reports.iter().chain(&account.streams.reports))
     }
 }
 
 impl AccountPlan {
-    /// Returns a plan that changes nothing of the account, whose claims are `current`.
+    /// Returns a plan that changes nothing in the account. `current` are the account's claims.
     pub(super) fn unchanged(desired: &DesiredAccount<'_>, current: Option<TrustedClaims>) -> Self {
         Self {
             name: desired.name.clone(),
@@ -87,7 +87,7 @@ impl AccountPlan {
         }
     }
 
-    /// Returns `true` if there is nothing to do.
+    /// Returns `true` if the plan changes nothing.
     pub fn is_empty(&self) -> bool {
         self.pushes.is_empty() && self.streams.changes.is_empty() && self.consumers.changes.is_empty()
     }

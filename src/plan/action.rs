@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Makes something that is not there.
+    /// Makes an object that does not exist.
     Create,
-    /// Changes something in place.
+    /// Changes an object in place.
     Update,
-    /// Deletes something.
+    /// Deletes an object.
     Delete,
 }

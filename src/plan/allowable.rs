@@ -1,5 +1,4 @@
-//! Findings that stop a run unless the user allows them with `--allow`: what they are about is possible, and may be
-//! intended.
+//! Findings that stop a run unless the user allows them with `--allow`, because they may be intended.
 
 use crate::desired::lease;
 use crate::lint;
@@ -7,7 +6,7 @@ use crate::lint;
 /// New read streams start without the history of the streams that they replace.
 pub const LOSES_HISTORY: &str = "loses-history";
 
-/// A region serves a cluster, and no server of that cluster answers.
+/// No server answers from a cluster that a region serves.
 pub const SERVED_MISSING: &str = "served-cluster-missing";
 
 /// No key of a regional account is available. If allowed, the operator gives it a new signing key.
@@ -16,28 +15,29 @@ pub const REGIONAL_KEY_MISSING: &str = "regional-key-missing";
 /// Read streams may return to values that they dropped.
 pub const OLD_VALUES: &str = "old-values-return";
 
-/// Users of a role, or those without permissions of their own, may publish on virtual names, but not on the mapped
+/// Users of a role, or users without permissions of their own, may publish on virtual names but not on the mapped
 /// subjects.
 pub const ROLE_LACKS_PERMISSIONS: &str = "role-lacks-permissions";
 
-/// The account server or the preload, and the servers, have tokens that were made independently of each other.
+/// The account server or the preload has another token than the servers, and neither token was made from the other.
 pub const KEPT_DIFFERS: &str = "kept-differs";
 
-/// The file with the preload is older than what servers have of other accounts.
+/// The preload file is older than the tokens that servers have for other accounts.
 pub const PRELOAD_STALE: &str = "preload-stale";
 
-/// The servers did not say who subscribes to subjects that are about to be mapped; an error where a permission is
+/// The servers did not list the subscribers of subjects that the run is about to map. It is an error if a permission is
 /// missing.
 pub(super) const LISTENERS_UNKNOWN: &str = "listeners-unknown";
 
-/// Requests for the account's JetStream go to the regions, and no mapping leads back: another tool removed it.
+/// Mappings send requests for the account's JetStream to the regions, and none leads back, because another tool removed
+/// it.
 pub const WAY_BACK_MISSING: &str = "way-back-missing";
 
-/// The nsc store's copy of an account is older than the servers' token, and differs in what is not ours. If allowed,
-/// the run replaces it.
+/// The nsc store's copy of an account is older than the servers' token, and differs in entries that are not ours. If
+/// allowed, the run replaces the copy.
 pub const NSC_STORE_DIFFERS: &str = "nsc-store-differs";
 
-/// Findings about streams: the server would do what they are about.
+/// Findings about streams: servers would accept the change.
 const STREAMS: [&str; 7] = [
     "moves-stream",
     "imports-again",

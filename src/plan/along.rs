@@ -1,8 +1,8 @@
 //! Backfill of new read streams, when their account changes its layout from `shared` to `regional`.
 //!
-//! A new read stream first sources the read stream that it replaces. From the sequence where that ended, it then
-//! sources the write streams. Its config tells how far the backfill is, so that the next run goes on where one was
-//! stopped. The old stream stays as it is: its readers notice nothing.
+//! A new read stream first sources the read stream that it replaces. It then sources the write streams, from the
+//! sequence where the old stream ended. The progress is visible in its config, so that the next run can resume a
+//! backfill that was stopped. The old stream does not change, and its readers notice nothing.
 
 pub use super::allowable::LOSES_HISTORY;
 pub use super::stream_change::History;
@@ -21,13 +21,13 @@ use std::collections::BTreeMap;
 pub enum Phase {
     /// The stream sources the old read stream.
     Filling,
-    /// The stream has no sources: the sequence where the old read stream ends in it is final.
+    /// The stream has no sources. The last sequence of the old read stream is now fixed.
     Held,
     /// The stream sources the write streams.
     Done,
 }
 
-/// Returns the stream that the history comes from, and the progress of the backfill.
+/// Returns the stream that the backfill copies from, and the progress of the backfill.
 pub fn phase(config: &Map<String, Value>) -> Option<(&str, Phase)> {
     let from = config.get("metadata")?.get(metadata::HISTORY)?.as_str()?;
     let sources = config.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -39,7 +39,7 @@ pub fn phase(config: &Map<String, Value>) -> Option<(&str, Phase)> {
     Some((from, phase))
 }
 
-/// Returns `true` if the backfill of the stream is not done.
+/// Returns `true` if the stream's backfill has begun and is not done.
 pub(super) fn is_under_way(config: &Map<String, Value>) -> bool {
     phase(config).is_some_and(|(_, phase)| phase != Phase::Done)
 }
@@ -63,12 +63,13 @@ pub fn filling(config: &Map<String, Value>, history: &History) -> Map<String, Va
 pub fn held(config: &Map<String, Value>) -> Map<String, Value> {
     let mut held = config.clone();
     held.shift_remove("sources");
-    // For a stream without sources, servers take 0 for two minutes.
+    // For a stream without sources, servers replace 0 by two minutes.
     held.insert("duplicate_window".to_owned(), 100_000_000.into());
     held
 }
 
-/// Returns `config` with the sources of `wanted`, each from the message after the last one that the backfill brought.
+/// Returns `config` with the sources of `wanted`. Each source starts at the message after the last one that the
+/// backfill copied.
 pub fn resumed(
     config: &Map<String, Value>,
     wanted: &Map<String, Value>,
@@ -82,7 +83,7 @@ pub fn resumed(
     resumed
 }
 
-/// Returns `config` with the sources of `wanted`, and the fields that go with them.
+/// Returns `config` with the sources of `wanted`, and the fields that depend on them.
 fn with_sources(config: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
     let mut config = config.clone();
     for key in ["sources", "duplicate_window"] {
@@ -93,8 +94,8 @@ fn with_sources(config: &Map<String, Value>, wanted: &Map<String, Value>) -> Map
     config
 }
 
-/// Finds the new read streams that need a backfill, and goes on with backfills that have begun. `application` is
-/// JetStream of the application's account.
+/// Finds new read streams that need a backfill, and resumes unfinished backfills. `application` is JetStream of the
+/// application's account.
 pub(super) fn take_along(
     desired: &DesiredAccount<'_>,
     plan: &mut StreamPlan,
@@ -105,7 +106,7 @@ pub(super) fn take_along(
     if !matches!(desired.seat, Seat::Regional(_)) {
         return;
     }
-    // A mirror replaces no read stream.
+    // A mirror does not replace a read stream.
     for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read && stream.mirrors().is_none()) {
         let place = || format!("account {}, stream {}", desired.name, stream.name);
         if let Some(found) = found.stream(&stream.name) {

@@ -1,4 +1,4 @@
-//! Compares configs field by field, as the server sees them: with its defaults filled in.
+//! Compares configs field by field, as servers see them: with the servers' defaults filled in.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 pub struct FieldChange {
     /// Name in the API (`max_age`, `placement.cluster`, `metadata.team`, `sources.foo-write-east`).
     pub path: String,
-    /// The value before; absent if there was none.
+    /// The value before the change; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// The value afterwards; absent if the change removes it.
+    /// The value after the change; absent if the change removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
 
-/// A config to send, and its differences from the observed one.
+/// A config to send, and the fields in which it differs from the observed one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Edited {
     pub config: Map<String, Value>,
@@ -33,7 +33,7 @@ impl Edited {
         Self { config, fields: Vec::new() }
     }
 
-    /// Sets `key` to a value; null removes it. `before` is the present value as the server sees it.
+    /// Sets `key` to a value; null removes it. `before` is the present value, with the server's default filled in.
     pub fn set(&mut self, path: impl Into<String>, key: &str, before: Option<Value>, after: Value) {
         let after = (!after.is_null()).then_some(after);
         self.fields.push(FieldChange { path: path.into(), before, after: after.clone() });
@@ -43,7 +43,7 @@ impl Edited {
         };
     }
 
-    /// Sets the desired keys of `metadata`; other keys stay.
+    /// Sets the desired keys of `metadata`, and keeps the other keys.
     pub fn metadata(&mut self, desired: Option<&Value>) {
         let Some(Value::Object(desired)) = desired else { return };
         let mut current = match self.config.get("metadata") {
@@ -93,8 +93,8 @@ pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     }
 }
 
-/// Returns the server's default for a stream field that is left out or 0 (nats-server 2.15 `checkStreamCfg`, compared
-/// with the replies of 2.10.26 and 2.15.1). Returns `None` for fields without a known default; their values stay.
+/// Returns the server's default for a stream field that is absent or 0 (nats-server 2.15 `checkStreamCfg`, compared
+/// with the replies of 2.10.26 and 2.15.1). Returns `None` for fields without a known default, whose values stay.
 pub(super) fn stream_default(key: &str) -> Option<Value> {
     Some(match key {
         "max_consumers" | "max_msgs" | "max_bytes" | "max_msgs_per_subject" | "max_msg_size" => json!(-1),
@@ -124,8 +124,9 @@ pub(super) fn stream_default(key: &str) -> Option<Value> {
     })
 }
 
-/// Returns the same for a consumer field (nats-server 2.15 `setConsumerConfigDefaults`). The defaults of `ack_wait`,
-/// `max_waiting`, `max_ack_pending` and `max_deliver` depend on other fields and on limits: their values stay.
+/// Returns the server's default for a consumer field (nats-server 2.15 `setConsumerConfigDefaults`). The defaults of
+/// `ack_wait`, `max_waiting`, `max_ack_pending` and `max_deliver` depend on other fields and on limits, so their values
+/// stay.
 pub(super) fn consumer_default(key: &str) -> Option<Value> {
     Some(match key {
         "deliver_policy" => json!("all"),
@@ -138,8 +139,7 @@ pub(super) fn consumer_default(key: &str) -> Option<Value> {
     })
 }
 
-/// Returns a value with the default filled in where the server does so: for an absent value, and for 0 of the limits
-/// that have -1.
+/// Returns the value with the server's default: for an absent value, and for 0 in limits whose default is -1.
 pub(super) fn filled(key: &str, value: Option<&Value>, default: fn(&str) -> Option<Value>) -> Option<Value> {
     let default = default(key);
     match value {

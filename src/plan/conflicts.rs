@@ -1,4 +1,4 @@
-//! Finds foreign streams that are in the way of a virtual stream.
+//! Finds foreign streams that conflict with a virtual stream.
 
 use super::allowable::LOSES_HISTORY;
 use super::links::is_ours;
@@ -14,7 +14,7 @@ use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::{Account, Kind, Layout};
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
 
-/// Checks `others`, the streams that stay and are not desired, against the desired ones.
+/// Checks the desired streams against `others`: the streams that are not desired, and stay.
 pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], options: &Options) -> Vec<Finding> {
     let account = &desired.name;
     let captured: Vec<(&str, SubjectFilter)> = desired
@@ -65,7 +65,7 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
             ));
             continue;
         }
-        // For write streams of a region that the definition no longer has, it is intended that no more messages come.
+        // Write streams of a region that left the definition get no more messages, as intended.
         if other.owner.is_some() {
             continue;
         }
@@ -89,12 +89,12 @@ pub(super) fn check(desired: &DesiredAccount<'_>, others: &[&ObservedStream], op
     findings
 }
 
-/// The finding about streams that another consistency level made.
+/// The finding about streams that were made for another consistency level.
 pub const LEVEL_CHANGED: &str = "consistency-changed";
 
-/// Refuses to turn streams of one consistency level into those of another. `found` is of the same virtual stream as
-/// `desired`, and captures or reads as another level does. Servers turn no stream into a mirror, and sequences would
-/// start anew.
+/// Refuses to turn streams of one consistency level into those of another. `found` belongs to the same virtual stream
+/// as `desired`, but captures or reads as another level does. Servers cannot turn a stream into a mirror, and its
+/// sequences would restart.
 pub(crate) fn other_level(desired: &DesiredStream<'_>, found: &ObservedStream, account: &Account) -> Option<Finding> {
     let owner = found.owner.as_ref().filter(|owner| owner.virtual_stream == desired.virtual_stream)?;
     let mirrored = |role: Role, mirrors: bool| match role {
@@ -123,15 +123,15 @@ pub(crate) fn other_level(desired: &DesiredStream<'_>, found: &ObservedStream, a
     ))
 }
 
-/// Finds mappings whose destinations no stream would store any more, since `changes` make it capture less. Mappings
-/// that this run removes no longer have destinations when the streams follow.
+/// Finds mappings whose messages no stream would store any more, because `changes` make a stream capture less. Mappings
+/// that this run removes do not count: the run changes streams after them.
 pub(super) fn orphans(
     account: &str,
     stored: &[RawMapping],
     mappings: &MappingPlan,
     changes: &[StreamChange],
 ) -> Vec<Finding> {
-    // The destinations of each entry when this run is done.
+    // The destinations of each entry after this run.
     let destinations = |entry: &'_ RawMapping| -> Vec<Destination> {
         match mappings.changes.iter().find(|change| change.source == entry.source) {
             Some(change) => change.after.clone().unwrap_or_default(),
@@ -164,8 +164,8 @@ pub(super) fn orphans(
     findings
 }
 
-/// Finds foreign streams in an account whose JetStream is to have virtual streams only: clients could not reach them
-/// any more.
+/// Finds foreign streams in an account whose JetStream is for virtual streams only. Clients could not reach these
+/// streams any more.
 pub(super) fn ordinary(
     desired: &DesiredAccount<'_>,
     stored: &[RawMapping],
@@ -189,7 +189,7 @@ pub(super) fn ordinary(
         true => "; MQTT clients, whose sessions are among them, could not connect any more",
         false => "",
     };
-    // Once the account is mapped, the streams are hidden anyway.
+    // If the account is already mapped, its streams are already hidden.
     let hidden = stored.iter().any(|entry| entry.source == "$JS.>");
     let code = "ordinary-streams";
     let (place, message) = (
@@ -207,7 +207,7 @@ pub(super) fn ordinary(
     })
 }
 
-/// Warns users of a new KV bucket, once, that there is no order between regions.
+/// Warns once about new KV buckets that regions do not agree on an order of writes.
 pub(super) fn buckets(desired: &DesiredAccount<'_>, changes: &[StreamChange]) -> Option<Finding> {
     let created = |name: &str| {
         changes.iter().any(|c| c.action == Action::Create && c.role == Role::Write && c.virtual_stream == name)
@@ -225,10 +225,10 @@ pub(super) fn buckets(desired: &DesiredAccount<'_>, changes: &[StreamChange]) ->
     })
 }
 
-/// Warns of servers on which read streams cannot have sequences of their own per region.
+/// Warns of servers on which read streams cannot have separate sequences per region.
 pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) -> Option<Finding> {
     let created = |name: &str| changes.iter().any(|c| c.action == Action::Create && c.name == name);
-    // Sequences of mirrors are the same everywhere, and count the same messages.
+    // Mirrors have their origin's sequences in every region, and count the same messages.
     let alike =
         |s: &&DesiredStream<'_>| created(&s.name) && s.mirrors().is_none() && !s.config().contains_key("first_seq");
     let any = matches!(desired.seat, Seat::Regional(_)) && desired.streams.iter().any(|stream| alike(&stream));
@@ -244,8 +244,9 @@ pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) 
     })
 }
 
-/// Finds new read streams of an account that changed its layout. They start with what the write streams hold, without
-/// what the read streams of the other layout have. `application` is JetStream of the application's account.
+/// Finds new read streams of an account that changed its layout. They start with the messages of the write streams, and
+/// lack those that only the read streams of the other layout have. `application` is JetStream of the application's
+/// account.
 pub(super) fn history(
     desired: &DesiredAccount<'_>,
     changes: &[StreamChange],
@@ -270,7 +271,7 @@ pub(super) fn history(
         })
     };
     match desired.seat {
-        // Streams with a backfill lose no history.
+        // Streams with a backfill keep their history.
         Seat::Regional(region) => created
             .filter(|change| change.history.is_none())
             .filter_map(|change| {
@@ -331,7 +332,7 @@ mod tests {
     use crate::plan::streams::streams;
     use serde_json::json;
 
-    /// Returns these streams as servers report them.
+    /// Returns these streams in the form in which servers report them.
     fn made(desired: &DesiredAccount<'_>) -> ObservedJetStream {
         let infos = desired.streams.iter().map(|stream| json!({ "config": stream.config() }));
         let mut streams: Vec<ObservedStream> = infos.filter_map(ObservedStream::from_info).collect();
@@ -365,7 +366,7 @@ mod tests {
         }
     }
 
-    /// Another home region: the stream is moved, which deletes nothing, but must be intended.
+    /// A changed home region moves the stream. No data is deleted, but the user must agree.
     #[test]
     fn a_home_moves_when_that_is_meant() {
         let at = |home: &str| regional(vec![mirrored(bucket("cfg", Kind::Kv), home)]);
@@ -425,7 +426,7 @@ mod tests {
         assert_eq!(found(&kept, wider), 0);
     }
 
-    /// Returns an account of the layout `regional` and its regional accounts, all of them new.
+    /// Returns a new account of the layout `regional` and its regional accounts, which are new as well.
     fn new(account: &Account, oldest_server: Option<(u64, u64)>) -> Vec<(DesiredAccount<'_>, Vec<StreamChange>)> {
         let options = DesiredOptions { oldest_server, ..DesiredOptions::default() };
         let all = accounts(topology(), account, &options).unwrap();
@@ -443,7 +444,7 @@ mod tests {
         assert_eq!((*code, *severity, &**place), ("kv-regions-differ", Severity::Warning, "account APP, bucket cfg"));
         assert!(message.contains("each may keep another last value") && message.contains("10071"), "{message}");
         assert_eq!(next, "Let one region write each key, where that matters.");
-        // Users know a bucket that exists.
+        // Users already know a bucket that exists.
         assert!(new(&account, None).iter().all(|(desired, _)| buckets(desired, &[]).is_none()));
     }
 
@@ -454,7 +455,7 @@ mod tests {
             new(&account, Some(version)).iter().map(|(desired, changes)| sequences(desired, changes)).collect()
         };
         let [None, Some(west), Some(east)] = &found((2, 10))[..] else { panic!("{:#?}", found((2, 10))) };
-        // Reported once for the application's account.
+        // The finding appears once, for the application's account.
         assert_eq!(west, east);
         let Finding { code, severity, place, message, lines: _, next } = west;
         assert_eq!((*code, *severity, &**place), ("sequences-alike", Severity::Warning, "account APP"));
@@ -462,13 +463,13 @@ mod tests {
         assert!(message.contains("an ack that a client carries to another region"), "{message}");
         assert!(next.contains("2.11 or newer"), "{next}");
         assert_eq!(found((2, 11)), [None, None, None]);
-        // Mirrors have the sequences of one stream, and one stream knows the last value of each key.
+        // Mirrors have the sequences of one stream, which knows the last value of each key.
         let streams = vec![mirrored(stream("foo", &["foo.>"]), "west"), mirrored(bucket("cfg", Kind::Kv), "west")];
         let mirrors = regional(streams);
         let of_mirrors = new(&mirrors, Some((2, 10)));
         assert!(of_mirrors.iter().all(|(desired, changes)| sequences(desired, changes).is_none()));
         assert!(of_mirrors.iter().all(|(desired, changes)| buckets(desired, changes).is_none()));
-        // Streams that exist keep what they have.
+        // Streams that exist do not change.
         assert!(new(&account, Some((2, 10))).iter().all(|(desired, _)| sequences(desired, &[]).is_none()));
     }
 }

@@ -1,7 +1,7 @@
 //! Plans the consumers of the definition: changes, and findings.
 
 use super::change::{Edited, FieldChange, consumer_default, filled, same};
-use super::{Action, Options};
+use super::Action;
 use crate::desired::{DesiredAccount, DesiredConsumer, metadata};
 use crate::model::finding::Finding;
 use crate::observed::jetstream::{ObservedConsumer, ObservedJetStream};
@@ -11,15 +11,15 @@ use serde_json::{Map, Value};
 /// A change of a consumer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerChange {
-    /// Create or update.
+    /// Kind of the change: create or update.
     pub action: Action,
-    /// The real (read) stream.
+    /// The name of the real (read) stream.
     pub stream: String,
     /// Durable name.
     pub name: String,
-    /// Virtual stream.
+    /// The virtual stream.
     pub virtual_stream: String,
-    /// Region.
+    /// The region.
     pub region: String,
     /// The observed config, for an update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,8 +45,8 @@ pub struct ConsumerPlan {
 const IMMUTABLE: [&str; 7] =
     ["ack_policy", "deliver_policy", "replay_policy", "max_waiting", "opt_start_seq", "opt_start_time", "mem_storage"];
 
-/// Compares the consumers. Consumers of applications are left alone.
-pub fn consumers(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, _options: &Options) -> ConsumerPlan {
+/// Compares the desired consumers with the observed ones. The applications' own consumers are left alone.
+pub fn consumers(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> ConsumerPlan {
     let mut plan = ConsumerPlan::default();
     for consumer in &desired.consumers {
         let place = format!("account {}, stream {}, consumer {}", desired.name, consumer.stream, consumer.name);
@@ -118,12 +118,12 @@ fn edit(desired: &DesiredConsumer, found: &ObservedConsumer) -> Edited {
     edited
 }
 
-/// Returns the fields that differ, with defaults filled in; `metadata` aside.
+/// Returns the fields that differ when defaults are filled in. Leaves out `metadata`.
 pub(crate) fn consumer_differences<'k>(
     desired: &'k Map<String, Value>,
     observed: &'k Map<String, Value>,
 ) -> Vec<(&'k str, Option<Value>, Option<Value>)> {
-    // A consumer that a backfill made starts where its predecessor stood.
+    // A consumer that a backfill made starts at its predecessor's position.
     const START: [&str; 3] = ["deliver_policy", "opt_start_seq", "opt_start_time"];
     let moved = observed.get("metadata").is_some_and(|marks| marks.get(metadata::POSITION).is_some());
     let mut keys: Vec<&str> = desired.keys().map(String::as_str).collect();

@@ -1,8 +1,7 @@
-//! Envelope of plan files and records: a document with a marker for its format, whose text is canonical and whose
-//! content has a digest.
+//! Envelope of plan files and records: a document with a format marker, canonical text, and a digest of its content.
 //!
-//! A first look at the text ([`outline`]) tells the format and counts the values, before anything is built. Another
-//! file of many megabytes costs nothing.
+//! A first look at the text ([`outline`]) finds the format and counts the values before anything is built. So a large
+//! file of another kind takes little time and memory.
 
 use crate::model::json::{Count, Walker};
 use serde::Serialize;
@@ -11,28 +10,27 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 
-/// The largest plan file or record that is read, in bytes.
+/// Largest plan file or record that is read, in bytes.
 pub const MOST_BYTES: usize = 128_000_000;
 
-/// The number of values (numbers, strings, lists, …) that a document may have. A plan for a hundred accounts has a
-/// million.
+/// Largest number of values (numbers, strings, lists, …) in a document. A plan for a hundred accounts has a million.
 const MOST_VALUES: usize = 2_000_000;
 
 /// Result of a first look at a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outline {
-    /// The text has the marker, with this value.
+    /// The text has the marker with this value.
     Format(u64),
-    /// The text has no marker, or one that is no number.
+    /// The text has no marker, or a marker that is not a number.
     NoMarker,
     /// A field occurs twice.
     Twice,
 }
 
-/// Takes a first look at a text.
+/// Finds the format marker and counts the values, without building the document.
 ///
 /// # Errors
-/// It is not JSON, not an object, or has too many values.
+/// The text is not JSON, is not an object, or has too many values.
 pub(super) fn outline(text: &str, marker: &'static str) -> Result<Outline, serde_json::Error> {
     let values = Cell::new(0);
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -53,14 +51,14 @@ pub(super) fn is_canonical(document: &impl Serialize, text: &str) -> bool {
 /// Returns the SHA-256 of the compact JSON, in hexadecimal.
 pub(super) fn digest(value: &impl Serialize) -> String {
     let mut digest = Digest(ring::digest::Context::new(&ring::digest::SHA256));
-    // Writing to a digest never fails. What is not JSON has no digest that could equal another.
+    // Writing to a digest never fails. A value that has no JSON gets a digest that equals no other.
     match serde_json::to_writer(&mut digest, value) {
         Ok(()) => data_encoding::HEXLOWER.encode(digest.0.finish().as_ref()),
         Err(_) => String::new(),
     }
 }
 
-/// Accepts exactly the bytes that it still expects.
+/// Accepts only the bytes that follow in the expected text.
 struct Same<'t>(&'t [u8]);
 
 impl io::Write for Same<'_> {
@@ -130,7 +128,7 @@ impl<'de> Visitor<'de> for Top<'_> {
 }
 
 impl Top<'_> {
-    /// Reads to the end, so that the error of a text that is not JSON says so.
+    /// Reads to the end, so that text that is not JSON gets an error that says so.
     fn rest<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<Outline, A::Error> {
         while fields.next_key::<IgnoredAny>()?.is_some() {
             fields.next_value_seed(self.values)?;

@@ -1,8 +1,7 @@
-//! The plan file: `plan --out` writes it, `sign` signs it, and `apply` carries it out. It is one document, which is
-//! read whole or refused.
+//! The plan file. `plan --out` writes it, `sign` signs it, and `apply` carries it out.
 //!
-//! The text is canonical: parsed and rendered again, it is the same byte for byte. A digest covers its content. The
-//! operator's signature of that digest seals a signed file.
+//! A file is read completely or refused. Its text is canonical: parsing and rendering it gives the same bytes. A digest
+//! covers its content. In a signed file, the operator's signature of that digest is the seal.
 
 use super::anew;
 use super::envelope::{MOST_BYTES, Outline, digest, is_canonical, outline};
@@ -35,7 +34,7 @@ pub struct PlanFile {
     signature: Option<String>,
 }
 
-/// A plan, and what it was made from.
+/// A plan, and the state that it was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
@@ -43,14 +42,14 @@ pub struct Content {
     pub tool: String,
     /// Time when the file was made (RFC 3339).
     pub created: String,
-    /// The user that made the file; files of older versions do not say.
+    /// The user that made the file. Files of older versions lack this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<Who>,
     /// The definition's files.
     pub definition: Vec<File>,
     /// The options of the plan.
     pub options: Options,
-    /// The plan as text for people.
+    /// The plan as text for the user.
     pub text: Vec<String>,
     /// The plan as JSON, as in `plan --format json`.
     pub changes: Value,
@@ -89,7 +88,7 @@ pub struct PlannedAccount {
     pub name: String,
     /// The account's public key.
     pub id: PublicKey,
-    /// The token that the account's claims are edited from; none for an account that is yet to be made.
+    /// The token from which the account's new claims are edited; absent for a new account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
     /// The account's streams before the run.
@@ -104,22 +103,22 @@ pub struct PlannedAccount {
 pub struct StreamBase {
     /// Name of the stream.
     pub name: String,
-    /// SHA-256 of the stream's config, in hexadecimal; none if the stream did not exist.
+    /// SHA-256 of the stream's config, in hexadecimal; absent if the stream did not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// A token to sign, or a signed token.
+/// A token, signed or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedToken {
-    /// The stage in which it is pushed.
+    /// The stage in which the token is pushed.
     pub stage: Stage,
     /// Reason for the push.
     pub reason: Reason,
     /// The largest `iat` (seconds) that any server stores.
     pub newest_iat: u64,
-    /// The claims to sign, once the activation tokens are in.
+    /// The claims to sign, once their activation tokens are issued.
     pub claims: Value,
     /// The activation tokens that the imports need.
     pub activations: Vec<ActivationRequest>,
@@ -128,28 +127,28 @@ pub struct PlannedToken {
     pub token: Option<String>,
 }
 
-/// Reason why a text is not a plan file that may be used.
+/// Reason why a text is not a valid plan file.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
     /// Not a plan file.
     #[error("is not a plan file of vstream-jwt: {0}")]
     NotAPlan(String),
-    /// The format is newer than this version knows.
+    /// The format is newer than those that this version reads.
     #[error("has format {found}; this version knows formats up to {FORMAT}")]
     Newer {
         /// The format.
         found: u64,
     },
-    /// The file is larger than this version reads.
+    /// The file exceeds the size that this version reads.
     #[error("is too large: more than {} MB", MOST_BYTES / 1_000_000)]
     TooLarge,
-    /// The file has a secret in it, where none belongs.
+    /// The file contains a secret. A plan file never has one.
     #[error("has {0} in it")]
     Secret(&'static str),
-    /// The text is not the one that was written.
+    /// The text was changed after it was written.
     #[error("was changed after it was written")]
     Changed,
-    /// The key that the file names did not seal it.
+    /// The seal is not by the key that the file names.
     #[error("has a seal that is not the operator's")]
     Seal,
 }
@@ -185,7 +184,7 @@ impl PlanFile {
         text
     }
 
-    /// Parses a file. The caller must check whether the seal is the operator's.
+    /// Parses a file. The caller must check that the seal is the operator's.
     ///
     /// # Errors
     /// [`PlanFileError`]
@@ -210,8 +209,8 @@ impl PlanFile {
 }
 
 impl Content {
-    /// Returns what changed since the plan was made, in words; `now` is a new plan from the present state. The result
-    /// is empty if both make the same changes to the same state.
+    /// Returns a description of everything that changed since the plan was made. `now` is a new plan from the present
+    /// state. The result is empty if both plans make the same changes to the same state.
     pub fn moved(&self, now: &Self) -> Vec<String> {
         let mut moved = Vec::new();
         let names =
@@ -252,7 +251,7 @@ impl Content {
     }
 }
 
-/// Returns the plan for each account; `bases` are the tokens that the plan was made from, account by account.
+/// Returns the plan for each account. `bases` are the tokens that the plan was made from, in the order of the accounts.
 pub fn planned_accounts(
     plan: &Plan,
     desired: &[DesiredAccount<'_>],
@@ -291,10 +290,10 @@ pub fn planned_accounts(
 }
 
 impl PlannedAccount {
-    /// Returns the pushes of the plan for a review: the user sees what they change before anything is signed.
+    /// Returns the pushes of the plan for review: the user sees their changes before signing.
     ///
     /// # Errors
-    /// [`ClaimsError`] when claims of the file are not an account's.
+    /// [`ClaimsError`] if some claims of the file are not an account's.
     pub fn pushes(&self) -> Result<Vec<Push>, ClaimsError> {
         let pushes = self.tokens.iter().map(|token| {
             Ok(Push {

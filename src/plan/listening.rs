@@ -1,4 +1,4 @@
-//! Lists what receives messages on subjects in an account: live subscriptions, and the exports and imports of its
+//! Lists the receivers of messages on subjects in an account: live subscriptions, and the exports and imports of its
 //! claims.
 
 use super::allowable::LISTENERS_UNKNOWN;
@@ -23,14 +23,14 @@ impl Listening {
     }
 }
 
-/// Returns all listeners of an account, and a warning if not all are known.
+/// Returns all listeners of an account, and a warning if some may be unknown.
 pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners) -> (Vec<Listening>, Option<Finding>) {
     let mut all = Vec::new();
     let mut add = |kind, subject: &str, who: &str| {
         let (subject, who) = (without_references(subject), who.to_owned());
         all.push(Listening { kind, subject, who });
     };
-    // Ours are mapped intentionally.
+    // Our own exports are mapped intentionally.
     for export in claims.exports().iter().filter(|export| !is_ours(&export.name)) {
         let kind = match export.kind.as_str() {
             "service" => ListenerKind::ServiceExport,
@@ -54,7 +54,8 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
             None
         }
         Listeners::Unknown(error) => {
-            // Servers may be away, and the run goes on. But an administrator can grant a permission, and find a forger.
+            // If servers do not answer, the run can go on. But an administrator can grant a missing permission, or find
+            // the user that forges answers.
             let stops = matches!(error, RequestError::Permission(_) | RequestError::TwoAnswers { .. });
             let finding = Finding::warning(
                 LISTENERS_UNKNOWN,

@@ -1,8 +1,8 @@
-//! Compares desired and observed state: ordered changes, what is left alone, and what stops a run.
+//! Compares desired and observed state. The result has ordered changes, findings, and reports about what is left alone.
 //!
-//! A plan is data. It is made without I/O and holds no secret. Start with `account`, which puts an account's plan
-//! together: first `starts`, then `mappings`, `streams` and `consumers`, then `pushes`. `preflight` and `capacity`
-//! check it; `file` and `record` keep it.
+//! A plan is data. It is made without I/O and holds no secret. Start with `account`, which assembles the plan of an
+//! account: first `starts`, then `mappings`, `streams` and `consumers`, then `pushes`. `preflight` and `capacity` check
+//! it. `file` and `record` store it.
 
 mod account;
 mod account_plan;

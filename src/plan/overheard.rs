@@ -1,13 +1,13 @@
-//! Merges an account's claims when other tools pushed while a run went on.
+//! Merges an account's claims when other tools push during a run.
 //!
-//! Resolvers keep the last token that was pushed, whatever it was made from (nats-server 2.15 `server/accounts.go`). A
-//! tool that reads, edits and pushes takes back what was pushed in between. Because this run saw every push, it can
-//! reconstruct the lost edits. It takes each token for an edit of the one that it differs least from, and merges the
-//! edits.
+//! Resolvers keep the token that was pushed last, whatever it was made from (nats-server 2.15 `server/accounts.go`). A
+//! tool that reads, edits and pushes undoes every push in between. Because this run saw every push, it can reconstruct
+//! the lost edits. It assumes that each token was edited from the earlier token that it differs least from, and merges
+//! the edits.
 //!
-//! Only tokens by a trusted key get here. Even so, a user of the system account that cannot sign anything can push an
-//! old one again. A token edits nothing if it was signed before the run began, and before the token that the run began
-//! with.
+//! Only tokens by a trusted key get here. Even so, a user of the system account without a signing key can push an old
+//! token again. A token that was signed before the run began, and before the token that the run began with, is
+//! therefore no edit.
 
 use super::claims_diff;
 use super::links::is_ours as is_our_link;
@@ -31,21 +31,22 @@ pub struct Seen {
 /// Origin of a token.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    /// Everything that was pushed before: the servers had the token when they were read, and nothing more is known.
+    /// All earlier pushes. The servers had the token when the run read them, and nothing more is known.
     All,
-    /// These claims: this run made the token.
+    /// These claims. This run made the token.
     Claims(Box<TrustedClaims>),
-    /// One of the tokens before: another tool, or another run, made the token.
+    /// One of the earlier tokens. Another tool, or another run, made the token.
     Unknown,
-    /// The token is from before the run, older than the one that the run began with: it was pushed again.
+    /// No edit. The token is older than the one that the run began with, and was pushed again.
     PushedAgain,
 }
 
-/// Seconds that the clock of another signer may be behind.
+/// Seconds by which another signer's clock may lag.
 const BEHIND: u64 = 5;
 
-/// Returns `true` if a token issued at `issued` existed before the one that a run began with: it is no edit of what the
-/// run works on. `began_with` is when that one was issued, and `started` when the run subscribed to pushes.
+/// Returns `true` if a token issued at `issued` is older than the one that a run began with. Such a token is no edit of
+/// the run's state. `began_with` is the time when that one was issued, and `started` the time when the run subscribed
+/// to pushes.
 pub fn is_pushed_again(issued: u64, began_with: u64, started: u64) -> bool {
     issued < began_with && is_from_before(issued, started)
 }
@@ -55,10 +56,10 @@ pub fn is_from_before(issued: u64, started: u64) -> bool {
     issued.saturating_add(BEHIND) < started
 }
 
-/// Returns the claims that keep all edits. `streams` are those of the account, whose metadata tells which mappings
-/// belong to virtual streams. Another tool cannot remove these while a run goes on. That is rarely intended, and looks
-/// the same as an edit of a token from before the run. A push that changes nothing but what belongs to virtual streams
-/// can.
+/// Returns the claims that keep all edits. `streams` are those of the account, whose metadata shows which mappings
+/// belong to virtual streams. During a run, another tool cannot remove these mappings. Their removal is rarely
+/// intended, and looks the same as an edit of a token from before the run. A push that changes only entries of virtual
+/// streams can remove them.
 ///
 /// # Errors
 /// The edits that conflict.
@@ -75,10 +76,10 @@ pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<Truste
             }
             Origin::Claims(claims) => claims,
             Origin::PushedAgain => continue,
-            // The pusher of a token that existed before does not know of the later ones.
+            // The tool that pushed an old token does not know the later ones.
             Origin::Unknown if before.iter().any(|earlier| earlier.token == next.token) => continue,
-            // Of several, the last one counts. An old token that was pushed again may have been read and edited before
-            // it was replaced.
+            // Among equals, the last token counts. Another tool may have read and edited an old token that was pushed
+            // again, before it was replaced.
             Origin::Unknown => match before.iter().rev().min_by_key(distance) {
                 Some(nearest) => &nearest.claims,
                 None => continue,
@@ -87,7 +88,7 @@ pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<Truste
         let merged = match TrustedClaims::merge(origin, &next.claims, &state) {
             Ok(merged) => merged,
             Err(Unmergeable::Conflicts(conflicts)) => return Err(conflicts),
-            // Then the pushed token counts, as if the run had seen none before.
+            // Then the pushed token counts, as if the run had seen no earlier one.
             Err(Unmergeable::Broken(_)) => next.claims.clone(),
         };
         let by_another_tool = next.origin == Origin::Unknown && !changes_ours_alone(origin, &next.claims, streams);
@@ -96,7 +97,7 @@ pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<Truste
     Ok(Some(state))
 }
 
-/// Returns `claims` with the mappings of virtual streams that `before` has and they lack.
+/// Returns `claims` with the mappings of virtual streams that only `before` has.
 fn with_mappings_of(before: &TrustedClaims, claims: TrustedClaims, streams: &[ObservedStream]) -> TrustedClaims {
     let there: HashSet<String> = claims.mappings().into_iter().map(|mapping| mapping.source).collect();
     let gone = before.mappings().into_iter().filter(|mapping| !there.contains(&mapping.source));
@@ -104,8 +105,8 @@ fn with_mappings_of(before: &TrustedClaims, claims: TrustedClaims, streams: &[Ob
     if gone.is_empty() { claims } else { claims.with_mappings_of(before, &gone) }
 }
 
-/// Returns `true` if two tokens differ in nothing but what belongs to virtual streams, as if a run of this program made
-/// the later one. Nothing else tells its tokens from those of other tools: a reply subject can be forged.
+/// Returns `true` if two tokens differ only in entries of virtual streams, as if a run of this program made the later
+/// one. Nothing else distinguishes its tokens from those of other tools: a reply subject can be forged.
 fn changes_ours_alone(before: &TrustedClaims, after: &TrustedClaims, streams: &[ObservedStream]) -> bool {
     let theirs = |claims: &TrustedClaims| {
         let mut value = claims.value().clone();
@@ -199,9 +200,10 @@ mod tests {
         let edit = account.seen(&["a"], &["t"], 3, false);
         let all = [first.clone(), ours.clone(), edit.clone()];
         assert_eq!(settled(&all), (strings(&["a", "b", "c"]), strings(&["t"])));
-        // The old token itself, pushed again.
+        // The old token itself is pushed again.
         assert_eq!(settled(&[first.clone(), ours.clone(), first.clone()]), (strings(&["a", "b", "c"]), strings(&[])));
-        // Two edits of it, one after the other, and between them one of ours that knows of the first.
+        // Two edits of the old token, one after the other. Between them is a token of ours that includes the first
+        // edit.
         let ours = account.seen(&["a", "b", "c"], &["t"], 3, true);
         let more = account.seen(&["a"], &["t", "u"], 4, false);
         assert_eq!(settled(&[first, edit, ours, more]).1, strings(&["t", "u"]));
@@ -245,7 +247,7 @@ mod tests {
             seen
         };
         let seen = [named("first", false, 1), named("ours", true, 2), named("theirs", false, 3)];
-        // It differs as much from one as from the other: it is taken for an edit of the last.
+        // The token differs as much from one as from the other, and counts as an edit of the last.
         assert_eq!(settle(&seen, &[]).unwrap().unwrap().value()["nats"]["description"], "theirs");
         let mut far = seen;
         let mut value = far[1].claims.value().clone();

@@ -1,8 +1,8 @@
 //! The tokens of one account to sign and push, stage by stage.
 //!
-//! In the layout `regional` exporters come before importers, and the mappings that capture come last. Pushed the other
-//! way round, a server waits 1.9 s for each import that it does not know, and clients time out (measured, 2.15.1).
-//! Removals go backwards.
+//! In the layout `regional`, exporters come before importers, and the mappings that capture come last. In the reverse
+//! order, a server waits 1.9 s for each account that it does not know, and clients time out (measured, 2.15.1). Removal
+//! goes backwards.
 
 use super::links::{self, ActivationRequest, ClaimChange, Edited, Peer};
 use super::mappings::{MappingChange, MappingPlan};
@@ -27,15 +27,15 @@ use std::collections::HashMap;
 pub enum Stage {
     /// Regional accounts gain exports.
     RegionalExports,
-    /// The application's account gains exports, imports and the way back to its own JetStream.
+    /// The application's account gains exports, imports, and the mappings back to its own JetStream.
     ApplicationLinks,
     /// Regional accounts gain imports. Streams are made after this.
     RegionalImports,
-    /// Mappings that capture. Streams are deleted after this.
+    /// The account's capturing mappings change. Streams are deleted after this.
     Mappings,
     /// Regional accounts lose imports.
     RegionalImportsGone,
-    /// The application's account loses exports, imports and the way back.
+    /// The application's account loses exports, imports, and the mappings back to its own JetStream.
     ApplicationLinksGone,
     /// Regional accounts lose exports.
     RegionalExportsGone,
@@ -48,27 +48,27 @@ pub struct Push {
     pub stage: Stage,
     /// Reason for the push.
     pub reason: Reason,
-    /// The claims to sign, once the activation tokens are in.
+    /// The claims to sign, once their activation tokens are issued.
     pub claims: TrustedClaims,
-    /// Activation tokens that the imports need, those of the account's earlier stages among them.
+    /// Activation tokens that the imports need, including those of the account's earlier stages.
     pub activations: Vec<ActivationRequest>,
-    /// The stored token that the claims were edited from; none for an account that is yet to be made.
+    /// The stored token from which the claims were edited; `None` for a new account.
     pub base: Option<String>,
     /// The largest `iat` (seconds) of a stored token by a trusted key.
     pub newest_iat: u64,
 }
 
-/// Reason why a token is pushed.
+/// Reason for a push.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The claims change.
     Changed,
-    /// These servers hold another token than the newest, or none.
+    /// These servers have another token than the newest, or none.
     Repair(Vec<String>),
 }
 
-/// Facts beside the account whose claims are edited.
+/// Facts beyond the account whose claims are edited.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     /// All accounts of the definition, for their activation tokens.
@@ -80,7 +80,7 @@ pub(super) struct Context<'a> {
     pub now: u64,
 }
 
-/// All pushes of an account, and what they change.
+/// All pushes of an account, and their changes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pushes {
     pub pushes: Vec<Push>,
@@ -101,7 +101,7 @@ impl<'s> Draft<'s> {
         Self { start, claims: start.claims.clone(), activations: Vec::new(), out: Pushes::default() }
     }
 
-    /// Ends a stage, with a push if `edited` or `mapped` changed anything.
+    /// Ends a stage, and adds a push if `edited` or `mapped` changed anything.
     fn stage(&mut self, stage: Stage, edited: Edited, mapped: bool) {
         let changed = mapped || !edited.is_empty();
         let Edited { changes, activations, findings } = edited;
@@ -124,7 +124,7 @@ impl<'s> Draft<'s> {
         });
     }
 
-    /// Pushes the newest token once more, for servers that do not have it, unless there is a push anyway.
+    /// Adds a push of the newest token for servers that lack it, unless there is a push anyway.
     fn repair(mut self, stage: Stage, found: &ObservedAccount) -> Pushes {
         if self.out.pushes.is_empty() && self.start.merged {
             self.push(stage, Reason::Changed);
@@ -140,7 +140,7 @@ impl<'s> Draft<'s> {
     }
 }
 
-/// Returns the pushes that make the account as desired.
+/// Returns the pushes that bring the account to its desired state.
 pub(super) fn pushes(
     desired: &DesiredAccount<'_>,
     start: &Start,
@@ -172,8 +172,8 @@ pub(super) fn pushes(
             edited.append(links::close_exports(&mut draft.claims, desired, options));
             edited.append(links::restrict(&mut draft.claims, desired));
             let mapped = edit(&mut draft.claims, &way_back, desired);
-            // What another tool's push took back must be in force before anything that depends on it: streams are made
-            // through it.
+            // Entries that another tool's push removed must be in force again before the streams are made, because the
+            // run makes them through these entries.
             let taken_back = start.merged && desired.account.layout == Layout::Regional;
             draft.stage(Stage::ApplicationLinks, edited, mapped || taken_back);
             let mapped = edit(&mut draft.claims, &captures, desired);
@@ -183,7 +183,7 @@ pub(super) fn pushes(
     }
 }
 
-/// Returns the push that sets one mapping, and changes nothing else.
+/// Returns the push that sets one mapping and changes nothing else.
 pub(super) fn setting(start: &Start, mapping: &Mapping) -> Vec<Push> {
     let mut draft = Draft::of(start);
     let mapped = draft.claims.set_mapping(mapping);
@@ -191,7 +191,8 @@ pub(super) fn setting(start: &Start, mapping: &Mapping) -> Vec<Push> {
     draft.out.pushes
 }
 
-/// Returns the pushes that remove the mappings of `removals`, and with `all` everything that went with them.
+/// Returns the pushes that remove the mappings of `removals`. With `all`, they also remove everything that belongs to
+/// them.
 pub(super) fn removal(
     desired: &DesiredAccount<'_>,
     start: &Start,
@@ -222,12 +223,12 @@ pub(super) fn removal(
     draft.repair(Stage::Mappings, found)
 }
 
-/// Returns `true` for the entries that serve sources and provisioning; they come before the streams, and go after them.
+/// Returns `true` for mappings that serve sources and provisioning. They come before the streams, and go after them.
 fn is_way_back(change: &MappingChange) -> bool {
     is_below(&change.source, BACK)
 }
 
-/// Edits the mappings; returns `true` if something changed.
+/// Edits the mappings. Returns `true` if any changed.
 fn edit(claims: &mut TrustedClaims, changes: &[&MappingChange], desired: &DesiredAccount<'_>) -> bool {
     let wanted: HashMap<&str, &Mapping> = desired.mappings.iter().map(|m| (m.source.as_str(), m)).collect();
     let mut changed = false;
@@ -241,15 +242,15 @@ fn edit(claims: &mut TrustedClaims, changes: &[&MappingChange], desired: &Desire
     changed
 }
 
-/// Returns `true` if a server stores or uses another token than the newest, or that one in another spelling. Line feeds
-/// in its signature keep servers from exchanging tokens (nats-server 2.15 `dirstore.go`, `Merge`).
+/// Returns `true` if a server stores or uses another token than the newest, or the newest in another spelling. Line
+/// feeds in a signature keep servers from exchanging tokens (nats-server 2.15 `dirstore.go`, `Merge`).
 fn is_behind(server: &AccountOnServer, newest: &str) -> bool {
     let stored = match &server.stored {
         Stored::Token(stored) => stored.trim() != newest,
         Stored::Nothing | Stored::Unclear(_) => true,
-        // The copy may be an old one; the run has the server load the account before it pushes.
+        // The copy may be an old one. The run has the server load the account before it pushes.
         Stored::NotKept { cached } => *cached && server.live == Live::NotLoaded,
-        // Which of its tokens a server uses depends on reloading.
+        // The token that a server uses depends on when it reloads.
         Stored::Outside { token, by_reload: true } => return token.as_deref().map(str::trim) != Some(newest),
         Stored::Outside { token, by_reload: false } => token.as_deref().map(str::trim) != Some(newest),
         Stored::NoAnswer => false,

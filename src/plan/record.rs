@@ -1,7 +1,7 @@
-//! The record of a push: the tokens before, the tokens pushed stage by stage, the user, and the servers that confirmed.
+//! The record of a push: the earlier tokens, the tokens of each stage, the user, and the servers that confirmed.
 //!
-//! The text is canonical and has a digest of its content, like a plan file; it is read whole or refused. It holds
-//! tokens of accounts, which may hold activation tokens, and no seed.
+//! Like a plan file, a record has canonical text and a digest, and is read completely or refused. It contains tokens of
+//! accounts, possibly with activation tokens, but no seed.
 
 pub use super::who::Who;
 
@@ -42,7 +42,7 @@ pub struct Content {
     pub who: Who,
     /// Time when the first token was about to be pushed (RFC 3339).
     pub started: String,
-    /// Time when the run ended; none if it was killed, or still runs.
+    /// Time when the run ended; absent if the run was killed or is still going.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
     /// Outcome of the run.
@@ -52,18 +52,18 @@ pub struct Content {
     pub error: Option<String>,
     /// The deployment, by its system account.
     pub system_account: PublicKey,
-    /// The record that a rollback returned to; `None` for `--last` too.
+    /// The record that a rollback returned to; `None` for `--last`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back_to: Option<String>,
     /// The definition's files.
     pub definition: Vec<File>,
-    /// The plan as text for people.
+    /// The plan as text for the user.
     pub text: Vec<String>,
-    /// The plan as JSON, as in `--format json`, findings included.
+    /// The plan as JSON, as in `--format json`, with findings.
     pub changes: Value,
     /// The streams that the definition asked for.
     pub streams: Vec<Streamed>,
-    /// The pushes; several if other tools pushed meanwhile and the run planned again.
+    /// The pushes. There are several attempts if other tools pushed during the run and it planned again.
     pub attempts: Vec<Attempt>,
 }
 
@@ -71,13 +71,13 @@ pub struct Content {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// None yet: the run was killed, or still runs.
+    /// None yet: the run was killed or is still going.
     Begun,
     /// Every server confirmed.
     Confirmed,
     /// Not every server confirmed.
     Unconfirmed,
-    /// The run stopped on its way.
+    /// The run stopped before its end.
     Failed,
 }
 
@@ -125,14 +125,14 @@ pub struct Recorded {
     pub stage: Stage,
     /// Reason for the push.
     pub reason: Reason,
-    /// The token that it replaces, with edits of other tools that were kept at the same time; none for a new account.
+    /// The token that it replaces, with edits of other tools that were merged into it; absent for a new account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
     /// The token.
     pub token: String,
     /// Progress of the push.
     pub progress: Progress,
-    /// State of the token on each server afterwards.
+    /// State of the token on each server after the push.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<OnServer>,
     /// Servers that refused the token, with their answers.
@@ -146,7 +146,7 @@ pub struct Recorded {
 pub enum Progress {
     /// Signed, but not sent.
     Signed,
-    /// About to be sent: servers may have it.
+    /// About to be sent: servers may have received it.
     Sending,
     /// Sent, and the run asked the servers about it.
     Pushed,
@@ -169,25 +169,25 @@ pub struct OnServer {
     pub found: String,
 }
 
-/// Reason why a text is not a record that may be used.
+/// Reason why a text is not a valid record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Not a record.
     #[error("is not a record of vstream-jwt: {0}")]
     NotARecord(String),
-    /// The format is newer than this version knows.
+    /// The format is newer than those that this version reads.
     #[error("has format {found}; this version knows formats up to {FORMAT}")]
     Newer {
         /// The format.
         found: u64,
     },
-    /// The file is larger than this version reads.
+    /// The file exceeds the size that this version reads.
     #[error("is too large: more than {} MB", MOST_BYTES / 1_000_000)]
     TooLarge,
-    /// The file has a secret in it, where none belongs.
+    /// The file contains a secret. A record never has one.
     #[error("has {0} in it")]
     Secret(&'static str),
-    /// The text is not the one that was written.
+    /// The text was changed after it was written.
     #[error("was changed after it was written")]
     Changed,
 }
@@ -234,8 +234,8 @@ impl Recorded {
 }
 
 /// Returns the tokens of a record that servers may have received, in the order in which the run sent them. Returns
-/// `None` for text that is no record of this format, or has more than one value. The rest of the record is not checked,
-/// nor is the digest, which anyone can compute: users of a token must check its signature.
+/// `None` for text in another format, or with more than one value. Does not check the rest of the record, nor its
+/// digest, which anyone can compute. Before it uses a token, the caller must check the token's signature.
 pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
     #[derive(Deserialize)]
     struct Whole {
@@ -260,7 +260,7 @@ impl Content {
         tokens.filter(|token| token.may_be_on_servers())
     }
 
-    /// Returns `true` for the record of a `rollback --last` that did not finish.
+    /// Returns `true` for the record of an unfinished `rollback --last`.
     pub fn stopped_going_back(&self) -> bool {
         let ended = matches!(self.outcome, Outcome::Confirmed | Outcome::Unconfirmed);
         self.verb == "rollback" && self.back_to.is_none() && !ended

@@ -1,4 +1,4 @@
-//! Reports about what a plan leaves alone.
+//! Reports about objects that a plan leaves alone.
 
 use serde::Serialize;
 
@@ -9,8 +9,8 @@ pub struct Report {
     pub virtual_stream: String,
     /// The stream or mapping, in NATS terms (`stream bar-read-west`, `mapping bar.>`).
     pub place: String,
-    /// Reason why it is left alone.
+    /// Reason why the plan leaves it alone.
     pub message: String,
-    /// The next step to change it on purpose; empty if there is none.
+    /// The next step to change it intentionally; empty if there is none.
     pub next: String,
 }

@@ -1,32 +1,32 @@
-//! The order of a run, as data.
+//! The order of a run's steps, as data.
 
 use super::account_plan::Plan;
 use super::pushes::Stage;
 
-/// A step of a run. Each begins when the one before is done; a step with nothing to do costs nothing.
+/// A step of a run. Each begins when the previous one is done. A step without work returns at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Servers with a `cache` resolver load the accounts that were there before the run.
+    /// Servers with a `cache` resolver load the accounts that existed before the run.
     LoadAccounts,
-    /// They load the accounts that the run has just pushed for the first time.
+    /// These servers load the accounts that the run has just pushed for the first time.
     LoadNewAccounts,
-    /// The tokens of one stage are pushed, until every server confirms them.
+    /// The run pushes the tokens of one stage, and waits until every server confirms them.
     Push(Stage),
     /// The run connects to the regional accounts in which it makes streams.
     ConnectRegional,
-    /// Streams and consumers are made and changed.
+    /// The run makes and changes streams and consumers.
     EnsureStreams,
-    /// New streams get the history of those that they replace.
+    /// New streams get the history of the streams that they replace.
     Backfill,
-    /// The run waits until the streams are ready for the mappings that are about to lead to them.
+    /// The run waits until the streams are ready for the mappings that will lead to them.
     AwaitStreams,
-    /// Streams and consumers to which no mapping leads any more are removed.
+    /// The run removes streams and consumers to which no mapping leads any more.
     RemoveStreams,
-    /// The streams are read back, if that was not done since they were changed last.
+    /// The run reads the streams back, unless it did so after their last change.
     CheckStreams,
 }
 
-/// All steps in their order: streams before the mappings that lead to them, exporters before importers, and removal
+/// All steps in order: streams before the mappings that lead to them, exporters before importers, and removal
 /// backwards.
 const ORDER: [Step; 15] = [
     Step::LoadAccounts,
@@ -46,7 +46,7 @@ const ORDER: [Step; 15] = [
     Step::CheckStreams,
 ];
 
-/// Returns the steps of a plan in their order.
+/// Returns the steps of a plan in order.
 pub fn schedule(plan: &Plan) -> Vec<Step> {
     let pushes =
         |stage: Stage| plan.accounts.iter().flat_map(|account| &account.pushes).any(|push| push.stage == stage);

@@ -1,4 +1,4 @@
-//! Chooses the claims that each account's edits start from.
+//! Chooses the claims from which each account's edits start.
 
 use super::links;
 use super::preflight::{AccountRef, Base, observed_base, tokens};
@@ -9,19 +9,19 @@ use crate::model::finding::Finding;
 use crate::observed::survey::{Heard, Observed};
 use crate::observed::{AccountOnServer, Stored};
 
-/// The claims that an account's edits start from.
+/// The claims from which an account's edits start.
 #[derive(Debug, Clone)]
 pub(super) struct Start {
-    /// The stored token; `None` for an account that is yet to be made.
+    /// The stored token; `None` for a new account.
     pub token: Option<String>,
     pub claims: TrustedClaims,
     pub newest_iat: u64,
-    /// `true` if `claims` are more than the token has: they are pushed even if there is nothing to edit.
+    /// `true` if `claims` has more than the token. Then they are pushed even if there is nothing to edit.
     pub merged: bool,
 }
 
 impl Start {
-    /// Starts from the stored token, with the claims that keep other tools' edits that it took back.
+    /// Starts from the stored token, with merged claims that keep the other tools' edits that it lost.
     pub fn merged(base: Base, claims: &TrustedClaims) -> Self {
         Self { claims: claims.clone(), merged: true, ..Self::from(base) }
     }
@@ -43,7 +43,7 @@ impl From<Base> for Start {
     }
 }
 
-/// Returns the claims that each account's edits start from.
+/// Returns the claims from which each account's edits start.
 pub(super) fn starts(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
@@ -77,7 +77,7 @@ pub(super) fn starts(
     starts
 }
 
-/// Returns the finding about another tool's push of an older token, where both changed the same claims.
+/// Returns the finding about another tool's push of an older token, if both it and this run changed the same claims.
 fn overtaken(account: &str, conflicts: &[String]) -> Finding {
     Finding::error(
         "pushes-conflict",
@@ -96,8 +96,8 @@ pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize)
     desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
 }
 
-/// Returns `true` if every server that stores tokens and answered has none of the account. A copy that only a cache
-/// has, and that is not in use, is of an account that was removed. A cache without a copy says nothing.
+/// Returns `true` if no server that stores tokens and answered has one of the account. An unused copy that only a cache
+/// has is from a removed account. A cache without a copy proves nothing.
 pub fn is_nowhere(servers: &[AccountOnServer]) -> bool {
     let none = |on: &AccountOnServer| matches!(on.stored, Stored::Nothing | Stored::Outside { token: None, .. });
     let nothing = |on: &AccountOnServer| (none(on) || on.is_cache()) && tokens(on).is_empty();

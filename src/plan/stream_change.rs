@@ -1,4 +1,4 @@
-//! Changes of streams as plan files have them.
+//! Changes of streams, in the form that plan files have.
 
 use super::change::FieldChange;
 use super::{Action, Report};
@@ -12,50 +12,51 @@ use serde_json::{Map, Value};
 /// A change of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamChange {
-    /// Create, update or delete.
+    /// Kind of the change: create, update or delete.
     pub action: Action,
-    /// Real name.
+    /// The real name.
     pub name: String,
-    /// Virtual stream.
+    /// The virtual stream.
     pub virtual_stream: String,
-    /// Region.
+    /// The region.
     pub region: String,
     /// Role of the stream.
     pub role: Role,
     /// The observed config, for an update or a deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Map<String, Value>>,
-    /// The config to send: for an update the observed one with the desired fields edited in place.
+    /// The config to send. For an update, it is the observed config with the desired fields edited in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Map<String, Value>>,
     /// Fields that an update changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
-    /// Number of messages that a deletion deletes, as counted.
+    /// Number of messages that a deletion deletes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<u64>,
-    /// The backfill that comes first when the layout changes.
+    /// The backfill to run first, when the layout changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
-    /// `true` if another stream of the same plan captures what an update no longer does: a cluster uses another region.
+    /// `true` if another stream of the same plan captures the subjects that an update gives up: a cluster moves to
+    /// another region.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hands_over: bool,
 }
 
 impl StreamChange {
-    /// Returns `true` if an update captures less than before. Like a deletion, it follows once no mapping leads there
-    /// any more. If another stream takes over, mappings still do.
+    /// Returns `true` if an update makes the stream capture less, and no other stream takes over. Like a deletion, such
+    /// an update runs once no mapping leads there any more.
     pub fn narrows(&self) -> bool {
         !self.hands_over && self.gives_up().next().is_some()
     }
 
-    /// Returns `true` if the stream is made with a `first_seq` that its config must lose once it exists.
+    /// Returns `true` if the stream is made with a `first_seq` that must be removed from its config once it exists.
     pub fn loses_first_sequence(&self) -> bool {
         let config = self.after.as_ref().filter(|config| config.contains_key("first_seq"));
         self.action == Action::Create && config.is_some_and(|config| began_at(config).is_some())
     }
 
-    /// Returns the subjects that an update no longer captures, or not completely.
+    /// Returns the subjects that an update no longer captures, at least in part.
     pub(super) fn gives_up(&self) -> impl Iterator<Item = SubjectFilter> {
         let (before, after) = match self.action {
             Action::Update => (self.subjects_before(), self.subjects_after()),
@@ -73,13 +74,13 @@ impl StreamChange {
     }
 }
 
-/// The history that a new read stream gets by a backfill.
+/// The history that a new read stream gets from a backfill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct History {
-    /// The read stream of the application's account that it replaces.
+    /// The read stream of the application's account that the new stream replaces.
     pub from: String,
-    /// Messages of that stream.
+    /// Number of messages in that stream.
     pub messages: u64,
 }
 fn subjects(config: Option<&Map<String, Value>>) -> Vec<SubjectFilter> {
@@ -90,11 +91,11 @@ fn subjects(config: Option<&Map<String, Value>>) -> Vec<SubjectFilter> {
 /// Changes of the streams of one account.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StreamPlan {
-    /// Changes in the order in which they must be made: write and home streams before read streams, deletions last and
-    /// backwards.
+    /// Changes in the order in which they are made: write and home streams before read streams, then deletions in
+    /// reverse order.
     pub changes: Vec<StreamChange>,
     /// Streams that the plan leaves alone.
     pub reports: Vec<Report>,
-    /// Findings. An error that `--allow` admits has become a warning.
+    /// Findings. An error that `--allow` admits is a warning here.
     pub findings: Vec<Finding>,
 }

@@ -1,4 +1,4 @@
-//! Compares the configs of two streams as the server does.
+//! Compares the configs of two streams as servers see them.
 
 use super::change::{Edited, FieldChange, filled, same, stream_default};
 use crate::observed::jetstream::began_at;
@@ -8,19 +8,19 @@ use serde_json::{Map, Value};
 pub(crate) enum Difference {
     /// A plain field.
     Field { key: String, before: Option<Value>, after: Option<Value> },
-    /// The placement: the present one, and the one to send, which keeps `preferred` and unknown keys.
+    /// The placement: the present one, and the one to send. The latter keeps `preferred` and unknown keys.
     Placement { before: Option<Value>, after: Value },
-    /// Sources, compared by identity.
+    /// The sources, compared by identity.
     Sources(SourceChanges),
 }
 
-/// Differences between sources, and the list to send.
+/// The differences between sources, and the list to send.
 pub(crate) struct SourceChanges {
     pub(crate) fields: Vec<FieldChange>,
     pub(crate) after: Vec<Value>,
 }
 
-/// Compares with defaults filled in. Fields of the server that the definition does not know stay out of it.
+/// Compares two configs with the servers' defaults filled in. Ignores fields that only servers set.
 pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, Value>) -> Vec<Difference> {
     let mut keys: Vec<&str> = desired.keys().map(String::as_str).collect();
     keys.extend(observed.keys().map(String::as_str).filter(|key| !desired.contains_key(*key)));
@@ -29,8 +29,8 @@ pub(crate) fn differences(desired: &Map<String, Value>, observed: &Map<String, V
         let (wanted, is) = (desired.get(key), observed.get(key));
         match key {
             "metadata" => {}
-            // The first sequence is where a stream began, and never changes. But the config must lose it where servers
-            // may not keep it.
+            // `first_seq` is where a stream began, and never changes. But the config must lose it on servers that may
+            // not keep it.
             "first_seq" => {
                 let goes = is.is_some() && began_at(observed).is_some();
                 differences.extend(goes.then(|| Difference::Field {
@@ -76,7 +76,7 @@ fn placement(desired: Option<&Value>, observed: Option<&Value>) -> Option<Differ
     Some(Difference::Placement { before: observed.cloned(), after: Value::Object(after) })
 }
 
-/// Returns the differences that make two sources different to the server (nats-server 2.15 `server/stream.go`,
+/// Returns the differences that make two sources different to servers (nats-server 2.15 `server/stream.go`,
 /// `composeIName`).
 pub(crate) fn source_differences(a: &Value, b: &Value) -> impl Iterator<Item = &'static str> {
     let identity = ["name", "external", "filter_subject", "subject_transforms", "consumer"];
@@ -118,7 +118,7 @@ fn sources(desired: Option<&Value>, observed: Option<&Value>) -> Option<Differen
     (!fields.is_empty()).then_some(Difference::Sources(SourceChanges { fields, after: is }))
 }
 
-/// Returns `true` if a stream is as desired, metadata included.
+/// Returns `true` if a stream is as desired, including its metadata.
 pub(crate) fn config_matches(desired: &Map<String, Value>, observed: &Map<String, Value>) -> bool {
     let mut edited = Edited::of(observed);
     edited.metadata(desired.get("metadata"));

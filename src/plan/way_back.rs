@@ -1,4 +1,4 @@
-//! Access of an application's account to its own JetStream, where requests by the usual names go to the regions.
+//! Access of an application's account to its own JetStream, when requests by the usual names go to the regions.
 
 pub use super::allowable::WAY_BACK_MISSING;
 
@@ -17,11 +17,11 @@ use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::survey::Observed;
 
-/// Returns the prefix under which an application's account reaches its own JetStream, by its claims. Returns `None` if
-/// they lead `$JS.>` to the regions, and nothing leads back.
+/// Returns the prefix under which an application's account reaches its own JetStream, according to its claims. Returns
+/// `None` if they map `$JS.>` to the regions and no mapping leads back.
 pub fn own_api(claims: &AccountClaims) -> Option<&'static str> {
     let mappings = claims.mappings();
-    // Where only single streams are mapped, requests about all of them are not.
+    // If only single streams are mapped, requests for all streams are not.
     let leads = |api: &str, to: &dyn Fn(&RawMapping) -> bool| {
         let list = SubjectFilter::parse(&format!("{api}.STREAM.LIST"));
         let covers = |mapping: &&RawMapping| {
@@ -41,7 +41,7 @@ pub fn own_api(claims: &AccountClaims) -> Option<&'static str> {
     }
 }
 
-/// Returns the errors that name the accounts whose own JetStream is out of reach.
+/// Returns an error for each account that cannot reach its own JetStream.
 pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) -> Vec<Finding> {
     let missing = desired.iter().zip(&observed.accounts).filter(|(_, found)| found.out_of_reach);
     missing
@@ -62,8 +62,8 @@ pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) 
         .collect()
 }
 
-/// Returns the plan of an account whose own JetStream is out of reach, or that of the application's account that it
-/// serves. It sets the way back and nothing else, since the streams are not known.
+/// Returns the plan of an account that cannot reach its own JetStream, or of a regional account whose application's
+/// account cannot. The plan only sets the missing mapping, since the streams are unknown.
 pub(super) fn account_plan(desired: &DesiredAccount<'_>, start: Option<&Start>) -> AccountPlan {
     let (mut mappings, mut pushed) = (MappingPlan::default(), Vec::new());
     if let (Seat::Application, Some(start), Ok(back)) = (desired.seat, start, way_back()) {
@@ -118,14 +118,14 @@ mod tests {
         assert_eq!(api(&[away]), None);
         // Not exclusive: requests for single streams go to the regions.
         assert_eq!(api(&[("$JS.API.STREAM.INFO.foo", "$VS.west.API.STREAM.INFO.foo", "c-west")]), Some(DEFAULT_PREFIX));
-        // The rest of the way back does not lead there.
+        // The remaining mappings do not lead to its own JetStream.
         assert_eq!(api(&[away, ("$VSH.FC.>", "$JS.FC.>", "")]), None);
-        // Other mappings lead all requests to the regions, or `$VSH.>` elsewhere.
+        // Other mappings lead all requests to the regions, or `$VSH.>` to other subjects.
         assert_eq!(api(&[("$JS.API.>", "$VS.west.API.>", "c-west")]), None);
         assert_eq!(api(&[away, ("$VSH.>", "$JS.>", "c-west")]), None);
         assert_eq!(api(&[away, ("$VSH.>", "elsewhere.>", "")]), None);
         assert_eq!(api(&[away, ("$VSHOP.>", "$JS.>", "")]), None);
-        // Names that only begin the same way.
+        // Names that only share the beginning.
         assert_eq!(api(&[("$JS.>", "$VSX.west.>", "c-west")]), Some(DEFAULT_PREFIX));
     }
 }

@@ -1,4 +1,4 @@
-//! The user that ran the program, as far as it can tell: for records and plan files.
+//! The user that ran the program, as far as the program can tell. Records and plan files have it.
 
 use crate::model::shown::shown;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Who {
-    /// The user's name on the machine.
+    /// The user's login name.
     pub user: String,
-    /// The machine.
+    /// The machine's name.
     pub host: String,
-    /// Variables by which a pipeline identifies itself, by name.
+    /// Variables that identify a pipeline, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ci: BTreeMap<String, String>,
 }

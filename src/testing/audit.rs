@@ -51,8 +51,7 @@ impl InMemory {
         state.kept.retain(|kept| kept.at < began || !lost.contains(&kept.claim));
     }
 
-    /// Notes what is not as a run says that confirmed everything. Leaves out servers that had a fault since `began`,
-    /// and the whole deployment if another tool pushed an old token after the run's last push.
+    /// Notes what is not as a run says that confirmed everything. Leaves out servers that had a fault since `began`.
     pub(crate) fn expects_as_defined(&self, definition: &Definition, began: Instant) {
         let mut state = self.state();
         let differences = state.differences(definition, began);
@@ -80,8 +79,7 @@ impl State {
 
     fn differences(&self, definition: &Definition, began: Instant) -> Vec<String> {
         let mut differences = Vec::new();
-        let pushes = &self.pushes;
-        if pushes.by_anyone.is_some_and(|at| at.elapsed() < ON_ITS_WAY) || pushes.of_old > pushes.by_run {
+        if self.pushes.by_anyone.is_some_and(|at| at.elapsed() < ON_ITS_WAY) {
             return differences;
         }
         let (newest, id) = (self.newest(), self.account.to_string());

@@ -1,6 +1,7 @@
 //! The state of the deployment, its clock, and the faults that a test switches on.
 
 use super::jetstream::JetStream;
+use super::system::By;
 use crate::engine::clock::now;
 use crate::model::claims::{AccountClaims, Token};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -79,10 +80,12 @@ pub(super) struct Node {
 }
 
 /// Faults of the whole deployment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Faults {
     /// The lease's stream takes no messages.
     pub(super) lease_silent: bool,
+    /// Sources do not reach their origins.
+    pub(super) sources_stuck: bool,
     /// The operator's key does not sign.
     pub(super) signer_refuses: bool,
     /// Neither streams nor tokens nor records can be stored.
@@ -95,10 +98,7 @@ pub(super) struct Faults {
 #[derive(Debug, Default)]
 pub(super) struct Pushes {
     pub(super) by_anyone: Option<Instant>,
-    pub(super) by_run: Option<Instant>,
     by_another_tool: Option<Instant>,
-    /// Of a token that another tool made from an old one.
-    pub(super) of_old: Option<Instant>,
 }
 
 /// A claim of another tool, and when it was pushed.
@@ -125,6 +125,8 @@ pub(crate) enum Fault {
     AnswerLost,
     /// Another tool pushes a token by the trusted key: made from the newest, or from the account's first.
     Overwritten { from_old: bool },
+    /// Another tool pushes a token made from the newest, and no run hears of it, as after a new connection.
+    OverwrittenUnheard,
     /// The server with this number does not answer any more.
     Silent(usize),
     /// The server with this number takes 2 s for each request.
@@ -135,6 +137,8 @@ pub(crate) enum Fault {
     LeaseLost,
     /// Another run took the lease.
     LeaseStolen,
+    /// Sources do not reach their origins any more.
+    SourcesStuck,
     /// The operator's key does not sign any more.
     SignerRefuses,
     /// Nothing can be stored any more.
@@ -256,15 +260,17 @@ impl InMemory {
 
     /// Lets a fault happen now. A kill is for the run that asks, and for no other.
     pub(crate) fn strike(&self, fault: Fault) {
-        if let Fault::Overwritten { from_old } = fault {
-            return self.push_by_another_tool(from_old);
+        match fault {
+            Fault::Overwritten { from_old } => return self.push_by_another_tool(from_old, true),
+            Fault::OverwrittenUnheard => return self.push_by_another_tool(false, false),
+            _ => {}
         }
         let mut state = self.state();
         let time = state.time();
         let first = state.first.clone();
         let account = state.account.to_string();
         match fault {
-            Fault::Killed | Fault::AnswerLost | Fault::Overwritten { .. } => {}
+            Fault::Killed | Fault::AnswerLost | Fault::Overwritten { .. } | Fault::OverwrittenUnheard => {}
             Fault::Silent(number) => state.node(number).silent = true,
             Fault::Late(number) => state.node(number).late = LATE,
             Fault::BackWithOldToken(number) => {
@@ -275,6 +281,7 @@ impl InMemory {
             }
             Fault::LeaseLost => state.faults.lease_silent = true,
             Fault::LeaseStolen => state.jetstreams.values_mut().for_each(|jetstream| jetstream.steal_lease(time)),
+            Fault::SourcesStuck => state.faults.sources_stuck = true,
             Fault::SignerRefuses => state.faults.signer_refuses = true,
             Fault::DiskFull => state.faults.disk_full = true,
             Fault::PushDenied => state.faults.push_denied = true,
@@ -294,7 +301,7 @@ impl InMemory {
 
     /// Pushes a token with one more claim, as a tool does that reads, edits and pushes. Does nothing while the last such
     /// push is on its way: it would be taken back.
-    fn push_by_another_tool(&self, from_old: bool) {
+    fn push_by_another_tool(&self, from_old: bool, heard: bool) {
         let token = {
             let mut state = self.state();
             if state.pushes.by_another_tool.is_some_and(|at| at.elapsed() < APART) {
@@ -308,13 +315,11 @@ impl InMemory {
             let at = Instant::now();
             state.kept.push(Kept { claim, at });
             state.pushes.by_another_tool = Some(at);
-            if from_old {
-                state.pushes.of_old = Some(at);
-            }
             issue(&claims, &self.0.operator, next_iat(now(), [read.issued_at()])).unwrap()
         };
         // Other tools do not wait for answers here.
-        drop(self.ask_all(push::SUBJECT, token.as_str().as_bytes().to_vec(), false));
+        let by = if heard { By::AnotherTool } else { By::Unheard };
+        drop(self.ask_all(push::SUBJECT, token.as_str().as_bytes().to_vec(), by));
     }
 }
 

@@ -1,7 +1,7 @@
 //! JetStream of one account: streams, their messages and consumers, by the subjects of the JetStream API (nats-server
 //! 2.15 `server/jetstream_api.go`).
 
-use super::deployment::State;
+use super::deployment::{Faults, State};
 use crate::desired::lease::{self, Note};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
@@ -53,6 +53,7 @@ struct Servers {
     /// The servers of each cluster, and `true` for those that are there.
     clusters: BTreeMap<String, Vec<(String, bool)>>,
     disk_full: bool,
+    sources_stuck: bool,
 }
 
 /// The streams of one account, by name.
@@ -108,8 +109,8 @@ impl State {
             clusters.entry(node.cluster.clone()).or_default().push((node.name.clone(), !node.silent));
         }
         let there = self.nodes.iter().filter(|node| !node.silent).count();
-        let (time, disk_full) = (self.time(), self.faults.disk_full);
-        Servers { time, has_meta_leader: 2 * there > self.nodes.len(), clusters, disk_full }
+        let (time, Faults { disk_full, sources_stuck, .. }) = (self.time(), self.faults);
+        Servers { time, has_meta_leader: 2 * there > self.nodes.len(), clusters, disk_full, sources_stuck }
     }
 }
 
@@ -240,7 +241,7 @@ impl JetStream {
     fn source(&self, servers: &Servers, reader: &Stream, config: &Value) -> Value {
         let mut state = json!({ "name": config["name"], "lag": 0 });
         let Some(origin) = config["name"].as_str().and_then(|name| self.0.get(name)) else { return state };
-        if servers.time >= reader.created.max(origin.created) + CONNECTS {
+        if !servers.sources_stuck && servers.time >= reader.created.max(origin.created) + CONNECTS {
             let nanoseconds = if servers.leader_of(origin).is_some() { HEARD } else { AWAY };
             state["active"] = nanoseconds.into();
         }

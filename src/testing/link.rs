@@ -2,7 +2,7 @@
 
 use super::deployment::{Fault, InMemory, Process, State};
 use super::jetstream::Answer;
-use super::system::NEAR;
+use super::system::{By, NEAR};
 use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
@@ -170,7 +170,7 @@ impl Requests for MemoryLink {
         if subject.ends_with("CLAIMS.UPDATE") && self.world.state().faults.push_denied {
             return Err(RequestError::Permission(subject.to_owned()));
         }
-        let Some(mut answers) = self.world.ask_all(subject, payload, true) else {
+        let Some(mut answers) = self.world.ask_all(subject, payload, By::Run) else {
             return Err(RequestError::NoResponders(subject.to_owned()));
         };
         if dies {

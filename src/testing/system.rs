@@ -27,10 +27,19 @@ const SERVED: [&str; 8] = [
     "CLAIMS.UPDATE",
 ];
 
+/// The sender of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Run,
+    AnotherTool,
+    /// Another tool, whose push no run hears of.
+    Unheard,
+}
+
 impl InMemory {
     /// Sends a request to all servers, which handle it whether or not its sender still waits. Returns their answers as
     /// they come; `None` if the subject has no subscriber.
-    pub(super) fn ask_all(&self, subject: &str, payload: Vec<u8>, by_run: bool) -> Option<UnboundedReceiver<Vec<u8>>> {
+    pub(super) fn ask_all(&self, subject: &str, payload: Vec<u8>, by: By) -> Option<UnboundedReceiver<Vec<u8>>> {
         if !SERVED.iter().any(|ending| subject.ends_with(ending)) {
             return None;
         }
@@ -38,7 +47,7 @@ impl InMemory {
         let order = {
             let mut state = self.state();
             if is_push {
-                state.notes_push(&payload, by_run);
+                state.notes_push(&payload, by == By::Run);
             }
             let way = |(place, node): (usize, &Node)| (NEAR * (1 + place as u32 % 3) + node.late, place);
             let mut order: Vec<(Duration, usize)> = state.nodes.iter().enumerate().map(way).collect();
@@ -48,7 +57,7 @@ impl InMemory {
         let (sender, receiver) = unbounded_channel();
         let (world, subject, sent) = (self.clone(), subject.to_owned(), Instant::now());
         tokio::spawn(async move {
-            if is_push {
+            if is_push && by != By::Unheard {
                 sleep_until(sent + NEAR).await;
                 world.state().tell(&subject, &payload);
             }
@@ -68,10 +77,8 @@ impl InMemory {
 impl State {
     /// Notes a push, and that a run logged its token before.
     fn notes_push(&mut self, payload: &[u8], by_run: bool) {
-        let now = Instant::now();
-        self.pushes.by_anyone = Some(now);
+        self.pushes.by_anyone = Some(Instant::now());
         if by_run {
-            self.pushes.by_run = Some(now);
             let token = String::from_utf8_lossy(payload);
             if !self.logged.contains(token.as_ref()) {
                 self.violations.push("a token was sent that is not in the log".to_owned());

@@ -48,6 +48,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => (0..2usize).prop_map(Fault::BackWithOldToken),
         1 => Just(Fault::LeaseLost),
         1 => Just(Fault::LeaseStolen),
+        1 => Just(Fault::SourcesStuck),
         1 => Just(Fault::SignerRefuses),
         1 => Just(Fault::PushDenied),
     ]

@@ -29,7 +29,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 
-/// Compares what is desired with what was observed, account by account.
+/// Compares the desired state of each account with the observed one.
 ///
 /// `desired` and `observed.accounts` are in the same order. `now` is in seconds since 1970.
 pub fn plan(
@@ -40,7 +40,7 @@ pub fn plan(
     now: u64,
 ) -> Plan {
     let mut findings = preflight::deployment(topology, &observed.deployment, &observed.system_account);
-    // Reported once for the region, not for each of its streams.
+    // The finding names the region once, not each of its streams.
     let without = missing_regions(topology, observed);
     let without_lease = options.may_go_without_lease(!without.is_empty());
     let clusters = known_clusters(topology, observed);
@@ -89,25 +89,26 @@ pub fn plan(
     }
     findings.extend(out_of_reach);
     admit(&mut findings, options);
-    // What holds for all regions of an account is reported once.
+    // Findings about a whole region appear once per account.
     let mut said = HashSet::new();
     findings.retain(|finding| said.insert((finding.code, finding.place.clone(), finding.message.clone())));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Plan { accounts, findings }
 }
 
-/// Facts beside the account itself.
+/// Facts about the deployment that an account's plan depends on.
 struct Around<'a> {
     observed: &'a Observed,
     clusters: &'a [&'a str],
-    /// JetStream of the application's account that the account belongs to.
+    /// JetStream of the application's account: this account, or the one that a regional account serves.
     application: &'a ObservedJetStream,
     /// `true` if the run may go on without the lease.
     without_lease: bool,
     context: Context<'a>,
 }
 
-/// Refuses a regional account that is marked as another application's: a push would take it away from that application.
+/// Refuses a regional account that is marked as another application's: a push would take over that application's
+/// account.
 fn serves_another(desired: &DesiredAccount<'_>, start: Option<&Start>) -> Option<Finding> {
     let claims = start.and_then(Start::existing).filter(|_| desired.seat != Seat::Application)?;
     let region = desired.seat.region()?;
@@ -132,7 +133,8 @@ fn serves_another(desired: &DesiredAccount<'_>, start: Option<&Start>) -> Option
     }
 }
 
-/// Warns of names to prune that no virtual stream of these accounts has: misspelled, or already removed.
+/// Warns of names to prune that no virtual stream of these accounts has. The name is misspelled, or the virtual stream
+/// was already removed.
 fn unknown_prunes(desired: &[DesiredAccount<'_>], observed: &Observed, options: &Options) -> Vec<Finding> {
     let defined = desired.iter().flat_map(|account| &account.account.virtual_streams);
     let streams = observed.accounts.iter().flat_map(|account| &account.jetstream.streams);
@@ -168,7 +170,7 @@ pub(super) fn known_clusters<'a>(topology: &'a Topology, observed: &'a Observed)
     clusters
 }
 
-/// Returns what is desired without the streams and consumers of these regions, and the places of those.
+/// Removes the streams and consumers of these regions from the desired state. Returns their names as well.
 fn leave_out<'a, 'd>(
     desired: &'a DesiredAccount<'d>,
     regions: &HashSet<&str>,
@@ -212,7 +214,7 @@ fn account_plan(
     let mut mappings = mappings(name, &defined, &desired.mappings, &stored, &found.jetstream.streams, options);
     let mut streams = streams(desired, &found.jetstream, options);
     along::take_along(desired, &mut streams, &found.jetstream, application, options);
-    let mut consumers = consumers(desired, &found.jetstream, options);
+    let mut consumers = consumers(desired, &found.jetstream);
 
     findings.append(&mut mappings.findings);
     findings.append(&mut consumers.findings);
@@ -236,7 +238,7 @@ fn account_plan(
     findings.extend(of_roles.into_iter().flatten());
     let room = (Some(&observed.deployment), *without_lease);
     findings.extend(capacity(desired, &streams, &consumers, &found.jetstream, claims, room));
-    // Activation tokens that are yet to be issued come on top; signed tokens are measured again.
+    // Activation tokens that are not issued yet add to the size. Signed tokens are measured again.
     let sizes = pushed.pushes.iter().map(|push| push.claims.token_size());
     findings.extend(sizes.max().and_then(|size| preflight::size(name, size, &observed.deployment)));
     if let Some(push) = pushed.pushes.last() {
@@ -262,11 +264,11 @@ fn account_plan(
 
 /// Plans the removal of everything of a definition: its mappings, and with `delete_streams` its streams too.
 ///
-/// `desired` is what the run removes: of a definition without the virtual streams that stay.
+/// `desired` holds only what the run removes, without the virtual streams that stay.
 pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_streams: bool, now: u64) -> Plan {
     let mut findings = Vec::new();
     let starts = starts(desired, observed, now, &mut findings);
-    // Another tool may have dated the stored tokens wrong; removing what is ours makes that no worse.
+    // Another tool may have dated the stored tokens wrongly. Removing our entries does not make that worse.
     admit(&mut findings, &Options { allow: vec!["issued-in-future".to_owned()], ..Options::default() });
     let accounts = desired.iter().zip(&observed.accounts).zip(&starts).map(|((wanted, found), start)| {
         let stored = start.as_ref().map(|start| start.claims.mappings()).unwrap_or_default();
@@ -274,7 +276,7 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         let removal_from =
             |stored: &[RawMapping]| mapping_removal(&wanted.mappings, stored, &found.jetstream.streams, &names);
         let mappings = MappingPlan { changes: removal_from(&stored), ..MappingPlan::default() };
-        // A server that was away may still have the mappings that an earlier run removed from the others.
+        // A server that did not answer an earlier run may still have the mappings that the run removed from the others.
         let lingers = || {
             let tokens = found.servers.iter().flat_map(tokens);
             let claims = tokens.filter_map(|token| TrustedClaims::verify(token, &observed.anchor).ok());
@@ -306,7 +308,7 @@ fn nothing_stays(desired: &[DesiredAccount<'_>], observed: &Observed, account: &
     owners.all(|owner| goes(&owner.virtual_stream))
 }
 
-/// Lints the account's mappings as they would be, both ours and foreign ones.
+/// Lints the mappings that the account would have, both ours and foreign ones.
 pub(super) fn lint_mappings(
     desired: &DesiredAccount<'_>,
     stored: &[RawMapping],
@@ -338,7 +340,7 @@ pub(super) fn lint_mappings(
         listeners: &listeners,
     });
     findings.extend(unknown);
-    // Preflight reports it once for all accounts, as `cluster-uncovered`.
+    // The preflight reports this once for all accounts, as `cluster-uncovered`.
     findings.retain(|finding| !(finding.code == "cluster-not-covered" && finding.severity == Severity::Error));
     findings
 }

@@ -10,7 +10,7 @@ use crate::plan::{Push, Stage};
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::json;
 
-/// Two edits of one token that go together are merged; for other edits the users have to decide.
+/// Compatible edits of one token are merged. For other edits the user has to decide.
 #[test]
 fn pushes_that_changed_the_same_differently_stop_the_run() {
     let account = app(vec![stream("foo", &["foo.>"])]);
@@ -64,7 +64,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
     assert_eq!(next, "Find out who pushed, agree on what it should be, and run again.");
 }
 
-/// A copy that only a cache has, and that is not in use, is no account.
+/// If only a cache has a copy, and that copy is not in use, the account does not exist.
 #[test]
 fn an_account_that_no_resolver_keeps_is_to_be_made() {
     let on =
@@ -95,8 +95,8 @@ fn an_account_that_no_resolver_keeps_is_to_be_made() {
     }
 }
 
-/// A push of another tool takes back what a stage has pushed, and the streams are made through that. The run pushes it
-/// again first, and not with the mappings that come last.
+/// Another tool's push removes what one of our stages pushed, and the streams need that stage. The run pushes the stage
+/// again first, not with the mappings, which come last.
 #[test]
 fn what_was_taken_back_is_in_force_before_streams_are_made() {
     let account = regional(vec![stream("foo", &["foo.>"])]);
@@ -115,7 +115,7 @@ fn what_was_taken_back_is_in_force_before_streams_are_made() {
         out_of_reach: false,
     };
     for mut desired in desired.clone() {
-        // Without signed activation tokens the run would ask for them again.
+        // Without signed activation tokens the run would request them again.
         if desired.seat == Seat::Application {
             desired.imports.clear();
         }

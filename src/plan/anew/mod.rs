@@ -1,9 +1,9 @@
-//! Write and home streams that were deleted and are made anew, while their readers still exist.
+//! Write and home streams that were deleted and are recreated while their readers still exist.
 //!
-//! A reader asks for the message after the last sequence that it has. A stream that begins at 1 again has not come so
-//! far, and servers send the next message instead. What is published until the reader asks is skipped, for good
-//! (measured with sources on 2.10.26, 2.11.11, 2.12.8 and 2.14.6, with mirrors on 2.10.26, 2.14.6 and 2.15.1). So the
-//! new stream begins behind all that readers have read.
+//! A reader requests the message after the last sequence that it has. A stream that begins at 1 again has not reached
+//! that sequence, and servers send its next message instead. The messages published before the request are skipped for
+//! good (measured with sources on 2.10.26, 2.11.11, 2.12.8 and 2.14.6, with mirrors on 2.10.26, 2.14.6 and 2.15.1). So
+//! the new stream begins after every sequence that readers have read.
 
 use super::AccountPlan;
 use super::starts::place_of_application;
@@ -16,15 +16,15 @@ use crate::plan::Action;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// The finding about streams that are made anew.
+/// The finding about streams that are recreated.
 pub const MADE_ANEW: &str = "made-anew";
 
-/// Number of sequences that a home stream leaves out for mirrors that do not answer. The other mirrors store a mark for
-/// each.
+/// Number of sequences that a home stream skips because some mirrors do not answer. The other mirrors store a
+/// placeholder for each skipped sequence.
 const MARGIN: u64 = 10_000;
 
-/// Lets new streams begin behind what was read. `unseen` are regions whose streams do not answer; `now` is in seconds
-/// since 1970.
+/// Sets the first sequence of new streams to one that no reader has read. `unseen` are regions whose streams do not
+/// answer; `now` is in seconds since 1970.
 pub(super) fn begin_behind(
     plans: &mut [AccountPlan],
     desired: &[DesiredAccount<'_>],
@@ -55,7 +55,7 @@ pub(super) fn begin_behind(
     findings
 }
 
-/// Returns `true` if a stream may have messages of a former stream of this name. The present sources do not tell the
+/// Returns `true` if a stream may have messages of a former stream of this name. The present sources do not show the
 /// former ones.
 fn may_have_read(stream: &ObservedStream, change: &StreamChange) -> bool {
     let of_it = stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == change.virtual_stream);
@@ -69,7 +69,7 @@ fn may_have_read(stream: &ObservedStream, change: &StreamChange) -> bool {
     has_any && is_reader
 }
 
-/// Returns `true` if a stream sources or mirrors the changed stream. For an offline stream, the config alone tells.
+/// Returns `true` if a stream sources or mirrors the changed stream. For an offline stream, only the config is known.
 fn reads(stream: &ObservedStream, change: &StreamChange) -> bool {
     origins(&stream.config).any(|source| source["name"] == change.name.as_str())
 }
@@ -77,25 +77,26 @@ fn reads(stream: &ObservedStream, change: &StreamChange) -> bool {
 /// Streams that may have read a former stream of the name.
 struct Readers<'o> {
     all: Vec<&'o ObservedStream>,
-    /// `true` if there may be further readers, in regions that do not answer.
+    /// `true` if regions that do not answer may have more readers.
     unseen: bool,
 }
 
 impl Readers<'_> {
-    /// Returns the sequence at which the stream must begin; `None` if no former stream is known to have been read.
+    /// Returns the sequence at which the stream must begin, or `None` if no reader of a former stream is known.
     fn first_sequence(&self, change: &StreamChange, now: u64) -> Option<u64> {
-        // No real stream has more, and clients that count in doubles would be inexact.
+        // No real stream has more messages, and clients that use doubles would lose precision.
         let true_to_doubles = |sequence: &u64| *sequence < 1 << 53;
         match change.role {
-            // Older servers do not say how far a source has come, and streams that are away do not answer. The
-            // microseconds since 1970 are behind every earlier stream with fewer than a million messages per second.
+            // Older servers do not report the sequence that a source has reached, and unreachable streams report
+            // nothing. The number of microseconds since 1970 is greater than the last sequence of every earlier stream
+            // with fewer than a million messages per second.
             Role::Write if !self.all.is_empty() || self.unseen => {
                 let sources =
                     self.all.iter().flat_map(|reader| &reader.sources).filter(|source| source.name == change.name);
                 let told = sources.filter_map(|source| source.seq).filter(true_to_doubles).max().unwrap_or(0);
                 Some(now.saturating_mul(1_000_000).max(told + 1))
             }
-            // A mirror has its origin's sequences, and stores a mark for each that is left out.
+            // A mirror has its origin's sequences, and stores a placeholder for each skipped one.
             Role::Home => {
                 let margin = if self.unseen || self.all.iter().any(|reader| reader.offline) { MARGIN } else { 0 };
                 let seen = self.all.iter().filter(|reader| !reader.offline).map(|reader| reader.state.last_seq);
@@ -105,7 +106,7 @@ impl Readers<'_> {
         }
     }
 
-    /// Returns the finding about what is lost with the former stream, if there was one.
+    /// Returns the finding about messages that are lost with the former stream, if there was one.
     fn lost(&self, change: &StreamChange, account: &str, first: u64) -> Option<Finding> {
         let reading = self.all.iter().filter(|reader| reads(reader, change));
         let mut names: Vec<&str> = reading.map(|reader| reader.name.as_str()).collect();
@@ -150,8 +151,8 @@ fn begin_at(change: &mut StreamChange, stream: &DesiredStream<'_>, first: u64, a
     }
 }
 
-/// Returns the changes of an account in a plan file without the sequences at which streams begin, which depend on the
-/// clock. Otherwise a plan that was made earlier would differ by them.
+/// Returns an account's changes in a plan file without the streams' first sequences, which depend on the clock.
+/// Otherwise a plan that was made earlier would always differ.
 pub(super) fn without_beginnings(mut account: Value) -> Value {
     for change in account["streams"].as_array_mut().into_iter().flatten() {
         if change["role"] == Role::Read.as_str() {

@@ -16,8 +16,8 @@ use serde_json::json;
 
 const NOW: u64 = 1_800_000_000;
 
-/// Returns the new streams with name, `first_seq` and mark, and the findings. `there` changes the observed streams: at
-/// first each is as defined, and empty.
+/// Returns the new streams (name, `first_seq`, mark) and the findings. `there` edits the observed streams, which
+/// otherwise are as defined, and empty.
 fn begins(
     account: &Account,
     version: Option<(u64, u64)>,
@@ -71,7 +71,7 @@ fn begins(
     (made.collect(), findings)
 }
 
-/// Removes the stream, as if it had been deleted.
+/// Removes the stream, as another tool's deletion does.
 fn without(name: &'static str, read: u64) -> impl Fn(&mut Vec<ObservedStream>) {
     move |streams: &mut Vec<ObservedStream>| {
         streams.retain(|stream| stream.name != name);
@@ -98,16 +98,16 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
         let readers = if regional { "though foo read it" } else { "though foo-read-east, foo-read-west read it" };
         assert!(message.contains(readers) && message.contains("at sequence 1800000000000000,"), "{message}");
 
-        // Servers that would empty the stream are not to keep the field.
+        // The config must lose the field on servers that would empty the stream for it.
         let (made, _) = begins(&account, Some((2, 10)), &[], &without("foo-write-west", 20));
         assert_eq!(made, ["foo-write-west 1800000000000000 \"1800000000000000\" \"true\""]);
-        // A reader that has read nothing needs nothing.
+        // The stream can begin at 1 if no reader has read anything.
         assert_eq!(begins(&account, None, &[], &without("foo-write-west", 0)).0, ["foo-write-west 1 null null"]);
-        // If a region does not answer, it is not known whether the stream was read there.
+        // A region that does not answer may have read the stream.
         let (made, findings) = begins(&account, None, &["east"], &without("foo-write-west", 0));
         assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null null".to_owned()][..], 0));
     }
-    // A reader that is offline, and a reader whose former origin ran ahead of the clock.
+    // A reader that is offline, and a reader whose former origin had a sequence ahead of the clock.
     let account = app(foo());
     let offline = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 0)(streams);
@@ -120,7 +120,7 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
         reader.sources.iter_mut().find(|source| source.name == "foo-write-west").unwrap().seq = Some(1 << 52);
     };
     assert_eq!(begins(&account, None, &[], &ahead).0, [format!("foo-write-west {} null \"true\"", (1u64 << 52) + 1)]);
-    // A region's first write stream: readers may have read an earlier one of its name, of which no trace is left.
+    // A region's first write stream: readers may have read an earlier stream of that name, which left no trace.
     let joins = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 20)(streams);
         for sources in streams.iter_mut().filter_map(|stream| stream.config.get_mut("sources")?.as_array_mut()) {
@@ -129,20 +129,20 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
     };
     let (made, findings) = begins(&account, None, &[], &joins);
     assert_eq!((&made[..], findings.len()), (&["foo-write-west 1800000000000000 null null".to_owned()][..], 0));
-    // A reader that was made by hand, without our metadata.
+    // A reader that a user made by hand, without our metadata.
     let adopted = |streams: &mut Vec<ObservedStream>| {
         without("foo-write-west", 20)(streams);
         streams.iter_mut().for_each(|stream| stream.owner = None);
     };
     assert_eq!(begins(&account, None, &[], &adopted).0, ["foo-write-west 1800000000000000 null \"true\""]);
-    // A sequence that no real stream has does not count.
+    // A sequence that no real stream reaches does not count.
     let absurd = |streams: &mut Vec<ObservedStream>| {
         ahead(streams);
         let reader = streams.iter_mut().find(|stream| stream.name == "foo-read-east").unwrap();
         reader.sources.iter_mut().for_each(|source| source.seq = Some(u64::MAX));
     };
     assert_eq!(begins(&account, None, &[], &absurd).0, ["foo-write-west 1800000000000000 null \"true\""]);
-    // Nothing was read of another virtual stream.
+    // No reader has read the other virtual stream.
     let account = app(vec![stream("foo", &["foo.>"]), stream("bar", &["bar.>"])]);
     let other = |streams: &mut Vec<ObservedStream>| {
         without("bar-write-west", 0)(streams);
@@ -152,7 +152,7 @@ fn a_write_stream_begins_behind_what_was_read_of_the_former_one() {
     assert_eq!(begins(&account, None, &[], &other).0, ["bar-write-west 1 null null"]);
 }
 
-/// A mirror stores a mark for each sequence that is left out.
+/// A mirror stores a placeholder for each skipped sequence.
 #[test]
 fn a_home_stream_begins_right_behind_its_mirrors() {
     let account = regional(vec![mirrored(stream("foo", &["foo.>"]), "east")]);
@@ -167,7 +167,7 @@ fn a_home_stream_begins_right_behind_its_mirrors() {
     assert_eq!(begins(&account, None, &[], &|_| {}).0, Vec::<String>::new());
 }
 
-/// A plan file is applied later than it was made.
+/// A plan file is applied some time after it was made.
 #[test]
 fn a_plan_does_not_move_with_the_clock() {
     let account = |first: u64, age: u64, read: u64| {

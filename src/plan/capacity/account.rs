@@ -64,7 +64,7 @@ pub(super) fn limits(
 ) -> Vec<Finding> {
     let tiered = is_tiered(info);
     let mut needs: BTreeMap<u64, Need> = BTreeMap::new();
-    // Streams that stay as they are need their tier, too: without it servers refuse what is published.
+    // Unchanged streams need their tier, too: without it servers refuse messages that clients publish.
     let changed: HashSet<&str> = streams.changes.iter().map(|change| &*change.name).collect();
     let ours = desired.streams.iter().map(|stream| &*stream.name).chain([lease::STREAM]);
     for stream in ours.filter(|name| tiered && !changed.contains(name)).filter_map(|name| observed.stream(name)) {
@@ -105,9 +105,9 @@ pub(super) fn limits(
     findings
 }
 
-/// Checks for limits of the consumers that no definition has: those of sources and mirrors, and applications' consumers
-/// that are not durable. All of them have one replica, whatever the stream has (nats-server 2.15 `consumer.go`,
-/// `setConsumerConfigDefaults`; `stream.go`, `setupSourceConsumer`; measured: 10120).
+/// Checks for limits that apply to consumers outside the definition: those of sources and mirrors, and applications'
+/// consumers that are not durable. All of them have one replica, regardless of the stream's replicas (nats-server 2.15
+/// `consumer.go`, `setConsumerConfigDefaults`; `stream.go`, `setupSourceConsumer`; measured: 10120).
 pub(super) fn consumers_tier(place: &str, desired: &DesiredAccount<'_>, info: &Value) -> Option<Finding> {
     let stores = |role| desired.streams.iter().any(|stream| stream.role == role);
     if !is_tiered(info) || !info["tiers"]["R1"].is_null() || desired.streams.is_empty() {
@@ -129,7 +129,8 @@ pub(super) fn consumers_tier(place: &str, desired: &DesiredAccount<'_>, info: &V
     })
 }
 
-/// Compares what is stored already with the limits: a full account refuses publishes, and blocks sources.
+/// Compares the account's usage with its limits: servers refuse what is published to a full account, and its sources
+/// stop.
 fn nearly_full(place: &str, info: &Value, tiered: bool) -> Vec<Finding> {
     let tiers = info["tiers"].as_object().into_iter().flatten().filter(|_| tiered);
     let mut usages: Vec<(String, &Value)> = tiers.map(|(name, tier)| (format!("{place}, tier {name}"), tier)).collect();

@@ -1,4 +1,4 @@
-//! Checks everything that a plan needs room for.
+//! Checks whether there is room for everything that a plan makes.
 
 use super::{account, consumers, servers};
 use crate::desired::regional::Seat;
@@ -11,10 +11,10 @@ use crate::plan::consumers::ConsumerPlan;
 use crate::plan::streams::StreamPlan;
 use serde_json::{Map, Value};
 
-/// Checks limits and servers before the first request that changes something. `claims` are the account's claims after
-/// the run: their limits count, and a new account has no others. `deployment` is `None` without access to the system
-/// account: then the check leaves the clusters out. `without_lease` is `true` if the run may go on without the lease,
-/// whose stream then needs no room.
+/// Checks limits and servers before the first request that changes anything. `claims` are the account's claims after
+/// the run. Their limits count, because a new account has no others. `deployment` is `None` without access to the
+/// system account, and the check then leaves out the clusters. `without_lease` is `true` if the run may go on without
+/// the lease, whose stream then needs no room.
 pub fn capacity(
     desired: &DesiredAccount<'_>,
     streams: &StreamPlan,
@@ -68,9 +68,9 @@ fn unreachable(place: &str, claims: &AccountClaims) -> Option<Finding> {
     ))
 }
 
-/// Returns the config of the lease's stream if a run that makes these changes must make it. A run may change nothing
-/// here, but only tokens or another region's account. Without room the server then refuses the stream before the run
-/// changes anything.
+/// Returns the config of the lease's stream if a run with these changes must make it. A run may change only tokens or
+/// another region's account, and nothing here. Without room for the lease, the server refuses that stream before the
+/// run changes anything.
 fn lease_to_make(
     desired: &DesiredAccount<'_>,
     streams: &StreamPlan,

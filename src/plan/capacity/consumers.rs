@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 
 const CODE: &str = "consumer-limit";
 
-/// Checks the limits on consumers. The account's limit holds for each stream, by the tier of the consumers' own
-/// replicas. The stream's own limit holds for all its consumers. Before 2.15.1 servers count consumers of other tiers
-/// as well. They never count those of sources and mirrors (nats-server 2.10 – 2.15 `server/jetstream_cluster.go`,
+/// Checks the limits on consumers. The account's limit applies per stream, by the tier of the consumers' own replicas.
+/// The stream's own limit applies to all its consumers. Servers before 2.15.1 also count consumers of other tiers.
+/// Servers never count the consumers of sources and mirrors (nats-server 2.10 – 2.15 `server/jetstream_cluster.go`,
 /// `jsClusteredConsumerRequest`; measured, 2.15.1, 2.10.26).
 pub(super) fn limits(
     place: &str,
@@ -55,7 +55,7 @@ pub(super) fn limits(
                 ),
                 "Lower it in the definition, or raise the account's limit.",
             ));
-        // For the streams' tiers and R1 there are findings already.
+        // Other checks already report the streams' tiers and R1.
         } else if tier.is_null() && replicas > 1 && replicas != config(&change.stream).map_or(1, account::replicas) {
             findings.push(Finding::error(
                 "tier-missing",
@@ -78,7 +78,7 @@ pub(super) fn limits(
         }
         let used = observed.stream(stream).map_or(0, |found| found.state.consumers);
         let of_stream = config(stream).and_then(|config| positive(config.get("max_consumers")?));
-        // Only the number is known of the consumers that the definition does not have.
+        // For consumers outside the definition, only their number is known.
         let known: u64 = of_tier.values().sum();
         let others = used.saturating_sub(known);
         let (mut refused, mut unsure) = (None, None);
@@ -118,8 +118,8 @@ pub(super) fn limits(
     findings
 }
 
-/// Returns the number of replicas that servers give a consumer. It has at most the replicas of its stream, and that
-/// many if it is durable and does not say (nats-server 2.15 `server/consumer.go`, `replicas`).
+/// Returns the number of replicas that servers give a consumer. A durable that sets none gets as many as its stream; no
+/// consumer gets more (nats-server 2.15 `server/consumer.go`, `replicas`).
 fn consumer_replicas(consumer: &Map<String, Value>, stream: Option<&Map<String, Value>>) -> u64 {
     let of_stream = stream.map_or(1, account::replicas);
     let own = consumer.get("num_replicas").and_then(Value::as_u64).filter(|own| *own > 0);

@@ -1,6 +1,6 @@
 //! Checks whether an account and its clusters have room for what a plan makes.
 //!
-//! `check.rs` goes through it all; then one file each for the account's limits, consumers, and the servers.
+//! `check.rs` runs all checks. The account's limits, the consumers and the servers have one file each.
 
 mod account;
 mod check;

@@ -1,5 +1,4 @@
-//! Checks whether servers have what a plan's streams need: enough of them with JetStream and the tags, and storage on
-//! them.
+//! Checks whether there are enough servers with JetStream, the tags and the storage that a plan's streams need.
 
 use super::account::replicas;
 use crate::desired::{DesiredAccount, DesiredStream};
@@ -23,7 +22,8 @@ struct Need<'a> {
     bytes: u64,
 }
 
-/// Checks that each cluster has as many JetStream servers with the tags, and with room, as its streams have replicas.
+/// Checks that each cluster has at least as many JetStream servers with the tags and the room as its streams have
+/// replicas.
 ///
 /// A server has room for a stream if its storage that is neither reserved nor used holds `max_bytes` (nats-server 2.15
 /// `server/jetstream_cluster.go`, `selectPeerGroup`).
@@ -117,8 +117,8 @@ pub(super) fn servers(desired: &DesiredAccount<'_>, plan: &StreamPlan, deploymen
 }
 
 /// Returns the prefix of the tags by which servers keep replicas apart, and the number of different tags. Returns
-/// `None` if there is no such prefix, or if the placement names such a tag itself. A server without such a tag gets no
-/// replica (nats-server 2.15 `server/jetstream_cluster.go`, `selectPeerGroup`).
+/// `None` if there is no such prefix, or if the placement itself names a tag with it. A server without such a tag gets
+/// no replica (nats-server 2.15 `server/jetstream_cluster.go`, `selectPeerGroup`).
 fn apart<'s>(able: &[&'s Server], tags: &[String]) -> Option<(&'s str, u64)> {
     let prefixes = able.iter().filter_map(|server| server.varz["jetstream"]["config"]["unique_tag"].as_str());
     let prefix = prefixes.into_iter().find(|prefix| !prefix.is_empty())?;
@@ -131,8 +131,8 @@ fn apart<'s>(able: &[&'s Server], tags: &[String]) -> Option<(&'s str, u64)> {
     Some((prefix, places.len() as u64))
 }
 
-/// Returns the bytes of a server that are left after those reserved or used, whichever is more; everything if it does
-/// not say.
+/// Returns the storage that a server has left, in bytes. Subtracts its reserved or its used storage, whichever is
+/// larger. The result is `u64::MAX` or close to it for a server that reports no limit.
 fn room(server: &Server, storage: &str) -> u64 {
     let jetstream = &server.varz["jetstream"];
     let (most, reserved, used) = match storage {
@@ -144,9 +144,10 @@ fn room(server: &Server, storage: &str) -> u64 {
     most.saturating_sub(taken(reserved).max(taken(used)))
 }
 
-/// Checks settings of streams and consumers against the servers' own limits (`jetstream { limits }`): any server with
-/// JetStream may have to carry out a request. Warns of servers that have as many replicated assets as they may. Servers
-/// before 2.11 do not report their limits (monitor.go, `JetStreamVarz`): there the server refuses the request.
+/// Checks settings of streams and consumers against the servers' own limits (`jetstream { limits }`), because any
+/// server with JetStream may have to carry out a request. Warns of servers that have reached their limit of replicated
+/// assets. Servers before 2.11 do not report their limits, and refuse the request instead (`monitor.go`,
+/// `JetStreamVarz`).
 pub(super) fn limits(streams: &StreamPlan, consumers: &ConsumerPlan, deployment: &Deployment) -> Vec<Finding> {
     let of_streams = streams.changes.iter().filter_map(|c| Some((format!("stream {}", c.name), c.after.as_ref()?)));
     let of_consumers =

@@ -1,7 +1,7 @@
 //! Lists the differences between two tokens' claims, line by line.
 //!
-//! A person signs by these lines. Claims that differ in any way give at least one line, and nothing in the claims can
-//! make a line of its own, or hide one. A secret is hidden where it stands, and nothing else with it.
+//! Users read these lines to decide whether to sign. Every difference between the claims has at least one line. No text
+//! in the claims can forge or hide a line. A secret in the claims is masked, and the text around it stays readable.
 
 use crate::model::claims::{self, canonical, key_in_words};
 use crate::secrets::{hide, hide_json};
@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Returns the lines that lead from `before` to `after`: `+ path: value`, `- path: value`, `~ path: before → after`.
-/// `iss`, `iat` and `jti`, which are new in every token, are left out. A digest tells activation tokens apart.
+/// Returns the lines that describe the change from `before` to `after`: `+ path: value`, `- path: value`, `~ path:
+/// before → after`. Leaves out `iss`, `iat` and `jti`, which are new in every token. Activation tokens appear as
+/// digests, so that different ones can be told apart.
 pub fn claims_diff(before: Option<&Value>, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
@@ -23,8 +24,8 @@ pub fn claims_diff(before: Option<&Value>, after: &Value) -> Vec<String> {
     lines.into_iter().map(told_apart).collect()
 }
 
-/// Prevents a line with two values from being taken for a secret: each value was checked on its own. An escape is no
-/// `@` any more, and the same JSON.
+/// Escapes `@` in a line whose values only look like a secret together; each value alone was already checked. The
+/// escaped text is the same JSON.
 fn told_apart(line: String) -> String {
     match hide(&line) {
         Cow::Borrowed(_) => line,
@@ -44,7 +45,7 @@ fn field_in_words(name: &str, value: &Value) -> String {
     claims::field_in_words(name, &hide_json(value.clone()))
 }
 
-/// Returns the path of a field. Among keys with dots, only subjects that are mapped to a list stand without quotes.
+/// Returns the path of a field. A key with dots is quoted, unless it is a subject that is mapped to a list.
 fn below(path: &str, name: &str, value: &Value) -> String {
     let name = &*hide(name);
     let name = match path == "nats.mappings" {
@@ -67,7 +68,7 @@ fn objects(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, 
     }
 }
 
-/// Adds what is on one side only, with a line for each part.
+/// Adds a line for each part of a value that only one side has.
 fn whole(mark: char, (path, name): (&str, &str), value: &Value, lines: &mut Vec<String>) {
     let path = below(path, name, value);
     match value {
@@ -93,11 +94,12 @@ fn values((path, name): (&str, &str), was: &Value, is: &Value, lines: &mut Vec<S
     }
 }
 
-/// Adds entries that went and came, as often as they did, and a line if those that stayed changed places.
+/// Adds a line for each entry that was removed or added, as often as it occurs. Adds another line if the remaining
+/// entries changed their order.
 fn lists(path: &str, was: &[Value], is: &[Value], lines: &mut Vec<String>) {
     let (gone, stayed) = without(was, is);
     let (new, now) = without(is, was);
-    // Where the words are the same for both, the JSON differs.
+    // If the entries of both sides have the same text, shows their JSON, which differs.
     let words = |item: &Value, others: &[&Value]| {
         let words = in_words(item);
         if others.iter().any(|other| in_words(other) == words) { in_json(item) } else { words }
@@ -111,7 +113,7 @@ fn lists(path: &str, was: &[Value], is: &[Value], lines: &mut Vec<String>) {
     }
 }
 
-/// Splits the items into those that `others` lacks, or has less often, and the rest; each in its order.
+/// Splits the items into those that `others` lacks or has less often, and the rest. Both keep their order.
 fn without<'v>(items: &'v [Value], others: &[Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
     let mut left: HashMap<String, usize> = HashMap::new();
     for other in others {

@@ -60,7 +60,7 @@ fn emptiness_order_number_and_type_are_differences() {
     }
 }
 
-/// The words are the same, the values are not: an export that says that it is public, and one that does not say.
+/// The texts are the same, but the values differ: one export sets `token_req` to false, the other leaves it out.
 #[test]
 fn lines_of_different_entries_differ() {
     let before = r#"{"nats":{"exports":[{"subject":"x","type":"stream","token_req":false}]}}"#;
@@ -106,14 +106,14 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// There are few names, so that two documents share many of them.
+/// Uses few names, so that two documents share many of them.
 fn any_object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
     let names = ["a", "b", "a.b", "token", "subject", "type", "name", "nats", "mappings", "\n- a", ""];
     let entry = (prop::sample::select(names.to_vec()), value);
     prop::collection::vec(entry, 0..5).prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
 }
 
-/// A document, and the same document after one small change somewhere.
+/// Generates a document, and a copy with one small change.
 fn changed() -> impl Strategy<Value = (Value, Value)> {
     (any_object(any_json()).prop_map(Value::Object), any_json(), any::<prop::sample::Index>(), 0..5u8).prop_map(
         |(before, value, place, change)| {
@@ -156,7 +156,7 @@ fn changed() -> impl Strategy<Value = (Value, Value)> {
     )
 }
 
-/// Removes what is new in every token.
+/// Removes the fields that are new in every token.
 fn content(value: &Value) -> Value {
     let mut value = value.clone();
     for field in ["iss", "iat", "jti"] {
@@ -169,7 +169,7 @@ fn check(before: &Value, after: &Value) -> Result<(), TestCaseError> {
     let lines = claims_diff(Some(before), after);
     prop_assert_eq!(lines.is_empty(), content(before) == content(after), "{} {}: {:?}", before, after, lines);
     prop_assert!(lines.iter().all(|line| !line.contains(['\n', '\r', '\u{1b}'])), "{:?}", lines);
-    // To a reader, what goes always differs from what comes.
+    // A removed entry and an added one never have the same text.
     for gone in lines.iter().filter_map(|line| line.strip_prefix('-')) {
         prop_assert!(!lines.iter().any(|line| line.strip_prefix('+') == Some(gone)), "{:?}", lines);
     }
@@ -197,7 +197,7 @@ proptest! {
     }
 }
 
-/// Text of one value could begin what looks like a secret, and text of another value end it: everything between would
+/// One value could begin a text that looks like a secret, and another value could end it. All text between them would
 /// be hidden.
 #[test]
 fn nothing_between_two_values_is_hidden() {

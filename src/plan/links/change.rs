@@ -1,4 +1,4 @@
-//! Changes of an account's claims beside its mappings, as an edit notes them.
+//! Changes of an account's claims other than mappings.
 
 use crate::model::claims::{ImportSpec, TrustedClaims};
 use crate::model::finding::Finding;
@@ -6,16 +6,16 @@ use crate::model::nkey::PublicKey;
 use crate::plan::Action;
 use serde::{Deserialize, Serialize};
 
-/// A change of an account's claims; not of a mapping.
+/// A change of an account's claims other than a mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClaimChange {
     /// Kind of the change.
     pub action: Action,
     /// The part that changes.
     pub what: ClaimPart,
-    /// The subject of an export, the local subject of an import, the name of a limit, a tag, a key.
+    /// The subject of an export, the local subject of an import, the name of a limit, a tag, or a key.
     pub name: String,
-    /// The other account of an import, by its name.
+    /// The name of the other account of an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Reason of the change, where it is not obvious.
@@ -49,15 +49,15 @@ pub enum ClaimPart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationRequest {
-    /// The account that exports, whose key issues the token.
+    /// The exporting account, whose key issues the token.
     pub exporter: PublicKey,
     /// The exporting account's name.
     pub exporter_name: String,
-    /// The account that imports.
+    /// The importing account.
     pub importer: PublicKey,
     /// The import that needs the token.
     pub import: ImportSpec,
-    /// Seconds for which the token is valid; without end if `None`.
+    /// Seconds for which the token is valid. If `None`, it never expires.
     pub lifetime: Option<u64>,
 }
 
@@ -96,14 +96,14 @@ pub struct Peer<'p> {
     pub id: &'p PublicKey,
     /// The account's name.
     pub name: &'p str,
-    /// The account's claims; `None` for an account that is yet to be made.
+    /// The account's claims; `None` for a new account.
     pub claims: Option<&'p TrustedClaims>,
 }
 
-/// Prefix of the names of exports and imports that this tool makes.
+/// Prefix of the names that this tool gives to exports and imports.
 const OURS: &str = "vstream ";
 
-/// Returns `true` if this tool made the export or import of this name.
+/// Returns `true` if this tool made the export or import with this name.
 pub fn is_ours(name: &str) -> bool {
     name.starts_with(OURS)
 }

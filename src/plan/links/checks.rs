@@ -9,8 +9,8 @@ use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::plan::Options;
 
-/// Returns the changes that an account's exports and imports still need. Among them are open requests that should be
-/// closed, and activation tokens that do not hold.
+/// Returns the changes that an account's exports and imports still need. These include requests to close, and
+/// activation tokens that are not valid.
 pub fn claim_drift(
     desired: &DesiredAccount<'_>,
     claims: &TrustedClaims,

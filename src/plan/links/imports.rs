@@ -1,4 +1,4 @@
-//! Adds and corrects imports, and requests the activation tokens that they need.
+//! Adds and corrects imports, and requests their activation tokens.
 
 use super::change::{ActivationRequest, ClaimChange, ClaimPart, Edited, Peer, is_ours};
 use super::exports::nested;
@@ -12,8 +12,8 @@ use crate::model::nkey::PublicKey;
 use crate::model::prefixes::{NEAR, is_below, near};
 use crate::plan::{Action, Options};
 
-/// Adds and corrects imports, and removes those that open more than the definition does. Requests activation tokens
-/// where none holds. `now` is in seconds since 1970.
+/// Adds and corrects imports, and removes those that the definition no longer allows. Requests activation tokens where
+/// there is no valid one. `now` is in seconds since 1970.
 pub(in crate::plan) fn imports(
     claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
@@ -26,7 +26,7 @@ pub(in crate::plan) fn imports(
     let lifetime = desired.account.activation_lifetime;
     for wanted in &desired.imports {
         let Some(wanted) = &make_room(claims, wanted, &desired.name, options, &mut edited) else { continue };
-        // One wider import may serve several wanted imports.
+        // One wider import may cover several wanted imports.
         if edited.activations.iter().any(|request| request.import == *wanted) {
             continue;
         }
@@ -74,8 +74,8 @@ pub(in crate::plan) fn imports(
     edited
 }
 
-/// Removes service imports that overlap a wanted import: servers would refuse both. Returns the import to have, which
-/// may be a wider one that exists. Returns `None` if foreign imports are in the way.
+/// Removes service imports that overlap a wanted import, because servers would refuse both. Returns the import that the
+/// account should have, which may be a wider existing one. Returns `None` if foreign imports conflict.
 fn make_room(
     claims: &mut TrustedClaims,
     wanted: &ImportSpec,
@@ -114,7 +114,7 @@ fn make_room(
             ),
             format!("Take that import away, {next}"),
         ));
-        // With `adopt` the import is noted all the same, for `claim_drift`.
+        // With `adopt` the import is still listed, for `claim_drift`.
         if !options.adopt {
             return None;
         }
@@ -127,8 +127,8 @@ fn make_room(
     Some(wanted.clone())
 }
 
-/// Removes imports of a regional account from clusters that no longer use its region: two regions would answer their
-/// pull requests.
+/// Removes a regional account's imports for clusters that no longer use its region. Otherwise two regions would answer
+/// their pull requests.
 fn of_other_clusters(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
     let Seat::Regional(region) = desired.seat else { return Edited::default() };
     let application = desired.account.id.to_string();
@@ -145,7 +145,7 @@ fn is_same(import: &Import, wanted: &ImportSpec) -> bool {
         && import.account == wanted.account.to_string()
 }
 
-/// Returns why an activation token must be issued anew, if it must.
+/// Returns the reason why an activation token must be issued anew, if there is one.
 fn token_fault(
     token: &str,
     exporter: Option<&TrustedClaims>,
@@ -166,7 +166,7 @@ fn token_fault(
         (None, None) => None,
         (None, Some(_)) => Some("it never expires, and `activation_lifetime` says otherwise".to_owned()),
         (Some(_), None) => Some("it expires, and the definition has no `activation_lifetime`".to_owned()),
-        // It is renewed when a third is left: a weekly run is enough for a month.
+        // A token is renewed when a third of its lifetime is left, so that weekly runs suffice for tokens of one month.
         (Some(at), Some(lifetime)) => {
             let left = at.saturating_sub(now);
             (left < lifetime / 3).then(|| format!("it expires in {}", days(left)))

@@ -1,10 +1,10 @@
-//! Edits an account's claims for the layout `regional`, beside mappings: exports, imports with their activation tokens,
-//! and the initial claims of a regional account.
+//! Edits an account's claims for the layout `regional`, other than mappings: exports, imports with their activation
+//! tokens, and the initial claims of a regional account.
 //!
-//! The functions edit the claims in place, and return what they changed.
+//! The functions edit the claims in place, and return the changes.
 //!
-//! Start with `exports` and `imports`. `requests` closes what a definition no longer opens, and `checks` reports what
-//! remains.
+//! Start with `exports` and `imports`. `requests` closes the requests that the definition no longer opens, and `checks`
+//! reports the changes that are left.
 
 mod change;
 mod checks;

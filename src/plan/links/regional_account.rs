@@ -9,7 +9,8 @@ use crate::model::virtual_stream::RegionalAccounts;
 use crate::plan::Action;
 use serde_json::{Map, Value, json};
 
-/// Client connections that a regional account allows: for provisioning, and for an operator with the `nats` CLI or two.
+/// Number of client connections that a regional account allows: enough for provisioning, and for one or two users of
+/// the `nats` CLI.
 const CONNECTIONS: i64 = 16;
 
 /// Returns the initial claims of a regional account, without exports.
@@ -73,7 +74,7 @@ pub(in crate::plan) fn furnish(
     }
     if matches!(desired.account.regional_accounts, RegionalAccounts::Named(_)) {
         for (name, value) in limits(desired, application) {
-            // Go leaves out values that are zero or false.
+            // Go omits values that are zero or false.
             let found = &claims.value()["nats"]["limits"][&name];
             if found.is_null() && (value == 0 || value == false) {
                 continue;

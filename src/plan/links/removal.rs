@@ -3,7 +3,7 @@
 use super::change::{ClaimPart, Edited, is_ours};
 use crate::model::claims::{Export, Import, LinkKind, TrustedClaims};
 
-/// Removes imports of ours that `goes` selects; `why` returns the reason for an import, by its subject.
+/// Removes those of our imports that `goes` selects. `why` returns the reason for an import's subject.
 pub(in crate::plan) fn remove_imports(
     claims: &mut TrustedClaims,
     goes: impl Fn(&Import) -> bool,
@@ -19,7 +19,7 @@ pub(in crate::plan) fn remove_imports(
     edited
 }
 
-/// Removes exports of ours that `goes` selects; `why` returns the reason for an export, by its subject.
+/// Removes those of our exports that `goes` selects. `why` returns the reason for an export's subject.
 pub(in crate::plan) fn remove_exports(
     claims: &mut TrustedClaims,
     goes: impl Fn(&Export) -> bool,

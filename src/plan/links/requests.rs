@@ -12,9 +12,9 @@ use crate::model::virtual_stream::Layout;
 use crate::plan::Options;
 use std::collections::BTreeSet;
 
-/// Returns `true` if the export or import of this subject, which opens a request, must go. That is so if its virtual
-/// stream in the definition does not open the request, or if it is not defined and pruned. A request of all virtual
-/// streams must go if the account's `map_requests` does not list it.
+/// Returns `true` if the export or import of this subject, which opens a request, must be removed. For a virtual stream
+/// of the definition, that is so if it does not open the request. For any other virtual stream, it is so if it is
+/// pruned. A request of all virtual streams is removed if the account's `map_requests` does not list it.
 fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> bool {
     let account = desired.account;
     match opened(subject) {
@@ -28,8 +28,8 @@ fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> boo
     }
 }
 
-/// Warns of requests of all virtual streams that are open, while the definition does not mention them: another
-/// definition may have opened them.
+/// Warns of open requests of all virtual streams that the definition does not mention. Another definition may have
+/// opened them.
 pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
     if desired.seat != Seat::Application || desired.account.layout != Layout::Regional {
         return None;
@@ -56,8 +56,8 @@ pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option
     ))
 }
 
-/// Removes exports that open more than the definition does, once no account imports them any more. The wider export has
-/// served until then; what stays open gets an export of its own.
+/// Removes exports that allow more than the definition, once no account imports them. The wider export was in use until
+/// then. The requests that stay open get exports of their own.
 pub(in crate::plan) fn close_exports(
     claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
@@ -66,18 +66,18 @@ pub(in crate::plan) fn close_exports(
     let goes = |export: &Export| closes(&export.subject, desired, options);
     let mut edited = remove_exports(claims, goes, reason);
     if !edited.is_empty() {
-        // The findings are known by now.
+        // An earlier step already reported the findings.
         edited.changes.append(&mut exports(claims, desired, options).changes);
     }
     edited
 }
 
-/// Removes imports that open more than the definition does.
+/// Removes imports that allow more than the definition.
 pub(super) fn close_imports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
     remove_imports(claims, |import| closes(&import.subject, desired, options), reason)
 }
 
-/// Returns the reason why the export or import of this subject goes.
+/// Returns the reason for removing the export or import of this subject.
 fn reason(subject: &str) -> Option<String> {
     opened(subject).map(|(asked, _)| format!("the definition does not open {}", asked.operation()))
 }

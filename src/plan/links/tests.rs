@@ -26,7 +26,7 @@ fn adopt() -> Options {
     Options { adopt: true, ..Options::default() }
 }
 
-/// Returns the edit of the application's account, and its claims afterwards.
+/// Edits the application's account. Returns the edit and the claims afterwards.
 fn edited(account: &Account, claims: &TrustedClaims, options: &Options) -> (Edited, TrustedClaims) {
     let desired = accounts(topology(), account, &DesiredOptions::default()).unwrap().remove(0);
     let mut claims = claims.clone();
@@ -66,7 +66,7 @@ fn exports_of_others_are_not_taken_over_unasked() {
     let names: Vec<&str> = after.exports().iter().map(|e| e.name.as_str()).filter(|n| n.contains("$VS.>")).collect();
     assert_eq!(names, ["vstream $VS.>"]);
 
-    // Servers refuse an export within another of the same kind, even if one tool made both.
+    // Servers refuse an export within another of the same kind, even if the same tool made both.
     for near in ["$VS.c-west.>", ">"] {
         let wide = claims(&export("theirs", near, "stream"), &json!([]));
         for options in [Options::default(), adopt()] {
@@ -80,7 +80,7 @@ fn exports_of_others_are_not_taken_over_unasked() {
             assert_eq!(finding.next, "Take that export away, or let it export other subjects.");
         }
     }
-    // A service is no stream, and our exports are ours.
+    // A service is not a stream export, and our own exports do not count.
     for (name, kind) in [("theirs", "service"), ("vstream $VS.>", "stream")] {
         let findings = edited(&account(), &claims(&export(name, "$VS.>", kind), &json!([])), &Options::default()).0;
         assert_eq!(findings.findings, [], "{name} {kind}");
@@ -115,7 +115,7 @@ fn imports_of_others_are_not_replaced_unasked() {
         assert!(findings[0].message.contains("on subjects that overlap it"), "{findings:#?}");
         assert_eq!(findings[0].next, "Take that import away, or import elsewhere.");
     }
-    // Where the import came from another account before, it is replaced without being asked.
+    // An import that came from another account before is replaced without asking the user.
     let (moved, after) =
         edited(&account(), &claims(&json!([]), &import("vstream x", "list", LIST)), &Options::default());
     assert_eq!((moved.findings, local(&after)), (vec![], vec![format!("vstream {LIST}")]));
@@ -146,8 +146,8 @@ fn users_who_reach_the_write_streams_are_named() {
     assert!(next.starts_with("Deny publishing on `$JS.>` where these permissions are set"), "{next}");
 }
 
-/// Whatever else an application may reach, `restrict_users` denies it the subject of the lease. It does so in either
-/// layout, where the account says nothing yet.
+/// In either layout, `restrict_users` denies users the subject of the lease, if the account sets no default
+/// permissions.
 #[test]
 fn users_without_permissions_of_their_own_are_denied_the_lease() {
     let restricted = |restrict_users: bool, layout: Layout, exclusive: bool, nats: Value| {
@@ -171,8 +171,8 @@ fn users_without_permissions_of_their_own_are_denied_the_lease() {
     }
 }
 
-/// Servers refuse an export or service import within another. Requests that are opened for all streams replace those
-/// for one stream, and serve that as well.
+/// Servers refuse an export or service import within another. A request that is opened for all streams replaces the
+/// requests of single streams, and covers them as well.
 #[test]
 fn wider_links_take_the_place_of_narrower_ones() {
     let mut narrow = account();
@@ -192,7 +192,7 @@ fn wider_links_take_the_place_of_narrower_ones() {
     assert_eq!((widened.findings, purges(&after)), (vec![], purges(&of_wide)));
     let (kept, after) = edited(&narrow, &of_wide, &options);
     assert_eq!((kept.findings, purges(&after)), (vec![], purges(&of_wide)));
-    // The run renews its activation token all the same.
+    // The run still renews its activation token.
     let renewed = kept.activations.iter().map(|request| request.import.local());
     assert_eq!(renewed.filter(|local| local.contains("PURGE")).collect::<Vec<_>>(), purges(&of_wide));
 
@@ -209,7 +209,7 @@ fn wider_links_take_the_place_of_narrower_ones() {
     assert!(exports(&mut region, &narrow, &options).is_empty());
 }
 
-/// The definition decides about the requests that it mentions; others may be another definition's.
+/// The definition decides about the requests that it mentions. Another definition may have opened the others.
 #[test]
 fn requests_are_closed_by_whoever_defines_them() {
     let options = Options::default();
@@ -250,8 +250,8 @@ fn requests_are_closed_by_whoever_defines_them() {
     assert_eq!(purges(&edited(&other, &of_foo, &prune).1), [""; 0]);
 }
 
-/// Regional accounts lose closed requests last, and by then what stays open has an export of its own: clients of an
-/// object store purge its chunks.
+/// A regional account loses closed requests last. The requests that stay open already have exports of their own by
+/// then, such as purging chunks for clients of an object store.
 #[test]
 fn the_wider_export_serves_until_nobody_imports_it() {
     let mut account = Account { map_requests: Some(vec![MapRequest::Purge]), ..account() };
@@ -280,7 +280,7 @@ fn the_wider_export_serves_until_nobody_imports_it() {
     assert!(close_exports(&mut region, &closing, &options).is_empty());
 }
 
-/// Imports of a region from a cluster go when that cluster uses another region.
+/// Imports of a region for a cluster are removed when that cluster uses another region.
 #[test]
 fn a_cluster_that_uses_another_region_leaves_no_imports_behind() {
     let account = account();
@@ -307,7 +307,7 @@ fn a_cluster_that_uses_another_region_leaves_no_imports_behind() {
     assert_eq!(west.imports().len(), count - 3);
     assert_eq!(edge(edit(&mut west, &of(&after, 1))), []);
 
-    // The application's account then asks the other region.
+    // The application's account then imports from the other region.
     let mut application = claims(&json!([]), &json!([]));
     edit(&mut application, &of(&before, 0));
     let (east, count) = (of(&after, 2).id, application.imports().len());

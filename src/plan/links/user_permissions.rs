@@ -1,4 +1,4 @@
-//! Permissions of users without any of their own, on an account's own JetStream.
+//! Permissions on an account's own JetStream for users without permissions of their own.
 
 use super::change::{ClaimPart, Edited};
 use crate::desired::DesiredAccount;
@@ -9,7 +9,8 @@ use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::Layout;
 use crate::plan::Action;
 
-/// Sets `restrict_users`: denies users without permissions of their own, where the account says nothing yet.
+/// Sets `restrict_users`: denies subjects to users without permissions of their own, unless the account sets default
+/// permissions.
 pub(in crate::plan) fn restrict(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
     let mut edited = Edited::default();
     let Some(denied) = &desired.denied else { return edited };
@@ -24,8 +25,9 @@ pub(in crate::plan) fn restrict(claims: &mut TrustedClaims, desired: &DesiredAcc
     edited
 }
 
-/// Warns of defaults and scopes that let applications publish on the account's own JetStream. There, a request by the
-/// name of a write stream changes or empties it. The warning only appears when the account's claims change anyway.
+/// Warns of default permissions and scopes that let applications publish on the account's own JetStream. There, a
+/// request by the name of a write stream can change or empty the stream. The warning appears only when the account's
+/// claims change anyway.
 pub(in crate::plan) fn reachable(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
     if desired.account.layout != Layout::Regional || desired.seat != Seat::Application {
         return None;

@@ -1,8 +1,8 @@
-//! Plans mappings: which of the account's mappings are ours, and what changes.
+//! Plans mappings: finds the account's mappings that are ours, and their changes.
 //!
-//! Mappings carry no mark in the JWT. A mapping is ours if it equals the desired one, or if all its destinations belong
-//! to streams with our metadata, or lead to regional accounts. The same source with other destinations is foreign.
-//! Entries that several virtual streams share go only when none needs them.
+//! Mappings carry no mark in the JWT. A mapping is ours if it equals a desired one. It is also ours if all its
+//! destinations belong to streams with our metadata, or lead to regional accounts. A mapping with a desired source and
+//! other destinations is foreign. An entry that several virtual streams share is removed only when none needs it.
 
 use super::{Action, Options, Report};
 use crate::desired::links::opened;
@@ -23,10 +23,10 @@ pub struct MappingChange {
     pub action: Action,
     /// The source subject.
     pub source: String,
-    /// Destinations before.
+    /// Destinations before the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Vec<Destination>>,
-    /// Destinations afterwards.
+    /// Destinations after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<Destination>>,
 }
@@ -36,17 +36,17 @@ pub struct MappingChange {
 pub struct MappingPlan {
     /// Changes in the order of the desired set, removals last.
     pub changes: Vec<MappingChange>,
-    /// Entries that are ours, but not of this definition.
+    /// Entries that are ours, but do not belong to this definition.
     pub reports: Vec<Report>,
     /// Findings that stop the run.
     pub findings: Vec<Finding>,
-    /// Sources of the account's entries that are ours, or become so.
+    /// Sources of the entries that are ours now, or after the change.
     pub ours: HashSet<String>,
 }
 
 impl MappingPlan {
-    /// Returns subjects of applications that become mapped, or mapped otherwise; without those of the JetStream API,
-    /// which the server itself subscribes to.
+    /// Returns the subjects of applications whose mappings are added or changed. Leaves out those of the JetStream API,
+    /// to which the server itself subscribes.
     pub fn about_to_be_mapped(&self) -> impl Iterator<Item = SubjectFilter> {
         let added = self.changes.iter().filter(|change| change.action != Action::Delete);
         let sources = added.map(|change| change.source.as_str()).filter(|source| !source.starts_with("$JS."));
@@ -56,8 +56,8 @@ impl MappingPlan {
 
 /// Compares the desired mappings with the account's. `defined` are the definition's virtual streams in the account.
 ///
-/// An entry that leads to the streams of another virtual stream belongs to that one, which another definition may have.
-/// It changes only if that virtual stream is pruned.
+/// An entry that leads to the streams of another virtual stream belongs to that virtual stream, which may be in another
+/// definition. It changes only if that virtual stream is pruned.
 pub fn mappings(
     account: &str,
     defined: &HashSet<&str>,
@@ -99,12 +99,12 @@ pub fn mappings(
         let Some(owned) = owners.owner(&entry.destinations) else { continue };
         plan.ours.insert(entry.source.clone());
         let goes = match owned {
-            // An entry of this account's other layout: servers would choose between the two at random.
+            // An entry of the account's other layout. Servers would choose between the two at random.
             Owned::By(owner) if defined.contains(owner) && in_the_way(entry, desired) => true,
-            // The entry's own definition does not open that request any more (`map_requests`).
+            // The entry's own definition no longer opens that request (`map_requests`).
             Owned::By(owner) if defined.contains(owner) && opened(&entry.source).is_some() => true,
             Owned::Shared if in_the_way(entry, desired) => true,
-            // A root of virtual streams that are all pruned.
+            // A root whose virtual streams are all pruned.
             Owned::Shared if owners.all_below(&entry.destinations, &|owner| options.prunes(owner)) => true,
             Owned::By(owner) => options.prunes(owner),
             Owned::Shared => false,
@@ -128,8 +128,8 @@ pub fn mappings(
     plan
 }
 
-/// Removes every mapping of the named virtual streams: the desired ones, and others that lead to their streams.
-/// Mappings that they share with virtual streams that stay are kept.
+/// Removes every mapping of the named virtual streams: the desired ones, and others that lead to their streams. Keeps
+/// mappings that they share with virtual streams that stay.
 pub fn mapping_removal(
     desired: &MappingSet,
     observed: &[RawMapping],
@@ -155,7 +155,7 @@ pub fn mapping_removal(
     observed.iter().filter(goes).map(removal).collect()
 }
 
-/// Returns `true` if an entry and the desired ones have subjects in common.
+/// Returns `true` if an entry overlaps with a desired one.
 fn in_the_way(entry: &RawMapping, desired: &MappingSet) -> bool {
     SubjectFilter::parse(&entry.source)
         .is_ok_and(|source| desired.iter().any(|mapping| mapping.source.overlaps(&source)))
@@ -207,9 +207,9 @@ enum Owned<'a> {
     Shared,
 }
 
-/// The streams with our metadata, by what mappings lead to.
+/// The streams with our metadata, keyed by the destinations that lead to them.
 struct OwnedStreams<'a> {
-    /// Real streams, and the read streams that regional accounts have for them.
+    /// Real streams, and the read streams of regional accounts that belong to them.
     by_name: HashMap<String, &'a str>,
     by_subject: HashMap<&'a str, &'a str>,
 }
@@ -228,8 +228,8 @@ impl<'a> OwnedStreams<'a> {
         }
     }
 
-    /// Returns the owner of all destinations, if they are ours. A destination below the prefix of captured subjects,
-    /// which no stream captures, is of a cluster that was just being handed over.
+    /// Returns the owner of all destinations, if they are ours. No stream may capture a destination below the prefix of
+    /// captured subjects. Then a run was handing its cluster over to another region.
     fn owner(&self, destinations: &[Destination]) -> Option<Owned<'a>> {
         let owners = destinations.iter().map(|to| (self.owner_of(&to.subject), is_below(&to.subject, CAPTURED)));
         let mut owners = owners.filter(|(owner, captured)| owner.is_some() || !captured).map(|(owner, _)| owner);
@@ -241,7 +241,7 @@ impl<'a> OwnedStreams<'a> {
         let named =
             |skipped: usize| destination.split('.').skip(skipped).find_map(|token| self.by_name.get(token)).copied();
         if is_below(destination, NEAR) {
-            // `$VS.west.>` serves all, `$VS.west.API.STREAM.INFO.foo` one.
+            // `$VS.west.>` is for all virtual streams, `$VS.west.API.STREAM.INFO.foo` for one.
             return Some(named(2).map_or(Owned::Shared, Owned::By));
         }
         if destination == "$JS.>"
@@ -260,8 +260,8 @@ impl<'a> OwnedStreams<'a> {
         self.captures_below(&subject).then_some(Owned::Shared)
     }
 
-    /// Returns `true` if one of the streams stores part of a shared subject: `$VW.west.app.foo.>` of `$VW.west.app.>`,
-    /// and `$VW.*.app.foo.>` for a home stream.
+    /// Returns `true` if one of the streams stores part of a shared subject: `$VW.west.app.foo.>` is part of
+    /// `$VW.west.app.>`, and so is `$VW.*.app.foo.>` of a home stream.
     fn captures_below(&self, subject: &str) -> bool {
         let filter = |subject: &str| SubjectFilter::parse(subject).ok();
         let (here, anywhere) = (filter(subject), anywhere(subject).and_then(|subject| filter(&subject)));
@@ -274,7 +274,8 @@ impl<'a> OwnedStreams<'a> {
         })
     }
 
-    /// Returns `true` if the destinations capture messages for virtual streams, and `so` holds for each of these.
+    /// Returns `true` if the destinations capture messages for virtual streams, and `so` returns `true` for each of
+    /// these.
     fn all_below(&self, destinations: &[Destination], so: &dyn Fn(&str) -> bool) -> bool {
         let filters = destinations.iter().filter(|to| is_below(&to.subject, CAPTURED));
         let subjects = filters.map(|to| captured(&to.subject));
@@ -287,9 +288,9 @@ impl<'a> OwnedStreams<'a> {
         owners.peek().is_some() && owners.all(|so| so)
     }
 
-    /// Returns `true` if one of the streams receives messages or requests by these destinations.
+    /// Returns `true` if one of the streams receives messages or requests through these destinations.
     fn need(&self, destinations: &[Destination]) -> bool {
-        // Without streams, the mappings to regions serve no one.
+        // Without streams, no application needs the mappings to regions.
         if self.by_subject.is_empty() {
             return false;
         }
@@ -297,12 +298,12 @@ impl<'a> OwnedStreams<'a> {
     }
 }
 
-/// Returns the subject as home streams capture it, whatever the cluster: `$VW.*.foo.>` for `$VW.west.foo.>`.
+/// Returns the subject as home streams capture it, for any cluster: `$VW.*.foo.>` for `$VW.west.foo.>`.
 fn anywhere(subject: &str) -> Option<String> {
     split_captured(subject).map(|(_, rest)| format!("{CAPTURED}.*.{rest}"))
 }
 
-/// Returns the subject filter that a destination's messages match, with `*` for its functions.
+/// Returns the subject filter that matches a destination's messages, with `*` for its functions.
 pub(super) fn captured(destination: &str) -> String {
     let function = |token: &str| token.starts_with("{{") || is_transform(token);
     destination.split('.').map(|token| if function(token) { "*" } else { token }).collect::<Vec<_>>().join(".")

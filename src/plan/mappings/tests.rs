@@ -55,7 +55,7 @@ fn updates_an_entry_that_leads_to_our_streams() {
     assert_eq!(plan.changes[0].before.as_deref(), Some(&[to("foo.west.>", "west")][..]));
 }
 
-/// A home stream captures what is published in any cluster.
+/// A home stream captures messages from every cluster.
 #[test]
 fn entries_that_lead_to_home_streams_are_ours() {
     let streams = [
@@ -78,7 +78,7 @@ fn entries_that_lead_to_home_streams_are_ours() {
     ] {
         assert_eq!(owned.owner(&entry.destinations), owner, "{entry:?}");
     }
-    // A root goes when all its virtual streams go.
+    // A root is removed with the last of its virtual streams.
     let options = Options { prune: vec!["foo".to_owned()], ..Options::default() };
     let observed = [one, put, all, root, others];
     let plan = mappings("APP", &HashSet::new(), &desired(&[]), &observed, &streams, &options);
@@ -152,7 +152,7 @@ fn removal_takes_desired_entries_and_those_that_lead_to_the_named_streams() {
     let changes = mapping_removal(&desired(FOO), &observed, &ours(), &["foo".to_owned()]);
     let sources: Vec<_> = changes.iter().map(|change| change.source.as_str()).collect();
     assert_eq!(sources, ["foo.>", "old.>"]);
-    // Without the streams, the desired entries are still known.
+    // Even without the streams, the desired entries are known to be ours.
     let changes = mapping_removal(&desired(FOO), &observed, &[], &["foo".to_owned()]);
     assert_eq!(changes.len(), 1);
 }
@@ -162,7 +162,7 @@ fn functions_of_destinations_count_as_wildcards_of_the_captured_subject() {
     assert_eq!(captured("a.{{wildcard(1)}}.west.$2.>"), "a.*.west.*.>");
 }
 
-/// A run was killed while it handed a cluster over: the cluster's destination leads to no stream for a moment.
+/// A run was killed while it handed a cluster over: for a moment, no stream captures the cluster's destination.
 #[test]
 fn an_entry_with_a_cluster_that_is_handed_over_stays_ours() {
     let streams = [stream("foo-write-west", &["$VW.west.foo.>"], "foo", "write")];
@@ -172,12 +172,12 @@ fn an_entry_with_a_cluster_that_is_handed_over_stays_ours() {
         mappings("APP", &HashSet::from(["foo"]), &desired(wanted), stored, streams, &Options::default())
     };
     assert_eq!((plan(&streams, &stored).findings, plan(&streams, &stored).changes.len()), (vec![], 1));
-    // Without any destination that a stream captures, the entry is foreign.
+    // If no stream captures any of its destinations, the entry is foreign.
     let lost = [entry("foo.>", &[("$VW.east.foo.>", "east"), ("$VW.edge.foo.>", "edge")])];
     assert_eq!(plan(&streams, &lost).findings[0].code, "foreign-mapping");
 }
 
-/// The mapping of a root goes with the last virtual stream below it.
+/// The mapping of a root is removed with the last virtual stream below it.
 #[test]
 fn a_root_goes_when_all_below_it_are_pruned() {
     let streams = [

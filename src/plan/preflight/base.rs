@@ -1,4 +1,4 @@
-//! Chooses the token that an account's claims are edited from, and reports what is odd about its copies.
+//! Chooses the token from which an account's claims are edited, and reports copies that differ from it.
 
 use super::clocks::CLOCK_SKEW;
 use super::expiry;
@@ -16,33 +16,33 @@ use crate::plan::claims_diff;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The account's token has expired.
+/// The finding about an account whose token has expired.
 pub const ACCOUNT_EXPIRED: &str = "account-expired";
 
-/// A token that an untrusted key signed.
+/// The finding about a token that an untrusted key signed.
 pub const TOKEN_UNTRUSTED: &str = "token-untrusted";
 
-/// A token that cannot be read.
+/// The finding about a token that cannot be read.
 pub const TOKEN_UNREADABLE: &str = "token-unreadable";
 
-/// An old token that was pushed again, over a newer one.
+/// The finding about an old token that was pushed over a newer one.
 pub const TOKEN_PUSHED_AGAIN: &str = "token-pushed-again";
 
-/// Servers have not reloaded the preload.
+/// The finding about servers that have not reloaded the preload.
 pub const PRELOAD_NOT_RELOADED: &str = "preload-not-reloaded";
 
-/// Servers do not show which preload they have.
+/// The finding about servers that do not show which preload they have.
 pub const PRELOAD_UNREAD: &str = "preload-unread";
 
-/// The token that an account's new token is made from.
+/// The token from which an account's new token is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Base {
-    /// The newest token by a trusted key that servers trust too, as its signer spelled it.
+    /// The newest token that a trusted key signed and that servers trust too, in its signer's spelling.
     pub token: String,
     /// The token's claims.
     pub claims: TrustedClaims,
-    /// The greatest `iat` of any token by a trusted key; the next token must be dated after it. Untrusted tokens set no
-    /// date.
+    /// The greatest `iat` of any token by a trusted key; the next token must have a later one. Untrusted tokens do not
+    /// count.
     pub newest_iat: u64,
 }
 
@@ -55,17 +55,17 @@ pub struct AccountRef<'a> {
     pub id: &'a PublicKey,
 }
 
-/// A token whose key is not trusted.
+/// A token by a key that is not trusted.
 struct Stranger {
     claims: AccountClaims,
     holders: String,
-    /// `true` if a server says that it trusts the key.
+    /// `true` if a server reports that it trusts the key.
     servers_trust: bool,
 }
 
-/// Finds the token to start from, and reports what is odd about the account's copies. `now` is in seconds since 1970.
+/// Finds the token to start from, and reports problems with the account's copies. `now` is in seconds since 1970.
 ///
-/// The newest trusted token counts, stored or in force. Without any, the account does not exist: an error.
+/// Returns the newest trusted token, stored or in force. Without one, the account does not exist, which is an error.
 pub fn base(
     account: AccountRef<'_>,
     anchor: &TrustAnchor,
@@ -86,8 +86,9 @@ pub fn base(
     let mut strangers: Vec<Stranger> = Vec::new();
     let mut unreadable: Vec<String> = Vec::new();
     for (token, servers) in &holders {
+        let servers: BTreeSet<&str> = servers.iter().copied().collect();
         let copies = servers.len();
-        let servers = servers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+        let servers = servers.into_iter().collect::<Vec<_>>().join(", ");
         let claims = match verified(token, account.id, anchor) {
             Ok(claims) => claims,
             Err(Untrusted::Unreadable(error)) => {

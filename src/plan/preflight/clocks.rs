@@ -1,16 +1,16 @@
-//! Compares the servers' clocks with each other, and with ours.
+//! Compares the servers' clocks with each other, and with this machine's clock.
 
 use crate::model::finding::Finding;
 use crate::model::units::format_duration;
 use crate::observed::{ClockOffset, Deployment};
 
-/// Seconds that a clock, or a token's date, may be off before it stops a run.
+/// Seconds that a clock, or a token's date, may be off before the run stops.
 pub const CLOCK_SKEW: u64 = 300;
 
-/// Milliseconds within which clocks are taken for equal: NTP keeps them within a few.
+/// Milliseconds within which clocks count as equal. NTP keeps them within a few milliseconds.
 const CLOSE: i64 = 10_000;
 
-/// Finds clocks that differ for certain, however long the answers took.
+/// Finds clocks that certainly differ, even if the answers took long.
 pub(super) fn clocks(deployment: &Deployment) -> Vec<Finding> {
     let told: Vec<(&str, ClockOffset)> =
         deployment.servers.iter().filter_map(|server| Some((server.name.as_str(), server.clock?))).collect();
@@ -51,7 +51,7 @@ pub(super) fn clocks(deployment: &Deployment) -> Vec<Finding> {
     findings
 }
 
-/// Returns the least difference of a clock from `middle`, in milliseconds; 0 if it may be equal.
+/// Returns the smallest possible difference of a clock from `middle`, in milliseconds; 0 if they may be equal.
 fn certain(ClockOffset { least, most }: ClockOffset, middle: i64) -> i64 {
     match (least - middle, most - middle) {
         (least, _) if least > 0 => least,

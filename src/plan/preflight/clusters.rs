@@ -28,7 +28,7 @@ pub(super) fn missing_regions(topology: &Topology, deployment: &Deployment) -> V
         .collect()
 }
 
-/// Returns the clusters that a region serves, and of which no server answers.
+/// Returns the clusters that a region serves and from which no server answers.
 pub(crate) fn missing_served<'t>(
     topology: &'t Topology,
     deployment: &Deployment,
@@ -51,7 +51,7 @@ pub(super) fn served_clusters(topology: &Topology, deployment: &Deployment) -> V
     missing_served(topology, deployment).into_iter().map(finding).collect()
 }
 
-/// Warns of clusters that the definition lists as without clients, and that the deployment does not have.
+/// Warns of clusters that the definition lists as without clients, but that are not in the deployment.
 pub(super) fn unknown_without_clients(topology: &Topology, deployment: &Deployment) -> Vec<Finding> {
     let live = deployment.clusters();
     let unknown = topology.without_clients.iter().filter(|cluster| !live.contains(&cluster.as_str()));

@@ -6,7 +6,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::observed::Deployment;
 
-/// Checks the deployment as a whole: its servers, clusters and system account.
+/// Checks the servers, the clusters and the system account of a deployment.
 pub fn deployment(topology: &Topology, deployment: &Deployment, account: &PublicKey) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(servers::other_system_account(deployment, account));

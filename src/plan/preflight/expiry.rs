@@ -6,19 +6,19 @@ use crate::model::units::format_duration;
 use crate::observed::User;
 use crate::plan::links::is_ours;
 
-/// Seconds before its end from which on a token is reported. Less than a third of its life must be left, too:
-/// credentials of an hour are not always about to expire.
+/// Seconds before its end when a token counts as expiring soon. Less than a third of its lifetime must be left, too.
+/// Otherwise credentials for an hour would always count.
 const SOON: u64 = 14 * 86_400;
 
-/// Returns the seconds left if a token that was issued at `issued` expires soon. An expired token is not reported.
-/// `now` is in seconds since 1970.
+/// Returns the seconds left if a token issued at `issued` expires soon. Returns `None` for an expired token. `now` is
+/// in seconds since 1970.
 fn soon(issued: u64, expires: Option<u64>, now: u64) -> Option<u64> {
     let expires = expires?;
     let left = expires.checked_sub(now).filter(|left| *left > 0)?;
     (left < SOON && left < expires.saturating_sub(issued) / 3).then_some(left)
 }
 
-/// Checks an account's token, and the activation tokens of its imports that this tool does not renew.
+/// Checks an account's token, and those activation tokens of its imports that this tool does not renew.
 pub(super) fn account(place: &str, claims: &AccountClaims, now: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(left) = soon(claims.issued_at(), claims.expires(), now) {
@@ -46,7 +46,7 @@ pub(super) fn account(place: &str, claims: &AccountClaims, now: u64) -> Vec<Find
     findings
 }
 
-/// Checks the credentials in use. `run` is the time that the run may take, in seconds.
+/// Checks the credentials in use. `run` is the longest time that the run may take, in seconds.
 pub fn credentials(place: &str, user: &User, now: u64, run: u64) -> Option<Finding> {
     if user.minted {
         return None;
@@ -69,7 +69,7 @@ pub fn credentials(place: &str, user: &User, now: u64, run: u64) -> Option<Findi
     Some(Finding::warning("credentials-expire", place, message, next))
 }
 
-/// Formats seconds roughly: in days, hours or minutes.
+/// Formats seconds in days, hours or minutes, rounded.
 fn text(seconds: u64) -> String {
     let unit = match seconds {
         172_800.. => 86_400,

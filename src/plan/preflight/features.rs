@@ -1,4 +1,4 @@
-//! Fields of the definition for which some server is too old.
+//! Reports fields of the definition that need newer servers.
 
 use super::names::names;
 use crate::desired::DesiredAccount;
@@ -8,8 +8,8 @@ use crate::observed::{Deployment, Server};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Fields of streams, and the first server version that has them (nats-server `server/stream.go`). Older servers drop
-/// them without an error, so that the stream would not do what the definition says.
+/// Fields of streams, and the first server version that has them (nats-server `server/stream.go`). Older servers drop a
+/// field without an error, so that the stream would not be as defined.
 const STREAM: [(&str, (u64, u64)); 4] = [
     ("allow_msg_ttl", (2, 11)),
     ("subject_delete_marker_ttl", (2, 11)),
@@ -25,7 +25,8 @@ const CONSUMER: [(&str, (u64, u64)); 4] = [
     ("priority_timeout", (2, 11)),
 ];
 
-/// Reports fields that a server with JetStream does not know: any such server may have to carry out a request.
+/// Reports fields that a server with JetStream does not know. Any server with JetStream may have to carry out a
+/// request.
 pub(in crate::plan) fn features(desired: &DesiredAccount<'_>, deployment: &Deployment) -> Vec<Finding> {
     let servers: Vec<(&Server, (u64, u64))> = deployment
         .servers
@@ -71,7 +72,7 @@ pub(in crate::plan) fn features(desired: &DesiredAccount<'_>, deployment: &Deplo
     findings.collect()
 }
 
-/// Returns `true` if a field asks for something.
+/// Returns `true` if a field has an effect.
 fn is_set(config: &Map<String, Value>, field: &str) -> bool {
     match config.get(field) {
         None | Some(Value::Null | Value::Bool(false)) => false,

@@ -1,5 +1,5 @@
 //! Checks what must hold before anything is signed or pushed: trust, sizes, clusters, clocks, permissions, and that the
-//! account is the intended one. There is one file for each concern; all of it is pure.
+//! account is the intended one. Each concern has its own file, and all of them are pure.
 
 mod base;
 mod clocks;

@@ -1,8 +1,8 @@
-//! Names servers in findings.
+//! Formats lists of servers for findings.
 
 use crate::observed::Server;
 
-/// Returns `server west-1`, or `servers east-1, west-1`; of many servers the first few.
+/// Returns `server west-1`, or `servers east-1, west-1`. Shows only the first few of many servers.
 pub(super) fn names(servers: &[&Server]) -> String {
     const SHOWN: usize = 12;
     let names: Vec<&str> = servers.iter().take(SHOWN).map(|server| server.name.as_str()).collect();

@@ -1,9 +1,9 @@
-//! Reports read streams that return to what they have dropped.
+//! Reports read streams that may import messages again that they have dropped.
 //!
-//! On servers before 2.15, a stream that gets a leader looks through the messages that it still holds, to find where to
-//! go on in each origin. If the newest message of an origin is no longer among them, the stream takes over again what
-//! came after an older one. Buckets return to old values; deleted keys and purged messages come back (measured on
-//! 2.10.26, 2.12.8 and 2.14.6, in 120 of 120 looks; not on 2.15.1, which keeps the position).
+//! On servers before 2.15, a stream that gets a leader searches the messages that it still holds for its position in
+//! each origin. If the newest message of an origin is no longer among them, the stream imports again everything after
+//! an older one. Buckets return to old values; deleted keys and purged messages come back (measured on 2.10.26, 2.12.8
+//! and 2.14.6, in 120 of 120 cases; not on 2.15.1, which keeps the position).
 
 use super::names::names;
 use crate::desired::{DesiredAccount, KEEPS_POSITION, Role};
@@ -14,8 +14,8 @@ use crate::plan::allowable::OLD_VALUES;
 use crate::plan::streams::StreamChange;
 use std::collections::{BTreeMap, HashSet};
 
-/// Reports virtual streams of the account whose read streams return to old values. It is an error if this run makes or
-/// changes one of them; else a warning, as the deployment is no worse afterwards.
+/// Reports virtual streams of the account whose read streams may return to old values. The finding is an error if this
+/// run makes or changes one of them. Otherwise it is a warning, since the run does not make it worse.
 pub(in crate::plan) fn old_values(
     desired: &DesiredAccount<'_>,
     changes: &[StreamChange],
@@ -32,7 +32,7 @@ pub(in crate::plan) fn old_values(
     versions.sort_by_key(|version| server_version::numbers(version).collect::<Vec<_>>());
     versions.dedup();
     let changed: HashSet<&str> = changes.iter().map(|change| change.name.as_str()).collect();
-    // By the reason: `true` if one of the streams changes, and their names.
+    // By reason: `true` if one of the streams changes, and the names of all of them.
     let mut found: BTreeMap<&'static str, (bool, Vec<&str>)> = BTreeMap::new();
     for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read) {
         let Some(why) = stream.drops_messages() else { continue };

@@ -1,4 +1,4 @@
-//! Compares the permissions of the users in use with what a plan needs, before the run tries it.
+//! Compares the permissions of the users that a run uses with those that its plan needs.
 
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
@@ -8,13 +8,13 @@ use crate::plan::{AccountPlan, Action};
 use serde_json::Value;
 
 /// Returns the subjects on which a run publishes in the account to change its streams and consumers. Servers check
-/// permissions on the subject after mapping, so the prefix of the API does not matter.
+/// permissions on the mapped subject, so the prefix of the API does not matter.
 pub fn requests(account: &AccountPlan) -> Vec<String> {
     let streams = account.streams.changes.iter().flat_map(|change| {
         let verbs: &[&str] = match (change.action, &change.history) {
             (Action::Create, None) if change.loses_first_sequence() => &["CREATE", "UPDATE"],
             (Action::Create, None) => &["CREATE"],
-            // The run reads them right before.
+            // The run reads the stream or consumer right before the update.
             (Action::Update, None) => &["INFO", "UPDATE"],
             (Action::Delete, _) => &["INFO", "DELETE"],
             (Action::Create, Some(_)) => &["CREATE", "INFO", "MSG.GET", "UPDATE"],
@@ -29,8 +29,7 @@ pub fn requests(account: &AccountPlan) -> Vec<String> {
     streams.chain(consumers).collect()
 }
 
-/// Returns the subjects on which a run publishes in the application's account to backfill the streams of a regional
-/// account.
+/// Returns the subjects on which a run publishes in the application's account to backfill a regional account's streams.
 pub fn history_requests(regional: &AccountPlan) -> impl Iterator<Item = String> {
     let old = regional.streams.changes.iter().filter_map(|change| Some(&change.history.as_ref()?.from));
     old.flat_map(|from| ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.LIST"].map(|verb| format!("$JS.API.{verb}.{from}")))
@@ -41,13 +40,14 @@ pub fn history_requests(regional: &AccountPlan) -> impl Iterator<Item = String> 
 pub enum Verb {
     /// Publishing on it.
     Publish,
-    /// Subscribing to it. Servers leave out, without an error, what a narrower rule denies: also ask for what must be
-    /// received.
+    /// Subscribing to it. If a narrower rule denies part of the subject, servers withhold that part without an error.
+    /// So ask for each subject that must be received, too.
     Subscribe,
 }
 
-/// Reports the subjects of `needed` that `user` may not publish on, or subscribe to. `account` are the claims of the
-/// user's account, with scopes and default permissions; without the claims nothing is known of those.
+/// Reports the subjects of `needed` on which `user` may not publish, or to which it may not subscribe. `account` are
+/// the claims of the user's account, with scopes and default permissions. Without these claims, only the user's own
+/// permissions are known.
 pub fn permissions(
     place: &str,
     user: &User,
@@ -87,9 +87,9 @@ pub fn permissions(
 /// Subjects on which a run publishes to read an application's account, and to check what it made.
 const READS: [&str; 2] = ["$JS.API.INFO", "$JS.API.STREAM.LIST"];
 
-/// Does the same with the permissions that the account's new tokens bring. `restrict_users` in the first of several
-/// stages must not lock out the user by which the run then makes the streams. Users with permissions of their own are
-/// not affected.
+/// Checks the user against the permissions that the account's new tokens bring. `restrict_users` in the first of
+/// several stages must not lock out the user that the run then makes the streams with. Users with permissions of their
+/// own are not affected.
 pub fn permissions_brought(place: &str, user: &User, account: &AccountPlan, needed: &[String]) -> Option<Finding> {
     let needed: Vec<String> = needed.iter().cloned().chain(READS.map(str::to_owned)).collect();
     let mut brought = account.pushes.iter().filter(|push| {
@@ -109,7 +109,7 @@ pub fn permissions_brought(place: &str, user: &User, account: &AccountPlan, need
     })
 }
 
-/// Turns the finding into information, for a run that only reads.
+/// Turns the finding into severity info, for a run that only reads.
 pub fn as_information(finding: Finding) -> Finding {
     Finding { severity: Severity::Info, ..finding }
 }
@@ -144,27 +144,27 @@ pub(super) fn subjects(rules: &Value) -> Vec<String> {
     rules.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Returns the rules for any user: `{{name()}}`, which servers fill in for each, becomes `*`.
+/// Returns the rules as they could apply to any user: `{{name()}}`, which servers fill in per user, becomes `*`.
 pub(super) fn any_user(rules: &[String]) -> Vec<SubjectFilter> {
     let any = |token| if str::contains(token, "{{") { "*" } else { token };
     filters(&rules.iter().map(|rule| rule.split('.').map(any).collect::<Vec<_>>().join(".")).collect::<Vec<_>>())
 }
 
-/// Returns the rules that are the same for all users.
+/// Returns only the rules that are the same for all users.
 pub(super) fn for_all(rules: &[String]) -> Vec<SubjectFilter> {
     filters(&rules.iter().filter(|rule| !rule.contains("{{")).cloned().collect::<Vec<_>>())
 }
 
-/// Returns `true` if a user may use a subject, and `false` if not. Returns `None` if that depends on what a server
-/// fills into the rules of a scope, or on claims of the account that are not known.
+/// Returns `true` if a user may use a subject, and `false` if not. Returns `None` if the answer depends on text that a
+/// server fills into a scope, or on unknown claims of the account.
 pub fn may(user: &User, account: Option<&AccountClaims>, verb: Verb, subject: &SubjectFilter) -> Option<bool> {
     let rules = rules(user, account, verb);
     let known = account.is_some() || !rules.0.is_empty() || !rules.1.is_empty();
     allowed(&rules, subject).filter(|_| known)
 }
 
-/// Returns the same by the rules of what is allowed and denied. A rule with a queue group only applies to members of
-/// that group, which this tool is not.
+/// Returns the answer of [`may`] for these lists of allowed and denied subjects. A rule with a queue group applies only
+/// to members of that group, which this tool is not.
 fn allowed((allow, deny): &(Vec<String>, Vec<String>), subject: &SubjectFilter) -> Option<bool> {
     let covered = |rules: Vec<SubjectFilter>| rules.iter().any(|rule| rule.covers(subject));
     if covered(for_all(deny)) || (!allow.is_empty() && !covered(any_user(allow))) {

@@ -1,4 +1,4 @@
-//! Checks the accounts in the preload that a run does not touch.
+//! Checks the accounts in the preload that a run does not change.
 
 use crate::model::claims::{TrustAnchor, TrustedClaims, spelled_as_signed};
 use crate::model::finding::Finding;
@@ -6,7 +6,8 @@ use crate::model::units::format_time;
 use crate::observed::{Bystander, Live};
 use crate::plan::allowable::PRELOAD_STALE;
 
-/// Refuses a file that would make servers lose accounts, or take older tokens of them, when they reload it.
+/// Refuses a preload file with which servers would lose accounts, or return to older tokens of them, when they reload
+/// it.
 pub fn stale_preload(bystanders: &[Bystander], anchor: &TrustAnchor) -> Option<Finding> {
     let lines: Vec<String> = bystanders.iter().filter_map(|account| stale(account, anchor)).collect();
     (!lines.is_empty()).then(|| Finding {

@@ -1,4 +1,4 @@
-//! Checks the servers: their system account, versions, JetStream domains, and those that do not answer.
+//! Checks the servers: their system account, versions, JetStream domains, and servers that do not answer.
 
 use super::clusters::known_clusters;
 use super::names::names;
@@ -13,7 +13,7 @@ use crate::plan::streams::StreamChange;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Returns the finding about a system account that did not answer. `account` is the one that the credentials are of.
+/// Returns the finding about a system account that did not answer. `account` is the account of the credentials.
 pub fn system_account_silent(account: &PublicKey, error: &RequestError) -> Finding {
     let place = "system account";
     match error {
@@ -39,7 +39,7 @@ pub fn system_account_silent(account: &PublicKey, error: &RequestError) -> Findi
     }
 }
 
-/// Returns the finding about two answers in one server's name.
+/// Returns the finding about two different answers under one server's name.
 pub fn answers_differ(error: &RequestError) -> Finding {
     Finding::error(
         "answers-differ",
@@ -50,7 +50,7 @@ pub fn answers_differ(error: &RequestError) -> Finding {
     )
 }
 
-/// Refuses the system account: virtual streams are made in accounts of applications.
+/// Refuses the system account: virtual streams belong in accounts of applications.
 pub fn not_the_system_account(account: &str, id: &PublicKey, system: &PublicKey) -> Option<Finding> {
     (id == system).then(|| {
         Finding::error(
@@ -105,7 +105,7 @@ pub(in crate::plan) fn forgetful<'c>(
     mut changes: impl Iterator<Item = &'c StreamChange>,
     deployment: &Deployment,
 ) -> Option<Finding> {
-    // A stream with a backfill is made first, and changed then.
+    // A stream with a backfill is made first, and then changed.
     changes.find(|change| change.action == Action::Update || change.history.is_some())?;
     let servers = deployment.servers.iter().filter(|server| server.has_jetstream() && server.forgets_changed_streams());
     let servers: Vec<&Server> = servers.collect();

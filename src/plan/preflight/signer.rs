@@ -43,7 +43,7 @@ fn operators(server: &Server) -> Vec<OperatorClaims> {
     claims.filter_map(|claims| OperatorClaims::from_claims(claims).ok()).collect()
 }
 
-/// Refuses a token of `size` bytes if some server would not take it.
+/// Refuses a token of `size` bytes if some server would refuse it.
 pub fn size(account: &str, size: usize, deployment: &Deployment) -> Option<Finding> {
     let place = format!("account {account}");
     let next = "Use fewer or shorter mappings: virtual streams with a common root of subjects, or several accounts.";

@@ -128,7 +128,7 @@ fn servers_of_different_domains_are_named() {
     let findings = deployment(&topology(&["west", "east"]), &world.deployment, &world.system);
     assert_eq!(codes(&findings), ["jetstream-domains-differ", "jetstream-domain"]);
     assert!(findings[0].message.contains("none on server west-0; hub on server east-0"), "{}", findings[0].message);
-    // In a cluster without a region's clients it does not matter.
+    // A cluster without clients of a region needs no servers.
     let findings = deployment(&topology(&["west"]), &world.deployment, &world.system);
     assert!(!codes(&findings).contains(&"jetstream-domains-differ"), "{findings:?}");
 }
@@ -258,7 +258,7 @@ fn a_token_that_cannot_be_read_is_named_and_passed_over() {
     assert!(findings[0].message.starts_with("the token on west-0 is ignored: "), "{}", findings[0].message);
 }
 
-/// A user of the system account that cannot sign can push the newest token in another spelling.
+/// A user of the system account without a signing key can push the newest token in another spelling.
 #[test]
 fn a_token_in_another_spelling_is_the_same_base() {
     let world = world(&["west", "east"]);
@@ -388,7 +388,7 @@ impl Attacked {
     }
 }
 
-/// The token that servers with a `memory` resolver use depends on reloading, and is no drift of the preload.
+/// The token that servers with a `memory` resolver use depends on when they reload. This is no drift of the preload.
 #[test]
 fn the_preload_is_what_is_kept() {
     let case = Attacked::new();
@@ -402,7 +402,7 @@ fn the_preload_is_what_is_kept() {
     assert_eq!(codes(&findings), ["preload-unread"]);
     let (base, findings) = case.base([(preload(&old), &new), (preload(&old), &new)], &anchor);
     assert_eq!((base.unwrap().token, codes(&findings)), (new.clone(), Vec::new()), "pushed until the next reload");
-    // An edit that only one of the two has would be lost.
+    // An edit that only one of the two tokens has would be lost.
     let mut revoked = case.claims.clone();
     revoked["nats"]["revocations"] = json!({ "*": 900 });
     let edit = issue(&revoked, operator, 1200).unwrap().as_str().to_owned();
@@ -415,13 +415,13 @@ fn the_preload_is_what_is_kept() {
     }
     let (_, findings) = case.base([(served(None), &new), (served(None), &new)], &anchor);
     assert_eq!(codes(&findings), ["kept-differs"]);
-    // If it is not known what servers would load next, what is in force may not last.
+    // If it is unknown which token servers would load next, the token in force may not last.
     let (base, findings) = case.base([(Stored::NoAnswer, &new), (Stored::NoAnswer, &new)], &anchor);
     assert_eq!((base.unwrap().token, codes(&findings)), (new, vec!["account-unreadable"]));
     assert_eq!(findings[0].severity, Severity::Warning);
 }
 
-/// Pushed by a system user that cannot sign: stored everywhere, and in force nowhere.
+/// A system user without a signing key pushed this token: servers store it everywhere, and none has it in force.
 #[test]
 fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {
     let case = Attacked::new();
@@ -437,7 +437,8 @@ fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {
         assert!(message.contains(&case.evil.public_key().to_string()) && message.contains("west-0"), "{message}");
         assert!(next.contains("`apply` restores"), "{next}");
     }
-    // A14: dates that servers take, and cannot count with. Such a token is none to start from, whichever key signed it.
+    // A14: servers accept these dates, but calculations with them overflow. A token with such a date is never the base,
+    // whichever key signed it.
     for iat in [LATEST + 1, i64::MAX as u64] {
         for signer in [&case.evil, &case.world.operator] {
             let token = unchecked(&case.claims, signer, iat);
@@ -452,12 +453,13 @@ fn where_the_stored_token_is_not_trusted_the_one_in_force_is_the_base() {
             assert!(next.contains("`apply` restores"), "{next}");
         }
     }
-    // Without any token in force, there is nothing to start from.
+    // Without any token in force, there is no base.
     let (base, findings) = case.both(&case.by(&case.evil, 1), "", &case.world.anchor());
     assert_eq!((base, codes(&findings)), (None, vec!["token-untrusted", "account-of-another-operator"]));
 }
 
-/// Answers in a server's name: an operator of the forger, and a newer token by that operator, stored and in force.
+/// A forger answers in a server's name: with its own operator, and with a newer token by that operator, stored and in
+/// force.
 #[test]
 fn a_token_that_only_answers_call_trusted_is_no_base() {
     let mut case = Attacked::new();
@@ -472,17 +474,17 @@ fn a_token_that_only_answers_call_trusted_is_no_base() {
     assert_eq!(error.code, "token-untrusted");
     let line = format!("`operator: {}`", case.world.operator.public_key());
     assert!(error.message.contains("east-0") && error.next.contains("operator: O…"), "{error:?}");
-    // If all servers name one operator, the line to pin names it.
+    // If all servers name one operator, the suggested pin names it, too.
     case.world.deployment.servers[1].varz = case.world.deployment.servers[0].varz.clone();
     let (_, findings) = case.base(on_servers(), &case.world.anchor());
     assert!(findings.iter().any(|finding| finding.next.contains(&line)), "{findings:?}");
-    // There is only such a token.
+    // The servers have only the forged token.
     let (base, findings) = case.both(&evil, &evil, &case.world.anchor());
     let [Finding { code: "token-untrusted", severity: Severity::Error, .. }] = &findings[..] else {
         panic!("{findings:#?}")
     };
     assert_eq!(base, None);
-    // An older token is no reason to stop.
+    // An older forged token does not stop the run.
     let (base, findings) = case.base(
         [(Stored::Token(case.by(&case.evil, 900)), ""), (Stored::Token(good.clone()), &*good)],
         &case.world.anchor(),
@@ -493,8 +495,8 @@ fn a_token_that_only_answers_call_trusted_is_no_base() {
     );
 }
 
-/// A second signing key of the operator, which no available operator's token lists: the token may be right, and is not
-/// overwritten.
+/// A second signing key of the operator, which no available operator token lists. The token may be right, so the run
+/// does not overwrite it.
 #[test]
 fn a_newer_token_by_an_unknown_key_that_servers_trust_is_not_overwritten() {
     let mut case = Attacked::new();
@@ -510,8 +512,8 @@ fn a_newer_token_by_an_unknown_key_that_servers_trust_is_not_overwritten() {
     assert_eq!((base.unwrap().token, codes(&findings)), (new, vec!["stored-differently"]));
 }
 
-/// A token of the same operator, but of another account: for instance the system account's, in `ACCOUNTZ` in a server's
-/// name.
+/// A token of the same operator, but of another account. For instance, a forged `ACCOUNTZ` answer has the system
+/// account's token.
 #[test]
 fn the_token_of_another_account_is_no_base() {
     let case = Attacked::new();
@@ -524,7 +526,7 @@ fn the_token_of_another_account_is_no_base() {
     assert!(findings[0].message.contains("another account"), "{}", findings[0].message);
     let (base, _) = case.both(other.as_str(), other.as_str(), &case.world.anchor());
     assert_eq!(base, None);
-    // Whitespace around a token makes no difference.
+    // Whitespace around a token does not matter.
     let (base, findings) = case.both(&format!("{good}\n"), &good, &case.world.anchor());
     assert_eq!((base.unwrap().token, findings), (good, vec![]));
 }
@@ -548,7 +550,7 @@ fn where_the_operator_is_known_from_is_told() {
     assert_eq!(names(&case, &pinned(&evil)), [("operators-differ", error)]);
     let refused = Trust { refused: vec![("keys/x.jwt".to_owned(), "it is cut".to_owned())], ..pinned(&ours) };
     assert_eq!(names(&case, &refused), [("operator-token-refused", warning)]);
-    // One answer also names another operator: with a pin it does not matter, without a pin nothing is known.
+    // One answer also names another operator. With a pin this does not matter; without one, no operator is known.
     let besides = json!({ "sub": evil, "name": "EVIL", "nats": {} });
     case.world.deployment.servers[1].varz["trusted_operators_claim"].as_array_mut().unwrap().push(besides);
     assert_eq!(names(&case, &pinned(&ours)), []);
@@ -563,7 +565,7 @@ fn with_defaults(world: &World, defaults: &Value) -> TrustedClaims {
     TrustedClaims::verify(token.as_str(), &world.anchor()).unwrap()
 }
 
-/// Returns a plan for an account that pushes these claims, one after the other.
+/// Returns a plan for an account that pushes these claims one after the other.
 fn pushing(current: &TrustedClaims, pushes: &[&TrustedClaims]) -> AccountPlan {
     AccountPlan {
         name: "APP".to_owned(),
@@ -589,7 +591,7 @@ fn pushing(current: &TrustedClaims, pushes: &[&TrustedClaims]) -> AccountPlan {
     }
 }
 
-/// Checks a user with these claims, which has to make stream `a`, against what the plan brings.
+/// Checks a user with these claims, which must make stream `a`, against the permissions that the plan brings.
 fn locked_out(nats: &Value, account: &AccountPlan) -> Option<Finding> {
     let user = user(json!({ "name": "ci", "iss": account.id, "nats": nats }));
     permissions_brought("account APP", &user, account, &["$JS.API.STREAM.CREATE.a".to_owned()])
@@ -612,11 +614,11 @@ fn a_plan_must_not_lock_out_the_user_by_which_it_is_carried_out() {
     assert!(found.next.contains("`key:`"), "{}", found.next);
     assert_eq!(locked_out(&json!({}), &pushing(&open, &[&open])), None);
     assert_eq!(locked_out(&json!({}), &pushing(&open, &[])), None);
-    // For permissions that hold already, the check of the present claims is enough.
+    // For permissions that are already in force, the check of the present claims suffices.
     assert_eq!(locked_out(&json!({}), &pushing(&closed, &[&closed])), None);
 }
 
-/// The default permissions that a plan brings, and the user's own: the table tells which users they lock out.
+/// Lists which users the default permissions of a plan lock out, by the user's own permissions.
 #[test]
 fn permissions_that_a_plan_brings_lock_out_whom_servers_would() {
     let world = world(&["west"]);
@@ -640,7 +642,7 @@ fn permissions_that_a_plan_brings_lock_out_whom_servers_would() {
         (&json!({ "sub": { "allow": ["_INBOX.>"] } }), denies_all.clone(), false),
         (&json!({ "pub": { "allow": ["$JS.API.>"] } }), denies_all.clone(), false),
         (&json!({ "resp": { "max": 1, "ttl": 0 } }), denies_all.clone(), false),
-        // Lists without entries are no permissions.
+        // Empty lists are no permissions.
         (&json!({ "pub": { "allow": [], "deny": [] }, "sub": {} }), denies_all.clone(), true),
         (&json!({ "pub": { "allow": null } }), denies_all, true),
     ];
@@ -663,14 +665,14 @@ fn clocks_that_differ_are_told_apart_from_answers_that_took_long() {
         found.into_iter().map(|f| (f.severity, f.place, f.message)).collect::<Vec<_>>()
     };
     assert_eq!(findings([(-900, 50), (-20, 20), (-30_000, 10)]), []);
-    // One server's clock is off.
+    // The clock of one server is off.
     let one = findings([(-10, 10), (40_000, 40_100), (-10, 10)]);
     assert_eq!((one.len(), one[0].0, &*one[0].1), (1, Severity::Warning, "server central-0"));
     assert!(one[0].2.contains("central-0 is 40s ahead"), "{one:?}");
     let one = findings([(-10, 10), (-10, 10), (-400_100, -400_000)]);
     assert_eq!((one.len(), one[0].0, &*one[0].1), (1, Severity::Error, "server east-0"));
     assert!(one[0].2.contains("east-0 is 6m40s behind"), "{one:?}");
-    // All servers say that our clock is off.
+    // All servers report that our clock is off.
     let ours = findings([(3_600_000, 3_600_100), (3_600_000, 3_600_100), (3_600_010, 3_600_110)]);
     assert_eq!((ours.len(), ours[0].0, &*ours[0].1), (1, Severity::Error, "this machine"));
     assert!(ours[0].2.contains("1h behind that of the servers"), "{ours:?}");
@@ -719,8 +721,8 @@ fn what_a_user_may_do_is_known_from_its_token_and_its_accounts() {
     assert_eq!(deaf(json!({ "allow": ["$SYS.REQ.>"] })), None);
     assert_eq!(deaf(json!({ "allow": ["_INBOX.>", "$SYS.REQ.CLAIMS.UPDATE"] })), Some(2));
     assert_eq!(deaf(json!({ "allow": ["$SYS.REQ.> workers"] })), Some(3), "members of a queue group alone");
-    // The server would let it subscribe, and keep the pushes of one account from it; other accounts are not our
-    // concern.
+    // Servers would accept the subscription, but withhold the pushes of one account. Pushes of other accounts do not
+    // matter here.
     assert_eq!(deaf(json!({ "deny": ["$SYS.REQ.ACCOUNT.ABC.CLAIMS.UPDATE"] })), Some(1));
     assert_eq!(deaf(json!({ "deny": ["$SYS.REQ.ACCOUNT.XYZ.>"] })), None);
 }
@@ -742,7 +744,7 @@ fn what_expires_soon_is_named_in_time() {
     assert_eq!(credentials("system account", &minted, 1_000 * day, 30), None);
 }
 
-/// A record proves nothing: its author can name any token in it.
+/// A record proves nothing: its author can write any token into it.
 #[test]
 fn only_a_push_by_a_trusted_key_says_that_a_token_was_pushed_again() {
     let world = world(&["west"]);

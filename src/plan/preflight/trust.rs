@@ -1,4 +1,4 @@
-//! Decides whose signatures count in a run, and reports how that is known.
+//! Decides whose signatures count in a run, and reports the source of that knowledge.
 
 use super::names::names;
 use crate::model::claims::{Basis, NamedOperator, OperatorClaims, OperatorToken, Trust, TrustAnchor};
@@ -6,13 +6,13 @@ use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, Server};
 
-/// The finding for a definition that pins no operator, while no local file has its token.
+/// The finding about a definition that pins no operator, if no local file has the operator's token either.
 pub const NOT_PINNED: &str = "operator-not-pinned";
 
-/// Returns the keys whose signatures count, and findings about where they are known from. An error stops the run.
+/// Returns the keys whose signatures count, and findings about their source. An error stops the run.
 ///
 /// # Errors
-/// A finding when the servers name different operators, and nothing local says which of them counts.
+/// A finding, if the servers name different operators and no pin or local file decides which of them counts.
 pub fn anchor(trust: &Trust, deployment: &Deployment, now: u64) -> Result<(TrustAnchor, Vec<Finding>), Box<Finding>> {
     let named: Vec<(&str, Vec<NamedOperator>)> =
         deployment.servers.iter().map(|server| (server.name.as_str(), operators(server))).collect();
@@ -45,7 +45,7 @@ pub fn anchor(trust: &Trust, deployment: &Deployment, now: u64) -> Result<(Trust
     Ok((anchor, findings))
 }
 
-/// Returns the operator that all servers name, if they agree on one.
+/// Returns the operator that all servers name, if they agree.
 pub(crate) fn named_by_all(deployment: &Deployment) -> Option<PublicKey> {
     let mut named = deployment.servers.iter().map(|server| {
         let operators: Vec<PublicKey> = operators(server).into_iter().map(|named| named.claims.identity).collect();

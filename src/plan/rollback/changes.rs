@@ -1,4 +1,4 @@
-//! Lists the changes between two claims of one account, as plans have them.
+//! Lists the changes between two claims of one account, in the form that plans have.
 
 use crate::model::claims::AccountClaims;
 use crate::plan::mappings::{MappingChange, MappingPlan};
@@ -30,12 +30,12 @@ pub(super) fn mappings(current: &AccountClaims, goal: &AccountClaims) -> Mapping
         before: Some(was.destinations.clone()),
         after: None,
     }));
-    // What comes back was in force before; lint reports what is wrong with it as with anything of ours.
+    // Restored entries were in force before. Lint reports problems with them as with any entry of ours.
     let ours: HashSet<String> = changes.iter().map(|change| change.source.clone()).collect();
     MappingPlan { changes, ours, ..MappingPlan::default() }
 }
 
-/// Returns the changes besides mappings.
+/// Returns the changes other than mappings.
 pub(super) fn claims(current: &AccountClaims, goal: &AccountClaims) -> Vec<ClaimChange> {
     let mut changes = Vec::new();
     let mut compare = |what: ClaimPart, before: Vec<(String, Value)>, after: Vec<(String, Value)>| {
@@ -69,8 +69,8 @@ fn exports(claims: &AccountClaims) -> Vec<(String, Value)> {
     list(claims, "exports", |entry| entry["subject"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Separator between the local subject of an import and its account: imports of several accounts may have one local
-/// subject.
+/// Separator between the local subject of an import and its account. Imports from several accounts may have the same
+/// local subject.
 const FROM: &str = " of ";
 
 fn imports(claims: &AccountClaims) -> Vec<(String, Value)> {

@@ -1,8 +1,8 @@
-//! Effects of a rollback.
+//! The effects of a rollback.
 
 use crate::plan::Plan;
 
-/// A plan that goes back, and its effects.
+/// The plan of a rollback, and its effects.
 #[derive(Debug, Clone)]
 pub struct Rollback {
     /// The pushes.
@@ -11,18 +11,18 @@ pub struct Rollback {
     pub effects: Effects,
 }
 
-/// Effects of a rollback.
+/// The effects of a rollback.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
     /// Changes of the claims of each account of the plan, line by line.
     pub diffs: Vec<Vec<String>>,
-    /// Streams that mappings no longer lead to.
+    /// Streams that no mapping leads to after the rollback.
     pub unused: Vec<Unused>,
-    /// Accounts that undone pushes made. They stay, with their streams.
+    /// Accounts that undone pushes made. The accounts and their streams stay.
     pub left: Vec<String>,
 }
 
-/// The streams of a virtual stream that mappings no longer lead to. They keep their messages.
+/// The streams of a virtual stream to which mappings no longer lead. They keep their messages.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unused {
     /// The application's account.

@@ -1,4 +1,4 @@
-//! The claims that an account goes back to.
+//! The claims to which a rollback returns an account.
 
 use super::undo::Undo;
 use crate::desired::DesiredAccount;
@@ -14,7 +14,7 @@ pub(super) const BY_HAND: &str =
 const DAMAGED: &str = "record-token";
 const UNTRUSTED: &str = "record-untrusted";
 
-/// Returns the claims without what the undone pushes did to them.
+/// Returns the claims without the changes of the undone pushes.
 pub(super) fn goal(
     wanted: &DesiredAccount<'_>,
     current: &TrustedClaims,
@@ -56,8 +56,8 @@ pub(super) fn goal(
     Some(goal)
 }
 
-/// Returns the claims of a token in a record. The operator's key signs them again, so a trusted key must have signed
-/// them before: a record is a file that anyone may have written. `--allow record-untrusted` vouches for another key.
+/// Returns the claims of a token in a record. The rollback signs them again, so a trusted key must have signed them:
+/// anyone can write a record file. With `--allow record-untrusted`, the user vouches for another key.
 fn recorded(
     token: &str,
     record: &str,

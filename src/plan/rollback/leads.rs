@@ -1,4 +1,4 @@
-//! Checks where restored mappings lead: without streams there, messages would be lost.
+//! Checks the destinations of restored mappings: if there is no stream, messages are lost.
 
 use super::effects::Unused;
 use super::undo::Undo;
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 const GONE: &str = "stream-gone";
 const NEXT: &str = "Make the streams again first: apply a definition that has them, then run it again.";
 
-/// Refuses mappings that would come back and lead to no stream.
+/// Refuses to restore mappings that lead to no stream.
 pub(super) fn restored(
     wanted: &DesiredAccount<'_>,
     current: &AccountClaims,
@@ -60,7 +60,7 @@ pub(super) fn restored(
     findings
 }
 
-/// Refuses a target record whose mappings would lead to streams that do not exist any more.
+/// Refuses a target record whose mappings lead to streams that no longer exist.
 pub(super) fn gone(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
@@ -108,7 +108,7 @@ pub(super) fn gone(
     findings
 }
 
-/// Returns streams of ours that mappings lead to now, and no longer afterwards.
+/// Returns streams of ours to which mappings lead now, but not after the rollback.
 pub(super) fn unused(
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
@@ -161,13 +161,13 @@ fn to(subject: &str) -> To {
     }
 }
 
-/// Returns the stream that requests on this subject are for.
+/// Returns the stream that a request on this subject names.
 fn named<'s>(subject: &str, known: &[&'s Streamed]) -> Option<&'s str> {
     let mut tokens = subject.split('.').skip(1);
     tokens.find_map(|token| known.iter().find(|stream| stream.name == token).map(|stream| stream.name.as_str()))
 }
 
-/// Returns the subjects of applications' messages that mappings lead to.
+/// Returns the subjects to which mappings lead applications' messages.
 fn led(mappings: &[RawMapping]) -> Vec<SubjectFilter> {
     let destinations = mappings.iter().flat_map(|mapping| &mapping.destinations);
     let filters = destinations.filter_map(|destination| match to(&destination.subject) {
@@ -185,7 +185,7 @@ fn overlap(subject: &str, filter: &SubjectFilter) -> bool {
     SubjectFilter::parse(subject).is_ok_and(|own| own.overlaps(filter))
 }
 
-/// Returns `true` if the stream stores all of a subject.
+/// Returns `true` if the stream stores every message of a subject.
 fn covered(stream: &ObservedStream, subject: &str) -> bool {
     let Ok(wanted) = SubjectFilter::parse(subject) else { return true };
     stream.subjects().any(|own| SubjectFilter::parse(own).is_ok_and(|own| own.covers(&wanted)))

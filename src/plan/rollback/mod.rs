@@ -1,10 +1,10 @@
-//! Goes back to the state after an earlier push: undoes later pushes, one by one, and keeps everything else.
+//! Returns to the state after an earlier push: undoes each later push, and keeps everything else.
 //!
-//! Each undone push is a three-way merge: from the claims after the push back to those before it, applied to the
-//! present claims. So edits of other tools between two of our pushes, or since, are kept, and conflicting edits are
-//! refused. A stage that perhaps was never pushed does no harm: what it would have changed is found unchanged.
+//! Each undone push is a three-way merge. It applies the difference from the claims after the push to those before it,
+//! to the present claims. So edits of other tools, between our pushes or since, are kept. Conflicting edits are
+//! refused. Undoing a stage that may not have been pushed is harmless, because the merge finds nothing to undo.
 //!
-//! Start with `undo`, which selects the pushes. Then `plan` puts the rollback together from `goal`, `stages` and `leads`.
+//! Start with `undo`, which selects the pushes. `plan` then assembles the rollback from `goal`, `stages` and `leads`.
 
 mod changes;
 mod effects;

@@ -20,8 +20,8 @@ use crate::plan::starts::{Start, place_of_application, starts};
 use crate::plan::{AccountPlan, Plan, admit, claims_diff, preflight, way_back};
 use std::ops::Deref;
 
-/// Returns the pushes that go back. `desired` are the accounts of the present definition, and `observed` their state.
-/// `now` is in seconds since 1970.
+/// Returns the pushes of a rollback. `desired` are the accounts of the present definition, and `observed` is their
+/// state. `now` is in seconds since 1970.
 pub fn rollback(
     topology: &Topology,
     desired: &[DesiredAccount<'_>],
@@ -59,7 +59,7 @@ pub fn rollback(
         let mut diff = Vec::new();
         if let (Some(start), Some(current), Some(goal)) = (start, current, &goals[place]) {
             diff = claims_diff(Some(current.value()), goal.value());
-            // A rollback also pushes what a push of another tool took back, or lost.
+            // A rollback also pushes again what another tool's push removed or lost.
             if !diff.is_empty() || start.merged {
                 let findings = &mut plan.findings;
                 findings.extend(expired(wanted, current, goal, now));
@@ -85,13 +85,13 @@ pub fn rollback(
         starts.iter().map(|start| start.as_ref().and_then(Start::existing).map(Deref::deref)).collect();
     effects.unused = leads::unused(desired, observed, &currents, &goals);
     admit(&mut plan.findings, &undo.options);
-    // Admitting it would restore nothing, and the plan would rely on streams that were not read.
+    // Allowing the finding would restore nothing, and the plan would rely on streams that were not read.
     plan.findings.extend(way_back::out_of_reach(desired, observed));
     plan.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Rollback { plan, effects }
 }
 
-/// Refuses records of another deployment.
+/// Refuses records of other deployments.
 fn other_deployment(undo: &Undo<'_>, observed: &Observed) -> Option<Finding> {
     let all = undo.pushes.iter().chain(&undo.target);
     let other = all.into_iter().find(|record| record.content.system_account != observed.system_account)?;
@@ -116,7 +116,7 @@ fn strangers(undo: &Undo<'_>, desired: &[DesiredAccount<'_>]) -> Vec<Finding> {
     strangers.into_iter().map(finding).collect()
 }
 
-/// Refuses claims that have expired by now.
+/// Refuses claims that have already expired.
 fn expired(wanted: &DesiredAccount<'_>, current: &AccountClaims, goal: &AccountClaims, now: u64) -> Option<Finding> {
     let at = goal.expires().filter(|at| *at <= now && goal.expires() != current.expires())?;
     let message = format!("its token of then expired {} s ago; servers would refuse its users", now - at);
@@ -124,7 +124,7 @@ fn expired(wanted: &DesiredAccount<'_>, current: &AccountClaims, goal: &AccountC
     Some(Finding::error("account-expired", format!("account {}", wanted.name), message, next))
 }
 
-/// Returns the activation tokens to issue for imports that come back, where the recorded one does not hold any more.
+/// Returns the activation tokens to issue for restored imports whose recorded token is no longer valid.
 pub(super) fn activations(
     wanted: &DesiredAccount<'_>,
     current: &AccountClaims,

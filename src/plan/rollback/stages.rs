@@ -1,5 +1,5 @@
-//! Orders the steps between two claims so that traffic keeps going, whatever the difference. Gains come first,
-//! exporters before importers, then the mappings that capture; losses come last.
+//! Orders the steps between two claims so that traffic continues, whatever the difference. Additions come first,
+//! exporters before importers, then the mappings that capture. Removals come last.
 
 use crate::desired::regional::Seat;
 use crate::model::claims::with_entries_of;
@@ -7,12 +7,12 @@ use crate::model::prefixes::{BACK, is_below};
 use crate::plan::Stage;
 use serde_json::{Map, Value};
 
-/// Returns the claims of each stage that changes something; the last are `goal`.
+/// Returns the claims of each stage that changes something. The last claims are `goal`.
 pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Stage, Value)> {
     let with = |claims: &Value, other: &Value, lists: &[&str]| {
         lists.iter().fold(claims.clone(), |claims, list| with_entries_of(&claims, other, list))
     };
-    // The goal, with what the present claims have besides.
+    // The goal, plus everything that only the present claims have.
     let kept = |lists: &[&str]| {
         let mut claims = goal.clone();
         for list in lists {
@@ -52,7 +52,7 @@ fn is_way_back(source: &str) -> bool {
     is_below(source, BACK)
 }
 
-/// Returns the claims with the way back to the application's own JetStream as `goal` has it.
+/// Returns the claims with the mappings to the application's own JetStream as `goal` has them.
 fn with_way_back(mut claims: Value, goal: &Value) -> Value {
     let wanted = goal["nats"]["mappings"].as_object().into_iter().flatten();
     let wanted: Vec<(String, Value)> =
@@ -61,7 +61,8 @@ fn with_way_back(mut claims: Value, goal: &Value) -> Value {
     claims
 }
 
-/// Returns the claims with the way back of `current`, if the goal lacks it: it goes last.
+/// Returns the claims with the mappings of `current` to the application's own JetStream, if the goal lacks them. They
+/// are removed last.
 fn with_missing_way_back(mut claims: Value, current: &Value) -> Value {
     let there = current["nats"]["mappings"].as_object().into_iter().flatten();
     let there: Vec<(String, Value)> =
@@ -137,7 +138,7 @@ mod tests {
         let (narrow, wide) = (claims(&[], &["p.foo"], &["m"], 1), claims(&[], &["p.>"], &["m"], 1));
         assert_eq!(between(&narrow, &wide, Seat::Application), [(Stage::ApplicationLinks, wide.clone())]);
         assert_eq!(between(&wide, &narrow, Seat::Application), [(Stage::ApplicationLinksGone, narrow.clone())]);
-        // What was there together stays together.
+        // Entries that coexisted before may coexist between the steps.
         let (both, more) = (claims(&[], &["p.foo", "p.>"], &[], 1), claims(&[], &["p.foo", "p.>", "r"], &[], 1));
         assert_eq!(between(&both, &more, Seat::Application), [(Stage::ApplicationLinks, more.clone())]);
     }

@@ -11,7 +11,7 @@ use crate::plan::record::Content;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
-/// Returns a record of a push of an account.
+/// Returns a record of a push to an account.
 fn record(verb: &str, account: u8, outcome: Outcome, progress: Progress) -> Content {
     let mut content = Content { verb: verb.to_owned(), outcome, ..content() };
     let token = &mut content.attempts[0].tokens[0];
@@ -20,7 +20,7 @@ fn record(verb: &str, account: u8, outcome: Outcome, progress: Progress) -> Cont
     content
 }
 
-/// Returns the records that `--last` undoes, and the one that it goes back to.
+/// Returns the records that `--last` undoes, and the record to which it returns.
 fn last(records: &[Content]) -> (Vec<String>, Option<String>) {
     let names: Vec<String> = (0..records.len()).map(|number| number.to_string()).collect();
     let named: Vec<Named<'_>> = names.iter().zip(records).map(|(name, content)| Named { name, content }).collect();
@@ -39,12 +39,12 @@ fn the_last_push_is_undone() {
     assert_eq!(last(&[good()]), (names(&["0"]), None));
     let other = record("apply", 3, Outcome::Confirmed, Progress::Pushed);
     assert_eq!(last(&[good(), other.clone(), good()]), (names(&["2"]), Some("0".to_owned())));
-    // A rollback that finished is a push like any other.
+    // A finished rollback counts like any other push.
     for outcome in [Outcome::Confirmed, Outcome::Unconfirmed] {
         let back = record("rollback", 2, outcome, Progress::Pushed);
         assert_eq!(last(&[good(), good(), back]), (names(&["2"]), Some("1".to_owned())));
     }
-    // So is a rollback that was to go back to a record.
+    // So does a rollback to a record.
     let mut back = record("rollback", 2, Outcome::Begun, Progress::Pushed);
     back.back_to = Some("0".to_owned());
     assert_eq!(last(&[good(), good(), back]), (names(&["2"]), Some("1".to_owned())));
@@ -59,7 +59,7 @@ fn going_back_that_was_stopped_is_gone_on_with() {
             let records = [good(), good(), stopped(progress)];
             assert_eq!(last(&records), (names(&["2", "1"]), Some("0".to_owned())), "{progress:?}");
         }
-        // A run that sent nothing has nothing to undo, and hides no other run.
+        // A run that sent nothing has nothing to undo, and does not hide another run.
         let records = [good(), good(), stopped(Progress::Signed)];
         assert_eq!(last(&records), (names(&["1"]), Some("0".to_owned())));
         let records =
@@ -68,8 +68,7 @@ fn going_back_that_was_stopped_is_gone_on_with() {
     }
 }
 
-/// Imports that come back need activation tokens that hold. This tool issues ours anew; other accounts have to issue
-/// theirs.
+/// Restored imports need valid activation tokens. This tool issues ours anew; other accounts must issue theirs.
 #[test]
 fn an_import_whose_activation_has_ended_does_not_come_back() {
     let (ours, theirs) = (Seed::generate(KeyKind::Account).unwrap(), Seed::generate(KeyKind::Account).unwrap());
@@ -88,7 +87,7 @@ fn an_import_whose_activation_has_ended_does_not_come_back() {
         TrustedClaims::reviewed(json!({ "sub": id, "name": "A", "nats": nats })).unwrap()
     };
     let desired = [wanted.clone(), exporting];
-    // The time is 5000.
+    // The present time is 5000.
     let back = |exporter: &Seed, ends: u64| {
         let (current, goal) = (claims(&wanted.id, json!([])), claims(&wanted.id, json!([import(exporter, ends)])));
         let goals = [Some(goal.clone()), Some(claims(&ours.public_key(), json!([])))];

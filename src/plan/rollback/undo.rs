@@ -17,11 +17,11 @@ pub struct Named<'r> {
 /// The pushes to undo.
 #[derive(Debug, Clone)]
 pub struct Undo<'r> {
-    /// The pushes that are undone, the newest first.
+    /// The undone pushes, the newest first.
     pub pushes: Vec<Named<'r>>,
-    /// The record to go back to; without a named one, the record before the first that is undone, if any.
+    /// The record to return to. If the user names none, it is the record before the oldest undone one, if there is one.
     pub target: Option<Named<'r>>,
-    /// The application's accounts that the rollback is about, with their regional ones.
+    /// The application's accounts in the rollback, with their regional accounts.
     pub applications: BTreeSet<PublicKey>,
     /// Options of the rollback, with the findings that the user allows.
     pub options: Options,
@@ -30,15 +30,16 @@ pub struct Undo<'r> {
 }
 
 impl<'r> Undo<'r> {
-    /// Goes back to the accounts' state after the record at `place`; `records` are the deployment's, the oldest first.
+    /// Returns to the accounts' state after the record at index `place`. `records` are those of the deployment, the
+    /// oldest first.
     pub fn back_to(records: &[Named<'r>], place: usize) -> Self {
         let target = records.get(place).copied();
         let newer = records.get(place + 1..).unwrap_or_default();
         Self::of(records, newer, target, target.map(|target| applications(target.content)).unwrap_or_default())
     }
 
-    /// Goes back to the state before the newest record. If that is of a `rollback --last` that did not finish, this one
-    /// goes on with it: undoing it would bring back what it was to undo.
+    /// Returns to the state before the newest record. If that record is from an unfinished `rollback --last`, continues
+    /// that rollback. Undoing it would restore what it was meant to undo.
     pub fn last(records: &[Named<'r>]) -> Self {
         let begun = records.iter().rev().take_while(|record| record.content.stopped_going_back()).count();
         let (older, undone) = records.split_at(records.len().saturating_sub(begun + 1));

@@ -21,8 +21,8 @@ pub const SUBJECT_REMOVED: &str = "subject-removed";
 /// The finding about streams that an earlier version of this tool made in another shape.
 pub const FORMER_SHAPE: &str = "former-shape";
 
-/// Returns `true` if a stream of ours has the shape of versions before 0.2. Their write streams store under the
-/// captured subject. Their read streams have sources that take the region out of it.
+/// Returns `true` if a stream of ours has the shape of versions before 0.2. In that shape, a write stream stores
+/// messages under the captured subject. The sources of a read stream remove the region from the subject.
 pub(crate) fn is_former(found: &ObservedStream) -> bool {
     let Some(owner) = &found.owner else { return false };
     match owner.role {
@@ -40,7 +40,7 @@ pub(crate) fn is_former(found: &ObservedStream) -> bool {
     }
 }
 
-/// Compares the streams.
+/// Compares the desired streams with the observed ones.
 pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, options: &Options) -> StreamPlan {
     let mut plan = StreamPlan::default();
     for stream in &desired.streams {
@@ -78,8 +78,8 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
     plan
 }
 
-/// Marks the streams that give up what other streams take over. They come first, since no two streams capture one
-/// subject.
+/// Marks streams that give up subjects which other streams take over. They change first, because two streams cannot
+/// capture the same subject.
 fn hand_over(changes: &mut [StreamChange]) {
     if changes.iter().all(|change| change.gives_up().next().is_none()) {
         return;
@@ -93,7 +93,8 @@ fn hand_over(changes: &mut [StreamChange]) {
     }
 }
 
-/// Plans the deletion of all streams that are ours, or of those of the named virtual streams: read streams first.
+/// Plans to delete all streams that are ours, or only those of the named virtual streams. Read streams are deleted
+/// first.
 pub fn removal(observed: &ObservedJetStream, names: Option<&[String]>) -> Vec<StreamChange> {
     let mut changes: Vec<StreamChange> = observed
         .streams
@@ -122,7 +123,7 @@ fn deletion(stream: &ObservedStream, owner: &Owner) -> StreamChange {
     }
 }
 
-/// Reports or prunes streams that are ours, but not in this definition. Returns the names of those that are pruned.
+/// Reports or prunes streams that are ours, but not in this definition. Returns the names of the pruned streams.
 fn leftovers<'o>(left: &[&'o ObservedStream], options: &Options, plan: &mut StreamPlan) -> HashSet<&'o str> {
     let mut deleted = HashSet::new();
     let mut kept: BTreeMap<&str, (Vec<&str>, u64)> = BTreeMap::new();
@@ -233,7 +234,7 @@ impl Out<'_> {
         if let Some(finding) = conflicts::other_level(desired, found, account) {
             return self.plan.findings.push(finding);
         }
-        // Until the backfill ends, its sources are not yet the final ones.
+        // The stream does not have its final sources until the backfill ends.
         if along::is_under_way(&found.config) {
             return;
         }
@@ -259,7 +260,7 @@ impl Out<'_> {
         }
     }
 
-    /// Reports what happens to messages on subjects that the virtual stream no longer has.
+    /// Reports the effect on messages whose subjects the virtual stream no longer has.
     fn given_up(&mut self, desired: &DesiredStream<'_>, change: &StreamChange, account: &Account) {
         let stream = account.virtual_streams.iter().find(|stream| stream.name.as_str() == desired.virtual_stream);
         let virtual_subject = |subject: &SubjectFilter| SubjectFilter::parse(split_captured(subject.as_str())?.1).ok();
@@ -309,7 +310,7 @@ impl Out<'_> {
         edited
     }
 
-    /// Returns `true` if a changed field may be sent. Adds a finding if it may not, or should not.
+    /// Returns `true` if the update may change this field. Adds a finding if it may not, or if the change is harmful.
     fn judge(&mut self, key: &str, before: Option<&Value>, after: Option<&Value>, found: &ObservedStream) -> bool {
         let show = |value: Option<&Value>| value.map_or("unset".to_owned(), |v| v.to_string());
         let on_purpose = format!(
@@ -406,7 +407,7 @@ impl Out<'_> {
     }
 }
 
-/// Returns `true` if the new limit is tighter in a way that deletes messages.
+/// Returns `true` if the new limit is lower and servers delete messages because of it.
 fn shrinks(key: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
     if !matches!(key, "max_age" | "max_bytes" | "max_msgs" | "max_msgs_per_subject") {
         return false;
@@ -431,7 +432,7 @@ fn reaches(key: &str, limit: Option<&Value>, found: &ObservedStream) -> bool {
     }
 }
 
-/// Returns the value to send for a removed one: servers take an absent field for its zero.
+/// Returns the value that removes a field: servers treat an absent field as zero.
 fn wire(key: &str, value: Option<Value>) -> Value {
     value.or_else(|| stream_default(key)).unwrap_or(Value::Null)
 }

@@ -44,7 +44,7 @@ fn desired(account_of: &Account, version: &str) -> DesiredAccount<'static> {
     application(topology, leaked, &DesiredOptions { oldest_server, ..DesiredOptions::default() }).unwrap()
 }
 
-/// Returns the replies of real servers of that version after these streams were made.
+/// Returns the replies of real servers of that version after they made these streams.
 fn recorded(version: &str) -> ObservedJetStream {
     let file = |name: &str| -> Value {
         let path = format!("{}/tests/fixtures/api/{version}/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -72,14 +72,14 @@ fn what_was_made_is_as_desired() {
     let (d, observed) = (desired(&app(), "2.15.1"), recorded("2.15.1"));
     let plan = streams(&d, &observed, &Options::default());
     assert_eq!((plan.changes, plan.findings, plan.reports), (vec![], vec![], vec![]));
-    assert_eq!(consumers(&d, &observed, &Options::default()).changes, vec![]);
+    assert_eq!(consumers(&d, &observed).changes, vec![]);
     let checked = crate::verify::streams::streams(&d, &observed);
     assert_eq!(counts(&checked).ok, 7, "{checked:#?}");
 }
 
 #[test]
 fn old_servers_fill_in_the_duplicate_window() {
-    // The recording was made with 0, which 2.10 turns into two minutes; nothing else differs.
+    // The recording was made with 0, which servers 2.10 turn into two minutes. Nothing else differs.
     let plan = streams(&desired(&app(), "2.10.26"), &recorded("2.10.26"), &Options::default());
     assert_eq!(plan.findings, vec![]);
     assert_eq!(plan.changes.len(), 3);
@@ -256,7 +256,7 @@ fn a_gap_that_was_passed_shows_in_the_count() {
     assert_eq!((said.len(), said[0].finding.code), (1, "messages-missing"));
     assert!(said[0].finding.message.starts_with("15 messages"), "{said:?}");
 
-    // The gap that its messages show is reported, and nothing else.
+    // Only the gap in the stream's messages is reported.
     let range = |first, last| Range { origin: "p0-write-west".to_owned(), first, last };
     let gap = |missing, among| Gap { after: 4, before: 5, missing, among };
     observed.arrivals.push(Arrivals {
@@ -274,7 +274,7 @@ fn a_gap_that_was_passed_shows_in_the_count() {
          p0-write-west (between messages 4 and 5 here)"
     );
 
-    // An origin that still keeps older messages did not drop them by their age.
+    // An origin that still has older messages did not drop them by age.
     let origin = edit(&mut observed, "p0-write-west");
     (origin.state.first_seq, origin.state.messages) = (20, 10);
     let checked = crate::verify::streams::streams(&desired(&app(), "2.15.1"), &observed);
@@ -288,12 +288,12 @@ fn limits_are_checked_before_anything_is_made() {
     let check = |info: Value| {
         let observed = ObservedJetStream { info, ..ObservedJetStream::default() };
         let plan = streams(&d, &observed, &Options::default());
-        let more = consumers(&d, &observed, &Options::default());
+        let more = consumers(&d, &observed);
         capacity(&d, &plan, &more, &observed, None, (None, false)).iter().map(|f| f.code).collect::<Vec<_>>()
     };
     assert_eq!(check(json!({ "limits": { "max_streams": -1, "max_storage": -1 } })), Vec::<&str>::new());
     assert_eq!(check(json!({ "streams": 3, "limits": { "max_streams": 8 } })), ["stream-limit"]);
-    // Six streams, and that of the lease.
+    // Six streams, and the lease's stream.
     assert_eq!(check(json!({ "limits": { "max_streams": 7 } })), Vec::<&str>::new());
     assert_eq!(check(json!({ "limits": { "max_streams": 6 } })), ["stream-limit"]);
     assert_eq!(check(json!({ "limits": { "max_bytes_required": true } })), ["max-bytes-required"]);
@@ -301,12 +301,12 @@ fn limits_are_checked_before_anything_is_made() {
     let tiers = |more: Value| json!({ "tiers": { "R1": { "limits": {} }, "R3": more } });
     assert_eq!(check(tiers(json!({ "limits": {} }))), Vec::<&str>::new());
     assert_eq!(check(tiers(json!({ "streams": 0, "limits": { "max_streams": 5 } }))), ["stream-limit"]);
-    // Consumers of sources and mirrors, and of applications, have one replica.
+    // Consumers of sources, mirrors and applications have one replica.
     assert_eq!(check(json!({ "tiers": { "R3": { "limits": {} } } })), ["tier-missing"]);
     assert_eq!(check(json!({ "error": { "code": 503, "err_code": 10039 } })), ["jetstream-not-enabled"]);
 }
 
-/// Streams without changes need their tier as well.
+/// Unchanged streams need their tier as well.
 #[test]
 fn streams_that_stay_need_their_tier() {
     let d = desired(&app(), "2.15.1");
@@ -314,7 +314,7 @@ fn streams_that_stay_need_their_tier() {
         let observed = ObservedJetStream { info, ..recorded("2.15.1") };
         let plan = streams(&d, &observed, &Options::default());
         assert_eq!(plan.changes, []);
-        let more = consumers(&d, &observed, &Options::default());
+        let more = consumers(&d, &observed);
         let found = capacity(&d, &plan, &more, &observed, None, (None, false));
         found.into_iter().map(|finding| (finding.code, finding.message)).collect::<Vec<_>>()
     };
@@ -328,7 +328,7 @@ fn streams_that_stay_need_their_tier() {
     assert!(found.len() == 1 && found[0].0 == "tier-missing" && found[0].1.contains("no tier R3"), "{found:?}");
 }
 
-/// Tiers of one consumer each, and one of each: servers before 2.15.1 count them together.
+/// Two tiers with one consumer each, and a limit of one each. Servers before 2.15.1 count them together.
 #[test]
 fn consumers_are_counted_as_servers_do() {
     let app = |replicas: [Option<u64>; 2]| {
@@ -348,7 +348,7 @@ fn consumers_are_counted_as_servers_do() {
         let d = desired(&app, "2.15.1");
         let observed = ObservedJetStream { info, ..ObservedJetStream::default() };
         let plan = streams(&d, &observed, &Options::default());
-        let more = consumers(&d, &observed, &Options::default());
+        let more = consumers(&d, &observed);
         let versions = deployment([version, "2.15.1", "2.15.1"], &json!({ "config": {} }));
         let found = capacity(&d, &plan, &more, &observed, None, (Some(&versions), false));
         let of_consumers = found.into_iter().filter(|f| f.message.contains("consumer") || f.place.contains("consumer"));
@@ -371,7 +371,7 @@ fn consumers_are_counted_as_servers_do() {
     assert_eq!(said(one_each, "2.15.1", plain(1)), room("1 of 1 per stream are used"));
     assert_eq!(said(one_each, "2.15.1", plain(2)), [""; 0]);
     assert!(said([Some(2), None], "2.15.1", tiers(5, 5))[0].starts_with("tier-missing: it has R2"));
-    // The consumers of applications count by their tier, which is not known.
+    // The applications' consumers count by their tier, which is unknown.
     let app = app(one_each);
     let d = desired(&app, "2.15.1");
     let read = d.streams.iter().find(|stream| stream.role == Role::Read).unwrap();
@@ -379,7 +379,7 @@ fn consumers_are_counted_as_servers_do() {
     let stream = ObservedStream::from_info(info).unwrap();
     let observed = ObservedJetStream { info: tiers(5, 5), streams: vec![stream], ..ObservedJetStream::default() };
     let plan = streams(&d, &observed, &Options::default());
-    let more = consumers(&d, &observed, &Options::default());
+    let more = consumers(&d, &observed);
     let versions = deployment(["2.15.1"; 3], &json!({ "config": {} }));
     let found = |most: i64| {
         let observed = ObservedJetStream { info: tiers(most, most), ..observed.clone() };
@@ -389,7 +389,7 @@ fn consumers_are_counted_as_servers_do() {
     assert_eq!((found(4), found(5)), (vec![Severity::Warning], vec![]));
 }
 
-/// Returns servers of the three clusters, one each, with this JetStream status.
+/// Returns one server per cluster, for three clusters, with this JetStream status.
 fn deployment(versions: [&str; 3], jetstream: &Value) -> Deployment {
     let server = |(cluster, version): (&str, &str)| Server {
         id: cluster.to_owned(),
@@ -409,7 +409,7 @@ fn edited_app(edit: impl FnOnce(&mut VirtualStream)) -> Account {
 fn found(app: &Account, claims: Option<&AccountClaims>, deployment: Option<&Deployment>) -> Vec<&'static str> {
     let (d, observed) = (desired(app, "2.15.1"), ObservedJetStream::default());
     let plan = streams(&d, &observed, &Options::default());
-    let more = consumers(&d, &observed, &Options::default());
+    let more = consumers(&d, &observed);
     capacity(&d, &plan, &more, &observed, claims, (deployment, false)).iter().map(|f| f.code).collect()
 }
 
@@ -449,7 +449,7 @@ fn servers_that_keep_replicas_apart_are_counted_by_their_tags() {
     assert_eq!(codes([Some("a"), Some("b"), Some("c")], json!(["ssd"])), Vec::<&str>::new());
     assert_eq!(codes([Some("a"), Some("b"), Some("b")], json!(["ssd"])), ["too-few-servers"; 3]);
     assert_eq!(codes([Some("a"), Some("b"), None], json!(["ssd"])), ["too-few-servers"; 3]);
-    // Servers do not keep replicas apart if the placement names such a tag.
+    // Servers do not keep replicas apart if the placement itself names such a tag.
     assert_eq!(codes([Some("a"), Some("a"), Some("a")], json!(["az:a"])), Vec::<&str>::new());
 }
 
@@ -460,7 +460,7 @@ fn room_and_limits_of_servers_are_checked() {
         let stats = json!({ "reserved_storage": reserved, "storage": used });
         check(&small(), json!({ "config": { "max_storage": most }, "stats": stats }))
     };
-    // Each cluster has a write and a read stream.
+    // Each cluster has a write stream and a read stream.
     assert_eq!(storage(2_000, 0, 0), Vec::<&str>::new());
     assert_eq!(storage(1_999, 0, 0), ["server-storage"; 3], "both together");
     assert_eq!(storage(10_000, 9_001, 0), ["server-storage"; 3], "reserved");
@@ -536,7 +536,7 @@ fn servers_that_forget_what_is_changed_are_named() {
         "{text}"
     );
     assert_eq!(found(&changed, "2.12.8"), None);
-    // A stream that is made, and changed before the run ends.
+    // A stream that the run makes, and changes again before it ends.
     let mut along = made;
     along.changes[3].history = Some(History { from: "p0-read-west".to_owned(), messages: 1 });
     assert!(found(&along, "2.12.2").is_some());
@@ -571,11 +571,11 @@ fn consumers_say_what_cannot_be_changed() {
     let mut observed = recorded("2.15.1");
     let d = desired(&app(), "2.15.1");
     observed.consumers[0].config["ack_policy"] = json!("none");
-    let plan = consumers(&d, &observed, &Options::default());
+    let plan = consumers(&d, &observed);
     assert_eq!((plan.changes.len(), plan.findings[0].code), (0, "immutable-field"));
     observed.consumers[0].config["ack_policy"] = json!("explicit");
     observed.consumers[0].config.insert("headers_only".to_owned(), json!(true));
-    let plan = consumers(&d, &observed, &Options::default());
+    let plan = consumers(&d, &observed);
     assert_eq!((plan.changes[0].fields.len(), plan.findings.len()), (1, 0));
 }
 
@@ -587,7 +587,7 @@ fn only_what_may_be_meant_is_allowed() {
     assert!(!options.allows("foreign-mapping") && !options.allows("imports-again"));
 }
 
-/// A region serves the cluster `edge`: its subjects go from one write stream to the other.
+/// A region serves the cluster `edge`, whose subjects move from one write stream to the other.
 #[test]
 fn a_cluster_that_uses_another_region_is_handed_over() {
     let mut account = app();
@@ -611,13 +611,13 @@ fn a_cluster_that_uses_another_region_is_handed_over() {
     assert_eq!((&*west.name, west.hands_over, west.narrows()), ("p0-write-west", true, false), "{plan:#?}");
     assert_eq!((&*central.name, central.hands_over), ("p0-write-central", false));
     assert_eq!(central.after.as_ref().unwrap()["subjects"].as_array().unwrap().len(), 4);
-    // The other way round the stream that gives up still comes first.
+    // In the opposite direction, the stream that gives up subjects still comes first.
     let plan = streams(&with(0), &found(&with(1)), &Options::default());
     assert_eq!(
         plan.changes.iter().map(|c| (&*c.name, c.hands_over)).collect::<Vec<_>>(),
         [("p0-write-central", true), ("p0-write-west", false)]
     );
-    // When no region serves the cluster, no stream takes over.
+    // If no region serves the cluster, no stream takes over.
     let nobody = desired(&account, "2.15.1");
     let plan = streams(&nobody, &observed, &Options::default());
     assert_eq!(
@@ -680,8 +680,8 @@ fn streams_of_the_former_shape_are_refused() {
     });
 }
 
-/// Streams that drop messages are refused where servers do not keep their position: the finding names them, and the
-/// ways out.
+/// Streams that drop messages are refused on servers that do not keep their position. The finding names these servers,
+/// and the alternatives.
 #[test]
 fn what_would_go_back_to_old_values_is_refused_on_servers_before_2_15() {
     let refused = |change: &dyn Fn(&mut VirtualStream)| {

@@ -102,6 +102,12 @@ fn records_that_are_not_as_they_were_written_are_refused() {
     assert_eq!((exit, records.len()), (0, 2), "{document:#}");
     assert_eq!(records[0]["who"]["ci"]["CI_JOB_ID"], "7");
     assert_eq!(records[1]["error"]["code"], "not-a-record");
+    // It keeps nobody from comparing others, and is named if it may belong to what is compared.
+    std::fs::write(history.join("2026-01-09-whole-dd0000.json"), &text).unwrap();
+    let (exit, document) = run(folder, &["history", "bb", "dd"]);
+    assert_eq!((exit, &document["unreadable"]), (0, &json!(["2026-01-08-bad-cc0000"])), "{document:#}");
+    let (exit, document) = run(folder, &["history", "bb", "bb"]);
+    assert_eq!((exit, &document["unreadable"]), (0, &json!([])), "{document:#}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ async fn observe(connection: &Connection, desired: &DesiredAccount<'_>) -> Obser
 async fn apply(connection: &Connection, desired: &DesiredAccount<'_>, options: &Options) -> (StreamPlan, Vec<Done>) {
     let observed = observe(connection, desired).await;
     let plan = streams(desired, &observed, options);
-    let more = consumers(desired, &observed, options);
+    let more = consumers(desired, &observed);
     let outcomes = run(Api::new(connection), &plan.changes, &more.changes, RunOptions::default(), |_| ()).await;
     let done =
         outcomes.iter().map(|o| o.result.clone().unwrap_or_else(|e| panic!("{}: {e}", o.item.place()))).collect();

@@ -1,5 +1,5 @@
-//! Finds users that may publish on virtual names, but not on the mapped subjects: servers check permissions after
-//! mapping (nats-server 2.15, measured). It checks roles and default permissions, which the account's token shows.
+//! Finds users that may publish on virtual names, but not on the mapped subjects. Servers check permissions after
+//! mapping (nats-server 2.15, measured). Covers roles and default permissions, which the account's token shows.
 
 use super::permissions::{any_user, for_all, subjects};
 use crate::desired::{DesiredAccount, Role, lease};
@@ -17,15 +17,15 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Users with the same permissions.
 struct Users {
-    /// For messages: `users of the role writers`.
+    /// Name of the users in messages: `users of the role writers`.
     who: String,
     place: String,
     publish: Permission,
 }
 
-/// Reports the subjects that each role in `claims` lacks. It is an error if `changes` take the permission away in all
-/// clusters. It is a warning if the role lacks it already. It is also a warning if users may go on in some cluster,
-/// which may be the one that their role is for.
+/// Reports the mapped subjects that each role in `claims` may not publish on. The finding is an error if `changes` stop
+/// the role from publishing in all clusters. It is a warning if the role could not publish before either. It is also a
+/// warning if users can still publish in some cluster, which may be the one that their role is for.
 pub fn roles(desired: &DesiredAccount<'_>, claims: &AccountClaims, changes: &[MappingChange]) -> Vec<Finding> {
     let roles = with_permissions(&desired.name, claims);
     if roles.is_empty() {
@@ -73,7 +73,7 @@ struct Path {
 }
 
 fn paths(desired: &DesiredAccount<'_>) -> Vec<Path> {
-    // Applications do not use our own subjects, and they cannot make a virtual stream either way.
+    // Applications do not use this tool's own subjects, and cannot make a virtual stream on any layout.
     let ours = PREFIXES.iter().map(|prefix| prefix.token);
     let unused: Vec<&str> = ours.chain(["$JS.API.STREAM.CREATE", "$JS.API.STREAM.UPDATE"]).collect();
     let used = |mapping: &&Mapping| !unused.iter().any(|prefix| is_below(mapping.source.as_str(), prefix));
@@ -83,7 +83,7 @@ fn paths(desired: &DesiredAccount<'_>) -> Vec<Path> {
         Path { to: to.into_iter().collect(), by: from.clone(), from }
     });
     let mut all: Vec<Path> = mapped.collect();
-    // Acknowledgements carry the real name of the stream that delivered.
+    // Acknowledgements have the real name of the stream that delivered the message.
     if desired.account.layout == Layout::Shared {
         all.extend(desired.account.virtual_streams.iter().map(|stream| {
             let name = stream.name.as_str();
@@ -113,7 +113,7 @@ fn lacks(role: &Users, paths: &[Path], changed: &HashMap<&str, &MappingChange>) 
             let after: Vec<SubjectFilter> = to.iter().filter_map(|to| becomes(to)).collect();
             is_new |= changed.get(by.as_str()).is_some_and(|change| match &change.before {
                 None => !after.is_empty() && !after.iter().any(may),
-                // Acknowledgements go on under the name that they have.
+                // Acknowledgements keep the name that they have.
                 Some(_) if by != from => false,
                 Some(before) => (change.after.iter().flatten()).any(|to| {
                     let of_cluster = |of: &&Destination| of.cluster == to.cluster || of.cluster.is_none();

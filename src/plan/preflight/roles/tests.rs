@@ -33,7 +33,7 @@ fn shared() -> Account {
     app(vec![stream("orders", &["orders.>"])])
 }
 
-/// The case of a public report: a template that was enough before.
+/// A case from a public report: a template whose permissions sufficed before the mapping.
 #[test]
 fn a_template_that_was_enough_is_not_after_mapping() {
     let role = json!({ "allow": ["orders.new", "$JS.API.>", "$JS.ACK.>"] });
@@ -45,24 +45,24 @@ fn a_template_that_was_enough_is_not_after_mapping() {
           refuse it"]
     );
     assert!(found(&shared(), json!({}), role.clone(), false)[0].contains("which becomes $VW.c-east.orders.new"));
-    // The same as default permissions.
+    // Default permissions work the same way.
     assert!(
         found(&shared(), role.clone(), json!({}), true)[0]
             .starts_with("account APP, default permissions: users without")
     );
-    // The regions' JetStream, too.
+    // Requests to the regions' JetStream need permissions, too.
     let regional = regional(vec![stream("orders", &["orders.>"])]);
     let lacks = found(&regional, json!({}), json!({ "allow": ["$VW.*.orders.new", "orders.new", "$JS.API.>"] }), true);
     assert!(lacks[0].contains("may publish on $JS.API.>, which would become $VS.c-east.API.>"), "{lacks:?}");
-    // Acknowledgements carry the read streams' names.
+    // Acknowledgements have the read streams' names.
     let lacks = found(&shared(), json!({}), json!({ "allow": ["$JS.ACK.orders.>"] }), true);
     assert!(lacks[0].contains("would become $JS.ACK.orders-read-west.>"), "{lacks:?}");
-    // Permissions that deny by name.
+    // Permissions that deny subjects by name.
     let lacks = found(&shared(), json!({}), json!({ "deny": ["$VW.>"] }), true);
     assert!(lacks[0].contains("may publish on orders.>, which would become $VW.c-east.orders.>"), "{lacks:?}");
 }
 
-/// No user loses what worked, so it does not stop the run.
+/// A user that could not publish before loses nothing, so the finding does not stop the run.
 #[test]
 fn what_was_so_before_or_still_works_in_a_cluster_is_a_warning() {
     let account = shared();
@@ -79,9 +79,9 @@ fn what_was_so_before_or_still_works_in_a_cluster_is_a_warning() {
     assert_eq!(severities(None, orders()), [Severity::Error]);
     assert_eq!(severities(Some("old.>"), orders()), [Severity::Warning]);
     assert_eq!(severities(Some("old.>"), json!({ "allow": ["orders.new", "old.>"] })), [Severity::Error]);
-    // A role for one region.
+    // A role for users of one region.
     assert_eq!(severities(None, json!({ "allow": ["orders.new", "$VW.c-west.orders.>"] })), [Severity::Warning]);
-    // Each user is denied another subject.
+    // Each user is denied a different subject.
     assert_eq!(severities(None, json!({ "deny": ["$VW.*.orders.{{name()}}"] })), [Severity::Warning; 0]);
 }
 
