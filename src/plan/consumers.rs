@@ -1,7 +1,7 @@
 //! Plans the consumers of the definition: changes, and findings.
 
-use super::change::{Edited, FieldChange, consumer_default, filled, same};
 use super::Action;
+use super::change::{Edited, FieldChange, consumer_default, filled, same};
 use crate::desired::{DesiredAccount, DesiredConsumer, metadata};
 use crate::model::finding::Finding;
 use crate::observed::jetstream::{ObservedConsumer, ObservedJetStream};

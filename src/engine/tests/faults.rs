@@ -26,7 +26,9 @@ fn kind(subject: &str) -> String {
 fn ends_as_it_must(fault: Fault, ended: &Ended, when: &str) {
     match fault {
         Fault::Killed | Fault::AnswerLost => assert!(matches!(ended, Ended::Killed), "{when}: {ended:?}"),
-        Fault::Overwritten { .. } | Fault::OverwrittenUnheard => assert!(matches!(ended, Ended::Done { .. }), "{when}: {ended:?}"),
+        Fault::Overwritten { .. } | Fault::OverwrittenUnheard => {
+            assert!(matches!(ended, Ended::Done { .. }), "{when}: {ended:?}")
+        }
         // A run may fail, or not confirm everything.
         _ => {}
     }
