@@ -1,8 +1,8 @@
-//! Measures a real 3 × 3 super-cluster on this machine: fresh virtual streams by `apply` and by bare requests,
+//! Measures a real 3 × 3 super-cluster on this machine: new virtual streams by `apply` and by bare requests,
 //! alternately; `apply` and `verify` with nothing to do; buckets of each consistency level.
 //!
 //! Run it with `cargo bench --bench deployment [-- PAIRS]`; the figures are in `docs/performance.md`. This is not a
-//! test: it does not fail when something is slow.
+//! test, and does not fail if something is slow.
 
 #![allow(missing_docs)]
 
@@ -27,7 +27,8 @@ use vstream_jwt::observed::jetstream::Api;
 use vstream_jwt::observed::{Requests, system};
 use vstream_jwt::ops;
 use vstream_jwt::ops::apply::Apply;
-use vstream_jwt::push::{Answer, push};
+use vstream_jwt::resolver::push::{Answer, push};
+use vstream_jwt::resolver::servers;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, issue};
@@ -175,7 +176,7 @@ async fn accounts(cluster: &SuperCluster, pairs: usize) {
 
     // Issues the tokens that `apply` made again.
     let same = async || {
-        let claims = system::stored_claims(&system, &deployment, TIMEOUT, |token| AccountClaims::decode(token).ok())
+        let claims = servers::stored_claims(&system, &deployment, TIMEOUT, |token| AccountClaims::decode(token).ok())
             .await
             .unwrap();
         let ours = claims.iter().filter(|claims| ids.contains(claims.id()));
@@ -211,8 +212,8 @@ async fn accounts(cluster: &SuperCluster, pairs: usize) {
     println!("ratio of the medians of the pushes: {:.2}", pushed.median() / raw.median());
 }
 
-/// Creates write streams, then read streams, with nothing before or between. Returns the milliseconds until the last
-/// answer, and until all read streams are in touch with their sources.
+/// Creates write streams, then read streams, without other requests before or between them. Returns the milliseconds
+/// until the last answer, and until all read streams have contact with their sources.
 async fn bare_requests(path: &Path) -> (f64, f64) {
     let loaded = ops::load::load(path).unwrap();
     let folder = loaded.base.join("keys");
@@ -319,7 +320,7 @@ async fn buckets(cluster: &SuperCluster) {
     settle().await;
 }
 
-/// Measures each operation in milliseconds, and leaves out the first of each.
+/// Measures each operation in milliseconds. Leaves out the first one of each.
 async fn operations(what: &str, bucket: &async_nats::jetstream::kv::Store, updates: bool) {
     const COUNT: usize = 500;
     let value = || vec![b'x'; 128].into();

@@ -66,7 +66,7 @@ fn definition(accounts: usize, streams: usize) -> Definition {
     }
 }
 
-/// Returns the account's token as it is before the first `apply`.
+/// Returns the account's token before the first `apply`.
 fn bare_token(account: &Account, operator: &Seed) -> SignedToken {
     let claims = json!({
         "sub": account.id,
@@ -180,7 +180,7 @@ fn signature_of_100(bencher: Bencher) {
     bencher.counter(BytesCount::of_slice(message)).bench_local(|| operator.sign(message).unwrap());
 }
 
-/// Reads the token again: signature, strict JSON, and all fields that the program uses.
+/// Decodes the token again: signature, strict JSON, and all fields that the program uses.
 #[divan::bench]
 fn decode_100(bencher: Bencher) {
     let (_, token) = edited_token();

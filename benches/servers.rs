@@ -24,10 +24,11 @@ use vstream_jwt::observed::link::{Connector, Ear, Link, LinkError};
 use vstream_jwt::observed::{Reply, RequestError, Requests, User, system};
 use vstream_jwt::ops;
 use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::plan;
+use vstream_jwt::resolver::push;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::keyring::Keyring;
 use vstream_jwt::sign::{Seed, Signer as _, issue};
-use vstream_jwt::{plan, push};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The mapping that is removed by hand before each run, so that there is a token to push.
@@ -92,7 +93,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Returns the processor time of this process, which runs the command's code; the servers are not included.
+/// Returns the processor time of this process, which runs the command's code. It does not include the servers.
 fn processor() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
@@ -129,7 +130,7 @@ async fn take_mapping_away(cluster: &SuperCluster, definition: &Definition, oper
     let stored = String::from_utf8(link.request(&subject, Vec::new(), TIMEOUT).await.unwrap().payload).unwrap();
     let mut claims = Token::decode(&stored).unwrap().into_claims();
     claims["nats"]["mappings"].as_object_mut().unwrap().remove(MAPPING).expect("it was there");
-    // Two runs may be less than a second apart, but `iat` must be above that of the token before.
+    // Two runs may be less than a second apart, but each `iat` must be greater than the previous token's.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let token = issue(&claims, operator, now.max(claims["iat"].as_u64().unwrap() + 1)).unwrap();
     let outcomes = push::push(&link, &deployment, &[(id, token)], TIMEOUT).await.unwrap();

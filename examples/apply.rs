@@ -1,5 +1,4 @@
-//! Does the whole job without the command line: loads a definition, plans, applies, and prints the answer of each
-//! server.
+//! Uses the library without the command line: loads a definition, plans, applies, and prints each server's answer.
 //!
 //! ```sh
 //! vstream-jwt dev up
@@ -35,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut keys = Keyring::open(&keys_folder)?;
     let operator = read_seed_file(Path::new(operator_key))?;
 
-    // Trust the operator that the definition pins, or the operator whose token is at hand.
+    // Trusts the operator that the definition pins, or the operator whose token is in a local file.
     let trust = trust(Some(definition), &loaded.base, &keys_folder).signing_with(Some(operator.public_key()));
     let connector = DefinitionConnector::new(definition, Purpose::Change, &keys_folder);
     let deadline = Deadline::after(Duration::from_secs(30));

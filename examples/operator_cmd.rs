@@ -1,5 +1,5 @@
-//! Signer for `--operator-cmd`: holds the operator's key in its own process, and answers requests on standard input. A
-//! KMS or a vault can take the place of the key file.
+//! A signer for `--operator-cmd`, which keeps the operator's key in its own process and answers requests on standard
+//! input. A KMS or a vault can replace the key file.
 //!
 //! ```sh
 //! vstream-jwt apply --operator-cmd 'cargo run -q --example operator_cmd keys/op.nk'

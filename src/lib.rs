@@ -14,8 +14,8 @@
 //! 6. [`nsc`]: reads the copies of the tokens in an nsc store, if there is one, before a run, and writes them after it.
 //! 7. [`sign`]: keeps seeds in memory that is wiped; only [`sign::issue`] makes signed tokens.
 //! 8. [`provision`]: makes streams and consumers before any mapping leads to them.
-//! 9. [`push`]: sends signed tokens to the resolver on all servers, and judges each server's answer by its name;
-//!    [`resolver`] also hands tokens to an account server, or writes them into the servers' configuration.
+//! 9. [`resolver`]: sends signed tokens to the resolver on all servers, and judges each server's answer by its name;
+//!    or hands tokens to an account server, or writes them into the servers' configuration.
 //! 10. [`verify`]: checks that tokens are stored, applied and live on every server, and that every source flows.
 //! 11. [`explain`]: follows a message that clients of a cluster publish to where it goes.
 //! 12. [`engine`]: carries out a plan, stage by stage, under the lease.
@@ -78,7 +78,6 @@ pub mod observed;
 pub mod ops;
 pub mod plan;
 pub mod provision;
-pub mod push;
 pub mod resolver;
 pub mod secrets;
 pub mod sign;

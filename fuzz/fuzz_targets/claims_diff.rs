@@ -1,5 +1,5 @@
-//! The diff that the person who signs reads. Claims that differ give at least one line, equal claims none, and no value
-//! in them can make a line of its own.
+//! The diff that the user reads before signing. Claims that differ give at least one line, and equal claims none. No
+//! value in them can forge a line.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     }
     assert!(claims_diff(Some(&after), &after).is_empty());
     assert_eq!(claims_diff(None, &after), claims_diff(Some(&Value::Object(Default::default())), &after));
-    // The reverse diff has changes too. Lists may differ in order only; then the line says so.
+    // The reverse diff has changes, too. If lists differ only in their order, a line says so.
     assert_eq!(claims_diff(Some(&after), &before).is_empty(), lines.is_empty());
 });
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use support::{Script, filled, in_paused_time, keys};
 use vstream_jwt::model::subject::SubjectFilter;
 use vstream_jwt::observed::{Deployment, Live, Server, Stored, listeners, system};
-use vstream_jwt::push::{Answer, push};
+use vstream_jwt::resolver::push::{Answer, push};
+use vstream_jwt::resolver::servers;
 use vstream_jwt::sign::{SignedToken, Signer as _};
 
 const TIME: Duration = Duration::from_secs(20);
@@ -34,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     accounts(&script, &deployment);
     subscriptions(&script, &deployment);
     pushed(&script, &deployment);
-    let (_, took) = in_paused_time(system::stored_claims(&script, &deployment, TIME, |text| Some(text.to_owned())));
+    let (_, took) = in_paused_time(servers::stored_claims(&script, &deployment, TIME, |text| Some(text.to_owned())));
     assert!(took <= TIME + GRACE, "{took:?}");
 });
 
@@ -54,7 +55,7 @@ fn judge(found: &Deployment) {
 
 fn accounts(script: &Script, deployment: &Deployment) {
     let ids = [keys().account.public_key(), keys().other_account.public_key()];
-    let (found, took) = in_paused_time(system::accounts(script, deployment, &ids, TIME));
+    let (found, took) = in_paused_time(servers::accounts(script, deployment, &ids, TIME));
     assert!(took <= TIME + GRACE, "{took:?}");
     let Ok(found) = found else { return };
     assert_eq!(found.len(), ids.len());
@@ -68,7 +69,7 @@ fn accounts(script: &Script, deployment: &Deployment) {
                     assert!(!several.is_empty());
                     several.iter().flatten().collect()
                 }
-                Stored::Nothing | Stored::NoAnswer => Vec::new(),
+                Stored::Nothing | Stored::NotKept { .. } | Stored::Outside { .. } | Stored::NoAnswer => Vec::new(),
             };
             for token in tokens {
                 let body = token.trim().split('.').nth(1).expect("a copy is a token");

@@ -49,7 +49,7 @@ impl Peer {
         writeln!(self.ask, "{token}").and_then(|()| self.ask.flush()).expect("the peer listens");
         let mut said = String::new();
         self.answers.read_line(&mut said).expect("the peer answers");
-        // When the peer panics, it writes no full line any more.
+        // If the peer panics, its last line is incomplete.
         assert!(said.ends_with('\n'), "the peer ended");
         said.trim_end().to_owned()
     }

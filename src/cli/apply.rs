@@ -22,10 +22,10 @@ use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use std::path::PathBuf;
 
-/// Make the deployment match the definition, and prove it on every server
+/// Make the deployment match the definition, and check the result on every server
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Do exactly what this file of `plan --out` or `sign` says, or refuse
+    /// Carry out this file of `plan --out` or `sign` exactly, or refuse
     #[arg(value_name = "PLANFILE", conflicts_with_all = ["adopt", "prune", "delete_streams", "allow"])]
     plan: Option<PathBuf>,
 
@@ -147,7 +147,7 @@ fn text(
     shell: &Shell,
 ) -> Text {
     let servers = deployment.servers.len();
-    // A plan that was made again, after another tool's push, may have nothing left to do.
+    // After another tool's push the run plans again, and the new plan may be empty.
     let idle = planned.plan.is_empty() && applied.is_idle();
     if idle && exit == Exit::Done {
         return text!("In sync: nothing to do, nothing was pushed ({servers} servers asked).");
@@ -156,12 +156,12 @@ fn text(
     if applied.has_to_reload() {
         out.append(&to_reload(
             applied,
-            "apply again in the same way: it checks that all have it, and continues from here",
+            "apply again in the same way: it checks that all servers have it, and continues from here",
         ));
         return out;
     }
     if idle && !applied.behind.is_empty() {
-        put!(out, "Nothing to do on the {servers} servers, but not all of them show what they have, as said above.");
+        put!(out, "Nothing to do on the {servers} servers, but some of them do not show their tokens (see above).");
         put!(
             out,
             "next: Add their URLs to `servers:` of their region, then apply again: it has them load the account."
@@ -169,12 +169,12 @@ fn text(
         return out;
     }
     if idle && deployment.missing() == 0 {
-        put!(out, "Nothing to do on the {servers} servers, but not all is well with the streams, as said above.");
+        put!(out, "Nothing to do on the {servers} servers, but some streams have problems (see above).");
         put!(out, "next: Run `{} --wait 2m`.", shell.command("verify"));
         return out;
     }
     if idle {
-        put!(out, "Nothing to do on the {servers} servers that answer; what is left out has to wait.");
+        put!(out, "Nothing to do on the {servers} servers that answer; what was left out has to wait for the others.");
         put!(out, "next: Bring its servers back, then apply again.");
         return out;
     }
@@ -187,7 +187,7 @@ fn text(
         put!(out, "next: Run `{} --wait 2m`; apply again if it names something.", shell.command("verify"));
     }
     if !applied.pushed.is_empty() && definition.nsc_store.is_none() {
-        put!(out, "An nsc store is behind now; its next push would undo this. Bring it up to date: nsc pull -A");
+        put!(out, "If you use nsc, its store is out of date: its next push would undo this. Update it: nsc pull -A");
     }
     out
 }

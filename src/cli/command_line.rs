@@ -1,4 +1,4 @@
-//! The command line as `clap` reads it: the common flags and the verbs.
+//! The command line: the common flags and the verbs, for `clap`.
 
 use super::shell::GlobalArgs;
 use super::{Exit, Failure, Shell};

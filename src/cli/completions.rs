@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// Print a completion script for a shell
 ///
-/// Put it where the shell looks for it, for example:
+/// Write it to a file that the shell loads, for example:
 ///
 /// bash: vstream-jwt completions bash > ~/.local/share/bash-completion/completions/vstream-jwt
 ///
@@ -21,10 +21,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the verb; `command` is the whole command line.
+    /// Runs the verb. `command` describes the whole command line.
     ///
     /// # Errors
-    /// None; every verb has this signature.
+    /// None. Every verb has this signature.
     pub async fn run(self, shell: &Shell, mut command: clap::Command) -> Result<Exit, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "vstream-jwt", &mut script);

@@ -1,4 +1,4 @@
-//! Loads the definition that `--definition` names, for all verbs that need one.
+//! Loads the definition that `--definition` names.
 
 use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
@@ -9,13 +9,13 @@ impl Shell {
     /// Reads the definition.
     ///
     /// # Errors
-    /// Exit 2 with all problems of the definition, each with its place, cause and next step.
+    /// Exit 2 with all problems of the definition, each with its location, cause and next step.
     pub fn load(&self) -> Result<Loaded, Failure> {
         load(&self.definition).map_err(|error| failure(&error))
     }
 }
 
-/// The definition is valid in itself, but servers would refuse what it asks for.
+/// The definition is valid by itself, but servers would refuse what it asks for.
 impl From<DesiredError> for Failure {
     fn from(error: DesiredError) -> Self {
         Self::usage("definition", error.to_string()).next("Correct that in the definition.")
@@ -47,7 +47,7 @@ pub(super) fn failure(error: &LoadError) -> Failure {
                 excerpt.end();
                 put!(excerpt, "{} problems in the definition; nothing was done", problems.len());
             }
-            // Each problem has its next step.
+            // The next step of each problem is in its text.
             let failure = Failure::new(Exit::Usage, "invalid-definition", message).excerpt(excerpt);
             let failure = failure.detail("problems", reports);
             match problems.left_out() {

@@ -1,4 +1,4 @@
-//! `demo`: the main job on local servers of its own, told as a story.
+//! `demo`: shows the main workflow on local servers of its own, as a story.
 
 use super::deployment::interrupted;
 use super::dev::shell_word;
@@ -17,10 +17,11 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Show the whole job on real servers: nine of them in three regions, one region lost and found, every message counted
+/// Show the whole workflow on real servers: nine of them in three regions, one region lost and restored, every message
+/// counted
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Leave it running, with definition and keys in a folder to go on playing with
+    /// Leave the servers running, with the definition and keys in a folder to experiment with
     #[arg(long)]
     keep: bool,
 
@@ -32,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     nats_server: Option<PathBuf>,
 
-    /// This version of the server, fetched if it is not the one on PATH
+    /// The version of the server; fetched unless the one on PATH has it
     #[arg(long, value_name = "V", env = "VSTREAM_NATS_SERVER_VERSION", hide_env_values = true)]
     server_version: Option<String>,
 }
@@ -41,8 +42,8 @@ impl Args {
     /// Runs the verb.
     ///
     /// # Errors
-    /// [`Failure`] with exit code 2 for a folder that is in use, else 1. A proof that fails ends with exit code 1 and
-    /// the story.
+    /// [`Failure`] with exit code 2 for a folder that is in use, else 1. A failed check ends with exit code 1 and the
+    /// story.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let interrupted = interrupted();
         let Self { keep, folder, nats_server, server_version } = self;
@@ -64,8 +65,7 @@ impl Args {
         tokio::select! {
             told = tell(shell, options, keep) => told,
             () = interrupted => {
-                // The servers have ended already, because their super-cluster was dropped, unless the user wants to
-                // keep them.
+                // Unless the user keeps the servers, they have already ended, because their super-cluster was dropped.
                 if let (true, Ok(cluster)) = (keep, SuperCluster::open(&folder)) {
                     let _ = cluster.delete().await;
                 }
@@ -97,7 +97,7 @@ fn temporary() -> Result<tempfile::TempDir, Failure> {
     folder.map_err(failed)
 }
 
-/// Returns the command of this program as the user typed it, so that printed commands can be typed.
+/// Returns the command of this program as the user typed it, so that the user can paste printed commands.
 fn me() -> String {
     std::env::args_os().next().map_or_else(|| "vstream-jwt".to_owned(), |name| shell_word(Path::new(&name)))
 }
@@ -151,7 +151,7 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
     Ok(if holds { Exit::Done } else { Exit::Failed })
 }
 
-/// Connects users of the application's account in a region.
+/// Connects as users of the application's account in a region.
 struct Applications<'a>(&'a SuperCluster);
 
 impl Clients for Applications<'_> {
@@ -164,14 +164,14 @@ impl Clients for Applications<'_> {
     }
 }
 
-/// Progress on standard error, with the chapters on standard output between its lines.
+/// Shows progress on standard error, and the chapters on standard output between the progress lines.
 struct Teller<'a> {
     shell: &'a Shell,
     progress: super::shell::Progress,
 }
 
 impl Teller<'_> {
-    /// Prints a chapter for the user; a script gets one document at the end.
+    /// Prints a chapter in human format. In JSON format, one document at the end has all of it.
     fn chapter(&self, text: &Text) {
         if self.shell.format == Format::Human {
             self.progress.suspend(|| self.shell.result(text, &()));
@@ -295,7 +295,7 @@ fn proof_text(story: &Story) -> Text {
     out
 }
 
-/// Returns the first few of many messages.
+/// Returns the first few of a list of messages.
 fn some(messages: &[String]) -> String {
     let shown = messages.iter().take(5).map(|message| format!("`{message}`")).collect::<Vec<_>>().join(", ");
     if messages.len() > 5 { format!("{shown} and {} more", messages.len() - 5) } else { shown }
@@ -316,7 +316,7 @@ fn explanation(out: &mut Text, story: &Story) {
     put!(out, "the rest when they are back.");
 }
 
-/// Adds the next steps. `kept` has the super-cluster that runs on, and its folder as the user named it.
+/// Adds the next steps. `kept` has the super-cluster that stays up, and its folder as the user named it.
 fn next(out: &mut Text, kept: Option<(&SuperCluster, &Path)>, holds: bool) {
     let me = me();
     out.append(&titled("What to try next"));
@@ -344,7 +344,7 @@ fn next(out: &mut Text, kept: Option<(&SuperCluster, &Path)>, holds: bool) {
     put!(out, "  stop and delete     {me} dev --folder {folder} down --delete");
 }
 
-/// Returns the failure of the demo. `kept` has the super-cluster that runs on.
+/// Returns the failure of the demo. `kept` has the super-cluster that stays up.
 fn failure(error: DemoError, kept: Option<&SuperCluster>) -> Failure {
     let message = error.to_string();
     let failure = match error {

@@ -18,10 +18,10 @@ use futures::future::select_all;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Time to wait for other runs.
+/// The time to wait for other runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct LeaseArgs {
-    /// How long to wait for another run that changes the same account, beside --timeout (0s: not at all)
+    /// How long to wait for another run that changes the same account, in addition to --timeout (0s: do not wait)
     #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = super::shell::parse_wait)]
     pub(super) lease_timeout: Duration,
 }
@@ -34,15 +34,15 @@ pub(super) fn holder(verb: &'static str) -> Holder {
     Holder { who: format!("{user}@{host}"), verb }
 }
 
-/// Returns a future that ends at an interrupt from the terminal or at SIGTERM. It listens from this call on, not only
-/// once it is polled, because a run that has taken a lease by then must give it back.
+/// Returns a future that completes at an interrupt from the terminal or at SIGTERM. It listens from this call on, not
+/// from its first poll, because the run may take a lease before that and must then release it.
 pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
     let received = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| {
         let signal = signal(kind);
         Box::pin(async move {
             match signal {
                 Ok(mut signal) => drop(signal.recv().await),
-                // Then the signal ends the process directly.
+                // Without a listener, the signal ends the process directly.
                 Err(_) => std::future::pending().await,
             }
         })
@@ -50,11 +50,11 @@ pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
     select_all(received).map(drop)
 }
 
-/// The next step after the user answers a question with no.
+/// The next step after the user refuses.
 pub(super) const NOT_CONFIRMED: &str = "Run it again when you are sure; --yes does not ask.";
 
-/// Shows a plan and, on a terminal, asks whether to go on; elsewhere the answer is `otherwise`. The user's time to
-/// answer does not count against the servers' time.
+/// Shows a plan and, on a terminal, asks the user to confirm it; without a terminal, the answer is `otherwise`. The
+/// time that the user takes does not count against `--timeout`.
 pub(super) fn agree<L>(
     shell: &Shell,
     session: &mut Session<'_, L>,
@@ -80,21 +80,21 @@ pub(super) fn agree<L>(
     Ok(())
 }
 
-/// Shows what other tools pushed since the user agreed to a plan and, on a terminal, asks whether to sign that too.
+/// Shows what other tools pushed since the user confirmed a plan. On a terminal, asks the user to confirm that too.
 pub(super) fn agree_again(shell: &Shell, progress: &Progress, merged: &[Merged], yes: bool) -> bool {
     let mut agreed = true;
     progress.suspend(|| {
         shell.say(merged_text(merged));
-        agreed = yes || shell.confirm("Others pushed this since; it is kept, and signed with the rest. Go on?", true);
+        agreed = yes || shell.confirm("Other tools pushed this since; it is kept, and signed as well. Go on?", true);
     });
     agreed
 }
 
-/// Returns the changes that other tools made to accounts during a run.
+/// Returns a text about the changes that other tools made to accounts during a run.
 pub(super) fn merged_text(merged: &[Merged]) -> Text {
     let mut out = Text::new();
     for Merged { account, id: _, changes } in merged {
-        put!(out, "account {account}: others changed meanwhile, and it is kept:");
+        put!(out, "account {account}: other tools changed this meanwhile, and it is kept:");
         for line in changes {
             put!(out, "  {line}");
         }
@@ -102,7 +102,7 @@ pub(super) fn merged_text(merged: &[Merged]) -> Text {
     out
 }
 
-/// Adds to a failure what the run heard from other tools and did not use.
+/// Adds to a failure the pushes of other tools that the run noticed and did not use.
 pub(super) fn with_heard(mut failure: Failure, session: &Session<'_, impl Link>) -> Failure {
     failure.findings.extend(session.heard());
     failure
@@ -145,12 +145,12 @@ impl From<TokenStoreError> for Failure {
     }
 }
 
-/// Checks the findings that the user allows and the names to prune.
+/// Checks that the findings to allow and the names to prune are valid.
 pub(super) fn options(options: Options) -> Result<Options, Failure> {
     let known: Vec<&str> = allowable().collect();
     match options.allow.iter().find(|code| !known.contains(&code.as_str())) {
         None => Ok(options),
-        Some(code) => Err(Failure::usage("unknown-finding", format!("--allow {code}: there is no such exception"))
+        Some(code) => Err(Failure::usage("unknown-finding", format!("--allow {code}: no such finding can be allowed"))
             .next(format!("Name one of {}.", known.join(", ")))),
     }
 }

@@ -16,9 +16,9 @@ use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;
 
 /// The next step after servers have reloaded the preload.
-const AGAIN: &str = "run destroy again: it checks that all have it, and continues from here";
+const AGAIN: &str = "run destroy again: it checks that all servers have it, and continues from here";
 
-/// Take away the mappings of this definition or of the named virtual streams, and their streams if told to
+/// Remove the mappings of this definition or of the named virtual streams, and with --delete-streams their streams
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only these virtual streams

@@ -7,7 +7,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Run a local super-cluster of real servers in operator mode, for trying things out; loopback only
+/// Run a local super-cluster of real servers in operator mode for experiments; loopback only
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The super-cluster's folder: configuration, keys, stores, an example definition
@@ -20,11 +20,12 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make the super-cluster, or start the one in the folder; it runs on until `dev down`
+    /// Make the super-cluster, or start the one in the folder; it stays up until `dev down`
     Up(Up),
-    /// Stop it; keys, stores and configuration stay for the next `dev up`
+    /// Stop the super-cluster; keys, stores and configuration stay for the next `dev up`
     Down {
-        /// Delete all that `dev up` made, too: keys, stores, configuration, the definition if nobody changed it
+        /// Delete everything that `dev up` made, too: keys, stores, configuration, and the definition unless it was
+        /// edited
         #[arg(long)]
         delete: bool,
     },
@@ -32,7 +33,7 @@ enum Action {
     Start(Targets),
     /// Kill (SIGKILL) regions or single servers
     Kill(Targets),
-    /// Cut a region off all others while its servers run on: a split brain
+    /// Cut a region off from all others while its servers keep running: a split brain
     Cut {
         /// The region
         region: String,
@@ -42,7 +43,7 @@ enum Action {
         /// The region
         region: String,
     },
-    /// Show servers, ports and regions that are cut off
+    /// Show servers, ports and cut regions
     Status,
     /// The process that owns the servers
     #[command(hide = true)]
@@ -50,7 +51,7 @@ enum Action {
         /// End when standard input is closed
         #[arg(long)]
         with_stdin: bool,
-        /// Then delete the folder
+        /// Delete the folder afterwards
         #[arg(long, requires = "with_stdin")]
         delete: bool,
     },
@@ -70,11 +71,11 @@ struct Up {
     #[arg(long)]
     stretch: bool,
 
-    /// Have clients use TLS with certificates (mutual TLS)
+    /// Require TLS client certificates (mutual TLS)
     #[arg(long)]
     tls: bool,
 
-    /// Have servers trust the operator's signing key only, not its identity key
+    /// Make servers trust only the operator's signing key, not its identity key
     #[arg(long)]
     strict_signing_keys: bool,
 
@@ -82,7 +83,7 @@ struct Up {
     #[arg(long, value_name = "PATH")]
     nats_server: Option<PathBuf>,
 
-    /// This version of the server, fetched if it is not the one on PATH
+    /// The version of the server; fetched unless the one on PATH has it
     #[arg(long, value_name = "V", env = "VSTREAM_NATS_SERVER_VERSION", hide_env_values = true)]
     server_version: Option<String>,
 }
@@ -141,7 +142,7 @@ impl Args {
 impl Up {
     async fn run(self, shell: &Shell, folder: PathBuf) -> Result<Exit, Failure> {
         let Self { regions, servers, stretch, tls, strict_signing_keys, nats_server, server_version } = self;
-        // Options that the user does not name are those of the folder's super-cluster.
+        // Options that the user leaves out are those of the folder's super-cluster.
         let made = SuperCluster::open(&folder).map(|cluster| cluster.made_with()).unwrap_or_default();
         let options = Options {
             folder,
@@ -190,7 +191,7 @@ async fn down(shell: &Shell, cluster: SuperCluster, delete: bool) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Waits until the servers have found each other, then shows them.
+/// Waits until the servers have connected to each other, then shows them.
 async fn settle(shell: &Shell, cluster: &SuperCluster) -> Result<Exit, Failure> {
     let progress = shell.progress();
     progress.update("waiting until the servers have found each other", 0, 0);
@@ -213,7 +214,7 @@ fn table(status: &Status) -> Text {
     if !left_behind.is_empty() {
         part!(
             text,
-            "; {} run on without their supervisor, which was killed: `dev down` ends them, `dev up` starts them anew",
+            "; {} keep running without their supervisor, which died: `dev down` ends them, `dev up` restarts them",
             left_behind.len()
         );
     } else if supervisor.is_none() {

@@ -14,26 +14,26 @@ use std::path::PathBuf;
 ///
 /// Follows the subject as servers do: mapping, permissions, imports, stream or request, copies in the other regions.
 ///
-/// Exit codes: 0 it arrives, 3 it does not or not everywhere, 4 not everything could be read, 1 or 2 nothing is known of the
-/// subject.
+/// Exit codes: 0 it arrives, 3 it does not arrive or not everywhere, 4 not everything could be read, 1 or 2 the subject
+/// could not be followed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is published on, such as `orders.new` or `$JS.API.STREAM.INFO.orders`
+    /// The subject of the message, such as `orders.new` or `$JS.API.STREAM.INFO.orders`
     subject: String,
 
     /// The cluster whose clients publish it
     #[arg(long, value_name = "CLUSTER")]
     cluster: String,
 
-    /// Look at the permissions of this user, too: its credentials file
+    /// Check the permissions of this user, too: its credentials file
     #[arg(long, value_name = "CREDS")]
     user: Option<PathBuf>,
 
-    /// Where the client listens for the answer
+    /// The reply subject on which the client waits for the answer
     #[arg(long, value_name = "SUBJECT")]
     reply_to: Option<String>,
 
-    /// Ask no server: by the definition alone, as it will be once it is applied
+    /// Ask no server: use the definition alone, as it will be once applied
     #[arg(long)]
     offline: bool,
 }
@@ -135,7 +135,7 @@ fn explained_text(explained: &Explained) -> Text {
             put!(out, "next: {next}");
         }
         Outcome::Unknown { why } => put!(out, "{} {why}.", "It is not known whether it arrives everywhere:".yellow()),
-        Outcome::NotMapped => put!(out, "Only who subscribes to it hears it."),
+        Outcome::NotMapped => put!(out, "Only its subscribers receive it."),
     }
     out
 }

@@ -1,4 +1,4 @@
-//! The end of a verb: exit codes, and errors with the next step.
+//! The result of a verb: exit codes, and errors with their next step.
 
 use super::text::Text;
 use crate::model::finding::{Finding, serialize_bounded};
@@ -10,9 +10,9 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: done, or in sync.
     Done,
-    /// 1: failed; nothing or not all done.
+    /// 1: failed; nothing was done, or not everything.
     Failed,
-    /// 2: usage or definition invalid; nothing done.
+    /// 2: usage or definition invalid; nothing was done.
     Usage,
     /// 3: changes pending, or drift.
     Pending,
@@ -39,7 +39,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Reason why a verb did not do its job: what is wrong, where, and the next step.
+/// Reason why a verb failed: the problem, its location, and the next step.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
     /// The exit code.
@@ -47,21 +47,21 @@ pub struct Failure {
     pub exit: Exit,
     /// Stable kebab-case name.
     pub code: &'static str,
-    /// The fault, including its place; one line.
+    /// The problem, including its location, in one line.
     pub message: String,
-    /// More lines that belong to the message.
+    /// More lines of the message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
-    /// The message for a person, with the source shown, in several lines; printed instead of `message`.
+    /// The message in several lines, with the source shown; human output prints it instead of `message`.
     #[serde(skip)]
     pub excerpt: Option<Text>,
-    /// The next step, an imperative sentence; empty where there is none.
+    /// The next step, an imperative sentence; empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub next: String,
     /// The findings that stopped the run.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_bounded")]
     pub findings: Vec<Finding>,
-    /// More for scripts, by name (`problems` of a definition, the steps before the failure, …).
+    /// More values for scripts, by name (`problems` of a definition, the steps before the failure, …).
     #[serde(flatten, skip_serializing_if = "serde_json::Map::is_empty")]
     pub details: serde_json::Map<String, serde_json::Value>,
 }
@@ -103,14 +103,14 @@ impl Failure {
         self
     }
 
-    /// Adds lines that belong to the message.
+    /// Adds more lines to the message.
     #[must_use]
     pub fn lines(mut self, lines: Vec<String>) -> Self {
         self.lines = lines;
         self
     }
 
-    /// Adds a text that shows the source.
+    /// Adds a message that shows the source.
     #[must_use]
     pub(super) fn excerpt(mut self, excerpt: Text) -> Self {
         self.excerpt = Some(excerpt);

@@ -1,4 +1,4 @@
-//! Findings as text for people.
+//! Formats findings as text.
 
 use super::text::{DIM, Paint as _, Painted, RED, Text, YELLOW, put, text};
 use crate::model::finding::{Finding, Severity};
@@ -12,7 +12,7 @@ pub(super) fn label(severity: Severity) -> Painted<&'static str> {
     }
 }
 
-/// Returns a finding as text for people.
+/// Returns a finding as text.
 pub(super) fn finding_text(finding: &Finding) -> Text {
     let Finding { code, severity, place, message, lines, next } = finding;
     let mut out = text!("{}: {place}: {message} {}", label(*severity), format_args!("[{code}]").dim());
@@ -23,7 +23,7 @@ pub(super) fn finding_text(finding: &Finding) -> Text {
     out
 }
 
-/// Returns findings as text for people; a next step that several consecutive findings share comes once, after them.
+/// Returns findings as text. If consecutive findings share a next step, it appears once after them.
 pub(super) fn findings_text(findings: &[&Finding]) -> Vec<Text> {
     let rows = findings.chunk_by(|a, b| (a.code, a.severity, &a.next) == (b.code, b.severity, &b.next));
     let texts = rows.flat_map(|row| {

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// List what was pushed, show one record, or what changed between two
+/// List past pushes, show one record, or the changes between two records
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The record to show: the beginning of its name or id, `last`, or `last~1` for the one before
     #[arg(value_name = "RECORD")]
     record: Option<String>,
 
-    /// Another: shows what the accounts' claims became between the two
+    /// Another record: shows how the accounts' claims changed between the two
     #[arg(value_name = "OTHER", requires = "record")]
     other: Option<String>,
 
@@ -79,16 +79,16 @@ pub(super) fn failure(error: &HistoryError) -> Failure {
             RecordError::Newer { .. } => Failure::usage("record-newer", message)
                 .next("Use the version of vstream-jwt that wrote it, or a later one."),
             RecordError::TooLarge => Failure::usage("record-too-large", message)
-                .next("Move the file out of the folder: no run wrote it as it is."),
+                .next("Move the file out of the folder: no run wrote it in this form."),
             RecordError::NotARecord(_) => Failure::usage("not-a-record", message).next(
-                "Get the file again from where it was written, or move it out of the folder if it is something else.",
+                "Get the file again from the machine that wrote it, or move it out of the folder if it is no record.",
             ),
             RecordError::Secret(_) => Failure::failed("secret-in-record", message).next(
-                "Replace it: it was in places that others read. Move the file out of the folder; no run goes back to it.",
+                "Replace the secret, because others may have read it. Move the file out of the folder; no rollback can \
+                 use it.",
             ),
-            RecordError::Changed => Failure::usage("record-changed", message).next(
-                "Get the file again from where it was written; if nobody changed it on purpose, find out who did.",
-            ),
+            RecordError::Changed => Failure::usage("record-changed", message)
+                .next("Get the file again from the machine that wrote it, and find out who changed this copy."),
         },
     }
 }
@@ -117,7 +117,7 @@ fn accounts(content: &Content) -> Vec<&str> {
     names
 }
 
-/// Lists all records, the newest last, where a terminal shows it.
+/// Lists all records, the newest last, next to the prompt on a terminal.
 fn overview(folder: &Path, all: &[Read]) -> (Text, Value) {
     let mut out = Text::new();
     let mut records = Vec::new();
@@ -293,7 +293,7 @@ fn between(all: &[Read], one: &Entry, other: &Entry) -> (Text, Value) {
         let Some((name, _)) = is.or(was) else { continue };
         let claims = match (was, is) {
             (was, Some((_, is))) => changes(was.map(|(_, token)| token.as_str()), is),
-            (Some(_), None) => vec!["no record until then has a push of it".to_owned()],
+            (Some(_), None) => vec!["no record up to this one has a push of it".to_owned()],
             (None, None) => continue,
         };
         if claims.is_empty() {
@@ -305,7 +305,7 @@ fn between(all: &[Read], one: &Entry, other: &Entry) -> (Text, Value) {
     }
     let mut text = match out.is_empty() {
         true => text!("No difference between what {} and {} left.", one.name, other.name),
-        false => text!("From how {} left it to how {} did:", one.name, other.name),
+        false => text!("From the state after {} to the state after {}:", one.name, other.name),
     };
     text.append(&out);
     let last = one.name.as_str().max(&other.name);

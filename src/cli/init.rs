@@ -1,4 +1,4 @@
-//! `init`: makes a new project.
+//! `init`: creates a new project.
 
 use super::shell::quoted;
 use super::text::{Text, put};
@@ -18,16 +18,16 @@ use std::time::Instant;
 /// Overwrites nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder to write them to, which is made if it is not there
+    /// The folder to write them to; made if it does not exist
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
 
-    /// Fill in what an nsc store tells: operator, accounts, where their keys are
+    /// Fill in facts from an nsc store: operator, accounts, locations of their keys
     #[arg(long, value_name = "STORE")]
     from_nsc: Option<PathBuf>,
 
-    /// Fill in what a running deployment tells: clusters, servers, accounts. NAME is a context of the nats CLI that leads
-    /// to its system account
+    /// Fill in facts from a running deployment: clusters, servers, accounts. NAME is a context of the nats CLI for its
+    /// system account
     #[arg(long, value_name = "NAME")]
     from_context: Option<String>,
 }
@@ -36,8 +36,8 @@ impl Args {
     /// Runs the verb.
     ///
     /// # Errors
-    /// Exit 1 when a definition exists, a file cannot be written, or the servers of a context do not answer; exit 2 for
-    /// a missing store or context.
+    /// Exit 1 if a definition exists, a file cannot be written, or the servers of a context do not answer. Exit 2 for a
+    /// missing store or context.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         free(&self.folder).map_err(failure)?;
         let store = self.from_nsc.as_deref().map(|path| {
@@ -78,7 +78,7 @@ impl Args {
             (None, Some(_)) => "the account's credentials and the virtual streams",
             (Some(_), Some(_)) => "the virtual streams",
         };
-        put!(text, "next: Fill in {blanks} and what else says FILL IN, then run `{next}`.");
+        put!(text, "next: Fill in {blanks} and everything else marked FILL IN, then run `{next}`.");
         shell.result(text, &json!({ "written": written }));
         Ok(Exit::Done)
     }
@@ -96,7 +96,7 @@ fn failure(error: InitError) -> Failure {
     }
 }
 
-/// Asks the deployment that a context connects to.
+/// Queries the deployment to which a context connects.
 async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
     let place = format!("--from-context {context}");
     let unreached = |error: ConnectError| {

@@ -9,19 +9,20 @@ use std::path::{Path, PathBuf};
 
 /// Print the manual page, or write the pages of all verbs
 ///
-/// `vstream-jwt man | man -l -` shows it; `vstream-jwt man --out ~/.local/share/man/man1` installs all pages.
+/// `vstream-jwt man | man -l -` shows the page; `vstream-jwt man --out ~/.local/share/man/man1` installs all pages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write a page for each verb into this folder, which is made if it is not there; pages of the same name are replaced
+    /// Write a page for each verb to this folder, and make the folder if it does not exist; replaces pages of the same
+    /// name
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 impl Args {
-    /// Runs the verb; `command` is the whole command line.
+    /// Runs the verb. `command` describes the whole command line.
     ///
     /// # Errors
-    /// Exit 1 when a page cannot be written.
+    /// Exit 1 if a page cannot be written.
     pub async fn run(self, shell: &Shell, mut command: clap::Command) -> Result<Exit, Failure> {
         let failed = |path: &Path, error: std::io::Error| {
             Failure::failed("cannot-write", format!("cannot write {}: {error}", path.display()))

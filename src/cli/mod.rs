@@ -1,7 +1,7 @@
-//! The command line: one file per verb, with its arguments and views. The only part that prints or exits.
+//! The command line: one file per verb, with its arguments and views. Only this module prints or exits.
 //!
-//! Read `run` and `command_line` first, then a verb. What several verbs share is in files named for it: `deployment`,
-//! `outcome`, `recording`, `operator`, `planfile`. Views build a `Text`, and only `output` prints.
+//! Read `run` and `command_line` first, then a verb. Code that several verbs share is in files named for their subject:
+//! `deployment`, `outcome`, `recording`, `operator`, `planfile`. Views build a `Text`, and only `output` prints.
 
 mod apply;
 mod command_line;

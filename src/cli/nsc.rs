@@ -1,4 +1,4 @@
-//! Updates the nsc store, the last step of `apply` and `destroy`.
+//! Updates the nsc store as the last step of `apply` and `destroy`.
 
 use super::shell::some;
 use super::text::{Text, put};
@@ -10,8 +10,8 @@ use crate::observed::Requests;
 use crate::plan::Options;
 use serde_json::{Value, json};
 
-/// Updates the definition's nsc store, adds that to both results, and returns the exit code: 1 when the store could not
-/// be written, whatever the servers have.
+/// Updates the definition's nsc store, adds the outcome to both results, and returns the exit code. The code is 1 if
+/// the store could not be written, even if the servers have the tokens.
 pub(super) async fn write_back<L: Requests>(
     shell: &Shell,
     session: &Session<'_, L>,

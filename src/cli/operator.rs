@@ -1,4 +1,4 @@
-//! Sources of the operator's signature: a key in a file, in a token or in the environment, or a command.
+//! Opens the signer for the operator: a key in a file, a hardware token or the environment, or a command.
 
 use super::{Failure, output, prompt};
 use crate::sign::age::{AgeError, Unlock};
@@ -9,7 +9,7 @@ use crate::sign::{Seed, Signer};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Sources of the operator's key.
+/// Arguments that name the operator's signer.
 #[derive(Debug, clap::Args)]
 pub(super) struct OperatorArgs {
     /// The operator's signing key: a file (also in the keys folder), - for standard input, or a pkcs11: URI
@@ -17,26 +17,26 @@ pub(super) struct OperatorArgs {
     #[arg(long, value_name = "FILE")]
     operator: Option<PathBuf>,
 
-    /// A command that signs for the operator: JSON requests on its standard input, answers on its standard output
-    /// [env: VSTREAM_OPERATOR_CMD]
+    /// A command that signs for the operator: reads JSON requests on its standard input, and answers on its standard
+    /// output [env: VSTREAM_OPERATOR_CMD]
     #[arg(long, value_name = "CMD", conflicts_with = "operator")]
     operator_cmd: Option<String>,
 
-    /// The age identity that opens an encrypted --operator file [env: VSTREAM_OPERATOR_IDENTITY]
+    /// The age identity that decrypts an encrypted --operator file [env: VSTREAM_OPERATOR_IDENTITY]
     #[arg(long, value_name = "FILE")]
     operator_identity: Option<PathBuf>,
 
-    /// A file with the passphrase of an encrypted --operator file; without it, a terminal is asked
-    /// [env: VSTREAM_OPERATOR_PASSPHRASE_FILE]
+    /// A file with the passphrase of an encrypted --operator file [default: ask on the terminal] [env:
+    /// VSTREAM_OPERATOR_PASSPHRASE_FILE]
     #[arg(long, value_name = "FILE")]
     operator_passphrase_file: Option<PathBuf>,
 }
 
 impl OperatorArgs {
-    /// Opens the signer, if the user named one: a key, a command or a token. Waits for a command or a token as long as
-    /// `patience` lasts.
+    /// Opens the signer that the user named: a key, a command or a hardware token. Returns `None` if the user named
+    /// none. Waits at most `patience` for a command or a hardware token.
     pub(super) fn signer(self, keys: &Path, patience: &Patience) -> Result<Option<Box<dyn Signer>>, Failure> {
-        // The command line wins over the environment.
+        // The command line overrides the environment.
         let command = match (self.operator_cmd, &self.operator) {
             (Some(command), _) => Some(command),
             (None, Some(_)) => None,
@@ -45,9 +45,8 @@ impl OperatorArgs {
         if let Some(command) = command {
             let hear = Box::new(output::relay());
             let signer = CommandSigner::start(&command, patience.clone(), hear).map_err(|error| {
-                Failure::failed("operator-cmd", error.to_string()).next(
-                    "Run the command by hand: it reads a line of JSON and answers with one, as docs/signing.md of the project says.",
-                )
+                Failure::failed("operator-cmd", error.to_string())
+                    .next("Run the command by hand: it answers a line of JSON with one, as docs/signing.md describes.")
             })?;
             return Ok(Some(Box::new(signer)));
         }
@@ -73,32 +72,34 @@ impl OperatorArgs {
 fn seed(inputs: &OperatorInputs, keys: &Path, patience: &Patience) -> Result<Option<Seed>, Failure> {
     operator_seed(inputs, keys, patience).map_err(|error| {
         let next = match &error {
-            SourceError::NotFound { .. } => "Name the file with --operator; it is not searched for elsewhere.",
-            SourceError::Ambiguous => "Unset one of the two, or name the key by --operator.",
+            SourceError::NotFound { .. } => "Name the file with --operator; the run does not search for it elsewhere.",
+            SourceError::Ambiguous => "Unset one of the two, or name the key with --operator.",
             SourceError::SeedAsPath => {
-                "Write the seed to a file that you alone can read, or pass it on standard input: --operator -. If \
+                "Write the seed to a file that only you can read, or pass it on standard input: --operator -. If \
                  others use this machine, or the command was recorded, replace the key."
             }
             SourceError::Age { cause: AgeError::NotBuilt, .. } => {
-                "Build it with the feature `age`, or decrypt the file and pass the seed on standard input: --operator -."
+                "Build it with the feature `age`, or decrypt the file and pass the seed on standard input: \
+                 --operator -."
             }
             SourceError::Age { cause: AgeError::NeedsPassphrase, .. } => {
-                "Run it on a terminal, or write the passphrase to a file that you alone can read: --operator-passphrase-file FILE."
+                "Run it on a terminal, or write the passphrase to a file that only you can read: \
+                 --operator-passphrase-file FILE."
             }
             SourceError::Age { cause: AgeError::NeedsIdentity, .. } => "Name the identity: --operator-identity FILE.",
-            SourceError::Age { .. } => "Decrypt the file with `age` itself to see whether it is the file or what opens it.",
+            SourceError::Age { .. } => "Decrypt the file with `age` itself, to find out if the file is damaged.",
             SourceError::Stdin(cause) if cause.kind() == std::io::ErrorKind::TimedOut => {
-                "See that what is before the pipe writes the seed and ends, or give the run more time with --timeout."
+                "Check that the command before the pipe writes the seed and exits, or raise --timeout."
             }
             SourceError::File(_) | SourceError::Stdin(_) | SourceError::Seed { .. } => {
-                "Name a file with the seed (SO…) of a signing key of the operator, readable by you alone (chmod 600)."
+                "Name a file with the seed (SO…) of an operator's signing key, readable only by you (chmod 600)."
             }
         };
         Failure::usage("operator-key", error.to_string()).next(next)
     })
 }
 
-/// Returns the command in the environment, if no other variable names a signer.
+/// Returns the command in the environment. Fails if another variable names a signer, too.
 fn command_variable() -> Result<Option<String>, Failure> {
     let command = std::env::var("VSTREAM_OPERATOR_CMD").ok().filter(|command| !command.is_empty());
     let other = match command {
@@ -107,10 +108,11 @@ fn command_variable() -> Result<Option<String>, Failure> {
         command => return Ok(command),
     };
     Err(Failure::usage("operator-key", format!("VSTREAM_OPERATOR_CMD and {other} are both set"))
-        .next("Unset one of the two, or name the signer by --operator or --operator-cmd."))
+        .next("Unset one of the two, or name the signer with --operator or --operator-cmd."))
 }
 
-/// Reads a path from the environment. Pipelines set a variable to the empty string when there is no such secret.
+/// Reads a path from the environment. An empty variable counts as unset, because pipelines set a variable to the empty
+/// string if the secret does not exist.
 fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -130,21 +132,23 @@ fn token(uri: &str, patience: Patience) -> Result<Box<dyn Signer>, Failure> {
             TokenError::Uri(_) => {
                 "Name the key: --operator 'pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=file:FILE'."
             }
-            TokenError::Module { .. } => "Name the library of the token's maker under module-path.",
+            TokenError::Module { .. } => "Name the PKCS#11 library of the token's vendor under module-path.",
             TokenError::Token { .. } => "Name one token by its label (token=) or its serial number (serial=).",
             TokenError::NeedsPin(_) | TokenError::PinFile(_) => {
-                "Write the PIN to a file that you alone can read: pin-source=file:FILE."
+                "Write the PIN to a file that only you can read: pin-source=file:FILE."
             }
             TokenError::Login { .. } => {
-                "Check the PIN before you run it again: it was tried once, and tokens lock themselves after a few tries."
+                "Check the PIN before you run it again: this run tried it once, and tokens lock themselves after a few \
+                 attempts."
             }
             TokenError::Key { .. } | TokenError::NotEd25519 { .. } => {
-                "List the token's objects (pkcs11-tool -O), and name one Ed25519 key by object= or id=."
+                "List the token's objects (pkcs11-tool -O), and name one Ed25519 key with object= or id=."
             }
             TokenError::Silent { .. } | TokenError::BrokeOff { .. } => {
-                "Ask the token with its own tools (pkcs11-tool -O): it may be waiting for a touch. The PIN may count as tried."
+                "Query the token with its own tools (pkcs11-tool -O): it may be waiting for a touch. The PIN may count \
+                 as tried."
             }
-            TokenError::Refused { .. } => "Ask the token with its own tools.",
+            TokenError::Refused { .. } => "Query the token with its own tools.",
         };
         Failure::usage("operator-token", error.to_string()).next(next)
     })?;
@@ -154,5 +158,5 @@ fn token(uri: &str, patience: Patience) -> Result<Box<dyn Signer>, Failure> {
 #[cfg(not(feature = "pkcs11"))]
 fn token(_: &str, _: Patience) -> Result<Box<dyn Signer>, Failure> {
     Err(Failure::usage("no-pkcs11", "this vstream-jwt was built without support for PKCS#11 tokens")
-        .next("Build it with it: cargo install vstream-jwt --features pkcs11."))
+        .next("Build it with that support: cargo install vstream-jwt --features pkcs11."))
 }

@@ -1,4 +1,4 @@
-//! The end of a run that pushes: its exit code, its report, and its failure.
+//! The outcome of a run that pushes: its exit code, its report, and its failure.
 
 use super::deployment::{NOT_CONFIRMED, merged_text};
 use super::finding::findings_text;
@@ -16,8 +16,8 @@ use crate::resolver::NotPushed;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Returns exit 4 when a server did not confirm a push, or could not be checked, whether or not anything was pushed.
-/// Returns exit 3 when servers have to reload their configuration first.
+/// Returns exit 4 if a server did not confirm a push, or could not be checked, even if nothing was pushed. Returns exit
+/// 3 if servers must first reload their configuration.
 pub(super) fn exit(applied: &Applied, deployment: &Deployment) -> Exit {
     match deployment.missing() {
         0 if applied.is_confirmed() => Exit::Done,
@@ -34,7 +34,7 @@ pub(super) fn document(planned: &Planned<'_>, applied: &Applied, deployment: &De
     })
 }
 
-/// Returns the last lines for servers that have to reload the file with the tokens; `then` is the step after that.
+/// Returns the last lines for servers that must reload the file with the tokens. `then` is the next step.
 pub(super) fn to_reload(applied: &Applied, then: &str) -> Text {
     let preload = applied.preload.as_deref().unwrap_or(Path::new("the preload")).display();
     let mut out = text!("Servers have the tokens in {preload} once they have reloaded it.");
@@ -44,15 +44,12 @@ pub(super) fn to_reload(applied: &Applied, then: &str) -> Text {
          {then}."
     );
     if !applied.pushed.is_empty() {
-        put!(
-            out,
-            "What nsc makes of its store is behind now (`nsc generate config --mem-resolver`): it would undo this."
-        );
+        put!(out, "The output of `nsc generate config --mem-resolver` is now out of date, and would undo this.");
     }
     out
 }
 
-/// Returns `: west-1, east-2 did not confirm; 3 servers do not answer`, with the parts that apply.
+/// Returns `: west-1, east-2 did not confirm; 3 servers do not answer`, or the part of it that applies.
 pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String {
     let open = |pushed: &Pushed| {
         let servers = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
@@ -69,14 +66,15 @@ pub(super) fn unconfirmed(applied: &Applied, deployment: &Deployment) -> String 
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
 }
 
-/// Returns what servers that did not confirm a token have instead, and why other servers refused it.
+/// Returns the tokens that servers have if they did not confirm the new one, and the reasons of servers that refused
+/// it.
 fn has_instead(pushed: &Pushed) -> Vec<String> {
     let open = pushed.servers.iter().filter(|server| !server.verdict.is_confirmed());
     let has = open.map(|server| format!("{} ({}): {}", server.server, server.cluster, server.verdict));
     has.chain(pushed.refused.iter().map(|refused| format!("refused by {refused}"))).collect()
 }
 
-/// Returns what the run did, and the servers that confirmed it.
+/// Returns a text about what the run did, and the servers that confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
     let Applied {
         provisioned, pushed, problems, unread, skipped, kept, planned_again, merged, preload, behind, ..
@@ -84,7 +82,7 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
     let mut out = Text::new();
     if *planned_again > 0 {
         let times = if *planned_again == 1 { "once".to_owned() } else { format!("{planned_again} times") };
-        put!(out, "planned again {times}: others pushed tokens meanwhile, and what they changed was kept");
+        put!(out, "planned again {times}: other tools pushed tokens meanwhile, and their changes were kept");
     }
     out.append(&merged_text(merged));
     if !provisioned.is_empty() {
@@ -154,7 +152,7 @@ pub(super) fn no_signer() -> Failure {
         .next("Name the operator's signing key: --operator FILE, --operator - for standard input, or VSTREAM_OPERATOR_FILE.")
 }
 
-/// Returns the failure of a run that ended early, with what it did until then.
+/// Returns the failure of a run that stopped early, with what it did until then.
 pub(super) fn stopped(Stopped { report, cause }: Stopped) -> Failure {
     let mut failure = failure(*cause, &report);
     if report.pushed.is_empty() && report.provisioned.is_empty() && report.merged.is_empty() {
@@ -249,9 +247,9 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
     }
 }
 
-/// Returns the failure for a plan that changes since then made stale.
+/// Returns the failure for a plan that later changes made stale.
 pub(super) fn stale(moved: Vec<String>) -> Failure {
-    Failure::failed("stale-plan", "the plan is stale; since it was made, this moved; nothing was changed")
+    Failure::failed("stale-plan", "the plan is stale; since it was made, this changed; nothing was changed")
         .lines(moved.clone())
         .next("Make the plan again: plan --out FILE; have it signed again if it was.")
         .detail("moved", moved)
@@ -267,7 +265,7 @@ mod tests {
     use super::*;
     use crate::observed::Server;
 
-    /// With and without a push.
+    /// Covers runs with and without a push.
     #[test]
     fn servers_that_do_not_answer_are_not_in_sync() {
         for (expected, exits) in [(1, Exit::Done), (2, Exit::Unconfirmed)] {

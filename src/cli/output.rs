@@ -1,4 +1,4 @@
-//! The output of the program: no other file uses standard output or standard error (a test checks this). It prints a
+//! The output of the program. No other file uses standard output or standard error (a test checks this). Prints a
 //! [`Text`], which is always escaped and without secrets, a JSON document, or a script that this program generates.
 
 use super::finding::label;
@@ -12,12 +12,12 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal as _, Result, Write};
 use std::panic::Location;
 
-/// Prints the result for a person.
+/// Prints the result in human format.
 pub(super) fn result(text: &Text) -> Result<()> {
     write(&mut anstream::stdout().lock(), text)
 }
 
-/// Prints the result for a script.
+/// Prints the result as JSON.
 pub(super) fn document(document: &impl Serialize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", json(document))?;
@@ -30,14 +30,14 @@ fn json(document: &impl Serialize) -> String {
     shown::json(&format!("{:#}", hide_json(document))).into_owned()
 }
 
-/// Prints a document in a format of its own that this program generates from itself: as it is, byte for byte.
+/// Prints a document that this program generates, byte for byte: a completion script or a manual page.
 pub(super) fn script(script: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(script.as_bytes())?;
     out.flush()
 }
 
-/// Prints everything but the result, on standard error. Ignores errors, because there is no other place to report them.
+/// Prints on standard error. Ignores errors, because there is no other place to report them.
 pub(super) fn say(text: &Text) {
     let _ = write(&mut anstream::stderr().lock(), text);
 }
@@ -54,7 +54,7 @@ pub(super) fn value(text: &str) -> String {
     hide(&shown::shown(text)).into_owned()
 }
 
-/// Returns a function that passes on another program's standard error, line by line, as it comes.
+/// Returns a function that relays another program's standard error as it arrives, line by line.
 pub(super) fn relay() -> impl FnMut(&str, bool) + Send {
     let mut told = String::new();
     move |line, ended| {
@@ -62,12 +62,12 @@ pub(super) fn relay() -> impl FnMut(&str, bool) + Send {
     }
 }
 
-/// Returns what to print after the part of a line that was `told` already, now that more of the line has come.
+/// Returns the text to print when more of a line has arrived. `told` is the part of the line that was already printed.
 fn more(told: &mut String, line: &str, ended: bool) -> String {
     let now = value(line);
     let mut more = match now.strip_prefix(told.as_str()) {
         Some(more) => more.to_owned(),
-        // The beginning that seemed harmless belongs to a secret: print the whole line once more.
+        // The printed beginning is part of a secret, so print the whole line again, hidden.
         None => format!("\n{now}"),
     };
     *told = now;
@@ -90,7 +90,7 @@ pub(super) fn is_screen() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// Checks whether a person sees standard error and can answer questions.
+/// Checks whether the user sees standard error and can answer questions.
 pub(super) fn is_conversation() -> bool {
     std::io::stdin().is_terminal() && talks_to_person()
 }
@@ -105,7 +105,7 @@ pub(super) fn bar() -> ProgressDrawTarget {
     ProgressDrawTarget::stderr()
 }
 
-/// Reports panics like every other error, escaped and without secrets: a panic's message may quote any data.
+/// Reports panics like every other error, escaped and without secrets, because a panic's message may quote any data.
 pub(super) fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
@@ -137,8 +137,8 @@ fn write(out: &mut impl Write, text: &Text) -> Result<()> {
     out.flush()
 }
 
-/// Hides secrets that several values of a line form together; a [`Text`] has hidden those in each value. A secret never
-/// continues on the next line, or text of one line could hide the next.
+/// Hides secrets that several values of a line form together; a [`Text`] has already hidden those in each value. A
+/// secret never continues on the next line, because otherwise the text of one line could hide the next.
 fn lines_hidden(text: &str) -> String {
     text.split_inclusive('\n').map(hide).collect()
 }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!([&read["role"], &read["key"], &read["name"]], ["role", "key", "name"].map(|name| &document[name]));
     }
 
-    /// Text of one line could begin what looks like a secret, and text of the next line could end it.
+    /// One line could begin a text that looks like a secret, and the next line could end it.
     #[test]
     fn nothing_between_two_lines_is_hidden() {
         let mut text = Text::from("see -----BEGIN PRIVATE KEY-----");

@@ -23,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     changes: ChangeArgs,
 
-    /// Write the plan to a file, which `sign` signs and `apply` carries out, exactly or not at all
+    /// Write the plan to a file, which `sign` signs and `apply` carries out exactly or refuses
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -31,11 +31,11 @@ pub struct Args {
 /// Changes that `plan` and `apply` may make beyond adding and changing what is ours.
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArgs {
-    /// Take over mappings and streams that are in the way and were not made by this tool
+    /// Take over conflicting mappings and streams that this tool did not make
     #[arg(long)]
     adopt: bool,
 
-    /// Take away the mappings of these virtual streams that the definition doesn't have
+    /// Remove those mappings of these virtual streams that the definition does not have
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     prune: Vec<String>,
 
@@ -43,7 +43,7 @@ pub(super) struct ChangeArgs {
     #[arg(long, requires = "prune")]
     delete_streams: bool,
 
-    /// Go on in spite of these findings (`region-missing`, `moves-stream`, …)
+    /// Continue despite these findings (`region-missing`, `moves-stream`, …)
     #[arg(long, value_name = "FINDING", num_args = 1.., value_delimiter = ',')]
     allow: Vec<String>,
 }
@@ -103,7 +103,7 @@ impl Args {
     }
 }
 
-/// Refuses to write a plan file while an account that the plan creates has no key.
+/// Refuses to write a plan file if the plan creates an account that has no key yet.
 fn all_have_keys(planned: &Planned<'_>, keys: &Keyring, shell: &Shell) -> Result<(), Failure> {
     let without = without_keys(planned, keys).map_err(unusable_keys)?;
     if without.is_empty() {
@@ -193,7 +193,7 @@ fn flags(options: &Options) -> String {
     flags
 }
 
-/// Returns the longest outage that the new and changed write streams survive.
+/// Returns the longest outage that the new and changed write streams can bridge.
 fn outage(plan: &Plan) -> Option<i64> {
     let writes =
         plan.accounts.iter().flat_map(|account| &account.streams.changes).filter(|change| {

@@ -6,14 +6,14 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::shown::shown;
 use crate::plan::{Action, Plan};
 
-/// The longest comment, in characters: GitHub accepts 65,536, GitLab more.
+/// Most characters of a comment: GitHub accepts 65,536, GitLab more.
 const MOST: usize = 60_000;
-/// The most characters of a single account, so that one account does not crowd out other accounts.
+/// Most characters of a single account, so that one account does not crowd out the others.
 const MOST_OF_ONE: usize = 20_000;
-/// The most lines that are shown without folding.
+/// Most lines that are shown without folding.
 const SHORT: usize = 12;
 
-/// Returns the plan as Markdown. `view` is its view for people, `outlook` the last lines of that view.
+/// Returns the plan as Markdown. `view` is its view in human format, and `outlook` the last lines of that view.
 pub(super) fn markdown(plan: &Plan, view: &PlanText, outlook: &Text) -> Text {
     let mut out = Text::from("<!-- vstream-jwt plan -->");
     let title = match (plan.is_refused(), plan.is_empty()) {
@@ -33,7 +33,7 @@ pub(super) fn markdown(plan: &Plan, view: &PlanText, outlook: &Text) -> Text {
     end.end();
     let mut lines = outlook.plain().lines().map(escaped).peekable();
     while let Some(line) = lines.next() {
-        // Two trailing blanks make a line break.
+        // Two trailing spaces make a line break.
         put!(end, "{line}{}", if lines.peek().is_some() { "  " } else { "" });
     }
     let mut left_out = 0;
@@ -51,7 +51,7 @@ pub(super) fn markdown(plan: &Plan, view: &PlanText, outlook: &Text) -> Text {
     out
 }
 
-/// Lists permanent deletions, which come first.
+/// Lists permanent deletions first.
 fn deletions(out: &mut Text, plan: &Plan) {
     let changes = plan.accounts.iter().flat_map(|account| &account.streams.changes);
     let deleted: Vec<_> = changes.filter(|change| change.action == Action::Delete).collect();
@@ -66,7 +66,7 @@ fn deletions(out: &mut Text, plan: &Plan) {
     out.end();
 }
 
-/// Adds errors and warnings as a table; infos are only in the log.
+/// Adds errors and warnings as a table. Infos are only in the log.
 fn findings(out: &mut Text, findings: &[Finding]) {
     let mut shown: Vec<&Finding> = findings.iter().filter(|finding| finding.severity > Severity::Info).collect();
     if shown.is_empty() {
@@ -92,7 +92,7 @@ fn findings(out: &mut Text, findings: &[Finding]) {
     out.end();
 }
 
-/// Returns an account as a block that shows additions and removals in color; folded when it is long.
+/// Returns an account as a block that shows additions and removals in color. Folds a long block.
 fn section(account: &Text) -> Text {
     let (title, lines) = account.plain().split_once('\n').unwrap_or((account.plain(), ""));
     let lines: Vec<String> = lines.trim_end().lines().map(diff_line).collect();
@@ -123,7 +123,7 @@ fn section(account: &Text) -> Text {
     out
 }
 
-/// Moves the mark of a line to its beginning, where `diff` has it.
+/// Moves the mark of a line to its beginning, where `diff` expects it.
 fn diff_line(line: &str) -> String {
     let bare = line.trim_start();
     let indent = line.len() - bare.len();
@@ -135,22 +135,22 @@ fn diff_line(line: &str) -> String {
     format!("{mark} {}{}", " ".repeat(indent), &bare[2..])
 }
 
-/// Returns a fence that nothing in the text can close.
+/// Returns a fence longer than any in the text, so that the text cannot close it.
 fn fence(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(longest.max(2) + 1)
 }
 
-/// Escapes a text to one line that Markdown, HTML, mentions, references and links leave unchanged.
+/// Escapes text to one line that Markdown, HTML, mentions, references and links leave unchanged.
 fn escaped(text: &str) -> String {
-    // GitHub and GitLab look for these in the rendered text, where an entity is a character again; a character without
-    // width ends them.
+    // GitHub and GitLab search the rendered text for these, where an entity is a plain character again. A zero-width
+    // character prevents the match.
     const APART: &str = "&#8203;";
     let text = shown(text);
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            // GitLab takes a line that starts with `/` for a command.
+            // GitLab treats a line that starts with `/` as a command.
             '/' if out.is_empty() => out.push_str("&#47;"),
             '/' if out.ends_with(":/") => out.push_str(&format!("{APART}/")),
             '.' if out.as_bytes().last_chunk().is_some_and(|end: &[u8; 3]| end.eq_ignore_ascii_case(b"www")) => {
@@ -237,7 +237,7 @@ mod tests {
         for markup in ["<script", "</details>", "@", "![", "](", " `code`", "\n/merge", "://"] {
             assert!(!outside.replace("\\]", "").contains(markup), "{markup:?} in {outside}");
         }
-        // As on a page, where mentions, references and links are looked for.
+        // The text as a rendered page has it, which is searched for mentions, references and links.
         let page =
             outside.replace("&#64;", "@").replace("&#35;", "#").replace("&#33;", "!").replace("&#8203;", "\u{200b}");
         for found in ["@e", "#1", "!["] {

@@ -1,4 +1,4 @@
-//! Shared parts of the verbs that use plan files.
+//! Code shared by the verbs that use plan files.
 
 use super::outcome::{self, stale};
 use super::{Failure, Shell};
@@ -18,7 +18,7 @@ pub(super) fn load(shell: &Shell, path: &Path) -> Result<(PlanFile, Loaded), Fai
     Ok((file, Loaded { definition, base, files, texts: Vec::new() }))
 }
 
-/// Returns the definition's files as a plan file has them: names without folders.
+/// Returns the definition's files in the form for plan files: names without folders.
 pub(super) fn files(loaded: &Loaded) -> Vec<File> {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let files = loaded.files.iter().zip(&loaded.texts);
@@ -42,13 +42,11 @@ pub(super) fn failure(error: FileError) -> Failure {
         FileError::Content { cause: PlanFileError::TooLarge, .. } => Failure::usage("plan-file-too-large", message)
             .next("Spread the accounts over several definitions, and plan each of them."),
         FileError::Content { cause: PlanFileError::Secret(_), .. } => Failure::failed("secret-in-plan", message).next(
-            "Find out where it comes from, the definition or an account's claims, and have it removed there. Replace it: \
-             it was in places that others read.",
+            "Find out if it comes from the definition or from an account's claims, and have it removed there. Replace \
+             the secret, because others may have read it.",
         ),
-        FileError::Content { .. } => Failure::usage("plan-file-changed", message).next(
-            "Get it again from where it was made. It is refused as a whole, whatever was changed; if nobody did so on \
-             purpose, find out who did.",
-        ),
+        FileError::Content { .. } => Failure::usage("plan-file-changed", message)
+            .next("Get it again from the machine that made it, and find out who changed this copy."),
         FileError::Definition { path, cause } => {
             let problems = cause.reports();
             let lines = problems.iter().map(|problem| format!("{}: {}", problem.position, problem.message));

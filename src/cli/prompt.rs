@@ -1,4 +1,4 @@
-//! Asks for a secret on the terminal.
+//! Prompts for a secret on the terminal.
 
 use super::output;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 const TERMINAL: &str = "/dev/tty";
 const CTRL_C: u8 = 3;
 
-/// Asks on the terminal, whatever standard input and output are. Does not show what the user types.
+/// Prompts on the terminal, even if standard input and output are redirected. Does not show what the user types.
 ///
 /// # Errors
 /// There is no terminal.
@@ -19,8 +19,8 @@ pub(super) fn secret(question: &str) -> Result<Zeroizing<String>> {
     rpassword::read_password_with_config(config).map(Zeroizing::new)
 }
 
-/// The user's input, character by character, without an echo. `rpassword` ends the program on Ctrl-C, and would leave
-/// the terminal without an echo. This restores the terminal before it passes that on.
+/// Reads the user's input, character by character, without an echo. On Ctrl-C, `rpassword` would end the program and
+/// leave the terminal without an echo. This code restores the terminal before it passes the signal on.
 struct Typed {
     terminal: File,
     before: Option<Termios>,
@@ -41,7 +41,7 @@ impl Typed {
 
     fn restore(&mut self) {
         let Some(before) = self.before.take() else { return };
-        // A terminal that was closed needs no restoring.
+        // A closed terminal needs no restoring.
         let _ = tcsetattr(&self.terminal, OptionalActions::Now, &before);
         let _ = self.terminal.write_all(b"\n");
     }

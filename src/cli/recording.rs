@@ -18,10 +18,10 @@ use crate::plan::record::{Content, Outcome};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The folder of the records.
+/// Arguments that name the history folder.
 #[derive(Debug, clap::Args)]
 pub(super) struct HistoryArgs {
-    /// The folder with a record of each push [default: `history` beside the definition]; `none`: no record
+    /// The folder with a record of each push [default: `history` beside the definition]; `none`: keep no record
     #[arg(long, value_name = "DIR")]
     history: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ impl HistoryArgs {
         }
     }
 
-    /// Returns the folder for reading, which has to be named.
+    /// Returns the folder to read records from. Fails if the user chose none.
     pub(super) fn to_read(&self, base: &Path) -> Result<PathBuf, Failure> {
         match self.folder(base).filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => Ok(folder),
@@ -45,8 +45,8 @@ impl HistoryArgs {
         }
     }
 
-    /// Makes the session record its pushes. If the plan has any, fails before any change when nothing could be written.
-    /// A plan of stream changes alone may get some when it is made again, or when a lost key is replaced.
+    /// Makes the session record its pushes. If the plan has pushes and no record can be written, fails before any
+    /// change. A plan with only stream changes may gain pushes later, when it is made again or a lost key is replaced.
     pub(super) fn record<L: Link>(
         &self,
         base: &Path,
@@ -87,7 +87,7 @@ pub(super) struct Recording {
     pub verb: &'static str,
     /// The definition's files.
     pub definition: Vec<File>,
-    /// The record that a rollback goes back to.
+    /// The record to which a rollback returns.
     pub back_to: Option<String>,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Recording {
 pub(super) struct Written(Option<Arc<Recorder>>);
 
 impl Written {
-    /// Records how the run ended.
+    /// Records the outcome of the run.
     pub(super) fn finish(&self, shell: &Shell, result: &Result<Applied, Stopped>, deployment: &Deployment) {
         let Some(recorder) = &self.0 else { return };
         let (outcome, error) = match result {
@@ -107,7 +107,7 @@ impl Written {
             Ok(None) => {}
             Ok(Some(path)) => shell.detail(1, || format!("the record of this push: {}", path.display())),
             Err(error) => shell.say(text!(
-                "{}: {error}; it has what is needed to go back, and not how the run ended",
+                "{}: {error}; a rollback can use it, but it lacks the outcome of the run",
                 label(Severity::Warning)
             )),
         }

@@ -8,29 +8,30 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Print what the definition amounts to; asks no server
+/// Print what the definition generates; asks no server
 ///
-/// With `--format json` one array, an element per account (mappings, claims, permissions) or per stream.
+/// With `--format json`, prints one array with an element per account (mappings, claims, permissions) or per stream.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to print
     #[arg(value_enum)]
     what: What,
 
-    /// Write a file each into this folder instead, which is made if it is not there; files of the same name are replaced
+    /// Write one file each to this folder instead, and make the folder if it does not exist; replaces files of the same
+    /// name
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// A `mappings { }` block per account, for servers in config mode
+    /// A `mappings { }` block per account, for servers in configuration mode
     Mappings,
     /// Stream configs for `nats stream add --config`
     Streams,
     /// The mappings as they go into the accounts' claims
     Claims,
-    /// The publish permissions that users of applications need, and better have denied
+    /// The publish permissions that users of applications need, and those that are better denied
     Permissions,
 }
 
@@ -38,7 +39,7 @@ impl Args {
     /// Runs the verb.
     ///
     /// # Errors
-    /// Exit 2 when the definition is not valid, 1 when a file cannot be written.
+    /// Exit 2 if the definition is not valid, 1 if a file cannot be written.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let loaded = shell.load()?;
         let what = match self.what {
@@ -68,7 +69,7 @@ impl Args {
     }
 }
 
-/// Writes the documents, and returns the names of the files; the error says what cannot be written.
+/// Writes the documents and returns the names of the files. The error names the file that cannot be written.
 fn write(folder: &Path, documents: &[Document], format: Format) -> Result<Vec<String>, String> {
     let failed = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;

@@ -1,4 +1,4 @@
-//! `rollback`: undoes pushes, back to how an earlier one left the deployment.
+//! `rollback`: undoes pushes, and returns to the state after an earlier one.
 
 use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_heard};
 use super::history;
@@ -22,16 +22,16 @@ use crate::sign::patience::Patience;
 use serde_json::json;
 
 /// The next step after servers have reloaded the preload.
-const VERIFY: &str = "run verify: it says whether all have it";
+const VERIFY: &str = "run verify: it checks that all servers have it";
 
-/// Go back to how an earlier push left it; what others changed since is kept
+/// Return to the state after an earlier push; keeps what other tools changed since
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The record to go back to: the beginning of its name or id, `last`, or `last~1` for the one before
+    /// The record to return to: the beginning of its name or id, `last`, or `last~1` for the one before
     #[arg(value_name = "RECORD", required_unless_present = "last", conflicts_with = "last")]
     record: Option<String>,
 
-    /// Back to before the newest push; goes on with a `rollback --last` that was killed or failed
+    /// Return to the state before the newest push; continues a `rollback --last` that was killed or failed
     #[arg(long)]
     last: bool,
 
@@ -44,7 +44,7 @@ pub struct Args {
     #[command(flatten)]
     lease: LeaseArgs,
 
-    /// Go on in spite of these findings (`region-missing`, `leads-nowhere`, …)
+    /// Continue despite these findings (`region-missing`, `leads-nowhere`, …)
     #[arg(long, value_name = "FINDING", num_args = 1.., value_delimiter = ',')]
     allow: Vec<String>,
 
@@ -63,7 +63,7 @@ impl Args {
             Some(record) => history::place(&all, record)?,
             None => newest(&all)?,
         };
-        // No record before it is needed; every one after it is.
+        // Later records are needed, earlier ones are not.
         let mut records = Vec::new();
         for (number, (name, record)) in all.iter().enumerate() {
             match record {
@@ -75,7 +75,7 @@ impl Args {
             }
         }
         let about = &all[place].1.as_ref().map_err(history::failure)?.content;
-        // The same folder may have records of other deployments.
+        // The folder may also have records of other deployments.
         records.retain(|(number, record)| *number == place || record.content.system_account == about.system_account);
         let at = records.iter().position(|(number, _)| *number == place).unwrap_or_default();
         let records: Vec<Named<'_>> = records.into_iter().map(|(_, record)| record).collect();
@@ -158,10 +158,10 @@ impl Args {
         text.append(&outlook(&effects, &loaded.definition));
         match exit {
             Exit::Done => {
-                put!(text, "Done. The definition was not changed: the next `apply` of it brings back what it says.");
+                put!(text, "Done. The definition was not changed, and its next `apply` undoes this rollback.");
                 put!(
                     text,
-                    "next: Correct the definition; the record that was gone back to has the one of then (`history RECORD \
+                    "next: Correct the definition; the record has the definition of that time (`history RECORD \
                      --format json`)."
                 );
             }

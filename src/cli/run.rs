@@ -1,4 +1,4 @@
-//! One run of the command: reads the command line, runs the verb, and ends with its exit code.
+//! The program's entry point: reads the command line, runs the verb, and returns its exit code.
 
 use super::command_line::Verb;
 use super::{Failure, Format, Shell, output, usage};

@@ -1,4 +1,4 @@
-//! Prints for a verb: the result on standard output, everything else on standard error.
+//! Output of a verb: the result on standard output, everything else on standard error.
 
 use super::finding::{findings_text, label};
 use super::text::{Paint as _, Text, put, text};
@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct GlobalArgs {
-    /// The definition: a file, or a folder whose *.yaml are merged
+    /// The definition: a file, or a folder whose *.yaml files are merged
     #[arg(long, global = true, value_name = "PATH", default_value = "vstream.yaml")]
     definition: PathBuf,
 
@@ -25,15 +25,15 @@ pub(super) struct GlobalArgs {
     #[arg(long, global = true, value_name = "DIR")]
     keys: Option<PathBuf>,
 
-    /// How results are printed
+    /// The format of results
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     format: Format,
 
-    /// The most that the whole verb may take (30s, 2m, …)
+    /// The longest time that the whole verb may take (30s, 2m, …)
     #[arg(long, global = true, value_name = "DURATION", default_value = "1m", value_parser = parse_timeout)]
     timeout: Duration,
 
-    /// Say more on standard error; repeat for more
+    /// Print more on standard error; repeat for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 
@@ -45,7 +45,7 @@ pub(super) struct GlobalArgs {
 /// The format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For a person.
+    /// Text for the user.
     Human,
     /// Exactly one JSON document on standard output.
     Json,
@@ -82,7 +82,7 @@ pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(|| "has to be less than forever".to_owned())
 }
 
-/// Returns the first few names, and how many more there are.
+/// Returns the first few names, and the number of the remaining ones.
 pub(super) fn some(names: &[&str]) -> String {
     const SHOWN: usize = 4;
     let more = names.len().saturating_sub(SHOWN);
@@ -92,7 +92,7 @@ pub(super) fn some(names: &[&str]) -> String {
 
 /// Returns the failure of a keys folder, or of a file in it, that cannot be used.
 pub(super) fn unusable_keys(error: impl std::fmt::Display) -> Failure {
-    Failure::failed("keys", error.to_string()).next("Name another folder with --keys, or mend this one.")
+    Failure::failed("keys", error.to_string()).next("Name another folder with --keys, or fix this one.")
 }
 
 /// Returns a path as one word of a POSIX shell.
@@ -105,7 +105,7 @@ pub(super) fn quoted(path: &Path) -> String {
     }
 }
 
-/// The common flags, and the way to print.
+/// The values of the common flags, and the functions that print.
 #[derive(Debug)]
 pub struct Shell {
     /// The definition's path, as the user gave it.
@@ -113,7 +113,7 @@ pub struct Shell {
     keys: Option<PathBuf>,
     /// The format of results.
     pub format: Format,
-    /// Time for the whole verb.
+    /// The time limit of the whole verb.
     pub timeout: Duration,
     /// The number of times that `-v` was given.
     pub verbosity: u8,
@@ -155,7 +155,7 @@ impl Shell {
         self.keys.clone().unwrap_or_else(|| base.join("keys"))
     }
 
-    /// Returns the command line of `verb` for this definition, ready to be pasted into a shell.
+    /// Returns the command line of `verb` for this definition, for pasting into a shell.
     pub(super) fn command(&self, verb: &str) -> String {
         let mut command = format!("vstream-jwt {verb}");
         if self.definition.as_os_str() != "vstream.yaml" {
@@ -167,7 +167,7 @@ impl Shell {
         command
     }
 
-    /// Prints the result, the only document on standard output: `human` or `json`.
+    /// Prints the result in the chosen format, the only document on standard output: `human` or `json`.
     pub fn result(&self, human: impl Into<Text>, json: &impl Serialize) {
         self.written(match self.format {
             Format::Human | Format::Markdown => output::result(&human.into()),
@@ -175,7 +175,7 @@ impl Shell {
         });
     }
 
-    /// Prints a script or a page that this program generates from itself.
+    /// Prints a script or a manual page that this program generates.
     pub(super) fn script(&self, script: &str, json: &impl Serialize) {
         self.written(match self.format {
             Format::Human | Format::Markdown => output::script(script),
@@ -185,17 +185,17 @@ impl Shell {
 
     fn written(&self, written: std::io::Result<()>) {
         match written {
-            // A reader that closed the pipe needs no more.
+            // If the reader closed the pipe, it needs no more output.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 self.unwritten.store(true, Ordering::Relaxed);
                 let label = label(Severity::Error);
-                self.say(text!("{label}: standard output cannot be written: {error}; what it should hold is lost"));
+                self.say(text!("{label}: standard output cannot be written: {error}; the result is lost"));
             }
             _ => {}
         }
     }
 
-    /// Returns the exit code, which is not 0 when the result could not be written.
+    /// Returns the exit code, or a failure's code if the result could not be written.
     pub(super) fn ends(&self, exit: Exit) -> Exit {
         match exit {
             Exit::Done if self.unwritten.load(Ordering::Relaxed) => Exit::Failed,
@@ -203,26 +203,26 @@ impl Shell {
         }
     }
 
-    /// Prints lines on standard error; a string is one line.
+    /// Prints lines on standard error. A string is one line.
     pub fn say(&self, text: impl Into<Text>) {
         output::say(&text.into());
     }
 
-    /// Prints a line on standard error when `-v` was given at least `level` times.
+    /// Prints a line on standard error if `-v` was given at least `level` times.
     pub fn detail(&self, level: u8, line: impl FnOnce() -> String) {
         if self.verbosity >= level {
             self.say(text!("{}", line().dim()));
         }
     }
 
-    /// Prints findings on standard error, the worst first; infos only with `-v`.
+    /// Prints findings on standard error, the worst first. Prints infos only with `-v`.
     pub fn findings(&self, findings: &[Finding]) {
         let mut shown = bounded(findings.iter().filter(|f| f.severity > Severity::Info || self.verbosity > 0));
         shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         findings_text(&shown.iter().collect::<Vec<_>>()).iter().for_each(|text| self.say(text));
     }
 
-    /// Starts a progress display on standard error: a bar on a terminal, plain lines elsewhere.
+    /// Starts a progress display on standard error: a bar on a terminal, otherwise plain lines.
     pub fn progress(&self) -> Progress {
         let bar = (self.format == Format::Human && output::talks_to_person()).then(|| {
             let bar = ProgressBar::with_draw_target(None, output::bar());
@@ -232,7 +232,7 @@ impl Shell {
         Progress { bar, last: std::sync::Mutex::new(String::new()) }
     }
 
-    /// Asks for a yes on a terminal. Elsewhere the answer is `otherwise`.
+    /// Asks the user for confirmation on a terminal. Without a terminal, the answer is `otherwise`.
     pub fn confirm(&self, question: &str, otherwise: bool) -> bool {
         if !output::is_conversation() {
             return otherwise;
@@ -242,7 +242,7 @@ impl Shell {
         std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
 
-    /// Prints a failure: to standard error for a person, as the one JSON document to standard output for a script.
+    /// Prints a failure: as text to standard error, or as the one JSON document to standard output.
     pub(super) fn failed(&self, failure: &Failure) -> ExitCode {
         match self.format {
             Format::Json => self.result("", &serde_json::json!({ "error": failure })),
@@ -265,7 +265,7 @@ impl Shell {
     }
 }
 
-/// Progress of a running verb on standard error.
+/// Progress of a verb, shown on standard error.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -294,7 +294,7 @@ impl Progress {
 }
 
 impl Progress {
-    /// Runs `print` while nothing is displayed.
+    /// Runs `print` while the display is hidden.
     pub(super) fn suspend(&self, print: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(print),

@@ -1,4 +1,4 @@
-//! `sign`: signs a plan file where the operator's key is, on a machine without a network.
+//! `sign`: signs a plan file on the machine with the operator's key, which needs no network.
 
 use super::deployment::{NOT_CONFIRMED, OperatorArgs};
 use super::text::{Text, put, text};
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
-    /// The operator whose signatures count, where no definition here pins it: only tokens that it signed are signed again
+    /// The operator whose signatures count, if no definition here pins it: only tokens that it signed are signed again
     #[arg(long, value_name = "KEY", value_parser = operator_key)]
     trust: Option<PublicKey>,
 
@@ -90,8 +90,8 @@ fn seen_in_full(content: &Content, changes: &[Vec<String>]) -> Result<(), Failur
     if lines.is_empty() {
         return Ok(());
     }
-    let message = "something in what is to be signed looks like a secret and is not shown, so that the reader cannot see what it \
-                   is; nothing was signed";
+    let message = "something that would be signed looks like a secret and is not shown, so you could not see what you \
+                   sign; nothing was signed";
     Err(Failure::usage("review-incomplete", message).lines(lines).next(
         "Do not sign it. Have it removed or renamed where it comes from, the definition or the account's claims.",
     ))

@@ -1,4 +1,4 @@
-//! `status`: shows regions, replicas, lag per source, and regions that are behind.
+//! `status`: shows regions, replicas, lag per source, and regions that lag.
 
 use super::finding::finding_text;
 use super::shell::some;
@@ -6,7 +6,6 @@ use super::text::{Paint as _, Text, put, text};
 use super::verify::worst_first;
 use super::{Exit, Failure, Format, Shell, output, trust};
 use crate::definition::Definition;
-use crate::desired::Role;
 use crate::desired::lease::Note;
 use crate::engine::session::Given;
 use crate::engine::{Deadline, Silent};
@@ -26,11 +25,11 @@ use std::time::Duration;
 /// Show regions, streams, replicas and lag per source
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show it again and again, until interrupted
+    /// Refresh the output until interrupted
     #[arg(long)]
     watch: bool,
 
-    /// With --watch: seconds between two looks
+    /// With --watch: seconds between two updates
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
 }
@@ -50,7 +49,7 @@ impl Args {
                 let (verified, deployment) = looked?;
                 let mut text = text(&loaded.definition, &verified, &deployment);
                 if verified.verdict != Verdict::Ok {
-                    put!(text, "next: Run `{}`; it says what is not as it should be.", shell.command("verify"));
+                    put!(text, "next: Run `{}`; it lists what is not as defined.", shell.command("verify"));
                 }
                 shell.result(text, &verified);
                 return Ok(super::verify::exit(verified.verdict));
@@ -121,7 +120,7 @@ fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -
     out
 }
 
-/// Adds the reasons why something could not be read, each once.
+/// Adds the reasons why something could not be read. Each reason appears once.
 fn not_asked(out: &mut Text, account: &VerifiedAccount) {
     let problems = account.streams.iter().flat_map(|checked| &checked.problems);
     let unknown = problems.filter(|problem| problem.verdict == Verdict::CantTell).map(|problem| &problem.finding);
@@ -157,7 +156,7 @@ fn row(stream: &StreamStatus) -> [String; 7] {
     let StreamStatus { virtual_stream, region, role, stream: name, seen, messages, bytes, cluster, sources, .. } =
         stream;
     let cells = |messages: String, size: String, replicas: String, behind: String| {
-        // As they are shown, for the width of the columns.
+        // The text of each cell, which determines the width of its column.
         [virtual_stream.as_str(), region, name, &messages, &size, &replicas, &behind]
             .map(|cell| shown(cell).into_owned())
     };
@@ -170,9 +169,9 @@ fn row(stream: &StreamStatus) -> [String; 7] {
     let good = cluster.replicas.iter().filter(|replica| replica.current && !replica.is_away()).count()
         + usize::from(cluster.leader.is_some());
     let leader = cluster.leader.as_deref().map_or("no leader".to_owned(), |leader| format!("leader {leader}"));
-    let behind = match role {
-        Role::Write | Role::Home => String::new(),
-        Role::Read => sources.iter().map(behind).collect::<Vec<_>>().join("  "),
+    let behind = match role.serves() {
+        true => sources.iter().map(behind).collect::<Vec<_>>().join("  "),
+        false => String::new(),
     };
     let size = format_size(i64::try_from(*bytes).unwrap_or(i64::MAX));
     cells(messages.to_string(), size, format!("{good}/{all} {leader}"), behind)
@@ -216,7 +215,7 @@ fn who_is_behind(verified: &Verified) -> String {
         count => format!("{count} streams are missing or do not answer. "),
     };
     match behind.as_slice() {
-        [] if unseen.is_empty() => "Nobody is behind.".to_owned(),
+        [] if unseen.is_empty() => "No region is behind.".to_owned(),
         [] => unseen.trim_end().to_owned(),
         behind => {
             let behind: Vec<&str> = behind.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The keys whose signatures count: the pin and the operators' tokens on this machine.
+//! The keys whose signatures count: the pinned operator, and operator tokens on this machine.
 
 use super::{Failure, Shell};
 use crate::definition::Definition;
@@ -8,15 +8,15 @@ use crate::ops::load::Loaded;
 use crate::ops::trust::{trust, with_pushes};
 use crate::sign::keyring::Keyring;
 
-/// Returns the trust in the operator for a definition that was loaded from its own files.
+/// Returns the trust for a definition that was loaded from its own files.
 pub(super) fn of_definition(loaded: &Loaded, keys: &Keyring, signer: Option<PublicKey>) -> Trust {
     let trust = trust(Some(&loaded.definition), &loaded.base, keys.folder());
     with_pushes(trust, &loaded.base).signing_with(signer)
 }
 
-/// Returns the trust for a plan file. Its own definition does not count, because anyone may have made the file. The
-/// definition on this machine counts, if there is one, and `pinned` from the command line. The last push is not looked
-/// for, because a user who signs a file asks no server.
+/// Returns the trust for a plan file. The file's own definition does not count, because anyone may have made the file.
+/// The definition on this machine counts, if there is one, and so does `pinned` from the command line. Does not look
+/// for the last push, because signing a file asks no server.
 pub(super) fn of_plan_file(
     shell: &Shell,
     planned: &Definition,

@@ -1,4 +1,4 @@
-//! Messages of `clap` about a command line: the line is wrong, or the user asked for help.
+//! Reads the command line with `clap`, and prints the messages of `clap`: errors and help.
 
 use super::command_line::Cli;
 use super::text::Text;
@@ -12,19 +12,19 @@ use std::process::ExitCode;
 /// Reads the command line.
 ///
 /// # Errors
-/// The message of `clap`, with arguments that are safe to show. It repeats what the user typed, in lines and colors of
-/// its own, and nothing tells the typed text apart afterwards. So a wrong line is read once more with all arguments
-/// escaped: it is then wrong in the same way.
+/// The message of `clap`, with arguments that are safe to show. The message repeats what the user typed, in lines and
+/// colors of its own, and the typed text can no longer be told apart. So an invalid command line is parsed again with
+/// all arguments escaped, which leads to the same error.
 pub(super) fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     let escaped = |arg: &OsString| OsString::from(shown(&arg.to_string_lossy()).into_owned());
     Cli::try_parse_from(args).map_err(|error| match Cli::try_parse_from(args.iter().map(escaped)) {
         Err(again) => again,
-        // Not UTF-8, and nothing else is wrong: the message does not quote it.
+        // Only the encoding is wrong, and the message does not quote the argument.
         Ok(_) => error,
     })
 }
 
-/// Prints the message of `clap`; with `--format json` on the command line, as a document.
+/// Prints the message of `clap`. With `--format json` on the command line, prints it as a document.
 pub(super) fn tell(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let json =
         args.iter().any(|a| a == "--format=json") || args.windows(2).any(|a| a[0] == "--format" && a[1] == "json");

@@ -1,4 +1,4 @@
-//! `validate`: checks the definition offline; with `--online` also the deployment, before anything is to be pushed.
+//! `validate`: checks the definition offline. With `--online`, it also checks the deployment before anything is pushed.
 
 use super::deployment::options;
 use super::text::{Text, part, put, text};
@@ -15,13 +15,13 @@ use crate::ops::load::Loaded;
 use crate::plan::Options;
 use serde_json::{Value, json};
 
-/// Check the definition offline, or with --online all that can be known before a push
+/// Check the definition offline, or with --online everything that can be known before a push
 ///
-/// Reads the definition, asks no server, and says what it amounts to. Everything that is wrong with it is reported at
-/// once, with file, line and column.
+/// Reads the definition, asks no server, and summarizes it. Reports all its problems at once, with file, line and
+/// column.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Ask the servers too, and check everything that `apply` checks before it writes; changes nothing
+    /// Ask the servers too, and run every check that `apply` runs before it writes; changes nothing
     #[arg(long)]
     online: bool,
 
@@ -34,7 +34,7 @@ impl Args {
     /// Runs the verb.
     ///
     /// # Errors
-    /// Exit 2 when the definition is not valid.
+    /// Exit 2 if the definition is not valid.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
         let loaded = shell.load()?;
         if self.online {
@@ -115,8 +115,8 @@ fn human(loaded: &Loaded) -> Text {
     text
 }
 
-/// Returns the longest time that a region may be unreachable: the shortest `max_age` of the write streams; 24h where
-/// none is given.
+/// Returns the longest time that a region may be unreachable. This is the shortest `max_age` of the write streams,
+/// whose default is 24h.
 fn shortest_max_age(account: &Account) -> Option<i64> {
     const DEFAULT: i64 = 24 * 3_600 * 1_000_000_000;
     let age = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or(DEFAULT);

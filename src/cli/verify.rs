@@ -15,14 +15,14 @@ use std::time::Duration;
 
 /// Compare every server, stream and source with the definition; changes nothing
 ///
-/// Exit codes: 0 all is as defined, 3 something is not, 4 nothing wrong was seen but not everything could be asked.
+/// Exit codes: 0 everything is as defined, 3 something is not, 4 no problem was found but not everything could be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Ask again until every server confirms, or for this long; --timeout is then the most for one look
+    /// Repeat the check until every server confirms, or for this long; --timeout then limits each check
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     wait: Option<Duration>,
 
-    /// No source may be further behind than so many messages
+    /// The largest allowed lag of a source, in messages
     #[arg(long, value_name = "MESSAGES")]
     max_lag: Option<u64>,
 }
@@ -67,10 +67,10 @@ fn text(verified: &Verified, shell: &Shell) -> Text {
         Verdict::Ok => put!(out, "{} as defined, on all {servers} servers.", "In sync:".green()),
         Verdict::CantTell => {
             let not_sure = "Not sure:".yellow();
-            put!(out, "{not_sure} nothing wrong was seen, but not everything could be asked.");
+            put!(out, "{not_sure} no problem was found, but not everything could be read.");
             let next = match servers < expected_servers {
-                true => "Bring back what does not answer",
-                false => "Do what is said above",
+                true => "Bring back the servers that do not answer",
+                false => "Follow the next steps above",
             };
             put!(out, "next: {next}, then verify again.");
         }
@@ -89,10 +89,10 @@ pub(super) fn worst_first(findings: &[Finding]) -> Vec<Finding> {
     shown
 }
 
-/// The number of items of a kind that are shown without `-v`.
+/// Number of items of a kind that are shown without `-v`.
 const SOME: usize = 5;
 
-/// Adds one account. With `all`, no problem is summed up.
+/// Adds one account. With `all`, shows every problem in full.
 fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all: bool) {
     let VerifiedAccount { account: name, id, servers, mappings, claims, findings, streams, status: _, lease: _ } =
         account;
@@ -148,10 +148,10 @@ fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all:
     problem_lines(out, &format!("account {name}, "), &problems, all);
 }
 
-/// The most problems of one kind that are shown in full: a region that is down has as many as it has streams.
+/// Most problems of one kind that are shown in full. A region that is down has as many as it has streams.
 const ALIKE: usize = 3;
 
-/// Adds the problems in their order, each next step once.
+/// Adds the problems in order, and each next step once.
 fn problem_lines(out: &mut Text, account: &str, problems: &[&Problem], all: bool) {
     let mut kinds: Vec<((Verdict, &str), Vec<&Finding>)> = Vec::new();
     for problem in problems {
@@ -191,7 +191,7 @@ fn problem_lines(out: &mut Text, account: &str, problems: &[&Problem], all: bool
     }
 }
 
-/// Returns the same as [`mark`], and `!` for a warning about something that is as defined.
+/// Returns the result of [`mark`], or `!` for a warning about something that is as defined.
 fn sign(verdict: Verdict) -> Painted<&'static str> {
     match verdict {
         Verdict::Ok => "!".in_style(YELLOW),

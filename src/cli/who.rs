@@ -2,7 +2,7 @@
 
 use crate::plan::who::Who;
 
-/// Returns the user, the machine, and what a pipeline reports about itself. Reads nothing else from the environment.
+/// Returns the user, the machine, and the variables that identify a pipeline. Reads nothing else from the environment.
 pub(super) fn who() -> Who {
     const CI: [&str; 14] = [
         "GITHUB_REPOSITORY",

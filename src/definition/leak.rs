@@ -1,7 +1,7 @@
-//! Secrets in a definition. Each one is a problem of it.
+//! Finds secrets in a definition.
 //!
 //! Definitions are shared and committed, and plan files and records hold their text. So a secret anywhere in a
-//! definition is a problem, also in a comment.
+//! definition is a problem, even in a comment.
 
 use super::SourceFile;
 use super::place::Place;
@@ -9,20 +9,20 @@ use super::problem::{Collected, Problem};
 use super::yaml::{Node, Value};
 use crate::secrets::{self, Kind, Secret};
 
-/// The most secrets of each kind that are searched for in a file. The first one is enough to refuse it.
+/// Most secrets of each kind that are searched for in a file. A single one is enough to refuse it.
 const MOST: usize = 1000;
 
-/// Secrets in the values of a definition that are not visible in its source.
+/// Secrets in the values of a definition that are not recognizable in its source.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Values over several lines with an `@`: each line may hold a piece of a password.
+    /// Values over several lines with an `@`. Each line may hold a part of a password.
     pieces: Vec<Place>,
     /// Secrets that are written with escapes or over several lines.
     written_otherwise: Vec<(Place, Kind)>,
 }
 
 impl Found {
-    /// Returns the places whose source is not shown.
+    /// Returns the locations whose source is not shown.
     pub(super) fn into_hidden(self) -> Vec<Place> {
         let Self { mut pieces, written_otherwise } = self;
         pieces.extend(written_otherwise.into_iter().map(|(place, _)| place));
@@ -30,7 +30,7 @@ impl Found {
     }
 }
 
-/// Reports each secret in the texts, and those found in values. Skips places that already have a problem about a
+/// Reports each secret in the texts, and those found in values. Skips locations that already have a problem about a
 /// secret.
 pub(super) fn report(files: &[SourceFile], found: &Found, problems: &mut Collected) {
     for (index, file) in files.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Several files → one tree: one topology, with accounts spread over the files.
+//! Merges the trees of several files into one: one topology, and accounts that may be spread over files.
 
 use super::problem::{Collected, Problem};
 use super::yaml::{Node, Value};
 use std::collections::HashMap;
 
-/// Merges the trees of the files. A key that must not be repeated shows up as a duplicate. Settings of an account may
+/// Merges the trees of the files. A repeated key that must be unique appears as a duplicate. Settings of an account may
 /// be repeated if they are equal.
 pub(super) fn merge(trees: Vec<Node>, problems: &mut Collected) -> Option<Node> {
     let mut trees = trees.into_iter().filter(|tree| !matches!(tree.value, Value::Null));

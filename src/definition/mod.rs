@@ -1,4 +1,4 @@
-//! File text → model: reads a definition, and reports everything that is wrong with it.
+//! Text → model: reads a definition, and reports all its problems.
 //!
 //! [`parse()`] goes `yaml` (text → tree) → `merge` (files → one tree) → `read` (tree → the keys of `raw`) → `check`
 //! (keys → model, with the tables of `fields`) → [`unbuilt`].

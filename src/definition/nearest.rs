@@ -1,6 +1,6 @@
-//! "Did you mean": the valid word that is nearest to a misspelled one.
+//! "Did you mean": the valid word that is most similar to a misspelled one.
 
-/// Returns the nearest word of `valid`, if one is near enough to be intended.
+/// Returns the most similar word of `valid`, if it is similar enough to be the intended one.
 pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase().replace(['-', ' '], "_");
     let near = word.chars().count() / 3 + 1;
@@ -16,7 +16,7 @@ pub(super) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// Returns "did you mean `x`?", or all valid words if there are only few, or nothing.
+/// Returns "did you mean `x`?", or all valid words if there are few. Otherwise returns nothing.
 pub(super) fn suggestion<'a>(word: &str, valid: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(nearest) = nearest(word, valid.clone()) {
         return format!("did you mean `{nearest}`?");

@@ -10,9 +10,9 @@ use std::path::Path;
 /// Parses a definition that is spread over `files`. Paths in it are relative to `base`.
 ///
 /// # Errors
-/// The problem that [`check_size`] finds. Otherwise the problems of the first step that fails: broken YAML, then wrong
-/// keys and types, then wrong values. Features that are not built yet are reported with the last step. Each secret in
-/// the texts is a problem too, comments included.
+/// The problem that [`check_size`] finds. Otherwise the problems of the first step that fails: invalid YAML, then wrong
+/// keys and types, then wrong values. The last step also reports features that are not built yet. Each secret in the
+/// texts is a problem too, even in comments.
 pub fn parse(files: &[SourceFile], base: &Path) -> Result<Definition, Problems> {
     check_size(files.iter().map(|file| (file.name.as_str(), file.text.len())))?;
     let (mut problems, mut found) = (Collected::default(), leak::Found::default());
@@ -37,7 +37,7 @@ fn read_all(
     let shape = std::mem::take(problems);
     let clean = shape.is_empty();
     let definition = check::definition(document, base, problems);
-    // A key that was only misspelled is not also missing.
+    // A key that was only misspelled is not reported as missing, too.
     problems.retain(|problem| {
         let meant = |other: &Problem| other.code == "unknown-key" && problem.message.contains(other.meant());
         problem.code != "missing-key" || !shape.iter().any(meant)
@@ -45,7 +45,7 @@ fn read_all(
     problems.append(shape);
     let definition = definition?;
     let unbuilt = unbuilt(&definition);
-    // A misspelled key reads as its default here, which needs no report.
+    // A misspelled key has its default here, which needs no report.
     if clean && !unbuilt.is_empty() {
         let tree = read_trees(files, &mut Collected::default())?;
         for Unbuilt { path, what, instead } in unbuilt {

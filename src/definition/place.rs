@@ -1,6 +1,6 @@
-//! Places in the files of a definition.
+//! Locations in the files of a definition.
 
-/// A place in the files.
+/// A location in the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Place {
     /// Index into the files.
@@ -11,6 +11,6 @@ pub(super) struct Place {
     pub column: u64,
     /// Byte offset.
     pub start: usize,
-    /// Byte offset of the first byte after it.
+    /// Byte offset of its end.
     pub end: usize,
 }

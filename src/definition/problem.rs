@@ -1,4 +1,4 @@
-//! Problems of a definition: the place, the defect, and its correction.
+//! Problems of a definition: the location, the defect, and its correction.
 
 use super::SourceFile;
 use super::place::Place;
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
-/// One problem, not yet bound to the files' names.
+/// One problem, without the names of the files.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     pub code: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct Problem {
     pub message: String,
     pub help: String,
     pub also: Option<(Place, String)>,
-    /// `true` if the source may hold a secret that does not look like one. Then it is not shown.
+    /// `true` if the source may contain a secret that does not look like one. Then the source is not shown.
     pub unseen: bool,
 }
 
@@ -26,7 +26,7 @@ impl Problem {
         Self { code, place, message: message.into(), help: String::new(), also: None, unseen: false }
     }
 
-    /// Returns the valid word, in backticks, that the user probably meant with an unknown one.
+    /// Returns the valid word, in backticks, that the user probably meant.
     pub(super) fn meant(&self) -> &str {
         self.help.strip_prefix("did you mean ").map_or("\0", |rest| rest.trim_end_matches('?'))
     }
@@ -43,14 +43,14 @@ impl Problem {
         self
     }
 
-    /// Adds a second place.
+    /// Adds a second location.
     pub(super) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
         self.also = Some((place, label.into()));
         self
     }
 }
 
-/// Problems in the order in which they are found. Those beyond [`MOST`] are only counted.
+/// Problems in the order in which they were found. Those beyond [`MOST`] are only counted.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     list: Vec<Problem>,
@@ -63,7 +63,7 @@ impl Collected {
         if self.is_full() { self.more += 1 } else { self.list.push(problem) }
     }
 
-    /// Counts problems without a description, if the collection [`is_full`](Self::is_full).
+    /// Counts problems without adding them, if the collection [`is_full`](Self::is_full).
     pub(super) fn count(&mut self, more: usize) {
         self.more += more;
     }
@@ -92,7 +92,7 @@ impl Collected {
     }
 }
 
-/// A place with the name of its file.
+/// A location with the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Position {
     /// The file.
@@ -114,7 +114,7 @@ impl fmt::Display for Position {
 pub struct Report {
     /// Stable kebab-case name (`unknown-key`).
     pub code: &'static str,
-    /// The position of the problem.
+    /// The location of the problem.
     #[serde(flatten)]
     pub position: Position,
     /// The defect.
@@ -122,7 +122,7 @@ pub struct Report {
     /// The correction; empty if unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub help: String,
-    /// The second of two conflicting places.
+    /// The second of two conflicting locations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub also: Option<Position>,
 }
@@ -136,19 +136,19 @@ pub struct Problems {
     hidden: Arc<[Place]>,
 }
 
-/// The most problems that are described; further ones are only counted. A file with so many problems is probably not a
+/// Most problems that are described; the rest is only counted. A file with so many problems is probably not a
 /// definition.
 const MOST: usize = 500;
-/// The most problems that are shown to users, who would not read on.
+/// Most problems that are shown to users, who would not read more.
 const SHOWN: usize = 25;
-/// The longest message or help, in bytes. It may cite a value of any length.
+/// Length of the longest message or help, in bytes. It may quote a value of any length.
 const LONGEST: usize = 2000;
-/// The longest line that is shown, in bytes.
+/// Length of the longest line that is shown, in bytes.
 const LONGEST_LINE: usize = 400;
 
 impl Problems {
-    /// Binds problems to their files. Does not show the `hidden` parts of the source, or secrets in file names. In a
-    /// plan file, a file name can be any text.
+    /// Adds the names of the files to the problems. Does not show the `hidden` parts of the source, or secrets in file
+    /// names, because a file name in a plan file can be any text.
     pub(super) fn new(files: &[SourceFile], problems: Collected, mut hidden: Vec<Place>) -> Self {
         let Collected { mut list, more } = problems;
         for problem in &mut list {
@@ -265,7 +265,7 @@ impl Serialize for Problems {
     }
 }
 
-/// Adds the byte offset to a place that has only line and column.
+/// Adds the byte offset to a location that has only line and column.
 fn locate(place: &mut Place, files: &[SourceFile]) {
     let Some(file) = files.get(place.file) else { return };
     if place.start != 0 || place.line == 0 {
@@ -296,8 +296,8 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     .chain(text.rsplit(['\n', '\r']).next().filter(|last| !last.is_empty()))
 }
 
-/// Returns the line that holds the byte `at`, and its start; `None` if the line is too long to show. Reads only a
-/// bounded part of the text.
+/// Returns the line that contains the byte `at`, and its start. Returns `None` if the line is too long to show. Reads
+/// only a bounded part of the text.
 fn line_around(text: &str, at: usize) -> Option<(&str, usize)> {
     let of_line = |byte: &&u8| !matches!(byte, b'\n' | b'\r');
     let (before, behind) = text.as_bytes().split_at(at.min(text.len()));
@@ -306,7 +306,7 @@ fn line_around(text: &str, at: usize) -> Option<(&str, usize)> {
     (end - start <= LONGEST_LINE).then(|| (&text[start..end], start))
 }
 
-/// Returns the text as one line of bounded length that a terminal can show, without secrets.
+/// Returns the text as one line of bounded length, without secrets, that a terminal can show.
 fn printable(text: &str) -> String {
     let masked = secret::masked_words(text);
     let end = (0..=LONGEST.min(masked.len())).rev().find(|end| masked.is_char_boundary(*end)).unwrap_or(0);

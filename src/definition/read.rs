@@ -1,4 +1,4 @@
-//! Tree → types, with a report of every problem: the [`Read`] trait, and the macro [`keys!`] that makes the structs.
+//! Tree → types: the [`Read`] trait, which reports every problem, and the macro [`keys!`], which makes the structs.
 
 use super::nearest::{nearest, suggestion};
 use super::place::Place;
@@ -7,7 +7,7 @@ use super::yaml::{Node, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::borrow::Cow;
 
-/// A value with its place.
+/// A value with its location.
 #[derive(Debug, Clone)]
 pub(super) struct At<T> {
     pub place: Place,
@@ -24,14 +24,14 @@ impl<T> Default for Named<T> {
     }
 }
 
-/// A type that can be read from a tree. `None` means that a problem was reported.
+/// A type that can be read from a tree. The result is `None` if a problem was reported.
 pub(super) trait Read: Sized {
     /// The name of the type for users.
     const WHAT: &'static str;
 
     fn read(node: Node, problems: &mut Collected) -> Option<Self>;
 
-    /// Returns the value of a missing key; `None` if the key is required.
+    /// Returns the value of a missing key. Returns `None` if the key is required.
     fn absent() -> Option<Self> {
         None
     }
@@ -131,7 +131,7 @@ impl<T: Read> Read for Vec<T> {
             wrong_type(&node, Self::WHAT, problems);
             return None;
         };
-        // All items are read before a failed one counts.
+        // All items are read before the first failure counts.
         let items: Vec<Option<T>> = items.into_iter().map(|item| T::read(item, problems)).collect();
         items.into_iter().collect()
     }
@@ -148,7 +148,8 @@ impl<T: Read> Read for Named<T> {
     }
 }
 
-/// Returns the entries of a mapping, each key once. A nested mapping gets the place of its key, where users look.
+/// Returns the entries of a mapping, with each key once. A nested mapping has the location of its key, where users
+/// look.
 pub(super) fn entries(node: Node, what: &str, problems: &mut Collected) -> Option<Vec<(At<String>, Node)>> {
     let Value::Map(map) = node.value else {
         wrong_type(&node, what, problems);
@@ -199,22 +200,22 @@ pub(super) trait Keys {
     const KEYS: &'static [Key];
 }
 
-/// Keys that earlier versions had, each with the next step.
+/// Keys of earlier versions, each with the next step.
 const GONE: [(&str, &str); 1] = [(
     "region_token",
     "remove it: the cluster stands in front of the whole subject now, `$VW.west.foo.>`, and never inside it",
 )];
 
-/// Takes the keys of a mapping by name, one by one.
+/// Takes the values of a mapping by key, one by one.
 pub(super) struct Taker {
     place: Place,
     entries: Vec<Option<(At<String>, Node)>>,
-    /// Names that the user probably meant with unknown keys. They are not also reported as missing.
+    /// Names that the user probably meant by unknown keys. They are not reported as missing, too.
     meant: Vec<&'static str>,
 }
 
 impl Taker {
-    /// Makes a taker, and reports unknown keys.
+    /// Makes a [`Taker`], and reports unknown keys.
     pub(super) fn new(node: Node, what: &str, keys: &'static [Key], problems: &mut Collected) -> Option<Self> {
         let place = node.place;
         let (known, unknown): (Vec<_>, Vec<_>) = entries(node, what, problems)?
@@ -263,7 +264,7 @@ pub(super) fn yaml_name(field: &'static str) -> &'static str {
     field.strip_prefix("r#").unwrap_or(field)
 }
 
-/// Makes structs whose fields are the keys of a YAML mapping, with reading, JSON Schema and reference.
+/// Makes structs whose fields are the keys of a YAML mapping, with reader, JSON Schema and reference.
 macro_rules! keys {
     ($(
         $(#[doc = $about:literal])+
@@ -273,7 +274,7 @@ macro_rules! keys {
         #[derive(Debug, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         pub(super) struct $name {
-            /// The place of the mapping.
+            /// The location of the mapping.
             #[schemars(skip)]
             #[allow(dead_code, reason = "not every mapping has checks that point at it as a whole")]
             pub place: $crate::definition::place::Place,

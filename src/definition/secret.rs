@@ -1,17 +1,17 @@
 //! Masks secrets in output about a definition.
 //!
-//! A definition's text is masked more strictly than other output. The bounds of its values are known, and a line that
-//! shows too little still shows its place.
+//! A definition's text is masked more strictly than other output, because the bounds of its values are known. Even a
+//! line that shows too little shows the location.
 
 use super::place::Place;
 use crate::secrets;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The shortest base32 text that counts as a seed, whole or truncated, if it begins like one.
+/// Length of the shortest base32 text that counts as a seed, whole or truncated, if it begins like one.
 const SEED_LIKE: usize = 16;
 
-/// Marks on a line of source after which a value begins.
+/// Marks in a line of source after which a value begins.
 const MARKS: [&str; 10] = ["[", "{", ": ", "- ", " \"", " '", "[\"", "['", "{\"", "{'"];
 
 /// Masks the secrets in a line of source that begins at the byte `start` of its file. Replaces each byte with `*`, so
@@ -32,7 +32,7 @@ pub(super) fn masked_line(line: &str, start: usize, file: usize, hidden: &[Place
     secrets::masked(line, ranges).into_owned()
 }
 
-/// Masks the secrets in the text of a problem, which may cite a value.
+/// Masks the secrets in the text of a problem, which may quote a value.
 pub(super) fn masked_words(text: &str) -> Cow<'_, str> {
     let mut ranges = ranges(text);
     ranges.extend(before_host(text, |at| Some(text[..at].find('`')? + 1)));
@@ -44,7 +44,7 @@ pub(super) fn masked_name(name: &str) -> Cow<'_, str> {
     secrets::masked(name, ranges(name))
 }
 
-/// Returns `true` if `text` is an nkey seed, or a piece of one (`S`, then the letter of the kind of key).
+/// Returns `true` if `text` is an nkey seed, or a part of one (`S`, then the letter of the kind of key).
 pub(super) fn looks_like_seed(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() >= SEED_LIKE
@@ -53,7 +53,7 @@ pub(super) fn looks_like_seed(text: &str) -> bool {
         && text.chars().all(is_base32)
 }
 
-/// Returns the ranges of all possible secrets, including pieces of seeds.
+/// Returns the ranges of all possible secrets, including parts of seeds.
 fn ranges(text: &str) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = secrets::find(text).into_iter().map(|secret| secret.range).collect();
     let mut rest = 0;
@@ -68,10 +68,10 @@ fn ranges(text: &str) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Returns the range before the last `@` of a URL that has a password with any characters.
+/// Returns the range before the last `@` of a URL, where a password may have any characters.
 ///
-/// The range starts after a scheme, or else at the value that `begin` finds before the `@`. Without a scheme, it needs
-/// a colon.
+/// The range starts after a scheme, or otherwise at the value that `begin` finds before the `@`. Without a scheme, it
+/// must contain a colon.
 fn before_host(text: &str, begin: impl Fn(usize) -> Option<usize>) -> Option<Range<usize>> {
     let at = text.rfind('@')?;
     let scheme = text[..at].find("://").map(|scheme| scheme + 3);

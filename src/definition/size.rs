@@ -4,11 +4,11 @@ use super::SourceFile;
 use super::place::Place;
 use super::problem::{Collected, Problem, Problems};
 
-/// The largest size of all files of a definition together, in bytes.
+/// Largest size of all files of a definition together, in bytes.
 pub const MAX_SIZE: usize = 8_000_000;
-/// The most files of a definition.
+/// Most files of a definition.
 const MOST_FILES: usize = 10_000;
-/// The longest name of a file, in bytes, as long as a path may be.
+/// Length of the longest file name, in bytes, which is that of the longest path.
 const LONGEST_NAME: usize = 4096;
 /// The next step if a definition is too large.
 pub(super) const SPREAD: &str = "spread its accounts over several definitions";

@@ -41,7 +41,7 @@ fn parsed(text: &str) -> Result<Definition, Problems> {
     parse(&[source(text)], Path::new("base"))
 }
 
-/// Asserts that there is exactly one problem, with this code, this place, and these words in its message.
+/// Asserts that there is exactly one problem, with this code and location, and these words in its message.
 #[track_caller]
 fn refuses(text: &str, code: &str, words: &str, at: &str) -> Report {
     let problems = parsed(text).expect_err("accepted");
@@ -307,7 +307,7 @@ fn regions() {
     refuses(&with("east: { cluster: west, servers: [nats://a:1] }"), "cluster-twice", "used twice", "west");
     refuses(&with("east: { servers: [http://a:1] }"), "bad-url", "scheme `http`", "http://a:1");
     refuses(&with("east: { servers: [nats://a:1, a:1] }"), "server-twice", "listed twice", "a:1] }");
-    // One load balancer in front of all regions.
+    // The same load balancer in front of all regions.
     assert!(parsed(&with("east: { servers: [nats://127.0.0.1:14222] }")).is_ok());
     refuses(&with("e.st: { servers: [nats://a:1] }"), "bad-name", "one subject token", "e.st");
     assert!(parsed(&with("east: { cluster: e.st, servers: [nats://a:1] }")).is_ok());
@@ -530,14 +530,14 @@ fn files(texts: impl IntoIterator<Item = String>) -> Vec<SourceFile> {
     texts.into_iter().enumerate().map(file).collect()
 }
 
-/// A text with few nodes that stands for many.
+/// A short text that expands to many nodes.
 fn repeated(account: usize, nodes: usize) -> String {
     let list = format!("[{}]", vec!["1"; 999].join(","));
     let again = vec!["*l"; nodes / 1000 - 1].join(",");
     format!("accounts:\n  A{account}: {{ x: &l {list}, y: [{again}] }}\n")
 }
 
-/// The bounds hold for any number of files.
+/// The bounds apply to any number of files.
 #[test]
 fn the_bounds_are_those_of_the_whole_definition() {
     let too_large = |files: &[SourceFile], words: &str, file: &str| {
@@ -549,7 +549,7 @@ fn the_bounds_are_those_of_the_whole_definition() {
     };
     let nodes = "more than 250000 keys and values";
     too_large(&files((0..10).map(|account| repeated(account, 100_000))), nodes, "00002.yaml");
-    // Many files together may hold as much as one file.
+    // Many files together may be as large as one file.
     let many = parse(&files((0..80).map(|account| repeated(account, 3000))), Path::new("base")).expect_err("accepted");
     assert!(many.reports().iter().all(|report| report.code != "too-large"), "{many}");
     let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 60].join(","));
@@ -561,7 +561,7 @@ fn the_bounds_are_those_of_the_whole_definition() {
     too_large(&named, "more than 4096 bytes", &name[..1024]);
 }
 
-/// Files with an error far from their start take no longer to read than valid ones.
+/// Files with an error near the end take no longer to read than valid ones.
 #[test]
 fn broken_files_spend_what_they_may_have_held() {
     let broken = files((0..50).map(|account| repeated(account, 100_000) + "broken: ["));

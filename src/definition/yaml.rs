@@ -1,6 +1,6 @@
-//! YAML text → a tree in which every key and value has its place. This is the only module that knows the YAML crate.
+//! YAML text → a tree in which every key and value has its location. Only this module knows the YAML crate.
 //!
-//! Reading into a tree first, and not directly into types, makes it possible to report all problems of a file.
+//! The tree, as opposed to types, allows it to report all problems of a file.
 
 use super::place::Place;
 use super::problem::Problem;
@@ -12,17 +12,17 @@ use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPo
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
 
-/// The most keys and values of a definition, including those that aliases repeat. A definition of 10,000 virtual
-/// streams, each with three limits and a consumer, has 230,000.
+/// Most keys and values of a definition, including those that aliases repeat. A definition of 10,000 virtual streams,
+/// each with three limits and a consumer, has 230,000.
 const MOST_NODES: usize = 250_000;
-/// The most entries of one list or mapping in a file.
+/// Most entries of one list or mapping in a file.
 const MOST_ENTRIES: usize = 50_000;
 
-/// The keys, values and text that the files of a definition may still hold together.
+/// The number of keys, values and bytes of text that the remaining files of a definition may have.
 #[derive(Debug)]
 pub(super) struct Budget {
     nodes: usize,
-    /// Bytes of texts.
+    /// Bytes of text.
     bytes: usize,
 }
 
@@ -33,7 +33,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Returns `true` if no file was read yet.
+    /// Returns `true` if nothing was read yet.
     fn is_whole(&self) -> bool {
         self.nodes == MOST_NODES
     }
@@ -49,22 +49,22 @@ impl Budget {
         left.0.and(left.1).map(drop)
     }
 
-    /// Spends the budget that a broken file may have used: a node for each byte. With anchors, which may be repeated,
-    /// spends everything.
+    /// Spends the part of the budget that a broken file may have used: a node per byte. If it has anchors, which may be
+    /// repeated, spends everything.
     fn spend_on_broken(&mut self, text: &str) {
         let nodes = if text.contains('&') { self.nodes } else { text.len() };
         self.spend(nodes, 0);
     }
 }
 
-/// A value with its place.
+/// A value with its location.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub place: Place,
     pub value: Value,
 }
 
-/// A value by the rules of YAML 1.2. Strings are never guessed to be other types, or other types strings.
+/// A value by the rules of YAML 1.2. A string is never read as another type, or another type as a string.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Null,
@@ -93,7 +93,7 @@ impl Value {
 }
 
 impl Node {
-    /// Returns `true` if the values are equal, whatever their places.
+    /// Returns `true` if the values are equal, regardless of their locations.
     pub(super) fn same(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (Value::Null, Value::Null) => true,
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Returns the text, if the value is one.
+    /// Returns the text, if the value is a string.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -117,7 +117,7 @@ impl Node {
         }
     }
 
-    /// Returns the place to which the keys of `path` lead: the value, or the nearest existing key above it.
+    /// Returns the location to which the keys of `path` lead: the value, or its nearest existing parent.
     pub(super) fn find(&self, path: &[String]) -> Place {
         let (mut node, mut place) = (self, self.place);
         for name in path {
@@ -137,7 +137,7 @@ fn by_key(entries: &[(Node, Node)]) -> impl Iterator<Item = &(Node, Node)> {
     entries.into_iter()
 }
 
-/// Reads one document within the rest of the definition's budget. `file` is the index of the file for places.
+/// Reads one document within the rest of the definition's budget. `file` is the index of the file for locations.
 pub(super) fn read(text: &str, file: usize, left: &mut Budget) -> Result<Node, Box<Problem>> {
     let budget = serde_saphyr::budget! {
         max_events: 2 * left.nodes,
@@ -174,7 +174,7 @@ pub(super) fn read(text: &str, file: usize, left: &mut Budget) -> Result<Node, B
             let place = error.location().map_or(Place { file, ..Place::default() }, |at| place(at, file));
             let message = error.to_string();
             let message = message.lines().next().unwrap_or_default();
-            // The place is shown separately.
+            // The location is shown separately.
             let message = message.split(" at line ").next().unwrap_or(message);
             Err(Box::new(Problem::new("yaml", place, format!("not valid YAML: {message}"))))
         }

@@ -16,9 +16,9 @@ pub struct DesiredAccount<'a> {
     pub account: &'a Account,
     /// The role of this account: the application's, or a region's.
     pub seat: Seat<'a>,
-    /// The account's name by the definition, `APP` or `APP-west`.
+    /// The account's name: `APP`, or `APP-west` for a regional account.
     pub name: String,
-    /// The public key; a stand-in if the regional account does not exist yet.
+    /// The public key. It is a placeholder if the regional account does not exist yet.
     pub id: PublicKey,
     /// The mappings.
     pub mappings: MappingSet,

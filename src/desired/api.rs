@@ -1,6 +1,7 @@
 //! The subjects of the JetStream API, and their treatment for a virtual stream in the shared layout.
 //!
-//! From nats-server 2.15 `server/jetstream_api.go`. `docs/concepts` explains what is mapped, with the reasons.
+//! The subjects are those of nats-server 2.15 `server/jetstream_api.go`. `docs/concepts` explains which of them are
+//! mapped, and why.
 
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::MapRequest;
@@ -86,7 +87,7 @@ const fn rule(source: &'static str, destination: &'static str, treatment: Treatm
     Rule { source, destination, treatment }
 }
 
-/// The entries of the shared layout, in the order in which they are shown.
+/// The entries of the shared layout, in display order.
 pub const RULES: &[Rule] = {
     use Treatment::{Guarded, Mapped, OnRequest};
     &[

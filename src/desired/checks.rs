@@ -27,8 +27,8 @@ pub(super) fn check_built(account: &Account) -> Result<(), DesiredError> {
     Ok(())
 }
 
-/// Checks that no two streams have one name. A real stream with a virtual name would answer for the virtual stream, and
-/// two streams with one name would be one stream.
+/// Checks that no two streams have the same name. A real stream with a virtual name would answer for the virtual
+/// stream, and two streams with one name would be one stream.
 pub(super) fn check_names(account: &Account, streams: &[DesiredStream<'_>]) -> Result<(), DesiredError> {
     let describe = |stream: &DesiredStream<'_>| {
         format!("the {} stream of {} in {}", stream.role.as_str(), stream.virtual_stream, stream.region)
@@ -54,8 +54,8 @@ pub(super) fn check_names(account: &Account, streams: &[DesiredStream<'_>]) -> R
     Ok(())
 }
 
-/// Checks that no two streams capture common subjects: servers refuse them (error 10065). Distinct virtual subjects can
-/// still overlap here.
+/// Checks that no two streams capture overlapping subjects, which servers refuse (error 10065). Distinct virtual
+/// subjects can still overlap here.
 pub(super) fn check_write_subjects(account: &Account, streams: &[DesiredStream<'_>]) -> Result<(), DesiredError> {
     let captured: Vec<(String, &DesiredStream<'_>)> =
         streams.iter().flat_map(|stream| stream.subjects().into_iter().map(move |s| (s, stream))).collect();

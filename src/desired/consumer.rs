@@ -17,7 +17,7 @@ pub struct DesiredConsumer {
     pub stream: String,
     /// The durable name.
     pub name: String,
-    /// The config as the API takes it.
+    /// The config in the form of the API.
     pub config: Map<String, Value>,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn consumers(account: &Account, stream: &VirtualStream, topology: &To
             let mut config = Map::new();
             config.insert("name".to_owned(), consumer.name.as_str().into());
             config.insert("durable_name".to_owned(), consumer.name.as_str().into());
-            // Every client asks for this. The API's own default is no acks at all.
+            // Every client sets this. The API's own default is no acks at all.
             config.insert("ack_policy".to_owned(), "explicit".into());
             config.extend(consumer.config.clone());
             consumers.push(DesiredConsumer {

@@ -1,10 +1,10 @@
-//! Derives from a definition what each of its accounts must have.
+//! Derives the desired state of each account from a definition.
 
 use super::checks::{check_built, check_names, check_write_subjects};
 use super::permissions::{self, ApplicationPermissions, Line};
-use super::recipe::Recipe;
+use super::recipes::Recipe;
 use super::regional::{self, Seat};
-use super::{DesiredAccount, DesiredError, DesiredStream, Options, consumer, links, mappings};
+use super::{DesiredAccount, DesiredError, DesiredStream, Options, consumer, exports_imports, mappings};
 use crate::definition::Definition;
 use crate::model::claims::{Permission, Permissions};
 use crate::model::mapping::MappingSet;
@@ -12,7 +12,7 @@ use crate::model::names::RegionName;
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout, Role};
 
-/// Returns everything that the definition's accounts must have, on the newest servers.
+/// Returns everything that the definition's accounts must have, for the newest servers.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -36,7 +36,7 @@ pub fn desired_with<'a>(
     Ok(all)
 }
 
-/// Returns everything that one account of the definition must have, followed by the same for its regional accounts.
+/// Returns the desired state of one account of the definition, followed by that of its regional accounts.
 ///
 /// # Errors
 /// [`DesiredError`]
@@ -80,8 +80,8 @@ pub fn accounts<'a>(
         Layout::Regional => {
             check_names(account, &application.streams)?;
             if !account.virtual_streams.is_empty() {
-                application.exports = links::exports_of_application(account);
-                application.imports = links::imports_of_application(topology, account, &options.regional);
+                application.exports = exports_imports::exports_of_application(account);
+                application.imports = exports_imports::imports_of_application(topology, account, &options.regional);
             }
             let mut regional: Vec<DesiredAccount<'a>> = topology
                 .regions
@@ -92,8 +92,8 @@ pub fn accounts<'a>(
                     name: regional::name(account, &region.name),
                     id: options.regional.get(account, &region.name),
                     mappings: MappingSet::default(),
-                    exports: links::exports_of_region(account),
-                    imports: links::imports_of_region(account, region),
+                    exports: exports_imports::exports_of_region(account),
+                    imports: exports_imports::imports_of_region(account, region),
                     denied: None,
                     streams: Vec::new(),
                     consumers: Vec::new(),

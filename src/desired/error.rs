@@ -3,7 +3,7 @@
 use crate::model::mapping::Overlap;
 use crate::model::subject::SubjectError;
 
-/// Reason why there is no desired state. A parsed definition causes none of these, unless it asks for something that is
+/// Reason why there is no desired state. A parsed definition causes such an error only if it asks for something that is
 /// not built yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DesiredError {

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 pub const STREAM: &str = "vstream-lease";
 /// The only subject that the stream captures.
 pub const SUBJECT: &str = "$VSTREAM.LEASE";
-/// The code of the finding that the lease cannot be reached. If the user allows it, a run continues without a lease.
+/// The code of the finding about an unreachable lease. If the user allows it, a run continues without a lease.
 pub const UNREACHABLE: &str = "lease-unreachable";
 /// Time after which a lease that is not renewed expires, in seconds.
 pub const EXPIRY: u64 = 15;
-/// The largest valid sequence of the stream's last message. A user who may purge the stream can set the sequence. Once
-/// the largest of all sequences is used, the stream refuses every note (measured, 2.15.1).
+/// The largest valid sequence of the stream's last message. A user who may purge the stream can set its sequence. Once
+/// the largest possible sequence is used, the stream refuses every message (measured, 2.15.1).
 pub const LAST_SEQUENCE: u64 = u64::MAX / 2;
 
 /// The message that is the lease. It is the last message of the stream, until it expires.
@@ -34,8 +34,8 @@ pub struct Note {
     pub released: bool,
 }
 
-/// Returns the stream's config. It has the replicas and the storage of the account's other streams, because the
-/// account's limits depend on both. Without an account, or without other streams, it has three replicas in files.
+/// Returns the stream's config. The stream has the replicas and the storage of the account's other streams, because the
+/// account's limits depend on both. Without an account or other streams, it has three replicas in files.
 pub fn config(account: Option<&DesiredAccount<'_>>) -> Map<String, Value> {
     let like = account.and_then(|account| account.streams.first()).map(DesiredStream::config);
     let of = |key: &str| like.as_ref()?.get(key).cloned();
@@ -62,8 +62,8 @@ pub fn config(account: Option<&DesiredAccount<'_>>) -> Map<String, Value> {
     }
 }
 
-/// Settings that a stream with this name must not have. With them, the stream refuses notes, its last message is not
-/// the lease, or the lease never expires.
+/// Settings that the lease's stream must not have. With them, the stream refuses messages, its last message is not the
+/// lease, or the lease never expires.
 const STRANGE: [&str; 10] = [
     "mirror",
     "sources",
@@ -72,17 +72,17 @@ const STRANGE: [&str; 10] = [
     "sealed",
     "no_ack",
     "deny_purge",
-    // Such a stream only takes counters (nats-server 2.12).
+    // Such a stream accepts only counters (nats-server 2.12).
     "allow_msg_counter",
     // Such a stream cannot discard old messages.
     "discard_new_per_subject",
-    // Servers replace an expired note with a marker, which looks like another note.
+    // Servers replace an expired message with a marker, which looks like another message.
     "subject_delete_marker_ttl",
 ];
 
-/// Compares the config of an existing stream with this name with the required one. An application may have made the
-/// stream, without an expiry. Returns `None` if the config is right. Otherwise returns the names of the wrong settings
-/// and the corrected config.
+/// Compares the config of an existing stream of this name with the required one. An application may have made the
+/// stream without an expiry. Returns `None` if the config is right, otherwise the names of the wrong settings and the
+/// corrected config.
 pub fn mended(found: &Map<String, Value>) -> Option<(Vec<String>, Map<String, Value>)> {
     let (mut mended, mut wrong) = (found.clone(), Vec::new());
     for (name, value) in config(None) {

@@ -13,8 +13,8 @@ use crate::model::virtual_stream::{Account, KV, Kind, Layout, VirtualStream};
 /// The prefix that clients use.
 ///
 /// Clients with a JetStream domain use `$JS.<domain>.API.`, which servers map themselves. Servers use the first entry
-/// that matches (nats-server `accounts.go`, `selectMappedSubject`). So an entry of ours for that prefix would come
-/// first only by chance.
+/// that matches (nats-server `accounts.go`, `selectMappedSubject`). So an entry of ours for that prefix would win only
+/// by chance.
 const API_PREFIX: &str = "$JS.API.";
 
 /// Returns all entries of an account: captures of its virtual streams, and routes of requests to their streams.
@@ -51,7 +51,7 @@ fn is_exclusive(account: &Account) -> bool {
     account.layout == Layout::Regional && account.exclusive
 }
 
-/// Returns the entries of the regional layout that serve all streams. `$VSH.>` leads back to the account's own
+/// Returns the entries of the regional layout that are for all streams. `$VSH.>` leads back to the account's own
 /// JetStream. In an exclusive account, `$JS.>` leads to the region.
 ///
 /// Servers with a JetStream domain add `$JS.<domain>.API.…` themselves, which does not interfere (measured, 2.10.26,
@@ -138,8 +138,8 @@ fn requests_to_read_streams(
     Ok(())
 }
 
-/// Layout `regional` beside ordinary streams: adds the entries that lead requests, acks and flow control of the virtual
-/// stream to the region. Requests that no import serves there get no responders, as in an exclusive account.
+/// Layout `regional` with ordinary streams: adds the entries that lead requests, acks and flow control of the virtual
+/// stream to the region. Requests without an import there get no responders, as in an exclusive account.
 fn requests_to_regions(
     topology: &Topology,
     account: &Account,
@@ -158,7 +158,7 @@ fn requests_to_regions(
         let source = filter(api::fill(API_PREFIX, rule.source, &name))?;
         mappings.push(Mapping { source, destinations: to(&format!("API.{}", rule.destination)) });
     }
-    // These subjects have the virtual stream's name, which is the read stream's name.
+    // These subjects contain the virtual stream's name, which is the read stream's name.
     for pattern in ["ACK.{stream}.>", "FC.{stream}.>"] {
         let source = filter(api::fill("$JS.", pattern, &name))?;
         mappings.push(Mapping { source, destinations: to(pattern) });

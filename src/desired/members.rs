@@ -4,7 +4,7 @@ use crate::definition::Definition;
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Account, Layout};
 
-/// The definition's accounts, each followed by its regional accounts: the order of the desired state.
+/// Returns the definition's accounts, each followed by its regional accounts, in the order of the desired state.
 pub(crate) fn members(definition: &Definition) -> impl Iterator<Item = (&Account, Option<&Region>)> {
     definition.accounts.iter().flat_map(|account| {
         let regions = match account.layout {

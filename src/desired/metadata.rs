@@ -9,10 +9,10 @@ pub const REGION: &str = "vstream.region";
 pub const ROLE: &str = "vstream.role";
 /// On a read stream with a backfill: the read stream from which its messages came.
 pub const HISTORY: &str = "vstream.history";
-/// On a write or home stream that was created again: its first sequence follows the messages that were read of the
-/// former one.
+/// On a recreated write or home stream. Its first sequence follows the messages that readers had read from the former
+/// one.
 pub const ANEW: &str = "vstream.anew";
 /// On a stream whose `first_seq` its servers may not keep: the stream's first sequence.
 pub const FIRST: &str = "vstream.first";
-/// On a consumer that moved with its stream: its position in the former stream.
+/// On a consumer that a backfill made: its predecessor's position.
 pub const POSITION: &str = "vstream.position";

@@ -1,23 +1,22 @@
-//! The desired state of a definition: mappings, streams and consumers, ready to be compared with the deployment.
+//! The desired state of a definition: mappings, streams and consumers, for comparison with the deployment.
 //!
-//! `derive` is the entry. It puts each `account` together from `mappings`, `links`, `permissions`, and the streams and
-//! consumers whose configs are in `recipe`, `bucket` and `consumer`.
+//! `derive` is the entry. It puts each `account` together from `mappings`, `exports_imports`, `permissions`, and the
+//! streams and consumers whose configs are in `recipes` and `consumer`.
 
 mod account;
 pub mod api;
-mod bucket;
 mod checks;
 mod consumer;
 mod derive;
 mod error;
+pub mod exports_imports;
 pub mod lease;
-pub mod links;
 mod mappings;
 mod members;
 pub mod metadata;
 mod options;
 pub mod permissions;
-mod recipe;
+mod recipes;
 pub mod regional;
 mod stream;
 #[cfg(test)]
@@ -31,5 +30,5 @@ pub use error::DesiredError;
 pub use mappings::way_back;
 pub(crate) use members::members;
 pub use options::Options;
-pub use recipe::KEEPS_POSITION;
+pub use recipes::KEEPS_POSITION;
 pub use stream::DesiredStream;

@@ -1,11 +1,11 @@
-//! Facts of the deployment that complete the definition.
+//! Facts about the deployment that complete the definition.
 
 use super::regional::RegionalIds;
 
-/// Facts that come from the deployment and not from the definition.
+/// Facts that come from the deployment, not from the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Major and minor version of the oldest server; `None` for one of the newest versions.
+    /// Major and minor version of the oldest server; `None` for the newest versions.
     pub oldest_server: Option<(u64, u64)>,
     /// The existing regional accounts.
     pub regional: RegionalIds,

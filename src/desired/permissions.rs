@@ -1,7 +1,7 @@
 //! Permissions that an application's user needs, and permissions to deny.
 //!
-//! Servers map a subject before they check permissions (nats-server 2.15, measured). So these are the subjects of the
-//! regions' real streams, not the virtual ones.
+//! Servers map a subject before they check permissions (nats-server 2.15, measured). So the permissions are for
+//! subjects of the regions' real streams, not for virtual ones.
 
 use super::api::{self, RULES, SUBJECTS, Treatment};
 use super::checks::check_built;
@@ -31,7 +31,7 @@ pub struct ApplicationPermissions {
     pub subscribe: Subscribe,
 }
 
-/// The subscribe permissions of an application's user. Everything that is not denied is allowed.
+/// The subscribe permissions of an application's user. Everything else is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Subscribe {
     /// Subjects on which an application could answer in place of a stream.
@@ -41,7 +41,7 @@ pub struct Subscribe {
 /// The publish permissions of an application's user.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Publish {
-    /// All needed subjects. A user with such a list may publish nothing else.
+    /// All needed subjects. A user with this list may publish nothing else.
     pub allow: Vec<Line>,
     /// Subjects that would harm the real streams, for users without an `allow` list.
     pub deny: Vec<Line>,
@@ -124,7 +124,7 @@ fn allow_requests(stream: &VirtualStream, read: &str, allow: &mut Vec<Line>) {
             Treatment::OnRequest(request) if stream.map_requests.contains(&request) => {
                 format!("requests about {} that the definition maps (map_requests)", stream.name)
             }
-            // The request fails either way: with a permissions violation instead of error 10056.
+            // The request fails in any case: with a permissions violation instead of error 10056.
             Treatment::Guarded | Treatment::OnRequest(_) | Treatment::Never => continue,
         };
         allow.push(Line { subject: api::fill("$JS.API.", &as_filter(rule.destination), read), why });

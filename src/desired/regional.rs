@@ -13,7 +13,7 @@ pub const JETSTREAM: &str = "$JS";
 /// The prefix with which a regional account reaches the API of its application's account (`external.api` of sources).
 pub const SOURCE_API: &str = "$VSM.API";
 
-/// The prefix of the JetStream API of an application's account that bypasses its own mapping of `$JS.>`.
+/// The prefix of the JetStream API of an application's account, which bypasses the account's mapping of `$JS.>`.
 pub const HUB_API: &str = "$VSH.API";
 
 /// Returns the prefix with which an application's account reaches the API of a region: `$VS.west.API`.
@@ -24,7 +24,7 @@ pub fn near_api(region: &Region) -> String {
 /// Prefix of the tags of regional accounts that name the application's account.
 pub const APPLICATION_TAG: &str = "vstream.application:";
 
-/// Returns the tag that marks a regional account as ours. It names the application's account, in lower case as nsc
+/// Returns the tag that marks a regional account as ours. It names the application's account in lower case, as nsc
 /// writes tags.
 pub fn application_tag(application: &PublicKey) -> String {
     format!("{APPLICATION_TAG}{}", application.to_string().to_lowercase())
@@ -53,7 +53,7 @@ impl RegionalIds {
         self.0.insert((account.name.clone(), region.clone()), id);
     }
 
-    /// Returns the account that serves a region, or a stand-in if it is not known.
+    /// Returns the account that serves a region, or a placeholder if it is not known.
     pub fn get(&self, account: &Account, region: &RegionName) -> PublicKey {
         self.known(account, region).unwrap_or_else(|| stand_in(account, region))
     }
@@ -69,8 +69,8 @@ impl RegionalIds {
     }
 }
 
-/// Returns a stand-in for the public key of a regional account that does not exist yet. It is always the same, and it
-/// has no known seed.
+/// Returns a placeholder for the public key of a regional account that does not exist yet. It is always the same, and
+/// its seed is not known.
 fn stand_in(account: &Account, region: &RegionName) -> PublicKey {
     let mut bytes = *account.id.bytes();
     for (byte, letter) in bytes.iter_mut().zip(region.as_str().bytes().cycle()) {

@@ -1,6 +1,6 @@
 //! Streams that must exist.
 
-use super::recipe::{KEEPS_POSITION, Recipe, keeps_first_sequence};
+use super::recipes::{KEEPS_POSITION, Recipe, keeps_first_sequence};
 use crate::model::names::{ClusterName, RegionName};
 use crate::model::virtual_stream::Role;
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ pub struct DesiredStream<'a> {
     pub virtual_stream: &'a str,
     /// The stream's region.
     pub region: &'a RegionName,
-    /// The cluster that the stream is placed in.
+    /// The cluster where the stream is placed.
     pub cluster: &'a ClusterName,
     /// The stream's role.
     pub role: Role,
@@ -37,7 +37,7 @@ impl<'a> DesiredStream<'a> {
 }
 
 impl DesiredStream<'_> {
-    /// Returns the config as the JetStream API takes it, including `metadata`. Each call makes it again.
+    /// Returns the config in the form of the JetStream API, including `metadata`. Computes it with each call.
     pub fn config(&self) -> Map<String, Value> {
         self.recipe.config(self.role)
     }
@@ -45,14 +45,11 @@ impl DesiredStream<'_> {
     /// Returns the reason why a read stream drops messages that its origins still hold. Returns `None` if readers can
     /// read a message until it is dropped everywhere.
     pub fn drops_messages(&self) -> Option<&'static str> {
-        match self.role {
-            Role::Write | Role::Home => None,
-            Role::Read => self.recipe.drops_messages(),
-        }
+        if self.role.serves() { self.recipe.drops_messages() } else { None }
     }
 
-    /// Returns `true` if the stream sources dropped messages again when it gets another leader, on the oldest server's
-    /// version.
+    /// Returns `true` if the stream may import dropped messages again when it gets another leader, judging by the
+    /// oldest server's version.
     pub fn goes_back(&self) -> bool {
         let old = self.recipe.oldest_server.is_some_and(|version| version < KEEPS_POSITION);
         old && self.drops_messages().is_some()
@@ -63,13 +60,14 @@ impl DesiredStream<'_> {
         keeps_first_sequence(self.recipe.oldest_server)
     }
 
-    /// Returns the subjects that the stream captures; none for a read stream.
+    /// Returns the subjects that the stream captures. A read stream has none.
     pub fn subjects(&self) -> Vec<String> {
-        match self.role {
-            Role::Write => self.recipe.write_subjects().collect(),
-            Role::Home => self.recipe.home_subjects().collect(),
-            Role::Read => Vec::new(),
-        }
+        self.recipe.subjects(self.role)
+    }
+
+    /// Returns `true` if the stream sources the write streams of all regions.
+    pub fn sources(&self) -> bool {
+        self.recipe.sources(self.role)
     }
 
     /// Returns the name of the home stream that a read stream of level `mirrored` mirrors.

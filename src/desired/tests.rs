@@ -252,7 +252,7 @@ pub(crate) fn mirrored(stream: VirtualStream, home: &str) -> VirtualStream {
     VirtualStream { consistency: Consistency::Mirrored { home: RegionName::parse(home).unwrap() }, ..stream }
 }
 
-/// Lists every destination, of entries with and without clusters.
+/// Lists every destination of entries with and without clusters.
 fn all_lines(mappings: &MappingSet) -> String {
     let line = |mapping: &crate::model::mapping::Mapping| {
         let to = mapping.destinations.iter().map(|d| format!("{}={}", d.cluster.as_deref().unwrap_or("*"), d.subject));
@@ -285,7 +285,7 @@ fn the_mapping_set_of_an_exclusive_account() {
     assert!(desired[1].mappings.is_empty());
 }
 
-/// A server compares every message in the account with each entry.
+/// A server compares every message of the account with each entry.
 #[test]
 fn below_a_root_the_entries_are_at_most_eight() {
     let entries = |count: usize| {
@@ -372,13 +372,13 @@ fn the_streams_of_a_mirrored_one() {
     let shared = Account { layout: Layout::Shared, ..account };
     let refused = application(topology(), &shared, &Options::default());
     assert!(matches!(refused, Err(DesiredError::NotBuilt { .. })), "{refused:?}");
-    // The home stream of one has the name of another.
+    // The home stream of one has the name of the other.
     let account = regional(vec![mirrored(stream("foo", &["a"]), "east"), stream("foo-home", &["b"])]);
     let error = accounts(topology(), &account, &Options::default()).unwrap_err();
     assert!(error.to_string().contains("two streams would be called `foo-home`"), "{error}");
 }
 
-/// Below a root there is only one mapping, so no other check would report overlaps.
+/// Below a root there is only one mapping, so only this check reports overlaps.
 #[test]
 fn common_subjects_below_a_root_are_refused() {
     let mut account = app(vec![stream("a", &["app.x.>"]), stream("b", &["app.x.y"])]);
@@ -387,7 +387,7 @@ fn common_subjects_below_a_root_are_refused() {
     assert!(matches!(error, DesiredError::WriteSubjects { .. }), "{error}");
 }
 
-/// A region's write streams capture messages of the clusters that it serves, and those clusters ask its account.
+/// A region's write streams capture messages of the clusters that it serves, and those clusters use its account.
 #[test]
 fn a_region_serves_other_clusters() {
     let mut topology = topology().clone();
@@ -417,7 +417,7 @@ fn a_region_serves_other_clusters() {
     assert_eq!(info(&desired[0], "_INBOX.>"), [west.id.clone(), east.id.clone()]);
 }
 
-/// Subjects that the code spells out are below a prefix of the table.
+/// Subjects in the code are below a prefix of the table.
 #[test]
 fn constants_follow_the_table_of_prefixes() {
     for (subject, prefix) in [(regional::HUB_API, BACK), (regional::SOURCE_API, ORIGIN), (lease::SUBJECT, RUNS)] {
@@ -446,7 +446,7 @@ fn filter_and_subject() -> impl Strategy<Value = (String, String)> {
 }
 
 proptest! {
-    /// A client's message comes back under the same subject in every region.
+    /// A client's message gets the same subject again in every region.
     #[test]
     fn mapping_and_storing_give_the_subject_back((filter, subject) in filter_and_subject()) {
         let account = app(vec![stream("foo", &[&filter])]);

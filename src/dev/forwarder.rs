@@ -1,5 +1,5 @@
 //! Forwarders in front of the gateway and route ports. The connections between regions go through them, so that they
-//! can be cut while the servers run on.
+//! can be cut while the servers keep running.
 //!
 //! A forwarder knows the server that it stands in front of. It reads the caller from the CONNECT line that gateways and
 //! routes send first: `gateway` is the calling cluster, `name` the calling server's id (nats-server 2.15.1,
@@ -69,7 +69,7 @@ impl Links {
                 Ok((caller, _)) => {
                     let (links, region) = (Arc::clone(&self), region.clone());
                     tokio::spawn(async move {
-                        // When either side closes, the connection ends; the servers notice and reconnect.
+                        // If either side closes, the connection ends. The servers notice and reconnect.
                         let _ = links.forward(caller, &region, target).await;
                     });
                 }
@@ -133,7 +133,7 @@ impl Links {
         }
     }
 
-    /// Asks the servers of the stretch cluster for their ids, which are in INFO, the first line to a client.
+    /// Reads the ids of the stretch cluster's servers, which are in INFO, the first line to a client.
     async fn ask_ids(&self) {
         #[derive(Deserialize)]
         struct Info {

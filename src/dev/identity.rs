@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// Name of the application account.
 pub(super) const ACCOUNT: &str = "APP";
 
-/// The identities, as the servers' configuration and the definition need them.
+/// The identities that the servers' configuration and the definition need.
 pub(super) struct Identities {
     pub(super) operator: PublicKey,
     pub(super) operator_token: SignedToken,
@@ -76,7 +76,7 @@ fn make_all(options: &Options, keys: &Path) -> Result<Identities, Box<dyn std::e
     Ok(identities)
 }
 
-/// Returns an account's claims. They include all limits, because servers take a missing limit as 0. `jetstream` is -1
+/// Returns an account's claims. They include all limits, because servers treat a missing limit as 0. `jetstream` is -1
 /// (no limit) or 0 (no JetStream).
 fn account_claims(name: &str, identity: &Seed, signing: &Seed, jetstream: i64) -> Value {
     json!({
@@ -110,7 +110,7 @@ fn user_claims(name: &str, user: &Seed, account: &PublicKey) -> Value {
     })
 }
 
-/// Returns a `.creds` file, as the NATS clients read it.
+/// Returns a `.creds` file in the format that the NATS clients read.
 fn credentials(token: &SignedToken, user: &Seed) -> Zeroizing<String> {
     let dashes = "------";
     Zeroizing::new(format!(

@@ -1,4 +1,4 @@
-//! The layout of a super-cluster: regions, servers, ports and folders. Kept in `super-cluster.json`.
+//! The layout of a super-cluster: regions, servers, ports and folders. It is stored in `super-cluster.json`.
 
 use super::{DevError, Options, files, ports};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -13,7 +13,7 @@ pub const STRETCH: &str = "stretch";
 pub struct Server {
     /// `server_name`, such as `west-1` or `stretch-west`.
     pub name: String,
-    /// The region whose fate the server shares; also a server tag (`region:west`).
+    /// The region that the server belongs to, also as a server tag (`region:west`).
     pub region: String,
     /// The cluster, which is the gateway name: the region's, or [`STRETCH`].
     pub cluster: String,
@@ -63,7 +63,7 @@ impl Layout {
         (self.control_port, self.servers.len() as u16 * PORTS_PER_SERVER + 1)
     }
 
-    /// Returns the servers. `first_port` is the first of [`Self::ports_needed`] ports, and is left for the control
+    /// Returns the servers. `first_port` is the first of [`Self::ports_needed`] ports, and stays free for the control
     /// port.
     pub(super) fn servers(options: &Options, first_port: u16) -> Vec<Server> {
         let regional = options.regions.iter().flat_map(|region| {
@@ -118,7 +118,7 @@ impl Layout {
                 .all(|text| key(text, KeyKind::Account))
     }
 
-    /// Returns the options that the super-cluster was made with, as far as they are kept.
+    /// Returns the options with which the super-cluster was made, as far as they are stored.
     pub(super) fn options(&self) -> Options {
         Options {
             regions: self.regions.clone(),
@@ -131,7 +131,7 @@ impl Layout {
     }
 
     /// Writes the layout. `dev up` writes it last, so that a folder with a layout is complete. The file is private,
-    /// because it holds the token of the control port.
+    /// because it contains the token of the control port.
     pub(super) fn write(&self, folder: &Path) -> Result<(), DevError> {
         let text = serde_json::to_vec_pretty(self).map_err(|e| DevError::file("write", folder, e))?;
         files::write_private(&Self::path(folder), text)
@@ -141,7 +141,7 @@ impl Layout {
         folder.join("super-cluster.json")
     }
 
-    /// Describes the options that differ from this layout; `None` if none does.
+    /// Describes the options that differ from this layout. Returns `None` if none does.
     pub(super) fn difference(&self, options: &Options) -> Option<String> {
         let mut different = Vec::new();
         let mut compare = |name: &str, there: String, asked: String| {
@@ -179,11 +179,11 @@ pub(super) fn check(options: &Options) -> Result<(), DevError> {
         return refuse("a super-cluster needs at least one region with one server".to_owned());
     }
     if options.regions.len() == 1 && options.servers == 1 && !options.stretch {
-        // A single server waits for a second one for ever (nats-server 2.15.1: `cluster_size` 2, `quorum_needed` 2).
+        // A single server waits for a second one forever (nats-server 2.15.1: `cluster_size` 2, `quorum_needed` 2).
         return refuse("one server alone gets no JetStream in a cluster; two are the least".to_owned());
     }
     for (n, region) in options.regions.iter().enumerate() {
-        // These are names of folders, too, and `..` must not be one.
+        // The names are also names of folders, so `..` must not be one.
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
         if !region.starts_with(|c: char| c.is_ascii_alphanumeric()) || !region.chars().all(plain) {
             return refuse(format!(

@@ -1,10 +1,10 @@
-//! A local super-cluster in operator mode on real `nats-server` processes, for trying things out and for tests.
+//! A local super-cluster in operator mode on real `nats-server` processes, for experiments and tests.
 //!
 //! Everything is in one folder: configuration, keys, JetStream stores, an example definition, contexts of the `nats`
 //! CLI. A supervisor process owns the servers and the forwarders between the regions; [`SuperCluster`] sends it
 //! requests. Everything listens on 127.0.0.1 only.
 //!
-//! Read `options`, `layout` and [`SuperCluster`] first; then `prepare`, which makes the folder, and `supervisor`.
+//! Start with `options`, `layout` and [`SuperCluster`]. Then read `prepare`, which makes the folder, and `supervisor`.
 
 mod binary;
 mod config;

@@ -3,31 +3,32 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The folder that `dev` uses when the user names none.
+/// The default folder of `dev`.
 pub const DEFAULT_FOLDER: &str = ".vstream-dev";
 
 /// The options of a super-cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder for everything.
+    /// The folder for all files.
     pub folder: PathBuf,
     /// Names of the regions, which are also the names of their clusters.
     pub regions: Vec<String>,
     /// Servers in each region.
     pub servers: usize,
-    /// Also a cluster named [`STRETCH`](super::STRETCH) with one server in each region, which shares its region's fate.
+    /// `true` for another cluster named [`STRETCH`](super::STRETCH), with one server in each region that shares its
+    /// region's fate.
     pub stretch: bool,
-    /// Clients must use TLS with their own certificate (mutual TLS).
+    /// `true` if clients must use TLS with a certificate (mutual TLS).
     pub tls: bool,
     /// The operator's `strict_signing_key_usage`.
     pub strict_signing_keys: bool,
-    /// The server binary; without it the one on PATH, else a downloaded one.
+    /// The server binary. The default is the one on PATH, otherwise a downloaded one.
     pub nats_server: Option<PathBuf>,
     /// The exact version of the server.
     pub server_version: Option<String>,
-    /// The `vstream-jwt` executable, which is started again as the supervisor; `None` means the running one.
+    /// The `vstream-jwt` executable to start as the supervisor; `None` means the running one.
     pub executable: Option<PathBuf>,
-    /// Time to ask the server binary for its version, or to download it.
+    /// Time for the server binary to print its version, and for its download.
     pub patience: Duration,
     /// Lifetime of the servers.
     pub lifetime: Lifetime,
@@ -61,10 +62,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 pub enum Lifetime {
     /// Until [`SuperCluster::down`](super::SuperCluster::down), beyond the end of this process.
     UntilDown,
-    /// As long as the [`SuperCluster`](super::SuperCluster); at the latest until this process ends, even if it is
-    /// killed.
+    /// As long as the [`SuperCluster`](super::SuperCluster), and at most until this process ends, even if it is killed.
     Scoped {
-        /// Deletes the folder then, with everything in it.
+        /// `true` to delete the folder afterwards, with everything in it.
         delete: bool,
     },
 }

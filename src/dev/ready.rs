@@ -1,4 +1,4 @@
-//! Checks over the loopback monitoring ports that the servers have found each other.
+//! Checks over the loopback monitoring ports that the servers have connected to each other.
 
 use super::control::{ServerState, State};
 use super::layout::{Layout, Server};
@@ -19,18 +19,18 @@ struct View<'a> {
     routes: BTreeSet<String>,
 }
 
-/// Something that keeps the running servers from working together.
+/// A problem that keeps the running servers from working together.
 pub(super) struct Missing {
     /// A description.
     pub(super) what: String,
-    /// Running servers that have to be restarted, because the JetStream meta group goes on without them.
+    /// Running servers that must be restarted, because the JetStream meta group works without them.
     pub(super) left_out: Vec<String>,
-    /// Time to wait before restarting them.
+    /// Time to wait before these are restarted.
     pub(super) patience: Duration,
 }
 
-/// Time after which a server that JetStream's meta leader does not count is restarted: the leader would never count it.
-/// nats-server 2.10.26 leaves one or two out at about every eighth first start of nine (measured).
+/// Time after which a server is restarted that JetStream's meta leader does not count. Otherwise the leader would never
+/// count it. nats-server 2.10.26 omits one or two servers in about every eighth first start of nine (measured).
 const LEFT_OUT: Duration = Duration::from_secs(5);
 /// Time for the election of a meta leader, which takes 4 to 9 s (nats-server 2.15 `server/raft.go`). Two servers of
 /// 2.10.26 elected none in 1 of 36 first starts on a busy machine, until one was restarted (measured).
@@ -45,11 +45,11 @@ impl From<String> for Missing {
     }
 }
 
-/// Returns what is still missing until the running servers work together; `None` when they do.
+/// Returns what still keeps the running servers from working together. Returns `None` if nothing does.
 ///
-/// Servers of a region that is cut off are a group of their own. A JetStream meta leader is expected where more than
-/// half of all servers are together. It must then see each of them as current.
-pub(super) async fn missing(layout: &Layout, state: &State) -> Option<Missing> {
+/// Servers of a region that is cut off are a separate group. The group with more than half of all servers must have a
+/// JetStream meta leader, which sees each of them as current.
+pub(super) async fn missing(layout: &Layout, state: &State, restarts: usize) -> Option<Missing> {
     let mut running = Vec::new();
     for (server, (_, server_state)) in layout.servers.iter().zip(&state.servers) {
         match server_state {
@@ -74,7 +74,7 @@ pub(super) async fn missing(layout: &Layout, state: &State) -> Option<Missing> {
             return Some(what.into());
         }
         let what = meta_missing(layout.servers.len(), &members)?;
-        let (left_out, patience) = left_out(&members);
+        let (left_out, patience) = left_out(&members, restarts);
         Some(Missing { what, left_out, patience })
     })
 }
@@ -98,10 +98,10 @@ fn meta_missing(servers: usize, members: &[&View]) -> Option<String> {
     if members.len() * 2 <= servers {
         return None;
     }
-    for view in members {
-        if view.meta["leader"].as_str().unwrap_or_default().is_empty() {
-            return Some(format!("server {} sees no JetStream meta leader", view.server.name));
-        }
+    if let Some(view) = members.iter().find(|view| sees_no_leader(view)) {
+        let elsewhere = leader_of(members).map(|leader| format!(", which is {}", leader.server.name));
+        let elsewhere = elsewhere.unwrap_or_default();
+        return Some(format!("server {} sees no JetStream meta leader{elsewhere}", view.server.name));
     }
     let Some(leader) = leader_of(members) else { return Some("no server leads the JetStream meta group".to_owned()) };
     // Only the leader's count is reliable: followers of 2.12.8 reported 2 permanently after all three had been
@@ -128,18 +128,29 @@ fn replicas_of<'v>(leader: &'v View<'v>) -> BTreeMap<&'v str, bool> {
     replicas.filter_map(|replica| Some((replica["name"].as_str()?, replica["current"] == true))).collect()
 }
 
-/// Returns running servers that the meta leader does not count, or that stay behind it. Without a leader, returns one
-/// of the servers that see none.
-fn left_out(members: &[&View]) -> (Vec<String>, Duration) {
+/// Returns running servers that the meta leader does not count, that stay behind it, or that see no leader although
+/// there is one. Without a leader, returns one of the servers, another one after each restart.
+fn left_out(members: &[&View], restarts: usize) -> (Vec<String>, Duration) {
+    let names = |views: Vec<&View>| views.into_iter().map(|view| view.server.name.clone()).collect::<Vec<String>>();
     let Some(leader) = leader_of(members) else {
-        let without = members.iter().rfind(|view| view.meta["leader"].as_str().unwrap_or_default().is_empty());
-        return (without.map(|view| view.server.name.clone()).into_iter().collect(), ELECTION);
+        let turn = members.iter().rev().cycle().nth(restarts);
+        return (names(turn.copied().into_iter().collect()), ELECTION);
     };
     let current = replicas_of(leader);
-    let behind = others(members, leader).filter(|name| current.get(name) != Some(&true));
-    let (behind, not_counted): (Vec<String>, Vec<String>) =
-        behind.map(str::to_owned).partition(|name| current.contains_key(name.as_str()));
-    if not_counted.is_empty() { (behind, CATCH_UP) } else { (not_counted, LEFT_OUT) }
+    let (counted, not_counted): (Vec<&View>, Vec<&View>) = members
+        .iter()
+        .copied()
+        .filter(|view| view.server.name != leader.server.name)
+        .partition(|view| current.contains_key(view.server.name.as_str()));
+    if !not_counted.is_empty() {
+        return (names(not_counted), LEFT_OUT);
+    }
+    let is_behind = |view: &&View| current.get(view.server.name.as_str()) != Some(&true) || sees_no_leader(view);
+    (names(counted.into_iter().filter(is_behind).collect()), CATCH_UP)
+}
+
+fn sees_no_leader(view: &View) -> bool {
+    view.meta["leader"].as_str().unwrap_or_default().is_empty()
 }
 
 async fn view(server: &Server) -> io::Result<View<'_>> {

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// Time for a supervisor to end before it is killed; it gives its servers some time.
+/// Time for a supervisor to end before it is killed. Includes the time that it gives its servers.
 const ENDING: Duration = Duration::from_secs(15);
 
-/// Time for a supervisor until it listens.
+/// Time for a supervisor to start listening.
 const STARTING: Duration = Duration::from_secs(3);
 
 /// A local super-cluster.
@@ -23,18 +23,18 @@ const STARTING: Duration = Duration::from_secs(3);
 pub struct SuperCluster {
     folder: PathBuf,
     layout: Layout,
-    /// Present with [`Lifetime::Scoped`]; the supervisor ends when its standard input closes.
+    /// The supervisor's process with [`Lifetime::Scoped`]. It ends when its standard input closes.
     supervisor: Option<Child>,
 }
 
 /// The current status of a super-cluster.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
-    /// The folder with everything.
+    /// The folder with all files.
     pub folder: PathBuf,
-    /// Process id of the supervisor; `None` when the super-cluster is down.
+    /// Process id of the supervisor; `None` if the super-cluster is down.
     pub supervisor: Option<u32>,
-    /// Process ids of servers that run on after their supervisor was killed; [`SuperCluster::down`] and
+    /// Process ids of servers that kept running after their supervisor was killed. [`SuperCluster::down`] and
     /// [`SuperCluster::up`] end them.
     pub left_behind: Vec<u32>,
     /// Version of the servers.
@@ -59,11 +59,11 @@ pub struct ServerStatus {
 }
 
 impl SuperCluster {
-    /// Makes the super-cluster of these options, or opens the one in the folder, and starts the servers that do not
-    /// run. Returns when the processes are started; see [`Self::wait_ready`].
+    /// Makes a super-cluster with these options, or opens the one in the folder, and starts the servers that are not
+    /// running. Returns once the processes are started; see [`Self::wait_ready`].
     ///
     /// # Errors
-    /// [`DevError`]; [`DevError::OtherOptions`] when the folder holds another super-cluster.
+    /// [`DevError`]; [`DevError::OtherOptions`] if the folder holds another super-cluster.
     pub async fn up(options: Options) -> Result<Self, DevError> {
         let folder = absolute(&options.folder)?;
         layout::check(&options)?;
@@ -95,7 +95,7 @@ impl SuperCluster {
             }
             let ended = supervisor.try_wait().ok().flatten();
             if ended.is_some() || Instant::now() > deadline {
-                // SIGTERM, so that it takes its servers with it.
+                // Sends SIGTERM, so that the supervisor ends its servers, too.
                 if let Some(pid) = rustix::process::Pid::from_raw(supervisor.id().cast_signed()) {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
                 }
@@ -124,24 +124,25 @@ impl SuperCluster {
         }
     }
 
-    /// Returns the options that it was made with; those without lasting effect (binary, lifetime) are as in
+    /// Returns the options with which it was made. Options without lasting effect (binary, lifetime) are as in
     /// [`Options::default`].
     pub fn made_with(&self) -> Options {
         Options { folder: self.folder.clone(), ..self.layout.options() }
     }
 
-    /// Waits until all running servers have found each other: routes, gateways, and a JetStream meta leader that sees
-    /// them as current (where more than half of the servers are together). Servers of a region that is cut off only
-    /// have to find those of their own region.
+    /// Waits until all running servers have connected to each other: routes, gateways, and a JetStream meta leader that
+    /// sees them as current (in the group with more than half of the servers). Servers of a region that is cut off only
+    /// need connections within their region.
     ///
     /// # Errors
     /// [`DevError::NotReady`] with what is still missing after `timeout`.
     pub async fn wait_ready(&self, timeout: Duration) -> Result<(), DevError> {
         let started = Instant::now();
         let mut left_out: Option<(Vec<String>, Instant)> = None;
+        let mut restarts = 0;
         loop {
             let state = self.ask(Request::Status).await?;
-            let Some(missing) = ready::missing(&self.layout, &state).await else { return Ok(()) };
+            let Some(missing) = ready::missing(&self.layout, &state, restarts).await else { return Ok(()) };
             let hopeless = state.servers.iter().any(|(_, state)| matches!(state, ServerState::Ended { .. }));
             if hopeless || started.elapsed() > timeout {
                 return Err(DevError::NotReady { seconds: started.elapsed().as_secs(), missing: missing.what });
@@ -152,6 +153,7 @@ impl SuperCluster {
                         self.ask(Request::Kill(names.clone())).await?;
                         self.ask(Request::Start(names.clone())).await?;
                         left_out = None;
+                        restarts += 1;
                     }
                 }
                 _ => left_out = Some((missing.left_out, Instant::now())),
@@ -160,7 +162,7 @@ impl SuperCluster {
         }
     }
 
-    /// Kills (SIGKILL) a region with its server of the stretch cluster, or a single server. Returns when they have
+    /// Kills (SIGKILL) a region with its server of the stretch cluster, or a single server. Returns once they have
     /// ended.
     ///
     /// # Errors
@@ -169,7 +171,7 @@ impl SuperCluster {
         self.ask(Request::Kill(self.servers_of(target)?)).await.map(drop)
     }
 
-    /// Starts a single server, or the servers of a region that do not run.
+    /// Starts a single server, or the servers of a region that are not running.
     ///
     /// # Errors
     /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
@@ -177,7 +179,8 @@ impl SuperCluster {
         self.ask(Request::Start(self.servers_of(target)?)).await.map(drop)
     }
 
-    /// Cuts a region off from all others while its servers run on: drops and refuses connections between the regions.
+    /// Cuts a region off from all others while its servers keep running: drops and refuses connections between the
+    /// regions.
     ///
     /// # Errors
     /// [`DevError::UnknownTarget`], [`DevError::NotRunning`]
@@ -193,7 +196,7 @@ impl SuperCluster {
         self.ask(Request::Heal(self.region(region)?)).await.map(drop)
     }
 
-    /// Returns the current status of the super-cluster, even when it is down.
+    /// Returns the current status of the super-cluster, even if it is down.
     pub async fn status(&self) -> Status {
         let state = control::ask(&self.layout, Request::Status).await.ok();
         let servers = self.layout.servers.iter().enumerate().map(|(n, server)| ServerStatus {
@@ -215,7 +218,7 @@ impl SuperCluster {
     /// again.
     ///
     /// # Errors
-    /// [`DevError::Supervisor`] when the supervisor does not end.
+    /// [`DevError::Supervisor`] if the supervisor does not end.
     pub async fn down(mut self) -> Result<(), DevError> {
         if control::ask(&self.layout, Request::Status).await.is_err() {
             supervisor::kill_left_behind(&self.folder);
@@ -223,7 +226,7 @@ impl SuperCluster {
         }
         control::ask(&self.layout, Request::Stop).await?;
         let deadline = Instant::now() + Duration::from_secs(10);
-        // The supervisor writes into the folder until it ends, and then releases the ports.
+        // The supervisor writes to the folder until it ends, and then releases the ports.
         while control::ask(&self.layout, Request::Status).await.is_ok() || ports::held(self.layout.ports().0)? {
             if Instant::now() > deadline {
                 return Err(DevError::Supervisor("does not end".to_owned()));
@@ -236,8 +239,8 @@ impl SuperCluster {
         Ok(())
     }
 
-    /// Does what [`Self::down`] does, then deletes what [`Self::up`] made: keys, stores, configuration, and an
-    /// unchanged definition.
+    /// Stops everything as [`Self::down`] does, then deletes what [`Self::up`] made: keys, stores, configuration, and
+    /// an unchanged definition.
     ///
     /// # Errors
     /// [`DevError`]
@@ -247,7 +250,7 @@ impl SuperCluster {
         prepare::delete(&folder, &layout)
     }
 
-    /// Returns the folder with everything (absolute).
+    /// Returns the absolute path of the folder with all files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -278,7 +281,7 @@ impl SuperCluster {
         self.keys_folder().join("sys.creds")
     }
 
-    /// Returns the folder of certificates (`ca.pem`, `client.pem`, `client-key.pem`), when clients must use TLS.
+    /// Returns the folder of certificates (`ca.pem`, `client.pem`, `client-key.pem`), if clients must use TLS.
     pub fn tls_folder(&self) -> Option<PathBuf> {
         self.layout.tls.then(|| self.folder.join("tls"))
     }
@@ -303,7 +306,7 @@ impl SuperCluster {
         &self.layout.operator_id
     }
 
-    /// Version of the servers.
+    /// Returns the version of the servers.
     pub fn server_version(&self) -> &str {
         &self.layout.server_version
     }
@@ -318,8 +321,8 @@ impl SuperCluster {
         &self.layout.servers
     }
 
-    /// Returns URLs for clients of a cluster (a region's, or [`STRETCH`](super::STRETCH)); empty if there is no such
-    /// cluster.
+    /// Returns URLs for clients of a cluster (a region's, or [`STRETCH`](super::STRETCH)). The result is empty if there
+    /// is no such cluster.
     pub fn urls(&self, cluster: &str) -> Vec<String> {
         self.layout.in_cluster(cluster).map(|server| self.layout.url(server)).collect()
     }
@@ -370,7 +373,7 @@ impl Drop for SuperCluster {
     }
 }
 
-/// Checks whether a supervisor runs. A supervisor that holds the ports and does not listen yet is just starting,
+/// Checks whether a supervisor runs. A supervisor that holds the ports but does not listen yet is just starting,
 /// perhaps for a run that has been killed since.
 async fn answers(layout: &Layout) -> Result<bool, DevError> {
     let until = Instant::now() + STARTING;

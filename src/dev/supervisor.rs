@@ -25,14 +25,14 @@ const ASKED: Duration = Duration::from_secs(5);
 /// The longest command line of a server, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Condition for the supervisor to end without a request.
+/// Condition under which the supervisor ends without a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It ends on request only.
+    /// None: the supervisor ends only on request.
     Never,
-    /// It ends when its standard input closes, and kills the servers.
+    /// The supervisor's standard input closes. It then kills the servers.
     WithStdin {
-        /// Deletes the whole folder then.
+        /// `true` to delete the whole folder afterwards.
         delete: bool,
     },
 }
@@ -45,13 +45,13 @@ struct Supervisor {
     stop: Notify,
 }
 
-/// Runs the servers of the super-cluster in `folder` until a request stops it. Takes the whole life of a process of its
-/// own, which [`SuperCluster::up`](super::SuperCluster::up) starts.
+/// Runs the servers of the super-cluster in `folder` until a request stops it. Runs in a separate process, which
+/// [`SuperCluster::up`](super::SuperCluster::up) starts and which ends with it.
 ///
 /// # Errors
-/// [`DevError`] when the folder's layout is invalid or the super-cluster's ports are taken.
+/// [`DevError`] if the folder's layout is invalid or the super-cluster's ports are taken.
 pub async fn supervise(folder: &Path, ending: Ending) -> Result<(), DevError> {
-    // A session of its own, so that an interrupt at the terminal does not reach the servers.
+    // A separate session, so that an interrupt at the terminal does not reach the servers.
     let _ = rustix::process::setsid();
     let layout = Layout::read(folder)?.ok_or_else(|| DevError::NoCluster(folder.to_owned()))?;
     let taken = |error: std::io::Error| DevError::Ports(error.to_string());
@@ -197,7 +197,7 @@ impl Supervisor {
             if names.contains(&server.name)
                 && let Some(mut child) = child.take()
             {
-                // An error means that it has ended already.
+                // An error means that the process has already ended.
                 let _ = child.start_kill();
                 dying.push(child);
             }
@@ -237,7 +237,7 @@ impl Supervisor {
         let _ = self.kill(&all).await;
     }
 
-    /// Writes down the servers' process ids, so that they can be found if the supervisor is killed.
+    /// Writes the servers' process ids to a file, so that they can be found if the supervisor is killed.
     fn note_pids(&self, children: &[Option<Child>]) {
         let pids: Vec<u32> = children.iter().flatten().filter_map(Child::id).collect();
         if let Ok(text) = serde_json::to_vec(&pids) {
@@ -250,20 +250,20 @@ pub(super) fn pids_path(folder: &Path) -> PathBuf {
     folder.join("pids.json")
 }
 
-/// Returns the servers that an earlier supervisor of this folder left behind when it was killed. These are processes
-/// that it wrote down and whose command line names a configuration of this folder.
+/// Returns the servers that an earlier supervisor of this folder left running when it was killed: processes in its file
+/// whose command line names a configuration of this folder.
 pub(super) fn left_behind(folder: &Path) -> Vec<u32> {
     let pids = files::read(&pids_path(folder)).ok();
     let pids: Vec<u32> = pids.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let needle = folder.join("servers").display().to_string();
-    // At most as many as there can be servers.
+    // No more than there can be servers.
     pids.into_iter()
         .take(usize::from(ports::BLOCK_SIZE))
         .filter(|pid| command_line(*pid).is_some_and(|line| line.contains(&needle)))
         .collect()
 }
 
-/// Kills the servers that were left behind, and waits until they have ended.
+/// Kills the servers that were left running, and waits until they have ended.
 pub(super) fn kill_left_behind(folder: &Path) {
     for _ in 0..100 {
         let left = left_behind(folder);
@@ -277,7 +277,7 @@ pub(super) fn kill_left_behind(folder: &Path) {
     }
 }
 
-/// Returns the command line of a process: from `/proc` if the system has it, else from `ps`.
+/// Returns the command line of a process, from `/proc` if the system has it, otherwise from `ps`.
 fn command_line(pid: u32) -> Option<String> {
     let of = |pid: &dyn std::fmt::Display| {
         let line = crate::files::read(&PathBuf::from(format!("/proc/{pid}/cmdline")), LONGEST).ok()?;

@@ -1,4 +1,4 @@
-//! Tests without servers; those with servers are in `tests/it/supercluster`.
+//! Tests without servers. Those with servers are in `tests/it/supercluster`.
 
 use super::binary::{Binary, recent_enough};
 use super::layout::{self, Layout};
@@ -30,7 +30,7 @@ fn laid_out(options: &Options) -> Layout {
     }
 }
 
-/// A folder may come from elsewhere, with a layout that controls where servers listen and how they are configured.
+/// A folder may come from elsewhere, and its layout controls where servers listen and how they are configured.
 #[test]
 fn a_layout_that_was_not_written_here_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn links_between_regions_go_through_forwarders_only() {
         let text = config::server(&layout, Path::new("/folder"), server);
         for other in layout.servers.iter().filter(|other| other.region != server.region) {
             let direct = [other.gateway_port, other.route_port];
-            // A server never calls gateways of its own cluster; the stretch cluster lists its own.
+            // A server never connects to gateways of its own cluster; the stretch cluster lists its own.
             let called = text.lines().filter(|line| !line.contains(&format!("name: \"{}\", urls", server.cluster)));
             for line in called {
                 assert!(!direct.iter().any(|port| line.contains(&format!(":{port}\""))), "{}: {line}", server.name);

@@ -1,10 +1,10 @@
 //! Servers with a `cache` resolver, which load an account on its first use.
 //!
-//! A token may have imports from accounts that such a server has not loaded. Then the server fetches each of them, once
-//! per import, and answers nothing meanwhile. With 34 imports it was silent for 34 s, and the imports did not hold
-//! (measured, 2.15.1: the answer waits behind the token). A push also does not reach a copy that is not in use. So the
-//! run connects as a user to have accounts loaded there before it pushes tokens. Servers with a `memory` resolver show
-//! only after that which preload they have.
+//! A token may have imports from accounts that such a server has not loaded. Then the server fetches each account once
+//! per import, and answers no requests meanwhile. With 34 imports it was silent for 34 s, and the imports did not work
+//! (measured, 2.15.1: the answer waits behind the token). Nor does a push update a copy that is not in use. So before
+//! the run pushes tokens, it connects as a user of each account, which makes the servers load the account. Only then do
+//! servers with a `memory` resolver show which preload they have.
 
 use super::clock::ASK;
 use super::error::ApplyError;
@@ -24,10 +24,10 @@ use crate::plan::{AccountPlan, Plan};
 use futures::future::join_all;
 use std::collections::{BTreeSet, HashSet};
 
-/// No user gets to a server with a `cache` resolver that must load an account.
+/// The finding about a `cache` resolver that must load an account, but that no user reaches.
 const UNREACHED: &str = "cache-unreached";
 
-/// The accounts to load.
+/// The accounts that servers must load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accounts {
     /// Accounts that existed before the run.
@@ -43,12 +43,12 @@ struct Unloaded<'p> {
     account: &'p AccountPlan,
     /// The names of these caches.
     caches: BTreeSet<&'p str>,
-    /// `true` if the run pushes tokens with imports from the account. Otherwise a cache may use an old copy of it.
+    /// `true` if the run pushes tokens with imports from the account. If not, a cache may still use an old copy of it.
     imported: bool,
 }
 
 /// Returns a finding for each account that caches must load for this plan, but whose users do not reach all these
-/// caches. For accounts that are yet to be made, it tries the users of the application's account.
+/// caches. For new accounts, it tries the users of the application's account.
 pub(crate) async fn look<C: Connector<Link = L>, L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -72,8 +72,8 @@ pub(crate) async fn look<C: Connector<Link = L>, L: Link>(
     join_all(looks).await.into_iter().flatten().collect()
 }
 
-/// Has every `cache` server load these accounts, as far as their users reach it. `tokens` has the claims of the
-/// accounts that the run made.
+/// Makes every `cache` server that users reach load these accounts. `tokens` has the claims of the accounts that the
+/// run made.
 ///
 /// # Errors
 /// [`ReadError::Refused`] if a server does not load an account, and the run pushes tokens with imports from it.

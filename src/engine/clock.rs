@@ -6,17 +6,17 @@ use tokio::time::Instant;
 /// Maximum time for one request, within the verb's time.
 pub(crate) const ASK: Duration = Duration::from_secs(5);
 
-/// The end of the time that a verb has.
+/// The end of a verb's time.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// Returns the deadline that lies this far from now.
+    /// Returns the deadline this long from now.
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// Returns a deadline that is later by this much: time that the verb did not use, because the user had to read.
+    /// Returns a deadline that is later by this much, because the verb was waiting for the user.
     #[must_use]
     pub fn extended(self, by: Duration) -> Self {
         Self(self.0 + by)

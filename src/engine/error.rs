@@ -1,4 +1,4 @@
-//! Errors of runs that did not, or not completely, carry out a plan.
+//! Errors of runs that did not carry out their plan completely.
 
 use super::confirm::ConfirmError;
 use super::lease::LeaseError;
@@ -12,7 +12,7 @@ use crate::resolver::NotPushed;
 use crate::sign::keyring::KeyringError;
 use crate::verify::streams::Checked;
 
-/// A run that ended early: what it did until then, and why it ended.
+/// A run that ended early: what it did, and why it ended.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct Stopped {
@@ -30,7 +30,7 @@ impl<E: Into<ApplyError>> From<E> for Stopped {
     }
 }
 
-/// Reason why a run did nothing, or not everything.
+/// Reason why a run did not carry out its plan completely.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Findings stop the run; nothing was written.
@@ -48,13 +48,13 @@ pub enum ApplyError {
     /// Keys of regional accounts could not be read or written.
     #[error("{0}; nothing was pushed")]
     Keys(#[from] KeyringError),
-    /// A server did not confirm the stage before, which a stage needs.
+    /// A server did not confirm the previous stage.
     #[error("not every server confirmed the new token of account {account}: what builds on it was not pushed")]
     StageUnconfirmed {
         /// The account.
         account: String,
     },
-    /// The read streams lack messages, so readers were not led to them.
+    /// The read streams lack messages, so mappings did not lead readers to them.
     #[error("{} streams are not ready; applications were not led to them", .problems.len())]
     NotCaughtUp {
         /// The streams that are not ready, with their problems.
@@ -71,7 +71,7 @@ pub enum ApplyError {
         failed: usize,
         /// The number of streams and consumers that the run handled.
         total: usize,
-        /// The tokens that were pushed before: streams are deleted after all of them.
+        /// The tokens that were pushed before. Streams are deleted after all of them.
         pushed: Tokens,
     },
     /// Another tool or run pushed a token since the plan was made.
@@ -85,7 +85,7 @@ pub enum ApplyError {
         /// `true` if the run pushed tokens before.
         pushed: bool,
     },
-    /// The user saw what other tools or runs pushed since, and did not agree.
+    /// The user saw what other tools or runs pushed since the plan, and did not agree.
     #[error("not confirmed; {}", match .pushed {
         true => "what was pushed until then stays, the rest was not done",
         false => "no token was pushed",
@@ -94,10 +94,10 @@ pub enum ApplyError {
         /// `true` if the run pushed tokens before.
         pushed: bool,
     },
-    /// The plan file does not fit this deployment any more.
+    /// The plan file no longer matches the deployment.
     #[error("the plan is stale: {}; nothing was changed", .0.join("; "))]
     Stale(Vec<String>),
-    /// After changes by other tools or runs, the plan removes more than was agreed to.
+    /// After changes by other tools or runs, the plan removes more than the user agreed to.
     #[error(
         "another tool or run changed something meanwhile, and now {0} would be removed, which was not in the plan; nothing more was done"
     )]

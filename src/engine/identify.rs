@@ -9,13 +9,12 @@ use crate::model::finding::Finding;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::topology::Region;
 use crate::model::virtual_stream::RegionalAccounts;
-use crate::observed::{Deployment, RequestError, Requests, system};
-use crate::resolver::Resolver;
+use crate::observed::{Deployment, RequestError, Requests};
+use crate::resolver::{Resolver, servers};
 use crate::sign::keyring::Keyring;
 use std::time::Duration;
 
-/// Maximum time for the search for regional accounts. It is long because the run makes each account that it does not
-/// find.
+/// Longest search for regional accounts. It is long because the run makes each account that it does not find.
 const SEARCH: Duration = Duration::from_secs(30);
 
 /// Returns the prefix under which the application's account reaches a region's JetStream, if it imports from that
@@ -26,7 +25,7 @@ pub(super) fn imported_api(claims: &AccountClaims, region: &Region, id: &PublicK
     claims.imports().iter().any(|import| import.local() == list && import.account == id).then_some(api)
 }
 
-/// Returns the accounts that serve the regions, and findings against making those that do not exist.
+/// Returns the accounts that serve the regions, and findings about missing accounts that the run must not make.
 ///
 /// It looks for the account in this order:
 /// - the definition names it;
@@ -60,12 +59,12 @@ pub(super) async fn identify<L: Requests>(
         let (application, place) = (application_tag(&account.id), region_tag(&region.name));
         let ours = |claims: &&TrustedClaims| claims.has_tag(&application) && claims.has_tag(&place);
         let mut found: Vec<&TrustedClaims> = tagged.iter().flatten().filter(ours).collect();
-        // Of several accounts, the run takes one that it has a key of; then the newest.
+        // Among several accounts, the run prefers one that it has a key of, then the newest.
         found.sort_by_key(|claims| (has_key(claims, keys), claims.issued_at()));
         let by_name = || keys.named(&name(account, &region.name)).filter(|key| key.kind() == KeyKind::Account).cloned();
         let id = found.last().map(|claims| claims.id().clone()).or_else(by_name);
         let name = name(account, &region.name);
-        // A foreign account: tools that know accounts by their names cannot tell two of one name apart.
+        // A foreign account: tools that identify accounts by name cannot distinguish two with the same name.
         let foreign = |claims: &&TrustedClaims| claims.name() == name && Some(claims.id()) != id.as_ref();
         if found.is_empty()
             && let Some(other) = tagged.iter().flatten().find(foreign)
@@ -104,18 +103,18 @@ pub(super) struct Servers<'a, L> {
 }
 
 impl<L: Requests> Servers<'_, L> {
-    /// Returns the claims of all accounts that servers list; none if the servers get tokens from elsewhere.
+    /// Returns the claims of all accounts that servers list. Returns none if the servers load tokens from elsewhere.
     async fn all_accounts(&self) -> Result<Vec<TrustedClaims>, RequestError> {
         if !self.resolver.lists_accounts() {
             return Ok(Vec::new());
         }
         let timeout = self.deadline.at_most(SEARCH);
         let read = |token: &str| TrustedClaims::verify(token, self.anchor).ok();
-        system::stored_claims(self.system, self.deployment, timeout, read).await
+        servers::stored_claims(self.system, self.deployment, timeout, read).await
     }
 }
 
-/// Returns `true` if the keys folder has a key that issues for the account.
+/// Returns `true` if the keys folder has a key that can issue for the account.
 fn has_key(claims: &AccountClaims, keys: &Keyring) -> bool {
     let of_account = |key: &PublicKey| key == claims.id() || claims.signing_keys().iter().any(|s| s.key == *key);
     keys.keys(KeyKind::Account).any(of_account)

@@ -1,4 +1,4 @@
-//! The pushes that a run is about to make, written to its log before the first.
+//! The pushes that a run will make, which it writes to its log before the first one.
 
 use super::error::ApplyError;
 use super::push_log::Intent;
@@ -10,9 +10,9 @@ use crate::observed::Requests;
 use crate::plan::{AccountPlan, Plan, claims_diff};
 use crate::sign::{SignedToken, Signer, issue_account};
 
-/// Signs the claims that an account was edited from, if they are more than the stored token: the run overtook a push by
-/// another tool, and keeps what that changed. The token is never pushed. Without it, changes of the other tool would
-/// count as ours.
+/// Signs the claims from which an account is edited, if they are more than the stored token. The run then undoes
+/// another tool's push, but keeps its changes. The token is never pushed. Without it, the log would attribute the other
+/// tool's changes to this run.
 fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<SignedToken>, IssueError> {
     let (Some(push), Some(current), Some(signer)) = (account.pushes.first(), &account.current, signer) else {
         return Ok(None);
@@ -27,7 +27,7 @@ fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<Si
     }
 }
 
-/// Writes the pushes that a session is about to make to its log.
+/// Writes the pushes that a session will make to its log.
 pub(super) fn begin<L: Requests>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -56,6 +56,6 @@ pub(super) fn begin<L: Requests>(
             })
         })
         .collect();
-    // The definition was turned into a desired state before, or there would be no plan.
+    // The definition was already turned into a desired state for the plan.
     Ok(log.begin(&intents, &session.desired().unwrap_or_default())?)
 }

@@ -1,8 +1,8 @@
 //! Carries out a plan of any verb: signs, pushes, provisions, and checks every server afterwards.
 //!
 //! A verb is a [`Planner`]: it reads the deployment through a [`session`] and makes a plan. [`run`] then takes the
-//! lease and goes through the [`steps`] of the plan. If another tool or run changed the accounts meanwhile, the planner
-//! plans again. [`report`] has what was done, also when the run fails ([`error`]).
+//! lease and executes the [`steps`] of the plan. If another tool or run changed the accounts meanwhile, the planner
+//! plans again. The [`report`] is complete even if the run fails ([`error`]).
 
 pub mod backfill;
 pub mod caches;

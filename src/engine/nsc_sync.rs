@@ -1,4 +1,5 @@
-//! The nsc store of a definition: compared before anything is pushed, and updated afterwards.
+//! The nsc store of a definition. A run compares it with the servers before it pushes anything, and updates it
+//! afterwards.
 
 use super::session::Session;
 use crate::desired::{self, regional};
@@ -15,10 +16,10 @@ use crate::plan::{NSC_STORE_DIFFERS, Options};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// The store's copies of some accounts are older than what the servers have.
+/// The finding about copies in the store that are older than the servers' tokens.
 pub const BEHIND: &str = "nsc-store-behind";
 
-/// Result of a look at the store; empty without a store.
+/// The result of the comparison; empty without a store.
 #[derive(Debug, Default)]
 pub struct Look {
     /// Accounts whose copies are older than the servers', or missing.
@@ -60,7 +61,7 @@ pub(crate) fn look<L: Requests>(session: &Session<'_, L>, observed: &Observed) -
             let (mut behind, mut replaced, mut findings) = (Vec::new(), Vec::new(), Vec::new());
             for (member, copy) in judged {
                 match copy {
-                    // An account that is yet to be made is nowhere.
+                    // A new account is on no server yet.
                     Copy::Behind if member.base.is_some() => behind.push(member.name.clone()),
                     Copy::Differs { .. } => replaced.push(member.name.clone()),
                     _ => {}
@@ -85,8 +86,8 @@ pub(crate) fn look<L: Requests>(session: &Session<'_, L>, observed: &Observed) -
     }
 }
 
-/// Updates the store with what the servers have now, no matter who pushed it. So it also makes up for an earlier run
-/// that did not get that far. `None` without a store.
+/// Updates the store with the servers' tokens, no matter which tool pushed them. This also makes up for an earlier run
+/// that stopped before this step. Returns `None` without a store.
 pub async fn write_back<L: Requests>(session: &Session<'_, L>, options: &Options) -> Option<WrittenBack> {
     let path = session.definition.nsc_store.as_ref()?;
     let not_at_all = |reason: String| {
@@ -140,7 +141,7 @@ fn members<'t, L>(session: &Session<'_, L>, servers: impl Iterator<Item = &'t [A
 }
 
 /// Returns the identity of the operator whose signatures count. If only its signing key is known, returns the operators
-/// that servers name.
+/// that servers report.
 fn operators<L>(session: &Session<'_, L>) -> Vec<PublicKey> {
     if let Some(operator) = session.anchor.operator() {
         return vec![operator.clone()];

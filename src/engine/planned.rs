@@ -1,4 +1,4 @@
-//! A plan with its inputs, and the trait of verbs that make plans.
+//! A plan with its inputs, and the trait for verbs that make plans.
 
 use super::clock::now;
 use super::session::{Given, Hearing, ReadError, Session};
@@ -10,7 +10,7 @@ use crate::plan::preflight::REGIONAL_KEY_MISSING;
 use crate::plan::{self, Options, Plan};
 use crate::sign::keyring::{Keyring, KeyringError};
 
-/// Makes the plans of a verb, also when another tool or run changed something since the first one.
+/// Makes the plans of a verb, and makes them again if another tool or run changes something.
 pub trait Planner {
     /// Connects, reads the deployment, and plans. Changes nothing.
     ///
@@ -26,18 +26,18 @@ pub trait Planner {
         tell: &dyn Tell,
     ) -> impl Future<Output = Result<(Session<'d, C::Link>, Planned<'d>), ReadError>>;
 
-    /// Returns the reasons why a plan that was made again must not be carried out, one line each.
+    /// Returns the reasons why a new plan must not be carried out, one line each.
     fn recheck<L: Link>(&self, _session: &Session<'_, L>, _planned: &Planned<'_>) -> Vec<String> {
         Vec::new()
     }
 
-    /// Returns `false` if the plan is carried out as it is or not at all. Then pushes by another tool that come after
-    /// this run's first push end the run.
+    /// Returns `false` if the plan must be carried out unchanged or not at all. Then another tool's push that comes
+    /// after this run's first push ends the run.
     fn plans_again(&self) -> bool {
         true
     }
 
-    /// Returns `true` if no stream of the definition may be left: then the lease's stream goes as well.
+    /// Returns `true` if the verb removes all streams of the definition. Then it also removes the lease's stream.
     fn removes_all(&self) -> bool {
         false
     }
@@ -54,11 +54,11 @@ pub struct Planned<'d> {
     pub plan: Plan,
     /// The options that the plan was made with.
     pub options: Options,
-    /// Accounts whose copies in the nsc store are older than the servers'; the end of `apply` writes them.
+    /// Accounts whose copies in the nsc store are older than the servers' tokens. `apply` updates them at its end.
     pub behind: Vec<String>,
 }
 
-/// Returns the plan for this deployment; missing keys are among its findings.
+/// Returns the plan for this deployment. Its findings include missing keys.
 pub(crate) fn compare<L: Link>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
@@ -73,8 +73,8 @@ pub(crate) fn compare<L: Link>(
     plan
 }
 
-/// Returns the names of accounts that have no key in the keys folder, but are to be made or get a new signing key. A
-/// plan file cannot name their keys.
+/// Returns the names of accounts that the plan makes or gives a new signing key, but that have no key in the keys
+/// folder. A plan file cannot name their keys.
 ///
 /// # Errors
 /// [`KeyringError`] if a key file cannot be read.

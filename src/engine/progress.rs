@@ -2,7 +2,7 @@
 
 /// Reports the progress of a running verb.
 pub trait Tell: Sync {
-    /// Reports `done` of `total` items of `step`; a total of 0 is a step without a count.
+    /// Reports `done` of `total` items of `step`. A total of 0 is a step without a count.
     fn step(&self, step: &str, done: usize, total: usize);
 }
 

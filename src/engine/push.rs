@@ -1,4 +1,4 @@
-//! Pushes the tokens of one stage if the stored ones are as planned, and waits until every server confirms them.
+//! Pushes the tokens of one stage if the stored tokens are as planned, and waits until every server confirms them.
 
 use super::Tell;
 use super::confirm::{Confirmation, confirm_push, missed};
@@ -12,8 +12,8 @@ use crate::model::nkey::PublicKey;
 use crate::observed::link::Link;
 use crate::plan::preflight::KEPT_DIFFERS;
 use crate::plan::{Plan, Stage, is_nowhere};
-use crate::push::{Answer, PushOutcome};
 use crate::resolver::NotPushed;
+use crate::resolver::push::{Answer, PushOutcome};
 use crate::sign::SignedToken;
 use crate::verify::account::{Age, Verdict as Has};
 use futures::future::pending;
@@ -39,9 +39,8 @@ pub(super) async fn push_stage<L: Link>(
     let ids: Vec<&PublicKey> = plan.accounts.iter().map(|account| &account.id).collect();
     let (mut outcomes, mut confirmations) = (Vec::new(), Vec::<Confirmation>::new());
     let mut open = issued.clone();
-    // A connection that breaks may lose the tokens, and so may a gateway whose other end is gone. Or another tool
-    // pushed a token by an untrusted key over them. Then they are pushed again, if the stored ones are still as
-    // planned.
+    // A connection that breaks may lose tokens, and so may a gateway whose remote end is gone. Or another tool pushed a
+    // token by an untrusted key over them. The run then pushes them again if the stored tokens are still as planned.
     for attempt in 0..PUSHES {
         still_as_planned(session, plan, &open, applied).await?;
         tell.step(pushing(stage), 0, 0);
@@ -50,7 +49,7 @@ pub(super) async fn push_stage<L: Link>(
         }
         if let Some(watch) = session.watch.as_ref().filter(|_| attempt == 0) {
             for one in &issued {
-                // Its signature by a key of the anchor was verified when it was signed.
+                // A key of the anchor signed it, as was verified when it was signed.
                 if let Ok(claims) = TrustedClaims::verify(one.token.as_str(), &session.anchor) {
                     watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
                 }
@@ -120,12 +119,12 @@ pub(super) async fn push_stage<L: Link>(
     if let Some(log) = &session.log {
         log.pushed(stage, &applied.pushed[earlier..]);
     }
-    // Another tool may have pushed between the last look and the push, so that its token or ours was overwritten.
+    // Another tool may have pushed between the last check and the push, so that one token overwrote the other.
     overtaken(session, plan, true)
 }
 
-/// Returns the error of a push; a token that was changed outside of the servers is planned on again, as if it was
-/// pushed.
+/// Returns the error of a failed push. If another tool changed a token outside the servers, the run plans again, as
+/// after a push.
 fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
     match error {
         NotPushed::Changed(id) => {
@@ -139,8 +138,8 @@ fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
     }
 }
 
-/// Fails if another tool or run pushed something that the plan does not include. `pushed` is `true` if this run pushed
-/// something until then.
+/// Fails if another tool or run pushed something that the plan does not include. `pushed` is `true` if this run has
+/// already pushed something.
 pub(super) fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
     let Some(watch) = &session.watch else { return Ok(()) };
     match watch.news(plan.accounts.iter().map(|account| &account.id)) {
@@ -153,16 +152,16 @@ pub(super) fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: 
     }
 }
 
-/// Returns `true` if a server that can be asked did not acknowledge a token, and has an older one. A newer one on any
-/// server makes it `false`.
+/// Returns `true` if a server that answers did not acknowledge a token, and has an older one. Returns `false` if any
+/// server has a newer one.
 fn was_missed(id: &PublicKey, outcomes: &[PushOutcome], confirmations: &[Confirmation]) -> bool {
     let found = || confirmations.iter().filter(|one| one.account == *id);
     found().any(|one| missed(one, outcomes))
         && !found().any(|one| matches!(one.verdict, Has::OtherToken { age: Age::Newer, .. }))
 }
 
-/// Returns `true` if a server stores a token by an untrusted key instead. That token was pushed over ours. Its only
-/// effect is that the account would not load after a restart.
+/// Returns `true` if a server stores a token by an untrusted key, which was pushed over ours. Its only effect is that
+/// the account would not load after a restart.
 fn was_overwritten(id: &PublicKey, confirmations: &[Confirmation], anchor: &TrustAnchor) -> bool {
     let ours = |issuer: &str| PublicKey::parse(issuer).is_ok_and(|issuer| anchor.trusts(&issuer));
     let mut found = confirmations.iter().filter(|found| found.account == *id);
@@ -177,7 +176,7 @@ fn strangers(id: &PublicKey, outcomes: &[PushOutcome]) -> Vec<String> {
     names
 }
 
-/// Maximum number of pushes of a token that does not reach all servers that can be asked.
+/// Most pushes of a token that does not reach all servers that answer.
 const PUSHES: usize = 3;
 
 fn pushing(stage: Stage) -> &'static str {
@@ -192,10 +191,10 @@ fn pushing(stage: Stage) -> &'static str {
     }
 }
 
-/// Minimum time for another push.
+/// Shortest remaining time for another push.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Maximum time that servers have to answer a push.
+/// Longest time for servers to answer a push.
 pub(super) const PUSH: Duration = Duration::from_secs(10);
 
 /// Checks directly before the push that the stored tokens are still those that the plan edits, or already those to
@@ -214,7 +213,7 @@ async fn still_as_planned<L: Link>(
             return Err(too_late(account).into());
         }
         let (newest, findings) = session.base(account, &one.id, &servers);
-        // The plan is made again after another edit outside of the servers, unless it already included one.
+        // After another edit outside the servers, the run plans again, unless the plan already includes it.
         let differs = |findings: &[Finding]| findings.iter().any(|finding| finding.code == KEPT_DIFFERS);
         let edited = differs(&findings) && !differs(&plan.findings);
         let as_planned = match (&one.base, newest) {

@@ -1,5 +1,5 @@
-//! The log of pushes: written before the first one, so that a run that is killed leaves it too, and updated as they go
-//! on.
+//! The log of pushes. A run writes it before its first push, so that it exists even if the run is killed, and updates
+//! it with each stage.
 
 use super::report::Pushed;
 use crate::desired::DesiredAccount;
@@ -7,31 +7,31 @@ use crate::model::nkey::PublicKey;
 use crate::plan::{Reason, Stage};
 use std::path::PathBuf;
 
-/// Writes down what a run pushes.
+/// Records what a run pushes.
 pub trait PushLog: std::fmt::Debug + Send + Sync {
-    /// Writes the tokens that are about to be pushed, in the order of the stages, and what the definition asks for.
-    /// Called again when a plan is made again.
+    /// Writes the tokens that the run will push, in the order of the stages, and the streams that the definition asks
+    /// for. Called again when the run plans again.
     ///
     /// # Errors
     /// [`PushLogError`], which stops the run: it pushes nothing that is not written down.
     fn begin(&self, intents: &[Intent<'_>], desired: &[DesiredAccount<'_>]) -> Result<(), PushLogError>;
 
-    /// Notes that the tokens of this stage are about to be sent. All that a rollback needs is written down already, so
-    /// that a failure from here on does not stop the run halfway.
+    /// Notes that the run is about to send the tokens of this stage. The log already has everything that a rollback
+    /// needs, so a failure from here on does not stop the run.
     fn pushing(&self, stage: Stage);
 
-    /// Notes that the servers were asked about the tokens of this stage.
+    /// Notes that the run has checked the tokens of this stage on the servers.
     fn pushed(&self, stage: Stage, pushed: &[Pushed]);
 }
 
-/// A token that is about to be pushed.
+/// A token that the run will push.
 #[derive(Debug, Clone, Copy)]
 pub struct Intent<'a> {
     /// The account's name in the definition.
     pub account: &'a str,
     /// The account.
     pub id: &'a PublicKey,
-    /// The application's account that it is, or serves.
+    /// The application's account: this account, or the one that it serves.
     pub application: &'a PublicKey,
     /// The region that a regional account serves.
     pub region: Option<&'a str>,
@@ -39,8 +39,8 @@ pub struct Intent<'a> {
     pub stage: Stage,
     /// The reason for the push.
     pub reason: &'a Reason,
-    /// The token that it replaces; none for a new account. It is the stored token, with changes of another tool's push
-    /// that the run overtook and keeps, or ours of an earlier stage.
+    /// The token that it replaces; `None` for a new account. It is the stored token, possibly with the changes of
+    /// another tool's push that the run keeps, or our token of an earlier stage.
     pub base: Option<&'a str>,
     /// The token.
     pub token: &'a str,

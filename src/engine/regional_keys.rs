@@ -17,13 +17,13 @@ use crate::sign::keyring::{Keyring, KeyringError, issuer};
 use crate::sign::{Seed, Signer as _};
 use std::path::PathBuf;
 
-/// Returns the name of the file with a regional account's signing key. That key issues users and activation tokens, as
-/// strict signing key usage requires, so that the identity key can be kept elsewhere.
+/// Returns the name of the file with a regional account's signing key. This key issues users and activation tokens, as
+/// strict signing key usage requires. So the identity key can be kept elsewhere.
 fn signing_name(name: &str) -> String {
     format!("{name}-signing")
 }
 
-/// Adds the signing keys that the keys folder has for regional accounts that are to be made.
+/// Adds the signing keys that the keys folder has for new regional accounts.
 pub(crate) fn with_signing_keys<L: Requests>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
@@ -45,12 +45,12 @@ pub(crate) fn with_signing_keys<L: Requests>(
     options
 }
 
-/// Returns `true` if a regional account is new and has no signing key yet; it may just have got its `id`.
+/// Returns `true` if a regional account is new and has no signing key yet. Its `id` may be new as well.
 pub(super) fn wants_signing_key(planned: &AccountPlan, id: &PublicKey, options: &Options) -> bool {
     planned.new && options.signing_keys.iter().all(|(other, _)| other != id)
 }
 
-/// Returns findings about keys of regional accounts that the run needs and does not have.
+/// Returns findings about missing keys of regional accounts that the run needs.
 ///
 /// With `strict` signing key usage the identity key can issue activation tokens, but no users.
 pub(super) fn missing_keys(
@@ -119,9 +119,9 @@ pub(super) fn missing_keys(
     findings
 }
 
-/// Writes the keys that a plan needs and that no file has. These are identity and signing keys of new regional
-/// accounts, and signing keys of accounts whose keys are lost, if the user allows it. Returns `true` if the plan must
-/// be made again with them.
+/// Writes the keys that a plan needs and that no file has: identity and signing keys of new regional accounts, and
+/// signing keys of accounts whose keys are lost, if the user allows it. Returns `true` if the run must plan again with
+/// these keys.
 pub(super) fn make_keys<L>(
     session: &mut Session<'_, L>,
     plan: &Plan,
@@ -175,7 +175,7 @@ pub(super) fn make_keys<L>(
     Ok(made)
 }
 
-/// Writes keys for the regional accounts of a definition that have none under their name in the keys folder.
+/// Writes keys for those regional accounts of a definition that have none under their name in the keys folder.
 pub(crate) fn generate_missing(
     definition: &Definition,
     keys: &mut Keyring,
@@ -199,9 +199,9 @@ pub(crate) fn generate_missing(
 /// Generates an identity key whose account shares the application account's route, for each `pool_size` of the servers
 /// up to 8.
 ///
-/// Servers pool routes by a hash of the account (nats-server 2.10 – 2.15 `route.go`, `computeRoutePoolIdx`). When a
-/// consumer is made, its leader announces its pull subject to the other servers on the application's route, and answers
-/// on the regional account's. If these are two connections, the answer can win, and the client's first pull is lost.
+/// Servers pool routes by a hash of the account (nats-server 2.10 – 2.15 `route.go`, `computeRoutePoolIdx`). The leader
+/// of a new consumer announces its pull subject to the other servers on the application's route, and answers on the
+/// regional account's. If these are two connections, the answer can arrive first, and the client's first pull is lost.
 fn generate_on_route_of(application: &PublicKey) -> Result<Seed, KeyringError> {
     // Least common multiple of 1 to 8.
     const POOLS: u32 = 840;

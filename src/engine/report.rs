@@ -1,4 +1,4 @@
-//! Report of a run: what it did, and what every server has.
+//! The report of a run: its changes, and the state of every server.
 
 use super::confirm::Confirmation;
 use crate::model::finding::Finding;
@@ -10,7 +10,7 @@ use crate::verify::streams::{Checked, Verdict};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Report of what a run did, and of what every server has.
+/// The report of a run: its changes, and the state of every server.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Applied {
     /// Streams and consumers.
@@ -19,28 +19,30 @@ pub struct Applied {
     pub pushed: Vec<Pushed>,
     /// Problems that reading the streams back found; empty if all is well.
     pub problems: Vec<Checked>,
-    /// Reason why the streams could not be read back; absent if they could.
+    /// Reason why the streams could not be read back, if they could not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
     /// Changes that were left out because their streams or consumers cannot be reached.
     pub skipped: Vec<String>,
-    /// Streams to delete, or to narrow, that were kept because not every server confirmed that their mappings are gone.
+    /// Streams that the plan deletes or narrows, but that the run kept because not every server confirmed the removal
+    /// of their mappings.
     pub kept: Vec<String>,
-    /// Number of times that the run planned again because another tool or run changed something.
+    /// Number of times that the run planned again after changes by another tool or run.
     pub planned_again: usize,
-    /// Pushes of other tools meanwhile that were kept and signed again.
+    /// Concurrent pushes of other tools whose changes were kept and signed again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Merged>,
-    /// Pushes meanwhile that were not used: tokens by untrusted keys, and old ones that were pushed again.
+    /// Concurrent pushes that were not used: tokens by untrusted keys, and old tokens that were pushed again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<Finding>,
     /// The file that the servers' configuration includes, to which the tokens were written (resolver type `memory`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preload: Option<PathBuf>,
-    /// Servers that do not use an account's newest token in that file, for accounts of which the run wrote no token.
+    /// Servers that do not use an account's newest token in that file. Covers accounts for which the run wrote no
+    /// token.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<Confirmation>,
-    /// `true` if the streams were checked since their last change, and had all messages that they can read.
+    /// `true` if the streams were checked after their last change, and had all readable messages.
     #[serde(skip)]
     pub(super) looked: bool,
     /// `true` if the streams were checked at the end.
@@ -48,7 +50,7 @@ pub struct Applied {
     pub(super) seen: bool,
 }
 
-/// Changes of an account by other tools while a run went on.
+/// Changes of an account by other tools during a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Merged {
     /// The account's name in the definition.
@@ -94,7 +96,7 @@ pub struct Pushed {
     /// Servers that refused the token, with their messages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
-    /// Other responders, by the names that they give: they are no servers of the deployment, or gave no valid answer.
+    /// Other responders, by the names that they give. They are not servers of the deployment, or gave no valid answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<String>,
 }
@@ -112,8 +114,8 @@ impl Applied {
         self.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect()
     }
 
-    /// Drops what another tool overtook, before the plan is made again: unconfirmed tokens, which are pushed again, and
-    /// what was seen of the streams.
+    /// Drops outdated results before the run plans again: unconfirmed tokens, which will be pushed again, and
+    /// observations of the streams.
     pub(super) fn start_over(&mut self) {
         self.planned_again += 1;
         self.pushed.retain(Pushed::is_confirmed);
@@ -124,12 +126,12 @@ impl Applied {
         self.seen = false;
     }
 
-    /// Returns `true` if the run changed nothing, and no other tool overtook it.
+    /// Returns `true` if the run changed nothing, and no other tool pushed meanwhile.
     pub fn is_idle(&self) -> bool {
         self.planned_again == 0 && self.pushed.is_empty() && self.provisioned.is_empty()
     }
 
-    /// Returns the last token that was pushed of each account, in the order of these pushes.
+    /// Returns the last pushed token of each account, in the order of the pushes.
     pub fn last_of_each(&self) -> Vec<&Pushed> {
         let mut last: Vec<&Pushed> = Vec::new();
         for pushed in &self.pushed {
@@ -139,7 +141,7 @@ impl Applied {
         last
     }
 
-    /// Returns `true` if the server confirmed the last token that was pushed of each account.
+    /// Returns `true` if the server confirmed the last pushed token of each account.
     pub fn is_in_force_on(&self, server: &str) -> bool {
         let last = self.last_of_each();
         !last.is_empty()
@@ -168,7 +170,7 @@ impl Applied {
         self.found().any(|one| matches!(one.verdict, Has::NotReloaded { .. }))
     }
 
-    /// Returns `true` if nothing is missing but that servers reload the file with the preload.
+    /// Returns `true` if the only missing step is that servers reload the file with the preload.
     pub fn waits_for_reload(&self) -> bool {
         self.has_to_reload()
             && self.found().all(|one| one.verdict.is_confirmed() || one.verdict.waits_for_reload())
@@ -190,7 +192,7 @@ pub enum Tokens {
 }
 
 impl Tokens {
-    /// Derives it from the stages of the pushed tokens.
+    /// Derives the progress from the stages of the pushed tokens.
     pub(super) fn of(pushed: &[Pushed]) -> Self {
         match pushed.iter().map(|pushed| pushed.stage).max() {
             None => Self::None,

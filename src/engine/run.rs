@@ -1,4 +1,4 @@
-//! One run: carries out a plan in the order that keeps the deployment safe, and checks every server afterwards.
+//! One run: carries out a plan in an order that keeps the deployment working, and checks every server afterwards.
 //!
 //! Streams come before the mappings that lead to them. Removal goes backwards: first the mappings, then the streams,
 //! once no server has those mappings any more. If a run is stopped at any point, the next one finishes.
@@ -12,7 +12,7 @@ use super::session::{Given, Hearing, ReadError, Session};
 pub use super::signing::Signers;
 use super::signing::{may_sign, sign, sign_early};
 use super::steps::carry_out;
-use super::streams::{confirm_newest, may_reach_regions, see_sources, takes_away};
+use super::streams::{confirm_newest, may_reach_regions, see_sources};
 use super::tokens::Issued;
 use super::{Connector, Tell};
 use crate::model::nkey::PublicKey;
@@ -25,43 +25,43 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Maximum number of times that a plan is made again after pushes by other tools, before the run gives up.
+/// Most plans of a run after pushes by other tools, before it gives up.
 const ROUNDS: usize = 8;
 
-/// Time that an interrupted run waits for a lease that it is just taking, in order to return it.
+/// Time that an interrupted run waits for a lease that it is taking, so that it can release it.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
 /// The inputs of a run that carries out a plan.
 pub struct Run<'r, P> {
-    /// Made the plan; makes it again if another tool or run changed something since.
+    /// The planner of the plan. It plans again if another tool or run changes something.
     pub planner: P,
     /// The keys that sign.
     pub signers: Signers<'r>,
-    /// The run that takes the lease.
+    /// The description of the run for the lease.
     pub holder: Holder,
-    /// Time that another run may take to return its lease; does not count towards the deadline.
+    /// Time to wait for another run to release its lease. Does not count towards the deadline.
     pub patience: Duration,
-    /// Returns `true` to sign on top of pushes by other tools since the plan was made; asked before anything of it is
-    /// signed.
+    /// Asks the user to sign on top of pushes by other tools since the plan, before anything is signed. Returns `true`
+    /// if the user agrees.
     pub agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
-    /// Ends when the run must end early.
+    /// A future that completes when the run must end early.
     pub stop: BoxFuture<'r, ()>,
 }
 
 impl<'r, P: Planner> Run<'r, P> {
-    /// Returns a run that plans again when another tool changed something, and agrees to that. It waits for other runs
-    /// as long as the command does, and is not stopped.
+    /// Returns a run that plans again after changes by another tool, and agrees to them. It waits for other runs as
+    /// long as the command does, and is never stopped.
     pub fn new(planner: P, signers: Signers<'r>, holder: Holder) -> Self {
         let patience = Duration::from_secs(180);
         Self { planner, signers, holder, patience, agree: &|_| true, stop: Box::pin(pending()) }
     }
 }
 
-/// Carries out a plan, as the only run that changes its accounts. If another tool's push overtakes the plan, the run
-/// makes it again, on top of that push.
+/// Carries out a plan, as the only run that changes its accounts. If another tool's push makes the plan outdated, the
+/// run plans again on top of that push.
 ///
 /// # Errors
-/// [`Stopped`]; its report has what was done until then. Servers that do not confirm are no error:
+/// [`Stopped`], whose report has everything done until then. Unconfirmed tokens are not an error: see
 /// [`Applied::is_confirmed`].
 pub async fn execute<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
@@ -89,7 +89,7 @@ pub async fn execute<'d, C: Connector>(
     let (lease, stop) = match select(Box::pin(waiting), stop).await {
         Either::Left((lease, stop)) => (lease?, stop),
         Either::Right(((), taking)) => {
-            // A lease that was just stored would keep other runs waiting until it expires.
+            // A lease that was stored but not released would keep other runs waiting until it expires.
             if let Ok(Ok(lease)) = timeout(GIVE_BACK, taking).await {
                 lease.release(false).await;
             }
@@ -98,7 +98,7 @@ pub async fn execute<'d, C: Connector>(
     };
     session.deadline = session.deadline.extended(asked.elapsed());
     let lease = Arc::new(lease);
-    // In a task of its own, because the user or an external signer may take time to sign, which blocks this task.
+    // In a separate task, because the user or an external signer may take time to sign, which blocks this task.
     let mut keeper = tokio::spawn({
         let lease = lease.clone();
         async move { lease.keep().await }
@@ -121,10 +121,10 @@ pub async fn execute<'d, C: Connector>(
     }
 }
 
-/// Checks a deployment that is as planned. If another tool pushes something meanwhile, makes the plan again.
+/// Checks a deployment that needs no changes. If another tool pushes something meanwhile, plans again.
 ///
 /// # Errors
-/// [`Stopped`], also if there is something to do now: this run has neither a lease nor the user's consent.
+/// [`Stopped`], also if the new plan has changes, because this run has neither a lease nor the user's consent.
 async fn look_only<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
@@ -154,7 +154,7 @@ async fn look_only<'d, C: Connector>(
     }
 }
 
-/// Carries out the plan; if another tool changed something meanwhile, plans again and goes on.
+/// Carries out the plan. If another tool changes something meanwhile, plans again and continues.
 async fn in_rounds<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
@@ -193,7 +193,7 @@ async fn in_rounds<'d, C: Connector>(
             Some(tokens) => tokens,
             None => {
                 let tokens = sign(session, planned, signers)?;
-                // A person may have taken time to sign.
+                // The user may have taken time to sign.
                 lease.look().await?;
                 tokens
             }
@@ -208,7 +208,7 @@ async fn in_rounds<'d, C: Connector>(
     }
 }
 
-/// Carries out the plan once, and checks what came of it. Fails if another tool pushed something until then.
+/// Carries out the plan once, and checks the result. Fails if another tool pushed something meanwhile.
 async fn round<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &Planned<'d>,
@@ -220,15 +220,15 @@ async fn round<'d, C: Connector>(
 ) -> Result<(), ApplyError> {
     carry_out(session, planned, signers, tokens, connector, applied, tell).await?;
     see_sources(session, planned, applied, tell).await;
-    // The report of what was done is complete on failure, too.
+    // The report is complete even if the run fails.
     if let Err(error) = see_preload(session, planned, applied).await {
         applied.unread = Some(error.to_string());
     }
-    // Sources may have taken most of a minute.
+    // Waiting for sources may have taken most of a minute.
     overtaken(session, &planned.plan, !applied.pushed.is_empty())
 }
 
-/// Makes the plan again, from what servers have now.
+/// Plans again, from the servers' present state.
 async fn plan_again<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &mut Planned<'d>,
@@ -239,7 +239,8 @@ async fn plan_again<'d, C: Connector>(
 ) -> Result<(), ApplyError> {
     tell.step("another tool or run changed something; planning again", 0, 0);
     let (definition, deadline, trust) = (session.definition, session.deadline, session.trust.clone());
-    // Both stay with this session: if planning fails, the run still reports what it received and pushed until then.
+    // Both stay with this session. If planning fails, the run still reports the tokens that it received and pushed
+    // until then.
     let hearing = session.watch.clone().map_or(Hearing::On, Hearing::GoOn);
     keys.reopen()?;
     let given = Given { definition, keys, trust: &trust };
@@ -257,8 +258,8 @@ async fn plan_again<'d, C: Connector>(
     }
 }
 
-/// Asks the user to agree to merged pushes of other tools that are yet to be shown. `pushed` is `true` if the run
-/// pushed something until then. The time that the user takes does not count as the servers'.
+/// Asks the user to agree to merged pushes of other tools that were not shown yet. `pushed` is `true` if the run has
+/// already pushed something. The time that the user takes does not count against the deadline.
 fn agree_to_merged<L: Link>(
     session: &mut Session<'_, L>,
     planned: &Planned<'_>,
@@ -283,7 +284,7 @@ fn agree_to_merged<L: Link>(
     Ok(merged)
 }
 
-/// Returns `true` if the servers still have the tokens that the plan was made from, and nothing else was pushed.
+/// Returns `true` if the servers still have the tokens from which the plan was made, and no other tool pushed.
 async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<bool, ApplyError> {
     let accounts = &planned.plan.accounts;
     if session.watch.as_ref().is_some_and(|watch| watch.news(accounts.iter().map(|account| &account.id)).is_some()) {
@@ -297,7 +298,7 @@ async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>)
     Ok(each.all(|((account, found), servers)| newest(account, &found.servers) == newest(account, servers)))
 }
 
-/// Checks what an earlier run wrote, if there is nothing to do.
+/// Checks the result of an earlier run, if there is nothing to do.
 ///
 /// # Errors
 /// [`Stopped`]
@@ -307,7 +308,8 @@ pub async fn look<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> R
     Ok(applied)
 }
 
-/// Reports the file with the preload, and the servers that have not reloaded it, for accounts whose tokens in it stay.
+/// Reports the file with the preload, and the servers that have not reloaded it. Covers accounts whose tokens in it
+/// stay.
 async fn see_preload<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -322,7 +324,7 @@ async fn see_preload<L: Link>(
     Ok(())
 }
 
-/// Returns `true` if a plan deletes all streams of ours that there are.
+/// Returns `true` if a plan deletes all streams of ours.
 fn nothing_stays(planned: &Planned<'_>) -> bool {
     planned.plan.accounts.iter().zip(&planned.observed.accounts).all(|(account, found)| {
         let goes = |name: &str| account.streams.changes.iter().any(|c| c.name == name && c.action == Action::Delete);
@@ -330,16 +332,16 @@ fn nothing_stays(planned: &Planned<'_>) -> bool {
     })
 }
 
-/// Returns the accounts to whose own JetStream no mapping leads.
+/// Returns the accounts whose own JetStream no mapping leads to.
 fn out_of_reach(planned: &Planned<'_>) -> Vec<PublicKey> {
     let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts);
     accounts.filter(|(_, found)| found.out_of_reach).map(|(account, _)| account.id.clone()).collect()
 }
 
-/// Returns all streams and mappings that a plan removes, in words.
+/// Returns a line for each stream and mapping that a plan removes.
 fn taken_away(plan: &Plan) -> Vec<String> {
     let accounts = plan.accounts.iter().flat_map(|account| {
-        let streams = account.streams.changes.iter().filter(|change| takes_away(change));
+        let streams = account.streams.changes.iter().filter(|change| change.removes());
         let streams = streams.map(|change| format!("stream {}", change.name));
         let mappings = account.mappings.changes.iter().filter(|change| change.action == Action::Delete);
         streams.chain(mappings.map(|change| format!("mapping {} of account {}", change.source, account.name)))
@@ -347,7 +349,7 @@ fn taken_away(plan: &Plan) -> Vec<String> {
     accounts.collect()
 }
 
-/// The start of a run: its lease, tokens that were signed already, consent to pushes by other tools, and its report.
+/// The start of a run: its lease, already signed tokens, consent to pushes by other tools, and its report.
 struct Begun<'r, L> {
     lease: &'r Lease<L>,
     signed: Option<Vec<Issued>>,

@@ -33,10 +33,10 @@ use tokio::time::Instant;
 /// Reason why a deployment could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// No connection.
+    /// The connection failed.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The servers do not answer as the system account of a deployment does.
+    /// The servers' answers are not those of a deployment's system account.
     #[error("{} {}", .0.place, .0.message)]
     Refused(Box<Finding>),
     /// The system account's requests failed.
@@ -70,7 +70,7 @@ impl From<Unread> for ReadError {
 }
 
 impl ReadError {
-    /// Returns `true` if the error may disappear a little later: servers do not answer.
+    /// Returns `true` if the error may be temporary: servers do not answer.
     pub fn may_heal(&self) -> bool {
         match self {
             Self::Link(error) => error.code == "unreachable",
@@ -83,18 +83,18 @@ impl ReadError {
     }
 }
 
-/// Inputs of a verb: its definition, the keys folder, and what is known of the operator.
+/// The inputs of a verb: its definition, the keys folder, and local knowledge about the operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'d, 'k> {
     /// The definition.
     pub definition: &'d Definition,
     /// The keys folder.
     pub keys: &'k Keyring,
-    /// Local knowledge of the operator, whose signatures count.
+    /// Local knowledge about the operator whose signatures count.
     pub trust: &'k Trust,
 }
 
-/// Open connections, and the deployment as it was when they were opened.
+/// The open connections, and the deployment as it was when they were opened.
 #[derive(Debug)]
 pub struct Session<'d, L> {
     /// The definition.
@@ -103,7 +103,7 @@ pub struct Session<'d, L> {
     pub system: L,
     /// The system account.
     pub system_account: PublicKey,
-    /// The regional accounts, as far as they are known.
+    /// The known regional accounts.
     pub regional: RegionalIds,
     /// The resolver from which the servers get tokens.
     pub resolver: Resolver,
@@ -113,56 +113,56 @@ pub struct Session<'d, L> {
     pub anchor: TrustAnchor,
     /// Findings about the source of these keys.
     pub trust_findings: Vec<Finding>,
-    /// Local knowledge of the operator, from before the servers were asked.
+    /// Local knowledge about the operator, without the servers' answers.
     pub(super) trust: Trust,
     /// The end of the verb's time.
     pub deadline: Deadline,
     /// The log of pushes, if there is one.
     pub log: Option<Arc<dyn PushLog>>,
-    /// Pushes of other tools and runs, for a run that pushes itself.
+    /// Pushes of other tools and runs, for a run that pushes.
     pub watch: Option<Arc<Watch<L>>>,
     links: Vec<L>,
     reaches: Vec<Reach>,
 }
 
-/// The way to the JetStream of a desired account.
+/// The connection to the JetStream of a desired account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Reach {
-    /// Over this connection, under this prefix.
+    /// This connection reaches it under this prefix.
     Link { index: usize, prefix: String },
-    /// The account is yet to be made.
+    /// The account does not exist yet.
     New,
-    /// The account exists, but neither a key nor the application's imports lead to it.
+    /// The account exists, but there is no key for it, and no import of the application's account leads to it.
     Not(String),
     /// An application's account whose claims lead to the regions' JetStream, and not to its own.
     NoWayBack,
 }
 
-/// The accounts' tokens: per desired account, the state of each server.
+/// The state of each server, per desired account.
 pub type Tokens = Vec<Vec<AccountOnServer>>;
 
-/// Number of times that tokens are looked up when no server answers in time, within the verb's time.
+/// Number of look-ups of tokens if no server answers in time, within the verb's time.
 const LOOK_UPS: usize = 3;
 /// Time to wait for a missing meta leader. Servers elect another one 4 to 9 s after they last heard from it, and retry
 /// (nats-server 2.15 `server/raft.go`).
 const ELECTION: Duration = Duration::from_secs(12);
-/// Time for which "JetStream not enabled" of a just pushed account is not believed.
+/// Time during which "JetStream not enabled" for a just pushed account is retried.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Setting for a session's subscription to pushes of other tools and runs.
+/// A session's setting for the subscription to pushes of other tools and runs.
 #[derive(Debug)]
 pub enum Hearing<L> {
     /// The session does not subscribe.
     Off,
     /// The session subscribes now.
     On,
-    /// The session goes on with the subscription of an earlier session of the same run.
+    /// The session continues the subscription of an earlier session of the same run.
     GoOn(Arc<Watch<L>>),
 }
 
 impl<'d, L: Link> Session<'d, L> {
-    /// Connects, reads the servers and the accounts' tokens. `keys` identify regional accounts that have a key and are
-    /// not pushed yet.
+    /// Connects, and reads the servers and the accounts' tokens. `keys` identify regional accounts that have a key but
+    /// were not pushed yet.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -222,7 +222,7 @@ impl<'d, L: Link> Session<'d, L> {
         for (account, servers) in definition.accounts.iter().zip(&applications) {
             let (base, findings) = session.base(&account.name, &account.id, servers);
             match base {
-                // Servers would refuse its users, without saying why.
+                // Servers would refuse its users without a reason.
                 Some(_) if findings.iter().any(|finding| finding.code == ACCOUNT_EXPIRED) => {
                     return Err(no_token(&account.name, findings));
                 }
@@ -262,8 +262,8 @@ impl<'d, L: Link> Session<'d, L> {
         }
     }
 
-    /// Opens a session, and reads what a plan is made of: the desired state and the deployment, with the pushes by other
-    /// tools merged.
+    /// Opens a session, and reads the inputs of a plan: the desired state and the deployment, with merged pushes of
+    /// other tools.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -282,7 +282,7 @@ impl<'d, L: Link> Session<'d, L> {
         Ok((session, desired, observed))
     }
 
-    /// Merges pushes of other tools since this run began to listen.
+    /// Merges pushes of other tools since this run subscribed to them.
     fn settle(&self, observed: &mut Observed) {
         let Some(watch) = &self.watch else { return };
         for (id, found) in self.ids().iter().zip(&mut observed.accounts) {
@@ -295,8 +295,8 @@ impl<'d, L: Link> Session<'d, L> {
         }
     }
 
-    /// Returns the error that there is no token to start from. A signer that servers do not trust comes before tokens
-    /// by other signers.
+    /// Returns the error that there is no base token. An untrusted signer of this run comes before tokens by other
+    /// signers.
     fn no_base(&self, account: &str, findings: Vec<Finding>) -> ReadError {
         let signer = self.trust.signer.as_ref().filter(|_| findings.iter().any(is_about_trust));
         match signer.and_then(|signer| preflight::signer(&self.anchor, &self.deployment, signer)) {
@@ -311,7 +311,7 @@ fn is_about_trust(finding: &Finding) -> bool {
 }
 
 impl<L> Session<'_, L> {
-    /// Returns findings about pushes of these accounts meanwhile that were not used.
+    /// Returns findings about unused pushes of these accounts during the run.
     pub fn heard(&self) -> Vec<Finding>
     where
         L: Link,
@@ -333,14 +333,14 @@ impl<L> Session<'_, L> {
         ids.collect()
     }
 
-    /// Returns the token that an account's claims are edited from, and findings about its copies.
+    /// Returns the token from which an account's claims are edited, and findings about its copies.
     pub(crate) fn base(&self, name: &str, id: &PublicKey, servers: &[AccountOnServer]) -> (Option<Base>, Vec<Finding>) {
         preflight::base(AccountRef { name, id }, &self.anchor, &self.deployment, servers, now())
     }
 }
 
 impl<'d, L: Requests> Session<'d, L> {
-    /// Returns what the definition asks for on these servers; a field depends on their versions.
+    /// Returns the desired state of the definition on these servers, whose versions matter for one field.
     ///
     /// # Errors
     /// [`DesiredError`]
@@ -350,8 +350,8 @@ impl<'d, L: Requests> Session<'d, L> {
         desired_with(self.definition, &options)
     }
 
-    /// Connects to the accounts of the definition, and to the regional accounts as far as there are keys. Reads the
-    /// other regional accounts through the application's account.
+    /// Connects to the accounts of the definition, and to regional accounts with a key. Reads the other regional
+    /// accounts through the application's account.
     async fn connect<C: Connector<Link = L>>(
         &mut self,
         connector: &C,
@@ -412,8 +412,7 @@ impl<'d, L: Requests> Session<'d, L> {
         Ok(())
     }
 
-    /// Returns what every server stores and uses of the accounts now: those of the definition and their regional
-    /// accounts.
+    /// Returns what every server now stores and has in force for the definition's accounts and their regional accounts.
     ///
     /// # Errors
     /// [`ReadError::System`]
@@ -430,14 +429,14 @@ impl<'d, L: Requests> Session<'d, L> {
             asked += 1;
             let timeout = self.deadline.at_most(ASK);
             match self.resolver.accounts(&self.system, &self.deployment, ids, timeout).await {
-                // Servers that are busy answered before, and may in a moment.
+                // Busy servers answered before, and may do so again in a moment.
                 Err(Unread::Servers(RequestError::Timeout(_))) if asked < LOOK_UPS && !self.deadline.is_over() => {}
                 read => return Ok(read?),
             }
         }
     }
 
-    /// Returns the connection to the JetStream of a desired account, and the prefix of its API there.
+    /// Returns the connection to the JetStream of a desired account, and its API prefix there.
     pub(super) fn link(&self, place: usize) -> Option<(&L, &str)> {
         match self.reaches.get(place)? {
             Reach::Link { index, prefix } => Some((self.links.get(*index)?, prefix)),
@@ -445,8 +444,8 @@ impl<'d, L: Requests> Session<'d, L> {
         }
     }
 
-    /// Returns the user that changes the streams of a desired account, if it is known. A regional account that is read
-    /// through the application's account has none here.
+    /// Returns the user that changes the streams of a desired account, if known. Returns `None` for a regional account
+    /// that is read through the application's account.
     pub(super) fn user(&self, place: usize) -> Option<&User> {
         let (_, region) = members(self.definition).nth(place)?;
         match self.reaches.get(place)? {
@@ -462,20 +461,20 @@ impl<'d, L: Requests> Session<'d, L> {
         self.link(place).map(|(link, prefix)| Api::with_prefix(link, prefix))
     }
 
-    /// Reaches the JetStream of this account over `link` from now on.
+    /// From now on, reaches the JetStream of this account over `link`.
     pub(super) fn reach_by(&mut self, place: usize, link: L) {
         self.links.push(link);
         self.reaches[place] = Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() };
     }
 
-    /// Reaches the application's own JetStream under this prefix from now on.
+    /// From now on, reaches the application's own JetStream under this prefix.
     pub(super) fn reach_under(&mut self, place: usize, api: &str) {
         if let Some(Reach::Link { prefix, .. }) = self.reaches.get_mut(place) {
             api.clone_into(prefix);
         }
     }
 
-    /// Reads the accounts' streams, and returns them with `tokens`.
+    /// Reads the accounts' streams, and returns them together with `tokens`.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -524,7 +523,7 @@ impl<'d, L: Requests> Session<'d, L> {
                 }
             }
         });
-        // Waits for all, so that if several fail, the error is always that of the first one.
+        // Waits for all of them, so that among several errors it always returns that of the first account.
         let mut accounts = join_all(read).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         introduce(desired, &mut accounts);
         for found in &mut accounts {
@@ -551,15 +550,15 @@ impl<'d, L: Requests> Session<'d, L> {
         })
     }
 
-    /// Reads the subscriptions to the subjects that the plan is about to map; `false` if there are no such subjects. If
-    /// the servers do not tell, that is no error: the plan then warns.
+    /// Reads the subscriptions to the subjects that the plan will map. Returns `false` if there are no such subjects.
+    /// If the servers do not report them, this is no error, but the plan has a warning.
     pub(crate) async fn observe_listeners(&self, plan: &Plan, observed: &mut Observed, tell: &dyn Tell) -> bool {
         let about_to_be_mapped: Vec<Vec<SubjectFilter>> =
             plan.accounts.iter().map(|account| account.mappings.about_to_be_mapped().collect()).collect();
         if about_to_be_mapped.iter().all(Vec::is_empty) {
             return false;
         }
-        tell.step("asking who listens on what is about to be mapped", 0, 0);
+        tell.step("reading the subscribers of the subjects to be mapped", 0, 0);
         let asked = observed.accounts.iter_mut().zip(&plan.accounts).zip(&about_to_be_mapped);
         join_all(asked.filter(|(_, subjects)| !subjects.is_empty()).map(|((found, account), subjects)| async move {
             let timeout = self.deadline.at_most(ASK);
@@ -577,8 +576,8 @@ impl<'d, L: Requests> Session<'d, L> {
     }
 }
 
-/// Gives regional accounts the streams that theirs source. Gives those with streams that do not answer the other
-/// regions' read streams, too.
+/// Gives each regional account the origins that its streams source. If some of its streams do not answer, also gives it
+/// the read streams of the other regions.
 fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
     let of_roles = |found: &ObservedAccount, wanted: fn(Role) -> bool| -> Vec<ObservedStream> {
         let streams = found.jetstream.streams.iter();
@@ -598,7 +597,7 @@ fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
                 && wanted.seat != Seat::Application
                 && wanted.account.id == desired[place].account.id
         });
-        let siblings = others.flat_map(|(_, (_, found))| of_roles(found, |role| role == Role::Read)).collect();
+        let siblings = others.flat_map(|(_, (_, found))| of_roles(found, Role::serves)).collect();
         accounts[place].jetstream.siblings = siblings;
         accounts[place].jetstream.origins.clone_from(&origins);
     }
@@ -607,10 +606,9 @@ fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
 /// Purpose of reading the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// To change them: an account that cannot be read stops the run.
+    /// For changes. An account that cannot be read stops the run.
     ToChange,
-    /// To judge them: an account that cannot be read is unknown. The messages that lagging sources wait for are
-    /// checked.
+    /// For a verdict. An account that cannot be read is unknown. The next messages of lagging sources are read.
     ToJudge,
 }
 
@@ -626,12 +624,12 @@ fn unknown(desired: &DesiredAccount<'_>, reason: &str) -> ObservedJetStream {
     }
 }
 
-/// Returns the error that the time was over before a server said which token of the account it has.
+/// Returns the error that the time ended before any server reported its token of the account.
 pub(super) fn too_late(account: &str) -> ReadError {
     ReadError::Refused(Box::new(Finding::error(
         "system-silent",
         format!("account {account}"),
-        "the time was over before a server said which token it has",
+        "the time ended before a server reported its token",
         "Give it more time with --timeout.",
     )))
 }

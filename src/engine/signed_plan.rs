@@ -1,4 +1,4 @@
-//! Compares plan files with the plan that is carried out: their content, and the tokens of signed ones.
+//! Compares plan files with the run's plan: their content, and the tokens of signed ones.
 
 use super::clock::now;
 use super::planned::Planned;
@@ -12,7 +12,7 @@ use crate::secrets;
 use crate::sign::SignedToken;
 use serde_json::Value;
 
-/// Error of a signed plan file's token that is not what the plan asks for.
+/// Error about a token in a signed plan file that differs from the plan.
 #[derive(Debug, thiserror::Error)]
 #[error("the signed token of account {account} is not what the plan says: {reason}")]
 pub struct NotAsPlanned {
@@ -22,7 +22,7 @@ pub struct NotAsPlanned {
     pub reason: String,
 }
 
-/// Returns the content of a plan file; `text` and `changes` are the plan's two views. The caller fills in its author.
+/// Returns the content of a plan file. `text` and `changes` are the plan's two views. The caller sets its author.
 pub fn content<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -48,14 +48,15 @@ pub fn content<L: Link>(
     }
 }
 
-/// Returns changes since a plan file was written, in words; `planned` was planned again from its definition.
+/// Returns a description of everything that changed since a plan file was written. `planned` is the new plan from its
+/// definition.
 pub(crate) fn moved<L: Link>(file: &Content, session: &Session<'_, L>, planned: &Planned<'_>) -> Vec<String> {
     file.moved(&content(session, planned, Vec::new(), "", file.changes.clone()))
 }
 
-/// Returns the tokens of a signed plan file, each compared with what `plan`, made again, asks for. A token must have
-/// the same claims, signed by the operator that sealed the file. It must have activation tokens by the exporters for
-/// exactly the imports that need them.
+/// Returns the tokens of a signed plan file after comparing each one with `plan`, which was made again. A token must
+/// have the same claims, signed by the operator that sealed the file. It must have activation tokens by the exporters
+/// for exactly those imports that need them.
 pub(crate) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotAsPlanned> {
     let Some(signed) = &content.signed else { return Ok(Vec::new()) };
     let mut tokens = Vec::new();
@@ -79,7 +80,7 @@ pub(crate) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotA
                     claims.issued_at()
                 )));
             }
-            // A stored token may be dated in the future, if the user allows it. Then one second more is enough.
+            // If the user allows it, a stored token may be dated in the future. Then one second more suffices.
             if claims.issued_at() > (now() + preflight::CLOCK_SKEW).max(newest + 1) {
                 return Err(wrong(&format!("its iat {} is in the future", claims.issued_at())));
             }

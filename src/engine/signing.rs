@@ -11,17 +11,17 @@ use crate::plan::{Plan, preflight};
 use crate::sign::Signer;
 use crate::sign::keyring::Keyring;
 
-/// Keys that sign: the operator's for accounts' tokens, the accounts' for activation tokens.
+/// The keys that sign: the operator's for accounts' tokens, the accounts' for activation tokens.
 pub struct Signers<'s> {
-    /// The operator's key; not needed if there is nothing to sign.
+    /// The operator's key, which is not needed if there is nothing to sign.
     pub operator: Option<&'s dyn Signer>,
-    /// The keys folder; keys of new regional accounts are written there before anything is pushed.
+    /// The keys folder. Keys of new regional accounts are written there before anything is pushed.
     pub keys: &'s mut Keyring,
-    /// A signed plan file: its tokens are pushed, and nothing is signed.
+    /// A signed plan file. The run pushes its tokens, and signs nothing.
     pub signed: Option<&'s Content>,
 }
 
-/// Checks that everything can be signed, before the run waits for anything or writes anything.
+/// Checks that everything can be signed, before the run waits or writes.
 pub(super) fn may_sign<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -44,8 +44,8 @@ fn needs_signature(plan: &Plan) -> bool {
     key_lost || plan.accounts.iter().any(|account| !account.pushes.is_empty())
 }
 
-/// Signs before the lease is taken, so that a failure leaves no trace at all. Keys of new accounts are made only under
-/// the lease, because another run may be making them.
+/// Signs before the lease is taken, so that a failure leaves no trace. Keys of new accounts are made only under the
+/// lease, because another run may be making them.
 pub(super) fn sign_early<'d, L: Link>(
     session: &mut Session<'d, L>,
     planned: &mut Planned<'d>,
@@ -86,7 +86,7 @@ pub(super) fn sign<'d, L: Link>(
     fit(session, &planned.plan, tokens)
 }
 
-/// Returns the tokens if servers accept tokens of their size.
+/// Returns the tokens if servers accept their sizes.
 fn fit<L>(session: &Session<'_, L>, plan: &Plan, tokens: Vec<Issued>) -> Result<Vec<Issued>, ApplyError> {
     let large = tokens
         .iter()

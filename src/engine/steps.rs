@@ -18,10 +18,10 @@ use tokio::time::timeout;
 /// Time that a push waits for sources to connect. Sources of one virtual stream take 0.3 s, those of 20 take 0.8 s
 /// (measured, 2.15.1, idle).
 const MEET: Duration = Duration::from_secs(3);
-/// Maximum time for read streams to catch up before mappings lead readers to them.
+/// Longest wait for read streams to catch up before mappings lead readers to them.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
-/// Carries out a plan, once.
+/// Carries out a plan once.
 pub(super) async fn carry_out<'d, C: Connector>(
     session: &mut Session<'d, C::Link>,
     planned: &Planned<'d>,
@@ -47,14 +47,14 @@ pub(super) async fn carry_out<'d, C: Connector>(
     applied.seen = seen.is_some();
     match seen {
         Some(Ok(problems)) => applied.problems = problems,
-        // The report still has what was done, and which servers confirmed it.
+        // The report still has everything done, and the servers that confirmed it.
         Some(Err(error)) => applied.unread = Some(error.to_string()),
         None => {}
     }
     Ok(())
 }
 
-/// The inputs of the steps, and the facts that they learn on the way.
+/// The inputs of the steps, and the facts that they find out.
 struct Work<'w, 'd, C: Connector> {
     session: &'w mut Session<'d, C::Link>,
     planned: &'w Planned<'d>,
@@ -62,11 +62,11 @@ struct Work<'w, 'd, C: Connector> {
     connector: &'w C,
     applied: &'w mut Applied,
     tell: &'w dyn Tell,
-    /// Streams that will capture less: they are as planned only when no mapping leads there any more.
+    /// Streams that will capture less. They become as planned only after the mappings change.
     narrowed: Vec<String>,
-    /// `true` if streams were changed, and not seen as planned when the run came to wait for them.
+    /// `true` if streams were changed, and were not as planned when the run waited for them.
     unseen: bool,
-    /// The last look at the streams since they were changed.
+    /// The last observation of the streams after their last change.
     seen: Option<Result<Vec<Checked>, ApplyError>>,
 }
 
@@ -80,15 +80,15 @@ impl<C: Connector> Work<'_, '_, C> {
             Step::LoadNewAccounts => {
                 caches::load(self.session, planned, tokens, caches::Accounts::New, connector, tell).await
             }
-            // Streams that were kept need what leads to them.
+            // The mappings and imports of streams that were kept must stay, too.
             Step::Push(stage) if stage > Stage::Mappings && !self.applied.kept.is_empty() => Ok(()),
-            // A push that was begun is finished, whatever the streams show.
+            // A stage that has begun is completed, whatever the state of the streams.
             Step::Push(stage) => push_stage(self.session, &planned.plan, tokens, stage, self.applied, tell).await,
             Step::ConnectRegional => reach_regions(self.session, &planned.plan, tokens, connector).await,
             Step::EnsureStreams => make(self.session, &planned.plan, self.applied, tell).await,
             Step::Backfill => {
                 let rest = Deadline::after(self.session.deadline.left().saturating_sub(PUSH));
-                backfill::take_along(self.session, planned, rest, self.applied, tell).await
+                backfill::run_backfill(self.session, planned, rest, self.applied, tell).await
             }
             Step::AwaitStreams => self.await_streams().await,
             Step::RemoveStreams => take_away(self.session, planned, self.applied, tell).await,
@@ -102,7 +102,7 @@ impl<C: Connector> Work<'_, '_, C> {
         }
     }
 
-    /// Waits until the streams are ready for mappings that lead to them, if that is due.
+    /// Waits until the streams are ready for the mappings that lead to them, if that is needed.
     async fn await_streams(&mut self) -> Result<(), ApplyError> {
         let accounts = &self.planned.plan.accounts;
         let changes = |account: &AccountPlan| account.streams.changes.len() + account.consumers.changes.len();
@@ -111,13 +111,12 @@ impl<C: Connector> Work<'_, '_, C> {
         let left_out = [&self.applied.left_out()[..], &self.narrowed[..]].concat();
         let regional = accounts.iter().any(|account| account.region.is_some());
         let maps = self.tokens.iter().any(|one| one.stage == Stage::Mappings);
-        // Streams that an earlier run made may not have all messages yet.
+        // Streams of an earlier run may not have all messages yet.
         let mut mappings = accounts.iter().flat_map(|account| &account.mappings.changes);
         let leads = mappings.any(|change| change.action == Action::Create);
         let left = self.session.deadline.left().saturating_sub(PUSH);
         if regional && maps && (self.unseen || (leads && !self.applied.looked)) {
-            // Mappings are about to lead readers to these streams, which first must have all messages that there are to
-            // read.
+            // Mappings will lead readers to these streams, which must first have all readable messages.
             let patience = Patience::of(CATCH_UP.min(left));
             let seen = look_at_streams(self.session, self.planned, patience, &left_out, self.tell).await;
             if let Ok(problems) = &seen
@@ -125,11 +124,11 @@ impl<C: Connector> Work<'_, '_, C> {
             {
                 return Err(ApplyError::NotCaughtUp { problems: problems.clone() });
             }
-            // If the push must be made again, the streams have been checked already.
+            // If the stage must be pushed again, the streams have already been checked.
             self.applied.looked = seen.is_ok();
             self.seen = Some(seen);
         } else if self.unseen {
-            // The push waits while sources connect, because it would cut that short.
+            // The push waits for sources to connect, because it would interrupt them.
             let meet = MEET.min(left);
             let look = look_at_streams(self.session, self.planned, Patience::of(meet), &left_out, self.tell);
             self.seen = timeout(meet, look).await.ok().filter(|seen| seen.as_ref().is_ok_and(Vec::is_empty));

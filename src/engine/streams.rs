@@ -1,4 +1,4 @@
-//! Makes streams and consumers before mappings lead to them, checks them, and deletes them when no mapping leads there.
+//! Makes streams and consumers before mappings lead to them, checks them, and deletes them once no mapping leads there.
 
 use super::clock::ASK;
 use super::confirm::{ConfirmError, Confirmation, confirm};
@@ -27,8 +27,8 @@ use crate::verify::streams::{Checked, Verdict, streams};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Connects to the regional accounts whose streams the plan makes or deletes. From now on it reaches the application's
-/// own JetStream by the way back, if the application's tokens have one.
+/// Connects to the regional accounts whose streams the plan makes or deletes. Also switches to the mappings back to the
+/// application's own JetStream, if the application's tokens have them.
 pub(super) async fn reach_regions<C: Connector>(
     session: &mut Session<'_, C::Link>,
     plan: &Plan,
@@ -69,8 +69,8 @@ pub(super) async fn reach_regions<C: Connector>(
     Ok(())
 }
 
-/// Checks that the run can get users of all regional accounts in which it makes something. Not all of that can be known
-/// before the first push.
+/// Checks that the run can get users of all regional accounts in which it makes something. Some problems show only
+/// after the first push.
 pub(super) fn may_reach_regions<C: Connector>(
     session: &Session<'_, C::Link>,
     plan: &Plan,
@@ -85,8 +85,8 @@ pub(super) fn may_reach_regions<C: Connector>(
     Ok(())
 }
 
-/// Makes and changes streams and consumers. Those of the applications' accounts come first, because regional accounts
-/// source them.
+/// Makes and changes streams and consumers. Those of the applications' accounts come first, because streams of regional
+/// accounts source them.
 pub(super) async fn make<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -97,12 +97,12 @@ pub(super) async fn make<L: Link>(
         let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
         let work: Vec<Work<'_, L>> = accounts
             .filter_map(|(place, account)| {
-                let streams = account.streams.changes.iter().filter(|change| !takes_away(change));
-                let streams = streams.filter_map(backfill::first).collect();
+                let streams = account.streams.changes.iter().filter(|change| !change.removes());
+                let streams = streams.filter_map(backfill::initial_change).collect();
                 // Consumers of streams that take over history begin at its end.
                 let waits = |consumer: &&ConsumerChange| {
                     let mut changes = account.streams.changes.iter();
-                    changes.any(|change| change.name == consumer.stream && backfill::is_its(change))
+                    changes.any(|change| change.name == consumer.stream && backfill::needs_backfill(change))
                 };
                 let consumers = account.consumers.changes.iter().filter(|consumer| !waits(consumer)).cloned().collect();
                 Some(Work { api: session.api(place)?, streams, consumers })
@@ -113,16 +113,11 @@ pub(super) async fn make<L: Link>(
     Ok(())
 }
 
-/// Changes to make in one account.
+/// The changes to make in one account.
 struct Work<'s, L> {
     api: Api<'s, L>,
     streams: Vec<StreamChange>,
     consumers: Vec<ConsumerChange>,
-}
-
-/// Returns `true` if a change must wait until no mapping leads there any more.
-pub(super) fn takes_away(change: &StreamChange) -> bool {
-    change.action == Action::Delete || change.narrows()
 }
 
 /// Deletes and narrows streams, once no server has a mapping to them any more.
@@ -133,11 +128,11 @@ pub(super) async fn take_away<L: Link>(
     tell: &dyn Tell,
 ) -> Result<(), ApplyError> {
     let plan = &planned.plan;
-    // Read streams go before the write streams that they source.
+    // Read streams are deleted before the write streams that they source.
     let work = |regional: bool| -> Vec<Work<'_, L>> {
         let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
         let work = accounts.filter_map(|(place, account)| {
-            let streams = account.streams.changes.iter().filter(|change| takes_away(change)).cloned().collect();
+            let streams = account.streams.changes.iter().filter(|change| change.removes()).cloned().collect();
             Some(Work { api: session.api(place)?, streams, consumers: Vec::new() })
         });
         work.filter(|work| !work.streams.is_empty()).collect()
@@ -162,27 +157,32 @@ pub(super) async fn take_away<L: Link>(
     Ok(())
 }
 
-/// Returns `true` if every server has the tokens that the plan was made from, for accounts with deletions that need no
-/// push. Those tokens have no mapping to the deleted streams.
+/// Returns `true` if every server has the tokens that the plan was made from, for accounts whose mappings led to the
+/// streams, and that this run pushed no token of yet. Those tokens have no mapping to the streams.
 async fn nothing_leads_there<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     tell: &dyn Tell,
 ) -> Result<bool, ApplyError> {
-    let accounts = planned
-        .plan
-        .accounts
-        .iter()
-        .zip(&planned.observed.accounts)
-        .filter(|(account, _)| account.pushes.is_empty() && account.streams.changes.iter().any(takes_away));
-    let mut accounts = accounts.peekable();
-    if accounts.peek().is_some() {
+    // The mappings to the streams of regional accounts are the application's. Its account comes first.
+    let mut owners: Vec<(&AccountPlan, &ObservedAccount, bool)> = Vec::new();
+    for (account, found) in planned.plan.accounts.iter().zip(&planned.observed.accounts) {
+        if account.region.is_none() {
+            owners.push((account, found, false));
+        }
+        if let Some((_, _, removes)) = owners.last_mut() {
+            *removes |= account.streams.changes.iter().any(StreamChange::removes);
+        }
+    }
+    owners.retain(|(account, _, removes)| *removes && account.pushes.iter().all(|push| push.stage > Stage::Mappings));
+    if !owners.is_empty() {
         tell.step("asking every server whether its mappings are gone", 0, 0);
     }
-    Ok(confirm_newest(session, accounts).await?.iter().all(|one| one.verdict.is_confirmed()))
+    let owners = owners.into_iter().map(|(account, found, _)| (account, found));
+    Ok(confirm_newest(session, owners).await?.iter().all(|one| one.verdict.is_confirmed()))
 }
 
-/// Asks every server for the newest tokens of these accounts, as they were read.
+/// Reads the newest tokens of these accounts on every server, and confirms them.
 pub(super) async fn confirm_newest<'p, L: Link>(
     session: &Session<'_, L>,
     accounts: impl Iterator<Item = (&'p AccountPlan, &'p ObservedAccount)>,
@@ -240,12 +240,12 @@ fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
     }
 }
 
-/// Time for which streams are checked until they are as planned.
+/// Time limits for checking streams until they are as planned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// For any problem.
+    /// The limit for any problem.
     any: Duration,
-    /// If nothing is missing but sources that servers retry by themselves.
+    /// The limit if the only problems are sources that servers will retry by themselves.
     sources: Duration,
 }
 
@@ -255,28 +255,28 @@ impl Patience {
     }
 }
 
-/// Patience after everything is done.
+/// Time limits after everything is done.
 ///
 /// If a source's first request gets no answer, the server retries it after 40 s: it waits 30 s for the answer, and 10 s
-/// more (nats-server 2.15, stream.go, `trySetupSourceConsumer`). Such a request is lost when it meets a push. While a
-/// server takes over an account's new token, the account's JetStream API is missing for a moment (accounts.go,
+/// more (nats-server 2.15 `stream.go`, `trySetupSourceConsumer`). A request that coincides with a push is lost, because
+/// the account's JetStream API is missing for a moment while a server applies a new token (`accounts.go`,
 /// `updateAccountClaimsWithRefresh`).
 pub(super) const SETTLED: Patience = Patience { any: USUAL, sources: Duration::from_secs(50) };
 
 /// Time after which the run tells the user what it waits for.
 const USUAL: Duration = Duration::from_secs(10);
-/// Pause before the first look. Sources connect no sooner than 0.1 – 0.2 s after their stream was made
+/// Pause before the first check. Sources connect no sooner than 0.1 – 0.2 s after their stream was made
 /// (`setupSourceConsumer`). A request for the list of streams takes 4 s if not all servers know the new streams yet
-/// (measured, 2.15.1: in 6 of 120 runs of `apply` with 60 new streams; none of 120 after this pause).
+/// (measured, 2.15.1: in 6 of 120 runs of `apply` with 60 new streams; in none of 120 after this pause).
 const FIRST_LOOK: Duration = Duration::from_millis(150);
-/// Pause between two looks.
+/// Pause between two checks.
 const NEXT_LOOK: Duration = Duration::from_millis(100);
-/// Pause between two looks once it takes long.
+/// Pause between two checks after a while.
 const LATER_LOOK: Duration = Duration::from_secs(1);
-/// Time for the last look: a list of streams takes 4 s if a stream does not answer.
+/// Time for the last check: a list of streams takes 4 s if a stream does not answer.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// Reads the streams back until they are as defined, or until the patience ends. Ignores the streams in `left_out`.
+/// Reads the streams back until they are as defined, or until the time limit. Ignores the streams in `left_out`.
 pub(super) async fn look_at_streams<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -328,8 +328,7 @@ pub(super) async fn look_at_streams<L: Link>(
     }
 }
 
-/// Checks that every source flows, if the run has not looked at the streams. What was read for the plan is mostly
-/// enough.
+/// Checks that every source flows, if the run has not checked the streams. The data read for the plan mostly suffices.
 pub(super) async fn see_sources<L: Link>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
@@ -340,11 +339,11 @@ pub(super) async fn see_sources<L: Link>(
         let as_defined = streams(desired, &found.jetstream).iter().all(|checked| checked.verdict == Verdict::Ok);
         as_defined && Flow::default().look(desired, &found.jetstream).is_empty()
     };
-    // `destroy` and `rollback` want no streams.
+    // `destroy` and `rollback` expect no streams.
     if planned.desired.is_empty() {
         return;
     }
-    // A push can cost a source its request.
+    // A push can make a source lose its request.
     let untouched = applied.pushed.is_empty() && applied.provisioned.is_empty();
     if applied.seen || (untouched && planned.desired.iter().zip(&planned.observed.accounts).all(flows)) {
         return;

@@ -1,4 +1,4 @@
-//! Signs the tokens that a plan asks for: accounts' by the operator's key, activation tokens by the exporters'.
+//! Signs the tokens of a plan: accounts' tokens with the operator's key, activation tokens with the exporters' keys.
 
 use super::clock::now;
 use crate::definition::Definition;
@@ -21,7 +21,8 @@ pub(crate) struct Issued {
     pub id: PublicKey,
     /// The stage of the push.
     pub stage: Stage,
-    /// The token that servers must have before: the stored one, or ours of an earlier stage; none for a new account.
+    /// The token that servers must have before the push: the stored one, or ours of an earlier stage. `None` for a new
+    /// account.
     pub base: Option<String>,
     /// The token.
     pub token: SignedToken,
@@ -133,8 +134,8 @@ impl Activations<'_> {
         Ok(token)
     }
 
-    /// Returns the key that issues for the exporter. It is the one that the definition names, one of the keys folder,
-    /// or the one by which the account is accessed.
+    /// Returns the key that issues for the exporter: the one that the definition names, one of the keys folder, or the
+    /// one that the tool connects to the account with.
     fn seed(&self, exporter: &PublicKey, name: &str) -> Result<Option<Seed>, IssueError> {
         let failed = |cause| IssueError::Keys { account: name.to_owned(), cause };
         let account = self.definition.accounts.iter().find(|account| account.id == *exporter);
@@ -156,7 +157,7 @@ impl Activations<'_> {
         Ok(claims.is_some_and(of_account).then_some(seed))
     }
 
-    /// Returns the exporter's claims as they will be.
+    /// Returns the exporter's future claims.
     fn claims(&self, id: &PublicKey) -> Option<&TrustedClaims> {
         let account = self.accounts.iter().find(|account| account.id == id)?;
         account.pushes.last().map(|push| &push.claims).or(account.current)

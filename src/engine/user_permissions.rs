@@ -1,4 +1,4 @@
-//! Checks the permissions and the lifetime of the users that a run is made with, before it tries anything.
+//! Checks the permissions and the lifetimes of the users of a run, before the run needs them.
 
 use super::claims_updates::deaf_to_old_subject;
 use super::clock::now;
@@ -7,17 +7,17 @@ use crate::desired::lease;
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::observed::link::Link;
-use crate::observed::{Reply, Requests, system};
+use crate::observed::{Reply, Requests};
 use crate::plan::preflight::{self, Verb};
 use crate::plan::{Options, Plan};
-use crate::push;
+use crate::resolver::{push, servers};
 use std::time::Duration;
 
-/// Time to wait for the system account's claims; without them nothing is known of its defaults and scopes.
+/// Time to wait for the system account's claims. Without them, its default permissions and scopes are unknown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Returns findings that stop these users from carrying out `plan`. If a run only reads (`changes` is false), a missing
-/// permission is only information: the user that applies may have other credentials.
+/// Returns findings that stop these users from carrying out `plan`. If a run only reads (`changes` is `false`), a
+/// missing permission has only severity info, because `apply` may use other credentials.
 pub(crate) async fn users<L: Link>(
     session: &Session<'_, L>,
     plan: &Plan,
@@ -72,8 +72,8 @@ pub(crate) async fn users<L: Link>(
     findings
 }
 
-/// Returns the system account's claims from the server that answers first, but prefers a token by a trusted key. The
-/// claims say what the user may do, and are not signed.
+/// Returns the system account's claims, preferably from a token by a trusted key, otherwise from the first server that
+/// answers. They determine what the user may do, and are not signed again.
 async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountClaims> {
     if !session.resolver.lists_accounts() {
         let id = &session.system_account;
@@ -87,9 +87,10 @@ async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountC
     };
     let timeout = session.deadline.at_most(PATIENCE);
     let all = |replies: &[Reply]| replies.len() >= count;
-    let replies = system::look_up(&session.system, &session.deployment, &session.system_account, timeout, all, trusted)
-        .await
-        .ok()?;
+    let replies =
+        servers::look_up(&session.system, &session.deployment, &session.system_account, timeout, all, trusted)
+            .await
+            .ok()?;
     let tokens = || replies.iter().filter_map(|reply| std::str::from_utf8(&reply.payload).ok()).map(str::trim);
     let trusted = tokens().find_map(|token| Some((*TrustedClaims::verify(token, &session.anchor).ok()?).clone()));
     let claims = trusted.or_else(|| tokens().find_map(|token| AccountClaims::decode(token).ok()));

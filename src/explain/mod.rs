@@ -1,9 +1,9 @@
-//! Follows what clients of one cluster publish: by which mapping, import and stream it goes, and to which other
-//! regions. If a message or request is lost, reports the reason.
+//! Follows a message that clients of one cluster publish through mappings, imports and streams, and to other regions.
+//! If a message or request is lost, reports the reason.
 //!
 //! The order is that of servers. The mappings of the publisher's account come first, and only once; then permissions;
-//! then the streams and imports that take the mapped subject. The exporting account maps what comes by a service import
-//! once more, and does not map what comes by a stream import (nats-server 2.15 `server/client.go`,
+//! then the streams and imports that match the mapped subject. The exporting account maps a request from a service
+//! import once more, but does not map a message from a stream import (nats-server 2.15 `server/client.go`,
 //! `processServiceImport`; `server/accounts.go`, `selectMappedSubject`; measured).
 
 mod request;
@@ -22,10 +22,10 @@ use serde::Serialize;
 pub use view::{SourceView, StreamView, View, World};
 use view::{carried, filter_covers, passed, services, streams_of, transformed};
 
-/// The number of accounts through which a message is followed at most: more than there are in a row.
+/// Most accounts through which a message is followed: more than there ever are in a row.
 const DEEPEST: usize = 8;
 
-/// The next step where something is wrong, where something is missing, and where a user lacks permissions.
+/// The next step if something is wrong or missing, or if a user lacks permissions.
 const VERIFY: &str = "Run `vstream-jwt verify`: it says what is in the way.";
 const PLAN: &str = "Run `vstream-jwt plan`: it shows what is missing.";
 const ALLOW: &str = "Allow it: `vstream-jwt render permissions` has all that users need, after mapping.";
@@ -39,11 +39,11 @@ pub struct Question<'q> {
     pub subject: &'q str,
     /// The subject on which the publisher expects an answer.
     pub reply_to: Option<&'q str>,
-    /// Checks whether the user may publish on a subject, or subscribe to it; `None` if that is not known.
+    /// Checks whether the user may publish on a subject, or subscribe to it. Returns `None` if unknown.
     pub may: &'q dyn Fn(Verb, &str) -> Option<bool>,
 }
 
-/// The way of a message, and its outcome.
+/// The path of a message, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     /// The publisher's account.
@@ -54,7 +54,7 @@ pub struct Explained {
     pub subject: String,
     /// The steps, in order.
     pub steps: Vec<Step>,
-    /// The same request of JetStream by a client behind a leaf node.
+    /// The same JetStream request by a client behind a leaf node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_node: Option<LeafNode>,
     /// The outcome.
@@ -73,12 +73,13 @@ pub struct LeafNode {
 /// Prefix of JetStream requests.
 const API: &str = "$JS.API.";
 
-/// Returns the request that a client behind a leaf node makes, where `subject` became `mapped` in a cluster with this
+/// Returns the request that a client behind a leaf node makes, if `subject` becomes `mapped` in a cluster with this
 /// domain.
 fn behind_a_leaf(subject: &str, mapped: &str, domain: Option<&str>) -> Option<LeafNode> {
     subject.strip_prefix(API)?;
     let asks = match mapped.strip_prefix(API) {
-        // The servers map that to `$JS.API.>`, and map nothing a second time, so the subject names the real stream.
+        // The servers map the domain's subject to `$JS.API.>` and do not map it again, so the subject names the real
+        // stream.
         Some(request) => domain.map(|domain| format!("$JS.{domain}.API.{request}")),
         None => Some(mapped.to_owned()),
     };
@@ -91,30 +92,30 @@ fn behind_a_leaf(subject: &str, mapped: &str, domain: Option<&str>) -> Option<Le
 pub enum Outcome {
     /// A stream stores it, or JetStream answers it.
     Arrives,
-    /// It arrives, but something that should have it does not.
+    /// The message arrives, but another receiver does not get it.
     Partly {
         /// The reason.
         why: String,
         /// The next step.
         next: String,
     },
-    /// It does not arrive.
+    /// The message does not arrive.
     Lost {
         /// The reason.
         why: String,
         /// The next step.
         next: String,
     },
-    /// No mapping, stream or import takes this subject: only its subscribers receive it.
+    /// No mapping, stream or import matches this subject. Only its subscribers receive the message.
     NotMapped,
-    /// Some part could not be read.
+    /// Part of the path could not be read.
     Unknown {
         /// The reason.
         why: String,
     },
 }
 
-/// A step on the way.
+/// A step on the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
 pub enum Step {
@@ -134,7 +135,7 @@ pub enum Step {
         /// The mapped subject.
         subject: String,
     },
-    /// It crosses to another account.
+    /// The message crosses into another account.
     Crosses {
         /// The account that the message leaves.
         from: String,
@@ -145,7 +146,7 @@ pub enum Step {
         /// The subject in the other account.
         subject: String,
     },
-    /// A stream stores it.
+    /// A stream stores the message.
     Stored {
         /// The account of the stream.
         account: String,
@@ -160,7 +161,7 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         problem: Option<String>,
     },
-    /// Another stream copies it from there.
+    /// Another stream copies the message.
     Copied {
         /// The origin.
         from: String,
@@ -173,14 +174,14 @@ pub enum Step {
         region: Option<String>,
         /// The subject in the copying stream.
         subject: String,
-        /// Messages that have not been copied yet, where that is known.
+        /// Number of messages that have not been copied yet, if known.
         #[serde(skip_serializing_if = "Option::is_none")]
         lag: Option<u64>,
         /// Reason why the stream copies nothing at the moment.
         #[serde(skip_serializing_if = "Option::is_none")]
         problem: Option<String>,
     },
-    /// JetStream of the account takes it, as a request or an acknowledgement.
+    /// The account's JetStream handles the message, as a request or an acknowledgement.
     Asked {
         /// The account.
         account: String,
@@ -193,7 +194,7 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         consumer: Option<String>,
     },
-    /// The answer to it comes back.
+    /// The answer comes back.
     Answered {
         /// The account that answers.
         account: String,
@@ -246,10 +247,10 @@ pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, Strin
     })
 }
 
-/// Returns why a mapped message is lost that no stream or import takes, and the next step.
+/// Returns the reason why a mapped message is lost if no stream or import matches it, and the next step.
 fn nobody_takes(subject: &str, mapped: &str) -> (String, String) {
     match Request::parse(subject) {
-        // By design: a request without an import would change a real stream behind the definition's back.
+        // This is intended: such a request would change a real stream without the definition.
         Some(Request { operation, .. }) if mapped.starts_with(&format!("{NEAR}.")) => {
             let opened = MapRequest::ALL.into_iter().any(|request| request.operation() == operation);
             let next = match opened {
@@ -266,13 +267,13 @@ struct Trace<'w> {
     world: &'w World,
     question: Question<'w>,
     steps: Vec<Step>,
-    /// `true` if a stream stores it, or JetStream answers it.
+    /// `true` if a stream stores the message, or JetStream answers it.
     taken: bool,
     /// Reason why the message is lost, and the next step.
     lost: Option<(String, String)>,
-    /// Reason why something that should have the message does not, and the next step.
+    /// Reason why another receiver does not get the message, and the next step.
     missing: Option<(String, String)>,
-    /// Reason why something that may take the message could not be read.
+    /// Reason why a possible receiver could not be read.
     unread: Option<String>,
     /// The source of a mapping that has no destination for the cluster.
     uncovered: Option<String>,
@@ -319,7 +320,7 @@ impl<'w> Trace<'w> {
         subject
     }
 
-    /// Maps a subject by the account's mappings: of several destinations it takes the one with the greatest weight.
+    /// Maps a subject by the account's mappings. Among several destinations, chooses the one with the greatest weight.
     fn map(&mut self, view: &View, subject: String) -> String {
         let mut covering = view.mappings.iter().filter(|mapping| filter_covers(&mapping.source, &subject));
         let Some(RawMapping { source, destinations }) = covering.next() else {
@@ -356,7 +357,7 @@ impl<'w> Trace<'w> {
         becomes
     }
 
-    /// Maps a subject as servers with a JetStream domain do on their own (nats-server `server/jetstream_api.go`,
+    /// Maps a subject as servers with a JetStream domain do by themselves (nats-server `server/jetstream_api.go`,
     /// `generateJSMappingTable`).
     fn of_a_domain(&mut self, view: &View, subject: String) -> String {
         let Some(domain) = &self.world.domain else { return subject };
@@ -399,7 +400,7 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// Adds the stream's acknowledgement, if the publisher asks for one.
+    /// Adds the stream's acknowledgement, if the publisher requests one.
     fn acknowledged(&mut self, place: usize) {
         let Some(reply) = self.question.reply_to.filter(|_| place == self.question.account) else { return };
         if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
@@ -444,11 +445,11 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// Adds the request that JetStream of the account takes.
+    /// Adds the request that the account's JetStream handles.
     fn request(&mut self, place: usize, subject: &str, depth: usize) {
         let view = &self.world.accounts[place];
         let Some(Request { operation, stream, consumer }) = Request::parse(subject) else { return };
-        // Another account answers what is imported.
+        // If the account imports the request, another account answers it.
         if services(&view.imports, subject).next().is_some() {
             return;
         }
@@ -500,7 +501,7 @@ impl<'w> Trace<'w> {
         self.answer(place, &operation, depth);
     }
 
-    /// Adds the way back of an answer by the account's JetStream.
+    /// Adds the path of an answer from the account's JetStream back to the publisher.
     fn answer(&mut self, place: usize, operation: &str, depth: usize) {
         let Some(reply) = self.question.reply_to.filter(|_| request::is_answered(operation)) else { return };
         let view = &self.world.accounts[place];
@@ -513,7 +514,7 @@ impl<'w> Trace<'w> {
             return;
         }
         if depth == 0 || !by_stream || place == self.question.account {
-            // A service import brings the answer back by itself.
+            // A service import returns the answer by itself.
             self.steps.push(heard(reply.to_owned()));
             return;
         }
@@ -558,17 +559,17 @@ impl<'w> Trace<'w> {
         }
     }
 
-    /// Notes why the message is lost; the first reason counts.
+    /// Notes why the message is lost. The first reason counts.
     fn lose(&mut self, why: String, next: &str) {
         self.lost.get_or_insert((why, next.to_owned()));
     }
 
-    /// Notes that something lacks the message that should have it; the first reason counts.
+    /// Notes that a receiver does not get the message. The first reason counts.
     fn miss(&mut self, why: String, next: &str) {
         self.missing.get_or_insert((why, next.to_owned()));
     }
 
-    /// Notes that something is not known; the first reason counts.
+    /// Notes that something is unknown. The first reason counts.
     fn unsure(&mut self, why: impl FnOnce() -> String) {
         self.unread.get_or_insert_with(why);
     }

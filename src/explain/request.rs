@@ -1,4 +1,4 @@
-//! Subjects that JetStream of an account takes: requests of its API, acknowledgements, flow control.
+//! Subjects that an account's JetStream handles: requests of its API, acknowledgements, flow control.
 
 use crate::desired::api;
 
@@ -14,7 +14,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Parses a subject below `$JS.`; `None` if it is not JetStream's.
+    /// Parses a subject below `$JS.`. Returns `None` if it is not JetStream's.
     pub(super) fn parse(subject: &str) -> Option<Self> {
         let below = subject.strip_prefix("$JS.")?;
         let named = |operation: &str, stream: Option<&str>, consumer: Option<&str>| Self {
@@ -55,8 +55,8 @@ impl Request {
     }
 }
 
-/// Returns `true` if JetStream answers the request. It answers acknowledgements only if the client asks for that, and
-/// flow control never.
+/// Returns `true` if JetStream answers the request. It answers acknowledgements only if the client asks for it, and
+/// never answers flow control.
 pub(super) fn is_answered(operation: &str) -> bool {
     !matches!(operation, "FC")
 }
@@ -66,8 +66,8 @@ pub(super) fn is_known(operation: &str) -> bool {
     matches!(operation, "INFO" | "STREAM.NAMES" | "STREAM.LIST" | "ACK" | "FC")
 }
 
-/// Returns `true` if the request's body has the stream's name as well, and servers compare the two (nats-server 2.15
-/// `server/jetstream_api.go`, `NewJSStreamMismatchError`).
+/// Returns `true` if the request's body contains the stream's name as well, and servers compare the two (nats-server
+/// 2.15 `server/jetstream_api.go`, `NewJSStreamMismatchError`).
 pub(super) fn names_its_stream(operation: &str) -> bool {
     let all = ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.RESTORE"];
     all.contains(&operation)

@@ -60,7 +60,7 @@ fn a_request_is_followed_to_the_region() {
     let mapped = "mapped $VS.c-west.API.STREAM.INFO.orders";
     assert_eq!(steps(&found), [mapped, there, asked, "answered APP-west _INBOX.a.b"]);
     assert_eq!(found.outcome, Outcome::Arrives);
-    // Messages that are pulled come back only where the account imports them.
+    // Pulled messages come back only if the account imports them.
     let pull = "$JS.API.CONSUMER.MSG.NEXT.orders.worker";
     let found = ask(&world, pull, Some("_INBOX.a.b"));
     assert_eq!(found.outcome, Outcome::Arrives, "{found:?}");
@@ -77,7 +77,7 @@ fn a_request_is_followed_to_the_region() {
         panic!("it arrives")
     };
     assert!(why.contains("account APP-west has no stream other"), "{why}");
-    // The way back into the account's own JetStream.
+    // The mappings to the account's own JetStream.
     let own = ask(&world, "$VSH.API.STREAM.INFO.orders-write-west", None);
     assert_eq!(own.outcome, Outcome::Arrives, "{own:?}");
 }
@@ -97,7 +97,7 @@ fn what_is_in_the_way_is_named() {
         assert!(why.contains("has no destination for clients of cluster elsewhere"), "{why}");
     }
     world.cluster = "c-west".to_owned();
-    // A request that applications may not make.
+    // A request that the definition does not open to applications.
     let why = lost(&world, "$JS.API.STREAM.PURGE.orders");
     assert_eq!(why, "applications may not ask for STREAM.PURGE of virtual streams: no server answers");
     assert_eq!(lost(&world, "$VSH.API.STREAM.INFOS"), "JetStream has no request STREAM.INFOS");
@@ -200,14 +200,14 @@ fn in_the_layout_shared_some_requests_are_refused_by_their_body() {
     let Outcome::Lost { why, .. } = found.outcome else { panic!("{found:?}") };
     assert!(why.contains("which is orders and not orders-read-west") && why.contains("10056"), "{why}");
     assert_eq!(ask(&world, "$JS.API.CONSUMER.INFO.orders.worker", None).outcome, Outcome::Arrives);
-    // Servers with a domain map its prefix on their own.
+    // Servers with a domain map its prefix by themselves.
     world.domain = Some("hub".to_owned());
     let found = ask(&world, "$JS.hub.API.STREAM.INFO.orders-write-west", None);
     assert_eq!(steps(&found)[0], "mapped $JS.API.STREAM.INFO.orders-write-west");
     assert_eq!(found.outcome, Outcome::Arrives);
 }
 
-/// Tried on real leaf nodes in `supercluster::leaf_nodes`.
+/// Also tested on real leaf nodes in `supercluster::leaf_nodes`.
 #[test]
 fn a_request_behind_a_leaf_node_is_another() {
     let asks = |world: &World, subject: &str| ask(world, subject, None).leaf_node.map(|leaf| leaf.asks);

@@ -1,4 +1,4 @@
-//! The accounts that a message may enter, and what their parts do with a subject.
+//! The accounts that a message may enter, and how their parts handle a subject.
 
 use crate::desired::{DesiredAccount, DesiredStream};
 use crate::model::claims::{AccountClaims, ImportSpec, LinkKind};
@@ -8,7 +8,7 @@ use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
 use serde_json::{Map, Value};
 
-/// The accounts that a message may enter, from where it is published.
+/// The accounts that a message may enter, starting from the publisher's.
 #[derive(Debug, Clone)]
 pub struct World {
     /// The cluster whose clients publish.
@@ -22,17 +22,17 @@ pub struct World {
 /// One account.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// The definition's name for it.
+    /// The account's name in the definition.
     pub name: String,
     /// The account.
     pub id: PublicKey,
-    /// The mappings that are in force in the cluster.
+    /// The mappings in force in the cluster.
     pub mappings: Vec<RawMapping>,
-    /// The imports that are in force there.
+    /// The imports in force there.
     pub imports: Vec<ImportSpec>,
     /// The account's streams; `None` if they could not be read.
     pub streams: Option<Vec<StreamView>>,
-    /// Reason why nothing gets through the account, at least on some servers of the cluster.
+    /// Reason why no message passes through the account, at least on some servers of the cluster.
     pub problem: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub struct StreamView {
     pub config: Map<String, Value>,
     /// The region of the stream, if this tool made it.
     pub region: Option<String>,
-    /// Reason why the stream takes nothing at the moment.
+    /// Reason why the stream stores nothing at the moment.
     pub problem: Option<String>,
     /// Reason why the state of the stream is not known.
     pub unread: Option<String>,
@@ -58,14 +58,14 @@ pub struct StreamView {
 pub struct SourceView {
     /// The origin's name.
     pub origin: String,
-    /// Messages that have not arrived, where that is known.
+    /// Number of messages that have not arrived, if known.
     pub lag: Option<u64>,
     /// Reason why nothing arrives.
     pub problem: Option<String>,
 }
 
 impl View {
-    /// Returns the view of an account by its claims.
+    /// Returns the view of an account from its claims.
     pub fn of_claims(name: &str, claims: &AccountClaims, streams: Option<Vec<StreamView>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -77,7 +77,7 @@ impl View {
         }
     }
 
-    /// Returns the view of an account as the definition wants it.
+    /// Returns the view of an account as the definition asks for it.
     pub fn of_desired(wanted: &DesiredAccount<'_>) -> Self {
         Self {
             name: wanted.name.clone(),
@@ -91,7 +91,7 @@ impl View {
 }
 
 impl StreamView {
-    /// Returns the view of a stream as the definition wants it.
+    /// Returns the view of a stream as the definition asks for it.
     pub fn of_desired(stream: &DesiredStream<'_>) -> Self {
         let (region, config) = (Some(stream.region.to_string()), stream.config());
         Self { name: stream.name.clone(), config, region, problem: None, unread: None, sources: Vec::new() }
@@ -103,8 +103,7 @@ impl StreamView {
     }
 }
 
-/// Returns the services of other accounts that the account imports as `subject`: the exporting account, and the subject
-/// there.
+/// Returns the services that the account imports as `subject`: the exporting account, and the subject there.
 pub(super) fn services<'c>(
     imports: &'c [ImportSpec],
     subject: &'c str,
@@ -121,7 +120,7 @@ pub(super) fn streams_of<'c>(
     imports.iter().filter(move |import| import.account == *exporter && import.kind == LinkKind::Stream)
 }
 
-/// Returns the subject after an import that carries `from` one filter `to` another.
+/// Returns the subject on the other side of an import that changes one filter, `from`, into another, `to`.
 pub(super) fn carried(from: &str, to: &str, subject: &str) -> Option<String> {
     if !filter_covers(from, subject) {
         return None;
@@ -133,7 +132,7 @@ pub(super) fn carried(from: &str, to: &str, subject: &str) -> Option<String> {
     Transform::parse(from, &to).ok()?.apply(subject)
 }
 
-/// Returns `a.*.>` as a destination of `b.*.>`: imports have `*` or `$1` where transforms have `{{wildcard(1)}}`.
+/// Returns `a.*.>` as a destination of `b.*.>`. Imports have `*` or `$1` where transforms have `{{wildcard(1)}}`.
 fn numbered(from: &str, to: &str) -> String {
     let mut next = 0;
     let wildcards = from.split('.').filter(|token| *token == "*").count();
@@ -147,7 +146,7 @@ fn numbered(from: &str, to: &str) -> String {
     tokens.collect::<Vec<_>>().join(".")
 }
 
-/// Returns the subject under which a source passes a message on; `None` if it does not.
+/// Returns the subject under which a source passes a message on. Returns `None` if it does not.
 pub(super) fn passed(source: &Value, subject: &str) -> Option<String> {
     let transforms = source["subject_transforms"].as_array().filter(|all| !all.is_empty());
     if let Some(transforms) = transforms {
@@ -160,7 +159,7 @@ pub(super) fn passed(source: &Value, subject: &str) -> Option<String> {
     filter_covers(filter, subject).then(|| subject.to_owned())
 }
 
-/// Applies a `{ src, dest }` to the subject; other subjects stay as they are.
+/// Applies a `{ src, dest }` to the subject. Subjects that do not match stay unchanged.
 pub(super) fn transformed(transform: Option<&Value>, subject: &str) -> String {
     let Some(transform) = transform else { return subject.to_owned() };
     let text = |field: &str| transform[field].as_str().filter(|text| !text.is_empty());

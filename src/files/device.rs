@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Time for a pipe's reader to open it, and to read the next piece.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes all parts, as fast as the reader reads them.
+/// Writes all parts, waiting for the reader as needed.
 pub(super) fn write(path: &Path, parts: &[&[u8]], patience: Duration) -> io::Result<()> {
     let mut device = open(path, patience)?;
     for mut rest in parts.iter().copied() {
@@ -28,7 +28,7 @@ fn nobody_reads() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, "no process reads from it")
 }
 
-/// Opens without waiting for a reader, and tries again until there is one.
+/// Opens without blocking, and retries until there is a reader.
 #[cfg(unix)]
 fn open(path: &Path, patience: Duration) -> io::Result<File> {
     let until = Instant::now() + patience;

@@ -1,5 +1,4 @@
-//! Files: [`read`] opens and reads what a path names, `write` writes files whole or not at all, and `device` writes to
-//! pipes and devices.
+//! Files: [`read`] opens and reads paths, `write` writes files atomically, and `device` writes to pipes and devices.
 
 mod device;
 mod read;

@@ -1,10 +1,10 @@
-//! Opens files for reading: the one opener for definitions, keys, credentials, certificates, contexts, tokens, plan
+//! Opens files for reading. Only this module opens definitions, keys, credentials, certificates, contexts, tokens, plan
 //! files, records, and the files of `dev` (a test checks this).
 //!
-//! A path is opened once, without waiting, and all checks are on the open file, never on the path again. So nothing
-//! that is put in its place later is read unchecked. Links are followed wherever they lead: users make them, and so do
-//! mounts of configuration and secrets (Kubernetes). A folder, a pipe, a terminal, a socket or another device is
-//! refused, because reading it might never end or never start.
+//! A path is opened once, without blocking, and all checks are made on the open file, never on the path. So a file that
+//! replaces it later is never read unchecked. Links are followed, because users make them, and so do mounts of
+//! configuration and secrets (Kubernetes). A folder, a pipe, a terminal, a socket or another device is refused, because
+//! reading it might never end or never start.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -13,10 +13,10 @@ use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Size of the buffer for a secret, in bytes, when the system does not report the file's size.
+/// Size of the buffer for a secret, in bytes, if the system does not report the file's size.
 const PAGE: usize = 4096;
 
-/// Reason why a file was not read. Holds nothing of its content.
+/// Reason why a file was not read. Contains nothing of its content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     /// The file does not exist.
@@ -28,7 +28,7 @@ pub(crate) enum ReadError {
     /// Other users may read or write it.
     #[error("is open to others (mode {0:04o})")]
     OpenToOthers(u32),
-    /// The file has more bytes than are read of such a file.
+    /// The file exceeds the size that is read of such a file.
     #[error("is larger than {0} bytes")]
     TooLarge(usize),
     /// Not UTF-8.
@@ -54,7 +54,7 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// Reads a text that is no secret, of at most `most` bytes.
+/// Reads a text that is not a secret, of at most `most` bytes.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -62,7 +62,7 @@ pub(crate) fn read_text(path: &Path, most: usize) -> Result<String, ReadError> {
     String::from_utf8(read(path, most)?).map_err(|_| ReadError::NotText)
 }
 
-/// Reads a file that is no secret, of at most `most` bytes.
+/// Reads a file that is not a secret, of at most `most` bytes.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -75,7 +75,7 @@ pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, ReadError> {
     if bytes.len() > most { Err(ReadError::TooLarge(most)) } else { Ok(bytes) }
 }
 
-/// Reads at most the last `most` bytes of a file that is no secret, such as a log.
+/// Reads at most the last `most` bytes of a file that is not a secret, such as a log.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -88,7 +88,7 @@ pub(crate) fn read_end(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
-/// Reads a secret that no other user may read or write, of at most `most` bytes, into memory that is wiped.
+/// Reads a secret of at most `most` bytes, which no other user may read or write, into memory that is wiped.
 ///
 /// # Errors
 /// [`ReadError`]
@@ -98,7 +98,7 @@ pub(crate) fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>
     Ok(bytes)
 }
 
-/// Reads a file that may be a secret, and returns the permissions of the open file with it (Unix only).
+/// Reads a file that may be a secret. Also returns the permissions of the open file (Unix only).
 ///
 /// # Errors
 /// [`ReadError`], except [`ReadError::OpenToOthers`].
@@ -125,7 +125,8 @@ pub(crate) fn closed_to_others(mode: Option<u32>) -> Result<(), ReadError> {
     }
 }
 
-/// Reads `source` to its end, into memory that is wiped and never reallocated; `None` if it has more than `most` bytes.
+/// Reads `source` to its end, into memory that is wiped and never reallocated. Returns `None` if it has more than
+/// `most` bytes.
 ///
 /// # Errors
 /// The system's error.
@@ -147,20 +148,20 @@ pub(crate) fn drain(source: &mut impl io::Read, most: usize) -> io::Result<Optio
     Ok(Some(buffer))
 }
 
-/// Returns the permission bits of an open file; `None` if the system has no permissions.
+/// Returns the permission bits of an open file. Returns `None` if the system has no permissions.
 #[cfg(unix)]
 pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
     Some(metadata.permissions().mode() & 0o7777)
 }
 
-/// Returns the permission bits of an open file; `None` if the system has no permissions.
+/// Returns the permission bits of an open file. Returns `None` if the system has no permissions.
 #[cfg(not(unix))]
 pub(crate) fn mode(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// Opens a regular file without waiting, for reading it piece by piece.
+/// Opens a regular file without blocking, for reading it piece by piece.
 ///
 /// # Errors
 /// [`ReadError`], except [`ReadError::OpenToOthers`].
@@ -179,7 +180,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     if metadata.is_file() { Ok((file, metadata)) } else { Err(ReadError::NotAFile(kind(&metadata))) }
 }
 
-/// Makes opening not wait; otherwise opening a pipe waits for its other end. The standard library adds `O_CLOEXEC`.
+/// Makes opening non-blocking. Otherwise opening a pipe waits for its other end. The standard library adds `O_CLOEXEC`.
 pub(super) fn at_once(options: &mut OpenOptions) -> &OpenOptions {
     #[cfg(unix)]
     {

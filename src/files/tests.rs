@@ -50,7 +50,7 @@ fn what_a_name_leads_to_is_written() {
     assert_eq!(names(folder.path()), ["file", "link", "pipe"]);
 }
 
-/// A pipe that no reader opens or empties does not make the program wait for ever.
+/// A pipe that no reader opens or empties does not make the program wait forever.
 #[test]
 fn a_pipe_from_which_nobody_reads_is_left() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ fn a_pipe_from_which_nobody_reads_is_left() {
     assert_eq!(reader.join().unwrap(), much.len() + 3);
 }
 
-/// A log or a lock that is a pipe would make the program wait for ever.
+/// A log or a lock that is a pipe would make the program wait forever.
 #[cfg(feature = "dev")]
 #[test]
 fn only_files_are_written_into_over_time() {
@@ -128,7 +128,7 @@ fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
     assert_eq!(names(folder.path()), [".hidden", ".vstream-new-folder", "done", "new", "vstream-new-x"]);
 }
 
-/// Many writers in one folder tidy up at once, and none removes another's file.
+/// Many writers tidy up one folder at once, and none removes another's file.
 #[test]
 fn writers_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,8 @@
-//! Writes a file whole or not at all, whenever the process is killed.
+//! Writes a file atomically, even if the process is killed.
 //!
-//! A file is written under another name in its folder and forced to disk; then one step gives it its own name. A run
-//! that is killed in between leaves the other name, which begins with a dot. That file is as private as the finished
-//! one, and nothing reads it; the next run that writes into the folder removes it. A run that is still writing holds a
-//! lock on its file.
+//! A file is written under a temporary name in its folder and synced to disk, and then renamed. A run that is killed in
+//! between leaves the temporary file, whose name begins with a dot. It is as private as the finished file, and no run
+//! reads it. The next run that writes to the folder removes it. A run that is still writing holds a lock on its file.
 
 use super::device;
 #[cfg(feature = "dev")]
@@ -16,10 +15,10 @@ use tempfile::NamedTempFile;
 /// Prefix of the names of unfinished files.
 pub(super) const UNFINISHED: &str = ".vstream-new-";
 
-/// The users that may read a file.
+/// The users that may access a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// The owner alone, at every moment.
+    /// The owner alone, at all times.
     Owner,
     /// The users that the process's umask allows.
     Usual,
@@ -28,19 +27,18 @@ pub(crate) enum Access {
 /// Writes a new file.
 ///
 /// # Errors
-/// [`io::ErrorKind::AlreadyExists`] when the file exists; it stays as it is.
+/// [`io::ErrorKind::AlreadyExists`] if the file exists, which then stays unchanged.
 pub(crate) fn create(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result<()> {
     let folder = folder_of(path);
     unfinished(folder, access, parts)?.persist_noclobber(path).map_err(|error| error.error)?;
     sync(folder)
 }
 
-/// Writes a file, replacing one that exists. A link stays and leads to the new file; a pipe, a terminal or another
-/// device is written to.
+/// Writes a file, and replaces an existing one. A link stays and leads to the new file. A pipe, a terminal or another
+/// device receives the content.
 ///
 /// # Errors
-/// The system's error, and [`io::ErrorKind::TimedOut`] for a pipe without a reader. A file that existed stays as it
-/// was.
+/// The system's error, and [`io::ErrorKind::TimedOut`] for a pipe without a reader. An existing file stays unchanged.
 pub(crate) fn replace(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result<()> {
     if is_special(path) {
         return device::write(path, parts, device::PATIENCE);
@@ -54,8 +52,8 @@ pub(crate) fn replace(path: &Path, access: Access, parts: &[&[u8]]) -> io::Resul
     sync(folder)
 }
 
-/// Opens a file without waiting, to write into it over time, as a log or for a lock. Creates it if needed, as private
-/// as the process's umask says.
+/// Opens a file without blocking, for a log or a lock. Creates it if needed, with the permissions that the process's
+/// umask allows.
 ///
 /// # Errors
 /// The system's error; [`io::ErrorKind::InvalidInput`] for anything that is not a file.
@@ -72,7 +70,7 @@ pub(crate) fn open_to_write(path: &Path, emptied: bool) -> io::Result<File> {
     }
 }
 
-/// Checks whether the path leads to something other than a file or a folder, such as a pipe or a device.
+/// Checks whether the path is something other than a file or a folder, such as a pipe or a device.
 pub(crate) fn is_special(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
@@ -89,12 +87,12 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Forces the folder's own entry to disk.
+/// Syncs the folder's own entries to disk.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Writes a complete file to disk, without its final name.
+/// Writes a complete file to disk, under a temporary name.
 pub(super) fn unfinished(folder: &Path, access: Access, parts: &[&[u8]]) -> io::Result<NamedTempFile> {
     tidy(folder);
     let mut file = new(folder, access)?;
@@ -115,7 +113,7 @@ fn new(folder: &Path, access: Access) -> io::Result<NamedTempFile> {
             Access::Usual => 0o666,
         }));
         let file = builder.tempfile_in(folder)?;
-        // Without locks no run tidies up. Until the file is locked, another run may take it for left behind and remove
+        // Without locks, no run tidies up. Until the file is locked, another run may consider it abandoned and remove
         // it.
         let locked = !matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
         if locked && file.path().exists() {
@@ -130,7 +128,7 @@ fn tidy(folder: &Path) {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
         if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             let path = entry.path();
-            // The run that wrote it has ended, and its lock with it. This lock is held until the name is removed.
+            // The run that wrote it has ended, which released its lock. This lock is held until the file is removed.
             if let Ok(file) = File::open(&path)
                 && file.try_lock().is_ok()
             {

@@ -1,4 +1,4 @@
-//! Checks of an entry's destinations as servers make them, and of the subjects that destinations lead to.
+//! Checks an entry's destinations as servers do, and the subjects to which they lead.
 
 use super::report::Report;
 use super::{Entry, LintInput};
@@ -28,7 +28,7 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
     }
 }
 
-/// Returns the transform if servers accept it.
+/// Returns the transform, if servers accept it.
 fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut Report<'_>) -> Option<Transform<'a>> {
     let source = entry.source;
     if destination.contains(' ') {
@@ -99,8 +99,8 @@ fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// Reports a source that is one of its own destinations. Servers then add no identity mapping for the remainder, and
-/// drop it.
+/// Reports a source that is one of its own destinations. Servers then add no identity mapping for the remaining weight,
+/// and drop these messages.
 fn dropped(entry: &Entry<'_>, report: &mut Report<'_>) {
     let destinations = entry.destinations;
     if !destinations.iter().any(|destination| destination.subject == entry.source) {
@@ -163,7 +163,7 @@ fn leads_into(
         if own && other.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if let Some(other) = other.map(|other| &input.entries[other]) {
-        // Messages that a virtual stream should capture would be stored nowhere.
+        // Messages that a virtual stream should capture would not be stored anywhere.
         let severity = if !entry.ours && other.ours { Severity::Warning } else { Severity::Info };
         report.at(
             severity,

@@ -11,8 +11,8 @@ pub struct Entry<'a> {
     pub destinations: &'a [Destination],
     /// `true` if the mapping belongs to the definition.
     pub ours: bool,
-    /// `true` if the mapping is already in force with these destinations. Then listeners on its source stopped
-    /// receiving long ago.
+    /// `true` if the mapping is already in force with these destinations. Then listeners on its source already receive
+    /// nothing.
     pub in_force: bool,
     /// `true` if the account already maps this source, with any destinations.
     pub known: bool,

@@ -1,5 +1,5 @@
-//! Listeners on subjects that are about to be mapped, and imports that bypass the mappings. Servers map publishes, but
-//! neither subscriptions nor messages of a stream import.
+//! Listeners on subjects that the run will map, and imports that bypass the mappings. Servers map published messages,
+//! but not subscriptions or messages of a stream import.
 
 use super::report::Report;
 use super::{Entry, LintInput, Listener, ListenerKind};
@@ -24,14 +24,14 @@ pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
     }
     for listener in input.listeners {
         let Ok(subject) = SubjectFilter::parse(listener.subject) else { continue };
-        // The worst effect on a listener is that it stops receiving.
+        // The worst effect is that the listener stops receiving.
         let (mut stops, mut changes) = (None, None);
         sources.overlapping(listener.subject, &mut |index| {
             let entry = &input.entries[*index];
             match effect(listener.kind, &subject, entry) {
                 Effect::None => {}
                 Effect::Changes => changes = changes.or(Some(*index)),
-                // A new mapping is reported in preference to an existing one.
+                // A new mapping takes precedence over an existing one in the report.
                 Effect::Stops if entry.known => stops = stops.or(Some(*index)),
                 Effect::Stops => {
                     stops = Some(*index);
@@ -61,11 +61,11 @@ fn effect(kind: ListenerKind, listener: &SubjectFilter, entry: &Entry<'_>) -> Ef
     if kind == ListenerKind::StreamImport {
         return if of_jetstream { Effect::None } else { Effect::Stops };
     }
-    // Listeners on the source stopped receiving long ago.
+    // Listeners on the source already receive nothing.
     if entry.in_force {
         return Effect::None;
     }
-    // The API itself listens on all of its subjects. An import there is another account's.
+    // The API itself subscribes to all of its subjects. An import there is another account's.
     if of_jetstream && (kind != ListenerKind::ServiceImport || entry.known) {
         return Effect::None;
     }
@@ -88,7 +88,7 @@ fn stopped(listener: &Listener<'_>, entry: &Entry<'_>, report: &mut Report<'_>) 
     let (code, what, next) = match listener.kind {
         ListenerKind::StreamImport => {
             return report.at(
-                // If this is already the case, a run changes nothing about it.
+                // If this is already so, the run does not cause it.
                 if entry.known { Severity::Warning } else { Severity::Error },
                 UNMAPPED,
                 place(listener),

@@ -1,4 +1,5 @@
-//! Checks of an account's whole mapping set, ours and other tools': what servers refuse, and what they should refuse.
+//! Checks of an account's whole mapping set, ours and other tools': what servers refuse, and what they accept but
+//! should not.
 
 mod coverage;
 mod destinations;

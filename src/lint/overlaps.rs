@@ -16,7 +16,7 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
             }
             ControlFlow::Continue(())
         });
-        // A source that is not a subject is not in the trie, and was already reported.
+        // A source that is not a subject is not in the trie. It was already reported.
         if others.is_empty() || crate::model::subject::SubjectFilter::parse(source).is_err() {
             continue;
         }

@@ -139,11 +139,11 @@ fn listeners_that_would_stop_receiving() {
     let listeners = [Listener { kind: Subscription, subject: "foo.a", who: "" }];
     let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
     assert!(findings.iter().all(|(severity, _)| *severity == Severity::Info), "{findings:?}");
-    // The state stays, but the run does not cause it.
+    // The problem remains, but the run does not cause it.
     let listeners = [Listener { kind: StreamImport, ..listeners[0] }];
     let findings = found(&LintInput { entries: &entries, listeners: &listeners, ..LintInput::default() });
     assert!(findings.contains(&(Severity::Warning, "stream-import-unmapped")), "{findings:?}");
-    // Nor does a run that adds a cluster. A new entry counts for more than the existing state.
+    // Nor does a run that adds a cluster. A new entry takes precedence over an existing one.
     let bar = raw("bar", &[("bar.west", 100, Some("west"))]);
     let entries = [Entry { known: true, ..entry(&foo, true) }, entry(&bar, true)];
     let listeners = [Listener { kind: StreamImport, subject: "foo.a", who: "" }];
@@ -154,7 +154,7 @@ fn listeners_that_would_stop_receiving() {
     assert!(findings.contains(&(Severity::Error, "stream-import-unmapped")), "{findings:?}");
 }
 
-/// JetStream itself listens on all of its subjects. Another account's JetStream, imported below them, does not.
+/// JetStream itself subscribes to all of its subjects. Another account's JetStream, imported below them, does not.
 #[test]
 fn what_is_imported_below_the_api_stops() {
     let all = raw("$JS.>", &[("$VS.west.>", 100, Some("west"))]);

@@ -15,7 +15,7 @@ pub enum Severity {
     Error,
 }
 
-/// One thing that a check found: its place, its consequence, and the next step.
+/// A result of a check: its place, its consequence, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Stable kebab-case name (`overlapping-sources`), which `--allow` and scripts use.
@@ -69,7 +69,7 @@ impl Finding {
         Self { code, severity, place: place.into(), message: message.into(), lines: Vec::new(), next: next.into() }
     }
 
-    /// Adds lines that belong to the message.
+    /// Adds more lines to the message.
     #[must_use]
     pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);
@@ -77,13 +77,13 @@ impl Finding {
     }
 }
 
-/// The most findings of one kind that are shown, and the most lines of one finding.
+/// Most findings of one kind that are shown, and most lines of one finding.
 const MOST: usize = 100;
-/// The most bytes of a message that are shown.
+/// Most bytes of a message that are shown.
 const LONGEST: usize = 4000;
 
-/// Returns a bounded list of findings. Servers, tokens and names can set their number and length. Of each kind, only
-/// the first ones are shown, followed by the number of the others. Long texts are cut.
+/// Returns a bounded list of findings, because servers, tokens and names determine their number and length. Shows only
+/// the first findings of each kind, and the number of the others. Cuts long texts.
 pub fn bounded<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Vec<Finding> {
     let findings: Vec<&Finding> = findings.into_iter().collect();
     let kind = |finding: &Finding| (finding.code, finding.severity);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-/// The key with which serde_json passes numbers around. It would read an object with this key as a number.
+/// The key that serde_json uses internally for numbers. It would read an object with this key as a number.
 pub(crate) const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// The steps of a walk.
@@ -18,7 +18,7 @@ pub(crate) trait Walk: Copy {
         Ok(())
     }
 
-    /// Visits a text that is written with escapes. Other texts stand in the document as they are.
+    /// Visits a text that is written with escapes. Other texts appear in the document unchanged.
     fn escaped(self, _text: &str) {}
 
     /// Visits the fields of an object.
@@ -104,8 +104,8 @@ impl Walk for Count<'_> {
     }
 }
 
-/// Returns the number of values in a document, without allocating memory for them; `None` if it is not JSON. A built
-/// value takes fifty times the bytes of its text in `[0,0,…]`.
+/// Returns the number of values in a document, without allocating memory for them. Returns `None` if it is not JSON. A
+/// built value takes fifty times the bytes of its text in `[0,0,…]`.
 pub(crate) fn count(document: &[u8]) -> Option<usize> {
     let values = Cell::new(0);
     let mut deserializer = serde_json::Deserializer::from_slice(document);

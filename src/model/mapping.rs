@@ -1,4 +1,4 @@
-//! Subject mappings of an account, as its JWT carries them (`nats.mappings`).
+//! Subject mappings of an account, as in its JWT (`nats.mappings`).
 
 use super::subject::SubjectFilter;
 use super::subject_trie::SubjectTrie;
@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 pub struct Destination {
     /// Destination subject; may use `{{wildcard(1)}}` and the other transform functions.
     pub subject: String,
-    /// Percentage of the messages. A missing weight, or 0, in the JWT means 100 and is 100 here.
+    /// Percentage of the messages. In the JWT, a missing weight or 0 means 100, and is 100 here.
     pub weight: u8,
     /// The cluster whose clients the destination is for. If `None`, it is for all clusters that no other destination
     /// lists.
@@ -51,7 +51,8 @@ impl From<Mapping> for RawMapping {
 impl Mapping {
     /// Returns `true` if `raw` has the same source and, in any order, the same destinations.
     ///
-    /// Destinations are compared as text: servers treat different spellings of one function as different destinations.
+    /// Destinations are compared as text, because servers treat different spellings of one function as different
+    /// destinations.
     pub fn same_as(&self, raw: &RawMapping) -> bool {
         if self.source.as_str() != raw.source || self.destinations.len() != raw.destinations.len() {
             return false;

@@ -1,7 +1,7 @@
 //! The pure types of the domain: subjects, keys, topology, virtual streams, mappings, claims.
 //!
-//! Nothing here does I/O, reads a clock or contacts a server. A value of a type of this module is proof that its checks
-//! were made (parse, don't validate).
+//! This module does no I/O, reads no clock and contacts no server. A value of its types proves that the value was
+//! checked (parse, don't validate).
 
 pub mod claims;
 pub mod finding;

@@ -228,7 +228,7 @@ mod tests {
         let strong = crate::sign::Seed::generate(KeyKind::Account).unwrap();
         let strong = crate::sign::Signer::public_key(&strong);
         assert_eq!(PublicKey::parse(&strong.to_string()), Ok(strong));
-        // Not a point at all. No signature fits it, so it does no harm.
+        // Not a point at all. No signature matches it, so it does no harm.
         let none = PublicKey::from_bytes(KeyKind::Account, [7; 32]);
         assert_eq!(PublicKey::parse(&none.to_string()), Ok(none));
     }

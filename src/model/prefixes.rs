@@ -1,7 +1,7 @@
 //! All prefixes that this tool puts in front of subjects.
 //!
-//! No prefix belongs to an application, and no prefix is below another. `docs/concepts.md` has the same table; a test
-//! compares them.
+//! No prefix belongs to an application, and no prefix is below another. `docs/concepts.md` has the same table, and a
+//! test compares the two.
 
 use super::names::ClusterName;
 use super::subject::SubjectFilter;

@@ -13,7 +13,7 @@ pub struct SubjectError {
     pub reason: String,
 }
 
-/// The most tokens of a subject, far more than any user has. Keeps a hostile token cheap to read.
+/// Most tokens of a subject, far more than any user has. The limit keeps a hostile token cheap to read.
 const MAX_TOKENS: usize = 256;
 
 /// A valid subject that may contain the wildcards `*` (one token) and a final `>` (one token or more).
@@ -26,7 +26,7 @@ impl SubjectFilter {
     ///
     /// # Errors
     /// [`SubjectError`] for an empty subject or token, white space, control characters, or a `>` before the end. Also
-    /// for a wildcard that is only part of a token, which servers take for text in some places only.
+    /// for a wildcard that is only part of a token, which servers treat as text only in some places.
     pub fn parse(subject: &str) -> Result<Self, SubjectError> {
         check(subject)?;
         Ok(Self(subject.to_owned()))
@@ -97,7 +97,7 @@ impl SubjectFilter {
     }
 }
 
-/// Does the same as [`SubjectFilter::covers`] for the tokens of two filters.
+/// Returns the result of [`SubjectFilter::covers`] for the tokens of two filters.
 pub(crate) fn tokens_cover<'s>(
     mut wide: impl Iterator<Item = &'s str>,
     mut narrow: impl Iterator<Item = &'s str>,

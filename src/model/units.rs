@@ -31,7 +31,7 @@ const DURATIONS: [(&str, i128); 7] = [
     ("ns", 1),
 ];
 
-/// Binary units first, so that exact sizes are printed in these units.
+/// Binary units come first, so that exact sizes use them.
 const SIZES: [(&str, i128); 9] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
@@ -109,7 +109,7 @@ pub fn format_duration(nanoseconds: i64) -> String {
     text
 }
 
-/// Formats seconds roughly: `90 seconds`, `2 hours`, `3 days`.
+/// Formats seconds, rounded: `90 seconds`, `2 hours`, `3 days`.
 pub fn rough_duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} seconds"),

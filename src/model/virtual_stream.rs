@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Access to an account. The file or context that it names is resolved on use.
+/// Access to an account. Its file or context is read when it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// A `.creds` file.
@@ -20,7 +20,7 @@ pub enum Access {
     Context(String),
 }
 
-/// The way in which the streams are spread over accounts.
+/// The distribution of streams over accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
@@ -119,7 +119,7 @@ pub struct ConsumerDefinition {
     pub name: ConsumerName,
     /// Regions in which the consumer is provisioned; all regions if empty.
     pub regions: Vec<RegionName>,
-    /// Consumer fields by their API names, with values as the API takes them (durations in nanoseconds).
+    /// Consumer fields by their API names, with values in the API's form (durations in nanoseconds).
     pub config: Map<String, Value>,
 }
 
@@ -148,19 +148,19 @@ pub struct VirtualStream {
     pub bucket: Map<String, Value>,
 }
 
-/// The fields of `write` that a `mirrored` stream takes, because they are about publishing. Retention is set under
+/// The fields of `write` that a `mirrored` stream may have, because they are about publishing. Retention is set under
 /// `read`.
 pub const PUBLISHING: [&str; 5] = ["duplicate_window", "max_msg_size", "discard", "allow_atomic", "allow_batched"];
 
 /// The prefix on which NATS clients receive replies by default. It is the default of `inbox_prefixes`.
 pub const INBOX: &str = "_INBOX";
-/// First token of the subjects that clients publish to KV buckets on.
+/// First token of the subjects on which clients publish to KV buckets.
 pub const KV: &str = "$KV";
-/// First token of the subjects that clients publish to object stores on.
+/// First token of the subjects on which clients publish to object stores.
 pub const OBJECTS: &str = "$O";
 
 impl Kind {
-    /// Returns the first token of a bucket's subjects; `None` for a plain stream.
+    /// Returns the first token of a bucket's subjects. Returns `None` for a plain stream.
     pub fn prefix(self) -> Option<&'static str> {
         match self {
             Self::Stream => None,
@@ -204,6 +204,11 @@ impl Role {
             Self::Read => false,
         }
     }
+
+    /// Returns `true` if a stream with this role serves the readers of its region.
+    pub fn serves(self) -> bool {
+        !self.captures()
+    }
 }
 
 impl VirtualStream {
@@ -243,7 +248,7 @@ impl VirtualStream {
     /// Returns the name of the home stream of a `mirrored` stream. A bucket's home stream has the bucket's own stream
     /// name.
     ///
-    /// Client libraries derive the prefix of a bucket's keys from the name of the stream that theirs mirrors (measured,
+    /// Client libraries derive the prefix of a bucket's keys from the name of the mirrored stream (measured,
     /// server-facts: nats.go, nats-py and the `nats` CLI).
     pub fn home_name(&self) -> String {
         match self.kind {
@@ -355,14 +360,14 @@ pub struct Account {
     pub subject_roots: Vec<SubjectFilter>,
     /// Layout `regional`: the accounts of the read streams.
     pub regional_accounts: RegionalAccounts,
-    /// `true` if the account's `default_permissions` are to keep applications off the write streams.
+    /// `true` if the account's `default_permissions` keep applications off the write streams.
     pub restrict_users: bool,
     /// Prefixes of the applications' reply subjects.
     pub inbox_prefixes: Vec<SubjectFilter>,
     /// Layout `regional`: limits of the regional accounts, by their names in an account token (`nats.limits`).
     pub regional_limits: Map<String, Value>,
     /// Requests about all its virtual streams that are open to applications, besides the harmless ones. `None` if the
-    /// definition does not mention them. Then requests that another definition opened stay open.
+    /// definition does not mention them. In that case, requests that another definition opened stay open.
     pub map_requests: Option<Vec<MapRequest>>,
     /// Lifetime of activation tokens between the account and its regional accounts, in seconds; unlimited if `None`.
     pub activation_lifetime: Option<u64>,

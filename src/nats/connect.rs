@@ -22,18 +22,17 @@ use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-/// Time without an answer after which the next server is tried as well.
+/// Time without an answer after which the next server is tried in parallel.
 const STAGGER: Duration = Duration::from_millis(150);
 
-/// The most that this process may grow while it connects, in bytes. Reading answers on other connections takes some,
-/// too.
+/// Most bytes by which this process may grow while it connects. Reading answers on other connections takes some, too.
 const GROWTH: u64 = 128 << 20;
-/// Operations that tokio lets a task do in one turn (its `coop` module), and the part of them that a connecting client
-/// gets. The growth of the process is checked between the client's turns.
+/// Operations that tokio allows a task in one turn (its `coop` module), and the share of a connecting client. Between
+/// the client's turns, the growth of the process is checked.
 const TURN: usize = 128;
 const READS: usize = 16;
 
-/// The largest file of certificates that is read, in bytes; a system's whole list has some 250 kB.
+/// Size of the largest file of certificates that is read, in bytes. A system's whole list has some 250 kB.
 const PEM: usize = 4 << 20;
 
 /// A server to connect to.
@@ -52,7 +51,7 @@ pub struct ConnectOptions<'a> {
     pub servers: Vec<Target<'a>>,
     /// The user's access.
     pub access: &'a Access,
-    /// The account that the user has to belong to, when known: other credentials are refused before connecting.
+    /// The account that the user must belong to, if known. Other credentials are refused before connecting.
     pub account: Option<&'a PublicKey>,
     /// Name of the connection, seen in `CONNZ`.
     pub name: &'a str,
@@ -72,7 +71,7 @@ impl<'a> ConnectOptions<'a> {
         }
     }
 
-    /// Sets the account that the credentials have to belong to.
+    /// Sets the account that the credentials must belong to.
     #[must_use]
     pub fn account(mut self, account: &'a PublicKey) -> Self {
         self.account = Some(account);
@@ -85,7 +84,7 @@ impl<'a> ConnectOptions<'a> {
 /// Checks files, seeds, expiry and the account before connecting.
 ///
 /// # Errors
-/// [`ConnectError`]; a server's refusal takes precedence over servers that cannot be reached.
+/// [`ConnectError`]. A server's refusal takes precedence over unreachable servers.
 pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
     let login = login(options.access.clone(), options.account.cloned()).await?;
     // Most servers share their settings, so each set is read only once.
@@ -142,7 +141,7 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     Err(judge(&options, &login, failures))
 }
 
-/// Reads the access on a thread for blocking work, because it may have to ask another program.
+/// Reads the access on a thread for blocking work, because it may have to run another program.
 async fn login(access: Access, account: Option<PublicKey>) -> Result<Login, ConnectError> {
     let loading = tokio::task::spawn_blocking(move || Login::load(&access, account.as_ref(), now()));
     loading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
@@ -153,9 +152,9 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Runs `connecting` on a task of its own; returns `None` once this process has grown far more than connecting needs.
-/// The client keeps everything that a server sends before its greeting. The limit works only where `/proc` reports the
-/// size of the process.
+/// Runs `connecting` in a separate task. Returns `None` once this process has grown far more than connecting needs. The
+/// client keeps everything that a server sends before its greeting. The limit works only if `/proc` reports the size of
+/// the process.
 async fn bounded<T: Send + 'static>(connecting: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let before = resident();
     let mut connecting = Box::pin(connecting);
@@ -232,7 +231,7 @@ async fn attempt(
     })
     .name(options.name)
     .connection_timeout(options.timeout)
-    // The client leaves a server that hangs for another after two pings without an answer.
+    // After two pings without an answer, the client leaves a server for another one.
     .ping_interval(Duration::from_secs(2))
     .reconnect_delay_callback(|attempt| {
         Duration::from_millis(100).saturating_mul(attempt.saturating_sub(1) as u32).min(Duration::from_secs(2))
@@ -257,7 +256,7 @@ async fn attempt(
         return Err(Failure { url: without_secrets(url), kind: FailureKind::Tls, reason });
     }
     if let Some((config, first)) = tls {
-        // A server without TLS is never the intended one, whatever the other settings.
+        // A server without TLS is never the intended one, regardless of other settings.
         connect = connect.require_tls(true).tls_client_config(config);
         if first {
             connect = connect.tls_first();
@@ -294,12 +293,12 @@ fn classify(error: &async_nats::ConnectError) -> (FailureKind, String) {
     }
 }
 
-/// Reason why there is no connection to a server that was reached and sent nothing.
+/// Reason why there is no connection to a server that was reached but sent nothing.
 pub(super) const CLOSED: &str = "it closed the connection";
-/// The system's messages for that.
+/// The system's messages for a closed connection.
 const ENDED: [&str; 2] = ["broken pipe", "connection reset by peer"];
 
-/// Adds to rustls's message what it means for the definition.
+/// Adds to rustls's message its meaning for the definition.
 fn explain_tls(cause: String) -> String {
     let hints = [
         ("UnknownIssuer", "no authority that is known here signed the server's certificate; name it as `ca`"),
@@ -341,7 +340,7 @@ fn is_tls(error: &async_nats::ConnectError) -> bool {
 /// Returns a TLS configuration with these settings. Each file is read once, here, so that the content that was checked
 /// is the content that is used.
 fn client_config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
-    // The only secret first: its being readable by other users is worse than faults of certificates.
+    // The key comes first: if other users can read this secret, that is worse than faults of certificates.
     let key = match &tls.key {
         Some(path) => {
             Some((path, read_secret(path, PEM).map_err(|error| ConnectError::unread("TLS key", path, error))?))

@@ -1,4 +1,4 @@
-//! The connections of a definition: their servers, their users, and the permissions of users that this run mints.
+//! The connections of a definition: its servers, its users, and the permissions of users that this run mints.
 
 use super::connect::{CLOSED, now};
 use super::login::Login;
@@ -11,7 +11,7 @@ use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account, Layout, RegionalAccounts};
 use crate::observed::link::{Connector, LinkError};
-use crate::push;
+use crate::resolver::push;
 use crate::sign::file::read_seed_file;
 use crate::sign::keyring::{Keyring, issuer};
 use crate::sign::user::{IssuerError, UserPermissions, mint_user, user_issuer};
@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time that a minted user may connect, in seconds.
+/// Seconds for which a minted user may connect.
 const USER_LIFE: u64 = 300;
 
 /// A connector to the servers and accounts of a definition.
@@ -36,14 +36,14 @@ pub struct DefinitionConnector<'d> {
 }
 
 impl<'d> DefinitionConnector<'d> {
-    /// Returns a connector for the accounts and servers of `definition`, with the keys folder that has the regional
-    /// accounts' keys.
+    /// Returns a connector for the accounts and servers of `definition`. The keys folder has the regional accounts'
+    /// keys.
     pub fn new(definition: &'d Definition, purpose: Purpose, keys: &'d Path) -> Self {
         Self { definition, purpose, keys, only_defined: false, system: None, strict: false }
     }
 
-    /// Takes the system account from local files. Without it, no user can be minted with one of its signing keys,
-    /// because no server reports the account before there is a connection.
+    /// Sets the system account from local files. Otherwise no user can be minted with one of its signing keys, because
+    /// no server reports the account before there is a connection.
     #[must_use]
     pub fn knowing(self, trust: &Trust) -> Self {
         // Without a pinned operator, the token may belong to another deployment.
@@ -52,7 +52,7 @@ impl<'d> DefinitionConnector<'d> {
         Self { system, strict: operator.is_some_and(|operator| operator.strict), ..self }
     }
 
-    /// For a run that changes only the definition's streams: limits the users that it mints to those streams.
+    /// Limits minted users to the streams of the definition, for a run that changes only these.
     #[must_use]
     pub fn only_defined(self) -> Self {
         Self { only_defined: true, ..self }
@@ -139,7 +139,7 @@ impl<'d> DefinitionConnector<'d> {
         })
     }
 
-    /// Returns the access to a regional account; `None` without a key that can mint its users.
+    /// Returns the access to a regional account. Returns `None` without a key that can mint its users.
     fn regional_access(
         &self,
         account: &Account,
@@ -174,7 +174,7 @@ impl<'d> DefinitionConnector<'d> {
         }))
     }
 
-    /// Returns each server once, even if a load balancer's URL is in several regions.
+    /// Returns each server once, even if several regions have the same load balancer URL.
     fn targets(&self) -> Vec<Target<'_>> {
         let Definition { tls, topology, .. } = self.definition;
         let mut targets: Vec<Target<'_>> = Vec::new();
@@ -352,7 +352,8 @@ fn mint(
     Ok(Access::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
 }
 
-/// Returns why there is no connection to an account. For a refused user, adds the cause that its claims show.
+/// Returns the reason why there is no connection to an account. For a refused user, adds the cause according to its
+/// claims.
 fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> LinkError {
     let cause = match &error {
         ConnectError::Refused { url, claims: user, reason, .. } => {

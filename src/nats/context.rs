@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The largest context that is read, in bytes; it may hold a user's token.
+/// Size of the largest context that is read, in bytes. It may contain a user's token.
 const LARGEST: usize = 1 << 20;
 
 /// The server of a context without `url`, as in the CLI.
@@ -28,7 +28,7 @@ pub struct ContextServers {
 /// Reads the servers of a context's `url`, which are separated by commas, and its TLS settings.
 ///
 /// # Errors
-/// [`ConnectError`]; [`ConnectError::Credentials`] when a URL cannot be used, also because it holds a user or a
+/// [`ConnectError`]; [`ConnectError::Credentials`] if a URL cannot be used. This includes a URL with a user or a
 /// password, which must not get into a definition.
 pub fn context_servers(name: &str) -> Result<ContextServers, ConnectError> {
     let mut context = Context::find(name)?;
@@ -36,7 +36,7 @@ pub fn context_servers(name: &str) -> Result<ContextServers, ConnectError> {
         place: context.place(),
         reason: format!("`url` cannot be used: {reason}"),
     };
-    // Checked before the URLs are parsed: a password may contain a comma.
+    // Checked before the URLs are parsed, because a password may contain a comma.
     if context.urls.iter().any(|url| url.contains('@')) {
         return Err(unusable("it holds a user or a token; these belong into a credentials file"));
     }
@@ -59,7 +59,7 @@ pub(super) struct Context {
     pub user: Option<(Zeroizing<String>, Zeroizing<String>)>,
     pub inbox_prefix: Option<String>,
     pub tls: Option<Tls>,
-    /// Fields by which the context logs in and that operator mode cannot use.
+    /// Fields by which the context logs in, but which operator mode cannot use.
     unusable: Vec<&'static str>,
 }
 
@@ -93,7 +93,7 @@ impl Context {
             reason: format!("is not JSON: line {}, column {}", error.line(), error.column()),
         })?;
         let scheme_of = |key: &str| Some(scheme(fields.get(key)?.as_str().filter(|value| !value.is_empty())?));
-        // References of other schemes hold no secret.
+        // References with other schemes do not contain a secret.
         let holds_seed = scheme_of("user_seed").is_some_and(|scheme| scheme.is_none_or(|scheme| scheme == "data"));
         if holds_seed || scheme_of("creds").flatten().is_some_and(|scheme| scheme == "data") {
             closed_to_others(mode).map_err(unread)?;
@@ -109,7 +109,7 @@ impl Context {
         };
         let text = |key: &str| fields.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let file = |key: &str| text(key).map(expand);
-        // These say how to reach the server, which a user of the context needs.
+        // These settings determine how to reach the server, so a user of the context needs them.
         for key in ["socks_proxy", "windows_cert_store"] {
             if text(key).is_some() {
                 return Err(refuse(key, "is not supported: name `credentials:` of its user, and `tls:`".to_owned()));
@@ -154,7 +154,7 @@ impl Context {
         })
     }
 
-    /// Returns the context as messages name it.
+    /// Returns the name of the context for messages.
     pub(super) fn place(&self) -> String {
         format!("context {}", self.path.display())
     }

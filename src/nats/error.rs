@@ -5,7 +5,7 @@ use crate::model::nkey::PublicKey;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Reason why there is no connection. Holds no secret: neither a seed nor the text of a credentials file.
+/// Reason why there is no connection. Contains no secret: neither a seed nor the text of a credentials file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A credentials, context or TLS file cannot be read.
@@ -28,12 +28,12 @@ pub enum ConnectError {
         /// The file's permissions.
         mode: u32,
     },
-    /// The credentials are damaged, or operator mode cannot use them.
+    /// The credentials are damaged, or do not work in operator mode.
     #[error("{place}: {reason}")]
     Credentials {
         /// The file or context.
         place: String,
-        /// The fault in them.
+        /// The fault.
         reason: String,
     },
     /// No context of the `nats` CLI has that name.
@@ -143,7 +143,7 @@ impl ConnectError {
     }
 }
 
-/// Returns the secret that this kind of file holds.
+/// Returns the kind of secret in this kind of file.
 fn secret(what: &str) -> &'static str {
     match what {
         "TLS key" => "the client's key",

@@ -1,4 +1,4 @@
-//! Connections to NATS servers. The only place that knows `async-nats`.
+//! Connections to NATS servers. Only this module knows `async-nats`.
 //!
 //! [`connect`] connects to the first server of a list that answers, and returns a [`Connection`]. Everything else sends
 //! its requests over it through [`crate::observed::Requests`].

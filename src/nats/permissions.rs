@@ -1,9 +1,9 @@
-//! The permissions that a run's users need, as one table. This tool mints its users from it, docs/permissions.md shows
-//! it, and a test on real servers checks it.
+//! The permissions that a run's users need, as one table. This tool mints its users from it, `docs/permissions.md`
+//! shows it, and a test on real servers checks it.
 
 use crate::desired::lease;
 use crate::observed::{listeners, system};
-use crate::push;
+use crate::resolver::{push, servers};
 use std::fmt::Write as _;
 
 /// The purpose of a run.
@@ -33,7 +33,7 @@ pub enum Side {
     System,
     /// The user of an application's account, or of a regional account.
     Account,
-    /// The user of an application's account whose regional accounts have no key in the keys folder: they are read
+    /// The user of an application's account whose regional accounts have no key in the keys folder. They are read
     /// through the account's imports.
     Imports,
 }
@@ -41,9 +41,9 @@ pub enum Side {
 /// The condition under which a permission is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// It is needed in each run.
+    /// Each run needs it.
     Always,
-    /// It is needed under this condition.
+    /// A run needs it under this condition.
     If(&'static str),
 }
 
@@ -58,7 +58,7 @@ pub struct Need {
     pub subject: &'static str,
     /// The runs that need it.
     pub purposes: &'static [Purpose],
-    /// The condition under which they need it.
+    /// The condition under which these runs need it.
     pub when: When,
 }
 
@@ -73,10 +73,10 @@ const PLANS: &[Purpose] = &[Purpose::Read, Purpose::Change];
 pub const NEEDS: &[Need] = &[
     publish(Side::System, system::SUBJECTS[0], ALL, When::Always),
     publish(Side::System, system::SUBJECTS[1], ALL, When::Always),
-    publish(Side::System, system::SUBJECTS[2], ALL, When::Always),
-    publish(Side::System, system::SUBJECTS[3], ALL, When::Always),
-    publish(Side::System, system::SUBJECTS[4], ALL, When::If("regional accounts are looked for that the application's account does not import from yet; and when some servers have no token or answer no look-ups, to tell which")),
-    publish(Side::System, system::SUBJECTS[5], ALL, When::If("some servers answer no look-ups, to tell whether that is normal (a `cache` resolver)")),
+    publish(Side::System, servers::SUBJECTS[0], ALL, When::Always),
+    publish(Side::System, servers::SUBJECTS[1], ALL, When::Always),
+    publish(Side::System, servers::SUBJECTS[2], ALL, When::If("regional accounts are looked for that the application's account does not import from yet; and when some servers have no token or answer no look-ups, to tell which")),
+    publish(Side::System, servers::SUBJECTS[3], ALL, When::If("some servers answer no look-ups, to tell whether that is normal (a `cache` resolver)")),
     publish(Side::System, listeners::SUBJECT, PLANS, When::If("subjects are about to be mapped")),
     publish(Side::System, push::SUBJECT, CHANGES, When::If("a token is pushed")),
     publish(Side::System, push::BY_NAME, CHANGES, When::If("a token is pushed, and the resolver is `url`")),
@@ -119,12 +119,12 @@ pub fn needs(purpose: Purpose, side: Side) -> impl Iterator<Item = &'static Need
     NEEDS.iter().filter(move |need| need.side == side && need.purposes.contains(&purpose))
 }
 
-/// Characters of permissions in a user's token, above which names give way to wildcards. The token is sent, in base64,
-/// in a line that servers limit to 4096 bytes (`max_control_line`).
+/// Most characters of permissions in a user's token. Longer permissions use wildcards instead of names. The base64
+/// token is part of a line that servers limit to 4096 bytes (`max_control_line`).
 const BUDGET: usize = 1800;
 
-/// Returns the subjects with names in place of their wildcards: `streams` in requests that write, `accounts` in
-/// look-ups. A wildcard without names stays; with too many names, all wildcards stay.
+/// Returns the subjects with names instead of wildcards: `streams` in requests that write, `accounts` in look-ups. A
+/// wildcard without names stays. If there are too many names, all wildcards stay.
 pub(super) fn narrowed(
     subjects: &[&'static str],
     streams: Option<&[String]>,
@@ -147,8 +147,8 @@ pub(super) fn narrowed(
             ("$JS.API.CONSUMER.CREATE.>", Some(streams), _) => {
                 streams.iter().map(|name| format!("$JS.API.CONSUMER.CREATE.{name}.>")).collect()
             }
-            ("$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP", _, Some(accounts)) => {
-                accounts.iter().map(|id| format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP")).collect()
+            (servers::LOOK_UPS, _, Some(accounts)) => {
+                accounts.iter().map(|id| servers::LOOK_UPS.replace('*', id)).collect()
             }
             _ => vec![subject.to_owned()],
         }

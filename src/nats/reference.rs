@@ -1,5 +1,5 @@
-//! References to secrets in a context of the `nats` CLI: to a file, to the environment, to text in the context itself,
-//! or to `nsc` (jsm.go `natscontext/resolver_*.go`).
+//! References to secrets in a context of the `nats` CLI: to a file, an environment variable, text in the context
+//! itself, or `nsc` (jsm.go `natscontext/resolver_*.go`).
 
 use crate::sign::memory;
 use base64::Engine as _;
@@ -18,19 +18,20 @@ const NSC: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 /// Time to wait for the rest of its output.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The most that is read of its output, in bytes.
+/// Most bytes of its output that are read.
 const SAID: u64 = 64 << 10;
 
-/// A secret, or the file that holds it.
+/// A secret, or the file with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Secret {
-    /// The file that holds the secret.
+    /// The file with the secret.
     File(PathBuf),
     /// The secret.
     Text(Zeroizing<String>),
 }
 
-/// Resolves `reference`; `None` when it is the value itself. The error is the reason, to follow the name of a field.
+/// Resolves `reference`. Returns `None` if it is the value itself. The error is the reason, as a phrase that follows
+/// the name of a field.
 pub(super) fn find(reference: &str) -> Result<Option<Secret>, String> {
     let Some(scheme) = scheme(reference) else { return Ok(None) };
     let rest = &reference[scheme.len() + 1..];
@@ -66,7 +67,7 @@ pub(super) fn scheme(reference: &str) -> Option<String> {
     is_scheme.then(|| scheme.to_ascii_lowercase())
 }
 
-/// Asks `nsc` for the credentials file of `nsc://OPERATOR/ACCOUNT/USER`, as the `nats` CLI does.
+/// Runs `nsc` for the credentials file of `nsc://OPERATOR/ACCOUNT/USER`, as the `nats` CLI does.
 fn profile(url: &str) -> Result<PathBuf, String> {
     #[derive(Deserialize)]
     struct Profile {
@@ -90,7 +91,7 @@ fn profile(url: &str) -> Result<PathBuf, String> {
             None => std::thread::sleep(PAUSE),
         }
     };
-    // A child of `nsc` may still hold the pipes open.
+    // A child process of `nsc` may still have the pipes open.
     let said = |pipe: Option<Receiver<String>>| pipe.and_then(|pipe| pipe.recv_timeout(LAST_WORDS).ok());
     if !ended.success() {
         let said = said(err).unwrap_or_default();
@@ -104,7 +105,7 @@ fn profile(url: &str) -> Result<PathBuf, String> {
     })
 }
 
-/// Reads a pipe, on a thread of its own.
+/// Reads a pipe on a separate thread.
 fn hear(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (send, heard) = channel();
     std::thread::spawn(move || {
@@ -115,7 +116,7 @@ fn hear(pipe: impl Read + Send + 'static) -> Receiver<String> {
     heard
 }
 
-/// Expands `~` and `$NAME` or `${NAME}` in a path; a variable that is not set is empty.
+/// Expands `~` and `$NAME` or `${NAME}` in a path. An unset variable is empty.
 pub(super) fn expand(path: &str) -> PathBuf {
     let mut expanded = String::new();
     let mut rest = path;

@@ -38,7 +38,7 @@ pub enum StoreError {
         /// The operators that the servers trust.
         expected: Vec<String>,
     },
-    /// A file or folder that cannot be read or written.
+    /// A file or folder cannot be read or written.
     #[error("{path}: {cause}", path = path.display())]
     Io {
         /// The file or folder.

@@ -8,22 +8,22 @@ use crate::model::prefixes::{BACK, NEAR};
 use crate::plan::claims_diff;
 use serde_json::Value;
 
-/// Result of comparing the store's copy of an account with the servers' token.
+/// The result of comparing the store's copy of an account with the servers' token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Copy {
     /// The same token.
     Same,
-    /// The copy is older or missing: it can be replaced.
+    /// The copy is older or missing, and can be replaced.
     Behind,
-    /// The copy is newer than the servers' token: an edit that was not pushed.
+    /// The copy is newer than the servers' token: the user edited it, but did not push it.
     Newer {
-        /// The changes that pushing it would make on the servers.
+        /// The changes that a push of the copy would make on the servers.
         diff: Vec<String>,
         /// `true` if those changes remove entries that virtual streams need.
         takes_away: bool,
     },
-    /// The copy is older than the servers' token, and has entries that their token lacks. Either the user edited the
-    /// copy and did not push it, or another tool has changed the account since; nothing tells which.
+    /// The copy is older than the servers' token, and has entries that the servers' token lacks. Either the user edited
+    /// the copy without pushing it, or another tool has changed the account since. The tokens do not show which.
     Differs {
         /// The differences of the copy.
         diff: Vec<String>,
@@ -35,8 +35,8 @@ pub enum Copy {
     },
 }
 
-/// Compares an account's copies with `servers`, the newest token that the servers trust; `None` for an account that
-/// does not exist yet. No user edits `regional` accounts, so an older copy of one is always behind.
+/// Compares an account's copies with `servers`, the newest token that the servers trust. `servers` is `None` for an
+/// account that does not exist yet. No user edits `regional` accounts, so an older copy of one can always be replaced.
 pub fn judge(
     store: &Store,
     id: &PublicKey,
@@ -81,8 +81,8 @@ pub fn judge(
     worst
 }
 
-/// Returns the claims without the entries that virtual streams need. A missing or outdated one in an older copy is not
-/// a user's edit.
+/// Returns the claims without the entries that virtual streams need. If these are missing or outdated in an older copy,
+/// the user did not edit them.
 fn others_only(claims: &Value) -> Value {
     split(claims, false)
 }
@@ -115,8 +115,8 @@ fn split(claims: &Value, ours: bool) -> Value {
     claims
 }
 
-/// Checks whether a mapping is one of this tool's: every destination is for one cluster, or the source belongs to
-/// JetStream or to the way back.
+/// Checks whether a mapping is one of this tool's. Then every destination is for one cluster, or the source belongs to
+/// JetStream or to the mappings back to it.
 fn is_our_mapping(source: &str, to: &Value) -> bool {
     let to = to.as_array().map(Vec::as_slice).unwrap_or_default();
     let to_clusters = !to.is_empty() && to.iter().all(|to| to["cluster"].as_str().is_some_and(|c| !c.is_empty()));
@@ -124,7 +124,7 @@ fn is_our_mapping(source: &str, to: &Value) -> bool {
     to_clusters || [NEAR, BACK, JETSTREAM].contains(&first)
 }
 
-/// Checks whether an export or import is between an account and its regional accounts, by the names that
+/// Checks whether an export or import connects an account and its regional accounts, by the names that
 /// [`crate::desired`] gives.
 fn is_our_link(link: &Value) -> bool {
     link["name"].as_str().is_some_and(|name| name.starts_with("vstream "))

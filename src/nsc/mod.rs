@@ -3,8 +3,8 @@
 //! A store has a folder for each operator. That folder has `.nsc` (JSON with the operator's name), `<operator>.jwt` and
 //! `accounts/<NAME>/<NAME>.jwt` (nsc 2.15 `cmd/store/store.go`). Files are 0600, folders 0700.
 //!
-//! Read [`Store`] first, which reads and writes the copies; then `judge`, which compares one with the servers' token,
-//! and `survey`, from which `init --from-nsc` starts.
+//! Start with [`Store`], which reads and writes the copies. Then read `judge`, which compares a copy with the servers'
+//! token, and `survey`, which `init --from-nsc` uses.
 
 mod error;
 mod judge;

@@ -1,4 +1,4 @@
-//! The operator's part of a store: read, looked up, and written.
+//! An operator's part of a store: reads, searches and writes it.
 
 use super::error::StoreError;
 use crate::files::{self, Access, ReadError};
@@ -7,7 +7,7 @@ use crate::model::nkey::PublicKey;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The largest file of a store that is read, in bytes: servers take tokens of up to 1 MiB.
+/// Size of the largest file of a store that is read, in bytes. Servers accept tokens of up to 1 MiB.
 const TOKEN: usize = 2 << 20;
 
 /// The operator's part of a store, as read from disk.
@@ -22,7 +22,7 @@ pub struct Store {
 /// One account of a store.
 #[derive(Debug)]
 pub struct StoredAccount {
-    /// The name of its folder and file: nsc's name of the account.
+    /// The name of the account's folder and file, which is nsc's name for it.
     pub name: String,
     /// The token's text.
     pub token: String,
@@ -59,7 +59,7 @@ impl Store {
         &self.folder
     }
 
-    /// Returns the copies of the account with this id, whatever their names; nearly always one.
+    /// Returns the copies of the account with this id, under any name. There is nearly always only one.
     pub fn copies<'s>(&'s self, id: &'s PublicKey) -> impl Iterator<Item = &'s StoredAccount> {
         self.accounts.iter().filter(move |account| account.claims.as_ref().is_ok_and(|claims| claims.id() == id))
     }
@@ -69,8 +69,8 @@ impl Store {
         self.accounts.iter().find(|account| account.name == name)
     }
 
-    /// Writes an account's token over its copies, or to a new folder with the account's name. Replaces each file as a
-    /// whole or not at all.
+    /// Writes an account's token over its copies, or to a new folder with the account's name. Replaces each file
+    /// atomically.
     ///
     /// # Errors
     /// [`StoreError::Io`]
@@ -89,7 +89,7 @@ impl Store {
 }
 
 /// Returns nsc's name for the folder of a new account: the account's name without surrounding blanks, or its public key
-/// where that name cannot be a folder's.
+/// if that name is not valid for a folder.
 pub fn folder_name(claims_name: &str, id: &PublicKey) -> String {
     let name = claims_name.trim();
     let usable =
@@ -97,7 +97,8 @@ pub fn folder_name(claims_name: &str, id: &PublicKey) -> String {
     if usable { name.to_owned() } else { id.to_string() }
 }
 
-/// Returns the operators' folders in the store at `path`, at least one; just `path` if that is an operator's folder.
+/// Returns the operators' folders in the store at `path`, at least one. Returns only `path` if that is an operator's
+/// folder.
 pub(super) fn operators_in(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let is_operator = |folder: &Path| folder.join(".nsc").is_file();
     let found = match is_operator(path) {
@@ -120,12 +121,12 @@ fn folders(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
-/// Returns the files of the operators' tokens in the store at `path`; empty if there is no store.
+/// Returns the files of the operators' tokens in the store at `path`. The result is empty if there is no store.
 pub fn operator_tokens(path: &Path) -> Vec<PathBuf> {
     operators_in(path).unwrap_or_default().iter().filter_map(|folder| operator_token(folder).ok()).collect()
 }
 
-/// Reads the operator of a folder; the error is the reason as text.
+/// Reads the operator of a folder. The error is the reason as text.
 pub(super) fn operator(folder: &Path) -> Result<OperatorClaims, String> {
     let token = files::read_text(&operator_token(folder)?, TOKEN).map_err(|error| error.to_string())?;
     OperatorClaims::decode(token.trim()).map_err(|error| error.to_string())

@@ -60,7 +60,7 @@ impl Bench {
     }
 }
 
-/// The entries that virtual streams need, and a mapping of another tool.
+/// Returns the entries that virtual streams need, and a mapping of another tool.
 fn mapped() -> Value {
     json!({
         "mappings": {
@@ -87,7 +87,7 @@ fn an_older_copy_without_our_entries_or_with_old_ones_is_behind() {
         bench.put("APP", &bench.token(100, older));
         assert_eq!(bench.judge(&servers), Copy::Behind);
     }
-    // The virtual streams were destroyed since.
+    // The virtual streams were removed since.
     bench.put("APP", &servers);
     assert_eq!(bench.judge(&bench.token(300, unmapped())), Copy::Behind);
     bench.put("APP", &bench.token(400, mapped()));
@@ -153,7 +153,7 @@ fn only_the_store_of_the_servers_operator_is_used() {
     assert!(matches!(Store::open(Path::new("/nowhere"), &[]), Err(StoreError::Io { .. })));
 }
 
-/// A pipe in a file's place does not make the program wait.
+/// A pipe in place of a file does not make the program wait.
 #[test]
 fn pipes_are_no_tokens() {
     let pipe = |path: &Path| {
@@ -176,7 +176,7 @@ fn pipes_are_no_tokens() {
     assert!(operator_tokens(&within).is_empty());
 }
 
-/// The survey that `init --from-nsc` starts from.
+/// The survey that `init --from-nsc` uses.
 #[test]
 fn a_store_tells_accounts_and_where_their_keys_are() {
     let bench = Bench::new();
@@ -212,7 +212,7 @@ fn a_store_tells_accounts_and_where_their_keys_are() {
     let found = seen().accounts.remove(0);
     assert!(found.key.is_some_and(|path| path.ends_with(format!("{signing}.nk"))));
     assert!(found.credentials.is_some_and(|path| path.ends_with("creds/O/A/u.creds")));
-    // Two operators, and none.
+    // A store with two operators, and one with none.
     std::fs::create_dir_all(bench.folder.path().join("P")).unwrap();
     std::fs::write(bench.folder.path().join("P/.nsc"), r#"{"name":"P"}"#).unwrap();
     assert!(matches!(survey(bench.folder.path(), keys.path()), Err(StoreError::Several { .. })));

@@ -1,21 +1,22 @@
-//! Collects many replies to one request: decides when to stop waiting, and detects two replies in one server's name.
+//! Collects many replies to one request: decides when to stop waiting, and detects two different replies in one
+//! server's name.
 
-use super::{Reply, RequestError, Requests};
-use std::collections::HashMap;
+use super::{Deployment, Reply, RequestError, Requests};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Time without another answer after which missing servers count as dead. Servers count stopped servers as active for
-/// up to 150 s, and that must not cost a whole timeout each time.
+/// Time without another answer after which missing servers count as down. Servers count stopped servers as active for
+/// up to 150 s, and the run must not wait out its whole timeout each time.
 pub(super) const QUIET: Duration = Duration::from_millis(1500);
 
-/// Bounds of the time for further answers once all known servers have answered: half of the time that those took. The
-/// upper bound also applies when only "no responders" came: a real one comes alone.
+/// Bounds of the extra wait after all known servers have answered, which is half of the time that their answers took.
+/// The upper bound also applies if only "no responders" came, because the real one comes alone.
 const MOMENT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
-/// Waits for the end of the replies to a request.
+/// Decides when the replies to a request are complete.
 pub(super) struct Progress {
     began: Instant,
     heard: Notify,
@@ -27,13 +28,14 @@ impl Progress {
         Self { began: Instant::now(), heard: Notify::new(), far: Mutex::new(Far::Some) }
     }
 
-    /// Notes that something came, and how complete the replies are now.
+    /// Notes that a reply came, and how complete the replies are now.
     pub(super) fn heard(&self, far: Far) {
         *self.far.lock().unwrap_or_else(PoisonError::into_inner) = far;
         self.heard.notify_one();
     }
 
-    /// Returns when no more replies come: after [`QUIET`], or after a shorter moment if none is expected.
+    /// Returns when no more replies are expected: after [`QUIET`], or after a shorter time if all known servers have
+    /// answered.
     pub(super) async fn ends(&self) {
         self.heard.notified().await;
         loop {
@@ -60,11 +62,11 @@ pub(crate) async fn until_quiet(
     collect(requests, subject, payload, timeout, enough, true).await
 }
 
-/// Does the same, and then waits a moment more. So a client that answers first in a server's name does not keep out the
-/// server's own answer.
+/// Collects replies as [`until_quiet`] does, and then waits a little longer. So a client that answers first in a
+/// server's name cannot suppress the server's own answer.
 ///
 /// # Errors
-/// [`RequestError::TwoAnswers`] when two replies in one server's name differ.
+/// [`RequestError::TwoAnswers`] if two replies in one server's name differ.
 pub(crate) async fn until_all(
     requests: &impl Requests,
     subject: &str,
@@ -92,22 +94,22 @@ fn no_two_answers(subject: &str, replies: &[Reply]) -> Result<(), RequestError> 
 
 /// The completeness of the replies to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Far {
+pub(crate) enum Far {
     /// "No responders" came, and no reply.
     Nobody,
-    /// More are expected.
+    /// More replies are expected.
     Some,
-    /// As many as expected came; more may still come.
+    /// As many replies as expected came; more may still come.
     All,
-    /// The wanted reply came; no other matters.
+    /// The wanted reply came; the others do not matter.
     Found,
 }
 
 /// A request whose replies are checked one by one.
-pub(super) struct Question<'q, E> {
-    pub(super) subject: &'q str,
-    pub(super) payload: Vec<u8>,
-    pub(super) far: E,
+pub(crate) struct Question<'q, E> {
+    pub subject: &'q str,
+    pub payload: Vec<u8>,
+    pub far: E,
 }
 
 /// The replies to two requests.
@@ -117,8 +119,8 @@ struct Both {
 }
 
 impl Both {
-    /// Returns the completeness of both together: until all replies to the second are there, a missing reply to the
-    /// first means nothing.
+    /// Returns the completeness of both together. Until all replies to the second request have come, a missing reply to
+    /// the first means nothing.
     fn far(&self) -> Far {
         match self.far {
             [Far::Nobody, Far::All | Far::Nobody] => Far::Nobody,
@@ -128,22 +130,22 @@ impl Both {
     }
 }
 
-/// Reason why one request of two ended.
+/// Reason why one of the two requests ended.
 enum Over {
     Found,
     Failed(RequestError),
 }
 
-/// Sends two requests at once: replies to the first do not name their sender, those to the second do. Another client
-/// can send as many replies to the first as there are servers, so their number alone ends nothing. Both end when both
-/// have all expected replies and no other comes for a moment. They also end at [`Far::Found`], at the timeout, or
-/// [`QUIET`] after the last reply.
+/// Sends two requests at once. Replies to the first do not name their sender, replies to the second do. Another client
+/// can send as many replies to the first as there are servers, so their number alone is not enough. Both requests end
+/// when they have all expected replies and no other reply comes for a moment. They also end at [`Far::Found`], at the
+/// timeout, or [`QUIET`] after the last reply.
 ///
-/// The first has no replies if there are no responders to it.
+/// If the first request has no responders, it has no replies.
 ///
 /// # Errors
 /// [`RequestError::TwoAnswers`] when two replies to the second in one server's name differ.
-pub(super) async fn beside_named(
+pub(crate) async fn beside_named(
     requests: &impl Requests,
     nameless: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
     named: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
@@ -232,6 +234,21 @@ async fn collect(
     }
     let replies = so_far.into_inner().unwrap_or_else(PoisonError::into_inner);
     if replies.is_empty() { Err(RequestError::NoResponders(subject.to_owned())) } else { Ok(replies) }
+}
+
+/// Returns a check that is `true` once each server of the deployment has answered, whatever other answers come.
+pub(crate) fn by_every_server(deployment: &Deployment) -> impl FnMut(&[Reply]) -> bool + Send {
+    let mut open: HashSet<&str> = deployment.servers.iter().map(|server| server.id.as_str()).collect();
+    let mut known = 0;
+    move |replies| {
+        for reply in &replies[known..] {
+            if let Some(sender) = sender(reply) {
+                open.remove(sender.id.as_str());
+            }
+        }
+        known = replies.len();
+        open.is_empty()
+    }
 }
 
 /// The server that a reply names as its sender.

@@ -1,4 +1,4 @@
-//! Servers that answer as real ones do, for tests that need more servers, or worse ones, than a test can start.
+//! Servers that answer as real ones do, for tests that need more servers, or worse ones, than they can start.
 
 use super::{Reply, RequestError, Requests};
 use crate::model::claims::Token;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Answers with one reply to each request; a test of this never asks for many.
+/// Sends one reply to each request. Its tests never ask for many replies.
 pub(crate) trait Answers: Send + Sync {
     fn answer(&self, subject: &str, payload: &[u8]) -> Result<Value, RequestError>;
 }
@@ -47,15 +47,15 @@ pub(crate) struct FakeServer {
     pub live: BTreeMap<String, String>,
     /// Does not answer.
     pub down: bool,
-    /// Does not answer look-ups, though it lists what it holds.
+    /// Leaves look-ups unanswered, although it lists the tokens that it holds.
     pub keeps_tokens: bool,
-    /// Accepts updates and does nothing.
+    /// Accepts updates and ignores them.
     pub deaf: bool,
     /// Drops this mapping when it applies a token.
     pub drops_mapping: Option<String>,
     /// Refuses updates with this text.
     pub refuses: Option<String>,
-    /// A `cache` resolver: stores a pushed token only of an account that is loaded.
+    /// A `cache` resolver: stores a pushed token only if the account is loaded.
     pub cache: bool,
     /// A `memory` or `url` resolver.
     pub no_resolver: bool,
@@ -219,7 +219,7 @@ impl Requests for Fake {
     }
 }
 
-/// Hands over answers one by one until they are enough; returns whether they are.
+/// Passes on answers one by one until they are enough. Returns `true` if they are.
 fn hand_over(
     payloads: impl IntoIterator<Item = Vec<u8>>,
     replies: &mut Vec<Reply>,
@@ -231,7 +231,7 @@ fn hand_over(
     })
 }
 
-/// A deployment, and another client that answers before its servers do, on subjects with this ending.
+/// A deployment, and another client that answers before its servers do, on subjects that end like this.
 pub(crate) struct Crowd<'f> {
     pub fake: &'f Fake,
     pub subject: &'static str,

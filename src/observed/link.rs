@@ -1,4 +1,4 @@
-//! The traits for connections, and for making the connections that a verb needs.
+//! The traits for connections, and for opening the connections that a verb needs.
 
 use super::{Reply, RequestError, Requests};
 use crate::model::claims::AccountClaims;
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A connection for a verb that changes things: requests, and more. Clones share the connection.
+/// A connection for a verb that changes the deployment. It has requests, and more. Clones share the connection.
 pub trait Link: Requests + Clone + std::fmt::Debug + 'static {
     /// Publishes to a stream. The stream accepts the message only if its last message on the subject has the sequence
-    /// `last` (`Nats-Expected-Last-Subject-Sequence`; 0 means that there is none). Returns the stream's reply.
+    /// `last` (`Nats-Expected-Last-Subject-Sequence`; 0 means no message). Returns the stream's reply.
     fn publish_after(
         &self,
         subject: &str,
@@ -22,10 +22,10 @@ pub trait Link: Requests + Clone + std::fmt::Debug + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<Reply, RequestError>> + Send;
 
-    /// Subscribes to these subjects, as long as the connection is open.
+    /// Subscribes to these subjects, until the connection closes.
     fn listen(&self, subjects: &[&str]) -> impl Future<Output = Result<Ear, RequestError>> + Send;
 
-    /// Returns one of these subjects to which the user may not subscribe. Reliable once a request made after
+    /// Returns one of these subjects to which the user may not subscribe. The result is reliable once a request after
     /// [`listen`](Self::listen) was answered.
     fn may_not_hear<'s>(&self, subjects: &[&'s str]) -> Option<&'s str>;
 }
@@ -39,10 +39,10 @@ pub struct Heard {
     pub payload: Vec<u8>,
 }
 
-/// The most that messages waiting to be read may have, in bytes: more than the pushes of a busy day.
+/// Most bytes of messages that wait to be read: more than a busy day's pushes.
 const MOST: usize = 64 << 20;
 
-/// Makes a channel for messages, which holds a bounded number of bytes.
+/// Makes a channel for messages that holds a bounded number of bytes.
 pub fn hearing() -> (Voice, Ear) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let waiting = Arc::<AtomicUsize>::default();
@@ -70,12 +70,12 @@ impl Voice {
     }
 }
 
-/// The fate of a message that was sent.
+/// The outcome of sending a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// The message can be read.
     Taken,
-    /// Too many bytes wait already; the message is lost.
+    /// Too many bytes are waiting; the message is lost.
     NoRoom,
     /// The receiving end was dropped.
     Nobody,
@@ -89,7 +89,7 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// Returns the next message that has come so far.
+    /// Returns the next message that has arrived, if any.
     pub fn read(&mut self) -> Option<Heard> {
         let heard = self.receiver.try_recv().ok()?;
         self.waiting.fetch_sub(heard.size(), Ordering::Relaxed);
@@ -98,24 +98,24 @@ impl Ear {
 }
 
 impl Heard {
-    /// Returns about how much memory the message takes, in bytes.
+    /// Returns the approximate size of the message in memory, in bytes.
     fn size(&self) -> usize {
         size_of::<Self>() + self.subject.len() + self.payload.len()
     }
 }
 
-/// Makes the connections that a verb needs.
+/// Opens the connections that a verb needs.
 pub trait Connector: Sync {
     /// A connection.
     type Link: Link;
 
-    /// Returns `true` if the connections are for changing something, not only for reading.
+    /// Returns `true` if the connections are for changes, not only for reading.
     fn changes(&self) -> bool;
 
-    /// Connects to the system account, on any server of any region; also returns the user's account.
+    /// Connects to the system account on any server of any region. Also returns the user's account.
     fn system(&self, timeout: Duration) -> impl Future<Output = Result<(Self::Link, PublicKey), LinkError>> + Send;
 
-    /// Connects to an application's account, on any server of any region. `claims` are the account's stored claims, and
+    /// Connects to an application's account on any server of any region. `claims` are the account's stored claims, and
     /// `strict` is the operator's strict signing key usage. They decide how a user of the account can be issued.
     fn account(
         &self,
@@ -125,7 +125,8 @@ pub trait Connector: Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
 
-    /// Connects to the regional account of a region; `None` without a key for it. `claims` are the regional account's.
+    /// Connects to the regional account of a region. Returns `None` without a key for it. `claims` are the regional
+    /// account's.
     fn regional(
         &self,
         account: &Account,
@@ -136,7 +137,7 @@ pub trait Connector: Sync {
     ) -> impl Future<Output = Result<Option<Self::Link>, LinkError>> + Send;
 
     /// Connects to each URL as a user of an application's account, or of a region's regional account, and closes the
-    /// connections again. Returns the names of the servers that accepted the user, which have then loaded the account.
+    /// connections again. Returns the names of the servers that accepted the user, and so have loaded the account.
     /// Fails as a whole if there is no such user.
     fn load(
         &self,
@@ -147,10 +148,10 @@ pub trait Connector: Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Result<String, LinkError>>, LinkError>> + Send;
 
-    /// Checks, without servers, that [`Self::regional`] could connect.
+    /// Checks, without asking servers, that [`Self::regional`] could connect.
     ///
     /// # Errors
-    /// [`LinkError`], the same as that of [`Self::regional`].
+    /// The [`LinkError`] that [`Self::regional`] would return.
     fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {
         let _ = (account, region);
         Ok(())
@@ -163,7 +164,7 @@ pub trait Connector: Sync {
 pub struct LinkError {
     /// Stable name (`unreachable`, `expired-credentials`).
     pub code: &'static str,
-    /// The failure, and its place.
+    /// The failure and its place.
     pub message: String,
     /// The next step.
     pub next: String,

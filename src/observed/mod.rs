@@ -1,4 +1,4 @@
-//! The observed deployment: the data that servers report, and the trait for asking them.
+//! The observed deployment: data that servers report, and the trait for requests to them.
 
 pub(crate) mod collect;
 #[cfg(test)]
@@ -6,7 +6,6 @@ pub(crate) mod fake;
 pub mod jetstream;
 pub mod link;
 pub mod listeners;
-mod lookup;
 pub mod survey;
 pub mod system;
 mod user;
@@ -60,7 +59,7 @@ pub enum RequestError {
 
 /// Requests over one connection, to the system account or to an application's account.
 ///
-/// Everything that talks to servers is written against this trait, so that a test can stand in for 200 servers.
+/// All code that talks to servers uses this trait, so that a test can stand in for 200 servers.
 pub trait Requests: Send + Sync {
     /// Sends one request, and returns one reply.
     fn request(
@@ -70,11 +69,11 @@ pub trait Requests: Send + Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Reply, RequestError>> + Send;
 
-    /// Sends one request, and returns the replies that come until `enough` returns `true` or `timeout` has passed.
-    /// Without a reply in time the list is empty.
+    /// Sends one request. Returns the replies that come until `enough` returns `true` or `timeout` has passed. The list
+    /// is empty if no reply comes in time.
     ///
-    /// "No responders" comes in place of all replies, and any client that may reply can forge it. When it comes before
-    /// any reply, `enough` is called with none. It is an error if no reply follows.
+    /// "No responders" comes instead of replies, and any client that may reply can forge it. If it comes before any
+    /// reply, `enough` is called with none. It is an error if no reply follows.
     fn request_many(
         &self,
         subject: &str,
@@ -89,13 +88,13 @@ pub trait Requests: Send + Sync {
     }
 }
 
-/// The difference of a server's clock from this machine's, in milliseconds: positive when the server's is ahead. The
-/// server answered at some time between the request and the arrival of its answer, so there are two bounds.
+/// The difference between a server's clock and this machine's, in milliseconds; positive if the server's clock is
+/// ahead. The server answered at some time between the request and the arrival of its answer, so there are two bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOffset {
-    /// The least difference.
+    /// The smallest possible difference.
     pub least: i64,
-    /// The greatest difference.
+    /// The largest possible difference.
     pub most: i64,
 }
 
@@ -110,12 +109,12 @@ pub struct Server {
     pub cluster: String,
     /// `2.15.1`
     pub version: String,
-    /// Keys whose signatures it accepts on account tokens: operators' signing keys, and also operators' identities
-    /// unless strict signing key usage is on.
+    /// Keys whose signatures the server accepts on account tokens: operators' signing keys, and operators' identity
+    /// keys unless strict signing key usage is on.
     pub trusted_keys: Vec<String>,
     /// The system account's public key.
     pub system_account: String,
-    /// The largest message, in bytes.
+    /// The largest message that the server accepts, in bytes.
     pub max_payload: u64,
     /// JetStream domain, if any.
     pub domain: Option<String>,
@@ -123,27 +122,27 @@ pub struct Server {
     pub clock: Option<ClockOffset>,
     /// The raw `VARZ`.
     pub varz: Value,
-    /// `true` if the server's resolver answers look-ups, once that is known.
+    /// Records whether the server's resolver answers look-ups, once that is known.
     pub look_ups: LookUps,
 }
 
-/// Knowledge of whether a server's resolver answers look-ups, learned after the server was read. Clones share it, and
-/// it does not count when servers are compared.
+/// Knowledge about whether a server's resolver answers look-ups, which a run gains after it has read the server. Clones
+/// share it, and comparisons of servers ignore it.
 #[derive(Debug, Clone, Default)]
 pub struct LookUps(Arc<OnceLock<bool>>);
 
 impl LookUps {
-    fn learn(&self, answers: bool) {
+    pub(crate) fn learn(&self, answers: bool) {
         // The first answer counts.
         let _ = self.0.set(answers);
     }
 
-    fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.0.get().is_none()
     }
 
     /// Checks whether the resolver is known to leave look-ups unanswered, as a `cache` does.
-    fn are_left(&self) -> bool {
+    pub(crate) fn are_left(&self) -> bool {
         self.0.get() == Some(&false)
     }
 }
@@ -155,7 +154,7 @@ impl PartialEq for LookUps {
 }
 
 impl Server {
-    /// Returns a server with only these facts known. It takes messages of 1 MiB, as servers do by default.
+    /// Returns a server with these facts and defaults. It accepts messages of 1 MiB, the servers' default.
     pub fn new(name: &str, cluster: &str, version: &str) -> Self {
         Self {
             id: format!("N-{name}"),
@@ -179,11 +178,12 @@ impl Server {
         self.varz["jetstream"]["config"].is_object()
     }
 
-    /// Checks whether the server may forget a stream when it restarts, if the stream was changed since the last
-    /// snapshot of the JetStream meta group. The server takes one per minute (a change that is the last of the log is
-    /// kept). 30 s later it deletes its data of the stream. From jetstream_cluster.go (`recoveryUpdates.updateStream`,
-    /// and no snapshot after an update) in 2.11.10 to 2.11.17, 2.12.1 and 2.12.2. Measured on 2.11.11: streams that had
-    /// been made and changed were gone with all messages after their region restarted.
+    /// Checks whether the server may forget a stream when it restarts, if the stream changed after the last snapshot of
+    /// the JetStream meta group. The server takes one snapshot per minute, and keeps a change that is the last of the
+    /// log. 30 s after the restart it deletes its data of the stream. See jetstream_cluster.go
+    /// (`recoveryUpdates.updateStream`, and no snapshot after an update) in 2.11.10 to 2.11.17, 2.12.1 and 2.12.2.
+    /// Measured on 2.11.11: streams that had been made and changed were gone with all messages after their region
+    /// restarted.
     pub fn forgets_changed_streams(&self) -> bool {
         match server_version::numbers(&self.version).collect::<Vec<_>>()[..] {
             [2, 11, patch, ..] => patch >= 10,
@@ -204,9 +204,9 @@ impl Server {
         }
     }
 
-    /// Checks whether, with limits by tier, only consumers of the same tier count against a tier's limit (nats-server
-    /// 2.15.1 `server/jetstream_cluster.go`, `jsClusteredConsumerRequest`; measured). Older servers count all consumers
-    /// of the stream.
+    /// Checks whether only consumers of the same tier count against a tier's limit (nats-server 2.15.1
+    /// `server/jetstream_cluster.go`, `jsClusteredConsumerRequest`; measured). Older servers count all consumers of the
+    /// stream.
     pub fn counts_consumers_by_tier(&self) -> bool {
         server_version::numbers(&self.version).ge([2, 15, 1])
     }
@@ -227,19 +227,19 @@ impl Server {
 pub struct Deployment {
     /// Sorted by cluster and name.
     pub servers: Vec<Server>,
-    /// The largest `active_servers` that any of them reported.
+    /// The largest `active_servers` that any server reported.
     pub expected: usize,
 }
 
-/// The servers' name for a peer whose name they do not know yet.
+/// The name that servers report for a peer whose name they do not know yet.
 const UNNAMED: &str = "Server name unknown";
 
 impl Deployment {
-    /// Returns the number of servers that should have answered and did not.
+    /// Returns the number of servers that should have answered but did not.
     ///
     /// Servers count a stopped server as active for up to 150 s, under each id that it had (nats-server 2.15
-    /// `events.go`, measured). So while a server is that new, this ignores their count and uses other facts: routes
-    /// inside the clusters, and the peers of JetStream's meta group.
+    /// `events.go`, measured). So while a server is that new, this function ignores the count and uses other facts:
+    /// routes inside the clusters, and the peers of JetStream's meta group.
     pub fn missing(&self) -> usize {
         let known = self.known_missing();
         match self.servers.iter().any(Server::is_new) {
@@ -248,12 +248,13 @@ impl Deployment {
         }
     }
 
-    /// Returns the number of servers that answer look-ups, as far as known; those with a `cache` resolver do not.
+    /// Returns the number of servers that answer look-ups, as far as known. Servers with a `cache` resolver do not.
     pub(crate) fn answering(&self) -> usize {
         self.servers.iter().filter(|server| !server.look_ups.are_left()).count()
     }
 
-    /// Returns the number of missing servers by what servers know of each other, without their count of active servers.
+    /// Returns the number of missing servers by what servers report about each other, apart from their count of active
+    /// servers.
     pub(crate) fn known_missing(&self) -> usize {
         self.unanswered_routes().max(self.unanswered_peers()).max(self.missing_names().len())
     }
@@ -263,8 +264,8 @@ impl Deployment {
         self.servers.iter().map(|server| server.name.as_str()).collect()
     }
 
-    /// Returns the number of servers that other servers of their cluster have a route to (`VARZ` `remotes`) and that
-    /// did not answer.
+    /// Returns the number of servers that did not answer although another server of their cluster has a route to them
+    /// (`VARZ` `remotes`).
     fn unanswered_routes(&self) -> usize {
         let of_cluster = |cluster: &str| {
             let members = || self.servers.iter().filter(|server| server.cluster == cluster);
@@ -275,8 +276,8 @@ impl Deployment {
     }
 
     /// Returns the number of peers of the meta group that did not answer. A new meta leader does not know all their
-    /// names yet (measured, 2.15.1). Peers without a name may be servers that answered and that it does not list
-    /// otherwise. Only a leader lists peers; if no leader answers, the size of the group counts (monitor.go,
+    /// names yet (measured, 2.15.1). A peer without a name may be a server that answered and that the leader does not
+    /// list otherwise. Only a leader lists peers. If no leader answers, the size of the group counts (`monitor.go`,
     /// `MetaClusterInfo`).
     fn unanswered_peers(&self) -> usize {
         let group = |reporter: &Server| -> Vec<&Server> {
@@ -305,12 +306,12 @@ impl Deployment {
 
     /// Returns the number of servers, including those that do not answer.
     pub fn total(&self) -> usize {
-        // Counts that servers report may be anything.
+        // Servers may report any number.
         self.servers.len().saturating_add(self.missing())
     }
 
-    /// Returns the names of JetStream servers that did not answer: of the meta leader, as the other servers name it,
-    /// and of the peers that it knows. Servers without JetStream are not among them.
+    /// Returns the names of JetStream servers that did not answer: the meta leader, as the other servers name it, and
+    /// the peers that it knows. Does not include servers without JetStream.
     pub fn missing_names(&self) -> Vec<String> {
         let answered = self.answered();
         let meta = || self.servers.iter().filter_map(|server| server.varz.pointer("/jetstream/meta"));
@@ -328,7 +329,7 @@ impl Deployment {
         names
     }
 
-    /// Returns `2 of 9 servers do not answer (among them east-1)`; `None` when all do.
+    /// Returns `2 of 9 servers do not answer (among them east-1)`. Returns `None` if all do.
     pub fn missing_text(&self) -> Option<String> {
         let (missing, names) = (self.missing(), self.missing_names());
         let named = match names.len() {
@@ -376,26 +377,26 @@ pub enum Stored {
     Token(String),
     /// The server answered that it has no token.
     Nothing,
-    /// Servers hold different tokens, and the answers to `CLAIMS.LOOKUP` do not name the servers that sent them: this
-    /// server's token is one of these. `None` means that it has none.
+    /// One of these tokens, or none for `None`. Servers hold different tokens, and the answers to `CLAIMS.LOOKUP` do
+    /// not name their servers.
     Unclear(Vec<Option<String>>),
-    /// The server's resolver answers no look-ups (`cache`): it gets tokens that it does not have from other servers.
+    /// The server's resolver answers no look-ups (`cache`). It gets missing tokens from other servers.
     NotKept {
-        /// `true` if it has its own copy, which may be an old one.
+        /// `true` if the server has a copy of its own, which may be old.
         cached: bool,
     },
-    /// The server's resolver is `url` or `memory`: the server loads tokens from elsewhere.
+    /// The server's resolver is `url` or `memory`, and the server loads tokens from elsewhere.
     Outside {
         /// The account's token there, if there is one.
         token: Option<String>,
-        /// `true` for the preload: the server has the token once it has reloaded that.
+        /// `true` for the preload. The server has the token once it has reloaded the preload.
         by_reload: bool,
     },
     /// No answer in time.
     NoAnswer,
 }
 
-/// An account that a run does not touch: its token in the preload, and what each server has in force.
+/// An account that a run does not change: its token in the preload, and the one in force on each server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bystander {
     /// The account.
@@ -406,16 +407,17 @@ pub struct Bystander {
     pub servers: Vec<AccountOnServer>,
 }
 
-/// The fields of an account's `account_detail` in `ACCOUNTZ` that this tool uses. The rest, including the decoded
-/// claims, is as large again.
+/// The fields of an account's `account_detail` in `ACCOUNTZ` that this tool uses. The rest, such as the decoded claims,
+/// is as large again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct Detail {
-    /// The token in force. Without one the account is a placeholder, made when another server reported interest in it.
+    /// The token in force. Without a token, the account is a placeholder that the server made when another server
+    /// reported interest in it.
     pub jwt: String,
     /// `true` if the token has expired.
     pub expired: bool,
-    /// `false` when imports do not work.
+    /// `false` if imports do not work.
     pub complete: Option<bool>,
     /// The imports.
     pub imports: Vec<DetailImport>,
@@ -448,7 +450,7 @@ impl DetailImport {
 pub struct DetailDestination {
     /// The subject.
     pub subject: String,
-    /// The sum of the weights up to this one, among those of its cluster.
+    /// The sum of the weights up to this destination, among those of its cluster.
     pub weight: u64,
     /// The cluster that the destination is for; empty for all other clusters.
     pub cluster: String,
@@ -459,7 +461,7 @@ pub struct DetailDestination {
 pub enum Live {
     /// Loaded.
     Loaded(Detail),
-    /// Not loaded, or only known by name: it loads on first use.
+    /// Not loaded, or only known by name. The server loads the account on first use.
     NotLoaded,
     /// No answer in time.
     NoAnswer,
@@ -472,7 +474,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Anyone in the system account can answer in a server's name, with any numbers.
+    /// Any user of the system account can answer in a server's name, with any numbers.
     #[test]
     fn numbers_in_answers_do_not_overflow() {
         let servers = ["a", "b", "c"].map(|name| {

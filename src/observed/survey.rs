@@ -6,12 +6,12 @@ use super::{AccountOnServer, Deployment};
 use crate::model::claims::{LastPush, TrustAnchor, TrustedClaims};
 use crate::model::nkey::PublicKey;
 
-/// A deployment as it was observed.
+/// A deployment as the run observed it.
 #[derive(Debug, Clone)]
 pub struct Observed {
     /// The servers.
     pub deployment: Deployment,
-    /// The account that the system connection is in.
+    /// The account of the system connection.
     pub system_account: PublicKey,
     /// The keys whose signatures count.
     pub anchor: TrustAnchor,
@@ -21,30 +21,30 @@ pub struct Observed {
     pub accounts: Vec<ObservedAccount>,
 }
 
-/// One account as it was observed.
+/// An account as the run observed it.
 #[derive(Debug, Clone)]
 pub struct ObservedAccount {
-    /// Per server, in the order of [`Deployment::servers`].
+    /// The account on each server, in the order of [`Deployment::servers`].
     pub servers: Vec<AccountOnServer>,
     /// The account's streams and consumers.
     pub jetstream: ObservedJetStream,
-    /// The subscribers of subjects that are about to be mapped.
+    /// The subscribers of subjects that the run is about to map.
     pub listeners: Listeners,
-    /// The claims that concurrent pushes of other tools leave.
+    /// The claims that remain after concurrent pushes of other tools.
     pub heard: Heard,
-    /// `true` if no mapping leads to the account's JetStream, so that its streams could not be read. Only for an
-    /// application's account.
+    /// `true` if no mapping leads to the account's JetStream, so that its streams could not be read. Always `false` for
+    /// a regional account.
     pub out_of_reach: bool,
 }
 
-/// The outcome of the pushes that this run heard of an account.
+/// The outcome of the pushes to an account that this run noticed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Heard {
-    /// No conflict with another push: the newest token counts.
+    /// No push conflicts with another, and the newest token counts.
     #[default]
     Nothing,
-    /// The newest token was made from an older one; these claims keep every tool's change.
+    /// The newest token was made from an older one. These claims keep every tool's change.
     Merged(Box<TrustedClaims>),
-    /// The newest token was made from an older one; these are the entries that two tools changed differently.
+    /// The newest token was made from an older one. Two tools changed these entries differently.
     Conflict(Vec<String>),
 }

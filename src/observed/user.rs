@@ -15,7 +15,7 @@ pub struct User {
 }
 
 impl User {
-    /// Returns the account that a user's claims name: the one that a signing key signed for, else the signer.
+    /// Returns the account in a user's claims: the one that a signing key signed for, otherwise the signer.
     pub fn account_of(claims: &Value) -> Option<PublicKey> {
         let text = |pointer: &str| claims.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
         let account = text("/nats/issuer_account").or(text("/iss"))?;

@@ -1,4 +1,4 @@
-//! `apply`: carries out what the definition asks for, or the plan of a file and nothing else.
+//! `apply`: carries out what the definition asks for, or exactly the plan of a file.
 
 use super::plan::plan;
 use crate::engine::planned::{Planned, Planner};
@@ -9,7 +9,7 @@ use crate::observed::link::Link;
 use crate::plan::Options;
 use crate::plan::file::Content;
 
-/// Plans what the definition asks for. With a plan file, the run carries that out only if it equals the file's plan.
+/// Plans what the definition asks for. With a plan file, the run goes on only if the plan equals that of the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Apply<'c>(pub Option<&'c Content>);
 

@@ -1,4 +1,4 @@
-//! `destroy`: removes what a definition made. Mappings come first; streams only if the user asks for that.
+//! `destroy`: removes what a definition made. Mappings are removed first, and streams only if the user asks for it.
 
 use crate::definition::Definition;
 use crate::engine::clock::now;
@@ -34,7 +34,7 @@ impl Planner for Removal {
     }
 }
 
-/// Returns the part of a definition to remove: all of it, or the named virtual streams.
+/// Returns the part of a definition that the run removes: all of it, or the named virtual streams.
 ///
 /// # Errors
 /// A name that is not in the definition.
@@ -55,7 +55,7 @@ pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definiti
     Ok(part)
 }
 
-/// Connects, reads the deployment and plans to remove everything in the definition. Changes nothing;
+/// Connects, reads the deployment, and plans to remove everything in the definition. Changes nothing.
 /// [`crate::engine::run::execute`] carries out the plan.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! `explain`: follows a message that clients of a cluster publish, by what is in force there.
+//! `explain`: follows a message from the clients of a cluster, through the mappings in force there.
 
 use crate::definition::Definition;
 use crate::desired::regional::Seat;
@@ -24,14 +24,14 @@ pub struct Asked {
     pub cluster: String,
     /// The reply subject.
     pub reply_to: Option<String>,
-    /// The user that publishes; without a user everything is allowed.
+    /// The user that publishes. Without a user, everything is allowed.
     pub user: Option<User>,
 }
 
 /// Reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
-    /// A subject that no client can publish on.
+    /// The subject is not one that clients can publish on.
     #[error("{0}")]
     Subject(String),
     /// There is no such cluster.
@@ -53,20 +53,20 @@ pub enum ExplainError {
         /// The user's account.
         account: String,
     },
-    /// No mapping, stream or import that is known here matches the subject.
-    #[error("no mapping, stream or import of {} is for {subject}: only who subscribes to it hears it", of(.accounts))]
+    /// No known mapping, stream or import matches the subject.
+    #[error("no mapping, stream or import of {} is for {subject}: only its subscribers receive it", of(.accounts))]
     NotMapped {
         /// The subject in question.
         subject: String,
         /// The accounts that were checked.
         accounts: Vec<String>,
-        /// `true` if the servers said so, and not the definition alone.
+        /// `true` if servers were asked, not only the definition.
         told: bool,
     },
     /// Reading the deployment failed.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The definition asks for something impossible.
+    /// The definition has no desired state.
     #[error(transparent)]
     Desired(#[from] DesiredError),
 }
@@ -118,7 +118,7 @@ pub async fn on_servers<C: Connector>(
     answers(asked, &desired, views.collect(), domain, true)
 }
 
-/// Follows the subject by the definition alone, as if it was applied.
+/// Follows the subject by the definition alone, as if it were applied.
 ///
 /// # Errors
 /// [`ExplainError`]
@@ -184,8 +184,8 @@ fn answers(
     }
 }
 
-/// Returns an account as most servers of a cluster use it, or will use it once they load it. Of its mappings and
-/// imports, it has those in force.
+/// Returns an account as most servers of a cluster use it, or will use it once they load it. It has the mappings and
+/// imports that are in force.
 fn view(
     wanted: &DesiredAccount<'_>,
     found: &ObservedAccount,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A definition and its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// The definition; its paths include [`Loaded::base`].
+    /// The definition, whose paths include [`Loaded::base`].
     pub definition: Definition,
     /// The folder with the definition; empty for the working directory. Its folder `keys` is the keys folder.
     pub base: PathBuf,

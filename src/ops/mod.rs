@@ -1,4 +1,4 @@
-//! The verbs, one file each: what a verb reads, and the plan that it makes. [`crate::engine`] carries out the plans.
+//! The verbs, one file each: what each verb reads, and the plan that it makes. [`crate::engine`] carries out the plans.
 
 pub mod apply;
 #[cfg(feature = "dev")]

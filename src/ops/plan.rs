@@ -1,4 +1,4 @@
-//! `plan`: compares the deployment as it is with the definition.
+//! `plan`: compares the present deployment with the definition.
 
 use crate::engine::caches;
 use crate::engine::nsc_sync;
@@ -11,7 +11,7 @@ use crate::plan::{self, Options};
 use futures::future::join;
 
 /// Connects, reads the deployment and compares it with the definition. Changes nothing. If `hearing` is on, the session
-/// listens to pushes by other tools from now on.
+/// subscribes to pushes by other tools from now on.
 ///
 /// # Errors
 /// [`ReadError`]

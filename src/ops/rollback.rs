@@ -1,4 +1,4 @@
-//! `rollback`: goes back to the state after an earlier push, and keeps what other tools changed since.
+//! `rollback`: returns to the state after an earlier push, and keeps what other tools changed since.
 
 use crate::engine::clock::now;
 use crate::engine::planned::{Planned, Planner};
@@ -28,7 +28,7 @@ impl Planner for Back<'_> {
     }
 }
 
-/// Connects, reads the deployment and plans to undo the pushes in the records. Changes nothing;
+/// Connects, reads the deployment, and plans to undo the pushes in the records. Changes nothing.
 /// [`crate::engine::run::execute`] carries out the plan.
 ///
 /// # Errors
@@ -55,7 +55,7 @@ pub async fn plan_rollback<'d, C: Connector>(
     let mut look = nsc_sync::look(&session, &observed);
     plan::admit(&mut look.findings, &undo.options);
     plan.findings.append(&mut look.findings);
-    // A rollback goes back to another state than the definition's, so the streams are not compared with the definition.
+    // A rollback leads to another state than the definition's, so the streams are not compared with the definition.
     let planned = Planned { desired: Vec::new(), observed, plan, options: undo.options.clone(), behind: look.behind };
     Ok((session, planned, effects))
 }

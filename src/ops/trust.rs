@@ -1,4 +1,4 @@
-//! Local knowledge of the operator before a server is asked: the pin, and the operators' tokens in local files.
+//! Local knowledge about the operator before any server is asked: the pin, and operator tokens in local files.
 
 use crate::definition::Definition;
 use crate::files::read_text;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 /// The name of the operator's token beside a definition.
 const BESIDE: &str = "operator.jwt";
 
-/// Reads the local knowledge of the operator. `definition` is the one of the folder `base`, never one of a plan file;
-/// `keys` is the keys folder.
+/// Reads the local knowledge about the operator. `definition` is the one in the folder `base`, never that of a plan
+/// file. `keys` is the keys folder.
 ///
-/// It looks for operators' tokens in `*.jwt` of the keys folder, in `operator.jwt` beside the definition, and in the
+/// Looks for operator tokens in `*.jwt` of the keys folder, in `operator.jwt` beside the definition, and in the
 /// definition's nsc store.
 pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust {
     let pin = definition.and_then(|definition| definition.operator.clone());
@@ -23,12 +23,12 @@ pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust
     let store = definition.and_then(|definition| definition.nsc_store.as_deref());
     paths.extend(store.map(nsc::operator_tokens).unwrap_or_default());
     for path in paths {
-        // A path that is missing, is no file, or is larger than a token has no token.
+        // A path contributes no token if it is missing, is not a file, or is larger than a token.
         let Ok(text) = read_text(&path, MAX_TOKEN_SIZE) else { continue };
         let place = path.display().to_string();
         match OperatorToken::decode(text.trim(), &*place) {
             Ok(token) => trust.tokens.push(token),
-            // A user's or an account's token.
+            // The token is a user's or an account's.
             Err(ClaimsError::WrongType { .. }) => {}
             Err(error) => trust.refused.push((place, error.to_string())),
         }
@@ -36,7 +36,7 @@ pub fn trust(definition: Option<&Definition>, base: &Path, keys: &Path) -> Trust
     trust
 }
 
-/// Adds the last pushes, from the folder `history` beside the definition, for a run that asks servers.
+/// Adds the last pushes from the folder `history` beside the definition, for a run that asks servers.
 pub fn with_pushes(trust: Trust, base: &Path) -> Trust {
     Trust { pushed: last_pushes(&base.join(HISTORY)), ..trust }
 }

@@ -1,13 +1,10 @@
 //! Finds foreign streams that conflict with a virtual stream.
 
-use super::allowable::LOSES_HISTORY;
-use super::links::is_ours;
 use super::mappings::{MappingPlan, captured};
 use super::stream_change::StreamChange;
 use super::{Action, Options};
 use crate::desired::regional::{HUB_API, Seat};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
-use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, RawMapping};
 use crate::model::subject::SubjectFilter;
@@ -196,7 +193,7 @@ pub(super) fn ordinary(
         format!("account {}", desired.name),
         format!(
             "it has {names} besides virtual streams, and `exclusive: true` sends all of its JetStream traffic to the \
-             regions: by their names they are reached no more, only under `{HUB_API}`{mqtt}"
+             regions: clients no longer reach them by their names, only under `{HUB_API}`{mqtt}"
         ),
     );
     let next = "Set `exclusive: false` for the account: ordinary streams stay in use then, at a dozen mappings for each \
@@ -242,72 +239,6 @@ pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) 
             "Update the servers to 2.11 or newer before these streams are made.",
         )
     })
-}
-
-/// Finds new read streams of an account that changed its layout. They start with the messages of the write streams, and
-/// lack those that only the read streams of the other layout have. `application` is JetStream of the application's
-/// account.
-pub(super) fn history(
-    desired: &DesiredAccount<'_>,
-    changes: &[StreamChange],
-    claims: Option<&AccountClaims>,
-    application: &ObservedJetStream,
-    options: &Options,
-) -> Vec<Finding> {
-    let created = changes.iter().filter(|change| change.action == Action::Create && change.role == Role::Read);
-    let code = LOSES_HISTORY;
-    let consent = |place: String, message: String| match options.allows(code) {
-        true => Finding::warning(code, place, message, ""),
-        false => {
-            let next =
-                "Keep the layout; or go on with --allow loses-history: what is there now stays, and is left alone.";
-            Finding::error(code, place, message, next)
-        }
-    };
-    let owned = |change: &StreamChange, role: Role| {
-        let name = change.virtual_stream.clone();
-        application.streams.iter().filter(move |stream| {
-            stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == name && owner.role == role)
-        })
-    };
-    match desired.seat {
-        // Streams with a backfill keep their history.
-        Seat::Regional(region) => created
-            .filter(|change| change.history.is_none())
-            .filter_map(|change| {
-                let before = owned(change, Role::Read)
-                    .find(|stream| stream.owner.as_ref().is_some_and(|owner| owner.region == region.name.as_str()))?;
-                let held: u64 = owned(change, Role::Write).map(|stream| stream.state.messages).sum();
-                (before.state.messages > held).then(|| {
-                    consent(
-                        format!("account {}, stream {}", desired.name, change.name),
-                        format!(
-                            "it takes the place of {} of the layout `shared`, which has {} messages, and starts with the {held} \
-                             that the write streams still hold",
-                            before.name, before.state.messages
-                        ),
-                    )
-                })
-            })
-            .collect(),
-        Seat::Application => {
-            let was_regional = desired.account.layout == Layout::Shared
-                && claims.is_some_and(|claims| claims.imports().iter().any(|i| is_ours(&i.name)));
-            // A virtual stream without write streams is new.
-            let first = created.into_iter().find(|change| was_regional && owned(change, Role::Write).next().is_some());
-            let finding = |change: &StreamChange| {
-                consent(
-                    format!("account {}", desired.name),
-                    format!(
-                        "its layout was `regional`: {} and the other read streams start with what the write streams still hold, \
-                         and what the regional accounts' streams have besides is read no more",
-                        change.name
-                    ),
-                )
-            };
-            first.map(finding).into_iter().collect()
-        }
-    }
 }
 
 fn move_away(other: &ObservedStream) -> String {

@@ -65,8 +65,8 @@ pub fn consumers(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> 
             plan.findings.push(Finding::error(
                 "consumer-unknown",
                 place,
-                format!("could not be asked ({}): whether it is as defined cannot be said", unknown.reason),
-                "See that its stream has a leader (`nats server report jetstream`), then run again.",
+                format!("could not be read ({}), so it cannot be compared with the definition", unknown.reason),
+                "Check that its stream has a leader (`nats server report jetstream`), then run again.",
             ));
             continue;
         }

@@ -2,7 +2,7 @@
 //! claims.
 
 use super::allowable::LISTENERS_UNKNOWN;
-use super::links::is_ours;
+use super::exports_imports::is_ours;
 use crate::lint::{Listener, ListenerKind};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::{Finding, Severity};
@@ -61,11 +61,11 @@ pub(super) fn listening(account: &str, claims: &AccountClaims, live: &Listeners)
                 LISTENERS_UNKNOWN,
                 format!("account {account}"),
                 format!(
-                    "whether clients are subscribed to the subjects that are about to be mapped is not known ({error}); \
-                     they would no longer receive what is published there"
+                    "the subscribers of the subjects to be mapped are not known ({error}); they would no longer \
+                     receive messages published there"
                 ),
                 format!(
-                    "Allow the system user to publish on `{SUBJECT}`; or ask who runs the applications, and \
+                    "Allow the system user to publish on `{SUBJECT}`; or ask the owners of the applications, and \
                      --allow {LISTENERS_UNKNOWN}."
                 ),
             );

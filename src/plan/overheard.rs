@@ -10,7 +10,7 @@
 //! therefore no edit.
 
 use super::claims_diff;
-use super::links::is_ours as is_our_link;
+use super::exports_imports::is_ours as is_our_link;
 use super::mappings::is_ours;
 use crate::model::claims::{Conflict, TrustedClaims, Unmergeable};
 use crate::observed::jetstream::ObservedStream;

@@ -4,7 +4,7 @@
 //! order, a server waits 1.9 s for each account that it does not know, and clients time out (measured, 2.15.1). Removal
 //! goes backwards.
 
-use super::links::{self, ActivationRequest, ClaimChange, Edited, Peer};
+use super::exports_imports::{self, ActivationRequest, ClaimChange, Edited, Peer};
 use super::mappings::{MappingChange, MappingPlan};
 use super::starts::Start;
 use super::{Action, Options};
@@ -124,16 +124,20 @@ impl<'s> Draft<'s> {
         });
     }
 
-    /// Adds a push of the newest token for servers that lack it, unless there is a push anyway.
+    /// Adds a push of the newest token for servers that lack it, unless there is a push up to this stage anyway. What
+    /// later stages and removals build on must be in force on them as well.
     fn repair(mut self, stage: Stage, found: &ObservedAccount) -> Pushes {
         if self.out.pushes.is_empty() && self.start.merged {
             self.push(stage, Reason::Changed);
         }
-        if let (true, Some(token)) = (self.out.pushes.is_empty(), &self.start.token) {
+        if let (true, Some(token)) = (self.out.pushes.iter().all(|push| push.stage > stage), &self.start.token) {
             let behind: Vec<String> =
                 found.servers.iter().filter(|server| is_behind(server, token)).map(|s| s.server.clone()).collect();
             if !behind.is_empty() {
+                self.claims = self.start.claims.clone();
+                self.activations.clear();
                 self.push(stage, Reason::Repair(behind));
+                self.out.pushes.rotate_right(1);
             }
         }
         self.out
@@ -152,25 +156,25 @@ pub(super) fn pushes(
     let mut draft = Draft::of(start);
     match desired.seat {
         Seat::Regional(_) => {
-            let mut edited = links::furnish(&mut draft.claims, desired, application, start.token.is_none());
+            let mut edited = exports_imports::furnish(&mut draft.claims, desired, application, start.token.is_none());
             for (_, key) in options.signing_keys.iter().filter(|(id, _): &&(PublicKey, PublicKey)| *id == desired.id) {
-                edited.append(links::signing_key(&mut draft.claims, key));
+                edited.append(exports_imports::signing_key(&mut draft.claims, key));
             }
-            edited.append(links::exports(&mut draft.claims, desired, options));
+            edited.append(exports_imports::exports(&mut draft.claims, desired, options));
             draft.stage(Stage::RegionalExports, edited, start.merged);
-            let edited = links::imports(&mut draft.claims, desired, peers, options, now);
+            let edited = exports_imports::imports(&mut draft.claims, desired, peers, options, now);
             draft.stage(Stage::RegionalImports, edited, false);
-            let edited = links::close_exports(&mut draft.claims, desired, options);
+            let edited = exports_imports::close_exports(&mut draft.claims, desired, options);
             draft.stage(Stage::RegionalExportsGone, edited, false);
             draft.repair(Stage::RegionalImports, found)
         }
         Seat::Application => {
             let (way_back, captures): (Vec<_>, Vec<_>) =
                 mappings.changes.iter().partition(|change| is_way_back(change) && change.action != Action::Delete);
-            let mut edited = links::exports(&mut draft.claims, desired, options);
-            edited.append(links::imports(&mut draft.claims, desired, peers, options, now));
-            edited.append(links::close_exports(&mut draft.claims, desired, options));
-            edited.append(links::restrict(&mut draft.claims, desired));
+            let mut edited = exports_imports::exports(&mut draft.claims, desired, options);
+            edited.append(exports_imports::imports(&mut draft.claims, desired, peers, options, now));
+            edited.append(exports_imports::close_exports(&mut draft.claims, desired, options));
+            edited.append(exports_imports::restrict(&mut draft.claims, desired));
             let mapped = edit(&mut draft.claims, &way_back, desired);
             // Entries that another tool's push removed must be in force again before the streams are made, because the
             // run makes them through these entries.
@@ -207,15 +211,15 @@ pub(super) fn removal(
     if all {
         match desired.seat {
             Seat::Application => {
-                let mut edited = links::remove_imports(&mut draft.claims, |_| true, |_| None);
-                edited.append(links::remove_exports(&mut draft.claims, |_| true, |_| None));
+                let mut edited = exports_imports::remove_imports(&mut draft.claims, |_| true, |_| None);
+                edited.append(exports_imports::remove_exports(&mut draft.claims, |_| true, |_| None));
                 let mapped = edit(&mut draft.claims, &way_back, desired);
                 draft.stage(Stage::ApplicationLinksGone, edited, mapped);
             }
             Seat::Regional(_) => {
-                let edited = links::remove_imports(&mut draft.claims, |_| true, |_| None);
+                let edited = exports_imports::remove_imports(&mut draft.claims, |_| true, |_| None);
                 draft.stage(Stage::RegionalImportsGone, edited, false);
-                let edited = links::remove_exports(&mut draft.claims, |_| true, |_| None);
+                let edited = exports_imports::remove_exports(&mut draft.claims, |_| true, |_| None);
                 draft.stage(Stage::RegionalExportsGone, edited, false);
             }
         }

@@ -1,6 +1,6 @@
 //! Chooses the claims from which each account's edits start.
 
-use super::links;
+use super::exports_imports;
 use super::preflight::{AccountRef, Base, observed_base, tokens};
 use crate::desired::DesiredAccount;
 use crate::desired::regional::Seat;
@@ -55,7 +55,7 @@ pub(super) fn starts(
         let application = starts.get(place_of_application(desired, index)).and_then(Option::as_ref);
         let start = match (wanted.seat, application.map(|start| &start.claims)) {
             (Seat::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
-                let nats = links::founding(wanted, application);
+                let nats = exports_imports::founding(wanted, application);
                 TrustedClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
             }
             _ => {
@@ -83,7 +83,7 @@ fn overtaken(account: &str, conflicts: &[String]) -> Finding {
         "pushes-conflict",
         format!("account {account}"),
         format!(
-            "while this run went on, another tool pushed a token of it that was made from an older one than this run pushed, \
+            "during this run, another tool pushed a token of it that was made from an older one than this run pushed, \
              and both changed: {}",
             conflicts.join("; ")
         ),

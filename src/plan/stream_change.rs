@@ -50,7 +50,12 @@ impl StreamChange {
         !self.hands_over && self.gives_up().next().is_some()
     }
 
-    /// Returns `true` if the stream is made with a `first_seq` that must be removed from its config once it exists.
+    /// Returns `true` if the change must wait until no mapping leads there any more.
+    pub fn removes(&self) -> bool {
+        self.action == Action::Delete || self.narrows()
+    }
+
+    /// Returns `true` if the stream is made with a `first_seq` that its config must lose once it exists.
     pub fn loses_first_sequence(&self) -> bool {
         let config = self.after.as_ref().filter(|config| config.contains_key("first_seq"));
         self.action == Action::Create && config.is_some_and(|config| began_at(config).is_some())
@@ -83,6 +88,7 @@ pub struct History {
     /// Number of messages in that stream.
     pub messages: u64,
 }
+
 fn subjects(config: Option<&Map<String, Value>>) -> Vec<SubjectFilter> {
     let subjects = config.and_then(|config| config.get("subjects")).and_then(Value::as_array).into_iter().flatten();
     subjects.filter_map(|subject| SubjectFilter::parse(subject.as_str()?).ok()).collect()

@@ -50,8 +50,8 @@ pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) 
                 WAY_BACK_MISSING,
                 format!("account {}", wanted.name),
                 format!(
-                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{BACK}.>`, which another tool removed \
-                     or changed): its own streams are reached by no name, and can neither be read nor changed"
+                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{BACK}.>`, which another tool \
+                     removed or changed): no name leads to its own streams, which can be neither read nor changed"
                 ),
                 format!(
                     "Put it back: `apply --allow {WAY_BACK_MISSING}` sets that mapping, and does nothing else. Then run this \

@@ -1,4 +1,4 @@
-//! The requests for one item, which of them are repeated, and how a lost reply is made up for.
+//! The requests for one item: which of them are repeated, and how a lost reply is handled.
 
 use super::item::{Done, Item, ItemError};
 use super::options::RunOptions;
@@ -23,7 +23,7 @@ pub(super) struct Attempt<'r, R> {
     retrying: &'r (dyn Fn(&CallError) + Sync),
 }
 
-/// Result of a request. A lost reply is told apart from a refusal.
+/// The result of a request. Distinguishes a lost reply from a refusal.
 enum Heard {
     Reply(Value),
     Refused(CallError),
@@ -65,8 +65,8 @@ impl<'r, R: Requests> Attempt<'r, R> {
         Ok(done)
     }
 
-    /// Removes `first_seq` from the config. Servers before 2.11 empty a stream with a `first_seq` when they start, if
-    /// its first message is still there.
+    /// Removes `first_seq` from the config. When they start, servers before 2.11 empty a stream with a `first_seq`
+    /// whose first message still exists.
     async fn forget_first_sequence(&mut self, change: &StreamChange) -> Result<(), ItemError> {
         let mut config = wanted(change)?.clone();
         config.shift_remove("first_seq");
@@ -87,8 +87,8 @@ impl<'r, R: Requests> Attempt<'r, R> {
         loop {
             match self.ask(&operation, &body).await? {
                 Heard::Reply(reply) => {
-                    // Servers set `did_create` only when they create the stream. Without it an equal stream was already
-                    // there.
+                    // Servers set `did_create` only if they created the stream. Otherwise an equal stream already
+                    // existed.
                     let created = reply["did_create"].as_bool() == Some(true);
                     return Ok(if created { Done::Created } else { Done::AlreadySo });
                 }
@@ -193,7 +193,7 @@ impl<'r, R: Requests> Attempt<'r, R> {
         }
     }
 
-    /// Reads the stream; `None` if there is no such stream.
+    /// Reads the stream. Returns `None` if there is no such stream.
     async fn stream(&mut self, name: &str) -> Result<Option<ObservedStream>, ItemError> {
         let operation = format!("STREAM.INFO.{name}");
         let info = self.look(&operation, code::STREAM_NOT_FOUND).await?;
@@ -217,8 +217,8 @@ impl<'r, R: Requests> Attempt<'r, R> {
         }
     }
 
-    /// Sends the request, and repeats it while the servers say that it may work in a moment. A request without
-    /// responders was not carried out. A request without a reply may have been.
+    /// Sends the request, and repeats it while the servers report a temporary error. A request without responders was
+    /// not carried out. A request without a reply may have been.
     async fn ask(&mut self, operation: &str, body: &Value) -> Result<Heard, CallError> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
@@ -245,25 +245,24 @@ impl<'r, R: Requests> Attempt<'r, R> {
     }
 }
 
-/// Returns `true` for refusals that pass when the servers have just started, or when the stream was made a moment ago.
+/// Returns `true` for temporary refusals: the servers have just started, or the stream was made a moment ago.
 fn graced(error: &CallError, operation: &str) -> bool {
     match error.err_code() {
         // Seen on 2.15.1, right after the start of servers under load.
         Some(code::NO_PEERS | code::STREAM_CREATE) => true,
-        // A new meta leader may not know yet of a stream that was made under the one before (seen on 2.10.26, right after a
-        // region was killed).
+        // A new meta leader may not yet know a stream that was made under its predecessor (seen on 2.10.26, right after
+        // a region was killed).
         Some(code::STREAM_NOT_FOUND) => ["CONSUMER.CREATE.", "STREAM.UPDATE."].iter().any(|o| operation.starts_with(o)),
         _ => false,
     }
 }
 
-/// Error for a reply that describes nothing: it does not prove that there is nothing.
+/// Returns the error for a reply without content, which does not prove that the object is missing.
 fn malformed(subject: String) -> ItemError {
     CallError::Malformed { subject, reason: "it has no config".to_owned() }.into()
 }
 
-/// Checks whether a stream is what the change was to create. A stream that is to lose its `first_seq` may have lost it
-/// already.
+/// Checks whether a stream is the one that the change was to create. It may have already lost a temporary `first_seq`.
 fn is_made(after: &Map<String, Value>, found: &Map<String, Value>) -> bool {
     let mut found = found.clone();
     let begins = first_sequence(after) <= first_sequence(&found);
@@ -277,7 +276,7 @@ fn wanted(change: &StreamChange) -> Result<&Map<String, Value>, ItemError> {
     change.after.as_ref().ok_or_else(|| ItemError::NotBegun("the plan has no config for it".to_owned()))
 }
 
-/// Returns a config without what the server adds by itself: it differs between lists and infos.
+/// Returns a config without the fields that servers add, which differ between lists and infos.
 fn unserver(config: &Map<String, Value>) -> Map<String, Value> {
     let mut config = config.clone();
     if let Some(Value::Object(metadata)) = config.get_mut("metadata") {

@@ -1,4 +1,4 @@
-//! Streams and consumers to make, change or delete, and what became of each.
+//! Streams and consumers to make, change or delete, and the results.
 
 use crate::observed::jetstream::CallError;
 use crate::plan::Action;
@@ -16,7 +16,7 @@ pub enum Item<'a> {
 }
 
 impl Item<'_> {
-    /// Name for messages: `stream foo-write-west`, `consumer worker of stream foo-read-west`.
+    /// Returns a name for messages: `stream foo-write-west`, `consumer worker of stream foo-read-west`.
     pub fn place(&self) -> String {
         match self {
             Self::Stream(change) => format!("stream {}", change.name),
@@ -24,7 +24,7 @@ impl Item<'_> {
         }
     }
 
-    /// Create, update or delete.
+    /// Returns the kind of the change: create, update or delete.
     pub fn action(&self) -> Action {
         match self {
             Self::Stream(change) => change.action,
@@ -33,14 +33,14 @@ impl Item<'_> {
     }
 }
 
-/// Result of one item.
+/// The result for one item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<'a> {
     /// The item.
     pub item: Item<'a>,
-    /// The way it was done, or the reason why it was not.
+    /// The way in which the item was done, or the reason why it was not.
     pub result: Result<Done, ItemError>,
-    /// Requests that the item took, look-ups included.
+    /// Number of requests for the item, including look-ups.
     pub requests: u32,
 }
 
@@ -54,7 +54,7 @@ pub enum Done {
     Updated,
     /// This run deleted it.
     Deleted,
-    /// It was already as planned: because of an earlier run, or of a request whose reply was lost.
+    /// The item was already as planned, because of an earlier run or of a request whose reply was lost.
     AlreadySo,
 }
 
@@ -64,7 +64,7 @@ pub enum ItemError {
     /// The servers refused, or never replied before the deadline; this is the last error.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The stream or consumer is not what the plan was made from: someone else changed it meanwhile.
+    /// The stream or consumer is not the one that the plan was made from: another tool or run changed it meanwhile.
     #[error("was changed by another tool or run since the plan was made ({0})")]
     Changed(String),
     /// The run did not start the item, because something that it needs failed, or the time was up.
@@ -73,7 +73,7 @@ pub enum ItemError {
 }
 
 impl ItemError {
-    /// Stable name, for scripts.
+    /// Returns the stable name, for scripts.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Call(CallError::Request(_)) => "no-answer",
@@ -90,9 +90,9 @@ impl ItemError {
 pub enum Event<'e> {
     /// The number of items in the run.
     Total(usize),
-    /// An item is finished, whether it succeeded or not.
+    /// An item is finished, successfully or not.
     Finished(&'e Outcome<'e>),
-    /// An item has to wait for the servers, and the run will repeat its request.
+    /// An item waits for the servers, and the run will repeat its request.
     Retrying {
         /// The item.
         item: Item<'e>,

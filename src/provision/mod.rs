@@ -1,8 +1,8 @@
-//! Creates, updates and deletes streams and consumers. Many requests are in flight; each is repeated while the servers
-//! say that it may work in a moment.
+//! Creates, updates and deletes streams and consumers. Many requests are in flight, and each is repeated while the
+//! servers report a temporary error.
 //!
 //! A read stream waits for the write streams that it sources, and a consumer for its stream. Nothing is deleted unless
-//! everything before it worked. A run may stop anywhere: the next plan has what is left to do.
+//! everything before it succeeded. A run may stop at any point, and the next plan has the rest.
 //!
 //! Start with `run`, which orders the items; `attempt` carries out one of them.
 

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Applies the changes. Returns one outcome for each, in their order: streams, consumers, deletions.
+/// Applies the changes. Returns one outcome for each, in order: streams, consumers, deletions.
 ///
 /// The changes must be in the order of a plan: a stream before those that source it.
 pub async fn run<'a, R: Requests>(
@@ -80,7 +80,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
             let (done, receiver) = watch::channel(None);
             match item {
                 Item::Stream(change) if change.action == Action::Delete => {
-                    // The streams that source a stream go before it.
+                    // The streams that source a stream are deleted before it.
                     needs.extend(
                         readers_gone
                             .iter()
@@ -93,7 +93,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
                     }
                 }
                 Item::Stream(change) => {
-                    // Subjects that other streams hand over are free once those are updated.
+                    // Subjects that other streams hand over are free once those streams are updated.
                     let handed = if change.hands_over { &[][..] } else { &handing[..] };
                     needs.extend(
                         (sources(change).into_iter().chain(handed.iter().copied()))
@@ -110,7 +110,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
         let mut outcomes: Vec<(usize, Outcome)> = stream::iter(queue)
             .map(|(number, item, needs, done)| async move {
                 let outcome = self.one(item, needs).await;
-                // There may be no waiting item.
+                // No item may be waiting.
                 let _ = done.send(Some(outcome.result.is_ok()));
                 (number, self.finished(outcome))
             })
@@ -138,7 +138,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
     }
 }
 
-/// Returns the streams that a change's stream sources or mirrors.
+/// Returns the origins of a change's stream.
 fn sources(change: &StreamChange) -> HashSet<&str> {
     let config = change.after.as_ref().or(change.before.as_ref());
     let sources = config.and_then(|c| c.get("sources")).and_then(|s| s.as_array());

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Answers each subject with the replies that were put there, one after the other, and keeps the requests.
+/// Answers each subject with its prepared replies, one after the other, and records the requests.
 #[derive(Default)]
 struct Scripted {
     replies: Mutex<HashMap<String, Vec<Result<Value, RequestError>>>>,
@@ -129,7 +129,7 @@ async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
     let server = Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [lost(), updated()]);
     assert_eq!(results(&server, std::slice::from_ref(&goes)).await, [Ok(Done::Created)]);
     assert_eq!(server.asked(), ["STREAM.CREATE.w", "STREAM.UPDATE.w", "STREAM.UPDATE.w"]);
-    // The meta leader is another one now, and does not know of it yet; or never will.
+    // The meta leader has changed, and does not know the stream yet, or never will.
     let unknown = || error(404, 10059);
     let server =
         Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", [unknown(), unknown(), updated()]);
@@ -137,7 +137,7 @@ async fn a_first_sequence_goes_where_servers_may_not_keep_it() {
     let server =
         Scripted::default().on("STREAM.CREATE.w", [created()]).on("STREAM.UPDATE.w", (0..99).map(|_| unknown()));
     assert_eq!(results(&server, std::slice::from_ref(&goes)).await[0].as_ref().unwrap_err().code(), "refused");
-    // The reply that it was made got lost; it is there, with the field or without.
+    // The reply to the creation was lost. The stream exists, with or without the field.
     let mut without = after.clone();
     without.shift_remove("first_seq");
     for found in [&after, &without] {

@@ -1,6 +1,6 @@
-//! Reads and stores tokens on an HTTP account server: `GET` of `<url><account id>` reads an account's token, `POST`
-//! stores it. This is the protocol of nats-account-server, and for reading that of nats-server's `URL(…)` resolver
-//! (nats-server 2.15 `accounts.go`, `URLAccResolver`).
+//! Reads and stores tokens on an HTTP account server. `GET` of `<url><account id>` reads an account's token, `POST`
+//! stores it. This is the protocol of nats-account-server. The `GET` part is also that of nats-server's `URL(…)`
+//! resolver (nats-server 2.15 `accounts.go`, `URLAccResolver`).
 
 use super::error::TokenStoreError;
 use crate::files::{read, read_secret};
@@ -18,7 +18,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 const LARGEST: u64 = 2 << 20;
 /// The largest file with certificates, in bytes.
 const PEM: usize = 1 << 20;
-/// Characters of an error's text that are shown.
+/// Number of characters of an error's text that are shown.
 const SHOWN: usize = 300;
 
 /// An account server.
@@ -33,7 +33,7 @@ impl AccountServer {
     pub(super) fn new(url: &str, tls: Option<&Tls>) -> Result<Self, TokenStoreError> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // A token must go to no other place than the definition says.
+            // A token must not go to any other server than the definition names.
             .max_redirects(0)
             .max_redirects_will_error(false)
             // Servers use no proxy either (`NewURLAccResolver`).
@@ -55,7 +55,7 @@ impl AccountServer {
         format!("account server {}", self.url)
     }
 
-    /// Returns the token that the account server has of each account.
+    /// Returns the account server's token of each account.
     pub(super) async fn tokens(
         &self,
         ids: &[PublicKey],
@@ -67,7 +67,7 @@ impl AccountServer {
     async fn token(&self, id: &PublicKey, timeout: Duration) -> Result<Option<String>, TokenStoreError> {
         let (agent, url) = (self.agent.clone(), format!("{}{id}", self.url));
         let get = move || {
-            // A cache in between may have older tokens than servers get.
+            // A cache in between may have older tokens than those that servers get.
             let request = agent.get(&url).header("Cache-Control", "max-age=0");
             Answer::of(request.config().timeout_global(Some(timeout)).build().call()?)
         };
@@ -82,7 +82,7 @@ impl AccountServer {
         }
     }
 
-    /// Stores a token. The response is no proof: the run reads the token again afterwards.
+    /// Stores a token. The response proves nothing, so the run reads the token again afterwards.
     pub(super) async fn store(
         &self,
         id: &PublicKey,
@@ -132,7 +132,7 @@ impl Answer {
         Ok(Self { status: response.status().as_u16(), location, body })
     }
 
-    /// Returns the status with the first words of the text, or with the redirect's target.
+    /// Returns the status with the beginning of the text, or with the redirect's target.
     fn in_words(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -156,7 +156,7 @@ fn failed(url: &str, message: String) -> TokenStoreError {
 }
 
 fn tls_config(tls: Option<&Tls>) -> Result<TlsConfig, String> {
-    // Servers often have a certificate authority of their own, and an account server another one.
+    // Servers often have a private certificate authority, and an account server another one.
     let system = rustls_native_certs::load_native_certs().certs;
     let mut roots: Vec<Certificate<'static>> =
         system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
@@ -177,7 +177,7 @@ fn tls_config(tls: Option<&Tls>) -> Result<TlsConfig, String> {
     Ok(config.unversioned_rustls_crypto_provider(provider).build())
 }
 
-/// Returns the certificates of a file, at least one.
+/// Returns the certificates in a file, at least one.
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let text = read(path, PEM).map_err(|error| format!("TLS certificates {}: {error}", path.display()))?;
     let found: Vec<Certificate<'static>> = parse_pem(&text)

@@ -1,8 +1,8 @@
 //! Errors of reading and pushing tokens.
 
+use super::push::PushError;
 use crate::model::nkey::PublicKey;
 use crate::observed::RequestError;
-use crate::push::PushError;
 
 /// An error of the account server, or of the file with the preload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +10,7 @@ use crate::push::PushError;
 pub struct TokenStoreError {
     /// Stable name, for scripts: `account-server` or `preload`.
     pub code: &'static str,
-    /// The account server with its URL, or the file with the line.
+    /// The account server with its URL, or the file and line.
     pub place: String,
     /// The cause.
     pub message: String,

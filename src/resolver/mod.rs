@@ -1,23 +1,30 @@
-//! Reads and stores account tokens where the servers of a deployment load them, by the kind of their resolver.
+//! Reads and stores account tokens where the servers of a deployment load them, depending on the type of their
+//! resolver.
 //!
 //! Servers with the NATS resolver store tokens themselves. Servers with `url` fetch them from an account server, and
-//! servers with `memory` read them from their configuration. Both report what is in force, and nothing of what they
+//! servers with `memory` read them from their configuration. Both report the tokens in force, but not those that they
 //! would load next.
+//!
+//! This is the only module that knows the protocols of resolvers. [`servers`] reads accounts on the servers, and
+//! [`push`] sends tokens to them. `account_server` and `preload` are the places outside of servers.
 
 mod account_server;
 mod error;
+mod lookup;
 mod preload;
+pub mod push;
+pub mod servers;
 
 pub use error::{NotPushed, TokenStoreError, Unread};
 
 use crate::definition::{self, Definition};
 use crate::model::nkey::PublicKey;
-use crate::observed::{AccountOnServer, Bystander, Deployment, Live, RequestError, Requests, Server, Stored, system};
-use crate::push::{self, Answer, PushOutcome};
+use crate::observed::{AccountOnServer, Bystander, Deployment, Live, RequestError, Requests, Server, Stored};
 use crate::sign::SignedToken;
 use account_server::AccountServer;
 use futures::StreamExt as _;
 use preload::Preload;
+use push::{Answer, PushOutcome};
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -25,18 +32,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Tokens that are sent to an account server at a time.
+/// Number of tokens that are sent to an account server at a time.
 const AT_A_TIME: usize = 16;
 
 /// The resolver of a deployment.
 #[derive(Debug)]
 pub struct Resolver {
     keeper: Keeper,
-    /// Tokens on the account server or in the preload, as last read. The resolver replaces no other tokens.
+    /// Tokens on the account server or in the preload, as last read. The resolver never replaces any other token.
     known: Mutex<HashMap<PublicKey, Option<String>>>,
 }
 
-/// Place where tokens are stored.
+/// The place where tokens are stored.
 #[derive(Debug)]
 enum Keeper {
     /// The servers (`full` and `cache`).
@@ -56,7 +63,7 @@ impl Resolver {
     /// Returns the resolver that the definition names.
     ///
     /// # Errors
-    /// [`TokenStoreError`] when the certificates for an account server cannot be read.
+    /// [`TokenStoreError`] if the certificates for an account server cannot be read.
     pub fn of(definition: &Definition) -> Result<Self, TokenStoreError> {
         let keeper = match &definition.resolver {
             definition::Resolver::Nats => Keeper::Servers,
@@ -68,7 +75,7 @@ impl Resolver {
         Ok(Self { keeper, ..Self::servers() })
     }
 
-    /// Returns the file that servers must reload before they have what was pushed.
+    /// Returns the file that servers must reload before they have the pushed tokens.
     pub fn to_reload(&self) -> Option<&Path> {
         match &self.keeper {
             Keeper::Preload(preload) => Some(preload.file()),
@@ -76,10 +83,10 @@ impl Resolver {
         }
     }
 
-    /// Checks whether tokens can be pushed, as far as that can be known before.
+    /// Checks whether tokens can be pushed, as far as this can be known in advance.
     ///
     /// # Errors
-    /// [`TokenStoreError`] when the file with the preload cannot be written.
+    /// [`TokenStoreError`] if the file with the preload cannot be written.
     pub fn may_push(&self) -> Result<(), TokenStoreError> {
         match &self.keeper {
             Keeper::Preload(preload) => preload.may_write(),
@@ -114,16 +121,16 @@ impl Resolver {
         timeout: Duration,
     ) -> Result<Vec<Vec<AccountOnServer>>, Unread> {
         let (kept, live) = match &self.keeper {
-            Keeper::Servers => return Ok(system::accounts(requests, deployment, ids, timeout).await?),
+            Keeper::Servers => return Ok(servers::accounts(requests, deployment, ids, timeout).await?),
             Keeper::AccountServer(server) => {
                 let kept = async { Ok::<_, Unread>(server.tokens(ids, timeout).await?) };
-                let live = async { Ok(system::live_accounts(requests, deployment, ids, timeout).await?) };
+                let live = async { Ok(servers::live_accounts(requests, deployment, ids, timeout).await?) };
                 futures::future::try_join(kept, live).await?
             }
             Keeper::Preload(preload) => {
                 let mut entries = preload.entries()?;
                 let kept = ids.iter().map(|id| entries.remove(id)).collect();
-                (kept, system::live_accounts(requests, deployment, ids, timeout).await?)
+                (kept, servers::live_accounts(requests, deployment, ids, timeout).await?)
             }
         };
         let by_reload = self.to_reload().is_some();
@@ -137,7 +144,7 @@ impl Resolver {
     }
 
     /// Reads the other accounts that servers have loaded, or that the preload has. Servers that reload the preload drop
-    /// accounts that it lacks, and take its tokens, however old (nats-server 2.15 `server/reload.go`,
+    /// accounts that it lacks, and accept its tokens, however old (nats-server 2.15 `server/reload.go`,
     /// `reloadAuthorization`). Returns none if there is no preload.
     ///
     /// # Errors
@@ -153,22 +160,22 @@ impl Resolver {
         let deadline = Instant::now() + timeout;
         let mut kept = preload.entries()?;
         let mut ids: BTreeSet<PublicKey> = kept.keys().cloned().collect();
-        ids.extend(system::loaded_accounts(requests, deployment, timeout).await?);
+        ids.extend(servers::loaded_accounts(requests, deployment, timeout).await?);
         let ids: Vec<PublicKey> = ids.into_iter().filter(|id| !ours.contains(id)).collect();
         let left = deadline.saturating_duration_since(Instant::now());
-        let live = system::live_accounts(requests, deployment, &ids, left).await?;
+        let live = servers::live_accounts(requests, deployment, &ids, left).await?;
         if live.iter().flatten().any(|on| on.live == Live::NoAnswer) {
-            return Err(RequestError::Timeout(system::ACCOUNTS.to_owned()).into());
+            return Err(RequestError::Timeout(servers::ACCOUNTS.to_owned()).into());
         }
         let all = ids.into_iter().zip(live);
         Ok(all.map(|(id, servers)| Bystander { kept: kept.remove(&id), id, servers }).collect())
     }
 
     /// Pushes all tokens at once, and returns the answer of every server of the deployment to each. On the account
-    /// server or in the preload, only tokens that are as last read are replaced.
+    /// server or in the preload, replaces a token only if it is the one that was last read.
     ///
     /// # Errors
-    /// [`NotPushed`]; at [`NotPushed::Store`] and [`NotPushed::Changed`] no token was pushed to the servers.
+    /// [`NotPushed`]. With [`NotPushed::Store`] and [`NotPushed::Changed`], no token was pushed to the servers.
     pub async fn push(
         &self,
         requests: &impl Requests,
@@ -231,16 +238,17 @@ impl Resolver {
         }
     }
 
-    /// Checks whether the token found on the account server or in the preload is the one that was last read, or is
-    /// `token` already.
+    /// Checks whether the token on the account server or in the preload is the one that was last read, or is already
+    /// `token`.
     fn may_replace(&self, id: &PublicKey, found: Option<&str>, token: &SignedToken) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = known.get(id).and_then(Option::as_deref);
         found.map(str::trim) == expected.map(str::trim) || found.map(str::trim) == Some(token.as_str())
     }
 
-    /// Checks that no server stores tokens itself: such a server would not look where the definition says. An account
-    /// server may answer look-ups as servers do (nats-account-server, `handleAccountLookup`), but it lists no accounts.
+    /// Checks that no server stores tokens itself, because such a server would not load them from the place in the
+    /// definition. An account server may answer look-ups as servers do (nats-account-server, `handleAccountLookup`),
+    /// but it lists no accounts.
     ///
     /// # Errors
     /// [`Unread`]
@@ -255,7 +263,7 @@ impl Resolver {
             Keeper::AccountServer(server) => ("account-server", server.place(), "url"),
             Keeper::Preload(preload) => ("preload", preload.place(), "memory"),
         };
-        let Some(server) = system::keeps_tokens(requests, deployment, timeout).await? else { return Ok(()) };
+        let Some(server) = servers::keeps_tokens(requests, deployment, timeout).await? else { return Ok(()) };
         Err(Unread::Store(TokenStoreError {
             code,
             place,

@@ -3,6 +3,7 @@ use crate::model::claims::TrustAnchor;
 use crate::model::nkey::KeyKind;
 use crate::observed::Live;
 use crate::observed::fake::Fake;
+use crate::observed::system;
 use crate::plan::preflight::stale_preload;
 use crate::sign::{Seed, Signer as _};
 use serde_json::json;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 
 const TIME: Duration = Duration::from_secs(5);
 
-/// Two servers with a `memory` resolver that have two accounts loaded, whose tokens are in a file.
+/// Two servers with a `memory` resolver that have loaded two accounts, whose tokens are in a file.
 struct Case {
     fake: Fake,
     ids: [PublicKey; 2],
@@ -82,7 +83,7 @@ async fn only_what_was_read_is_replaced() {
     let text = std::fs::read_to_string(&case.file).unwrap();
     assert!(text.contains(case.token(&case.ids[0], 1100).as_str()), "{text}");
 
-    // Another tool's edit after the last look.
+    // Another tool's edit after the last read.
     case.read().await;
     case.write(&[(0, 1150), (1, 1000)]);
     let before = std::fs::read_to_string(&case.file).unwrap();
@@ -90,11 +91,11 @@ async fn only_what_was_read_is_replaced() {
     assert_eq!(std::fs::read_to_string(&case.file).unwrap(), before);
     case.read().await;
     case.push(1200).await.unwrap();
-    // The token is there already.
+    // The token is already there.
     case.push(1200).await.unwrap();
 }
 
-/// Servers take the whole file when they reload it.
+/// Servers load the whole file when they reload.
 #[tokio::test(start_paused = true)]
 async fn a_file_that_would_undo_other_accounts_is_stale() {
     let case = Case::new();

@@ -5,20 +5,20 @@ use super::{Kind, Secret};
 /// The beginning of an age identity, `AGE-SECRET-KEY-1…` or `AGE-SECRET-KEY-PQ-1…`.
 const AGE: &str = "AGE-SECRET-KEY-";
 const AGE_LOWER: &str = "age-secret-key-";
-/// The fewest characters after it. Shorter texts only mention identities.
+/// Least number of characters after it. Shorter texts only mention identities.
 const AGE_BODY: usize = 20;
 /// The end of the line before a private key in PEM.
 const PEM: &str = "PRIVATE KEY-----";
-/// The fewest base64 characters after it.
+/// Least number of base64 characters after it.
 const PEM_BODY: usize = 24;
 
 pub(super) fn age_identities(text: &str, most: usize) -> Vec<Secret> {
     let mut found = Vec::new();
-    // Upper case and lower case are valid, but not both in one word.
+    // Upper case and lower case are valid, but not mixed in one word.
     for mark in [AGE, AGE_LOWER] {
         let mut behind = 0;
         for (at, _) in text.match_indices(mark) {
-            // This is part of the previous word.
+            // This text is part of the previous word.
             if at < behind {
                 continue;
             }
@@ -37,7 +37,7 @@ pub(super) fn age_identities(text: &str, most: usize) -> Vec<Secret> {
     found
 }
 
-/// Finds the text after the first line of a private key in PEM. Line ends may be written as `\n`.
+/// Finds the text after the first line of a private key in PEM. Line breaks may be written as `\n`.
 pub(super) fn private_keys(text: &str, most: usize) -> Vec<Secret> {
     let of_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     let found = text.match_indices(PEM).filter_map(|(at, _)| {

@@ -1,7 +1,8 @@
-//! Finds secrets in text. This is the only module that knows what must be neither printed nor written.
+//! Finds secrets in text. Only this module knows which texts must be neither printed nor written.
 //!
-//! [`find`] returns the secrets and their places. [`hide`] is for output and for views that are written. [`masked`] is
-//! for source text whose offsets have to stay valid. Output, plan files, records and definitions all use this module.
+//! [`find`] returns the secrets and their positions. [`hide`] is for output and for views that are written to files.
+//! [`masked`] is for source text whose offsets must stay valid. Output, plan files, records and definitions all use
+//! this module.
 
 mod json;
 mod key_files;

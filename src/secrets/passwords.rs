@@ -1,15 +1,15 @@
-//! Passwords and tokens before the host of a URL, with any characters.
+//! Finds passwords and tokens before the host of a URL, with any characters.
 //!
-//! Users paste from configurations: passwords with slashes, commas, quotes, brackets and blanks, and addresses without
-//! a scheme. So this module does not parse URLs. It looks for an `@`, and then for the start of the secret to its left.
-//! Each search for a scheme or a word covers a text only once, since a line may be as long as a file.
+//! Users paste text from configurations: passwords with slashes, commas, quotes, brackets and blanks, and addresses
+//! without a scheme. So this module does not parse URLs. It looks for an `@`, and then for the start of the secret to
+//! its left. Each search for a scheme or a word reads a text only once, because a line may be as long as a file.
 
 use super::{Kind, Secret};
 use std::ops::Range;
 
 /// Schemes of NATS. Only a user, a password or a token stands before an `@` in their URLs.
 const OF_NATS: [&str; 4] = ["nats", "tls", "ws", "wss"];
-/// Words that, before a colon, begin an address of another kind.
+/// Words that begin an address of another kind if a colon follows.
 const NO_USERS: [&str; 5] = ["mailto", "sip", "sips", "xmpp", "acct"];
 
 /// An `@` as percent-encoded in the password of a URL.
@@ -56,8 +56,8 @@ fn last_part(text: &str, of_part: impl Fn(char) -> bool) -> &str {
     text.rsplit(|c| !of_part(c)).next().unwrap_or_default()
 }
 
-/// Returns the length of the part before the host in the text after `://`. Also returns `true` if it is certainly a
-/// secret.
+/// Returns the length of the part before the host in the text after `://`. Also returns `true` if that part is
+/// certainly a secret.
 fn before_host(scheme: &str, rest: &str) -> Option<(usize, bool)> {
     let word = &rest[..rest.find(char::is_whitespace).unwrap_or(rest.len())];
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
@@ -96,7 +96,8 @@ fn behind_port(rest: &str, word: &str, first: usize, of_nats: bool) -> Option<(u
     Some((at, of_nats && is_next_word))
 }
 
-/// Returns `true` if an `@` belongs to the next value, after a whole address in the same word: `["nats://h:1","a@b"]`.
+/// Returns `true` if an `@` belongs to the next value, after a complete address in the same word:
+/// `["nats://h:1","a@b"]`.
 fn is_in_next_value(before: &str, first: &str) -> bool {
     let Some(behind) = before.strip_prefix(first).filter(|_| is_host_and_port(first)) else { return false };
     let next = behind.trim_start_matches(['"', '\'', '`', ']', ')', '}', '>']);
@@ -167,8 +168,8 @@ fn starts_host(behind: &str) -> bool {
     behind.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
 }
 
-/// Returns `true` if the text after an `@` has a port. Then it can hardly be anything but an address;
-/// `image:1.2@sha256:…` has no port.
+/// Returns `true` if the text after an `@` has a port. Then it is almost certainly an address; `image:1.2@sha256:…` has
+/// no port.
 fn has_port(behind: &str) -> bool {
     let host =
         &behind[..behind.find(|c: char| !(c.is_ascii_alphanumeric() || "-._:[]".contains(c))).unwrap_or(behind.len())];

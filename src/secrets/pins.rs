@@ -1,8 +1,8 @@
-//! PINs of hardware tokens in `pkcs11:` URIs.
+//! Finds PINs of hardware tokens in `pkcs11:` URIs.
 
 use super::{Kind, Secret};
 
-/// The attribute of a `pkcs11:` URI that has the PIN itself.
+/// The attribute of a `pkcs11:` URI with the PIN itself.
 const PIN: &str = "pin-value=";
 
 pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {

@@ -1,4 +1,4 @@
-//! Removal of secrets from texts, by notes in their place or by masks.
+//! Removes secrets from texts. Replaces them with notes or masks.
 
 use super::{Secret, find};
 use crate::model::shown::shown;
@@ -28,13 +28,13 @@ pub fn hide(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns `true` if [`hide`] leaves the text as it is, and nothing in it looks like a note of `hide`.
+/// Returns `true` if [`hide`] does not change the text, and nothing in the text looks like a note of `hide`.
 pub fn is_shown_in_full(text: &str) -> bool {
     !text.contains(NOTE_END) && find(text).is_empty()
 }
 
-/// Returns the value with the secrets of each text in it hidden, keys included. Each text is searched on its own, so
-/// nothing between two secrets is hidden.
+/// Hides the secrets of each text in a value, including keys. Searches each text separately, so the text between two
+/// secrets stays visible.
 pub fn hide_json(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(hide_value(text)),
@@ -43,7 +43,7 @@ pub fn hide_json(value: Value) -> Value {
             let mut hidden = Map::with_capacity(fields.len());
             for (key, value) in fields {
                 let mut key = hide_value(key);
-                // Two keys that differ only in their secrets stay two keys.
+                // Two keys that differ only in their secrets stay different.
                 while hidden.contains_key(&key) {
                     key = format!("{key} ({})", hidden.len() + 1);
                 }
@@ -55,8 +55,8 @@ pub fn hide_json(value: Value) -> Value {
     }
 }
 
-/// Hides the secrets of a value, including a secret that is broken into lines. With its line breaks escaped, it is in
-/// one piece.
+/// Hides the secrets of a value, including a secret that is split over lines. With its line breaks escaped, the secret
+/// is in one piece.
 fn hide_value(text: String) -> String {
     let hidden = hide(&text);
     match hide(&shown(&hidden)) {

@@ -1,8 +1,8 @@
-//! The search for all kinds of secrets in a text.
+//! Searches a text for all kinds of secrets.
 
 use super::{Secret, key_files, passwords, pins, seeds, tokens};
 
-/// Finds all secrets of a text, in their order and without overlaps.
+/// Finds all secrets of a text, in order and without overlaps.
 pub fn find(text: &str) -> Vec<Secret> {
     find_some(text, usize::MAX)
 }

@@ -1,4 +1,4 @@
-//! Kinds of secrets, and a secret with its place in a text.
+//! Kinds of secrets, and a secret with its position in a text.
 
 use std::ops::Range;
 
@@ -11,9 +11,9 @@ pub enum Kind {
     AgeIdentity,
     /// A private key in PEM.
     PrivateKey,
-    /// The token of a user, which lets a bearer log in.
+    /// The token of a user, with which its holder can log in.
     UserToken,
-    /// A password before the host of a URL, or a token in its place.
+    /// A password or token before the host of a URL.
     Password,
     /// The PIN of a hardware token.
     Pin,
@@ -40,7 +40,7 @@ pub struct Secret {
     pub kind: Kind,
     /// The range in bytes. It begins and ends at character boundaries.
     pub range: Range<usize>,
-    /// `true` if the text can hardly be anything else. A merely likely secret is hidden in output, but never a reason
-    /// to refuse the text.
+    /// `true` if the text is almost certainly a secret. A merely likely secret is hidden in output, but does not make a
+    /// text invalid.
     pub certain: bool,
 }

@@ -1,4 +1,4 @@
-//! Seeds of nkeys.
+//! Finds seeds of nkeys.
 
 use super::{Kind, Secret};
 use crate::model::nkey::crc16;
@@ -7,8 +7,8 @@ use crate::model::nkey::crc16;
 const SEED: usize = 58;
 /// The second letter of a seed: operator, account, user, server, cluster, curve.
 const SEED_KINDS: &[u8] = b"OAUNCX";
-/// The most checksums that are computed. After that, each text that looks like a seed counts as one: such a text is
-/// made to be slow.
+/// Most checksums that are computed. After that, each text that looks like a seed counts as one, because such a text
+/// was crafted to be slow.
 const MOST_CHECKS: usize = 50_000;
 
 /// Finds seeds by their checksum, also inside longer words. Also finds words that begin like a seed and have about its

@@ -26,7 +26,7 @@ fn token(claims: &serde_json::Value) -> String {
     format!("{header}.{}.{}", part(&claims.to_string()), "x".repeat(86))
 }
 
-/// Asserts that each text is hidden as a whole, alone and in other text, and that the rest stays.
+/// Asserts that each text is completely hidden, alone and within other text, and that the rest stays visible.
 #[track_caller]
 fn hidden(kind: Kind, secret: &str) {
     let note = format!("({}, not shown)", kind.with_article());
@@ -103,7 +103,7 @@ fn tokens_of_users_and_of_nobody_else() {
     hidden(Kind::UserToken, &token(&json!({ "nats": { "type": "user" } })));
     untouched(&token(&json!({ "sub": "AB", "nats": { "type": "account" } })));
     untouched(&token(&json!({ "sub": "AB", "nats": { "type": "activation" } })));
-    // Without a signature, the token is no login.
+    // Without a signature, the token cannot be used to log in.
     untouched(&of_user[..of_user.len() - 87]);
     let text = format!("a {of_user} b {} c", token(&json!({ "sub": "AB", "nats": { "type": "account" } })));
     assert_eq!(find(&text).len(), 1);
@@ -188,7 +188,7 @@ fn passwords_in_urls_with_whatever_is_in_them() {
         ("[\"me:secret1234@h\", nats://b:1]", "[\"*@h\", nats://b:1]"),
         ("servers: [nats://a:1, me:secret1234@h]", "servers: [nats://a:1, *@h]"),
         ("nats://a:b@c:1,nats://d:e@f:2", "nats://*@c:1,nats://*@f:2"),
-        // After a text that could be a whole address.
+        // After a text that could be a complete address.
         ("nats://h:1,me:secret@h2:4222", "nats://*@h2:4222"),
         ("nats://h:1;me:secret@h2:4222", "nats://*@h2:4222"),
         ("nats://[::1]:4222,me:cret@h", "nats://*@h"),
@@ -241,7 +241,7 @@ fn addresses_without_passwords_stay() {
     ] {
         untouched(text);
     }
-    // Hidden, but no reason to refuse anything.
+    // Hidden, but the text stays valid.
     for text in [
         "image: registry/x:1.2@sha256:0123",
         "https://git@example.com/x",
@@ -293,7 +293,7 @@ fn many_secrets_do_not_overlap() {
     assert!(!hide(&text).contains(&seed) && !masked(&text, found.into_iter().map(|s| s.range)).contains(&seed));
 }
 
-/// Searching a text that is made to be slow takes time and memory in proportion to its length.
+/// Searching a text that was crafted to be slow takes time and memory in proportion to its length.
 #[test]
 fn no_text_is_slow_to_search() {
     let begun = std::time::Instant::now();
@@ -345,10 +345,10 @@ fn a_long_line_of_addresses_is_searched_once() {
 }
 
 proptest::proptest! {
-    /// A seed does not come through in any surroundings, and offsets stay valid.
+    /// A seed is hidden in any surroundings, and offsets stay valid.
     #[test]
     fn no_surrounding_hides_a_seed(before in "\\PC*", after in "\\PC*") {
-        // A fixture: the key's 32 bytes are all 7, and it is not a real secret.
+        // A fixture whose 32 key bytes are all 7; it is not a real secret.
         let seed = "SUADQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYTI";
         let seed = if is_seed(seed.as_bytes()) { seed.to_owned() } else { curve_seed() };
         let text = format!("{before}{seed}{after}");

@@ -1,7 +1,7 @@
-//! Tokens of users.
+//! Finds tokens of users.
 //!
-//! They are found by their claims: a base64url part between two others, separated by dots. Their headers have many
-//! spellings, and any text may stand before them.
+//! A token is recognized by its claims: a base64url part between two others, separated by dots. Its header can have
+//! many spellings, and any text may precede it.
 
 use super::{Kind, Secret};
 use base64::Engine as _;
@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The largest claims that are decoded, in bytes.
+/// Size of the largest claims that are decoded, in bytes.
 const LARGEST: usize = 1 << 20;
-/// Decodes what Go decodes, including meaningless bits at the end.
+/// Accepts everything that Go's decoder accepts, including spare bits at the end.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// Finds tokens that may be a user's, each with the text at the start of its word.
+/// Finds tokens that may be a user's, each including the text at the start of its word.
 pub(super) fn find(text: &str, most: usize) -> Vec<Secret> {
     let of_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut behind = 0;
@@ -47,7 +47,7 @@ fn in_word(word: &str) -> Option<Range<usize>> {
     let (mut start, mut header, mut claims) = (0, parts.next()?, parts.next()?);
     for signature in parts {
         let whole = !header.is_empty() && !signature.is_empty();
-        // A part that is followed by claims, and not by a signature, is a header.
+        // A part that is followed by claims, not by a signature, is a header.
         if whole && may_be_of_user(claims) && object(signature).is_none() {
             return Some(start..word.len());
         }
@@ -57,14 +57,14 @@ fn in_word(word: &str) -> Option<Range<usize>> {
     None
 }
 
-/// Returns the JSON object with fields that a base64url part encodes. Checks only its first and last characters.
+/// Returns the JSON object that a base64url part encodes, if it has fields. Checks only its first and last characters.
 fn object(part: &str) -> Option<Vec<u8>> {
     let json = Some(part).filter(|part| part.len() <= LARGEST).and_then(|part| BASE64.decode(part).ok())?;
     let object = json.trim_ascii();
     (object.starts_with(b"{") && object.ends_with(b"}") && object.contains(&b'"')).then_some(json)
 }
 
-/// Returns `true` if claims may be a user's: they are, or they do not clearly belong to another type of token.
+/// Returns `true` if claims may be a user's, unless they clearly belong to another type of token.
 fn may_be_of_user(claims: &str) -> bool {
     /// A duplicate field is an error.
     #[derive(Deserialize)]
@@ -94,7 +94,7 @@ fn may_be_of_user(claims: &str) -> bool {
     let known = |kind: &str| ["account", "operator", "activation"].contains(&kind);
     let of_others = match (kind.as_str(), nats.kind.as_str()) {
         ("", kind) => known(kind),
-        // Tokens of version 1 have their type outside `nats`. Inside, an activation has the type of the export.
+        // Tokens of version 1 have their type outside `nats`. An activation token has the type of the export inside.
         (kind, inner) => known(kind) && (known(inner) || ["", "stream", "service"].contains(&inner)),
     };
     !of_others || sub.starts_with('U') || !is_clear(&others) || !is_clear(&nats.others)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// exporter's identity or one of its signing keys. `expires` and `iat` are in seconds since 1970.
 ///
 /// # Errors
-/// [`SignError`]; [`SignError::WrongSigner`] when the signer isn't an account's key.
+/// [`SignError`]; [`SignError::WrongSigner`] if the signer isn't an account's key.
 pub fn issue_activation(
     signer: &dyn Signer,
     exporter: &PublicKey,

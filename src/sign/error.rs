@@ -12,16 +12,16 @@ pub enum SignError {
     /// The signature did not verify with an independent implementation.
     #[error("the signature of {0} does not verify; nothing was sent")]
     BadSignature(PublicKey),
-    /// The key is weak: anyone can make signatures for it without a seed.
+    /// The key is weak: anyone can forge its signatures without a seed.
     #[error("{0} is a weak key: anyone can forge its signatures; nothing was sent")]
     WeakKey(PublicKey),
-    /// The strict reader refuses the claims.
+    /// The strict decoder refuses the claims.
     #[error("the claims are not signed: {0}")]
     Claims(#[from] ClaimsError),
     /// The date is later than servers can represent.
     #[error("a token is not dated {0} s after 1970: servers count until 2262")]
     Date(u64),
-    /// The token, read back, differs from the claims to sign.
+    /// The decoded token differs from the claims to sign.
     #[error("the token that was made does not say what was to be signed; nothing was sent")]
     ReadBack,
     /// The claims are not an object.
@@ -30,7 +30,7 @@ pub enum SignError {
     /// This tool does not sign claims of this type.
     #[error("claims of type `{0}` are not issued here")]
     UnknownType(String),
-    /// A key of this kind may not sign such a token; servers would refuse it.
+    /// A key of this kind may not sign such a token, and servers would refuse it.
     #[error("{signer} is the key of {}; tokens of type `{claim_type}` are signed by the key of {}", signer.kind().with_article(), expected.with_article())]
     WrongSigner {
         /// The signer's key.

@@ -1,23 +1,23 @@
-//! Reads and writes seed files, with wiped buffers and permissions for their owner alone.
+//! Reads and writes seed files, with wiped buffers and access for the owner alone.
 
 use super::{Seed, SeedError};
 use crate::files::{self, Access, ReadError};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The largest file that is read as a seed, in bytes; a seed file has 59.
+/// Size of the largest file that is read as a seed, in bytes. A seed file has 59.
 pub(crate) const LARGEST: usize = 64 * 1024;
 
-/// Reason why a key file was refused; never holds any of its content.
+/// Reason why a key file was refused. Never contains any of its content.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// It isn't there.
+    /// The file doesn't exist.
     #[error("key file {path}: there is no such file")]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// It can't be read.
+    /// The file can't be read.
     #[error("key file {path} cannot be read: {cause}")]
     Unreadable {
         /// The file.
@@ -25,13 +25,13 @@ pub enum KeyFileError {
         /// The system's error.
         cause: std::io::Error,
     },
-    /// A folder, a socket, …
+    /// The path is a folder, a socket, …
     #[error("key file {path} is not a file; what a command prints goes to standard input instead")]
     NotAFile {
         /// The path.
         path: PathBuf,
     },
-    /// Other users may read or write it.
+    /// Other users may read or write the file.
     #[error("key file {path} is open to others (mode {mode:04o}); it has to be 0600: chmod 600 {path}")]
     OpenToOthers {
         /// The file.
@@ -39,19 +39,19 @@ pub enum KeyFileError {
         /// The file's permissions.
         mode: u32,
     },
-    /// More than 64 KiB.
+    /// The file has more than 64 KiB.
     #[error("key file {path} is too large to be a seed")]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// Empty, or not text.
+    /// The file is empty or not text.
     #[error("{path} has no secret in its first line")]
     NoSecret {
         /// The file.
         path: PathBuf,
     },
-    /// Not a seed, or not of the right kind.
+    /// The file has no seed, or one of another kind.
     #[error("key file {path} {cause}")]
     Seed {
         /// The file.
@@ -59,13 +59,13 @@ pub enum KeyFileError {
         /// The fault in its content.
         cause: SeedError,
     },
-    /// It exists already.
+    /// The file already exists.
     #[error("key file {path} exists already and is not overwritten")]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// It can't be written.
+    /// The file can't be written.
     #[error("key file {path} cannot be written: {cause}")]
     Unwritable {
         /// The file.
@@ -100,7 +100,7 @@ pub(super) fn not_open_to_others(path: &Path, mode: Option<u32>) -> Result<(), K
     files::closed_to_others(mode).map_err(|error| refused(path, error))
 }
 
-/// Reads a seed whatever the file's permissions, and returns them too (Unix only).
+/// Reads a seed regardless of the file's permissions, and also returns these (Unix only).
 pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), KeyFileError> {
     let (text, mode) = read_any_file(path)?;
     let seed = Seed::parse_bytes(&text);
@@ -108,7 +108,7 @@ pub(super) fn read_any_seed_file(path: &Path) -> Result<(Seed, Option<u32>), Key
     Ok((seed.map_err(|cause| KeyFileError::Seed { path: path.to_owned(), cause })?, mode))
 }
 
-/// Reads a file whatever its permissions, and returns them too (Unix only).
+/// Reads a file regardless of its permissions, and also returns these (Unix only).
 pub(super) fn read_any_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), KeyFileError> {
     files::read_any_secret(path, LARGEST).map_err(|error| refused(path, error))
 }
@@ -124,7 +124,7 @@ fn refused(path: &Path, error: ReadError) -> KeyFileError {
     }
 }
 
-/// Writes a seed to a new file with mode 0600, complete or not at all. The file is on disk when this returns.
+/// Writes a seed to a new file atomically, with mode 0600. The file is on disk when this function returns.
 ///
 /// # Errors
 /// [`KeyFileError::Exists`], [`KeyFileError::Unwritable`]
@@ -136,7 +136,8 @@ pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
     files::create(path, Access::Owner, &[seed.reveal().as_bytes(), b"\n"]).map_err(unwritable)
 }
 
-/// Returns the permission bits of a file or folder; `None` if it does not exist or the system has no permissions.
+/// Returns the permission bits of a file or folder. Returns `None` if it does not exist or the system has no
+/// permissions.
 pub(crate) fn file_mode(path: &Path) -> Option<u32> {
     files::mode(&std::fs::metadata(path).ok()?)
 }

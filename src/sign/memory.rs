@@ -1,10 +1,10 @@
-//! Keeps seeds out of core dumps, other processes' sight, and child processes' environments.
+//! Keeps seeds out of core dumps, other processes' reach, and child processes' environments.
 
-/// Variables that may hold a secret; no child process may inherit them.
+/// Variables that may contain a secret. No child process may inherit them.
 const SECRET_VARIABLES: [&str; 2] = ["VSTREAM_OPERATOR_SEED", "VSTREAM_PKCS11_PIN"];
 
-/// Returns a command that does not inherit the secrets in this process's environment. Every child process is started
-/// with it.
+/// Returns a command that does not inherit the secrets in this process's environment. Every child process starts with
+/// it.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
     let mut command = std::process::Command::new(program);
     for name in SECRET_VARIABLES {
@@ -13,8 +13,8 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
     command
 }
 
-/// Turns off core dumps of this process; on Linux also keeps other processes of the same user from reading its memory.
-/// Called before the first seed is read. A setting that the system refuses stays as it was.
+/// Turns off core dumps of this process. On Linux, also prevents other processes of the same user from reading its
+/// memory. Called before the first seed is read. Ignores a setting that the system refuses.
 pub fn protect() {
     #[cfg(unix)]
     {
@@ -31,7 +31,7 @@ pub fn protect() {
 /// Overwrites the part of the stack that earlier calls used. Calculations with a seed may have left copies there that
 /// nothing wipes (moved values, spilled registers).
 ///
-/// Must be called from the same function as those earlier calls.
+/// It must be called from the same function as those earlier calls.
 #[inline(never)]
 pub(crate) fn scrub_stack() {
     let mut below = [0u8; 64 * 1024];

@@ -1,7 +1,7 @@
 //! Signing of tokens.
 //!
-//! Read [`Signer`] first, then [`issue`], the only maker of a signed token. The operator's key is a seed that [`source`]
-//! reads, a [`command`], or a key of a PKCS#11 token. Accounts' keys are in the keys folder ([`keyring`]).
+//! Start with [`Signer`], then read [`issue`], the only maker of signed tokens. The operator's key is a seed that
+//! [`source`] reads, a [`command`], or a key of a PKCS#11 token. Accounts' keys are in the keys folder ([`keyring`]).
 
 pub mod activation;
 pub mod age;

@@ -1,9 +1,9 @@
-//! Time that a run waits for signers and for the key on standard input: for each answer, and for all answers together.
+//! Time for which a run waits for signers and for the key on standard input: per answer, and in total.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest wait for one answer: the user may have to press a button.
+/// Longest wait for one answer, because the user may have to press a button.
 pub const ONE: Duration = Duration::from_secs(60);
 
 /// The run's remaining time for waiting. Clones share it.
@@ -16,14 +16,14 @@ pub struct Patience {
 /// The time for one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Turn {
-    /// The longest that it may take.
+    /// The longest time for the answer.
     pub(super) most: Duration,
-    /// The same time as text for people, to follow the word `within`.
+    /// The same time as text, as a phrase that follows `within`.
     pub(super) named: String,
 }
 
 impl Patience {
-    /// Starts with this much time for all answers together.
+    /// Starts with this much time for all answers in total.
     pub fn new(all: Duration) -> Self {
         Self { all, left: Arc::new(Mutex::new(all)) }
     }
@@ -33,7 +33,7 @@ impl Patience {
         *self.lock()
     }
 
-    /// Sets the remaining time to that of the rest of the run.
+    /// Sets the remaining time to that of the whole run.
     pub fn leave(&self, left: Duration) {
         *self.lock() = left;
     }

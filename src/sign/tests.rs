@@ -6,15 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::{Value, json};
 
-/// Signs any claims, as another tool with the key could: nothing is checked.
+/// Signs any claims without checks, as another tool with the key could.
 pub(crate) fn unchecked(claims: &Value, signer: &dyn Signer, iat: u64) -> String {
     let body = body(claims.as_object().unwrap(), &signer.public_key(), iat);
     let message = format!("{}.{}", B64.encode(HEADER), B64.encode(body));
     format!("{message}.{}", B64.encode(signer.sign(message.as_bytes()).unwrap()))
 }
 
-/// The token with its signature spelled in other ways that servers also accept: spare bits of the last letter, line
-/// ends.
+/// Returns the token with its signature in other spellings that servers also accept: spare bits in the last letter,
+/// line breaks.
 pub(crate) fn respelled(token: &str) -> [String; 3] {
     let (start, last) = token.split_at(token.len() - 1);
     let next = char::from(last.as_bytes()[0] + 1);
@@ -89,26 +89,26 @@ fn the_next_iat_is_later_than_everything_stored() {
     assert_eq!(next_iat(100, [u64::MAX]), u64::MAX);
 }
 
-/// A number that is written in one way and read in another would be signed unreviewed. So the token read back has to
-/// equal the claims to sign.
+/// A number that is written in one way and read in another would be signed unreviewed. So the decoded token must equal
+/// the claims to sign.
 #[test]
 fn a_token_that_reads_back_otherwise_is_not_handed_out() {
     let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
     let claims = |odd: &str| {
         let mut claims =
             json!({ "sub": account.public_key(), "nats": { "type": "account", "version": 2, "limits": {} } });
-        // Unchecked: every other way to make a number normalizes it.
+        // Unchecked, because every other way to make a number normalizes it.
         claims["odd"] = Value::Number(serde_json::Number::from_string_unchecked(odd.to_owned()));
         claims
     };
-    // Written as it is, and read back as `1e+16`.
+    // Written unchanged, and read back as `1e+16`.
     let token = unchecked(&claims("1E16"), &operator, 7);
     assert_ne!(AccountClaims::decode(&token).unwrap().value()["odd"], claims("1E16")["odd"]);
     assert!(matches!(issue(&claims("1E16"), &operator, 7), Err(SignError::ReadBack)));
     assert!(issue(&claims("1e+16"), &operator, 7).is_ok());
 }
 
-/// Go escapes these characters. Claims that nsc wrote are signed again exactly as they were.
+/// Go escapes these characters. Claims that nsc wrote are signed again byte for byte.
 #[test]
 fn claims_are_written_as_go_writes_them() {
     let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());
@@ -124,7 +124,7 @@ fn claims_are_written_as_go_writes_them() {
     assert_eq!((&read.value()["name"], read.token_size()), (&json!(name), token.as_str().len()));
 }
 
-/// A key of small order: the same signature fits every message, or one in eight.
+/// A key of small order, for which the same signature matches every message, or one in eight.
 #[test]
 fn a_weak_key_signs_nothing() {
     struct Weak(PublicKey);

@@ -9,13 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use serde_json::{Map, Value};
 
-/// An encoded JWT whose signature was verified: made by [`issue`], or elsewhere and admitted by
-/// [`verified`](Self::verified).
+/// An encoded JWT with a verified signature. [`issue`] made it, or [`verified`](Self::verified) accepted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedToken(String);
 
 impl SignedToken {
-    /// Admits a token that `signer` signed elsewhere, if its signature verifies.
+    /// Accepts a token that `signer` signed elsewhere, if its signature verifies.
     ///
     /// # Errors
     /// [`SignError::BadSignature`]
@@ -39,15 +38,15 @@ impl AsRef<str> for SignedToken {
     }
 }
 
-/// Signs claims: sets `iss` to the signer, `iat` (seconds) and a fresh `jti`, and leaves everything else as it is.
-/// Encodes the token (`alg` `ed25519-nkey`) and verifies it with an implementation other than the signer's. Claims that
-/// the strict reader refuses are not signed, and the token is read back with the same reader.
+/// Signs claims: sets `iss` to the signer, `iat` (seconds) and a new `jti`, and leaves everything else unchanged.
+/// Encodes the token (`alg` `ed25519-nkey`) and verifies it with an implementation other than the signer's. Refuses
+/// claims that the strict decoder refuses, and decodes the token again with the same decoder.
 ///
 /// `jti` identifies this one token, not its content. The caller makes `iat` later than that of every stored token, with
 /// [`next_iat`].
 ///
 /// # Errors
-/// [`SignError`]; [`SignError::WrongSigner`] when servers would refuse a token of this type signed by this key.
+/// [`SignError`]; [`SignError::WrongSigner`] if servers would refuse a token of this type signed by this key.
 pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToken, SignError> {
     let fields = claims.as_object().ok_or(SignError::NotAnObject)?;
     let key = signer.public_key();
@@ -69,7 +68,7 @@ pub fn issue(claims: &Value, signer: &dyn Signer, iat: u64) -> Result<SignedToke
     Ok(SignedToken(token))
 }
 
-/// Signs an account's claims: [`issue`] for claims that come from elsewhere, which have to be trusted.
+/// Signs an account's claims with [`issue`]. They come from elsewhere, and so must be trusted.
 ///
 /// # Errors
 /// [`SignError`]
@@ -77,7 +76,7 @@ pub fn issue_account(claims: &TrustedClaims, signer: &dyn Signer, iat: u64) -> R
     issue(claims.value(), signer, iat)
 }
 
-/// Reads a new token as if it came from elsewhere, and compares it with the claims that it was made of.
+/// Decodes a new token as if it came from elsewhere, and compares it with the claims from which it was made.
 fn read_back(token: &str, claims: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Result<(), SignError> {
     let (account, other);
     let (read, signed_by) = match claims.get("nats").and_then(|nats| nats["type"].as_str()) {
@@ -110,7 +109,7 @@ fn is_set_here(name: &str) -> bool {
     matches!(name, "iss" | "iat" | "jti")
 }
 
-/// Verifies a signature with an implementation other than the signers'.
+/// Verifies a signature with an implementation other than that of the signers.
 ///
 /// # Errors
 /// [`SignError::BadSignature`], [`SignError::WeakKey`]
@@ -126,7 +125,7 @@ pub fn verify(message: &[u8], signature: &[u8], key: &PublicKey) -> Result<(), S
 /// Writes the claims as Go does, with `iss`, `iat` and `jti` where the claims have them, or at the end.
 ///
 /// `jti` is a hash of everything else. The claims of an account with many virtual streams take hundreds of kilobytes,
-/// so this copies and hashes nothing twice.
+/// so this function copies and hashes nothing twice.
 pub(super) fn body(fields: &Map<String, Value>, issuer: &PublicKey, iat: u64) -> Vec<u8> {
     let (issuer, iat, none) = (Value::from(issuer.to_string()), Value::from(iat), Value::from(""));
     let ours = [("iss", &issuer), ("iat", &iat), ("jti", &none)];
@@ -161,8 +160,8 @@ pub fn next_iat(now: u64, stored: impl IntoIterator<Item = u64>) -> u64 {
     stored.into_iter().fold(now, |iat, stored| iat.max(stored.saturating_add(1)))
 }
 
-/// Checks that the signer and `sub` are of the kinds that this type of claims needs (nats-io/jwt v2, `ExpectedPrefixes`
-/// and `Encode` of the claims).
+/// Checks that the signer and `sub` are of the kinds that this type of claims requires (nats-io/jwt v2,
+/// `ExpectedPrefixes` and `Encode` of the claims).
 fn check_kinds(claims: &Map<String, Value>, signer: &PublicKey) -> Result<(), SignError> {
     let claim_type = claims.get("nats").and_then(|nats| nats["type"].as_str()).unwrap_or_default().to_owned();
     let (signed_by, about) = match claim_type.as_str() {

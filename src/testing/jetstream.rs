@@ -1,11 +1,11 @@
-//! JetStream of one account: streams, their messages and consumers, by the subjects of the JetStream API (nats-server
+//! JetStream of each account: streams, their messages and consumers, by the subjects of the JetStream API (nats-server
 //! 2.15 `server/jetstream_api.go`).
 
 use super::deployment::{Faults, State};
 use crate::desired::lease::{self, Note};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
-use crate::observed::jetstream::{code, origins};
+use crate::observed::jetstream::{DEFAULT_PREFIX, code, first_sequence, origins};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use jiff::Timestamp;
@@ -13,11 +13,13 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Time in which the API says that an account that was just loaded for the first time has no JetStream.
+const ENABLES: Duration = Duration::from_millis(500);
 /// Time that a source takes to get in touch with its origin.
 const CONNECTS: Duration = Duration::from_millis(300);
-/// Nanoseconds since the last contact with an origin or a replica that works.
+/// Nanoseconds since the last contact with a working origin or replica.
 const HEARD: u64 = 100_000_000;
-/// Nanoseconds since the last contact with one that is away.
+/// Nanoseconds since the last contact with an origin or replica that is down.
 const AWAY: u64 = 20_000_000_000;
 
 /// The code and the number of an error.
@@ -31,6 +33,7 @@ const OTHER_CONSUMER: Refusal = (400, code::CONSUMER_EXISTS);
 const OVERLAP: Refusal = (400, code::SUBJECTS_OVERLAP);
 const WRONG_LAST: Refusal = (400, code::WRONG_LAST_SEQUENCE);
 const NO_META_LEADER: Refusal = (503, code::NOT_AVAILABLE);
+const NOT_ENABLED: Refusal = (503, code::NOT_ENABLED_FOR_ACCOUNT);
 /// Insufficient storage resources.
 const NO_STORAGE: Refusal = (500, 10_047);
 
@@ -40,25 +43,37 @@ pub(super) enum Answer {
     Reply(Value),
     /// The subject has no subscriber.
     Nobody,
-    /// The server that would answer is away.
+    /// The server that should answer is down.
     Silence,
 }
 
-/// What an account's streams depend on.
+/// The servers' state that an account's streams depend on.
 struct Servers {
     /// The servers' time.
     time: Timestamp,
-    /// `true` if most servers are there, and so a meta leader.
+    /// `true` if most servers are up, so that there is a meta leader.
     has_meta_leader: bool,
-    /// The servers of each cluster, and `true` for those that are there.
+    /// The servers of each cluster, and `true` for those that are up.
     clusters: BTreeMap<String, Vec<(String, bool)>>,
     disk_full: bool,
-    sources_stuck: bool,
+    /// The origins that sources reach, by the names of the stream and of the origin.
+    origins: BTreeMap<(String, String), Origin>,
+}
+
+/// The origin of a source.
+struct Origin {
+    created: Timestamp,
+    /// `true` if it has a leader.
+    led: bool,
 }
 
 /// The streams of one account, by name.
 #[derive(Debug, Default)]
-pub(super) struct JetStream(BTreeMap<String, Stream>);
+pub(super) struct JetStream {
+    streams: BTreeMap<String, Stream>,
+    /// The time when a server loaded the account for the first time; `None` if that is long ago.
+    enabled: Option<Timestamp>,
+}
 
 #[derive(Debug)]
 struct Stream {
@@ -78,51 +93,94 @@ struct Message {
 }
 
 impl State {
+    /// Answers a request of a client of an account.
+    pub(super) fn request(&mut self, account: &PublicKey, subject: &str, payload: &[u8]) -> Answer {
+        let Some((account, subject)) = self.follow(account, subject) else { return Answer::Nobody };
+        match subject.strip_prefix(DEFAULT_PREFIX).and_then(|rest| rest.strip_prefix('.')) {
+            Some(operation) => self.jetstream(&account, operation, payload),
+            None => Answer::Nobody,
+        }
+    }
+
+    /// Publishes a client's message to the stream that captures it, if the last message there on the subject has the
+    /// sequence `last`.
+    pub(super) fn publish(&mut self, account: &PublicKey, subject: &str, last: u64, payload: Vec<u8>) -> Answer {
+        let Some((account, subject)) = self.follow(account, subject) else { return Answer::Nobody };
+        if self.faults.lease_silent && subject == lease::SUBJECT {
+            return Answer::Silence;
+        }
+        let servers = self.servers(&account);
+        let jetstream = self.jetstreams.get_mut(&account);
+        jetstream.map_or(Answer::Nobody, |jetstream| jetstream.publish(&servers, &subject, last, payload))
+    }
+
+    /// Returns the account in which a client's message ends, and its subject there.
+    fn follow(&mut self, account: &PublicKey, subject: &str) -> Option<(String, String)> {
+        let (place, account) = (self.place_of_clients(), account.to_string());
+        self.load(place, &account);
+        self.nodes[place].follow(&account, subject)
+    }
+
     /// Answers a request to the JetStream API of an account, and checks that no mapping in force leads to a stream that
     /// it deletes.
-    pub(super) fn jetstream(&mut self, account: &PublicKey, operation: &str, payload: &[u8]) -> Answer {
-        let (servers, id) = (self.servers(), account.to_string());
-        let Some(jetstream) = self.jetstreams.get_mut(&id) else { return Answer::Nobody };
+    fn jetstream(&mut self, account: &str, operation: &str, payload: &[u8]) -> Answer {
+        let servers = self.servers(account);
+        let Some(jetstream) = self.jetstreams.get_mut(account) else { return Answer::Nobody };
         let answer = jetstream.answer(&servers, operation, &serde_json::from_slice(payload).unwrap_or_default());
         if operation.starts_with("STREAM.DELETE.") {
-            let in_force = self.nodes.iter().filter(|node| !node.old).filter_map(|node| node.live.get(&id));
-            let nowhere = in_force.flat_map(|token| super::audit::leads_nowhere(token, jetstream));
+            let in_force = self.nodes.iter().filter(|node| !node.old);
+            let in_force = in_force.flat_map(|node| node.live.values().map(move |token| (node, token)));
+            let nowhere = in_force.flat_map(|(node, token)| self.leads_nowhere(node, token));
             let says = |to: String| format!("{operation}: a mapping leads to {to}, and no stream is there any more");
-            self.violations.extend(nowhere.map(says));
+            let violations: Vec<String> = nowhere.map(says).collect();
+            self.violations.extend(violations);
         }
         answer
     }
 
-    /// Publishes to the stream that captures a subject, if its last message on the subject has the sequence `last`.
-    pub(super) fn publish(&mut self, account: &PublicKey, subject: &str, last: u64, payload: Vec<u8>) -> Answer {
-        let servers = self.servers();
-        if self.faults.lease_silent && subject == lease::SUBJECT {
-            return Answer::Silence;
-        }
-        let jetstream = self.jetstreams.get_mut(&account.to_string());
-        jetstream.map_or(Answer::Nobody, |jetstream| jetstream.publish(&servers, subject, last, payload))
-    }
-
-    fn servers(&self) -> Servers {
+    /// Returns what the streams of an account depend on.
+    fn servers(&self, account: &str) -> Servers {
         let mut clusters: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
         for node in &self.nodes {
             clusters.entry(node.cluster.clone()).or_default().push((node.name.clone(), !node.silent));
         }
         let there = self.nodes.iter().filter(|node| !node.silent).count();
         let (time, Faults { disk_full, sources_stuck, .. }) = (self.time(), self.faults);
-        Servers { time, has_meta_leader: 2 * there > self.nodes.len(), clusters, disk_full, sources_stuck }
+        let has_meta_leader = 2 * there > self.nodes.len();
+        let mut servers = Servers { time, has_meta_leader, clusters, disk_full, origins: BTreeMap::new() };
+        if !sources_stuck {
+            servers.origins = self.origins(account, &servers);
+        }
+        servers
+    }
+
+    /// Returns the origins that the sources of an account's streams reach.
+    fn origins(&self, account: &str, servers: &Servers) -> BTreeMap<(String, String), Origin> {
+        let mut reached = BTreeMap::new();
+        for (name, stream) in self.jetstreams.get(account).into_iter().flat_map(|jetstream| &jetstream.streams) {
+            let leader = servers.leader_of(stream);
+            let Some(node) = self.nodes.iter().find(|node| leader == Some(node.name.as_str())) else { continue };
+            for source in origins(&stream.config) {
+                let streams = node.origin_of(account, source).and_then(|id| self.jetstreams.get(&id));
+                let origin = source["name"].as_str().unwrap_or_default();
+                let Some(found) = streams.and_then(|jetstream| jetstream.streams.get(origin)) else { continue };
+                let led = servers.leader_of(found).is_some();
+                reached.insert((name.clone(), origin.to_owned()), Origin { created: found.created, led });
+            }
+        }
+        reached
     }
 }
 
 impl Servers {
-    /// The cluster of a stream: the one of its placement, or the first.
+    /// The cluster of a stream: that of its placement, or the first.
     fn cluster_of(&self, stream: &Stream) -> (String, &[(String, bool)]) {
         let placed = stream.config.get("placement").and_then(|placement| placement["cluster"].as_str());
         let name = placed.or(self.clusters.keys().next().map(String::as_str)).unwrap_or_default();
         (name.to_owned(), self.clusters.get(name).map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// The server that leads a stream, if most of its servers are there.
+    /// The server that leads a stream, if most of its servers are up.
     fn leader_of(&self, stream: &Stream) -> Option<&str> {
         let (_, servers) = self.cluster_of(stream);
         let mut there = servers.iter().filter(|(_, there)| *there);
@@ -140,26 +198,31 @@ impl Servers {
 }
 
 impl JetStream {
+    /// Returns the JetStream of an account that a server loads for the first time.
+    pub(super) fn enabled_at(time: Timestamp) -> Self {
+        Self { enabled: Some(time), ..Self::default() }
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.streams.keys().map(String::as_str)
     }
 
     pub(super) fn config(&self, name: &str) -> Option<&Map<String, Value>> {
-        self.0.get(name).map(|stream| &stream.config)
+        self.streams.get(name).map(|stream| &stream.config)
     }
 
     pub(super) fn has_consumer(&self, stream: &str, name: &str) -> bool {
-        self.0.get(stream).is_some_and(|stream| stream.consumers.contains_key(name))
+        self.streams.get(stream).is_some_and(|stream| stream.consumers.contains_key(name))
     }
 
-    /// Checks if a stream captures all of a subject filter.
+    /// Checks whether a stream captures all of a subject filter.
     pub(super) fn captures(&self, filter: &SubjectFilter) -> bool {
-        self.0.values().flat_map(Stream::subjects).any(|subject| subject.covers(filter))
+        self.streams.values().flat_map(Stream::subjects).any(|subject| subject.covers(filter))
     }
 
-    /// Puts the note of another run in place of the lease, if there is a stream for it.
+    /// Replaces the lease with the note of another run, if its stream exists.
     pub(super) fn steal_lease(&mut self, time: Timestamp) {
-        let Some(stream) = self.0.get_mut(lease::STREAM) else { return };
+        let Some(stream) = self.streams.get_mut(lease::STREAM) else { return };
         let text = str::to_owned;
         let (id, holder, verb, tool) = (text("theirs"), text("other@host"), text("apply"), text("vstream-jwt"));
         let note = Note { id, holder, verb, tool, since: time.to_string(), released: false };
@@ -167,21 +230,27 @@ impl JetStream {
     }
 
     fn answer(&mut self, servers: &Servers, operation: &str, body: &Value) -> Answer {
-        self.0.values_mut().for_each(|stream| stream.expire(servers.time));
+        if self.enabled.is_some_and(|enabled| servers.time < enabled + ENABLES) {
+            return reply(Err(NOT_ENABLED));
+        }
+        self.streams.values_mut().for_each(|stream| stream.expire(servers.time));
         let tokens: Vec<&str> = operation.split('.').collect();
         match tokens.as_slice() {
-            ["STREAM", "INFO", name] => self.led(servers, name, |all, stream| Ok(all.info(servers, stream))),
-            ["STREAM", "MSG", "GET", name] => self.led(servers, name, |_, stream| stream.message(body)),
-            ["CONSUMER", "INFO", name, consumer] => self.led(servers, name, |_, stream| {
+            ["STREAM", "INFO", name] => self.led(servers, name, |stream| Ok(stream.info(servers))),
+            ["STREAM", "MSG", "GET", name] => self.led(servers, name, |stream| stream.message(body)),
+            ["CONSUMER", "INFO", name, consumer] => self.led(servers, name, |stream| {
                 let config = stream.consumers.get(*consumer).ok_or(NO_CONSUMER)?;
                 Ok(consumer_info(servers, stream, config))
             }),
-            ["CONSUMER", "LIST", name] => self.led(servers, name, |_, stream| {
+            ["CONSUMER", "LIST", name] => self.led(servers, name, |stream| {
                 let all = stream.consumers.values().map(|config| consumer_info(servers, stream, config));
                 Ok(json!({ "total": stream.consumers.len(), "consumers": all.collect::<Vec<_>>() }))
             }),
             _ if !servers.has_meta_leader => reply(Err(NO_META_LEADER)),
-            ["INFO"] => reply(Ok(json!({ "memory": 0, "storage": 0, "streams": self.0.len(), "consumers": 0 }))),
+            ["INFO"] => {
+                let count = self.streams.len();
+                reply(Ok(json!({ "memory": 0, "storage": 0, "streams": count, "consumers": 0 })))
+            }
             ["STREAM", "LIST"] => reply(Ok(self.list(servers, body))),
             ["STREAM", "NAMES"] => {
                 let names: Vec<&str> = self.names().collect();
@@ -190,7 +259,7 @@ impl JetStream {
             ["STREAM", "CREATE", name] => reply(self.create(servers, name, body)),
             ["STREAM", "UPDATE", name] => reply(self.update(servers, name, body)),
             ["STREAM", "DELETE", name] => {
-                let gone = self.0.remove(*name).ok_or(NO_STREAM);
+                let gone = self.streams.remove(*name).ok_or(NO_STREAM);
                 reply(gone.map(|_| json!({ "success": true })))
             }
             ["CONSUMER", "CREATE", stream, name] => reply(self.create_consumer(servers, stream, name, body)),
@@ -199,11 +268,11 @@ impl JetStream {
     }
 
     /// Has the leader of a stream answer.
-    fn led(&self, servers: &Servers, name: &str, answer: impl FnOnce(&Self, &Stream) -> Told) -> Answer {
-        match self.0.get(name) {
+    fn led(&self, servers: &Servers, name: &str, answer: impl FnOnce(&Stream) -> Told) -> Answer {
+        match self.streams.get(name) {
             None => reply(Err(NO_STREAM)),
             Some(stream) if servers.leader_of(stream).is_none() => Answer::Silence,
-            Some(stream) => reply(answer(self, stream)),
+            Some(stream) => reply(answer(stream)),
         }
     }
 
@@ -214,69 +283,44 @@ impl JetStream {
             wanted.as_ref().is_none_or(captured)
         };
         let (led, missing): (Vec<&Stream>, Vec<&Stream>) =
-            self.0.values().filter(listed).partition(|stream| servers.leader_of(stream).is_some());
+            self.streams.values().filter(listed).partition(|stream| servers.leader_of(stream).is_some());
         let missing: Vec<&Value> = missing.into_iter().filter_map(|stream| stream.config.get("name")).collect();
-        // All of it is one page.
+        // Everything is on one page.
         let first = body["offset"].as_u64().unwrap_or(0) == 0;
-        let infos: Vec<Value> = led.into_iter().filter(|_| first).map(|stream| self.info(servers, stream)).collect();
+        let infos: Vec<Value> = led.into_iter().filter(|_| first).map(|stream| stream.info(servers)).collect();
         json!({ "total": infos.len() + missing.len(), "offset": 0, "limit": 256, "streams": infos, "missing": missing })
-    }
-
-    fn info(&self, servers: &Servers, stream: &Stream) -> Value {
-        let source = |config: &Value| self.source(servers, stream, config);
-        let of_mirror = stream.config.get("mirror").filter(|mirror| mirror.is_object());
-        let sources = origins(&stream.config).filter(|_| of_mirror.is_none()).map(source);
-        let mut info = json!({
-            "config": stream.config, "created": stream.created.to_string(), "state": stream.state(),
-            "cluster": servers.placement(stream), "sources": sources.collect::<Vec<_>>(),
-            "ts": servers.time.to_string(),
-        });
-        if let Some(mirror) = of_mirror {
-            info["mirror"] = source(mirror);
-        }
-        info
-    }
-
-    /// The state of a source. One whose origin is missing was never in touch with it.
-    fn source(&self, servers: &Servers, reader: &Stream, config: &Value) -> Value {
-        let mut state = json!({ "name": config["name"], "lag": 0 });
-        let Some(origin) = config["name"].as_str().and_then(|name| self.0.get(name)) else { return state };
-        if !servers.sources_stuck && servers.time >= reader.created.max(origin.created) + CONNECTS {
-            let nanoseconds = if servers.leader_of(origin).is_some() { HEARD } else { AWAY };
-            state["active"] = nanoseconds.into();
-        }
-        state
     }
 
     fn create(&mut self, servers: &Servers, name: &str, body: &Value) -> Told {
         let config = body.as_object().cloned().unwrap_or_default();
-        if let Some(stream) = self.0.get(name) {
+        if let Some(stream) = self.streams.get(name) {
             let same = stream.config == config;
-            return if same { Ok(self.info(servers, stream)) } else { Err(NAME_IN_USE) };
+            return if same { Ok(stream.info(servers)) } else { Err(NAME_IN_USE) };
         }
         if servers.disk_full {
             return Err(NO_STORAGE);
         }
-        let consumers = BTreeMap::new();
-        let stream = Stream { config, created: servers.time, messages: Vec::new(), last_sequence: 0, consumers };
-        let taken = |own: SubjectFilter| self.0.values().flat_map(Stream::subjects).any(|other| other.overlaps(&own));
-        if stream.subjects().any(taken) {
+        let last_sequence = first_sequence(&config).map_or(0, |first| first.saturating_sub(1));
+        let (created, consumers) = (servers.time, BTreeMap::new());
+        let stream = Stream { config, created, messages: Vec::new(), last_sequence, consumers };
+        let others = || self.streams.values().flat_map(Stream::subjects);
+        if stream.subjects().any(|own| others().any(|other| other.overlaps(&own))) {
             return Err(OVERLAP);
         }
-        let mut info = self.info(servers, &stream);
+        let mut info = stream.info(servers);
         info["did_create"] = true.into();
-        self.0.insert(name.to_owned(), stream);
+        self.streams.insert(name.to_owned(), stream);
         Ok(info)
     }
 
     fn update(&mut self, servers: &Servers, name: &str, body: &Value) -> Told {
-        let stream = self.0.get_mut(name).ok_or(NO_STREAM)?;
+        let stream = self.streams.get_mut(name).ok_or(NO_STREAM)?;
         stream.config = body.as_object().cloned().unwrap_or_default();
-        self.0.get(name).map(|stream| self.info(servers, stream)).ok_or(NO_STREAM)
+        Ok(stream.info(servers))
     }
 
     fn create_consumer(&mut self, servers: &Servers, stream: &str, name: &str, body: &Value) -> Told {
-        let stream = self.0.get_mut(stream).ok_or(NO_STREAM)?;
+        let stream = self.streams.get_mut(stream).ok_or(NO_STREAM)?;
         let config = body["config"].as_object().cloned().unwrap_or_default();
         if body["action"] == "create" && stream.consumers.get(name).is_some_and(|found| *found != config) {
             return Err(OTHER_CONSUMER);
@@ -290,8 +334,8 @@ impl JetStream {
 
     fn publish(&mut self, servers: &Servers, subject: &str, last: u64, payload: Vec<u8>) -> Answer {
         let Ok(filter) = SubjectFilter::parse(subject) else { return Answer::Nobody };
-        let mut capturing = self.0.values_mut().filter(|stream| stream.subjects().any(|own| own.covers(&filter)));
-        let Some(stream) = capturing.next() else { return Answer::Nobody };
+        let captures = |stream: &&mut Stream| stream.subjects().any(|own| own.covers(&filter));
+        let Some(stream) = self.streams.values_mut().find(captures) else { return Answer::Nobody };
         if servers.leader_of(stream).is_none() {
             return Answer::Silence;
         }
@@ -306,6 +350,35 @@ impl JetStream {
 }
 
 impl Stream {
+    fn info(&self, servers: &Servers) -> Value {
+        let source = |config: &Value| self.source(servers, config);
+        let of_mirror = self.config.get("mirror").filter(|mirror| mirror.is_object());
+        let sources = origins(&self.config).filter(|_| of_mirror.is_none()).map(source);
+        let mut info = json!({
+            "config": self.config, "created": self.created.to_string(), "state": self.state(),
+            "cluster": servers.placement(self), "sources": sources.collect::<Vec<_>>(),
+            "ts": servers.time.to_string(),
+        });
+        if let Some(mirror) = of_mirror {
+            info["mirror"] = source(mirror);
+        }
+        info
+    }
+
+    /// The state of a source. One that does not reach its origin was never in touch with it.
+    fn source(&self, servers: &Servers, config: &Value) -> Value {
+        let mut state = json!({ "name": config["name"], "lag": 0 });
+        let name = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let key = (self.config.get("name").map(name).unwrap_or_default(), name(&config["name"]));
+        if let Some(origin) = servers.origins.get(&key)
+            && servers.time >= self.created.max(origin.created) + CONNECTS
+        {
+            let nanoseconds = if origin.led { HEARD } else { AWAY };
+            state["active"] = nanoseconds.into();
+        }
+        state
+    }
+
     fn subjects(&self) -> impl Iterator<Item = SubjectFilter> {
         let subjects = self.config.get("subjects").and_then(Value::as_array).into_iter().flatten();
         subjects.filter_map(|subject| SubjectFilter::parse(subject.as_str()?).ok())

@@ -1,4 +1,4 @@
-//! Connections to the deployment. Each belongs to a process: when that is killed, its requests go no further.
+//! Connections to the deployment. Each belongs to a process. When the process is killed, its requests stop.
 
 use super::deployment::{Fault, InMemory, Process, State};
 use super::jetstream::Answer;
@@ -7,10 +7,12 @@ use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Account;
-use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::link::{Connector, Ear, Link, LinkError, hearing};
 use crate::observed::{Reply, RequestError, Requests};
+use crate::sign::Signer as _;
+use crate::sign::keyring::{Keyring, KeyringError, issuer};
 use std::future::pending;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -20,6 +22,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 pub(crate) struct MemoryConnector {
     world: InMemory,
     process: Process,
+    /// The keys folder, whose keys make users of regional accounts.
+    keys: PathBuf,
 }
 
 /// A connection.
@@ -38,8 +42,8 @@ enum To {
 }
 
 impl MemoryConnector {
-    pub(crate) fn new(world: &InMemory, process: &Process) -> Self {
-        Self { world: world.clone(), process: process.clone() }
+    pub(crate) fn new(world: &InMemory, process: &Process, keys: &Path) -> Self {
+        Self { world: world.clone(), process: process.clone(), keys: keys.to_owned() }
     }
 
     fn link(&self, to: To) -> MemoryLink {
@@ -77,7 +81,16 @@ impl Connector for MemoryConnector {
         _: bool,
         _: Duration,
     ) -> Result<Option<MemoryLink>, LinkError> {
-        Ok(Some(self.link(To::Account(claims.id().clone()))))
+        let failed = |code, message: String| LinkError { code, message, next: String::new() };
+        let unusable = |error: KeyringError| failed("key-unusable", error.to_string());
+        let keys = Keyring::open(&self.keys).map_err(unusable)?;
+        let Some(seed) = issuer(claims, &keys).map_err(unusable)? else { return Ok(None) };
+        let (id, key) = (claims.id(), seed.public_key());
+        let taken = self.world.state().takes_user(id, &key);
+        match taken {
+            true => Ok(Some(self.link(To::Account(id.clone())))),
+            false => Err(failed("authorization-violation", format!("account {id} takes no users by {key}"))),
+        }
     }
 
     async fn load(
@@ -94,8 +107,8 @@ impl Connector for MemoryConnector {
 }
 
 impl MemoryLink {
-    /// Counts a request. Returns `true` if the process is killed before its answer comes. A process that is killed
-    /// before gets no further.
+    /// Counts a request. Returns `true` if the process is killed before its answer comes. The requests of a killed
+    /// process stop.
     async fn begins(&self, subject: &str) -> bool {
         if self.process.is_dead() {
             return pending().await;
@@ -112,7 +125,7 @@ impl MemoryLink {
         pending().await
     }
 
-    /// Has the servers handle a request a moment later, whether or not its sender still waits.
+    /// Lets the servers handle a request a moment later, even if its sender no longer waits.
     async fn exchange(
         &self,
         subject: &str,
@@ -126,7 +139,7 @@ impl MemoryLink {
         tokio::spawn(async move {
             sleep(NEAR).await;
             let answer = handle(&mut world.state());
-            // The sender of the request may be gone.
+            // The sender of the request may no longer exist.
             let _ = sender.send(answer);
         });
         if dies {
@@ -149,12 +162,8 @@ impl Requests for MemoryLink {
             let replies = self.request_many(subject, payload, timeout, |replies| !replies.is_empty()).await?;
             return replies.into_iter().next().ok_or_else(|| RequestError::Timeout(subject.to_owned()));
         };
-        let operation = subject.strip_prefix(DEFAULT_PREFIX).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
-        let account = account.clone();
-        let handle = move |state: &mut State| match operation {
-            Some(operation) => state.jetstream(&account, &operation, &payload),
-            None => Answer::Nobody,
-        };
+        let (account, asked) = (account.clone(), subject.to_owned());
+        let handle = move |state: &mut State| state.request(&account, &asked, &payload);
         self.exchange(subject, timeout, handle).await
     }
 
@@ -205,8 +214,8 @@ impl Link for MemoryLink {
         timeout: Duration,
     ) -> Result<Reply, RequestError> {
         let To::Account(account) = self.to.clone() else { return Err(RequestError::NoResponders(subject.to_owned())) };
-        let captured = subject.to_owned();
-        let handle = move |state: &mut State| state.publish(&account, &captured, last, payload);
+        let published = subject.to_owned();
+        let handle = move |state: &mut State| state.publish(&account, &published, last, payload);
         self.exchange(subject, timeout, handle).await
     }
 

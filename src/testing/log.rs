@@ -7,7 +7,7 @@ use crate::engine::report::Pushed;
 use crate::plan::Stage;
 use std::io;
 
-/// Notes each token in the deployment, which checks that no token is sent before.
+/// Notes each token in the deployment, which checks that no token is sent before it is logged.
 #[derive(Debug)]
 pub(crate) struct MemoryLog(pub InMemory);
 

@@ -1,9 +1,8 @@
-//! Answers of the servers to the system account, and pushes (nats-server 2.15 `server/events.go`,
-//! `server/accounts.go`).
+//! The servers' answers to the system account, and pushes (nats-server 2.15 `server/events.go`, `server/accounts.go`).
 
-use super::audit::leads_nowhere;
+use super::accounts::AccountToken;
 use super::deployment::{InMemory, Node, State};
-use crate::model::claims::{AccountClaims, Token};
+use crate::model::claims::Import;
 use crate::model::mapping::RawMapping;
 use crate::observed::link::{Heard, Told};
 use serde_json::{Map, Value, json};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
-/// Time that a request takes to the nearest servers. The way to others is up to three times as long.
+/// Time that a request takes to the nearest servers. The latency to the others is up to three times as long.
 pub(super) const NEAR: Duration = Duration::from_millis(1);
 
 /// Subjects with these endings have subscribers.
@@ -32,13 +31,13 @@ const SERVED: [&str; 8] = [
 pub(super) enum By {
     Run,
     AnotherTool,
-    /// Another tool, whose push no run hears of.
+    /// Another tool, whose push no run notices.
     Unheard,
 }
 
 impl InMemory {
-    /// Sends a request to all servers, which handle it whether or not its sender still waits. Returns their answers as
-    /// they come; `None` if the subject has no subscriber.
+    /// Sends a request to all servers, which handle it even if its sender no longer waits. Returns their answers as
+    /// they come. Returns `None` if the subject has no subscriber.
     pub(super) fn ask_all(&self, subject: &str, payload: Vec<u8>, by: By) -> Option<UnboundedReceiver<Vec<u8>>> {
         if !SERVED.iter().any(|ending| subject.ends_with(ending)) {
             return None;
@@ -63,9 +62,9 @@ impl InMemory {
             }
             for (way, place) in order {
                 sleep_until(sent + way).await;
-                let answer = world.state().answer(place, &subject, &payload);
+                let answer = world.state().answer(place, &subject, &payload, by);
                 if let Some(answer) = answer {
-                    // The sender of the request may be gone.
+                    // The sender of the request may no longer exist.
                     let _ = sender.send(answer);
                 }
             }
@@ -75,7 +74,7 @@ impl InMemory {
 }
 
 impl State {
-    /// Notes a push, and that a run logged its token before.
+    /// Notes a push, and checks that a run logged its token before.
     fn notes_push(&mut self, payload: &[u8], by_run: bool) {
         self.pushes.by_anyone = Some(Instant::now());
         if by_run {
@@ -86,14 +85,14 @@ impl State {
         }
     }
 
-    /// Brings a push to everyone who listens.
+    /// Delivers a push to every subscriber.
     fn tell(&mut self, subject: &str, payload: &[u8]) {
         let heard = || Heard { subject: subject.to_owned(), payload: payload.to_vec() };
         self.voices.retain(|voice| voice.tell(heard()) != Told::Nobody);
     }
 
     /// Has one server handle a request; `None` if it does not answer.
-    fn answer(&mut self, place: usize, subject: &str, payload: &[u8]) -> Option<Vec<u8>> {
+    fn answer(&mut self, place: usize, subject: &str, payload: &[u8], by: By) -> Option<Vec<u8>> {
         let count = self.nodes.len();
         let node = self.nodes.get(place).filter(|node| !node.silent)?;
         let tokens: Vec<&str> = subject.split('.').collect();
@@ -108,7 +107,7 @@ impl State {
                 match body["account"].as_str() {
                     None => json!({ "accounts": node.live.keys().collect::<Vec<_>>() }),
                     Some(id) => match node.live.get(id) {
-                        Some(token) => json!({ "account_detail": detail(token) }),
+                        Some(token) => json!({ "account_detail": detail(node, token) }),
                         None => return Some(refusal(node, &format!("Account {id} does not exist"))),
                     },
                 }
@@ -119,10 +118,11 @@ impl State {
             }
             [.., "PING", "CONNZ"] => json!({ "connections": [] }),
             [.., id, "CLAIMS", "LOOKUP"] => {
-                return Some(node.stored.get(*id).cloned().unwrap_or_default().into_bytes());
+                let text = node.stored.get(*id).map(|token| token.text.as_bytes());
+                return Some(text.unwrap_or_default().to_vec());
             }
             [.., "CLAIMS", "LIST"] => json!(node.stored.keys().collect::<Vec<_>>()),
-            [.., "CLAIMS", "UPDATE"] => return Some(self.update(place, payload)),
+            [.., "CLAIMS", "UPDATE"] => return Some(self.update(place, payload, by)),
             _ => return None,
         };
         Some(json!({ "server": stamp(node), "data": data }).to_string().into_bytes())
@@ -137,26 +137,27 @@ impl State {
         })
     }
 
-    /// Stores a token on one server, as the `full` resolver does: before the server checks who signed it.
-    fn update(&mut self, place: usize, payload: &[u8]) -> Vec<u8> {
-        let token = String::from_utf8_lossy(payload).into_owned();
-        let node = &mut self.nodes[place];
-        let Ok(claims) = Token::decode(&token) else { return refusal(node, "jwt update resulted in error") };
-        let id = claims.subject().to_string();
+    /// Stores a token on one server, as the `full` resolver does: before the server checks who signed it. The server
+    /// applies it to an account that it has loaded.
+    fn update(&mut self, place: usize, payload: &[u8], by: By) -> Vec<u8> {
+        let Some(token) = self.read(&String::from_utf8_lossy(payload)) else {
+            return refusal(&self.nodes[place], "jwt update resulted in error");
+        };
+        let id = token.id();
         if self.faults.disk_full {
-            return refusal(node, "jwt update resulted in error - no space left on device");
+            return refusal(&self.nodes[place], "jwt update resulted in error - no space left on device");
         }
+        self.firsts.entry(id.clone()).or_insert_with(|| token.clone());
+        let is_application = token.claims.id() == &self.account;
+        let node = &mut self.nodes[place];
         node.stored.insert(id.clone(), token.clone());
-        node.old = false;
-        if node.live.contains_key(&id) && *claims.issuer() == self.operator {
-            node.live.insert(id.clone(), token.clone());
-            let streams = self.jetstreams.get(&id);
-            let nowhere = streams.map(|streams| leads_nowhere(&token, streams)).unwrap_or_default();
-            let says = |to: String| format!("{}: a mapping leads to {to}, and no stream is there", node.name);
-            self.violations.extend(nowhere.into_iter().map(says));
+        node.old &= !is_application;
+        if node.live.contains_key(&id) && *token.claims.issuer() == self.operator {
+            self.apply(place, token);
+            self.audit(place, by);
         }
         let done = json!({ "account": id, "code": 200, "message": "jwt updated" });
-        json!({ "server": stamp(node), "data": done }).to_string().into_bytes()
+        json!({ "server": stamp(&self.nodes[place]), "data": done }).to_string().into_bytes()
     }
 }
 
@@ -171,14 +172,20 @@ fn refusal(node: &Node, text: &str) -> Vec<u8> {
 }
 
 /// An account as `ACCOUNTZ` describes it.
-fn detail(token: &str) -> Value {
-    let mappings = AccountClaims::decode(token).map(|claims| claims.mappings()).unwrap_or_default();
-    let mappings: Map<String, Value> =
-        mappings.into_iter().map(|mapping| (mapping.source.clone(), in_force(&mapping))).collect();
-    json!({ "jwt": token, "mappings": mappings, "complete": true, "expired": false })
+fn detail(node: &Node, token: &AccountToken) -> Value {
+    let mappings = token.mappings.iter().map(|mapping| (mapping.source.clone(), in_force(mapping)));
+    let mappings: Map<String, Value> = mappings.collect();
+    let invalid = |import: &Import| {
+        let Import { subject, local_subject, .. } = import;
+        json!({ "subject": subject, "local_subject": local_subject, "invalid": true })
+    };
+    let broken: Vec<Value> = node.broken_imports(token).map(invalid).collect();
+    json!({
+        "jwt": token.text, "mappings": mappings, "complete": broken.is_empty(), "imports": broken, "expired": false,
+    })
 }
 
-/// The destinations of a mapping, with the sums of their weights per cluster. What is left over goes to the source
+/// The destinations of a mapping, with the sums of their weights per cluster. The remaining weight goes to the source
 /// (nats-server `server/accounts.go`, `AddWeightedMappings`).
 fn in_force(mapping: &RawMapping) -> Value {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::from([("", 0)]);

@@ -1,7 +1,7 @@
-//! Judges one account on one server: whether the token that should be in force is stored, applied and live.
+//! Judges one account on one server: is the expected token stored, applied and live?
 //!
-//! Live mappings are compared as well as the token: servers before the fix of nats-server#8468 drop a mapping that they
-//! reject, and report success.
+//! Compares live mappings as well as the token, because servers before the fix of nats-server#8468 drop a mapping that
+//! they reject, and report success.
 
 use crate::model::claims::{AccountClaims, ImportSpec, Token, TrustAnchor, spelled_as_signed};
 use crate::model::mapping::RawMapping;
@@ -22,13 +22,13 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Names the imports that must work: without them the virtual streams do not.
+    /// Names the imports that must work, because the virtual streams need them.
     pub fn with_imports(mut self, imports: &[ImportSpec]) -> Self {
         self.imports = imports.iter().map(|import| import.local().to_owned()).collect();
         self
     }
 
-    /// Returns the expectation of `token`, the text that `claims` were decoded from. Only tokens by a key of `anchor`
+    /// Returns the expectation of `token`, the text from which `claims` were decoded. Only tokens by a key of `anchor`
     /// can be newer.
     pub fn new(token: &str, claims: &AccountClaims, anchor: TrustAnchor) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Expected {
         }
     }
 
-    /// Checks whether this is the token. Another spelling of its signature makes no difference.
+    /// Checks whether `token` is the expected one. Another spelling of its signature does not matter.
     fn is(&self, token: &str) -> bool {
         spelled_as_signed(token.trim()) == self.token
     }
@@ -51,33 +51,33 @@ impl Expected {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Verdict {
-    /// Stored, in force, and the live mappings are those of the token.
+    /// Stored and in force, with the live mappings of the token.
     Confirmed,
-    /// Stored and signed by a key that the server trusts; the account is not loaded there and will load on first use.
+    /// Stored, and signed by a key that the server trusts. The account is not loaded there, and will load on first use.
     StoredNotLoaded,
-    /// The server's resolver is a `cache` without a copy of the account: it gets the token from a `full` resolver on
+    /// The server's resolver is a `cache` without a copy of the account. It gets the token from a `full` resolver on
     /// first use.
     FetchedOnUse,
-    /// The server's resolver is a `cache` with a copy of the account that is not in use, and may be old. A push does
-    /// not reach that copy, and the server uses it next.
+    /// The server's resolver is a `cache` with an unused copy of the account, which may be old. A push does not update
+    /// that copy, and the server loads it on next use.
     CachedUnclear,
-    /// As `Confirmed`, but imports of the account do not work (`ACCOUNTZ` `complete: false`). The exporting account or
-    /// its export is missing, or an activation token is not valid.
+    /// Like `Confirmed`, but imports of the account do not work (`ACCOUNTZ` `complete: false`). The exporting account
+    /// or its export is missing, or an activation token is not valid.
     ImportsIncomplete {
         /// Local subjects of the imports that the server calls invalid; empty if it names none.
         imports: Vec<String>,
     },
     /// In force, but imports that the virtual streams need do not work. The exporting account or its export is missing
-    /// there, or an activation token does not hold.
+    /// there, or an activation token is not valid.
     ImportsInvalid {
         /// Local subjects of these imports.
         imports: Vec<String>,
     },
-    /// In force, but live mappings are not those of the token.
+    /// In force, but the live mappings differ from those of the token.
     MappingsDiffer {
-        /// Sources that the token has and the server does not.
+        /// Sources that only the token has.
         missing: Vec<String>,
-        /// Sources that the server has and the token does not.
+        /// Sources that only the server has.
         unexpected: Vec<String>,
         /// Sources with other destinations, weights or clusters.
         changed: Vec<String>,
@@ -93,11 +93,11 @@ pub enum Verdict {
         /// `iat` of the token in force, in seconds since 1970.
         live_issued_at: u64,
     },
-    /// The preload has the token, and the server, whose resolver is `memory`, has not loaded the account. Only when the
-    /// account is used there does it show which preload the server reloaded last.
+    /// The preload has the token, and the server, whose resolver is `memory`, has not loaded the account. The server
+    /// shows which preload it has only once it loads the account.
     PreloadUnread,
     /// Stored, but the server does not trust the key that signed it. The server does not apply the token, and cannot
-    /// load the account after a restart at the latest.
+    /// load the account after its next restart.
     Untrusted {
         /// The key that signed the token.
         issuer: String,
@@ -106,7 +106,7 @@ pub enum Verdict {
     Expired,
     /// Another token is stored.
     OtherToken {
-        /// Age by its date.
+        /// The token's age by its date.
         age: Age,
         /// `iat` of the stored token, in seconds since 1970.
         issued_at: u64,
@@ -115,7 +115,7 @@ pub enum Verdict {
     },
     /// The server's resolver has no token of the account.
     NothingStored,
-    /// Servers hold different tokens, and it is not known which of them this server holds.
+    /// Servers hold different tokens, and it is unknown which of them this server holds.
     StoredUnclear,
     /// The server did not answer.
     NoAnswer,
@@ -134,8 +134,8 @@ pub enum Age {
     Older,
     /// Issued after the expected token, by a trusted key.
     Newer,
-    /// Dated after the expected token, by a key that the anchor does not trust, even if a server does: such a key's
-    /// dates prove nothing.
+    /// Dated after the expected token, but signed by a key that the anchor does not trust. Even if a server trusts such
+    /// a key, its dates prove nothing.
     Unproven,
 }
 
@@ -201,17 +201,17 @@ impl std::fmt::Display for Verdict {
 }
 
 impl Verdict {
-    /// Returns `true` if the token took effect, or will as soon as the account is used there.
+    /// Returns `true` if the token took effect, or will once the account is used there.
     pub fn is_confirmed(&self) -> bool {
         matches!(self, Self::Confirmed | Self::StoredNotLoaded | Self::FetchedOnUse | Self::ImportsIncomplete { .. })
     }
 
-    /// Returns `true` if the preload has the token, and the server must still reload it, or show that it has.
+    /// Returns `true` if the preload has the token, and the server must still reload the preload, or show that it has.
     pub fn waits_for_reload(&self) -> bool {
         matches!(self, Self::NotReloaded { .. } | Self::PreloadUnread)
     }
 
-    /// Returns `true` if nothing is known to be wrong, but the server did not say everything.
+    /// Returns `true` if no problem is known, but the server did not answer everything.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::NoAnswer | Self::StoredUnclear | Self::CachedUnclear | Self::PreloadUnread)
     }
@@ -281,8 +281,8 @@ fn judge_live(detail: &Detail, expected: &Expected) -> Verdict {
     Verdict::Confirmed
 }
 
-/// Judges a token other than the expected one. A token that the server does not trust is neither newer nor older. Nor
-/// is a token whose key only the server's answers call trusted: its date proves nothing.
+/// Judges a token other than the expected one. A token is neither newer nor older if the server does not trust it, or
+/// if only servers' answers call its key trusted. Its date then proves nothing.
 fn other(server: &Server, token: &str, expected: &Expected) -> Verdict {
     let token = Token::decode(token.trim()).ok();
     let issuer = token.as_ref().map(|token| token.issuer().to_string()).unwrap_or_default();
@@ -306,7 +306,7 @@ fn date(token: &Token) -> u64 {
     token.claims()["iat"].as_u64().unwrap_or(0)
 }
 
-/// A destination with its own weight, not the cumulative one that servers keep.
+/// A destination with its own weight, not the cumulative one that servers report.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct LiveDestination {
     cluster: String,
@@ -314,8 +314,8 @@ struct LiveDestination {
     weight: u64,
 }
 
-/// Returns a mapping as a server applies it. Per cluster, the weight that is left over goes to the source itself,
-/// unless the source is a destination by its own name (nats-server 2.10 – 2.15 `accounts.go`, `AddWeightedMappings`).
+/// Returns a mapping as a server applies it. In each cluster, the remaining weight goes to the source itself, unless
+/// the source is one of the destinations (nats-server 2.10 – 2.15 `accounts.go`, `AddWeightedMappings`).
 fn applied(mapping: &RawMapping) -> BTreeSet<LiveDestination> {
     let mut shares: BTreeMap<String, u64> = BTreeMap::from([(String::new(), 0)]);
     let mut applied: BTreeSet<LiveDestination> = BTreeSet::new();
@@ -375,7 +375,7 @@ fn live_mappings(detail: &Detail) -> BTreeMap<String, BTreeSet<LiveDestination>>
         .collect()
 }
 
-/// Checks for `$JS.<domain>.API.…`, which servers with a JetStream domain add (`jetstream_api.go`,
+/// Checks for `$JS.<domain>.API.…`, a mapping that servers with a JetStream domain add (`jetstream_api.go`,
 /// `generateJSMappingTable`).
 fn is_of_a_domain(source: &str, to: &BTreeSet<LiveDestination>) -> bool {
     let mut tokens = source.split('.');

@@ -1,4 +1,4 @@
-//! Checks whether every source flows, by comparing two looks at it.
+//! Checks whether every source flows, by comparing two observations of it.
 
 use super::problem::{Out, seconds};
 use super::status::{self, status};
@@ -7,22 +7,22 @@ use crate::desired::DesiredAccount;
 use crate::observed::jetstream::{HEARD, ObservedJetStream};
 use std::collections::HashMap;
 
-/// State of each source since the run began to look, by account, stream and origin.
+/// State of each source since the run's first observation, by account, stream and origin.
 #[derive(Debug, Clone, Default)]
 pub struct Flow(HashMap<(String, String, String), Seen>);
 
 #[derive(Debug, Clone, Copy)]
 enum Seen {
-    /// The source had received so much, and its origin had more.
+    /// The source had received this many messages, and its origin had more.
     Behind(u64),
-    /// Messages arrived from the source, or there were none to bring.
+    /// Messages arrived from the source, or there were none to send.
     Flows,
 }
 
 impl Flow {
-    /// Returns the read streams with a source that does not flow. Either it has not been heard from within three
-    /// seconds, or it was behind at each look and came no closer. [`streams`](super::streams::streams) reports what
-    /// else is wrong or unknown.
+    /// Returns the read streams with a source that does not flow. Either the source had no contact within three
+    /// seconds, or it was behind in each observation without progress. [`streams`](super::streams::streams) reports
+    /// other problems, and what is unknown.
     pub fn look(&mut self, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<Checked> {
         let mut stopped = Vec::new();
         for stream in status(desired, observed).into_iter().filter(|stream| stream.seen == status::Seen::Here) {
@@ -43,7 +43,7 @@ impl Flow {
                     (Some(Seen::Behind(before)), _, Some(got)) if got > *before => Seen::Flows,
                     (Some(Seen::Behind(before)), _, _) => Seen::Behind(*before),
                     (None, Some(_), Some(got)) => Seen::Behind(got),
-                    // Nothing is known of the source; other checks report that.
+                    // The source is unknown, which other checks report.
                     (None, _, _) => continue,
                 };
                 self.0.insert(key, seen);

@@ -1,16 +1,16 @@
 //! Finds messages that a write stream dropped before a region got them.
 //!
-//! While messages are being lost, the origin's first sequence is beyond what the source has received. Afterwards the
-//! source goes on behind the gap. Then the count shows that messages are missing, and the messages that arrived show
-//! which. The count alone only proves something when all is quiet.
+//! While messages are being lost, the origin's first sequence is beyond the last one that the source has received.
+//! Afterwards the source continues after the gap. Then the count shows that messages are missing, and the messages that
+//! arrived show which ones. Without traffic, the count alone is proof.
 
 use super::problem::{Out, seconds};
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStream, Range, SourceState, age};
 
-/// Reports messages of the sources of `found` that are lost, may be lost, or soon will be.
+/// Reports messages from the sources of `found` that are lost, may be lost, or soon will be.
 pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
-    // A mirror is to drop what its origin drops.
+    // A mirror is supposed to drop the messages that its origin drops.
     if found.is_mirror() {
         return;
     }
@@ -69,8 +69,8 @@ pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedS
     past(out, stream, found, observed);
 }
 
-/// Reports how long a read stream that does not answer has been away, before its origins drop what waits for it. What
-/// it has received is not known then, but the other regions know for how long they have not heard from its region.
+/// Reports how long a read stream that does not answer has been away, before its origins drop messages that it lacks.
+/// Its own position is unknown. But the other regions know for how long they have not heard from its region.
 pub(super) fn away(
     out: &mut Out,
     stream: &DesiredStream<'_>,
@@ -80,7 +80,7 @@ pub(super) fn away(
     let virtual_stream = desired.account.virtual_streams.iter().find(|v| v.name.as_str() == stream.virtual_stream);
     let Some(own) = virtual_stream.map(|virtual_stream| virtual_stream.write_name(stream.region)) else { return };
     let (mut silent, mut kept): (Option<u64>, Option<u64>) = (None, None);
-    // In the layout `regional` the other regions' streams are in other accounts.
+    // In the layout `regional`, the other regions' streams are in other accounts.
     let all = observed.streams.iter().chain(&observed.origins).chain(&observed.siblings);
     for found in all.filter(|found| !found.offline) {
         let Some(owner) = &found.owner else { continue };
@@ -116,7 +116,7 @@ fn max_age(stream: &ObservedStream) -> Option<u64> {
     stream.config.get("max_age").and_then(|v| v.as_u64()).filter(|ns| *ns > 0)
 }
 
-/// Reports messages that never arrived before the last message that did.
+/// Reports messages that never arrived, before the last message that did.
 fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
     const NEXT: &str = "Look for them in the read streams of other regions; a larger max_age of the write streams covers \
                         longer outages. It is as expected when the stream was made later than its origins, or messages \
@@ -168,7 +168,7 @@ fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, obser
         out.warn(
             "messages-doubled",
             format!(
-                "{} arrived more often than once: its origins have stored {sum} in all, {stored} arrived",
+                "{} arrived more than once: its origins have stored {sum} in all, {stored} arrived",
                 messages(missing.unsigned_abs())
             ),
             "Look at the Nats-Stream-Source headers: a source was removed and changed, or an origin was made anew.",
@@ -217,20 +217,21 @@ fn messages(count: u128) -> String {
     if count == 1 { "1 message of its sources".to_owned() } else { format!("{count} messages of its sources") }
 }
 
-/// Checks that nothing was published for some seconds, and all has arrived. The figures of two streams are never of the
-/// same instant, and only match then.
+/// Checks that nothing was published for some seconds, and that everything has arrived. The figures of two streams are
+/// never from the same instant, and match only then.
 fn is_quiet(source: &SourceState, observed: &ObservedJetStream) -> bool {
     let origin = observed.origin(&source.name).filter(|origin| !origin.offline);
     source.lag == 0 && origin.is_some_and(ObservedStream::is_quiet)
 }
 
-/// Checks that every origin still is the stream that this one has always sourced: none was made anew with lower
+/// Checks that every origin is still the stream that this one has always sourced, and was not recreated with lower
 /// sequences.
 fn observed_all_from_start(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     found.sources.iter().all(|s| observed.origin(&s.name).is_some_and(|o| s.seq.is_none_or(|q| q <= o.state.last_seq)))
 }
 
-/// Checks whether this tool made an origin anew: what came from the former stream counts here and nowhere else.
+/// Checks whether this tool recreated an origin. The messages from the former stream are counted here, but not at the
+/// origin.
 fn has_former_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     let anew = |origin: &ObservedStream| {
         origin.config.get("metadata").is_some_and(|marks| marks.get(metadata::ANEW).is_some())
@@ -238,8 +239,8 @@ fn has_former_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bo
     found.sources.iter().filter_map(|source| observed.origin(&source.name)).any(anew)
 }
 
-/// Checks whether an origin was made after this stream. It may have been made anew, and then what came from the former
-/// stream counts here and nowhere else.
+/// Checks whether an origin is younger than this stream. It may have been recreated. The messages from the former
+/// stream are then counted here, but not at the origin.
 fn has_later_origin(found: &ObservedStream, observed: &ObservedJetStream) -> bool {
     found.sources.iter().any(|source| {
         let origin = observed.origin(&source.name).and_then(|origin| origin.created);

@@ -1,4 +1,4 @@
-//! Compares what is with what is defined: pure checks that change nothing.
+//! Compares the observed with the desired state. These checks are pure and change nothing.
 
 pub mod account;
 pub mod flow;

@@ -1,21 +1,21 @@
-//! Result of a check: the verdict, and the finding that goes with it.
+//! The result of a check: the verdict and its finding.
 
 use crate::model::finding::Finding;
 use serde::Serialize;
 
-/// Result of comparing a stream or consumer with the definition.
+/// The result of comparing a stream or consumer with the definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// As defined.
     Ok,
-    /// Nothing wrong was seen, but the servers did not say everything.
+    /// No problem was found, but the servers did not answer everything.
     CantTell,
     /// Not as defined, or not working.
     Wrong,
 }
 
-/// A problem of a stream or consumer; an `Ok` problem is a warning.
+/// A problem of a stream or consumer. An `Ok` problem is a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The verdict that follows from the problem.
@@ -57,7 +57,7 @@ impl Out {
     }
 }
 
-/// Formats nanoseconds for people.
+/// Formats nanoseconds as text.
 pub(super) fn seconds(ns: u64) -> String {
     match ns / 1_000_000_000 {
         s if s < 120 => format!("{s} s"),

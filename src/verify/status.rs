@@ -1,5 +1,4 @@
-//! Status of the streams, for people: per virtual stream and region what is stored, which server leads, and which
-//! replicas and sources are behind.
+//! The status of streams per virtual stream and region: stored messages, the leader, and replicas and sources that lag.
 
 use crate::desired::{DesiredAccount, Role};
 use crate::observed::jetstream::{ObservedJetStream, Placement, SILENCE};
@@ -17,7 +16,7 @@ pub struct StreamStatus {
     pub role: Role,
     /// Real name.
     pub stream: String,
-    /// Result of asking for the stream.
+    /// The result of requesting the stream's info.
     pub seen: Seen,
     /// Messages stored.
     pub messages: u64,
@@ -29,25 +28,25 @@ pub struct StreamStatus {
     pub last_seq: u64,
     /// Time when the last message was stored (RFC 3339); empty if there was none.
     pub last_activity: String,
-    /// Leader and replicas, with those that are behind.
+    /// Leader and replicas, including those that lag.
     pub cluster: Placement,
-    /// The sources, in the order of the definition's regions; for a mirror its origin.
+    /// The sources, in the order of the definition's regions; for a mirror, its origin.
     pub sources: Vec<SourceStatus>,
     /// Messages of all sources that have not arrived, as far as known.
     pub lag: u64,
-    /// Consumers of the stream, those of applications included.
+    /// Number of the stream's consumers, including those of applications.
     pub consumers: u64,
 }
 
-/// Result of asking for a stream.
+/// The result of requesting a stream's info.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seen {
     /// The stream answered.
     Here,
-    /// It does not exist.
+    /// There is no such stream.
     Missing,
-    /// It exists, and did not answer.
+    /// The stream exists, but did not answer.
     Unknown,
 }
 
@@ -58,7 +57,7 @@ pub struct SourceStatus {
     pub origin: String,
     /// The origin's region.
     pub region: String,
-    /// Messages at the origin that have not arrived; `None` if that is not known.
+    /// Messages at the origin that have not arrived; `None` if unknown.
     pub lag: Option<u64>,
     /// Nanoseconds since the last contact; `None` if there was none.
     pub active: Option<u64>,
@@ -66,18 +65,18 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// The origin's last sequence that arrived, if known.
     pub got: Option<u64>,
-    /// `true` if the source has read more than the origin has ever had: the origin was made anew, or restored.
+    /// `true` if the source has read beyond the origin's last sequence: the origin was recreated or restored.
     pub anew: bool,
 }
 
 impl SourceStatus {
-    /// Returns `true` if the source works, and its origin was heard from just now.
+    /// Returns `true` if the source works and had contact with its origin just now.
     pub fn is_heard(&self) -> bool {
         self.error.is_none() && !self.anew && self.active.is_some_and(|ns| ns < SILENCE)
     }
 }
 
-/// Returns one entry for each stream of the definition, in its order.
+/// Returns one entry for each stream of the definition, in order.
 pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<StreamStatus> {
     let places: HashMap<&str, usize> =
         desired.streams.iter().enumerate().map(|(place, stream)| (stream.name.as_str(), place)).collect();
@@ -95,7 +94,7 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                 (_, Some(origin)) if found.state.last_seq == 0 && source.active.is_some() => {
                     Some(origin.state.messages)
                 }
-                // The origin may have deleted what a mirror does not receive.
+                // The origin may have deleted messages that a mirror does not receive.
                 (_, Some(_))
                     if found.is_mirror() && source.lag == 0 && source.active.is_some_and(|ns| ns < SILENCE) =>
                 {

@@ -1,6 +1,6 @@
 //! Checks streams and consumers against the definition.
 //!
-//! Unknown is told apart from wrong: when a region is down, the state of its streams is not known.
+//! Distinguishes unknown from wrong: if a region is down, the state of its streams is unknown.
 
 use super::gaps;
 use super::problem::{Out, seconds};
@@ -10,7 +10,7 @@ use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
 use crate::model::finding::Severity;
 use crate::model::virtual_stream::Account;
 use crate::observed::jetstream::{ApiError, ObservedJetStream, ObservedStream, Placement, SILENCE, SourceState, code};
-use crate::plan::along;
+use crate::plan::backfill;
 use crate::plan::conflicts::other_level;
 use crate::plan::consumers::consumer_differences;
 use crate::plan::streams::{Difference, differences, source_differences};
@@ -18,19 +18,19 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// The finding about a source that servers try again in a while, on their own.
+/// The finding about a source that servers will retry by themselves.
 pub(super) const SOURCE_WAITING: &str = "source-waiting";
 const SOURCE_SILENT: &str = "source-silent";
 const SOURCE_STALLED: &str = "source-stalled";
 const NO_LEADER: &str = "no-leader";
 
-/// The finding about a source whose origin has other messages than those that were read from it.
+/// The finding about a source whose origin no longer has the messages that the source has read.
 pub const ANEW: &str = "origin-anew";
 
-/// The finding about a mirror whose origin has not come as far as the mirror.
+/// The finding about a mirror that is ahead of its origin.
 const AHEAD: &str = "mirror-ahead";
 
-/// Returns why a source does not get what it asks for, if waiting does not help: code, cause, and the next step.
+/// Returns the reason why a source is refused, if waiting does not help: code, cause, and next step.
 fn refusal(error: &ApiError) -> Option<(&'static str, &'static str, &'static str)> {
     match error.err_code {
         code::NO_TIER => Some((
@@ -48,14 +48,14 @@ fn refusal(error: &ApiError) -> Option<(&'static str, &'static str, &'static str
     }
 }
 
-/// Result for one stream or consumer of the definition.
+/// The result for one stream or consumer of the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// Virtual stream.
     pub virtual_stream: String,
     /// Region.
     pub region: String,
-    /// Role of the stream; the consumer's stream is a read stream.
+    /// Role of the stream. A consumer's stream is a read stream.
     pub role: Role,
     /// Real name of the stream.
     pub stream: String,
@@ -64,7 +64,7 @@ pub struct Checked {
     pub consumer: Option<String>,
     /// The worst of the problems.
     pub verdict: Verdict,
-    /// Problems: wrong, unknown or worth a warning.
+    /// The problems: wrong, unknown, or worth a warning.
     pub problems: Vec<Problem>,
 }
 
@@ -76,15 +76,15 @@ impl Checked {
         Self { virtual_stream, region, role, stream, consumer: None, verdict, problems }
     }
 
-    /// Returns `true` if only what servers mend on their own is left: after a region's return they elect leaders, and
-    /// try sources again.
+    /// Returns `true` if servers will fix all remaining problems by themselves. After a region's return, they elect
+    /// leaders and retry sources.
     pub fn waits_for_sources(&self) -> bool {
         let heals = |code| [SOURCE_WAITING, SOURCE_SILENT, SOURCE_STALLED, NO_LEADER].contains(&code);
         self.problems.iter().all(|one| one.verdict == Verdict::Ok || heals(one.finding.code))
     }
 }
 
-/// Checks every stream and consumer of the definition, in its order.
+/// Checks every stream and consumer of the definition, in order.
 pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<Checked> {
     let account = &desired.name;
     if let Some(error) = ApiError::of(&observed.info) {
@@ -124,7 +124,7 @@ fn checked(stream: &DesiredStream<'_>, consumer: Option<String>, problems: Vec<P
     }
 }
 
-/// Time in nanoseconds without contact after which a stream has tried its source again, and failed.
+/// Nanoseconds without contact after which a stream has retried its source and failed.
 const RETRY: u64 = 180_000_000_000;
 
 const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
@@ -149,12 +149,12 @@ impl Out {
             self.wrong(
                 "in-other-cluster",
                 format!("lives in cluster {}, should be in {}", found.cluster.cluster, stream.cluster),
-                if placed { "Wait: it is being moved." } else { "Run plan, which says what moving it back would do." },
+                if placed { "Wait: it is being moved." } else { "Run plan, which shows the effect of moving it back." },
             );
         }
         self.placement(&found.cluster, "takes no messages");
         if found.cluster.is_leaderless() {
-            // What a follower reports about sources may be old.
+            // A follower's report about sources may be old.
             return self.away(stream, desired, observed);
         }
         for source in &found.sources {
@@ -164,7 +164,7 @@ impl Out {
     }
 
     fn away(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
-        if stream.role == Role::Read && stream.mirrors().is_none() {
+        if stream.sources() {
             gaps::away(self, stream, desired, observed);
         }
     }
@@ -183,7 +183,7 @@ impl Out {
                     owner.virtual_stream,
                     owner.region
                 ),
-                "Run plan, which says what is in the way.",
+                "Run plan, which shows what is in the way.",
             ),
             None => self.wrong(
                 "not-ours",
@@ -195,10 +195,10 @@ impl Out {
             return self.problems.push(Problem { verdict: Verdict::Wrong, finding });
         }
         // Until the backfill ends, its sources are not yet the final ones.
-        let under_way = along::phase(&found.config).filter(|(_, phase)| *phase != along::Phase::Done);
+        let under_way = backfill::phase(&found.config).filter(|(_, phase)| *phase != backfill::Phase::Done);
         if let Some((from, phase)) = under_way {
             let message = match phase {
-                along::Phase::Held => format!("has no sources, as while the history of {from} is copied"),
+                backfill::Phase::Held => format!("has no sources, as while the history of {from} is copied"),
                 _ => format!("does not have all the history of {from} yet"),
             };
             let message = format!("{message}; what is published now arrives after that");
@@ -225,7 +225,7 @@ impl Out {
                             (Some(_), None) => self.wrong(
                                 "source-extra",
                                 format!("sources {name}, which the definition doesn't have"),
-                                "Run plan, which says what taking it away would do.",
+                                "Run plan, which shows the effect of removing it.",
                             ),
                             (Some(before), Some(after)) => {
                                 let fields = source_differences(&before, &after);
@@ -233,7 +233,7 @@ impl Out {
                                 self.wrong(
                                     "source-changed",
                                     format!("sources {name} in another way: {}", fields.collect::<Vec<_>>().join("; ")),
-                                    "Run plan, which says what changing it back would do.",
+                                    "Run plan, which shows the effect of changing it back.",
                                 );
                             }
                         }
@@ -251,7 +251,7 @@ impl Out {
             self.wrong(NO_LEADER, format!("has no leader: {without_leader} until most of its servers are back"), LOOK);
         }
         for replica in &cluster.replicas {
-            // Without a leader, followers answer, and they hear nothing of each other.
+            // Without a leader, followers answer, and they do not hear from each other.
             let away = if cluster.is_leaderless() { replica.offline } else { replica.is_away() };
             if away {
                 self.warn(
@@ -269,7 +269,7 @@ impl Out {
         }
     }
 
-    /// Checks a source of `reader`. `goes_back`: `true` if a new leader would bring old values back.
+    /// Checks a source of `reader`. `goes_back` is `true` if a new leader would restore old values.
     fn source(&mut self, source: &SourceState, reader: &ObservedStream, observed: &ObservedJetStream, goes_back: bool) {
         let origin = &source.name;
         let word = if reader.is_mirror() { "origin" } else { "source" };
@@ -284,10 +284,11 @@ impl Out {
             return self.wrong(
                 AHEAD,
                 format!(
-                    "has come to sequence {here}, and its origin {origin} only to {there}: that was made anew, or restored from an \
-                     older copy, and what is published until it has come as far is skipped here, for good"
+                    "is at sequence {here}, and its origin {origin} only at {there}: the origin was recreated, or \
+                     restored from an older copy, and its messages up to {here} are skipped here, for good"
                 ),
-                "Delete this mirror, with what only it has, and run apply: it is made anew from its origin.",
+                "Delete this mirror, with the messages that only it has, and run apply, which recreates it from its \
+                 origin.",
             );
         }
         if observed.is_anew(reader, source) {
@@ -314,7 +315,7 @@ impl Out {
         }
         let waiting = source.active.map(|_| format!("; {} messages were waiting there then", source.lag));
         let message = format!("{silence}{why}{}", waiting.unwrap_or_default());
-        // Servers try again after 30 s, and then less and less often, up to every 2 min. Until then it is lag.
+        // Servers retry after 30 s, and then less often, up to every 2 min. Until then it counts as lag.
         match source.active {
             Some(ns) if ns > RETRY && goes_back => self.wrong(
                 SOURCE_STALLED,
@@ -366,7 +367,7 @@ fn differs(key: &str, is: Option<&Value>, should: Option<&Value>) -> String {
     format!("`{key}` is {}, should be {}", show(is), show(should))
 }
 
-/// Number of results by verdict, and of warnings.
+/// Numbers of results by verdict, and of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// As defined.
@@ -375,7 +376,7 @@ pub struct Counts {
     pub cant_tell: usize,
     /// Not as defined.
     pub wrong: usize,
-    /// Warnings, whatever the verdict.
+    /// Warnings, with any verdict.
     pub warnings: usize,
 }
 

@@ -11,7 +11,7 @@ use crate::sign::keyring::KeyringError;
 use crate::sign::memory;
 use crate::sign::patience::Patience;
 
-/// Make, list and check keys, and look into tokens; no seed is ever printed
+/// Make, list and check keys, and inspect tokens; never prints a seed
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -20,13 +20,13 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Make a key and write its seed to the keys folder, mode 0600
+    /// Make a key and write its seed to the keys folder, with mode 0600
     Generate(Generate),
     /// Show the public keys of the keys folder
     List,
-    /// Look for open permissions, damage and duplicates; exits 1 when there are any
+    /// Check for open permissions, damage and duplicates; exits 1 if there are any
     Check,
-    /// Show what a token, a credentials file or a key file holds, without its secrets
+    /// Show the content of a token, a credentials file or a key file, without its secrets
     Inspect {
         /// A file, or - for standard input
         source: String,
@@ -47,7 +47,7 @@ struct Generate {
     #[arg(long, group = "kind")]
     user: bool,
 
-    /// The keys of the definition's regional accounts that have none yet, as <account>.nk
+    /// The keys of the definition's regional accounts that have no key yet, as <account>.nk
     #[arg(long, group = "kind", conflicts_with = "name")]
     regional: bool,
 
@@ -117,10 +117,10 @@ fn failure(error: KeysError) -> Failure {
             Failure::usage("key-name", message).next("Give a name without slashes that doesn't start with a dot.")
         }
         KeysError::Keyring(KeyringError::File(crate::sign::file::KeyFileError::Exists { .. })) => {
-            Failure::failed("key-exists", message).next("Choose another name by --name.")
+            Failure::failed("key-exists", message).next("Choose another name with --name.")
         }
         KeysError::Keyring(_) | KeysError::File(_) => unusable_keys(&message),
-        KeysError::Generate(_) => Failure::failed("no-random", message).next("Fix what the system says, then run it again."),
+        KeysError::Generate(_) => Failure::failed("no-random", message).next("Fix that error, then run it again."),
         KeysError::Unreadable { .. } | KeysError::TooLarge(_) => Failure::failed("unreadable", message)
             .next("Check the path, and that you may read the file."),
         KeysError::Nothing { .. } => Failure::failed("nothing-found", message)

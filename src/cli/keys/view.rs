@@ -1,4 +1,4 @@
-//! Keys and tokens as text for people.
+//! Formats keys and tokens as text.
 
 use crate::cli::text::{Text, part, put, text};
 use crate::ops::keys::{Check, Generated, Inspection, Item, Listed, TokenView};
@@ -106,7 +106,7 @@ fn field(text: &mut Text, label: &str, value: &Value) {
     }
 }
 
-/// Returns a value as one line of words; empty for a value without content.
+/// Returns a value as words on one line; empty for a value without content.
 fn flat(value: &Value) -> String {
     let join = |parts: Vec<String>| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
     match value {

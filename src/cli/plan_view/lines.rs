@@ -1,4 +1,4 @@
-//! Lines of a plan; lines that differ only in the region's name become one.
+//! Groups the lines of a plan: lines that differ only in the region's name become one.
 
 use crate::cli::text::{GREEN, Paint as _, Painted, RED, Text, YELLOW, put};
 use crate::plan::Action;
@@ -11,17 +11,17 @@ pub(super) struct Line {
     pub(super) below: Vec<Below>,
 }
 
-/// A line below: a change to something that exists.
+/// A line below another one: a change to an existing object.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Below {
     pub(super) mark: Option<Action>,
     pub(super) text: String,
 }
 
-/// Adds lines. Lines that differ only in the region's name become one, unless `all` is `true`. `label` stands for a
-/// region at the end of a line.
+/// Adds lines. Lines that differ only in the region's name become one, unless `all` is `true`. `label` replaces the
+/// region's name at the end of a line.
 pub(super) fn lines(out: &mut Text, lines: impl IntoIterator<Item = Line>, all: bool, label: impl Fn(&str) -> String) {
-    /// The texts for any region, and the lines with these texts.
+    /// The texts with the region's name replaced, and the lines with these texts.
     struct Group {
         action: Action,
         text: String,
@@ -57,7 +57,7 @@ pub(super) fn lines(out: &mut Text, lines: impl IntoIterator<Item = Line>, all: 
     }
 }
 
-/// Returns `text` with `<region>` in place of the region's name, where that stands alone.
+/// Returns `text` with `<region>` in place of the region's name, where the name is a word of its own.
 pub(super) fn generalised(text: &str, region: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Mappings with their destinations; the part that destinations share is shown once.
+//! Shows mappings with their destinations. The common part of the destinations appears once.
 
 use super::View;
 use super::lines::{generalised, mark};
@@ -37,7 +37,7 @@ impl View<'_> {
         }
     }
 
-    /// Returns the destination of a mapping of an API request, or the change to it; the same for all requests of a
+    /// Returns the destination of an API request's mapping, or the change to it. It is the same for all requests of a
     /// stream.
     fn api(&self, change: &MappingChange) -> Option<Text> {
         let stream = |subject: &str| subject.split('.').find(|token| token.contains("<region>")).map(str::to_owned);
@@ -104,8 +104,8 @@ impl View<'_> {
         }
     }
 
-    /// Returns the part that the destinations share, if there is one per cluster and they differ only in the cluster
-    /// token or the region's name.
+    /// Returns the common part of the destinations. There must be one per cluster, and they may differ only in the
+    /// cluster token or the region's name.
     fn template(&self, destinations: &[Destination]) -> Option<String> {
         let clusters = || self.definition.topology.clusters();
         if destinations.len() != clusters().count() {

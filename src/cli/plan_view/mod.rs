@@ -1,4 +1,4 @@
-//! The text of a plan: like a diff, one line per virtual stream and kind of item; every line with `-v`.
+//! The text of a plan. Like a diff, it has one line per virtual stream and kind of item, or with `-v` every line.
 
 mod lines;
 mod mappings;
@@ -14,7 +14,7 @@ use lines::mark;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the plan for a script.
+/// Returns the plan as JSON.
 pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
     let Plan { accounts, findings } = plan;
     let accounts = accounts.iter().map(|account| {
@@ -48,14 +48,14 @@ pub(super) fn document(plan: &Plan, deployment: &Deployment) -> Value {
     })
 }
 
-/// The plan for a person: the facts that it was made from, and its accounts.
+/// The plan in human format: the facts that it was made from, and its accounts.
 pub(super) struct PlanText {
     pub(super) head: Text,
     pub(super) accounts: Vec<Text>,
 }
 
 impl PlanText {
-    /// Returns it as one text.
+    /// Returns all parts as one text.
     pub(super) fn whole(&self) -> Text {
         let mut out = self.head.clone();
         for account in &self.accounts {
@@ -66,7 +66,7 @@ impl PlanText {
     }
 }
 
-/// Returns the plan for a person. With `all`, nothing is summed up.
+/// Returns the plan in human format. With `all`, nothing is summarized.
 pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment, all: bool) -> PlanText {
     let view = View { definition, names: names(definition, plan), all };
     let (servers, clusters) = (deployment.servers.len(), deployment.clusters().len());
@@ -84,7 +84,7 @@ pub(super) fn text(definition: &Definition, plan: &Plan, deployment: &Deployment
     PlanText { head, accounts }
 }
 
-/// Returns the virtual streams of the definition, and others that the plan mentions.
+/// Returns the virtual streams of the definition, and others in the plan.
 fn names<'a>(definition: &'a Definition, plan: &'a Plan) -> BTreeSet<&'a str> {
     let defined = definition.accounts.iter().flat_map(|account| &account.virtual_streams);
     let left = plan.reports().map(|report| report.virtual_stream.as_str());
@@ -198,7 +198,7 @@ impl View<'_> {
         out
     }
 
-    /// Returns the changes to an account. `regions` stands in place of a regional account's region.
+    /// Returns the changes to an account. `regions` is printed instead of a regional account's region.
     fn body(&self, account: &AccountPlan, regions: &str) -> Text {
         let AccountPlan {
             name: _,

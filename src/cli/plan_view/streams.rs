@@ -1,4 +1,4 @@
-//! Streams and consumers: their properties, or the changes to them.
+//! Shows streams and consumers: their properties, or their changes.
 
 use super::View;
 use super::lines::{Below, Line, generalised, lines};
@@ -6,7 +6,7 @@ use crate::cli::text::{Text, put};
 use crate::desired::Role;
 use crate::model::prefixes::split_captured;
 use crate::model::units::{format_duration, format_size};
-use crate::plan::along::History;
+use crate::plan::backfill::History;
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use crate::plan::{Action, FieldChange};
@@ -101,7 +101,7 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
     }
 }
 
-/// Returns subjects as applications publish on them, with the clusters if there are several: `foo.> of east, edge-1`.
+/// Returns subjects as applications publish on them. Adds the clusters if there are several: `foo.> of east, edge-1`.
 fn captured(subjects: &[&str]) -> String {
     let parts: Option<Vec<(&str, &str)>> = subjects.iter().map(|subject| split_captured(subject)).collect();
     let Some(parts) = parts else { return subjects.join(", ") };
@@ -110,20 +110,20 @@ fn captured(subjects: &[&str]) -> String {
     if clusters.len() > 1 { format!("{subjects} of {}", clusters.join(", ")) } else { subjects }
 }
 
-/// Returns each value once, in the original order.
+/// Returns each value once, in the order of the first occurrences.
 fn unique(mut all: Vec<&str>) -> Vec<&str> {
     let mut seen = HashSet::new();
     all.retain(|one| seen.insert(*one));
     all
 }
 
-/// Describes the history that a read stream is backfilled with.
+/// Describes the history that a read stream gets from a backfill.
 fn along(change: &StreamChange, regions: &[&str]) -> String {
     let from = |history: &History| regions.iter().fold(history.from.clone(), |name, region| generalised(&name, region));
     change.history.as_ref().map_or_else(String::new, |history| format!("; takes along what {} has", from(history)))
 }
 
-/// Returns a field's value as in a definition: nanoseconds and bytes with units.
+/// Returns a field's value as in a definition, with units for nanoseconds and bytes.
 fn value(path: &str, value: Option<&Value>) -> String {
     match (path.rsplit('.').next().unwrap_or_default(), value) {
         (_, None) => "(not set)".to_owned(),

@@ -1,10 +1,10 @@
-//! Text for people: lines, with parts in color. Besides documents and scripts, [`output`](super::output) prints only
-//! this.
+//! Text for the user: lines, with parts in color. Apart from documents and scripts, [`output`](super::output) prints
+//! nothing else.
 //!
-//! Every value put into a [`Text`] is escaped, including its line breaks: one value is one line, and a control
-//! character appears only by name. Secrets are hidden, too: in each value on its own, so that no value hides its
-//! neighbors. A style is not part of any string, so no string can bring one. While a [`Painted`] value is written,
-//! [`STYLE`] has the style for the receiving text.
+//! Every value put into a [`Text`] is escaped, including its line breaks. So one value is one line, and a control
+//! character appears only by name. Secrets are hidden in each value separately, so that no value can hide its
+//! neighbors. Strings never contain styles, so no value can set one. While a [`Painted`] value is written, [`STYLE`]
+//! has the style for the receiving text.
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +44,7 @@ macro_rules! text {
 
 pub(super) use {part, put, text};
 
-/// Lines for a person.
+/// Lines of text for the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text {
     /// The escaped text; its line breaks end the lines.
@@ -58,16 +58,16 @@ impl Text {
         Self::default()
     }
 
-    /// Makes a text whose line breaks are kept: a document that this program wrote. Everything else in it is escaped.
-    /// It counts as one value: a secret in it may have several lines.
+    /// Makes a text that keeps its line breaks, from a document that this program wrote. Escapes everything else. The
+    /// document counts as one value, so a secret in it may span several lines.
     pub(super) fn of_lines(text: &str) -> Self {
         let mut out = Self::new();
         hide(text).lines().for_each(|line| put!(out, "{line}"));
         out
     }
 
-    /// Makes a text from a library's colored output of escaped text. Line breaks and styles are the library's; other
-    /// control characters are escaped.
+    /// Makes a text from a library's colored output of escaped text. Keeps the library's line breaks and styles, and
+    /// escapes other control characters.
     pub(super) fn of_ansi(text: &str) -> Self {
         let mut out = Self::new();
         for line in hide(text).lines() {
@@ -100,7 +100,7 @@ impl Text {
 
     /// Adds to the last line.
     pub(super) fn part(&mut self, args: fmt::Arguments<'_>) {
-        // It fails when a `Display` does; the text written until then stays.
+        // This fails if a `Display` does. The text written until then stays.
         let _ = Writer(self).write_fmt(args);
     }
 
@@ -118,7 +118,7 @@ impl Text {
         self.plain.push_str(plain);
     }
 
-    /// Adds the lines of another text, each after `by`.
+    /// Adds the lines of another text, each with the prefix `by`.
     pub(super) fn append_indented(&mut self, by: &'static str, other: &Self) {
         for (start, line) in other.lines_at() {
             self.part(format_args!("{by}"));
@@ -140,7 +140,7 @@ impl Text {
     pub(super) fn ansi(&self) -> String {
         let mut out = String::with_capacity(self.plain.len() + 16 * self.styles.len());
         for (style, text) in self.spans() {
-            // A style that continues past the end of a line would color the rest of a window.
+            // A style that continues past the end of a line would color the rest of the terminal.
             for (number, line) in text.split('\n').enumerate() {
                 if number > 0 {
                     out.push('\n');
@@ -155,14 +155,14 @@ impl Text {
         out
     }
 
-    /// Returns the parts with one style each.
+    /// Returns the parts of the text, each with its style.
     fn spans(&self) -> impl Iterator<Item = (Style, &str)> {
         let starts = std::iter::once((0, PLAIN)).chain(self.styles.iter().copied());
         let ends = self.styles.iter().map(|(at, _)| *at).chain([self.plain.len()]);
         starts.zip(ends).map(|((start, style), end)| (style, &self.plain[start..end]))
     }
 
-    /// Returns the lines, each with its first byte.
+    /// Returns the lines, each with the index of its first byte.
     fn lines_at(&self) -> impl Iterator<Item = (usize, &str)> {
         self.plain.lines().scan(0, |at, line| {
             let start = *at;
@@ -194,7 +194,7 @@ impl Text {
     }
 }
 
-/// Returns the style after an escape sequence (`ESC [ codes m`); codes that the libraries do not use change nothing.
+/// Returns the style after an escape sequence (`ESC [ codes m`). Codes that the libraries do not use change nothing.
 fn sgr(style: Style, codes: &str) -> Style {
     use AnsiColor::{Black, Blue, Cyan, Green, Magenta, Red, White, Yellow};
     const COLORS: [AnsiColor; 8] = [Black, Red, Green, Yellow, Blue, Magenta, Cyan, White];
@@ -247,7 +247,7 @@ impl From<&Text> for Text {
     }
 }
 
-/// Writes a text of one line within another text.
+/// Writes a text of one line into another text.
 impl Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.plain.len() - usize::from(self.plain.ends_with('\n'));
@@ -264,8 +264,8 @@ impl Display for Text {
     }
 }
 
-/// A value with a color or weight. It shows on a terminal if the value is written to a [`Text`], and has no effect in
-/// any other string.
+/// A value with a color or weight. The style has an effect if the value is written to a [`Text`], and none in any other
+/// string.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Painted<T> {
     style: Style,
@@ -274,7 +274,7 @@ pub(super) struct Painted<T> {
 
 impl<T: Display> Display for Painted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Restores the former style, also after a panic.
+        /// Restores the former style when dropped, also after a panic.
         struct Within(Style);
         impl Drop for Within {
             fn drop(&mut self) {

@@ -2,7 +2,7 @@ use super::*;
 use crate::model::shown::tests::{HOSTILE, assert_harmless, hostile};
 use proptest::prelude::*;
 
-/// Removes the codes that this program writes, and no other escape sequence.
+/// Removes the escape sequences that this program writes, and no others.
 fn without_own_colors(ansi: &str) -> String {
     let mut text = ansi.to_owned();
     for style in [GREEN, YELLOW, RED, BOLD, DIM] {
@@ -25,7 +25,7 @@ fn values_are_one_line_and_styles_are_ours() {
         out.ansi(),
         format!("account {BOLD}{shown}{BOLD:#} {DIM}id{DIM:#}\n  {GREEN}+{GREEN:#} {shown}\n{shown}; more\n")
     );
-    // The exact code of one of this program's styles, in a value.
+    // A value that contains the exact code of one of this program's styles.
     let red = format!("{RED}all is well{RED:#}");
     assert_eq!(text!("{red}").ansi(), "\\u{1b}[1m\\u{1b}[31mall is well\\u{1b}[0m\n");
 }

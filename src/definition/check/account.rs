@@ -94,7 +94,7 @@ impl Checker<'_> {
             let help = "choose `layout: regional`, or remove `serves` of the region";
             self.report("conflict", layout.place, message, help);
         }
-        // The tool names files after accounts.
+        // File names contain the account's name.
         if let Err(error) = StreamName::parse(&name.value) {
             let message = format!("account name `{}`: {}", name.value, error.reason);
             self.report("bad-name", name.place, message, "give it a name without dots and slashes");
@@ -211,7 +211,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports deliver subjects of consumers that no import would bring to the applications.
+    /// Reports deliver subjects of consumers that no import brings to the applications.
     fn deliveries(&mut self, account: &Account, placed: &Placed) {
         for consumer in &placed.stream.consumers {
             let Some(subject) = consumer.config.get("deliver_subject").and_then(|subject| subject.as_str()) else {
@@ -252,8 +252,8 @@ impl Checker<'_> {
 
     /// Checks literal prefixes of subjects; `app.>` means the same as `app`.
     ///
-    /// Refuses reserved prefixes, except those in `open`. Servers would take a delivery below `$JS` for a request. They
-    /// would take a delivery below the prefix of sources for a sourced message.
+    /// Refuses reserved prefixes, except those in `open`. Servers would treat a delivery below `$JS` as a request, and
+    /// a delivery below the prefix of sources as a sourced message.
     fn prefixes(&mut self, prefixes: Option<At<Vec<At<String>>>>, open: &[&str]) -> Option<Vec<SubjectFilter>> {
         let prefixes = prefixes.map_or_else(Vec::new, |prefixes| prefixes.value);
         let mut prefix = |prefix: At<String>| {
@@ -305,7 +305,7 @@ impl Checker<'_> {
         found.map(|region| region.name.clone())
     }
 
-    /// Checks that a name template has all its parts, and no other parts.
+    /// Checks that a name template has all its parts and no others.
     pub(super) fn template(&mut self, template: &At<String>, parts: &[&str]) -> Option<()> {
         let text = &template.value;
         let rest = parts.iter().fold(text.clone(), |rest, part| rest.replace(part, ""));

@@ -1,4 +1,4 @@
-//! State that all checks share, and checks of values that several keys have.
+//! State that all checks share, and checks of values that several keys have in common.
 
 use crate::definition::place::Place;
 use crate::definition::problem::{Collected, Problem};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// State that all checks share.
 pub(super) struct Checker<'a> {
-    /// The folder that relative paths are relative to.
+    /// The folder that relative paths start from.
     pub base: &'a Path,
     pub problems: &'a mut Collected,
 }

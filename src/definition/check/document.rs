@@ -6,7 +6,7 @@ use crate::definition::{Definition, Resolver, raw};
 use crate::model::nkey::KeyKind;
 use std::path::Path;
 
-/// Checks the whole definition. Returns `None` if the reported problems leave no definition.
+/// Checks the whole definition. Returns `None` if its problems leave no usable definition.
 pub(in crate::definition) fn definition(
     document: raw::Document,
     base: &Path,

@@ -1,4 +1,4 @@
-//! Keys as written → model: checks every value, and values against each other.
+//! Keys as written → model: checks every value, and combinations of values.
 
 mod account;
 mod checker;

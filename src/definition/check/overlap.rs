@@ -55,7 +55,7 @@ pub(super) fn overlaps(streams: &[Placed], problems: &mut Collected) {
     }
 }
 
-/// A tree of filters by token, so that ten thousand subjects do not need a hundred million comparisons.
+/// A tree of filters by token. With it, ten thousand subjects do not need a hundred million comparisons.
 #[derive(Default)]
 struct Tree<'a> {
     here: Vec<usize>,

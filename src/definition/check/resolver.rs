@@ -46,8 +46,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Refuses the layout `regional`. It pushes several tokens in sequence, and each would wait for a reload of all
-    /// servers.
+    /// Refuses the layout `regional`. It pushes several tokens in sequence, and all servers would have to reload before
+    /// each one.
     fn only_shared(&mut self, kind: &At<raw::ResolverType>, accounts: &[Account]) {
         if let Some(account) = accounts.iter().find(|account| account.layout == Layout::Regional) {
             let message = format!(
@@ -79,7 +79,7 @@ impl Checker<'_> {
     }
 }
 
-/// Returns the URL with a slash at its end, or its defect.
+/// Returns the URL with a trailing slash, or the reason why it is not valid.
 fn account_server_url(url: &str) -> Result<String, String> {
     let rest = match url.split_once("://") {
         Some(("http" | "https", rest)) => rest,

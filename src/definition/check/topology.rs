@@ -54,7 +54,7 @@ impl Checker<'_> {
                 None
             }
         };
-        // A bad region name is reported once, and not again as the name of its cluster.
+        // A bad region name is reported once, not again as the name of its cluster.
         let cluster = match cluster {
             None if region.is_none() => None,
             None => self.cluster(&name, seen),
@@ -115,8 +115,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks the URL of a server. `own` has the region's previous servers. Other regions may have the same URL, as of
-    /// a load balancer in front of all regions.
+    /// Checks the URL of a server. `own` has the region's earlier servers. Other regions may have the same URL, such as
+    /// that of a load balancer.
     fn server(&mut self, url: At<String>, own: &mut HashMap<String, Place>) -> Option<String> {
         let normal = match server_url(&url.value) {
             Ok(normal) => normal,
@@ -157,7 +157,7 @@ impl Checker<'_> {
     }
 }
 
-/// Returns the URL of a server with scheme and port, or its defect.
+/// Returns the URL of a server with scheme and port, or the reason why it is not valid.
 pub(crate) fn server_url(url: &str) -> Result<String, String> {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme @ ("nats" | "tls" | "ws" | "wss"), rest)) => (scheme, rest),
@@ -172,7 +172,7 @@ pub(crate) fn server_url(url: &str) -> Result<String, String> {
         "wss" => 443,
         _ => 4222,
     };
-    // A proxy may accept WebSockets at a path of its own.
+    // A proxy may accept WebSockets at its own path.
     let (rest, path) = match rest.split_once('/') {
         Some((rest, path)) if scheme.starts_with("ws") && !path.is_empty() => (rest, format!("/{path}")),
         _ => (rest.strip_suffix('/').unwrap_or(rest), String::new()),

@@ -14,12 +14,12 @@ use crate::model::virtual_stream::{
 };
 use serde_json::{Map, Value};
 
-/// A virtual stream with the places that later checks refer to.
+/// A virtual stream with the locations that later checks refer to.
 pub(super) struct Placed {
     pub stream: VirtualStream,
-    /// The place of its name.
+    /// The location of its name.
     pub place: Place,
-    /// The places of its subjects.
+    /// The locations of its subjects.
     pub subjects: Vec<Place>,
 }
 
@@ -158,7 +158,7 @@ impl Checker<'_> {
             self.report("bad-name", name.place, message, "rename the bucket");
             return None;
         }
-        // The same subjects as in streams that client libraries make.
+        // The subjects that client libraries give such streams.
         let subjects = match kind {
             Kind::ObjectStore => vec![format!("{prefix}.{bucket}.C.>"), format!("{prefix}.{bucket}.M.>")],
             Kind::Kv | Kind::Stream => vec![format!("{prefix}.{bucket}.>")],
@@ -200,7 +200,7 @@ impl Checker<'_> {
         Some(stretched)
     }
 
-    /// Reports settings that a `mirrored` stream cannot have. It has no write streams, and a change in a mirror reaches
+    /// Reports settings that a `mirrored` stream cannot have. It has no write streams, and a change to a mirror reaches
     /// only one region.
     fn fits_mirrored(
         &mut self,

@@ -1,4 +1,4 @@
-//! Fields as written → fields as the API takes them.
+//! Converts fields as written to fields in the API's form.
 
 use super::field::{Field, Fixed, Rule, Shape};
 use super::table::{Fields, Table};
@@ -108,7 +108,7 @@ fn field(
         }
         Rule::Only(fixed, why) => {
             let shape = match fixed {
-                // Messages about refused words give the reason, and do not call the words unknown.
+                // A message about a refused word gives the reason, and does not call the word unknown.
                 Fixed::Word(_) => Shape::Text,
                 Fixed::Int(_) => field.shape,
             };

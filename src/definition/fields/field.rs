@@ -7,7 +7,7 @@ use serde_json::Value;
 pub(in crate::definition) enum Shape {
     Text,
     Bool,
-    /// A whole number between two bounds, both included.
+    /// A whole number between two inclusive bounds.
     Int(i64, i64),
     /// `512MiB`; bytes in the API.
     Size,
@@ -35,7 +35,7 @@ pub(in crate::definition) enum Rule {
     Refused(&'static str),
     /// The field can only be set to this value, for this reason.
     Only(Fixed, &'static str),
-    /// The field can only be set if a single region has the object, for this reason.
+    /// The field can be set only if a single region has the object, for this reason.
     OneRegion(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! Limits of regional accounts, by their names in an account token (`nats.limits`, nats-io/jwt v2 `account_claims.go`).
+//! Limits of regional accounts, by their names in account tokens (`nats.limits`, nats-io/jwt v2 `account_claims.go`).
 
 use super::field::Shape::{Bool, Int, Size};
 use super::field::{Field, allowed, refused};

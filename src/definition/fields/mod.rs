@@ -1,5 +1,5 @@
 //! Fields of streams, consumers, buckets and limits by their API names: tables of valid fields, and the conversion of
-//! written fields into API values. To add a field of the API, add a line to a table.
+//! written fields to API values. To add a field of the API, add a line to a table.
 
 mod bucket;
 mod consumer;

@@ -1,4 +1,4 @@
-//! The fields that an object takes, and the fields in a definition.
+//! The fields that an object may have, and the fields in a definition.
 
 use super::field::Field;
 use crate::definition::problem::Collected;
@@ -6,7 +6,7 @@ use crate::definition::read::{Named, Read};
 use crate::definition::yaml::{Node, Value};
 use std::marker::PhantomData;
 
-/// The fields that a key such as `write` takes.
+/// The fields that a key such as `write` accepts.
 pub(in crate::definition) trait Table {
     /// The name of the object in messages: `a write stream`.
     const OF: &'static str;

@@ -1,9 +1,9 @@
-//! Copies the history of read streams whose account changes its layout, before applications are led to them.
+//! Copies the history of read streams whose account changes its layout, before mappings lead applications to them.
 //!
-//! Each new stream sources the old read stream until it has nearly all of it. Then the run removes that source, so that
-//! the new stream's position in the old one stays fixed. The new stream's sources start after what the old stream had
-//! of each write stream up to that position. The stream's config shows each step, so that any run goes on where the
-//! last one stopped.
+//! Each new stream sources the old read stream until it has nearly all of it. Then the run removes that source, which
+//! fixes the new stream's position in the old one. The new stream's sources start after the last message of each write
+//! stream that the old stream had at that position. Each step is visible in the stream's config, so that any run can
+//! continue where the last one stopped.
 
 use super::clock::ASK;
 use super::error::ApplyError;
@@ -16,7 +16,7 @@ use crate::model::finding::Finding;
 use crate::observed::Requests;
 use crate::observed::jetstream::{Api, CallError, ObservedStream, SILENCE, SourceState, age, came_from, code};
 use crate::plan::Action;
-use crate::plan::along::{self, History, Phase};
+use crate::plan::backfill::{self, History, Phase};
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use crate::provision::{ItemError, RunOptions, run};
@@ -26,32 +26,31 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Number of streams that are filled at the same time.
+/// Number of streams that are backfilled at the same time.
 const STREAMS: usize = 16;
 /// Number of requests in flight for each stream.
 const IN_FLIGHT: usize = 64;
-/// Maximum number of consumers that are copied per stream. The limit is needed because the answers say how many there
-/// are.
+/// Most consumers that are copied per stream. Servers report their number, so it needs a limit.
 const MOST_CONSUMERS: u64 = 10_000;
-/// Number of equal looks in a row after which a stream without lag counts as filled.
+/// Number of equal observations in a row after which a stream without lag counts as filled.
 const STILL: u32 = 15;
-/// Time without publishes in a region, in nanoseconds, after which no reported figure can be older than that.
+/// Time without publishes in a region, in nanoseconds, after which no reported figure can be older.
 const QUIET: u64 = 30_000_000_000;
-/// Time that a stream without sources must stay the same before messages on their way count as arrived.
+/// Time without changes after which a stream without sources has received all messages in flight.
 const STEADY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Returns `true` if the backfill makes this change, or goes on with it after it was made.
-pub(super) fn is_its(change: &StreamChange) -> bool {
+pub(super) fn needs_backfill(change: &StreamChange) -> bool {
     change.history.is_some()
 }
 
 /// Returns the change as it is provisioned first, or `None` if there is nothing to make.
-pub(super) fn first(change: &StreamChange) -> Option<StreamChange> {
+pub(super) fn initial_change(change: &StreamChange) -> Option<StreamChange> {
     match (&change.history, &change.after, change.action) {
         (None, ..) => Some(change.clone()),
         (Some(history), Some(after), Action::Create) => {
-            Some(StreamChange { after: Some(along::filling(after, history)), ..change.clone() })
+            Some(StreamChange { after: Some(backfill::filling(after, history)), ..change.clone() })
         }
         (Some(_), ..) => None,
     }
@@ -59,7 +58,7 @@ pub(super) fn first(change: &StreamChange) -> Option<StreamChange> {
 
 /// Waits until the streams that take over history have it, and lets them source the write streams from there on. Makes
 /// their consumers at the positions of the old streams' consumers.
-pub(super) async fn take_along<L: Requests>(
+pub(super) async fn run_backfill<L: Requests>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     deadline: Deadline,
@@ -74,7 +73,7 @@ pub(super) async fn take_along<L: Requests>(
             continue;
         }
         let (Some(old), Some(new)) = (application, session.api(place)) else { continue };
-        for change in account.streams.changes.iter().filter(|change| is_its(change)) {
+        for change in account.streams.changes.iter().filter(|change| needs_backfill(change)) {
             let Some(history) = &change.history else { continue };
             let desired = &planned.desired[place];
             let consumers = account.consumers.changes.iter().filter(|consumer| consumer.stream == change.name);
@@ -112,16 +111,16 @@ impl From<CallError> for Unfinished {
     }
 }
 
-/// A stream that is being filled.
+/// A stream that is being backfilled.
 struct Move<'m, L> {
-    /// The application's account, which has the old stream.
+    /// The application's account, with the old stream.
     old: Api<'m, L>,
     /// The regional account.
     new: Api<'m, L>,
     desired: &'m DesiredAccount<'m>,
     change: &'m StreamChange,
     history: &'m History,
-    /// Consumers of the definition that are not made yet.
+    /// Consumers of the definition that do not exist yet.
     consumers: Vec<&'m ConsumerChange>,
     deadline: Deadline,
 }
@@ -131,10 +130,10 @@ impl<L: Requests> Move<'_, L> {
         let name = &self.change.name;
         loop {
             let info = self.info(self.new, name).await?;
-            match along::phase(&info.config) {
+            match backfill::phase(&info.config) {
                 Some((_, Phase::Filling)) => {
                     self.filled().await?;
-                    self.update(&along::held(&info.config)).await?;
+                    self.update(&backfill::held(&info.config)).await?;
                 }
                 Some((_, Phase::Held)) => {
                     let end = self.end(info).await?;
@@ -144,7 +143,7 @@ impl<L: Requests> Move<'_, L> {
                     };
                     let info = self.info(self.new, name).await?;
                     let Some(wanted) = &self.change.after else { return Ok(Vec::new()) };
-                    let resumed = along::resumed(&info.config, wanted, &last);
+                    let resumed = backfill::resumed(&info.config, wanted, &last);
                     // Consumers come before the sources: after a stop in between, the stream's sources show that the
                     // step is not done.
                     let made = self.take_consumers(&info).await?;
@@ -194,7 +193,7 @@ impl<L: Requests> Move<'_, L> {
         Ok(())
     }
 
-    /// Returns the stream and sequence that the message at `sequence` came from; `None` if the message is gone.
+    /// Returns the stream and sequence that the message at `sequence` came from. Returns `None` if the message is gone.
     async fn origin(&self, api: Api<'_, L>, stream: &str, sequence: u64) -> Result<Option<(String, u64)>, CallError> {
         match self.call(api, &format!("STREAM.MSG.GET.{stream}"), &json!({ "seq": sequence })).await {
             Ok(reply) => Ok(came_from(&reply)),
@@ -203,8 +202,8 @@ impl<L: Requests> Move<'_, L> {
         }
     }
 
-    /// Waits until this stream has everything that the old stream had a moment ago, as write streams may no longer hold
-    /// it.
+    /// Waits until this stream has everything that the old stream had a moment ago, because write streams may no longer
+    /// hold it.
     async fn filled(&self) -> Result<(), Unfinished> {
         let mut still = 0;
         let mut before = 0;
@@ -233,8 +232,8 @@ impl<L: Requests> Move<'_, L> {
         }
     }
 
-    /// Returns the sequence of the last message of the old stream that was copied, once nothing moves any more; `None`
-    /// if none was.
+    /// Returns the sequence of the old stream's last copied message, once no more messages are in flight. Returns
+    /// `None` if none was copied.
     async fn end(&self, mut info: ObservedStream) -> Result<Option<u64>, Unfinished> {
         loop {
             tokio::time::sleep(STEADY).await;
@@ -264,10 +263,10 @@ impl<L: Requests> Move<'_, L> {
     /// Returns the last sequence of each write stream that the old read stream had up to the message `end`.
     async fn last_of_each(&self, end: u64) -> Result<BTreeMap<String, u64>, Unfinished> {
         let old = self.info(self.old, &self.history.from).await?;
-        // After this pause the old stream has stored the messages that were on their way to it.
+        // After this pause, the old stream has stored the messages that were in flight to it.
         tokio::time::sleep(STEADY).await;
         let now = self.info(self.old, &self.history.from).await?;
-        // The first message of each write stream that came after the end.
+        // The first message of each write stream after the end.
         let mut behind: BTreeMap<String, u64> = BTreeMap::new();
         for (name, sequence) in self.origins(end + 1, now.state.last_seq).await? {
             let known = behind.entry(name).or_insert(sequence);
@@ -311,15 +310,14 @@ impl<L: Requests> Move<'_, L> {
         Ok(last)
     }
 
-    /// Returns the origins of these messages of the old stream; messages that are gone are left out.
+    /// Returns the origins of these messages of the old stream. Omits messages that are gone.
     async fn origins(&self, first: u64, last: u64) -> Result<Vec<(String, u64)>, Unfinished> {
         let looks = (first..=last).map(|sequence| self.origin(self.old, &self.history.from, sequence));
         let found: Vec<_> = stream::iter(looks).buffered(IN_FLIGHT).collect().await;
         Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
-    /// Returns the last sequence of a write stream if the old read stream has all of it and nothing was published
-    /// since.
+    /// Returns the last sequence of a write stream, if the old read stream has all of it and no client published since.
     async fn quiet(&self, source: &SourceState) -> Result<Option<u64>, Unfinished> {
         if source.lag > 0 || source.active.is_none_or(|ns| ns >= SILENCE) || source.error.is_some() {
             return Ok(None);
@@ -332,7 +330,7 @@ impl<L: Requests> Move<'_, L> {
         Ok(quiet.then_some(state.last_seq))
     }
 
-    /// Makes the old stream's durable consumers here, each at the same position.
+    /// Makes the old stream's durable consumers on the new stream, each at the same position.
     async fn take_consumers(&self, new: &ObservedStream) -> Result<Vec<Provisioned>, Unfinished> {
         let mut changes: Vec<ConsumerChange> = self.consumers.iter().map(|change| (*change).clone()).collect();
         for info in self.durables().await? {
@@ -409,12 +407,12 @@ impl<L: Requests> Move<'_, L> {
     }
 
     /// Returns the sequence of the first message here that came after `sequence` of the old stream. Both streams have
-    /// the same order, so this is a binary search.
+    /// the same order, which allows a binary search.
     async fn after(&self, new: &ObservedStream, sequence: u64) -> Result<u64, Unfinished> {
         let (mut low, mut high) = (new.state.first_seq, new.state.last_seq.saturating_add(1));
         while low < high {
             let middle = low + (high - low) / 2;
-            // A deleted message is skipped for the next one.
+            // Skips deleted messages.
             let mut at = middle;
             let origin = loop {
                 match self.origin(self.new, &self.change.name, at).await? {

@@ -15,13 +15,13 @@ impl Answers for Streams {
     }
 }
 
-/// A run whose time is over says how much of the history is there, and that the next run goes on.
+/// A run that runs out of time reports how much of the history was copied, and that the next run continues.
 #[tokio::test]
 async fn history_that_is_under_way_is_said() {
     let account = regional(vec![stream("foo", &["foo.>"])]);
     let desired = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
     let history = History { from: "foo-read-west".to_owned(), messages: 600 };
-    let config = along::filling(&desired.streams[0].config(), &history);
+    let config = backfill::filling(&desired.streams[0].config(), &history);
     let change = StreamChange {
         action: Action::Create,
         name: "foo".to_owned(),

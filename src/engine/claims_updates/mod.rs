@@ -1,15 +1,15 @@
-//! Notices tokens that other tools and runs push while a run goes on.
+//! Notices tokens that other tools and runs push during a run.
 //!
-//! A received token proves nothing by itself, because any user of the system account may publish there. If a key of the
-//! trust anchor that a server trusts signed it, it is an edit to keep. Any other token is reported, and nothing of it
-//! is used. This run's own tokens are those that it pushed, byte for byte.
+//! A received token proves nothing by itself, because any user of the system account may publish there. If it is signed
+//! by a key that both the trust anchor and a server trust, it is an edit to keep. Any other token is reported and not
+//! used. A token counts as this run's own only if it equals a pushed one byte for byte.
 
 use super::clock::now;
 use crate::model::claims::{
-    AccountClaims, ClaimsError, Conflict, TrustAnchor, TrustedClaims, Untrusted, claimed_subject, spelled_as_signed,
+    AccountClaims, ClaimsError, Conflict, TrustAnchor, TrustedClaims, Untrusted, spelled_as_signed,
 };
 use crate::model::finding::Finding;
-use crate::model::nkey::{KeyKind, PublicKey};
+use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
 use crate::observed::jetstream::ObservedStream;
 use crate::observed::link::{Ear, Heard, Link};
@@ -17,7 +17,7 @@ use crate::observed::{Deployment, RequestError};
 use crate::plan::claims_diff;
 use crate::plan::overheard::{Origin, Seen, is_from_before, is_pushed_again, settle};
 use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, does_some_server_trust};
-use crate::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT};
+use crate::resolver::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT, named_in};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Pushes received so far, by account.
 #[derive(Debug)]
 pub struct Watch<L> {
-    // The subscriptions live as long as the connection.
+    // The subscriptions last as long as the connection.
     link: L,
     heard: Mutex<Pushes>,
 }
@@ -36,10 +36,10 @@ struct Pushes {
     messages: Ear,
     /// Keys and servers to trust. Messages that arrive before these are known wait in `messages`.
     believed: Option<Arc<Believed>>,
-    /// Time at which the run began to listen, in seconds since 1970.
+    /// Time at which the run subscribed, in seconds since 1970.
     started: u64,
     accounts: HashMap<PublicKey, Pushed>,
-    /// Number of times that each token that this run pushed is yet to come back.
+    /// For each token that this run pushed: number of times that its push has not come back yet.
     ours: HashMap<String, usize>,
     /// Total size of all accounts' tokens from other tools and runs, in bytes.
     bytes: usize,
@@ -49,15 +49,15 @@ struct Pushes {
 
 /// The keys whose signatures count, and the servers that must trust them.
 ///
-/// The operator revoked a key that no server trusts any more, even if a local token of the operator still lists it. No
-/// server applies a token by such a key.
+/// If no server trusts a key any more, the operator has revoked it, even if a local token of the operator still lists
+/// it. No server applies a token by such a key.
 #[derive(Debug)]
 struct Believed {
     anchor: TrustAnchor,
     deployment: Deployment,
 }
 
-/// Tokens of one account, and what is known of them.
+/// The tokens of one account, and their state.
 #[derive(Debug, Default)]
 struct Pushed {
     seen: Vec<Seen>,
@@ -73,7 +73,7 @@ struct Pushed {
     began_with: u64,
     /// The claims of the last merge, or those that this run made of them.
     expected: Option<TrustedClaims>,
-    /// Changes of these claims by other tools and runs that are yet to be shown, line by line.
+    /// Changes of these claims by other tools and runs that were not shown yet, line by line.
     untold: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl<L: Link> Watch<L> {
         Ok(Self { link: system.clone(), heard: Mutex::new(Pushes::new(messages, now())) })
     }
 
-    /// Trusts the keys of `anchor` from now on, as far as these servers do.
+    /// From now on, trusts the keys of `anchor` that one of these servers trusts, too.
     pub(super) fn believe(&self, anchor: &TrustAnchor, deployment: &Deployment) {
         let believed = Believed { anchor: anchor.clone(), deployment: deployment.clone() };
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).believed = Some(Arc::new(believed));
@@ -95,23 +95,23 @@ impl<L: Link> Watch<L> {
 
     /// Returns a finding if the system user may not subscribe to pushes.
     ///
-    /// The server refuses the subscription before it answers a later request. The client notices that in a task of its
-    /// own, which may run later: a caller that depends on it asks again.
+    /// The server refuses the subscription before it answers a later request. The client handles the refusal in a
+    /// separate task, which may run later. A caller that depends on it must ask again.
     pub(super) fn denied(&self) -> Option<Finding> {
         self.link.may_not_hear(&[SUBJECT, BY_NAME]).map(|subject| {
             Finding::error(
                 "system-permissions",
                 "system account",
                 format!(
-                    "the system user may not subscribe to {subject}, so that pushes of others would not be noticed"
+                    "the system user may not subscribe to {subject}, so the run would not notice pushes of other tools"
                 ),
                 "Allow the system user to subscribe to it.",
             )
         })
     }
 
-    /// Returns `true` if the system user may not subscribe to the older subject of pushes; known as late as
-    /// [`denied`](Self::denied).
+    /// Returns `true` if the system user may not subscribe to the older subject of pushes. The result is known as late
+    /// as that of [`denied`](Self::denied).
     pub(super) fn is_deaf_to_old_subject(&self) -> bool {
         self.link.may_not_hear(&[OLD]).is_some()
     }
@@ -128,7 +128,7 @@ impl<L: Link> Watch<L> {
     /// claims, or `None` if they equal `claims`.
     ///
     /// # Errors
-    /// Two pushes changed the same in different ways, or more was pushed than is kept.
+    /// Two pushes changed the same entry differently, or more tokens were pushed than are kept.
     pub(super) fn settle(
         &self,
         stored: &str,
@@ -138,17 +138,17 @@ impl<L: Link> Watch<L> {
         self.pushes().settle(stored, claims, streams)
     }
 
-    /// Notes claims that are about to be pushed, their token, and the claims that they were made from.
+    /// Notes claims that are about to be pushed, their token, and the claims from which they were made.
     pub(super) fn push(&self, claims: TrustedClaims, token: &str, origin: Option<&TrustedClaims>) {
         self.pushes().push(claims, token, origin);
     }
 
-    /// Notes that a token is sent, which then comes back once.
+    /// Notes that a token is sent, whose push then comes back once.
     pub(super) fn sends(&self, token: &str) {
         self.pushes().sends(token);
     }
 
-    /// Returns as soon as another tool or run pushed a token of one of these accounts.
+    /// Returns as soon as another tool or run has pushed a token of one of these accounts.
     pub(super) async fn hears_news(&self, accounts: &[&PublicKey]) {
         while self.news(accounts.iter().copied()).is_none() {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -161,34 +161,34 @@ impl<L: Link> Watch<L> {
         accounts.into_iter().find(|account| pushes.is_unsettled(account)).cloned()
     }
 
-    /// Returns the changes of an account by other tools and runs since its first merge that are yet to be shown, line
-    /// by line.
+    /// Returns the changes of an account by other tools and runs since its first merge that were not shown yet, line by
+    /// line.
     pub(super) fn take_untold(&self, account: &PublicKey) -> Vec<String> {
         self.pushes().take_untold(account)
     }
 
-    /// Returns a finding for each received token of this account that is not trusted or is old, each once.
+    /// Returns one finding for each received token of this account that is untrusted or old.
     pub(super) fn findings(&self, account: &PublicKey, name: &str) -> Vec<Finding> {
         self.pushes().findings(account, name)
     }
 }
 
-/// Maximum numbers of findings that are kept per account, and of accounts that have findings: more tell nothing new.
+/// Most findings that are kept per account, and most accounts with findings. More findings would tell nothing new.
 const KEPT: (usize, usize) = (8, 10_000);
-/// Maximum number of tokens of one account that are merged: each is compared with all before it.
+/// Most tokens of one account that are merged: each is compared with all earlier ones.
 const MOST_SEEN: usize = 128;
-/// Maximum number of bytes that are kept of received tokens, over all accounts: as much as may wait to be read.
+/// Most bytes of received tokens that are kept over all accounts: as many as may wait to be read.
 const MOST_BYTES: usize = 64 << 20;
 
-/// More was pushed during a run than it keeps, of one account or of all.
+/// The finding about more pushes during a run than it keeps, of one account or of all.
 pub const PUSHES_WITHOUT_END: &str = "pushes-without-end";
 
 /// Reason why the pushes of an account cannot be merged.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Unsettled {
-    /// Two pushes changed the same in different ways.
+    /// Two pushes changed the same entry differently.
     Conflict(Conflict),
-    /// More was pushed than is kept.
+    /// More tokens were pushed than are kept.
     TooMuch,
 }
 
@@ -248,7 +248,7 @@ impl Pushes {
         self.see(&token, claims, Origin::Unknown);
     }
 
-    /// Adds a token to the seen ones, and reports an old one that was pushed again.
+    /// Adds a token to the seen ones. Reports an old token that was pushed again.
     fn see(&mut self, token: &str, claims: TrustedClaims, origin: Origin) {
         let pushed = self.accounts.entry(claims.id().clone()).or_default();
         let again = pushed.known && is_pushed_again(claims.issued_at(), pushed.began_with, self.started);
@@ -281,12 +281,12 @@ impl Pushes {
         pushed.unsettled = false;
         let was_seen = pushed.seen.iter().any(|seen| seen.token == stored);
         if pushed.known && !was_seen {
-            // The run missed a push, and takes the token as it is.
+            // The run missed a push, and accepts the token as it is.
             self.see(stored, claims.clone(), Origin::All);
         } else if !pushed.known {
             (pushed.known, pushed.began_with) = (true, claims.issued_at());
             pushed.expected = Some(claims.clone());
-            // The token that is read first was there before all received ones. Some of those may be old.
+            // The token that is read first existed before all received ones, some of which may be old.
             let heard = std::mem::take(&mut pushed.seen);
             pushed.repeated = 0;
             self.bytes -= heard.iter().map(|seen| seen.token.len()).sum::<usize>();
@@ -356,8 +356,8 @@ impl Pushes {
 
 impl Pushed {
     /// Drops an earlier repetition of the token if nothing new was seen since. A repeated token edits nothing, and only
-    /// shows what a later token may have been made from. Of repetitions in a row, the last one of each token shows
-    /// that.
+    /// shows from which token a later one may have been made. Among repetitions in a row, the last one of each token
+    /// suffices for that.
     fn drop_repeated(&mut self, token: &str) -> Option<Seen> {
         let first = self.seen.len() - self.repeated;
         let at = first + self.seen[first..].iter().position(|seen| seen.token == token)?;
@@ -371,18 +371,12 @@ fn too_much() -> Finding {
         PUSHES_WITHOUT_END,
         String::new(),
         format!(
-            "while this run went on, more tokens of it were pushed than can be put together: {MOST_SEEN} of one account, or \
-             {} MiB of all accounts. So as to lose no change, nothing is signed on top of them",
+            "during this run, more tokens of it were pushed than it can merge: {MOST_SEEN} of one account, or {} MiB \
+             of all accounts. So as to lose no change, nothing is signed on top of them",
             MOST_BYTES >> 20
         ),
         "Find out which user of the system account pushes, and have it stop; then run again.",
     )
-}
-
-/// Returns the account that a push is for, as its subject says, or else its token. Nothing of it is verified.
-fn named_in(subject: &str, token: &str) -> Option<PublicKey> {
-    let named = subject.split('.').find_map(|part| PublicKey::parse_kind(part, KeyKind::Account).ok());
-    named.or_else(|| PublicKey::parse_kind(&claimed_subject(token)?, KeyKind::Account).ok())
 }
 
 /// Returns the finding that the system user may not subscribe to the older subject of pushes. Earlier users were made
@@ -392,22 +386,22 @@ pub(super) fn deaf_to_old_subject() -> Finding {
         "system-permissions",
         "system account",
         format!(
-            "the system user may not subscribe to {OLD}, on which servers take pushes too: what others push there while a \
-             run goes on would be overwritten unnoticed"
+            "the system user may not subscribe to {OLD}, on which servers take pushes too: a run would overwrite \
+             pushes there unnoticed"
         ),
         "Allow the system user to subscribe to it.",
     )
 }
 
-/// Returns the finding that a token is not trusted; `why` continues "signed by …, which".
+/// Returns the finding about an untrusted token. `why` continues "signed by …, which".
 fn not_believed(claims: &AccountClaims, subject: &str, why: &str) -> Finding {
     let (account, issuer) = (claims.id(), claims.issuer());
     Finding::warning(
         TOKEN_UNTRUSTED,
         String::new(),
         format!(
-            "while this run went on, a token of it ({account}) was pushed on {subject}, signed by {issuer}, which \
-             {why}: nothing of it was used"
+            "during this run, a token of it ({account}) was pushed on {subject}, signed by {issuer}, which {why}: \
+             nothing of it was used"
         ),
         "Find out which user of the system account pushed it, and remove its permission to publish there.",
     )
@@ -418,15 +412,14 @@ fn unreadable(account: &PublicKey, subject: &str, error: &ClaimsError) -> Findin
         TOKEN_UNREADABLE,
         String::new(),
         format!(
-            "while this run went on, a token of it ({account}) was pushed on {subject} that cannot be read: {error}. \
-             Nothing of it was used"
+            "during this run, a token of it ({account}) was pushed on {subject} that cannot be read: {error}. Nothing \
+             of it was used"
         ),
         "Find out which user of the system account pushed it. If servers store it, `apply` replaces it.",
     )
 }
 
-/// Returns the finding about a token that was pushed as the run began: it is not known if servers had a newer one
-/// before.
+/// Returns the finding about a token that was pushed as the run began. Servers may have had a newer one before.
 fn pushed_as_it_began(claims: &TrustedClaims) -> Finding {
     Finding::warning(
         TOKEN_PUSHED_AGAIN,
@@ -436,8 +429,8 @@ fn pushed_as_it_began(claims: &TrustedClaims) -> Finding {
              one, what that changed or revoked is undone",
             format_time(claims.issued_at())
         ),
-        "Find out who pushed it. If it was not meant to replace a newer one, what was changed or revoked since has to be \
-         done again.",
+        "Find out who pushed it. If it was not meant to replace a newer one, later changes and revocations must be \
+         made again.",
     )
 }
 
@@ -446,7 +439,7 @@ fn pushed_again(claims: &TrustedClaims, began_with: u64) -> Finding {
         TOKEN_PUSHED_AGAIN,
         String::new(),
         format!(
-            "while this run went on, an old token of it, issued {}, was pushed again, over the one issued {}: what has \
+            "during this run, an old token of it, issued {}, was pushed again, over the one issued {}: what has \
              changed since was kept",
             format_time(claims.issued_at()),
             format_time(began_with)

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::nkey::KeyKind;
 use crate::observed::Server;
 use crate::observed::link::{Told, Voice, hearing};
 use crate::sign::tests::respelled;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 const STARTED: u64 = 2_000_000_000;
 const ALL: &str = ALL_SUBJECTS[0];
 
-/// A run that listens, an operator that it trusts, and pushes of other tools.
+/// A run that is subscribed to pushes, a trusted operator, and pushes of other tools.
 struct Run {
     operator: Seed,
     stranger: Seed,
@@ -55,7 +56,7 @@ impl Run {
         self.pushes.take_in();
     }
 
-    /// Merges the claims while servers have this token; `None` if that changes nothing.
+    /// Merges the claims while servers have this token. Returns `None` if the merge changes nothing.
     fn settle(&mut self, stored: &str) -> Result<Option<Value>, Vec<Unsettled>> {
         let claims = self.read(stored);
         self.pushes.settle(stored, &claims, &[]).map(|claims| claims.map(|claims| claims.value()["nats"].clone()))
@@ -82,7 +83,7 @@ fn believed(counts: &Seed, on_server: &[&Seed]) -> Option<Arc<Believed>> {
     Some(Arc::new(Believed { anchor, deployment: Deployment { servers, expected: 1 } }))
 }
 
-/// On each subject, with any date, and with any claims.
+/// Pushes on each subject, with any date, and with any claims.
 #[test]
 fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -117,14 +118,14 @@ fn a_token_by_a_key_that_no_server_trusts_any_more_is_named_and_nothing_of_it_is
     let said = format!("signed by {}, which no server trusts: nothing of it was used", revoked.public_key());
     assert!(*code == "token-untrusted" && message.contains(&said), "{message}");
     assert_eq!(run.settle(&first), Ok(None));
-    // While some server trusts it, it is a key like any other.
+    // While some server trusts the key, it counts like any other.
     run.pushes.believed = believed(&revoked, &[&run.operator, &revoked]);
     run.hear(ALL, edit.as_str());
     assert!(run.pushes.is_unsettled(&run.account));
 }
 
-/// A token that is malformed, was changed, or is read differently by servers is not used. It is reported if it says
-/// which account it is for.
+/// A token that is malformed, was changed, or is ambiguous to servers is not used. It is reported if its account is
+/// known.
 #[test]
 fn what_cannot_be_read_is_named() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -146,7 +147,7 @@ fn what_cannot_be_read_is_named() {
     assert_eq!(run.settle(&first), Ok(None));
 }
 
-/// Servers store a token as they receive it: it still is the token that it was made from.
+/// Servers store a token byte for byte, so it stays the token from which the next edit is made.
 #[test]
 fn a_token_in_another_spelling_is_the_same_token() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -159,7 +160,7 @@ fn a_token_in_another_spelling_is_the_same_token() {
     run.hear(ALL, &ours);
     run.hear(ALL, &respelled(&ours)[0]);
     assert!(!run.pushes.is_unsettled(&run.account));
-    // An older token takes nothing back, and is reported once.
+    // An older token undoes nothing, and is reported once.
     let old = run.token(&json!({}), STARTED - 1000);
     for spelling in respelled(&old) {
         run.hear(ALL, &spelling);
@@ -178,7 +179,7 @@ fn an_edit_by_a_trusted_key_is_kept_and_told() {
     run.push(&ours, &first);
     run.hear(ALL, &ours);
     assert!(!run.pushes.is_unsettled(&run.account), "our own push comes back");
-    // The other tool made it from the first token, and pushed it over ours.
+    // The other tool made its token from the first one, and pushed it over ours.
     let theirs = run.token(&json!({ "revocations": { "U": 7, "V": 8 } }), STARTED + 2);
     run.hear(ALL, &theirs);
     assert!(run.pushes.is_unsettled(&run.account));
@@ -187,7 +188,7 @@ fn an_edit_by_a_trusted_key_is_kept_and_told() {
     assert_eq!(run.pushes.take_untold(&run.account), ["+ nats.revocations.V: 8"]);
     assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
     assert_eq!(run.found(), []);
-    // A token that the run missed, and reads now, is shown, too.
+    // A token that the run missed and reads later is shown, too.
     let missed =
         run.token(&json!({ "revocations": { "U": 7, "V": 8 }, "description": "ours", "tags": ["t"] }), STARTED + 3);
     assert_eq!(run.settle(&missed), Ok(None));
@@ -205,7 +206,7 @@ fn what_the_first_plan_merges_is_told() {
     assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
 }
 
-/// Without this, the revocation that the old token lacks would be gone, with the operator's fresh signature.
+/// Otherwise the revocation that the old token lacks would be lost, with a new signature of the operator.
 #[test]
 fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     let old = |run: &Run| run.token(&json!({ "description": "of last year" }), STARTED - 10_000);
@@ -220,7 +221,7 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     assert_eq!(*code, "token-pushed-again");
     assert!(message.contains("issued 2033-05-18T00:46:40Z") && message.contains("2033-05-18T03:31:40Z"), "{message}");
 
-    // The token was read, but its push was missed.
+    // The run read the token, but missed its push.
     let (mut run, _) = Run::began_with(STARTED - 100);
     let again = old(&run);
     assert_eq!(run.settle(&again).unwrap().unwrap()["revocations"], json!({ "U": 7 }));
@@ -235,7 +236,7 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     assert_eq!(run.settle(&first), Ok(None));
     assert_eq!(run.found().len(), 1);
 
-    // The push came as the run began, and servers stored it by then: the token before it is not known.
+    // The push came as the run began, and servers had already stored it: the earlier token is unknown.
     let (mut other, _) = Run::began_with(STARTED - 100);
     (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
     let again = old(&other);
@@ -244,22 +245,22 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     let [(code, message)] = &other.found()[..] else { panic!("{:?}", other.found()) };
     let said = "issued 2033-05-18T00:46:40Z was pushed, and servers have it now";
     assert!(*code == "token-pushed-again" && message.contains(said), "{message}");
-    // The token is an edit if it was made just now.
+    // The token is an edit if it was signed just now.
     let (mut other, _) = Run::began_with(STARTED - 100);
     (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
     let edit = other.token(&json!({ "tags": ["t"] }), STARTED - 5);
     other.hear(ALL, &edit);
     assert_eq!((other.settle(&edit), other.found()), (Ok(None), vec![]));
 
-    // An edit of such a token, made while it was stored, is an edit of it.
+    // Another tool edits such a token while it is stored. The result is an edit of it.
     let edit = run.token(&json!({ "description": "of last year", "tags": ["t"] }), STARTED + 5);
     run.hear(ALL, &edit);
     let settled = run.settle(&edit).unwrap().unwrap();
     assert_eq!((&settled["revocations"], &settled["tags"]), (&json!({ "U": 7 }), &json!(["t"])));
 }
 
-/// An edit may be signed before the run began, and pushed later. It still is an edit if it is newer than the token that
-/// the run began with. Clocks differ a little.
+/// An edit may be signed before the run began, and pushed later. It is still an edit if it is newer than the token that
+/// the run began with. Clocks may differ a little.
 #[test]
 fn an_edit_that_waited_is_no_old_token() {
     for (began_with, iat) in [(STARTED - 10_000, STARTED - 5_000), (STARTED + 3, STARTED - 4), (STARTED, STARTED)] {
@@ -272,7 +273,7 @@ fn an_edit_that_waited_is_no_old_token() {
     }
 }
 
-/// A token counts as ours if this run pushed it, byte for byte and as often as it did.
+/// A token counts as ours if this run pushed the same bytes, and as often.
 #[test]
 fn our_token_in_anothers_hands_is_anothers_push() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -283,21 +284,21 @@ fn our_token_in_anothers_hands_is_anothers_push() {
     run.push(&two, &one);
     run.hear(ALL, &two);
     assert!(!run.pushes.is_unsettled(&run.account));
-    // A repetition of the newest token changes nothing, whatever is around it.
+    // A repetition of the newest token changes nothing, even with whitespace around it.
     run.hear(ALL, &two);
     run.hear(ALL, &format!(" {two}\n"));
     assert!(!run.pushes.is_unsettled(&run.account));
-    // A repetition of the token before it does.
+    // A repetition of the token before the newest does.
     run.hear(ALL, &one);
     assert!(run.pushes.is_unsettled(&run.account));
     assert_eq!(run.settle(&one).unwrap().unwrap()["description"], "two");
-    // A token that is pushed again comes back again.
+    // A token that the run pushes again comes back again.
     run.pushes.sends(&two);
     run.hear(ALL, &two);
     assert!(!run.pushes.is_unsettled(&run.account));
 }
 
-/// The run reads nothing before it knows which keys to trust, and a flood of tokens by other tools hides nothing.
+/// The run reads no token before it knows which keys to trust, and a flood of other tools' tokens hides no edit.
 #[test]
 fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
     let (mut run, _) = Run::began_with(STARTED - 100);
@@ -321,7 +322,7 @@ fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
     assert_eq!(run.found().len(), 1);
 }
 
-/// A tool with two old trusted tokens pushes them by turns, as long as the run goes on.
+/// A tool with two old trusted tokens pushes them alternately during the whole run.
 #[test]
 fn tokens_that_are_pushed_by_turns_take_no_room() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -337,14 +338,14 @@ fn tokens_that_are_pushed_by_turns_take_no_room() {
     let settled = run.settle(&first).unwrap().expect("both edits");
     assert_eq!(settled["tags"], json!(["c", "d"]));
     assert_eq!(run.found().len(), 2, "each old one is named once");
-    // An edit of the token that came last counts as that.
+    // An edit of the token that came last counts as such.
     run.hear(ALL, &edits[0]);
     let theirs = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["c", "e"] }), STARTED + 3);
     run.hear(ALL, &theirs);
     assert_eq!(run.settle(&theirs).unwrap().expect("the other edit")["tags"], json!(["c", "d", "e"]));
 }
 
-/// A token that is not kept is not forgotten: the run signs nothing on top of it.
+/// The run does not forget that it dropped a token, and signs nothing on top of it.
 #[test]
 fn more_pushes_than_are_kept_stop_the_run() {
     let (mut run, first) = Run::began_with(STARTED - 100);
@@ -368,7 +369,7 @@ fn more_pushes_than_are_kept_stop_the_run() {
     assert_eq!(run.pushes.accounts[&run.account].seen.len(), MOST_SEEN);
 }
 
-/// Large tokens of other accounts use up the room. The run stops only for an account that lost a token.
+/// Large tokens of other accounts use up the space. The run stops only for an account that lost a token.
 #[test]
 fn the_tokens_of_all_accounts_have_a_bound_in_bytes() {
     let (mut run, first) = Run::began_with(STARTED - 100);

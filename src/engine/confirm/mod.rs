@@ -3,14 +3,14 @@
 use crate::model::claims::{AccountClaims, ClaimsError, TrustAnchor};
 use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, Requests};
-use crate::push::{Answer, PushOutcome};
+use crate::resolver::push::{Answer, PushOutcome};
 use crate::resolver::{Resolver, Unread};
 use crate::verify::account::{Age, Expected, Verdict, judge};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// State of one account on one server, as confirmed or not.
+/// The state of one account on one server, confirmed or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Confirmation {
     /// The account.
@@ -25,7 +25,7 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Merges this with an earlier look at the same account and server: a confirmed state is not lost when the server
+    /// Merges this with an earlier result for the same account and server. A confirmed state is kept if the server
     /// later does not answer.
     pub(super) fn after(self, earlier: Option<&Self>) -> Self {
         match earlier {
@@ -35,10 +35,10 @@ impl Confirmation {
     }
 }
 
-/// Reason why nothing is known.
+/// Reason why the state is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    /// The servers could not be asked.
+    /// The servers could not be queried.
     #[error("reading the accounts back: {0}")]
     Request(#[from] Unread),
     /// A token that cannot be read.
@@ -51,10 +51,10 @@ pub enum ConfirmError {
     },
 }
 
-/// Maximum wait for a server that refused a token, and for a token that no server acknowledged.
+/// Longest wait for a server that refused a token, and for a token that no server acknowledged.
 const BRIEFLY: Duration = Duration::from_secs(2);
 
-/// Minimum time for a look: with less left, servers that are about to answer would seem to be silent.
+/// Shortest time for one check: with less, servers that are about to answer would seem silent.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Asks repeatedly until every server confirms every token, until waiting cannot help any more, or until the timeout.
@@ -74,10 +74,10 @@ pub async fn confirm(
     confirm_push(resolver, requests, deployment, anchor, tokens, &[], timeout).await
 }
 
-/// Does the same directly after a push with these outcomes.
+/// Waits as [`confirm`] does, directly after a push with these outcomes.
 ///
-/// It hardly waits for a server that refused a token. It also hardly waits for a token that no server acknowledged, or
-/// that a server missed.
+/// It waits only briefly for a server that refused a token, and for a token that no server acknowledged or that a
+/// server missed.
 ///
 /// # Errors
 /// [`ConfirmError`]
@@ -100,11 +100,11 @@ pub async fn confirm_push(
         let mut answers = outcomes.iter().filter(|one| one.account == confirmation.account);
         answers.any(|one| one.server == confirmation.server && matches!(one.answer, Answer::Refused { .. }))
     };
-    // A server reloads the preload at once if another tool watches the file, or else long after this run.
+    // A server reloads the preload at once if another tool watches the file, or otherwise long after this run.
     let waits = |one: &Confirmation| matches!(one.verdict, Verdict::NotReloaded { .. });
     let hopeless =
         |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one) || waits(one));
-    // The token must be pushed again: waiting for servers that do not answer does not help.
+    // The token must be pushed again, so waiting for servers that do not answer does not help.
     let missed = |found: &[Confirmation]| start.elapsed() >= BRIEFLY && found.iter().any(|one| missed(one, outcomes));
     let expected = tokens
         .iter()
@@ -135,7 +135,7 @@ pub async fn confirm_push(
                 }
             }
             Err(error) if last() => return Err(error.into()),
-            // A server that stops breaks the connection, which then goes to another server.
+            // A server that stops breaks the connection, which then switches to another server.
             Err(_) => {}
         }
         open.retain(|index| {
@@ -152,7 +152,7 @@ pub async fn confirm_push(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Returns `true` if a push did not reach a server that can be asked: it did not acknowledge the push, and has an older
+/// Returns `true` if a push did not reach a server that answers: it did not acknowledge the push, and has an older
 /// token.
 pub(super) fn missed(one: &Confirmation, outcomes: &[PushOutcome]) -> bool {
     let mut answers = outcomes.iter().filter(|outcome| outcome.account == one.account && outcome.server == one.server);
@@ -166,7 +166,7 @@ pub(crate) fn may_still_change(verdict: &Verdict) -> bool {
         Verdict::Confirmed
         | Verdict::StoredNotLoaded
         | Verdict::FetchedOnUse
-        // Until the account is used there.
+        // Until a user of the account connects there.
         | Verdict::CachedUnclear
         | Verdict::PreloadUnread
         | Verdict::ImportsIncomplete { .. } => false,

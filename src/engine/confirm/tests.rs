@@ -1,7 +1,7 @@
 use super::*;
 use crate::observed::fake::{Fake, account, claims};
 use crate::observed::{Reply, RequestError, system};
-use crate::push::push;
+use crate::resolver::push::push;
 use crate::sign::Signer as _;
 use serde_json::json;
 
@@ -82,7 +82,7 @@ impl Requests for Slow<'_> {
     }
 }
 
-/// The run waits for a server that is down until the time is over, at whatever point of a look that is.
+/// If a server goes down at any point of a check, the run waits for it until the time is over.
 #[tokio::test(start_paused = true)]
 async fn who_has_confirmed_does_not_lose_that_at_the_end_of_the_time() {
     let fake = Fake::new(&["west", "east"], 2);

@@ -15,12 +15,11 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 const IN_FLIGHT: usize = 64;
-/// Maximum number of consumers that are read per stream. The limit is needed because the answers say how many there
-/// are.
+/// Most consumers that are read per stream. Servers report their number, so it needs a limit.
 const MOST: usize = 10_000;
 
-/// Returns, per desired account, a warning for each push consumer whose deliver subject no import brings to the
-/// applications. If the user may not list consumers, the verdict goes without them, and a finding says so.
+/// Returns a warning, per desired account, for each push consumer whose deliver subject no import brings to the
+/// applications. If the user may not list consumers, returns a finding about that, and the verdict ignores them.
 pub(crate) async fn astray<L: Link>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
@@ -51,7 +50,7 @@ pub(crate) async fn astray<L: Link>(
     for (place, found) in lists {
         findings[place].extend(found);
     }
-    // Reported once for the account, not for each of its streams.
+    // The finding appears once for the account, not for each of its streams.
     for found in &mut findings {
         let mut denied = false;
         found.retain(|finding: &Finding| finding.code != NOT_PERMITTED || !std::mem::replace(&mut denied, true));
@@ -59,9 +58,9 @@ pub(crate) async fn astray<L: Link>(
     findings
 }
 
-/// The user lacks a permission to ask for something.
+/// The finding about a missing permission of the user.
 pub(crate) const NOT_PERMITTED: &str = "not-permitted";
-/// A list of consumers was not read to its end.
+/// The finding about a list of consumers that was not read to its end.
 pub(crate) const UNREAD: &str = "consumers-unread";
 
 pub(crate) fn not_permitted(place: String, what: &str, subject: &str) -> Finding {
@@ -78,7 +77,7 @@ pub(crate) fn not_permitted(place: String, what: &str, subject: &str) -> Finding
 enum Unread {
     /// The user may not publish on this subject.
     Denied(String),
-    /// The list has more pages, and asking for the next one failed with this error.
+    /// The list has more pages, and requesting the next one failed with this error.
     Unfinished(CallError),
 }
 
@@ -105,15 +104,15 @@ struct PushConsumer {
 }
 
 impl PushConsumer {
-    /// Reads a consumer's config; `None` for a pull consumer.
+    /// Reads a consumer's config. Returns `None` for a pull consumer.
     fn new(config: &Value) -> Option<Self> {
         let name = config["name"].as_str().or(config["durable_name"].as_str()).unwrap_or_default();
         Some(Self { name: name.to_owned(), deliver_subject: config["deliver_subject"].as_str()?.to_owned() })
     }
 }
 
-/// Returns the push consumers of a stream, as far as its list can be read. The answers say how many pages there are,
-/// and any user of the account can answer.
+/// Returns the push consumers of a stream, as far as its list can be read. Any user of the account can forge the number
+/// of pages.
 async fn push_consumers<R: Requests>(
     api: Api<'_, R>,
     stream: &str,

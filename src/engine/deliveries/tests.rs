@@ -3,7 +3,7 @@ use crate::observed::Reply;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Answers with lists of consumers in pages of one, one after the other, each after a while.
+/// Sends lists of consumers in pages of one, each after a while.
 struct Pages {
     total: usize,
     each: Duration,
@@ -61,7 +61,7 @@ async fn a_list_of_consumers_ends_with_the_time() {
     assert!(finding.message.starts_with("its consumers could not all be looked at"), "{finding:?}");
 }
 
-/// Each page is within its bounds, but together they have no end.
+/// Each page is within its bounds, but the pages never end.
 #[tokio::test(start_paused = true)]
 async fn a_list_of_consumers_has_a_bound_in_bytes() {
     let endless = Pages { padding: 1000, ..Pages::new(usize::MAX, Duration::ZERO) };

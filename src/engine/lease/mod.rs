@@ -1,8 +1,8 @@
-//! The lease, by which one run at a time changes an account. The reasons are in `docs/decisions/lease.md`.
+//! The lease, with which only one run at a time changes an account. The reasons are in `docs/decisions/lease.md`.
 //!
-//! The lease is the last message of a small stream in the application's account. Taking, renewing and returning it are
-//! publishes that the stream accepts only after the last message that the run saw. So of two runs only one succeeds.
-//! The lease of a killed run expires.
+//! The lease is the last message of a small stream in the application's account. To take, renew or release it, a run
+//! publishes a message. The stream accepts it only if its last message is the one that the run saw. So only one of two
+//! runs succeeds. The lease of a killed run expires.
 
 use super::Tell;
 use super::clock::now;
@@ -31,15 +31,15 @@ use tokio::time::Instant;
 
 /// Time between two renewals of a held lease.
 const RENEW: Duration = Duration::from_secs(EXPIRY / 4);
-/// Time between two looks at a lease that another run holds.
+/// Time between two checks of a lease that another run holds.
 const LOOK: Duration = Duration::from_millis(300);
-/// Maximum time for one request.
+/// Longest time for one request.
 const ASK: Duration = Duration::from_secs(3);
-/// Time during which a stream that does not answer is asked again: its servers may be electing a leader.
+/// Time during which the run retries a stream that does not answer, because its servers may be electing a leader.
 const ELECTION: Duration = Duration::from_secs(12);
-/// Error codes of a stream that refuses a note because another message came first.
+/// Error codes of a stream that refuses a message because another one came first.
 const CAME_LATE: [u64; 2] = [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_IN_FLIGHT];
-/// Reason why a stream that this program would not make like that is in the way.
+/// Reason why a run does not use a stream that this program would not make.
 const OF_OTHERS: &str = "vstream-jwt did not make it";
 
 /// The run that takes a lease, and its purpose.
@@ -54,7 +54,7 @@ pub struct Holder {
 /// Reason why a run has no lease, or lost it.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Another run has it, and did not return it in time.
+    /// Another run holds it, and did not release it in time.
     #[error(
         "account {account} is being changed by {} with `{}` since {}; nothing was changed",
         .note.holder, .note.verb, .note.since
@@ -65,7 +65,7 @@ pub enum LeaseError {
         /// The other run's description of itself.
         note: Box<Note>,
     },
-    /// The lease's stream cannot be made or asked.
+    /// The lease's stream cannot be made or does not answer.
     #[error("{}: {}", .0.place, .0.message)]
     Unreachable(Box<Finding>),
     /// The lease was not renewed in time, or another run took it.
@@ -82,7 +82,7 @@ pub enum LeaseError {
 #[derive(Debug)]
 pub struct Lease<L> {
     held: Vec<Held<L>>,
-    /// `true` if another run had one of these leases first.
+    /// `true` if another run held one of these leases first.
     pub waited: bool,
 }
 
@@ -105,17 +105,17 @@ struct State {
 #[derive(Debug, Clone)]
 struct LeaseStream<L> {
     link: L,
-    /// `true` if the account's own JetStream may be reached under [`HUB_API`]. That can change while a run waits for a
-    /// lease: another run may set up the layout `regional`, or remove it.
+    /// `true` if the account's own JetStream may be reached under [`HUB_API`]. This can change while a run waits for a
+    /// lease, because another run may set up or remove the layout `regional`.
     regional: bool,
 }
 
-/// The answer to a publish to the stream. It does not prove what is stored, because a user of the account that
-/// subscribes to the subject can answer as well.
+/// The answer to a publish to the stream. It does not prove that the message is stored, because a user of the account
+/// that subscribes to the subject can answer as well.
 enum Published {
-    /// The note is stored, or another message came first.
+    /// The message is stored, or another one came first.
     Answered,
-    /// The stream refuses the note, but not because another message came first.
+    /// The stream refuses the message for another reason.
     Refused(ApiError),
     /// There is no such stream.
     NoStream,
@@ -126,8 +126,7 @@ enum Published {
 pub(super) struct Last {
     seq: u64,
     note: Note,
-    /// `true` if the run returned the lease, or if by the clock of the message's server its time is over or has not
-    /// begun.
+    /// `true` if the run released the lease, or if it has expired or not begun by the clock of the message's server.
     over: bool,
 }
 
@@ -135,7 +134,7 @@ pub(super) struct Last {
 #[derive(Debug)]
 enum Trouble {
     Call(CallError),
-    /// A stream is where the lease must be, but cannot be used for it.
+    /// The lease's stream exists, but cannot be used for it.
     Planted {
         stream: String,
         reason: String,
@@ -149,10 +148,11 @@ impl From<CallError> for Trouble {
 }
 
 impl<L: Link> LeaseStream<L> {
-    /// Returns the API under which the stream is, and the stream's information; `None` if there is no stream yet.
+    /// Returns the API that reaches the stream, and the stream's info. Returns `None` if there is no stream yet.
     ///
-    /// The usual prefix may lead to a region's JetStream. So the run uses it only if the account's newest token says
-    /// that it leads to the account's own. While servers take over a token, possibly no prefix leads there.
+    /// The usual prefix may lead to a region's JetStream. So the run uses that prefix only if the account's newest
+    /// token leads it to the account's own JetStream. While servers apply a token, there may be no prefix that leads
+    /// there.
     async fn find(
         &self,
         session: &Session<'_, L>,
@@ -175,8 +175,8 @@ impl<L: Link> LeaseStream<L> {
         }
     }
 
-    /// Returns the answer under the first prefix that leads somewhere. Callers use it only to look for what exists only
-    /// here, and to delete it.
+    /// Returns the answer under the first prefix that leads to a JetStream. Callers use it only to find an object that
+    /// can exist only here, and to delete it.
     async fn by_any_prefix<'s, T, F>(&'s self, ask: impl Fn(Api<'s, L>) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
@@ -206,8 +206,8 @@ impl<L: Link> LeaseStream<L> {
     }
 }
 
-/// Returns `true` if nothing is mapped under [`HUB_API`]: no subscription matches it, or the user may not publish
-/// there. If it is mapped, servers deny the subject that it leads to.
+/// Returns `true` if nothing is mapped under [`HUB_API`]: no subscription matches, or the user may not publish there.
+/// If it is mapped, servers name the mapped subject in the refusal.
 fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
     match answer {
         Err(CallError::Request(RequestError::NoResponders(_))) => true,
@@ -216,7 +216,7 @@ fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
     }
 }
 
-/// Returns `true` if the account's own JetStream has the usual names, by the account's newest token.
+/// Returns `true` if the account's own JetStream has the usual names, according to the account's newest token.
 async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) -> bool {
     let ids = std::slice::from_ref(account.id);
     let asked = session.resolver.accounts(&session.system, &session.deployment, ids, ASK).await;
@@ -225,11 +225,11 @@ async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) 
     newest.is_some_and(|base| own_api(&base.claims) == Some(DEFAULT_PREFIX))
 }
 
-/// Makes the stream. If another run made it first, it made the same one.
+/// Makes the stream. If another run has just made it, it has the same config.
 async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Result<(), Trouble> {
     let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config), ASK).await;
     match made {
-        // Another run was faster, or a config of another version is there.
+        // Another run was faster, or the stream has the config of another version.
         Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
         Err(error) if error.err_code() == Some(code::SUBJECTS_OVERLAP) => match instead(api).await? {
             Some(stream) => Err(Trouble::Planted { stream, reason: format!("{OF_OTHERS}: it captures {SUBJECT}") }),
@@ -239,22 +239,22 @@ async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Resul
     }
 }
 
-/// Repairs the stream's config if it differs, and returns `true` if it did.
+/// Repairs the stream's config if it is wrong. Returns `true` if it was.
 async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Trouble> {
     let Some((wrong, config)) = info["config"].as_object().and_then(mended) else { return Ok(false) };
     match api.call(&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config), ASK).await {
         Ok(_) => Ok(true),
-        // Not every verb may do that. A message that is too old still is no lease.
+        // Not every verb may change the config. An expired message is still no lease.
         Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
         Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
             stream: STREAM.to_owned(),
-            reason: format!("{OF_OTHERS}: its {} cannot be mended: {error}", wrong.join(", ")),
+            reason: format!("{OF_OTHERS}: its {} cannot be repaired: {error}", wrong.join(", ")),
         }),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Checks that the stream has sequences left for more notes.
+/// Checks that the stream has sequences left for more messages.
 fn check_sequences(info: &Value) -> Result<(), Trouble> {
     match info["state"]["last_seq"].as_u64() {
         Some(last) if last > LAST_SEQUENCE => Err(Trouble::Planted {
@@ -292,7 +292,7 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, C
     let message = &answer["message"];
     let seq = message["seq"].as_u64().ok_or_else(|| malformed("it has no sequence"))?;
     let data = message["data"].as_str().and_then(|data| B64.decode(data).ok()).unwrap_or_default();
-    // Any other message on the subject holds the account until it expires.
+    // Any other message on the subject blocks the account until it expires.
     let stranger = || Note {
         id: String::new(),
         holder: "a message that is no lease of vstream-jwt".to_owned(),
@@ -302,16 +302,17 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, C
         released: false,
     };
     let note: Note = serde_json::from_slice(&data).unwrap_or_else(|_| stranger());
-    // A stream that this program did not make may keep messages for longer than a lease lasts.
+    // A stream that this program did not make may keep messages longer than a lease lasts.
     let time = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
     let age = time(&info?["ts"]).zip(time(&message["time"])).map(|(now, then)| now.duration_since(then));
-    // A message from the future comes from a backup of a server whose clock was ahead. It would hold for as long as the
-    // clock was ahead.
+    // A message from the future comes from a backup of a server whose clock was ahead. It would block the account until
+    // then.
     let is_now = age.is_none_or(|age| age.as_secs().unsigned_abs() < EXPIRY);
     Ok(Some(Last { seq, over: note.released || !is_now, note }))
 }
 
-/// Returns the holder of each account's lease, if there is one. An error is the subject on which the user may not ask.
+/// Returns the holder of each account's lease, if there is one. The error is the subject on which the user may not
+/// publish.
 pub(crate) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed) -> Vec<Result<Option<Note>, String>> {
     let accounts = observed.accounts.iter().enumerate().map(|(place, found)| async move {
         let there = found.jetstream.streams.iter().any(ObservedStream::is_lease);
@@ -338,13 +339,13 @@ pub(super) async fn take<L: Link>(
     tell: &dyn Tell,
 ) -> Result<Lease<L>, LeaseError> {
     let (until, mut waited, mut trouble) = (Instant::now() + patience, false, None);
-    // Time spent waiting for other runs does not count as the verb's time.
+    // Time spent waiting for other runs does not count towards the verb's time.
     let election = session.deadline.at_most(ELECTION);
     let mut wanted: Vec<Wanted<L>> = Vec::new();
     for (account, place) in changed_applications(session, plan) {
         match Wanted::new(session, account, place, holder) {
             Some(one) => wanted.push(one),
-            // The user allowed it, or the plan would have been refused.
+            // The user allowed it, otherwise the plan would have been refused.
             None => {
                 let said = format!("going on without the lease of {}: no mapping leads to its stream", account.name);
                 tell.step(&said, 0, 0);
@@ -377,7 +378,7 @@ pub(super) async fn take<L: Link>(
             let since = *trouble.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < election;
             let passes = |trouble: &Trouble| match trouble {
-                // A run that removed everything deleted the stream between two looks.
+                // A run that removed everything deleted the stream between two checks.
                 Trouble::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
                 Trouble::Planted { .. } => false,
             };
@@ -410,7 +411,7 @@ impl<L: Link> Wanted<L> {
     fn new(session: &Session<'_, L>, account: &AccountPlan, place: usize, holder: &Holder) -> Option<Self> {
         let (link, reached) = session.link(place)?;
         let layout = members(session.definition).nth(place).map(|(account, _)| account.layout);
-        // An account that is reached by the way back still has the layout that the definition no longer says.
+        // An account that is reached by the mappings back still has the layout that the definition no longer has.
         let regional = layout == Some(Layout::Regional) || reached == HUB_API;
         let note = Note {
             id: random_id(),
@@ -430,8 +431,8 @@ impl<L: Link> Wanted<L> {
     }
 }
 
-/// Returns the applications' accounts that the plan changes, by themselves or in their regional accounts, with their
-/// indexes. They are sorted by their keys.
+/// Returns the indexes of the application accounts that the plan changes, directly or in their regional accounts. They
+/// are sorted by key.
 fn changed_applications<'p, L: Requests>(session: &Session<'_, L>, plan: &'p Plan) -> Vec<(&'p AccountPlan, usize)> {
     let mut changed: Vec<(&AccountPlan, usize)> = Vec::new();
     let mut application = 0;
@@ -473,7 +474,7 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
         Some(info) => {
             check_sequences(&info)?;
             if mend(api, &info).await? {
-                let said = format!("the stream {STREAM} of account {account} was not as it has to be, and was mended");
+                let said = format!("the stream {STREAM} of account {account} had a wrong config, which was repaired");
                 tell.step(&said, 0, 0);
             }
             last(api).await?
@@ -482,7 +483,7 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
     contend(stream, api, note, seen).await
 }
 
-/// Publishes the note after the last message that the run saw, unless that is a lease. Then reads what is stored.
+/// Publishes its message after the last one that the run saw, unless that is a lease. Then reads the stored message.
 async fn contend<L: Link>(
     stream: &LeaseStream<L>,
     api: Api<'_, L>,
@@ -492,7 +493,7 @@ async fn contend<L: Link>(
     let after = match seen {
         None => 0,
         Some(last) if last.over => last.seq,
-        // An earlier attempt of ours was stored, but its answer got lost.
+        // An earlier attempt of ours was stored, but its answer was lost.
         Some(last) if last.note == *note => return Ok(Attempt::Taken(last.seq)),
         Some(last) => return Ok(Attempt::Held(last.note)),
     };
@@ -555,7 +556,7 @@ fn jitter() -> Duration {
 
 fn random_id() -> String {
     let mut bytes = [0; 12];
-    // Without random numbers nothing can be signed either; then the time tells runs apart.
+    // Without random numbers nothing can be signed either. Then the time distinguishes runs.
     if getrandom::fill(&mut bytes).is_err() {
         return now().to_string();
     }
@@ -563,8 +564,8 @@ fn random_id() -> String {
 }
 
 impl<L: Link> Lease<L> {
-    /// Renews the leases until one is lost, and returns how. Otherwise it does not end. Each account is renewed by itself:
-    /// a stream that does not answer must not cost the others their leases.
+    /// Renews the leases until one is lost, and returns the reason. Renews each account separately, so that a stream
+    /// that does not answer does not cost the others their leases.
     pub(super) async fn keep(&self) -> LeaseError {
         let keeps = self.held.iter().map(|held| async move {
             loop {
@@ -581,8 +582,8 @@ impl<L: Link> Lease<L> {
         }
     }
 
-    /// Renews the leases now, so that the run pushes nothing under a lease that it just lost. If a stream does not
-    /// answer, it is asked again for as long as an election may take; then [`Lease::keep`] decides.
+    /// Renews the leases now, so that the run pushes nothing under a lease that it has just lost. Retries a stream that
+    /// does not answer for as long as an election may take. After that, [`Lease::keep`] decides.
     ///
     /// # Errors
     /// [`LeaseError::Lost`].
@@ -597,7 +598,7 @@ impl<L: Link> Lease<L> {
         try_join_all(looks).await.map(|_| ())
     }
 
-    /// Releases the leases; one that cannot be released expires. With `delete` it deletes the streams as well.
+    /// Releases the leases. A lease that cannot be released expires. With `delete`, also deletes the streams.
     pub(super) async fn release(&self, delete: bool) {
         join_all(self.held.iter().map(|held| held.release(delete))).await;
     }
@@ -612,8 +613,8 @@ impl<L: Link> Held<L> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { seq, renewed: Instant::now() };
     }
 
-    /// Publishes the note after the message `after`, and returns what is stored then; `None` if the stream does not
-    /// answer.
+    /// Publishes the message after `after`, and returns the message that is stored then. Returns `None` if the stream
+    /// does not answer.
     async fn write(&self, after: u64) -> Option<Option<Last>> {
         match self.place.publish(&self.note, after).await {
             Ok(Published::Answered) => self.place.by_any_prefix(last).await.ok(),
@@ -621,12 +622,12 @@ impl<L: Link> Held<L> {
         }
     }
 
-    /// Renews the lease; returns `false` if the stream does not answer.
+    /// Renews the lease. Returns `false` if the stream does not answer.
     async fn renew(&self) -> Result<bool, LeaseError> {
         let lost = |reason: String| LeaseError::Lost { account: self.account.clone(), reason };
         let mut found = self.write(self.state().seq).await;
         if let Some(None) = found {
-            // It expired meanwhile. If another run had taken it since, that run would have left a message.
+            // The lease expired meanwhile. If another run had taken it since, there would be a message.
             found = self.write(0).await;
         }
         let stored = match found.flatten() {

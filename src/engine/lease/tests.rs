@@ -5,7 +5,7 @@ use crate::observed::link::{Ear, hearing};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
-/// The stream of the lease, and forged answers of a user of the account that come before the stream's.
+/// The stream of the lease. A user of the account sends forged answers before the stream does.
 #[derive(Clone, Debug, Default)]
 struct Stream(Arc<Mutex<Content>>);
 
@@ -17,7 +17,7 @@ struct Content {
     forged: Option<String>,
     /// The error code with which it refuses all messages.
     refuses: Option<u64>,
-    /// It answers nothing.
+    /// `true` to answer nothing.
     silent: bool,
 }
 
@@ -127,7 +127,7 @@ async fn a_lease_is_what_is_stored_whoever_answers() {
         stream.edit(|content| content.forged = Some(forged.to_owned()));
         let taken = stream.contend(&ours, stream.last().await).await;
         assert!(matches!(taken, Ok(Attempt::Taken(8))), "{forged}: {taken:?}");
-        // A run that looked at the same moment came too late.
+        // A run that checked at the same moment was too late.
         let late = stream.contend(&theirs, None).await;
         match forged.contains("10169") {
             true => assert!(matches!(late, Err(Trouble::Planted { .. })), "{late:?}"),
@@ -202,7 +202,7 @@ async fn a_note_of_another_time_is_no_lease() {
     }
 }
 
-/// Whatever the reason why the stream refuses notes, the next step is to remove it.
+/// The next step is to remove the stream, for any reason to refuse messages.
 #[tokio::test]
 async fn a_stream_that_takes_no_notes_is_named() {
     let (stream, ours) = (Stream::default(), note("ours"));
@@ -212,7 +212,7 @@ async fn a_stream_that_takes_no_notes_is_named() {
     assert_eq!((finding.code, &*finding.place), (UNREACHABLE, "account APP, stream vstream-lease"));
     assert!(finding.message.contains("it takes no lease") && finding.message.contains("10169"), "{finding:?}");
     assert!(finding.next.starts_with("Remove it, with `nats stream rm`"), "{finding:?}");
-    // The leader is just being elected.
+    // The stream is electing a leader.
     stream.edit(|content| content.refuses = Some(code::NOT_AVAILABLE));
     let refused = stream.contend(&ours, None).await;
     assert!(matches!(&refused, Err(Trouble::Call(error)) if error.is_transient()), "{refused:?}");

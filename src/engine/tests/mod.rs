@@ -1,7 +1,7 @@
 //! Tests of whole runs against an in-memory deployment, under paused time.
 //!
 //! `plain` has runs without faults. `faults` lets each fault happen at each step of a run, and `schedules` lets random
-//! faults loose on two runs.
+//! faults loose on two runs. All do so in both layouts.
 
 mod faults;
 mod plain;
@@ -13,41 +13,47 @@ use super::run::{Run, Signers, execute};
 use super::session::{Given, Hearing};
 use super::{Deadline, Planner, Silent};
 use crate::definition::Definition;
+use crate::desired::regional;
 use crate::desired::tests::{app, definition, stream};
 use crate::model::claims::Trust;
 use crate::model::names::ConsumerName;
-use crate::model::virtual_stream::{Account, ConsumerDefinition};
+use crate::model::nkey::KeyKind;
+use crate::model::virtual_stream::{Account, ConsumerDefinition, Layout};
 use crate::ops::apply::Apply;
 use crate::ops::destroy::Removal;
-use crate::plan::Options;
-use crate::sign::Signer as _;
+use crate::plan::{Options, Stage};
 use crate::sign::keyring::Keyring;
+use crate::sign::{Seed, Signer as _};
 use crate::testing::deployment::{InMemory, Process};
 use crate::testing::link::MemoryConnector;
 use crate::testing::log::MemoryLog;
 use serde_json::Map;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// Time of a verb.
 const TIME: Duration = Duration::from_secs(60);
-/// Time after which the leases of killed runs have expired, and nothing is on its way any more.
+/// Time after which the leases of killed runs have expired, and no message is in flight.
 const REST: Duration = Duration::from_secs(40);
-/// Time after which all that was sent has arrived on servers that are not late.
+/// Time after which all sent messages have arrived, except on late servers.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
-/// A deployment, and the definition of a virtual stream with a consumer.
+/// Both layouts.
+const LAYOUTS: [Layout; 2] = [Layout::Shared, Layout::Regional];
+
+/// A deployment, the definition of a virtual stream with a consumer, and the keys folder.
 struct Case {
     world: InMemory,
     definition: Definition,
+    folder: TempDir,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug)]
 enum Ended {
-    /// It carried out its plan; `zero` if the command would end with exit code 0.
+    /// The run carried out its plan. `zero` is `true` if the command would end with exit code 0.
     Done {
         zero: bool,
         applied: Box<Applied>,
@@ -57,21 +63,44 @@ enum Ended {
 }
 
 impl Case {
-    fn new() -> Self {
-        let world = InMemory::new(&["c-west", "c-east"], 3);
+    /// Makes a deployment in which nothing is applied. The keys folder has the application's key and, to save each run
+    /// the search for some that suit it, the identities of regional accounts.
+    fn new(layout: Layout) -> Self {
+        let case = Self::without_regional_keys(layout);
+        let (mut keys, account) = (case.keys(), &case.definition.accounts[0]);
+        for region in case.definition.topology.regions.iter().filter(|_| layout == Layout::Regional) {
+            let seed = Seed::generate(KeyKind::Account).unwrap();
+            keys.write(&regional::name(account, &region.name), &seed).unwrap();
+        }
+        case
+    }
+
+    /// Makes such a deployment, in which the first run makes all keys of regional accounts.
+    fn without_regional_keys(layout: Layout) -> Self {
+        let seed = Seed::generate(KeyKind::Account).unwrap();
+        let world = InMemory::new(&["c-west", "c-east"], 3, seed.public_key());
         let name = ConsumerName::parse("worker").unwrap();
         let mut foo = stream("foo", &["foo.>"]);
         foo.consumers = vec![ConsumerDefinition { name, regions: Vec::new(), config: Map::new() }];
-        let account = Account { id: world.account(), ..app(vec![foo]) };
-        Self { definition: definition(vec![account]), world }
+        let account = Account { id: seed.public_key(), layout, ..app(vec![foo]) };
+        // Keys are forced to disk, which takes no time in memory.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let case = Self { definition: definition(vec![account]), world, folder };
+        case.keys().write("APP", &seed).unwrap();
+        case
     }
 
     /// Returns a deployment as it is after an `apply`.
-    async fn applied() -> Self {
-        let case = Self::new();
+    async fn applied(layout: Layout) -> Self {
+        let case = Self::new(layout);
         let ended = case.apply(&Process::new()).await;
         assert!(matches!(ended, Ended::Done { zero: true, .. }), "{ended:?}");
         case
+    }
+
+    /// Opens the keys folder.
+    fn keys(&self) -> Keyring {
+        Keyring::open(self.folder.path()).unwrap()
     }
 
     async fn apply(&self, process: &Process) -> Ended {
@@ -98,9 +127,9 @@ impl Case {
 
     async fn run_to_its_end(&self, planner: impl Planner, process: &Process) -> Ended {
         let began = Instant::now();
-        let connector = MemoryConnector::new(&self.world, process);
+        let connector = MemoryConnector::new(&self.world, process, self.folder.path());
         let trust = Trust::default().signing_with(Some(self.world.public_key()));
-        let mut keys = Keyring::open(Path::new("no-such-folder")).unwrap();
+        let mut keys = self.keys();
         let given = Given { definition: &self.definition, keys: &keys, trust: &trust };
         let (options, deadline) = (Options::default(), Deadline::after(TIME));
         let planned = planner.plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
@@ -117,7 +146,7 @@ impl Case {
             Ok(applied) => {
                 let zero = applied.is_confirmed() && session.deployment.missing() == 0;
                 if zero && !removes {
-                    self.world.expects_as_defined(&self.definition, began);
+                    self.world.expects_as_defined(&session.desired().unwrap(), began);
                 }
                 Ended::Done { zero, applied: Box::new(applied) }
             }
@@ -125,7 +154,7 @@ impl Case {
         }
     }
 
-    /// Ends all faults, and checks that the next run finishes, and that the one after it has nothing to do.
+    /// Ends all faults. Checks that the next run finishes, and that the run after it has nothing to do.
     async fn converges(&self, when: &str) {
         self.world.heal();
         sleep(REST).await;
@@ -151,10 +180,25 @@ impl Case {
         self.is_sound(when);
     }
 
-    /// Checks what must hold at any time. No mapping led to a stream that is not there. No token was sent that is not
-    /// in the log. What runs confirmed was true. No claim of another tool is lost.
+    /// Checks what must hold at any time. No mapping led to a stream that is not there, and no import to an export. No
+    /// token was sent that is not in the log. What runs confirmed was true. No claim of another tool is lost.
     fn is_sound(&self, when: &str) {
         let (violations, lost) = (self.world.violations(), self.world.lost_claims());
         assert!(violations.is_empty() && lost.is_empty(), "{when}: lost {lost:?}, {violations:#?}");
+    }
+}
+
+/// Returns the stages of all pushes of a first `apply`.
+fn stages(layout: Layout) -> Vec<Stage> {
+    match layout {
+        Layout::Shared => vec![Stage::Mappings],
+        Layout::Regional => vec![
+            Stage::RegionalExports,
+            Stage::RegionalExports,
+            Stage::ApplicationLinks,
+            Stage::RegionalImports,
+            Stage::RegionalImports,
+            Stage::Mappings,
+        ],
     }
 }

@@ -1,16 +1,18 @@
-//! Random schedules of two runs, pushes by another tool and faults. `PROPTEST_CASES` has more of them tried.
+//! Random schedules of two runs, pushes by another tool, and faults. `PROPTEST_CASES` raises their number.
 
 use super::*;
 use crate::testing::deployment::Fault;
 use proptest::prelude::*;
 use tokio::time::sleep_until;
 
-/// Number of schedules that are tried by default.
+/// Number of schedules that are tried by default in the layout `shared`.
 const CASES: u32 = 32;
+/// Number of schedules that are tried by default in the layout `regional`, where runs take longer.
+const REGIONAL_CASES: u32 = 8;
 /// Time in which events happen, in milliseconds. A run without faults takes less.
 const SPAN: u64 = 6000;
 
-/// Two runs of `apply`, and what happens meanwhile.
+/// Two runs of `apply`, and the events during these.
 #[derive(Debug, Clone)]
 struct Schedule {
     /// The start of the second run, in milliseconds after the first.
@@ -38,8 +40,8 @@ impl Event {
     }
 }
 
-/// A fault that costs no token which only the server with the fault has: most servers always answer. Another tool edits
-/// the newest token, because an edit of an older one takes back what came since while no run listens.
+/// Generates a fault that loses no token which only the faulty server has, because most servers always answer. Another
+/// tool edits the newest token, because an edit of an older one would undo the changes of pushes that no run noticed.
 fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         6 => Just(Fault::Overwritten { from_old: false }),
@@ -70,8 +72,15 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     })
 }
 
-async fn carry_out(Schedule { second, events }: &Schedule) {
-    let (case, processes, start) = (Case::new(), [Process::new(), Process::new()], Instant::now());
+/// Carries a schedule out under paused time.
+fn carry_out(layout: Layout, schedule: &Schedule) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(runs(layout, schedule));
+}
+
+async fn runs(layout: Layout, Schedule { second, events }: &Schedule) {
+    let (case, processes, start) = (Case::new(layout), [Process::new(), Process::new()], Instant::now());
     let at = |milliseconds: u64| sleep_until(start + Duration::from_millis(milliseconds));
     let first = case.apply(&processes[0]);
     let second = async {
@@ -91,21 +100,28 @@ async fn carry_out(Schedule { second, events }: &Schedule) {
     case.converges(&when).await;
 }
 
-fn config() -> ProptestConfig {
+fn config(cases: u32) -> ProptestConfig {
     let standard = ProptestConfig::default();
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => standard,
-        None => ProptestConfig { cases: CASES, ..standard },
+        None => ProptestConfig { cases, ..standard },
     }
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(CASES))]
 
     #[test]
     fn whatever_happens_to_two_runs_no_claim_is_lost_and_the_next_run_converges(schedule in schedule()) {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(carry_out(&schedule));
+        carry_out(Layout::Shared, &schedule);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(REGIONAL_CASES))]
+
+    #[test]
+    fn whatever_happens_to_two_runs_that_make_regional_accounts_the_next_run_converges(schedule in schedule()) {
+        carry_out(Layout::Regional, &schedule);
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 /// The claims of an account's token. The signature is verified, type and version are known, and the fields that this
 /// tool reads are well formed.
 ///
-/// Each edit changes only what its name says: [`set_mapping`](Self::set_mapping), [`set_import`](Self::set_import) and
-/// the others.
+/// Each edit, such as [`set_mapping`](Self::set_mapping) or [`set_import`](Self::set_import), changes only what its
+/// name says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountClaims {
     value: Value,
@@ -31,7 +31,7 @@ pub struct AccountClaims {
 
 impl AccountClaims {
     /// Decodes an account's token and verifies its signature against `iss`: an operator's key, or the account itself if
-    /// it is self-signed. This function does not know whether the servers trust that key.
+    /// it is self-signed. Does not check whether the servers trust that key.
     ///
     /// # Errors
     /// [`ClaimsError`]; it names the faulty part or field.
@@ -109,7 +109,7 @@ impl AccountClaims {
         self.not_before
     }
 
-    /// The account's name, empty when it has none.
+    /// The account's name; empty if it has none.
     pub fn name(&self) -> &str {
         self.value["name"].as_str().unwrap_or_default()
     }
@@ -161,7 +161,7 @@ impl AccountClaims {
     }
 
     /// Adds a mapping, or replaces the destinations of the mapping with the same source. Returns `true` if anything
-    /// changed. An entry that already means the same keeps its spelling, and so does every other entry.
+    /// changed. Keeps the spelling of an entry with the same meaning, and of every other entry.
     pub fn set_mapping(&mut self, mapping: &Mapping) -> bool {
         let source = mapping.source.as_str();
         let Some(nats) = self.value["nats"].as_object_mut() else { return false };
@@ -195,7 +195,7 @@ impl AccountClaims {
         &self.value
     }
 
-    /// Returns the size in bytes of the token when it is issued again, if its issuer and time have their usual length.
+    /// Returns the size of the token in bytes when it is issued again, with an issuer and a time of the usual length.
     /// Servers refuse more than [`super::MAX_TOKEN_SIZE`], and more than their `max_payload`.
     pub fn token_size(&self) -> usize {
         let mut claims = self.value.as_object().cloned().unwrap_or_default();
@@ -222,7 +222,7 @@ fn destination_json(to: &Destination) -> Value {
     let Destination { subject, weight, cluster } = to;
     let mut fields = Map::with_capacity(2);
     fields.insert("subject".to_owned(), subject.as_str().into());
-    // As with `omitempty` in Go: a missing weight means 100.
+    // As with `omitempty` in Go, a missing weight means 100.
     if !matches!(weight, 0 | 100) {
         fields.insert("weight".to_owned(), (*weight).into());
     }

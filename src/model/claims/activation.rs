@@ -19,7 +19,7 @@ pub struct Activation {
     not_before: Option<u64>,
 }
 
-/// Reason why a server does not let an account import with an activation token.
+/// Reason why a server does not accept an activation token for an import.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActivationFault {
     /// The issuer is not a key of the exporter (nats-server 2.15 `accounts.go`, `isIssuerClaimTrusted`).

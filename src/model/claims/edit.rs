@@ -1,5 +1,5 @@
-//! Edits of an account's claims other than its mappings. Each edit changes only what it names and keeps the rest of the
-//! document as it was. It returns `true` if anything changed.
+//! Edits of an account's claims other than mappings. Each edit changes only what it names, and keeps the rest of the
+//! document unchanged. It returns `true` if anything changed.
 
 use super::link::{self, ExportSpec, ImportSpec, LinkKind};
 use super::views::{self, Import, Permission, Permissions};
@@ -18,7 +18,7 @@ impl AccountClaims {
         Self::unsigned(json!({ "jti": "", "iat": 0, "iss": id_text, "name": name, "sub": id_text, "nats": nats }))
     }
 
-    /// Returns claims that a plan holds unsigned. They count as issued by the account itself.
+    /// Returns unsigned claims of a plan. They count as issued by the account itself.
     ///
     /// # Errors
     /// [`ClaimsError`] if they are not an account's claims, or if a field is not valid.
@@ -76,7 +76,7 @@ impl AccountClaims {
         })
     }
 
-    /// Returns `true` if the account has a tag. Ignores case, since nsc writes tags in lower case.
+    /// Returns `true` if the account has a tag. Ignores case, because nsc writes tags in lower case.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags().iter().any(|known| known.eq_ignore_ascii_case(tag))
     }

@@ -2,7 +2,7 @@
 
 use crate::model::nkey::PublicKey;
 
-/// Reason why a token or its claims were refused. It names the part or field, and never repeats the token.
+/// Reason why a token or its claims were refused. Names the part or field, and never repeats the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimsError {
     /// The token is larger than 1 MiB.
@@ -38,7 +38,7 @@ pub enum ClaimsError {
         /// The value of `nats.version`.
         found: String,
     },
-    /// Broken JSON.
+    /// Invalid JSON.
     #[error("the token's {part}: {reason}")]
     Json {
         /// The part.
@@ -46,7 +46,7 @@ pub enum ClaimsError {
         /// The defect and its position.
         reason: String,
     },
-    /// The same name twice in one object. Readers differ in which one counts.
+    /// The same name occurs twice in one object. Decoders differ in which one they use.
     #[error("the token's {part} have the field `{path}` twice")]
     DuplicateKey {
         /// The part.

@@ -1,5 +1,4 @@
-//! Reading JSON without losing anything, and writing it as Go does. A duplicate key is an error; numbers and order stay
-//! as they are.
+//! Lossless reading of JSON, and writing as Go does. A duplicate key is an error. Numbers and order stay unchanged.
 
 use super::ClaimsError;
 use crate::model::json::{NUMBER_KEY, Walk, Walker};
@@ -30,8 +29,7 @@ pub(super) fn parse_strict(part: &'static str, bytes: &[u8]) -> Result<Value, Cl
     serde_json::from_str(text).map_err(broken)
 }
 
-/// Writes a value as Go's `encoding/json` does. Claims that nsc or Go's library wrote come out unchanged, byte for
-/// byte.
+/// Writes a value as Go's `encoding/json` does. Claims that nsc or Go's library wrote stay the same byte for byte.
 pub(crate) fn write_as_go(into: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     value.serialize(&mut Serializer::with_formatter(into, AsGo)).expect("a Vec takes every JSON value");
 }
@@ -57,7 +55,7 @@ impl Formatter for AsGo {
     }
 }
 
-/// Describes the error and its position, without the text itself.
+/// Describes the error and its position, without quoting the text.
 fn describe(error: &serde_json::Error) -> String {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "it ends too early",
@@ -83,7 +81,7 @@ fn strings(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A path in the document, as a list from the inside out.
+/// A path in the document, as a list from the innermost key outward.
 pub(super) struct Path<'a> {
     pub(super) key: &'a str,
     pub(super) parent: Option<&'a Path<'a>>,

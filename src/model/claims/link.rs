@@ -1,4 +1,4 @@
-//! Exports and imports as a plan wants them, and the edits of a document that make them.
+//! Exports and imports that a plan asks for, and the edits of a document that make them.
 
 use super::views::{Import, items};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -41,7 +41,7 @@ pub fn covers(wide: &str, narrow: &str) -> bool {
     let wildcards = |token| if is_reference(token) { "*" } else { token };
     let tokens = |subject| str::split(subject, '.').map(wildcards);
     let is_filter = |subject| SubjectFilter::parse(&tokens(subject).collect::<Vec<_>>().join(".")).is_ok();
-    // Claims have hundreds of pairs, and only few need to be parsed.
+    // Claims have hundreds of pairs, and only few must be parsed.
     tokens_cover(tokens(wide), tokens(narrow)) && (wide == narrow || (is_filter(wide) && is_filter(narrow)))
 }
 
@@ -70,7 +70,7 @@ pub struct ImportSpec {
     pub name: String,
     /// The account that exports.
     pub account: PublicKey,
-    /// Subject as the exporter has it.
+    /// Subject in the exporting account.
     pub subject: String,
     /// Subject in this account; empty if it is the same.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -97,7 +97,7 @@ impl ImportSpec {
         if self.local_subject.is_empty() { &self.subject } else { &self.local_subject }
     }
 
-    /// Returns `true` if `import` is this one. Ignores its name and token.
+    /// Returns `true` if `import` has this specification. Ignores its name and token.
     pub fn is(&self, import: &Import) -> bool {
         let Self { name: _, account, subject, local_subject: _, kind } = self;
         import.kind == kind.as_str()
@@ -198,7 +198,7 @@ fn remove(nats: &mut Map<String, Value>, name: &str, goes: impl Fn(&Value) -> bo
 fn list<'n>(nats: &'n mut Map<String, Value>, name: &str) -> &'n mut Vec<Value> {
     let entry = nats.entry(name).or_insert(Value::Null);
     if !entry.is_array() {
-        // The claims were checked when they were read, so this is a list or null.
+        // The claims were checked when they were decoded, so this is a list or null.
         *entry = Value::Array(items(entry).to_vec());
     }
     match entry {

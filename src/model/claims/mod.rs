@@ -1,7 +1,7 @@
-//! Account claims that are edited in place. Everything that this code does not know stays as it was.
+//! Account claims that are edited in place. Everything that this code does not know stays unchanged.
 //!
-//! The document is the JSON of the token itself (`serde_json` with `preserve_order` and `arbitrary_precision`);
-//! the typed views are read from it and never written back.
+//! The document is the JSON of the token itself (`serde_json` with `preserve_order` and `arbitrary_precision`). The
+//! typed views are read from it and never written back.
 
 mod account;
 mod activation;

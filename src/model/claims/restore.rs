@@ -1,13 +1,13 @@
-//! Helpers for a return to older claims: what must not come back with them, and the steps in between.
+//! Helpers for a return to older claims: what it must not restore, and the steps in between.
 
 use super::link::covers;
 use super::merge::{export_identity, import_identity};
 use super::views::{Import, items};
 use serde_json::{Map, Value};
 
-/// Returns the older claims with the newer credentials: signing keys, revocations, and the activation tokens of imports
-/// that both have. A return to older claims restores what an account does. It does not restore a removed key, or the
-/// access of a revoked user.
+/// Returns the older claims with the newer credentials: signing keys, revocations, and activation tokens of imports
+/// that both have. A return to older claims restores an account's configuration. It does not restore a removed key, or
+/// the access of a revoked user.
 pub fn with_credentials_of(older: &Value, newer: &Value) -> Value {
     let mut claims = older.clone();
     let Some(nats) = claims["nats"].as_object_mut() else { return claims };
@@ -34,8 +34,8 @@ fn take(fields: &mut Map<String, Value>, name: &str, value: &Value) {
     }
 }
 
-/// Returns the claims with the entries of `wanted` in its list (`imports`, `exports`), and with their own other
-/// entries.
+/// Returns the claims with the entries of `wanted` added to a list (`imports`, `exports`). Their own other entries
+/// stay.
 ///
 /// Servers refuse two entries of which one covers the other. If neither side has both, only the wider one remains,
 /// which also serves the users of the narrower one.

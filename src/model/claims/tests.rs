@@ -32,7 +32,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 fn any_object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
-    // Not names that mean something to a server.
+    // Names without a meaning to servers.
     prop::collection::vec(("[~!?ü]{1,2}.{0,8}", value), 0..6).prop_map(|fields| fields.into_iter().collect())
 }
 
@@ -108,7 +108,8 @@ proptest! {
     }
 }
 
-/// The signature does not sign its own spelling, and servers take each that their decoder reads as the same bytes.
+/// The signature does not cover its own spelling. Servers accept every spelling that their decoder maps to the same
+/// bytes.
 #[test]
 fn a_token_whose_signature_is_spelled_otherwise_is_the_same_token() {
     let claims = account_claims(Map::new(), Map::new(), Value::Null);
@@ -121,7 +122,7 @@ fn a_token_whose_signature_is_spelled_otherwise_is_the_same_token() {
         assert_eq!(AccountClaims::decode(&spelling).as_ref(), Ok(&claims), "{spelling:?}");
         assert_eq!(spelled_as_signed(&spelling), token);
     }
-    // The signed part has only one spelling, and other letters are no signature.
+    // The signed part has only one spelling, and other letters do not match the signature.
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let (header, body) = signed.split_once('.').unwrap();
     for spelling in [

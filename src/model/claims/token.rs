@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// Accepts any spare bits in the last character, as Go's `base64.RawURLEncoding` does.
 const ANY_SPARE_BITS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// A token of any type whose signature was verified against its `iss`. The reader has to decide whether that `iss` was
+/// A token of any type whose signature was verified against its `iss`. The caller must decide whether that `iss` was
 /// *entitled* to sign.
 #[derive(Clone, PartialEq)]
 pub struct Token {
@@ -22,8 +22,8 @@ pub struct Token {
 }
 
 impl Token {
-    /// Decodes and verifies a version 2 token (header `ed25519-nkey`). Refuses what servers could read differently. The
-    /// signature may be spelled in any way that servers accept ([`spelled_as_signed`]).
+    /// Decodes and verifies a version 2 token (header `ed25519-nkey`). Refuses a token that servers could read
+    /// differently. The signature may be spelled in any way that servers accept ([`spelled_as_signed`]).
     ///
     /// # Errors
     /// [`ClaimsError`]; it names the faulty part or field, and never repeats the token.
@@ -113,8 +113,8 @@ fn decode_signature(text: &str) -> Result<Vec<u8>, ClaimsError> {
 /// Returns the token with its signature spelled as signers spell it.
 ///
 /// The signature does not cover its own spelling. Anyone can respell it, and servers accept and store every spelling
-/// (measured, 2.15.1). So two texts are the same token if this function returns the same for both. A text that is not a
-/// token stays as it is.
+/// (measured, 2.15.1). So two texts are the same token if this function returns the same text for both. Returns a text
+/// that is not a token unchanged.
 pub fn spelled_as_signed(token: &str) -> Cow<'_, str> {
     let respelled = || {
         let (signed, signature) = token.rsplit_once('.')?;
@@ -124,7 +124,7 @@ pub fn spelled_as_signed(token: &str) -> Cow<'_, str> {
     respelled().unwrap_or(Cow::Borrowed(token))
 }
 
-/// Returns the subject that a token claims (`sub`). Nothing of it is verified.
+/// Returns the subject that a token claims (`sub`), without verifying anything.
 pub fn claimed_subject(token: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Subject {

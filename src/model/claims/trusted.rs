@@ -12,7 +12,7 @@ use std::ops::Deref;
 
 /// An account's claims that a trusted operator signed, or that the edits below made from such claims.
 ///
-/// These are the only ways to make them: [`verify`](Self::verify) takes a token and the anchor. [`merge`](Self::merge),
+/// There are only these constructors: [`verify`](Self::verify) takes a token and the anchor. [`merge`](Self::merge),
 /// [`without`](Self::without) and `derived` take trusted claims. [`found`](Self::found) makes the claims of a new
 /// account from the definition. [`reviewed`](Self::reviewed) is for claims that a user reads before signing.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub enum Untrusted {
 /// Reason why trusted claims cannot be merged.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unmergeable {
-    /// Both sides changed the same place in different ways.
+    /// Both sides changed the same field differently.
     Conflicts(Vec<Conflict>),
     /// The result is not an account's claims.
     Broken(ClaimsError),
@@ -68,8 +68,8 @@ impl TrustedClaims {
         AccountClaims::found(id, name, nats).map(Self)
     }
 
-    /// Returns the claims that a plan file asks to sign. A user reviews their changes before anything is signed.
-    /// Nothing else may make trusted claims in this way.
+    /// Returns the claims that a plan file asks to sign. A user reviews their changes before anything is signed. No
+    /// other code may make trusted claims like this.
     ///
     /// # Errors
     /// [`ClaimsError`] if they are not an account's claims.
@@ -77,7 +77,7 @@ impl TrustedClaims {
         AccountClaims::unsigned(claims).map(Self)
     }
 
-    /// Returns claims that were made from only the trusted claims `of`.
+    /// Returns claims that were derived only from the trusted claims `of`.
     ///
     /// # Errors
     /// [`ClaimsError`] if they are not claims of the same account as `of`.
@@ -89,7 +89,7 @@ impl TrustedClaims {
         }
     }
 
-    /// Merges what `ours` and `theirs` each made of `base`.
+    /// Merges the edits of `base` in `ours` and `theirs`.
     ///
     /// # Errors
     /// [`Unmergeable`]
@@ -98,8 +98,8 @@ impl TrustedClaims {
         Self::derived(merged, &[base, ours, theirs]).map_err(Unmergeable::Broken)
     }
 
-    /// Returns the claims without the changes of a push, which made `pushed` of `found`. Signing keys, revocations and
-    /// activation tokens stay as the push left them.
+    /// Returns the claims without the changes of a push, which turned `found` into `pushed`. Signing keys, revocations
+    /// and activation tokens stay as the push left them.
     ///
     /// # Errors
     /// [`Unmergeable`]

@@ -97,7 +97,7 @@ pub struct AccountLimits {
 /// An export of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Export {
-    /// Name, empty when it has none.
+    /// Name; empty if it has none.
     pub name: String,
     /// Subject filter.
     pub subject: String,
@@ -114,9 +114,9 @@ pub struct Export {
 /// An import of the account.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Import {
-    /// Name, empty when it has none.
+    /// Name; empty if it has none.
     pub name: String,
-    /// Subject as the exporter has it.
+    /// Subject in the exporting account.
     pub subject: String,
     /// The exporting account's public key.
     pub account: String,
@@ -157,7 +157,7 @@ impl Import {
     }
 }
 
-/// Leaves out the token, which is long.
+/// Omits the token, which is long.
 impl std::fmt::Debug for Import {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, subject, account, local_subject, kind, has_token, token: _ } = self;

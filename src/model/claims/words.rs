@@ -1,4 +1,4 @@
-//! Descriptions of parts of claims, for users.
+//! Descriptions of parts of claims as text.
 
 use crate::model::shown;
 use data_encoding::HEXLOWER;
@@ -26,8 +26,8 @@ pub fn field_in_words(name: &str, value: &Value) -> String {
     }
 }
 
-/// Returns a key of a JSON object as part of a path. The key is bare if it cannot be mistaken for more than a key, and
-/// a JSON string otherwise. `dots` says that keys are subjects.
+/// Returns a key of a JSON object as part of a path. The key is bare if it is unambiguous, and a JSON string otherwise.
+/// `dots` is `true` if keys are subjects.
 pub fn key_in_words(key: &str, dots: bool) -> Cow<'_, str> {
     let bare = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ':') && (dots || c != '.');
     match !key.is_empty() && key.chars().all(bare) {
@@ -36,7 +36,7 @@ pub fn key_in_words(key: &str, dots: bool) -> Cow<'_, str> {
     }
 }
 
-/// Returns a text that is the same for equal values, in any order of their fields, and different for all other values.
+/// Returns a text that is equal for equal values, with fields in any order, and different for all other values.
 pub fn canonical(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
         match value {
@@ -69,15 +69,15 @@ fn hide_tokens(value: &mut Value) {
     }
 }
 
-/// Returns a digest in place of an activation token. A holder of the token itself could import with it if it is for
-/// everybody.
+/// Returns a digest to show instead of an activation token. Anyone who has the token itself could use it, if it is for
+/// every account.
 fn digest(token: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
     HEXLOWER.encode(&digest.as_ref()[..8])
 }
 
-/// Describes an export or import in words: `service $JS.API.INFO of A… as $VS.west.API.INFO`. Returns `None` if it has
-/// unusual fields, or text that could be taken for words.
+/// Describes an export or import: `service $JS.API.INFO of A… as $VS.west.API.INFO`. Returns `None` if it has unusual
+/// fields, or text that would make the description ambiguous.
 fn link(value: &Value) -> Option<String> {
     let fields = value.as_object()?;
     let usual = |(name, value): (&String, &Value)| match (name.as_str(), value) {

@@ -1,9 +1,9 @@
 //! Escapes text from other sources so that it can be shown safely. Names, tokens, answers and files can hold any
-//! characters. Such characters can move the cursor, hide text, change the direction of writing, end a line, or give a
-//! CI system a command.
+//! characters. Such characters can move the cursor, hide text, change the writing direction, end a line, or give a
+//! command to a CI system.
 //!
-//! Code that builds a line for output uses [`push`]. Escapes look as in Rust and JSON: `\n`, `\u{1b}`. A backslash
-//! stays as it is, so escaping twice changes nothing.
+//! Code that builds a line for output uses [`push`]. Escapes have the form of Rust and JSON: `\n`, `\u{1b}`. A
+//! backslash stays unchanged, so escaping twice changes nothing.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -69,9 +69,9 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns `true` for characters that are invisible or change how the text around them looks. These are controls, line
-/// separators, changes of the direction of writing, and all characters that Unicode calls default-ignorable, such as
-/// zero-width ones.
+/// Returns `true` for characters that are invisible or change the appearance of the text around them. These are
+/// controls, line separators, changes of the writing direction, and all characters that Unicode calls
+/// default-ignorable, such as zero-width ones.
 pub fn is_hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -128,7 +128,7 @@ fn follows_hashes(line: &str) -> bool {
     line.trim_end_matches(|c: char| c.is_ascii_alphabetic()).ends_with("##")
 }
 
-/// Returns `true` if the last line has only blanks. Looks back only as far as needed, since a text may be one long
+/// Returns `true` if the last line has only blanks. Looks back only as far as needed, because a text may be one long
 /// line.
 fn ends_in_blanks(text: &str) -> bool {
     text.chars().rev().take_while(|c| *c != '\n').all(char::is_whitespace)

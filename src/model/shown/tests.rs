@@ -112,7 +112,7 @@ fn a_line_is_judged_as_a_whole() {
     assert_eq!(out, "a line\n:\\u{3a}error::");
 }
 
-/// A line of any length is read once. Reading all of it for each colon would take many minutes here.
+/// A line of any length is read only once. Reading it again for each colon would take many minutes here.
 #[test]
 fn a_long_line_of_colons_is_shown_at_once() {
     assert_eq!(shown(&":".repeat(1_000_000)).len(), 999_999 + r"\u{3a}".len());

@@ -1,6 +1,6 @@
 //! Subject transforms of mappings and of stream sources.
 //!
-//! Rules and results are those of nats-server 2.15 (`server/subject_transform.go`; for mappings also
+//! The rules and results are those of nats-server 2.15 (`server/subject_transform.go`; for mappings also
 //! `ValidateMapping` in `server/sublist.go`).
 
 mod error;

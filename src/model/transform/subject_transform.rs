@@ -1,9 +1,9 @@
-//! A source and a destination that fit together, and the subjects that come out.
+//! A transform's source and destination, and the resulting subjects.
 
 use super::TransformError;
 use super::function::{self, Function};
 
-/// A source and a destination that fit together.
+/// A source and a destination that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transform<'a> {
     source: Vec<&'a str>,
@@ -70,7 +70,7 @@ impl<'a> Transform<'a> {
 
     /// Applies the transform to a subject. Returns `None` if the source does not match it.
     ///
-    /// `{{random(n)}}` gives 0 here, which is one of the values that a server may choose.
+    /// `{{random(n)}}` results in 0 here, which is one of the values that a server may choose.
     pub fn apply(&self, subject: &str) -> Option<String> {
         let tokens: Vec<&str> = subject.split('.').collect();
         if !self.matches(&tokens) {
@@ -101,7 +101,7 @@ impl<'a> Transform<'a> {
 
     /// Returns a filter that matches every possible result of the transform.
     pub fn result_filter(&self) -> String {
-        // The number of tokens from a function that splits depends on the message.
+        // A function that splits makes a number of tokens that depends on the message.
         let splits = |part: &Part| matches!(part, Part::Call(function) if function.splits());
         match self.parts.iter().position(splits) {
             None => self.join(|_| "*".to_owned()),

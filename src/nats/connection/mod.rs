@@ -16,34 +16,34 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// An open connection as one user of one account. Reconnects automatically; closes when its last clone is dropped.
+/// An open connection as one user of one account. Reconnects automatically, and closes when its last clone is dropped.
 #[derive(Clone)]
 pub struct Connection(Arc<Open>);
 
 struct Open {
-    /// `None` after the server sent more than this process has room for.
+    /// `None` after the server sent more data than this process keeps.
     client: Mutex<Option<Client>>,
     inbox: String,
     next: AtomicU64,
     waiting: Waiting,
     denied: Denied,
-    /// Bytes of the messages that were passed on.
+    /// Number of bytes in the messages that were passed on.
     taken: Arc<AtomicU64>,
-    /// The tasks that read from the client; they end with the connection.
+    /// The tasks that read from the client. They end with the connection.
     tasks: Mutex<Vec<AbortHandle>>,
     url: String,
     account: PublicKey,
     user: Option<User>,
 }
 
-/// The most that the answers to one request may have, in bytes: more than all servers of a large deployment send.
+/// Most bytes of the answers to one request, which is more than all servers of a large deployment send.
 const MOST_BYTES: usize = 256 << 20;
-/// The most answers to one request.
+/// Most answers to one request.
 const MOST_ANSWERS: usize = 100_000;
-/// The most that a server may send before a message is complete, in bytes. Servers accept no message above 64 MiB
-/// (nats-server `const.go`, `MAX_PAYLOAD_MAX_SIZE`); the client would allocate any length that a server names.
+/// Most bytes that a server may send before a message is complete. Servers accept no message above 64 MiB (nats-server
+/// `const.go`, `MAX_PAYLOAD_MAX_SIZE`), but the client would allocate any length that a server announces.
 const MOST_UNREAD: u64 = 80 << 20;
-/// Interval for checking that.
+/// Interval for checking this limit.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Interval for checking a lost connection.
@@ -54,7 +54,7 @@ const LATE: Duration = Duration::from_secs(1);
 /// The requests that wait for replies, by the last token of the reply subject.
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>>;
 
-/// Permission violations, which a server reports apart from the requests that they belong to.
+/// Permission violations, which a server reports separately from the requests that caused them.
 #[derive(Clone)]
 pub(super) struct Denied {
     violations: broadcast::Sender<Violation>,
@@ -120,7 +120,7 @@ impl Connection {
                 let id = message.subject.rsplit('.').next().and_then(|token| token.parse::<u64>().ok());
                 let waiting = route.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(sender) = id.and_then(|id| waiting.get(&id)) {
-                    // A late reply: the request may just have ended.
+                    // The reply is late; the request may have just ended.
                     let _ = sender.send(message);
                 }
             }
@@ -142,7 +142,7 @@ impl Connection {
         Ok(Self(open))
     }
 
-    /// Returns the client; an error after [`Open::leave`].
+    /// Returns the client, or an error after [`Open::leave`].
     fn client(&self) -> Result<Client, RequestError> {
         let client = self.0.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         client.ok_or_else(|| RequestError::Connection(format!("{} sent data without end, and was left", self.0.url)))
@@ -151,7 +151,7 @@ impl Connection {
     /// Lets the client reconnect to any of the servers.
     pub(super) async fn widen(&self, urls: impl Iterator<Item = &str>) {
         let mut servers: Vec<async_nats::ServerAddr> = urls.filter_map(|url| url.parse().ok()).collect();
-        // The client does not mix WebSocket with other servers. An encrypted connection stays encrypted: one over
+        // The client cannot mix WebSocket with other servers. An encrypted connection stays encrypted, and one over
         // `ws://` never is.
         let (web, open) = (self.0.url.starts_with("ws"), self.0.url.starts_with("ws://"));
         servers.retain(|server| server.is_websocket() == web && (open || server.scheme() != "ws"));
@@ -159,17 +159,17 @@ impl Connection {
         let _ = client.set_server_pool(servers.as_slice()).await;
     }
 
-    /// Returns the account that the connection is in.
+    /// Returns the account of the connection.
     pub fn account(&self) -> &PublicKey {
         &self.0.account
     }
 
-    /// Returns the URL of the first server; the client may have reconnected to another since.
+    /// Returns the URL of the first server. The client may have reconnected to another one since.
     pub fn url(&self) -> &str {
         &self.0.url
     }
 
-    /// Returns the name of the server that it is connected to now.
+    /// Returns the name of the server that the client is connected to now.
     pub fn server_name(&self) -> String {
         self.client().map(|client| client.server_info().server_name).unwrap_or_default()
     }
@@ -191,7 +191,7 @@ impl Connection {
         Ticket { connection: self, id, replies }
     }
 
-    /// Sends one request; collects replies until `enough` returns `true` or the time is over.
+    /// Sends one request. Collects replies until `enough` returns `true` or the time is over.
     async fn collect(
         &self,
         subject: &str,
@@ -204,7 +204,7 @@ impl Connection {
         let mut violations = self.0.denied.violations.subscribe();
         let mut lost = self.0.denied.lost.subscribe();
         let mut was_lost = false;
-        // Servers check permissions on the subject that the account's own mapping maps this one to.
+        // Servers check permissions on the subject to which the account's own mapping maps this one.
         let mapped = subject.strip_prefix(HUB_API).map(|rest| format!("{DEFAULT_PREFIX}{rest}")).unwrap_or_default();
         let mut ticket = self.expect_replies();
         let reply = format!("{}.{}", self.0.inbox, ticket.id);
@@ -273,7 +273,7 @@ impl Connection {
         }
     }
 
-    /// Returns the error that getting no answer means.
+    /// Returns the error for a request without an answer.
     fn silence(&self, subject: &str) -> RequestError {
         let replies = self.replies();
         if self.0.denied.refused(&replies) {
@@ -336,7 +336,7 @@ impl Link for Connection {
             let failed = |error: async_nats::SubscribeError| RequestError::Connection(error.to_string());
             let mut messages = self.client()?.subscribe((*subject).to_owned()).await.map_err(failed)?;
             let (voice, taken, open) = (voice.clone(), self.0.taken.clone(), Arc::downgrade(&self.0));
-            // Ends with the connection, or when the receiver is dropped.
+            // The task ends with the connection, or when the receiver is dropped.
             let task = tokio::spawn(async move {
                 while let Some(message) = messages.next().await {
                     taken.fetch_add(message.length as u64, Ordering::Relaxed);
@@ -344,7 +344,7 @@ impl Link for Connection {
                     match voice.tell(heard) {
                         Told::Taken => {}
                         Told::Nobody => break,
-                        // The lost message could be anything, so the run cannot go on.
+                        // The lost message could be any, so the run cannot continue.
                         Told::NoRoom => return open.upgrade().map_or((), |open| open.leave()),
                     }
                 }
@@ -359,7 +359,7 @@ impl Link for Connection {
     }
 }
 
-/// Leaves a server that sends data without ever completing a message: the client would keep all of it.
+/// Leaves a server that sends data without ever completing a message, because the client would keep all of it.
 async fn guard(open: Weak<Open>, received: Arc<async_nats::Statistics>) {
     // The counts at the last complete message.
     let (mut taken, mut before) = (0, 0);

@@ -21,7 +21,7 @@ const INFO: &str = "INFO {\"server_id\":\"N\",\"server_name\":\"n\",\"version\":
 const NOW: u64 = 1_800_000_000;
 const NOBODY: &str = "NATS/1.0 503\r\n\r\n";
 
-/// Acts as a server for one client: answers each request with "no responders", then with these payloads, and with "no
+/// Acts as a server for one client. Answers each request with "no responders", then with these payloads, then with "no
 /// responders" again.
 fn play(mut client: TcpStream, payloads: &[&str]) -> std::io::Result<()> {
     client.write_all(INFO.as_bytes())?;
@@ -65,7 +65,7 @@ async fn connection(payloads: &'static [&'static str]) -> Connection {
 
 const TIME: Duration = Duration::from_secs(5);
 
-/// Any user who may answer can send it before the real answers.
+/// Any user who may answer can send the forged answer before the real ones.
 #[tokio::test]
 async fn no_responders_are_no_answer_where_others_come() {
     let connection = connection(&["a", "b"]).await;

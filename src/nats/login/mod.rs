@@ -1,4 +1,4 @@
-//! The user that connects: token and seed, read from a credentials file or a context, or minted in memory.
+//! The connecting user: a token and a seed, read from a credentials file or a context, or minted in memory.
 
 use super::ConnectError;
 use super::context::Context;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest credentials file that is read, in bytes; a user's token is a few kB.
+/// Size of the largest credentials file that is read, in bytes. A user's token has a few kB.
 const LARGEST: usize = 1 << 20;
 
 /// The access to an account.
@@ -45,7 +45,7 @@ pub(super) struct Login {
     place: String,
     /// `true` for a user minted in memory.
     minted: bool,
-    /// The context's TLS settings, for servers without any in the definition.
+    /// The context's TLS settings, for servers without TLS settings in the definition.
     pub tls: Option<Tls>,
 }
 
@@ -130,7 +130,7 @@ impl Login {
     }
 }
 
-/// Reads the user of a credentials file, even one that has expired.
+/// Reads the user of a credentials file, even if it has expired.
 ///
 /// # Errors
 /// [`ConnectError`]
@@ -158,7 +158,7 @@ fn parse_seed(text: &str, place: &str) -> Result<Seed, ConnectError> {
     Ok(seed)
 }
 
-/// Returns token and seed: the first two values between lines of dashes (nats-io/jwt v2 `creds_utils.go`).
+/// Returns the token and the seed: the first two values between lines of dashes (nats-io/jwt v2 `creds_utils.go`).
 fn parse_creds(text: &str) -> Option<(&str, &str)> {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let mut found =

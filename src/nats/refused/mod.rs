@@ -1,4 +1,4 @@
-//! Finds out why a server refused a user, from the token of the user's account: servers hardly report more than
+//! Finds the reason why a server refused a user, from the token of the user's account. Servers report little more than
 //! "authorization violation".
 
 use crate::model::claims::AccountClaims;
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The cause, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cause {
-    /// The cause as text, to follow `refused user …:`.
+    /// The cause, as a phrase that follows `refused user …:`.
     pub what: String,
     /// The next step, an imperative sentence.
     pub next: String,
@@ -51,7 +51,7 @@ pub(super) fn cause(
         let what = format!("the account's token expired at {}", format_time(at));
         return because(what, "Issue the account's token anew: `nsc edit account NAME --expiry 0`, then `nsc push`.");
     }
-    // With a scope, these all come from its template.
+    // With a scope, all of these come from its template.
     let rights = scope.map_or(&user["nats"], |scope| &scope.template);
     if rights["bearer_token"] == true && account.limits().disallow_bearer {
         let what = "it is a bearer token, which the account does not allow".to_owned();
@@ -74,7 +74,7 @@ pub(super) fn cause(
         let what = format!("all {} connections that its account may have are in use", account.limits().conn);
         return because(what, "Allow the account more: `nsc edit account NAME --conns N`, then `nsc push`.");
     }
-    // The following causes cannot be checked from here, but no others are left.
+    // The remaining causes cannot be checked from here, but there are no others.
     if has_callout(account) && !callout_users(account).any(|key| key == text("sub")) {
         let what =
             "its account has an auth callout, and this user is not one of the `auth_users` that connect without it";
@@ -97,7 +97,7 @@ pub(super) fn cause(
     None
 }
 
-/// Returns the likely cause when the server closed the connection without a message: some servers do so when an auth
+/// Returns the likely cause if the server closed the connection without a message. Some servers do so when an auth
 /// callout refuses the user (measured, 2.10.26).
 pub(super) fn silent_cause(account: &AccountClaims) -> Option<Cause> {
     has_callout(account).then(|| Cause {
@@ -113,14 +113,14 @@ fn has_callout(account: &AccountClaims) -> bool {
     callout_users(account).next().is_some()
 }
 
-/// Returns the users that connect without asking the account's auth callout; none if the account has no callout.
+/// Returns the users that bypass the account's auth callout. Returns none if the account has no callout.
 fn callout_users(account: &AccountClaims) -> impl Iterator<Item = &str> {
     let users = account.value().pointer("/nats/authorization/auth_users").and_then(Value::as_array);
     users.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Checks whether a user has rights of its own that a scope would give it (nats-io/jwt v2 `signingkeys.go`,
-/// `ValidateScopedSigner`).
+/// Checks whether a user has permissions of its own, although only its scope may grant any (nats-io/jwt v2
+/// `signingkeys.go`, `ValidateScopedSigner`).
 fn has_rights(nats: &Value) -> bool {
     let Some(nats) = nats.as_object() else { return false };
     let any = |value: &Value| match value {

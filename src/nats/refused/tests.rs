@@ -5,7 +5,8 @@ use serde_json::json;
 
 const NOW: u64 = 2_000_000_000;
 
-/// An account with a plain and a scoped signing key, and a user of it that servers accept as long as nothing changes.
+/// An account with a plain and a scoped signing key, and one of its users, which servers accept without further
+/// changes.
 struct Case {
     account: Value,
     user: Value,
@@ -106,7 +107,7 @@ fn each_cause_has_its_name() {
     named(&times, "may only connect at 08:00:00 – 09:00:00 (Europe/Oslo)");
 }
 
-/// A user that servers accept has no cause.
+/// There is no cause to refuse a user that servers accept.
 #[test]
 fn what_is_allowed_is_not_blamed() {
     let keys = Keys::new();
@@ -130,7 +131,7 @@ fn what_is_allowed_is_not_blamed() {
         case.kind = "WEBSOCKET";
     };
     fine(&by_web);
-    // The template decides, not the user.
+    // The template counts, not the user's own settings.
     let of_template = |case: &mut Case| {
         scoped(case);
         case.account["nats"]["signing_keys"][1]["template"]["allowed_connection_types"] = json!(["STANDARD"]);

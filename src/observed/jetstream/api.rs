@@ -63,7 +63,7 @@ pub struct ApiError {
     /// HTTP-like status.
     #[serde(default)]
     pub code: u64,
-    /// The error's own number; 0 when the server gave none.
+    /// The error's own number; 0 if the server gave none.
     #[serde(default)]
     pub err_code: u64,
     /// The server's description.
@@ -85,11 +85,11 @@ impl ApiError {
         }
     }
 
-    /// Checks whether the same request may succeed a moment later, without any change.
+    /// Checks whether the same request may succeed a moment later without any change.
     ///
-    /// JetStream's 503s are of that kind: no meta leader, account not loaded yet on the server, and "not enabled for
-    /// account" (10039) in the seconds after the account's first push (measured, 2.10.26 – 2.15.1). "No suitable peers"
-    /// (10005) is not. Only a caller that knows that the cluster is large enough may retry it.
+    /// This is so for JetStream's 503s: no meta leader, account not loaded yet on the server, and "not enabled for
+    /// account" (10039) in the seconds after the account's first push (measured, 2.10.26 – 2.15.1). It is not so for
+    /// "no suitable peers" (10005), which a caller may retry only if it knows that the cluster is large enough.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.err_code,
@@ -130,19 +130,19 @@ pub enum CallError {
         /// The server's answer.
         error: ApiError,
     },
-    /// The reply is not one of the API.
+    /// The reply is not a reply of the JetStream API.
     #[error("the reply on {subject} is not a JetStream API reply: {reason}")]
     Malformed {
         /// The subject of the request.
         subject: String,
-        /// The fault in it.
+        /// The reason why it is none.
         reason: String,
     },
 }
 
 impl CallError {
-    /// Checks whether the same request may succeed a moment later. After a timeout the server may have carried out the
-    /// request all the same: look before you retry.
+    /// Checks whether the same request may succeed a moment later. After a timeout the server may still have carried
+    /// out the request, so check its state before you retry.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Request(RequestError::NoResponders(_) | RequestError::Timeout(_)) => true,
@@ -157,7 +157,7 @@ impl CallError {
         }
     }
 
-    /// Returns the subject on which the user may not publish, if that is the reason.
+    /// Returns the subject on which the user may not publish, if that is the reason for the error.
     pub fn denied(&self) -> Option<&str> {
         match self {
             Self::Request(RequestError::Permission(subject)) => Some(subject),
@@ -165,10 +165,10 @@ impl CallError {
         }
     }
 
-    /// Returns `None`, as for something that was not found, unless the user may not ask.
+    /// Returns `None`, as if the object did not exist, unless the user lacks a permission.
     ///
     /// # Errors
-    /// Returns the subject on which the user may not publish, if that is the reason.
+    /// Returns the subject on which the user may not publish, if that is the reason for the error.
     pub fn nothing_or_denied<T>(&self) -> Result<Option<T>, String> {
         self.denied().map_or(Ok(None), |subject| Err(subject.to_owned()))
     }
@@ -182,7 +182,7 @@ impl CallError {
     }
 }
 
-/// A bound on the bytes of several replies together.
+/// A bound on the total size of several replies.
 #[derive(Debug)]
 pub struct Budget(AtomicUsize);
 
@@ -192,7 +192,7 @@ impl Budget {
         Self(AtomicUsize::new(bytes))
     }
 
-    /// Subtracts the bytes of a reply; `false` when fewer are left.
+    /// Subtracts the size of a reply. Returns `false` if fewer bytes are left.
     fn take(&self, bytes: usize) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
@@ -227,7 +227,7 @@ impl<'a, R: Requests> Api<'a, R> {
         Self { requests, prefix }
     }
 
-    /// Sends a request to `<prefix>.<operation>`; with an empty payload when `body` is null.
+    /// Sends a request to `<prefix>.<operation>`. The payload is empty if `body` is null.
     ///
     /// # Errors
     /// [`CallError`]; a reply that carries an `error` is [`CallError::Api`].
@@ -235,10 +235,10 @@ impl<'a, R: Requests> Api<'a, R> {
         self.call_sized(operation, body, timeout).await.map(|(value, _)| value)
     }
 
-    /// Does the same for one of several replies that share a bound in bytes.
+    /// Sends a request as [`Self::call`] does. Its reply shares a bound in bytes with others.
     ///
     /// # Errors
-    /// [`CallError`]; [`RequestError::TooMuch`] when the reply exceeds the bound.
+    /// [`CallError`]; [`RequestError::TooMuch`] if the reply exceeds the bound.
     pub async fn call_within(
         &self,
         operation: &str,
@@ -250,12 +250,12 @@ impl<'a, R: Requests> Api<'a, R> {
         if budget.take(size) { Ok(reply) } else { Err(RequestError::TooMuch(operation.to_owned()).into()) }
     }
 
-    /// Returns the reply, and its size in bytes.
+    /// Returns the reply and its size in bytes.
     async fn call_sized(&self, operation: &str, body: &Value, timeout: Duration) -> Result<(Value, usize), CallError> {
         let subject = format!("{}.{operation}", self.prefix);
         let payload = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let reply = self.requests.request(&subject, payload, timeout).await?;
-        // The client library reports "no responders" itself; a 503 without a payload is the same thing.
+        // The client library reports "no responders" itself. A 503 without a payload means the same.
         if reply.payload.is_empty() {
             return Err(RequestError::NoResponders(subject).into());
         }

@@ -1,9 +1,10 @@
-//! Finds the messages that never arrived in a stream from its sources, using the messages that did.
+//! Finds the messages of its sources that never arrived in a stream, by the messages that did.
 //!
 //! Servers write the origin into each sourced message (`Nats-Stream-Source: <origin> <sequence> …`, the same first two
 //! words on 2.10.26 and 2.15.1, measured). A stream's sequence grows by one for each message. An origin's last arrived
-//! sequence grows by one or, across a gap, by more. So the number of messages missing up to a message is the sum of the
-//! origins' last arrived sequences minus the message's sequence. That never shrinks, so a binary search finds the gaps.
+//! sequence grows by one or, across a gap, by more. So the number of messages missing before a message is the sum of
+//! the origins' last arrived sequences minus the message's sequence. That number never shrinks, so a binary search
+//! finds the gaps.
 
 use super::api::Api;
 use super::data::{ObservedJetStream, ObservedStream, SILENCE};
@@ -13,7 +14,7 @@ use crate::observed::Requests;
 use futures::stream::{self, StreamExt};
 
 /// Searches only streams in which messages are missing by the count, or whose sources' progress the servers do not
-/// report. So it costs nothing as long as nothing is wrong. Also returns the subjects on which the user may not ask.
+/// report. So the search costs nothing while all is well. Also returns the subjects on which the user may not publish.
 pub(super) async fn arrivals<R: Requests>(
     api: Api<'_, R>,
     observed: &ObservedJetStream,
@@ -22,7 +23,7 @@ pub(super) async fn arrivals<R: Requests>(
     const AT_ONCE: usize = 8;
     let ends = tokio::time::Instant::now() + limits.time;
     let wanted = observed.streams.iter().filter(|stream| is_worth_searching(stream, observed)).take(limits.streams);
-    // Collected first: its borrows would make the future not `Send`.
+    // Collected first, because its borrows would make the future not `Send`.
     let wanted: Vec<&ObservedStream> = wanted.collect();
     let mut searches = Vec::with_capacity(wanted.len());
     for stream in wanted {
@@ -36,7 +37,7 @@ pub(super) async fn arrivals<R: Requests>(
     apart(stream::iter(searches).buffered(AT_ONCE).collect().await)
 }
 
-/// Separates the results from the subjects on which the user may not ask.
+/// Separates the results from the subjects on which the user may not publish.
 pub(super) fn apart<T>(results: Vec<Result<Option<T>, String>>) -> (Vec<T>, Vec<String>) {
     let (mut found, mut denied) = (Vec::new(), Vec::new());
     for result in results {

@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 /// JetStream of one account: limits, streams, and the consumers that were asked for.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ObservedJetStream {
-    /// The reply of `$JS.API.INFO`; with an `error` when JetStream is not enabled for the account.
+    /// The reply of `$JS.API.INFO`. It has an `error` if JetStream is not enabled for the account.
     pub info: Value,
     /// All streams of the account, sorted by name.
     pub streams: Vec<ObservedStream>,
-    /// The write and home streams of the application's account, sorted by name; for a regional account, whose streams
-    /// source or mirror them.
+    /// For a regional account, the write and home streams of the application's account, sorted by name. The regional
+    /// account's streams source or mirror them.
     pub origins: Vec<ObservedStream>,
-    /// Read streams of the same account's other regions, for a regional account that did not answer completely.
+    /// For a regional account that did not answer completely, the read streams in the other regions.
     pub siblings: Vec<ObservedStream>,
     /// Streams that exist but could not be described.
     pub unknown_streams: Vec<Unknown>,
@@ -27,9 +27,9 @@ pub struct ObservedJetStream {
     pub unknown_consumers: Vec<Unknown>,
     /// The next message at the origin, for each source that lags.
     pub waiting: Vec<Waiting>,
-    /// For streams in which messages seem to be missing: the arrivals and gaps that their messages show.
+    /// The arrivals and gaps of streams in which messages seem to be missing, as their messages show them.
     pub arrivals: Vec<Arrivals>,
-    /// Subjects on which the user may not ask for messages that were needed.
+    /// Subjects of needed messages on which the user may not publish.
     pub not_permitted: Vec<String>,
 }
 
@@ -45,8 +45,8 @@ impl ObservedJetStream {
         Some(&self.streams[place])
     }
 
-    /// Returns a stream that streams of this account source or mirror: of the application's account, or of this
-    /// account. A bucket's mirror has the same name as its origin.
+    /// Returns a stream of the application's account or of this account that streams of this account source or mirror.
+    /// A bucket's mirror has the same name as its origin.
     pub fn origin(&self, name: &str) -> Option<&ObservedStream> {
         let outside = self.origins.binary_search_by(|s| s.name.as_str().cmp(name)).ok();
         outside.map(|place| &self.origins[place]).or_else(|| self.stream(name))
@@ -62,15 +62,15 @@ impl ObservedJetStream {
         self.arrivals.iter().find(|arrivals| arrivals.stream == stream)
     }
 
-    /// Returns the origin's last sequence that arrived in `stream`, if it can be known. Older servers do not report it.
-    /// Then the stream's messages show it, if they were read. Otherwise it follows from the lag, if the source was
-    /// heard from just now.
+    /// Returns the origin's last sequence that arrived in `stream`, if it can be known. Newer servers report it.
+    /// Otherwise the stream's messages show it, if they were read. If they were not, it follows from the lag, provided
+    /// that the source was heard from just now.
     pub fn got(&self, stream: &ObservedStream, source: &SourceState) -> Option<u64> {
         Some(self.last_got(stream, source)?.max(self.before_first(&source.name).unwrap_or(0)))
     }
 
-    /// Returns the sequence before the first that an origin can have: 0, unless the origin was recreated to start after
-    /// the messages that readers had read. `None` if the origin cannot be read.
+    /// Returns the sequence before an origin's first possible one. It is 0, unless the origin was recreated to start
+    /// after the messages that readers had read. Returns `None` if the origin cannot be read.
     pub(super) fn before_first(&self, origin: &str) -> Option<u64> {
         self.origin(origin).map(|origin| origin.first_possible() - 1)
     }
@@ -89,14 +89,14 @@ impl ObservedJetStream {
         heard.then(|| origin.state.last_seq.saturating_sub(source.lag))
     }
 
-    /// Checks whether `stream` has read more of a source than that source has ever had. Then the source was recreated,
-    /// or restored from an older copy, and messages published there are skipped until it has caught up. On newer
-    /// servers a source recovers from this, and they also report it. A mirror has its origin's sequences.
+    /// Checks whether `stream` has read beyond the last sequence of a source's origin. Then the origin was recreated,
+    /// or restored from an older copy, and its messages are skipped until it has caught up. Newer servers report this,
+    /// and their sources recover. A mirror has its origin's sequences.
     ///
-    /// Under traffic a reader looks ahead of an origin that was read before it. So a source that was heard from does
-    /// not count, nor does a mirror of an origin that stored a message just now.
+    /// Under traffic, a reader seems to be ahead of an origin whose state was read a moment earlier. So the result is
+    /// `false` for a source that was heard from just now, and for a mirror whose origin has just stored a message.
     pub fn is_anew(&self, stream: &ObservedStream, source: &SourceState) -> bool {
-        // Without a leader a follower answers, which may lack messages.
+        // Without a leader, a follower answers, which may lack messages.
         let Some(origin) = self.origin(&source.name).filter(|o| !o.offline && !o.cluster.is_leaderless()) else {
             return false;
         };
@@ -108,10 +108,10 @@ impl ObservedJetStream {
         !heard && source.seq.is_some_and(|seq| seq > origin.state.last_seq)
     }
 
-    /// Marks sources as not having heard from an origin that was recreated after their last contact: that contact was
-    /// with the former origin of the same name.
+    /// Resets the last contact of sources whose origin was recreated after it: the contact was with a former origin of
+    /// the same name.
     pub fn forget_former_origins(&mut self) {
-        // Each duration uses one server's clock: clocks may differ.
+        // Each duration uses the clock of one server, because clocks may differ.
         let former = |stream: &ObservedStream, source: &SourceState| -> Option<bool> {
             let origin = self.origin(&source.name)?;
             let old = in_seconds(&origin.ts)?.saturating_sub(origin.created?);
@@ -134,7 +134,7 @@ impl ObservedJetStream {
     }
 }
 
-/// A stream or consumer that exists, or may exist, and could not be read.
+/// A stream or consumer that exists or may exist, but could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unknown {
     /// Stream, or `stream > consumer`.
@@ -155,7 +155,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Reads the owner from a config's `metadata`; `None` unless all three keys are there.
+    /// Reads the owner from a config's `metadata`. Returns `None` unless all three keys exist.
     pub fn of(config: &Map<String, Value>) -> Option<Self> {
         let metadata = config.get("metadata")?;
         let text = |key: &str| metadata.get(key).and_then(Value::as_str);
@@ -171,28 +171,28 @@ impl Owner {
 /// A stream as `STREAM.LIST` and `STREAM.INFO` describe it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ObservedStream {
-    /// Name.
+    /// The stream's name.
     pub name: String,
-    /// The whole config, nothing dropped.
+    /// The whole config; nothing is dropped.
     pub config: Map<String, Value>,
-    /// The virtual stream that it belongs to, if this tool made it.
+    /// The virtual stream that the stream belongs to, if this tool made it.
     pub owner: Option<Owner>,
-    /// The stream's content. Meaningless when [`offline`](Self::offline).
+    /// The stream's content. It is meaningless if the stream is [`offline`](Self::offline).
     pub state: StreamState,
-    /// The servers that it is on.
+    /// The servers of the stream.
     pub cluster: Placement,
-    /// The sources; for a mirror, its origin.
+    /// The sources, or the origin of a mirror.
     pub sources: Vec<SourceState>,
-    /// Time of the reply (RFC 3339), by the server's clock; empty when unknown.
+    /// Time of the reply (RFC 3339) by the server's clock; empty if unknown.
     pub ts: String,
     /// Time of creation, in seconds since 1970, by the server's clock.
     pub created: Option<u64>,
-    /// `true` if all its servers were offline: only the assigned config is known.
+    /// `true` if all its servers are offline, and only the assigned config is known.
     pub offline: bool,
 }
 
 impl ObservedStream {
-    /// Reads a stream info; `None` when it has no config.
+    /// Reads a stream info. Returns `None` if it has no config.
     pub fn from_info(mut info: Value) -> Option<Self> {
         let config = match info.get_mut("config").map(Value::take) {
             Some(Value::Object(config)) => config,
@@ -213,37 +213,37 @@ impl ObservedStream {
         })
     }
 
-    /// Checks whether it mirrors another stream.
+    /// Checks whether the stream mirrors another one.
     pub fn is_mirror(&self) -> bool {
         self.config.get("mirror").is_some_and(Value::is_object)
     }
 
-    /// Returns the sequence that its first message got, or will get.
+    /// Returns the sequence of the stream's first message, past or future.
     pub fn first_possible(&self) -> u64 {
         first_sequence(&self.config).unwrap_or(1).max(1)
     }
 
-    /// Checks whether it never had a message.
+    /// Checks whether the stream never had a message.
     pub fn is_new(&self) -> bool {
         self.state.last_seq < self.first_possible()
     }
 
-    /// Checks whether it has stored nothing for some seconds.
+    /// Checks whether the stream has stored nothing for some seconds.
     pub fn is_quiet(&self) -> bool {
         const QUIET: u64 = 5_000_000_000;
         self.is_new() || age(&self.state.last_ts, &self.ts).is_some_and(|age| age > QUIET)
     }
 
-    /// Checks whether it was made after the last message of its mirror was stored, by clocks that may differ. A mirror
-    /// keeps its origin's times.
+    /// Checks whether the stream was made after its mirror's last message was stored, by clocks that may differ. A
+    /// mirror keeps its origin's times.
     fn is_younger_than_last_of(&self, mirror: &Self) -> bool {
         const SKEW: u64 = 300;
         let last = in_seconds(&mirror.state.last_ts);
         last.zip(self.created).is_some_and(|(last, created)| last + SKEW < created)
     }
 
-    /// Returns how many more messages its sources have sent than it has ever stored, as far as known; negative when
-    /// fewer. `None` when that is not known of every source.
+    /// Returns how many more messages its sources have sent than it has ever stored; negative if fewer. Returns `None`
+    /// if the number is unknown for any source.
     pub fn missing_by_count(&self, observed: &ObservedJetStream) -> Option<i128> {
         let mut got = 0;
         for source in &self.sources {
@@ -252,39 +252,39 @@ impl ObservedStream {
         Some(got - i128::from(self.state.last_seq) + i128::from(self.first_possible() - 1))
     }
 
-    /// Checks whether it is the lease's stream, which names the run that is changing the account.
+    /// Checks whether the stream is that of the lease, which names the run that is changing the account.
     pub fn is_lease(&self) -> bool {
         self.name == lease::STREAM && self.subjects().eq([lease::SUBJECT])
     }
 
-    /// Checks whether all its messages came from its sources, so that their sequences show what is missing. The read
-    /// streams of regional accounts capture subjects that no client publishes on. Backfilled messages came from
-    /// elsewhere.
+    /// Checks whether all messages of the stream came from its sources, so that their sequences show the missing ones.
+    /// The read streams of regional accounts capture subjects on which no client publishes. Backfilled messages came
+    /// from elsewhere.
     pub fn only_sources(&self) -> bool {
-        let reads = self.owner.as_ref().is_some_and(|owner| owner.role == Role::Read);
+        let reads = self.owner.as_ref().is_some_and(|owner| owner.role.serves());
         let moved = self.config.get("metadata").is_some_and(|marks| marks.get(metadata::HISTORY).is_some());
         !self.sources.is_empty() && !self.is_mirror() && !moved && (reads || self.subjects().next().is_none())
     }
 
-    /// Returns the subjects that it captures; none for a stream that only sources or mirrors.
+    /// Returns the subjects that the stream captures. A stream with only sources, or a mirror, has none.
     pub fn subjects(&self) -> impl Iterator<Item = &str> {
         self.config.get("subjects").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 }
 
-/// Nanoseconds of silence after which a source or replica counts as cut off; heartbeats come every second.
+/// Nanoseconds of silence after which a source or replica counts as cut off. Heartbeats come every second.
 pub const SILENCE: u64 = 10_000_000_000;
-/// Nanoseconds since the last contact within which a source counts as working; heartbeats come every second.
+/// Nanoseconds since the last contact within which a source counts as working. Heartbeats come every second.
 pub const HEARD: u64 = 3_000_000_000;
 
 /// The content of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct StreamState {
-    /// Messages stored.
+    /// Number of stored messages.
     pub messages: u64,
-    /// Bytes stored, of one replica.
+    /// Number of stored bytes of one replica.
     pub bytes: u64,
-    /// First sequence; one above the last when empty.
+    /// First sequence; one above the last if the stream is empty.
     pub first_seq: u64,
     /// Time of the first message (RFC 3339).
     pub first_ts: String,
@@ -313,16 +313,16 @@ impl StreamState {
 /// The servers of a stream or consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Placement {
-    /// Cluster.
+    /// The cluster's name.
     pub cluster: String,
-    /// The leader's server name; `None` when there is no leader.
+    /// The leader's server name; `None` if there is no leader.
     pub leader: Option<String>,
     /// The followers.
     pub replicas: Vec<Replica>,
 }
 
 impl Placement {
-    /// Checks whether there is no leader. Servers that are not clustered have no leader to name.
+    /// Checks whether the leader is missing. Servers that are not clustered do not name a leader.
     pub fn is_leaderless(&self) -> bool {
         self.leader.is_none() && !self.cluster.is_empty()
     }
@@ -347,21 +347,21 @@ impl Placement {
 /// A follower.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Replica {
-    /// Server name.
+    /// The server's name.
     pub server: String,
-    /// `true` if it has all that the leader has.
+    /// `true` if the follower has everything that the leader has.
     pub current: bool,
-    /// `true` if its server is known to be offline. A killed server is not known to be for 150 s.
+    /// `true` if its server is known to be offline. Other servers notice a killed server only after 150 s.
     pub offline: bool,
-    /// Nanoseconds since the leader heard from it; 0 when it never did.
+    /// Nanoseconds since the leader heard from it; 0 if the leader never did.
     pub active: u64,
-    /// Raft entries behind the leader.
+    /// Raft entries by which the follower lags behind the leader.
     pub lag: u64,
 }
 
 impl Replica {
-    /// Checks whether it is away: its server is offline, or the leader has not heard from it for too long, or never.
-    /// The current leader never heard from a former leader whose server was killed.
+    /// Checks whether the follower is away: its server is offline, or the leader has not heard from it for too long, or
+    /// never. The present leader never heard from a former leader whose server was killed.
     pub fn is_away(&self) -> bool {
         self.offline || (!self.current && (self.active == 0 || self.active >= SILENCE))
     }
@@ -372,12 +372,12 @@ impl Replica {
 pub struct SourceState {
     /// The origin stream.
     pub name: String,
-    /// Messages at the origin that have not arrived, as of the last contact.
+    /// Messages at the origin that had not arrived at the last contact.
     pub lag: u64,
     /// Last sequence of the origin that arrived. Only newer servers report it (2.15.1 does, 2.10.26 does not), and none
-    /// does before the first message.
+    /// does so before the first message.
     pub seq: Option<u64>,
-    /// Nanoseconds since the last contact (heartbeats come every second); `None` when there was none yet.
+    /// Nanoseconds since the last contact; `None` if there was none yet. Heartbeats come every second.
     pub active: Option<u64>,
     /// Reason why the source does not work.
     pub error: Option<ApiError>,
@@ -395,7 +395,7 @@ impl SourceState {
     }
 }
 
-/// The next message at an origin that has not arrived at a source.
+/// The next message at an origin that has not arrived through a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// The stream that has the source.
@@ -413,20 +413,20 @@ pub struct Waiting {
 pub struct ObservedConsumer {
     /// The consumer's stream.
     pub stream: String,
-    /// Name.
+    /// The consumer's name.
     pub name: String,
     /// The whole config.
     pub config: Map<String, Value>,
-    /// The servers that it is on.
+    /// The servers of the consumer.
     pub cluster: Placement,
-    /// Messages not delivered yet.
+    /// Number of messages that were not delivered yet.
     pub pending: u64,
-    /// Messages delivered and not acknowledged.
+    /// Number of messages that were delivered and not acknowledged.
     pub ack_pending: u64,
 }
 
 impl ObservedConsumer {
-    /// Reads a consumer info; `None` when it has no config or names.
+    /// Reads a consumer info. Returns `None` if it lacks a config or a name.
     pub fn from_info(mut info: Value) -> Option<Self> {
         let config = match info.get_mut("config").map(Value::take) {
             Some(Value::Object(config)) => config,
@@ -443,12 +443,12 @@ impl ObservedConsumer {
     }
 }
 
-/// Returns the configured first sequence of a stream, if any: `first_seq`, or the metadata in its place.
+/// Returns the configured first sequence of a stream, if any: `first_seq`, or its copy in the metadata.
 pub fn first_sequence(config: &Map<String, Value>) -> Option<u64> {
     config.get("first_seq").and_then(Value::as_u64).or_else(|| began_at(config))
 }
 
-/// Returns the first sequence of a stream from its metadata, where it is kept when `first_seq` has to be removed.
+/// Returns the first sequence of a stream from its metadata, which keeps it when `first_seq` is removed.
 pub fn began_at(config: &Map<String, Value>) -> Option<u64> {
     config.get("metadata")?.get(metadata::FIRST)?.as_str()?.parse().ok()
 }
@@ -459,13 +459,13 @@ pub fn origins(config: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     sources.chain(config.get("mirror").filter(|mirror| mirror.is_object()))
 }
 
-/// Returns a time as servers write it (RFC 3339) in seconds since 1970.
+/// Converts a time in the servers' format (RFC 3339) to seconds since 1970.
 fn in_seconds(time: &str) -> Option<u64> {
     u64::try_from(time.parse::<Timestamp>().ok()?.as_second()).ok()
 }
 
-/// Returns the nanoseconds from `time` to `now`, both RFC 3339 as servers write it; `None` when one isn't or `now` is
-/// earlier.
+/// Returns the nanoseconds from `time` to `now`, both in the servers' format (RFC 3339). Returns `None` if either is
+/// invalid, or if `now` is earlier.
 pub fn age(time: &str, now: &str) -> Option<u64> {
     let (time, now): (Timestamp, Timestamp) = (time.parse().ok()?, now.parse().ok()?);
     u64::try_from(now.as_nanosecond() - time.as_nanosecond()).ok()

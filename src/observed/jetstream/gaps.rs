@@ -8,16 +8,15 @@ use std::collections::BTreeMap;
 pub struct Arrivals {
     /// The stream that has the sources.
     pub stream: String,
-    /// The last sequence that arrived, of each origin.
+    /// The last sequence of each origin that arrived.
     pub last: BTreeMap<String, u64>,
-    /// Number of messages that never arrived, up to the last one that did.
+    /// Number of messages that never arrived, before the last one that did.
     pub missing: u64,
-    /// The places where they are missing, in the stream's order; together they lack [`missing`](Self::missing)
-    /// messages.
+    /// The gaps, in the stream's order. Together they lack [`missing`](Self::missing) messages.
     pub gaps: Vec<Gap>,
 }
 
-/// Messages that are missing between two places of a stream.
+/// Messages that are missing between two messages of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// Sequence in the stream before the gap.
@@ -26,7 +25,7 @@ pub struct Gap {
     pub before: u64,
     /// Number of missing messages.
     pub missing: u64,
-    /// The messages among which they are. They are exactly the missing ones if the search could find that out.
+    /// The messages among which the missing ones are. If the search could find out, these are exactly the missing ones.
     pub among: Vec<Range>,
 }
 
@@ -42,7 +41,7 @@ pub struct Range {
 }
 
 impl Gap {
-    /// Checks whether all messages of [`among`](Self::among) are missing, and not only some of them.
+    /// Checks whether all messages of [`among`](Self::among) are missing.
     pub fn is_exact(&self) -> bool {
         self.among.iter().map(|range| range.last + 1 - range.first).sum::<u64>() == self.missing
     }

@@ -1,6 +1,6 @@
 //! Streams, consumers and limits of one account, read through its JetStream API.
 //!
-//! Read `data` first, then `read`, which fills it. `arrivals` finds gaps, with a `search` in each stream.
+//! Start with `data`, then `read`, which fills it. `arrivals` finds gaps, with a `search` in each stream.
 
 mod api;
 mod arrivals;

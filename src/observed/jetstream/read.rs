@@ -1,4 +1,4 @@
-//! Reads JetStream with few requests, all in flight at once, and names what could not be read.
+//! Reads JetStream with few requests, all in flight at once, and lists the objects that could not be read.
 
 use super::api::{Api, Budget, CallError, code};
 use super::arrivals::{apart, arrivals};
@@ -16,13 +16,13 @@ use std::time::Duration;
 pub struct ReadOptions<'a> {
     /// The consumers of interest.
     pub consumers: &'a [DesiredConsumer],
-    /// Approximate number of streams: their pages are then requested at once.
+    /// Approximate number of streams, whose pages are then requested at once.
     pub expected_streams: usize,
-    /// Time for each request. A server gathers a list for up to 4 s, so less than 5 s may lose a list in which one
-    /// stream has no leader.
+    /// Time for each request. A server collects a list for up to 4 s. With less than 5 s, one stream without a leader
+    /// may lose the whole list.
     pub timeout: Duration,
-    /// Time to retry after "JetStream not enabled" and "temporarily unavailable" before they count: an account that was
-    /// just pushed needs some seconds.
+    /// Time for retries after "JetStream not enabled" and "temporarily unavailable", before these errors count. An
+    /// account that was just pushed needs some seconds.
     pub patience: Duration,
 }
 
@@ -34,22 +34,21 @@ impl Default for ReadOptions<'_> {
 
 const PAGE: usize = 256; // JSApiListLimit, nats-server 2.15 server/jetstream_api.go
 const IN_FLIGHT: usize = 128;
-/// The most streams of an account that are read. The answer says how many there are, and any user of the account can
-/// forge it.
+/// Most streams of an account that are read. The answer has their number, and any user of the account can forge it.
 const MOST_STREAMS: u64 = 100_000;
-/// The most bytes of a list, all pages together: the same as for the answers to one request.
+/// Most bytes of a list, all pages together: the same as for the answers to one request.
 pub const MOST_BYTES: usize = 256 << 20;
-/// The most streams that are read one by one, because a list has only their names.
+/// Most streams that are read one by one, if a list has only their names.
 const MOST_ASKED: usize = 4096;
 
-/// Reads the JetStream state of the account that `api` is in. An account without JetStream is a result, not an error:
-/// [`ObservedJetStream::enabled`] is false then.
+/// Reads the JetStream state of the account of `api`. An account without JetStream is a result, not an error:
+/// [`ObservedJetStream::enabled`] then returns `false`.
 ///
 /// Requests pages of `STREAM.LIST` at once, not `STREAM.INFO` for each stream: 600 streams take 60 – 90 ms that way,
 /// and 90 – 210 ms the other way (measured, 2.15.1, three regions of three servers).
 ///
 /// # Errors
-/// [`CallError`] when the account's limits or its list of streams cannot be read.
+/// [`CallError`] if the account's limits or its list of streams cannot be read.
 pub async fn read<R: Requests>(api: Api<'_, R>, options: ReadOptions<'_>) -> Result<ObservedJetStream, CallError> {
     read_within(MOST_BYTES, api, options).await
 }
@@ -87,9 +86,9 @@ async fn read_within<R: Requests>(
     Ok(observed)
 }
 
-/// Reads messages: those that wait for lagging sources ([`ObservedJetStream::waiting`]), and those around gaps, if
-/// there are any ([`ObservedJetStream::arrivals`]). `origins` is the API of the account that has the origins' streams.
-/// Subjects on which the user may not ask are in [`ObservedJetStream::not_permitted`].
+/// Reads the next messages of lagging sources ([`ObservedJetStream::waiting`]). If there are gaps, also reads the
+/// messages around them ([`ObservedJetStream::arrivals`]). `origins` is the API of the account with the origins.
+/// Subjects on which the user may not publish are in [`ObservedJetStream::not_permitted`].
 pub async fn look_at_messages<R: Requests>(
     api: Api<'_, R>,
     origins: Api<'_, R>,
@@ -111,13 +110,13 @@ impl<R: Requests> Reader<'_, R> {
         self.api.call_within(operation, body, self.options.timeout, &self.left).await
     }
 
-    /// Repeats a request until its error is not transient, or the patience is over.
+    /// Repeats a request until its error is not transient, or the time for retries is over.
     async fn patient(&self, operation: &str, body: &Value) -> Result<Value, CallError> {
         const PAUSE: Duration = Duration::from_millis(100);
         let mut left = self.options.patience;
         loop {
             match self.call(operation, body).await {
-                // With a timeout of zero this would never end.
+                // With a timeout of zero, this loop would never end.
                 Err(CallError::Request(RequestError::Timeout(_)))
                     if left >= self.options.timeout && !self.options.timeout.is_zero() =>
                 {
@@ -159,7 +158,7 @@ impl<R: Requests> Reader<'_, R> {
         }
         observed.streams.sort_by(|a, b| a.name.cmp(&b.name));
         observed.streams.dedup_by(|a, b| a.name == b.name);
-        // A stream whose servers are all offline is listed with its assigned config, and named as missing too.
+        // A stream whose servers are all offline is listed with its assigned config, and also named as missing.
         for stream in &mut observed.streams {
             stream.offline = unknown.remove(&stream.name).is_some();
         }
@@ -216,10 +215,10 @@ impl<R: Requests> Reader<'_, R> {
     }
 }
 
-/// Reads the messages that lagging sources wait for.
+/// Reads the next message of each lagging source.
 async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJetStream, timeout: Duration) {
     let mut behind = Vec::new();
-    // Mirrors are skipped: a message that a mirror's origin drops is meant to be dropped.
+    // Mirrors are skipped, because they are supposed to drop what their origin drops.
     for stream in observed.streams.iter().filter(|s| !s.offline && !s.is_mirror()) {
         for source in &stream.sources {
             let Some(origin) = observed.origin(&source.name).filter(|o| !o.offline) else { continue };
@@ -232,7 +231,7 @@ async fn take_waiting<R: Requests>(origins: Api<'_, R>, observed: &mut ObservedJ
     }
     let looked: Vec<Result<Option<Waiting>, String>> = stream::iter(behind)
         .map(|(stream, origin, from)| async move {
-            // The first message at or after `from`: it may have expired meanwhile.
+            // The first message at or after `from`, which may have expired meanwhile.
             let body = json!({ "seq": from, "next_by_subj": ">" });
             let operation = format!("STREAM.MSG.GET.{origin}");
             let reply = match origins.call(&operation, &body, timeout).await {
@@ -276,7 +275,7 @@ mod tests {
             let options = ReadOptions { timeout, patience, ..ReadOptions::default() };
             let read = read(Api::new(&silent), options).await;
             assert!(matches!(read, Err(CallError::Request(RequestError::Timeout(_)))), "{read:?}");
-            // Once for the limits, once for the list of streams.
+            // One request for the limits, one for the list of streams.
             assert_eq!(silent.0.into_inner(), 2 * asked);
         }
     }
@@ -303,7 +302,7 @@ mod tests {
         }
     }
 
-    /// Each page is within its bounds, but there is no end of pages.
+    /// Each page is within its bounds, but the pages never end.
     #[tokio::test]
     async fn pages_together_have_a_bound() {
         struct Pages {

@@ -1,11 +1,10 @@
-//! Subscribers of subjects in an account, as the servers see them.
+//! Subscribers of subjects in an account, as the servers report them.
 //!
-//! Read only when mappings are about to be made. `CONNZ` lists clients, leaf nodes and MQTT sessions. It does not list
+//! They are read only before mappings are added. `CONNZ` lists clients, leaf nodes and MQTT sessions. It does not list
 //! the server's own subscriptions, such as those of streams (nats-server 2.15 `server/monitor.go`; measured 2.10.26 and
 //! 2.15.1).
 
-use super::collect::{sender, until_all};
-use super::system::by_every_server;
+use super::collect::{by_every_server, sender, until_all};
 use super::{Deployment, RequestError, Requests};
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
@@ -16,33 +15,33 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The subject on which a user of the system account must be allowed to publish for this.
+/// The subject on which the system account's user must be allowed to publish to read subscribers.
 pub const SUBJECT: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 
-/// The most subjects that are asked for one by one; for more, all connections of the account are read.
+/// Most subjects that are queried one by one. For more subjects, all connections of the account are read.
 const ONE_BY_ONE: usize = 16;
 
 /// Connections of one server in one reply; the servers' own default.
 const PAGE: usize = 1024;
-/// The most pages that are read: a server may never send a short page, which would be the last.
+/// Most pages that are read. A forged server may never send a short page, which would be the last.
 const MOST_PAGES: usize = 256;
 
 /// An account's subscriptions, as far as known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Listeners {
-    /// Not needed, so not read.
+    /// Not needed, and therefore not read.
     #[default]
     NotAsked,
-    /// All subscriptions that overlap the subjects in question.
+    /// All subscriptions that overlap the given subjects.
     Known(Vec<Subscription>),
-    /// They could not be read, for this reason.
+    /// The subscriptions could not be read, for this reason.
     Unknown(RequestError),
 }
 
 /// A subject that clients are subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// The subject, wildcards included.
+    /// The subject, including wildcards.
     pub subject: String,
     /// The subscribers: `client orders on west-1, client 27 on east-2 and 3 more`.
     pub who: String,
@@ -90,8 +89,8 @@ pub async fn subscriptions(
     Ok(found.into_iter().map(|(subject, who)| Subscription { subject, who: some_of(&who) }).collect())
 }
 
-/// Reads pages of `CONNZ` until the server with the most connections is done. Each page is passed to `look` and
-/// dropped.
+/// Reads pages of `CONNZ` up to the last page of the server with the most connections. Passes each page to `look` and
+/// drops it.
 async fn ask(
     requests: &impl Requests,
     deployment: &Deployment,
@@ -113,7 +112,7 @@ async fn ask(
             look(&document);
         }
         if last {
-            // Other clients may answer too.
+            // Other clients may have answered, too.
             return match deployment.servers.iter().all(|server| answered.contains(&server.id)) {
                 true => Ok(()),
                 false => Err(RequestError::Timeout(SUBJECT.to_owned())),

@@ -3,7 +3,7 @@ use crate::observed::Reply;
 use crate::observed::{Server, fake::account};
 use std::sync::Mutex;
 
-/// Two servers with connections in pages; remembers the requests.
+/// Two servers with connections in pages, which record the requests.
 struct Pages {
     connections: [Vec<Value>; 2],
     asked: Mutex<Vec<Value>>,
@@ -109,7 +109,7 @@ async fn two_answers_in_one_servers_name_are_an_error() {
     assert_eq!(find(&twice, 2, &["foo.>"]).await, Err(error));
 }
 
-/// Answers each page with a full one.
+/// Answers each request with a full page.
 struct Endless(Mutex<usize>);
 
 impl Requests for Endless {

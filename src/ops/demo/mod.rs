@@ -1,5 +1,5 @@
-//! `demo`: does the main job on a super-cluster of its own, and loses and restores a region on the way. Then it proves
-//! that every message arrived exactly once everywhere.
+//! `demo`: shows the main workflow on a super-cluster of its own, and loses and restores a region. Then it proves that
+//! every message arrived exactly once in every region.
 
 mod proof;
 mod traffic;
@@ -27,13 +27,13 @@ use std::time::{Duration, Instant};
 
 /// Number of messages that each region publishes in each round.
 pub const MESSAGES: usize = 100;
-/// Maximum time for messages to arrive everywhere. A source that lost its origin asks again after 30 s or more
+/// Longest time for messages to arrive everywhere. A source that lost its origin asks again after 30 s or more
 /// (measured, 2.15.1).
 const ARRIVAL: Duration = Duration::from_secs(120);
-/// Time to wait for messages that should not come any more.
+/// Time to wait for messages that should not come.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
-/// Everything that happened.
+/// The result of the whole demo.
 #[derive(Debug, Clone, Serialize)]
 pub struct Story {
     /// Version of the servers.
@@ -44,7 +44,7 @@ pub struct Story {
     pub regions: Vec<String>,
     /// Result of `apply`.
     pub applied: AppliedSummary,
-    /// Messages published and read: all regions up, one down, all up again.
+    /// Rounds of publishing and reading: all regions up, one down, all up again.
     pub rounds: Vec<Round>,
     /// Result of a full read in every region at the end.
     pub proof: Proof,
@@ -52,7 +52,7 @@ pub struct Story {
     pub seconds: f64,
 }
 
-/// One part of the story, reported when it has happened.
+/// A part of the story, reported once it has happened.
 #[derive(Debug)]
 pub enum Chapter<'a> {
     /// `apply` has ended.
@@ -83,12 +83,12 @@ pub struct Round {
     pub down: Option<String>,
     /// The region that has just come back.
     pub back: Option<String>,
-    /// `true` if the demo had the read stream of the restored region elect a new leader. It does so if the stream's
+    /// `true` if the demo made the read stream of the restored region elect a new leader. It does so if the stream's
     /// sources asked before their origins were up, because they would ask again only after 30 s or more.
     pub woken: bool,
     /// Regions, in the definition's order.
     pub regions: Vec<RegionRound>,
-    /// Seconds from the first publish until every region that is up could read everything.
+    /// Seconds from the first publish until every region that is up could read all messages.
     pub seconds: f64,
 }
 
@@ -97,13 +97,13 @@ pub struct Round {
 pub struct RegionRound {
     /// The region's name.
     pub region: String,
-    /// Number of messages that the region published and that were acknowledged; `None` if it is down.
+    /// Number of the region's published messages that were acknowledged; `None` if the region is down.
     pub published: Option<usize>,
-    /// Number of messages that the virtual stream has for readers in the region; `None` if it is down.
+    /// Number of messages that readers in the region can read from the virtual stream; `None` if the region is down.
     pub readable: Option<u64>,
 }
 
-/// Reason why there is no story.
+/// Reason why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The definition has no virtual stream, or no region.
@@ -133,9 +133,9 @@ pub enum DemoError {
 
 /// Inputs of the demo.
 pub struct Demo<'a, C, A> {
-    /// The servers; only the demo uses them.
+    /// The servers, which only the demo uses.
     pub cluster: &'a SuperCluster,
-    /// The definition to apply; its first virtual stream captures [`SUBJECT`].
+    /// The definition to apply, whose first virtual stream captures [`SUBJECT`].
     pub definition: &'a Definition,
     /// The tool's own connections.
     pub connector: &'a C,
@@ -145,13 +145,13 @@ pub struct Demo<'a, C, A> {
     pub signer: &'a dyn Signer,
     /// The keys folder.
     pub keys: &'a Path,
-    /// Maximum time for `apply`, and for servers to find each other.
+    /// Longest time for `apply`, and for servers to connect to each other.
     pub timeout: Duration,
 }
 
 impl<C: Connector, A: Clients> Demo<'_, C, A> {
     /// Applies the definition, and publishes and reads by the virtual name. Stops the first region and starts it again,
-    /// then reads everything in every region. A failed proof is not an error: [`Proof::holds`].
+    /// then reads all messages in every region. A failed proof is not an error: see [`Proof::holds`].
     ///
     /// # Errors
     /// [`DemoError`]
@@ -225,7 +225,7 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
     }
 }
 
-/// Returns the seconds since then, to a hundredth.
+/// Returns the seconds since then, rounded to hundredths.
 fn seconds(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 100.0).round() / 100.0
 }
@@ -239,7 +239,7 @@ struct Show<'a, A> {
 }
 
 impl<A: Clients> Show<'_, A> {
-    /// Publishes in all regions that are up at once, then waits until all of them can read everything.
+    /// Publishes in all regions that are up at once, then waits until each of them can read all messages.
     async fn round(&mut self, down: Option<&str>, back: Option<&str>) -> Result<Round, DemoError> {
         let up: Vec<&str> =
             self.cluster.regions().iter().map(String::as_str).filter(|region| Some(*region) != down).collect();
@@ -276,7 +276,7 @@ impl<A: Clients> Show<'_, A> {
         })
     }
 
-    /// Reads everything in every region, after a pause in which messages that should not come could still come.
+    /// Reads all messages in every region, after a pause in which unexpected messages could still come.
     async fn proof(&self) -> Result<Proof, DemoError> {
         self.tell.step("reading everything in every region, and comparing", 0, 0);
         tokio::time::sleep(AFTERWARDS).await;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A published message with a unique text. If the servers did not acknowledge it, they may have stored it or not.
+/// A published message with a unique text. Without an acknowledgement, it may be stored or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) region: String,
@@ -30,18 +30,18 @@ impl Published {
     }
 }
 
-/// Result of a full read in every region.
+/// The result of a full read in every region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proof {
     /// `true` if every region has every acknowledged message exactly once, and nothing else.
     pub exactly_once: bool,
-    /// Number of acknowledged messages, in all regions together.
+    /// Number of acknowledged messages in all regions.
     pub acknowledged: usize,
     /// Regions, in the definition's order.
     pub regions: Vec<RegionProof>,
 }
 
-/// Result of a full read in one region.
+/// The result of a full read in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegionProof {
     /// The region's name.
@@ -50,7 +50,7 @@ pub struct RegionProof {
     pub read: usize,
     /// Acknowledged messages that are missing.
     pub missing: Vec<String>,
-    /// Messages that are there more than once.
+    /// Messages that occur more than once.
     pub doubled: Vec<String>,
     /// Messages that the demo did not publish.
     pub strange: Vec<String>,
@@ -63,7 +63,7 @@ impl Proof {
     }
 }
 
-/// Compares the messages read in each region, one by one, with the published ones.
+/// Compares the messages that were read in each region with the published ones, one by one.
 pub(super) fn judge(published: &Published, reads: &[(String, Vec<String>)]) -> Proof {
     let regions: Vec<RegionProof> = reads.iter().map(|(region, read)| judge_region(published, region, read)).collect();
     let good = |region: &RegionProof| {

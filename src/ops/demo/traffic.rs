@@ -1,4 +1,4 @@
-//! Does an application's work: publishes and reads by the virtual name, in its own region.
+//! Acts as an application: publishes and reads by the virtual name, in one region.
 
 use super::proof::Sent;
 use crate::observed::jetstream::{Api, CallError, code};
@@ -15,7 +15,7 @@ pub trait Clients: Sync {
     /// A connection.
     type Link: Requests;
 
-    /// Connects to a server of that region and of no other.
+    /// Connects to a server of that region, and never to one of another region.
     fn client(&self, region: &str, timeout: Duration) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
 }
 
@@ -68,11 +68,11 @@ pub enum TrafficError {
 pub const SUBJECT: &str = "foo.demo";
 /// Number of requests in flight.
 const AT_ONCE: usize = 32;
-/// Maximum time for one publish to be acknowledged.
+/// Longest time for one publish to be acknowledged.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(5);
-/// Maximum time for one request; servers that just started lose some.
+/// Longest time for one request. Servers that just started lose some.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Maximum time without an acknowledgement or answer in a region.
+/// Longest time without an acknowledgement or answer in a region.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connects in a region.
@@ -81,8 +81,8 @@ pub(super) async fn client<A: Clients>(clients: &A, region: &str) -> Result<A::L
     clients.client(region, PATIENCE).await.map_err(failed)
 }
 
-/// Publishes numbered messages until `count` of them are acknowledged. A message without acknowledgement is not sent
-/// again, because it may be stored: the next number replaces it.
+/// Publishes numbered messages until `count` of them are acknowledged. Does not send a message without acknowledgement
+/// again, because it may be stored. The next number replaces it.
 pub(super) async fn publish<R: Requests>(
     link: &R,
     region: &str,
@@ -121,7 +121,7 @@ pub(super) async fn publish<R: Requests>(
     }
 }
 
-/// Checks that the reply is a PubAck (`{"stream":…,"seq":…}`), or returns the reason why it is not.
+/// Checks that the reply is a PubAck (`{"stream":…,"seq":…}`). Otherwise returns the reason.
 fn acknowledgement(reply: Result<Vec<u8>, RequestError>) -> Result<(), String> {
     let payload = reply.map_err(|error| error.to_string())?;
     let answer: Value = serde_json::from_slice(&payload).map_err(|error| format!("not a PubAck: {error}"))?;
@@ -132,7 +132,7 @@ fn acknowledgement(reply: Result<Vec<u8>, RequestError>) -> Result<(), String> {
     }
 }
 
-/// Waits until the virtual stream has `messages`, or until `patience` is over; returns the number that it has then.
+/// Waits until the virtual stream has `messages`, or until `patience` is over. Returns the number that it then has.
 pub(super) async fn wait_for<R: Requests>(
     link: &R,
     region: &str,
@@ -156,7 +156,7 @@ struct State {
     last: u64,
 }
 
-/// Reads the state in `STREAM.INFO` of the virtual name; gives servers that just started time to answer.
+/// Reads the state in `STREAM.INFO` of the virtual name. Gives servers that just started time to answer.
 async fn state<R: Requests>(link: &R, region: &str, name: &str) -> Result<State, TrafficError> {
     let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
     let number = |key: &str| info["state"][key].as_u64().unwrap_or(0);
@@ -183,7 +183,7 @@ async fn call<R: Requests>(
 }
 
 /// Makes the region's read stream ask its origins again, if it asked before they were up. Otherwise it would ask again
-/// after 30 s or more; a new leader asks at once (measured, 2.15.1). Returns `true` if that was needed.
+/// after 30 s or more, but a new leader asks at once (measured, 2.15.1). Returns `true` if this was needed.
 pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Result<bool, TrafficError> {
     for times in 0..MOST_WAKES {
         let deadline = Instant::now() + CONTACT;
@@ -200,7 +200,7 @@ pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Res
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         match call(link, region, name, &format!("STREAM.LEADER.STEPDOWN.{stream}"), &Value::Null).await {
-            // In the layout `regional` applications may not do that: the sources ask again by themselves.
+            // In the layout `regional`, applications may not do that, and the sources ask again by themselves.
             Err(TrafficError::Read { cause: CallError::Request(RequestError::NoResponders(_)), .. }) => {
                 return Ok(times > 0);
             }
@@ -210,12 +210,12 @@ pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Res
     Ok(true)
 }
 
-/// Maximum time for a source to contact its origin.
+/// Longest time for a source to contact its origin.
 const CONTACT: Duration = Duration::from_secs(5);
-/// Maximum number of new leaders; after that the sources ask again by themselves.
+/// Most new leaders. After that, the sources ask again by themselves.
 const MOST_WAKES: usize = 3;
 
-/// Returns the text of every message of the virtual stream, asked of its leader.
+/// Requests every message of the virtual stream from its leader, and returns their texts.
 pub(super) async fn read_all<R: Requests>(link: &R, region: &str, name: &str) -> Result<Vec<String>, TrafficError> {
     let state = state(link, region, name).await?;
     let operation = &format!("STREAM.MSG.GET.{name}");

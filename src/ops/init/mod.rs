@@ -1,4 +1,4 @@
-//! A new project: a commented definition and a keys folder.
+//! `init`: writes a new project, with a commented definition and a keys folder.
 
 pub mod running;
 
@@ -34,8 +34,8 @@ pub enum InitError {
     },
 }
 
-/// Writes `vstream.yaml` and `keys/` into `folder`, and makes the folder if needed; returns the written files.
-/// Overwrites nothing. Fills in what an nsc store and a running deployment tell.
+/// Writes `vstream.yaml` and `keys/` to `folder`, and makes the folder if needed. Returns the written files. Overwrites
+/// nothing. Fills in facts from an nsc store and a running deployment.
 ///
 /// # Errors
 /// [`InitError`]
@@ -67,8 +67,8 @@ pub fn free(folder: &Path) -> Result<PathBuf, InitError> {
     }
 }
 
-/// Returns the definition, filled in with what a store and the servers tell. If there is a store, the operator and the
-/// accounts are the store's. A context that led to the servers leads to the system account.
+/// Returns the definition, filled in with facts from a store and from the servers. If there is a store, the operator
+/// and the accounts come from it. A context that was used to reach the servers is also for the system account.
 fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
     let mut text = EXAMPLE.to_owned();
     let mut fill = |blank: &str, with: &str| {
@@ -103,7 +103,7 @@ fn filled_in(store: Option<&Survey>, running: Option<&Running>) -> String {
         fill(&example_regions(), &regions(running));
     }
 
-    // The first account and the others, each with the lines about its users' login.
+    // The first account and the others, each with its lines about the user's login.
     let mut accounts: Vec<(&str, &PublicKey, String)> = match (store, running) {
         (Some(store), _) => store.accounts.iter().map(|one| (&*one.name, &one.id, access(one, "    "))).collect(),
         (None, Some(running)) => {
@@ -142,7 +142,7 @@ fn example_regions() -> String {
     EXAMPLE[from..to].to_owned()
 }
 
-/// Returns a region for each cluster with JetStream. Comments name the other clusters, and what could not be read.
+/// Returns a region for each cluster with JetStream. Comments list the other clusters, and what could not be read.
 fn regions(running: &Running) -> String {
     let (with, without): (Vec<&Cluster>, Vec<&Cluster>) = running.clusters.iter().partition(|one| one.has_jetstream);
     let mut lines = Vec::new();
@@ -213,7 +213,7 @@ fn access(account: &Surveyed, indent: &str) -> String {
     }
 }
 
-/// Returns a name that fits into a definition: one token of a subject.
+/// Returns a name that is valid in a definition: one token of a subject.
 fn token(name: &str) -> String {
     let kept = |c: char| if c.is_alphanumeric() || "_-".contains(c) { c } else { '-' };
     name.chars().map(kept).collect()
@@ -238,7 +238,7 @@ fn scalar(text: &str) -> String {
     }
 }
 
-/// Makes a folder that only its owner may enter; an existing one stays as it is.
+/// Makes a folder that only its owner may enter. Leaves an existing folder unchanged.
 fn make_private(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -292,7 +292,7 @@ mod tests {
         assert!(matches!(&found.system, AccountAccess::Credentials(path) if path == Path::new("/k/s y\ns.creds")));
         assert!(matches!(&found.accounts[0].access, AccountAccess::Key(path) if path == Path::new("/k/A.nk")));
         assert_eq!((found.accounts[0].name.as_str(), &found.accounts[0].id), ("APP", &app.id));
-        // Of several accounts, the others are in comments. Any name stays one value.
+        // Only the first account is active, the others are in comments. Any name stays one value.
         let other = account("x: {y}\n#", 3);
         let text = filled_in(Some(&survey(vec![other.clone(), app])), None);
         assert!(text.contains("FILL IN which account") && text.contains("#     key: /k/A.nk"), "{text}");
@@ -327,7 +327,7 @@ mod tests {
             definition::parse(&[file], Path::new("/"))
         };
         let text = filled_in(None, Some(&running));
-        // One URL is left to fill in.
+        // One URL is left for the user to fill in.
         assert!(text.contains("# FILL IN the URLs of these servers") && read(&text).is_err(), "{text}");
         let filled = text.replacen("servers: []", "servers: [nats://10.0.0.9:4222]", 1);
         let found = read(&filled).unwrap();
@@ -346,7 +346,7 @@ mod tests {
             "{text}"
         );
 
-        // There is nothing to make a region of.
+        // There is no cluster for a region.
         let none = Running { clusters: vec![cluster("", &[], false)], accounts: Vec::new(), ..running };
         assert_eq!(
             read(&filled_in(None, Some(&none)).replace("id: A...", &format!("id: {}", id(1))))

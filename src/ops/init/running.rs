@@ -1,4 +1,4 @@
-//! Reads a running deployment to start a definition from: its clusters, their client URLs, its operator and its
+//! Reads the facts of a running deployment for a new definition: its clusters, their client URLs, its operator and its
 //! accounts.
 
 use crate::definition::server_url;
@@ -8,19 +8,20 @@ use crate::model::nkey::PublicKey;
 use crate::model::topology::Tls;
 use crate::observed::{RequestError, Requests, Server, system};
 use crate::plan::preflight::named_by_all;
+use crate::resolver::servers;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A deployment, as its servers describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// The context of the nats CLI that leads to its system account.
+    /// The context of the nats CLI that was used to reach its system account.
     pub context: String,
     /// The TLS settings of that context.
     pub tls: Option<Tls>,
     /// Clusters, sorted by name.
     pub clusters: Vec<Cluster>,
-    /// The operator that all servers say they trust, if they name only one. That proves nothing.
+    /// The operator that all servers report to trust, if they name only one. This proves nothing.
     pub operator: Option<PublicKey>,
     /// The accounts that servers store and that have JetStream, sorted by name, without those that serve a region.
     pub accounts: Vec<(String, PublicKey)>,
@@ -39,11 +40,11 @@ pub struct Cluster {
     pub has_jetstream: bool,
 }
 
-/// Asks the servers for their names and stored accounts. The context of this name, with these TLS settings, led to
-/// them. `reached` has the URLs of that connection, and the name of the server that it led to.
+/// Reads the servers' names and stored accounts. The connection uses the context with this name and these TLS settings.
+/// `reached` has its URLs, and the name of the server that it reached.
 ///
 /// # Errors
-/// [`RequestError`] if the servers do not say who they are.
+/// [`RequestError`] if the servers do not report their identity.
 pub async fn running(
     requests: &impl Requests,
     (context, tls): (&str, Option<&Tls>),
@@ -56,7 +57,7 @@ pub async fn running(
     let left = timeout.saturating_sub(started.elapsed());
     let read = |token: &str| AccountClaims::decode(token).ok();
     let mut lacks: Vec<String> = deployment.missing_text().into_iter().collect();
-    let stored = system::stored_claims(requests, &deployment, left, read).await;
+    let stored = servers::stored_claims(requests, &deployment, left, read).await;
     let stored = stored.unwrap_or_else(|error| {
         lacks.push(format!("the accounts could not be read: {error}"));
         Vec::new()
@@ -86,9 +87,9 @@ pub async fn running(
     })
 }
 
-/// Returns the clusters, sorted by name, with the URLs that their servers advertise. In the cluster of the server that
-/// was reached, the URLs that led there come first. If these are WebSocket URLs, all clusters have them alone: others
-/// may not be open to us.
+/// Returns the clusters, sorted by name, with the URLs that their servers advertise. In the cluster of the connected
+/// server, the URLs of the connection come first. If they are WebSocket URLs, all clusters have only these, because
+/// other ports may be closed to us.
 fn clusters(servers: &[Server], (urls, here): (&[String], &str)) -> Vec<Cluster> {
     let by_websocket: Vec<String> =
         urls.iter().filter(|url| url.starts_with("ws://") || url.starts_with("wss://")).cloned().collect();
@@ -120,7 +121,8 @@ fn clusters(servers: &[Server], (urls, here): (&[String], &str)) -> Vec<Cluster>
     clusters
 }
 
-/// Returns the addresses that a server advertises, its own and those of its cluster, or else its listen address.
+/// Returns the addresses that a server advertises, its own and those of its cluster. If it advertises none, returns its
+/// listen address.
 fn addresses(server: &Server) -> impl Iterator<Item = String> {
     let told = server.varz["connect_urls"].as_array().into_iter().flatten();
     let mut addresses: Vec<String> = told.filter_map(|url| url.as_str()).map(str::to_owned).collect();
@@ -149,7 +151,7 @@ mod tests {
         let servers = [
             server("w1", "west", json!({ "connect_urls": ["10.0.0.1:4222", "10.0.0.2:4222"], "jetstream": jetstream })),
             server("w2", "west", json!({ "connect_urls": ["10.0.0.2:4222", "10.0.0.1:4222"], "jetstream": jetstream })),
-            // The server advertises nothing.
+            // The server advertises no address.
             server("e1", "edge", json!({ "host": "::1", "port": 4333 })),
             server("d1", "dark", json!({ "host": "0.0.0.0", "port": 4222, "connect_urls": ["x y:1", "u:p@h:4222"] })),
         ];

@@ -5,7 +5,7 @@ use crate::sign::SeedError;
 use crate::sign::file::KeyFileError;
 use crate::sign::keyring::KeyringError;
 
-/// Reason why a verb about keys failed.
+/// Reason why a `keys` command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The keys folder or a file in it cannot be used.
@@ -14,7 +14,7 @@ pub enum KeysError {
     /// A file cannot be used.
     #[error(transparent)]
     File(#[from] KeyFileError),
-    /// There are no random numbers.
+    /// The system has no random numbers.
     #[error("no key was made: {0}")]
     Generate(SeedError),
     /// The input of `inspect` cannot be read.
@@ -28,7 +28,7 @@ pub enum KeysError {
     /// The input is too large to be a token or a key.
     #[error("{0} is too large to be a token, credentials or a key")]
     TooLarge(String),
-    /// The input has neither a token nor a key.
+    /// The input contains neither a token nor a key.
     #[error("{place} holds no token and no nkey: {reason}")]
     Nothing {
         /// The file, or standard input.
@@ -36,7 +36,7 @@ pub enum KeysError {
         /// The last attempt.
         reason: String,
     },
-    /// A token is refused.
+    /// A token is not valid.
     #[error("{place}: {cause}")]
     Token {
         /// The file, or standard input.
@@ -44,7 +44,7 @@ pub enum KeysError {
         /// The reason.
         cause: ClaimsError,
     },
-    /// A seed was given as an argument: it is in the shell's history now.
+    /// A seed was given as an argument, so it is now in the shell's history.
     #[error("a seed was given as an argument, where others on this machine and the shell's history see it")]
     SeedAsArgument,
 }

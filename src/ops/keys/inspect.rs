@@ -1,4 +1,4 @@
-//! Shows what a token, a credentials file or a key file holds, without its secrets.
+//! Shows the content of a token, a credentials file or a key file, without its secrets.
 
 use super::KeysError;
 use crate::files::{ReadError, read_any_secret};
@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 
-/// Twice the maximum size of a token in NATS, which is enough for credentials.
+/// Twice the largest size of a token in NATS, which suffices for credentials.
 const LARGEST: usize = 2 * 1024 * 1024;
 
-/// Tokens and keys, in the order of the file.
+/// The tokens and keys of an input, in order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
     /// The file, or `standard input`.
@@ -29,9 +29,9 @@ pub struct Inspection {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "item", rename_all = "snake_case")]
 pub enum Item {
-    /// A token whose signature is by its issuer.
+    /// A token with a valid signature by its issuer.
     Token(Box<TokenView>),
-    /// A seed; only its public key is shown.
+    /// A seed, of which only the public key is shown.
     Seed {
         /// The public key.
         public_key: PublicKey,
@@ -47,7 +47,7 @@ pub enum Item {
     },
 }
 
-/// A token whose signature is by its issuer. Servers may not trust that issuer.
+/// A token with a valid signature by its issuer. Servers may not trust that issuer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokenView {
     /// `operator`, `account`, `user`, `activation`, …
@@ -96,7 +96,7 @@ pub fn inspect(source: &str, now: u64, patience: &Patience) -> Result<Inspection
     Ok(Inspection { place, items, warnings })
 }
 
-/// Returns the words of the text that are tokens or keys; skips decoration (`-----BEGIN …`) and prose.
+/// Returns the tokens and keys in the text. Skips decoration (`-----BEGIN …`) and prose.
 fn items(place: &str, text: &[u8], now: u64) -> Result<Vec<Item>, KeysError> {
     let nothing = |reason: String| KeysError::Nothing { place: place.to_owned(), reason };
     let text = std::str::from_utf8(text).map_err(|_| nothing("it is not text".to_owned()))?;

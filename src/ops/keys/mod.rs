@@ -30,7 +30,7 @@ pub struct Generated {
 /// Makes a key and writes its seed as `<name>.nk` (by default its public key) to the keys folder.
 ///
 /// # Errors
-/// [`KeysError::Keyring`]; a file that exists is never overwritten.
+/// [`KeysError::Keyring`]. An existing file is never overwritten.
 pub fn generate(keys: &Path, kind: KeyKind, name: Option<&str>) -> Result<Generated, KeysError> {
     if name.is_some_and(looks_like_a_seed) {
         return Err(KeysError::SeedAsArgument);
@@ -42,8 +42,8 @@ pub fn generate(keys: &Path, kind: KeyKind, name: Option<&str>) -> Result<Genera
     Ok(Generated { public_key, kind, file })
 }
 
-/// Makes the keys of a definition's regional accounts, so that a plan file can name them. An account that has a file
-/// under its name keeps that key.
+/// Makes the keys of a definition's regional accounts, so that a plan file can name them. An account with a file under
+/// its name keeps that key.
 ///
 /// # Errors
 /// [`KeysError::Keyring`]
@@ -63,7 +63,7 @@ pub struct Listed {
     /// The kind of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<KeyKind>,
-    /// Reason why the file would be refused if it was used.
+    /// Reason why a verb that needs the file would refuse it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

@@ -34,7 +34,7 @@ pub enum FileError {
         /// The reason.
         cause: io::Error,
     },
-    /// The file's content is wrong.
+    /// The file's content is not valid.
     #[error("{path} {cause}", path = path.display())]
     Content {
         /// The file's path.
@@ -42,7 +42,7 @@ pub enum FileError {
         /// The reason.
         cause: PlanFileError,
     },
-    /// The file's definition is wrong; another version may have understood it.
+    /// The file's definition is not valid. Another version may have accepted it.
     #[error("the definition in {path}: {cause}", path = path.display())]
     Definition {
         /// The file's path.
@@ -55,13 +55,13 @@ pub enum FileError {
 /// Reason why a plan file could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignFileError {
-    /// The file is sealed already.
+    /// The file is already sealed.
     #[error("the plan file is signed already, by {0}")]
     Signed(PublicKey),
-    /// The file's parts do not fit together.
+    /// The file's parts contradict each other.
     #[error("the plan file says one thing and asks for another: {0}; nothing was signed")]
     Inconsistent(#[from] Inconsistent),
-    /// A key that is not trusted signed the token that an account's claims are edited from.
+    /// The token from which an account's claims are edited is signed by an untrusted key.
     #[error(
         "account {account}: the token that it starts from is signed by {issuer}, which {}; nothing was signed",
         .anchor.why_not()
@@ -77,7 +77,7 @@ pub enum SignFileError {
     /// The key that signs is not the pinned operator's.
     #[error("{}; nothing was signed", .0.message)]
     Signer(Box<Finding>),
-    /// The file has claims that are no account's.
+    /// The file has claims that are not an account's.
     #[error("account {account}: {cause}")]
     Claims {
         /// The account's name.
@@ -93,7 +93,7 @@ pub enum SignFileError {
     Seal(SignError),
 }
 
-/// Writes a plan file, mode 0600, all of it or nothing.
+/// Writes a plan file atomically, with mode 0600.
 ///
 /// # Errors
 /// [`FileError::Io`]; [`FileError::Content`] if it would have a secret in it, or would be too large to be read again.
@@ -105,7 +105,7 @@ pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
         .map_err(|cause| FileError::Io { path: path.to_owned(), cause })
 }
 
-/// Checks that no secret is in the text, because users pass plan files on.
+/// Checks that the text has no secret, because users pass plan files on.
 fn without_secrets(text: &str) -> Result<(), PlanFileError> {
     secrets::find_in_json(text).map_or(Ok(()), |kind| Err(PlanFileError::Secret(kind.with_article())))
 }
@@ -144,7 +144,7 @@ pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definit
     parsed.map_err(|cause| FileError::Definition { path: path.to_owned(), cause })
 }
 
-/// Checks that the parts of a plan file fit together, so that the user signs what is shown.
+/// Checks that the parts of a plan file are consistent, so that the user signs what is shown.
 ///
 /// # Errors
 /// [`SignFileError::Inconsistent`]
@@ -152,7 +152,7 @@ pub fn check(content: &Content, definition: &Definition) -> Result<(), SignFileE
     Ok(review::check(content, definition, now())?)
 }
 
-/// Checks that the key that is about to sign is the operator's, as far as the anchor says so.
+/// Checks that the signing key is the operator's, as far as the anchor knows.
 ///
 /// # Errors
 /// [`SignFileError::Signer`]
@@ -163,7 +163,7 @@ pub fn check_signer(signer: &PublicKey, anchor: &TrustAnchor) -> Result<(), Sign
     }
 }
 
-/// Returns the claims that an account's tokens are edited from; `None` for an account that is yet to be made.
+/// Returns the claims from which an account's tokens are edited. Returns `None` for a new account.
 ///
 /// # Errors
 /// [`SignFileError::Untrusted`] if no trusted key signed them.

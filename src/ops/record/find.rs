@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A record and its name: the file's name without `.json`.
+/// A record and its name, which is the file's name without `.json`.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The record's name.
@@ -30,7 +30,7 @@ pub enum HistoryError {
         /// The reason.
         cause: io::Error,
     },
-    /// The file's content is wrong.
+    /// The file's content is not valid.
     #[error("{path} {cause}", path = path.display())]
     Content {
         /// The file's path.
@@ -59,8 +59,8 @@ pub enum FindError {
 /// A record's name, and the record.
 pub type Read = (String, Result<Record, HistoryError>);
 
-/// Returns all records of a folder, the oldest first; a record that cannot be read has an error in its place. A missing
-/// folder has none.
+/// Returns all records of a folder, the oldest first. An unreadable record has an error in its place. A missing folder
+/// has no records.
 ///
 /// # Errors
 /// [`HistoryError::Io`] if the folder cannot be read.
@@ -69,15 +69,15 @@ pub fn list(folder: &Path) -> Result<Vec<Read>, HistoryError> {
     Ok(names.map(|name| (name.clone(), read(&folder.join(format!("{name}.json"))))).collect())
 }
 
-/// Number of records that are searched for the last pushes, of at most [`MOST_BYTES`] together.
+/// Number of records that are searched for the last pushes, with at most [`MOST_BYTES`] in total.
 const NEWEST: usize = 8;
-/// Maximum number of their tokens that are checked, the newest first: each signature takes time.
+/// Most of their tokens that are checked, the newest first, because checking signatures takes time.
 const MOST_TOKENS: usize = 10_000;
 
 /// Reads the newest records of a folder for the last push of each account.
 ///
-/// For each key that signed tokens of the account, that is the newest token that every server confirmed. The caller
-/// knows which keys' signatures count. Records that cannot be read are left out.
+/// Returns one push per key that signed tokens of the account: the newest token that every server confirmed. The caller
+/// knows which keys' signatures count. Skips unreadable records.
 pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     let mut last: BTreeMap<(PublicKey, PublicKey), LastPush> = BTreeMap::new();
     let (mut bytes, mut tokens) = (MOST_BYTES, MOST_TOKENS);
@@ -99,8 +99,8 @@ pub fn last_pushes(folder: &Path) -> Vec<LastPush> {
     last.into_values().collect()
 }
 
-/// Returns `true` if all servers that were asked confirmed the token. If only one server has a token, it is gone while
-/// that server is down. A token in the preload is there once servers reload it.
+/// Returns `true` if all servers that were asked confirmed the token. A token on only one server is gone while that
+/// server is down. A token in the preload counts, because servers have it once they reload.
 fn is_everywhere(token: &Recorded) -> bool {
     !token.servers.is_empty() && token.servers.iter().all(|server| server.confirmed || server.by_reload)
 }
@@ -115,7 +115,7 @@ fn names(folder: &Path) -> Result<Vec<String>, HistoryError> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        // A killed run leaves an unfinished file, whose name begins with a dot.
+        // A killed run leaves an unfinished file whose name begins with a dot.
         if let Some(name) = name.strip_suffix(".json").filter(|name| !name.starts_with('.')) {
             names.push(name.to_owned());
         }
@@ -139,8 +139,8 @@ fn read(path: &Path) -> Result<Record, HistoryError> {
     }
 }
 
-/// Returns the index of the record that is called `wanted`. That is `last`, `last~N` for the Nth before it, or the
-/// beginning of a name or of the id at its end.
+/// Returns the index of the record called `wanted`: `last`, `last~N` for the Nth before it, or the beginning of a name
+/// or of the id at its end.
 ///
 /// # Errors
 /// [`FindError`]

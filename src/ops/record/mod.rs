@@ -1,7 +1,7 @@
 //! The history folder: one file with a record for each push, which no other run overwrites.
 //!
-//! A record is on the disk before the first token is sent, and is replaced as a whole when a stage begins and ends. So
-//! a run that is killed at any moment leaves a record from which `rollback` works.
+//! A record is on the disk before the first token is sent. It is replaced atomically when a stage begins and ends. So a
+//! run that is killed at any moment leaves a record that `rollback` can use.
 
 mod find;
 
@@ -41,15 +41,15 @@ struct State {
 }
 
 impl Recorder {
-    /// Opens the history for a run in this folder. `content` has what is known before the push: its attempts are empty.
-    /// Nothing is written before the first push.
+    /// Opens the history folder for a run. `content` has everything known before the push, without attempts. Writes
+    /// nothing before the first push.
     pub fn new(folder: &Path, content: Content) -> Self {
         let state = State { content: shown(content), path: None, behind: None };
         Self { folder: folder.to_owned(), state: Mutex::new(state) }
     }
 
-    /// Checks that a record can be written, and makes the folder (0700) if it is missing. A run that is about to push
-    /// calls it first: a failure is better now than after the streams were made.
+    /// Checks that a record can be written, and makes the folder (0700) if it is missing. A run with pushes calls this
+    /// function first, because it should not fail after it has made streams.
     ///
     /// # Errors
     /// [`PushLogError`] if no file can be written there.
@@ -59,10 +59,10 @@ impl Recorder {
         files::probe(&self.folder).map_err(failed)
     }
 
-    /// Writes how the run ended. Returns the record's path; `None` if nothing was pushed.
+    /// Writes the outcome of the run. Returns the record's path, or `None` if nothing was pushed.
     ///
     /// # Errors
-    /// [`PushLogError`] if the file is out of date. It still has all that a rollback needs.
+    /// [`PushLogError`] if the file is out of date. It still has everything that a rollback needs.
     pub fn finish(&self, outcome: Outcome, error: Option<String>) -> Result<Option<PathBuf>, PushLogError> {
         let mut state = self.state();
         if state.path.is_none() {
@@ -82,7 +82,7 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the record by what is known now, or notes why that fails.
+    /// Replaces the record with the present state, or notes why this failed.
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
         let replaced = text(&state.content).and_then(|text| files::replace(&path, Access::Owner, &[text.as_bytes()]));
@@ -190,8 +190,8 @@ fn text(content: &Content) -> io::Result<String> {
     }
 }
 
-/// Hides the secrets in a record's content as it is before a push. Later, each attempt hides its own texts; accounts'
-/// tokens stay as they are.
+/// Hides the secrets in a record's content before a push. Later, each attempt hides its own texts. Accounts' tokens
+/// stay as they are.
 fn shown(content: Content) -> Content {
     let Content {
         tool,

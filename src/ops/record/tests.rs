@@ -60,7 +60,7 @@ fn a_record_is_there_before_the_push_and_follows_it() {
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing else is left there");
 }
 
-/// A plan without pushes may get some when it is made again.
+/// A plan without pushes may gain some when it is made again.
 #[test]
 fn a_run_that_did_not_mean_to_push_leaves_a_record_when_it_does() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,7 +172,7 @@ fn records_are_found_by_place_name_and_id() {
     assert!(matches!(find(&names, "a"), Err(FindError::Several { names, .. }) if names.len() == 2));
 }
 
-/// A secret that no mask covers is found in the whole text, before it is written and when it is read.
+/// A secret that no mask covers is found in the whole text, both before it is written and when it is read.
 #[test]
 fn a_record_with_a_secret_is_neither_written_nor_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ fn sent(account: &PublicKey, operator: &Seed, issued_at: u64) -> Recorded {
     Recorded { token, progress: Progress::Pushed, servers: vec![on], ..one }
 }
 
-/// Each record has a bound, and all of them together. The reader decides which keys' signatures count.
+/// Each record has a size limit, and so have all of them together. The caller decides which keys' signatures count.
 #[test]
 fn the_last_pushes_are_known_by_their_keys() {
     let folder = tempfile::tempdir().unwrap();
@@ -226,7 +226,7 @@ fn the_last_pushes_are_known_by_their_keys() {
     };
     let ours = (1000, operator.public_key(), "1".to_owned());
     assert_eq!(pushed(), [ours.clone(), (5000, stranger.public_key(), "2".to_owned())]);
-    // With more values than a record may have, it is no record, whatever else is in it.
+    // A file with more values than a record may have is not a record, whatever else it contains.
     let text = record(vec![sent(&account, &stranger, 5000)]);
     write("2", text.replacen('{', &format!("{{\"x\":[{}0],", "0,".repeat(2_000_000)), 1));
     assert_eq!(pushed(), [ours]);

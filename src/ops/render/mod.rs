@@ -1,4 +1,4 @@
-//! Renders what a definition asks for as text: it neither reads from nor writes to a deployment.
+//! `render`: prints the parts of a desired state as text, without a deployment.
 
 #[cfg(test)]
 mod tests;
@@ -13,14 +13,14 @@ use crate::model::shown::{self, shown};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// Part of the definition to render.
+/// The part of the definition to render.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// Mappings: for servers in config mode, a `mappings` block per account.
+    /// Mappings: a `mappings` block per account, for servers in configuration mode.
     Mappings,
-    /// Stream configs, as `nats stream add --config` takes them.
+    /// Stream configs in the format of `nats stream add --config`.
     Streams,
-    /// The content for the accounts' claims.
+    /// Content for the accounts' claims.
     Claims,
     /// The permissions of an application's user.
     Permissions,
@@ -31,9 +31,9 @@ pub enum What {
 pub struct Document {
     /// File name without its ending, `APP.mappings`.
     pub name: String,
-    /// The ending that goes with [`text`](Self::text), `conf` or `json`.
+    /// The file name extension for [`text`](Self::text), `conf` or `json`.
     pub ending: &'static str,
-    /// Text for a person, and for the tool that it is meant for.
+    /// Text for the user, and for the tool that reads it.
     pub text: String,
     /// JSON for a script.
     pub json: Value,
@@ -160,13 +160,13 @@ fn heading(account: &DesiredAccount<'_>, what: &str) -> String {
     format!("# account {name} ({}): {what}\n", account.id)
 }
 
-/// Returns a name like `APP.mappings`; characters that file systems do not allow become `_`.
+/// Returns a name like `APP.mappings`. Replaces characters that file systems do not allow with `_`.
 fn file_name(account: &DesiredAccount<'_>, what: &str) -> String {
     let fit = |c: char| if c == '/' || c == '\\' || c.is_control() { '_' } else { c };
     format!("{}.{what}", account.name.chars().map(fit).collect::<String>())
 }
 
-/// Returns a key of the server's configuration, which knows no escapes in keys (nats-server `conf/lex.go`).
+/// Returns a key of the server's configuration, which has no escapes in keys (nats-server `conf/lex.go`).
 fn key(text: &str) -> String {
     if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
 }
@@ -187,7 +187,7 @@ fn quoted(text: &str) -> String {
     out + "\""
 }
 
-/// Returns a document of its own, which a terminal can show.
+/// Returns an indented document, which a terminal can show.
 fn json_text(json: &Value) -> String {
     shown::json(&format!("{json:#}\n")).into_owned()
 }

@@ -81,7 +81,7 @@ fn permissions_are_about_the_real_streams() {
         assert!(deny.contains(&(*subject).to_owned()), "{subject}");
     }
     assert!(allow.iter().all(|subject| !deny.contains(subject)));
-    // An application that receives a run's messages could answer in the stream's place.
+    // An application that receives the lease's messages could answer instead of the stream.
     assert_eq!(json["subscribe"]["deny"][0]["subject"], "$VSTREAM.>");
     assert!(text.contains("  subscribe {\n    deny: [\n      \"$VSTREAM.>\"  # the lease"), "{text}");
     assert!(text.contains("  # flow control of push consumers\n"), "{text}");

@@ -22,10 +22,10 @@ use serde::Serialize;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// Result of `verify`, account by account.
+/// The result of `verify`, account by account.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
-    /// The worst verdict of all.
+    /// The worst verdict.
     pub verdict: Verdict,
     /// Number of servers that answered.
     pub servers: usize,
@@ -38,7 +38,7 @@ pub struct Verified {
     pub accounts: Vec<VerifiedAccount>,
 }
 
-/// Result of `verify` for one account.
+/// The result of `verify` for one account.
 #[derive(Debug, Clone, Serialize)]
 pub struct VerifiedAccount {
     /// The account's name in the definition.
@@ -47,7 +47,7 @@ pub struct VerifiedAccount {
     pub id: PublicKey,
     /// State of the account's newest token on each server.
     pub servers: Vec<Confirmation>,
-    /// Mappings that the newest token lacks, or has differently.
+    /// Mappings that the newest token lacks, or that differ in it.
     pub mappings: Vec<MappingChange>,
     /// Exports, imports and activation tokens that are missing, differ, should not be there, or are not valid.
     pub claims: Vec<ClaimChange>,
@@ -56,7 +56,7 @@ pub struct VerifiedAccount {
     pub findings: Vec<Finding>,
     /// Streams and consumers.
     pub streams: Vec<Checked>,
-    /// Figures of the streams, for a person.
+    /// Figures of the streams, for human output.
     pub status: Vec<StreamStatus>,
     /// The run that changes the account right now.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,11 +102,11 @@ pub async fn verify<C: Connector>(
     Ok((verified, observed.deployment))
 }
 
-/// Verifies repeatedly, each time for at most `each`. It ends when all is as defined and no source lags more than
-/// `max_lag`. It also ends when a problem does not heal by waiting, or when `wait` is over. The last look counts.
+/// Verifies repeatedly, each time for at most `each`. Ends when everything is as defined and no source lags by more
+/// than `max_lag`. Also ends if waiting does not help, or when `wait` is over. The last result counts.
 ///
 /// # Errors
-/// [`ReadError`] of the last look, or of the first one that does not heal by waiting.
+/// [`ReadError`] of the last attempt, or of the first one that waiting does not help.
 pub async fn verify_until<C: Connector>(
     given: Given<'_, '_>,
     connector: &C,
@@ -137,15 +137,15 @@ pub async fn verify_until<C: Connector>(
     }
 }
 
-/// Problems of a stream that last only a while: servers keep a source's error until they try again.
+/// Temporary problems of a stream: servers keep a source's error until they retry.
 const HEALING: [&str; 6] =
     ["no-leader", "in-other-cluster", "source-stalled", ANEW, "source-without-tier", "source-consumer-limit"];
 
-/// The lag of a source is larger than allowed, or not known.
+/// The finding about a source whose lag is too large or unknown.
 const LAG: &str = "source-lag";
 const LAG_UNKNOWN: &str = "source-lag-unknown";
 
-/// Pause between two looks of [`verify_until`].
+/// Pause between two attempts of [`verify_until`].
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Judges the observed deployment. `now` is in seconds since 1970.
@@ -183,7 +183,7 @@ pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observ
     }
 }
 
-/// Returns the verdict of a finding: servers and regions that do not answer leave things unknown; other errors are
+/// Returns the verdict of a finding. Servers and regions that do not answer leave the state unknown; other errors are
 /// wrong.
 fn of_deployment(finding: &Finding) -> Verdict {
     match (finding.code, finding.severity) {
@@ -203,7 +203,7 @@ fn of_deployment(finding: &Finding) -> Verdict {
 }
 
 impl Verified {
-    /// Adds findings about sources whose lag is more than `most` messages, or not known.
+    /// Adds findings about sources whose lag is unknown or larger than `most` messages.
     pub fn bound_lag(&mut self, most: u64) {
         for account in &mut self.accounts {
             let read =
@@ -234,15 +234,15 @@ impl Verified {
         }
     }
 
-    /// Returns `true` if all may become as defined without any action. Servers may come back or be slow, resolvers may
-    /// hand on tokens, and sources may try again. A difference from the definition stays.
+    /// Returns `true` if the deployment may become as defined without any action. Servers may return or be slow,
+    /// resolvers may synchronize tokens, and sources may retry. A difference from the definition stays.
     pub fn may_heal(&self) -> bool {
         self.verdict != Verdict::Ok
             && self.findings.iter().all(|finding| of_deployment(finding) != Verdict::Wrong)
             && self.accounts.iter().all(VerifiedAccount::may_heal)
     }
 
-    /// Returns, in a few words, what the run waits for.
+    /// Returns a short text about what the run waits for.
     fn open(&self) -> String {
         let servers = |account: &VerifiedAccount| {
             let open = account.servers.iter().filter(|server| !server.verdict.is_confirmed());
@@ -274,7 +274,7 @@ impl VerifiedAccount {
             let mut wrong = checked.problems.iter().filter(|problem| problem.verdict == Verdict::Wrong);
             wrong.all(|problem| HEALING.contains(&problem.finding.code))
         };
-        // Waiting does not give a user a missing permission.
+        // Waiting does not grant a user a missing permission.
         let heals_too = |finding: &Finding| {
             finding.code == LAG
                 || (finding.code != deliveries::NOT_PERMITTED && of_deployment(finding) != Verdict::Wrong)
@@ -318,7 +318,7 @@ fn account(
         claims = claim_drift(desired, &base.claims, peers, now);
         let stored = base.claims.mappings();
         let adopt = Options { adopt: true, ..Options::default() };
-        // An entry that differs counts, no matter which tool made it.
+        // An entry that differs counts, whichever tool made it.
         let owners = found.jetstream.streams.iter().filter_map(|stream| stream.owner.as_ref());
         let owners: HashSet<&str> = owners.map(|owner| owner.virtual_stream.as_str()).collect();
         changes = mappings(name, &owners, &desired.mappings, &stored, &found.jetstream.streams, &adopt).changes;
@@ -353,7 +353,7 @@ fn is_older_than_streams(found: &ObservedAccount, issued: u64) -> bool {
     ours.filter_map(|stream| stream.created).min().is_some_and(|oldest| issued < oldest)
 }
 
-/// Returns a finding if the mappings are gone while their streams are there: another tool pushed an older copy of the
+/// Returns a finding if the mappings are gone although their streams exist: another tool pushed an older copy of the
 /// token.
 fn gone(
     desired: &DesiredAccount<'_>,
@@ -412,7 +412,7 @@ mod tests {
         assert_eq!((verified.verdict, verified.may_heal()), (Verdict::CantTell, false));
     }
 
-    /// Returns one read stream with a source of this lag; `None` if the lag is not known.
+    /// Returns one read stream with a source of this lag; `None` if the lag is unknown.
     fn read_stream(lag: Option<u64>, active: Option<u64>) -> Verified {
         let origin = "foo-write-east".to_owned();
         let source =
@@ -454,7 +454,7 @@ mod tests {
             let mut verified = read_stream(lag, active);
             verified.bound_lag(10);
             let codes: Vec<&str> = verified.accounts[0].findings.iter().map(|finding| finding.code).collect();
-            // A lag that is too large may heal by waiting.
+            // Waiting may fix a lag that is too large.
             assert_eq!(verified.may_heal(), !codes.is_empty());
             (verified.verdict, codes)
         };
@@ -462,7 +462,7 @@ mod tests {
         assert_eq!(judged(Some(10), second), (Verdict::Ok, Vec::new()));
         assert_eq!(judged(Some(11), second), (Verdict::Wrong, vec!["source-lag"]));
         assert_eq!(judged(None, second), (Verdict::CantTell, vec!["source-lag-unknown"]));
-        // The source last got an answer long ago.
+        // The source last got an answer a long time ago.
         assert_eq!(judged(Some(0), Some(60_000_000_000)), (Verdict::CantTell, vec!["source-lag-unknown"]));
     }
 }

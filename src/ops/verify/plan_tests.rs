@@ -1,4 +1,4 @@
-//! Compares `verify` with `plan`, on generated deployments that differ from the definition at random.
+//! Compares `verify` with `plan` on generated deployments that differ from the definition at random.
 
 use super::*;
 use crate::desired::tests::{app, application, definition, stream};
@@ -26,7 +26,7 @@ struct Case {
 }
 
 impl Case {
-    /// Returns the deployment as it is after an `apply`.
+    /// Returns the deployment after an `apply`.
     fn as_applied() -> Self {
         let operator = Seed::generate(KeyKind::Operator).unwrap();
         let worker = ConsumerDefinition {
@@ -72,7 +72,7 @@ impl Case {
         case
     }
 
-    /// Has every server store these claims.
+    /// Makes every server store these claims.
     fn store(&mut self, claims: &Value, iat: u64) {
         let token = issue(claims, &self.operator, iat).unwrap().as_str().to_owned();
         let on = |server: &Server| AccountOnServer {
@@ -158,7 +158,7 @@ impl Drift {
                 let place = at.index(jetstream.streams.len());
                 let found = &mut jetstream.streams[place];
                 let mut config = found.config.clone();
-                // The metadata says whose stream it is, and stays.
+                // The metadata names the stream's owner, and stays.
                 let metadata = config.shift_remove("metadata");
                 change(&mut config, *field);
                 config.extend(metadata.map(|metadata| ("metadata".to_owned(), metadata)));
@@ -208,7 +208,7 @@ fn what_was_applied_is_in_sync() {
 }
 
 proptest! {
-    /// If `plan` would change or refuse something, `verify` finds the deployment out of sync.
+    /// If `plan` would change or refuse something, `verify` reports that the deployment is not as defined.
     #[test]
     fn verify_sees_what_plan_sees(drifts in prop::collection::vec(drift(), 1..4)) {
         let mut case = Case::as_applied();

@@ -1,12 +1,12 @@
 //! Plans a whole definition, account by account.
 
 use super::account_plan::{skipped_consumer, skipped_stream};
-use super::along;
 use super::anew;
+use super::backfill;
 use super::capacity::capacity;
 use super::conflicts;
 use super::consumers::consumers;
-use super::links::{self, Peer};
+use super::exports_imports::{self, Peer};
 use super::listening::{Listening, listening};
 use super::mappings::{MappingPlan, mapping_removal, mappings};
 use super::preflight::{self, tokens};
@@ -147,7 +147,8 @@ fn unknown_prunes(desired: &[DesiredAccount<'_>], observed: &Observed, options: 
             "nothing-to-prune",
             format!("--prune {name}"),
             "nothing in the definition's accounts was made for a virtual stream of this name",
-            "Check the name: `plan` without --prune lists what it leaves alone. If that is gone already, all is well.",
+            "Check the name: `plan` without --prune lists what it leaves alone. If the virtual stream was already \
+             removed, leave out --prune.",
         )
     };
     unknown.map(finding).collect()
@@ -213,7 +214,7 @@ fn account_plan(
     let defined = desired.account.virtual_streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut mappings = mappings(name, &defined, &desired.mappings, &stored, &found.jetstream.streams, options);
     let mut streams = streams(desired, &found.jetstream, options);
-    along::take_along(desired, &mut streams, &found.jetstream, application, options);
+    backfill::plan_backfills(desired, &mut streams, &found.jetstream, application, options);
     let mut consumers = consumers(desired, &found.jetstream);
 
     findings.append(&mut mappings.findings);
@@ -225,7 +226,7 @@ fn account_plan(
 
     let claims = start.map(|start| &start.claims);
     let stored_claims = claims.map(Deref::deref);
-    findings.extend(conflicts::history(desired, &streams.changes, stored_claims, application, options));
+    findings.extend(backfill::lost_history(desired, &streams.changes, stored_claims, application, options));
     findings.extend(conflicts::buckets(desired, &streams.changes));
     findings.extend(conflicts::sequences(desired, &streams.changes));
     findings.extend(preflight::old_values(desired, &streams.changes, &observed.deployment));
@@ -233,7 +234,7 @@ fn account_plan(
     let mut pushed = start.map(|start| pushes(desired, start, found, &mappings, context)).unwrap_or_default();
     findings.append(&mut pushed.findings);
     let claims = pushed.pushes.last().map(|push| &push.claims).or(claims).map(Deref::deref);
-    findings.extend(claims.and_then(|claims| links::left_open(desired, claims)));
+    findings.extend(claims.and_then(|claims| exports_imports::left_open(desired, claims)));
     let of_roles = claims.map(|claims| preflight::roles(desired, claims, &mappings.changes));
     findings.extend(of_roles.into_iter().flatten());
     let room = (Some(&observed.deployment), *without_lease);
@@ -242,8 +243,8 @@ fn account_plan(
     let sizes = pushed.pushes.iter().map(|push| push.claims.token_size());
     findings.extend(sizes.max().and_then(|size| preflight::size(name, size, &observed.deployment)));
     if let Some(push) = pushed.pushes.last() {
-        findings.extend(links::exceeded(desired, &push.claims));
-        findings.extend(links::reachable(desired, &push.claims));
+        findings.extend(exports_imports::exceeded(desired, &push.claims));
+        findings.extend(exports_imports::reachable(desired, &push.claims));
         findings.extend(lint_mappings(desired, &stored, &push.claims, &mappings, clusters, &found.listeners));
     }
     let account = AccountPlan {

@@ -59,8 +59,7 @@ pub(super) fn begin_behind(
 /// former ones.
 fn may_have_read(stream: &ObservedStream, change: &StreamChange) -> bool {
     let of_it = stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == change.virtual_stream);
-    let of_it =
-        of_it && stream.owner.as_ref().is_some_and(|owner| owner.role == Role::Read) && change.role == Role::Write;
+    let of_it = of_it && stream.owner.as_ref().is_some_and(|owner| owner.role.serves()) && change.role == Role::Write;
     let has_any = stream.offline || stream.state.last_seq >= stream.first_possible();
     let is_reader = match change.role {
         Role::Home => stream.is_mirror() && reads(stream, change),
@@ -119,17 +118,17 @@ impl Readers<'_> {
         let (message, next) = match change.role {
             Role::Home => (
                 format!(
-                    "it is not there, though it was mirrored ({names}): it begins at sequence {first}, behind what its mirrors \
-                     have. They keep that, and it has nothing of it: updates by the revision of such a message are refused, and \
-                     `create` of a key that they still show succeeds"
+                    "it does not exist, though {names} mirrored it: it begins at sequence {first}, after all messages \
+                     of its mirrors. They keep messages that it lacks: updates by the revision of such a message are \
+                     refused, and `create` of a key that they still show succeeds"
                 ),
-                "Find out who deleted it; write again what applications change by revision, or hold as a lock. What had not \
-                 reached any mirror is lost.",
+                "Find out who deleted it; write again the keys that applications change by revision, or hold as a \
+                 lock. Messages that had not reached any mirror are lost.",
             ),
             Role::Write | Role::Read => (
                 format!(
-                    "it is not there, though {names} read it: it begins at sequence {first}, behind all that can have been read. \
-                     If it was deleted, what had not been copied is lost"
+                    "it does not exist, though {names} read it: it begins at sequence {first}, after everything that \
+                     can have been read. If it was deleted, messages that had not been copied are lost"
                 ),
                 "Find out if a user deleted it, or if it could not be made until now.",
             ),

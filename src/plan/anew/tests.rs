@@ -159,7 +159,7 @@ fn a_home_stream_begins_right_behind_its_mirrors() {
     let (made, findings) = begins(&account, None, &[], &without("foo-home", 20));
     assert_eq!(made, ["foo-home 21 null \"true\""]);
     let [Finding { code: "made-anew", message, next, .. }] = &findings[..] else { panic!("{findings:#?}") };
-    assert!(message.contains("(foo)") && message.contains("`create` of a key that they still show"), "{message}");
+    assert!(message.contains("though foo mirrored it") && message.contains("`create` of a key that they still show"), "{message}");
     assert!(next.contains("hold as a lock"), "{next}");
     assert_eq!(begins(&account, Some((2, 10)), &[], &without("foo-home", 20)).0, ["foo-home 21 \"21\" \"true\""]);
     assert_eq!(begins(&account, None, &["west"], &without("foo-home", 20)).0, ["foo-home 10021 null \"true\""]);

@@ -1,6 +1,6 @@
 //! Checks whether an account's limits leave room for a plan's streams.
 
-use crate::desired::{DesiredAccount, Role, lease};
+use crate::desired::{DesiredAccount, lease};
 use crate::model::claims::{AccountClaims, JetStreamLimits, JetStreamTier};
 use crate::model::finding::Finding;
 use crate::observed::jetstream::ObservedJetStream;
@@ -109,7 +109,6 @@ pub(super) fn limits(
 /// consumers that are not durable. All of them have one replica, regardless of the stream's replicas (nats-server 2.15
 /// `consumer.go`, `setConsumerConfigDefaults`; `stream.go`, `setupSourceConsumer`; measured: 10120).
 pub(super) fn consumers_tier(place: &str, desired: &DesiredAccount<'_>, info: &Value) -> Option<Finding> {
-    let stores = |role| desired.streams.iter().any(|stream| stream.role == role);
     if !is_tiered(info) || !info["tiers"]["R1"].is_null() || desired.streams.is_empty() {
         return None;
     }
@@ -119,7 +118,7 @@ pub(super) fn consumers_tier(place: &str, desired: &DesiredAccount<'_>, info: &V
         "Add it: `nsc edit account {} --js-tier 1 --js-disk-storage -1 --js-streams -1 --js-consumer -1`, and push it.",
         desired.account.name
     );
-    Some(if stores(Role::Write) || stores(Role::Home) {
+    Some(if desired.streams.iter().any(|stream| stream.role.captures()) {
         let what = "the consumers by which regions copy have one replica, and servers refuse them";
         Finding::error("tier-missing", place, format!("{lacks}: {what}, so nothing would be copied"), next)
     } else {

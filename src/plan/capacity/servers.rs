@@ -191,7 +191,7 @@ pub(super) fn limits(streams: &StreamPlan, consumers: &ConsumerPlan, deployment:
             Some(Finding::warning(
                 "server-full",
                 format!("server {}", server.name),
-                format!("it has {has} replicated streams and consumers, and may have {most}: it gets no more of them"),
+                format!("it has {has} replicated streams and consumers, and its limit is {most}: it accepts no more"),
                 "Raise `max_ha_assets` in the server's configuration, or add servers to the cluster.",
             ))
         }));

@@ -5,7 +5,7 @@
 //! other destinations is foreign. An entry that several virtual streams share is removed only when none needs it.
 
 use super::{Action, Options, Report};
-use crate::desired::links::opened;
+use crate::desired::exports_imports::opened;
 use crate::desired::regional::JETSTREAM;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
@@ -123,7 +123,7 @@ pub fn mappings(
             [] => format!("account {account}"),
         },
         message: format!("of virtual stream {owner}, and not in this definition"),
-        next: format!("Take them away with --prune {owner}, if they are not wanted."),
+        next: format!("Remove them with --prune {owner}, if they are not wanted."),
     }));
     plan
 }

@@ -106,7 +106,7 @@ pub fn base(
             strangers.push(Stranger { claims: (*claims).clone(), holders: servers, servers_trust: false });
             continue;
         }
-        // Of two tokens issued in one second, the one that more servers have was pushed last.
+        // If two tokens were issued in the same second, more servers have the one that was pushed last.
         let rank = (claims.issued_at(), copies);
         if best.as_ref().is_none_or(|(best, ..)| *best < rank) {
             best = Some((rank, token.clone().into_owned(), claims));
@@ -137,8 +137,8 @@ pub fn base(
     (Some(Base { token, claims, newest_iat }), findings)
 }
 
-/// Returns the [`base`] of what was observed. It also reports an old token that was pushed again while no run went on,
-/// as far as records of pushes tell.
+/// Returns the [`base`] of the observed account. Also reports an old token that was pushed again while no run was
+/// active, as far as records of pushes show it.
 pub fn observed_base(
     account: AccountRef<'_>,
     observed: &Observed,
@@ -161,13 +161,13 @@ fn pushed_again(account: AccountRef<'_>, base: &Base, last: &LastPush) -> Option
             format_time(last.issued_at),
             last.record
         );
-        let next = "Find out who pushed it. `apply` puts back what the definition says; what others changed or revoked \
-                    since has to be done again.";
+        let next = "Find out who pushed it. `apply` puts back what the definition says; changes and revocations of \
+                    other tools since then must be made again.";
         Finding::warning(TOKEN_PUSHED_AGAIN, format!("account {}", account.name), message, next)
     })
 }
 
-/// Returns the token's claims, if it is the account's and a trusted key signed it.
+/// Returns the token's claims, if the token belongs to the account and a trusted key signed it.
 fn verified(token: &str, id: &PublicKey, anchor: &TrustAnchor) -> Result<TrustedClaims, Untrusted> {
     let claims = TrustedClaims::verify(token, anchor);
     let about = match &claims {
@@ -183,13 +183,13 @@ fn verified(token: &str, id: &PublicKey, anchor: &TrustAnchor) -> Result<Trusted
     }
 }
 
-/// Returns `true` if any server says that it trusts the key.
+/// Returns `true` if any server reports that it trusts the key.
 pub fn does_some_server_trust(deployment: &Deployment, issuer: &PublicKey) -> bool {
     let issuer = issuer.to_string();
     deployment.servers.iter().any(|server| server.trusted_keys.contains(&issuer))
 }
 
-/// Returns the next step for a token that has no effect; `newest` is when the newest trusted token was issued.
+/// Returns the next step for a token that has no effect. `newest` is the issue time of the newest trusted token.
 fn what_to_do_about_others(newest: Option<u64>) -> &'static str {
     match newest {
         Some(_) => "`apply` restores the newest trusted token; find out who pushed this one.",
@@ -198,7 +198,7 @@ fn what_to_do_about_others(newest: Option<u64>) -> &'static str {
 }
 
 impl Stranger {
-    /// Returns the finding; `newest` is when the newest trusted token was issued.
+    /// Returns the finding. `newest` is the issue time of the newest trusted token.
     fn finding(&self, place: &str, newest: Option<u64>, anchor: &TrustAnchor, deployment: &Deployment) -> Finding {
         let Self { claims, holders, servers_trust } = self;
         let issuer = claims.issuer();
@@ -227,16 +227,17 @@ impl Stranger {
     }
 }
 
-/// Seconds that a token may be ahead: tokens that are pushed within one second are dated a second apart.
+/// Seconds by which a token's date may be in the future: tokens that are pushed within one second get dates a second
+/// apart.
 const AHEAD: u64 = 5;
 
-/// Reports a stored token that is dated in the future: what is signed now is dated after it.
+/// Reports a stored token with a date in the future: new tokens must get a later date.
 fn in_future(place: &str, newest_iat: u64, now: u64) -> Option<Finding> {
     let ahead = newest_iat.checked_sub(now).filter(|ahead| *ahead > AHEAD)?;
     let message = format!(
         "a token issued {ahead} s in the future is stored (iat {newest_iat}); what is signed now is dated one second after it"
     );
-    let next = "Check the clocks of who signs tokens.";
+    let next = "Check the clocks of the machines that sign tokens.";
     Some(match ahead > CLOCK_SKEW {
         false => Finding::warning("issued-in-future", place, message, next),
         true => Finding::error(
@@ -284,7 +285,7 @@ fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: &[Stranger]) 
     Finding::error("account-unknown", place, "no server has a token of it that servers trust", next)
 }
 
-/// Returns `true` if servers answer, but none of their resolvers does.
+/// Returns `true` if servers answer, but no resolver on them does.
 fn is_kept_nowhere(on_servers: &[AccountOnServer]) -> bool {
     on_servers.iter().all(|on| on.stored == Stored::NoAnswer) && on_servers.iter().any(|on| on.live != Live::NoAnswer)
 }
@@ -297,7 +298,7 @@ fn unreadable_stores(severity: Severity, place: &str) -> Finding {
     Finding { severity, ..Finding::error("account-unreadable", place, message, next) }
 }
 
-/// Warns of servers that use another token than the preload has, or do not show which they would use.
+/// Warns of servers that use another token than the preload has, or do not show which token they would use.
 fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Vec<Finding> {
     let is_base = |token: &str| spelled_as_signed(token.trim()) == base;
     let (mut older, mut unread) = (Vec::new(), Vec::new());
@@ -322,8 +323,9 @@ fn not_reloaded(place: &str, on_servers: &[AccountOnServer], base: &str) -> Vec<
     older.into_iter().chain(finding(PRELOAD_UNREAD, &unread, what, next)).collect()
 }
 
-/// Reports an older token on the account server or in the preload that has what the token in force lacks. One of two
-/// edits would be lost. Also reports that there is no token: it may be another deployment's account server or preload.
+/// Reports an older token on the account server or in the preload, if it has entries that the token in force lacks: one
+/// of two edits would be lost. Also reports a missing token: the account server or preload may belong to another
+/// deployment.
 fn kept_differs(
     place: &str,
     on_servers: &[AccountOnServer],
@@ -377,10 +379,11 @@ fn stored_differently(
     if matches!(&first.stored, Stored::Token(token) if !is_base(token))
         && on_servers.iter().all(|other| other.stored == first.stored)
     {
-        // All servers store the same token, which is not the base: it was reported as untrusted or unreadable.
+        // All servers store the same token, which is not the base. It was already reported as untrusted or unreadable.
         return None;
     }
-    // Servers keep what was pushed last, whatever its date: to push an old token again takes back what came since.
+    // Servers keep the token that was pushed last, whatever its date. So pushing an old token again undoes every later
+    // edit.
     let another = |token: &str| match TrustedClaims::verify(token.trim(), anchor) {
         _ if is_base(token) => "its signature in another spelling".to_owned(),
         Ok(claims) => format!("an older token, issued {}", format_time(claims.issued_at())),

@@ -23,8 +23,8 @@ pub(super) fn clocks(deployment: &Deployment) -> Vec<Finding> {
     if same_way(true).max(same_way(false)) * 2 > told.len() {
         let way = if middle > 0 { "behind" } else { "ahead of" };
         let message = format!(
-            "its clock is {} {way} that of the servers: what is signed here is dated wrong, so that other tools' pushes \
-             lose against it or it against theirs, and users that are made here expire at another time",
+            "its clock is {} {way} that of the servers: tokens that are signed here get a wrong date, so that they \
+             wrongly win or lose against other tools' pushes, and users that are made here expire at another time",
             text(middle)
         );
         findings.push(finding("this machine".to_owned(), message, middle, "Set the clock of this machine (NTP)."));

@@ -57,7 +57,7 @@ pub(super) fn unknown_without_clients(topology: &Topology, deployment: &Deployme
     let unknown = topology.without_clients.iter().filter(|cluster| !live.contains(&cluster.as_str()));
     let finding = |cluster: &ClusterName| {
         let message = "no server of this cluster answers";
-        let next = "If there is no such cluster, take it from `clusters_without_clients`.";
+        let next = "If there is no such cluster, remove it from `clusters_without_clients`.";
         Finding::warning("unknown-cluster", format!("cluster {cluster}"), message, next)
     };
     unknown.map(finding).collect()
@@ -67,8 +67,8 @@ pub(super) fn uncovered_clusters(topology: &Topology, deployment: &Deployment) -
     unclaimed(topology, deployment)
         .into_iter()
         .map(|cluster| {
-            let message = "no region of the definition covers this cluster: what its clients publish on virtual subjects \
-                           would be captured by no stream, and their requests by virtual names would fail";
+            let message = "no region of the definition covers this cluster: no stream would capture what its clients \
+                           publish on virtual subjects, and their requests by virtual names would fail";
             let next = format!(
                 "Add a region with `cluster: {cluster}`; or name it under `serves` of a region, whose streams its clients use \
                  then; or, if it has no such clients, under `clusters_without_clients`."

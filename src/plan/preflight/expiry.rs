@@ -4,7 +4,7 @@ use crate::model::claims::{AccountClaims, Activation};
 use crate::model::finding::Finding;
 use crate::model::units::format_duration;
 use crate::observed::User;
-use crate::plan::links::is_ours;
+use crate::plan::exports_imports::is_ours;
 
 /// Seconds before its end when a token counts as expiring soon. Less than a third of its lifetime must be left, too.
 /// Otherwise credentials for an hour would always count.
@@ -29,7 +29,7 @@ pub(super) fn account(place: &str, claims: &AccountClaims, now: u64) -> Vec<Find
                 "its token expires in {}: from then on servers refuse the account's users, and delete the token",
                 text(left)
             ),
-            "Issue it anew in time: `nsc edit account … --expiry`; what is pushed here keeps the end that it has.",
+            "Issue it anew in time: `nsc edit account … --expiry`; tokens that are pushed here keep their expiry.",
         ));
     }
     for import in claims.imports().iter().filter(|import| !is_ours(&import.name)) {
@@ -39,7 +39,7 @@ pub(super) fn account(place: &str, claims: &AccountClaims, now: u64) -> Vec<Find
                 "activation-expires",
                 format!("{place}, import {}", import.local()),
                 format!("its activation token expires in {}: from then on nothing arrives by the import", text(left)),
-                "Ask the exporting account for a new one; it is not of this tool's making.",
+                "Ask the exporting account for a new one; this tool did not issue it.",
             ));
         }
     }

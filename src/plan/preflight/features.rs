@@ -60,13 +60,13 @@ pub(in crate::plan) fn features(desired: &DesiredAccount<'_>, deployment: &Deplo
             "version-lacks-feature",
             format!("account {}, {place}", desired.name),
             format!(
-                "`{field}` needs nats-server {}.{} or newer; {} ({}) would leave it out without a word",
+                "`{field}` needs nats-server {}.{} or newer; {} ({}) would drop it without an error",
                 since.0,
                 since.1,
                 names(&old),
                 first.version
             ),
-            "Update these servers, or take the field out of the definition.",
+            "Update these servers, or remove the field from the definition.",
         ))
     });
     findings.collect()

@@ -6,7 +6,7 @@
 //! and 2.14.6, in 120 of 120 cases; not on 2.15.1, which keeps the position).
 
 use super::names::names;
-use crate::desired::{DesiredAccount, KEEPS_POSITION, Role};
+use crate::desired::{DesiredAccount, KEEPS_POSITION};
 use crate::model::finding::Finding;
 use crate::model::server_version;
 use crate::observed::{Deployment, Server};
@@ -34,7 +34,7 @@ pub(in crate::plan) fn old_values(
     let changed: HashSet<&str> = changes.iter().map(|change| change.name.as_str()).collect();
     // By reason: `true` if one of the streams changes, and the names of all of them.
     let mut found: BTreeMap<&'static str, (bool, Vec<&str>)> = BTreeMap::new();
-    for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read) {
+    for stream in desired.streams.iter().filter(|stream| stream.role.serves()) {
         let Some(why) = stream.drops_messages() else { continue };
         let (any, streams) = found.entry(why).or_default();
         *any |= changed.contains(stream.name.as_str());

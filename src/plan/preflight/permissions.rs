@@ -74,7 +74,7 @@ pub fn permissions(
     let shown = denied.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
     let (may_not, so, allow) = match verb {
         Verb::Publish => ("publish on", "the run would stop on its way", "publish there"),
-        Verb::Subscribe => ("subscribe to", "what others push meanwhile would not be noticed", "subscribe to it"),
+        Verb::Subscribe => ("subscribe to", "it would not notice concurrent pushes of other tools", "subscribe to it"),
     };
     Some(Finding::error(
         "permission-missing",
@@ -103,8 +103,8 @@ pub fn permissions_brought(place: &str, user: &User, account: &AccountPlan, need
              lock itself out",
             finding.message.strip_suffix(": the run would stop on its way").unwrap_or(&finding.message)
         );
-        let next = "Give that user permissions of its own (docs/permissions.md), or name the account's `key:` in place of \
-                    credentials; or leave out `restrict_users`.";
+        let next = "Give that user permissions of its own (docs/permissions.md), or name the account's `key:` instead \
+                    of credentials; or leave out `restrict_users`.";
         Some(Finding { message, next: next.to_owned(), ..finding })
     })
 }

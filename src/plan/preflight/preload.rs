@@ -15,10 +15,10 @@ pub fn stale_preload(bystanders: &[Bystander], anchor: &TrustAnchor) -> Option<F
         ..Finding::error(
             PRELOAD_STALE,
             "preload",
-            "servers that reload the file lose accounts that it lacks, and go back to older tokens that it has of others",
+            "servers that reload the file lose accounts that it lacks, and return to older tokens of others",
             format!(
-                "Take the file from where it was changed last, and run again; or, where these accounts are to change, --allow \
-                 {PRELOAD_STALE}."
+                "Get the file from the place where it was changed last, and run again; or, where these accounts are to \
+                 change, --allow {PRELOAD_STALE}."
             ),
         )
     })

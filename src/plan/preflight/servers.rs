@@ -45,8 +45,8 @@ pub fn answers_differ(error: &RequestError) -> Finding {
         "answers-differ",
         "system account",
         error.to_string(),
-        "Find out which other user of the system account subscribes to `$SYS.REQ.>` and answers there, and take that \
-         permission away; then run it again.",
+        "Find out which other user of the system account subscribes to `$SYS.REQ.>` and answers there, and remove that \
+         permission; then run it again.",
     )
 }
 
@@ -118,8 +118,8 @@ pub(in crate::plan) fn forgetful<'c>(
              it has of it; where all its servers are restarted, the stream is gone with its messages",
             first.version
         ),
-        "Update the servers before (2.11.9, 2.12.0, and 2.12.3 or newer keep it); else let none restart for a minute after \
-         the change, and run `verify` when one did.",
+        "Update the servers first (2.11.9, 2.12.0, and 2.12.3 or newer keep it). Otherwise do not restart any for a \
+         minute after the change, and run `verify` if one did restart.",
     ))
 }
 
@@ -188,9 +188,7 @@ pub(super) fn domains(topology: &Topology, deployment: &Deployment) -> Vec<Findi
         Finding::warning(
             "jetstream-domain",
             format!("JetStream domain {domain}"),
-            format!(
-                "clients that ask with the prefix `$JS.{domain}.API` do not find virtual streams; those without it do"
-            ),
+            format!("clients that use the prefix `$JS.{domain}.API` do not find virtual streams; those without it do"),
             "Let clients of virtual streams connect without a domain.",
         )
     }));

@@ -30,7 +30,7 @@ pub fn anchor(trust: &Trust, deployment: &Deployment, now: u64) -> Result<(Trust
         Finding::warning(
             "operator-token-refused",
             place,
-            format!("it says nothing of an operator's keys: {reason}"),
+            format!("it does not show an operator's keys: {reason}"),
             next,
         )
     });

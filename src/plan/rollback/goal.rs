@@ -9,7 +9,7 @@ use crate::plan::preflight;
 
 pub(super) const CONFLICT: &str = "rollback-conflict";
 pub(super) const BY_HAND: &str =
-    "Take back one of the two by hand, with the definition or with the tool that made it; then run it again.";
+    "Undo one of the two changes by hand, with the definition or with the tool that made it; then run it again.";
 
 const DAMAGED: &str = "record-token";
 const UNTRUSTED: &str = "record-untrusted";
@@ -35,7 +35,7 @@ pub(super) fn goal(
                     findings.extend(conflicts.into_iter().map(|conflict| {
                         let words = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
                         let message = format!(
-                            "{} was changed by others after record {} changed it: from {} to {}, and by now to {}",
+                            "{} was changed by another tool after record {} changed it: from {} to {}, and now to {}",
                             conflict.path,
                             push.name,
                             words(conflict.ours),
@@ -93,7 +93,7 @@ fn recorded(
         Ok(claims) if *claims.id() == wanted.id => Some(claims),
         _ => {
             let message = format!("a token of it in record {record} is not one that was pushed");
-            let next = "Get the record from where it was written.";
+            let next = "Get the record from the machine that wrote it.";
             findings.push(Finding::error(DAMAGED, &place, message, next));
             None
         }

@@ -42,16 +42,16 @@ pub(super) fn restored(
                     let stored = |stream: &&&Streamed| stream.subjects.iter().any(|own| overlap(own, &filter));
                     let missing = known.iter().find(stored).map(|stream| stream.name.as_str());
                     if missing.is_none() {
-                        let message = format!("it comes back, and no stream of the account stores {subject}");
+                        let message = format!("it would be restored, and no stream of the account stores {subject}");
                         let next =
-                            "If what is published there is for subscribers alone, go on with --allow leads-nowhere.";
+                            "If messages published there are only for subscribers, go on with --allow leads-nowhere.";
                         findings.push(Finding::error("leads-nowhere", &place, message, next));
                     }
                     missing
                 }
             };
             if let Some(name) = missing {
-                let message = format!("it would lead to {subject} again, and stream {name} is not there any more");
+                let message = format!("it would lead to {subject} again, and stream {name} no longer exists");
                 findings.push(Finding::error(GONE, &place, message, NEXT));
                 break;
             }
@@ -89,7 +89,7 @@ pub(super) fn gone(
                 None if unknown => continue,
                 None => stream.name.clone(),
                 Some(there) => match stream.subjects.iter().find(|own| !covered(there, own)) {
-                    Some(subject) => format!("{}, which stores {subject} no more", stream.name),
+                    Some(subject) => format!("{}, which no longer stores {subject}", stream.name),
                     None => continue,
                 },
             };
@@ -98,7 +98,7 @@ pub(super) fn gone(
         findings.extend(gone.into_iter().map(|(virtual_stream, streams)| {
             let place = format!("account {}, streams of {virtual_stream}", wanted.name);
             let message = format!(
-                "applications would be led to them as record {} has it, and they are not there any more: {}",
+                "mappings of record {} would lead applications to them, and they no longer exist: {}",
                 target.name,
                 streams.join(", ")
             );

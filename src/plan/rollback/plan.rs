@@ -14,7 +14,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::topology::Topology;
 use crate::observed::survey::Observed;
 use crate::plan::account::{known_clusters, lint_mappings};
-use crate::plan::links::{self, ActivationRequest};
+use crate::plan::exports_imports::{self, ActivationRequest};
 use crate::plan::pushes::{Push, Reason, Stage};
 use crate::plan::starts::{Start, place_of_application, starts};
 use crate::plan::{AccountPlan, Plan, admit, claims_diff, preflight, way_back};
@@ -67,7 +67,7 @@ pub fn rollback(
                 account.mappings = changes::mappings(current, goal);
                 account.claims = changes::claims(current, goal);
                 account.pushes = pushes(wanted, start, current, goal, &activations, findings);
-                findings.extend(links::exceeded(wanted, goal));
+                findings.extend(exports_imports::exceeded(wanted, goal));
                 let stored = current.mappings();
                 let listeners = &found.listeners;
                 findings.extend(lint_mappings(wanted, &stored, goal, &account.mappings, &clusters, listeners));
@@ -119,7 +119,7 @@ fn strangers(undo: &Undo<'_>, desired: &[DesiredAccount<'_>]) -> Vec<Finding> {
 /// Refuses claims that have already expired.
 fn expired(wanted: &DesiredAccount<'_>, current: &AccountClaims, goal: &AccountClaims, now: u64) -> Option<Finding> {
     let at = goal.expires().filter(|at| *at <= now && goal.expires() != current.expires())?;
-    let message = format!("its token of then expired {} s ago; servers would refuse its users", now - at);
+    let message = format!("the token to restore expired {} s ago; servers would refuse its users", now - at);
     let next = "Leave the account's expiry as it is: go back by the definition, with apply.";
     Some(Finding::error("account-expired", format!("account {}", wanted.name), message, next))
 }
@@ -152,7 +152,7 @@ pub(super) fn activations(
             }
             None if activation.expires().is_some_and(|at| at <= now) => {
                 let place = format!("account {}, import {}", wanted.name, import.local());
-                let message = format!("it comes back, and its activation token by {} has expired", import.account);
+                let message = format!("its restored activation token by {} has expired", import.account);
                 let next = "Have the exporting account issue another, import it by hand, then run it again.";
                 findings.push(Finding::error("activation-expired", place, message, next));
             }

@@ -102,7 +102,7 @@ fn an_import_whose_activation_has_ended_does_not_come_back() {
     let [Finding { code, severity, place, message, lines: _, next }] = &findings[..] else { panic!("{findings:#?}") };
     assert_eq!((*code, *severity), ("activation-expired", Severity::Error));
     assert_eq!(place, "account APP, import their.desk");
-    let words = format!("it comes back, and its activation token by {} has expired", theirs.public_key());
+    let words = format!("its restored activation token by {} has expired", theirs.public_key());
     assert_eq!(*message, words);
     assert!(next.starts_with("Have the exporting account issue another"), "{next}");
 }

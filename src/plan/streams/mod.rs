@@ -3,7 +3,7 @@
 pub use super::stream_change::{StreamChange, StreamPlan};
 pub(crate) use super::stream_diff::{Difference, SourceChanges, config_matches, differences, source_differences};
 
-use super::along;
+use super::backfill;
 use super::change::{Edited, same, stream_default};
 use super::conflicts;
 use super::{Action, Options, Report};
@@ -181,7 +181,7 @@ impl Out<'_> {
     fn unknown(&mut self, reason: &str) {
         self.refuse(
             "stream-unknown",
-            format!("the stream exists, but {reason}: what it is like cannot be compared"),
+            format!("the stream exists, but {reason}, so it cannot be compared with the definition"),
             "Bring its servers back (`nats server report jetstream`), then run again.",
         );
     }
@@ -220,13 +220,13 @@ impl Out<'_> {
             return self.refuse(
                 FORMER_SHAPE,
                 format!(
-                    "an earlier version of vstream-jwt made it, in a shape that this one does not change: the region stands \
-                     inside its subjects, or its sources take it out ({} messages)",
+                    "an earlier version of vstream-jwt made it, in a shape that this one does not change: the region \
+                     is part of its subjects, or its sources remove it ({} messages)",
                     found.state.messages
                 ),
                 format!(
-                    "Take {} away with the version that made it (`destroy {} --delete-streams`), or with --prune by \
-                     another definition, then apply: streams and messages are not taken along.",
+                    "Remove {} with the version that made it (`destroy {} --delete-streams`), or with --prune by \
+                     another definition, then apply: the new streams do not get its messages.",
                     desired.virtual_stream, desired.virtual_stream
                 ),
             );
@@ -234,8 +234,8 @@ impl Out<'_> {
         if let Some(finding) = conflicts::other_level(desired, found, account) {
             return self.plan.findings.push(finding);
         }
-        // The stream does not have its final sources until the backfill ends.
-        if along::is_under_way(&found.config) {
+        // Until the backfill ends, its sources are not yet the final ones.
+        if backfill::is_under_way(&found.config) {
             return;
         }
         let edited = self.compare(desired, found);
@@ -272,8 +272,8 @@ impl Out<'_> {
         if !gone.is_empty() {
             let place = format!("account {}, virtual stream {}", account.name, desired.virtual_stream);
             let message = format!(
-                "{} goes from its subjects: what is published there from then on is stored nowhere, and a client that waits for an \
-                 acknowledgement gets none; what is stored stays, and can be read",
+                "{} is removed from its subjects: what is published there from then on is not stored, and a client \
+                 that waits for an acknowledgement gets none; what is stored stays, and can be read",
                 gone.join(", ")
             );
             let next = format!(

@@ -11,7 +11,7 @@ use crate::model::virtual_stream::{Account, ConsumerDefinition, MapRequest, Virt
 use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
 use crate::observed::{Deployment, Server};
 use crate::plan::allowable;
-use crate::plan::along::History;
+use crate::plan::backfill::History;
 use crate::plan::capacity::capacity;
 use crate::plan::consumers::consumers;
 use crate::plan::preflight::{features, forgetful, old_values, revisions_refused, standing_old_values};
@@ -648,7 +648,7 @@ fn subjects_come_freely_and_go_when_they_are_pruned() {
         ("subject-removed", Severity::Error, "account APP, virtual stream p0")
     );
     assert!(
-        finding.message.starts_with("q0.*.x goes from its subjects") && finding.next.contains("--prune p0"),
+        finding.message.starts_with("q0.*.x is removed from its subjects") && finding.next.contains("--prune p0"),
         "{finding:#?}"
     );
     let pruned = streams(&fewer, &observed, &Options { prune: vec!["p0".to_owned()], ..Options::default() });

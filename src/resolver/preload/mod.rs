@@ -1,8 +1,8 @@
 //! Reads and writes the file with `resolver_preload` that the configuration of servers with a `memory` resolver
 //! includes.
 //!
-//! Only tokens in it are changed; comments, order and spelling stay. A file with other settings is refused: servers may
-//! depend on them, and they are not ours.
+//! Only tokens in the file are changed; comments, order and spelling stay. A file with other settings is refused,
+//! because servers may depend on them and they are not ours.
 
 use super::error::TokenStoreError;
 use crate::files::{self, Access, ReadError};
@@ -21,7 +21,7 @@ const LARGEST: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Preload {
     file: PathBuf,
-    /// `true` once the file could be read: an error in it after that came about during the run.
+    /// `true` once the file could be read. A later error in it arose during the run.
     was_read: AtomicBool,
 }
 
@@ -68,7 +68,7 @@ impl Preload {
         Ok(parsed.entries.into_iter().map(|entry| (entry.id, text[entry.at].to_owned())).collect())
     }
 
-    /// Checks that the file can be replaced, and keeps its owner.
+    /// Checks that the file can be replaced, and that it would keep its owner.
     pub(super) fn may_write(&self) -> Result<(), TokenStoreError> {
         let path = std::fs::canonicalize(&self.file).map_err(|error| self.unwritten(&error))?;
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -86,8 +86,8 @@ impl Preload {
         }
     }
 
-    /// Replaces the tokens of these accounts; those of new accounts come last. If `may_replace` rejects the token found
-    /// for an account, returns that account and writes nothing.
+    /// Replaces the tokens of these accounts, and appends those of new accounts. If `may_replace` rejects an account's
+    /// present token, returns that account and writes nothing.
     pub(super) fn write(
         &self,
         tokens: &[(PublicKey, &SignedToken)],
@@ -173,8 +173,8 @@ impl Owner {
         })
     }
 
-    /// Checks whether this process can restore the owner. Only root can give files to other users, and to groups that
-    /// it is not in.
+    /// Checks whether this process can restore the owner. Only root can give files to other users, or to groups that it
+    /// does not belong to.
     #[cfg(unix)]
     fn can_be_kept(&self) -> bool {
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -217,7 +217,8 @@ fn edited(text: &str, parsed: &Parsed, tokens: &[(PublicKey, &SignedToken)]) -> 
         }
     }
     if !more.is_empty() {
-        // New entries get lines of their own: what stands before may be a comment, or an entry without a separator.
+        // New entries get lines of their own, because the text before them may be a comment, or an entry without a
+        // separator.
         let alone = text[..parsed.end].trim_end_matches([' ', '\t']).ends_with('\n');
         edits.push((parsed.end..parsed.end, if alone { more } else { format!("\n{more}") }));
     }
@@ -230,8 +231,8 @@ fn edited(text: &str, parsed: &Parsed, tokens: &[(PublicKey, &SignedToken)]) -> 
 }
 
 /// Parses `resolver_preload { A…: eyJ… }` in the syntax of server configuration (nats-server 2.15 `conf/lex.go`). Keys
-/// and values are bare or in quotes. Between key and value there is `:`, `=` or blanks; between entries a line's end,
-/// `,` or `;`. Comments follow `#` and `//`.
+/// and values are bare or in quotes. The separator between key and value is `:`, `=` or blanks. The separator between
+/// entries is a line break, `,` or `;`. Comments follow `#` and `//`.
 fn parse(text: &str) -> Result<Parsed, Bad> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.blanks();
@@ -308,7 +309,7 @@ impl Scanner<'_> {
         self.at += self.rest().len() - self.rest().trim_start_matches(blank).len();
     }
 
-    /// Skips blanks, ends of lines, separators of entries, and comments. Returns `true` if an entry ends there.
+    /// Skips blanks, line breaks, separators of entries, and comments. Returns `true` if an entry ends there.
     fn blanks(&mut self) -> bool {
         let start = self.at;
         loop {
@@ -320,7 +321,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Checks that a value ends here: else servers would take what follows for a part of it.
+    /// Checks that a value ends here. Otherwise servers would read the following text as a part of it.
     fn ends_word(&self) -> Result<(), Bad> {
         match self.rest().chars().next() {
             Some(c) if !(c.is_ascii_whitespace() || ",;}".contains(c)) => {
@@ -330,7 +331,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Skips what is between a key and its value.
+    /// Skips the separator between a key and its value.
     fn between(&mut self) {
         self.skip(|c| c == ' ' || c == '\t');
         if self.takes(':') || self.takes('=') {

@@ -17,7 +17,7 @@ fn edit(text: &str, tokens: &[(&PublicKey, &SignedToken)]) -> String {
     edited(text, &parse(text).unwrap(), &tokens)
 }
 
-/// The file as `nsc generate config --mem-resolver` writes it, and as people write it.
+/// The file as `nsc generate config --mem-resolver` writes it, and as users write it.
 #[test]
 fn tokens_change_and_nothing_else() {
     let [first, second, third] = std::array::from_fn(|_| account());
@@ -58,7 +58,7 @@ fn tokens_change_and_nothing_else() {
     assert_eq!(empty, format!("resolver_preload {{\n  {third}: {}\n}}", more.as_str()));
 }
 
-/// Settings beside the preload are not this tool's to keep or to understand.
+/// This tool does not keep or understand settings other than the preload.
 #[test]
 fn whatever_else_is_in_the_file_is_refused_by_its_line() {
     let id = account();
@@ -82,7 +82,7 @@ fn whatever_else_is_in_the_file_is_refused_by_its_line() {
 }
 
 proptest! {
-    /// No text makes the parser panic, and a text that it understood is still understood after an edit.
+    /// No text makes the parser panic. A text that it parses can still be parsed after an edit.
     #[test]
     fn any_text_is_refused_or_edited(text in "(resolver_preload)?[ :={}\"'#/\\\\\n,;A-Za-z$é\u{0}]{0,80}") {
         let id = account();

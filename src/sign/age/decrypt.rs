@@ -1,4 +1,4 @@
-//! Opening of age files.
+//! Decrypts age files.
 
 use super::error::{AgeError, MOST_WORK};
 use super::unlock::{Unlock, is_encrypted, secret_line};

@@ -1,4 +1,4 @@
-//! Seeds at rest in `age` files (<https://age-encryption.org>), opened with a passphrase or an identity.
+//! Seeds in `age` files (<https://age-encryption.org>), which a passphrase or an identity opens.
 
 #[cfg(feature = "age")]
 mod decrypt;
@@ -17,7 +17,7 @@ pub use unlock::{Unlock, is_encrypted};
 #[cfg(not(feature = "age"))]
 use zeroize::Zeroizing;
 
-/// Refuses an age file: the feature `age` is off.
+/// Refuses an age file, because the feature `age` is not built in.
 ///
 /// # Errors
 /// [`AgeError::NotBuilt`]

@@ -98,7 +98,7 @@ fn a_passphrase_that_would_take_hours_is_refused_at_once() {
     assert!(matches!(decrypt(&file, "x", &unlock), Err(AgeError::TooMuchWork(30))));
 }
 
-/// Written by `age` itself (filippo.io/age 1.1.1), for a key that is not used anywhere.
+/// Written by `age` itself (filippo.io/age 1.1.1), for a key that is not used elsewhere.
 #[test]
 fn files_of_the_reference_implementation_are_opened() {
     const KEY: &str = "OBUJ7BE7LUZ6NJ4XVO7XM42ULJR6N22264IWWUDTPH7SFQG5QINDRPI6";

@@ -1,4 +1,4 @@
-//! The means to open an age file, and the mark of such a file.
+//! The means to open an age file, and the detection of such a file.
 
 use crate::sign::Ask;
 #[cfg(any(feature = "age", feature = "pkcs11"))]
@@ -9,14 +9,14 @@ use std::path::PathBuf;
 #[cfg(any(feature = "age", feature = "pkcs11"))]
 use zeroize::Zeroizing;
 
-/// The means to open an encrypted seed; filled in by the command line.
+/// The means to open an encrypted seed, from the command line.
 #[derive(Default)]
 pub struct Unlock {
     /// A file with age identities (`AGE-SECRET-KEY-1…`).
     pub identity: Option<PathBuf>,
     /// A file with the passphrase.
     pub passphrase_file: Option<PathBuf>,
-    /// Asks the user this question; fails without a terminal.
+    /// Asks the user this question. Fails without a terminal.
     pub ask: Option<Ask>,
 }
 

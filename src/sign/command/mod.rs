@@ -1,15 +1,15 @@
-//! A signer outside of this process: a command that has or reaches the operator's key.
+//! A signer in another process: a command that has the operator's key, or access to it.
 //!
-//! The command is started once and asked one thing at a time. A request is a JSON object on one line of its standard
-//! input, an answer one line of its standard output. Its standard error is passed on line by line; when a line pauses,
-//! the part so far is passed on.
+//! The command is started once, and handles one request at a time. A request is a JSON object on one line of its
+//! standard input. An answer is one line of its standard output. Its standard error is relayed line by line. If a line
+//! pauses, its beginning is relayed.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `{"request":"public_key"}` | `{"public_key":"O…"}` |
 //! | `{"request":"sign","public_key":"O…","message":"<base64>"}` | `{"signature":"<base64>"}`, Ed25519 over the message |
 //!
-//! Instead of an answer it may write `{"error":"…"}`. It has to end when its standard input ends.
+//! Instead of an answer, the command may write `{"error":"…"}`. It must end when its standard input ends.
 
 mod relay;
 
@@ -28,11 +28,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-/// The longest answer, in bytes.
+/// Length of the longest answer, in bytes.
 const LONGEST: u64 = 64 * 1024;
-/// The most lines that wait to be read; a command that writes more is blocked.
+/// Most lines that wait to be read. A command that writes more is blocked.
 const WAITING: usize = 16;
-/// The most lines that the command may write between two requests.
+/// Most lines that the command may write between two requests.
 const UNASKED: usize = 256;
 /// Time to wait for the rest of its standard error.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -40,10 +40,10 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Reason why the command can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// It was not started.
+    /// The command did not start.
     #[error("the signer's command cannot be started: {0}")]
     Start(std::io::Error),
-    /// It gave no valid answer.
+    /// The command gave no valid answer.
     #[error("the signer's command {0}")]
     Answer(String),
     /// The command's key is not an operator's.
@@ -62,16 +62,17 @@ pub struct CommandSigner {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// To the thread that writes: a command that does not read would block that thread, and must not block this one.
+    /// The channel to the thread that writes. A command that does not read blocks that thread, but must not block this
+    /// one.
     requests: Option<Sender<String>>,
     answers: Receiver<Heard>,
-    /// Closed when all of its standard error has been passed on.
+    /// Closed when all of the command's standard error has been relayed.
     told: Receiver<Infallible>,
-    /// `true` after a failure: no later line counts as an answer.
+    /// `true` after a failure. Later lines do not count as answers.
     failed: bool,
 }
 
-/// A part of its standard output.
+/// A part of the command's standard output.
 #[derive(Debug)]
 enum Heard {
     Line(String),
@@ -135,7 +136,7 @@ impl CommandSigner {
     }
 }
 
-/// Reads a whole line, or reports what is wrong with it; `None` at the end.
+/// Reads a whole line, or returns the reason why it is not valid. Returns `None` at the end.
 fn next(out: &mut impl BufRead) -> Option<Heard> {
     let mut line = Vec::new();
     out.take(LONGEST).read_until(b'\n', &mut line).ok().filter(|read| *read > 0)?;
@@ -158,11 +159,11 @@ impl Running {
 
     fn answer(&mut self, request: &Value, turn: &Turn) -> Result<Value, String> {
         let late = || format!("did not answer within {}", turn.named);
-        // Don't make the user press a button for nothing.
+        // If there is no time left, don't make the user press a button.
         if turn.most.is_zero() {
             return Err(late());
         }
-        // Lines written before the request answer nothing.
+        // Lines written before the request are not answers.
         for said in 0.. {
             match self.answers.try_recv() {
                 Ok(_) if said == UNASKED => return Err("talks without being asked".to_owned()),
@@ -192,7 +193,7 @@ impl Running {
     }
 }
 
-/// Returns a reason that is safe to show on a terminal: without control characters, and not too long.
+/// Returns a reason that is safe to show on a terminal: short, and without control characters.
 fn plain(text: &str) -> String {
     let shown: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(300).is_some() { format!("{shown}…") } else { shown }

@@ -1,22 +1,21 @@
-//! Passes on a command's standard error as it comes, line by line. When a line pauses, the part so far is passed on: it
-//! may be a question.
+//! Relays a command's standard error as it arrives, line by line. If a line pauses, its beginning is relayed, because
+//! it may be a question.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read as _};
 use std::process::ChildStderr;
 
-/// Receives a line: the part that has come so far, and whether it is complete.
+/// Receives a line: the part that has arrived so far, and `true` if the line is complete.
 pub type Hear = Box<dyn FnMut(&str, bool) + Send>;
 
-/// Pause after which the part of a line that has come so far is passed on.
+/// Pause after which the arrived part of a line is relayed.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-/// The longest line, in bytes; the rest counts as the next line.
+/// Length of the longest line, in bytes. The rest counts as the next line.
 const LONGEST: usize = 64 * 1024;
-/// The longest word that is passed on before it is known to be complete: half a secret would not be recognized and
-/// masked.
+/// Length of the longest word that is relayed before it is complete. Half a secret would not be recognized and masked.
 const WORD: usize = 16;
 
-/// Passes on everything until the end.
+/// Relays everything until the end.
 pub(super) fn relay(mut from: ChildStderr, mut hear: Hear) {
     let (mut line, mut told, mut buffer) = (Vec::new(), 0, [0; 4096]);
     loop {
@@ -45,7 +44,7 @@ pub(super) fn relay(mut from: ChildStderr, mut hear: Hear) {
     }
 }
 
-/// Waits for more, or for the end, until the pause is over; `true` if either came.
+/// Waits for more data, for the end, or until the pause is over. Returns `true` if data or the end came.
 fn goes_on(from: &ChildStderr) -> bool {
     poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&PAUSE)).is_ok_and(|ready| ready > 0)
 }
@@ -54,7 +53,7 @@ fn whole(line: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
 }
 
-/// Returns the part of an unfinished line that may be passed on. The line may stop in the middle of a character.
+/// Returns the part of an unfinished line that may be relayed. The line may stop in the middle of a character.
 fn so_far(line: &[u8]) -> String {
     let mut text = whole(line);
     text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());

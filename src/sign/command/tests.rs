@@ -13,7 +13,7 @@ fn refused(script: &str) -> String {
     start(script).unwrap_err().to_string()
 }
 
-/// A signer that gives a public key, and then does `rest`.
+/// Returns a signer that reports a public key, and then does `rest`.
 fn with_key(rest: &str) -> (Seed, CommandSigner) {
     let seed = Seed::generate(KeyKind::Operator).unwrap();
     let key = seed.public_key();
@@ -71,11 +71,11 @@ fn an_answer_that_comes_too_late_is_never_taken_for_another() {
     assert!(signer.sign(b"x").unwrap_err().to_string().contains("failed before"));
 }
 
-/// Endless output is neither kept nor read for ever.
+/// Endless output is neither kept nor read forever.
 #[test]
 fn a_command_that_talks_without_end_is_named() {
     let said = failing("while :; do echo '{}'; done");
-    // Or one of its lines came just while this run waited for an answer.
+    // Or one of its lines came just when this run was waiting for an answer.
     assert!(said.contains("talks without being asked") || said.contains("a signature of 64 bytes"), "{said}");
 }
 
@@ -110,7 +110,7 @@ fn it_inherits_no_secret() {
     assert!(removed.iter().any(|name| name == "VSTREAM_PKCS11_PIN"));
 }
 
-/// Each answer came in time, but a run with many answers never ended.
+/// Each answer came in time, but a run with many answers would never end.
 #[test]
 fn all_answers_together_have_the_time_of_one_run() {
     let seed = Seed::generate(KeyKind::Operator).unwrap();
@@ -127,7 +127,7 @@ fn all_answers_together_have_the_time_of_one_run() {
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
-/// A question without a line break is passed on while the command waits for the reply.
+/// A question without a line break is relayed while the command waits for the reply.
 #[test]
 fn what_it_says_on_its_standard_error_is_heard_as_it_comes() {
     let folder = tempfile::tempdir().unwrap();

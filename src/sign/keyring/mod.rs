@@ -1,4 +1,4 @@
-//! The keys folder: seeds in `*.nk` files, found by their public key, whatever the file's name.
+//! The keys folder: seeds in `*.nk` files, found by their public keys. The names of the files do not matter.
 
 use super::file::{KeyFileError, read_any_seed_file, read_seed_file, write_seed_file};
 use super::{Seed, SeedError, Signer as _};
@@ -13,7 +13,7 @@ pub struct KeyFile {
     pub path: PathBuf,
     /// The public key, if it could be read.
     pub key: Option<PublicKey>,
-    /// The fault in the file, if any; a use of the file fails with it.
+    /// The fault of the file, if any. Using the file fails with it.
     pub problem: Option<KeyFileError>,
 }
 
@@ -23,7 +23,7 @@ pub enum KeyringError {
     /// The folder can't be listed.
     #[error("keys folder {folder} cannot be read: {cause}")]
     Folder {
-        /// Returns the folder.
+        /// The folder.
         folder: PathBuf,
         /// The system's error.
         cause: std::io::Error,
@@ -45,7 +45,7 @@ pub enum KeyringError {
     },
 }
 
-/// A keys folder as it was when it was opened. It holds no seeds.
+/// A keys folder as it was when it was opened. Contains no seeds.
 #[derive(Debug)]
 pub struct Keyring {
     folder: PathBuf,
@@ -56,7 +56,7 @@ impl Keyring {
     /// Reads all `*.nk` files of the folder, without subfolders. A missing folder has no keys.
     ///
     /// # Errors
-    /// [`KeyringError::Folder`]; a file that is damaged or open to other users is an error only when it is used.
+    /// [`KeyringError::Folder`]. A file that is damaged or open to other users is an error only when it is used.
     pub fn open(folder: &Path) -> Result<Self, KeyringError> {
         let failed = |cause| KeyringError::Folder { folder: folder.to_owned(), cause };
         let entries = match std::fs::read_dir(folder) {
@@ -72,7 +72,7 @@ impl Keyring {
         Ok(Self { folder: folder.to_owned(), files: paths.into_iter().map(look_at).collect() })
     }
 
-    /// Reads the folder again: another run may have written keys since.
+    /// Reads the folder again, because another run may have written keys since.
     ///
     /// # Errors
     /// [`KeyringError::Folder`]
@@ -105,7 +105,7 @@ impl Keyring {
     /// Returns the seed of a public key, or `None` if no file has it.
     ///
     /// # Errors
-    /// [`KeyringError::File`] when other users may read all files that have it.
+    /// [`KeyringError::File`] if other users may read all files that have it.
     pub fn find(&self, key: &PublicKey) -> Result<Option<Seed>, KeyringError> {
         let mut files = self.files.iter().filter(|file| file.key.as_ref() == Some(key));
         let Some(first) = files.next() else { return Ok(None) };
@@ -115,7 +115,8 @@ impl Keyring {
         Ok((seed.public_key() == *key).then_some(seed))
     }
 
-    /// Writes a new seed as `<name>.nk` with mode 0600; never overwrites. Creates the folder (0700) if needed.
+    /// Writes a new seed as `<name>.nk` with mode 0600, and never overwrites a file. Creates the folder (0700) if
+    /// needed.
     ///
     /// # Errors
     /// [`KeyringError`]
@@ -134,11 +135,11 @@ impl Keyring {
     }
 }
 
-/// Returns the key that issues users and activation tokens for an account: a signing key without a scope, else its
-/// identity. `None` if the folder has neither.
+/// Returns the key that issues users and activation tokens for an account: a signing key without a scope, otherwise its
+/// identity. Returns `None` if the folder has neither.
 ///
 /// # Errors
-/// [`KeyringError::File`] when the only file that has it can't be used.
+/// [`KeyringError::File`] if the only file with the key can't be used.
 pub fn issuer(claims: &AccountClaims, keys: &Keyring) -> Result<Option<Seed>, KeyringError> {
     let signing = claims.signing_keys().iter().filter(|key| key.scope.is_none()).map(|key| &key.key);
     for key in signing.chain([claims.id()]) {

@@ -1,8 +1,8 @@
 //! A signer in a hardware token: an Ed25519 key reached through PKCS#11 (`CKM_EDDSA`).
 //!
-//! A module runs in this process, and a call of it may never return. So calls are made in threads of their own, which
-//! are abandoned when their time is up. Otherwise this process waits for them: if it ends while a thread is still in a
-//! module, or in OpenSSL below it, it can end by SIGSEGV (seen with SoftHSM2).
+//! A module runs in this process, and a call to it may never return. So calls run in separate threads, which are
+//! abandoned when their time is up. Before that, this process waits for them: if it ends while a thread is still in a
+//! module, or in OpenSSL below it, it can crash with SIGSEGV (seen with SoftHSM2).
 
 mod uri;
 
@@ -28,19 +28,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Sources of the PIN when the URI names no file; filled in by the command line.
+/// Sources of the PIN if the URI names no file, from the command line.
 #[derive(Default)]
 pub struct PinInputs {
     /// `VSTREAM_PKCS11_PIN`
     pub env: Option<Zeroizing<String>>,
-    /// Asks the user this question; fails without a terminal.
+    /// Asks the user this question. Fails without a terminal.
     pub ask: Option<Ask>,
 }
 
-/// Reason why a token's key can't be used; never holds a PIN.
+/// Reason why a token's key can't be used. Never contains a PIN.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The URI is wrong.
+    /// The URI is not valid.
     #[error("the pkcs11: URI of the operator's key: {0}")]
     Uri(#[from] UriError),
     /// The library can't be loaded or used.
@@ -56,7 +56,7 @@ pub enum TokenError {
     Silent {
         /// The library's path.
         path: PathBuf,
-        /// The time that it had.
+        /// The time limit.
         within: String,
     },
     /// The library's thread ended without an answer.
@@ -65,7 +65,7 @@ pub enum TokenError {
         /// The library's path.
         path: PathBuf,
     },
-    /// No token fits the URI, or several do.
+    /// No token matches the URI, or several do.
     #[error("{found} tokens fit the pkcs11: URI; the module has {all}")]
     Token {
         /// `no`, or the count.
@@ -87,7 +87,7 @@ pub enum TokenError {
         /// The module's error.
         cause: Error,
     },
-    /// No key fits the URI, or several do.
+    /// No key matches the URI, or several do.
     #[error("{found} Ed25519 {what} in the token {token} fit the pkcs11: URI")]
     Key {
         /// `no`, or the count.
@@ -97,7 +97,7 @@ pub enum TokenError {
         /// The token's label.
         token: String,
     },
-    /// The key is of another curve, or its public half can't be read.
+    /// The key is of another curve, or its public part can't be read.
     #[error("the public key in the token {token} is not an Ed25519 key: {what}")]
     NotEd25519 {
         /// The token's label.
@@ -122,17 +122,17 @@ const LEAVES: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct TokenSigner {
     key: PublicKey,
-    /// Dropped before the thread, which ends with it.
+    /// Dropped before the thread, which ends when it is closed.
     requests: Sender<Request>,
     _thread: Caller,
     patience: Patience,
 }
 
-/// A thread that calls a module. Dropping this waits for the thread, if the module returns in time.
+/// A thread that calls a module. Dropping it waits for the thread, if the module returns in time.
 #[derive(Debug)]
 struct Caller {
     thread: Option<JoinHandle<()>>,
-    /// Closed when the calls are over.
+    /// Closed when the calls have returned.
     over: Receiver<Infallible>,
 }
 
@@ -157,7 +157,8 @@ impl Drop for Caller {
     }
 }
 
-/// A message to sign, and a channel of its own for the signature: a late answer belongs to no other request.
+/// A message to sign, and a separate channel for the signature, so that a late answer does not belong to another
+/// request.
 struct Request {
     message: Vec<u8>,
     answer: Sender<Result<Vec<u8>, Error>>,
@@ -172,8 +173,8 @@ struct Found {
 }
 
 impl TokenSigner {
-    /// Loads the module, finds the token, logs in once, and finds the key. A wrong PIN is never tried again, because
-    /// tokens lock themselves. Each step, and each signature later, may take as long as a user needs to press a button.
+    /// Loads the module, finds the token, logs in once, and finds the key. Never tries a wrong PIN again, because
+    /// tokens lock themselves. Each step, and later each signature, may take as long as a user needs to press a button.
     ///
     /// # Errors
     /// [`TokenError`]
@@ -208,7 +209,7 @@ impl TokenSigner {
                 let _ = answer.send(found.session.sign(&mechanism, private, &message));
             }
         });
-        // Dropped before the thread, here too.
+        // Dropped before the thread, as above.
         let requests = requests;
         let key = patience.wait(|turn| key.recv_timeout(turn.most).map_err(|error| no_answer(error, turn)))??;
         Ok(Self { key, requests, _thread: thread, patience })
@@ -308,7 +309,7 @@ fn find_key(session: &Session, uri: &KeyUri, token: &str) -> Result<ObjectHandle
     one(session, &template, "private keys", token)
 }
 
-/// Reads the public key of a private one: the object with the same id.
+/// Reads the public key of a private one, which is the object with the same id.
 fn public_key(session: &Session, private: ObjectHandle, token: &str) -> Result<PublicKey, TokenError> {
     let refused = |cause| TokenError::Refused { token: token.to_owned(), cause };
     let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::KeyType(KeyType::EC_EDWARDS)];
@@ -325,7 +326,7 @@ fn public_key(session: &Session, private: ObjectHandle, token: &str) -> Result<P
     }
 }
 
-/// `CKA_EC_POINT` is the key itself with some modules, and a DER OCTET STRING of it with others.
+/// Returns the key in `CKA_EC_POINT`. Some modules have the key itself there, others a DER OCTET STRING of it.
 fn bare_point(point: &[u8]) -> Result<[u8; 32], &'static str> {
     let bare = match point {
         [0x04, 0x20, bare @ ..] if bare.len() == 32 => bare,

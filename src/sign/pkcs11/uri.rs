@@ -1,4 +1,4 @@
-//! `pkcs11:` URIs (RFC 7512), as far as they name a private key.
+//! Parses `pkcs11:` URIs (RFC 7512) that name a private key.
 
 use std::path::PathBuf;
 
@@ -25,36 +25,36 @@ pub struct KeyUri {
     pub pin_file: Option<PathBuf>,
 }
 
-/// Reason why a URI was refused; never holds its values.
+/// Reason why a URI was refused. Never contains its values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// The URI holds a PIN, and is in the command line.
+    /// The URI contains a PIN, and is on the command line.
     #[error(
         "`pin-value` puts the PIN where others can see it, and is refused; name a file with `pin-source=file:PATH`"
     )]
     PinValue,
-    /// An attribute that is unknown or that this tool does not use.
+    /// The attribute is unknown, or this tool does not use it.
     #[error("the attribute `{0}` is not known here")]
     Unknown(String),
-    /// An attribute twice.
+    /// An attribute occurs twice.
     #[error("the attribute `{0}` is there twice")]
     Twice(String),
-    /// A value that is not allowed.
+    /// A value is not valid.
     #[error("the value of `{0}` {1}")]
     Value(&'static str, &'static str),
-    /// Not `name=value`, or a wrong percent sign.
+    /// The text is not `name=value`, or has an invalid percent escape.
     #[error("it is not a `pkcs11:` URI of RFC 7512")]
     Syntax,
-    /// Neither `object` nor `id`.
+    /// The URI has neither `object` nor `id`.
     #[error("it does not say which key: `object` (the label) or `id` is needed")]
     NoKey,
-    /// No library.
+    /// The URI names no library.
     #[error("it does not say which library reaches the token: `?module-path=/usr/lib/….so` is needed")]
     NoModule,
 }
 
 impl KeyUri {
-    /// Reads a URI.
+    /// Parses a URI.
     ///
     /// # Errors
     /// [`UriError`]

@@ -1,20 +1,20 @@
-//! Seeds in memory that is wiped on drop; this tool never prints or copies them.
+//! Seeds in memory that is wiped on drop. This tool never prints or copies them.
 
 use super::{SignError, Signer};
 use crate::model::nkey::{KeyKind, PublicKey, crc16};
 use ed25519_dalek::{Signer as _, SigningKey};
 use zeroize::Zeroizing;
 
-/// Reason why a seed was refused; never holds any of it.
+/// Reason why a seed was refused. Never contains any of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SeedError {
-    /// Not base32, wrong length or wrong checksum.
+    /// The text is not base32, or has a wrong length or checksum.
     #[error("is damaged or not a seed: {0}")]
     Damaged(&'static str),
-    /// A seed of a kind that this tool does not use (curve, server, cluster, …).
+    /// The seed is of a kind that this tool does not use (curve, server, cluster, …).
     #[error("is a seed of a kind that is not used here")]
     UnknownKind,
-    /// A seed of another kind than needed.
+    /// The seed is of another kind than needed.
     #[error("is the seed of {}, where that of {} is needed", found.with_article(), expected.with_article())]
     WrongKind {
         /// The kind needed.
@@ -22,7 +22,7 @@ pub enum SeedError {
         /// The kind found.
         found: KeyKind,
     },
-    /// The system returns no random numbers.
+    /// The system has no random numbers.
     #[error("the system gives no random numbers")]
     NoRandom,
 }
@@ -121,13 +121,13 @@ impl std::fmt::Debug for Seed {
     }
 }
 
-/// Checks whether an argument is a seed, or was meant to be one: then no message may repeat it.
+/// Checks whether an argument is a seed, or looks like one. Then no message may repeat it.
 pub fn looks_like_a_seed(text: &str) -> bool {
     let text = text.trim();
     text.len() >= 50 && text.starts_with('S') && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
-/// Returns the seed in a decorated file (`nsc`, `.creds`), or the text without white space around it.
+/// Returns the seed in a decorated file (`nsc`, `.creds`), or the text without surrounding white space.
 fn bare(text: &str) -> &str {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let marks = |line: &str| line.starts_with("-----BEGIN ") && (line.contains("SEED") || line.contains("PRIVATE KEY"));

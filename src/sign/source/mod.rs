@@ -1,4 +1,4 @@
-//! Reads the operator's key from the place that the user named. This tool never searches for it.
+//! Reads the operator's key from the source that the user named. This tool never searches for it.
 
 use super::age::{self, AgeError, Unlock};
 use super::file::{KeyFileError, LARGEST, not_open_to_others, read_any_file};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// The user's inputs about the operator's key; filled in by the command line.
+/// The user's inputs about the operator's key, from the command line.
 #[derive(Default)]
 pub struct OperatorInputs {
     /// `--operator`: a file, or `-` for standard input.
@@ -38,7 +38,7 @@ impl std::fmt::Debug for OperatorInputs {
 /// Reason why the operator's key that the user named can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// It is neither at the path that the user named nor in the keys folder.
+    /// No such file exists, neither at the path that the user named nor in the keys folder.
     #[error("the operator's key: there is no file {path}, and none of that name in the keys folder {folder}")]
     NotFound {
         /// The file as named.
@@ -49,7 +49,7 @@ pub enum SourceError {
     /// The file can't be used.
     #[error("the operator's key: {0}")]
     File(#[from] KeyFileError),
-    /// It is encrypted, and was not opened.
+    /// The key is encrypted, and was not opened.
     #[error("the operator's key {place} {cause}")]
     Age {
         /// A file, or `on standard input`.
@@ -68,7 +68,7 @@ pub enum SourceError {
         /// The fault in the seed.
         cause: SeedError,
     },
-    /// The user gave a seed instead of a file. It is in the shell's history now, and no message repeats it.
+    /// The user gave a seed instead of a file. It is now in the shell's history, and no message repeats it.
     #[error("the operator's key is named by a file or `-`; a seed was given instead, where others can see it")]
     SeedAsPath,
     /// Both variables are set.
@@ -76,11 +76,11 @@ pub enum SourceError {
     Ambiguous,
 }
 
-/// Reads the operator's key from where the user named it; `None` when the user named none. `--operator` wins over the
-/// environment.
+/// Reads the operator's key from the source that the user named. Returns `None` if the user named none. `--operator`
+/// overrides the environment.
 ///
 /// # Errors
-/// [`SourceError`]; a seed of another kind is refused.
+/// [`SourceError`], also for a seed of another kind.
 pub fn operator_seed(inputs: &OperatorInputs, keys: &Path, patience: &Patience) -> Result<Option<Seed>, SourceError> {
     match (&inputs.flag, &inputs.env_file, &inputs.env_seed) {
         (Some(flag), _, _) if flag.as_os_str() == "-" => from_stdin(&inputs.unlock, patience).map(Some),
@@ -135,7 +135,7 @@ fn from_stdin(unlock: &Unlock, patience: &Patience) -> Result<Seed, SourceError>
 }
 
 /// Reads standard input without `std::io::Stdin`, whose buffer is never wiped. Stops reading a pipe that does not end
-/// in time, even while data still comes. Waits for a user at a terminal without a limit.
+/// in time, even if data keeps coming. Waits for a user at a terminal without a limit.
 #[cfg(unix)]
 pub(crate) fn read_stdin(largest: usize, patience: &Patience) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     use std::os::fd::AsFd as _;

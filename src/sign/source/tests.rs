@@ -99,7 +99,7 @@ fn a_pipe_whose_end_does_not_come_is_left() {
     assert_eq!(drain_in_time(input, 10, &patience()).unwrap().unwrap().as_slice(), b"SO");
 }
 
-/// Each byte came in time, but all together took hours.
+/// Each byte came in time, but all of them would take hours.
 #[cfg(unix)]
 #[test]
 fn what_trickles_in_is_left_too() {

@@ -1,4 +1,4 @@
-//! Short-lived users with only the permissions that a job needs.
+//! Short-lived users with only the permissions that a run needs.
 
 use super::{Seed, SignError, SignedToken, Signer, issue};
 use crate::model::claims::{AccountClaims, Permission, Permissions, Scope};
@@ -6,18 +6,18 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::subject::SubjectFilter;
 use serde_json::{Map, Value, json};
 
-/// Source of a user's permissions.
+/// The source of a user's permissions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserPermissions {
-    /// The user's own. An empty `allow` list allows everything that isn't denied.
+    /// The user's own permissions. An empty `allow` list allows everything that isn't denied.
     Own(Permissions),
-    /// The scope of the signing key. Such a user must have no permissions of its own, or servers refuse it (nats-io/jwt
-    /// v2 `signingkeys.go`, `ValidateScopedSigner`).
+    /// The scope of the signing key. Servers refuse such a user if it has permissions of its own (nats-io/jwt v2
+    /// `signingkeys.go`, `ValidateScopedSigner`).
     FromScope,
 }
 
 impl UserPermissions {
-    /// Allows publishing and subscribing on these subjects only.
+    /// Allows publishing and subscribing only on these subjects.
     pub fn only(publish: &[&str], subscribe: &[&str]) -> Self {
         let allow = |subjects: &[&str]| Permission {
             allow: subjects.iter().map(|s| (*s).to_owned()).collect(),
@@ -32,16 +32,17 @@ impl UserPermissions {
 pub struct MintedUser {
     /// The user's token.
     pub jwt: SignedToken,
-    /// The user's seed, to answer the server's nonce with.
+    /// The user's seed, which signs the server's nonce.
     pub seed: Seed,
 }
 
 /// Makes a new user key and a token for it that ends at `expires_at` (seconds since 1970).
 ///
-/// `account` is the account for which a signing key signs (`issuer_account`); `None` when the account's identity signs.
+/// `account` is the account for which a signing key signs (`issuer_account`). It is `None` if the account's identity
+/// signs.
 ///
 /// # Errors
-/// [`SignError`]; [`SignError::WrongSigner`] when the signer isn't an account's key.
+/// [`SignError`]; [`SignError::WrongSigner`] if the signer isn't an account's key.
 pub fn mint_user(
     signer: &dyn Signer,
     account: Option<&PublicKey>,
@@ -82,11 +83,11 @@ pub struct UserIssuer {
     pub account: Option<PublicKey>,
     /// The `permissions` argument of [`mint_user`].
     pub permissions: UserPermissions,
-    /// The wanted permissions that the key's scope doesn't give: `publish $JS.API.>`.
+    /// The wanted permissions that the key's scope doesn't grant: `publish $JS.API.>`.
     pub missing: Vec<String>,
 }
 
-/// Reason why a key issues no users for an account.
+/// Reason why a key cannot issue users for an account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerError {
     /// The key is neither the identity nor one of the signing keys.
@@ -97,7 +98,7 @@ pub enum IssuerError {
         /// The account.
         account: PublicKey,
     },
-    /// With strict signing key usage, servers refuse users that the identity issued.
+    /// With strict signing key usage, servers refuse users that the identity key issued.
     #[error("the operator has strict signing key usage: users of {account} are issued by its signing keys only")]
     Strict {
         /// The account.
@@ -138,7 +139,7 @@ pub fn user_issuer(
     })
 }
 
-/// Returns the `wanted` subjects that the scope's template doesn't allow as a whole.
+/// Returns the `wanted` subjects that the scope's template doesn't allow completely.
 fn missing_in(scope: &Scope, wanted: &Permissions) -> Vec<String> {
     let sides = [("publish", "pub", &wanted.publish), ("subscribe", "sub", &wanted.subscribe)];
     let lacks = |(verb, side, permission): (&str, &str, &Permission)| {

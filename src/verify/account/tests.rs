@@ -44,7 +44,7 @@ impl Case {
     }
 }
 
-/// The reply of nats-server 2.15.1 and 2.10.26 for these claims.
+/// The replies of nats-server 2.15.1 and 2.10.26 for these claims.
 #[test]
 fn live_mappings_of_real_servers_are_recognised() {
     let case = case(json!({
@@ -131,7 +131,7 @@ fn of_a_preload_counts_what_was_reloaded() {
     assert!(!unread.is_confirmed() && unread.is_unknown());
     let other = case.judge(Stored::Outside { token: Some(old), by_reload: true }, case.live(json!({})));
     assert!(matches!(other, Verdict::Untrusted { .. }), "{other:?}");
-    // An account server needs no reload.
+    // An account server does not need a reload.
     let served = || Stored::Outside { token: Some(case.token.clone()), by_reload: false };
     assert_eq!(case.judge(served(), Live::NotLoaded), Verdict::StoredNotLoaded);
     let none = Stored::Outside { token: None, by_reload: false };
@@ -154,7 +154,7 @@ fn another_token_is_older_or_newer() {
     }
 }
 
-/// Another spelling says the same: what is in force is as it should be.
+/// In another spelling, the token in force is still the expected one.
 #[test]
 fn a_token_in_another_spelling_is_the_expected_one() {
     let case = case(json!({}));
@@ -165,7 +165,7 @@ fn a_token_in_another_spelling_is_the_expected_one() {
     }
 }
 
-/// A server that says it trusts a key makes no token newer: the anchor must trust the key.
+/// A token does not count as newer because a server claims to trust its key. The anchor must trust it.
 #[test]
 fn a_token_that_only_the_server_trusts_is_not_newer() {
     let mut case = case(json!({}));
@@ -179,7 +179,7 @@ fn a_token_that_only_the_server_trusts_is_not_newer() {
     }
 }
 
-/// Whatever date the token has: what is not applied does not tell which of two is newer.
+/// A token that is not applied is neither newer nor older, whatever its date.
 #[test]
 fn a_token_that_the_server_does_not_trust_is_neither_older_nor_newer() {
     let case = case(json!({}));

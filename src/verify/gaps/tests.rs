@@ -1,4 +1,4 @@
-//! Findings about messages that are about to be lost, are lost, or arrived twice.
+//! Findings about messages that will be lost, are lost, or arrived twice.
 
 use crate::observed::jetstream::{ObservedJetStream, StreamState, Waiting};
 use crate::verify::streams::tests::{SECOND, edit, raises, said, source};
@@ -7,8 +7,8 @@ use crate::verify::streams::{Problem, Verdict};
 const READ: &str = "foo-read-west";
 const ORIGIN: &str = "foo-write-east";
 
-/// Sets figures: the origin has stored messages up to `last`, and keeps those from `first` on. All sources of both read
-/// streams have received what `got` says.
+/// Sets figures: the origin has stored messages up to `last`, and still has those from `first` on. All sources of both
+/// read streams have received the messages up to `got`.
 fn stored(observed: &mut ObservedJetStream, first: u64, last: u64, got: u64) {
     let origin = edit(observed, ORIGIN);
     let last_ts = "2026-01-01T00:00:00Z".to_owned();
@@ -43,7 +43,7 @@ fn messages_that_wait_are_named_before_they_are_dropped() {
     assert_eq!(said(waiting("2026-01-01T13:00:00Z")), [], "less than half of the time is over");
 }
 
-/// Older servers do not say what arrived: then the time since the last contact counts.
+/// Older servers do not report which messages arrived. Then the time since the last contact counts.
 #[test]
 fn a_long_silence_is_named_where_nothing_else_is_known() {
     let silent = |hours: u64| {
@@ -106,11 +106,11 @@ fn messages_that_came_twice_or_never_show_in_the_count() {
     };
     assert_eq!(said(arrived(30)), []);
     let words = [
-        "3 messages of its sources arrived more often than once: its origins have stored 30 in all, 33 arrived",
+        "3 messages of its sources arrived more than once: its origins have stored 30 in all, 33 arrived",
         "Nats-Stream-Source headers",
     ];
     raises(arrived(33), Verdict::Ok, "messages-doubled", READ, &words);
-    // The figures of an origin that was made later start over: more may have arrived than it ever stored.
+    // The figures of a younger origin start over, so more messages may have arrived than it ever stored.
     let anew = |observed: &mut ObservedJetStream| {
         arrived(33)(observed);
         edit(observed, READ).created = Some(1_000);
@@ -119,7 +119,7 @@ fn messages_that_came_twice_or_never_show_in_the_count() {
     assert_eq!(said(anew), []);
     let words = ["1 message of its sources never arrived here: its origins have stored 30 in all, 29 arrived"];
     raises(arrived(29), Verdict::Ok, "messages-missing", READ, &words);
-    // The figures of a busy origin are not of one instant, and those of an origin that was made anew do not match.
+    // The figures of a busy origin are not from one instant, and those of a recreated origin do not match.
     let busy = |observed: &mut ObservedJetStream| {
         arrived(33)(observed);
         edit(observed, ORIGIN).state.last_ts = "2026-01-01T23:59:58Z".to_owned();

@@ -1,4 +1,4 @@
-//! Findings about streams that are not as defined: each case is data that is as defined but for one thing.
+//! Findings about streams that are not as defined. Each case is correct data with one fault.
 
 use super::*;
 use crate::desired::tests::{app, application, bucket, mirrored, regional, stream, topology};
@@ -26,7 +26,7 @@ fn foo() -> DesiredAccount<'static> {
     application(topology(), &ACCOUNT, &Options::default()).unwrap()
 }
 
-/// Returns streams and consumers as they are when all is well.
+/// Returns streams and consumers without any problem.
 pub(crate) fn as_defined(desired: &DesiredAccount<'_>) -> ObservedJetStream {
     let replica = |server| Replica { server, current: true, offline: false, active: SECOND, lag: 0 };
     let at = |cluster: &str| Placement {
@@ -72,7 +72,7 @@ pub(in crate::verify) fn source<'o>(
     edit(observed, stream).sources.iter_mut().find(|source| source.name == origin).unwrap()
 }
 
-/// Returns all problems once `change` is made.
+/// Returns all problems after `change`.
 pub(in crate::verify) fn said(change: impl FnOnce(&mut ObservedJetStream)) -> Vec<Problem> {
     let desired = foo();
     let mut observed = as_defined(&desired);
@@ -83,7 +83,7 @@ pub(in crate::verify) fn said(change: impl FnOnce(&mut ObservedJetStream)) -> Ve
     checked.into_iter().flat_map(|checked| checked.problems).collect()
 }
 
-/// Checks that the change raises this problem, and no other: the severity follows from the verdict.
+/// Checks that the change raises only this problem. The severity follows from the verdict.
 #[track_caller]
 pub(in crate::verify) fn raises(
     change: impl FnOnce(&mut ObservedJetStream),
@@ -107,7 +107,7 @@ pub(in crate::verify) fn raises(
 #[test]
 fn nothing_is_said_of_what_is_as_defined() {
     assert_eq!(said(|_| ()), []);
-    // Servers that are not clustered have neither cluster nor leader.
+    // Servers that are not clustered have no cluster and no leader.
     let single = |observed: &mut ObservedJetStream| {
         observed.streams.iter_mut().for_each(|stream| stream.cluster = Placement::default());
         observed.consumers.iter_mut().for_each(|consumer| consumer.cluster = Placement::default());
@@ -128,7 +128,7 @@ fn where_a_stream_lives_is_checked() {
     raises(lives("c-west"), Verdict::Wrong, "in-other-cluster", "foo-write-west", &said_of);
     let both = said(lives("c-east"));
     assert_eq!(both.iter().map(|p| p.finding.code).collect::<Vec<_>>(), ["config-differs", "in-other-cluster"]);
-    assert_eq!(both[1].finding.next, "Run plan, which says what moving it back would do.");
+    assert_eq!(both[1].finding.next, "Run plan, which shows the effect of moving it back.");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn servers_that_are_down_or_behind_are_named() {
     let down = replica(|replica| (replica.offline, replica.current, replica.lag) = (true, false, 5_000));
     let words = ["its replica on c-east-3 does not answer the leader", "Bring that server back"];
     raises(down, Verdict::Ok, "replica-offline", "foo-write-east", &words);
-    // Killed: servers do not call such a replica offline for minutes. It may have been the leader.
+    // A killed replica: servers do not report it as offline for minutes. It may have been the leader.
     for change in [
         |replica: &mut Replica| (replica.current, replica.active) = (false, 11 * SECOND),
         |replica: &mut Replica| (replica.current, replica.active) = (false, 0),
@@ -168,7 +168,7 @@ fn servers_that_are_down_or_behind_are_named() {
     let behind = replica(|replica| (replica.current, replica.lag) = (false, 1_001));
     let words = ["its replica on c-east-3 is 1001 entries behind", "it catches up by itself"];
     raises(behind, Verdict::Ok, "replica-behind", "foo-write-east", &words);
-    // A few entries are always on their way.
+    // A few entries are always in flight.
     assert_eq!(said(replica(|replica| (replica.current, replica.lag) = (false, 1_000))), []);
 }
 
@@ -236,7 +236,7 @@ fn sources_that_are_not_heard_from_are_told_apart() {
         "nats stream cluster step-down",
     ];
     raises(silent(Some(241 * SECOND)), Verdict::Wrong, "source-stalled", "foo-read-west", &words);
-    // There are no figures of a source that was never heard from.
+    // A source without any contact has no figures.
     let never = said(silent(None));
     assert_eq!((never.len(), never[0].finding.code), (1, "source-waiting"));
     assert_eq!(never[0].finding.message, "has not heard from its source foo-write-east yet");
@@ -252,7 +252,7 @@ fn what_refuses_a_source_is_named() {
     let refused = |err_code: u64| {
         move |observed: &mut ObservedJetStream| {
             let error = ApiError { code: 400, err_code, description: "the server's words".to_owned() };
-            // Whether it was heard from or not, it reads nothing.
+            // With or without contact, the source reads nothing.
             source(observed, "foo-read-west", "foo-write-east").error = Some(error);
         }
     };
@@ -262,7 +262,7 @@ fn what_refuses_a_source_is_named() {
     raises(refused(10026), Verdict::Wrong, "source-consumer-limit", "foo-read-west", &words);
 }
 
-/// Returns what does not flow, in two looks: as it is, and once `meanwhile` happened.
+/// Returns the sources that do not flow, in two observations: before and after `meanwhile`.
 #[test]
 fn a_source_flows_when_it_is_heard_and_comes_closer() {
     let (read, origin, desired) = ("foo-read-west", "foo-write-east", foo());
@@ -289,16 +289,16 @@ fn a_source_flows_when_it_is_heard_and_comes_closer() {
     assert_eq!(looks(&|_| {}, &|_| {}), (nothing(), nothing()));
     assert_eq!(looks(&got(SECOND, 10), &|_| {}), (nothing(), nothing()));
     assert_eq!(looks(&got(3 * SECOND, 10), &got(SECOND, 10)), (vec!["source-waiting"], nothing()));
-    // A source that is behind: a second look shows whether it comes closer.
+    // A source that lags: a second observation shows whether it progresses.
     assert_eq!(looks(&got(SECOND, 5), &got(SECOND, 6)), (vec!["source-behind"], nothing()));
     assert_eq!(looks(&got(SECOND, 5), &|_| {}), (vec!["source-behind"], vec!["source-behind"]));
-    // Once is enough: the origin is always a little ahead while messages are published.
+    // A single observation proves nothing: the origin is always slightly ahead while messages are published.
     let (mut flow, mut observed) = (Flow::default(), as_defined(&desired));
     for (has, behind) in [(5, true), (6, false), (6, false)] {
         got(SECOND, has)(&mut observed);
         assert_eq!(!flow.look(&desired, &observed).is_empty(), behind, "{has}");
     }
-    // Streams of two accounts have one name in the layout `regional`.
+    // In the layout `regional`, streams of two accounts have the same name.
     let other = DesiredAccount { name: "APP-east".to_owned(), ..foo() };
     let mut flow = Flow::default();
     got(SECOND, 5)(&mut observed);
@@ -322,11 +322,11 @@ fn an_origin_that_was_made_anew_is_not_read_yet() {
     let words = ["has read more of its source foo-write-east than that has", "made anew", "within a minute"];
     raises(anew(Some(4 * SECOND)), Verdict::Wrong, "origin-anew", "foo-read-west", &words);
     raises(anew(None), Verdict::Wrong, "origin-anew", "foo-read-west", &words);
-    // One stream was asked a moment before the other, while messages came in.
+    // One stream was read a moment before the other, while messages came in.
     assert!(said(anew(Some(SECOND))).iter().all(|problem| problem.finding.code != "origin-anew"));
 }
 
-/// The last contact with the former origin is no contact with the one that was made anew.
+/// The last contact with a former origin does not count as contact with the recreated one.
 #[test]
 fn the_last_word_of_a_former_origin_does_not_count() {
     let read = 1_767_312_000; // 2026-01-02T00:00:00Z, when the streams were read
@@ -345,7 +345,7 @@ fn the_last_word_of_a_former_origin_does_not_count() {
     assert_eq!((said(None, Some(read)), said(Some(1), None)), (Some(SECOND), Some(SECOND)));
 }
 
-/// An origin that was made anew behind what was read begins there: nothing is before it, and nothing is missing.
+/// An origin that was recreated after the messages that were read begins there. Nothing is missing before it.
 #[test]
 fn an_origin_that_begins_later_lacks_nothing() {
     let first = 1_800_000_000_000_000_u64;
@@ -376,7 +376,7 @@ fn an_origin_that_begins_later_lacks_nothing() {
                 }
             };
             assert!(codes(got, marked, &dropped).contains(&"gap"), "{got:?}");
-            // If the origin does not answer, it is not known where it began.
+            // If the origin does not answer, its first sequence is unknown.
             let unknown = |observed: &mut ObservedJetStream| {
                 observed.streams.retain(|stream| stream.name != "foo-write-east");
                 for reader in ["foo-read-west", "foo-read-east"] {
@@ -388,7 +388,7 @@ fn an_origin_that_begins_later_lacks_nothing() {
     }
 }
 
-/// By the count, more arrived in a bucket than its origins ever stored: it took over again what it had dropped.
+/// By the count, more messages arrived in a bucket than its origins ever stored: it imported again what it had dropped.
 #[test]
 fn a_bucket_that_went_back_is_named() {
     let account = regional(vec![bucket("cfg", Kind::Kv)]);
@@ -411,12 +411,12 @@ fn a_bucket_that_went_back_is_named() {
     assert_eq!(codes(30, &|_| {}), []);
     assert_eq!(codes(33, &|_| {}), [("values-went-back", Verdict::Ok)]);
     assert_eq!(codes(29, &|_| {}), [("messages-missing", Verdict::Ok)]);
-    // What came from a former origin counts here and nowhere else.
+    // Messages from a former origin are counted here, but not at the origin.
     let anew = |origin: &mut ObservedStream| origin.config["metadata"]["vstream.anew"] = json!("true");
     assert_eq!(codes(33, &anew), []);
 }
 
-/// Another leader would bring old values back.
+/// Another leader would restore old values.
 #[test]
 fn nobody_is_told_to_step_down_what_goes_back() {
     let next = |kind: Kind, version: (u64, u64), silent: u64| {
@@ -459,7 +459,7 @@ fn only_what_servers_mend_by_themselves_is_worth_a_wait() {
     assert!(!waits(&|observed| observed.streams.retain(|stream| stream.name != "foo-read-east")));
 }
 
-/// A reader does not know whether a source is late, or its origin down: the check looks that up.
+/// A reader does not know whether a source is late or its origin is down. The check finds out.
 #[test]
 fn a_source_is_silent_when_its_origin_is() {
     for away in [
@@ -478,7 +478,7 @@ fn a_source_is_silent_when_its_origin_is() {
         assert_eq!(found.finding.message, message);
         assert!(found.finding.next.starts_with("Bring that region back"), "{found:?}");
     }
-    // Without a leader the reader hears nothing: that is not the origin's fault.
+    // Without a leader the reader has no contacts, which is not the origin's fault.
     let deaf = |observed: &mut ObservedJetStream| {
         edit(observed, "foo-read-west").cluster.leader = None;
         source(observed, "foo-read-west", "foo-write-east").active = None;
@@ -486,15 +486,15 @@ fn a_source_is_silent_when_its_origin_is() {
     raises(deaf, Verdict::Wrong, "no-leader", "foo-read-west", &[]);
 }
 
-/// The history of another layout is backfilled first: until then nothing is wrong with the sources.
+/// The history of the other layout is backfilled first. Until then, nothing is wrong with the sources.
 #[test]
 fn history_that_is_under_way_is_said() {
     let account = regional(vec![stream("foo", &["foo.>"])]);
     let west = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
     let mut observed = as_defined(&west);
     let config = &mut edit(&mut observed, "foo").config;
-    let history = along::History { from: "foo-read-west".to_owned(), messages: 600 };
-    *config = along::filling(config, &history);
+    let history = backfill::History { from: "foo-read-west".to_owned(), messages: 600 };
+    *config = backfill::filling(config, &history);
     assert_eq!(config["metadata"][metadata::HISTORY], "foo-read-west");
     let words =
         ["does not have all the history of foo-read-west yet", "has no sources, as while the history of foo-read-west"];
@@ -507,9 +507,9 @@ fn history_that_is_under_way_is_said() {
         assert!(finding.message.starts_with(words), "{finding:?}");
         assert_eq!(finding.next, "Run apply: it continues from here.");
         let config = &mut edit(&mut observed, "foo").config;
-        *config = along::held(config);
+        *config = backfill::held(config);
     }
-    // Everything else is as it will be.
+    // Everything else has its final value.
     edit(&mut observed, "foo").config.insert("max_age".to_owned(), json!(1));
     let codes: Vec<&str> = streams(&west, &observed)[0].problems.iter().map(|problem| problem.finding.code).collect();
     assert_eq!(codes, ["history-under-way", "config-differs"]);
@@ -539,7 +539,7 @@ fn a_mirror_lags_and_has_no_gaps() {
     };
     let nothing = || String::new();
     assert_eq!(see(&|_, _| {}), (nothing(), Some(0)));
-    // The mirror is to drop what the home stream dropped meanwhile.
+    // The mirror is supposed to drop messages that the home stream dropped meanwhile.
     let behind = |home: &mut ObservedStream, mirror: &mut ObservedStream| {
         mirror.state = StreamState { messages: 2, first_seq: 1, last_seq: 10, ..<_>::default() };
         home.config.insert("max_age".to_owned(), json!(SECOND));
@@ -549,8 +549,7 @@ fn a_mirror_lags_and_has_no_gaps() {
     assert_eq!(see(&behind), (nothing(), Some(90)));
     // The home stream's last message was deleted before it arrived here.
     assert_eq!(see(&|_, mirror| mirror.state.last_seq = 99), (nothing(), Some(0)));
-    // A mirror that is further than its home stream: the home stream was made anew by hand, or restored from an older
-    // copy.
+    // A mirror ahead of its home stream: a user recreated the home stream, or restored it from an older copy.
     let ahead = |home: &mut ObservedStream, mirror: &mut ObservedStream, stored: &str| {
         home.ts = "2026-01-02T00:00:00Z".to_owned();
         (home.state.last_seq, home.state.last_ts) = (99, stored.to_owned());
@@ -586,7 +585,7 @@ fn a_mirror_lags_and_has_no_gaps() {
     let read = |_: &mut ObservedStream, mirror: &mut ObservedStream| drop(mirror.config.shift_remove("mirror"));
     assert!(see(&read).0.starts_with("consistency-changed"));
 
-    // The info as servers send it.
+    // The info in the servers' format.
     let info = json!({
         "config": west.streams[0].config(), "mirror": { "name": "KV_cfg", "lag": 2, "active": -1, "external": {} },
     });

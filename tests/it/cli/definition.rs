@@ -40,8 +40,7 @@ fn folder_with(definition: impl AsRef<[u8]>) -> tempfile::TempDir {
     folder
 }
 
-/// Runs `validate` for people and for scripts. Asserts exit code 2 and that the output is only the error, with all
-/// words.
+/// Runs `validate` in both formats. Asserts exit code 2, and that the output is only the error, with all words.
 #[track_caller]
 fn refused(folder: &Path, args: &[&str], words: &[&str]) {
     let human = run(folder, &[&["validate"], args].concat());

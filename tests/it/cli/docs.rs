@@ -28,7 +28,7 @@ fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns every page for people: `docs/`, `keys/` and those in the root.
+/// Returns every page for users: `docs/`, `keys/` and the pages in the root.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     files(&root().join("docs"), "md", &mut pages);
@@ -324,8 +324,7 @@ fn every_code_is_explained() {
     assert!(missing.is_empty(), "neither findings.md nor runbooks.md has\n  {}", missing.join("\n  "));
 }
 
-/// Each code has a runbook entry of its own that says what to do about it at three in the morning; a mention is not
-/// enough.
+/// Each code has its own runbook entry, which says what to do at three in the morning. A mention is not enough.
 #[test]
 fn every_code_has_a_runbook_entry() {
     let text = read("docs/runbooks.md");
@@ -361,7 +360,7 @@ const UNNAMED: [&str; 7] = [
     // A failure on the servers of a demo, which starts only servers that work.
     "demo-traffic",
     "demo-unconfirmed",
-    // Only people see this message, and without its code.
+    // Only humans see this message, and without its code.
     "format-markdown",
     // Every test machine has random numbers.
     "no-random",
@@ -377,7 +376,7 @@ const UNNAMED: [&str; 7] = [
 fn every_code_is_named_by_a_test() {
     let tests = tests();
     let named = |code: &str| {
-        // `"code"`, `[code]` as people see it, `'code'` in a script.
+        // `"code"`, `[code]` as in human output, `'code'` in a script.
         [('"', '"'), ('[', ']'), ('\'', '\'')]
             .iter()
             .any(|(open, close)| tests.contains(&format!("{open}{code}{close}")))

@@ -1,7 +1,7 @@
-//! Imports between the files of `src/`: no two files may import each other, however long the way from one to the other.
+//! Imports between the files of `src/`: no two files may import each other, however long the circle.
 //!
-//! Reads the text. A path is followed through `pub use` to the file that defines the item, so a `mod.rs` that only declares
-//! and re-exports is no step on the way.
+//! Reads the text. Follows each path through `pub use` to the file that defines the item, so a `mod.rs` that only
+//! declares and re-exports is not part of a circle.
 
 use super::structure::{Source, sources};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ struct Module {
     code: String,
     /// The items that the file defines.
     defined: BTreeSet<String>,
-    /// The items that it re-exports, by the name that they have here.
+    /// The re-exported items, by the name that they have here.
     reexported: BTreeMap<String, Vec<String>>,
 }
 
@@ -55,7 +55,7 @@ fn modules() -> Modules {
     modules
 }
 
-/// The paths that `use` declarations name, groups taken apart, each with whether it is re-exported.
+/// Returns the paths in `use` declarations, with groups split up, and `true` for each that is re-exported.
 fn uses(code: &str) -> Vec<(String, bool)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("use ") {
@@ -90,7 +90,7 @@ fn take_apart(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// A path from the root of the crate, if it is one of this crate.
+/// Returns a path from the root of the crate, if the path is within this crate.
 fn absolute(module: &str, path: &[String], modules: &Modules) -> Option<Vec<String>> {
     let (mut own, mut rest) = (words(module), path);
     match path.first()?.as_str() {
@@ -109,7 +109,8 @@ fn absolute(module: &str, path: &[String], modules: &Modules) -> Option<Vec<Stri
     Some(own)
 }
 
-/// The file that defines the item of an absolute path; `None` for a module itself and for paths of other crates.
+/// Returns the file that defines the item of an absolute path. Returns `None` for a module itself, and for paths of
+/// other crates.
 fn definer(path: &[String], modules: &Modules, depth: usize) -> Option<String> {
     let of_module = (1..=path.len()).rev().find(|count| modules.contains_key(&path[..*count].join("::")))?;
     let name = path[..of_module].join("::");
@@ -120,7 +121,7 @@ fn definer(path: &[String], modules: &Modules, depth: usize) -> Option<String> {
     definer(&[&target[..], &path[of_module + 1..]].concat(), modules, depth + 1).or(Some(name))
 }
 
-/// The files that a file imports from.
+/// Returns the files from which a file imports.
 fn imported(name: &str, module: &Module, modules: &Modules) -> BTreeSet<String> {
     let mut paths: Vec<Vec<String>> = Vec::new();
     let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -134,7 +135,7 @@ fn imported(name: &str, module: &Module, modules: &Modules) -> BTreeSet<String> 
         let end = rest[at..].find(';').map_or(rest.len(), |end| at + end);
         rest.replace_range(at..end, "");
     }
-    // Paths in the code: from the root, relative, or by the name of an imported module.
+    // Paths in the code: from the root, relative, or starting with an imported module.
     for (at, c) in rest.char_indices() {
         if !is_word(c) || rest[..at].ends_with(|c: char| is_word(c) || c == ':') {
             continue;
@@ -159,7 +160,7 @@ fn imported(name: &str, module: &Module, modules: &Modules) -> BTreeSet<String> 
     files.filter(|file| file != name).collect()
 }
 
-/// A way from a file back to itself, if there is one; `gone` are files that no circle goes through.
+/// Returns a circle from a file back to itself, if there is one. `gone` are files that are in no circle.
 fn circle<'g>(
     at: &'g str,
     graph: &'g BTreeMap<String, BTreeSet<String>>,

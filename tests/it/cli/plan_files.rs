@@ -1,5 +1,5 @@
 //! Forged plan files, which try to get the operator's signature on something other than what the review shows. They are
-//! refused, or shown as what they are. `sign` needs no servers.
+//! refused, or shown truthfully. `sign` needs no servers.
 
 use super::DEFINITION;
 use serde_json::{Map, Value, json};
@@ -92,7 +92,7 @@ impl Project {
         self.run(&["sign", "p.json", "--operator", "op.nk", "--out", "s.json"])
     }
 
-    /// Asserts that `sign` refuses the file, for a person and for a script: exit code 2, and no file is written.
+    /// Asserts that `sign` refuses the file in both formats: exit code 2, and no file is written.
     #[track_caller]
     fn refused(&self, what: &str, content: &Value, words: &[&str]) {
         let (code, out, said) = self.sign(content);
@@ -108,7 +108,7 @@ impl Project {
         assert_eq!(code, 2, "apply: {what}: {said}");
     }
 
-    /// Asserts that the file is signed. Returns the review that the person who signs saw.
+    /// Asserts that the file is signed. Returns the review that the user saw.
     #[track_caller]
     fn review(&self, content: &Value) -> String {
         let (code, out, said) = self.sign(content);
@@ -508,7 +508,7 @@ fn the_operator_that_is_pinned_on_the_command_line_counts() {
     project.write("p.json", &content);
     let (code, out, said) = sign(&own);
     assert!(code == 0 && project.path("s.json").exists(), "{out}{said}");
-    // If the token of the named operator is at hand, only the keys in it count, not the one that signs.
+    // If the token of the named operator is available, only its keys count, not the key that signs.
     let claims = json!({ "sub": other_id, "name": "OTHER", "nats": { "type": "operator", "version": 2 } });
     std::fs::write(project.path("operator.jwt"), issue(&claims, &other, ISSUED).unwrap().as_str()).unwrap();
     refused(&other_id, &[&own, "next: "]);
@@ -568,7 +568,7 @@ fn a_signer_with_a_weak_key_is_refused() {
     project.refused("a new signing key", &content, &["weak key"]);
 }
 
-/// D2: a file that is no plan file takes no memory, however large it is.
+/// D2: a file that is not a plan file takes no memory, however large it is.
 #[test]
 fn large_files_that_are_no_plans_are_refused_before_a_tree_is_built() {
     let project = Project::new();

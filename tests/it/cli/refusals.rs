@@ -1,4 +1,4 @@
-//! Refusals before any request to a server: each has a code, a location, a cause and a next step, and writes nothing.
+//! Refusals before any request to a server. Each has a code, a location, a cause and a next step, and writes nothing.
 
 use super::DEFINITION;
 use super::killed::files;
@@ -59,8 +59,8 @@ impl Project {
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    /// Runs the command for a script and for a person. Asserts that both end with `exit` and print the words, and that
-    /// no file changes.
+    /// Runs the command in both formats. Asserts that both end with `exit` and print the words, and that no file
+    /// changes.
     #[track_caller]
     fn refused(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
         let before = files(self.0.path());
@@ -71,7 +71,7 @@ impl Project {
         assert!(files(self.0.path()) == before, "{args:?} changed a file");
     }
 
-    /// Runs the command for a script.
+    /// Runs the command in JSON format.
     #[track_caller]
     fn fails(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
         let (script, out, _) = self.run(&[args, &["--format", "json"]].concat());
@@ -124,7 +124,7 @@ fn command_lines() {
     }
 }
 
-/// Folders and files that block what a verb wants to write.
+/// Folders and files that block the files that a verb writes.
 #[test]
 fn places_that_cannot_be_written() {
     let project = Project::new();
@@ -316,7 +316,7 @@ fn a_process_without_file_descriptors() {
     failed((ended.status.code().unwrap(), &out), 1, "no-runtime", &["cannot start the I/O runtime: "]);
 }
 
-/// Unusable server binaries, and folders and ports that are taken.
+/// Unusable server binaries, and folders and ports that are in use.
 #[test]
 fn local_super_clusters() {
     let project = Project::new();

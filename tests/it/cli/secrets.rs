@@ -1,5 +1,5 @@
-//! Tests secrets and other files through the binary. Some are no files, some are open to other users or too large, and
-//! some contain secrets that the output must not show.
+//! Tests secrets and other files through the binary. Some paths are not files, some files are open to other users or
+//! too large, and some contain secrets that the output must not show.
 
 use super::DEFINITION;
 use crate::support::secrets::output;
@@ -71,8 +71,8 @@ impl Project {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
-    /// Runs the command for a person and for a script, and asserts that both refuse with this code and these words. A
-    /// run that hangs is killed.
+    /// Runs the command in both formats, and asserts that both refuse with this code and these words. A run that hangs
+    /// is killed.
     #[track_caller]
     fn refused(&self, args: &[&str], exit: i32, code: &str, words: &[&str]) {
         let (person, said) = self.run(args);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The stages in order. Each may use only those before it; the last ones put the stages together.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 17] = [
     "model",
     "secrets",
     "definition",
@@ -15,7 +15,6 @@ const ORDER: [&str; 18] = [
     "nsc",
     "sign",
     "provision",
-    "push",
     "resolver",
     "verify",
     "explain",
@@ -185,7 +184,7 @@ fn the_library_does_not_print() {
     assert_none("only src/cli prints", offenders.map(|s| s.path.display().to_string()).collect());
 }
 
-/// All output is escaped by its type: in `cli` only one file prints, and its input says where its line breaks are.
+/// The type of all output escapes it: in `cli` only one file prints, and its input determines its line breaks.
 #[test]
 fn one_file_prints_what_was_escaped() {
     let sources = sources();
@@ -206,8 +205,9 @@ fn one_file_prints_what_was_escaped() {
     );
 }
 
-/// Only trusted claims are signed. For the fuzz targets, functions are public that make trusted claims without a
-/// verified token. So are functions that sign claims that are no account's. Each has one place where it may be called.
+/// Only trusted claims are signed. For the fuzz targets, some functions that make trusted claims without a verified
+/// token are public. So are functions that sign claims that are not an account's. Each of them has one place where it
+/// may be called.
 #[test]
 fn claims_become_trusted_in_known_places() {
     let sources = sources();
@@ -252,7 +252,7 @@ fn claims_become_trusted_in_known_places() {
     );
 }
 
-/// A path may lead to a pipe, or to a file without end.
+/// A path may be a pipe, or a file without end.
 #[test]
 fn one_file_opens_files_to_read_them() {
     let opens =
@@ -386,8 +386,8 @@ fn secrets_in_files_are_named_by_their_line() {
     );
 }
 
-/// Before server 2.15, a new leader brings old values back. The demo makes a leader step down, but of a stream that
-/// drops nothing.
+/// Before server 2.15, a new leader restores old values. The demo makes a leader step down, but of a stream that drops
+/// nothing.
 #[test]
 fn nothing_but_the_demo_lets_a_leader_step_down() {
     let names = |source: &Source| source.code.contains("STEPDOWN");

@@ -1,4 +1,4 @@
-//! Regions die, return and lose sight of each other, while clients publish everywhere and subjects are added and
+//! Regions die, return and lose contact with each other, while clients publish everywhere and subjects are added and
 //! removed.
 
 use crate::disasters::serving::{EDGE, all_answer, served, servers};

@@ -1,4 +1,4 @@
-//! Changes by hand and by other tools: `verify` names each, and `apply` repairs it or says why it may not.
+//! Changes by hand and by other tools. `verify` names each, and `apply` repairs it or says why it may not.
 
 use crate::disasters::steps::{APPLY, expect, in_sync, run};
 use crate::disasters::traffic::{Ledger, Traffic, arrived, ask};
@@ -207,7 +207,7 @@ impl Drift {
         traffic.stop().await;
     }
 
-    /// Asserts that `verify` ends with 3 and names the change, for people and for programs.
+    /// Asserts that `verify` ends with 3 and names the change, in both formats.
     async fn verify_names(&self, what: &str, code: &str, named: &[&str]) {
         let ran = run(&self.cluster, &["verify"]).await;
         assert_eq!(ran.code, 3, "{what}: {}", ran.text);

@@ -1,5 +1,5 @@
-//! `apply` and `destroy` killed at any moment. Traffic never goes to a stream that does not exist, the claims keep what
-//! other tools put there, and the next run finishes.
+//! Kills `apply` and `destroy` at any moment. Traffic never goes to a missing stream, the claims of other tools stay,
+//! and the next run finishes.
 
 use crate::disasters::kills::Kills;
 use crate::disasters::others::Others;

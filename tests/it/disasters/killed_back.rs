@@ -1,5 +1,5 @@
-//! `apply PLANFILE` and `rollback` killed at any moment, under traffic. The records stay readable, and the next run
-//! gets to the state that the killed one was meant to reach.
+//! Kills `apply PLANFILE` and `rollback` at any moment, under traffic. The records stay readable, and the next run
+//! reaches the state that the killed one was meant to reach.
 
 use crate::disasters::kills::Kills;
 use crate::disasters::others::Others;
@@ -109,7 +109,7 @@ impl Test<'_> {
         self.mapped(true, &when).await;
     }
 
-    /// Rolls back by `--last` and by the record's name in turn. Another tool pushes before the next run.
+    /// Rolls back with `--last` and with the record's name in turn. Another tool pushes before the next run.
     async fn go_back(&mut self, round: usize, good: &str, takes: Duration) {
         let to = if round.is_multiple_of(2) { "--last" } else { good };
         let args = ["rollback", to, "--operator", "op.nk"];

@@ -78,7 +78,7 @@ impl Kills {
         ran
     }
 
-    /// Returns a summary for people.
+    /// Returns a summary as text.
     pub fn says(&self) -> String {
         let verbs = self.verbs.iter().map(|(verb, [runs, killed, left])| {
             format!("{killed} of {runs} runs of {verb} killed ({left} left their lease behind)")

@@ -1,5 +1,5 @@
 //! Buckets, object stores and streams that keep the last message of a subject, through restarts and leader changes. No
-//! value goes back to an older one, unless the run was refused.
+//! value returns to an older one, unless the run was refused.
 
 use crate::disasters::steps::APPLY;
 use crate::disasters::traffic::ask;
@@ -160,7 +160,7 @@ async fn restart(cluster: &Cluster, bench: &Bench<'_>) {
         cluster.wait_ready(PATIENCE).await.unwrap();
         bench.until(0, &["verify"]).await;
     }
-    // Old values return with the sources, if they do.
+    // If old values return, they come with the sources.
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 

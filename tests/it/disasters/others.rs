@@ -1,4 +1,4 @@
-//! Content that another tool has in the account's claims, and keeps changing: it survives every killed run.
+//! Another tool's content in the account's claims, which it keeps changing. The content survives every killed run.
 
 use crate::support::bench::Bench;
 use serde_json::{Value, json};

@@ -316,7 +316,7 @@ async fn subjects_come_and_go_under_traffic() {
     test.bench.says(
         1,
         &APPLY,
-        &["bar.*.new goes from its subjects", "what is stored stays", "--prune foo", "[subject-removed]"],
+        &["bar.*.new is removed from its subjects", "what is stored stays", "--prune foo", "[subject-removed]"],
     );
     assert_eq!(test.published(&west, "bar.a.new").await.as_deref(), Some("foo-write-west"));
     expect(&cluster, 0, &[&APPLY[..], &["--prune", "foo"]].concat()).await;

@@ -19,7 +19,7 @@ const STAGES: [&str; 4] = [
     "pushing what regional accounts import",
     "pushing account tokens",
 ];
-/// Time for which an application may have to retry: servers that renew imports refuse requests for moments.
+/// Time for which an application may have to retry. Servers that renew imports briefly refuse requests.
 const MOMENT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! Compares real servers with the strict reader. For each field of Go's library, a server gets tokens that spell the
-//! field differently. The reader refuses each of them; claims that it accepts have the same meaning to the server.
+//! Compares real servers with the strict decoder. For each field of Go's library, a server gets tokens that spell the
+//! field differently. The decoder refuses each of them. Claims that it accepts have the same meaning to the server.
 
 use crate::interop::fixtures::folder;
 use crate::interop::strict::{signed, signed_as_it_is};
@@ -125,7 +125,7 @@ struct LookAlike {
     /// The other spelling.
     other: String,
     claims: Value,
-    /// The claims as a reader sees them that knows a field only by its exact name.
+    /// The claims as a decoder reads them that knows a field only by its exact name.
     by_spelling: Value,
 }
 
@@ -337,8 +337,9 @@ static OPEN: std::sync::LazyLock<Value> = std::sync::LazyLock::new(
     || json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1 }),
 );
 
-/// Gives tokens of each type that a client can send to one server. The answer to ACCOUNTZ shows how the server read an
-/// account's token, and the same answer about the importer shows an activation token. A user connects or does not.
+/// Sends one server tokens of each type that a client can send. The answer to ACCOUNTZ shows how the server read an
+/// account's token. The same answer about the importer shows how it read an activation token. A user connects or does
+/// not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_reads_an_account_as_the_reader_does_or_the_reader_refuses() {
     let server = Server::start();
@@ -397,7 +398,7 @@ async fn accounts(pusher: &Pusher<'_>, exporter: &Seed) {
             assert!(issue(&claims, pusher.operator, 1).is_err(), "{path} as {other} would be signed");
             assert!(AccountClaims::unsigned(claims).is_err(), "{path} as {other} would be planned");
             let Made { taken, decoded, .. } = pusher.push(&id, &token).await;
-            // Read by exact names, the claims mean something else than the server reads.
+            // By exact names, the claims have another meaning than the server reads.
             results.push(taken && plain(&decoded) != plain(&own(by_spelling)));
         }
         results
@@ -444,7 +445,7 @@ async fn headers(pusher: &Pusher<'_>, exporter: &Seed) {
     assert!(taken[&true] >= all.len() / 2, "{taken:?}");
 }
 
-/// Returns the document without the field that is none by its exact name.
+/// Returns the document without the key that is not a field by its exact name.
 fn without(claims: &Value, pointer: &str, other: &str) -> Value {
     let mut claims = claims.clone();
     claims.pointer_mut(pointer).and_then(Value::as_object_mut).unwrap().shift_remove(other);

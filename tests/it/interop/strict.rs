@@ -1,5 +1,5 @@
-//! The strict reader and the tokens of other tools. It reads everything that Go's library and nsc make, and writes it
-//! again byte for byte. Claims that it reads have the same meaning to Go.
+//! The strict decoder and the tokens of other tools. It decodes everything that Go's library and nsc make, and encodes
+//! it again byte for byte. Claims that it accepts have the same meaning to Go.
 
 use crate::interop::fixtures::{claims_text, folder};
 use base64::Engine as _;
@@ -212,8 +212,8 @@ fn mutate(random: &mut Random, value: &mut Value) {
     }
 }
 
-/// Changes claims thousands of times. With `VSTREAM_INTEROP_OUT`, they are written there with the result of the reader.
-/// `tests/peers/strict` then checks that Go accepts those that the reader does, with the same meaning.
+/// Changes claims thousands of times. With `VSTREAM_INTEROP_OUT`, they are written there with the decoder's result.
+/// `tests/peers/strict` then checks that Go accepts the claims that the decoder accepts, with the same meaning.
 #[test]
 fn changed_tokens_are_refused_or_kept() {
     let out = std::env::var_os("VSTREAM_INTEROP_OUT").map(PathBuf::from);

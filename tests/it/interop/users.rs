@@ -1,4 +1,4 @@
-//! Users that are minted for one job.
+//! Users that are minted for one run.
 
 use crate::interop::fixtures::{claims_text, token};
 use crate::interop::others::ring_accepts;

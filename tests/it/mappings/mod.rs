@@ -1,4 +1,4 @@
-//! Compares our verdict on mappings with that of a real `nats-server`, from its configuration check.
+//! Compares our verdict about mappings with that of a real `nats-server`, from its configuration check.
 
 #![allow(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! `if:` of both kinds of pipelines, as far as the examples use it: `==`, `&&` and `||`, not nested.
+//! Conditions (`if:`) of both kinds of pipelines, as far as the examples use them: `==`, `&&` and `||`, not nested.
 
 /// Checks if a condition holds; `look_up` resolves names (`github.event_name`, `$CI_COMMIT_BRANCH`).
 pub fn holds(condition: &str, look_up: &dyn Fn(&str) -> String) -> bool {

@@ -17,7 +17,7 @@ fn definition(bench: &Bench<'_>) -> Value {
     definition
 }
 
-/// Writes a plan file with other content, without a seal, as any user with write access could.
+/// Writes a plan file with other content and without a seal, as any user with write access could.
 fn rewritten(bench: &Bench<'_>, from: &str, name: &str, edit: impl FnOnce(&mut Content)) {
     let folder = bench.cluster.folder();
     let mut content = read(&folder.join(from)).unwrap().content;

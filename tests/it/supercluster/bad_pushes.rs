@@ -1,4 +1,4 @@
-//! Pushes that must not happen: each is refused for its own reason, before anything is written on any server.
+//! Pushes that must not happen. Each is refused for its own reason, before anything is written on any server.
 //!
 //! Invalid definitions, and streams that block, are in `refusals.rs`. This file has keys, credentials, clocks, dates,
 //! limits and mappings. Plan files are in `bad_plan_files.rs`.
@@ -30,7 +30,7 @@ impl<'b, 'c> Refusals<'b, 'c> {
         self.before = self.bench.everything().await;
     }
 
-    /// Runs the command, for a person and for a script. Both must end with `exit`, print `words`, and change nothing.
+    /// Runs the command in both formats. Both must end with `exit`, print `words`, and change nothing.
     pub async fn refused(&mut self, what: &str, exit: i32, args: &[&str], code: &str, words: &[&str]) {
         self.refused_with(what, exit, args, &[], code, words).await;
     }

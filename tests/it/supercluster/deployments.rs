@@ -1,4 +1,4 @@
-//! Deployments as users have them. Other tests cover each feature alone; this one combines all of them.
+//! Deployments as users have them. Other tests cover each feature separately; this one combines all of them.
 
 use super::resolvers::{give, killed, tagged};
 use crate::disasters::serving::{EDGE, all_answer, servers};

@@ -200,7 +200,7 @@ async fn the_command_keeps_a_cluster_over_stops_and_crashes() {
     let status = cluster.status().await;
     kill_process(status.supervisor.unwrap());
     eventually("the supervisor is gone", || async { cluster.status().await.supervisor.is_none().then_some(()) }).await;
-    line.expect(0, &["status"], "2 run on without their supervisor");
+    line.expect(0, &["status"], "2 keep running without their supervisor");
     line.expect(0, &["up"], "2 of 2 servers up");
     let streams = eventually("the stream is still there", || async {
         let names = client(&cluster, "east").await.request("$JS.API.STREAM.NAMES", "".into()).await.ok()?;

@@ -1,4 +1,4 @@
-//! Tests that servers do what `explain` says.
+//! Tests that servers behave as `explain` reports.
 
 use crate::support::bench::{Bench, new_seed, now, public};
 use crate::support::{self, Cluster, PATIENCE, client, eventually};
@@ -10,7 +10,7 @@ use vstream_jwt::sign::user::{UserPermissions, mint_user};
 
 const APPLY: [&str; 3] = ["apply", "--operator", "op.nk"];
 
-/// Answer of `explain` about a subject in a region, in its form for scripts.
+/// The answer of `explain` about a subject in a region, as JSON.
 struct Says {
     code: i32,
     answer: Value,
@@ -49,7 +49,8 @@ fn definition(bench: &Bench<'_>, layout: &str) -> Value {
     definition
 }
 
-/// Asserts that the named stream stores a published message under the named subject, and that every named copy gets it.
+/// Asserts that the named stream stores a published message under the named subject, and that every named copy receives
+/// it.
 async fn a_message_goes_where_it_is_said(cluster: &Cluster, bench: &Bench<'_>, subject: &str, region: &str) {
     let says = Says::of(bench, subject, region, &[]);
     assert_eq!((says.code, says.outcome()), (0, "arrives"), "{}", says.answer);
@@ -97,7 +98,7 @@ async fn in_a_layout(layout: &str) {
     // Before `apply`, only the definition has an answer.
     assert_eq!(Says::of(&bench, "foo.x", "west", &["--offline"]).outcome(), "arrives");
     let ran = bench.run(&["explain", "foo.x", "--cluster", "west"]);
-    assert!(ran.code == 1 && ran.to_string().contains("only who subscribes"), "{ran}");
+    assert!(ran.code == 1 && ran.to_string().contains("only its subscribers"), "{ran}");
     bench.until(0, &APPLY).await;
     a_message_goes_where_it_is_said(&cluster, &bench, "foo.x", "west").await;
     a_message_goes_where_it_is_said(&cluster, &bench, "foo.y.z", "east").await;

@@ -1,5 +1,5 @@
-//! Servers that do not do what they say, or not in time. Messages name each of them, a run reports nothing as done that
-//! is not, and the next run finishes.
+//! Servers that do not do what they report, or do it too late. Messages name each of them, no run reports success that
+//! is not real, and the next run finishes.
 
 use crate::support::bench::Bench;
 use crate::support::{Cluster, PATIENCE, client, cluster, eventually, options, small, system_client, two_regions, up};

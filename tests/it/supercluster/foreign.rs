@@ -1,4 +1,4 @@
-//! An account that other tools use too: their content stays, and works while this tool changes the account.
+//! An account that other tools use, too. Their content stays and works while this tool changes the account.
 
 use crate::support::bench::{Bench, new_seed, now, public};
 use crate::support::{Cluster, account, client};

@@ -1,4 +1,4 @@
-//! Records of pushes, and rollbacks: a rollback undoes our changes, keeps those of other tools, and loses no published
+//! Records of pushes, and rollbacks. A rollback undoes our changes, keeps those of other tools, and loses no published
 //! message.
 
 use crate::support::bench::{Bench, new_seed, now, public};
@@ -80,7 +80,7 @@ async fn ours_is_undone_and_what_others_changed_stays() {
     );
     bench.says(0, &["history", "last"], &["+ nats.mappings.baz.>", "mappings: 9 of 9 servers confirmed"]);
 
-    // Back to the state after the first run.
+    // Returns to the state after the first run.
     let back = bench.run(&[&ROLLBACK[..], &["last~2"]].concat());
     for said in ["unused then", "streams of bar", "streams of baz", "9 of 9 servers confirm"] {
         assert!(back.ends(0).to_string().contains(said), "{said}: {back}");
@@ -111,7 +111,7 @@ async fn conflicts(bench: &Bench<'_>) {
     others(bench, |nats| nats["mappings"]["baz.>"][0]["weight"] = json!(50)).await;
     let before = bench.everything().await;
     // The newest record is the one that brought the value back.
-    let said = ["account APP", "nats.mappings.baz.>", "was changed by others after record", "from nothing to"];
+    let said = ["account APP", "nats.mappings.baz.>", "was changed by another tool after record", "from nothing to"];
     bench.expect(1, &[&ROLLBACK[..], &["--last"]].concat(), "rollback-conflict", &said);
     bench.unchanged_since(&before, "a conflict").await;
     bench.push(&stored).await;
@@ -124,7 +124,7 @@ async fn streams_that_are_gone(bench: &Bench<'_>, first: &str) {
     let destroy = ["destroy", "--operator", "op.nk", "baz", "--delete-streams", "--yes", "--definition", "baz.yaml"];
     bench.run(&destroy).ends(0);
     let before = bench.everything().await;
-    let said = ["mapping baz.>", "stream baz-write-", "is not there any more"];
+    let said = ["mapping baz.>", "stream baz-write-", "no longer exist"];
     bench.expect(1, &[&ROLLBACK[..], &["--last"]].concat(), "stream-gone", &said);
     bench.unchanged_since(&before, "a rollback to deleted streams").await;
 }

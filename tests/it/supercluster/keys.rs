@@ -51,7 +51,7 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
     let mut definition = bench.definition();
     definition["accounts"]["APP"]["layout"] = json!("regional");
     bench.write("vstream", &definition);
-    // A plan file names the keys, so they must exist before.
+    // A plan file names the keys, so they must exist first.
     bench.expect(1, &["plan", "--out", "first.vsplan"], "regional-keys-first", &["APP-west", "--regional"]);
     bench.says(0, &["keys", "generate", "--regional"], &["APP-west-signing.nk", "APP-east-signing.nk"]);
     bench.run(&["plan", "--out", "first.vsplan"]).ends(3);
@@ -66,8 +66,8 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
         assert_eq!(claims["nats"]["signing_keys"], json!([signing]), "{claims}");
     }
 
-    // For one regional account, only the identity key is at hand, which makes no users here. `apply` changes nothing
-    // until there is a key that does, even if the operator would sign another one.
+    // One regional account only has an identity key, which cannot make users here. `apply` changes nothing until there
+    // is a key that can, even if the operator would sign another one.
     let file = cluster.keys_folder().join(format!("{}-signing.nk", cluster.regional_account("west")));
     std::fs::remove_file(&file).unwrap();
     bench.says(0, &["verify"], &["In sync"]);
@@ -84,7 +84,7 @@ async fn the_default_layout_is_made_where_usage_is_strict() {
     let west = bench.claims_of(&public(&bench.regional_identity("west"))).await;
     assert_eq!(west["nats"]["signing_keys"].as_array().unwrap().len(), 2, "{west}");
 
-    // So it is when the plan alone has no token to push: the one with the new key leaves a record like any other.
+    // This also holds if only the plan has no token to push: the plan with the new key leaves a record like any other.
     let new = cluster.keys_folder().join(format!("{}-signing-1.nk", cluster.regional_account("west")));
     std::fs::remove_file(&new).unwrap();
     definition["accounts"]["APP"]["virtual_streams"]["bar"]["read"] = json!({ "description": "changed" });
@@ -158,7 +158,7 @@ async fn only_signing_keys_sign_where_usage_is_strict_and_scopes_are_minded() {
     bench.expect(1, &plan, "strict-signing-keys", &said);
     by_system_key("foreign.nk");
     bench.expect(1, &plan, "authorization-violation", &["foreign.nk", cluster.system_account_id()]);
-    // The operator's token tells the account of a signing key.
+    // The operator's token names the account of a signing key.
     by_system_key("sys.nk");
     bench.says(3, &plan, &[]);
     let operator = cluster.folder().join("operator.jwt");

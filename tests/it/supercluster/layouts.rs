@@ -178,7 +178,7 @@ async fn and_back(bench: &Bench<'_>, shared: &Value, regional: &Value, west: &Cl
     assert!(bench.claims().await["nats"]["mappings"]["$JS.>"].is_null());
     bench.says(0, &APPLY, &["In sync"]);
 
-    // Without the stored messages, if the user allows that.
+    // Without the stored messages, if the user allows it.
     let with_bar = |definition: &Value| {
         let mut definition = definition.clone();
         definition["accounts"]["APP"]["virtual_streams"]["bar"] = json!({ "subjects": ["bar.>"] });

@@ -1,4 +1,4 @@
-//! Traces of a seed after the work is done: the memory of the process, its limits, and what its children get.
+//! Traces of a seed after the work is done: in the memory of the process, and in its child processes.
 //!
 //! The test examines the process while it cannot end, because its standard output is a full pipe. Reading the memory
 //! requires root, since the process forbids that to all other users.
@@ -17,7 +17,7 @@ use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::{Seed, Signer as _};
 
-/// A command that has done its work, and cannot write its result.
+/// A command that has done its work, but cannot write its result.
 struct Waiting {
     child: Child,
     out: PipeReader,

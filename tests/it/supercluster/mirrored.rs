@@ -61,7 +61,7 @@ async fn one_home_stream_serves_all_regions() {
     bench.until(0, &["verify"]).await;
     bench.says(0, &["plan"], &[]);
     let status = bench.run(&["status"]).ends(0).to_string();
-    assert!(status.contains("Nobody is behind."), "{status}");
+    assert!(status.contains("No region is behind."), "{status}");
 
     levels_do_not_change(&bench, &definition).await;
     homes_are_made_anew(&bench, &clients).await;

@@ -1,4 +1,4 @@
-//! The smallest permissions: each verb works with exactly what the table says, and names each missing one. The test
+//! The smallest permissions: each verb works with exactly those in the table, and names each missing one. The test
 //! tries every line of the table, for every verb that the line names, in a situation that needs it.
 
 use crate::support::bench::{Bench, Ran, now, public};

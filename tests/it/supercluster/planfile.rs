@@ -34,7 +34,7 @@ async fn a_plan_is_carried_out_exactly_or_refused() {
     let folder = cluster.folder();
     bench.write("vstream", &definition(&bench, &["foo"]));
 
-    // A plan names new accounts by their keys, so the keys must exist before.
+    // A plan names new accounts by their keys, so the keys must exist first.
     bench.expect(1, &["plan", "--out", "p.json"], "regional-keys-first", &["APP-west", "keys generate --regional"]);
     assert!(!folder.join("p.json").exists());
     let keys = ["west", "central", "east"].map(|region| format!("{}.nk", cluster.regional_account(region)));
@@ -129,10 +129,10 @@ fn refused_files(bench: &Bench<'_>, folder: &Path) {
 
     let seal = copy("seal.json");
     rewritten(&seal, |file| file.content.signed = None);
-    // The tokens are there, but the file has no seal: it counts as a plan that is not signed.
+    // The tokens are signed, but the file has no seal, so it counts as an unsigned plan.
     bench.expect(2, &["apply", "seal.json"], "no-operator-key", &["--operator"]);
 
-    // The author of a plan file shows one thing and has another signed.
+    // The author of a plan file shows one change, and asks for signatures on another.
     let liar = folder.join("liar.json");
     std::fs::copy(folder.join("p.json"), &liar).unwrap();
     rewritten(&liar, |file| {

@@ -391,7 +391,7 @@ async fn settings_of_servers(bench: &Bench<'_>) {
     let limits = [
         ("server-limit", ["`duplicate_window` of 60000000000", "has 120000000000"]),
         ("server-limit", ["`max_ack_pending` of 500", "has 1000"]),
-        ("server-full", ["replicated streams and consumers, and may have 1", "max_ha_assets"]),
+        ("server-full", ["replicated streams and consumers, and its limit is 1", "max_ha_assets"]),
     ];
     // Servers before 2.11 do not report these limits.
     let limits = limits.into_iter().filter(|_| version(cluster) >= (2, 11));

@@ -11,8 +11,8 @@ use std::time::Duration;
 use vstream_jwt::model::claims::{AccountClaims, ImportSpec, LinkKind, Permission, Permissions};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
-use vstream_jwt::observed::{Requests as _, system};
-use vstream_jwt::push;
+use vstream_jwt::observed::Requests as _;
+use vstream_jwt::resolver::{push, servers};
 use vstream_jwt::sign::activation::issue_activation;
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 use vstream_jwt::sign::{Signer as _, issue};
@@ -281,7 +281,7 @@ async fn narrow_users(bench: &Bench<'_>) {
     assert!(String::from_utf8_lossy(&reply.payload).contains("foo-write-west"));
 }
 
-/// Tests what a user can reach who may only acknowledge. The reply of an acknowledgment is published in the regional
+/// Tests what a user who may only acknowledge can reach. The reply of an acknowledgment is published in the regional
 /// account, as it would be in any account. The write streams are out of reach.
 async fn a_hostile_users_reach(bench: &Bench<'_>) {
     let client = client(bench.cluster, "central").await;
@@ -398,7 +398,7 @@ async fn stored(bench: &Bench<'_>, name: &str) -> Value {
     let link = Access::Credentials(bench.cluster.system_credentials_path());
     let link = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &link, TIME)).await.unwrap();
     let decoded = |token: &str| AccountClaims::decode(token).ok();
-    let all = system::stored_claims(&link, &bench.deployment().await, TIME, decoded).await.unwrap();
+    let all = servers::stored_claims(&link, &bench.deployment().await, TIME, decoded).await.unwrap();
     all.iter().find(|claims| claims.name() == name).unwrap().value().clone()
 }
 
@@ -481,7 +481,7 @@ async fn requests_are_opened_wider_and_closed(bench: &Bench<'_>) {
     }
     // Another definition of the account may have opened it for all.
     bench.write("vstream", &regional(bench));
-    let open = "applications may ask for STREAM.PURGE of any virtual stream by its name, of which this definition says nothing";
+    let open = "applications may request STREAM.PURGE of any virtual stream by its name, which this definition does";
     bench.says(0, &APPLY, &["In sync", open, "[requests-left-open]", "write as `map_requests` of the account"]);
     let ran = bench.until(0, &["verify"]).await;
     assert!(ran.out.contains(open), "{ran}");

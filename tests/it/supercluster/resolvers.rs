@@ -132,7 +132,7 @@ async fn count(bench: &Bench<'_>, region: &str) -> u64 {
 
 const DESTROY: [&str; 4] = ["destroy", "--yes", "--operator", "op.nk"];
 
-/// The permission serves to tell a cache from a server that does not answer, or to tell servers of a token.
+/// The permission is needed to distinguish a cache from a server that does not answer, or to inform servers of a token.
 fn each_verb_names_the_permission_that_it_lacks(
     cluster: &Cluster,
     bench: &Bench<'_>,

@@ -1,5 +1,5 @@
-//! Hostile names of other users' streams and clients, and hostile answers on the servers: shown as text, without
-//! effect. Every run in the tests checks its output for that.
+//! Hostile names of other users' streams and clients, and hostile answers on the servers. They are shown as text,
+//! without effect. Every run in the tests checks its output for that.
 
 use crate::support::bench::{Bench, Ran, new_seed, now, public};
 use crate::support::hostile::{HOSTILE, SEEN, SEEN_IN_JSON};

@@ -195,7 +195,7 @@ async fn foreign_streams_are_refused_and_adopted_on_request() {
     })
     .await;
     assert_eq!(moved.message, "lives in cluster west, should be in east");
-    assert_eq!(moved.next, "Run plan, which says what moving it back would do.");
+    assert_eq!(moved.next, "Run plan, which shows the effect of moving it back.");
     let plan = streams(&desired, &observe(&west, &desired).await, &Options::default());
     assert_eq!(plan.findings.iter().map(|f| f.code).collect::<Vec<_>>(), ["moves-stream"]);
     apply(&west, &desired, &Options { allow: vec!["moves-stream".to_owned()], ..Options::default() }).await;

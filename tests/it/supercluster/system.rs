@@ -13,8 +13,8 @@ use vstream_jwt::model::topology::Tls;
 use vstream_jwt::nats::{Access, ConnectError, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Deployment, Live, RequestError, Stored, system};
 use vstream_jwt::plan::preflight::{self, AccountRef};
-use vstream_jwt::push::{self, Answer, PushError};
-use vstream_jwt::resolver::Resolver;
+use vstream_jwt::resolver::push::{self, Answer, PushError};
+use vstream_jwt::resolver::{Resolver, servers};
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, file::read_seed_file, issue};
 use vstream_jwt::verify::account::Verdict;
@@ -139,11 +139,12 @@ async fn missing_permissions_are_errors_not_timeouts() {
     let start = Instant::now();
 
     // The permissions for reads are enough to read, but not to push.
-    let access = user(&signer, &account, &UserPermissions::only(&system::SUBJECTS, &["_INBOX.>"]));
+    let reads = [&system::SUBJECTS[..], &servers::SUBJECTS[..]].concat();
+    let access = user(&signer, &account, &UserPermissions::only(&reads, &["_INBOX.>"]));
     let connection = try_connect(&urls, &access, None).await.unwrap();
     let deployment = system::deployment(&connection, TIME).await.unwrap();
     let (id, claims) = new_account();
-    let on_servers = system::accounts(&connection, &deployment, std::slice::from_ref(&id), TIME).await.unwrap();
+    let on_servers = servers::accounts(&connection, &deployment, std::slice::from_ref(&id), TIME).await.unwrap();
     assert!(on_servers[0].iter().all(|on| (&on.stored, &on.live) == (&Stored::Nothing, &Live::NotLoaded)));
     let tokens = [(id.clone(), issue(&claims, &key(cluster, "op.nk"), now()).unwrap())];
     let error = push::push(&connection, &deployment, &tokens, TIME).await.unwrap_err();
@@ -207,7 +208,7 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
     assert!(start.elapsed() < TIME);
 
     // The token in force can still be the base, and a newer token repairs the account.
-    let on_servers = system::accounts(&connection, &deployment, std::slice::from_ref(&id), TIME).await.unwrap();
+    let on_servers = servers::accounts(&connection, &deployment, std::slice::from_ref(&id), TIME).await.unwrap();
     let (account, anchor) = (AccountRef { name: "NEW", id: &id }, TrustAnchor::of_key(&operator.public_key()));
     let (base, findings) = preflight::base(account, &anchor, &deployment, &on_servers[0], now());
     let base = base.unwrap();
@@ -240,7 +241,7 @@ async fn a_server_that_missed_a_push_is_named() {
         system::deployment(&connection, TIME).await.ok().filter(|found| found.servers.len() == 3)
     })
     .await;
-    let on_servers = system::accounts(&connection, &all, &[id], TIME).await.unwrap().pop().unwrap();
+    let on_servers = servers::accounts(&connection, &all, &[id], TIME).await.unwrap().pop().unwrap();
     for on_server in on_servers {
         assert_eq!(on_server.stored == Stored::Nothing, on_server.server == lost, "{on_server:?}");
     }

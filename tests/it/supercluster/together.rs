@@ -1,4 +1,4 @@
-//! Several runs at once, and other tools that push meanwhile: no change is lost.
+//! Several runs at once, and other tools that push meanwhile. No change is lost.
 
 use crate::support::bench::{Bench, now};
 use crate::support::killing::thorough;
@@ -304,7 +304,7 @@ async fn a_planted_lease_blocks_nobody() {
     bench.run(&apply(2)).ends(0);
 }
 
-/// A signature may have to wait for a person; the run renews the lease meanwhile.
+/// A signature may have to wait for the user. The run renews the lease meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_signer_does_not_cost_the_lease() {
     let cluster = account().await;

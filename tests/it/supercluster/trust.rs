@@ -146,13 +146,13 @@ async fn what_others_push_while_a_run_goes_on_is_signed_only_when_a_trusted_key_
     let token = issue(&edit, &operator, now()).unwrap();
     let ran = apply_while(&bench, &file, async || push(UPDATE, token.as_str()).await).await;
     ran.ends(0);
-    let said = ["account APP: others changed meanwhile, and it is kept:", "+ nats.tags: \"by-nsc\""];
+    let said = ["account APP: other tools changed this meanwhile, and it is kept:", "+ nats.tags: \"by-nsc\""];
     assert!(said.iter().all(|words| ran.err.contains(words) && ran.out.contains(words)), "{ran}");
     assert!(!ran.err.contains("[token-untrusted]"), "{ran}");
     assert_eq!(bench.claims().await["nats"]["tags"], json!(["by-nsc"]));
 }
 
-/// While no run is active, the last push wins, however old its token. The record of the last push reveals that.
+/// While no run is active, the last push wins, however old its token is. The record of the last push reveals this.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_token_that_is_pushed_again_is_named() {
     let cluster = small().await;
@@ -375,7 +375,7 @@ async fn on_a_terminal_what_was_merged_is_asked_for_again() {
     assert!(output.status.success(), "{output:?}");
     let happened: Value = serde_json::from_slice(&output.stdout).unwrap();
     let terminal = happened["terminal"].as_str().unwrap();
-    let question = terminal.rfind("Others pushed this since; it is kept, and signed with the rest. Go on? [y/N]");
+    let question = terminal.rfind("Other tools pushed this since; it is kept, and signed as well. Go on? [y/N]");
     let change = terminal.find(r#"+ nats.description: "theirs""#);
     assert!(change.is_some() && change < question, "the change comes before the question: {happened}");
     assert!(terminal.contains("not confirmed; no token was pushed"), "{happened}");
@@ -584,7 +584,7 @@ async fn an_untrusted_token_sets_no_date_and_is_replaced() {
         let again = bench.run(&apply);
         assert!(again.ends(0).out.contains("nothing was pushed"), "{again}");
     }
-    // A date by the operator's own clock is a different matter.
+    // A date by the operator's own clock is allowed.
     bench.push_signed(&bench.key("op.nk"), &bench.claims().await, now() + 3600).await;
     bench.expect(1, &apply, "issued-in-future", &["--allow issued-in-future"]);
 }
@@ -669,7 +669,7 @@ async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
     let line = format!("`operator: {}`", cluster.operator_id());
     let said = ["which servers say they trust", "no operator is pinned", &line];
     bench.expect(1, &elsewhere.args(&op), "token-untrusted", &said);
-    // To read, it is enough that the servers agree.
+    // For a run that only reads, the servers' agreement is enough.
     bench.expect(3, &elsewhere.args(&["plan"]), "operator-not-pinned", &["that proves nothing", &line]);
     bench.expect(0, &elsewhere.args(&["validate", "--online"]), "operator-not-pinned", &[&line]);
 

@@ -1,4 +1,4 @@
-//! Users that servers refuse: servers hardly say why, but the account's token shows it.
+//! Users that servers refuse. Servers give almost no reason, but the account's token shows it.
 
 use crate::support::bench::{Bench, new_seed, now, public};
 use crate::support::{self, eventually};

@@ -12,7 +12,7 @@ use vstream_jwt::model::claims::Token;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
 use vstream_jwt::observed::{Deployment, Live, Stored, system};
-use vstream_jwt::push;
+use vstream_jwt::resolver::{push, servers};
 use vstream_jwt::sign::user::{MintedUser, UserPermissions, mint_user};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, file::read_seed_file, issue};
 
@@ -98,8 +98,8 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// Gives each stream three replicas, even on the shared super-cluster. With many such streams, its servers would
-    /// only be busy with elections and heartbeats.
+    /// Gives each stream three replicas, even on the shared super-cluster. If many streams had replicas, its servers
+    /// would only be busy with elections and heartbeats.
     pub fn replicated(mut self) -> Self {
         self.one_replica &= !self.cluster.is_shared();
         self
@@ -119,7 +119,7 @@ impl<'c> Bench<'c> {
     pub async fn tokens(&self) -> Vec<(String, Option<String>)> {
         let deployment = self.deployment().await;
         let ids = std::slice::from_ref(&self.account);
-        let on_servers = system::accounts(&self.system, &deployment, ids, TIME).await.unwrap().remove(0);
+        let on_servers = servers::accounts(&self.system, &deployment, ids, TIME).await.unwrap().remove(0);
         let token = |stored, live| match (stored, live) {
             (Stored::Token(token), _) => Some(token),
             (_, Live::Loaded(detail)) => Some(detail.jwt),
@@ -254,7 +254,7 @@ impl<'c> Bench<'c> {
         let lasting = stored.iter().filter(|claims| claims.expires().is_none() && *claims.id() != self.account);
         let mut ids: Vec<PublicKey> = lasting.map(|claims| claims.id().clone()).collect();
         ids.sort();
-        let found = system::accounts(&self.system, &deployment, &ids, TIME).await.unwrap();
+        let found = servers::accounts(&self.system, &deployment, &ids, TIME).await.unwrap();
         let found = ids.iter().zip(found);
         found.flat_map(|(id, on)| on.into_iter().map(|on| (id.to_string(), on.server, on.stored))).collect()
     }
@@ -370,7 +370,7 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// Runs the command once, for a person.
+    /// Runs the command once, in human format.
     pub fn says(&self, code: i32, args: &[&str], said: &[&str]) {
         let started = Instant::now();
         let ran = self.run(args);
@@ -382,9 +382,9 @@ impl<'c> Bench<'c> {
         }
     }
 
-    /// Runs the command for a script. It must end with `code`, name the failure or finding, and have `said` in it.
-    /// `cli::shell` is responsible for how a person sees the same. Complaints are kept until the bench is dropped, so
-    /// one run of a test shows all of them.
+    /// Runs the command in JSON format. It must end with `code`, name the failure or finding, and contain `said`. It
+    /// does not test the human format, which `cli::shell` makes. Complaints are kept until the bench is dropped, so one
+    /// run of a test shows all of them.
     pub fn expect(&self, code: i32, args: &[&str], name: &str, said: &[&str]) {
         self.expect_with(code, args, &[], name, said);
     }
@@ -445,7 +445,7 @@ fn without_replicas(definition: &mut Value) {
     }
 }
 
-/// Renders a failure or finding of a document as a person would read it.
+/// Renders a failure or finding of a document in human format.
 fn shown(found: &Value) -> String {
     let text = |key: &str| found[key].as_str().unwrap_or_default();
     let lines = found["lines"].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// Replaces a value. It tries everything that a terminal, a reader of the output or a CI system might fall for.
+/// The value that replaces another one. It contains everything that may have an effect on a terminal, a reader of the
+/// output or a CI system.
 pub const HOSTILE: &str = "h\u{1b}[2J\u{1b}[1m\u{1b}[31mx\u{1b}]52;c;eA==\u{7}\r\n::error title=pwn::y\n##[error]z\n##vso[task.x]w\n\
                        section_start:1:x\r\u{1b}[0K\naccount EVIL\n  next: run me\t\u{9b}2J\u{9d}0;t\u{9c}\u{85}\u{2028}\u{2029}\u{202e}\
                        \u{2066}\u{200b}\u{feff}\u{7f}\u{8}\u{e0041}";

@@ -130,7 +130,7 @@ fn code(text: &str) -> Option<(&str, &str)> {
     known.then_some((code, rest))
 }
 
-/// The check finds what it is for.
+/// The check finds the characters that it is for.
 #[test]
 fn what_a_terminal_would_obey_is_seen() {
     let sent = |text: &str| std::panic::catch_unwind(|| Screen::of("", text.as_bytes().to_vec()));

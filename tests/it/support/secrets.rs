@@ -1,5 +1,5 @@
-//! Every run of the command in every suite goes through this file. Its output, on both streams, must have no secrets,
-//! no control characters for terminals, and no hidden characters.
+//! Runs the command in every suite. The output on both streams must have no secrets, no control characters for
+//! terminals, and no hidden characters.
 
 #![allow(dead_code, missing_docs)]
 

@@ -1,7 +1,7 @@
 //! The keys whose signatures on account tokens count.
 //!
-//! A signature proves something only against keys that are known beforehand. They come from a pinned operator key, from
-//! an operator's token in a local file, or from the key that signs now. Servers' answers and plan files do not count.
+//! A signature is a proof only if its key is known beforehand. Known keys are the pinned operator key, the keys in an
+//! operator's token in a local file, and the key that signs in this run. Servers' answers and plan files do not count.
 //! There are two exceptions: a run that signs nothing, and a token that the pinned key itself signed. Reasons:
 //! `docs/decisions/trust.md`.
 
@@ -53,7 +53,7 @@ impl OperatorToken {
 }
 
 /// The newest token of an account by one key that this tool pushed and every server confirmed. It proves nothing until
-/// the key is known to count: anyone who can write a record can name a token there.
+/// the key is known to count, because anyone can write any token to a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastPush {
     /// The account.
@@ -66,7 +66,7 @@ pub struct LastPush {
     pub record: String,
 }
 
-/// Local knowledge of the operator and of the tokens that it signed, before any server is asked.
+/// Local knowledge about the operator and the tokens that it signed, before any server is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {
     /// The operator's key that the definition or the command line pins.
@@ -75,7 +75,7 @@ pub struct Trust {
     pub tokens: Vec<OperatorToken>,
     /// Local files that do not count, each with the reason.
     pub refused: Vec<(String, String)>,
-    /// The key that signs in this run; `None` for a run that signs nothing.
+    /// The key that signs in this run. `None` if the run signs nothing.
     pub signer: Option<PublicKey>,
     /// The last push of each account with each key.
     pub pushed: Vec<LastPush>,
@@ -116,7 +116,7 @@ pub enum Basis {
         /// The origin of its token.
         place: String,
     },
-    /// The key that signs now.
+    /// The key that signs in this run.
     Signer(PublicKey),
     /// The servers' answers, which all name the same operators. Only for a run that signs nothing.
     Servers(Vec<PublicKey>),
@@ -129,7 +129,7 @@ pub struct TrustAnchor {
     basis: Basis,
 }
 
-/// The servers name different operators, and nothing local says which of them counts.
+/// The servers name different operators, and no pin or local file decides which of them counts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("servers name different operators: {}", .0.join("; "))]
 pub struct OperatorsDiffer(pub Vec<String>);
@@ -149,7 +149,7 @@ impl Trust {
         Self { signer: key, ..self }
     }
 
-    /// Returns the keys that count. Each server's answer about its operators counts only in a run that signs nothing.
+    /// Returns the keys that count. The servers' answers about their operators count only in a run that signs nothing.
     /// `now` is in seconds since 1970.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Trust {
     ///
     /// If a local file has such a token, a newer one from a server replaces it. The pinned key signed that one too, and
     /// the local copy may list keys that were revoked since. Without a local token, the key that signs now counts too.
-    /// This is safe: its holder can sign the same tokens without this program.
+    /// This is safe, because its holder can sign the same tokens without this program.
     fn pinned(
         &self,
         pin: &PublicKey,
@@ -256,13 +256,13 @@ fn all_name(servers: &[(&str, Vec<NamedOperator>)]) -> Result<BTreeSet<PublicKey
     Err(OperatorsDiffer(said.collect()))
 }
 
-/// Returns the last issued of the tokens that are already valid.
+/// Returns the latest token among those that are already valid.
 fn newest<'t>(tokens: impl Iterator<Item = &'t OperatorToken>, now: u64) -> Option<&'t OperatorToken> {
     tokens.filter(|token| token.not_before <= now).max_by_key(|token| (token.issued_at, &token.place))
 }
 
 impl TrustAnchor {
-    /// Returns an anchor with only this key, which signs now.
+    /// Returns an anchor with only this key, which signs in this run.
     pub fn of_key(key: &PublicKey) -> Self {
         Self { keys: BTreeSet::from([key.clone()]), basis: Basis::Signer(key.clone()) }
     }
@@ -299,8 +299,8 @@ impl TrustAnchor {
         matches!(self.basis, Basis::Pin { .. }) && !self.trusts(key)
     }
 
-    /// Returns the anchor with one more key: the key that signs now, or a key that the user vouches for (`--allow
-    /// record-untrusted`).
+    /// Returns the anchor with one more key: the key that signs in this run, or a key that the user vouches for
+    /// (`--allow record-untrusted`).
     #[must_use]
     pub fn and(&self, key: &PublicKey) -> Self {
         let mut anchor = self.clone();
@@ -308,8 +308,8 @@ impl TrustAnchor {
         anchor
     }
 
-    /// Returns the reason why another key does not count, to follow its name in a sentence: `is not a key of the pinned
-    /// operator O…`.
+    /// Returns the reason why another key does not count, as a phrase that follows the key in a sentence: `is not a key
+    /// of the pinned operator O…`.
     pub fn why_not(&self) -> String {
         match &self.basis {
             Basis::Pin { operator, place } => {
@@ -334,8 +334,8 @@ impl TrustAnchor {
         }
     }
 
-    /// Returns the next step for a token by another key of an operator that may be the right one. `servers` is the
-    /// operator that all servers name, if there is one.
+    /// Returns the next step for a token by another key, if the key may belong to the right operator. `servers` is the
+    /// operator that all servers name, if they agree.
     pub fn how_to_trust(&self, servers: Option<&PublicKey>) -> String {
         let jwt = "`nsc describe operator --raw > keys/operator.jwt`";
         match &self.basis {

@@ -33,7 +33,7 @@ impl Operator {
         token(&self.claims(keys), &self.identity, iat).unwrap()
     }
 
-    /// As a server names it.
+    /// Returns the operator as a server names it.
     fn named(&self, keys: &[&Seed], iat: u64) -> NamedOperator {
         let token = self.token(keys, iat);
         NamedOperator { claims: token.claims.clone(), issued_at: iat, token: Some(token) }
@@ -53,8 +53,8 @@ fn trusted(trust: &Trust, servers: &[(&str, Vec<NamedOperator>)], keys: &[&Seed]
 fn an_operators_token_counts_only_when_its_identity_signed_it() {
     let (ours, other) = (Operator::new(), Operator::new());
     assert!(token(&ours.claims(&[&ours.signing]), &ours.identity, 1).is_ok());
-    // A stranger's token that lists the right signing key, or is about the right operator. A token by one of the
-    // operator's own signing keys, which could add keys in this way.
+    // A stranger's token that lists the right signing key, or has the right operator as its subject. Also a token by
+    // one of the operator's own signing keys, which could add keys that way.
     for (claims, signer) in [
         (ours.claims(&[&ours.signing]), &other.identity),
         (ours.claims(&[&ours.signing, &other.signing]), &ours.signing),
@@ -92,7 +92,7 @@ fn a_pin_takes_only_what_the_pinned_key_signed() {
     assert_eq!(trusted(&trust, &[], &keys), [true, true, false, false]);
     let anchor = trust.anchor(&[], NOW).unwrap();
     assert!(anchor.excludes(&other.signing.public_key()) && !anchor.excludes(&ours.signing.public_key()));
-    // Servers' answers change nothing, unless the pinned key signed them, and later than the local token.
+    // Servers' answers change nothing, unless the pinned key signed them later than the local token.
     let mut unproven = ours.named(&[&ours.signing, &other.signing], NOW);
     unproven.token = None;
     let older = ours.named(&[&ours.signing, &other.signing], NOW - 20);
@@ -140,7 +140,7 @@ fn a_newer_token_of_the_pinned_operator_that_a_server_shows_counts() {
         assert_eq!(trusted(&trust, &shows(NOW - 50), &keys), [true, false, true]);
         let anchor = trust.anchor(&shows(NOW - 50), NOW).unwrap();
         assert!(anchor.excludes(&revoked.public_key()) && !anchor.excludes(&added.public_key()));
-        // An older one, or a pin alone.
+        // With an older token, or a pin alone.
         assert_eq!(trusted(&trust, &shows(NOW - 150), &keys), [true, true, false]);
     }
     let alone = Trust { tokens: vec![], ..trust.clone() }.signing_with(Some(ours.signing.public_key()));
@@ -167,7 +167,7 @@ fn with_neither_pin_nor_token_only_the_key_that_signs_counts() {
     let (ours, evil) = (Operator::new(), Operator::new());
     let keys = [&ours.identity, &ours.signing, &evil.identity, &evil.signing];
     let trust = Trust { signer: Some(ours.signing.public_key()), ..Trust::default() };
-    // For any answers of the servers, all of them or some.
+    // For any answers of all or some servers.
     let says = |operators: Vec<NamedOperator>| operators;
     let named = || ours.named(&[&ours.signing, &evil.signing], NOW);
     for servers in [
@@ -179,8 +179,8 @@ fn with_neither_pin_nor_token_only_the_key_that_signs_counts() {
         assert_eq!(trusted(&trust, &servers, &keys), [false, true, false, false]);
     }
     assert_eq!(trust.anchor(&[], NOW).unwrap().operator(), None);
-    // A token of an operator without the key proves nothing, unless the servers name that operator. Then the operator's
-    // token does not list the key yet.
+    // An operator's token without the key proves nothing, unless the servers name that operator. Then the token is
+    // older than the key.
     let tokens = vec![evil.token(&[&evil.signing], NOW)];
     let trust = Trust { tokens, ..trust };
     assert_eq!(trusted(&trust, &[("west-0", vec![named()])], &keys), [false, true, false, false]);
@@ -192,7 +192,7 @@ fn with_neither_pin_nor_token_only_the_key_that_signs_counts() {
     assert_eq!(trusted(&trust, &[], &keys), [true, true, false, false]);
 }
 
-/// For a run that signs nothing.
+/// Covers runs that sign nothing.
 #[test]
 fn to_read_the_operator_is_the_one_that_all_servers_name() {
     let (ours, evil) = (Operator::new(), Operator::new());
@@ -200,29 +200,29 @@ fn to_read_the_operator_is_the_one_that_all_servers_name() {
     let trust = Trust::default();
     let old = || ours.named(&[], NOW - 10);
     let new = || ours.named(&[&ours.signing], NOW);
-    // In the middle of a change of keys, they still name one operator.
+    // During a change of keys, the servers still name one operator.
     let servers = [("west-0", vec![new()]), ("east-0", vec![old()])];
     assert_eq!(trusted(&trust, &servers, &keys), [true, true, false, false]);
     assert_eq!(trust.anchor(&servers, NOW).unwrap().basis(), &Basis::Servers(vec![ours.id()]));
-    // Two at once, while one replaces the other.
+    // The servers trust two operators, while one replaces the other.
     let both = || vec![new(), evil.named(&[&evil.signing], NOW)];
     assert_eq!(trusted(&trust, &[("west-0", both()), ("east-0", both())], &keys), [true; 4]);
-    // One server names another operator too: its answer is forged, or its configuration differs.
+    // One server also names another operator. Its answer is forged, or its configuration differs.
     for odd in [both(), vec![evil.named(&[&evil.signing], NOW)], vec![]] {
         let differ = trust.anchor(&[("west-0", vec![new()]), ("evil-0", odd)], NOW).unwrap_err();
         assert!(differ.to_string().contains("on evil-0") && differ.to_string().contains("on west-0"), "{differ}");
     }
-    // A local token of that operator is better than an answer.
+    // A local token of that operator takes precedence over an answer.
     let trust = Trust { tokens: vec![ours.token(&[&ours.signing], 1)], ..trust };
     let servers = [("west-0", vec![ours.named(&[&evil.signing], NOW)])];
     assert_eq!(trusted(&trust, &servers, &keys), [true, true, false, false]);
-    // A pin without a token at hand reads what the pinned key signed, and nothing else.
+    // With a pin but no local token, only a token that the pinned key signed counts.
     let trust = Trust { pin: Some(ours.id()), ..Trust::default() };
     assert_eq!(trusted(&trust, &[("west-0", vec![new()])], &keys), [true, true, false, false]);
     let mut forged = new();
     (forged.claims.signing_keys, forged.token) = (vec![evil.signing.public_key()], None);
     assert_eq!(trusted(&trust, &[("west-0", vec![forged])], &keys), [true, false, false, false]);
-    // In a run that signs, not even that.
+    // In a run that signs, even that token does not count.
     let trust = trust.signing_with(Some(key().public_key()));
     assert_eq!(trusted(&trust, &[("west-0", vec![new()])], &keys), [true, false, false, false]);
 }

@@ -1,7 +1,7 @@
-//! Merges two changes of one account's claims: what we made of a common base, and what other tools made of it.
+//! Merges two changes of one account's claims: our edits of a common base, and those of other tools.
 //!
-//! Objects are merged by key, and lists by the identity of their entries. So unrelated changes never conflict. A place
-//! that both sides changed differently is a conflict, and the caller refuses it: guessing would lose one of the
+//! Objects are merged by key, and lists by the identity of their entries. So unrelated changes never conflict. A field
+//! that both sides changed differently is a conflict. The caller refuses it, because a guess would lose one of the
 //! changes.
 
 use super::activation::Activation;
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt;
 
-/// A place that both sides changed, each in its own way. The values are described in words, without tokens.
+/// A field that both sides changed differently. Its values are described without tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
-    /// The path from the outside in: `nats.limits.conn`, `nats.imports[service x of A…].name`.
+    /// The path, outermost key first: `nats.limits.conn`, `nats.imports[service x of A…].name`.
     pub path: String,
     /// The value before; `None` if there was none.
     pub base: Option<String>,
@@ -32,11 +32,11 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// Merges what `ours` and `theirs` each made of `base`. `iss`, `iat` and `jti`, which differ in every token, come from
+/// Merges the edits of `base` in `ours` and `theirs`. `iss`, `iat` and `jti`, which differ in every token, come from
 /// `theirs`.
 ///
 /// # Errors
-/// All places that both sides changed differently.
+/// All fields that both sides changed differently.
 pub fn merge(base: &Value, ours: &Value, theirs: &Value) -> Result<Value, Vec<Conflict>> {
     let [base, ours, own_theirs] = [base, ours, theirs].map(without_envelope);
     let mut merge = Merge { conflicts: Vec::new() };
@@ -62,7 +62,7 @@ fn without_envelope(claims: &Value) -> Value {
     claims
 }
 
-/// The kind of a place in the document, which decides how it is merged. Field names are those of nats-io/jwt v2.
+/// The kind of a field, which determines how it is merged. Field names are those of nats-io/jwt v2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Claims,
@@ -80,7 +80,7 @@ enum Shape {
     Export,
     SigningKeys,
     SigningKey,
-    /// Times by key: tokens issued up to then are void.
+    /// Times by key. Tokens issued up to that time are void.
     Revocations,
     Revoked,
     /// `pub` and `sub`, each with `allow` and `deny`.
@@ -116,7 +116,7 @@ impl Shape {
         }
     }
 
-    /// Returns the shape of a list's entries if each entry has an identity of its own.
+    /// Returns the shape of a list's entries, if each entry has an identity.
     fn entry(self) -> Option<Self> {
         match self {
             Self::Imports => Some(Self::Import),
@@ -150,8 +150,8 @@ impl Shape {
         }
     }
 
-    /// Returns `true` if two values mean the same to a server. Go omits zero and empty values, so tools may write the
-    /// same claims differently.
+    /// Returns `true` if two values mean the same to a server. Go omits zero and empty values, so tools may write equal
+    /// claims differently.
     fn same(self, a: Option<&Value>, b: Option<&Value>) -> bool {
         if self == Self::Destinations {
             let weighed = |value: Option<&Value>| value.map(with_weights);
@@ -168,7 +168,8 @@ fn plain(value: Option<&Value>) -> Option<Value> {
         Value::Number(number) if number.as_i64() == Some(0) => None,
         Value::String(text) if text.is_empty() => None,
         Value::Array(items) if items.is_empty() => None,
-        // Positions in a list count. An object stays an object: a destination without a weight has the default weight.
+        // Positions in a list matter. An object stays an object, because a destination without a weight has the default
+        // weight.
         Value::Array(items) => {
             let empty = |item: &Value| if item.is_object() { Map::new().into() } else { Value::Null };
             Some(items.iter().map(|item| plain(Some(item)).unwrap_or_else(|| empty(item))).collect())
@@ -182,7 +183,7 @@ fn plain(value: Option<&Value>) -> Option<Value> {
     }
 }
 
-/// Returns the destinations with the default weight where they have none.
+/// Returns the destinations with the default weight filled in.
 fn with_weights(destinations: &Value) -> Value {
     let mut destinations = destinations.clone();
     for destination in destinations.as_array_mut().into_iter().flatten() {
@@ -272,7 +273,7 @@ impl Merge {
             return self.conflict(path, three);
         };
         if shape == Shape::Allow && [&base, &ours, &theirs].iter().any(|list| list.order.is_empty()) {
-            // One side is "everything", so the other side's change has no place in it.
+            // One side is "everything", so the change of the other side cannot be expressed.
             return self.conflict(path, three);
         }
         let (mut merged, mut sides) = (Vec::new(), Vec::new());
@@ -284,7 +285,7 @@ impl Merge {
             }
         }
         if merged.is_empty() && shape == Shape::Allow {
-            // Each side kept something, but nothing in common. An empty list would mean "everything" to servers.
+            // Each side kept some entries, but none in common. To servers, an empty list would mean "everything".
             return self.conflict(path, three);
         }
         if shape == Shape::Imports {
@@ -293,7 +294,7 @@ impl Merge {
         kept(shape, Value::Array(merged))
     }
 
-    /// Reports two services under one local subject, one from each side. A request could reach either.
+    /// Reports two services under one local subject, one from each side. A request could reach either of them.
     fn services_that_meet(&mut self, path: &str, merged: &[Value], sides: &[[bool; 2]]) {
         let services: Vec<(Import, &Value, [bool; 2])> = merged
             .iter()
@@ -310,8 +311,8 @@ impl Merge {
         }
     }
 
-    /// Merges a revocation, and never weakens it. The later time wins, and a revocation that one side removed and the
-    /// other extended stays.
+    /// Merges a revocation without weakening it. The later time wins. A revocation that one side removed and the other
+    /// extended stays.
     fn later(&mut self, path: &str, three: Three<'_>) -> Option<Value> {
         let [_, ours, theirs] = three;
         let seconds = |value: Option<&Value>| value.and_then(Value::as_i64);
@@ -357,13 +358,13 @@ impl<'v> Entries<'v> {
     }
 }
 
-/// Returns the value; `None` if it is empty and Go omits it.
+/// Returns the value. Returns `None` if it is empty and Go omits it.
 fn kept(shape: Shape, value: Value) -> Option<Value> {
     let empty = value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
     (!(empty && shape.may_be_empty())).then_some(value)
 }
 
-/// Returns the later of two activation tokens for the same import. It outlives the other, and revocation is by time.
+/// Returns the later of two activation tokens for the same import. It is valid for longer, and revocation is by time.
 fn newer_activation<'v>(ours: Option<&'v Value>, theirs: Option<&'v Value>) -> Option<&'v Value> {
     let read = |value: Option<&'v Value>| {
         let value = value?;

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-/// Values of few kinds and names, so that three of them often meet.
+/// Values of few kinds and names, so that three of them often overlap.
 fn small() -> impl Strategy<Value = Value> {
     prop_oneof![
         (0..4u8).prop_map(Value::from),
@@ -59,7 +59,7 @@ fn claims() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A base and two changes of it, each of some fields.
+/// A base and two edits of it, each of some fields.
 fn three() -> impl Strategy<Value = (Value, Value, Value)> {
     let few = || prop::collection::vec(prop::bool::weighted(0.35), 9);
     (claims(), claims(), claims(), few(), few()).prop_map(|(base, one, other, mask, mask_of_other)| {
@@ -80,7 +80,7 @@ fn three() -> impl Strategy<Value = (Value, Value, Value)> {
     })
 }
 
-/// The claims without the fields that differ in every token, and with unordered lists sorted.
+/// Returns the claims without the fields that differ in every token, and with unordered lists sorted.
 fn content(claims: &Value) -> Value {
     fn sort(value: &mut Value) {
         match value {
@@ -192,7 +192,7 @@ fn a_conflict_names_its_place_and_both_values() {
 #[test]
 fn what_means_the_same_is_no_conflict() {
     let base = json!({ "mappings": { "a": [{ "subject": "b" }] }, "imports": null });
-    // Another tool wrote the same claims differently.
+    // Another tool wrote equal claims differently.
     let theirs = json!({ "mappings": { "a": [{ "subject": "b", "weight": 100, "cluster": "" }] },
                          "default_permissions": { "pub": {}, "sub": {} }, "limits": { "conn": 0 } });
     let ours = json!({ "mappings": { "a": [{ "subject": "c" }] }, "default_permissions": { "pub": { "deny": ["x"] } },
@@ -208,7 +208,7 @@ fn what_users_may_do_never_grows_by_a_merge() {
     let path = "nats.default_permissions.pub.allow: ";
     // The merge would leave an empty list, which servers read as everything.
     assert!(refused(&allow(&["a", "b"]), &allow(&["a"]), &allow(&["b"]))[0].starts_with(path));
-    // From everything to something, in two ways, and back.
+    // From everything to something, in two different ways, and back.
     assert!(refused(&allow(&[]), &allow(&["a"]), &allow(&["b"]))[0].starts_with(path));
     assert!(refused(&allow(&["a"]), &allow(&[]), &allow(&["a", "b"]))[0].starts_with(path));
     assert_eq!(merged(&allow(&["a", "b"]), &allow(&["a", "b", "c"]), &allow(&["b"])), allow(&["b", "c"]));
@@ -308,7 +308,7 @@ fn destinations_of_a_mapping_are_one_value() {
     for [base, ours, theirs] in [
         [to("a"), to("b"), to("c")],
         [json!([]), to("b"), to("c")],
-        // Our readers refuse these claims, and the merge refuses them too.
+        // Our decoder refuses these claims, and the merge refuses them, too.
         [json!({ "a": 1 }), json!({ "a": 1, "b": 1 }), json!({ "a": 1, "c": 1 })],
         [json!({}), json!({ "b": 1 }), to("c")],
     ] {

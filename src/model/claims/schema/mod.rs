@@ -1,10 +1,10 @@
-//! The strict reader of claims. It refuses what servers could read differently from this program.
+//! The strict decoder of claims. It refuses claims that servers could read differently from this program.
 //!
 //! Servers decode claims into Go structs ([`table`]). Go matches keys to fields without regard to case, `ſ` as `s` and
-//! the Kelvin sign as `k` (`encoding/json`, `foldName`). Of several matching keys, the last one wins. So this reader
-//! refuses, at any depth, a key that differs from a field's name and that Go takes for it. It also refuses two keys of
-//! a struct that Go, or a newer server with more fields, would take for one. Other keys are data and stay as they are,
-//! and so do keys of maps.
+//! the Kelvin sign as `k` (`encoding/json`, `foldName`). Of several matching keys, the last one wins. So this decoder
+//! refuses, at any depth, a key that differs from a field's name but that Go matches to it. It also refuses two keys of
+//! a struct that Go, or a newer server with more fields, would match to the same field. Other keys are data and stay
+//! unchanged, and so do keys of maps.
 
 mod table;
 
@@ -14,11 +14,11 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use table::{Kind, Struct};
 
-/// The last second whose nanoseconds Go can count (April 2262). To servers, a token that expires later has already
-/// expired, because they compute in nanoseconds (nats-server `accounts.go`, `checkExpiration`; `dirstore.go`, `track`).
+/// The last second whose nanoseconds Go can represent (April 2262). Servers compute in nanoseconds, so to them a token
+/// with a later expiry has already expired (nats-server `accounts.go`, `checkExpiration`; `dirstore.go`, `track`).
 pub const LATEST: u64 = 9_223_372_036;
 
-/// Checks the claims of a token of any type, whether decoded or about to be signed.
+/// Checks the claims of a token of any type, after decoding or before signing.
 ///
 /// # Errors
 /// [`ClaimsError`]; it names the field.
@@ -28,7 +28,7 @@ pub fn check(claims: &Value) -> Result<(), ClaimsError> {
     }
     let claim_type = claims["nats"]["type"].as_str().unwrap_or_default();
     Reader { floats: false }.value(claims, &Kind::Struct(table::claims(claim_type)), None)?;
-    // Servers take a token with its type in this place for one of version 1.
+    // Servers treat a token with its type in this place as version 1.
     if claims["type"].as_str().is_some_and(|found| !found.is_empty()) {
         return Err(ClaimsError::Version1);
     }
@@ -45,7 +45,7 @@ pub(super) fn check_header(header: &Value) -> Result<(), ClaimsError> {
     Reader { floats: false }.value(header, &Kind::Struct(&table::HEADER), None)
 }
 
-/// Refuses versions that servers refuse (nats-io/jwt v2 `decoder.go`), and version 1.
+/// Refuses version 1, and versions that servers refuse (nats-io/jwt v2 `decoder.go`).
 fn version(claims: &Value, claim_type: &str) -> Result<(), ClaimsError> {
     let found = &claims["nats"]["version"];
     let requests = matches!(claim_type, "authorization_request" | "authorization_response");
@@ -149,7 +149,7 @@ fn signing_key(item: &Value, scope: &Struct, at: Option<&Path<'_>>) -> Result<()
     }
 }
 
-/// Returns `true` if Go takes `key` for the field `name`, which has only lower-case ASCII letters.
+/// Returns `true` if Go matches `key` to the field `name`, which has only lower-case ASCII letters.
 fn is_read_as(key: &str, name: &str) -> bool {
     let folded = |c: char| match c {
         'ſ' => 's',
@@ -159,8 +159,8 @@ fn is_read_as(key: &str, name: &str) -> bool {
     key.chars().map(folded).eq(name.chars())
 }
 
-/// Returns a text that is equal for all names that Go takes for one. A few other names are equal too (`ß` and `ss`);
-/// for those, the check is too strict.
+/// Returns a text that is equal for all names that Go matches to each other. It is also equal for a few other names
+/// (`ß` and `ss`), for which the check is too strict.
 fn folded(name: &str) -> String {
     name.to_lowercase().to_uppercase().to_lowercase()
 }

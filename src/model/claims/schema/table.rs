@@ -19,7 +19,7 @@ pub(super) enum Kind {
     Uint,
     /// `uint8`
     Byte,
-    /// A struct. Its keys are fields, and Go ignores the case of their letters.
+    /// A struct. Its keys are fields, and Go ignores their case.
     Struct(&'static Struct),
     /// A slice.
     List(&'static Kind),
@@ -50,8 +50,7 @@ impl Struct {
     }
 }
 
-/// Returns the fields of the claims of a type (`nats.type`). A type that servers do not know has only the common
-/// fields.
+/// Returns the fields for a type of claims (`nats.type`). A type that servers do not know has only the common fields.
 pub(super) fn claims(claim_type: &str) -> &'static Struct {
     match claim_type {
         "operator" => &OPERATOR_CLAIMS,
@@ -88,7 +87,7 @@ static CLAIMS_DATA: &[Field] = &[
     ("sub", Text),
 ];
 
-/// Fields of `nats`. They may also stand beside it, where `DecodeGeneric` and the check of a token's type read them.
+/// Fields of `nats`. They may also be outside of it, where `DecodeGeneric` and the check of a token's type read them.
 static GENERIC_FIELDS: &[Field] = &[("tags", STRINGS), ("type", Text), ("version", Int)];
 static GENERIC: Struct = Struct(&[GENERIC_FIELDS]);
 const STRINGS: Kind = List(&Text);

@@ -6,14 +6,14 @@ use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The fields that Go's library decodes, listed by `tests/peers/fields`: by type of claims, path and kind.
+/// Returns the fields that Go's library decodes, as `tests/peers/fields` lists them: by type of claims, path and kind.
 fn go_fields() -> BTreeMap<String, BTreeMap<String, String>> {
     let text = include_str!("../../../../tests/fixtures/claims-fields.json");
     let mut document: Value = serde_json::from_str(text).unwrap();
     serde_json::from_value(document["fields"].take()).unwrap()
 }
 
-/// The table in the same form.
+/// Adds the fields of the table in the same form.
 fn listed(prefix: &str, of: &Struct, found: &mut BTreeMap<String, String>) {
     for (name, kind) in of.fields() {
         list(&format!("{prefix}{name}"), kind, found);
@@ -116,7 +116,7 @@ fn with(claim_type: &str, path: &str, name: &str, value: &Value) -> Value {
     document
 }
 
-/// A value that a field of the kind takes.
+/// Returns a valid value for a field of this kind.
 fn sample(kind: &str) -> Value {
     match kind {
         "string" => json!("x"),
@@ -132,7 +132,7 @@ fn sample(kind: &str) -> Value {
     }
 }
 
-/// Spellings of a name that Go takes for it.
+/// Returns spellings of a name that Go matches to it.
 fn look_alikes(name: &str) -> Vec<String> {
     let capital = name[..1].to_ascii_uppercase() + &name[1..];
     let long = [name.replacen('s', "ſ", 1), name.replacen('k', "\u{212a}", 1)];
@@ -249,7 +249,7 @@ fn versions_and_types_are_those_that_servers_take() {
         assert!(read(json!("account"), version).is_err(), "{text}");
     }
     assert!(read(json!(["account"]), json!(2)).is_err());
-    // With this field, a server takes the token for version 1, which has another signature.
+    // With this field, a server treats the token as version 1, which has another signature.
     let mut document = account(json!({}));
     for (type_, taken) in [(json!("account"), false), (json!("x"), false), (json!(1), false), (json!(""), true)] {
         document["type"] = type_;
@@ -290,7 +290,7 @@ fn numbers_of_scopes_pass_through_floating_point() {
     // Servers read the first as 9007199254740992, and fail on the second.
     assert!(read("9007199254740993").is_err() && read("9223372036854775807").is_err());
     assert!(check(&account(json!({ "limits": { "subs": 9_223_372_036_854_775_807_i64 } }))).is_ok());
-    // Data stays, as long as servers can read its numbers.
+    // Data stays unchanged, as long as servers can read its numbers.
     let with = |data: &str| {
         let scope =
             format!(r#"{{ "kind": "user_scope", "notes": {data}, "template": {{ "notes": [{{ "x": {data} }}] }} }}"#);
@@ -308,7 +308,7 @@ fn numbers_of_scopes_pass_through_floating_point() {
     }
 }
 
-/// Claims that claim to be an account's, in each of the ways they can come in.
+/// Claims that claim to be an account's, from each possible source.
 #[test]
 fn nothing_comes_in_past_the_reader() {
     let [operator, account] = [KeyKind::Operator, KeyKind::Account].map(|kind| Seed::generate(kind).unwrap());

@@ -1,4 +1,4 @@
-//! Searches for gaps in one stream: reads few of its messages, many at a time.
+//! Searches for gaps in one stream. Reads few of its messages, many at a time.
 
 use super::api::{Api, CallError, code};
 use super::data::{ObservedStream, SourceState};
@@ -13,14 +13,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Limits on what a run may read.
+/// Limits on the messages that a run reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Messages read of one stream. One gap takes a few hundred, however long the stream is.
+    /// Messages read from one stream. One gap takes a few hundred, however long the stream is.
     pub messages: usize,
-    /// Streams that are searched; of other streams only the count is known.
+    /// Streams that are searched. For the others only the count is known.
     pub streams: usize,
-    /// Bytes of messages read of one stream.
+    /// Bytes of messages read from one stream.
     pub bytes: u64,
     /// Time for each request.
     pub timeout: Duration,
@@ -34,7 +34,7 @@ impl Limits {
     }
 }
 
-/// A place in the stream, and the last sequence of each source that had arrived up to there.
+/// A position in the stream, and the last sequence of each source that had arrived by then.
 #[derive(Debug, Clone)]
 struct Place {
     at: u64,
@@ -60,30 +60,30 @@ enum Stop {
 pub(super) struct Search<'a, R> {
     api: Api<'a, R>,
     stream: &'a ObservedStream,
-    /// The sequences that arrived according to the servers.
+    /// The last sequences that arrived, as the servers report them.
     said: Known,
-    /// The sequence up to which each origin never had a message. Inside the search, sequences are counted from there.
+    /// The sequence before each origin's first possible one. Inside the search, sequences are counted from there.
     before: Vec<u64>,
     limits: Limits,
     ends: Instant,
     left: usize,
     seen: HashMap<u64, Option<Origin>>,
-    /// The subject on which the user may not ask.
+    /// The subject on which the user may not publish.
     denied: Option<String>,
 }
 
 const IN_FLIGHT: usize = 32;
 /// No stream reaches this sequence, and sums of sequences below it do not overflow.
 const HIGHEST: u64 = 1 << 56;
-/// Number of messages that are read to check a gap: all of them, if there are no more since the last of its source.
+/// Number of messages that are read to check a gap. If there are fewer since the last one of its source, all are read.
 const LOOKS: u64 = 256;
-/// Sizes of the blocks in which each source is looked for, message by message; a source not found in any of them is
-/// quiet at that place.
+/// Sizes of the blocks in which the search looks for each source, message by message. A source that is in none of them
+/// is silent at that position.
 const BLOCKS: [u64; 4] = [4, 8, 16, 32];
 
 impl<'a, R: Requests> Search<'a, R> {
-    /// `said` has the sequence that arrived of each source according to the servers, `before` the sequence before its
-    /// origin's first.
+    /// Makes a search. `said` has the last sequence of each source that arrived according to the servers, `before` the
+    /// sequence before its origin's first.
     pub(super) fn new(
         api: Api<'a, R>,
         stream: &'a ObservedStream,
@@ -99,10 +99,10 @@ impl<'a, R: Requests> Search<'a, R> {
         Self { api, stream, said, before, limits, ends, left, seen: HashMap::new(), denied: None }
     }
 
-    /// Finds the missing messages; `None` when the messages do not show them.
+    /// Finds the missing messages. Returns `None` if the messages do not show them.
     ///
     /// # Errors
-    /// The subject on which the user may not ask.
+    /// The subject on which the user may not publish.
     pub(super) async fn run(mut self) -> Result<Option<Arrivals>, String> {
         let found = self.find().await;
         self.denied.map_or(Ok(found), Err)
@@ -129,7 +129,7 @@ impl<'a, R: Requests> Search<'a, R> {
             missing => match self.gaps(&start, &end).await {
                 Ok(found) => gaps.extend(found),
                 Err(Stop::Failed) => return None,
-                // A contradiction means that a coincidence misled the search. The total is certain.
+                // A contradiction means that a coincidence misled the search. The total is still certain.
                 Err(_) => gaps.push(self.between(&start, &end, missing)),
             },
         }
@@ -138,8 +138,7 @@ impl<'a, R: Requests> Search<'a, R> {
         Some(Arrivals { stream: self.stream.name.clone(), last, missing, gaps })
     }
 
-    /// Finds the gaps between two places: halves the way between them where messages are missing, the newest half
-    /// first.
+    /// Finds the gaps between two positions. Bisects the ranges in which messages are missing, the newest half first.
     async fn gaps(&mut self, start: &Place, end: &Place) -> Result<Vec<Gap>, Stop> {
         let mut gaps = Vec::new();
         let mut open = vec![(start.clone(), end.clone())];
@@ -164,13 +163,13 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(gaps)
     }
 
-    /// Returns the number of messages missing up to a place.
+    /// Returns the number of messages that are missing before a position.
     fn missing(&self, place: &Place) -> i128 {
         let got: i128 = place.got.iter().map(|&got| i128::from(got)).sum();
         got - i128::from(place.at) + i128::from(self.stream.first_possible() - 1)
     }
 
-    /// Returns the gap among the messages before the first one that is still there.
+    /// Returns the gap among the messages before the first one that still exists.
     fn before(&self, start: &Place, missing: i128) -> Gap {
         let among = self.ranges(|i| (1, start.got[i]));
         Gap { after: self.stream.first_possible() - 1, before: start.at + 1, missing: count(missing), among }
@@ -191,8 +190,9 @@ impl<'a, R: Requests> Search<'a, R> {
         }
     }
 
-    /// Looks for the messages that a gap lists as missing, between the last message of their source and the one after
-    /// the gap. As many messages of another source may be missing as there are unread messages of this one.
+    /// Looks for the messages that a gap lists as missing, between the last message of their source and the message
+    /// after the gap. If messages of this source were not read, the same number of another source may be missing
+    /// instead.
     async fn check(&mut self, gap: &Gap) -> Result<(), Stop> {
         let stream = self.stream;
         for range in gap.among.iter().filter(|_| gap.is_exact()) {
@@ -216,12 +216,12 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     fn between(&self, low: &Place, high: &Place, missing: i128) -> Gap {
-        // The last sequences up to `high` did arrive.
+        // The last sequences up to `high` have arrived.
         let among = self.ranges(|i| (low.got[i] + 1, high.got[i].saturating_sub(1)));
         Gap { after: low.at, before: high.at, missing: count(missing), among }
     }
 
-    /// Returns the last sequence of each source that arrived, where servers report it directly.
+    /// Returns the last sequence of each source that arrived, if servers report it directly.
     fn told(&self) -> impl Iterator<Item = Option<u64>> {
         let told = |(source, before): (&SourceState, &u64)| source.seq.map(|seq| seq.saturating_sub(*before));
         self.stream.sources.iter().zip(&self.before).map(told)
@@ -235,14 +235,14 @@ impl<'a, R: Requests> Search<'a, R> {
         all.filter(|range| range.first <= range.last).collect()
     }
 
-    /// Returns the place before the first message that is still there.
+    /// Returns the position before the first message that still exists.
     async fn start(&mut self) -> Result<Option<Place>, Stop> {
         let base = self.stream.first_possible() - 1;
         let (first, last) = (self.stream.state.first_seq, self.stream.state.last_seq);
         if first <= base + 1 {
             return Ok(Some(Place { at: base, got: vec![0; self.said.len()] }));
         }
-        // Of each source, all messages before the first one seen count as arrived, or as missing somewhere before.
+        // Messages of a source before its first one in the stream count as arrived, or as missing earlier.
         let mut got: Known = self.said.iter().map(|said| said.filter(|&said| said == 0)).collect();
         let mut from = first;
         for size in BLOCKS {
@@ -256,10 +256,11 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at: first - 1, got }))
     }
 
-    /// Returns the place of the last message.
+    /// Returns the position of the last message.
     async fn end(&mut self, start: &Place) -> Result<Option<Place>, Stop> {
         let at = self.stream.state.last_seq;
-        // The servers' report on a quiet source is right; on a busy one it may be newer than the message at `at`.
+        // The servers' report about a silent source is right. About a busy one, it may be newer than the message at
+        // `at`.
         let mut got: Known = self.told().map(|told| told.filter(|&seq| seq == 0)).collect();
         let mut from = at;
         for size in BLOCKS {
@@ -279,7 +280,7 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at, got }))
     }
 
-    /// Returns a place between the two that is certain, near the middle if possible.
+    /// Returns a certain position between the two, near the middle if possible.
     async fn split(&mut self, low: &Place, high: &Place) -> Result<Option<Place>, Stop> {
         let width = high.at - low.at;
         for eighths in [4, 3, 5, 2, 6] {
@@ -295,8 +296,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(None)
     }
 
-    /// Returns the place at `at`; `None` when it cannot be found, as where messages were deleted. `hint` is used for
-    /// sources that cannot be found otherwise.
+    /// Returns the position at `at`. Returns `None` if it cannot be found, for instance because messages were deleted
+    /// there. `hint` is used for sources that cannot be found otherwise.
     fn place<'s>(
         &'s mut self,
         at: u64,
@@ -336,12 +337,13 @@ impl<'a, R: Requests> Search<'a, R> {
         })
     }
 
-    /// Fills in the sources that `got` lacks when the count shows that they sent nothing before `at`, or nothing after.
+    /// Fills in the sources that `got` lacks, if the count shows that they sent nothing before `at`, or nothing after
+    /// it.
     async fn reckon(&mut self, at: u64, got: &mut Known, low: &Place, high: Option<&Place>) -> Result<(), Stop> {
         if let Some(high) = high
             && at - low.at == arrived(got, low) + unseen(got, low, high)
         {
-            // No message is missing if all that they send up to `high` is there already.
+            // No message is missing if all that these sources sent up to `high` has already arrived.
             fill(got, &high.got);
         } else if at - low.at == arrived(got, low) && self.are_silent(low.at, at, got).await? {
             fill(got, &low.got);
@@ -354,8 +356,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(())
     }
 
-    /// Checks that none of the sources that `got` lacks shows up at sample places from `low` to `high`. The count alone
-    /// could mislead: as many messages of the other sources may be missing as there are of these.
+    /// Checks that none of the sources that `got` lacks appears at samples from `low` to `high`. The count alone could
+    /// mislead, because the same number of messages of the other sources may be missing.
     async fn are_silent(&mut self, low: u64, high: u64, got: &Known) -> Result<bool, Stop> {
         let width = high - low;
         let ends = (1..8).chain((3..63).map(|power| 1 << power).take_while(|&step| step < width));
@@ -367,7 +369,7 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     /// Finds the last message up to `at` of the sources that `got` lacks, and the last sequences of the other sources
-    /// at that place. After it, only the other sources have messages.
+    /// at that position. After it, all messages are from the other sources.
     async fn last_of_silent(&mut self, at: u64, low: &Place, got: &Known) -> Result<Option<(u64, Known)>, Stop> {
         let (mut before, mut behind, mut then) = (low.at, at, got.clone());
         while behind - before > BLOCKS[1] {
@@ -402,7 +404,7 @@ impl<'a, R: Requests> Search<'a, R> {
                 return Ok(None);
             }
         }
-        // A few missing messages of the other sources may have shifted the result a little.
+        // A few missing messages of the other sources may have shifted the result slightly.
         let (from, to) = (before.saturating_sub(BLOCKS[2]).max(low.at) + 1, (behind + BLOCKS[3]).min(at));
         self.fetch(from..=to).await?;
         if self.is_absent(from - 1, to) {
@@ -419,8 +421,8 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(None)
     }
 
-    /// Reads the messages from `from` down to the one after `to`, and returns whether `got` is complete then. Stops
-    /// where a message was deleted: it may have been of any source.
+    /// Reads the messages from `from` down to the one after `to`. Returns `true` if `got` is then complete. Stops at a
+    /// deleted message, which may have been of any source.
     async fn look(&mut self, from: u64, to: u64, got: &mut Known) -> Result<bool, Stop> {
         self.fetch(to + 1..=from).await?;
         for at in (to + 1..=from).rev() {
@@ -439,7 +441,7 @@ impl<'a, R: Requests> Search<'a, R> {
         (to + 1..=from).any(|at| self.seen[&at].is_none())
     }
 
-    /// Reads the messages that were not read yet.
+    /// Reads those of the messages that were not read yet.
     async fn fetch(&mut self, places: impl Iterator<Item = u64>) -> Result<(), Stop> {
         let new: Vec<u64> = places.filter(|at| !self.seen.contains_key(at)).collect();
         if new.len() > self.left || (!new.is_empty() && Instant::now() >= self.ends) {
@@ -472,7 +474,7 @@ impl<'a, R: Requests> Search<'a, R> {
     fn origin(&self, reply: &Value) -> Option<Origin> {
         let (name, sequence) = came_from(reply)?;
         let place = self.stream.sources.iter().position(|source| source.name == name)?;
-        // A message from a former stream of the same name shows nothing.
+        // A message from a former stream of the same name proves nothing.
         let counted = sequence.checked_sub(self.before[place]).filter(|counted| *counted > 0)?;
         Some((place, counted))
     }
@@ -505,17 +507,17 @@ fn fill(got: &mut Known, from: &[u64]) {
     }
 }
 
-/// Returns the number of messages that arrived since `low`, of the known sources.
+/// Returns the number of messages of the known sources that arrived since `low`.
 fn arrived(got: &Known, low: &Place) -> u64 {
     got.iter().zip(&low.got).map(|(got, low)| got.map_or(0, |got| got.saturating_sub(*low))).sum()
 }
 
-/// Returns the number of messages that arrive until `high`, of the known sources.
+/// Returns the number of messages of the known sources that arrive until `high`.
 fn arrives(got: &Known, high: &Place) -> u64 {
     got.iter().zip(&high.got).map(|(got, high)| got.map_or(0, |got| high.saturating_sub(got))).sum()
 }
 
-/// Returns the number of messages that arrive from `low` to `high`, of the unknown sources.
+/// Returns the number of messages of the unknown sources that arrive from `low` to `high`.
 fn unseen(got: &Known, low: &Place, high: &Place) -> u64 {
     let arrives = got.iter().zip(low.got.iter().zip(&high.got)).filter(|(got, _)| got.is_none());
     arrives.map(|(_, (low, high))| high.saturating_sub(*low)).sum()

@@ -1,4 +1,4 @@
-//! Searches in simulated streams, whose gaps are known.
+//! Searches in simulated streams with known gaps.
 
 use super::super::data::ObservedStream;
 use super::*;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NAMES: [&str; 3] = ["w", "c", "e"];
 
-/// A stream with three sources; its messages from sequence `first` on, `None` where one was deleted.
+/// A stream with three sources. It has the messages from sequence `first` on, with `None` for a deleted one.
 #[derive(Debug, Clone, Default)]
 struct Simulated {
     messages: Vec<Option<Origin>>,
@@ -23,7 +23,7 @@ impl Simulated {
         Self { first: 1, ..Self::default() }
     }
 
-    /// Adds messages of these sources, `weights` of each per turn.
+    /// Adds messages of these sources: in each turn, as many of each as `weights` says.
     fn traffic(mut self, turns: u64, weights: [u64; 3]) -> Self {
         for _ in 0..turns {
             for (source, weight) in weights.into_iter().enumerate() {
@@ -49,7 +49,7 @@ impl Simulated {
         self
     }
 
-    /// `tells`: the servers report the sequence that arrived of each source.
+    /// Returns the stream's info. With `tells`, servers report the last sequence of each source that arrived.
     fn info(&self, tells: bool) -> ObservedStream {
         let last = self.first + self.messages.len() as u64 - 1;
         let mut sources: Vec<Value> = NAMES.iter().map(|name| json!({ "name": name, "lag": 0, "active": 1 })).collect();
@@ -71,7 +71,7 @@ impl Simulated {
         self.search_from(tells, [0; 3]).await
     }
 
-    /// Searches with origins whose messages begin after these sequences.
+    /// Searches a stream whose origins' messages begin after these sequences.
     async fn search_from(&self, tells: bool, before: [u64; 3]) -> (Option<Arrivals>, usize) {
         let requests = Answering { stream: self, asked: AtomicUsize::new(0) };
         let info = self.info(tells);
@@ -180,8 +180,8 @@ async fn deleted_messages_leave_a_gap_less_exact() {
     assert!(among.first <= 1001 && among.last >= 1015, "{found:?}");
 }
 
-/// An origin that was recreated to start after what was read of the former one, and an origin of a region that came
-/// later.
+/// An origin that was recreated to start after the messages read from the former one, and an origin of a region that
+/// joined later.
 #[tokio::test]
 async fn origins_begin_where_they_began() {
     const BEFORE: u64 = 1_800_000_000_000_000;
@@ -196,7 +196,7 @@ async fn origins_begin_where_they_began() {
         assert_eq!((found.missing, found.last["c"], found.last["w"]), (7, BEFORE + 2007, 2000));
         assert!(asked < 400, "{asked}");
     }
-    // Messages of the former origin show nothing about this one.
+    // Messages of the former origin prove nothing about this one.
     let mut anew = Simulated::new().traffic(1000, [1, 1, 1]);
     anew.sent[1] = BEFORE;
     assert_eq!(anew.traffic(1000, [1, 1, 1]).search_from(true, [0, BEFORE, 0]).await.0, None);
@@ -204,12 +204,12 @@ async fn origins_begin_where_they_began() {
 
 #[tokio::test]
 async fn what_does_not_add_up_is_not_told() {
-    // A recreated origin: its sequences start again.
+    // A recreated origin whose sequences start again.
     let mut stream = Simulated::new().traffic(1000, [1, 1, 1]);
     stream.sent[0] = 0;
     let (found, _) = stream.traffic(50, [1, 1, 1]).search(true).await;
     assert_eq!(found, None);
-    // A source that was removed since.
+    // A source that was removed later.
     let mut info = Simulated::new().traffic(10, [1, 1, 1]);
     info.messages.push(Some((0, 99)));
     let requests = Answering { stream: &info, asked: AtomicUsize::new(0) };
@@ -236,7 +236,7 @@ async fn too_many_gaps_are_told_in_part() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever the traffic, every message of an exact gap is missing, and all gaps together have as many as are
+    /// With any traffic, every message of an exact gap is missing, and all gaps together have as many messages as are
     /// missing.
     #[test]
     fn nothing_that_arrived_is_called_missing(
@@ -264,8 +264,8 @@ proptest! {
                 missing += last - seqs().count() as u64;
                 not_arrived += sent - last;
             }
-            // Messages dropped after all that arrived may show up, where servers do not report what arrived. There, one
-            // missing message and one of a silent source can look alike.
+            // If servers do not report which messages arrived, dropped messages after the last arrived one may be
+            // included. There, a missing message can look like one of a silent source.
             prop_assert!(!tells || (missing..=missing + not_arrived).contains(&found.missing), "{missing} and {not_arrived}: {found:?}");
             for gap in found.gaps.iter().filter(|gap| gap.is_exact()) {
                 for range in &gap.among {

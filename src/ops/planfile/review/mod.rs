@@ -1,7 +1,7 @@
 //! Reviews a plan file before it is signed.
 //!
-//! The signing machine has no deployment to compare the file with, so the file's statements about itself do not count.
-//! The review derives from the claims what would be signed, and refuses parts that do not fit together.
+//! The signing machine has no deployment to compare the file with, and the file's own description of its changes does
+//! not count. The review derives the changes from the claims to sign, and refuses inconsistent parts.
 
 use crate::definition::Definition;
 use crate::desired::{self, regional};
@@ -16,21 +16,21 @@ use crate::secrets::is_shown_in_full;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A plan file that asks for signatures on something else than it says.
+/// Error about a plan file whose description contradicts the claims to sign.
 #[derive(Debug, thiserror::Error)]
 #[error("account {}: {reason}", shown(account))]
 pub struct Inconsistent {
     /// The account's name in the file.
     pub account: String,
-    /// The part that does not fit.
+    /// The inconsistent part.
     pub reason: String,
 }
 
 /// Compares the parts of a plan file with each other.
 ///
-/// It compares accounts with the definition. It compares tokens with the account that they are said to be for, and with
-/// the token that it has. It compares activation tokens with the imports that need them, and dates with `now` (seconds
-/// since 1970). It refuses claims that servers could read differently.
+/// Compares accounts with the definition. Compares tokens with the account that the file names for them, and with that
+/// account's base token. Compares activation tokens with the imports that need them, and dates with `now` (seconds
+/// since 1970). Refuses claims that servers could read differently.
 ///
 /// # Errors
 /// [`Inconsistent`]
@@ -62,8 +62,8 @@ pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(),
     Ok(())
 }
 
-/// Returns the reason why an account that the file calls new cannot be new. Claims that start from nothing would not
-/// show what they remove.
+/// Returns the reason why an account that the file calls new cannot be new. Claims that start from nothing would hide
+/// what they remove.
 fn is_there_already(content: &Content, account: &PlannedAccount, made_here: bool) -> Option<String> {
     if account.base.is_some() || account.tokens.is_empty() {
         return None;
@@ -113,8 +113,8 @@ fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), Stri
     Ok(())
 }
 
-/// Checks the date after which a token is dated. The options of the file are no reason for a date in the future: only
-/// the token that it starts from, which a trusted key signed, can be dated ahead.
+/// Checks the date that a new token must follow. The options of the file do not justify a date in the future. Only the
+/// base token, which a trusted key signed, can be dated ahead.
 fn dated(content: &Content, push: &Push, base: Option<&AccountClaims>, now: u64) -> Result<(), String> {
     let issued = base.map_or(0, AccountClaims::issued_at);
     if push.newest_iat < issued {
@@ -134,7 +134,7 @@ fn dated(content: &Content, push: &Push, base: Option<&AccountClaims>, now: u64)
     }
 }
 
-/// The token that an account's claims are edited from, as far as the file has it.
+/// The token from which an account's claims are edited, as far as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BaseToken {
     /// Issue time, in seconds since 1970.
@@ -143,14 +143,14 @@ pub struct BaseToken {
     pub issuer: PublicKey,
 }
 
-/// Returns the token that an account starts from; `None` for an account that is yet to be made.
+/// Returns the token that an account starts from. Returns `None` for a new account.
 pub fn base(account: &PlannedAccount) -> Option<BaseToken> {
     let base = AccountClaims::decode(account.base.as_deref()?).ok()?;
     Some(BaseToken { issued_at: base.issued_at(), issuer: base.issuer().clone() })
 }
 
-/// Returns, in lines, the changes that an account's tokens make to its present claims, stage by stage. It also has the
-/// age of those claims, and the activation tokens to issue. `now` is in seconds since 1970.
+/// Returns the changes that an account's tokens make to its present claims, line by line and stage by stage. Also
+/// returns the age of those claims, and the activation tokens to issue. `now` is in seconds since 1970.
 pub fn changes(account: &PlannedAccount, start: Option<&TrustedClaims>, now: u64) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(base) = start {
@@ -189,8 +189,8 @@ fn age(issued_at: u64, now: u64) -> String {
     }
 }
 
-/// Returns what else the plan does, one thing a line: options that let it do more than add, and what it deletes. The
-/// part of the file that this comes from is compared with the deployment before anything is done.
+/// Returns the plan's other effects, one per line: options that let it do more than add, and deletions. This part of
+/// the file is compared with the deployment before anything is done.
 pub fn beyond_tokens(content: &Content) -> Vec<String> {
     let crate::plan::Options { adopt, prune, delete_streams, allow, signing_keys } = &content.options;
     let mut lines = Vec::new();
@@ -218,9 +218,9 @@ pub fn beyond_tokens(content: &Content) -> Vec<String> {
     lines
 }
 
-/// Returns the lines about a plan file that would not be shown in full. They have something like a secret, or like the
-/// note in place of one. It checks names, what the plan does [beyond its tokens](beyond_tokens), and the
-/// [changes](changes()) of all accounts. A person must not sign what they cannot see.
+/// Returns the lines of a plan file that would not be shown in full. They contain text that looks like a secret, or
+/// like the mask that replaces one. Checks names, the effects [beyond its tokens](beyond_tokens), and the
+/// [changes](changes()) of all accounts. The user must not sign what they cannot see.
 pub fn not_in_full(content: &Content, changes: &[Vec<String>]) -> Vec<String> {
     let names = content.accounts.iter().map(|account| format!("account {} ({})", account.name, account.id));
     let lines = names.chain(beyond_tokens(content)).chain(changes.iter().flatten().cloned());
@@ -231,7 +231,7 @@ fn deleted(changes: &Value) -> impl Iterator<Item = &Value> {
     changes.as_array().into_iter().flatten().filter(|change| change["action"] == "delete")
 }
 
-/// Returns a text as it is, and anything else as JSON, on one line.
+/// Returns a string unchanged, and any other value as JSON on one line.
 fn text(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     shown(&text).into_owned()

@@ -2,7 +2,7 @@
 //! mapping (nats-server 2.15, measured). Covers roles and default permissions, which the account's token shows.
 
 use super::permissions::{any_user, for_all, subjects};
-use crate::desired::{DesiredAccount, Role, lease};
+use crate::desired::{DesiredAccount, lease};
 use crate::model::claims::{AccountClaims, Permission};
 use crate::model::finding::{Finding, Severity};
 use crate::model::mapping::{Destination, Mapping};
@@ -87,7 +87,7 @@ fn paths(desired: &DesiredAccount<'_>) -> Vec<Path> {
     if desired.account.layout == Layout::Shared {
         all.extend(desired.account.virtual_streams.iter().map(|stream| {
             let name = stream.name.as_str();
-            let reads = desired.streams.iter().filter(|read| read.virtual_stream == name && read.role == Role::Read);
+            let reads = desired.streams.iter().filter(|read| read.virtual_stream == name && read.role.serves());
             let to = reads.map(|read| format!("$JS.ACK.{}.>", read.name)).collect();
             Path { from: format!("$JS.ACK.{name}.>"), to, by: format!("$JS.API.STREAM.INFO.{name}") }
         }));

@@ -148,7 +148,7 @@ fn run(folder: &Path, args: &[&str]) -> Run {
     Run::of(&mut command(folder, args))
 }
 
-/// Runs a command line with the value in place of `@`, for people and for scripts. Asserts that one value is one line.
+/// Runs a command line with the value in place of `@`, in both formats. Asserts that one value is one line.
 #[track_caller]
 fn with_value(folder: &Path, args: &[&str]) -> Run {
     let with = |value: &str, more: &[&str]| {
@@ -204,7 +204,7 @@ fn account_claims(account: &KeyPair, operator: &KeyPair) -> Value {
     })
 }
 
-/// These tests see the output as a person does, with styles.
+/// These tests see the output as the user does, with styles.
 #[test]
 fn terminals_get_the_styles_of_this_program() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Tests plan files with hostile text from their author, as the person who signs sees them.
+//! Tests plan files with hostile text from their author, as the user sees them before signing.
 
 use super::{DEFINITION, Run, account_claims, run, sweep_alike, token};
 use crate::support::hostile::{Field, keys, strings};

@@ -60,7 +60,7 @@ fn exports_of_others_are_not_taken_over_unasked() {
     assert_eq!((finding.code, &*finding.place), ("foreign-export", "account APP, export $VS.>"));
     let message = "the account exports it already, and not for this definition: stream $VS.> (theirs)";
     assert_eq!(finding.message, message);
-    assert_eq!(finding.next, "Take that export away, or take it over with --adopt.");
+    assert_eq!(finding.next, "Remove that export, or take it over with --adopt.");
     let (taken, after) = edited(&account(), &same, &adopt());
     assert_eq!(taken.findings, []);
     let names: Vec<&str> = after.exports().iter().map(|e| e.name.as_str()).filter(|n| n.contains("$VS.>")).collect();
@@ -77,7 +77,7 @@ fn exports_of_others_are_not_taken_over_unasked() {
                 "the account exports what overlaps it, and servers refuse a token with both: stream {near} (theirs)"
             );
             assert_eq!(finding.message, message);
-            assert_eq!(finding.next, "Take that export away, or let it export other subjects.");
+            assert_eq!(finding.next, "Remove that export, or let it export other subjects.");
         }
     }
     // A service is not a stream export, and our own exports do not count.
@@ -97,7 +97,7 @@ fn imports_of_others_are_not_replaced_unasked() {
         finding.message,
         format!("the account has an import on that subject already: {LIST} (theirs), service list of account {other}")
     );
-    assert_eq!(finding.next, "Take that import away, or take its place with --adopt.");
+    assert_eq!(finding.next, "Remove that import, or take its place with --adopt.");
     let (taken, after) = edited(&account(), &same, &adopt());
     assert_eq!(taken.findings, []);
     let local = |claims: &AccountClaims| -> Vec<String> {
@@ -113,7 +113,7 @@ fn imports_of_others_are_not_replaced_unasked() {
         assert!(findings.iter().all(|finding| finding.code == "foreign-import"), "{findings:#?}");
         assert_eq!(findings.len(), 2, "STREAM.NAMES and STREAM.LIST");
         assert!(findings[0].message.contains("on subjects that overlap it"), "{findings:#?}");
-        assert_eq!(findings[0].next, "Take that import away, or import elsewhere.");
+        assert_eq!(findings[0].next, "Remove that import, or import elsewhere.");
     }
     // An import that came from another account before is replaced without asking the user.
     let (moved, after) =

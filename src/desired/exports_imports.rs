@@ -1,9 +1,9 @@
 //! The exports and imports between an application's account and its regional accounts. In the regional layout, their
 //! number does not depend on the number of virtual streams.
 //!
-//! Control uses service imports, and data uses stream imports, because a service import adds a cost to every message.
-//! Measurements showed that each part is needed (nats-server 2.10.26 – 2.15.1). `docs/concepts.md` explains how they
-//! work together.
+//! Control traffic uses service imports, and data uses stream imports, because a service import costs time for every
+//! message. Each part is needed (measured, nats-server 2.10.26 – 2.15.1). `docs/concepts.md` explains how they work
+//! together.
 
 use super::regional::{JETSTREAM, RegionalIds, SOURCE_API};
 use crate::model::claims::{ExportSpec, ImportSpec, LinkKind};
@@ -15,7 +15,7 @@ use crate::model::virtual_stream::{Account, Kind, MapRequest, VirtualStream};
 
 /// Requests of the JetStream API that applications may make of their region, below `$JS.API.`.
 ///
-/// A single import of `CONSUMER.>` would deliver pull requests twice: they use a stream import.
+/// A single import of `CONSUMER.>` would deliver pull requests twice, because they use a stream import.
 const REQUESTS: [&str; 15] = [
     "INFO",
     "STREAM.NAMES",
@@ -35,7 +35,7 @@ const REQUESTS: [&str; 15] = [
 ];
 
 /// Returns the request that an export or import of this subject opens for `map_requests`, and its stream (`>` for all).
-/// Regional accounts have it below `$JS`. The application's account has it below `$VSH`, for its home streams.
+/// In regional accounts the subject is below `$JS`. In the application's account it is below `$VSH`, for home streams.
 pub fn opened(subject: &str) -> Option<(MapRequest, &str)> {
     let below = |prefix: &str| subject.strip_prefix(prefix)?.strip_prefix(".API.");
     let operation = below(JETSTREAM).or_else(|| below(BACK))?;
@@ -68,7 +68,7 @@ fn requests(account: &Account) -> Vec<String> {
 }
 
 /// Returns `true` if clients purge the home stream, as for a mirrored object store. A purge of a region's mirror would
-/// free the chunks only there. Then a home stream with `max_bytes` would stay full.
+/// free the chunks only there, and a home stream with `max_bytes` would stay full.
 fn is_purged_at_home(stream: &VirtualStream) -> bool {
     stream.kind == Kind::ObjectStore && stream.home().is_some()
 }
@@ -153,7 +153,7 @@ pub(super) fn imports_of_region(account: &Account, region: &Region) -> Vec<Impor
     let deliver = format!("{DELIVER}.{}.>", region.name);
     imports.extend([
         from(format!("{BACK}.API.CONSUMER.>"), format!("{SOURCE_API}.CONSUMER.>"), LinkKind::Service),
-        // Messages carry `$JS.FC.…`. Under any other subject, sources stop after about 2 MB (measured).
+        // Messages contain `$JS.FC.…`. Under any other subject, sources stop after about 2 MB (measured).
         from(format!("{BACK}.FC.>"), format!("{JETSTREAM}.FC.>"), LinkKind::Service),
         from(deliver.clone(), deliver, LinkKind::Stream),
     ]);
@@ -173,7 +173,7 @@ mod tests {
     use crate::desired::tests::{app, bucket, mirrored, stream, topology};
     use crate::model::subject::SubjectFilter;
 
-    /// Every request that the table of API subjects calls harmless is imported, and no other request.
+    /// All requests that the table of API subjects calls harmless are imported, and no others.
     #[test]
     fn requests_are_those_of_the_table() {
         let account = app(vec![stream("foo", &["foo.>"])]);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::observed::fake::{Crowd, Fake, account, claims};
+use crate::observed::system;
 use serde_json::json;
 
 const TIME: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ async fn without_a_nats_resolver_it_says_so() {
     let id = account();
     let tokens = [(id.clone(), fake.sign(&claims(&id, json!({})), 1000))];
     assert_eq!(push(&fake, &deployment, &tokens, TIME).await, Err(PushError::NoResolver));
-    // A server says so at once; other users may say so, too.
+    // A server reports this at once, and other users may forge it.
     let nobody = |late| Crowd { fake: &fake, subject: SUBJECT, payloads: Vec::new(), late, nobody: true };
     let start = tokio::time::Instant::now();
     assert_eq!(push(&nobody(Duration::ZERO), &deployment, &tokens, TIME).await, Err(PushError::NoResolver));
@@ -64,7 +65,7 @@ fn a_cache_that_skips_has_not_stored() {
     assert_eq!(answer(&reply), Some(("N".to_owned(), skipped)));
 }
 
-/// Of two different answers in a server's name, one is not that server's: neither proves that the token is stored.
+/// If two answers in a server's name differ, one is not from that server. Neither proves that the token is stored.
 #[tokio::test(start_paused = true)]
 async fn two_answers_in_one_servers_name_are_an_error() {
     let fake = Fake::new(&["west", "east"], 2);

@@ -28,7 +28,7 @@ pub(in crate::plan) fn exports(claims: &mut TrustedClaims, desired: &DesiredAcco
                 "foreign-export",
                 place(&wanted.subject),
                 format!("the account exports {message}: {kind} {} ({})", foreign.subject, foreign.name),
-                format!("Take that export away, {next}"),
+                format!("Remove that export, {next}"),
             ));
             if !options.adopt {
                 continue;

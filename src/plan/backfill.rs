@@ -7,11 +7,14 @@
 pub use super::allowable::LOSES_HISTORY;
 pub use super::stream_change::History;
 
+use super::exports_imports::is_ours;
 use super::stream_change::{StreamChange, StreamPlan};
 use super::{Action, Options};
 use crate::desired::regional::Seat;
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
+use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
+use crate::model::virtual_stream::Layout;
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -94,9 +97,9 @@ fn with_sources(config: &Map<String, Value>, wanted: &Map<String, Value>) -> Map
     config
 }
 
-/// Finds new read streams that need a backfill, and resumes unfinished backfills. `application` is JetStream of the
-/// application's account.
-pub(super) fn take_along(
+/// Finds the new read streams that need a backfill, and goes on with backfills that have begun. `application` is
+/// JetStream of the application's account.
+pub(super) fn plan_backfills(
     desired: &DesiredAccount<'_>,
     plan: &mut StreamPlan,
     found: &ObservedJetStream,
@@ -106,8 +109,8 @@ pub(super) fn take_along(
     if !matches!(desired.seat, Seat::Regional(_)) {
         return;
     }
-    // A mirror does not replace a read stream.
-    for stream in desired.streams.iter().filter(|stream| stream.role == Role::Read && stream.mirrors().is_none()) {
+    // A mirror replaces no read stream.
+    for stream in desired.streams.iter().filter(|stream| stream.sources()) {
         let place = || format!("account {}, stream {}", desired.name, stream.name);
         if let Some(found) = found.stream(&stream.name) {
             if let Some((from, _)) = phase(&found.config).filter(|_| is_under_way(&found.config)) {
@@ -129,6 +132,71 @@ pub(super) fn take_along(
     }
 }
 
+/// Finds new read streams of an account that changed its layout. They start with what the write streams hold, without
+/// what the read streams of the other layout have. `application` is JetStream of the application's account.
+pub(super) fn lost_history(
+    desired: &DesiredAccount<'_>,
+    changes: &[StreamChange],
+    claims: Option<&AccountClaims>,
+    application: &ObservedJetStream,
+    options: &Options,
+) -> Vec<Finding> {
+    let created = changes.iter().filter(|change| change.action == Action::Create && change.role.serves());
+    let code = LOSES_HISTORY;
+    let consent = |place: String, message: String| match options.allows(code) {
+        true => Finding::warning(code, place, message, ""),
+        false => {
+            let next =
+                "Keep the layout; or go on with --allow loses-history: what is there now stays, and is left alone.";
+            Finding::error(code, place, message, next)
+        }
+    };
+    let owned = |change: &StreamChange, role: Role| {
+        let name = change.virtual_stream.clone();
+        application.streams.iter().filter(move |stream| {
+            stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == name && owner.role == role)
+        })
+    };
+    match desired.seat {
+        // Streams with a backfill lose no history.
+        Seat::Regional(region) => created
+            .filter(|change| change.history.is_none())
+            .filter_map(|change| {
+                let before = owned(change, Role::Read)
+                    .find(|stream| stream.owner.as_ref().is_some_and(|owner| owner.region == region.name.as_str()))?;
+                let held: u64 = owned(change, Role::Write).map(|stream| stream.state.messages).sum();
+                (before.state.messages > held).then(|| {
+                    consent(
+                        format!("account {}, stream {}", desired.name, change.name),
+                        format!(
+                            "it takes the place of {} of the layout `shared`, which has {} messages, and starts with the {held} \
+                             that the write streams still hold",
+                            before.name, before.state.messages
+                        ),
+                    )
+                })
+            })
+            .collect(),
+        Seat::Application => {
+            let was_regional = desired.account.layout == Layout::Shared
+                && claims.is_some_and(|claims| claims.imports().iter().any(|i| is_ours(&i.name)));
+            // A virtual stream without write streams is new.
+            let first = created.into_iter().find(|change| was_regional && owned(change, Role::Write).next().is_some());
+            let finding = |change: &StreamChange| {
+                consent(
+                    format!("account {}", desired.name),
+                    format!(
+                        "its layout was `regional`: {} and the other read streams start with what the write streams still hold, \
+                         and what the regional accounts' streams have besides is read no more",
+                        change.name
+                    ),
+                )
+            };
+            first.map(finding).into_iter().collect()
+        }
+    }
+}
+
 /// Returns the read stream of the layout `shared` for the same virtual stream in the same region.
 pub(super) fn predecessor<'o>(
     stream: &DesiredStream<'_>,
@@ -136,7 +204,7 @@ pub(super) fn predecessor<'o>(
 ) -> Option<&'o ObservedStream> {
     application.streams.iter().find(|old| {
         old.owner.as_ref().is_some_and(|owner| {
-            owner.role == Role::Read
+            owner.role.serves()
                 && owner.virtual_stream == stream.virtual_stream
                 && owner.region == stream.region.as_str()
         })

@@ -2,49 +2,49 @@
 //!
 //! A reply to `$SYS.REQ.ACCOUNT.<id>.CLAIMS.LOOKUP` is the raw token or empty, and does not name the server that sent
 //! it (nats-server 2.15 `server/accounts.go`, measured 2.10.26 and 2.15.1). `ACCOUNTZ` names the server and the token
-//! in force there, `CLAIMS.LIST` the server and the accounts it holds. Together they nearly always show which server
-//! holds which token.
+//! in force there, and `CLAIMS.LIST` names the server and the accounts that it holds. Together they nearly always show
+//! which server holds which token.
 
-use super::{AccountOnServer, Deployment, Live, Stored};
 use crate::model::claims::Token;
+use crate::observed::{AccountOnServer, Deployment, Live, Stored};
 use std::collections::HashMap;
 
 /// All answers of servers about one account.
 #[derive(Debug)]
 pub(super) struct Answers {
-    /// Replies to `CLAIMS.LOOKUP`; `None` is "I have none".
+    /// Replies to `CLAIMS.LOOKUP`; `None` means that a server has no token.
     pub stored: Vec<Option<String>>,
     /// Replies to `ACCOUNTZ`, by server id.
     pub live: Vec<(String, Live)>,
 }
 
 impl Answers {
-    /// Checks whether some servers hold a token and some do not, or do not answer. A server whose folder of tokens is
-    /// damaged leaves look-ups unanswered and lists nothing (measured, 2.15.1).
+    /// Checks whether some servers hold a token, and others hold none or do not answer. A server with a damaged token
+    /// folder leaves look-ups unanswered, and lists no accounts (measured, 2.15.1).
     pub(super) fn some_have_none(&self) -> bool {
         self.stored.iter().any(Option::is_some) && (self.stored.iter().any(Option::is_none) || self.some_are_silent())
     }
 
-    /// Checks whether fewer servers answer look-ups than answer at all.
+    /// Checks whether fewer servers answer look-ups than answer other requests.
     pub(super) fn some_are_silent(&self) -> bool {
         self.stored.len() < self.live.len()
     }
 }
 
-/// A server's resolver, as far as known.
+/// A server as a holder of tokens, as far as known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Resolver {
-    /// `true` if it answers no look-ups.
+pub(super) struct Holder {
+    /// `true` if its resolver answers no look-ups.
     pub cache: bool,
     /// `true` if it holds a token of the account; `None` if that is not known.
     pub holds: Option<bool>,
 }
 
-/// Returns one entry per server of the deployment, in its order. `resolver` returns a server's resolver, by server id.
+/// Returns one entry per server of the deployment, in its order. `holder` returns what is known of a server, by its id.
 pub(super) fn attribute(
     deployment: &Deployment,
     answers: Answers,
-    resolver: impl Fn(&str) -> Resolver,
+    holder: impl Fn(&str) -> Holder,
 ) -> Vec<AccountOnServer> {
     let mut live: HashMap<String, Live> = answers.live.into_iter().collect();
     let mut found: Vec<(Option<Stored>, Live)> =
@@ -52,7 +52,7 @@ pub(super) fn attribute(
     let mut pool = answers.stored;
 
     for (server, (stored, live)) in deployment.servers.iter().zip(&mut found) {
-        let Resolver { cache, holds } = resolver(&server.id);
+        let Holder { cache, holds } = holder(&server.id);
         if cache && *live != Live::NoAnswer {
             *stored = Some(Stored::NotKept { cached: holds != Some(false) });
         }
@@ -69,7 +69,7 @@ pub(super) fn attribute(
     let mut silent = open(&found).saturating_sub(pool.len());
     if (silent > 0 || pool.contains(&None)) && pool.iter().any(Option::is_some) {
         for (server, (stored, _)) in deployment.servers.iter().zip(&mut found) {
-            if stored.is_some() || resolver(&server.id).holds != Some(false) {
+            if stored.is_some() || holder(&server.id).holds != Some(false) {
                 continue;
             }
             if let Some(at) = pool.iter().position(Option::is_none) {
@@ -106,9 +106,9 @@ pub(super) fn attribute(
         .collect()
 }
 
-/// Attributes tokens in force: a server that loaded the account stores the token in force there, if the server would
-/// have accepted every stored token. `full` applies at once what it stores. Done only when there are enough copies of
-/// the token.
+/// Attributes the tokens in force. A server that loaded the account stores the token in force there, if the server
+/// would have accepted every stored token, because `full` applies at once what it stores. Done only if there are enough
+/// copies of the token.
 fn take_what_is_live(pool: &mut Vec<Option<String>>, found: &mut [(Option<Stored>, Live)]) {
     let mut by_token: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, (stored, live)) in found.iter().enumerate() {

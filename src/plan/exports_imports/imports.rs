@@ -112,7 +112,7 @@ fn make_room(
                 foreign.subject,
                 foreign.account
             ),
-            format!("Take that import away, {next}"),
+            format!("Remove that import, {next}"),
         ));
         // With `adopt` the import is still listed, for `claim_drift`.
         if !options.adopt {

@@ -1,8 +1,8 @@
 //! Configs of the real streams from the settings of a KV bucket or an object store.
 //!
-//! Clients see the read stream as nats.go would make it (`jetstream/kv.go`, `object.go`), except for settings that
-//! would make it refuse a message. A sourced message that cannot be stored blocks its source forever. So the size of a
-//! value is checked where it is published, and a full bucket drops its oldest values instead of refusing new ones.
+//! To clients, the read stream looks as if nats.go had made it (`jetstream/kv.go`, `object.go`). The exceptions are
+//! settings with which it would refuse a message: a sourced message that cannot be stored blocks its source forever. So
+//! the write stream checks the size of a value, and a full bucket drops its oldest values instead of refusing new ones.
 
 use crate::model::virtual_stream::{Kind, VirtualStream};
 use serde_json::{Map, Value};
@@ -31,8 +31,8 @@ pub(super) fn cap_age(stream: &VirtualStream, config: &mut Map<String, Value>) {
     }
 }
 
-/// Sets the fields of the home stream (`consistency: mirrored`), as nats.go makes a bucket. Only this stream decides
-/// what is stored, so it may refuse messages.
+/// Sets the fields of the home stream (`consistency: mirrored`) as nats.go does for a bucket. This stream alone decides
+/// which messages are stored, so it may refuse some.
 pub(super) fn home_fields(stream: &VirtualStream, config: &mut Map<String, Value>) {
     if stream.kind == Kind::Stream {
         return;
@@ -80,7 +80,7 @@ pub(super) fn read_fields(stream: &VirtualStream, config: &mut Map<String, Value
 }
 
 fn both(stream: &VirtualStream, config: &mut Map<String, Value>) {
-    // Clients purge a key, and replace an object's description, with a message that rolls up its subject.
+    // Clients purge a key, or replace an object's description, with a message that rolls up its subject.
     config.insert("allow_rollup_hdrs".to_owned(), true.into());
     if stream.bucket.contains_key("limit_marker_ttl") {
         config.insert("allow_msg_ttl".to_owned(), true.into());

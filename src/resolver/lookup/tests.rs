@@ -34,7 +34,7 @@ fn stored(deployment: &Deployment, stored: &[Option<&str>], live: [Live; 3]) -> 
         stored: stored.iter().map(|token| token.map(str::to_owned)).collect(),
         live: ids.zip(live).collect(),
     };
-    attribute(deployment, answers, |_| Resolver { cache: false, holds: None }).into_iter().map(|on| on.stored).collect()
+    attribute(deployment, answers, |_| Holder { cache: false, holds: None }).into_iter().map(|on| on.stored).collect()
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn what_cannot_be_told_apart_is_unclear() {
     let found =
         stored(&deployment, &[Some(&new), Some(&old), Some(&new)], [Live::NotLoaded, Live::NotLoaded, Live::NotLoaded]);
     assert_eq!(found, vec![both(&old, &new); 3]);
-    // Stored without effect on some server: the token in force shows nothing about the stored one.
+    // The stored token has no effect on some server, so the token in force proves nothing about it.
     let found = stored(&deployment, &[Some(&foreign), Some(&old), Some(&old)], [live(&old), live(&old), live(&old)]);
     assert_eq!(found, vec![both(&foreign, &old); 3]);
 }
@@ -79,12 +79,12 @@ async fn a_server_that_cannot_read_its_tokens_is_told_from_the_others() {
         live: ids.iter().cloned().zip([Live::NotLoaded, live(&old), Live::NotLoaded]).collect(),
     };
     assert!(answers.some_have_none());
-    let found = attribute(&deployment, answers, |server| Resolver { cache: false, holds: Some(server != ids[1]) });
+    let found = attribute(&deployment, answers, |server| Holder { cache: false, holds: Some(server != ids[1]) });
     let found: Vec<Stored> = found.into_iter().map(|on| on.stored).collect();
     assert_eq!(found, [Stored::Token(new.clone()), Stored::Nothing, Stored::Token(new)]);
 }
 
-/// An unanswered look-up is normal for a `cache`; the token in force counts.
+/// A `cache` leaves look-ups unanswered, which is normal. The token in force counts.
 #[tokio::test]
 async fn a_cache_keeps_nothing_and_takes_nothing_away_from_others() {
     let Case { deployment, old, new, .. } = case().await;
@@ -100,7 +100,7 @@ async fn a_cache_keeps_nothing_and_takes_nothing_away_from_others() {
             assert!(answers.some_are_silent());
             let found = attribute(&deployment, answers, |server| {
                 let cache = server == ids[2];
-                Resolver { cache, holds: if cache { holds } else { None } }
+                Holder { cache, holds: if cache { holds } else { None } }
             });
             let found: Vec<Stored> = found.into_iter().map(|on| on.stored).collect();
             let [first, second] = of_others;

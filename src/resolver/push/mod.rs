@@ -1,11 +1,12 @@
 //! Pushes signed account tokens to the servers' resolver, and reads each server's answer.
 //!
 //! An answer is no proof: a server stores a token before it checks the signer (`full` resolver, measured 2.15.1). Later
-//! steps read what is in force ([`crate::observed::system::accounts`]) and judge it ([`crate::verify::account`]).
+//! steps read what is in force ([`crate::resolver::servers::accounts`]) and judge it ([`crate::verify::account`]).
 
-use crate::model::nkey::PublicKey;
-use crate::observed::collect::until_quiet;
-use crate::observed::{Deployment, Reply, RequestError, Requests, system};
+use crate::model::claims::claimed_subject;
+use crate::model::nkey::{KeyKind, PublicKey};
+use crate::observed::collect::{by_every_server, until_quiet};
+use crate::observed::{Deployment, Reply, RequestError, Requests, Server};
 use crate::sign::SignedToken;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,18 +21,18 @@ pub const SUBJECT: &str = "$SYS.REQ.CLAIMS.UPDATE";
 /// Subject for the token of one account.
 pub const BY_NAME: &str = "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE";
 
-/// The older subject for the token of one account. Servers still take pushes there (nats-server 2.15
+/// The older subject for the token of one account. Servers still accept pushes there (nats-server 2.15
 /// `server/accounts.go`; measured, 2.15.1).
 pub const OLD: &str = "$SYS.ACCOUNT.*.CLAIMS.UPDATE";
 
-/// Subjects on which pushes arrive, also those of other tools. A user of the system account that subscribes to all
-/// three sees each push in a deployment, also in other clusters (measured, 2.15.1).
+/// Subjects on which pushes arrive, including those of other tools. A user of the system account that subscribes to all
+/// three receives each push in a deployment, also from other clusters (measured, 2.15.1).
 pub const ALL_SUBJECTS: [&str; 3] = [SUBJECT, BY_NAME, OLD];
 
-/// Tokens in flight at a time; a token may be 1 MiB.
+/// Number of tokens in flight. A token may have 1 MiB.
 const AT_A_TIME: usize = 64;
 
-/// Answer of one server to one account's token.
+/// The answer of one server for one account's token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PushOutcome {
     /// The account.
@@ -48,9 +49,10 @@ pub struct PushOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
 pub enum Answer {
-    /// `200 jwt updated`: the resolver has it.
+    /// `200 jwt updated`: the resolver stored it.
     Stored,
-    /// `200`, but not stored (`jwt update cache skipped`: a `cache` resolver that has not loaded the account).
+    /// `200`, but the resolver did not store it (`jwt update cache skipped`: a `cache` resolver that has not loaded the
+    /// account).
     Skipped {
         /// The server's text.
         text: String,
@@ -64,7 +66,7 @@ pub enum Answer {
     },
     /// No answer in time.
     NoAnswer,
-    /// A reply that is no answer, or that is not from a server of the deployment: other users of the system account may
+    /// A reply that is not an answer, or not from a server of the deployment: other users of the system account may
     /// reply, too. [`PushOutcome::server`] is its sender.
     Stranger,
 }
@@ -73,7 +75,7 @@ pub enum Answer {
 const DIFFER: &str = " (answers in this server's name differ: one of them is not this server's)";
 
 impl Answer {
-    /// Returns the rank of an answer: of two answers of one server the worse one has the greater rank, and counts.
+    /// Returns the rank of an answer. If one server gave two answers, the worse one has the greater rank and counts.
     fn rank(&self) -> u8 {
         match self {
             Self::Refused { .. } => 2,
@@ -82,8 +84,8 @@ impl Answer {
         }
     }
 
-    /// Combines two different answers in one server's name to an error. One of them is not the server's, so neither
-    /// proves that the token is stored; the run reads later what is in force.
+    /// Combines two different answers in one server's name into an error. One of them is not the server's, so neither
+    /// proves that the token is stored. The run later reads the token in force.
     fn contradicted_by(self, other: Self) -> Self {
         let worse = if other.rank() > self.rank() { other } else { self };
         match worse {
@@ -97,11 +99,10 @@ impl Answer {
     }
 }
 
-/// Reason why a push failed as a whole. Some servers may have stored the token nevertheless, unless there are no
-/// responders.
+/// Reason why a push failed as a whole. Unless there were no responders, some servers may still have stored the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// No server's resolver takes tokens over NATS.
+    /// No server's resolver accepts tokens over NATS.
     #[error(
         "no server takes account tokens over NATS: their resolver is `url` or `memory` and the definition does not say so, or \
          this is not the system account"
@@ -134,8 +135,8 @@ pub async fn push(
     push_all(requests, deployment, tokens, timeout, |_| SUBJECT.to_owned()).await
 }
 
-/// Does the same for servers that have tokens from elsewhere (`url`). Servers that have loaded an account take its new
-/// token; the others fetch it when they load it ([`Answer::Skipped`]).
+/// Pushes tokens as [`push`] does, for servers that load tokens from elsewhere (`url`). Servers that have loaded an
+/// account accept its new token. The others fetch it when they load the account ([`Answer::Skipped`]).
 ///
 /// # Errors
 /// [`PushError`]
@@ -177,11 +178,11 @@ async fn push_one(
 ) -> Result<Vec<PushOutcome>, PushError> {
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());
     let body = token.as_str().as_bytes().to_vec();
-    let everyone = system::by_every_server(deployment);
+    let everyone = by_every_server(deployment);
     let replies = match until_quiet(requests, subject, body, left, everyone).await {
         Ok(replies) => replies,
         Err(RequestError::NoResponders(_)) => return Err(PushError::NoResolver),
-        // The token may have arrived all the same.
+        // The token may have arrived nevertheless.
         Err(RequestError::Connection(_)) => Vec::new(),
         Err(cause) => return Err(PushError::Request { account: account.clone(), cause }),
     };
@@ -201,7 +202,7 @@ async fn push_one(
             None => strangers.push(name(reply)),
         }
     }
-    let outcome = |server: &crate::observed::Server| PushOutcome {
+    let outcome = |server: &Server| PushOutcome {
         account: account.clone(),
         server: server.name.clone(),
         cluster: server.cluster.clone(),
@@ -224,7 +225,7 @@ fn name(reply: &Reply) -> String {
     name.unwrap_or("a responder without a name").to_owned()
 }
 
-/// Returns server id and answer (`ServerAPIClaimUpdateResponse`, nats-server 2.15 `server/accounts.go`).
+/// Returns the server id and the answer (`ServerAPIClaimUpdateResponse`, nats-server 2.15 `server/accounts.go`).
 fn answer(reply: &Reply) -> Option<(String, Answer)> {
     let document: Value = serde_json::from_slice(&reply.payload).ok()?;
     let id = document.pointer("/server/id")?.as_str()?.to_owned();
@@ -239,6 +240,12 @@ fn answer(reply: &Reply) -> Option<(String, Answer)> {
         None => Answer::Stored,
     };
     Some((id, answer))
+}
+
+/// Returns the account that a push is for, as its subject says, or else its token. Nothing of it is verified.
+pub(crate) fn named_in(subject: &str, token: &str) -> Option<PublicKey> {
+    let named = subject.split('.').find_map(|part| PublicKey::parse_kind(part, KeyKind::Account).ok());
+    named.or_else(|| PublicKey::parse_kind(&claimed_subject(token)?, KeyKind::Account).ok())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::change::{Edited, is_ours};
 use super::exports::exports;
 use super::removal::{remove_exports, remove_imports};
 use crate::desired::DesiredAccount;
-use crate::desired::links::opened;
+use crate::desired::exports_imports::opened;
 use crate::desired::regional::Seat;
 use crate::model::claims::{AccountClaims, Export, TrustedClaims};
 use crate::model::finding::Finding;
@@ -47,8 +47,8 @@ pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option
         "requests-left-open",
         format!("account {}", desired.name),
         format!(
-            "applications may ask for {} of any virtual stream by its name, of which this definition says nothing; another \
-             one may have opened it",
+            "applications may request {} of any virtual stream by its name, which this definition does not mention; \
+             another definition may have opened it",
             open.into_iter().collect::<Vec<_>>().join(", ")
         ),
         "If none needs it, write as `map_requests` of the account what is to be open (`[]`: nothing) and apply; other \
